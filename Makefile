@@ -1,0 +1,58 @@
+# Two commands matter: `make run` starts Darkroom, `make test` proves it. `make help` lists the others.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/python -m uv
+DATA ?= ../shared/data
+export UV_LINK_MODE ?= hardlink
+
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "Darkroom needs Python 3.11 or later: install it, or name one with 'make PYTHON=/path/to/python3'" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo "Python's venv module is missing (on Debian and Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
+	@$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
+
+# What is installed is what the lock files say; a newer lock file installs again.
+$(VENV)/core.stamp: requirements/core.txt pyproject.toml | $(BIN)/python
+	@test -e $(VENV)/all.stamp || $(UV) pip install --quiet --require-hashes -r requirements/core.txt
+	@$(UV) pip install --quiet --no-deps --editable .
+	@touch $@
+
+$(VENV)/all.stamp: requirements/all.txt pyproject.toml | $(BIN)/python
+	@$(UV) pip sync --quiet --require-hashes requirements/all.txt
+	@$(UV) pip install --quiet --no-deps --editable .
+	@touch $@
+
+setup: $(VENV)/core.stamp ## Install the core and fetch the model weights
+	@$(BIN)/python -m deployments.weights
+
+dev: $(VENV)/all.stamp ## Install everything that tests and tools need
+	@$(BIN)/python -m deployments.weights
+
+run: setup ## Start Darkroom on http://127.0.0.1:8000
+	@exec $(BIN)/python -m serve_app
+
+lint: dev ## Style and import rules
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache
+
+types: dev ## Static types
+	@$(BIN)/mypy
+
+test: dev ## Every test, cluster tests included
+	@$(BIN)/python -m pytest
+
+format: dev ## Rewrite the code in the project's style
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+lock: $(BIN)/python ## Write the lock files anew from pyproject.toml
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  pyproject.toml -o requirements/core.txt
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --all-extras pyproject.toml -o requirements/all.txt
+
+.PHONY: help setup dev run lint types test format lock

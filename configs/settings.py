@@ -1,0 +1,155 @@
+"""Every number and address a user might turn, in one tree.
+
+Values come from (first wins) constructor arguments, environment variables `DARKROOM_<NAME>` with `__` between levels
+(`DARKROOM_LIMITS__MAX_PIXELS=...`), and the defaults here. Each process reads its own; nothing secret travels in a
+Serve configuration, which the dashboard shows.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _xdg(variable: str, fallback: str) -> Path:
+    return Path(os.environ.get(variable) or Path.home() / fallback) / "darkroom"
+
+
+class Limits(_Group):
+    """What a request may hold."""
+
+    max_file_bytes: int = Field(20 * 2**20, gt=0)
+    max_pixels: int = Field(64_000_000, gt=0)
+    max_images: int = Field(500, gt=0)
+    """Image references or files in one request."""
+    max_body_bytes: int = Field(1024 * 2**20, gt=0)
+    """Bytes of one multipart request in all."""
+    max_json_bytes: int = Field(4 * 2**20, gt=0)
+    preview_px: int = Field(1280, ge=64)
+    """Longest side at which pictures are analysed; larger ones get a stored JPEG preview of this size."""
+
+
+class Fetch(_Group):
+    """How the server fetches a URL that a client names."""
+
+    timeout_s: float = Field(20.0, gt=0)
+    connect_timeout_s: float = Field(5.0, gt=0)
+    max_redirects: int = Field(3, ge=0)
+    concurrency: int = Field(8, gt=0)
+    allowed_hosts: tuple[str, ...] = ()
+    """Host names that may resolve to private addresses (tests, private buckets)."""
+    allowed_networks: tuple[str, ...] = ()
+    """Private networks that may be fetched from, in CIDR notation."""
+
+
+class Jobs(_Group):
+    """The durable queue."""
+
+    lease_s: float = Field(30.0, gt=0)
+    """A worker that has not renewed its lease for so long has lost the job."""
+    max_attempts: int = Field(3, gt=0)
+    concurrency: int = Field(4, gt=0)
+    """Jobs that one worker runs side by side."""
+    max_queued: int = Field(200, gt=0)
+    """Waiting jobs above which a new one is answered 429."""
+    sync_wait_s: float = Field(60.0, gt=0)
+    """How long a call waits for its job before it answers 202."""
+    poll_s: float = Field(1.0, gt=0)
+    """Fallback for a lost notification."""
+    chunk: int = Field(8, gt=0)
+    """Pictures a model call holds."""
+
+
+class Runtime(_Group):
+    """Threads of one process."""
+
+    threads: int = Field(2, gt=0)
+    """Model calls that one replica runs side by side, each on one core."""
+    decode_threads: int = Field(2, gt=0)
+
+
+class Deadlines(_Group):
+    """Seconds a single call to a capability may take."""
+
+    embed_s: float = Field(60.0, gt=0)
+    faces_s: float = Field(120.0, gt=0)
+    tags_s: float = Field(30.0, gt=0)
+    duplicates_s: float = Field(300.0, gt=0)
+    clusters_s: float = Field(600.0, gt=0)
+
+
+class Embedding(_Group):
+    engine: Literal["efficientnet", "open_clip"] = "efficientnet"
+    open_clip_model: str = "ViT-B-16-SigLIP"
+    open_clip_pretrained: str = "webli"
+    """A tag of open_clip's, or a local checkpoint file. Empty: random weights (tests)."""
+    device: str = "cpu"
+
+
+class Tags(_Group):
+    threshold: float = Field(0.5, ge=0, le=1)
+    broad_threshold: float = Field(0.75, ge=0, le=1)
+    """For tags that stand for more than `broad_classes` ImageNet classes."""
+    broad_classes: int = 150
+    temperature: float = Field(0.8, gt=0)
+    top_k: int = Field(10, gt=0)
+    min_face_share: float = 0.004
+    """A face at least this share of the picture makes it a picture of people."""
+
+
+class Faces(_Group):
+    engine: Literal["local", "insightface"] = "local"
+    insightface_root: Path | None = None
+    """Folder that holds `models/buffalo_l`; default: insightface's own."""
+    min_score: float = Field(0.8, ge=0, le=1)
+    min_quality: float = Field(0.2, ge=0, le=1)
+    """Faces under this join no person."""
+    cut: float = Field(0.38, gt=0)
+    """Average-linkage Euclidean distance of unit vectors under which two groups are one person."""
+
+
+class Duplicates(_Group):
+    min_cosine: float = Field(0.55, ge=-1, le=1)
+    max_neighbours: int = Field(10, gt=0)
+    min_similar_cosine: float = Field(0.85, ge=-1, le=1)
+    """Level `similar`: pictures of one moment."""
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_", env_nested_delimiter="__", extra="ignore", frozen=True)
+
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(8000, ge=1, le=65535)
+    dashboard_port: int = Field(8265, ge=1, le=65535)
+    public_url: str | None = None
+    """Base of the URLs in answers; default: the base of the request."""
+    data_dir: Path = Field(default_factory=lambda: _xdg("XDG_DATA_HOME", ".local/share"))
+    """Database, stored pictures, logs."""
+    weights_dir: Path = Field(default_factory=lambda: _xdg("XDG_CACHE_HOME", ".cache") / "weights")
+    """Model weights, fetched once by `python -m deployments.weights`."""
+    database_url: str | None = None
+    """SQLAlchemy URL (`postgresql+asyncpg://...`); default: an embedded PostgreSQL in `data_dir`."""
+    storage_url: str | None = None
+    """`file:///folder`; default: `data_dir/files`."""
+    auth: Literal["disabled", "api_key"] = "disabled"
+    admin_key: SecretStr | None = None
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["console", "json"] = "console"
+
+    limits: Limits = Limits()
+    fetch: Fetch = Fetch()
+    jobs: Jobs = Jobs()
+    runtime: Runtime = Runtime()
+    deadlines: Deadlines = Deadlines()
+    embedding: Embedding = Embedding()
+    tags: Tags = Tags()
+    faces: Faces = Faces()
+    duplicates: Duplicates = Duplicates()

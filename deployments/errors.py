@@ -1,0 +1,156 @@
+"""Every error the product raises on purpose.
+
+    DarkroomError
+    ├── InvalidRequest            422  the request cannot be understood
+    │   ├── NoFace                422  a face was needed and none was found
+    │   ├── AllImagesFailed       422  not one picture of the call was usable
+    │   └── NotSupported          422  this profile's models cannot do that
+    ├── ImageError                400  one picture is unusable; `code` says why
+    │   ├── ImageTooLarge         413
+    │   └── UnsupportedImage      415
+    ├── Unauthenticated           401
+    ├── Forbidden                 403
+    ├── NotFound                  404
+    ├── Conflict                  409
+    ├── PayloadTooLarge           413
+    ├── UnsupportedMediaType      415
+    ├── Overloaded                429  a queue is full; `extra["retry_after_s"]`
+    ├── Unavailable               503  a dependency is down
+    │   └── WeightsMissing        503  names the file and the setting
+    ├── DeadlineExceeded          504
+    ├── ProviderError             502  an outside vendor failed
+    │   ├── ProviderUnavailable   503  technical: the next backend may be tried
+    │   └── ProviderRejected      422  logical: trying elsewhere would not help
+    └── JobCancelled              409  raised inside a job that was asked to stop
+
+One positional message and keyword extras with defaults: any other signature does not survive the pickling between
+Ray actors. A message is shown to clients, so it names no path, no host of ours and no secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class DarkroomError(Exception):
+    """Base of all: `slug` is the problem type, `status` its HTTP status, `extra` becomes problem members."""
+
+    slug: ClassVar[str] = "internal-error"
+    title: ClassVar[str] = "Internal error"
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, extra: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.extra: dict[str, Any] = dict(extra or {})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild, (type(self), self.message, self.extra))
+
+
+def _rebuild(cls: type[DarkroomError], message: str, extra: dict[str, Any]) -> DarkroomError:
+    return cls(message, extra=extra)
+
+
+class InvalidRequest(DarkroomError):
+    slug, title, status = "invalid-request", "Invalid request", 422
+
+
+class NoFace(InvalidRequest):
+    slug, title = "no-face", "No face found"
+
+
+class AllImagesFailed(InvalidRequest):
+    slug, title = "all-images-failed", "No usable image"
+
+
+class NotSupported(InvalidRequest):
+    slug, title = "not-supported", "Not supported by the configured models"
+
+
+class ImageError(DarkroomError):
+    """One picture is unusable. `extra["code"]` is one of API.md's codes; see `code`."""
+
+    slug, title, status = "bad-image", "Unusable image", 400
+
+    @property
+    def code(self) -> str:
+        return str(self.extra.get("code", "corrupt"))
+
+
+class ImageTooLarge(ImageError):
+    slug, title, status = "image-too-large", "Image too large", 413
+
+
+class UnsupportedImage(ImageError):
+    slug, title, status = "unsupported-image", "Unsupported image type", 415
+
+
+class Unauthenticated(DarkroomError):
+    slug, title, status = "unauthenticated", "Authentication needed", 401
+
+
+class Forbidden(DarkroomError):
+    slug, title, status = "forbidden", "Forbidden", 403
+
+
+class NotFound(DarkroomError):
+    slug, title, status = "not-found", "Not found", 404
+
+
+class Conflict(DarkroomError):
+    slug, title, status = "conflict", "Conflict", 409
+
+
+class PayloadTooLarge(DarkroomError):
+    slug, title, status = "payload-too-large", "Payload too large", 413
+
+
+class UnsupportedMediaType(DarkroomError):
+    slug, title, status = "unsupported-media-type", "Unsupported media type", 415
+
+
+class Overloaded(DarkroomError):
+    slug, title, status = "overloaded", "Too many requests", 429
+
+    @property
+    def retry_after_s(self) -> int:
+        return int(self.extra.get("retry_after_s", 5))
+
+
+class Unavailable(DarkroomError):
+    slug, title, status = "unavailable", "Temporarily unavailable", 503
+
+
+class WeightsMissing(Unavailable):
+    slug, title = "weights-missing", "Model weights missing"
+
+
+class DeadlineExceeded(DarkroomError):
+    slug, title, status = "deadline-exceeded", "Deadline exceeded", 504
+
+
+class ProviderError(DarkroomError):
+    slug, title, status = "provider-error", "Provider failed", 502
+
+
+class ProviderUnavailable(ProviderError):
+    slug, title, status = "provider-unavailable", "Provider unavailable", 503
+
+
+class ProviderRejected(ProviderError):
+    slug, title, status = "provider-rejected", "Provider rejected the request", 422
+
+
+class JobCancelled(DarkroomError):
+    slug, title, status = "job-cancelled", "Job cancelled", 409
+
+
+def image_error(code: str, message: str) -> ImageError:
+    """The `ImageError` that fits one of the rejection codes of the HTTP contract."""
+    if code in {"too_large", "too_many_pixels"}:
+        return ImageTooLarge(message, extra={"code": code})
+    if code == "unsupported_type":
+        return UnsupportedImage(message, extra={"code": code})
+    return ImageError(message, extra={"code": code})

@@ -1,0 +1,31 @@
+"""The error tree travels between processes and names one HTTP answer each."""
+
+import pickle
+
+import pytest
+
+from deployments.errors import DarkroomError, ImageTooLarge, UnsupportedImage, image_error
+
+
+def _tree(cls: type[DarkroomError]) -> list[type[DarkroomError]]:
+    return [cls, *(error for child in cls.__subclasses__() for error in _tree(child))]
+
+
+@pytest.mark.parametrize("cls", _tree(DarkroomError))
+def test_every_error_survives_the_pickling_between_processes(cls: type[DarkroomError]) -> None:
+    copy = pickle.loads(pickle.dumps(cls("it broke", extra={"code": "x", "n": 3})))
+    assert type(copy) is cls
+    assert (str(copy), copy.extra) == ("it broke", {"code": "x", "n": 3})
+
+
+@pytest.mark.parametrize("cls", _tree(DarkroomError))
+def test_every_error_names_a_problem_type_and_an_error_status(cls: type[DarkroomError]) -> None:
+    assert cls.slug
+    assert cls.title
+    assert 400 <= cls.status < 600
+
+
+def test_an_image_code_chooses_the_http_status() -> None:
+    assert isinstance(image_error("too_many_pixels", "big"), ImageTooLarge)
+    assert isinstance(image_error("unsupported_type", "svg"), UnsupportedImage)
+    assert image_error("corrupt", "cut").code == "corrupt"
