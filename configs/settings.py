@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -33,6 +33,8 @@ class Limits(_Group):
     max_body_bytes: int = Field(1024 * 2**20, gt=0)
     """Bytes of one multipart request in all."""
     max_json_bytes: int = Field(4 * 2**20, gt=0)
+    max_in_flight: int = Field(128, gt=0)
+    """Requests that one ingress replica answers at once; one more gets 429."""
     preview_px: int = Field(1280, ge=64)
     """Longest side at which pictures are analysed; larger ones get a stored JPEG preview of this size."""
 
@@ -64,6 +66,10 @@ class Jobs(_Group):
     """How long a call waits for its job before it answers 202."""
     poll_s: float = Field(1.0, gt=0)
     """Fallback for a lost notification."""
+    keep_finished_s: float = Field(7 * 86400.0, gt=0)
+    """How long ended jobs and answers to repeated requests are remembered."""
+    housekeeping_s: float = Field(60.0, gt=0)
+    """Between two rounds of removing what has expired."""
     chunk: int = Field(8, gt=0)
     """Pictures a model call holds."""
 
@@ -91,6 +97,8 @@ class Embedding(_Group):
     open_clip_model: str = "ViT-B-16-SigLIP"
     open_clip_pretrained: str = "webli"
     """A tag of open_clip's, or a local checkpoint file. Empty: random weights (tests)."""
+    input_px: int = Field(224, gt=0)
+    """Side of the square that the model takes."""
     device: str = "cpu"
 
 
@@ -139,8 +147,6 @@ class Settings(BaseSettings):
     """SQLAlchemy URL (`postgresql+asyncpg://...`); default: an embedded PostgreSQL in `data_dir`."""
     storage_url: str | None = None
     """`file:///folder`; default: `data_dir/files`."""
-    auth: Literal["disabled", "api_key"] = "disabled"
-    admin_key: SecretStr | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["console", "json"] = "console"
 
@@ -153,3 +159,22 @@ class Settings(BaseSettings):
     tags: Tags = Tags()
     faces: Faces = Faces()
     duplicates: Duplicates = Duplicates()
+
+    @property
+    def embedding_model(self) -> str:
+        """Names what stored vectors were made with; vectors of another name are made anew."""
+        chosen = self.embedding
+        if chosen.engine == "open_clip":
+            return f"open_clip/{chosen.open_clip_model}/{chosen.open_clip_pretrained}/views{VIEWS_VERSION}"
+        return f"{chosen.engine}/views{VIEWS_VERSION}"
+
+    @property
+    def faces_model(self) -> str:
+        """Names what stored faces were found with."""
+        return f"{self.faces.engine}/{FACES_VERSION}"
+
+
+VIEWS_VERSION = 1
+"""Goes up when `contracts.VIEWS` or how they are cut changes."""
+FACES_VERSION = 1
+"""Goes up when detection, alignment or embedding of faces changes."""

@@ -139,3 +139,7 @@ class DuplicateFinder(Protocol):
     ) -> list[PairVerdict]:
         """Verdict on each pair `(left[i], right[i])` of indices into `features`."""
         ...
+
+
+class Capabilities(ImageEmbedder, Tagger, FaceFinder, FaceClusterer, DuplicateFinder, Protocol):
+    """All that the use cases of albums need; a gateway to replicas, or the engines in this process."""

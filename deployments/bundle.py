@@ -1,0 +1,69 @@
+"""The compact topology: all CPU capabilities of the album in one replica, behind the same verbs.
+
+One process holds each model once, so that Darkroom fits a laptop; the split topology gives each class below a deployment
+of its own instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.settings import Settings
+from deployments.clustering import ClusteringDeployment
+from deployments.contracts import Face, Image, LocalFeatures, Pairs, PairVerdict, Vectors
+from deployments.dedup import DedupDeployment
+from deployments.embedding import EmbeddingDeployment
+from deployments.faces import FacesDeployment
+from deployments.tagging import TaggingDeployment
+
+
+class Bundle:
+    """Embedding, tagging, faces, clustering and duplicates in one process."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        settings = settings or Settings()
+        self._embedding = EmbeddingDeployment(settings)
+        self._tagging = TaggingDeployment(settings)
+        self._faces = FacesDeployment(settings)
+        self._clustering = ClusteringDeployment(settings)
+        self._dedup = DedupDeployment(settings)
+
+    async def check_health(self) -> None:
+        parts = (self._embedding, self._tagging, self._faces, self._clustering, self._dedup)
+        await asyncio.gather(*(part.check_health() for part in parts))
+
+    async def embed_images(self, views: NDArray[np.uint8]) -> Vectors:
+        return await self._embedding.embed_images(views)
+
+    async def tag_images(self, vectors: Vectors, labels: Sequence[str] | None = None) -> list[dict[str, float]]:
+        return await self._tagging.tag_images(vectors, labels)
+
+    async def search_images(self, query: str, vectors: Vectors) -> Vectors:
+        return await self._tagging.search_images(query, vectors)
+
+    async def find_faces(self, images: Sequence[Image]) -> list[list[Face]]:
+        return await self._faces.find_faces(images)
+
+    async def cluster_faces(
+        self,
+        vectors: Vectors,
+        pictures: NDArray[np.int64],
+        quality: Vectors,
+        previous: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.int64]:
+        return await self._clustering.cluster_faces(vectors, pictures, quality, previous)
+
+    async def find_candidates(self, vectors: Vectors, min_cosine: float, max_neighbours: int) -> Pairs:
+        return await self._dedup.find_candidates(vectors, min_cosine, max_neighbours)
+
+    async def describe_images(self, images: Sequence[Image]) -> list[LocalFeatures]:
+        return await self._dedup.describe_images(images)
+
+    async def compare_images(
+        self, features: Sequence[LocalFeatures], left: Sequence[int], right: Sequence[int]
+    ) -> list[PairVerdict]:
+        return await self._dedup.compare_images(features, left, right)

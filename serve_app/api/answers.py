@@ -1,0 +1,39 @@
+"""Answering with a job: its result when it ends in time, else 202 and where to look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi.responses import JSONResponse, Response
+
+from deployments.errors import JobCancelled
+from serve_app.api.deps import Patience
+from serve_app.api.problems import problem_response
+from serve_app.api.schemas import Job
+from serve_app.services.container import Services
+from serve_app.services.jobs import Job as JobRecord
+
+PREFIX = "/api/v1"
+
+
+def job_view(job: JobRecord) -> dict[str, Any]:
+    return Job.model_validate(job, from_attributes=True).model_dump(mode="json")
+
+
+def job_href(job_id: str) -> str:
+    return f"{PREFIX}/jobs/{job_id}"
+
+
+async def answer_with_job(
+    services: Services, user: str, job_id: str, patience: Patience, status: int = 200
+) -> Response:
+    """Wait for the job within the client's patience. A failed job answers with its problem."""
+    job = await services.jobs.wait(user, job_id, patience.wait_s)
+    if job.status == "succeeded":
+        return JSONResponse(job.result, status_code=status)
+    if job.status == "failed" and job.problem:
+        return problem_response(job.problem)
+    if job.status == "cancelled":
+        raise JobCancelled("The job was cancelled before it ended.", extra={"job": job_href(job.id)})
+    headers = {"Location": job_href(job.id), "Retry-After": "1"}
+    return JSONResponse(job_view(job), status_code=202, headers=headers)

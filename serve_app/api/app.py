@@ -1,0 +1,35 @@
+"""The HTTP application, built late: on a Serve replica over handles, in tests over fakes."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from configs.settings import Settings
+from serve_app.api import albums, images, jobs, operations, problems
+from serve_app.api.middleware import Edge
+from serve_app.services.container import Services
+from serve_app.telemetry import Metrics
+
+_DESCRIPTION = """Tags, duplicate groups and people of a picture album.
+
+Errors are `application/problem+json`. `Prefer: respond-async` turns a long call into a job;
+`Idempotency-Key` makes a repeated POST return the first answer."""
+
+
+def build_app(services: Services, settings: Settings, metrics: Metrics) -> FastAPI:
+    app = FastAPI(
+        title="Darkroom",
+        version=version("darkroom"),
+        description=_DESCRIPTION,
+        middleware=[Middleware(Edge, limits=settings.limits, metrics=metrics)],
+    )
+    # app.state, not lifespan state: Serve drops the latter (ray#45395).
+    app.state.services = services
+    app.state.settings = settings
+    problems.install(app)
+    for router in (images.router, images.tutorial, albums.router, jobs.router, operations.router):
+        app.include_router(router)
+    return app

@@ -1,0 +1,21 @@
+"""What belongs to the request at hand: its id, for logs and problem documents."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from contextvars import ContextVar
+
+_request_id: ContextVar[str] = ContextVar("request_id", default="none")
+_SAFE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+
+
+def request_id() -> str:
+    return _request_id.get()
+
+
+def adopt_request_id(sent: str | None) -> str:
+    """Take over the client's `X-Request-ID` when it is harmless, else make one."""
+    value = sent if sent and _SAFE.fullmatch(sent) else uuid.uuid4().hex
+    _request_id.set(value)
+    return value

@@ -1,0 +1,78 @@
+"""What routes ask for: the services, the user, the base of our own URLs, and how long the client will wait."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, cast
+
+from fastapi import Depends, Header, Request
+
+from configs.settings import Settings
+from deployments.errors import UnsupportedMediaType
+from serve_app.services.container import Services
+
+
+def get_services(request: Request) -> Services:
+    return cast(Services, request.app.state.services)
+
+
+def get_settings(request: Request) -> Settings:
+    return cast(Settings, request.app.state.settings)
+
+
+ServicesDep = Annotated[Services, Depends(get_services)]
+SettingsDep = Annotated[Settings, Depends(get_settings)]
+
+
+async def current_user(services: ServicesDep) -> str:
+    """The id of the user on whose behalf the request acts: with authentication disabled, the built-in local one."""
+    return services.local_user_id
+
+
+User = Annotated[str, Depends(current_user)]
+
+
+def base_url(request: Request, settings: SettingsDep) -> str:
+    """The base of URLs in answers, without a slash at its end."""
+    return (settings.public_url or str(request.base_url)).rstrip("/")
+
+
+BaseUrl = Annotated[str, Depends(base_url)]
+
+
+class Patience:
+    """How long a client waits for a job: `Prefer: respond-async` and `Prefer: wait=N` (RFC 7240)."""
+
+    def __init__(self, wait_s: float) -> None:
+        self.wait_s = wait_s
+
+
+def patience(
+    settings: SettingsDep,
+    prefer: Annotated[str | None, Header(description="`respond-async` answers 202 with a job at once")] = None,
+) -> Patience:
+    preferences = [part.strip().lower() for part in (prefer or "").split(",")]
+    waits = [re.fullmatch(r"wait\s*=\s*\"?(\d{1,6})\"?", part) for part in preferences]
+    wait_s = min([settings.jobs.sync_wait_s, *(float(match[1]) for match in waits if match)])
+    return Patience(0.0 if "respond-async" in preferences else wait_s)
+
+
+PatienceDep = Annotated[Patience, Depends(patience)]
+
+
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").split(";")[0].strip().lower()
+
+
+def require_json(request: Request) -> None:
+    if _content_type(request) not in {"application/json", ""}:
+        raise UnsupportedMediaType("Send the request as application/json.")
+
+
+def require_multipart(request: Request) -> None:
+    if _content_type(request) != "multipart/form-data":
+        raise UnsupportedMediaType("Send the pictures as multipart/form-data, in fields named `file`.")
+
+
+JsonBody = Depends(require_json)
+MultipartBody = Depends(require_multipart)

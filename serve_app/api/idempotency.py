@@ -1,0 +1,68 @@
+"""`Idempotency-Key`: a repeated POST gets the first answer (draft-ietf-httpapi-idempotency-key-header)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
+
+from deployments.errors import InvalidRequest
+from serve_app.services.container import Services
+from serve_app.services.idempotency import Answer
+
+_KEPT_HEADERS = ("content-type", "location", "retry-after")
+_MAX_KEY = 255
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class IdempotentRoute(APIRoute):
+    """A route whose POST honours `Idempotency-Key`."""
+
+    def get_route_handler(self) -> Handler:
+        handler = super().get_route_handler()
+        if "POST" not in self.methods:
+            return handler
+
+        async def once(request: Request) -> Response:
+            key = request.headers.get("idempotency-key")
+            if key is None:
+                return await handler(request)
+            if not 0 < len(key) <= _MAX_KEY:
+                raise InvalidRequest(f"Idempotency-Key must have 1 to {_MAX_KEY} characters.")
+            return await _once(handler, request, key)
+
+        return once
+
+
+async def _once(handler: Handler, request: Request, key: str) -> Response:
+    services: Services = request.app.state.services
+    route = f"{request.method} {request.url.path}"
+    first = await services.idempotency.begin(services.local_user_id, key, route, await _fingerprint(request))
+    if isinstance(first, Answer):
+        return Response(first.body, first.status, {**first.headers, "Idempotent-Replayed": "true"})
+    try:
+        response = await handler(request)
+    except BaseException:
+        await services.idempotency.abandon(first)  # no answer was given: the client may repeat
+        raise
+    if response.status_code >= 400:
+        await services.idempotency.abandon(first)
+        return response
+    headers = {name: value for name, value in response.headers.items() if name in _KEPT_HEADERS}
+    await services.idempotency.finish(first, response.status_code, headers, bytes(response.body))
+    return response
+
+
+async def _fingerprint(request: Request) -> str:
+    """What makes two requests the same. A multipart body does not count: its boundary is new each time."""
+    digest = hashlib.sha256(str(request.url.query).encode())
+    if request.headers.get("content-type", "").startswith("multipart/"):
+        digest.update(b"multipart")
+    else:
+        digest.update(await request.body())
+    return digest.hexdigest()

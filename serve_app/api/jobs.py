@@ -1,0 +1,47 @@
+"""Jobs: look, watch, cancel."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+
+from serve_app.api.answers import PREFIX, job_view
+from serve_app.api.deps import ServicesDep, User
+from serve_app.api.problems import responses
+from serve_app.api.schemas import Job
+from serve_app.services.container import Services
+
+router = APIRouter(prefix=f"{PREFIX}/jobs", tags=["jobs"])
+
+
+@router.get("/{job_id}", response_model=Job, responses=responses(404))
+async def get_job(job_id: str, user: User, services: ServicesDep) -> dict[str, Any]:
+    """How far a job is, and its result or its problem when it ended."""
+    return job_view(await services.jobs.get(user, job_id))
+
+
+@router.get(
+    "/{job_id}/events",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}, "description": "`job` events"}} | responses(404),
+)
+async def watch_job(job_id: str, user: User, services: ServicesDep) -> StreamingResponse:
+    """The job as server-sent events, one on each change, until it ends."""
+    await services.jobs.get(user, job_id)  # 404 before the stream begins
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(_events(services, user, job_id), media_type="text/event-stream", headers=headers)
+
+
+async def _events(services: Services, user: str, job_id: str) -> AsyncIterator[str]:
+    async for job in services.jobs.watch(user, job_id):
+        yield f"event: job\ndata: {json.dumps(job_view(job))}\n\n" if job else ": still here\n\n"
+
+
+@router.delete("/{job_id}", response_model=Job, responses=responses(404))
+async def cancel_job(job_id: str, user: User, services: ServicesDep) -> dict[str, Any]:
+    """Ask a job to stop. One that waits is cancelled at once, one that runs within a step of its work."""
+    return job_view(await services.jobs.cancel(user, job_id))

@@ -1,0 +1,97 @@
+"""The outermost layer: request ids, one log line and one metric a request, bounds on bodies and on concurrency."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from configs.settings import Limits
+from deployments.errors import DarkroomError, Overloaded, PayloadTooLarge
+from serve_app.api.context import adopt_request_id
+from serve_app.api.problems import MEDIA_TYPE, problem_of
+from serve_app.telemetry import Metrics
+
+log = structlog.get_logger("darkroom.access")
+
+_UNBOUNDED = ("/healthz", "/readyz", "/metrics", "/api/v1/jobs")
+"""Answered however busy the server is: who watches it must see that it is busy."""
+
+
+class Edge:
+    """Wraps the application. Pure ASGI, so that streamed bodies and server-sent events pass through untouched."""
+
+    def __init__(self, app: ASGIApp, *, limits: Limits, metrics: Metrics) -> None:
+        self._app = app
+        self._limits = limits
+        self._metrics = metrics
+        self._in_flight = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        request_id = adopt_request_id(headers.get("x-request-id"))
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        started, status = time.monotonic(), 500
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            await send(message)
+
+        bounded = not scope["path"].startswith(_UNBOUNDED)
+        self._in_flight += bounded
+        try:
+            if bounded and self._in_flight > self._limits.max_in_flight:
+                raise Overloaded("The server is busy; try again shortly.", extra={"retry_after_s": 5})
+            await self._app(scope, self._counting(headers, receive), send_with_id)
+        except (Overloaded, PayloadTooLarge) as error:
+            await _send_problem(error, send_with_id)
+        finally:
+            self._in_flight -= bounded
+            seconds = time.monotonic() - started
+            route = getattr(scope.get("route"), "path", "unmatched")
+            self._metrics.requests.labels(scope["method"], route, str(status)).inc()
+            self._metrics.request_seconds.labels(route).observe(seconds)
+            if route not in {"/healthz", "/readyz", "/metrics"}:
+                log.info("request", method=scope["method"], route=route, status=status, seconds=round(seconds, 4))
+            structlog.contextvars.unbind_contextvars("request_id")
+
+    def _counting(self, headers: Headers, receive: Receive) -> Receive:
+        """Refuse a body over its limit, by what it says and by what it sends."""
+        is_form = headers.get("content-type", "").startswith("multipart/")
+        limit = self._limits.max_body_bytes if is_form else self._limits.max_json_bytes
+        said = headers.get("content-length", "")
+        if said.isdigit() and int(said) > limit:
+            raise PayloadTooLarge(f"The body has {said} bytes; at most {limit} are taken.")
+        seen = 0
+
+        async def counted() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > limit:
+                raise PayloadTooLarge(f"The body has more than {limit} bytes.")
+            return message
+
+        return counted
+
+
+async def _send_problem(error: DarkroomError, send: Send) -> None:
+    body = json.dumps(problem_of(error)).encode()
+    headers: list[tuple[bytes, Any]] = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    if isinstance(error, Overloaded):
+        headers.append((b"retry-after", str(error.retry_after_s).encode()))
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

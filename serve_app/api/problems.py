@@ -1,0 +1,122 @@
+"""Errors as `application/problem+json` (RFC 9457): one shape for everything that goes wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from deployments.errors import DarkroomError, Overloaded, Unavailable
+from serve_app.api.context import request_id
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+_SLUGS = {
+    400: ("bad-request", "Bad request"),
+    404: ("not-found", "Not found"),
+    405: ("method-not-allowed", "Method not allowed"),
+    413: ("payload-too-large", "Payload too large"),
+    415: ("unsupported-media-type", "Unsupported media type"),
+    422: ("invalid-request", "Invalid request"),
+}
+
+
+class Problem(BaseModel):
+    """What every error answer looks like; some carry more members."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "example": {
+                "type": "/problems/not-found",
+                "title": "Not found",
+                "status": 404,
+                "detail": "There is no album 'summer'.",
+                "instance": "urn:request:7f3c",
+            }
+        },
+    )
+
+    type: str = Field(description="`/problems/<slug>`, one for each kind of error")
+    title: str
+    status: int
+    detail: str
+    instance: str = Field(description="`urn:request:<id>`; the id is in the log and in the `X-Request-ID` header")
+
+
+def problem(
+    status: int, slug: str, title: str, detail: str, *, instance: str | None = None, **members: Any
+) -> dict[str, Any]:
+    body = {"type": f"/problems/{slug}", "title": title, "status": status, "detail": detail}
+    return body | {"instance": instance or f"urn:request:{request_id()}"} | members
+
+
+def problem_of(error: DarkroomError) -> dict[str, Any]:
+    """The problem document of one of our errors."""
+    members = {key: value for key, value in error.extra.items() if key not in {"status", "type", "title", "detail"}}
+    return problem(error.status, error.slug, error.title, error.message, **members)
+
+
+def problem_response(body: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse(body, status_code=body["status"], headers=headers, media_type=MEDIA_TYPE)
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI entries for the problem answers of a route."""
+    entry = {"model": Problem, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+    return {status: entry | {"description": _SLUGS.get(status, ("", "Problem"))[1]} for status in statuses}
+
+
+async def _on_darkroom_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, DarkroomError)  # noqa: S101 - how Starlette types a handler
+    headers = {}
+    if isinstance(error, Overloaded | Unavailable):
+        headers["Retry-After"] = str(error.extra.get("retry_after_s", 5))
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if error.status >= 500:
+        log.warning("request failed", slug=error.slug, detail=error.message)
+    return problem_response(problem_of(error), headers)
+
+
+async def _on_http_exception(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    slug, title = _SLUGS.get(error.status_code, ("error", "Error"))
+    body = problem(error.status_code, slug, title, str(error.detail))
+    return problem_response(body, dict(error.headers or {}))
+
+
+async def _on_validation_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    errors = [
+        {
+            "pointer": "/" + "/".join(str(part) for part in entry["loc"][1:]),
+            "in": entry["loc"][0],
+            "detail": entry["msg"],
+        }
+        for entry in error.errors()
+    ]
+    first = errors[0] if errors else {"pointer": "/", "in": "body", "detail": "unreadable"}
+    detail = f"{first['in']} {first['pointer']}: {first['detail']}"
+    return problem_response(problem(422, "invalid-request", "Invalid request", detail, errors=errors[:20]))
+
+
+async def _on_unexpected(_: Request, error: Exception) -> Response:
+    log.error("unexpected error", exc_info=error)
+    return problem_response(
+        problem(500, "internal-error", "Internal error", "Something broke on our side; the log has it under this id.")
+    )
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(DarkroomError, _on_darkroom_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(Exception, _on_unexpected)

@@ -1,0 +1,112 @@
+"""The HTTP client behind the commands."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+_TIMEOUT = httpx.Timeout(120.0, connect=5.0)
+_BATCH_FILES = 16
+_BATCH_BYTES = 64 * 2**20
+_TRIES = 6
+
+SUFFIXES = frozenset(".jpg .jpeg .jpe .png .webp .gif .bmp .tif .tiff .heic .heif .avif".split())
+
+
+class CommandError(Exception):
+    """Ends the command with one line for the user."""
+
+
+class Client:
+    def __init__(self, server: str) -> None:
+        self._server = server.rstrip("/")
+        self._http = httpx.Client(base_url=f"{self._server}/api/v1", timeout=_TIMEOUT, trust_env=False)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def call(self, method: str, path: str, accept_rejected: bool = False, **options: Any) -> httpx.Response:
+        """Send a request; a busy server (429, 503) is asked again after the time it names.
+
+        With `accept_rejected` an answer that lists every file as rejected is no error.
+        """
+        for attempt in range(_TRIES):
+            try:
+                response = self._http.request(method, path, **options)
+            except httpx.ConnectError:
+                raise CommandError(
+                    f"No Darkroom answers at {self._server}. Start one with `make run`, or name another with --server."
+                ) from None
+            except httpx.HTTPError as error:
+                raise CommandError(f"{self._server}: {type(error).__name__}: {error}") from None
+            if response.status_code not in {429, 503} or attempt == _TRIES - 1:
+                break
+            time.sleep(min(float(response.headers.get("retry-after", 1)), 30.0))
+        if response.is_error and not (accept_rejected and '"rejected"' in response.text):
+            raise CommandError(_problem_line(response))
+        return response
+
+    def json(self, method: str, path: str, **options: Any) -> Any:
+        return self.call(method, path, **options).json()
+
+    def upload(self, paths: list[Path], each: Callable[[int], None]) -> tuple[dict[str, Path], list[dict[str, str]]]:
+        """Upload files in batches. -> {url: file}, the rejected ones; `each` hears how many more are done."""
+        stored: dict[str, Path] = {}
+        rejected: list[dict[str, str]] = []
+        for batch in _batches(paths):
+            # The part's name is the file's place in the batch: names may repeat in a folder's folders.
+            files = [("file", (f"{place}{path.suffix}", path.read_bytes())) for place, path in enumerate(batch)]
+            answer = self.call("POST", "/images", files=files, accept_rejected=True).json()
+            refused = {int(Path(entry["filename"]).stem): entry for entry in answer["rejected"]}
+            good = [path for place, path in enumerate(batch) if place not in refused]
+            stored |= {image["url"]: path for image, path in zip(answer.get("images", []), good, strict=True)}
+            rejected += [entry | {"filename": str(batch[place])} for place, entry in refused.items()]
+            each(len(batch))
+        return stored, rejected
+
+    def finished(self, job_id: str, each: Callable[[dict[str, Any]], None], poll_s: float = 0.4) -> dict[str, Any]:
+        """Wait until a job has ended. `each` sees it as it goes."""
+        while True:
+            job: dict[str, Any] = self.json("GET", f"/jobs/{job_id}")
+            each(job)
+            if job["status"] not in {"queued", "running"}:
+                return job
+            time.sleep(poll_s)
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The picture files below a folder, by name ending, in order of their paths."""
+    if not folder.is_dir():
+        raise CommandError(f"{folder} is not a folder.")
+    found = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix.lower() in SUFFIXES)
+    if not found:
+        raise CommandError(f"There are no pictures in {folder} ({', '.join(sorted(SUFFIXES))}).")
+    return found
+
+
+def _batches(paths: list[Path]) -> Iterator[list[Path]]:
+    batch: list[Path] = []
+    size = 0
+    for path in paths:
+        if batch and (len(batch) >= _BATCH_FILES or size + path.stat().st_size > _BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(path)
+        size += path.stat().st_size
+    if batch:
+        yield batch
+
+
+def _problem_line(response: httpx.Response) -> str:
+    try:
+        problem = response.json()
+        return f"{problem['title']} ({response.status_code}): {problem['detail']}"
+    except (ValueError, KeyError, TypeError):
+        return f"The server answered {response.status_code} {response.reason_phrase}."

@@ -1,0 +1,178 @@
+"""`darkroom`: reads the command line and prints answers as tables, or as JSON with `--json`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from serve_app.cli import tables
+from serve_app.cli.client import Client, CommandError, pictures_in
+
+_KINDS = {"tags": "Tags", "duplicates": "Duplicates", "people": "People"}
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    err = Console(stderr=True)
+    try:
+        with Client(arguments.server) as client:
+            answer = arguments.run(client, arguments, err)
+    except CommandError as error:
+        err.print(f"[red]darkroom:[/] {error}", highlight=False)
+        return 1
+    except KeyboardInterrupt:
+        err.print("darkroom: stopped; jobs that were started go on in the server")
+        return 130
+    if answer is not None:
+        sys.stdout.write(json.dumps(answer, indent=1, ensure_ascii=False) + "\n")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="darkroom", description="Tags, duplicates and people of a picture album.")
+    parser.add_argument(
+        "--server",
+        default=os.environ.get("DARKROOM_SERVER", f"http://127.0.0.1:{os.environ.get('DARKROOM_HTTP_PORT', '8000')}"),
+        help="where Darkroom answers (default: %(default)s, or DARKROOM_SERVER)",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    album = commands.add_parser("album", help="upload a folder, wait for the analyses, print what is in it")
+    album.add_argument("folder", type=Path)
+    album.add_argument("--name", help="album to add to (default: the folder's name)")
+    album.add_argument("--min-images", type=int, default=1, help="leave out people seen in fewer pictures")
+    album.set_defaults(run=_album)
+
+    show = commands.add_parser("show", help="print the latest results of an album")
+    show.add_argument("album")
+    show.set_defaults(run=_show)
+
+    albums = commands.add_parser("albums", help="list the albums")
+    albums.set_defaults(run=_albums)
+
+    search = commands.add_parser("search", help="find pictures of an album by words")
+    search.add_argument("album")
+    search.add_argument("words", nargs="+")
+    search.add_argument("--limit", type=int, default=20)
+    search.set_defaults(run=_search)
+
+    job = commands.add_parser("job", help="show a job, or cancel it")
+    job.add_argument("id")
+    job.add_argument("--cancel", action="store_true")
+    job.set_defaults(run=_job)
+
+    delete = commands.add_parser("delete", help="delete an album with its vectors, faces and results")
+    delete.add_argument("album")
+    delete.set_defaults(run=_delete)
+
+    for command in (album, show, albums, search, job):
+        command.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    return parser
+
+
+def _album(client: Client, arguments: argparse.Namespace, err: Console) -> Any:
+    files = pictures_in(arguments.folder)
+    name = arguments.name or arguments.folder.resolve().name
+    columns = (TextColumn("{task.description:<11}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err) as progress:
+        bar = progress.add_task("Uploading", total=len(files))
+        stored, rejected = client.upload(files, lambda count: progress.advance(bar, count))
+        if not stored:
+            raise CommandError(f"None of the {len(files)} files could be used: {rejected[0]['detail']}")
+        bar = progress.add_task("Reading", total=len(stored))
+        body = {"images": list(stored), "album_id": name}
+        job = client.json("POST", "/albums/embeddings", json=body, headers={"Prefer": "respond-async"})
+        job = client.finished(
+            job["id"], lambda seen: progress.update(bar, completed=round(seen["progress"] * len(stored)))
+        )
+        result = _result_of(job)
+        for link in result["jobs"]:
+            bar = progress.add_task(_KINDS.get(link["kind"], link["kind"]), total=len(stored))
+            client.finished(
+                link["id"],
+                lambda seen, bar=bar: progress.update(bar, completed=round(seen["progress"] * len(stored))),  # type: ignore[misc]
+            )
+    names = {url: str(path.relative_to(arguments.folder)) for url, path in stored.items()}
+    asked = {"album_id": name}
+    answers = {
+        "tags": client.json("POST", "/albums/tags", json=asked),
+        "duplicates": client.json("POST", "/albums/duplicates", json=asked, params={"detail": True}),
+        "people": client.json("POST", "/albums/clusters", json=asked | {"min_images": arguments.min_images}),
+    }
+    if arguments.json:
+        return {"album_id": name, "files": names, "rejected": rejected, "failed": result["failed"], **answers}
+    tables.album(Console(), name, names, answers, rejected + result["failed"])
+    return None
+
+
+def _result_of(job: dict[str, Any]) -> dict[str, Any]:
+    if job["status"] != "succeeded":
+        problem = job["problem"] or {"title": f"The job was {job['status']}", "detail": ""}
+        raise CommandError(f"{problem['title']}: {problem['detail']}")
+    result: dict[str, Any] = job["result"]
+    return result
+
+
+def _show(client: Client, arguments: argparse.Namespace, _: Console) -> Any:
+    album = client.json("GET", f"/albums/{quote(arguments.album, safe='')}")
+    if arguments.json:
+        return album
+    names = {entry["image"]: entry["image"].rsplit("/", 1)[-1] for entry in album["images"]}
+    results = album["results"]
+    answers = {
+        "tags": {"tags": results["tags"] or {}},
+        "duplicates": {"duplicates": results["duplicates"] or {}},
+        "people": {"people_clusters": results["people_clusters"] or {}},
+    }
+    failed = [entry for entry in album["images"] if entry["status"] == "failed"]
+    tables.album(Console(), album["album_id"], names, answers, failed)
+    return None
+
+
+def _albums(client: Client, arguments: argparse.Namespace, _: Console) -> Any:
+    items: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while True:
+        page = client.json("GET", "/albums", params={"limit": 200} | ({"cursor": cursor} if cursor else {}))
+        items += page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    if arguments.json:
+        return items
+    tables.albums(Console(), items)
+    return None
+
+
+def _search(client: Client, arguments: argparse.Namespace, _: Console) -> Any:
+    query = {"q": " ".join(arguments.words), "limit": arguments.limit}
+    hits = client.json("GET", f"/albums/{quote(arguments.album, safe='')}/search", params=query)["results"]
+    if arguments.json:
+        return hits
+    tables.hits(Console(), hits)
+    return None
+
+
+def _job(client: Client, arguments: argparse.Namespace, _: Console) -> Any:
+    job = client.json("DELETE" if arguments.cancel else "GET", f"/jobs/{arguments.id}")
+    if arguments.json:
+        return job
+    tables.job(Console(), job)
+    return None
+
+
+def _delete(client: Client, arguments: argparse.Namespace, err: Console) -> Any:
+    client.call("DELETE", f"/albums/{quote(arguments.album, safe='')}")
+    err.print(f"Deleted album {arguments.album}.", highlight=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

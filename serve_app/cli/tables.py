@@ -1,0 +1,92 @@
+"""Answers as tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+_SHOWN = 6
+
+
+def album(
+    console: Console,
+    name: str,
+    names: dict[str, str],
+    answers: dict[str, Any],
+    unusable: list[dict[str, Any]],
+) -> None:
+    """What is in an album: tags, duplicate groups, people, and what could not be used."""
+    console.print(f"\n[bold]{escape(name)}[/]: {len(names)} pictures", highlight=False)
+
+    tags = sorted(answers["tags"]["tags"].items(), key=lambda entry: (-len(entry[1]), entry[0]))
+    table = _table("Tags", "tag", "pictures", "")
+    for tag, images in tags:
+        table.add_row(escape(tag), str(len(images)), _listed(images, names))
+    _print(console, table, "no tags")
+
+    table = _table("Duplicates", "group", "keep", "the others")
+    kept = {group["group"]: group for group in answers["duplicates"].get("groups") or []}
+    for group, images in answers["duplicates"]["duplicates"].items():
+        keep = kept.get(group, {"keep": images[0], "keep_reason": ""})
+        others = [image for image in images if image != keep["keep"]]
+        reason = f" [dim]({escape(keep['keep_reason'])})[/]" if keep["keep_reason"] else ""
+        table.add_row(
+            group.removeprefix("duplicate_group_"), escape(names[keep["keep"]]) + reason, _listed(others, names)
+        )
+    _print(console, table, "no duplicates")
+
+    table = _table("People", "person", "pictures", "")
+    for person, images in answers["people"]["people_clusters"].items():
+        table.add_row(person, str(len(images)), _listed(images, names))
+    _print(console, table, "no people")
+
+    if unusable:
+        table = _table("Not used", "file", "code", "why")
+        for entry in unusable:
+            file = entry.get("filename") or names.get(entry.get("image", ""), entry.get("image", ""))
+            table.add_row(escape(str(file)), str(entry["code"]), escape(str(entry["detail"])))
+        console.print(table)
+
+
+def albums(console: Console, items: list[dict[str, Any]]) -> None:
+    table = _table("Albums", "album", "pictures", "updated")
+    for item in items:
+        table.add_row(escape(item["album_id"]), str(item["image_count"]), item["updated_at"][:19].replace("T", " "))
+    _print(console, table, "no albums")
+
+
+def hits(console: Console, results: list[dict[str, Any]]) -> None:
+    table = _table("Found", "score", "picture", "")
+    for hit in results:
+        table.add_row(f"{hit['score']:.2f}", escape(hit["image"]), "")
+    _print(console, table, "nothing found")
+
+
+def job(console: Console, seen: dict[str, Any]) -> None:
+    eta = "" if seen["eta_s"] is None else f", about {seen['eta_s']:.0f} s left"
+    console.print(f"{seen['id']} {seen['kind']}: {seen['status']}, {seen['progress']:.0%}{eta}", highlight=False)
+    if seen["problem"]:
+        console.print(f"{seen['problem']['title']}: {seen['problem']['detail']}", highlight=False)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False, box=None)
+    for column in columns:
+        table.add_column(column, overflow="fold", header_style="dim")
+    return table
+
+
+def _print(console: Console, table: Table, otherwise: str) -> None:
+    console.print()
+    if table.row_count:
+        console.print(table)
+    else:
+        console.print(otherwise, highlight=False)
+
+
+def _listed(images: list[str], names: dict[str, str]) -> str:
+    shown = ", ".join(escape(names.get(image, image)) for image in images[:_SHOWN])
+    return shown + (f" [dim]and {len(images) - _SHOWN} more[/]" if len(images) > _SHOWN else "")

@@ -1,0 +1,124 @@
+"""Capabilities over Ray Serve handles: deadlines, retries after a lost replica, and Ray's errors in our words.
+
+The other side of `deployments.contracts`: services call these methods and cannot tell whether a replica, a fake or the
+engine itself answers. Every capability is a function of its inputs, so a call that died with its replica is simply
+made again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+from ray.exceptions import RayActorError, RayError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
+from ray.serve.handle import DeploymentHandle
+
+from configs.settings import Deadlines
+from deployments.contracts import Face, Image, LocalFeatures, Pairs, PairVerdict, Vectors
+from deployments.errors import DarkroomError, DeadlineExceeded, Overloaded, Unavailable
+from serve_app.telemetry import Metrics
+
+log = structlog.get_logger(__name__)
+
+_RETRIES = 4
+_BACKOFF_S = 0.5
+
+
+@dataclass(frozen=True)
+class Handles:
+    """A handle for each capability; in the compact topology they all lead to the same replica."""
+
+    embedding: DeploymentHandle
+    tagging: DeploymentHandle
+    faces: DeploymentHandle
+    clustering: DeploymentHandle
+    dedup: DeploymentHandle
+
+
+class Gateway:
+    """Implements every protocol of `deployments.contracts`."""
+
+    def __init__(self, handles: Handles, deadlines: Deadlines, metrics: Metrics) -> None:
+        self._handles = handles
+        self._deadlines = deadlines
+        self._metrics = metrics
+
+    async def embed_images(self, views: NDArray[np.uint8]) -> Vectors:
+        return await self._call(self._handles.embedding, "embed_images", self._deadlines.embed_s, views)  # type: ignore[no-any-return]
+
+    async def tag_images(self, vectors: Vectors, labels: Sequence[str] | None = None) -> list[dict[str, float]]:
+        return await self._call(self._handles.tagging, "tag_images", self._deadlines.tags_s, vectors, labels)  # type: ignore[no-any-return]
+
+    async def search_images(self, query: str, vectors: Vectors) -> Vectors:
+        return await self._call(self._handles.tagging, "search_images", self._deadlines.tags_s, query, vectors)  # type: ignore[no-any-return]
+
+    async def find_faces(self, images: Sequence[Image]) -> list[list[Face]]:
+        return await self._call(self._handles.faces, "find_faces", self._deadlines.faces_s, list(images))  # type: ignore[no-any-return]
+
+    async def cluster_faces(
+        self,
+        vectors: Vectors,
+        pictures: NDArray[np.int64],
+        quality: Vectors,
+        previous: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.int64]:
+        arguments = (vectors, pictures, quality, previous)
+        return await self._call(self._handles.clustering, "cluster_faces", self._deadlines.clusters_s, *arguments)  # type: ignore[no-any-return]
+
+    async def find_candidates(self, vectors: Vectors, min_cosine: float, max_neighbours: int) -> Pairs:
+        arguments = (vectors, min_cosine, max_neighbours)
+        return await self._call(self._handles.dedup, "find_candidates", self._deadlines.duplicates_s, *arguments)  # type: ignore[no-any-return]
+
+    async def describe_images(self, images: Sequence[Image]) -> list[LocalFeatures]:
+        return await self._call(self._handles.dedup, "describe_images", self._deadlines.duplicates_s, list(images))  # type: ignore[no-any-return]
+
+    async def compare_images(
+        self, features: Sequence[LocalFeatures], left: Sequence[int], right: Sequence[int]
+    ) -> list[PairVerdict]:
+        arguments = (list(features), list(left), list(right))
+        return await self._call(self._handles.dedup, "compare_images", self._deadlines.duplicates_s, *arguments)  # type: ignore[no-any-return]
+
+    async def _call(self, handle: DeploymentHandle, verb: str, deadline_s: float, *arguments: Any) -> Any:
+        started, outcome = time.monotonic(), "error"
+        try:
+            async with asyncio.timeout(deadline_s):
+                result = await _call_until_answered(handle, verb, arguments)
+            outcome = "ok"
+            return result
+        except DarkroomError:
+            raise
+        except TimeoutError:
+            outcome = "deadline"
+            raise DeadlineExceeded(f"{verb} took longer than {deadline_s:g} s.") from None
+        except BackPressureError:
+            outcome = "overloaded"
+            raise Overloaded(f"{verb}: the queue is full.") from None
+        except (DeploymentUnavailableError, RayActorError) as error:
+            log.warning("capability unavailable", verb=verb, error=type(error).__name__)
+            raise Unavailable(f"{verb}: no replica answers just now.") from None
+        except (RayError, RayServeException) as error:
+            log.error("capability failed", verb=verb, exc_info=error)
+            raise Unavailable(f"{verb} failed.") from None
+        finally:
+            self._metrics.calls.labels(verb, outcome).inc()
+            self._metrics.call_seconds.labels(verb).observe(time.monotonic() - started)
+
+
+async def _call_until_answered(handle: DeploymentHandle, verb: str, arguments: tuple[Any, ...]) -> Any:
+    """Call again when the replica died with the call; Serve starts another one meanwhile."""
+    for attempt in range(_RETRIES):
+        try:
+            return await getattr(handle, verb).remote(*arguments)
+        except RayActorError:
+            if attempt == _RETRIES - 1:
+                raise
+            log.warning("replica lost, calling again", verb=verb, attempt=attempt + 1)
+            await asyncio.sleep(_BACKOFF_S * 2**attempt)
+    raise AssertionError("unreachable")

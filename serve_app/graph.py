@@ -1,0 +1,67 @@
+"""The Serve application: every `bind()` of the project is in this file.
+
+`serve run serve_app.graph:build topology=split`, `serve run configs/local.yaml` and `python -m serve_app` all end here.
+The builder has no side effects: Serve may run it several times, in a process of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from deployments.clustering import ClusteringDeployment
+from deployments.dedup import DedupDeployment
+from deployments.embedding import EmbeddingDeployment
+from deployments.faces import FacesDeployment
+from deployments.tagging import TaggingDeployment
+from pydantic import BaseModel, ConfigDict
+from ray import serve
+
+from deployments.bundle import Bundle
+from serve_app.ingress import Ingress
+from serve_app.worker import Worker
+
+
+class Args(BaseModel):
+    """Structure only; numbers live in `configs.settings`, replicas and resources in the Serve YAML."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    topology: Literal["compact", "split"] = "compact"
+    """compact: all CPU capabilities in one replica. split: a deployment each, scaled on its own."""
+    proxy_port: int | None = None
+    """The port of Serve's proxy, where a file fixes it: with another `http_port` in the settings the ingress relays."""
+
+
+def build(args: Args) -> serve.Application:
+    """Compose the graph: ingress and worker on top, a capability behind each handle."""
+    if args.topology == "compact":
+        bundle = _deployment(Bundle, cpus=0.5, max_ongoing=32).bind()
+        capabilities = dict.fromkeys(("embedding", "tagging", "faces", "clustering", "dedup"), bundle)
+    else:
+        capabilities = {
+            "embedding": _deployment(EmbeddingDeployment, name="Embedding").bind(),
+            "tagging": _deployment(TaggingDeployment, name="Tagging").bind(),
+            "faces": _deployment(FacesDeployment, name="Faces").bind(),
+            "clustering": _deployment(ClusteringDeployment, name="Clustering").bind(),
+            "dedup": _deployment(DedupDeployment, name="Dedup").bind(),
+        }
+    worker = _deployment(Worker, cpus=0.1, max_ongoing=8).bind(**capabilities)
+    return _deployment(Ingress, cpus=0.1, max_ongoing=256).bind(
+        worker=worker, proxy_port=args.proxy_port, **capabilities
+    )
+
+
+def _deployment(
+    cls: type[Any], *, name: str | None = None, cpus: float = 0.2, max_ongoing: int = 16
+) -> serve.Deployment:
+    # A replica takes one whole CPU unless told otherwise, and waits for ever where there is none left.
+    return serve.deployment(
+        cls,
+        name=name or cls.__name__,
+        max_ongoing_requests=max_ongoing,
+        max_queued_requests=8 * max_ongoing,
+        backpressure_config={"status_code": 429, "retry_after_s": 5},
+        ray_actor_options={"num_cpus": cpus},
+        health_check_period_s=10,
+        graceful_shutdown_timeout_s=20,
+    )

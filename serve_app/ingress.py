@@ -1,0 +1,53 @@
+"""The deployment that answers HTTP: opens the services on its replica and builds the FastAPI application over them."""
+
+from __future__ import annotations
+
+import structlog
+from fastapi import FastAPI
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from configs.settings import Settings
+from serve_app.api.app import build_app
+from serve_app.gateway import Gateway, Handles
+from serve_app.relay import Relay
+from serve_app.services.container import Services
+from serve_app.telemetry import Metrics, configure_logging
+
+log = structlog.get_logger(__name__)
+
+
+@serve.ingress()
+class Ingress:
+    """Late-bound (Serve calls `__serve_build_asgi_app__` after the constructor), so that nothing here is pickled."""
+
+    async def __init__(
+        self, worker: DeploymentHandle, proxy_port: int | None, **capabilities: DeploymentHandle
+    ) -> None:  # type: ignore[misc]
+        self._settings = Settings()
+        configure_logging(self._settings)
+        self._metrics = Metrics("ingress")
+        gateway = Gateway(Handles(**capabilities), self._settings.deadlines, self._metrics)
+        self._services = await Services.open(
+            self._settings, gateway, self._metrics, name="ingress", worker_metrics=worker.render_metrics.remote
+        )
+        self._relay = await _relay_to(proxy_port, self._settings)
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return build_app(self._services, self._settings, self._metrics)
+
+    async def check_health(self) -> None:
+        """A replica whose event loop answers is healthy; the database has its place in /readyz."""
+
+    async def __del__(self) -> None:
+        if self._relay:
+            await self._relay.stop()
+        await self._services.close()
+
+
+async def _relay_to(proxy_port: int | None, settings: Settings) -> Relay | None:
+    if proxy_port in (None, settings.http_port):
+        return None
+    relay = Relay("127.0.0.1", int(proxy_port))
+    await relay.start(settings.http_host, settings.http_port)
+    return relay

@@ -1,0 +1,244 @@
+"""Albums as clients see them: ask for an analysis, look at what is known, search."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from configs.settings import Settings
+from deployments.contracts import VIEWS, Tagger, Vectors
+from deployments.errors import NotFound
+from serve_app.services.analysis import AlbumLoader
+from serve_app.services.handlers import analysis_key
+from serve_app.services.images import image_id_of
+from serve_app.services.pictures import PictureStore
+from serve_app.services.progress import Progress
+from serve_app.services.records import RESULT_KEYS, AnalysisKind, without_details
+from serve_app.services.tagging import TagAlbum
+from serve_app.store import jobs
+from serve_app.store.jobs import Job
+from serve_app.store.repositories import albums, images, results, vectors
+from serve_app.store.repositories.albums import Album
+from serve_app.store.session import Database
+
+_FILE_PATH = re.compile(r"/api/v1/files/([A-Za-z0-9_]+(?:\.[A-Za-z0-9]+)?)")
+_IMAGE_ID = re.compile(r"img_[0-9a-z]{10,64}")
+_EPHEMERAL_S = 24 * 3600.0
+"""How long pictures of an ad-hoc call stay embedded, so that the next question about them is quick."""
+_PEOPLE_WORDS = frozenset({"people", "person", "portrait", "group", "face"})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Either the result at once, or the job that will have it."""
+
+    job_id: str = ""
+    result: dict[str, Any] | None = None
+
+
+class AlbumService:
+    def __init__(
+        self,
+        database: Database,
+        loader: AlbumLoader,
+        pictures: PictureStore,
+        tagging: TagAlbum,
+        tagger: Tagger,
+        settings: Settings,
+    ) -> None:
+        self._database = database
+        self._loader = loader
+        self._pictures = pictures
+        self._tagging = tagging
+        self._tagger = tagger
+        self._settings = settings
+
+    async def request_embeddings(
+        self, user_id: str, refs: Sequence[str], name: str | None, own_bases: Sequence[str]
+    ) -> str:
+        """Add the pictures to the album, made if need be, and start reading them. -> job id"""
+        own = await self._own_images(user_id, refs, own_bases)
+        async with self._database.transaction() as session:
+            album = await albums.open_album(session, user_id, name)
+            await albums.add_refs(session, album.id, refs, own)
+            job = await jobs.enqueue(
+                session,
+                user_id=user_id,
+                kind="embeddings",
+                album_id=album.id,
+                payload={"refs": list(dict.fromkeys(refs))},
+                max_attempts=self._settings.jobs.max_attempts,
+                max_queued=self._settings.jobs.max_queued,
+            )
+        return job.id
+
+    async def request_analysis(
+        self,
+        user_id: str,
+        kind: AnalysisKind,
+        parameters: dict[str, Any],
+        refs: Sequence[str] | None,
+        name: str | None,
+        own_bases: Sequence[str],
+        detail: bool,
+    ) -> Answer:
+        """A stored result when it is of the album's present state, else a job. Raises `NotFound`."""
+        parameters = {key: value for key, value in parameters.items() if value is not None}
+        own = await self._own_images(user_id, refs or (), own_bases)
+        async with self._database.transaction() as session:
+            if refs is None:
+                album = await self._find(session, user_id, name or "")
+                key = results.params_key(parameters)
+                ready = await results.find(session, album.id, kind, key)
+                if ready is not None and ready.album_version == album.version:
+                    return Answer(result=ready.payload if detail else without_details(ready.payload))
+                dedupe_key = None if detail else analysis_key(album.id, kind, parameters, album.version)
+            else:
+                album = await albums.open_album(session, user_id, None, lives_s=_EPHEMERAL_S)
+                await albums.add_refs(session, album.id, refs, own)
+                dedupe_key = None
+            job = await jobs.enqueue(
+                session,
+                user_id=user_id,
+                kind=kind,
+                album_id=album.id,
+                payload={"parameters": parameters, "detail": detail},
+                max_attempts=self._settings.jobs.max_attempts,
+                dedupe_key=dedupe_key,
+                priority=1,  # somebody waits for it
+                max_queued=self._settings.jobs.max_queued,
+            )
+        return Answer(job_id=job.id)
+
+    async def list_albums(self, user_id: str, limit: int, cursor: str | None) -> dict[str, Any]:
+        async with self._database.transaction() as session:
+            page = await albums.load_page(session, user_id, limit + 1, cursor)
+            counts = await albums.count_items(session, [album.id for album in page])
+        items = [
+            {
+                "album_id": album.public_id,
+                "created_at": album.created_at,
+                "updated_at": album.updated_at,
+                "image_count": sum(counts[album.id].values()),
+            }
+            for album in page[:limit]
+        ]
+        return {"items": items, "next_cursor": page[limit - 1].id if len(page) > limit else None}
+
+    async def get_album(self, user_id: str, name: str) -> dict[str, Any]:
+        """The album; `jobs` holds `Job` records."""
+        async with self._database.transaction() as session:
+            album = await self._find(session, user_id, name)
+            items = await albums.load_items(session, album.id)
+            its_jobs: list[Job] = await jobs.load_for_album(session, album.id)
+            latest = await results.load_latest(session, album.id)
+        return {
+            "album_id": album.public_id,
+            "created_at": album.created_at,
+            "updated_at": album.updated_at,
+            "images": [
+                {
+                    "image": item.ref,
+                    "id": item.image_id,
+                    "status": item.status,
+                    "code": item.code,
+                    "detail": item.detail,
+                }
+                for item in items
+            ],
+            "jobs": its_jobs,
+            "results": {
+                RESULT_KEYS[kind]: latest[kind].payload[RESULT_KEYS[kind]] if kind in latest else None
+                for kind in ("tags", "duplicates", "people")
+            },
+        }
+
+    async def delete_album(self, user_id: str, name: str) -> None:
+        async with self._database.transaction() as session:
+            album = await self._find(session, user_id, name)
+            await albums.remove(session, album.id)
+        await self._pictures.collect_unused()
+
+    async def search(self, user_id: str, name: str, query: str, limit: int) -> list[dict[str, Any]]:
+        """Pictures that the words fit, the best first. Raises `NotSupported` when the words mean nothing to the models."""
+        async with self._database.transaction() as session:
+            album = await self._find(session, user_id, name)
+        subject = await self._loader.snapshot(album.id)
+        if not subject.contents:
+            return []
+        words = query.strip().lower()
+        if words.removesuffix("s") in _PEOPLE_WORDS or words in _PEOPLE_WORDS:
+            scores = await self._tagging.score(subject, None, Progress())
+            tag = words if words in _PEOPLE_WORDS else words.removesuffix("s")
+            found = {sha: of.get(tag, 0.0) for sha, of in scores.items()}
+        else:
+            async with self._database.transaction() as session:
+                embedded, _ = await vectors.load(session, self._settings.embedding_model, subject.shas)
+            relevance = await self._tagger.search_images(query, embedded)
+            found = dict(zip(subject.shas, relevance.tolist(), strict=True))
+        hits = [{"image": item.ref, "score": round(found[item.sha256], 4)} for item in subject.items]
+        return sorted((hit for hit in hits if hit["score"] > 0), key=_best_first)[:limit]
+
+    async def similar(
+        self, user_id: str, name: str, ref: str, limit: int, own_bases: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        """Pictures of the album that look like one of the user's, without that one, by cosine of their vectors."""
+        async with self._database.transaction() as session:
+            album = await self._find(session, user_id, name)
+        subject = await self._loader.snapshot(album.id)
+        sha = next((item.sha256 for item in subject.items if item.ref == ref), None)
+        if sha is None:
+            own = await self._own_images(user_id, [ref], own_bases)
+            if own[0] is None:
+                raise NotFound("This picture is neither in the album nor one that you uploaded.")
+            async with self._database.transaction() as session:
+                image = await images.get(session, user_id, own[0])
+            sha = image.content.sha256 if image else ""
+        async with self._database.transaction() as session:
+            embedded, present = await vectors.load(session, self._settings.embedding_model, [sha, *subject.shas])
+        if not present[0]:
+            raise NotFound("This picture has not been embedded yet: post it to an album first.")
+        cosine = dict(zip(subject.shas, _cosine(embedded[0], embedded[1:]).tolist(), strict=True))
+        hits = [
+            {"image": item.ref, "score": round(cosine[item.sha256], 4)} for item in subject.items if item.ref != ref
+        ]
+        return sorted(hits, key=_best_first)[:limit]
+
+    async def _find(self, session: Any, user_id: str, name: str) -> Album:
+        album = await albums.find(session, user_id, name)
+        if album is None:
+            raise NotFound(f"There is no album '{name}'.")
+        return album
+
+    async def _own_images(self, user_id: str, refs: Sequence[str], own_bases: Sequence[str]) -> list[str | None]:
+        """The id of our own image that each reference names, if any."""
+        ids = [own_image_id(ref, own_bases) for ref in refs]
+        async with self._database.transaction() as session:
+            known = await images.load(session, user_id, [image_id for image_id in ids if image_id])
+        return [image_id if image_id in known else None for image_id in ids]
+
+
+def own_image_id(ref: str, own_bases: Sequence[str]) -> str | None:
+    """The image id in a reference that this server issued: a bare id, or the URL of a stored file."""
+    if _IMAGE_ID.fullmatch(ref):
+        return ref
+    for base in own_bases:
+        if ref.startswith(base + "/") and (match := _FILE_PATH.fullmatch(ref, len(base))):
+            return image_id_of(match[1])
+    return None
+
+
+def _cosine(one: Vectors, others: Vectors) -> Vectors:
+    """Cosine of the whole-picture views: `float32[V, D]` against `float32[N, V, D]`."""
+    view = VIEWS.index("whole")
+    rows = others[:, view]
+    norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(one[view])
+    return np.asarray(rows @ one[view] / np.maximum(norms, 1e-12), np.float32)
+
+
+def _best_first(hit: dict[str, Any]) -> tuple[float, str]:
+    return -hit["score"], hit["image"]

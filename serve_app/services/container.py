@@ -1,0 +1,132 @@
+"""Everything that use cases need, opened once in a process and closed with it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from configs.settings import Settings
+from deployments.contracts import Capabilities
+from deployments.errors import Unavailable
+from serve_app.services.albums import AlbumService
+from serve_app.services.analysis import AlbumLoader
+from serve_app.services.duplicates import FindDuplicates
+from serve_app.services.embedding import EmbedAlbum
+from serve_app.services.fetch import Fetcher
+from serve_app.services.handlers import Handler
+from serve_app.services.health import HealthService, RemoteMetrics
+from serve_app.services.idempotency import IdempotencyService
+from serve_app.services.images import ImageService
+from serve_app.services.jobs import JobService
+from serve_app.services.judging import JudgeQuality
+from serve_app.services.people import ClusterPeople
+from serve_app.services.pictures import PictureStore
+from serve_app.services.reading import PictureReader
+from serve_app.services.tagging import TagAlbum
+from serve_app.storage import open_storage
+from serve_app.store import jobs
+from serve_app.store.embedded import PostgresNotStarted, ensure_running
+from serve_app.store.job_events import JobEvents
+from serve_app.store.migrate import upgrade
+from serve_app.store.repositories import albums, idempotency
+from serve_app.store.repositories.users import LOCAL_USER_ID
+from serve_app.store.session import Database
+
+if TYPE_CHECKING:
+    from serve_app.telemetry import Metrics
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the API and the worker use. Made by `open`; `close` gives everything back."""
+
+    settings: Settings
+    metrics: Metrics
+    database: Database
+    events: JobEvents
+    pictures: PictureStore
+    images: ImageService
+    albums: AlbumService
+    jobs: JobService
+    idempotency: IdempotencyService
+    health: HealthService
+    handlers: dict[str, Handler]
+    local_user_id: str
+    """On whose behalf requests act while authentication is off."""
+    _owned: AsyncExitStack
+
+    @classmethod
+    async def open(
+        cls,
+        settings: Settings,
+        capabilities: Capabilities,
+        metrics: Metrics,
+        *,
+        name: str,
+        worker_metrics: RemoteMetrics | None = None,
+    ) -> Services:
+        """Connect to the database (starting the embedded one if none is named), migrate it, open the storage.
+
+        `name` tells in PostgreSQL who holds a connection. Raises `Unavailable`.
+        """
+        async with AsyncExitStack() as opening:
+            dsn = settings.database_url
+            if dsn is None:
+                dsn = await _start_embedded(settings, opening)
+            await upgrade(dsn)
+            database = Database(dsn, application_name=f"darkroom-{name}")
+            opening.push_async_callback(database.close)
+            storage = await open_storage(settings.storage_url, settings)
+            opening.push_async_callback(storage.close)
+            fetcher = Fetcher(settings.fetch, settings.limits)
+            opening.push_async_callback(fetcher.aclose)
+            events = await opening.enter_async_context(JobEvents(dsn, poll_s=settings.jobs.poll_s))
+
+            pictures = PictureStore(database, storage, settings)
+            reader = PictureReader(database, pictures, fetcher, capabilities, settings, metrics)
+            loader = AlbumLoader(database, reader)
+            tagging = TagAlbum(database, loader, capabilities, settings)
+            return cls(
+                settings=settings,
+                metrics=metrics,
+                database=database,
+                events=events,
+                pictures=pictures,
+                images=ImageService(database, pictures),
+                albums=AlbumService(database, loader, pictures, tagging, capabilities, settings),
+                jobs=JobService(database, events),
+                idempotency=IdempotencyService(database),
+                health=HealthService(database, storage, capabilities, settings, metrics, worker_metrics),
+                handlers={
+                    "embeddings": EmbedAlbum(database, loader, reader),
+                    "tags": tagging,
+                    "duplicates": FindDuplicates(database, loader, pictures, capabilities, settings),
+                    "people": ClusterPeople(database, loader, capabilities, settings),
+                    "quality": JudgeQuality(database, loader),
+                },
+                local_user_id=LOCAL_USER_ID,
+                _owned=opening.pop_all(),
+            )
+
+    async def close(self) -> None:
+        await self._owned.aclose()
+
+    async def keep_house(self) -> None:
+        """Remove what has expired: hidden albums, ended jobs, answers to repeated requests, unused files."""
+        keep_s = self.settings.jobs.keep_finished_s
+        async with self.database.transaction() as session:
+            await albums.remove_expired(session)
+            await jobs.remove_finished(session, keep_s)
+            await idempotency.remove_older(session, keep_s)
+        await self.pictures.collect_unused()
+
+
+async def _start_embedded(settings: Settings, opening: AsyncExitStack) -> str:
+    try:
+        postgres = await asyncio.to_thread(ensure_running, settings.data_dir)
+    except PostgresNotStarted as error:
+        raise Unavailable(str(error)) from error
+    opening.callback(postgres.release)
+    return postgres.dsn

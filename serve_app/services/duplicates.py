@@ -1,0 +1,175 @@
+"""The job that finds duplicates: vectors name the suspects, a geometric check convicts, verdicts are kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+from configs.settings import Settings
+from deployments.contracts import DuplicateFinder, LocalFeatures, Pairs, PairVerdict
+from deployments.errors import ImageError
+from serve_app.services.analysis import AlbumLoader, Subject, keep_result
+from serve_app.services.duplicates_result import Link, duplicates_payload
+from serve_app.services.pictures import PictureStore
+from serve_app.services.progress import Progress
+from serve_app.store.jobs import Job
+from serve_app.store.repositories import pair_verdicts, vectors
+from serve_app.store.repositories.images import Content
+from serve_app.store.session import Database
+
+_VERSION = "sift/1"
+"""Of the geometric check; another one makes the kept verdicts void."""
+_SAME_PIXELS_COSINE = 0.97
+"""Files with the same upright pixels differ in their vectors only by how their decoders scale."""
+_PAIRS_A_CALL = 32
+_KEPT_FEATURES = 512
+"""Pictures whose local features are held at once: about 100 MB."""
+
+Pair = tuple[int, int]
+"""Places of two contents in the subject's list, the smaller one first."""
+
+
+class FindDuplicates:
+    def __init__(
+        self,
+        database: Database,
+        albums: AlbumLoader,
+        pictures: PictureStore,
+        finder: DuplicateFinder,
+        settings: Settings,
+    ) -> None:
+        self._database = database
+        self._albums = albums
+        self._pictures = pictures
+        self._finder = finder
+        self._settings = settings
+
+    async def __call__(self, job: Job, progress: Progress) -> dict[str, Any]:
+        subject = await self._albums.load(job, progress)
+        parameters = job.payload["parameters"]
+        level = parameters.get("level") or "copy"
+        links: list[Link] = []
+        if len(subject.contents) > 1:
+            rest = progress.part(progress.share, 1.0)
+            pairs = await self._candidates(subject)
+            links += await self._same_pixels(subject, pairs)
+            rest.report(0.1)
+            if level != "exact":
+                links += await self._copies(subject, pairs, rest.part(0.1, 1.0))
+            if level == "similar":
+                links += _similar(subject, pairs, self._settings.duplicates.min_similar_cosine)
+        payload = duplicates_payload(subject.items, links, level, subject.failed)
+        await keep_result(self._database, subject, "duplicates", parameters, payload)
+        return payload
+
+    async def _candidates(self, subject: Subject) -> Pairs:
+        async with self._database.transaction() as session:
+            embedded, _ = await vectors.load(session, self._settings.embedding_model, subject.shas)
+        limits = self._settings.duplicates
+        return await self._finder.find_candidates(embedded, limits.min_cosine, limits.max_neighbours)
+
+    async def _same_pixels(self, subject: Subject, pairs: Pairs) -> list[Link]:
+        """Files of different bytes that hold the same upright pixels."""
+        suspects = [
+            (a, b)
+            for a, b, cosine in _rows(pairs)
+            if cosine >= _SAME_PIXELS_COSINE and _size(subject.contents[a]) == _size(subject.contents[b])
+        ]
+        hashes = {}
+        for place in sorted({place for pair in suspects for place in pair}):
+            try:
+                hashes[place] = await self._pictures.pixel_sha256(subject.contents[place])
+            except ImageError:
+                continue  # decodes small but not in full: its own picture then
+        return [
+            Link(subject.contents[a].sha256, subject.contents[b].sha256, "exact", 1.0)
+            for a, b in suspects
+            if a in hashes and hashes[a] == hashes.get(b)
+        ]
+
+    async def _copies(self, subject: Subject, pairs: Pairs, progress: Progress) -> list[Link]:
+        wanted = [(a, b) for a, b, _ in _rows(pairs)]
+        names = {(a, b): (subject.contents[a].sha256, subject.contents[b].sha256) for a, b in wanted}
+        async with self._database.transaction() as session:
+            known = await pair_verdicts.load(session, _VERSION, list(names.values()))
+        verdicts = {pair: known[name] for pair, name in names.items() if name in known}
+        open_pairs = [pair for pair in wanted if pair not in verdicts]
+        verdicts |= await self._check(subject, open_pairs, progress)
+        return [
+            Link(*names[pair], "copy", verdict.score) for pair, verdict in sorted(verdicts.items()) if verdict.is_copy
+        ]
+
+    async def _check(self, subject: Subject, pairs: Sequence[Pair], progress: Progress) -> dict[Pair, PairVerdict]:
+        features = _FeatureCache(self._finder, self._pictures, subject.contents)
+        batches = [pairs[start : start + _PAIRS_A_CALL] for start in range(0, len(pairs), _PAIRS_A_CALL)]
+        gate = asyncio.Semaphore(self._settings.runtime.threads)
+        verdicts: dict[Pair, PairVerdict] = {}
+
+        async def check(batch: Sequence[Pair]) -> None:
+            async with gate:
+                found = await features.of(sorted({place for pair in batch for place in pair}))
+                usable = [pair for pair in batch if pair[0] in found and pair[1] in found]
+                order = {place: index for index, place in enumerate(found)}
+                new = await self._finder.compare_images(
+                    list(found.values()), [order[a] for a, _ in usable], [order[b] for _, b in usable]
+                )
+            checked = dict(zip(usable, new, strict=True))
+            async with self._database.transaction() as session:
+                named = {(subject.contents[a].sha256, subject.contents[b].sha256): v for (a, b), v in checked.items()}
+                await pair_verdicts.save(session, _VERSION, named)
+            verdicts.update(checked)
+            progress.report(len(verdicts) / len(pairs))
+
+        async with asyncio.TaskGroup() as group:
+            for batch in batches:
+                group.create_task(check(batch))
+        return verdicts
+
+
+class _FeatureCache:
+    """Local features of the pictures that were needed last. Pairs come sorted, so few are computed twice."""
+
+    def __init__(self, finder: DuplicateFinder, pictures: PictureStore, contents: Sequence[Content]) -> None:
+        self._finder = finder
+        self._pictures = pictures
+        self._contents = contents
+        self._kept: OrderedDict[int, LocalFeatures] = OrderedDict()
+
+    async def of(self, places: Sequence[int]) -> dict[int, LocalFeatures]:
+        """Features by place; a picture that cannot be decoded any more is missing."""
+        found = {place: self._kept[place] for place in places if place in self._kept}
+        missing, images = [], []
+        for place in places:
+            if place not in found:
+                try:
+                    images.append(await self._pictures.preview(self._contents[place]))
+                    missing.append(place)
+                except ImageError:
+                    continue
+        if missing:
+            found |= dict(zip(missing, await self._finder.describe_images(images), strict=True))
+        for place, features in found.items():
+            self._kept[place] = features
+            self._kept.move_to_end(place)
+        while len(self._kept) > _KEPT_FEATURES:
+            self._kept.popitem(last=False)
+        return found
+
+
+def _rows(pairs: Pairs) -> list[tuple[int, int, float]]:
+    return list(zip(pairs.left.tolist(), pairs.right.tolist(), pairs.cosine.tolist(), strict=True))
+
+
+def _size(content: Content) -> tuple[int, int]:
+    return content.width, content.height
+
+
+def _similar(subject: Subject, pairs: Pairs, min_cosine: float) -> list[Link]:
+    """Shots of one moment: pictures that look nearly the same without being copies."""
+    return [
+        Link(subject.contents[a].sha256, subject.contents[b].sha256, "similar", cosine)
+        for a, b, cosine in _rows(pairs)
+        if cosine >= min_cosine
+    ]

@@ -1,0 +1,121 @@
+"""Whether the server can do its work, found out by doing a little of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import numpy as np
+import structlog
+
+from configs.settings import Settings
+from deployments.contracts import VIEWS, Capabilities
+from deployments.errors import DarkroomError
+from serve_app.storage import Storage
+from serve_app.store import jobs
+from serve_app.store.session import Database
+from serve_app.telemetry import Metrics
+
+log = structlog.get_logger(__name__)
+
+_CHECK_S = 20.0
+_FRESH_S = 2.0
+"""A verdict is given again for so long: whoever polls costs no inference."""
+_SIDE = 64
+
+RemoteMetrics = Callable[[], Awaitable[bytes]]
+
+
+class HealthService:
+    def __init__(
+        self,
+        database: Database,
+        storage: Storage,
+        capabilities: Capabilities,
+        settings: Settings,
+        metrics: Metrics,
+        worker_metrics: RemoteMetrics | None,
+    ) -> None:
+        self._database = database
+        self._storage = storage
+        self._capabilities = capabilities
+        self._settings = settings
+        self._metrics = metrics
+        self._worker_metrics = worker_metrics
+        self._lock = asyncio.Lock()
+        self._latest: tuple[float, dict[str, Any]] = (float("-inf"), {})
+
+    async def check(self) -> dict[str, Any]:
+        """Each part -> `{"ok", "seconds"}` and `detail` where it fails. All parts at once, each with a deadline."""
+        async with self._lock:
+            when, checks = self._latest
+            if time.monotonic() - when < _FRESH_S:
+                return checks
+            parts: dict[str, Callable[[], Awaitable[Any]]] = {
+                "database": self._database.ping,
+                "storage": self._storage.check,
+                "embedding_and_tags": self._embed_and_tag,
+                "faces": self._faces,
+                "clustering": self._cluster,
+                "duplicates": self._duplicates,
+            }
+            if self._worker_metrics:
+                parts["worker"] = self._worker_metrics
+            results = await asyncio.gather(*(_timed(name, check) for name, check in parts.items()))
+            checks = dict(zip(parts, results, strict=True))
+            self._latest = (time.monotonic(), checks)
+            return checks
+
+    async def metrics(self) -> bytes:
+        """Prometheus text of this process and of a worker."""
+        async with self._database.transaction() as session:
+            counts = await jobs.count_by_status(session)
+        for status in ("queued", "running"):
+            total = sum(count for (_, its_status), count in counts.items() if its_status == status)
+            self._metrics.jobs.labels(status).set(total)
+        own = self._metrics.render()
+        if self._worker_metrics is None:
+            return own
+        try:
+            async with asyncio.timeout(_CHECK_S):
+                return own + await self._worker_metrics()
+        except Exception as error:  # a scrape must not fail because a worker restarts
+            log.warning("worker gives no metrics", error=type(error).__name__)
+            return own
+
+    async def _embed_and_tag(self) -> None:
+        side = self._settings.embedding.input_px
+        vectors = await self._capabilities.embed_images(np.full((1, side, side, 3), 128, np.uint8))
+        await self._capabilities.tag_images(np.repeat(vectors[:, None], len(VIEWS), axis=1))
+
+    async def _faces(self) -> None:
+        await self._capabilities.find_faces([_picture()])
+
+    async def _cluster(self) -> None:
+        vectors = np.eye(2, 128, dtype=np.float32)
+        await self._capabilities.cluster_faces(vectors, np.arange(2), np.ones(2, np.float32))
+
+    async def _duplicates(self) -> None:
+        features = await self._capabilities.describe_images([_picture(), _picture()])
+        await self._capabilities.compare_images(features, [0], [1])
+
+
+def _picture() -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
+    return np.random.default_rng(0).integers(0, 255, (_SIDE, _SIDE, 3), np.uint8)
+
+
+async def _timed(name: str, check: Callable[[], Awaitable[Any]]) -> dict[str, Any]:
+    started = time.monotonic()
+    try:
+        async with asyncio.timeout(_CHECK_S):
+            await check()
+    except DarkroomError as error:
+        return {"ok": False, "seconds": round(time.monotonic() - started, 3), "detail": error.message}
+    except TimeoutError:
+        return {"ok": False, "seconds": _CHECK_S, "detail": "no answer in time"}
+    except Exception as error:  # readiness is a report: whatever is wrong belongs into it
+        log.warning("readiness check failed", part=name, exc_info=error)
+        return {"ok": False, "seconds": round(time.monotonic() - started, 3), "detail": type(error).__name__}
+    return {"ok": True, "seconds": round(time.monotonic() - started, 3)}

@@ -1,0 +1,103 @@
+"""Uploads: what a client sends, gets back and deletes."""
+
+from __future__ import annotations
+
+import mimetypes
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from deployments.errors import NotFound
+from serve_app.services.pictures import PictureStore, Readable
+from serve_app.store.repositories import images
+from serve_app.store.repositories.images import StoredImage
+from serve_app.store.session import Database
+
+_EXTENSIONS = {
+    "image/jpeg": ".jpg",
+    "image/heic": ".heic",
+    "image/heif": ".heif",
+    "image/avif": ".avif",
+    "image/webp": ".webp",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ImageView:
+    """A stored picture as clients know it."""
+
+    id: str
+    key: str
+    """Under which `/files` serves it: id and name ending."""
+    sha256: str
+    content_type: str
+    width: int
+    height: int
+    bytes: int
+    filename: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FileContent:
+    content_type: str
+    bytes: int
+    sha256: str
+    chunks: AsyncIterator[bytes]
+
+
+def image_id_of(key: str) -> str:
+    """The id in a file key; the ending is for people and their programs."""
+    return key.partition(".")[0]
+
+
+def _view(image: StoredImage) -> ImageView:
+    content = image.content
+    ending = _EXTENSIONS.get(content.content_type) or mimetypes.guess_extension(content.content_type) or ""
+    return ImageView(
+        id=image.id,
+        key=image.id + ending,
+        sha256=content.sha256,
+        content_type=content.content_type,
+        width=content.width,
+        height=content.height,
+        bytes=content.size_bytes,
+        filename=image.filename,
+        created_at=image.created_at,
+    )
+
+
+class ImageService:
+    def __init__(self, database: Database, pictures: PictureStore) -> None:
+        self._database = database
+        self._pictures = pictures
+
+    async def upload(self, user_id: str, filename: str | None, source: Readable) -> ImageView:
+        """Store one picture. Raises `ImageError` with the code of its rejection."""
+        with tempfile.TemporaryDirectory(prefix="darkroom-upload-") as folder:
+            file = await self._pictures.receive(source, Path(folder))
+            return _view(await self._pictures.add(user_id, file, filename=filename))
+
+    async def get(self, user_id: str, image_id: str) -> ImageView:
+        return _view(await self._find(user_id, image_id))
+
+    async def open_file(self, user_id: str, key: str) -> FileContent:
+        image = await self._find(user_id, image_id_of(key))
+        content = image.content
+        return FileContent(content.content_type, content.size_bytes, content.sha256, await self._pictures.open(content))
+
+    async def delete(self, user_id: str, image_id: str) -> None:
+        """Out of every album too; the bytes go when no image holds them any more."""
+        async with self._database.transaction() as session:
+            if not await images.remove(session, user_id, image_id):
+                raise NotFound(f"There is no image '{image_id}'.")
+        await self._pictures.collect_unused()
+
+    async def _find(self, user_id: str, image_id: str) -> StoredImage:
+        async with self._database.transaction() as session:
+            image = await images.get(session, user_id, image_id)
+        if image is None:
+            raise NotFound(f"There is no image '{image_id}'.")
+        return image

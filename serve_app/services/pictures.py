@@ -1,0 +1,134 @@
+"""Pictures in storage: validated once, kept once under the hash of their bytes, decoded small ever after."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from deployments.algorithms.decoding import ImageLimits, decode, full_pixels_sha256, make_preview, read_picture
+
+from configs.settings import Settings
+from deployments.contracts import Image
+from deployments.errors import image_error
+from serve_app.storage import Storage, content_key
+from serve_app.store.repositories import images
+from serve_app.store.repositories.images import Content, NewImage, StoredImage
+from serve_app.store.session import Database
+
+T = TypeVar("T")
+_READ_BYTES = 2**18
+
+
+class Readable(Protocol):
+    """An upload in progress."""
+
+    async def read(self, size: int = -1, /) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedFile:
+    """A complete file that nobody has looked into yet: its bytes, or where the receiver keeps it."""
+
+    source: bytes | Path
+    sha256: str
+    size_bytes: int
+
+
+def original_key(sha256: str) -> str:
+    return content_key("originals", sha256)
+
+
+def preview_key(sha256: str) -> str:
+    return content_key("previews", sha256, ".jpg")
+
+
+class PictureStore:
+    """Files, their rows, and the pixels that models see."""
+
+    def __init__(self, database: Database, storage: Storage, settings: Settings) -> None:
+        self._database = database
+        self._storage = storage
+        self._preview_px = settings.limits.preview_px
+        self._limits = ImageLimits(settings.limits.max_file_bytes, settings.limits.max_pixels)
+        self._decoders = asyncio.Semaphore(settings.runtime.decode_threads)
+
+    async def receive(self, source: Readable, folder: Path) -> ReceivedFile:
+        """Stream an upload into `folder`, hashing on the way. Raises `ImageError` `too_large` or `empty`."""
+        digest, size = hashlib.sha256(), 0
+        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+            while data := await source.read(_READ_BYTES):
+                size += len(data)
+                if size > self._limits.max_file_bytes:
+                    raise image_error("too_large", f"The file has more than {self._limits.max_file_bytes} bytes")
+                digest.update(data)
+                await asyncio.to_thread(file.write, data)
+        if size == 0:
+            raise image_error("empty", "The file is empty")
+        return ReceivedFile(Path(file.name), digest.hexdigest(), size)
+
+    async def add(
+        self, user_id: str, file: ReceivedFile, filename: str | None = None, source_url: str | None = None
+    ) -> StoredImage:
+        """Validate by decoding, store the bytes, write the rows. Raises `ImageError` when it is no usable picture."""
+        info, pixels = await self._in_thread(lambda: read_picture(file.source, self._preview_px, self._limits))
+        has_preview = max(info.width, info.height) > self._preview_px
+        await self._put_files(file, pixels if has_preview else None)
+        content = Content(
+            file.sha256, file.size_bytes, info.content_type, info.width, info.height, has_preview=has_preview
+        )
+        async with self._database.transaction() as session:
+            [added] = await images.add(session, user_id, [NewImage(content, filename, source_url)])
+            if added.check_file and not await self._storage.exists(original_key(file.sha256)):
+                await self._put_files(file, pixels if has_preview else None)  # a collector was quicker
+            stored = await images.get(session, user_id, added.id)
+        if stored is None:
+            raise RuntimeError("an image vanished in the transaction that added it")
+        return stored
+
+    async def preview(self, content: Content) -> Image:
+        """The upright picture, longest side at most `limits.preview_px`."""
+        key = preview_key(content.sha256) if content.has_preview else original_key(content.sha256)
+        data = await self._storage.get(key)
+        return await self._in_thread(lambda: decode(data, self._preview_px, self._limits))
+
+    async def pixel_sha256(self, content: Content) -> str:
+        """Hash of the upright pixels at full size; computed once for a content."""
+        if content.pixel_sha256 is not None:
+            return content.pixel_sha256
+        data = await self._storage.get(original_key(content.sha256))
+        digest = await self._in_thread(lambda: full_pixels_sha256(data, self._limits))
+        async with self._database.transaction() as session:
+            await images.describe_content(session, content.sha256, pixel_sha256=digest)
+        return digest
+
+    async def open(self, content: Content) -> AsyncIterator[bytes]:
+        """The bytes as they were sent, piece by piece. Raises `NotFound` before the first."""
+        return (await self._storage.open(original_key(content.sha256))).chunks
+
+    async def collect_unused(self) -> int:
+        """Delete what no image holds any more: rows, vectors, faces, files. -> how many contents."""
+        total = 0
+        while True:
+            async with self._database.transaction() as session:
+                unused = await images.collect_unused(session)
+                for content in unused:
+                    await self._storage.delete(original_key(content.sha256))
+                    await self._storage.delete(preview_key(content.sha256))
+            total += len(unused)
+            if not unused:
+                return total
+
+    async def _put_files(self, file: ReceivedFile, preview: Image | None) -> None:
+        await self._storage.put(original_key(file.sha256), file.source)
+        if preview is not None:
+            data = await self._in_thread(lambda: make_preview(preview))
+            await self._storage.put(preview_key(file.sha256), data)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        async with self._decoders:
+            return await asyncio.to_thread(work)

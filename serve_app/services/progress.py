@@ -1,0 +1,36 @@
+"""How far a job is: told by its handler, written down by its heartbeat."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Progress:
+    share: float = 0.0
+    started: float = field(default_factory=time.monotonic)
+
+    def report(self, share: float) -> None:
+        """`share` of the work is done, 0 to 1. Never goes back."""
+        self.share = min(1.0, max(self.share, share))
+
+    def part(self, begin: float, end: float) -> Progress:
+        """For a step of the work: its 0 to 1 is `begin` to `end` of this one."""
+        return _Part(self.share, self.started, self, begin, end)
+
+    def eta_s(self) -> float | None:
+        """Seconds left if the rest goes as the beginning did; None while that would be a guess."""
+        if self.share < 0.02:
+            return None
+        return (time.monotonic() - self.started) * (1 - self.share) / self.share
+
+
+@dataclass
+class _Part(Progress):
+    whole: Progress = field(default_factory=Progress)
+    begin: float = 0.0
+    end: float = 1.0
+
+    def report(self, share: float) -> None:
+        self.whole.report(self.begin + (self.end - self.begin) * min(1.0, max(0.0, share)))

@@ -1,0 +1,178 @@
+"""Reading pictures into an album: fetch what is a URL, then vectors, faces and quality, once for equal bytes.
+
+Everything is written in chunks as it becomes known, so a job that dies half way goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import structlog
+from deployments.algorithms.picture_quality import assess
+from deployments.algorithms.views import make_views
+
+from configs.settings import Settings
+from deployments.contracts import Capabilities, Face, Image
+from deployments.errors import ImageError, image_error
+from serve_app.services.fetch import Fetcher
+from serve_app.services.pictures import PictureStore, ReceivedFile
+from serve_app.services.progress import Progress
+from serve_app.store.repositories import albums, faces, quality, vectors
+from serve_app.store.repositories.albums import AlbumItem, Outcome
+from serve_app.store.repositories.images import Content, StoredImage
+from serve_app.store.repositories.quality import Quality
+from serve_app.store.session import Database
+from serve_app.telemetry import Metrics
+
+log = structlog.get_logger(__name__)
+
+_FETCH_SHARE = 0.2
+"""Of the progress bar, where there is something to fetch."""
+
+
+class PictureReader:
+    """Brings every picture of an album to status `embedded` or `failed`."""
+
+    def __init__(
+        self,
+        database: Database,
+        pictures: PictureStore,
+        fetcher: Fetcher,
+        capabilities: Capabilities,
+        settings: Settings,
+        metrics: Metrics,
+    ) -> None:
+        self._database = database
+        self._pictures = pictures
+        self._fetcher = fetcher
+        self._capabilities = capabilities
+        self._settings = settings
+        self._metrics = metrics
+
+    async def read_album(self, user_id: str, album_id: str, progress: Progress) -> None:
+        """Read what is not read yet. Pictures that cannot be used are marked with the reason and stop nothing."""
+        async with self._database.transaction() as session:
+            pending = await albums.load_items(session, album_id, status="pending")
+        unfetched = [item for item in pending if item.content is None]
+        ready = [item for item in pending if item.content is not None]
+        share = _FETCH_SHARE if unfetched else 0.0
+        fetching = [self._fetch(user_id, album_id, item) for item in unfetched]
+        for number, done in enumerate(asyncio.as_completed(fetching), 1):
+            item = await done
+            if item is not None:
+                ready.append(item)
+            progress.report(share * number / len(unfetched))
+        await self._analyse(album_id, ready, progress.part(share, 1.0))
+
+    async def _fetch(self, user_id: str, album_id: str, item: AlbumItem) -> AlbumItem | None:
+        """The item with its picture; None, and the item marked as failed, when there is none to be had."""
+        try:
+            image = await self._fetched(user_id, item.ref)
+        except ImageError as error:
+            self._metrics.pictures.labels(error.code).inc()
+            failed = Outcome(item.id, code=error.code, detail=error.message)
+            async with self._database.transaction() as session:
+                await albums.settle(session, album_id, [failed])
+            return None
+        async with self._database.transaction() as session:
+            await albums.attach_image(session, item.id, image.id)
+        return replace(item, image_id=image.id, content=image.content)
+
+    async def _fetched(self, user_id: str, ref: str) -> StoredImage:
+        scheme = ref.partition("://")[0].lower()
+        if scheme in {"s3", "gs"}:
+            raise image_error("fetch_failed", f"This server has no access to {scheme}:// storage configured")
+        if scheme not in {"http", "https"}:
+            raise image_error("not_found", "There is no such image, and it is no URL")
+        fetched = await self._fetcher.fetch(ref)
+        file = ReceivedFile(fetched.data, fetched.sha256, len(fetched.data))
+        return await self._pictures.add(user_id, file, source_url=ref)
+
+    async def _analyse(self, album_id: str, items: Sequence[AlbumItem], progress: Progress) -> None:
+        size = _chunk_size(len(items), self._settings.jobs.chunk, self._settings.runtime.threads)
+        chunks = [items[start : start + size] for start in range(0, len(items), size)]
+        gate = asyncio.Semaphore(self._settings.runtime.threads + 1)  # one decodes while the others compute
+        finished = 0
+
+        async def analyse(chunk: Sequence[AlbumItem]) -> None:
+            nonlocal finished
+            async with gate:
+                await self._analyse_chunk(album_id, chunk)
+            finished += len(chunk)
+            progress.report(finished / len(items))
+
+        async with asyncio.TaskGroup() as group:
+            for chunk in chunks:
+                group.create_task(analyse(chunk))
+
+    async def _analyse_chunk(self, album_id: str, chunk: Sequence[AlbumItem]) -> None:
+        contents = {item.content.sha256: item.content for item in chunk if item.content is not None}
+        embedding_model, faces_model = self._settings.embedding_model, self._settings.faces_model
+        async with self._database.transaction() as session:
+            missing = set(await vectors.find_missing(session, embedding_model, list(contents)))
+            missing |= set(await faces.find_missing(session, faces_model, list(contents)))
+        fresh: list[tuple[Content, Image]] = []
+        bad: dict[str, ImageError] = {}
+        for sha in sorted(missing):
+            try:
+                fresh.append((contents[sha], await self._pictures.preview(contents[sha])))
+            except ImageError as error:
+                bad[sha] = error
+        embedded, found, judged = await self._compute(fresh)
+        outcomes = [
+            Outcome(item.id, code=bad[sha].code, detail=bad[sha].message)
+            if (sha := item.content.sha256 if item.content else "") in bad
+            else Outcome(item.id, item.image_id)
+            for item in chunk
+        ]
+        async with self._database.transaction() as session:
+            if fresh:
+                await vectors.save(session, embedding_model, [content.sha256 for content, _ in fresh], embedded)
+                await faces.save(session, faces_model, found)
+                await quality.save(session, judged)
+            await albums.settle(session, album_id, outcomes)
+        self._metrics.pictures.labels("analysed").inc(len(fresh))
+
+    async def _compute(
+        self, fresh: Sequence[tuple[Content, Image]]
+    ) -> tuple[np.ndarray[tuple[int, int, int], np.dtype[np.float32]], dict[str, list[Face]], dict[str, Quality]]:
+        if not fresh:
+            return np.zeros((0, 0, 0), np.float32), {}, {}
+        images = [image for _, image in fresh]
+        input_px = self._settings.embedding.input_px
+        (views, judged), found = await asyncio.gather(
+            asyncio.to_thread(_look, fresh, input_px), self._capabilities.find_faces(images)
+        )
+        flat = await self._capabilities.embed_images(views.reshape(-1, *views.shape[2:]))
+        embedded = flat.reshape(len(images), -1, flat.shape[-1])
+        scaled = {
+            content.sha256: [_in_original_pixels(face, content, image) for face in of]
+            for (content, image), of in zip(fresh, found, strict=True)
+        }
+        return embedded, scaled, judged
+
+
+def _chunk_size(count: int, most: int, threads: int) -> int:
+    """Small albums are cut finer, so that every core has something to do."""
+    return max(1, min(most, -(-count // (2 * threads))))
+
+
+def _look(
+    fresh: Sequence[tuple[Content, Image]], input_px: int
+) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.uint8]], dict[str, Quality]]:
+    """The square views `uint8[N, V, S, S, 3]`, and how well each picture was taken."""
+    views = np.stack([make_views(image, input_px) for _, image in fresh])
+    judged = {}
+    for content, image in fresh:
+        seen = assess(image, content.width, content.height)
+        judged[content.sha256] = Quality(seen.sharpness, seen.exposure, seen.score, tuple(seen.issues))
+    return views, judged
+
+
+def _in_original_pixels(face: Face, content: Content, image: Image) -> Face:
+    factor = max(content.width, content.height) / max(image.shape[:2])
+    x1, y1, x2, y2 = (float(value * factor) for value in face.bbox)
+    return replace(face, bbox=(x1, y1, x2, y2), landmarks=face.landmarks * np.float32(factor))

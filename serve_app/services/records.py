@@ -1,0 +1,45 @@
+"""What the use cases speak of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+AnalysisKind = Literal["tags", "duplicates", "people", "quality"]
+FOLLOW_UPS: tuple[AnalysisKind, ...] = ("tags", "people", "duplicates")
+"""What an album is analysed for once its pictures are embedded: the quick ones first."""
+
+RESULT_KEYS = {"tags": "tags", "duplicates": "duplicates", "people": "people_clusters", "quality": "quality"}
+"""Kind of analysis -> the key under which its answer stands."""
+
+_DETAILS = frozenset({"scores", "groups", "people", "unassigned_faces"})
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One picture of an album, ready to be analysed. Two items may hold the same bytes."""
+
+    ref: str
+    """As the client sent it."""
+    sha256: str
+    width: int
+    height: int
+    bytes: int
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A picture that could not be used."""
+
+    ref: str
+    code: str
+    detail: str
+
+    def view(self) -> dict[str, str]:
+        return {"image": self.ref, "code": self.code, "detail": self.detail}
+
+
+def without_details(payload: dict[str, Any]) -> dict[str, Any]:
+    """The plain answer out of a detailed one."""
+    return {key: value for key, value in payload.items() if key not in _DETAILS}

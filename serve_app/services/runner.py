@@ -1,0 +1,187 @@
+"""Claims jobs and runs them: heartbeat, progress, cancellation, retries, housekeeping.
+
+A job is run at least once and ended exactly once: whoever lost its lease cannot write any more, and what a handler
+stores on the way may be stored again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+from typing import Any
+
+import structlog
+
+from configs.settings import Jobs as JobSettings
+from deployments.errors import DarkroomError, DeadlineExceeded, Overloaded, Unavailable
+from serve_app.services.container import Services
+from serve_app.services.handlers import finish
+from serve_app.services.progress import Progress
+from serve_app.store import job_claims
+from serve_app.store.job_claims import LeaseLost
+from serve_app.store.jobs import Job
+
+log = structlog.get_logger(__name__)
+
+_TECHNICAL = (Unavailable, DeadlineExceeded, Overloaded)
+"""Worth another attempt: the same job may well succeed a little later."""
+_BEATS_A_LEASE = 6
+_MAX_BEAT_S = 1.0
+"""Clients watch the progress that heartbeats write."""
+
+
+class _Cancelled(Exception):
+    """The client does not want the job any more."""
+
+
+class JobRunner:
+    """Runs up to `settings.concurrency` jobs at once until `stop`."""
+
+    def __init__(self, services: Services, settings: JobSettings) -> None:
+        self._services = services
+        self._database = services.database
+        self._settings = settings
+        self._name = f"{socket.gethostname()}/{os.getpid()}"
+        self._stopping = asyncio.Event()
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Claim and run until `stop`; rides out a database that is away for a while."""
+        slots = asyncio.Semaphore(self._settings.concurrency)
+        stopping = asyncio.create_task(self._stopping.wait())
+        housekeeping = asyncio.create_task(self._keep_house())
+        try:
+            with self._services.events.work() as signal:
+                while not self._stopping.is_set():
+                    await slots.acquire()
+                    job = await self._claim()
+                    if job is not None:
+                        task = asyncio.create_task(self._run(job), name=job.id)
+                        self._running.add(task)
+                        task.add_done_callback(lambda done: (self._running.discard(done), slots.release()))
+                        continue
+                    slots.release()
+                    waiting = asyncio.create_task(signal.wait())
+                    await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                    waiting.cancel()
+        finally:
+            housekeeping.cancel()
+            stopping.cancel()
+
+    async def stop(self) -> None:
+        """Claim nothing more; running jobs are handed back, and another worker goes on where they stopped."""
+        self._stopping.set()
+        for task in tuple(self._running):
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _claim(self) -> Job | None:
+        try:
+            async with self._database.transaction() as session:
+                kinds = list(self._services.handlers)
+                return await job_claims.claim(session, worker=self._name, kinds=kinds, lease_s=self._settings.lease_s)
+        except Unavailable as error:
+            log.warning("no jobs can be claimed", reason=error.message)
+            return None
+
+    async def _run(self, job: Job) -> None:
+        structlog.contextvars.bind_contextvars(job=job.id, kind=job.kind)
+        started, outcome = time.monotonic(), "lost"
+        progress = Progress()
+        try:
+            result = await self._work(job, progress)
+            async with self._database.transaction() as session:
+                await finish(session, job, result, self._settings.max_attempts)
+            outcome = "succeeded"
+        except asyncio.CancelledError:
+            outcome = "handed back"
+            await self._leave(job_claims.hand_back, job)
+            raise
+        except _Cancelled:
+            outcome = "cancelled"
+            await self._leave(job_claims.acknowledge_cancel, job)
+        except LeaseLost:
+            log.warning("job lost to another worker")
+        except DarkroomError as error:
+            outcome = await self._failed(job, error, retry=isinstance(error, _TECHNICAL))
+        except Exception as error:  # the border of the worker: a bug in a handler must not end the others
+            log.error("job broke", exc_info=error)
+            outcome = await self._failed(job, DarkroomError("Something broke on our side."), retry=True)
+        finally:
+            seconds = time.monotonic() - started
+            self._services.metrics.jobs_ended.labels(job.kind, outcome).inc()
+            self._services.metrics.job_seconds.labels(job.kind).observe(seconds)
+            log.info("job ended", outcome=outcome, attempt=job.attempt, seconds=round(seconds, 3))
+
+    async def _work(self, job: Job, progress: Progress) -> Any:
+        """The handler's result. Raises `_Cancelled` and `LeaseLost` when the heartbeat says so."""
+        work = asyncio.create_task(self._services.handlers[job.kind](job, progress))
+        beat = asyncio.create_task(self._beat(job, progress))
+        try:
+            await asyncio.wait({work, beat}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                beat.result()  # raises: this is the only way it ends
+            return await work
+        except BaseExceptionGroup as group:
+            raise _first_leaf(group) from None
+        finally:
+            for task in (work, beat):
+                task.cancel()
+            await asyncio.gather(work, beat, return_exceptions=True)
+
+    async def _beat(self, job: Job, progress: Progress) -> None:
+        every = min(_MAX_BEAT_S, self._settings.lease_s / _BEATS_A_LEASE)
+        last = time.monotonic()
+        while True:
+            await asyncio.sleep(every)
+            try:
+                async with self._database.transaction() as session:
+                    pulse = await job_claims.heartbeat(
+                        session, job, lease_s=self._settings.lease_s, progress=progress.share, eta_s=progress.eta_s()
+                    )
+                last = time.monotonic()
+            except Unavailable:
+                if time.monotonic() - last > self._settings.lease_s:
+                    raise
+                continue
+            if pulse == "cancel":
+                raise _Cancelled
+            if pulse == "lost":
+                raise LeaseLost("The lease ran out.")
+
+    async def _failed(self, job: Job, error: DarkroomError, *, retry: bool) -> str:
+        problem = {
+            "type": f"/problems/{error.slug}",
+            "title": error.title,
+            "status": error.status,
+            "detail": error.message,
+            "instance": f"urn:job:{job.id}",
+            **error.extra,
+        }
+        wait_s = job_claims.backoff_s(job.attempt) if retry else None
+        log.warning("job failed", slug=error.slug, detail=error.message, retry_in_s=wait_s)
+        return await self._leave(job_claims.fail, job, problem, retry_in_s=wait_s) or "lost"
+
+    async def _leave(self, action: Any, job: Job, *arguments: Any, **options: Any) -> Any:
+        """Say how it ended; without the database or the lease nothing needs saying, the lease runs out by itself."""
+        with contextlib.suppress(LeaseLost, Unavailable):
+            async with self._database.transaction() as session:
+                return await action(session, job, *arguments, **options)
+
+    async def _keep_house(self) -> None:
+        """Expired albums, old jobs and keys, files that nothing refers to: every so often, by any worker."""
+        while True:
+            await asyncio.sleep(self._settings.housekeeping_s)
+            try:
+                await self._services.keep_house()
+            except DarkroomError as error:
+                log.warning("housekeeping failed", reason=error.message)
+
+
+def _first_leaf(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Of what several tasks raised, the first; the others failed of the same cause or were cancelled for it."""
+    first = group.exceptions[0]
+    return _first_leaf(first) if isinstance(first, BaseExceptionGroup) else first

@@ -1,0 +1,73 @@
+"""The job that tags an album."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deployments.algorithms.tags import TagRules, people_tags, select_tags
+
+from configs.settings import Settings
+from deployments.contracts import Tagger
+from serve_app.services.analysis import AlbumLoader, Subject, keep_result
+from serve_app.services.progress import Progress
+from serve_app.services.tags_result import tags_payload
+from serve_app.store.jobs import Job
+from serve_app.store.repositories import faces, vectors
+from serve_app.store.session import Database
+
+_CHUNK = 256
+"""Pictures a call: 9 MB of vectors."""
+
+
+class TagAlbum:
+    def __init__(self, database: Database, albums: AlbumLoader, tagger: Tagger, settings: Settings) -> None:
+        self._database = database
+        self._albums = albums
+        self._tagger = tagger
+        self._settings = settings
+
+    async def __call__(self, job: Job, progress: Progress) -> dict[str, Any]:
+        subject = await self._albums.load(job, progress)
+        parameters = job.payload["parameters"]
+        labels = parameters.get("labels")
+        scores = await self.score(subject, labels, progress.part(progress.share, 1.0))
+        rules = TagRules(
+            threshold=self._settings.tags.threshold,
+            broad_threshold=self._settings.tags.broad_threshold,
+            broad_classes=self._settings.tags.broad_classes,
+            top_k=self._settings.tags.top_k,
+        )
+        chosen = {
+            sha: select_tags(of, rules, top_k=parameters.get("top_k"), threshold=parameters.get("threshold"))
+            for sha, of in scores.items()
+        }
+        payload = tags_payload(subject.items, chosen, subject.failed)
+        await keep_result(self._database, subject, "tags", parameters, payload)
+        return payload
+
+    async def score(
+        self, subject: Subject, labels: list[str] | None, progress: Progress
+    ) -> dict[str, dict[str, float]]:
+        """Content -> tag -> probability, those that come from faces included."""
+        scores: dict[str, dict[str, float]] = {}
+        for start in range(0, len(subject.contents), _CHUNK):
+            chunk = subject.contents[start : start + _CHUNK]
+            shas = [content.sha256 for content in chunk]
+            async with self._database.transaction() as session:
+                embedded, _ = await vectors.load(session, self._settings.embedding_model, shas)
+                found = await faces.load(session, self._settings.faces_model, shas)
+            tagged = await self._tagger.tag_images(embedded, labels)
+            for place, (content, tags) in enumerate(zip(chunk, tagged, strict=True)):
+                mine = found.pictures == place
+                people = people_tags(
+                    found.boxes[mine],
+                    found.scores[mine],
+                    content.width,
+                    content.height,
+                    self._settings.tags.min_face_share,
+                )
+                scores[content.sha256] = tags | {
+                    tag: score for tag, score in people.items() if labels is None or tag in labels
+                }
+            progress.report((start + len(chunk)) / len(subject.contents))
+        return scores

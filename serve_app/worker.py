@@ -1,0 +1,41 @@
+"""The deployment that runs durable jobs. Any number of replicas may run: the queue in PostgreSQL shares the work."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from ray.serve.handle import DeploymentHandle
+
+from configs.settings import Settings
+from serve_app.gateway import Gateway, Handles
+from serve_app.services.container import Services
+from serve_app.services.runner import JobRunner
+from serve_app.telemetry import Metrics, configure_logging
+
+log = structlog.get_logger(__name__)
+
+
+class Worker:
+    """Claims jobs and runs them through the gateway until it is asked to stop."""
+
+    async def __init__(self, **capabilities: DeploymentHandle) -> None:  # type: ignore[misc]
+        settings = Settings()
+        configure_logging(settings)
+        self._metrics = Metrics("worker")
+        gateway = Gateway(Handles(**capabilities), settings.deadlines, self._metrics)
+        self._services = await Services.open(settings, gateway, self._metrics, name="worker")
+        self._runner = JobRunner(self._services, settings.jobs)
+        self._loop = asyncio.create_task(self._runner.run(), name="job-runner")
+
+    async def render_metrics(self) -> bytes:
+        return self._metrics.render()
+
+    async def check_health(self) -> None:
+        """Raises when the claiming loop has ended, which only a restart mends."""
+        if self._loop.done():
+            raise RuntimeError("the job runner has ended")
+
+    async def __del__(self) -> None:
+        await self._runner.stop()
+        await self._services.close()

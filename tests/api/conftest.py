@@ -1,0 +1,104 @@
+"""The HTTP application over a real database and real storage, with predictable capabilities and no Ray."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from configs.settings import Fetch, Jobs, Limits, Settings
+from serve_app.api.app import build_app
+from serve_app.services.container import Services
+from serve_app.services.runner import JobRunner
+from serve_app.telemetry import Metrics
+from tests.fakes import FakeCapabilities
+
+BASE = "http://darkroom.test"
+
+
+@pytest.fixture
+def capabilities() -> FakeCapabilities:
+    return FakeCapabilities()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str) -> Settings:
+    return Settings(
+        data_dir=tmp_path,
+        database_url=database_url,
+        limits=Limits(max_file_bytes=2**20, max_pixels=4_000_000, max_images=20, max_json_bytes=2**20),
+        jobs=Jobs(poll_s=0.2, max_queued=20, sync_wait_s=20),
+        fetch=Fetch(allowed_networks=("127.0.0.0/8",), timeout_s=5),
+        log_level="ERROR",
+    )
+
+
+@pytest_asyncio.fixture()
+async def services(settings: Settings, capabilities: FakeCapabilities) -> AsyncIterator[Services]:
+    services = await Services.open(settings, capabilities, Metrics("test"), name="test")
+    try:
+        yield services
+    finally:
+        await services.close()
+
+
+@pytest_asyncio.fixture()
+async def worker(services: Services, settings: Settings) -> AsyncIterator[JobRunner]:
+    """Runs the jobs."""
+    runner = JobRunner(services, settings.jobs)
+    task = asyncio.create_task(runner.run())
+    try:
+        yield runner
+    finally:
+        await runner.stop()
+        await asyncio.wait_for(task, 20)
+
+
+@pytest_asyncio.fixture()
+async def idle_client(services: Services, settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a server without a worker: jobs stay queued."""
+    app = build_app(services, settings, Metrics("ingress"))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url=BASE, timeout=60) as client:
+        yield client
+
+
+@pytest_asyncio.fixture()
+async def client(idle_client: httpx.AsyncClient, worker: JobRunner) -> httpx.AsyncClient:
+    return idle_client
+
+
+async def upload(client: httpx.AsyncClient, *pictures: bytes) -> list[str]:
+    """Store pictures. -> their urls"""
+    files = [("file", (f"{place}.png", data)) for place, data in enumerate(pictures)]
+    response = await client.post("/api/v1/images", files=files)
+    assert response.status_code == 201, response.text
+    return [image["url"] for image in response.json()["images"]]
+
+
+async def embed(client: httpx.AsyncClient, album: str, refs: list[str]) -> dict[str, Any]:
+    response = await client.post("/api/v1/albums/embeddings", json={"images": refs, "album_id": album})
+    assert response.status_code == 201, response.text
+    return dict(response.json())
+
+
+def assert_problem(response: httpx.Response, status: int, slug: str | None = None) -> dict[str, Any]:
+    """The answer is a problem document of this status (and type)."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = response.json()
+    assert {"type", "title", "status", "detail", "instance"} <= set(body)
+    assert body["status"] == status
+    assert body["instance"] == f"urn:request:{response.headers['x-request-id']}"
+    assert (
+        "/" not in body["detail"].replace("application/json", "").replace("multipart/form-data", "")
+        or slug != "internal-error"
+    )
+    if slug:
+        assert body["type"] == f"/problems/{slug}"
+    return body

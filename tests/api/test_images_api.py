@@ -1,0 +1,107 @@
+"""Uploading pictures over HTTP."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from tests.builders import an_image, encoded
+
+from tests.api.conftest import BASE, assert_problem, upload
+
+
+async def test_an_upload_answers_with_the_upright_size_and_a_url_that_serves_its_bytes(
+    idle_client: httpx.AsyncClient,
+) -> None:
+    data = encoded(an_image(size=(60, 40)), "JPEG", orientation=6)
+    response = await idle_client.post("/api/v1/images", files={"file": ("a.jpg", data)})
+    assert response.status_code == 201
+    [image] = response.json()["images"]
+    assert (image["width"], image["height"], image["bytes"]) == (40, 60, len(data))
+    assert image["url"].startswith(f"{BASE}/api/v1/files/")
+    served = await idle_client.get(image["url"])
+    assert served.content == data
+    assert served.headers["content-type"] == "image/jpeg"
+    assert served.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_the_same_bytes_twice_are_two_images_of_one_hash(idle_client: httpx.AsyncClient) -> None:
+    data = encoded(an_image(), "PNG")
+    response = await idle_client.post("/api/v1/images", files=[("file", ("a.png", data)), ("file", ("b.png", data))])
+    first, second = response.json()["images"]
+    assert first["id"] != second["id"]
+    assert first["url"] != second["url"]
+    assert first["sha256"] == second["sha256"]
+
+
+async def test_a_bad_file_is_listed_and_does_not_stop_the_good_one(idle_client: httpx.AsyncClient) -> None:
+    files = [
+        ("file", ("good.png", encoded(an_image(), "PNG"))),
+        ("file", ("words.jpg", b"these are words")),
+        ("file", ("nothing.png", b"")),
+        ("file", ("cut.jpg", encoded(an_image(size=(200, 200)), "JPEG")[:300])),
+    ]
+    response = await idle_client.post("/api/v1/images", files=files)
+    assert response.status_code == 201
+    assert len(response.json()["images"]) == 1
+    rejected = {entry["filename"]: entry["code"] for entry in response.json()["rejected"]}
+    assert rejected == {"words.jpg": "unsupported_type", "nothing.png": "empty", "cut.jpg": "corrupt"}
+
+
+async def test_an_upload_of_only_bad_files_is_a_problem_that_lists_them(idle_client: httpx.AsyncClient) -> None:
+    response = await idle_client.post("/api/v1/images", files={"file": ("x.jpg", b"words")})
+    body = assert_problem(response, 415, "unsupported-image")
+    assert body["rejected"][0]["code"] == "unsupported_type"
+
+
+async def test_too_many_pixels_are_refused_with_413(idle_client: httpx.AsyncClient) -> None:
+    data = encoded(an_image(size=(2100, 2000)), "PNG")
+    body = assert_problem(await idle_client.post("/api/v1/images", files={"file": ("big.png", data)}), 413)
+    assert body["rejected"][0]["code"] in {"too_many_pixels", "too_large"}
+
+
+async def test_a_file_over_the_size_limit_is_refused(idle_client: httpx.AsyncClient) -> None:
+    body = assert_problem(await idle_client.post("/api/v1/images", files={"file": ("big", b"x" * (2**20 + 1))}), 413)
+    assert body["rejected"][0]["code"] == "too_large"
+
+
+async def test_more_files_than_the_limit_are_refused(idle_client: httpx.AsyncClient) -> None:
+    files = [("file", (f"{n}.png", b"x")) for n in range(21)]
+    assert_problem(await idle_client.post("/api/v1/images", files=files), 413)
+
+
+@pytest.mark.parametrize("path", ["/api/v1/images", "/upload-image/"])
+async def test_json_where_a_form_is_expected_is_415(idle_client: httpx.AsyncClient, path: str) -> None:
+    assert_problem(await idle_client.post(path, json={"file": "x"}), 415)
+
+
+async def test_a_form_without_files_is_422(idle_client: httpx.AsyncClient) -> None:
+    assert_problem(await idle_client.post("/api/v1/images", files={"other": ("a", b"x")}), 422)
+
+
+async def test_the_tutorials_spelling_stores_a_picture(idle_client: httpx.AsyncClient) -> None:
+    response = await idle_client.post("/upload-image/", files={"file": ("me.png", encoded(an_image(), "PNG"))})
+    assert response.status_code == 201
+    assert response.json()["filename"] == "me.png"
+    assert (await idle_client.get(response.json()["url"])).status_code == 200
+
+
+async def test_an_unknown_image_is_404(idle_client: httpx.AsyncClient) -> None:
+    assert_problem(await idle_client.get("/api/v1/images/img_nothing"), 404, "not-found")
+    assert_problem(await idle_client.get("/api/v1/files/img_nothing.jpg"), 404, "not-found")
+    assert_problem(await idle_client.get("/api/v1/files/..%2F..%2Fetc%2Fpasswd"), 404)
+
+
+async def test_a_deleted_image_is_gone(idle_client: httpx.AsyncClient) -> None:
+    [url] = await upload(idle_client, encoded(an_image(), "PNG"))
+    image_id = url.rsplit("/", 1)[1].split(".")[0]
+    assert (await idle_client.get(f"/api/v1/images/{image_id}")).status_code == 200
+    assert (await idle_client.delete(f"/api/v1/images/{image_id}")).status_code == 204
+    assert_problem(await idle_client.get(f"/api/v1/images/{image_id}"), 404)
+    assert_problem(await idle_client.get(url), 404)
+
+
+async def test_bytes_stay_while_another_image_holds_them(idle_client: httpx.AsyncClient) -> None:
+    data = encoded(an_image(), "PNG")
+    first, second = await upload(idle_client, data, data)
+    await idle_client.delete(f"/api/v1/images/{first.rsplit('/', 1)[1].split('.')[0]}")
+    assert (await idle_client.get(second)).content == data

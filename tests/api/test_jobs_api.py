@@ -1,0 +1,136 @@
+"""Jobs, patience and repeated requests over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import httpx
+from tests.builders import an_image, encoded
+
+from configs.settings import Settings
+from serve_app.services.container import Services
+from serve_app.services.runner import JobRunner
+from tests.api.conftest import assert_problem, upload
+
+ASYNC = {"Prefer": "respond-async"}
+
+
+async def _job(client: httpx.AsyncClient) -> dict[str, object]:
+    refs = await upload(client, encoded(an_image(), "PNG"))
+    response = await client.post("/api/v1/albums/tags", json={"images": refs}, headers=ASYNC)
+    assert response.status_code == 202
+    assert response.headers["location"] == f"/api/v1/jobs/{response.json()['id']}"
+    return dict(response.json())
+
+
+async def test_prefer_respond_async_answers_202_with_the_jobs_address(idle_client: httpx.AsyncClient) -> None:
+    job = await _job(idle_client)
+    assert (job["kind"], job["status"], job["progress"], job["result"]) == ("tags", "queued", 0, None)
+
+
+async def test_a_job_that_outlasts_the_clients_wait_answers_202(idle_client: httpx.AsyncClient) -> None:
+    refs = await upload(idle_client, encoded(an_image(), "PNG"))
+    response = await idle_client.post("/api/v1/albums/tags", json={"images": refs}, headers={"Prefer": "wait=0"})
+    assert response.status_code == 202
+
+
+async def test_a_finished_job_holds_what_the_call_would_have_answered(client: httpx.AsyncClient) -> None:
+    refs = await upload(client, encoded(an_image(), "PNG"))
+    later = await client.post("/api/v1/albums/quality", json={"images": refs}, headers=ASYNC)
+    at_once = await client.post("/api/v1/albums/quality", json={"images": refs})
+    events = await client.get(later.headers["location"] + "/events")
+    last = json.loads(events.text.strip().rsplit("data: ", 1)[1])
+    assert last["status"] == "succeeded"
+    assert last["result"] == at_once.json()
+    assert last["progress"] == 1
+
+
+async def test_events_stream_until_the_job_ends(
+    idle_client: httpx.AsyncClient, services: Services, settings: Settings
+) -> None:
+    job = await _job(idle_client)
+    watching = asyncio.create_task(idle_client.get(f"/api/v1/jobs/{job['id']}/events"))
+    runner = JobRunner(services, settings.jobs)
+    running = asyncio.create_task(runner.run())
+    try:
+        events = await asyncio.wait_for(watching, 20)
+    finally:
+        await runner.stop()
+        await running
+    assert events.headers["content-type"].startswith("text/event-stream")
+    states = [json.loads(line[6:])["status"] for line in events.text.splitlines() if line.startswith("data: ")]
+    assert states[-1] == "succeeded"
+
+
+async def test_a_waiting_job_is_cancelled_at_once(idle_client: httpx.AsyncClient) -> None:
+    job = await _job(idle_client)
+    cancelled = await idle_client.delete(f"/api/v1/jobs/{job['id']}")
+    assert cancelled.status_code == 200
+    assert cancelled.json()["status"] == "cancelled"
+    assert (await idle_client.get(f"/api/v1/jobs/{job['id']}")).json()["status"] == "cancelled"
+
+
+async def test_an_unknown_job_is_404(idle_client: httpx.AsyncClient) -> None:
+    for call in (idle_client.get, idle_client.delete):
+        assert_problem(await call("/api/v1/jobs/job_nothing"), 404)
+    assert_problem(await idle_client.get("/api/v1/jobs/job_nothing/events"), 404)
+
+
+async def test_a_full_queue_answers_429_with_retry_after(idle_client: httpx.AsyncClient) -> None:
+    for _ in range(20):
+        await _job(idle_client)
+    response = await idle_client.post("/api/v1/albums/tags", json={"images": ["img_0000000000x"]}, headers=ASYNC)
+    assert_problem(response, 429, "overloaded")
+    assert int(response.headers["retry-after"]) > 0
+
+
+async def test_a_repeated_post_with_its_key_gets_the_first_answer(client: httpx.AsyncClient) -> None:
+    files = {"file": ("a.png", encoded(an_image(), "PNG"))}
+    headers = {"Idempotency-Key": "upload-1"}
+    first = await client.post("/api/v1/images", files=files, headers=headers)
+    second = await client.post("/api/v1/images", files=files, headers=headers)
+    assert second.status_code == 201
+    assert second.json() == first.json()
+    assert second.headers["idempotent-replayed"] == "true"
+
+
+async def test_a_key_used_for_another_request_is_refused(idle_client: httpx.AsyncClient) -> None:
+    headers = ASYNC | {"Idempotency-Key": "k"}
+    [one] = await upload(idle_client, encoded(an_image(), "PNG"))
+    assert (await idle_client.post("/api/v1/albums/tags", json={"images": [one]}, headers=headers)).status_code == 202
+    other = await idle_client.post("/api/v1/albums/tags", json={"images": ["img_0000000000x"]}, headers=headers)
+    assert_problem(other, 422)
+
+
+async def test_a_failed_request_does_not_use_up_its_key(client: httpx.AsyncClient) -> None:
+    headers = {"Idempotency-Key": "k"}
+    assert (await client.post("/api/v1/albums/tags", json={"album_id": "later"}, headers=headers)).status_code == 404
+    assert (await client.post("/api/v1/albums/tags", json={"album_id": "later"}, headers=headers)).status_code == 404
+
+
+async def test_the_clients_request_id_comes_back(idle_client: httpx.AsyncClient) -> None:
+    response = await idle_client.get("/api/v1/albums/none", headers={"X-Request-ID": "abc-1"})
+    assert response.headers["x-request-id"] == "abc-1"
+    assert response.json()["instance"] == "urn:request:abc-1"
+    hostile = await idle_client.get("/healthz", headers={"X-Request-ID": 'x" onload="'})
+    assert hostile.headers["x-request-id"] != 'x" onload="'
+
+
+async def test_operations_answer(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/healthz")).json() == {"status": "ok"}
+    ready = await client.get("/readyz")
+    assert ready.status_code == 200, ready.text
+    assert all(check["ok"] for check in ready.json()["checks"].values())
+    metrics = (await client.get("/metrics")).text
+    assert "darkroom_ingress_http_requests_total" in metrics or "darkroom_test" in metrics
+
+
+async def test_readiness_names_what_is_broken(idle_client: httpx.AsyncClient, services: Services) -> None:
+    async def broken(_: object) -> None:
+        raise ValueError("no")
+
+    services.health._capabilities.find_faces = broken  # type: ignore[method-assign, assignment]
+    body = assert_problem(await idle_client.get("/readyz"), 503, "not-ready")
+    assert body["checks"]["faces"]["ok"] is False
+    assert "no" not in body["checks"]["faces"]["detail"].split()

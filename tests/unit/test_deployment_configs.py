@@ -1,0 +1,87 @@
+"""The YAML files of the repository, checked strictly: Serve itself accepts misspelt fields and ignores them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+import yaml
+from jsonschema import Draft7Validator
+from pydantic import BaseModel
+from ray.serve._private.build_app import build_app
+from ray.serve.schema import ServeDeploySchema
+
+from serve_app.graph import Args, build
+
+ROOT = Path(__file__).parents[2]
+SERVE_FILES = sorted((ROOT / "configs").glob("*.yaml"))
+
+
+def _serve_config(path: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(path.read_text())
+    return yaml.safe_load(loaded["spec"]["serveConfigV2"]) if "spec" in loaded else loaded
+
+
+def _unknown_fields(sent: Any, parsed: Any, where: str = "") -> list[str]:
+    """Fields of the YAML that the parsed model does not have."""
+    if isinstance(parsed, BaseModel):
+        fields = type(parsed).model_fields
+        return [
+            problem
+            for key, value in sent.items()
+            for problem in (
+                _unknown_fields(value, getattr(parsed, key), f"{where}.{key}") if key in fields else [f"{where}.{key}"]
+            )
+        ]
+    if isinstance(parsed, list):
+        return [
+            p for i, (s, m) in enumerate(zip(sent, parsed, strict=True)) for p in _unknown_fields(s, m, f"{where}[{i}]")
+        ]
+    return []
+
+
+@pytest.mark.parametrize("path", SERVE_FILES, ids=lambda path: path.name)
+def test_a_serve_file_has_no_field_that_serve_does_not_know(path: Path) -> None:
+    config = _serve_config(path)
+    assert _unknown_fields(config, ServeDeploySchema.model_validate(config)) == []
+
+
+@pytest.mark.parametrize("path", SERVE_FILES, ids=lambda path: path.name)
+def test_a_serve_file_names_only_deployments_that_its_graph_builds(path: Path) -> None:
+    [application] = _serve_config(path)["applications"]
+    graph = build(Args.model_validate(application.get("args", {})))
+    built = build_app(graph, name="darkroom", default_runtime_env={})
+    names = {deployment.name for deployment in built.deployments}
+    assert {entry["name"] for entry in application.get("deployments", [])} <= names
+
+
+def test_in_production_every_deployment_states_its_resources_and_its_queue_limits() -> None:
+    [application] = _serve_config(ROOT / "configs/production.yaml")["applications"]
+    built = build_app(build(Args(topology="split")), name="darkroom", default_runtime_env={})
+    stated = {entry["name"]: entry for entry in application["deployments"]}
+    assert set(stated) == {deployment.name for deployment in built.deployments}
+    for entry in stated.values():
+        assert entry["ray_actor_options"]["num_cpus"] > 0
+        assert entry["max_queued_requests"] > 0
+        scaling = entry.get("autoscaling_config")
+        if scaling:
+            assert scaling["target_ongoing_requests"] <= entry["max_ongoing_requests"]
+
+
+def test_a_misspelt_argument_of_the_graph_is_refused() -> None:
+    with pytest.raises(ValueError, match="topologie"):
+        Args.model_validate({"topologie": "split"})
+
+
+def test_the_cluster_file_fits_the_schema_that_ray_ships() -> None:
+    schema_path = Path(ray.__file__).parent / "autoscaler" / "ray-schema.json"
+    schema = yaml.safe_load(schema_path.read_text())
+    cluster = yaml.safe_load((ROOT / "cluster.yaml").read_text())
+    assert [error.message for error in Draft7Validator(schema).iter_errors(cluster)] == []
+
+
+def test_the_head_of_the_cluster_runs_no_replicas() -> None:
+    cluster = yaml.safe_load((ROOT / "cluster.yaml").read_text())
+    head = cluster["available_node_types"][cluster["head_node_type"]]
+    assert head["resources"] == {"CPU": 0, "GPU": 0}
+    assert any(node["resources"].get("GPU") for node in cluster["available_node_types"].values())
