@@ -1,7 +1,7 @@
 """The compact topology: all CPU capabilities of the album in one replica, behind the same verbs.
 
-One process holds each model once, so that Darkroom fits a laptop; the split topology gives each class below a deployment
-of its own instead.
+One process holds each model once, so that Darkroom fits a laptop; the split topology gives each class below a
+deployment of its own instead.
 """
 
 from __future__ import annotations

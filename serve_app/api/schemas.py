@@ -93,7 +93,7 @@ class DuplicatesRequest(AnalysisRequest):
 
     level: Literal["exact", "copy", "similar"] = Field(
         "copy",
-        description="exact: same bytes or same upright pixels. copy: edited copies too. similar: shots of one moment too",
+        description="exact: same bytes or same pixels. copy: edited copies too. similar: shots of one moment too",
     )
 
 

@@ -1,1 +1,1 @@
-"""The `darkroom` command: the API from a terminal. It is an HTTP client like any other and imports nothing of the server."""
+"""The `darkroom` command: an HTTP client like any other, which imports nothing of the server."""

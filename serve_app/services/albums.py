@@ -164,7 +164,7 @@ class AlbumService:
         await self._pictures.collect_unused()
 
     async def search(self, user_id: str, name: str, query: str, limit: int) -> list[dict[str, Any]]:
-        """Pictures that the words fit, the best first. Raises `NotSupported` when the words mean nothing to the models."""
+        """Pictures that the words fit, the best first. Raises `NotSupported` for words that the models do not know."""
         async with self._database.transaction() as session:
             album = await self._find(session, user_id, name)
         subject = await self._loader.snapshot(album.id)

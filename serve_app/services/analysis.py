@@ -21,7 +21,7 @@ READING_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Subject:
-    """An album as one analysis sees it. Contents and items are sorted, so answers do not depend on the order of posts."""
+    """An album as one analysis sees it, sorted: answers do not depend on the order in which pictures were posted."""
 
     album_id: str
     version: int

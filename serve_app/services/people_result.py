@@ -30,7 +30,7 @@ def people_payload(
 ) -> dict[str, Any]:
     """The detailed answer. `person_of`: face id -> person id; a face that is missing there belongs to nobody.
 
-    Persons are named `person1`, `person2` ... by the number of their pictures; ties go to the first picture's reference.
+    Persons are named `person1`, `person2` ... by the number of their pictures, then by the pictures' references.
     """
     refs: dict[str, list[str]] = defaultdict(list)
     for item in items:

@@ -20,7 +20,7 @@ def test_everything_apart_keeps_precision_and_loses_recall() -> None:
 
 
 def test_everything_together_loses_precision() -> None:
-    clusters = dict.fromkeys(LABELS, {"x"})
+    clusters = {item: {"x"} for item in LABELS}
     assert bcubed(LABELS, clusters).precision == pytest.approx((0.5 + 0.5 + 0.25 + 0.25) / 4)
     assert bcubed(LABELS, clusters).recall == 1
     assert pairwise(LABELS, clusters).precision == pytest.approx(1 / 6)
