@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from deployments.algorithms.tags import TagRules, people_tags, select_tags
+from deployments.algorithms.tags import PeopleRules, TagRules, people_tags, select_tags
 
 from configs.settings import Settings
 from deployments.contracts import Tagger
@@ -31,12 +31,7 @@ class TagAlbum:
         parameters = job.payload["parameters"]
         labels = parameters.get("labels")
         scores = await self.score(subject, labels, progress.part(progress.share, 1.0))
-        rules = TagRules(
-            threshold=self._settings.tags.threshold,
-            broad_threshold=self._settings.tags.broad_threshold,
-            broad_classes=self._settings.tags.broad_classes,
-            top_k=self._settings.tags.top_k,
-        )
+        rules = TagRules(self._settings.tags.threshold, self._settings.tags.top_k)
         chosen = {
             sha: select_tags(of, rules, top_k=parameters.get("top_k"), threshold=parameters.get("threshold"))
             for sha, of in scores.items()
@@ -49,6 +44,7 @@ class TagAlbum:
         self, subject: Subject, labels: list[str] | None, progress: Progress
     ) -> dict[str, dict[str, float]]:
         """Content -> tag -> probability, those that come from faces included."""
+        rules = PeopleRules(min_share=self._settings.tags.min_face_share)
         scores: dict[str, dict[str, float]] = {}
         for start in range(0, len(subject.contents), _CHUNK):
             chunk = subject.contents[start : start + _CHUNK]
@@ -60,11 +56,7 @@ class TagAlbum:
             for place, (content, tags) in enumerate(zip(chunk, tagged, strict=True)):
                 mine = found.pictures == place
                 people = people_tags(
-                    found.boxes[mine],
-                    found.scores[mine],
-                    content.width,
-                    content.height,
-                    self._settings.tags.min_face_share,
+                    found.boxes[mine], found.scores[mine].tolist(), content.width, content.height, rules
                 )
                 scores[content.sha256] = tags | {
                     tag: score for tag, score in people.items() if labels is None or tag in labels

@@ -15,6 +15,7 @@ from configs.settings import Fetch, Jobs, Limits, Settings
 from serve_app.api.app import build_app
 from serve_app.services.container import Services
 from serve_app.services.runner import JobRunner
+from serve_app.store.session import Database
 from serve_app.telemetry import Metrics
 from tests.fakes import FakeCapabilities
 
@@ -27,10 +28,10 @@ def capabilities() -> FakeCapabilities:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, database_url: str) -> Settings:
+def settings(tmp_path: Path, postgres: str, database: Database) -> Settings:
     return Settings(
         data_dir=tmp_path,
-        database_url=database_url,
+        database_url=postgres,
         limits=Limits(max_file_bytes=2**20, max_pixels=4_000_000, max_images=20, max_json_bytes=2**20),
         jobs=Jobs(poll_s=0.2, max_queued=20, sync_wait_s=20),
         fetch=Fetch(allowed_networks=("127.0.0.0/8",), timeout_s=5),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from tests.builders import an_image, encoded
+from tests.builders import an_image, encoded, encoded_turned
 
 from tests.api.conftest import BASE, assert_problem, upload
 
@@ -12,7 +12,7 @@ from tests.api.conftest import BASE, assert_problem, upload
 async def test_an_upload_answers_with_the_upright_size_and_a_url_that_serves_its_bytes(
     idle_client: httpx.AsyncClient,
 ) -> None:
-    data = encoded(an_image(size=(60, 40)), "JPEG", orientation=6)
+    data = encoded_turned(an_image(size=(40, 60)), 6)
     response = await idle_client.post("/api/v1/images", files={"file": ("a.jpg", data)})
     assert response.status_code == 201
     [image] = response.json()["images"]
