@@ -65,6 +65,7 @@ class Database:
             max_overflow=max_overflow,
             pool_timeout=pool_timeout_s,
             pool_pre_ping=True,
+            hide_parameters=True,  # an error's text may be logged
             connect_args=connect_args,
         )
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
@@ -111,10 +112,16 @@ def _translate(error: SQLAlchemyError) -> DarkroomError | None:
     if not isinstance(error, DBAPIError):
         return None
     state: str = getattr(error.orig, "sqlstate", None) or ""
-    if state in _BAD_TEXT_STATES or isinstance(getattr(error.orig, "__cause__", None), UnicodeEncodeError):
+    if state in _BAD_TEXT_STATES or _is_caused_by(error, UnicodeEncodeError):
         return InvalidRequest("A text holds a character that cannot be stored")
     if state == "54000":
         return InvalidRequest("A text is too long")  # for an index: user and album names, idempotency keys
     if error.connection_invalidated or state[:2] in _UNAVAILABLE_CLASSES or state in _UNAVAILABLE_STATES:
         return Unavailable("The database is not available")
     return None
+
+
+def _is_caused_by(error: BaseException | None, kind: type[BaseException]) -> bool:
+    while error is not None and not isinstance(error, kind):
+        error = error.__cause__
+    return error is not None

@@ -185,7 +185,7 @@ async def add_refs(session: AsyncSession, album_id: str, refs: Sequence[str]) ->
     parameters = {
         "album_id": album_id,
         "refs": unique,
-        "hashes": [hashlib.sha256(ref.encode()).digest() for ref in unique],
+        "hashes": [_hash(ref) for ref in unique],
     }
     changed = len((await session.scalars(_ADD, parameters)).all())
     if changed:
@@ -218,7 +218,7 @@ async def load_items(
     if status is not None:
         statement = statement.where(AlbumImageRow.status == status)
     if refs is not None:
-        hashes = [hashlib.sha256(ref.encode()).digest() for ref in set(refs)]
+        hashes = [_hash(ref) for ref in set(refs)]
         statement = statement.where(text("album_images.ref_sha256 = ANY(CAST(:hashes AS bytea[]))"))
         rows = await session.execute(statement.order_by(AlbumImageRow.id), {"hashes": hashes})
     else:
@@ -267,6 +267,11 @@ async def remove_expired(session: AsyncSession, limit: int = 20) -> list[str]:
     for album_id in expired:
         await remove(session, album_id)
     return expired
+
+
+def _hash(ref: str) -> bytes:
+    # Half a surrogate pair passes here, for the database to refuse it like every other unfit text.
+    return hashlib.sha256(ref.encode(errors="surrogatepass")).digest()
 
 
 async def _lock(session: AsyncSession, album_id: str) -> None:

@@ -93,11 +93,13 @@ async def save(
 def inherit_labels(previous: NDArray[np.int64], clusters: NDArray[np.int64]) -> dict[int, int]:
     """Cluster -> label of the earlier person that it continues: the largest overlaps first, each side used once."""
     both = (previous >= 0) & (clusters >= 0)
-    pairs, shared = np.unique(np.stack([clusters[both], previous[both]]), axis=1, return_counts=True)
+    pairs, first, shared = np.unique(
+        np.stack([clusters[both], previous[both]]), axis=1, return_index=True, return_counts=True
+    )
     heirs: dict[int, int] = {}
     taken: set[int] = set()
-    # Ties go to the older label, so the choice does not depend on how the clusters are numbered.
-    order = np.lexsort((pairs[0], pairs[1], -shared))
+    # Ties go to the older label, then to the earlier face: how the clusters are numbered decides nothing.
+    order = np.lexsort((first, pairs[1], -shared))
     for cluster, label in pairs[:, order].T.tolist():
         if cluster not in heirs and label not in taken:
             heirs[cluster] = label

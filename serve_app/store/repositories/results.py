@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from serve_app.store.models import AnalysisResultRow
@@ -79,7 +79,7 @@ async def load_latest(session: AsyncSession, album_id: str) -> dict[str, Result]
     statement = (
         select(*_COLUMNS)
         .where(AnalysisResultRow.album_id == album_id)
-        .distinct(AnalysisResultRow.kind)
+        .ext(distinct_on(AnalysisResultRow.kind))
         .order_by(
             AnalysisResultRow.kind,
             AnalysisResultRow.album_version.desc(),
