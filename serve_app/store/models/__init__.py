@@ -1,0 +1,34 @@
+"""The schema, a module a subject. Rows stay inside `serve_app.store`: repositories hand out frozen dataclasses."""
+
+from serve_app.store.models.accounts import IdempotencyKeyRow, UserRow
+from serve_app.store.models.albums import AlbumImageRow, AlbumRow, AnalysisResultRow, PersonFaceRow, PersonRow
+from serve_app.store.models.base import Base
+from serve_app.store.models.jobs import JobRow
+from serve_app.store.models.pictures import (
+    ContentRow,
+    FaceRow,
+    FaceScanRow,
+    ImageRow,
+    PairVerdictRow,
+    PictureQualityRow,
+    PictureVectorsRow,
+)
+
+__all__ = [
+    "AlbumImageRow",
+    "AlbumRow",
+    "AnalysisResultRow",
+    "Base",
+    "ContentRow",
+    "FaceRow",
+    "FaceScanRow",
+    "IdempotencyKeyRow",
+    "ImageRow",
+    "JobRow",
+    "PairVerdictRow",
+    "PersonFaceRow",
+    "PersonRow",
+    "PictureQualityRow",
+    "PictureVectorsRow",
+    "UserRow",
+]

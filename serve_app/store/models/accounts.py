@@ -1,0 +1,38 @@
+"""Who calls, and what they were answered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, LargeBinary, SmallInteger, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from serve_app.store.models.base import Base, Created, Id
+
+
+class UserRow(Created, Base):
+    __tablename__ = "users"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    username: Mapped[str] = mapped_column(unique=True)
+    email: Mapped[str] = mapped_column(unique=True)
+    api_key_hash: Mapped[str | None] = mapped_column(unique=True)
+
+
+class IdempotencyKeyRow(Created, Base):
+    """One repeated POST: `status` is null while the first is being answered."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (Index(None, "created_at"),)
+
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), type_=Id, primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    route: Mapped[str] = mapped_column(primary_key=True)
+    """Method and path."""
+    token: Mapped[str]
+    """Changes whenever the answer is begun anew, so that a slow first try cannot overwrite the second's answer."""
+    request_sha256: Mapped[str]
+    status: Mapped[int | None] = mapped_column(SmallInteger)
+    headers: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"))
+    body: Mapped[bytes | None] = mapped_column(LargeBinary)

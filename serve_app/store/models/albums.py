@@ -1,0 +1,97 @@
+"""Albums, what is in them, and what was found out about them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from serve_app.store.models.base import Base, Created, Id
+
+
+class AlbumRow(Created, Base):
+    __tablename__ = "albums"
+    __table_args__ = (
+        UniqueConstraint("user_id", "name"),
+        Index(None, "user_id", "id"),
+        Index(None, "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
+    )
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), type_=Id)
+    name: Mapped[str | None]
+    """The client's own `album_id`; null: the client gave none, and our id stands for it."""
+    version: Mapped[int] = mapped_column(server_default=text("0"))
+    """Grows whenever pictures come, go or are embedded; results remember the version that they are of."""
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime | None]
+    """Set on the hidden album of an ad-hoc call, which is swept away after that time."""
+
+
+class AlbumImageRow(Created, Base):
+    """One image reference in an album; the order of ids is the order in which references first came."""
+
+    __tablename__ = "album_images"
+    __table_args__ = (
+        UniqueConstraint("album_id", "ref_sha256"),
+        CheckConstraint("status IN ('pending', 'embedded', 'failed')", name="status"),
+        Index(None, "image_id"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    album_id: Mapped[str] = mapped_column(ForeignKey("albums.id", ondelete="CASCADE"), type_=Id)
+    ref: Mapped[str]
+    """As the client sent it."""
+    ref_sha256: Mapped[bytes] = mapped_column(LargeBinary)
+    """Of `ref`, which may be too long for an index."""
+    image_id: Mapped[str | None] = mapped_column(ForeignKey("images.id", ondelete="CASCADE"), type_=Id)
+    status: Mapped[str] = mapped_column(server_default=text("'pending'"))
+    code: Mapped[str | None]
+    """Why it failed: one of the HTTP contract's codes."""
+    detail: Mapped[str | None]
+
+
+class AnalysisResultRow(Created, Base):
+    """The latest answer of one kind for one set of parameters."""
+
+    __tablename__ = "analysis_results"
+
+    album_id: Mapped[str] = mapped_column(ForeignKey("albums.id", ondelete="CASCADE"), type_=Id, primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    params_key: Mapped[str] = mapped_column(primary_key=True)
+    album_version: Mapped[int]
+    payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
+
+
+class PersonRow(Base):
+    __tablename__ = "persons"
+    __table_args__ = (UniqueConstraint("album_id", "label"),)
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    album_id: Mapped[str] = mapped_column(ForeignKey("albums.id", ondelete="CASCADE"), type_=Id)
+    label: Mapped[int]
+    """The clusterer's name for this person, kept from one call to the next."""
+
+
+class PersonFaceRow(Base):
+    """Which person of an album a face belongs to; null: to nobody."""
+
+    __tablename__ = "person_faces"
+    __table_args__ = (Index(None, "face_id"), Index(None, "person_id"))
+
+    album_id: Mapped[str] = mapped_column(ForeignKey("albums.id", ondelete="CASCADE"), type_=Id, primary_key=True)
+    face_id: Mapped[int] = mapped_column(ForeignKey("faces.id", ondelete="CASCADE"), type_=BigInteger, primary_key=True)
+    person_id: Mapped[str | None] = mapped_column(ForeignKey("persons.id", ondelete="CASCADE"), type_=Id)

@@ -1,0 +1,55 @@
+"""The durable queue's table; the rules are in `serve_app.store.jobs`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, func, text
+from sqlalchemy.dialects.postgresql import JSONB, REAL
+from sqlalchemy.orm import Mapped, mapped_column
+
+from serve_app.store.models.base import Base, Created, Id
+
+_UNFINISHED = text("status IN ('queued', 'running')")
+
+
+class JobRow(Created, Base):
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint("status IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="status"),
+        CheckConstraint("progress >= 0 AND progress <= 1", name="progress"),
+        CheckConstraint("(status = 'running') = (lease_until IS NOT NULL)", name="lease"),
+        Index("jobs_queued_idx", "run_after", postgresql_where=text("status = 'queued'")),
+        Index("jobs_lease_idx", "lease_until", postgresql_where=text("status = 'running'")),
+        Index("jobs_finished_idx", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
+        Index(None, "user_id", "started_at"),
+        Index(None, "album_id"),
+        Index("jobs_dedupe_key", "user_id", "dedupe_key", unique=True, postgresql_where=_UNFINISHED),
+        # Two jobs of one kind never work on one album at once: the database itself refuses.
+        Index("jobs_one_running_key", "album_id", "kind", unique=True, postgresql_where=text("status = 'running'")),
+    )
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), type_=Id)
+    kind: Mapped[str]
+    album_id: Mapped[str | None] = mapped_column(ForeignKey("albums.id", ondelete="CASCADE"), type_=Id)
+    payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    priority: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    """Higher runs first."""
+    status: Mapped[str] = mapped_column(server_default=text("'queued'"))
+    progress: Mapped[float] = mapped_column(REAL, server_default=text("0"))
+    eta_s: Mapped[float | None] = mapped_column(REAL)
+    attempt: Mapped[int] = mapped_column(server_default=text("0"))
+    """Times it was claimed, and the fence: a worker's writes count only while this is the number it claimed with."""
+    max_attempts: Mapped[int]
+    lease_until: Mapped[datetime | None]
+    worker: Mapped[str | None]
+    cancel_requested: Mapped[bool] = mapped_column(server_default=text("false"))
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    problem: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    run_after: Mapped[datetime] = mapped_column(server_default=func.now())
+    dedupe_key: Mapped[str | None]
+    started_at: Mapped[datetime | None]
+    """When the latest attempt began."""
+    finished_at: Mapped[datetime | None]

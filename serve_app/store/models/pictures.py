@@ -1,0 +1,118 @@
+"""Pictures, and what the models said about them. All but `images` hangs on the content, so equal bytes are stored and
+analysed once, whoever uploads them."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Float,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, REAL
+from sqlalchemy.orm import Mapped, mapped_column
+
+from serve_app.store.models.base import Base, Created, Id
+
+
+class ContentRow(Created, Base):
+    """Stored bytes."""
+
+    __tablename__ = "contents"
+    __table_args__ = (Index(None, "pixel_sha256"),)
+
+    sha256: Mapped[str] = mapped_column(Id, primary_key=True)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    content_type: Mapped[str]
+    width: Mapped[int]
+    """Of the upright picture, like `height`."""
+    height: Mapped[int]
+    pixel_sha256: Mapped[str | None]
+    """Hash of the upright pixels, once the picture was decoded in full."""
+    has_preview: Mapped[bool] = mapped_column(server_default=text("false"))
+
+
+class ImageRow(Created, Base):
+    """One upload or fetch of a picture by a user."""
+
+    __tablename__ = "images"
+    __table_args__ = (Index(None, "user_id", "id"), Index(None, "sha256"))
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), type_=Id)
+    sha256: Mapped[str] = mapped_column(ForeignKey("contents.sha256", ondelete="RESTRICT"), type_=Id)
+    filename: Mapped[str | None]
+    source_url: Mapped[str | None]
+
+
+class PictureVectorsRow(Base):
+    __tablename__ = "picture_vectors"
+
+    sha256: Mapped[str] = mapped_column(ForeignKey("contents.sha256", ondelete="CASCADE"), type_=Id, primary_key=True)
+    model: Mapped[str] = mapped_column(primary_key=True)
+    views: Mapped[int] = mapped_column(SmallInteger)
+    vectors: Mapped[bytes] = mapped_column(LargeBinary)
+    """`float16[views, D]`, C order, little-endian."""
+
+
+class PictureQualityRow(Base):
+    __tablename__ = "picture_quality"
+
+    sha256: Mapped[str] = mapped_column(ForeignKey("contents.sha256", ondelete="CASCADE"), type_=Id, primary_key=True)
+    sharpness: Mapped[float] = mapped_column(REAL)
+    exposure: Mapped[float] = mapped_column(REAL)
+    score: Mapped[float] = mapped_column(REAL)
+    issues: Mapped[list[str]] = mapped_column(ARRAY(Text))
+
+
+class FaceScanRow(Base):
+    """A picture was searched for faces, also when none was found."""
+
+    __tablename__ = "face_scans"
+
+    sha256: Mapped[str] = mapped_column(ForeignKey("contents.sha256", ondelete="CASCADE"), type_=Id, primary_key=True)
+    model: Mapped[str] = mapped_column(primary_key=True)
+
+
+class FaceRow(Base):
+    __tablename__ = "faces"
+    __table_args__ = (
+        UniqueConstraint("sha256", "model", "ordinal"),
+        ForeignKeyConstraint(
+            ["sha256", "model"], ["face_scans.sha256", "face_scans.model"], ondelete="CASCADE", name="faces_scan_fkey"
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    sha256: Mapped[str] = mapped_column(Id)
+    model: Mapped[str]
+    ordinal: Mapped[int] = mapped_column(SmallInteger)
+    """Place among the faces of its picture, the most confident first."""
+    bbox: Mapped[list[float]] = mapped_column(ARRAY(REAL))
+    score: Mapped[float] = mapped_column(REAL)
+    quality: Mapped[float] = mapped_column(REAL)
+    landmarks: Mapped[bytes] = mapped_column(LargeBinary)
+    """`float32[K, 2]`, C order, little-endian."""
+    vector: Mapped[bytes] = mapped_column(LargeBinary)
+    """`float32[D]`, little-endian."""
+
+
+class PairVerdictRow(Base):
+    """Whether two contents are copies of one another, by one version of the check."""
+
+    __tablename__ = "pair_verdicts"
+    __table_args__ = (CheckConstraint("sha_a < sha_b", name="ordered"), Index(None, "sha_b"))
+
+    sha_a: Mapped[str] = mapped_column(ForeignKey("contents.sha256", ondelete="CASCADE"), type_=Id, primary_key=True)
+    sha_b: Mapped[str] = mapped_column(ForeignKey("contents.sha256", ondelete="CASCADE"), type_=Id, primary_key=True)
+    version: Mapped[str] = mapped_column(primary_key=True)
+    is_copy: Mapped[bool]
+    score: Mapped[float] = mapped_column(Float)

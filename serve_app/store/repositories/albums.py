@@ -1,0 +1,315 @@
+"""Albums and the image references in them.
+
+Whoever changes an album locks its row first, so that changes to one album come one after the other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import Row, Select, delete, func, or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from deployments.errors import NotFound
+from serve_app.store.arrays import any_number
+from serve_app.store.ids import new_id
+from serve_app.store.models import AlbumImageRow, AlbumRow, ContentRow, ImageRow
+from serve_app.store.repositories.images import Content
+
+ItemStatus = Literal["pending", "embedded", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Album:
+    id: str
+    user_id: str
+    name: str | None
+    version: int
+    """Grows whenever pictures come, go or are embedded."""
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime | None
+
+    @property
+    def public_id(self) -> str:
+        """What clients call it: their own `album_id`, or ours when they gave none."""
+        return self.name if self.name is not None else self.id
+
+
+@dataclass(frozen=True, slots=True)
+class AlbumItem:
+    """One reference of an album, with its picture as far as it is known."""
+
+    id: int
+    ref: str
+    status: ItemStatus
+    code: str | None
+    detail: str | None
+    image_id: str | None
+    content: Content | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one item: an image, or the code and detail of why not."""
+
+    item_id: int
+    image_id: str | None = None
+    code: str | None = None
+    detail: str | None = None
+
+
+_ALBUM = (
+    AlbumRow.id,
+    AlbumRow.user_id,
+    AlbumRow.name,
+    AlbumRow.version,
+    AlbumRow.created_at,
+    AlbumRow.updated_at,
+    AlbumRow.expires_at,
+)
+_ITEM = (
+    AlbumImageRow.id,
+    AlbumImageRow.ref,
+    AlbumImageRow.status,
+    AlbumImageRow.code,
+    AlbumImageRow.detail,
+    AlbumImageRow.image_id,
+    ContentRow.sha256,
+    ContentRow.size_bytes,
+    ContentRow.content_type,
+    ContentRow.width,
+    ContentRow.height,
+    ContentRow.pixel_sha256,
+    ContentRow.has_preview,
+)
+_NEXT_VERSION: dict[Any, Any] = {"version": AlbumRow.version + 1, "updated_at": func.now()}
+
+_ADD = text("""
+    INSERT INTO album_images AS old (album_id, ref, ref_sha256)
+    SELECT :album_id, ref, hash
+    FROM unnest(CAST(:refs AS text[]), CAST(:hashes AS bytea[])) WITH ORDINALITY AS new (ref, hash, place)
+    ORDER BY place
+    ON CONFLICT (album_id, ref_sha256) DO UPDATE SET status = 'pending', code = NULL, detail = NULL
+    WHERE old.status = 'failed'
+    RETURNING id
+""")
+_SETTLE = text("""
+    WITH new AS (
+        SELECT given.id, images.id AS image_id, details,
+            CASE WHEN given.image_id IS NOT NULL AND images.id IS NULL THEN 'not_found' ELSE code END AS code
+        FROM unnest(
+            CAST(:ids AS bigint[]), CAST(:image_ids AS text[]), CAST(:codes AS text[]), CAST(:details AS text[])
+        ) AS given (id, image_id, code, details)
+        LEFT JOIN images ON images.id = given.image_id
+    )
+    UPDATE album_images AS item
+    SET image_id = new.image_id, code = new.code, detail = new.details,
+        status = CASE WHEN new.image_id IS NULL THEN 'failed' ELSE 'embedded' END
+    FROM new
+    WHERE item.id = new.id AND item.album_id = :album_id
+    AND (
+        item.status = 'pending'
+        OR (item.image_id, item.code, item.detail) IS DISTINCT FROM (new.image_id, new.code, new.details)
+    )
+    RETURNING item.id
+""")
+
+
+async def open_album(session: AsyncSession, user_id: str, name: str | None, *, lives_s: float | None = None) -> Album:
+    """The user's album of this name, made if there is none, and locked until the transaction ends.
+
+    Without a name: a new one, known by our id. With `lives_s` it is the hidden album of an ad-hoc call: no list shows
+    it, and `remove_expired` takes it after so many seconds.
+    """
+    expires_at = None if lives_s is None else func.now() + timedelta(seconds=lives_s)
+    statement = (
+        insert(AlbumRow)
+        .values(id=new_id("alb"), user_id=user_id, name=name, expires_at=expires_at)
+        .on_conflict_do_update(index_elements=[AlbumRow.user_id, AlbumRow.name], set_={"updated_at": func.now()})
+    )
+    return Album(*(await session.execute(statement.returning(*_ALBUM))).one())
+
+
+async def find(session: AsyncSession, user_id: str, public_id: str) -> Album | None:
+    """The user's album by the name that the client gave it, or by our id if it gave none."""
+    statement = select(*_ALBUM).where(
+        AlbumRow.user_id == user_id,
+        or_(AlbumRow.name == public_id, (AlbumRow.id == public_id) & AlbumRow.name.is_(None)),
+    )
+    found = (await session.execute(statement.order_by(AlbumRow.name.nulls_last()).limit(1))).one_or_none()
+    return None if found is None else Album(*found)
+
+
+async def get(session: AsyncSession, album_id: str) -> Album | None:
+    """By our id, whoever's it is: for jobs."""
+    found = (await session.execute(select(*_ALBUM).where(AlbumRow.id == album_id))).one_or_none()
+    return None if found is None else Album(*found)
+
+
+async def load_page(session: AsyncSession, user_id: str, limit: int, cursor: str | None = None) -> list[Album]:
+    """The user's albums, newest first, those after the id `cursor` (`Album.id`). Hidden ones are left out."""
+    statement = select(*_ALBUM).where(AlbumRow.user_id == user_id, AlbumRow.expires_at.is_(None))
+    if cursor is not None:
+        statement = statement.where(AlbumRow.id < cursor)
+    return [Album(*row) for row in await session.execute(statement.order_by(AlbumRow.id.desc()).limit(limit))]
+
+
+async def count_items(session: AsyncSession, album_ids: Sequence[str]) -> dict[str, dict[ItemStatus, int]]:
+    """How many references of each status the albums hold."""
+    rows = await session.execute(
+        text(
+            "SELECT album_id, status, count(*) FROM album_images WHERE album_id = ANY(CAST(:ids AS text[])) "
+            "GROUP BY album_id, status"
+        ),
+        {"ids": list(album_ids)},
+    )
+    counts: dict[str, dict[ItemStatus, int]] = {album_id: {} for album_id in album_ids}
+    for album_id, status, count in rows:
+        counts[album_id][status] = count
+    return counts
+
+
+async def add_refs(session: AsyncSession, album_id: str, refs: Sequence[str]) -> int:
+    """Add references at the end, in the order given, and set failed ones back to pending; how many either were.
+
+    One that the album holds keeps its place and its outcome. Raises `NotFound`.
+    """
+    await _lock(session, album_id)
+    unique = list(dict.fromkeys(refs))
+    parameters = {
+        "album_id": album_id,
+        "refs": unique,
+        "hashes": [_hash(ref) for ref in unique],
+    }
+    changed = len((await session.scalars(_ADD, parameters)).all())
+    if changed:
+        await session.execute(update(AlbumRow).where(AlbumRow.id == album_id).values(_NEXT_VERSION))
+    return changed
+
+
+async def settle(session: AsyncSession, album_id: str, outcomes: Sequence[Outcome]) -> None:
+    """Note what became of items: embedded with their image, or failed. Saying it twice changes nothing.
+
+    An image that was deleted meanwhile makes its item a failed one, `not_found`. Raises `NotFound`.
+    """
+    await _lock(session, album_id)
+    parameters = {
+        "album_id": album_id,
+        "ids": [outcome.item_id for outcome in outcomes],
+        "image_ids": [outcome.image_id for outcome in outcomes],
+        "codes": [outcome.code for outcome in outcomes],
+        "details": [outcome.detail for outcome in outcomes],
+    }
+    if (await session.scalars(_SETTLE, parameters)).all():
+        await session.execute(update(AlbumRow).where(AlbumRow.id == album_id).values(_NEXT_VERSION))
+
+
+async def load_items(
+    session: AsyncSession, album_id: str, *, status: ItemStatus | None = None, refs: Sequence[str] | None = None
+) -> list[AlbumItem]:
+    """Items in the order in which they were first added; all of them, or those of a status or with certain refs."""
+    statement = _select_items().where(AlbumImageRow.album_id == album_id)
+    if status is not None:
+        statement = statement.where(AlbumImageRow.status == status)
+    if refs is not None:
+        hashes = [_hash(ref) for ref in set(refs)]
+        statement = statement.where(text("album_images.ref_sha256 = ANY(CAST(:hashes AS bytea[]))"))
+        rows = await session.execute(statement.order_by(AlbumImageRow.id), {"hashes": hashes})
+    else:
+        rows = await session.execute(statement.order_by(AlbumImageRow.id))
+    return [_item(row) for row in rows]
+
+
+async def remove_items(session: AsyncSession, album_id: str, item_ids: Sequence[int]) -> None:
+    """Take items out of the album; their images stay. Raises `NotFound`."""
+    await _lock(session, album_id)
+    statement = delete(AlbumImageRow).where(
+        AlbumImageRow.album_id == album_id, AlbumImageRow.id == any_number(item_ids)
+    )
+    if (await session.execute(statement.returning(AlbumImageRow.id))).all():
+        await session.execute(update(AlbumRow).where(AlbumRow.id == album_id).values(_NEXT_VERSION))
+
+
+async def remove(session: AsyncSession, album_id: str) -> bool:
+    """Delete the album with its results, persons and jobs, the vectors and faces of pictures that are in no other
+    album, and the images that were fetched for it alone. Uploads stay, for their ids are in the client's hands."""
+    try:
+        await _lock(session, album_id)
+    except NotFound:
+        return False
+    members = (
+        await session.execute(
+            select(AlbumImageRow.image_id, ImageRow.sha256, ImageRow.source_url)
+            .join(ImageRow, ImageRow.id == AlbumImageRow.image_id)
+            .where(AlbumImageRow.album_id == album_id)
+        )
+    ).all()
+    await session.execute(delete(AlbumRow).where(AlbumRow.id == album_id))
+    parameters = {
+        "fetched": [image_id for image_id, _, source_url in members if source_url is not None],
+        "shas": sorted({sha for _, sha, _ in members}),
+    }
+    for statement in _FORGET:
+        await session.execute(statement, parameters)
+    return True
+
+
+async def remove_expired(session: AsyncSession, limit: int = 20) -> list[str]:
+    """Delete hidden albums whose time has come; their ids."""
+    statement = select(AlbumRow.id).where(AlbumRow.expires_at < func.now()).limit(limit)
+    expired = list(await session.scalars(statement.with_for_update(skip_locked=True)))
+    for album_id in expired:
+        await remove(session, album_id)
+    return expired
+
+
+def _hash(ref: str) -> bytes:
+    # Half a surrogate pair passes here, for the database to refuse it like every other unfit text.
+    return hashlib.sha256(ref.encode(errors="surrogatepass")).digest()
+
+
+async def _lock(session: AsyncSession, album_id: str) -> None:
+    """Keep other writers of the album out until the transaction ends."""
+    statement = select(AlbumRow.id).where(AlbumRow.id == album_id).with_for_update(key_share=True)
+    if await session.scalar(statement) is None:
+        raise NotFound("The album does not exist")
+
+
+def _select_items() -> Select[*tuple[Any, ...]]:
+    return (
+        select(*_ITEM)
+        .select_from(AlbumImageRow)
+        .outerjoin(ImageRow, ImageRow.id == AlbumImageRow.image_id)
+        .outerjoin(ContentRow, ContentRow.sha256 == ImageRow.sha256)
+    )
+
+
+def _item(row: Row[*tuple[Any, ...]]) -> AlbumItem:
+    item_id, ref, status, code, detail, image_id, *content = row
+    return AlbumItem(item_id, ref, status, code, detail, image_id, None if content[0] is None else Content(*content))
+
+
+_NOT_IN_AN_ALBUM = """
+    NOT EXISTS (
+        SELECT FROM album_images JOIN images ON images.id = album_images.image_id WHERE images.sha256 = {table}.sha256
+    )
+"""
+_FORGET = (
+    text("""
+        DELETE FROM images WHERE id = ANY(CAST(:fetched AS text[]))
+        AND NOT EXISTS (SELECT FROM album_images WHERE image_id = images.id)
+    """),
+    *(
+        text(
+            f"DELETE FROM {table} WHERE sha256 = ANY(CAST(:shas AS text[])) AND "  # noqa: S608 (our own names)
+            + _NOT_IN_AN_ALBUM.format(table=table)
+        )
+        for table in ("picture_vectors", "picture_quality", "face_scans")
+    ),
+)

@@ -1,0 +1,113 @@
+"""Faces of pictures, and which pictures were searched for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from deployments.contracts import Face
+
+_SINGLE = np.dtype("<f4")
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """M faces of N contents, by content and then by confidence."""
+
+    ids: NDArray[np.int64]
+    """`int64[M]`, as in `persons`."""
+    pictures: NDArray[np.int64]
+    """`int64[M]`, the place of its content in the list that was asked for."""
+    boxes: NDArray[np.float32]
+    """`float32[M, 4]`."""
+    scores: NDArray[np.float32]
+    """`float32[M]`."""
+    quality: NDArray[np.float32]
+    """`float32[M]`."""
+    vectors: NDArray[np.float32]
+    """`float32[M, D]`; D is 0 when there are none."""
+    scanned: NDArray[np.bool_]
+    """`bool[N]`: whether the content was searched at all."""
+
+
+_SAVE_SCANS = text("""
+    INSERT INTO face_scans (sha256, model)
+    SELECT sha, :model FROM unnest(CAST(:shas AS text[])) AS new (sha)
+    WHERE EXISTS (SELECT FROM contents WHERE sha256 = sha)
+    ORDER BY sha
+    ON CONFLICT DO NOTHING
+    RETURNING sha256
+""")
+_SAVE_FACES = text("""
+    INSERT INTO faces (sha256, model, ordinal, bbox, score, quality, landmarks, vector)
+    SELECT sha, :model, ordinal, ARRAY[x1, y1, x2, y2], score, quality, landmarks, vector
+    FROM unnest(
+        CAST(:shas AS text[]), CAST(:ordinals AS smallint[]),
+        CAST(:x1 AS real[]), CAST(:y1 AS real[]), CAST(:x2 AS real[]), CAST(:y2 AS real[]),
+        CAST(:scores AS real[]), CAST(:quality AS real[]), CAST(:landmarks AS bytea[]), CAST(:vectors AS bytea[])
+    ) AS new (sha, ordinal, x1, y1, x2, y2, score, quality, landmarks, vector)
+""")
+_SCANNED = text("""
+    SELECT place FROM unnest(CAST(:shas AS text[])) WITH ORDINALITY AS wanted (sha, place)
+    JOIN face_scans ON sha256 = sha AND model = :model
+""")
+_LOAD = text("""
+    SELECT id, place, bbox, score, quality, vector
+    FROM unnest(CAST(:shas AS text[])) WITH ORDINALITY AS wanted (sha, place)
+    JOIN faces ON sha256 = sha AND model = :model
+    ORDER BY place, ordinal
+""")
+_LANDMARKS = text("SELECT id, landmarks FROM faces WHERE id = ANY(CAST(:ids AS bigint[]))")
+
+
+async def save(session: AsyncSession, model: str, found: Mapping[str, Sequence[Face]]) -> None:
+    """The faces of each content; an empty list marks it as searched.
+
+    A content that was searched before keeps its faces, so that their ids stay what persons refer to; one that was
+    deleted meanwhile is passed over.
+    """
+    new = set(await session.scalars(_SAVE_SCANS, {"model": model, "shas": list(found)}))
+    rows = [(sha, place, face) for sha in sorted(new) for place, face in enumerate(found[sha])]
+    if not rows:
+        return
+    parameters = {
+        "model": model,
+        "shas": [sha for sha, _, _ in rows],
+        "ordinals": [place for _, place, _ in rows],
+        "scores": [float(face.score) for _, _, face in rows],
+        "quality": [float(face.quality) for _, _, face in rows],
+        "landmarks": [np.ascontiguousarray(face.landmarks, _SINGLE).tobytes() for _, _, face in rows],
+        "vectors": [np.ascontiguousarray(face.embedding, _SINGLE).tobytes() for _, _, face in rows],
+    }
+    for corner, name in enumerate(("x1", "y1", "x2", "y2")):
+        parameters[name] = [float(face.bbox[corner]) for _, _, face in rows]
+    await session.execute(_SAVE_FACES, parameters)
+
+
+async def load(session: AsyncSession, model: str, shas: Sequence[str]) -> Faces:
+    """Without landmarks, which are long and seldom needed."""
+    parameters = {"model": model, "shas": list(shas)}
+    scanned = np.zeros(len(shas), np.bool_)
+    scanned[[place - 1 for place in await session.scalars(_SCANNED, parameters)]] = True
+    rows = (await session.execute(_LOAD, parameters)).all()
+    vectors = np.frombuffer(b"".join(row.vector for row in rows), _SINGLE)
+    return Faces(
+        ids=np.array([row.id for row in rows], np.int64),
+        pictures=np.array([row.place - 1 for row in rows], np.int64),
+        boxes=np.array([row.bbox for row in rows], np.float32).reshape(-1, 4),
+        scores=np.array([row.score for row in rows], np.float32),
+        quality=np.array([row.quality for row in rows], np.float32),
+        vectors=vectors.reshape(len(rows), -1).astype(np.float32) if rows else np.zeros((0, 0), np.float32),
+        scanned=scanned,
+    )
+
+
+async def load_landmarks(session: AsyncSession, ids: Sequence[int]) -> dict[int, NDArray[np.float32]]:
+    """`float32[K, 2]` by face id."""
+    rows = await session.execute(_LANDMARKS, {"ids": [int(face_id) for face_id in ids]})
+    return {face_id: np.frombuffer(data, _SINGLE).reshape(-1, 2).astype(np.float32) for face_id, data in rows}

@@ -1,0 +1,108 @@
+"""First answers of POSTs that carry an `Idempotency-Key`, for when they are repeated."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import LargeBinary, SmallInteger, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from deployments.errors import Conflict, InvalidRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """The right to answer one key. It lapses when the answer takes so long that somebody else begins anew."""
+
+    user_id: str
+    key: str
+    route: str
+    token: str
+
+
+_BEGIN = text("""
+    INSERT INTO idempotency_keys AS old (user_id, key, route, token, request_sha256)
+    VALUES (:user_id, :key, :route, :token, :request_sha256)
+    ON CONFLICT (user_id, key, route) DO UPDATE
+    SET token = excluded.token, request_sha256 = excluded.request_sha256, created_at = now(),
+        status = NULL, headers = '{}', body = NULL
+    WHERE (old.status IS NULL AND old.created_at < now() - make_interval(secs => :stale_after_s))
+       OR old.created_at < now() - make_interval(secs => :keep_s)
+    RETURNING token
+""")
+_READ = text("""
+    SELECT request_sha256, status, headers, body FROM idempotency_keys
+    WHERE user_id = :user_id AND key = :key AND route = :route
+""").columns(request_sha256=Text, status=SmallInteger, headers=JSONB, body=LargeBinary)
+_FINISH = text("""
+    UPDATE idempotency_keys SET status = :status, headers = CAST(:headers AS jsonb), body = :body
+    WHERE user_id = :user_id AND key = :key AND route = :route AND token = :token AND status IS NULL
+""")
+_ABANDON = text("""
+    DELETE FROM idempotency_keys
+    WHERE user_id = :user_id AND key = :key AND route = :route AND token = :token AND status IS NULL
+""")
+
+
+async def begin(
+    session: AsyncSession,
+    user_id: str,
+    key: str,
+    route: str,
+    request_sha256: str,
+    *,
+    stale_after_s: float = 300.0,
+    keep_s: float = 86400.0,
+) -> Ticket | Answer:
+    """A ticket to answer this request, or the answer that it was given before. Commit before working on it.
+
+    `route` is method and path. An answer that was begun `stale_after_s` ago and never finished (its process was killed)
+    is begun anew, and so is one older than `keep_s`. Raises `Conflict` while the first is being answered, and
+    `InvalidRequest` when the key was used for another request.
+    """
+    token = secrets.token_hex(16)
+    row = {"user_id": user_id, "key": key, "route": route}
+    values: dict[str, Any] = {**row, "token": token, "request_sha256": request_sha256}
+    limits = {"stale_after_s": stale_after_s, "keep_s": keep_s}
+    if (await session.execute(_BEGIN, {**values, **limits})).one_or_none() is not None:
+        return Ticket(user_id, key, route, token)
+    first = (await session.execute(_READ, row)).one_or_none()
+    if first is not None and first.request_sha256 != request_sha256:
+        raise InvalidRequest("This Idempotency-Key was used for another request")
+    if first is None or first.status is None:
+        raise Conflict("The first request with this Idempotency-Key is still being answered")
+    return Answer(first.status, first.headers, first.body)
+
+
+async def finish(
+    session: AsyncSession, ticket: Ticket, *, status: int, headers: Mapping[str, str], body: bytes
+) -> None:
+    """Keep the answer. Without effect when the ticket has lapsed."""
+    answer = {"status": status, "headers": json.dumps(dict(headers)), "body": body}
+    await session.execute(_FINISH, {**_parameters(ticket), **answer})
+
+
+async def abandon(session: AsyncSession, ticket: Ticket) -> None:
+    """Nothing worth keeping came of it (an overload, say): the next try is a first one."""
+    await session.execute(_ABANDON, _parameters(ticket))
+
+
+async def remove_older(session: AsyncSession, age_s: float) -> None:
+    statement = text("DELETE FROM idempotency_keys WHERE created_at < now() - make_interval(secs => :age_s)")
+    await session.execute(statement, {"age_s": age_s})
+
+
+def _parameters(ticket: Ticket) -> dict[str, Any]:
+    return {"user_id": ticket.user_id, "key": ticket.key, "route": ticket.route, "token": ticket.token}

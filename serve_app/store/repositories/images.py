@@ -1,0 +1,197 @@
+"""Images (one upload each) and contents (equal bytes, stored once).
+
+Putting bytes and collecting them are safe against one another under this protocol:
+
+- upload: put the file into storage; then, in one transaction, `add`, and where it says `check_file`, see that the file
+  is still there (and put it again if not) before the transaction ends;
+- collection: in one transaction, `collect_unused`, delete the files of what it returns, end the transaction.
+
+`add` holds a lock on the content until the transaction ends, and `collect_unused` skips locked ones; the other way
+round `add` waits for the collector and then reports `check_file`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, Select, delete, exists, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from serve_app.store.arrays import any_text
+from serve_app.store.ids import new_id
+from serve_app.store.models import AlbumImageRow, AlbumRow, ContentRow, ImageRow
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Stored bytes. `width` and `height` are of the upright picture."""
+
+    sha256: str
+    size_bytes: int
+    content_type: str
+    width: int
+    height: int
+    pixel_sha256: str | None = None
+    has_preview: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    id: str
+    user_id: str
+    filename: str | None
+    source_url: str | None
+    created_at: datetime
+    content: Content
+
+
+@dataclass(frozen=True, slots=True)
+class NewImage:
+    """What `add` needs to know of one upload."""
+
+    content: Content
+    filename: str | None = None
+    source_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AddedImage:
+    id: str
+    sha256: str
+    check_file: bool
+    """No other image held these bytes: look whether the file is in storage before the transaction ends."""
+
+
+_CONTENT = (
+    ContentRow.sha256,
+    ContentRow.size_bytes,
+    ContentRow.content_type,
+    ContentRow.width,
+    ContentRow.height,
+    ContentRow.pixel_sha256,
+    ContentRow.has_preview,
+)
+_IMAGE = (ImageRow.id, ImageRow.user_id, ImageRow.filename, ImageRow.source_url, ImageRow.created_at)
+
+
+def _select_images() -> Select[*tuple[Any, ...]]:
+    return select(*_IMAGE, *_CONTENT).join(ContentRow, ContentRow.sha256 == ImageRow.sha256)
+
+
+def _image(row: Row[*tuple[Any, ...]]) -> StoredImage:
+    image_id, user_id, filename, source_url, created_at, *content = row
+    return StoredImage(image_id, user_id, filename, source_url, created_at, Content(*content))
+
+
+async def add(session: AsyncSession, user_id: str, new: Sequence[NewImage]) -> list[AddedImage]:
+    """A new image each, in the order given; contents that are known already keep what is known of them.
+
+    A preview or pixel hash that the new content brings is taken over.
+    """
+    if not new:
+        return []
+    # Sorted: two uploads of the same files in different orders would wait for one another for ever.
+    contents = sorted({image.content.sha256: image.content for image in new}.items())
+    upsert = insert(ContentRow)
+    upsert = upsert.on_conflict_do_update(
+        index_elements=[ContentRow.sha256],
+        set_={
+            "has_preview": ContentRow.has_preview | upsert.excluded.has_preview,
+            "pixel_sha256": text("coalesce(contents.pixel_sha256, excluded.pixel_sha256)"),
+        },
+    )
+    await session.execute(upsert, [asdict(content) for _, content in contents])
+    shas = [sha for sha, _ in contents]
+    used = set(await session.scalars(select(ImageRow.sha256).where(ImageRow.sha256 == any_text(shas)).distinct()))
+    rows = [
+        {
+            "id": new_id("img"),
+            "user_id": user_id,
+            "sha256": image.content.sha256,
+            "filename": image.filename,
+            "source_url": image.source_url,
+        }
+        for image in new
+    ]
+    await session.execute(insert(ImageRow), rows)
+    return [AddedImage(str(row["id"]), str(row["sha256"]), row["sha256"] not in used) for row in rows]
+
+
+async def get(session: AsyncSession, user_id: str, image_id: str) -> StoredImage | None:
+    """The user's own image."""
+    statement = _select_images().where(ImageRow.id == image_id, ImageRow.user_id == user_id)
+    found = (await session.execute(statement)).one_or_none()
+    return None if found is None else _image(found)
+
+
+async def load(session: AsyncSession, user_id: str, image_ids: Sequence[str]) -> dict[str, StoredImage]:
+    """Those of the ids that are the user's images."""
+    statement = _select_images().where(ImageRow.id == any_text(image_ids), ImageRow.user_id == user_id)
+    return {image.id: image for image in map(_image, await session.execute(statement))}
+
+
+async def load_page(session: AsyncSession, user_id: str, limit: int, cursor: str | None = None) -> list[StoredImage]:
+    """Newest first, those after the id `cursor`."""
+    statement = _select_images().where(ImageRow.user_id == user_id).order_by(ImageRow.id.desc()).limit(limit)
+    if cursor is not None:
+        statement = statement.where(ImageRow.id < cursor)
+    return [_image(row) for row in await session.execute(statement)]
+
+
+async def find_content(session: AsyncSession, sha256: str) -> Content | None:
+    found = (await session.execute(select(*_CONTENT).where(ContentRow.sha256 == sha256))).one_or_none()
+    return None if found is None else Content(*found)
+
+
+async def owns_content(session: AsyncSession, user_id: str, sha256: str) -> bool:
+    """Whether one of the user's images holds these bytes."""
+    statement = select(exists().where(ImageRow.user_id == user_id, ImageRow.sha256 == sha256))
+    return bool(await session.scalar(statement))
+
+
+async def describe_content(
+    session: AsyncSession, sha256: str, *, pixel_sha256: str | None = None, has_preview: bool | None = None
+) -> None:
+    """Note what a later step learned or made; what is None stays as it is."""
+    values: dict[str, object] = {}
+    if pixel_sha256 is not None:
+        values["pixel_sha256"] = pixel_sha256
+    if has_preview is not None:
+        values["has_preview"] = has_preview
+    if values:
+        await session.execute(update(ContentRow).where(ContentRow.sha256 == sha256).values(values))
+
+
+async def remove(session: AsyncSession, user_id: str, image_id: str) -> bool:
+    """Take the user's image out of storage's books and of every album; False when there was none.
+
+    Its vectors and faces go with the content, which `collect_unused` deletes once no image holds it.
+    """
+    albums = select(AlbumImageRow.album_id).where(AlbumImageRow.image_id == image_id)
+    await session.execute(
+        update(AlbumRow)
+        .where(AlbumRow.id.in_(albums), AlbumRow.user_id == user_id)
+        .values(version=AlbumRow.version + 1, updated_at=text("now()"))
+    )
+    removed = await session.execute(
+        delete(ImageRow).where(ImageRow.id == image_id, ImageRow.user_id == user_id).returning(ImageRow.id)
+    )
+    return removed.one_or_none() is not None
+
+
+async def collect_unused(session: AsyncSession, limit: int = 100) -> list[Content]:
+    """Delete contents that no image holds, with their vectors, faces and verdicts; returns what they were.
+
+    Delete their files before the transaction ends (see the protocol above).
+    """
+    unused = ~exists().where(ImageRow.sha256 == ContentRow.sha256)
+    locked = select(ContentRow.sha256).where(unused).limit(limit).with_for_update(skip_locked=True)
+    shas = list(await session.scalars(locked))
+    # A second look with a fresh snapshot: an upload may have ended between the first one and the lock. From the lock
+    # on none can begin.
+    gone = delete(ContentRow).where(ContentRow.sha256 == any_text(shas), unused).returning(*_CONTENT)
+    return [Content(*row) for row in await session.execute(gone)]

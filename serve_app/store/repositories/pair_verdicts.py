@@ -1,0 +1,58 @@
+"""Which contents are copies of one another: asked once for each pair and version of the check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from deployments.contracts import PairVerdict
+
+Pair = tuple[str, str]
+"""Two different content hashes, in either order."""
+
+_SAVE = text("""
+    INSERT INTO pair_verdicts (sha_a, sha_b, version, is_copy, score)
+    SELECT a, b, :version, is_copy, score
+    FROM unnest(
+        CAST(:a AS text[]), CAST(:b AS text[]), CAST(:is_copy AS boolean[]), CAST(:scores AS double precision[])
+    ) AS new (a, b, is_copy, score)
+    WHERE EXISTS (SELECT FROM contents WHERE sha256 = a) AND EXISTS (SELECT FROM contents WHERE sha256 = b)
+    ORDER BY a, b
+    ON CONFLICT (sha_a, sha_b, version) DO UPDATE SET is_copy = excluded.is_copy, score = excluded.score
+""")
+_LOAD = text("""
+    SELECT sha_a, sha_b, is_copy, score
+    FROM unnest(CAST(:a AS text[]), CAST(:b AS text[])) AS wanted (a, b)
+    JOIN pair_verdicts ON sha_a = a AND sha_b = b AND version = :version
+""")
+
+
+async def save(session: AsyncSession, version: str, verdicts: Mapping[Pair, PairVerdict]) -> None:
+    """Pairs of which a content was deleted meanwhile are passed over."""
+    ordered = {_ordered(pair): verdict for pair, verdict in verdicts.items()}
+    parameters = {
+        "version": version,
+        "a": [a for a, _ in ordered],
+        "b": [b for _, b in ordered],
+        "is_copy": [verdict.is_copy for verdict in ordered.values()],
+        "scores": [float(verdict.score) for verdict in ordered.values()],
+    }
+    await session.execute(_SAVE, parameters)
+
+
+async def load(session: AsyncSession, version: str, pairs: Sequence[Pair]) -> dict[Pair, PairVerdict]:
+    """The verdicts that are known, under the pairs as they were given."""
+    ordered = {_ordered(pair) for pair in pairs}
+    parameters = {"version": version, "a": [a for a, _ in ordered], "b": [b for _, b in ordered]}
+    rows = await session.execute(_LOAD, parameters)
+    known = {(a, b): PairVerdict(is_copy, score) for a, b, is_copy, score in rows}
+    return {pair: known[_ordered(pair)] for pair in pairs if _ordered(pair) in known}
+
+
+def _ordered(pair: Pair) -> Pair:
+    a, b = pair
+    if a == b:
+        raise ValueError("A content is no pair with itself")
+    return (a, b) if a < b else (b, a)

@@ -1,0 +1,63 @@
+"""How well a picture was taken."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from serve_app.store.arrays import any_text
+from serve_app.store.models import PictureQualityRow
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """All numbers 0 to 1."""
+
+    sharpness: float
+    exposure: float
+    score: float
+    issues: tuple[str, ...]
+
+
+_SAVE = text("""
+    INSERT INTO picture_quality (sha256, sharpness, exposure, score, issues)
+    SELECT sha256, sharpness, exposure, score, ARRAY(SELECT jsonb_array_elements_text(issues))
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb))
+        AS new (sha256 text, sharpness real, exposure real, score real, issues jsonb)
+    WHERE EXISTS (SELECT FROM contents WHERE contents.sha256 = new.sha256)
+    ORDER BY sha256
+    ON CONFLICT (sha256) DO UPDATE SET
+        sharpness = excluded.sharpness, exposure = excluded.exposure, score = excluded.score, issues = excluded.issues
+""")
+
+
+async def save(session: AsyncSession, quality: Mapping[str, Quality]) -> None:
+    """By content; earlier ones are replaced, a content that was deleted meanwhile is passed over."""
+    rows = [
+        {
+            "sha256": sha,
+            "sharpness": one.sharpness,
+            "exposure": one.exposure,
+            "score": one.score,
+            "issues": list(one.issues),
+        }
+        for sha, one in quality.items()
+    ]
+    await session.execute(_SAVE, {"rows": json.dumps(rows)})
+
+
+async def load(session: AsyncSession, shas: Sequence[str]) -> dict[str, Quality]:
+    """Of the contents that have been judged."""
+    columns = (
+        PictureQualityRow.sha256,
+        PictureQualityRow.sharpness,
+        PictureQualityRow.exposure,
+        PictureQualityRow.score,
+        PictureQualityRow.issues,
+    )
+    rows = await session.execute(select(*columns).where(PictureQualityRow.sha256 == any_text(shas)))
+    return {sha: Quality(sharpness, exposure, score, tuple(issues)) for sha, sharpness, exposure, score, issues in rows}

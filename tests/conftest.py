@@ -1,0 +1,54 @@
+"""What every test may use."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from serve_app.store import migrate
+from serve_app.store.embedded import ensure_running
+from serve_app.store.models import Base
+from serve_app.store.session import Database
+
+UNSAFE_BUT_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+"""What survives a killed process survives with these too; only a power failure would tell."""
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The DSN of a real PostgreSQL, migrated from empty by Alembic, shared by the whole test session."""
+    folder: Path = tmp_path_factory.mktemp("database")
+    with ensure_running(folder, options=UNSAFE_BUT_FAST) as server:
+        asyncio.run(migrate.upgrade(server.dsn))
+        yield server.dsn
+
+
+@pytest.fixture
+async def database(postgres: str) -> AsyncIterator[Database]:
+    """For tests that commit or use several connections: every table is emptied after each."""
+    opened = Database(postgres, application_name="tests", pool_size=10, max_overflow=10)
+    try:
+        yield opened
+        tables = ", ".join(table for table in Base.metadata.tables if table != "users")
+        async with opened.transaction() as session:
+            await session.execute(text(f"TRUNCATE {tables} CASCADE"))
+            await session.execute(text("DELETE FROM users WHERE id <> 'usr_local'"))
+    finally:
+        await opened.close()
+
+
+@pytest.fixture
+async def session(postgres: str) -> AsyncIterator[AsyncSession]:
+    """For tests of repositories: one transaction that is rolled back."""
+    opened = Database(postgres, application_name="tests", pool_size=1)
+    try:
+        async with opened.transaction() as session:
+            yield session
+            await session.rollback()
+    finally:
+        await opened.close()

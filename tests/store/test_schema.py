@@ -1,0 +1,85 @@
+"""Migrations: from empty, back again, equal to the models, and safe at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from serve_app.store import migrate
+from serve_app.store.ids import new_id
+from serve_app.store.models import Base
+from serve_app.store.repositories import users
+from serve_app.store.session import Database
+
+
+@pytest.fixture
+async def empty(postgres: str) -> AsyncIterator[str]:
+    """The DSN of a database without a table."""
+    admin = create_async_engine(postgres, isolation_level="AUTOCOMMIT")
+    async with admin.connect() as connection:
+        await connection.execute(text("DROP DATABASE IF EXISTS empty"))
+        await connection.execute(text("CREATE DATABASE empty"))
+        yield make_url(postgres).set(database="empty").render_as_string(hide_password=False)
+        await connection.execute(text("DROP DATABASE empty"))
+    await admin.dispose()
+
+
+async def tables(dsn: str) -> set[str]:
+    engine = create_async_engine(dsn)
+    async with engine.connect() as connection:
+        names = await connection.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"))
+        found = set(names.scalars())
+    await engine.dispose()
+    return found
+
+
+async def test_a_migrated_database_is_what_the_models_say(postgres: str) -> None:
+    def differences(connection: Connection) -> list[object]:
+        options = {"compare_type": True, "compare_server_default": True}
+        return compare_metadata(MigrationContext.configure(connection, opts=options), Base.metadata)
+
+    engine = create_async_engine(postgres)
+    async with engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
+    await engine.dispose()
+
+
+async def test_a_downgrade_to_base_leaves_nothing_and_an_upgrade_brings_all_back(empty: str) -> None:
+    await migrate.upgrade(empty)
+    assert await tables(empty) == {*Base.metadata.tables, "alembic_version"}
+    await migrate.downgrade(empty, "base")
+    assert await tables(empty) == {"alembic_version"}
+    await migrate.upgrade(empty)
+    assert await tables(empty) == {*Base.metadata.tables, "alembic_version"}
+
+
+async def test_processes_that_migrate_at_once_do_not_disturb_one_another(empty: str) -> None:
+    await asyncio.gather(*(migrate.upgrade(empty) for _ in range(5)))
+    database = Database(empty, application_name="test")
+    async with database.transaction() as session:
+        assert await users.get(session, users.LOCAL_USER_ID) is not None
+    await database.close()
+
+
+async def test_every_timestamp_has_a_time_zone() -> None:
+    naive = [
+        f"{table.name}.{column.name}"
+        for table in Base.metadata.tables.values()
+        for column in table.columns
+        if column.name.endswith(("_at", "_until", "_after")) and not getattr(column.type, "timezone", False)
+    ]
+    assert naive == []
+
+
+def test_ids_sort_by_the_time_they_were_made_and_name_their_kind() -> None:
+    ids = [new_id("img") for _ in range(1000)]
+    assert ids == sorted(ids)
+    assert len(set(ids)) == 1000
+    assert all(re.fullmatch(r"img_[0-9a-hjkmnp-tv-z]{26}", one) for one in ids)

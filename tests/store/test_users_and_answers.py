@@ -1,0 +1,111 @@
+"""Users are unique, and a repeated POST gets the first answer."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from deployments.errors import Conflict, InvalidRequest
+from serve_app.store.repositories import idempotency, users
+from serve_app.store.repositories.idempotency import Answer, Ticket
+from serve_app.store.repositories.users import LOCAL_USER_ID
+from serve_app.store.session import Database
+
+REQUEST = (LOCAL_USER_ID, "key", "POST /api/v1/albums/tags", "hash")
+
+
+async def test_the_local_user_is_there_from_the_start(session: AsyncSession) -> None:
+    local = await users.get(session, LOCAL_USER_ID)
+    assert local is not None
+    assert local.username == "local"
+
+
+@pytest.mark.parametrize(("username", "email"), [("eva", "other@example.org"), ("other", "eva@example.org")])
+async def test_a_taken_name_or_address_is_a_conflict(session: AsyncSession, username: str, email: str) -> None:
+    await users.add(session, "eva", "eva@example.org")
+    with pytest.raises(Conflict):
+        await users.add(session, username, email)
+
+
+async def test_a_user_is_found_by_the_hash_of_its_key(session: AsyncSession) -> None:
+    eva = await users.add(session, "eva", "eva@example.org", "hash")
+    assert await users.find_by_key(session, "hash") == eva
+    assert await users.find_by_key(session, "other") is None
+
+
+async def test_users_are_listed_newest_first(session: AsyncSession) -> None:
+    made = [(await users.add(session, name, name)).id for name in ("a", "b")]
+    page = await users.load_page(session, 2)
+    assert [user.id for user in await users.load_page(session, 2)] == ["usr_local", made[1]]
+    assert [user.id for user in await users.load_page(session, 2, page[-1].id)] == [made[0]]
+
+
+async def begin(session: AsyncSession) -> Ticket:
+    ticket = await idempotency.begin(session, *REQUEST)
+    assert isinstance(ticket, Ticket)
+    return ticket
+
+
+async def test_a_repeated_request_gets_the_first_answer(session: AsyncSession) -> None:
+    ticket = await begin(session)
+    await idempotency.finish(session, ticket, status=201, headers={"Location": "/x"}, body=b"\x00\xff")
+    assert await idempotency.begin(session, *REQUEST) == Answer(201, {"Location": "/x"}, b"\x00\xff")
+
+
+async def test_a_request_repeated_while_the_first_is_answered_is_a_conflict(session: AsyncSession) -> None:
+    await begin(session)
+    with pytest.raises(Conflict):
+        await idempotency.begin(session, *REQUEST)
+
+
+async def test_the_key_of_one_request_cannot_serve_another(session: AsyncSession) -> None:
+    await begin(session)
+    with pytest.raises(InvalidRequest):
+        await idempotency.begin(session, *REQUEST[:3], "another hash")
+    assert isinstance(await idempotency.begin(session, LOCAL_USER_ID, "key", "POST /elsewhere", "hash"), Ticket)
+
+
+async def test_an_abandoned_answer_leaves_the_key_free(session: AsyncSession) -> None:
+    await idempotency.abandon(session, await begin(session))
+    await begin(session)
+
+
+async def test_an_answer_whose_process_died_is_begun_anew_and_the_dead_ones_word_does_not_count(
+    database: Database,
+) -> None:
+    async with database.transaction() as session:
+        first = await begin(session)
+    async with database.transaction() as session:
+        second = await idempotency.begin(session, *REQUEST, stale_after_s=0)
+        assert isinstance(second, Ticket)
+        await idempotency.finish(session, first, status=500, headers={}, body=b"late")
+        await idempotency.abandon(session, first)
+        await idempotency.finish(session, second, status=200, headers={}, body=b"right")
+    async with database.transaction() as session:
+        assert await idempotency.begin(session, *REQUEST) == Answer(200, {}, b"right")
+        assert isinstance(await idempotency.begin(session, *REQUEST, keep_s=0), Ticket)
+
+
+async def test_of_requests_that_come_at_once_one_is_answered(database: Database) -> None:
+    async def ask() -> bool:
+        try:
+            async with database.transaction() as session:
+                return isinstance(await idempotency.begin(session, *REQUEST), Ticket)
+        except Conflict:
+            return False
+
+    assert sum(await asyncio.gather(*(ask() for _ in range(8)))) == 1
+
+
+async def test_old_answers_are_removed(database: Database) -> None:
+    async with database.transaction() as session:
+        await begin(session)
+    async with database.transaction() as session:
+        await idempotency.remove_older(session, 60)
+        with pytest.raises(Conflict):
+            await idempotency.begin(session, *REQUEST)
+    async with database.transaction() as session:
+        await idempotency.remove_older(session, 0)
+        await begin(session)
