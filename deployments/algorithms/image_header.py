@@ -134,8 +134,8 @@ def _webp_turn(data: bytes) -> int:
 
 _BMP_HEADERS = frozenset({12, 40, 52, 56, 64, 108, 124})
 _BMP_RLE = frozenset({1, 2})
-MAX_RLE_BYTES = 2 * 2**20
-"""A run-length BMP is decoded in Python, at about 2 MB a second."""
+MAX_RLE_BYTES, MAX_RLE_PIXELS = 2 * 2**20, 8_000_000
+"""Run-length BMPs are decoded in pure Python, byte by byte: these take about a second."""
 
 
 def _read_bmp(data: bytes) -> ImageHeader:
@@ -145,7 +145,7 @@ def _read_bmp(data: bytes) -> ImageHeader:
         return ImageHeader("image/bmp", width, height)
     width, height = struct.unpack_from("<ii", data, 18)
     (compression,) = struct.unpack_from("<I", data, 30)
-    if compression in _BMP_RLE and len(data) > MAX_RLE_BYTES:
+    if compression in _BMP_RLE and (len(data) > MAX_RLE_BYTES or abs(width * height) > MAX_RLE_PIXELS):
         raise image_error("unsupported_type", "Run-length encoded BMP files of this size are not supported")
     return ImageHeader("image/bmp", width, abs(height))
 

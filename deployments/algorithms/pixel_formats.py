@@ -60,6 +60,8 @@ def _array(band: PillowImage.Image) -> NDArray[np.uint8]:
 
 def _on_white(band: PillowImage.Image) -> NDArray[np.uint8]:
     clear = band.convert("RGBA")
+    if clear.getextrema()[3] == (255, 255):
+        return _array(clear.convert("RGB"))
     white = PillowImage.new("RGBA", clear.size, "white")
     return _array(PillowImage.alpha_composite(white, clear).convert("RGB"))
 
