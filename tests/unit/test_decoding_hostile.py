@@ -62,13 +62,17 @@ def _verdict(data: bytes) -> str:
     try:
         info, pixels = read_picture(data, 64, LIMITS)
     except ImageError as error:
-        assert error.code in CODES
-        return error.code
+        return _known(error.code)
     assert pixels.dtype == np.uint8
     assert pixels.ndim == 3
     assert pixels.shape[2] == 3
     assert info.width * info.height <= LIMITS.max_pixels
     return "ok"
+
+
+def _known(code: str) -> str:
+    assert code in CODES
+    return code
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -163,9 +167,9 @@ def test_another_format_inside_a_known_wrapper_is_not_reached() -> None:
         inspect(icon.getvalue())
 
 
-def test_no_message_names_a_path_or_a_library() -> None:
-    for name, sample in _samples().items():
-        try:
-            read_picture(sample[: len(sample) // 2], 64, LIMITS)
-        except ImageError as error:
-            assert not any(word in error.message.lower() for word in ("/", "pil", "heif", "tiff:", "0x")), name
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "HEIC", "AVIF"])
+def test_the_message_names_no_path_and_no_library(format: str) -> None:
+    data = encoded(an_image((200, 150)), format)
+    with pytest.raises(ImageError) as caught:
+        read_picture(data[: len(data) // 2], 64)
+    assert not any(word in caught.value.message.lower() for word in ("/", "pil", "lib", "0x", "error"))

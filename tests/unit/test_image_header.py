@@ -17,6 +17,14 @@ def _code(data: bytes) -> str:
     return caught.value.code
 
 
+def _size_or_code(data: bytes) -> tuple[int, int] | str:
+    try:
+        header = read_header(data)
+    except ImageError as error:
+        return error.code
+    return header.width, header.height
+
+
 def _chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
@@ -71,12 +79,7 @@ def test_nothing_is_empty() -> None:
 def test_a_header_that_is_cut_anywhere_is_an_image_error_or_already_tells_the_size(format: str) -> None:
     data = encoded(an_image((48, 32)), format)
     for length in range(min(len(data), 900)):
-        try:
-            header = read_header(data[:length])
-        except ImageError as error:
-            assert error.code in {"empty", "unsupported_type", "corrupt"}
-        else:
-            assert (header.width, header.height) == (48, 32)
+        assert _size_or_code(data[:length]) in {(48, 32), "empty", "unsupported_type", "corrupt"}
 
 
 def test_sizes_are_read_from_the_header_without_the_pixels() -> None:
