@@ -152,9 +152,15 @@ def _read_bmp(data: bytes) -> ImageHeader:
 
 # TIFF
 
+_TIFF_COMPRESSIONS = frozenset({1, 5, 7, 8, 32773, 32946})
+"""None, LZW, JPEG, Deflate, PackBits, old Deflate. Not the fax codes: they hold no photographs, and libtiff writes a
+line to the log for every line of a damaged one."""
+
 
 def _read_tiff(data: bytes) -> ImageHeader:
     tags = tiff_tags(data)
+    if tags.get(259, 1) not in _TIFF_COMPRESSIONS:
+        raise image_error("unsupported_type", "TIFF files with this compression are not supported")
     width, height = tags.get(256, 0), tags.get(257, 0)
     tile = tags.get(322, 0) * tags.get(323, 0)
     return ImageHeader("image/tiff", width, height, decoded_pixels=max(width * height, tile))

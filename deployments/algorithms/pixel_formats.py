@@ -60,7 +60,7 @@ def _array(band: PillowImage.Image) -> NDArray[np.uint8]:
 
 def _on_white(band: PillowImage.Image) -> NDArray[np.uint8]:
     clear = band.convert("RGBA")
-    if clear.getextrema()[3] == (255, 255):
+    if clear.getchannel("A").getextrema() == (255, 255):
         return _array(clear.convert("RGB"))
     white = PillowImage.new("RGBA", clear.size, "white")
     return _array(PillowImage.alpha_composite(white, clear).convert("RGB"))
@@ -83,7 +83,7 @@ def _scaled(black: float, white: float) -> Convert:
     scale = 255 / max(white - black, 1e-9)
 
     def convert(band: PillowImage.Image) -> NDArray[np.uint8]:
-        samples = (np.nan_to_num(np.asarray(band, dtype=np.float32)) - black) * scale
+        samples = (np.nan_to_num(np.asarray(band, dtype=np.float64)) - black) * scale
         grey = np.clip(np.rint(samples), 0, 255).astype(np.uint8)
         return np.repeat(grey[:, :, None], 3, axis=2)
 

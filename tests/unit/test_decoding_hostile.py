@@ -44,7 +44,7 @@ def _samples() -> dict[str, bytes]:
         "tiff lzw": encoded(clear, "TIFF", compression="tiff_lzw"),
         "tiff deflate": encoded(image, "TIFF", compression="tiff_adobe_deflate"),
         "tiff jpeg": encoded(image, "TIFF", compression="jpeg"),
-        "tiff group4": encoded(PillowImage.fromarray(image).convert("1"), "TIFF", compression="group4"),
+        "tiff packbits": encoded(PillowImage.fromarray(image).convert("1"), "TIFF", compression="packbits"),
         "tiff float": encoded(np.linspace(0, 1, 1200, dtype=np.float32).reshape(30, 40), "TIFF"),
         "heic": encoded_turned(image, 6, "HEIC"),
         "avif": encoded_turned(image, 6, "AVIF", speed=10),
@@ -53,7 +53,7 @@ def _samples() -> dict[str, bytes]:
 
 NAMES = (
     "jpeg", "jpeg progressive", "jpeg cmyk", "png", "png palette", "png 16 bit", "apng", "webp", "webp lossless",
-    "webp animated", "gif", "bmp", "bmp rle", "tiff", "tiff lzw", "tiff deflate", "tiff jpeg", "tiff group4",
+    "webp animated", "gif", "bmp", "bmp rle", "tiff", "tiff lzw", "tiff deflate", "tiff jpeg", "tiff packbits",
     "tiff float", "heic", "avif",
 )  # fmt: skip
 

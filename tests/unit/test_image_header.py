@@ -4,6 +4,7 @@ import struct
 import zlib
 
 import pytest
+from PIL import Image as PillowImage
 
 from deployments.algorithms.exif import exif_orientation
 from deployments.algorithms.image_header import read_header
@@ -151,6 +152,11 @@ def test_a_tiff_tile_larger_than_the_picture_is_counted() -> None:
     data = b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags))
     data += b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
     assert read_header(data).decoded_pixels == 4 * 10**18
+
+
+def test_fax_compression_is_not_supported() -> None:
+    data = encoded(PillowImage.fromarray(an_image((48, 32))).convert("1"), "TIFF", compression="group4")
+    assert _code(data) == "unsupported_type"
 
 
 def test_a_heif_is_as_large_as_its_largest_item() -> None:
