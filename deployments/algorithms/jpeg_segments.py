@@ -1,0 +1,98 @@
+"""The segments of a JPEG file before its pixels (ITU-T T.81 annex B)."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from deployments.errors import image_error
+
+MAX_SEGMENTS = 2_000
+"""20 MB of metadata in the largest segments are 320."""
+MAX_SCANS = 100
+"""Encoders write about 10 scans into a progressive file; each costs a pass over all coefficients."""
+
+_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+_START_OF_SCAN, _END_OF_IMAGE, _EXIF_SEGMENT, _COMMENT = 0xDA, 0xD9, 0xE1, 0xFE
+_WITHOUT_LENGTH = frozenset({0x00, 0x01, *range(0xD0, 0xD9)})
+_NEXT_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
+
+
+@dataclass(frozen=True, slots=True)
+class JpegHeader:
+    width: int
+    height: int
+    exif: bytes
+    """The first EXIF block, a TIFF directory; empty where there is none."""
+
+
+def read_jpeg(data: bytes) -> JpegHeader:
+    """Raises `ImageError` (`corrupt`), `struct.error` or `IndexError` for a file that ends early or never begins."""
+    width, height, components, progressive, exif = 0, 0, 0, False, b""
+    for marker, start, end in _segments(data):
+        if marker in _START_OF_FRAME:
+            height, width, components = struct.unpack_from(">HHB", data, start + 1)
+            progressive = marker in _PROGRESSIVE
+        elif marker == _EXIF_SEGMENT and data.startswith(b"Exif\0\0", start):
+            exif = exif or data[start + 6 : end]
+        elif marker == _START_OF_SCAN:
+            if (progressive or data[start] < components) and _has_too_many_scans(data, end):
+                raise image_error("corrupt", "The file is damaged: it has too many scans")
+            return JpegHeader(width, height, exif)
+    raise image_error("corrupt", "The file is damaged: it ends before the picture begins")
+
+
+def jpeg_picture_only(data: bytes) -> bytes:
+    """The same JPEG without metadata but its colours (JFIF, ICC, Adobe), so that no decoder parses the rest."""
+    kept = [data[:2]]
+    for marker, start, end in _segments(data):
+        if marker == _START_OF_SCAN:
+            kept.append(data[start - 4 :])
+        elif _matters(data, marker, start):
+            kept.append(data[start - 4 : end])
+    return b"".join(kept)
+
+
+def _matters(data: bytes, marker: int, start: int) -> bool:
+    if not 0xE0 <= marker <= 0xEF:
+        return marker != _COMMENT
+    return data.startswith((b"JFIF\0", b"ICC_PROFILE\0", b"Adobe"), start)
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """(marker, start, end) of the payload of each segment, the first scan's header last."""
+    position = 2
+    for _ in range(MAX_SEGMENTS):
+        position = data.find(b"\xff", position)
+        if position < 0:
+            return
+        while data[position] == 0xFF:
+            position += 1
+        marker = data[position]
+        position += 1
+        if marker in _WITHOUT_LENGTH:
+            continue
+        if marker == _END_OF_IMAGE:
+            return
+        (length,) = struct.unpack_from(">H", data, position)
+        yield marker, position + 2, position + length
+        if marker == _START_OF_SCAN:
+            return
+        position += max(2, length)
+    raise image_error("corrupt", "The file is damaged: it has too many segments")
+
+
+def _has_too_many_scans(data: bytes, position: int) -> bool:
+    scans = 1
+    for _ in range(MAX_SEGMENTS):
+        found = _NEXT_MARKER.search(data, position)
+        if not found or data[found.start() + 1] == _END_OF_IMAGE:
+            return False
+        scans += data[found.start() + 1] == _START_OF_SCAN
+        if scans > MAX_SCANS:
+            return True
+        position = found.end() + int.from_bytes(data[found.end() : found.end() + 2])
+    return True

@@ -1,0 +1,188 @@
+"""Objects as files in a folder."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import shutil
+import stat
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from deployments.errors import NotFound, Unavailable
+from serve_app.storage import StoredObject, is_key
+
+CHUNK_BYTES = 256 * 1024
+STALE_AFTER_S = 3600.0
+"""A file that was begun so long ago belongs to a process that died."""
+_INCOMING = ".incoming"
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class LocalStorage:
+    """Files under one folder; the key is the path. Safe for several processes at once.
+
+    A file is written under another name, flushed to the disk and renamed, so that a key either has all of its bytes or
+    does not exist.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._incoming = root / _INCOMING  # begins with a dot: no key can name it
+
+    @classmethod
+    async def at(cls, root: Path) -> LocalStorage:
+        """Create the folder if need be, and remove what crashed processes left half-written."""
+        storage = cls(root)
+        await asyncio.to_thread(storage._prepare)
+        return storage
+
+    async def put(self, key: str, source: bytes | Path, content_type: str = "application/octet-stream") -> None:
+        if not is_key(key):
+            raise ValueError("not a storage key")
+        await asyncio.to_thread(self._put, key, source)
+
+    async def get(self, key: str) -> bytes:
+        path = self._path(key)
+        with _reading():
+            return await asyncio.to_thread(path.read_bytes)
+
+    async def open(self, key: str) -> StoredObject:
+        path = self._path(key)
+        with _reading():
+            found = await asyncio.to_thread(path.stat)
+        if not stat.S_ISREG(found.st_mode):
+            raise NotFound("No such file")
+        return StoredObject(found.st_size, _chunks(path))
+
+    async def exists(self, key: str) -> bool:
+        return is_key(key) and await asyncio.to_thread((self._root / key).is_file)
+
+    async def delete(self, key: str) -> None:
+        if is_key(key):
+            await asyncio.to_thread(self._delete, key)
+
+    async def url(self, key: str) -> str | None:
+        return None
+
+    async def check(self) -> None:
+        key = f"check/{uuid.uuid4().hex}"
+        await self.put(key, b"ready")
+        try:
+            if await self.get(key) != b"ready":
+                raise Unavailable("The storage does not return what was stored")
+        finally:
+            await self.delete(key)
+
+    async def close(self) -> None:
+        """Nothing is kept open."""
+
+    def _path(self, key: str) -> Path:
+        if not is_key(key):
+            raise NotFound("No such file")
+        return self._root / key
+
+    def _prepare(self) -> None:
+        with _writing():
+            self._incoming.mkdir(parents=True, exist_ok=True)
+            oldest = time.time() - STALE_AFTER_S
+            for leftover in self._incoming.iterdir():
+                with contextlib.suppress(FileNotFoundError):
+                    if leftover.stat().st_mtime < oldest:
+                        leftover.unlink()
+
+    def _put(self, key: str, source: bytes | Path) -> None:
+        path = self._root / key
+        size = len(source) if isinstance(source, bytes) else source.stat().st_size
+        if _size(path) == size:
+            return
+        with _writing():
+            self._incoming.mkdir(parents=True, exist_ok=True)
+            incoming = self._incoming / uuid.uuid4().hex
+            try:
+                _write_through(incoming, source)
+                _move(incoming, path)
+            finally:
+                incoming.unlink(missing_ok=True)
+
+    def _delete(self, key: str) -> None:
+        path = self._root / key
+        with _writing():
+            path.unlink(missing_ok=True)
+        for folder in path.parents:
+            if folder == self._root:
+                return
+            try:
+                folder.rmdir()
+            except OSError:  # not empty, or somebody was faster
+                return
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def _write_through(path: Path, source: bytes | Path) -> None:
+    with path.open("xb") as file:
+        if isinstance(source, bytes):
+            file.write(source)
+        else:
+            with source.open("rb") as original:
+                shutil.copyfileobj(original, file, CHUNK_BYTES)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _move(incoming: Path, path: Path) -> None:
+    """Rename into a folder that a concurrent `delete` may be tidying away at this moment."""
+    for attempt in range(10):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            incoming.replace(path)
+        except FileNotFoundError:
+            if attempt == 9:
+                raise
+        else:
+            break
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+async def _chunks(path: Path) -> AsyncIterator[bytes]:
+    with _reading():
+        file: BinaryIO = await asyncio.to_thread(path.open, "rb")
+        try:
+            while part := await asyncio.to_thread(file.read, CHUNK_BYTES):
+                yield part
+        finally:
+            file.close()
+
+
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    with _writing():
+        try:
+            yield
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            raise NotFound("No such file") from error
+
+
+@contextlib.contextmanager
+def _writing() -> Iterator[None]:
+    """The operating system's errors in our words, which name no path."""
+    try:
+        yield
+    except OSError as error:
+        reason = "is full" if error.errno in _FULL else "cannot be used"
+        raise Unavailable(f"The storage {reason}") from error
