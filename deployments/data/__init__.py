@@ -1,0 +1,1 @@
+"""Reviewed data files that ship with the code."""
