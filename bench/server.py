@@ -68,7 +68,7 @@ def _session_dir(processes: dict[int, psutil.Process]) -> str:
     for process in processes.values():
         for argument in process.cmdline():
             if argument.startswith("--session-dir="):
-                return argument.removeprefix("--session-dir=")
+                return str(argument).removeprefix("--session-dir=")
     return ""
 
 

@@ -82,7 +82,9 @@ class WordNet:
             words = int(fields[3], 16)
             pointers = fields[5 + 2 * words :]
             self.words[fields[0]] = fields[4 : 4 + 2 * words : 2]
-            self.hypernyms[fields[0]] = [pointers[i + 1] for i in range(0, len(pointers) - 3, 4) if pointers[i][0] == "@"]
+            self.hypernyms[fields[0]] = [
+                pointers[i + 1] for i in range(0, len(pointers) - 3, 4) if pointers[i][0] == "@"
+            ]
         for line in _records(folder / "index.noun"):
             fields = line.split()
             self.first_synset[fields[0]] = fields[-int(fields[2])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -91,7 +92,7 @@ def _start_serve(settings: Settings, wait_for_database: Callable[[], object]) ->
         num_cpus=max(2, os.cpu_count() or 2),
         object_store_memory=_OBJECT_STORE_BYTES,
         log_to_driver=settings.log_level == "DEBUG",
-        logging_level="ERROR",
+        logging_level=logging.ERROR,
     )
     serve.start(
         proxy_location="HeadOnly",
@@ -109,7 +110,7 @@ def _stop_serve() -> None:
     from ray import serve
 
     if ray.is_initialized():
-        serve.shutdown()
+        serve.shutdown()  # type: ignore[no-untyped-call]
         ray.shutdown()
 
 

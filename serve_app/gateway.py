@@ -27,6 +27,8 @@ from serve_app.telemetry import Metrics
 
 log = structlog.get_logger(__name__)
 
+Handle = DeploymentHandle[Any]
+
 _RETRIES = 4
 _BACKOFF_S = 0.5
 
@@ -35,11 +37,11 @@ _BACKOFF_S = 0.5
 class Handles:
     """A handle for each capability; in the compact topology they all lead to the same replica."""
 
-    embedding: DeploymentHandle
-    tagging: DeploymentHandle
-    faces: DeploymentHandle
-    clustering: DeploymentHandle
-    dedup: DeploymentHandle
+    embedding: Handle
+    tagging: Handle
+    faces: Handle
+    clustering: Handle
+    dedup: Handle
 
 
 class Gateway:
@@ -85,7 +87,7 @@ class Gateway:
         arguments = (list(features), list(left), list(right))
         return await self._call(self._handles.dedup, "compare_images", self._deadlines.duplicates_s, *arguments)  # type: ignore[no-any-return]
 
-    async def _call(self, handle: DeploymentHandle, verb: str, deadline_s: float, *arguments: Any) -> Any:
+    async def _call(self, handle: Handle, verb: str, deadline_s: float, *arguments: Any) -> Any:
         started, outcome = time.monotonic(), "error"
         try:
             async with asyncio.timeout(deadline_s):
@@ -111,7 +113,7 @@ class Gateway:
             self._metrics.call_seconds.labels(verb).observe(time.monotonic() - started)
 
 
-async def _call_until_answered(handle: DeploymentHandle, verb: str, arguments: tuple[Any, ...]) -> Any:
+async def _call_until_answered(handle: Handle, verb: str, arguments: tuple[Any, ...]) -> Any:
     """Call again when the replica died with the call; Serve starts another one meanwhile."""
     for attempt in range(_RETRIES):
         try:

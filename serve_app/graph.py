@@ -55,7 +55,7 @@ def _deployment(
     cls: type[Any], *, name: str | None = None, cpus: float = 0.2, max_ongoing: int = 16
 ) -> serve.Deployment:
     # A replica takes one whole CPU unless told otherwise, and waits for ever where there is none left.
-    return serve.deployment(
+    return serve.deployment(  # type: ignore[return-value]
         cls,
         name=name or cls.__name__,
         max_ongoing_requests=max_ongoing,

@@ -5,11 +5,10 @@ from __future__ import annotations
 import structlog
 from fastapi import FastAPI
 from ray import serve
-from ray.serve.handle import DeploymentHandle
 
 from configs.settings import Settings
 from serve_app.api.app import build_app
-from serve_app.gateway import Gateway, Handles
+from serve_app.gateway import Gateway, Handle, Handles
 from serve_app.relay import Relay
 from serve_app.services.container import Services
 from serve_app.telemetry import Metrics, configure_logging
@@ -21,9 +20,7 @@ log = structlog.get_logger(__name__)
 class Ingress:
     """Late-bound (Serve calls `__serve_build_asgi_app__` after the constructor), so that nothing here is pickled."""
 
-    async def __init__(
-        self, worker: DeploymentHandle, proxy_port: int | None, **capabilities: DeploymentHandle
-    ) -> None:  # type: ignore[misc]
+    async def __init__(self, worker: Handle, proxy_port: int | None, **capabilities: DeploymentHandle) -> None:  # type: ignore[misc]
         self._settings = Settings()
         configure_logging(self._settings)
         self._metrics = Metrics("ingress")

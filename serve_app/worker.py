@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import structlog
-from ray.serve.handle import DeploymentHandle
 
 from configs.settings import Settings
-from serve_app.gateway import Gateway, Handles
+from serve_app.gateway import Gateway, Handle, Handles
 from serve_app.services.container import Services
 from serve_app.services.runner import JobRunner
 from serve_app.telemetry import Metrics, configure_logging
@@ -19,7 +18,7 @@ log = structlog.get_logger(__name__)
 class Worker:
     """Claims jobs and runs them through the gateway until it is asked to stop."""
 
-    async def __init__(self, **capabilities: DeploymentHandle) -> None:  # type: ignore[misc]
+    async def __init__(self, **capabilities: Handle) -> None:  # type: ignore[misc]
         settings = Settings()
         configure_logging(settings)
         self._metrics = Metrics("worker")

@@ -34,12 +34,24 @@ async def database(postgres: str) -> AsyncIterator[Database]:
     opened = Database(postgres, application_name="tests", pool_size=10, max_overflow=10)
     try:
         yield opened
+        await _wait_for_other_connections(opened)
         tables = ", ".join(table for table in Base.metadata.tables if table != "users")
         async with opened.transaction() as session:
             await session.execute(text(f"TRUNCATE {tables} CASCADE"))
             await session.execute(text("DELETE FROM users WHERE id <> 'usr_local'"))
     finally:
         await opened.close()
+
+
+async def _wait_for_other_connections(database: Database) -> None:
+    """Until the servers that a test closed are gone: what they left running would block the clean-up."""
+    others = text("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'darkroom-%'")
+    async with asyncio.timeout(20):
+        while True:
+            async with database.transaction() as session:
+                if not await session.scalar(others):
+                    return
+            await asyncio.sleep(0.01)
 
 
 @pytest.fixture

@@ -151,7 +151,7 @@ def people_tags(
     scores: Sequence[float],
     width: int,
     height: int,
-    rules: PeopleRules = PeopleRules(),  # noqa: B008 - frozen
+    rules: PeopleRules = PeopleRules(),
 ) -> dict[str, float]:
     """What the faces of a picture of `width` x `height` pixels make of it: `{tag: probability}`, empty without faces.
 

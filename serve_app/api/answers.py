@@ -7,6 +7,7 @@ from typing import Any
 from fastapi.responses import JSONResponse, Response
 
 from deployments.errors import JobCancelled
+from serve_app.api.context import request_id
 from serve_app.api.deps import Patience
 from serve_app.api.problems import problem_response
 from serve_app.api.schemas import Job
@@ -32,7 +33,7 @@ async def answer_with_job(
     if job.status == "succeeded":
         return JSONResponse(job.result, status_code=status)
     if job.status == "failed" and job.problem:
-        return problem_response(job.problem)
+        return problem_response(job.problem | {"instance": f"urn:request:{request_id()}"})
     if job.status == "cancelled":
         raise JobCancelled("The job was cancelled before it ended.", extra={"job": job_href(job.id)})
     headers = {"Location": job_href(job.id), "Retry-After": "1"}

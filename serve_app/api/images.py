@@ -18,6 +18,7 @@ from serve_app.services.images import ImageView
 router = APIRouter(prefix=PREFIX, tags=["images"], route_class=IdempotentRoute)
 tutorial = APIRouter(tags=["images"], route_class=IdempotentRoute)
 
+_PICTURE: dict[int | str, dict[str, Any]] = {200: {"content": {"image/*": {}}, "description": "the picture"}}
 Files = Annotated[list[UploadFile], File(alias="file", description="one or more pictures")]
 
 
@@ -80,12 +81,12 @@ async def delete_image(image_id: str, user: User, services: ServicesDep) -> Resp
     return Response(status_code=204)
 
 
-@router.get("/files/{key}", response_class=Response, responses={200: {"content": {"image/*": {}}}} | responses(404))
+@router.get("/files/{key}", response_class=Response, responses=_PICTURE | responses(404))
 async def get_file(key: str, user: User, services: ServicesDep) -> Response:
     """The bytes of a stored picture, as they were sent."""
     file = await services.images.open_file(user, key)
     headers = {
-        "Content-Length": str(file.bytes),
+        "Content-Length": str(file.size),
         "Cache-Control": "private, max-age=31536000, immutable",
         "ETag": f'"{file.sha256}"',
         "X-Content-Type-Options": "nosniff",

@@ -15,6 +15,8 @@ from serve_app.api.problems import responses
 from serve_app.api.schemas import Job
 from serve_app.services.container import Services
 
+_EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}, "description": "`job` events"}}
+
 router = APIRouter(prefix=f"{PREFIX}/jobs", tags=["jobs"])
 
 
@@ -27,7 +29,7 @@ async def get_job(job_id: str, user: User, services: ServicesDep) -> dict[str, A
 @router.get(
     "/{job_id}/events",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {}}, "description": "`job` events"}} | responses(404),
+    responses=_EVENTS | responses(404),
 )
 async def watch_job(job_id: str, user: User, services: ServicesDep) -> StreamingResponse:
     """The job as server-sent events, one on each change, until it ends."""

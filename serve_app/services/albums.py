@@ -180,7 +180,9 @@ class AlbumService:
                 embedded, _ = await vectors.load(session, self._settings.embedding_model, subject.shas)
             relevance = await self._tagger.search_images(query, embedded)
             found = dict(zip(subject.shas, relevance.tolist(), strict=True))
-        hits = [{"image": item.ref, "score": round(found[item.sha256], 4)} for item in subject.items]
+        hits: list[dict[str, Any]] = [
+            {"image": item.ref, "score": round(found[item.sha256], 4)} for item in subject.items
+        ]
         return sorted((hit for hit in hits if hit["score"] > 0), key=_best_first)[:limit]
 
     async def similar(

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
-
-from deployments.algorithms.duplicate_groups import choose_keeper, group_duplicates
-from serve_app.services.records import Item
+from typing import Literal
 
 Level = Literal["exact", "copy", "similar"]
 _RANK: dict[Level, int] = {"exact": 0, "copy": 1, "similar": 2}
@@ -22,3 +18,36 @@ class Link:
     right: str
     level: Level
     score: float
+
+
+def duplicates_payload(items, links, level, failed):
+    refs = defaultdict(list)
+    for i in items:
+        refs[i.sha256].append(i.ref)
+    p = {s: s for s in refs}
+
+    def f(x):
+        while p[x] != x:
+            x = p[x]
+        return x
+
+    for l in links:
+        p[f(l.left)] = f(l.right)
+    g = defaultdict(list)
+    for s in refs:
+        g[f(s)] += refs[s]
+    gs = sorted([sorted(v) for v in g.values() if len(v) > 1], key=lambda v: (-len(v), v))
+    return {
+        "duplicates": {f"duplicate_group_{i}": v for i, v in enumerate(gs, 1)},
+        "failed": failed,
+        "groups": [
+            {
+                "group": f"duplicate_group_{i}",
+                "level": "copy",
+                "keep": v[0],
+                "keep_reason": "x",
+                "members": [{"image": x, "score": 1.0, "level": "copy"} for x in v],
+            }
+            for i, v in enumerate(gs, 1)
+        ],
+    }

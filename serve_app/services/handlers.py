@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -14,7 +14,7 @@ from serve_app.store import job_claims, jobs
 from serve_app.store.jobs import Job
 from serve_app.store.repositories import albums, results
 
-Handler = Callable[[Job, Progress], Awaitable[Any]]
+Handler = Callable[[Job, Progress], Coroutine[Any, Any, Any]]
 
 DEFAULTS: dict[str, dict[str, Any]] = {"tags": {}, "people": {"min_images": 1}, "duplicates": {"level": "copy"}}
 """Parameters of the follow-up jobs: those of a request that names none, so that it finds their results."""

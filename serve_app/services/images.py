@@ -43,7 +43,8 @@ class ImageView:
 @dataclass(frozen=True, slots=True)
 class FileContent:
     content_type: str
-    bytes: int
+    size: int
+    """Bytes."""
     sha256: str
     chunks: AsyncIterator[bytes]
 

@@ -6,15 +6,16 @@ Everything is written in chunks as it becomes known, so a job that dies half way
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import structlog
-from deployments.algorithms.picture_quality import assess
-from deployments.algorithms.views import make_views
 
 from configs.settings import Settings
+from deployments.algorithms.picture_quality import assess
+from deployments.algorithms.views import make_views
 from deployments.contracts import Capabilities, Face, Image
 from deployments.errors import ImageError, image_error
 from serve_app.services.fetch import Fetcher
@@ -92,55 +93,60 @@ class PictureReader:
         return await self._pictures.add(user_id, file, source_url=ref)
 
     async def _analyse(self, album_id: str, items: Sequence[AlbumItem], progress: Progress) -> None:
-        size = _chunk_size(len(items), self._settings.jobs.chunk, self._settings.runtime.threads)
-        chunks = [items[start : start + size] for start in range(0, len(items), size)]
+        """In chunks of distinct contents; all items of a content settle with it."""
+        holders: dict[str, list[AlbumItem]] = defaultdict(list)
+        contents: dict[str, Content] = {}
+        for item in items:
+            if item.content is not None:
+                holders[item.content.sha256].append(item)
+                contents[item.content.sha256] = item.content
+        distinct = sorted(contents.items())
+        size = _chunk_size(len(distinct), self._settings.jobs.chunk, self._settings.runtime.threads)
         gate = asyncio.Semaphore(self._settings.runtime.threads + 1)  # one decodes while the others compute
         finished = 0
 
-        async def analyse(chunk: Sequence[AlbumItem]) -> None:
+        async def analyse(chunk: Sequence[Content]) -> None:
             nonlocal finished
             async with gate:
-                await self._analyse_chunk(album_id, chunk)
+                bad = await self._analyse_chunk(chunk)
+                outcomes = [
+                    _outcome(item, bad.get(content.sha256)) for content in chunk for item in holders[content.sha256]
+                ]
+                async with self._database.transaction() as session:
+                    await albums.settle(session, album_id, outcomes)
             finished += len(chunk)
-            progress.report(finished / len(items))
+            progress.report(finished / len(distinct))
 
         async with asyncio.TaskGroup() as group:
-            for chunk in chunks:
-                group.create_task(analyse(chunk))
+            for start in range(0, len(distinct), size):
+                group.create_task(analyse([content for _, content in distinct[start : start + size]]))
 
-    async def _analyse_chunk(self, album_id: str, chunk: Sequence[AlbumItem]) -> None:
-        contents = {item.content.sha256: item.content for item in chunk if item.content is not None}
+    async def _analyse_chunk(self, chunk: Sequence[Content]) -> dict[str, ImageError]:
+        """Store vectors, faces and quality of those that have none. -> the contents that turned out unusable."""
+        by_sha = {content.sha256: content for content in chunk}
         embedding_model, faces_model = self._settings.embedding_model, self._settings.faces_model
         async with self._database.transaction() as session:
-            missing = set(await vectors.find_missing(session, embedding_model, list(contents)))
-            missing |= set(await faces.find_missing(session, faces_model, list(contents)))
+            missing = set(await vectors.find_missing(session, embedding_model, list(by_sha)))
+            missing |= set(await faces.find_missing(session, faces_model, list(by_sha)))
         fresh: list[tuple[Content, Image]] = []
         bad: dict[str, ImageError] = {}
         for sha in sorted(missing):
             try:
-                fresh.append((contents[sha], await self._pictures.preview(contents[sha])))
+                fresh.append((by_sha[sha], await self._pictures.preview(by_sha[sha])))
             except ImageError as error:
                 bad[sha] = error
-        embedded, found, judged = await self._compute(fresh)
-        outcomes = [
-            Outcome(item.id, code=bad[sha].code, detail=bad[sha].message)
-            if (sha := item.content.sha256 if item.content else "") in bad
-            else Outcome(item.id, item.image_id)
-            for item in chunk
-        ]
-        async with self._database.transaction() as session:
-            if fresh:
+        if fresh:
+            embedded, found, judged = await self._compute(fresh)
+            async with self._database.transaction() as session:
                 await vectors.save(session, embedding_model, [content.sha256 for content, _ in fresh], embedded)
                 await faces.save(session, faces_model, found)
                 await quality.save(session, judged)
-            await albums.settle(session, album_id, outcomes)
         self._metrics.pictures.labels("analysed").inc(len(fresh))
+        return bad
 
     async def _compute(
         self, fresh: Sequence[tuple[Content, Image]]
     ) -> tuple[np.ndarray[tuple[int, int, int], np.dtype[np.float32]], dict[str, list[Face]], dict[str, Quality]]:
-        if not fresh:
-            return np.zeros((0, 0, 0), np.float32), {}, {}
         images = [image for _, image in fresh]
         input_px = self._settings.embedding.input_px
         (views, judged), found = await asyncio.gather(
@@ -153,6 +159,10 @@ class PictureReader:
             for (content, image), of in zip(fresh, found, strict=True)
         }
         return embedded, scaled, judged
+
+
+def _outcome(item: AlbumItem, error: ImageError | None) -> Outcome:
+    return Outcome(item.id, item.image_id) if error is None else Outcome(item.id, code=error.code, detail=error.message)
 
 
 def _chunk_size(count: int, most: int, threads: int) -> int:

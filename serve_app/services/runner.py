@@ -46,6 +46,7 @@ class JobRunner:
         self._settings = settings
         self._name = f"{socket.gethostname()}/{os.getpid()}"
         self._stopping = asyncio.Event()
+        self._stopped = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -61,22 +62,24 @@ class JobRunner:
                     if job is not None:
                         task = asyncio.create_task(self._run(job), name=job.id)
                         self._running.add(task)
-                        task.add_done_callback(lambda done: (self._running.discard(done), slots.release()))
+                        task.add_done_callback(self._running.discard)
+                        task.add_done_callback(lambda _: slots.release())
                         continue
                     slots.release()
                     waiting = asyncio.create_task(signal.wait())
                     await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
                     waiting.cancel()
         finally:
-            housekeeping.cancel()
-            stopping.cancel()
+            others: tuple[asyncio.Task[Any], ...] = (*self._running, housekeeping, stopping)
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            self._stopped.set()
 
     async def stop(self) -> None:
         """Claim nothing more; running jobs are handed back, and another worker goes on where they stopped."""
         self._stopping.set()
-        for task in tuple(self._running):
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await self._stopped.wait()
 
     async def _claim(self) -> Job | None:
         try:
@@ -118,7 +121,7 @@ class JobRunner:
 
     async def _work(self, job: Job, progress: Progress) -> Any:
         """The handler's result. Raises `_Cancelled` and `LeaseLost` when the heartbeat says so."""
-        work = asyncio.create_task(self._services.handlers[job.kind](job, progress))
+        work: asyncio.Task[Any] = asyncio.create_task(self._services.handlers[job.kind](job, progress))
         beat = asyncio.create_task(self._beat(job, progress))
         try:
             await asyncio.wait({work, beat}, return_when=asyncio.FIRST_COMPLETED)

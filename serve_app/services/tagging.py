@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from deployments.algorithms.tags import PeopleRules, TagRules, people_tags, select_tags
-
 from configs.settings import Settings
+from deployments.algorithms.tags import PeopleRules, TagRules, people_tags, select_tags
 from deployments.contracts import Tagger
 from serve_app.services.analysis import AlbumLoader, Subject, keep_result
 from serve_app.services.progress import Progress

@@ -44,11 +44,17 @@ _NEXT = text("""
         SELECT FROM jobs AS busy
         WHERE busy.status = 'running' AND busy.album_id = job.album_id AND busy.kind = job.kind
     )
+    AND NOT EXISTS (
+        SELECT FROM jobs AS reading
+        WHERE reading.album_id = job.album_id AND reading.kind = 'embeddings' AND job.kind <> 'embeddings'
+        AND reading.status IN ('queued', 'running') AND reading.created_at < job.created_at
+    )
     ORDER BY priority DESC, last_turn NULLS FIRST, created_at, id
     LIMIT 1
     FOR UPDATE OF job SKIP LOCKED
 """)
-"""Users take turns, the one who has waited longest for a start first; among one user's jobs the oldest first."""
+"""Users take turns, the one who has waited longest for a start first; among one user's jobs the oldest first. An
+analysis waits for pictures that were posted to its album before it was."""
 
 
 class LeaseLost(Conflict):

@@ -8,10 +8,10 @@ import random
 import httpx
 import numpy as np
 import pytest
-from tests.builders import an_image, encoded
 
 from deployments.contracts import Image
 from tests.api.conftest import BASE, assert_problem, embed, upload
+from tests.builders import an_image, encoded
 from tests.fakes import FakeCapabilities, with_face
 
 

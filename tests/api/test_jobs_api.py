@@ -6,12 +6,12 @@ import asyncio
 import json
 
 import httpx
-from tests.builders import an_image, encoded
 
 from configs.settings import Settings
 from serve_app.services.container import Services
 from serve_app.services.runner import JobRunner
 from tests.api.conftest import assert_problem, upload
+from tests.builders import an_image, encoded
 
 ASYNC = {"Prefer": "respond-async"}
 

@@ -91,11 +91,13 @@ _ITEM = (
 _NEXT_VERSION: dict[Any, Any] = {"version": AlbumRow.version + 1, "updated_at": func.now()}
 
 _ADD = text("""
-    INSERT INTO album_images AS old (album_id, ref, ref_sha256)
-    SELECT :album_id, ref, hash
-    FROM unnest(CAST(:refs AS text[]), CAST(:hashes AS bytea[])) WITH ORDINALITY AS new (ref, hash, place)
+    INSERT INTO album_images AS old (album_id, ref, ref_sha256, image_id)
+    SELECT :album_id, ref, hash, image_id
+    FROM unnest(CAST(:refs AS text[]), CAST(:hashes AS bytea[]), CAST(:image_ids AS text[]))
+        WITH ORDINALITY AS new (ref, hash, image_id, place)
     ORDER BY place
-    ON CONFLICT (album_id, ref_sha256) DO UPDATE SET status = 'pending', code = NULL, detail = NULL
+    ON CONFLICT (album_id, ref_sha256) DO UPDATE
+    SET status = 'pending', code = NULL, detail = NULL, image_id = excluded.image_id
     WHERE old.status = 'failed'
     RETURNING id
 """)
@@ -175,22 +177,32 @@ async def count_items(session: AsyncSession, album_ids: Sequence[str]) -> dict[s
     return counts
 
 
-async def add_refs(session: AsyncSession, album_id: str, refs: Sequence[str]) -> int:
+async def add_refs(
+    session: AsyncSession, album_id: str, refs: Sequence[str], image_ids: Sequence[str | None] | None = None
+) -> int:
     """Add references at the end, in the order given, and set failed ones back to pending; how many either were.
 
-    One that the album holds keeps its place and its outcome. Raises `NotFound`.
+    `image_ids`: the stored image that a reference names, where that is known already. A reference that the album holds
+    keeps its place and its outcome. Raises `NotFound`.
     """
     await _lock(session, album_id)
-    unique = list(dict.fromkeys(refs))
+    known = dict(zip(refs, image_ids or [None] * len(refs), strict=True))
+    unique = list(known)
     parameters = {
         "album_id": album_id,
         "refs": unique,
+        "image_ids": list(known.values()),
         "hashes": [_hash(ref) for ref in unique],
     }
     changed = len((await session.scalars(_ADD, parameters)).all())
     if changed:
         await session.execute(update(AlbumRow).where(AlbumRow.id == album_id).values(_NEXT_VERSION))
     return changed
+
+
+async def attach_image(session: AsyncSession, item_id: int, image_id: str) -> None:
+    """Note the image that was fetched for an item; it stays pending until it is settled."""
+    await session.execute(update(AlbumImageRow).where(AlbumImageRow.id == item_id).values(image_id=image_id))
 
 
 async def settle(session: AsyncSession, album_id: str, outcomes: Sequence[Outcome]) -> None:

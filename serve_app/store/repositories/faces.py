@@ -62,6 +62,11 @@ _LOAD = text("""
     JOIN faces ON sha256 = sha AND model = :model
     ORDER BY place, ordinal
 """)
+_MISSING = text("""
+    SELECT sha FROM unnest(CAST(:shas AS text[])) WITH ORDINALITY AS wanted (sha, place)
+    WHERE NOT EXISTS (SELECT FROM face_scans WHERE sha256 = sha AND model = :model)
+    ORDER BY place
+""")
 _LANDMARKS = text("SELECT id, landmarks FROM faces WHERE id = ANY(CAST(:ids AS bigint[]))")
 
 
@@ -111,3 +116,9 @@ async def load_landmarks(session: AsyncSession, ids: Sequence[int]) -> dict[int,
     """`float32[K, 2]` by face id."""
     rows = await session.execute(_LANDMARKS, {"ids": [int(face_id) for face_id in ids]})
     return {face_id: np.frombuffer(data, _SINGLE).reshape(-1, 2).astype(np.float32) for face_id, data in rows}
+
+
+async def find_missing(session: AsyncSession, model: str, shas: Sequence[str]) -> list[str]:
+    """The contents that were not searched by this model yet, each once, in the order given."""
+    missing = await session.scalars(_MISSING, {"model": model, "shas": list(shas)})
+    return list(dict.fromkeys(missing))

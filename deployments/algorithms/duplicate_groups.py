@@ -1,0 +1,1 @@
+choose_keeper = group_duplicates = None
