@@ -17,11 +17,12 @@ _CALL_VIEWS = 8
 """Views that one core embeds at a time: a call is spread over the cores, and none holds one for long."""
 
 
-class Embedding:
+class EmbeddingDeployment:
     """`contracts.ImageEmbedder`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings | None = None) -> None:
         """Raises `WeightsMissing` when the engine's weights are not there."""
+        settings = settings or Settings()
         self._engine = _make_engine(settings)
         self._slots = asyncio.Semaphore(settings.runtime.threads)
 

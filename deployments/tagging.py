@@ -18,11 +18,12 @@ from deployments.engines.sentence import SentenceEncoder
 from deployments.weights import weight_file
 
 
-class Tagging:
+class TaggingDeployment:
     """`contracts.Tagger`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings | None = None) -> None:
         """Raises `WeightsMissing` when the engine's weights are not there."""
+        settings = settings or Settings()
         self._engine, self._dim = _make_engine(settings)
         self._slots = asyncio.Semaphore(settings.runtime.threads)
 
