@@ -32,22 +32,22 @@ GENERAL = """
     geographical point; geological formation; globule; gnawer; grating; green goods; heater; holdfast; home
     appliance; horizontal surface; hose; housing; impedimenta; implement; individual; information processing
     system; input device; instrument; instrument of execution; instrumentation; intermixture; intoxicant; jack;
-    judge s robe; landing place; lever; lifting device; liquid; living accommodations; living thing; location;
-    lodging; lounge; luscinia megarhynchos; machine; mag; magazine; main course; mammal; mammalian; material;
-    measuring device; measuring instrument; measuring system; mechanical device; medium; memory device; mercantile
-    establishment; metatherian; mortal; movable barrier; natural depression; natural elevation; natural object;
-    nightingale; nourishment; nutrient; nutriment; object; obstruction; opossum; optical device; organism;
-    ornament; outlet; outpouring; padding; paper; paraphernalia; part; participant; peer; physical entity;
-    physical object; piece; piece of cloth; piece of material; piece of work; placental; placental mammal; plant;
-    plant life; plant organ; plant part; plant structure; platform; player; pool; portion; press; produce;
-    protective cover; protective covering; protective garment; prototherian; public press; publication; pud; rack;
-    receptacle; red hot; reflector; relation; reproducer; reproductive structure; rescue equipment; rig; rod;
-    rotating mechanism; round shape; sales outlet; satellite; scientific instrument; seasoning; seed; setup;
-    sheath; shelter; signal; signaling; signaling device; simple machine; site; soft goods; solid; solid food;
-    somebody; someone; source of illumination; staff of life; starches; stick; storage device; street drug;
-    strengthener; structural member; structure; stuff; substance; support; supporting structure; surface;
-    sustenance; system; textile; toiletry; trade good; transducer; transport; trap; trouser; upright; vascular
-    plant; vertebrate; visual signal; ware; warmer; woman's clothing; workplace; works; wrapping
+    judge s robe; landing place; lens; lens system; lense; lever; lifting device; liquid; living accommodations;
+    living thing; location; lodging; lounge; luscinia megarhynchos; machine; mag; magazine; main course; mammal;
+    mammalian; material; measuring device; measuring instrument; measuring system; mechanical device; medium;
+    memory device; mercantile establishment; metatherian; mortal; movable barrier; natural depression; natural
+    elevation; natural object; nightingale; nourishment; nutrient; nutriment; object; obstruction; opossum;
+    optical device; organism; ornament; outlet; outpouring; padding; paper; paraphernalia; part; participant;
+    peer; physical entity; physical object; piece; piece of cloth; piece of material; piece of work; placental;
+    placental mammal; plant; plant life; plant organ; plant part; plant structure; platform; player; pool;
+    portion; press; produce; protective cover; protective covering; protective garment; prototherian; public
+    press; publication; pud; rack; receptacle; red hot; reflector; relation; reproducer; reproductive structure;
+    rescue equipment; rig; rod; rotating mechanism; round shape; sales outlet; satellite; scientific instrument;
+    seasoning; seed; setup; sheath; shelter; signal; signaling; signaling device; simple machine; site; soft
+    goods; solid; solid food; somebody; someone; source of illumination; staff of life; starches; stick; storage
+    device; street drug; strengthener; structural member; structure; stuff; substance; support; supporting
+    structure; surface; sustenance; system; textile; toiletry; trade good; transducer; transport; trap; trouser;
+    upright; vascular plant; vertebrate; visual signal; ware; warmer; woman's clothing; workplace; works; wrapping
 """
 """Words over the classes that say nothing about a picture, or that everyday speech uses for something else."""
 

@@ -104,13 +104,19 @@ class Embedding(_Group):
 
 class Tags(_Group):
     threshold: float = Field(0.5, ge=0, le=1)
-    broad_threshold: float = Field(0.75, ge=0, le=1)
-    """For tags that stand for more than `broad_classes` ImageNet classes."""
-    broad_classes: int = 150
-    temperature: float = Field(0.8, gt=0)
     top_k: int = Field(10, gt=0)
-    min_face_share: float = 0.004
+    temperature: float = Field(0.8, gt=0)
+    max_prior: float = Field(0.18, gt=0, lt=1)
+    """Share of all pictures that a tag is at most taken to be right for before one is looked at. Four ImageNet classes
+    in ten are animals; without this the network would find one in any picture that it makes nothing of."""
+    min_cosine: float = Field(0.85, ge=-1, le=1)
+    """Likeness above which a client's label that no word list knows counts as another word for a tag."""
+    min_relevance: float = Field(0.2, ge=0, le=1)
+    """A picture less relevant to a query is no result."""
+    min_face_share: float = Field(0.004, ge=0, le=1)
     """A face at least this share of the picture makes it a picture of people."""
+    portrait_share: float = Field(0.05, ge=0, le=1)
+    """One face at least this share of the picture, and none near it in size, makes it a portrait."""
 
 
 class Faces(_Group):

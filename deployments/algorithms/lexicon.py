@@ -23,9 +23,10 @@ Encoder = Callable[[Sequence[str]], Vectors]
 Classes = tuple[int, ...]
 
 _STOP_WORDS = frozenset(
-    "a an and any at by for from her his in inside into is its my near next of off on onto or our outside over some "
+    "a an and any at by for from her his in inside into is its my near next of off on onto or our outside over "
     "the their there these this those to under up with your image images photo photograph photographs photos picture "
-    "pictures pic pics shot shots snapshot show showing me find all".split()
+    "pictures pic pics shot shots snapshot show showing me find all one two three four five six several many "
+    "some".split()
 )
 _IRREGULAR = {
     "mice": "mouse",

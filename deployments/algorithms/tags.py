@@ -22,6 +22,14 @@ TAG_VIEWS = tuple(VIEWS.index(view) for view in ("whole", "crop"))
 """Their mean says as much as more views do; the turned views say less."""
 
 
+_PEOPLE_WORDS = {
+    "people": {"humans", "persons", "faces", "face"},
+    "person": {"human", "someone", "somebody"},
+    "portrait": {"portraits", "headshot", "headshots", "close up of a face"},
+    "group": {"groups", "group photo", "group picture", "group portrait", "group of people", "crowd"},
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Tag:
     """A word and what it stands for."""
@@ -174,6 +182,12 @@ def people_tags(
     if len(faces) >= rules.group_size:
         tags["group"] = surest[rules.group_size - 1]
     return tags
+
+
+def people_tag(text: str) -> str | None:
+    """The tag of `people_tags` that a label or query asks for, if it asks for one: faces answer it, not the tagger."""
+    asked = normalise(text)
+    return next((tag for tag, words in _PEOPLE_WORDS.items() if asked == tag or asked in words), None)
 
 
 def normalise(phrase: str) -> str:

@@ -1,0 +1,60 @@
+"""Image vectors: the shell around the embedding engine that the settings name."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.settings import Settings
+from deployments.contracts import Vectors
+from deployments.engines.efficientnet import EfficientNetEmbedder
+from deployments.engines.open_clip import OpenClipEmbedder
+from deployments.weights import weight_file
+
+_CALL_VIEWS = 8
+"""Views that one core embeds at a time: a call is spread over the cores, and none holds one for long."""
+
+
+class EmbeddingDeployment:
+    """`contracts.ImageEmbedder`."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        """Raises `WeightsMissing` when the engine's weights are not there."""
+        settings = settings or Settings()
+        self._engine = _make_engine(settings)
+        self._slots = asyncio.Semaphore(settings.runtime.threads)
+
+    @property
+    def input_px(self) -> int:
+        """Side of the square views that the engine takes."""
+        return self._engine.input_px
+
+    @property
+    def dim(self) -> int:
+        return self._engine.dim
+
+    async def embed_images(self, views: NDArray[np.uint8]) -> Vectors:
+        """`uint8[N, S, S, 3]` -> raw `float32[N, D]`."""
+        if not len(views):
+            return np.empty((0, self.dim), np.float32)
+        parts = [views[start : start + _CALL_VIEWS] for start in range(0, len(views), _CALL_VIEWS)]
+        return np.concatenate(await asyncio.gather(*(self._embed(part) for part in parts)))
+
+    async def check_health(self) -> None:
+        """A real, small inference; raises what the engine raises."""
+        await self.embed_images(np.zeros((1, self.input_px, self.input_px, 3), np.uint8))
+
+    async def _embed(self, views: NDArray[np.uint8]) -> Vectors:
+        async with self._slots:
+            return await asyncio.to_thread(self._engine.embed, views)
+
+
+def _make_engine(settings: Settings) -> EfficientNetEmbedder | OpenClipEmbedder:
+    chosen = settings.embedding
+    if chosen.engine == "open_clip":
+        return OpenClipEmbedder(chosen.open_clip_model, chosen.open_clip_pretrained, chosen.device)
+    for name in EfficientNetEmbedder.files:
+        weight_file(settings, name)
+    return EfficientNetEmbedder(settings.weights_dir)

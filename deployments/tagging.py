@@ -1,0 +1,58 @@
+"""Tags, client labels and search from stored vectors: the shell around the tagger that fits the embedding engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import numpy as np
+
+from configs.settings import Settings
+from deployments.algorithms.lexicon import Lexicon, load_words
+from deployments.algorithms.tagger import ImageNetTagger, TaggerRules
+from deployments.algorithms.tags import load_tags
+from deployments.contracts import VIEWS, Vectors
+from deployments.engines.efficientnet import EfficientNetEmbedder, ImageNetHead
+from deployments.engines.open_clip import OpenClipEmbedder, ZeroShotTagger
+from deployments.engines.sentence import SentenceEncoder
+from deployments.weights import weight_file
+
+
+class TaggingDeployment:
+    """`contracts.Tagger`."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        """Raises `WeightsMissing` when the engine's weights are not there."""
+        settings = settings or Settings()
+        self._engine, self._dim = _make_engine(settings)
+        self._slots = asyncio.Semaphore(settings.runtime.threads)
+
+    async def tag_images(self, vectors: Vectors, labels: Sequence[str] | None = None) -> list[dict[str, float]]:
+        async with self._slots:
+            if labels is None:
+                return await asyncio.to_thread(self._engine.tag, vectors)
+            return await asyncio.to_thread(self._engine.judge, vectors, labels)
+
+    async def search_images(self, query: str, vectors: Vectors) -> Vectors:
+        async with self._slots:
+            return await asyncio.to_thread(self._engine.search, query, vectors)
+
+    async def check_health(self) -> None:
+        """A real, small inference; raises what the engine raises."""
+        await self.tag_images(np.zeros((1, len(VIEWS), self._dim), np.float32))
+
+
+def _make_engine(settings: Settings) -> tuple[ImageNetTagger | ZeroShotTagger, int]:
+    """The tagger and the width of the vectors that it takes."""
+    tags = load_tags()
+    chosen = settings.embedding
+    if chosen.engine == "open_clip":
+        embedder = OpenClipEmbedder(chosen.open_clip_model, chosen.open_clip_pretrained, chosen.device)
+        return ZeroShotTagger(embedder, [tag.name for tag in tags if tag.listed]), embedder.dim
+    for name in (*ImageNetHead.files, *SentenceEncoder.files):
+        weight_file(settings, name)
+    encoder = SentenceEncoder(settings.weights_dir)
+    lexicon = Lexicon(tags, load_words(), encoder.encode, settings.tags.min_cosine)
+    rules = TaggerRules(settings.tags.temperature, settings.tags.max_prior, settings.tags.min_relevance)
+    head = ImageNetHead(settings.weights_dir)
+    return ImageNetTagger(head.classify, tags, lexicon, rules), EfficientNetEmbedder.dim
