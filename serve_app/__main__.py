@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from deployments.weights import require_weights
+from deployments.weights import missing_files, read_manifest
 
 from configs.settings import Settings
-from deployments.errors import DarkroomError, Unavailable
+from deployments.errors import DarkroomError, Unavailable, WeightsMissing
 from serve_app.store.embedded import EmbeddedPostgres, PostgresNotStarted, ensure_running
 from serve_app.store.migrate import upgrade
 
@@ -38,7 +38,8 @@ def main() -> int:
 
 
 def _run(settings: Settings, started: float, stop: threading.Event) -> None:
-    require_weights(settings)
+    if missing := missing_files(settings.weights_dir, read_manifest()):
+        raise WeightsMissing(f"The model weights {missing[0].output} are missing: run `make setup`.")
     for port, setting in (
         (settings.http_port, "DARKROOM_HTTP_PORT"),
         (settings.dashboard_port, "DARKROOM_DASHBOARD_PORT"),

@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 class Ingress:
     """Late-bound (Serve calls `__serve_build_asgi_app__` after the constructor), so that nothing here is pickled."""
 
-    async def __init__(self, worker: Handle, proxy_port: int | None, **capabilities: DeploymentHandle) -> None:  # type: ignore[misc]
+    async def __init__(self, worker: Handle, proxy_port: int | None, **capabilities: Handle) -> None:  # type: ignore[misc]
         self._settings = Settings()
         configure_logging(self._settings)
         self._metrics = Metrics("ingress")

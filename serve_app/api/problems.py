@@ -88,8 +88,10 @@ async def _on_darkroom_error(_: Request, error: Exception) -> Response:
 
 async def _on_http_exception(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
-    slug, title = _SLUGS.get(error.status_code, ("error", "Error"))
-    body = problem(error.status_code, slug, title, str(error.detail))
+    # FastAPI says 400 where a body cannot be parsed at all; to clients that is one more malformed request.
+    status = 422 if error.status_code == 400 else error.status_code
+    slug, title = _SLUGS.get(status, ("error", "Error"))
+    body = problem(status, slug, title, str(error.detail))
     return problem_response(body, dict(error.headers or {}))
 
 

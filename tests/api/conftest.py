@@ -16,7 +16,7 @@ from serve_app.api.app import build_app
 from serve_app.services.container import Services
 from serve_app.services.runner import JobRunner
 from serve_app.store.session import Database
-from serve_app.telemetry import Metrics
+from serve_app.telemetry import Metrics, configure_logging
 from tests.fakes import FakeCapabilities
 
 BASE = "http://darkroom.test"
@@ -41,6 +41,7 @@ def settings(tmp_path: Path, postgres: str, database: Database) -> Settings:
 
 @pytest_asyncio.fixture()
 async def services(settings: Settings, capabilities: FakeCapabilities) -> AsyncIterator[Services]:
+    configure_logging(settings)
     services = await Services.open(settings, capabilities, Metrics("test"), name="test")
     try:
         yield services

@@ -1,0 +1,52 @@
+"""A table of figures for people and a JSON file for programs, with the machine that they are of."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+OUT = Path("out")
+
+
+def machine() -> str:
+    """Host, processor and cores."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        model = names[0] if names else model
+    return f"{platform.node()}, {model}, {os.cpu_count()} cores"
+
+
+class Report:
+    """Figures in the order in which they were added; one with a target says whether it was met."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._rows: list[dict[str, Any]] = []
+
+    def add(self, figure: str, value: float, unit: str, *, target: float | None = None, at_most: bool = False) -> None:
+        """`target` is a least value, or with `at_most` a greatest one."""
+        met = None if target is None else bool(value <= target if at_most else value >= target)
+        self._rows.append(
+            {"figure": figure, "value": value, "unit": unit, "target": target, "at_most": at_most, "met": met}
+        )
+
+    def finish(self) -> None:
+        """Print the table and write `out/bench_<name>.json`."""
+        table = Table("figure", "value", "unit", "target", "", title=f"{self._name}: {machine()}", title_justify="left")
+        for row in self._rows:
+            sign = "<=" if row["at_most"] else ">="
+            target = "" if row["target"] is None else f"{sign} {row['target']:g}"
+            met = {None: "", True: "ok", False: "MISSED"}[row["met"]]
+            table.add_row(row["figure"], f"{row['value']:.4g}", row["unit"], target, met)
+        Console().print(table)
+        OUT.mkdir(exist_ok=True)
+        content = {"machine": machine(), "figures": self._rows}
+        (OUT / f"bench_{self._name}.json").write_text(json.dumps(content, indent=1))
