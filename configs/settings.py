@@ -126,8 +126,9 @@ class Faces(_Group):
     min_score: float = Field(0.8, ge=0, le=1)
     min_quality: float = Field(0.2, ge=0, le=1)
     """Faces under this join no person."""
-    cut: float = Field(0.38, gt=0)
-    """Average-linkage Euclidean distance of unit vectors under which two groups are one person."""
+    cut: float = Field(0.385, gt=0, lt=1.4)
+    """Root-mean-square distance of unit vectors up to which two groups of faces are one person. Belongs to the engine:
+    vectors of another network need a cut of their own."""
 
 
 class Duplicates(_Group):

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Update, case, func, select, text, update
+from sqlalchemy import ColumnElement, Update, case, false, func, literal, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -117,7 +118,7 @@ async def heartbeat(
 
 async def complete(session: AsyncSession, job: Job, result: Mapping[str, Any]) -> None:
     """Raises `LeaseLost`, which must roll back what the worker wrote in this transaction."""
-    await _leave(session, job, "succeeded", result=dict(result), progress=1.0, eta_s=0.0)
+    await _leave(session, job, "succeeded", result=dict(result), problem=None, progress=1.0, eta_s=0.0)
 
 
 async def fail(
@@ -127,7 +128,7 @@ async def fail(
 
     A job that was asked to stop is cancelled instead. Raises `LeaseLost`.
     """
-    again = (JobRow.attempt < JobRow.max_attempts) if retry_in_s is not None else text("false")
+    again = (JobRow.attempt < JobRow.max_attempts) if retry_in_s is not None else false()
     status = case((JobRow.cancel_requested, "cancelled"), (again, "queued"), else_="failed")
     left = await _leave(session, job, status, problem=dict(problem), run_after=_after(retry_in_s or 0.0))
     return left.status
@@ -152,7 +153,7 @@ async def requeue_expired(session: AsyncSession) -> list[Job]:
         return []
     is_last = JobRow.attempt >= JobRow.max_attempts
     status = case((JobRow.cancel_requested, "cancelled"), (is_last, "failed"), else_="queued")
-    problem = case((is_last & ~JobRow.cancel_requested, LOST_PROBLEM), else_=JobRow.problem)
+    problem = case((is_last & ~JobRow.cancel_requested, literal(LOST_PROBLEM, JSONB)), else_=JobRow.problem)
     return await change(
         session, update(JobRow).where(JobRow.id == any_text(ids)).values(**_left(status), problem=problem)
     )
@@ -179,7 +180,7 @@ async def _leave(session: AsyncSession, job: Job, status: str | ColumnElement[st
 
 def _left(status: str | ColumnElement[str]) -> dict[str, Any]:
     """What changes when a job stops running."""
-    is_queued = text("false") if isinstance(status, str) else status == "queued"
+    is_queued = false() if isinstance(status, str) else status == "queued"
     return {
         "status": status,
         "lease_until": None,

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, func, text
-from sqlalchemy.dialects.postgresql import JSONB, REAL
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from serve_app.store.models.base import Base, Created, Id
@@ -38,8 +38,8 @@ class JobRow(Created, Base):
     priority: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     """Higher runs first."""
     status: Mapped[str] = mapped_column(server_default=text("'queued'"))
-    progress: Mapped[float] = mapped_column(REAL, server_default=text("0"))
-    eta_s: Mapped[float | None] = mapped_column(REAL)
+    progress: Mapped[float] = mapped_column(server_default=text("0"))
+    eta_s: Mapped[float | None]
     attempt: Mapped[int] = mapped_column(server_default=text("0"))
     """Times it was claimed, and the fence: a worker's writes count only while this is the number it claimed with."""
     max_attempts: Mapped[int]

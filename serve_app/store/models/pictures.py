@@ -6,7 +6,6 @@ from __future__ import annotations
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
-    Float,
     ForeignKey,
     ForeignKeyConstraint,
     Identity,
@@ -67,9 +66,9 @@ class PictureQualityRow(Base):
     __tablename__ = "picture_quality"
 
     sha256: Mapped[str] = mapped_column(ForeignKey("contents.sha256", ondelete="CASCADE"), type_=Id, primary_key=True)
-    sharpness: Mapped[float] = mapped_column(REAL)
-    exposure: Mapped[float] = mapped_column(REAL)
-    score: Mapped[float] = mapped_column(REAL)
+    sharpness: Mapped[float]
+    exposure: Mapped[float]
+    score: Mapped[float]
     issues: Mapped[list[str]] = mapped_column(ARRAY(Text))
 
 
@@ -97,8 +96,8 @@ class FaceRow(Base):
     ordinal: Mapped[int] = mapped_column(SmallInteger)
     """Place among the faces of its picture, the most confident first."""
     bbox: Mapped[list[float]] = mapped_column(ARRAY(REAL))
-    score: Mapped[float] = mapped_column(REAL)
-    quality: Mapped[float] = mapped_column(REAL)
+    score: Mapped[float]
+    quality: Mapped[float]
     landmarks: Mapped[bytes] = mapped_column(LargeBinary)
     """`float32[K, 2]`, C order, little-endian."""
     vector: Mapped[bytes] = mapped_column(LargeBinary)
@@ -115,4 +114,4 @@ class PairVerdictRow(Base):
     sha_b: Mapped[str] = mapped_column(ForeignKey("contents.sha256", ondelete="CASCADE"), type_=Id, primary_key=True)
     version: Mapped[str] = mapped_column(primary_key=True)
     is_copy: Mapped[bool]
-    score: Mapped[float] = mapped_column(Float)
+    score: Mapped[float]

@@ -49,7 +49,7 @@ _SAVE_FACES = text("""
     FROM unnest(
         CAST(:shas AS text[]), CAST(:ordinals AS smallint[]),
         CAST(:x1 AS real[]), CAST(:y1 AS real[]), CAST(:x2 AS real[]), CAST(:y2 AS real[]),
-        CAST(:scores AS real[]), CAST(:quality AS real[]), CAST(:landmarks AS bytea[]), CAST(:vectors AS bytea[])
+        CAST(:scores AS float8[]), CAST(:quality AS float8[]), CAST(:landmarks AS bytea[]), CAST(:vectors AS bytea[])
     ) AS new (sha, ordinal, x1, y1, x2, y2, score, quality, landmarks, vector)
 """)
 _SCANNED = text("""
@@ -90,7 +90,7 @@ async def save(session: AsyncSession, model: str, found: Mapping[str, Sequence[F
         "vectors": [np.ascontiguousarray(face.embedding, _SINGLE).tobytes() for _, _, face in rows],
     }
     for corner, name in enumerate(("x1", "y1", "x2", "y2")):
-        parameters[name] = [float(face.bbox[corner]) for _, _, face in rows]
+        parameters[name] = [float(np.float32(face.bbox[corner])) for _, _, face in rows]
     await session.execute(_SAVE_FACES, parameters)
 
 

@@ -27,7 +27,7 @@ _SAVE = text("""
     INSERT INTO picture_quality (sha256, sharpness, exposure, score, issues)
     SELECT sha256, sharpness, exposure, score, ARRAY(SELECT jsonb_array_elements_text(issues))
     FROM jsonb_to_recordset(CAST(:rows AS jsonb))
-        AS new (sha256 text, sharpness real, exposure real, score real, issues jsonb)
+        AS new (sha256 text, sharpness float8, exposure float8, score float8, issues jsonb)
     WHERE EXISTS (SELECT FROM contents WHERE contents.sha256 = new.sha256)
     ORDER BY sha256
     ON CONFLICT (sha256) DO UPDATE SET

@@ -124,7 +124,7 @@ def upgrade() -> None:
         sa.Column("sha_b", sa.Text(collation="C"), nullable=False),
         sa.Column("version", sa.Text(), nullable=False),
         sa.Column("is_copy", sa.Boolean(), nullable=False),
-        sa.Column("score", sa.Float(), nullable=False),
+        sa.Column("score", sa.Double(), nullable=False),
         sa.CheckConstraint("sha_a < sha_b", name=op.f("pair_verdicts_ordered_check")),
         sa.ForeignKeyConstraint(
             ["sha_a"], ["contents.sha256"], name=op.f("pair_verdicts_sha_a_fkey"), ondelete="CASCADE"
@@ -138,9 +138,9 @@ def upgrade() -> None:
     op.create_table(
         "picture_quality",
         sa.Column("sha256", sa.Text(collation="C"), nullable=False),
-        sa.Column("sharpness", sa.REAL(), nullable=False),
-        sa.Column("exposure", sa.REAL(), nullable=False),
-        sa.Column("score", sa.REAL(), nullable=False),
+        sa.Column("sharpness", sa.Double(), nullable=False),
+        sa.Column("exposure", sa.Double(), nullable=False),
+        sa.Column("score", sa.Double(), nullable=False),
         sa.Column("issues", postgresql.ARRAY(sa.Text()), nullable=False),
         sa.ForeignKeyConstraint(
             ["sha256"], ["contents.sha256"], name=op.f("picture_quality_sha256_fkey"), ondelete="CASCADE"
@@ -200,8 +200,8 @@ def upgrade() -> None:
         sa.Column("model", sa.Text(), nullable=False),
         sa.Column("ordinal", sa.SmallInteger(), nullable=False),
         sa.Column("bbox", postgresql.ARRAY(sa.REAL()), nullable=False),
-        sa.Column("score", sa.REAL(), nullable=False),
-        sa.Column("quality", sa.REAL(), nullable=False),
+        sa.Column("score", sa.Double(), nullable=False),
+        sa.Column("quality", sa.Double(), nullable=False),
         sa.Column("landmarks", sa.LargeBinary(), nullable=False),
         sa.Column("vector", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(
@@ -219,8 +219,8 @@ def upgrade() -> None:
         sa.Column("payload", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("priority", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("status", sa.Text(), server_default=sa.text("'queued'"), nullable=False),
-        sa.Column("progress", sa.REAL(), server_default=sa.text("0"), nullable=False),
-        sa.Column("eta_s", sa.REAL(), nullable=True),
+        sa.Column("progress", sa.Double(), server_default=sa.text("0"), nullable=False),
+        sa.Column("eta_s", sa.Double(), nullable=True),
         sa.Column("attempt", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("max_attempts", sa.Integer(), nullable=False),
         sa.Column("lease_until", postgresql.TIMESTAMP(timezone=True), nullable=True),
