@@ -13,10 +13,9 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from deployments.weights import missing_files, read_manifest
-
 from configs.settings import Settings
 from deployments.errors import DarkroomError, Unavailable, WeightsMissing
+from deployments.weights import missing_files, read_manifest
 from serve_app.store.embedded import EmbeddedPostgres, PostgresNotStarted, ensure_running
 from serve_app.store.migrate import upgrade
 

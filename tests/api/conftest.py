@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
+import uvicorn
 
 from configs.settings import Fetch, Jobs, Limits, Settings
 from serve_app.api.app import build_app
@@ -73,6 +76,20 @@ async def idle_client(services: Services, settings: Settings) -> AsyncIterator[h
 @pytest_asyncio.fixture()
 async def client(idle_client: httpx.AsyncClient, worker: JobRunner) -> httpx.AsyncClient:
     return idle_client
+
+
+@pytest_asyncio.fixture()
+async def live_url(services: Services, settings: Settings, worker: JobRunner) -> AsyncIterator[str]:
+    """A real HTTP server on the loopback interface."""
+    app = build_app(services, settings, Metrics("ingress"))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        serving = asyncio.create_task(server.serve([listener]))
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.should_exit = True
+        with suppress(TimeoutError):
+            await asyncio.wait_for(serving, 20)
 
 
 async def upload(client: httpx.AsyncClient, *pictures: bytes) -> list[str]:

@@ -1,0 +1,83 @@
+"""The command line against a real HTTP server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from serve_app.cli.main import main
+from tests.builders import a_flat_image, an_image, encoded
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two equal pictures in different folders, another one, a broken one, and a file that is no picture."""
+    root = tmp_path / "holiday"
+    (root / "day 2").mkdir(parents=True)
+    red = encoded(a_flat_image(colour=(220, 10, 10)), "PNG")
+    (root / "red.png").write_bytes(red)
+    (root / "day 2" / "red.png").write_bytes(red)
+    (root / "noise.jpg").write_bytes(encoded(an_image(seed=3), "JPEG"))
+    (root / "broken.jpg").write_bytes(b"not a picture")
+    (root / "notes.txt").write_text("not for upload")
+    return root
+
+
+async def run(url: str, *arguments: str) -> int:
+    return await asyncio.to_thread(main, ["--server", url, *arguments])
+
+
+async def test_album_uploads_a_folder_and_prints_what_is_in_it(
+    live_url: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await run(live_url, "album", str(folder)) == 0
+    printed = capsys.readouterr().out
+    assert "holiday: 3 pictures" in printed
+    assert "red" in printed
+    assert "day 2/red.png" in printed
+    assert "broken.jpg" in printed
+    assert "unsupported_type" in printed
+    assert "notes.txt" not in printed
+
+
+async def test_album_as_json_names_files_and_answers(
+    live_url: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await run(live_url, "album", str(folder), "--name", "a/b c", "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    files = answer["files"]
+    [group] = answer["duplicates"]["duplicates"].values()
+    assert {files[url] for url in group} == {"red.png", "day 2/red.png"}
+    assert [Path(entry["filename"]).name for entry in answer["rejected"]] == ["broken.jpg"]
+    assert await run(live_url, "show", "a/b c") == 0
+    assert await run(live_url, "search", "a/b c", "red") == 0
+    assert await run(live_url, "albums") == 0
+    assert "a/b c" in capsys.readouterr().out
+    assert await run(live_url, "delete", "a/b c") == 0
+    assert await run(live_url, "show", "a/b c") == 1
+
+
+async def test_a_server_that_is_not_there_is_one_clear_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await run("http://127.0.0.1:9", "album", str(folder)) == 1
+    error = capsys.readouterr().err
+    assert "No Darkroom answers at http://127.0.0.1:9" in " ".join(error.split())
+    assert "Traceback" not in error
+
+
+async def test_a_folder_without_pictures_is_one_clear_line(
+    live_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await run(live_url, "album", str(tmp_path)) == 1
+    assert "no pictures" in capsys.readouterr().err
+    assert await run(live_url, "album", str(tmp_path / "nowhere")) == 1
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    printed = capsys.readouterr().out
+    assert all(command in printed for command in ("album", "show", "albums", "search", "job", "delete"))
