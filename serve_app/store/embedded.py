@@ -139,7 +139,8 @@ def _start(data_dir: Path, options: Mapping[str, str], grace_s: float, deadline:
             _end_orphan(cluster, binaries, deadline)
             socket_dir = _choose_socket_dir(cluster, system_user)
             settings = {**options, "unix_socket_directories": str(socket_dir)}
-            _spawn_supervisor(data_dir, binaries, settings, system_user, grace_s)
+            if not _spawn_supervisor(data_dir, binaries, settings, system_user, grace_s):
+                continue  # somebody was just looking at its lock
         while _is_supervised(data_dir):
             found = _socket_dir_in_use(cluster)
             if found is not None and _answers(binaries, found) == "yes":
@@ -246,7 +247,8 @@ def _choose_socket_dir(cluster: Path, system_user: str | None) -> Path:
 
 def _spawn_supervisor(
     data_dir: Path, binaries: Path, settings: Mapping[str, str], system_user: str | None, grace_s: float
-) -> None:
+) -> bool:
+    """False: its lock was held, by another supervisor or for the moment that `_is_supervised` takes."""
     log = data_dir / "postgres.log"
     if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))
@@ -265,7 +267,9 @@ def _spawn_supervisor(
         check=False,
     )
     if started.returncode not in (0, supervisor.ALREADY_RUNNING):
-        raise PostgresNotStarted(f"The database supervisor cannot start: {started.stderr.strip().splitlines()[-1:]}")
+        reason = (started.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise PostgresNotStarted(f"The database supervisor cannot start: {reason}")
+    return started.returncode == 0
 
 
 def _is_supervised(data_dir: Path) -> bool:
@@ -295,12 +299,13 @@ def _end_orphan(cluster: Path, binaries: Path, deadline: float) -> None:
         try:
             process = psutil.Process(pid)
             is_server = process.status() != psutil.STATUS_ZOMBIE and str(cluster) in process.cmdline()
-        except psutil.Error:
+            if is_server:
+                process.send_signal(signal.SIGINT)
+        except psutil.Error:  # it ended just now
             is_server = False
         if not is_server:
             (cluster / "postmaster.pid").unlink(missing_ok=True)
             return
-        process.send_signal(signal.SIGINT)
         time.sleep(POLL_S)
     raise PostgresNotStarted(f"Another PostgreSQL (process {pid}) uses {cluster} and does not stop")
 

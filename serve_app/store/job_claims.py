@@ -48,7 +48,7 @@ _NEXT = text("""
     AND NOT EXISTS (
         SELECT FROM jobs AS reading
         WHERE reading.album_id = job.album_id AND reading.kind = 'embeddings' AND job.kind <> 'embeddings'
-        AND reading.status IN ('queued', 'running') AND reading.created_at < job.created_at
+        AND reading.status IN ('queued', 'running') AND (reading.created_at, reading.id) < (job.created_at, job.id)
     )
     ORDER BY priority DESC, last_turn NULLS FIRST, created_at, id
     LIMIT 1

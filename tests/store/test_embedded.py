@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -90,14 +91,12 @@ def processes_of(folder: Path) -> list[psutil.Process]:
     """Supervisor and postmaster of this folder."""
     found = []
     for process in psutil.process_iter():
-        try:
-            if process.status() != psutil.STATUS_ZOMBIE and any(
-                argument == str(folder) or argument == str(folder / "postgres") for argument in process.cmdline()[1:]
-            ):
+        with suppress(psutil.Error):
+            arguments = process.cmdline()[1:]
+            is_user = arguments[:1] == ["-c"]
+            if not is_user and {str(folder), str(folder / "postgres")} & set(arguments):
                 found.append(process)
-        except psutil.Error:
-            continue
-    return [process for process in found if "-c" not in process.cmdline()[1:2]]
+    return found
 
 
 def postmaster(folder: Path) -> psutil.Process:

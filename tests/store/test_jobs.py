@@ -123,6 +123,20 @@ async def test_two_jobs_of_one_kind_do_not_run_on_one_album_at_once(session: Asy
     assert (await claimed(session)).id == second.id
 
 
+async def test_an_analysis_waits_for_pictures_posted_to_its_album_before_it(session: AsyncSession) -> None:
+    album = await albums.open_album(session, LOCAL_USER_ID, "holiday")
+    before = await enqueue(session, album_id=album.id)
+    await enqueue(session, kind="embeddings", album_id=album.id)
+    after = await enqueue(session, kind="people", album_id=album.id)
+    assert (await claimed(session)).id == before.id
+    assert await claim(session, "people") is None
+    reading = await claim(session, "embeddings")
+    assert reading is not None
+    assert await claim(session, "people") is None
+    await job_claims.complete(session, reading, {})
+    assert (await claim(session, "people")).id == after.id  # type: ignore[union-attr]
+
+
 # Asking for work
 
 
