@@ -25,8 +25,6 @@ _DIRECTION = 0.8
 """Cosine of two gradients from which they point the same way."""
 _FAINTER = 0.25
 """A gradient is still there at this share of its usual strength: under a half-transparent overlay, say."""
-_EDGE = 5.0
-"""Grey levels a pixel that make an edge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +36,6 @@ class CommonFrame:
     right: Vectors
     valid: Vectors
     """`float32[H, W]`, 1 where both pictures have pixels."""
-
-    @property
-    def area(self) -> float:
-        return max(1.0, float(self.valid.sum()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +66,9 @@ def common_frame(alignment: Alignment, long_side_px: int) -> CommonFrame | None:
         return None
     shrink = min(1.0, long_side_px / float(max(high - low)))
     width, height = (max(8, round(float(side) * shrink)) for side in high - low)
-    to_frame = np.array([[shrink, 0, -low[0] * shrink], [0, shrink, -low[1] * shrink]])
+    # Coordinates are those of pixel centres, as OpenCV's keypoints and warps have them.
+    half = (shrink - 1) / 2
+    to_frame = np.array([[shrink, 0, half - low[0] * shrink], [0, shrink, half - low[1] * shrink]])
     warped_fine, has_fine = _warp(fine, _chain(to_frame, matrix), (width, height))
     warped_coarse, has_coarse = _warp(coarse, to_frame, (width, height))
     valid = cv2.erode(has_fine & has_coarse, np.ones((3, 3), np.uint8)).astype(np.float32)
@@ -82,40 +78,33 @@ def common_frame(alignment: Alignment, long_side_px: int) -> CommonFrame | None:
 
 def block_agreement(frame: CommonFrame, block_px: int = 17) -> float:
     """Share of the textured blocks that correlate, 0 to 1; 0 where nothing has texture."""
-    left, right = _blur(frame.left, 1.2), _blur(frame.right, 1.2)
-    count = np.maximum(_box(frame.valid, block_px), 1e-3)
-    left_mean, right_mean = (_box(side * frame.valid, block_px) / count for side in (left, right))
-    left_variance, right_variance = (
-        np.maximum(_box(side * side * frame.valid, block_px) / count - mean * mean, 0)
-        for side, mean in ((left, left_mean), (right, right_mean))
-    )
-    covariance = _box(left * right * frame.valid, block_px) / count - left_mean * right_mean
-    correlation = np.abs(covariance) / (np.sqrt(left_variance * right_variance) + _FAINT_DEVIATION)
-    deviation = np.sqrt(np.maximum(left_variance, right_variance))
-    is_whole = count > 0.8
-    is_textured = is_whole & (deviation > _CLEAR_DEVIATION)
-    if is_textured.sum() < _MIN_CLEAR_SHARE * is_whole.sum():
-        is_textured = is_whole & (deviation > _FAINT_DEVIATION)
-    return float((correlation[is_textured] > _AGREES).mean()) if is_textured.any() else 0.0
+    blocks = _compare_blocks(frame, block_px, sigma=1.2)
+    deviation = np.maximum(blocks.left_deviation, blocks.right_deviation)
+    is_textured = blocks.is_whole & (deviation > _CLEAR_DEVIATION)
+    if is_textured.sum() < _MIN_CLEAR_SHARE * blocks.is_whole.sum():
+        is_textured = blocks.is_whole & (deviation > _FAINT_DEVIATION)
+    return float((blocks.correlation[is_textured] > _AGREES).mean()) if is_textured.any() else 0.0
 
 
-def lost_structure(frame: CommonFrame, block_px: int, lost_share: float, hidden_by: float | None) -> LostStructure:
+def lost_structure(
+    frame: CommonFrame, block_px: int, lost_share: float, hidden_by: float | None = None, edge: float = 5.0
+) -> LostStructure:
     """Blocks in which more than `lost_share` of one picture's edges are missing in the other.
 
-    With `hidden_by`, an edge is not called missing where the other picture has one so many times stronger: an overlay
+    `edge`: grey levels a pixel that make an edge. With `hidden_by`, an edge is not called missing where the other picture has one so many times stronger: an overlay
     may hide it.
     """
     left_x, left_y = _gradient(frame.left)
     right_x, right_y = _gradient(frame.right)
     valid = cv2.erode(frame.valid, np.ones((5, 5)))
     left, right = np.hypot(left_x, left_y), np.hypot(right_x, right_y)
-    is_edge = (left > _EDGE) & (right > _EDGE) & (valid > 0)
+    is_edge = (left > edge) & (right > edge) & (valid > 0)
     gain = float(np.median(right[is_edge] / left[is_edge])) if is_edge.sum() > 30 else 1.0
     is_parallel = np.abs(left_x * right_x + left_y * right_y) > _DIRECTION * left * right
-    right_edge = _EDGE * min(1.0, max(0.3, gain))
+    right_edge = edge * min(1.0, max(0.3, gain))
 
-    def lost(own: Vectors, other: Vectors, edge: float, gain: float) -> NDArray[np.bool_]:
-        counts = (own > edge) & (valid > 0)
+    def lost(own: Vectors, other: Vectors, own_edge: float, gain: float) -> NDArray[np.bool_]:
+        counts = (own > own_edge) & (valid > 0)
         if hidden_by is not None:
             counts &= is_parallel | (other <= hidden_by * gain * own)
         weight = own * counts
@@ -126,7 +115,7 @@ def lost_structure(frame: CommonFrame, block_px: int, lost_share: float, hidden_
     inside = _box(valid, block_px) > 0.6
     total = max(1, int(inside.sum()))
     return LostStructure(
-        of_left=float((lost(left, right, _EDGE, gain) & inside).sum() / total),
+        of_left=float((lost(left, right, edge, gain) & inside).sum() / total),
         of_right=float((lost(right, left, right_edge, 1 / max(gain, 1e-3)) & inside).sum() / total),
     )
 
@@ -160,42 +149,54 @@ _MIN_CORNERS = 10
 
 def moved_content(frame: CommonFrame, block_px: int = 21, reach_px: int = 14, max_blocks: int = 40) -> float:
     """Share of the blocks that differ in place but are found again a little further: something moved between shots."""
-    left, right = _blur(frame.left, 1.0), _blur(frame.right, 1.0)
+    blocks = _compare_blocks(frame, block_px, sigma=1.0)
+    is_textured = np.minimum(blocks.left_deviation, blocks.right_deviation) > _CLEAR_DEVIATION
     half = block_px // 2
-    height, width = left.shape
-    centres = [
-        (y, x)
-        for y in range(half, height - half, 8)
-        for x in range(half, width - half, 8)
-        if frame.valid[y - half : y + half + 1, x - half : x + half + 1].mean() > 0.8
-    ]
-    differing = [place for place in centres if _differs(left, right, place, half)]
-    tried = [differing[i] for i in np.linspace(0, len(differing) - 1, min(len(differing), max_blocks)).astype(int)]
-    found = sum(_is_found_nearby(left, right, place, half, reach_px) for place in tried)
-    return found / max(1, len(tried)) * len(differing) / max(1, len(centres))
+    grid = (slice(half, -half, 8), slice(half, -half, 8))
+    differing = np.argwhere((blocks.is_whole & is_textured & (blocks.correlation < _DIFFERS))[grid]) * 8 + half
+    if not len(differing):
+        return 0.0
+    tried = differing[np.linspace(0, len(differing) - 1, min(len(differing), max_blocks)).astype(int)]
+    left, right = _blur(frame.left, 1.0), _blur(frame.right, 1.0)
+    found = sum(_is_found_nearby(left, right, int(y), int(x), half, reach_px) for y, x in tried)
+    return float(found / len(tried) * len(differing) / max(1, int(blocks.is_whole[grid].sum())))
 
 
-def _differs(left: Vectors, right: Vectors, place: tuple[int, int], half: int) -> bool:
-    y, x = place
-    first, second = (side[y - half : y + half + 1, x - half : x + half + 1] for side in (left, right))
-    if min(float(first.std()), float(second.std())) < _CLEAR_DEVIATION:
-        return False
-    return abs(_correlation(first, second)) < 0.6
+_DIFFERS = 0.6
+_FOUND, _FOUND_PX = 0.8, 1.5
 
 
-def _is_found_nearby(left: Vectors, right: Vectors, place: tuple[int, int], half: int, reach_px: int) -> bool:
-    y, x = place
+def _is_found_nearby(left: Vectors, right: Vectors, y: int, x: int, half: int, reach_px: int) -> bool:
     top, from_left = max(0, y - half - reach_px), max(0, x - half - reach_px)
     block = left[y - half : y + half + 1, x - half : x + half + 1]
     around = right[top : y + half + reach_px + 1, from_left : x + half + reach_px + 1]
     _, best, _, at = cv2.minMaxLoc(cv2.matchTemplate(around, block, cv2.TM_CCOEFF_NORMED))
     shift = np.hypot(at[0] + from_left - (x - half), at[1] + top - (y - half))
-    return bool(best > 0.8 and shift >= 1.5)
+    return bool(best > _FOUND and shift >= _FOUND_PX)
 
 
-def _correlation(first: Vectors, second: Vectors) -> float:
-    a, b = first - first.mean(), second - second.mean()
-    return float((a * b).sum() / (np.sqrt((a * a).sum() * (b * b).sum()) + 1e-6))
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """Around each pixel of the frame; all `[H, W]`."""
+
+    is_whole: NDArray[np.bool_]
+    left_deviation: Vectors
+    right_deviation: Vectors
+    correlation: Vectors
+    """Without sign, 0 to 1."""
+
+
+def _compare_blocks(frame: CommonFrame, block_px: int, sigma: float) -> _Blocks:
+    left, right, valid = _blur(frame.left, sigma), _blur(frame.right, sigma), frame.valid
+    count = _box(valid, block_px)
+    share = np.maximum(count, 1e-3)
+    left_mean, right_mean = _box(left * valid, block_px) / share, _box(right * valid, block_px) / share
+    left_variance = _box(left * left * valid, block_px) / share - left_mean * left_mean
+    right_variance = _box(right * right * valid, block_px) / share - right_mean * right_mean
+    covariance = _box(left * right * valid, block_px) / share - left_mean * right_mean
+    left_deviation, right_deviation = (np.sqrt(np.maximum(v, 0)) for v in (left_variance, right_variance))
+    correlation = np.abs(covariance) / (left_deviation * right_deviation + _FAINT_DEVIATION)
+    return _Blocks(count > 0.8, left_deviation, right_deviation, correlation)
 
 
 def _bounds(matrix: Matrix, fine: tuple[int, ...], coarse: tuple[int, ...]) -> tuple[Vectors, Vectors]:
@@ -215,14 +216,11 @@ def _chain(second: Matrix, first: Matrix) -> Matrix:
 
 def _warp(pixels: Gray, matrix: Matrix, size: tuple[int, int]) -> tuple[Vectors, NDArray[np.uint8]]:
     """The picture in the frame, smoothed before it shrinks, and a mask of where it has pixels."""
-    # Pixel centres lie half a pixel off the corner that the map is about.
-    half = matrix[:, :2] @ np.array([0.5, 0.5]) + matrix[:, 2] - 0.5
-    centred = np.hstack([matrix[:, :2], half[:, None]])
     shrink = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
     sigma = 0.55 * np.sqrt(max(0.0, 1 / max(shrink, 1e-3) ** 2 - 1))
     smooth = _blur(pixels, sigma) if sigma > 0.3 else pixels
-    warped = cv2.warpAffine(smooth, centred, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    mask = cv2.warpAffine(np.ones(pixels.shape, np.uint8), centred, size, flags=cv2.INTER_NEAREST)
+    warped = cv2.warpAffine(smooth, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    mask = cv2.warpAffine(np.ones(pixels.shape, np.uint8), matrix, size, flags=cv2.INTER_NEAREST)
     return warped.astype(np.float32), mask
 
 
