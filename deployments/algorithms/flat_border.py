@@ -18,6 +18,8 @@ _FLAT_SHARE = 0.9
 """Share of the outermost ring that must be flat before anything is trimmed."""
 _MIN_AREA, _MAX_AREA = 0.03, 0.985
 """Share of the picture that the content may take: less is a mark on a page, more is nothing to trim."""
+_MIN_PART = 0.8
+"""Share of everything that is not surround that the content holds. A form's heading is no picture in a frame."""
 _MIN_FILL = 0.9
 """Share of its bounding box that the content fills. A product on white paper is no picture in a frame."""
 
@@ -52,12 +54,15 @@ def _flat_surround(small: Image) -> NDArray[np.int16] | None:
 
 
 def _largest_component(mask: NDArray[np.bool_]) -> tuple[Box, float] | None:
-    """Bounding box of the largest connected part of `mask`, and the share of it inside the part's outline."""
+    """Bounding box of the one large connected part of `mask`, and the share of it inside the part's outline."""
     closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
     if count < 2:
         return None
-    largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    if areas.max() < _MIN_PART * areas.sum():
+        return None
+    largest = 1 + int(np.argmax(areas))
     x, y, w, h = (int(v) for v in stats[largest, :4])
     part = (labels[y : y + h, x : x + w] == largest).astype(np.uint8)
     outlines, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
