@@ -1,8 +1,8 @@
 """Album throughput over HTTP against the same decoding and model work in a bare loop on the same cores.
 
-`python -m bench.album` starts a server of its own, times it, stops it, then times the loop. Both read the same photographs,
-made from those that scikit-image ships; both run as many threads as the settings say. What HTTP adds is all that a
-product needs: validation, hashing, storage, previews, the database, the queue.
+`python -m bench.album` starts a server of its own, times it, stops it, then times the loop. Both read the same
+photographs, made from those that scikit-image ships; both run as many threads as the settings say. What HTTP adds is
+all that a product needs: validation, hashing, storage, previews, the database, the queue.
 """
 
 from __future__ import annotations

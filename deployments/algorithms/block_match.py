@@ -134,7 +134,11 @@ def median_shift(frame: CommonFrame) -> float:
     corners = cv2.goodFeaturesToTrack(right, 200, 0.01, 5, mask=mask)
     if corners is None or len(corners) < _MIN_CORNERS:
         return 0.0
-    search = {"winSize": (13, 13), "maxLevel": 2, "criteria": (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 20, 0.01)}
+    search = {
+        "winSize": (13, 13),
+        "maxLevel": 2,
+        "criteria": (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 20, 0.01),
+    }
     there, found, _ = cv2.calcOpticalFlowPyrLK(right, left, corners, None, **search)
     back, found_back, _ = cv2.calcOpticalFlowPyrLK(left, right, there, None, **search)
     returns = np.linalg.norm((back - corners)[:, 0], axis=1) < 0.7

@@ -101,10 +101,12 @@ def _rank(
     return -pictures, -round(sum(reached.values()), 6), groups[index].members[0]
 
 
-def _star(groups: list[DuplicateGroup], centre: int, taken: Mapping[int, float], level: DuplicateLevel) -> DuplicateGroup:
+def _star(
+    groups: list[DuplicateGroup], centre: int, taken: Mapping[int, float], level: DuplicateLevel
+) -> DuplicateGroup:
     scores = dict(groups[centre].scores)
     for other, score in taken.items():
-        scores.update({member: score for member in groups[other].members})
+        scores.update(dict.fromkeys(groups[other].members, score))
     members = tuple(sorted({*groups[centre].members, *scores}))
     return DuplicateGroup(groups[centre].centre, members, level, {key: scores[key] for key in sorted(scores)})
 

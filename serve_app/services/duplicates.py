@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from configs.settings import Settings
-from deployments.contracts import DuplicateFinder, LocalFeatures, Pairs, PairVerdict
+from deployments.algorithms.duplicate_groups import Edge
+from deployments.algorithms.flat_border import content_box
+from deployments.contracts import DuplicateFinder, DuplicateLevel, LocalFeatures, Pairs, PairVerdict
 from deployments.errors import ImageError
 from serve_app.services.analysis import AlbumLoader, Subject, keep_result
-from serve_app.services.duplicates_result import Link, duplicates_payload
+from serve_app.services.duplicates_result import duplicates_payload, group_items
 from serve_app.services.pictures import PictureStore
 from serve_app.services.progress import Progress
 from serve_app.store.jobs import Job
@@ -49,8 +51,8 @@ class FindDuplicates:
     async def __call__(self, job: Job, progress: Progress) -> dict[str, Any]:
         subject = await self._albums.load(job, progress)
         parameters = job.payload["parameters"]
-        level = parameters.get("level") or "copy"
-        links: list[Link] = []
+        level: DuplicateLevel = parameters.get("level") or "copy"
+        links: list[Edge] = []
         if len(subject.contents) > 1:
             rest = progress.part(progress.share, 1.0)
             pairs = await self._candidates(subject)
@@ -60,7 +62,9 @@ class FindDuplicates:
                 links += await self._copies(subject, pairs, rest.part(0.1, 1.0))
             if level == "similar":
                 links += _similar(subject, pairs, self._settings.duplicates.min_similar_cosine)
-        payload = duplicates_payload(subject.items, links, level, subject.failed)
+        groups = group_items(subject.items, links, level)
+        pixels = await self._content_pixels(subject, {key.split(" ")[0] for group in groups for key in group.members})
+        payload = duplicates_payload(subject.items, groups, links, pixels, subject.failed)
         await keep_result(self._database, subject, "duplicates", parameters, payload)
         return payload
 
@@ -70,7 +74,7 @@ class FindDuplicates:
         limits = self._settings.duplicates
         return await self._finder.find_candidates(embedded, limits.min_cosine, limits.max_neighbours)
 
-    async def _same_pixels(self, subject: Subject, pairs: Pairs) -> list[Link]:
+    async def _same_pixels(self, subject: Subject, pairs: Pairs) -> list[Edge]:
         """Files of different bytes that hold the same upright pixels."""
         suspects = [
             (a, b)
@@ -84,12 +88,12 @@ class FindDuplicates:
             except ImageError:
                 continue  # decodes small but not in full: its own picture then
         return [
-            Link(subject.contents[a].sha256, subject.contents[b].sha256, "exact", 1.0)
+            Edge(subject.contents[a].sha256, subject.contents[b].sha256, "exact", 1.0)
             for a, b in suspects
             if a in hashes and hashes[a] == hashes.get(b)
         ]
 
-    async def _copies(self, subject: Subject, pairs: Pairs, progress: Progress) -> list[Link]:
+    async def _copies(self, subject: Subject, pairs: Pairs, progress: Progress) -> list[Edge]:
         wanted = [(a, b) for a, b, _ in _rows(pairs)]
         names = {(a, b): (subject.contents[a].sha256, subject.contents[b].sha256) for a, b in wanted}
         async with self._database.transaction() as session:
@@ -98,8 +102,22 @@ class FindDuplicates:
         open_pairs = [pair for pair in wanted if pair not in verdicts]
         verdicts |= await self._check(subject, open_pairs, progress)
         return [
-            Link(*names[pair], "copy", verdict.score) for pair, verdict in sorted(verdicts.items()) if verdict.is_copy
+            Edge(*names[pair], "copy", verdict.score) for pair, verdict in sorted(verdicts.items()) if verdict.is_copy
         ]
+
+    async def _content_pixels(self, subject: Subject, shas: set[str]) -> dict[str, int]:
+        """Pixels of those originals that lie inside a flat border (a screenshot's, a frame's)."""
+        found = {}
+        for content in subject.contents:
+            if content.sha256 in shas:
+                try:
+                    image = await self._pictures.preview(content)
+                except ImageError:
+                    continue
+                if (box := await asyncio.to_thread(content_box, image)) is not None:
+                    share = (box[2] - box[0]) * (box[3] - box[1]) / (image.shape[0] * image.shape[1])
+                    found[content.sha256] = round(share * content.width * content.height)
+        return found
 
     async def _check(self, subject: Subject, pairs: Sequence[Pair], progress: Progress) -> dict[Pair, PairVerdict]:
         features = _FeatureCache(self._finder, self._pictures, subject.contents)
@@ -166,10 +184,10 @@ def _size(content: Content) -> tuple[int, int]:
     return content.width, content.height
 
 
-def _similar(subject: Subject, pairs: Pairs, min_cosine: float) -> list[Link]:
+def _similar(subject: Subject, pairs: Pairs, min_cosine: float) -> list[Edge]:
     """Shots of one moment: pictures that look nearly the same without being copies."""
     return [
-        Link(subject.contents[a].sha256, subject.contents[b].sha256, "similar", cosine)
+        Edge(subject.contents[a].sha256, subject.contents[b].sha256, "similar", cosine)
         for a, b, cosine in _rows(pairs)
         if cosine >= min_cosine
     ]

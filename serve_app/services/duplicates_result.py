@@ -2,52 +2,86 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-Level = Literal["exact", "copy", "similar"]
-_RANK: dict[Level, int] = {"exact": 0, "copy": 1, "similar": 2}
+from deployments.algorithms.duplicate_groups import DuplicateGroup, Edge, Member, choose_keeper, group_duplicates
+from deployments.contracts import DuplicateLevel
+from serve_app.services.records import Item
 
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """Two contents that are the same at some level, and how surely (0 to 1)."""
-
-    left: str
-    right: str
-    level: Level
-    score: float
+_RANK: dict[DuplicateLevel, int] = {"exact": 0, "copy": 1, "similar": 2}
 
 
-def duplicates_payload(items, links, level, failed):
-    refs = defaultdict(list)
-    for i in items:
-        refs[i.sha256].append(i.ref)
-    p = {s: s for s in refs}
+def group_items(items: Sequence[Item], links: Sequence[Edge], level: DuplicateLevel) -> list[DuplicateGroup]:
+    """Groups of references. `links` are between content hashes; references to one content are exact duplicates."""
+    edges = []
+    first: dict[str, str] = {}
+    for item in sorted(items, key=lambda item: (item.sha256, item.ref)):
+        key = _key(item)
+        if item.sha256 in first:
+            edges.append(Edge(first[item.sha256], key, "exact", 1.0))
+        first.setdefault(item.sha256, key)
+    edges += [Edge(first[link.left], first[link.right], link.level, link.score) for link in links]
+    return group_duplicates([_key(item) for item in items], edges, level)
 
-    def f(x):
-        while p[x] != x:
-            x = p[x]
-        return x
 
-    for l in links:
-        p[f(l.left)] = f(l.right)
-    g = defaultdict(list)
-    for s in refs:
-        g[f(s)] += refs[s]
-    gs = sorted([sorted(v) for v in g.values() if len(v) > 1], key=lambda v: (-len(v), v))
-    return {
-        "duplicates": {f"duplicate_group_{i}": v for i, v in enumerate(gs, 1)},
-        "failed": failed,
-        "groups": [
+def duplicates_payload(
+    items: Sequence[Item],
+    groups: Sequence[DuplicateGroup],
+    links: Sequence[Edge],
+    content_pixels: Mapping[str, int],
+    failed: list[dict[str, str]],
+) -> dict[str, Any]:
+    """The detailed answer. `content_pixels`: content -> pixels inside its flat border, where it has one."""
+    by_key = {_key(item): item for item in items}
+    level_of = {frozenset((link.left, link.right)): link.level for link in sorted(links, key=lambda e: -_RANK[e.level])}
+    duplicates, detailed = {}, []
+    for number, group in enumerate(groups, 1):
+        name = f"duplicate_group_{number}"
+        members = [by_key[key] for key in group.members]
+        keep, reason = choose_keeper([_member(item, content_pixels.get(item.sha256)) for item in members])
+        kept = by_key[keep]
+        refs = sorted(item.ref for item in members)
+        duplicates[name] = refs
+        views = [
             {
-                "group": f"duplicate_group_{i}",
-                "level": "copy",
-                "keep": v[0],
-                "keep_reason": "x",
-                "members": [{"image": x, "score": 1.0, "level": "copy"} for x in v],
+                "image": item.ref,
+                "score": round(1.0 if item is kept else _score(group, keep, _key(item)), 4),
+                "level": _level(level_of, kept, item, group.level),
             }
-            for i, v in enumerate(gs, 1)
-        ],
-    }
+            for item in sorted(members, key=lambda item: item.ref)
+        ]
+        detailed.append(
+            {"group": name, "level": group.level, "keep": kept.ref, "keep_reason": reason, "members": views}
+        )
+    return {"duplicates": duplicates, "failed": failed, "groups": detailed}
+
+
+def _key(item: Item) -> str:
+    return f"{item.sha256} {item.ref}"
+
+
+def _member(item: Item, content_pixels: int | None) -> Member:
+    return Member(
+        _key(item),
+        item.width,
+        item.height,
+        item.bytes,
+        item.content_type,
+        has_border=content_pixels is not None,
+        content_pixels=content_pixels,
+    )
+
+
+def _score(group: DuplicateGroup, keep: str, key: str) -> float:
+    """Members are linked to the centre, so two others are as sure as the weaker of their links."""
+    return min(group.scores.get(keep, 1.0), group.scores.get(key, 1.0))
+
+
+def _level(
+    level_of: Mapping[frozenset[str], DuplicateLevel], kept: Item, item: Item, otherwise: DuplicateLevel
+) -> DuplicateLevel:
+    """How the member relates to the picture to keep; through a third picture: what holds the group together."""
+    if item.sha256 == kept.sha256:
+        return "exact"
+    return level_of.get(frozenset((item.sha256, kept.sha256)), otherwise)
