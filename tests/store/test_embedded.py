@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from serve_app.store import embedded
+from serve_app.store.cluster import prepare_binaries
 from serve_app.store.embedded import EmbeddedPostgres, PostgresNotStarted, ensure_running
 
 UNSAFE_BUT_FAST = {"fsync": "off"}
@@ -72,7 +73,7 @@ def start(folder: Path) -> EmbeddedPostgres:
 
 
 def sql(server: EmbeddedPostgres, statement: str) -> str:
-    binaries, _ = embedded._prepare_binaries()
+    binaries, _ = prepare_binaries()
     socket_dir = embedded._socket_dir_in_use(server.data_dir / "postgres")
     command = [binaries / "psql", "-h", str(socket_dir), "-U", "postgres", "-tA", "-v", "ON_ERROR_STOP=1"]
     return subprocess.run([*command, "-c", statement], check=True, capture_output=True, text=True).stdout.strip()
