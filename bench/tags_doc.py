@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deployments.algorithms.tags import DATA, Tag, load_class_names, load_tags
@@ -16,10 +16,10 @@ Made by `python -m bench.tags_doc` from `deployments/data/tags.toml`; edit that 
 
 A picture's tags are sums of the probabilities of ImageNet classes (EfficientNet-Lite0), given at 0.5 and above;
 `person`, `people` (two or more), `group` (three or more) and `portrait` come from its faces. Tags marked
-*asked* are too general to be given unasked: they answer searches and a client's own labels. Labels and searches
-also know the words in the column "also" and the names of {words} kinds of things, from WordNet, that classes
-belong to ("spaniel", "footwear"); a label that is in no list and has no close synonym there is left out of the
-answer rather than guessed.
+*asked* are too general or too unsure to be given unasked: they answer searches and a client's own labels.
+Labels and searches also know the words in the column "also" and the names of {words} kinds of things, from
+WordNet, that classes belong to ("spaniel", "footwear"); a label that is in no list and has no close synonym
+there is left out of the answer rather than guessed.
 
 **Not in the vocabulary**, because no class shows it: sky, clouds, sunset, night, rain, tree, forest, grass,
 garden, river, waterfall, desert, road, city, skyscraper, swimming pool, party, birthday, sunflower, rose and
@@ -28,7 +28,7 @@ what people do, feel or wear beyond the words below.
 """
 
 
-def page(sections: dict[str, Sequence[Tag]], names: Sequence[str], words: int) -> str:
+def page(sections: Mapping[str, Sequence[Tag]], names: Sequence[str], words: int) -> str:
     lines = [_HEAD.format(words=words)]
     for section, tags in sections.items():
         lines += [f"\n## {section.capitalize()}\n", "| tag | also | ImageNet classes |", "|---|---|---|"]

@@ -128,7 +128,8 @@ def _fetch(package: Package, downloads: Path, run: Callable[..., object]) -> Pat
             run(command, check=True, capture_output=True, text=True, timeout=_FETCH_TIMEOUT_S)
         except subprocess.CalledProcessError as error:
             lines = [line.removeprefix("ERROR: ") for line in error.stderr.splitlines() if line.startswith("ERROR:")]
-            raise _failure(package, lines[-1] if lines else f"pip ended with status {error.returncode}") from error
+            said = lines[-1] if lines else f"pip ended with status {error.returncode}"
+            raise _failure(package, f"{said} (is a package index reachable?)") from error
         except subprocess.TimeoutExpired as error:
             raise _failure(package, f"pip did not end within {_FETCH_TIMEOUT_S:.0f} s") from error
         archive = _only_file(folder, package)
