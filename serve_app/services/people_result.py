@@ -48,7 +48,8 @@ def people_payload(
         (person for person in members if len(pictures[person]) >= min_images),
         key=lambda person: (-len(pictures[person]), pictures[person], person),
     )
-    clusters, people = {}, []
+    clusters: dict[str, list[str]] = {}
+    people: list[dict[str, Any]] = []
     for number, person in enumerate(order, 1):
         name = f"person{number}"
         clusters[name] = pictures[person]
@@ -58,12 +59,16 @@ def people_payload(
             {
                 "id": person,
                 "name": name,
-                "faces": sorted(views, key=lambda view: (view["image"], view["bbox"])),
+                "faces": sorted(views, key=_place),
                 "representative_face": _views(best, refs)[0],
             }
         )
-    unassigned.sort(key=lambda view: (view["image"], view["bbox"]))
+    unassigned.sort(key=_place)
     return {"people_clusters": clusters, "failed": failed, "people": people, "unassigned_faces": unassigned}
+
+
+def _place(view: dict[str, Any]) -> tuple[str, list[float]]:
+    return view["image"], view["bbox"]
 
 
 def _views(face: AlbumFace, refs: Mapping[str, list[str]]) -> list[dict[str, Any]]:
