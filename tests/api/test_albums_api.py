@@ -9,7 +9,12 @@ import httpx
 import numpy as np
 import pytest
 
+from configs.settings import Embedding, Settings
 from deployments.contracts import Image
+from serve_app.services.container import Services
+from serve_app.services.progress import Progress
+from serve_app.store.repositories import albums
+from serve_app.telemetry import Metrics
 from tests.api.conftest import BASE, assert_problem, embed, upload
 from tests.builders import an_image, encoded
 from tests.fakes import FakeCapabilities, with_face
@@ -278,3 +283,22 @@ async def test_more_references_than_the_limit_are_413(idle_client: httpx.AsyncCl
 async def test_a_json_body_over_its_limit_is_413(idle_client: httpx.AsyncClient) -> None:
     body = {"images": ["x" * 8000] * 150}
     assert_problem(await idle_client.post("/api/v1/albums/embeddings", json=body), 413)
+
+
+async def test_another_model_reads_the_album_again(
+    client: httpx.AsyncClient, capabilities: FakeCapabilities, services: Services, settings: Settings
+) -> None:
+    await embed(client, "a", await upload(client, png(RED)))
+    async with services.database.transaction() as session:
+        album = await albums.find(session, services.local_user_id, "a")
+    assert album is not None
+    calls = capabilities.calls.count("embed_images")
+    await services.reader.read_album(album.user_id, album.id, Progress())
+    assert capabilities.calls.count("embed_images") == calls
+    changed = settings.model_copy(update={"embedding": Embedding(engine="open_clip", open_clip_model="other")})
+    other = await Services.open(changed, capabilities, Metrics("other"), name="other")
+    try:
+        await other.reader.read_album(album.user_id, album.id, Progress())
+    finally:
+        await other.close()
+    assert capabilities.calls.count("embed_images") == calls + 1
