@@ -16,7 +16,7 @@ from serve_app.services.progress import Progress
 from serve_app.store.repositories import albums
 from serve_app.telemetry import Metrics
 from tests.api.conftest import BASE, assert_problem, embed, upload
-from tests.builders import an_image, encoded
+from tests.builders import a_photo, encoded
 from tests.fakes import FakeCapabilities, with_face
 
 
@@ -122,6 +122,18 @@ async def test_the_exact_level_joins_equal_pixels_in_different_files(client: htt
     assert response.json()["duplicates"] == {"duplicate_group_1": sorted(refs[:2])}
 
 
+async def test_people_are_tags_and_labels_and_search_words(client: httpx.AsyncClient) -> None:
+    refs = await upload(client, png(with_face(RED, 40)), png(GREEN))
+    await embed(client, "a", refs)
+    tags = (await client.post("/api/v1/albums/tags", json={"album_id": "a"})).json()["tags"]
+    assert tags["person"] == [refs[0]]
+    body = {"album_id": "a", "labels": ["People", "green"]}
+    labelled = (await client.post("/api/v1/albums/tags", json=body)).json()["tags"]
+    assert labelled == {"People": [refs[0]], "green": [refs[1]]}
+    hits = (await client.get("/api/v1/albums/a/search", params={"q": "people"})).json()["results"]
+    assert [hit["image"] for hit in hits] == [refs[0]]
+
+
 async def test_people_are_named_by_the_number_of_their_pictures(client: httpx.AsyncClient) -> None:
     both = with_face(with_face(RED, 40), 200, at=(40, 40))
     refs = await upload(client, png(both), png(with_face(GREEN, 200)), png(BLUE))
@@ -151,7 +163,7 @@ async def test_people_in_fewer_pictures_can_be_left_out(client: httpx.AsyncClien
 
 
 async def test_quality_scores_every_picture(client: httpx.AsyncClient) -> None:
-    refs = await upload(client, png(an_image(size=(400, 300))), png(np.full((300, 400, 3), 2, np.uint8)))
+    refs = await upload(client, png(a_photo("coffee")), png(np.full((300, 400, 3), 2, np.uint8)))
     entries = {
         e["image"]: e for e in (await client.post("/api/v1/albums/quality", json={"images": refs})).json()["quality"]
     }
