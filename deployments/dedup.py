@@ -14,10 +14,11 @@ from deployments.algorithms.shortlist import find_candidates
 from deployments.contracts import Image, LocalFeatures, Pairs, PairVerdict, Vectors
 
 
-class Dedup:
+class DedupDeployment:
     """The capability `contracts.DuplicateFinder`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings | None = None) -> None:
+        settings = settings or Settings()
         self._limits = FeatureLimits()
         self._rule = CopyRule()
         self._threads = settings.runtime.threads
@@ -25,7 +26,7 @@ class Dedup:
         # Calls run side by side, each on one core: OpenCV's own threads would only get in their way.
         cv2.setNumThreads(1)
 
-    def check_health(self) -> None:
+    async def check_health(self) -> None:
         """Nothing can break: no model, no connection."""
 
     async def find_candidates(self, vectors: Vectors, min_cosine: float, max_neighbours: int) -> Pairs:
