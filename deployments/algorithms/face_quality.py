@@ -24,9 +24,9 @@ SIZE_PX = (10.0, 40.0)
 """Width of the face's box. At 24 px every face was still nearest to the right person, at 20 px 93 %, at 13 px 67 %."""
 SHARPNESS = (0.34, 0.5)
 """`sharpness` of the aligned face. Sharp faces have 0.55 to 0.7, those 16 px wide 0.42, the worst 0.35."""
-TURN_DEG = (75.0, 30.0)
+TURN_DEG = (65.0, 30.0)
 """Angle between the face and the camera. Up to 30 degrees no loss was seen; a profile shows another person's half."""
-DISAGREEMENT = (0.25, 0.08)
+DISAGREEMENT = (0.22, 0.08)
 """Mean distance between the landmarks of two networks, as a share of the width across the eyes. 0.03 is usual and 0.1
 the most on clear faces; upside-down faces, hidden faces and animals have more."""
 VISIBLE = (0.5, 0.9)

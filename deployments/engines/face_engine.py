@@ -91,8 +91,8 @@ class LocalFaceEngine:
         self._min_score = min_score
 
     def find(self, image: Image) -> list[Face]:
-        """The faces of one picture, the most confident first. The score is ONet's probability, the landmarks are the 468
-        of the face mesh."""
+        """The faces of one picture, the most confident first. The score is ONet's probability, the landmarks are the
+        468 of the face mesh."""
         finds = self._inspect(image, self._detector.detect(image))
         if not any(find.is_certain for find in finds):
             for turns in (1, 2, 3):

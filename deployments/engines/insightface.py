@@ -22,6 +22,8 @@ from deployments.errors import Unavailable, WeightsMissing
 Floats = NDArray[np.float32]
 
 _MODEL = "buffalo_l"
+_LONGEST_STRIP = 64
+"""Sides' ratio of the longest picture that is searched: insightface scales thinner ones to a width of 0 and fails."""
 _ROOT_SETTING = "DARKROOM_FACES__INSIGHTFACE_ROOT"
 
 
@@ -63,6 +65,8 @@ class InsightFaceEngine:
 
     def _find_turned(self, image: Image, turns: int) -> list[Face]:
         """The faces that show after `turns` counter-clockwise quarter turns, in pixels of `image`."""
+        if max(image.shape[:2]) > _LONGEST_STRIP * min(image.shape[:2]):
+            return []
         bgr = np.ascontiguousarray(np.rot90(image, turns)[:, :, ::-1])
         back = quarter_turn_back(image.shape[0], image.shape[1], turns)
         found = [_face(image, seen, back) for seen in self._analysis.get(bgr)]
