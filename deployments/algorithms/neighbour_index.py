@@ -1,7 +1,7 @@
-"""Nearest neighbours among millions of embeddings: a projection, then an inverted file.
+"""Nearest neighbours among millions of embeddings: a projection, then an inverted file of 4-bit codes.
 
-Both are faiss' (Douze et al. 2024, arXiv 2401.08281). The lists have a fixed length and a fixed number is read a query,
-so that the cost of a query hardly grows with the collection.
+The file is faiss' (Douze et al. 2024, arXiv 2401.08281; codes: André et al. 2015, "fast scan"). It reads few lists a
+query, and short ones, so that the cost of a query grows slowly with the collection. Its scores are rough.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 from deployments.contracts import Vectors
 
 _DIMENSIONS = 128
-_LIST_LENGTH = 400
-_PROBED_LISTS = 24
+_LISTS = 4.0
+"""Lists of the inverted file, times the root of the number of rows."""
+_PROBED, _PROBED_AT, _PROBED_GROWTH = 64, 10_000, 0.3
+"""Lists that a query reads at so many rows, and the power with which they grow: a far copy's list is found more rarely
+among many."""
 _TRAINING_ROWS = 40
 """Rows a list that k-means sees."""
 _SEED = 1234
@@ -29,8 +32,8 @@ class NeighbourIndex:
         self._projection = _principal_directions(sample, _DIMENSIONS)
         self._parts: list[Vectors] = []
         self._owners: list[NDArray[np.int64]] = []
-        self._lists = max(1, rows // _LIST_LENGTH)
-        self._index: faiss.IndexIVFFlat | None = None
+        self._lists = max(1, min(round(_LISTS * rows**0.5), rows // _TRAINING_ROWS))
+        self._index: faiss.Index | None = None
         self._owner_of: NDArray[np.int64] = np.zeros(0, np.int64)
 
     def add(self, rows: Vectors, owners: NDArray[np.int64]) -> None:
@@ -49,19 +52,18 @@ class NeighbourIndex:
         good = (found >= 0) & (cosine >= min_cosine) & (answering != asking)
         return asking[good], answering[good]
 
-    def _build(self) -> faiss.IndexIVFFlat:
+    def _build(self) -> faiss.Index:
         faiss.omp_set_num_threads(self._threads)
         self._owner_of = np.concatenate(self._owners)
         rows = np.concatenate(self._parts)
         self._parts, self._owners = [], []
         width = rows.shape[1]
-        index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, self._lists, faiss.METRIC_INNER_PRODUCT)
-        index.cp.seed, index.cp.niter, index.cp.spherical = _SEED, 8, True
-        index.cp.min_points_per_centroid = 1
-        training = min(len(rows), self._lists * _TRAINING_ROWS)
+        index = faiss.index_factory(width, f"IVF{self._lists},PQ{width // 2}x4fsr", faiss.METRIC_INNER_PRODUCT)
+        index.cp.seed, index.cp.niter, index.cp.min_points_per_centroid = _SEED, 8, 1
+        training = min(len(rows), max(self._lists * _TRAINING_ROWS, 10_000))
         index.train(rows[np.linspace(0, len(rows) - 1, training).astype(np.int64)])
         index.add(rows)
-        index.nprobe = min(self._lists, _PROBED_LISTS)
+        index.nprobe = min(self._lists, round(_PROBED * max(1.0, len(rows) / _PROBED_AT) ** _PROBED_GROWTH))
         self._index = index
         return index
 

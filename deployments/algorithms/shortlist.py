@@ -96,17 +96,21 @@ def _sample(vectors: Vectors, size: int = 20_000) -> Vectors:
 
 
 def _best_cosines(vectors: Vectors, pairs: NDArray[np.int64]) -> Vectors:
-    """The best cosine over the views of each pair, either one asking."""
+    """The best cosine over the views of each pair, either one asking. `pairs` are sorted by their left picture."""
     stored, asked = _places(_STORED, vectors), _places(_STORED + _TURNS, vectors)
-    block = max(1, _PAIR_BLOCK // vectors.shape[1])
+    size = max(1, _PAIR_BLOCK // vectors.shape[1])
     best = np.empty(len(pairs), np.float32)
-    for start in range(0, len(pairs), block):
-        left, right = (_unit(vectors[pairs[start : start + block, side]]) for side in (0, 1))
-        forward = np.matmul(left[:, asked], right[:, stored].transpose(0, 2, 1)).max(axis=(1, 2))
+    for start in range(0, len(pairs), size):
+        block = pairs[start : start + size]
+        # A picture is in many pairs of a block: read and scale it once.
+        pictures, place = np.unique(block, return_inverse=True)
+        unit = _unit(vectors[pictures])
+        left, right = unit[place.reshape(block.shape)[:, 0]], unit[place.reshape(block.shape)[:, 1]]
+        cosine = np.matmul(left[:, asked], right[:, stored].transpose(0, 2, 1)).max(axis=(1, 2))
         if len(asked) > 1:
             backward = np.matmul(right[:, asked], left[:, stored].transpose(0, 2, 1)).max(axis=(1, 2))
-            forward = np.maximum(forward, backward)
-        best[start : start + block] = forward
+            cosine = np.maximum(cosine, backward)
+        best[start : start + size] = cosine
     return np.minimum(best, 1.0)
 
 
@@ -135,6 +139,6 @@ def _places(names: tuple[str, ...], vectors: Vectors) -> list[int]:
 
 
 def _unit(vectors: Vectors) -> Vectors:
-    rows = np.asarray(vectors, np.float32)
-    unit: Vectors = rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12)
-    return unit
+    rows = np.array(vectors, np.float32)
+    rows /= np.maximum(np.sqrt(np.einsum("...d,...d->...", rows, rows)), 1e-12)[..., None]
+    return rows
