@@ -46,6 +46,18 @@ types: dev ## Static types
 test: dev ## Every test, cluster tests included
 	@$(BIN)/python -m pytest
 
+eval: dev ## Figures on labelled pictures: make eval DATA=folder
+	@$(BIN)/python -m bench.evaluate $(DATA)
+
+bench: dev ## Ratios and growth, side by side in one run (about half an hour)
+	@$(BIN)/python -m bench.startup
+	@$(BIN)/python -m bench.album
+	@$(BIN)/python -m bench.people
+	@$(BIN)/python -m bench.duplicates
+
+gallery: dev ## Draw the README's picture anew
+	@$(BIN)/python -m bench.gallery
+
 format: dev ## Rewrite the code in the project's style
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
@@ -55,4 +67,4 @@ lock: $(BIN)/python ## Write the lock files anew from pyproject.toml
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --all-extras pyproject.toml -o requirements/all.txt
 
-.PHONY: help setup dev run lint types test format lock
+.PHONY: help setup dev run lint types test eval bench gallery format lock

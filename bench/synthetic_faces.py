@@ -82,7 +82,7 @@ def _axes(variance: float, decay: float, rng: np.random.Generator) -> NDArray[np
     """`float64[D, D]` that turns white noise into noise of that total variance, in a random orthogonal basis."""
     spectrum = np.exp(-np.arange(DIMENSIONS) / decay)
     basis, _ = np.linalg.qr(rng.standard_normal((DIMENSIONS, DIMENSIONS)))
-    return np.sqrt(variance * spectrum / spectrum.sum())[:, None] * np.asarray(basis).T
+    return np.asarray(np.sqrt(variance * spectrum / spectrum.sum())[:, None] * basis.T)
 
 
 def _pictures(owner: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:

@@ -124,6 +124,10 @@ class Faces(_Group):
     insightface_root: Path | None = None
     """Folder that holds `models/buffalo_l`; default: insightface's own."""
     min_score: float = Field(0.8, ge=0, le=1)
+    """The local engine's verifier believes in a face from here on."""
+    smallest_px: int = Field(24, ge=8)
+    """Width of the smallest face that the local engine must not miss, in the picture as it is analysed. Smaller ones
+    are rarely recognised; halving it asks for four times the work on large pictures."""
     min_quality: float = Field(0.2, ge=0, le=1)
     """Faces under this join no person."""
     cut: float = Field(0.385, gt=0, lt=1.4)

@@ -99,6 +99,8 @@ class Tagger(Protocol):
     async def search_images(self, query: str, vectors: Vectors) -> Vectors:
         """`float32[N]` relevance, 0 to 1, of each picture's `float32[N, V, D]` to a free text or known word.
 
+        Exactly 0 for a picture that does not show it, where the engine can tell.
+
         Raises `NotSupported` when the text matches nothing that the engine knows.
         """
         ...

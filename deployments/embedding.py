@@ -23,7 +23,7 @@ class EmbeddingDeployment:
     def __init__(self, settings: Settings | None = None) -> None:
         """Raises `WeightsMissing` when the engine's weights are not there."""
         settings = settings or Settings()
-        self._engine = _make_engine(settings)
+        self._engine = make_engine(settings)
         self._slots = asyncio.Semaphore(settings.runtime.threads)
 
     @property
@@ -51,7 +51,8 @@ class EmbeddingDeployment:
             return await asyncio.to_thread(self._engine.embed, views)
 
 
-def _make_engine(settings: Settings) -> EfficientNetEmbedder | OpenClipEmbedder:
+def make_engine(settings: Settings) -> EfficientNetEmbedder | OpenClipEmbedder:
+    """The engine that the settings name. Raises `WeightsMissing`."""
     chosen = settings.embedding
     if chosen.engine == "open_clip":
         return OpenClipEmbedder(chosen.open_clip_model, chosen.open_clip_pretrained, chosen.device)

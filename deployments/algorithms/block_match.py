@@ -97,7 +97,7 @@ def lost_structure(
     left_x, left_y = _gradient(frame.left)
     right_x, right_y = _gradient(frame.right)
     valid = cv2.erode(frame.valid, np.ones((5, 5)))
-    left, right = np.hypot(left_x, left_y), np.hypot(right_x, right_y)
+    left, right = cv2.magnitude(left_x, left_y), cv2.magnitude(right_x, right_y)
     is_edge = (left > edge) & (right > edge) & (valid > 0)
     gain = float(np.median(right[is_edge] / left[is_edge])) if is_edge.sum() > 30 else 1.0
     is_parallel = np.abs(left_x * right_x + left_y * right_y) > _DIRECTION * left * right

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 
 from deployments.contracts import DuplicateLevel
 
@@ -76,29 +77,33 @@ def _join_stars(groups: list[DuplicateGroup], edges: list[Edge], level: Duplicat
             links[a][b] = links[b][a] = score
     free = set(range(len(groups)))
     joined = []
-    # Taking a star only lowers the counts of others, so a sorted queue with re-insertion would save nothing at the
-    # sizes of albums; each round looks only at the groups that still have links.
-    waiting = set(links)
-    while waiting:
-        centre = min(waiting, key=lambda g: _rank(g, links, free, groups))
-        taken = {other: score for other, score in links[centre].items() if other in free}
-        waiting.discard(centre)
-        if not taken:
+    # Taking a star can only lower the rank of others, so a rank read from the queue may be too good, never too bad.
+    queue = [_rank(index, links, free, groups) for index in links]
+    heapify(queue)
+    while queue:
+        rank = heappop(queue)
+        centre = rank[-1]
+        if centre not in free:
             continue
-        joined.append(_star(groups, centre, taken, level))
-        free -= {centre, *taken}
-        waiting -= set(taken)
+        now = _rank(centre, links, free, groups)
+        if now != rank:
+            heappush(queue, now)
+            continue
+        taken = {other: score for other, score in links[centre].items() if other in free}
+        if taken:
+            joined.append(_star(groups, centre, taken, level))
+            free -= {centre, *taken}
     return joined + [groups[index] for index in sorted(free)]
 
 
 def _rank(
     index: int, links: Mapping[int, Mapping[int, float]], free: set[int], groups: list[DuplicateGroup]
-) -> tuple[int, float, str]:
-    """Smallest first: most pictures reached, then the strongest links, then the smallest key."""
+) -> tuple[int, float, str, int]:
+    """Smallest first: most pictures reached, then the strongest links, then the smallest key; last, the group."""
     reached = {other: score for other, score in links[index].items() if other in free}
     pictures = sum(len(groups[other].members) for other in reached)
     # Rounded, because a sum of floats depends on its order.
-    return -pictures, -round(sum(reached.values()), 6), groups[index].members[0]
+    return -pictures, -round(sum(reached.values()), 6), groups[index].members[0], index
 
 
 def _star(
@@ -126,18 +131,22 @@ class Member:
     """A flat border was found around it (`flat_border.content_box`)."""
     content_pixels: int | None = None
     """Pixels of the picture inside its border; default: all."""
+    agreement: float = 1.0
+    """Mean score of its links to the other members: lower for the one that bears a watermark or a filter."""
 
 
 _AS_TAKEN = {"image/heic": 0, "image/heif": 0, "image/tiff": 1, "image/jpeg": 2, "image/avif": 3}
 """Formats that cameras write come first; others are mostly exports and screenshots."""
-_CLEARLY = 1.05
+_CLEARLY, _CLEAR_AGREEMENT = 1.05, 1.03
+"""Factors by which one must beat another."""
 
 
 def choose_keeper(members: Sequence[Member]) -> tuple[str, str]:
     """The key of the picture to keep and why, as a short phrase; the order of `members` does not matter.
 
     Pixels of the picture itself count first (a crop or a smaller copy has fewer, a border adds none), then a picture
-    without a border, then the file that was compressed least, then the format that cameras write.
+    without a border, then the one that agrees best with the others, then the file that was compressed least, then the
+    format that cameras write.
     """
     if not members:
         raise ValueError("no members to choose from")
@@ -151,17 +160,23 @@ def choose_keeper(members: Sequence[Member]) -> tuple[str, str]:
         left = without_border
         if len(left) == 1:
             return left[0].key, "no border"
-    best = max(_bytes_per_pixel(member) for member in left)
-    least_compressed = [member for member in left if _bytes_per_pixel(member) * _CLEARLY >= best]
-    return _by_format(least_compressed, "least compressed" if len(least_compressed) < len(left) else None)
+    for value, tolerance, reason in (
+        (lambda member: member.agreement, _CLEAR_AGREEMENT, "fewest changes"),
+        (_bytes_per_pixel, _CLEARLY, "least compressed"),
+    ):
+        best = max(value(member) for member in left)
+        kept = [member for member in left if value(member) * tolerance >= best]
+        if len(kept) == 1 < len(left):
+            return kept[0].key, reason
+        left = kept
+    return _by_format(left)
 
 
-def _by_format(members: list[Member], reason: str | None) -> tuple[str, str]:
-    chosen = min(members, key=lambda m: (_AS_TAKEN.get(m.content_type, 9), -_content_pixels(m), -m.bytes, m.key))
-    others = [_AS_TAKEN.get(member.content_type, 9) for member in members if member is not chosen]
-    if reason is None and others and min(others) > _AS_TAKEN.get(chosen.content_type, 9):
-        reason = "original format"
-    return chosen.key, reason or "equal in quality"
+def _by_format(members: list[Member]) -> tuple[str, str]:
+    ranks = {member.key: _AS_TAKEN.get(member.content_type, len(_AS_TAKEN)) for member in members}
+    chosen = min(members, key=lambda m: (ranks[m.key], -_content_pixels(m), -m.bytes, m.key))
+    is_alone = sum(rank == ranks[chosen.key] for rank in ranks.values()) == 1 < len(members)
+    return chosen.key, "original format" if is_alone else "equal in quality"
 
 
 def _content_pixels(member: Member) -> int:

@@ -15,6 +15,7 @@ from deployments.algorithms.face_clusters import (
     find_usable,
     group_faces,
     make_atoms,
+    number,
     unit,
 )
 from deployments.algorithms.linkage import SLACK, link
@@ -45,19 +46,18 @@ def add_faces(
     old = np.maximum(previous[usable], NOBODY)
     if not np.any(old > NOBODY):
         return group_faces(vectors, pictures, quality, grouping)
-    faces, held = unit(vectors[usable]), pictures[usable]
     labels = np.full(len(vectors), NOBODY)
-    labels[usable] = _add(faces, held, old, grouping)
+    labels[usable] = _add(_Faces(vectors, usable, pictures[usable]), old, grouping)
     return labels
 
 
-def carry_labels(old: Labels, new: Labels) -> Labels:
+def carry_labels(old: Labels, new: Labels, highest: int = NOBODY) -> Labels:
     """The partition `new` with the labels of `old`, both `int64[N]`; negative labels: in no cluster.
 
     The largest overlaps are served first: a new cluster takes the label of the old one that it shares most faces with,
     unless another shares more, or as many and comes first in `new`. Clusters without an old label get numbers above
-    the highest of `old`, in their order in `new`. So an unchanged cluster keeps its label, and clusters that
-    unite keep the label of the largest part.
+    the highest of `old` and `highest`, in their order in `new`. So an unchanged cluster keeps its label, and clusters
+    that unite keep the label of the largest part.
     """
     before, old_at = np.unique(old, return_inverse=True)
     after, new_at = np.unique(new, return_inverse=True)
@@ -70,7 +70,7 @@ def carry_labels(old: Labels, new: Labels) -> Labels:
         if label not in taken and cluster not in carried:
             carried[cluster] = int(before[label])
             taken.add(label)
-    following = itertools.count(max(int(before.max(initial=NOBODY)), NOBODY) + 1)
+    following = itertools.count(max(int(before.max(initial=NOBODY)), highest) + 1)
     names = [
         NOBODY if cluster < 0 else carried[place] if place in carried else next(following)
         for place, cluster in enumerate(after.tolist())
@@ -78,29 +78,48 @@ def carry_labels(old: Labels, new: Labels) -> Labels:
     return np.array(names, np.int64)[new_at]
 
 
-def _add(faces: Vectors, pictures: NDArray[np.int64], old: Labels, grouping: Grouping) -> Labels:
-    new_faces = (old < 0) | np.isin(old, _labels_with_a_picture_twice(pictures, old))
+class _Faces:
+    """Usable faces, their vectors taken out only where they are needed: a copy of all costs more than the rest."""
+
+    def __init__(self, vectors: Vectors, usable: NDArray[np.int64], pictures: NDArray[np.int64]) -> None:
+        self._vectors, self._usable, self.pictures = vectors, usable, pictures
+
+    def __len__(self) -> int:
+        return len(self._usable)
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> Vectors:
+        return unit(self._vectors[self._usable[rows]])
+
+
+def _add(faces: _Faces, old: Labels, grouping: Grouping) -> Labels:
+    new_faces = (old < 0) | np.isin(old, _labels_with_a_picture_twice(faces.pictures, old))
     if not new_faces.any():
         return old
+    whole: list[NDArray[np.int64]] = []
     if len(faces) <= grouping.exact_faces:
-        loose, whole = _connected(faces, old, new_faces, grouping), []
+        loose = _connected(faces, old, new_faces, grouping)
     else:
         loose, whole = _near(faces, old, new_faces, grouping)
-    atoms = make_atoms(faces[loose], pictures[loose])
-    means = [faces[members].mean(axis=0, dtype=np.float64) for members in whole]
+    atoms = make_atoms(faces[loose], faces.pictures[loose])
+    means = np.empty((len(whole), atoms.means.shape[1]), np.float32)
+    for place, members in enumerate(whole):
+        means[place] = faces[members].mean(axis=0, dtype=np.float64)
+    # Clusters as a whole come after the faces, in an order of their own that does not depend on how faces came.
+    order = sorted(range(len(whole)), key=lambda place: means[place].tobytes())
+    whole = [whole[place] for place in order]
     linked = link(
-        np.concatenate([atoms.means, np.array(means, np.float32).reshape(-1, faces.shape[1])]),
+        np.concatenate([atoms.means, means[order]]),
         np.concatenate([atoms.counts, np.array([len(members) for members in whole], np.int64)]),
-        atoms.pictures + [set(pictures[members].tolist()) for members in whole],
+        atoms.pictures + [set(faces.pictures[members].tolist()) for members in whole],
         grouping.cut,
         grouping.forest,
     )
-    clusters = linked.cluster + old.max(initial=NOBODY) + 1
-    new = old.copy()
-    new[loose] = clusters[atoms.atom_of]
-    for members, cluster in zip(whole, clusters[len(atoms.counts) :], strict=True):
-        new[members] = cluster
-    return carry_labels(old, new)
+    rows = np.concatenate([loose, *whole])
+    cluster = linked.cluster[: len(atoms.counts)][atoms.atom_of]
+    of_whole = np.repeat(linked.cluster[len(atoms.counts) :], [len(members) for members in whole])
+    labels = old.copy()
+    labels[rows] = carry_labels(old[rows], number(np.concatenate([cluster, of_whole])), int(old.max()))
+    return labels
 
 
 def _labels_with_a_picture_twice(pictures: NDArray[np.int64], old: Labels) -> Labels:
@@ -110,44 +129,40 @@ def _labels_with_a_picture_twice(pictures: NDArray[np.int64], old: Labels) -> La
     return np.unique(old[rows][1:][again])
 
 
-def _connected(faces: Vectors, old: Labels, new_faces: NDArray[np.bool_], grouping: Grouping) -> NDArray[np.int64]:
+def _connected(faces: _Faces, old: Labels, new_faces: NDArray[np.bool_], grouping: Grouping) -> NDArray[np.int64]:
     """Rows connected to a new face by steps within the cut, whole clusters always."""
     floor = 1 - grouping.cut**2 / 2 - SLACK
+    everything = faces[np.arange(len(faces))]
     inside = new_faces.copy()
     border = np.flatnonzero(inside)
     while len(border):
-        near = ~inside & ((faces @ faces[border].T).max(axis=1) >= floor)
+        near = ~inside & ((everything @ everything[border].T).max(axis=1) >= floor)
         border = np.flatnonzero(~inside & np.isin(old, old[near]))
         inside[border] = True
     return np.flatnonzero(inside)
 
 
 def _near(
-    faces: Vectors, old: Labels, new_faces: NDArray[np.bool_], grouping: Grouping
+    faces: _Faces, old: Labels, new_faces: NDArray[np.bool_], grouping: Grouping
 ) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
-    """Rows to link one by one, and clusters (their rows) that take part undivided, in canonical order."""
-    fresh = np.flatnonzero(new_faces)
-    kept = np.flatnonzero(~new_faces)
-    kept = kept[np.argsort(old[kept], kind="stable")]
+    """Rows to link one by one, and the rows of clusters that take part undivided."""
+    fresh, kept = np.flatnonzero(new_faces), np.flatnonzero(~new_faces)
     if not len(kept):
         return fresh, []
+    kept = kept[np.argsort(old[kept], kind="stable")]
     start = np.flatnonzero(np.diff(old[kept], prepend=NOBODY))
     size = np.diff(start, append=len(kept))
     divided, undivided = np.zeros(len(start), bool), np.zeros(len(start), bool)
     held = faces[kept]
-    for first in range(0, len(fresh), block := max(1, BLOCK_PRODUCTS // len(kept))):
-        products = held @ faces[fresh[first : first + block]].T
-        closest = np.maximum.reduceat(products, start)
-        mean = np.add.reduceat(products, start, dtype=np.float64) / size[:, None]
+    for first in range(0, len(fresh), rows_at_once := max(1, BLOCK_PRODUCTS // len(kept))):
+        products = faces[fresh[first : first + rows_at_once]] @ held.T
+        closest = np.maximum.reduceat(products, start, axis=1)
+        mean = np.add.reduceat(products, start, axis=1) / size
         mean[closest < 1 - grouping.cut**2 / 2] = -np.inf
         mean[mean < 1 - (grouping.cut + grouping.reach) ** 2 / 2] = -np.inf
-        near = np.isfinite(mean).any(axis=1)
-        last = np.sort(mean, axis=0)[-min(grouping.dissolved_clusters, len(mean))]
-        nearest = ((mean >= last) & np.isfinite(mean)).any(axis=1) & (size <= grouping.settled_faces)
-        divided |= nearest
-        undivided |= near
-    undivided &= ~divided
-    whole = [kept[start[i] : start[i] + size[i]] for i in np.flatnonzero(undivided)]
-    # Members of a cluster have no canonical order of their own; the exact sum in float64 has.
-    whole.sort(key=lambda members: faces[members].sum(axis=0, dtype=np.float64).tobytes())
+        last = -np.partition(-mean, min(grouping.dissolved_clusters, len(start)) - 1)[:, [-1]]
+        near = np.isfinite(mean)
+        divided |= (near & (mean >= last)).any(axis=0) & (size <= grouping.settled_faces)
+        undivided |= near.any(axis=0)
+    whole = [kept[start[place] : start[place] + size[place]] for place in np.flatnonzero(undivided & ~divided)]
     return np.concatenate([fresh, kept[np.repeat(divided, size)]]), whole

@@ -22,6 +22,8 @@ NOBODY = -1
 """Label of a face too poor to belong to anybody."""
 LEAST_LENGTH = 1e-6
 """A vector shorter than this has no direction."""
+UNIT_SLACK = 1e-5
+"""How far from one the length of a unit vector may be for the rounding of float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +39,9 @@ class Grouping:
     """Albums up to this size are updated to exactly the grouping that grouping all of them anew gives."""
     dissolved_clusters: int = 8
     """In larger albums: how many of the nearest clusters a new face may change; more were never needed."""
-    settled_faces: int = 64
+    settled_faces: int = 24
     """In larger albums: a cluster of more faces than this takes new faces and others in, but is not taken apart."""
-    reach: float = 0.06
+    reach: float = 0.02
     """In larger albums: a cluster this much farther than the cut from a new face may still change."""
 
 
@@ -76,17 +78,20 @@ def find_usable(
     """Rows of the faces that can belong to somebody."""
     if vectors.ndim != 2 or not len(vectors) == len(pictures) == len(quality):
         raise ValueError("vectors, pictures and quality must be of one length")
-    # A sum of squares is finite and not nothing for every direction; float64, since float32 may overflow.
-    length = np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)
+    length = np.einsum("nd,nd->n", vectors, vectors)
     # A quality that is no number fails every comparison.
     return np.flatnonzero((quality >= min_quality) & np.isfinite(length) & (length > LEAST_LENGTH**2))
 
 
 def unit(vectors: Vectors) -> Vectors:
-    """The vectors at length one."""
-    length = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
-    # Adding nothing turns -0 into 0: equal vectors have equal bytes.
-    return np.asarray(vectors / length[:, None] + 0.0, np.float32)
+    """The vectors at length one; those that are so within `UNIT_SLACK` as they are."""
+    length = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
+    off = np.abs(length - 1) > UNIT_SLACK
+    if not off.any():
+        return vectors
+    vectors = vectors.copy()
+    vectors[off] /= length[off, None]
+    return vectors
 
 
 def make_atoms(vectors: Vectors, pictures: NDArray[np.int64]) -> Atoms:
@@ -122,7 +127,12 @@ def number(clusters: NDArray[np.int64]) -> Labels:
 
 def _sort(vectors: Vectors, pictures: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """An order that depends only on what faces and pictures hold, and each face's rank; equal vectors share a rank."""
-    rows = np.ascontiguousarray(vectors).view(np.dtype((np.void, vectors.itemsize * vectors.shape[1]))).ravel()
+    # Adding nothing turns -0 into 0, so that equal vectors have equal bytes.
+    rows = (
+        np.ascontiguousarray(vectors + np.float32(0))
+        .view(np.dtype((np.void, vectors.itemsize * vectors.shape[1])))
+        .ravel()
+    )
     order = np.argsort(rows, kind="stable")
     sorted_rows = rows[order]
     rank = np.empty(len(rows), np.int64)

@@ -23,6 +23,8 @@ _MIN_REFINED = 12
 """Agreeing matches that fix the six numbers of an affine map safely."""
 _ENOUGH = 60
 """Agreeing matches after which the mirrored picture is not tried."""
+_STRONGEST, _SAFE = 400, 30
+"""So many points are matched first; all of them only where so few of these agree that a map is likely but not safe."""
 _MAX_SCALE = 20.0
 
 
@@ -58,13 +60,11 @@ class Alignment:
 
 def align(left: LocalFeatures, right: LocalFeatures) -> Alignment | None:
     """The best map of `left`, or of its mirror picture, onto `right`; None where too few points agree."""
-    straight = _align_one(left, right)
-    if straight is not None and straight.inliers >= _ENOUGH:
-        return straight
-    turned = _align_one(mirrored(left), right)
-    if straight is None or (turned is not None and turned.inliers > straight.inliers):
-        return turned
-    return straight
+    found = _align_either(_strongest(left), _strongest(right))
+    if found is None or found.inliers >= _SAFE or max(len(left.points), len(right.points)) <= _STRONGEST:
+        return found
+    weak = _align_either(left, right)
+    return weak if weak is not None and weak.inliers > found.inliers else found
 
 
 def match_points(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -91,6 +91,22 @@ def overlap_share(matrix: Matrix, left: tuple[int, ...], right: tuple[int, ...])
     mapped = corners @ matrix[:, :2].T + matrix[:, 2]
     common = _area(_clip_to_frame(mapped, right))
     return float(common / max(1e-9, min(_area(mapped), right[0] * right[1])))
+
+
+def _strongest(features: LocalFeatures) -> LocalFeatures:
+    """Points are stored strongest first."""
+    points, sizes, descriptors = (part[:_STRONGEST] for part in (features.points, features.sizes, features.descriptors))
+    return LocalFeatures(features.pixels, points, sizes, descriptors)
+
+
+def _align_either(left: LocalFeatures, right: LocalFeatures) -> Alignment | None:
+    straight = _align_one(left, right)
+    if straight is not None and straight.inliers >= _ENOUGH:
+        return straight
+    turned = _align_one(mirrored(left), right)
+    if straight is None or (turned is not None and turned.inliers > straight.inliers):
+        return turned
+    return straight
 
 
 def _align_one(left: LocalFeatures, right: LocalFeatures) -> Alignment | None:

@@ -27,8 +27,6 @@ from deployments.algorithms.neighbours import Forest, nearest
 Vectors = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
-LISTED = 32
-"""Neighbours a search lists at first; 16 doubled the searches, 64 the memory."""
 CONFIRMATIONS = 2
 """Searches by other trees after the last merge, where not all pairs are compared; a third found 1 merge in 7,000."""
 MOST_LISTED = 4_000_000
@@ -96,7 +94,7 @@ class _Linkage:
 
     def run(self) -> None:
         confirmations = 0 if len(self._means) <= self._forest.exhaustive_points else CONFIRMATIONS
-        listed = LISTED
+        listed = self._forest.listed
         while True:
             waiting = self._waiting()
             if not len(waiting):
@@ -104,10 +102,10 @@ class _Linkage:
                     return
                 confirmations -= 1
                 waiting = self._alive()
-            most = max(LISTED, MOST_LISTED // len(waiting))
+            most = max(self._forest.listed, MOST_LISTED // len(waiting))
             self._search(waiting, min(listed, most))
             if self._merge_all():
-                listed = LISTED
+                listed = self._forest.listed
             elif listed >= min(most, len(self._means)):
                 # As many as can be listed share a picture with the cluster that asks: leave it.
                 self._bound[waiting] = self._floor
@@ -235,9 +233,8 @@ class _Linkage:
         self._left[slots], self._right[slots], self._similarity[slots] = one[near], two[near], similarity[near]
         empty = np.isneginf(self._similarity)
         if np.count_nonzero(empty) * 4 > len(empty):
-            self._left, self._right, self._similarity = (
-                kept[~empty] for kept in (self._left, self._right, self._similarity)
-            )
+            self._left, self._right = self._left[~empty], self._right[~empty]
+            self._similarity = self._similarity[~empty]
 
     def _measure(self, left: Ids, right: Ids) -> Vectors:
         similarity = np.empty(len(left), np.float32)

@@ -40,6 +40,7 @@ class ImageNetTagger:
         """View vectors `float32[N, V, D]` -> every listed tag worth ranking, a dict a picture."""
         concepts = [tag.classes for tag in self._tags]
         scores = concept_probabilities(self._probabilities(vectors), concepts, self._rules.max_prior)
+        scores *= np.array([tag.trust for tag in self._tags], np.float32)
         names = [tag.name for tag in self._tags]
         return [
             {name: float(score) for name, score in zip(names, row, strict=True) if score >= _MIN_SCORE}

@@ -40,6 +40,9 @@ class Tag:
     """Other words for the same thing."""
     listed: bool = True
     """Whether a picture gets it without being asked about it."""
+    trust: float = 1.0
+    """What its sum is multiplied by, 0 to 1. Less than 1 for a word whose classes look like nothing in common: what a
+    network does not know spreads over helmets, sledges and balls as easily as over sports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ def load_tags(path: Path = DATA / "tags.toml") -> tuple[Tag, ...]:
             expand_ranges(entry["classes"]),
             tuple(entry.get("words", ())),
             bool(entry.get("listed", True)),
+            float(entry.get("trust", 1.0)),
         )
         for section in sections.values()
         for name, entry in section.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from deployments.contracts import Gray
+from deployments.contracts import Gray, Vectors
 
 _STROKE_PX = 7
 """Strokes thinner than this are ink, at the working size of 384 pixels."""
@@ -39,8 +39,8 @@ def looks_like_page(pixels: Gray) -> bool:
     return (paper >= 0.35 and ink >= 0.78) or (paper >= 0.75 and (strong >= 0.6 or ink >= 0.65))
 
 
-def _gradient(pixels: Gray) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def _gradient(pixels: Gray) -> Vectors:
     x = cv2.Scharr(pixels, cv2.CV_32F, 1, 0, scale=1 / 32)
     y = cv2.Scharr(pixels, cv2.CV_32F, 0, 1, scale=1 / 32)
-    magnitude: np.ndarray[tuple[int, ...], np.dtype[np.float32]] = np.hypot(x, y)
+    magnitude: Vectors = cv2.magnitude(x, y)
     return magnitude

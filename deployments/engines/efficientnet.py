@@ -50,4 +50,6 @@ class ImageNetHead:
 
     def classify(self, vectors: Vectors) -> Vectors:
         """Raw features `float32[..., 1280]` -> logits `float32[..., 1000]`."""
-        return np.asarray(vectors @ self._weight + self._bias, np.float32)
+        flat = vectors.reshape(-1, vectors.shape[-1])  # one product; stacked ones would read the weight once a picture
+        logits = flat @ self._weight + self._bias
+        return np.asarray(logits.reshape(*vectors.shape[:-1], self.classes), np.float32)

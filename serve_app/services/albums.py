@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from configs.settings import Settings
+from deployments.algorithms.tags import people_tag
 from deployments.contracts import VIEWS, Tagger, Vectors
 from deployments.errors import NotFound
 from serve_app.services.analysis import AlbumLoader
@@ -29,7 +30,6 @@ _FILE_PATH = re.compile(r"/api/v1/files/([A-Za-z0-9_]+(?:\.[A-Za-z0-9]+)?)")
 _IMAGE_ID = re.compile(r"img_[0-9a-z]{10,64}")
 _EPHEMERAL_S = 24 * 3600.0
 """How long pictures of an ad-hoc call stay embedded, so that the next question about them is quick."""
-_PEOPLE_WORDS = frozenset({"people", "person", "portrait", "group", "face"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +170,9 @@ class AlbumService:
         subject = await self._loader.snapshot(album.id)
         if not subject.contents:
             return []
-        words = query.strip().lower()
-        if words.removesuffix("s") in _PEOPLE_WORDS or words in _PEOPLE_WORDS:
-            scores = await self._tagging.score(subject, None, Progress())
-            tag = words if words in _PEOPLE_WORDS else words.removesuffix("s")
-            found = {sha: of.get(tag, 0.0) for sha, of in scores.items()}
+        if people_tag(query) is not None:
+            scores = await self._tagging.score(subject, [query], Progress())
+            found = {sha: of[query] for sha, of in scores.items()}
         else:
             async with self._database.transaction() as session:
                 embedded, _ = await vectors.load(session, self._settings.embedding_model, subject.shas)

@@ -47,6 +47,7 @@ class Services:
     database: Database
     events: JobEvents
     pictures: PictureStore
+    reader: PictureReader
     images: ImageService
     albums: AlbumService
     jobs: JobService
@@ -94,6 +95,7 @@ class Services:
                 database=database,
                 events=events,
                 pictures=pictures,
+                reader=reader,
                 images=ImageService(database, pictures),
                 albums=AlbumService(database, loader, pictures, tagging, capabilities, settings),
                 jobs=JobService(database, events),

@@ -26,7 +26,13 @@ def analysis_key(album_id: str, kind: str, parameters: dict[str, Any], version: 
 
 
 async def finish(session: AsyncSession, job: Job, result: Any, max_attempts: int) -> None:
-    """End a job with what its handler returned. Raises `LeaseLost`, which rolls everything back."""
+    """End a job with what its handler returned. Raises `LeaseLost`, which rolls everything back.
+
+    The album's lock comes before the job's, as in the deletion of an album, so that the two cannot wait for each other.
+    Raises `NotFound` when the album is gone.
+    """
+    if job.album_id is not None:
+        await albums.lock(session, job.album_id)
     if isinstance(result, Embedded):
         started = await _start_follow_ups(session, job, max_attempts)
         links = [{"id": one.id, "kind": one.kind, "href": f"/api/v1/jobs/{one.id}"} for one in started]

@@ -54,9 +54,20 @@ class PictureReader:
         self._metrics = metrics
 
     async def read_album(self, user_id: str, album_id: str, progress: Progress) -> None:
-        """Read what is not read yet. Pictures that cannot be used are marked with the reason and stop nothing."""
+        """Read what is not read yet. Pictures that cannot be used are marked with the reason and stop nothing.
+
+        Pictures that were embedded by another model than the settings now name are read again.
+        """
         async with self._database.transaction() as session:
-            pending = await albums.load_items(session, album_id, status="pending")
+            items = await albums.load_items(session, album_id)
+            shas = [item.content.sha256 for item in items if item.status == "embedded" and item.content is not None]
+            stale = set(await vectors.find_missing(session, self._settings.embedding_model, shas))
+            stale |= set(await faces.find_missing(session, self._settings.faces_model, shas))
+        pending = [
+            item
+            for item in items
+            if item.status == "pending" or (item.status == "embedded" and item.content and item.content.sha256 in stale)
+        ]
         unfetched = [item for item in pending if item.content is None]
         ready = [item for item in pending if item.content is not None]
         share = _FETCH_SHARE if unfetched else 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from configs.settings import Settings
-from deployments.algorithms.tags import PeopleRules, TagRules, people_tags, select_tags
+from deployments.algorithms.tags import PeopleRules, TagRules, merge_scores, people_tag, people_tags, select_tags
 from deployments.contracts import Tagger
 from serve_app.services.analysis import AlbumLoader, Subject, keep_result
 from serve_app.services.progress import Progress
@@ -24,6 +24,7 @@ class TagAlbum:
         self._albums = albums
         self._tagger = tagger
         self._settings = settings
+        self._rules = PeopleRules(settings.tags.min_face_share, settings.tags.portrait_share)
 
     async def __call__(self, job: Job, progress: Progress) -> dict[str, Any]:
         subject = await self._albums.load(job, progress)
@@ -42,8 +43,9 @@ class TagAlbum:
     async def score(
         self, subject: Subject, labels: list[str] | None, progress: Progress
     ) -> dict[str, dict[str, float]]:
-        """Content -> tag -> probability, those that come from faces included."""
-        rules = PeopleRules(min_share=self._settings.tags.min_face_share)
+        """Content -> tag -> probability. With `labels` those of them that can be judged; faces answer for people."""
+        asked = None if labels is None else {label: people_tag(label) for label in labels}
+        others = None if asked is None else [label for label, tag in asked.items() if tag is None]
         scores: dict[str, dict[str, float]] = {}
         for start in range(0, len(subject.contents), _CHUNK):
             chunk = subject.contents[start : start + _CHUNK]
@@ -51,14 +53,14 @@ class TagAlbum:
             async with self._database.transaction() as session:
                 embedded, _ = await vectors.load(session, self._settings.embedding_model, shas)
                 found = await faces.load(session, self._settings.faces_model, shas)
-            tagged = await self._tagger.tag_images(embedded, labels)
+            tagged = await self._tagger.tag_images(embedded, others) if others != [] else [{} for _ in chunk]
             for place, (content, tags) in enumerate(zip(chunk, tagged, strict=True)):
                 mine = found.pictures == place
                 people = people_tags(
-                    found.boxes[mine], found.scores[mine].tolist(), content.width, content.height, rules
+                    found.boxes[mine], found.scores[mine].tolist(), content.width, content.height, self._rules
                 )
-                scores[content.sha256] = tags | {
-                    tag: score for tag, score in people.items() if labels is None or tag in labels
-                }
+                if asked is not None:
+                    people = {label: people.get(tag, 0.0) for label, tag in asked.items() if tag is not None}
+                scores[content.sha256] = merge_scores(tags, people)
             progress.report((start + len(chunk)) / len(subject.contents))
         return scores

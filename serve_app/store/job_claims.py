@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Update, case, false, func, literal, select, text, update
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -153,7 +153,7 @@ async def requeue_expired(session: AsyncSession) -> list[Job]:
         return []
     is_last = JobRow.attempt >= JobRow.max_attempts
     status = case((JobRow.cancel_requested, "cancelled"), (is_last, "failed"), else_="queued")
-    problem = case((is_last & ~JobRow.cancel_requested, literal(LOST_PROBLEM, JSONB)), else_=JobRow.problem)
+    problem = case((is_last & ~JobRow.cancel_requested, literal(LOST_PROBLEM, JSON)), else_=JobRow.problem)
     return await change(
         session, update(JobRow).where(JobRow.id == any_text(ids)).values(**_left(status), problem=problem)
     )

@@ -9,9 +9,14 @@ import httpx
 import numpy as np
 import pytest
 
+from configs.settings import Embedding, Settings
 from deployments.contracts import Image
+from serve_app.services.container import Services
+from serve_app.services.progress import Progress
+from serve_app.store.repositories import albums
+from serve_app.telemetry import Metrics
 from tests.api.conftest import BASE, assert_problem, embed, upload
-from tests.builders import an_image, encoded
+from tests.builders import a_photo, encoded
 from tests.fakes import FakeCapabilities, with_face
 
 
@@ -117,6 +122,18 @@ async def test_the_exact_level_joins_equal_pixels_in_different_files(client: htt
     assert response.json()["duplicates"] == {"duplicate_group_1": sorted(refs[:2])}
 
 
+async def test_people_are_tags_and_labels_and_search_words(client: httpx.AsyncClient) -> None:
+    refs = await upload(client, png(with_face(RED, 40)), png(GREEN))
+    await embed(client, "a", refs)
+    tags = (await client.post("/api/v1/albums/tags", json={"album_id": "a"})).json()["tags"]
+    assert tags["person"] == [refs[0]]
+    body = {"album_id": "a", "labels": ["People", "green"]}
+    labelled = (await client.post("/api/v1/albums/tags", json=body)).json()["tags"]
+    assert labelled == {"People": [refs[0]], "green": [refs[1]]}
+    hits = (await client.get("/api/v1/albums/a/search", params={"q": "people"})).json()["results"]
+    assert [hit["image"] for hit in hits] == [refs[0]]
+
+
 async def test_people_are_named_by_the_number_of_their_pictures(client: httpx.AsyncClient) -> None:
     both = with_face(with_face(RED, 40), 200, at=(40, 40))
     refs = await upload(client, png(both), png(with_face(GREEN, 200)), png(BLUE))
@@ -146,7 +163,7 @@ async def test_people_in_fewer_pictures_can_be_left_out(client: httpx.AsyncClien
 
 
 async def test_quality_scores_every_picture(client: httpx.AsyncClient) -> None:
-    refs = await upload(client, png(an_image(size=(400, 300))), png(np.full((300, 400, 3), 2, np.uint8)))
+    refs = await upload(client, png(a_photo("coffee")), png(np.full((300, 400, 3), 2, np.uint8)))
     entries = {
         e["image"]: e for e in (await client.post("/api/v1/albums/quality", json={"images": refs})).json()["quality"]
     }
@@ -278,3 +295,22 @@ async def test_more_references_than_the_limit_are_413(idle_client: httpx.AsyncCl
 async def test_a_json_body_over_its_limit_is_413(idle_client: httpx.AsyncClient) -> None:
     body = {"images": ["x" * 8000] * 150}
     assert_problem(await idle_client.post("/api/v1/albums/embeddings", json=body), 413)
+
+
+async def test_another_model_reads_the_album_again(
+    client: httpx.AsyncClient, capabilities: FakeCapabilities, services: Services, settings: Settings
+) -> None:
+    await embed(client, "a", await upload(client, png(RED)))
+    async with services.database.transaction() as session:
+        album = await albums.find(session, services.local_user_id, "a")
+    assert album is not None
+    calls = capabilities.calls.count("embed_images")
+    await services.reader.read_album(album.user_id, album.id, Progress())
+    assert capabilities.calls.count("embed_images") == calls
+    changed = settings.model_copy(update={"embedding": Embedding(engine="open_clip", open_clip_model="other")})
+    other = await Services.open(changed, capabilities, Metrics("other"), name="other")
+    try:
+        await other.reader.read_album(album.user_id, album.id, Progress())
+    finally:
+        await other.close()
+    assert capabilities.calls.count("embed_images") == calls + 1

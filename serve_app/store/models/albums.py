@@ -16,7 +16,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.orm import Mapped, mapped_column
 
 from serve_app.store.models.base import Base, Created, Id
@@ -73,7 +73,8 @@ class AnalysisResultRow(Created, Base):
     kind: Mapped[str] = mapped_column(primary_key=True)
     params_key: Mapped[str] = mapped_column(primary_key=True)
     album_version: Mapped[int]
-    payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    payload: Mapped[dict[str, Any]] = mapped_column(JSON)
+    """JSON, not JSONB: the order of its keys is part of the answer."""
 
 
 class PersonRow(Base):

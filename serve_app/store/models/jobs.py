@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, func, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.orm import Mapped, mapped_column
 
 from serve_app.store.models.base import Base, Created, Id
@@ -34,7 +34,7 @@ class JobRow(Created, Base):
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), type_=Id)
     kind: Mapped[str]
     album_id: Mapped[str | None] = mapped_column(ForeignKey("albums.id", ondelete="CASCADE"), type_=Id)
-    payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    payload: Mapped[dict[str, Any]] = mapped_column(JSON)
     priority: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     """Higher runs first."""
     status: Mapped[str] = mapped_column(server_default=text("'queued'"))
@@ -46,8 +46,8 @@ class JobRow(Created, Base):
     lease_until: Mapped[datetime | None]
     worker: Mapped[str | None]
     cancel_requested: Mapped[bool] = mapped_column(server_default=text("false"))
-    result: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
-    problem: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    problem: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     run_after: Mapped[datetime] = mapped_column(server_default=func.now())
     dedupe_key: Mapped[str | None]
     started_at: Mapped[datetime | None]

@@ -185,7 +185,7 @@ async def add_refs(
     `image_ids`: the stored image that a reference names, where that is known already. A reference that the album holds
     keeps its place and its outcome. Raises `NotFound`.
     """
-    await _lock(session, album_id)
+    await lock(session, album_id)
     known = dict(zip(refs, image_ids or [None] * len(refs), strict=True))
     unique = list(known)
     parameters = {
@@ -210,7 +210,7 @@ async def settle(session: AsyncSession, album_id: str, outcomes: Sequence[Outcom
 
     An image that was deleted meanwhile makes its item a failed one, `not_found`. Raises `NotFound`.
     """
-    await _lock(session, album_id)
+    await lock(session, album_id)
     parameters = {
         "album_id": album_id,
         "ids": [outcome.item_id for outcome in outcomes],
@@ -240,7 +240,7 @@ async def load_items(
 
 async def remove_items(session: AsyncSession, album_id: str, item_ids: Sequence[int]) -> None:
     """Take items out of the album; their images stay. Raises `NotFound`."""
-    await _lock(session, album_id)
+    await lock(session, album_id)
     statement = delete(AlbumImageRow).where(
         AlbumImageRow.album_id == album_id, AlbumImageRow.id == any_number(item_ids)
     )
@@ -252,7 +252,7 @@ async def remove(session: AsyncSession, album_id: str) -> bool:
     """Delete the album with its results, persons and jobs, the vectors and faces of pictures that are in no other
     album, and the images that were fetched for it alone. Uploads stay, for their ids are in the client's hands."""
     try:
-        await _lock(session, album_id)
+        await lock(session, album_id)
     except NotFound:
         return False
     members = (
@@ -286,7 +286,7 @@ def _hash(ref: str) -> bytes:
     return hashlib.sha256(ref.encode(errors="surrogatepass")).digest()
 
 
-async def _lock(session: AsyncSession, album_id: str) -> None:
+async def lock(session: AsyncSession, album_id: str) -> None:
     """Keep other writers of the album out until the transaction ends."""
     statement = select(AlbumRow.id).where(AlbumRow.id == album_id).with_for_update(key_share=True)
     if await session.scalar(statement) is None:

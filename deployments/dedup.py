@@ -1,0 +1,62 @@
+"""Near-duplicate pictures: which may be copies, and which are. Needs no model of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import cv2
+
+from configs.settings import Settings
+from deployments.algorithms.copy_rule import CopyRule, judge
+from deployments.algorithms.local_features import FeatureLimits, describe
+from deployments.algorithms.shortlist import find_candidates
+from deployments.contracts import Image, LocalFeatures, Pairs, PairVerdict, Vectors
+
+
+class DedupDeployment:
+    """The capability `contracts.DuplicateFinder`."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        settings = settings or Settings()
+        self._limits = FeatureLimits()
+        self._rule = CopyRule()
+        self._threads = settings.runtime.threads
+        self._slots = asyncio.Semaphore(self._threads)
+        # Calls run side by side, each on one core: OpenCV's own threads would only get in their way.
+        cv2.setNumThreads(1)
+
+    async def check_health(self) -> None:
+        """Nothing can break: no model, no connection."""
+
+    async def find_candidates(self, vectors: Vectors, min_cosine: float, max_neighbours: int) -> Pairs:
+        async with self._slots:
+            return await asyncio.to_thread(find_candidates, vectors, min_cosine, max_neighbours, threads=self._threads)
+
+    async def describe_images(self, images: Sequence[Image]) -> list[LocalFeatures]:
+        return list(await asyncio.gather(*(self._describe(image) for image in images)))
+
+    async def compare_images(
+        self, features: Sequence[LocalFeatures], left: Sequence[int], right: Sequence[int]
+    ) -> list[PairVerdict]:
+        if len(left) != len(right):
+            raise ValueError("left and right must be of the same length")
+        pairs = list(zip(left, right, strict=True))
+        chunks = [pairs[start : start + _PAIRS_A_CALL] for start in range(0, len(pairs), _PAIRS_A_CALL)]
+        verdicts = await asyncio.gather(*(self._compare(features, chunk) for chunk in chunks))
+        return [verdict for chunk in verdicts for verdict in chunk]
+
+    async def _describe(self, image: Image) -> LocalFeatures:
+        async with self._slots:
+            return await asyncio.to_thread(describe, image, self._limits)
+
+    async def _compare(self, features: Sequence[LocalFeatures], pairs: list[tuple[int, int]]) -> list[PairVerdict]:
+        async with self._slots:
+            return await asyncio.to_thread(self._judge_all, features, pairs)
+
+    def _judge_all(self, features: Sequence[LocalFeatures], pairs: list[tuple[int, int]]) -> list[PairVerdict]:
+        return [judge(features[i], features[j], self._rule) for i, j in pairs]
+
+
+_PAIRS_A_CALL = 16
+"""Pairs that one thread judges before another call gets its turn: about a tenth of a second."""

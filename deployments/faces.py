@@ -1,0 +1,48 @@
+"""Faces: the shell around the face engine that the settings name."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import numpy as np
+
+from configs.settings import Settings
+from deployments.contracts import Face, Image
+from deployments.engines.face_engine import LocalFaceEngine
+from deployments.engines.insightface import InsightFaceEngine
+from deployments.weights import weight_file
+
+_HEALTH_PX = 64
+
+
+class FacesDeployment:
+    """`contracts.FaceFinder`."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        """Raises `WeightsMissing` when the engine's weights are not there."""
+        settings = settings or Settings()
+        self._engine = make_engine(settings)
+        self._slots = asyncio.Semaphore(settings.runtime.threads)
+
+    async def find_faces(self, images: Sequence[Image]) -> list[list[Face]]:
+        """Pictures are searched side by side: none waits for a crowd in another."""
+        return list(await asyncio.gather(*(self._find_in(image) for image in images)))
+
+    async def check_health(self) -> None:
+        """A real, small search; raises what the engine raises."""
+        await self.find_faces([np.zeros((_HEALTH_PX, _HEALTH_PX, 3), np.uint8)])
+
+    async def _find_in(self, image: Image) -> list[Face]:
+        async with self._slots:
+            return await asyncio.to_thread(self._engine.find, image)
+
+
+def make_engine(settings: Settings) -> LocalFaceEngine | InsightFaceEngine:
+    """Raises `WeightsMissing` when the engine's weights are not there."""
+    chosen = settings.faces
+    if chosen.engine == "insightface":
+        return InsightFaceEngine(chosen.insightface_root)
+    for name in LocalFaceEngine.files:
+        weight_file(settings, name)
+    return LocalFaceEngine(settings.weights_dir, settings.runtime.threads, chosen.min_score, chosen.smallest_px)
