@@ -77,8 +77,8 @@ def test_the_one_person_is_found_in_her_pictures(client: httpx.Client, album: di
 def test_tags_say_what_the_pictures_show(client: httpx.Client, album: dict[str, str]) -> None:
     tags = {tag: _names(album, refs) for tag, refs in _ask(client, "tags")["tags"].items()}
     assert "cat.webp" in tags["cat"]
-    assert "astronaut.jpg" in tags["people"]
-    assert "rocket.jpg" not in tags["people"]
+    assert "astronaut.jpg" in tags["person"]
+    assert "rocket.jpg" not in tags["person"]
 
 
 def test_the_clients_own_labels_are_judged(client: httpx.Client, album: dict[str, str]) -> None:
