@@ -1,5 +1,6 @@
 """The YAML files of the repository, checked strictly: Serve itself accepts misspelt fields and ignores them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import ray
 import yaml
 from jsonschema import Draft7Validator
 from pydantic import BaseModel
+from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
 from ray.serve._private.build_app import build_app
 from ray.serve.schema import ServeDeploySchema
 
@@ -75,7 +77,7 @@ def test_a_misspelt_argument_of_the_graph_is_refused() -> None:
 
 def test_the_cluster_file_fits_the_schema_that_ray_ships() -> None:
     schema_path = Path(ray.__file__).parent / "autoscaler" / "ray-schema.json"
-    schema = yaml.safe_load(schema_path.read_text())
+    schema = json.loads(schema_path.read_text())
     cluster = yaml.safe_load((ROOT / "cluster.yaml").read_text())
     assert [error.message for error in Draft7Validator(schema).iter_errors(cluster)] == []
 
@@ -85,3 +87,10 @@ def test_the_head_of_the_cluster_runs_no_replicas() -> None:
     head = cluster["available_node_types"][cluster["head_node_type"]]
     assert head["resources"] == {"CPU": 0, "GPU": 0}
     assert any(node["resources"].get("GPU") for node in cluster["available_node_types"].values())
+
+
+def test_serve_validates_what_a_file_gives_the_graph() -> None:
+    """Serve hands a plain dict to a builder whose annotation it cannot read."""
+    graph = call_user_app_builder_with_args_if_necessary(build, {"topology": "split", "proxy_port": "8000"})
+    names = {deployment.name for deployment in build_app(graph, name="darkroom", default_runtime_env={}).deployments}
+    assert {"Embedding", "Tagging", "Faces", "Clustering", "Dedup"} <= names
