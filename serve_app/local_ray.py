@@ -74,12 +74,14 @@ def deploy(application: Application, settings: Settings) -> None:
     from ray.serve.schema import ApplicationStatus, LoggingConfig
 
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    quiet = LoggingConfig(log_level="WARNING", enable_access_log=False)  # the ingress logs requests itself
     serve.start(
         proxy_location="HeadOnly",
         http_options={"host": settings.http_host, "port": settings.http_port, "request_timeout_s": 180},
-        logging_config=LoggingConfig(log_level="WARNING", enable_access_log=False),
+        logging_config=quiet,
     )
-    serve.run_many([serve.RunTarget(application, name=_NAME)], wait_for_applications_running=False)
+    target = serve.RunTarget(application, name=_NAME, logging_config=quiet)
+    serve.run_many([target], wait_for_applications_running=False)
     deadline = time.monotonic() + _DEPLOY_S
     while time.monotonic() < deadline:
         found = serve.status().applications[_NAME]

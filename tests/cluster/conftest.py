@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import tempfile
 from collections.abc import Iterator
 
 import httpx
@@ -30,6 +31,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         assert (left, started.exit_status) == ([], 0), started.output()
     finally:
         started.kill()
+
+
+@pytest.fixture(scope="session")
+def ray_folder() -> Iterator[str]:
+    """For `RAY_TMPDIR`: Ray keeps the address of the last cluster there, and joins that instead of starting its own.
+
+    Not pytest's folder: with Ray's own path behind it, a socket's name would be too long.
+    """
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        yield folder
 
 
 @pytest.fixture

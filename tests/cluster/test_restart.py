@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from bench.server import Server
+from bench.server import ROOT, Server, free_port
 from tests.cluster.client import (
     album_when_analysed,
     assert_all_embedded,
@@ -103,15 +103,20 @@ def test_ctrl_c_ends_every_process_and_says_little(second: Server) -> None:
     assert len(lines) <= 12, second.output()  # no logs, no warnings
 
 
-def test_serve_run_finds_the_same_data_on_the_named_port_and_ends_everything_too(second: Server, past: Past) -> None:
-    command = [str(Path(sys.executable).with_name("serve")), "run", "configs/local.yaml"]
-    server = Server(past.data_dir, command, announcement="", RAY_AUTH_MODE="disabled")
+def test_serve_run_finds_the_same_data_on_the_named_port_and_ends_everything_too(
+    past: Past, tmp_path: Path, ray_folder: str
+) -> None:
+    local = (ROOT / "configs" / "local.yaml").read_text()
+    assert local.count("port: 8000") == 2  # Serve's own and what the graph is told of it
+    config = tmp_path / "local.yaml"
+    config.write_text(local.replace("port: 8000", f"port: {free_port()}"))  # 8000 may be taken on this machine
+    command = [str(Path(sys.executable).with_name("serve")), "run", str(config)]
+    server = Server(past.data_dir, command, announcement="", RAY_AUTH_MODE="disabled", RAY_TMPDIR=ray_folder)
     try:
         server.start()
         with open_client(server) as client:
-            assert_all_embedded(
-                album := client.get("/albums/finished").json(), [image["image"] for image in album["images"]]
-            )
+            album = client.get("/albums/finished").json()
+            assert_all_embedded(album, [image["image"] for image in album["images"]])
             url = next(iter(upload(client, many_pictures(1, salt=8)).values()))
             assert url.startswith(server.url)
             start_album(client, "by-serve", [url])
