@@ -100,6 +100,7 @@ def _album(client: Client, arguments: argparse.Namespace, err: Console) -> Any:
                 link["id"],
                 lambda seen, bar=bar: progress.update(bar, completed=round(seen["progress"] * len(stored))),  # type: ignore[misc]
             )
+    rejected = [entry | {"filename": str(Path(entry["filename"]).relative_to(arguments.folder))} for entry in rejected]
     names = {url: str(path.relative_to(arguments.folder)) for url, path in stored.items()}
     asked = {"album_id": name}
     answers = {
