@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, Response
 
 from deployments.errors import PayloadTooLarge
 from serve_app.api.answers import PREFIX, answer_with_job, job_view
-from serve_app.api.deps import BaseUrl, JsonBody, PatienceDep, ServicesDep, SettingsDep, User
+from serve_app.api.deps import JsonBody, PatienceDep, ServicesDep, SettingsDep, User
 from serve_app.api.idempotency import IdempotentRoute
 from serve_app.api.problems import responses
 from serve_app.api.schemas import (
@@ -40,10 +40,6 @@ _LATER: dict[int | str, dict[str, Any]] = {202: {"model": Job, "description": "S
 _ERRORS = responses(404, 409, 413, 415, 422, 429, 503, 504)
 
 
-def _own_bases(request: Request, base: str) -> list[str]:
-    return sorted({base, str(request.base_url).rstrip("/")})
-
-
 def _check_count(images: list[str] | None, settings: SettingsDep) -> None:
     if images and len(images) > settings.limits.max_images:
         raise PayloadTooLarge(f"{len(images)} images in one request; at most {settings.limits.max_images} are taken.")
@@ -58,11 +54,9 @@ def _check_count(images: list[str] | None, settings: SettingsDep) -> None:
 )
 async def embed_album(
     body: EmbeddingsRequest,
-    request: Request,
     user: User,
     services: ServicesDep,
     settings: SettingsDep,
-    base: BaseUrl,
     patience: PatienceDep,
 ) -> Response:
     """Read the pictures, store their vectors and faces, and start tags, duplicates and people as durable jobs.
@@ -70,7 +64,7 @@ async def embed_album(
     Posting to an existing album adds to it; posting the same picture again changes nothing.
     """
     _check_count(body.images, settings)
-    job_id = await services.albums.request_embeddings(user, body.images, body.album_id, _own_bases(request, base))
+    job_id = await services.albums.request_embeddings(user, body.images, body.album_id)
     return await answer_with_job(services, user, job_id, patience, status=201)
 
 
@@ -78,18 +72,14 @@ async def _analyse(
     kind: Literal["tags", "duplicates", "people", "quality"],
     parameters: dict[str, Any],
     body: AnalysisRequest,
-    request: Request,
     services: Services,
     user: str,
     settings: SettingsDep,
-    base: str,
     patience: PatienceDep,
     detail: bool,
 ) -> Response:
     _check_count(body.images, settings)
-    ready = await services.albums.request_analysis(
-        user, kind, parameters, body.images, body.album_id, _own_bases(request, base), detail
-    )
+    ready = await services.albums.request_analysis(user, kind, parameters, body.images, body.album_id, detail)
     if ready.result is not None:
         return JSONResponse(ready.result)
     return await answer_with_job(services, user, ready.job_id, patience)
@@ -98,65 +88,57 @@ async def _analyse(
 @router.post("/tags", response_model=TagsResult, dependencies=[JsonBody], responses=_LATER | _ERRORS)
 async def tag_album(
     body: TagsRequest,
-    request: Request,
     user: User,
     services: ServicesDep,
     settings: SettingsDep,
-    base: BaseUrl,
     patience: PatienceDep,
     detail: Detail = False,
 ) -> Response:
     """Tag -> the pictures it fits."""
     parameters = {"labels": body.labels, "top_k": body.top_k, "threshold": body.threshold}
     return await _analyse(
-        "tags", parameters, body, request, services, user, settings, base, patience, detail
+        "tags", parameters, body, services, user, settings, patience, detail
     )  # fmt: skip
 
 
 @router.post("/duplicates", response_model=DuplicatesResult, dependencies=[JsonBody], responses=_LATER | _ERRORS)
 async def find_duplicates(
     body: DuplicatesRequest,
-    request: Request,
     user: User,
     services: ServicesDep,
     settings: SettingsDep,
-    base: BaseUrl,
     patience: PatienceDep,
     detail: Detail = False,
 ) -> Response:
     """Groups of two or more pictures that are the same file, edited copies, or shots of one moment."""
     parameters = {"level": body.level}
-    return await _analyse("duplicates", parameters, body, request, services, user, settings, base, patience, detail)
+    return await _analyse("duplicates", parameters, body, services, user, settings, patience, detail)
 
 
 @router.post("/clusters", response_model=ClustersResult, dependencies=[JsonBody], responses=_LATER | _ERRORS)
 async def cluster_people(
     body: ClustersRequest,
-    request: Request,
     user: User,
     services: ServicesDep,
     settings: SettingsDep,
-    base: BaseUrl,
     patience: PatienceDep,
     detail: Detail = False,
 ) -> Response:
     """Person -> the pictures he or she is in, the most frequent person first."""
     parameters = {"min_images": body.min_images}
-    return await _analyse("people", parameters, body, request, services, user, settings, base, patience, detail)
+    return await _analyse("people", parameters, body, services, user, settings, patience, detail)
 
 
 @router.post("/quality", response_model=QualityResult, dependencies=[JsonBody], responses=_LATER | _ERRORS)
 async def assess_quality(
     body: QualityRequest,
-    request: Request,
     user: User,
     services: ServicesDep,
     settings: SettingsDep,
-    base: BaseUrl,
     patience: PatienceDep,
 ) -> Response:
     """How sharp and how well exposed each picture is, from 0 to 1, and what is wrong with it."""
-    return await _analyse("quality", {}, body, request, services, user, settings, base, patience, detail=False)
+    return await _analyse("quality", {}, body, services, user, settings, patience, detail=False)
 
 
 @router.get("", response_model=AlbumList, responses=responses(422))
@@ -182,15 +164,13 @@ async def search_album(
 @router.get("/{album_id:path}/similar", response_model=Hits, responses=responses(404, 422, 429, 503, 504))
 async def similar_images(
     album_id: str,
-    request: Request,
     user: User,
     services: ServicesDep,
-    base: BaseUrl,
     image: Annotated[str, Query(min_length=1, max_length=8192, description="a picture of the album, as it was sent")],
     limit: Limit = 20,
 ) -> dict[str, Any]:
     """Pictures of the album that look like this one, the most similar first."""
-    return {"results": await services.albums.similar(user, album_id, image, limit, _own_bases(request, base))}
+    return {"results": await services.albums.similar(user, album_id, image, limit)}
 
 
 @router.get("/{album_id:path}", response_model=Album, responses=responses(404))

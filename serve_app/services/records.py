@@ -21,6 +21,7 @@ class Item:
 
     ref: str
     """As the client sent it."""
+    image_id: str
     sha256: str
     width: int
     height: int

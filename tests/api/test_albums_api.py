@@ -76,6 +76,18 @@ async def test_posting_the_same_picture_again_changes_nothing(
     assert capabilities.calls.count("embed_images") == calls
 
 
+async def test_one_image_by_several_names_is_in_the_album_once(client: httpx.AsyncClient) -> None:
+    [url] = await upload(client, png(RED))
+    bare_id = url.rsplit("/", 1)[1].split(".")[0]
+    by_another_host = url.replace(BASE, "http://localhost:8000")
+    answer = await embed(client, "a", [url, bare_id, by_another_host])
+    assert (answer["embedded"], answer["failed"]) == (1, [])
+    assert (await embed(client, "a", [by_another_host]))["embedded"] == 1
+    assert [image["image"] for image in (await client.get("/api/v1/albums/a")).json()["images"]] == [url]
+    duplicates = (await client.post("/api/v1/albums/duplicates", json={"album_id": "a"})).json()["duplicates"]
+    assert duplicates == {}
+
+
 async def test_equal_bytes_are_analysed_once(client: httpx.AsyncClient, capabilities: FakeCapabilities) -> None:
     refs = await upload(client, png(RED), png(RED), png(RED))
     await embed(client, "a", refs)
