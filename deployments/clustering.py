@@ -1,6 +1,6 @@
 """People deployment: faces of an album in, a person for each out. No model; one core and the vectors' memory a call.
 
-Peak memory beyond the input: 370 MB at 100,000 faces of 128 dimensions, growing in proportion (`python -m bench.people`).
+Peak memory beyond the input: 370 MB at 100,000 faces of 128 numbers, growing in proportion (`python -m bench.people`).
 """
 
 from __future__ import annotations

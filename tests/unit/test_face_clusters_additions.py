@@ -46,7 +46,7 @@ def test_added_faces_of_one_picture_are_never_one_person(album: Faces, seed: int
 
 @settings(max_examples=60, deadline=None)
 @given(album=albums(), seed=st.integers(0, 1000), grouping=st.sampled_from([GROUPING, LOCAL]))
-def test_the_order_of_the_faces_changes_nothing_when_some_are_added(album: Faces, seed: int, grouping: Grouping) -> None:
+def test_the_order_of_the_faces_is_nothing_to_additions(album: Faces, seed: int, grouping: Grouping) -> None:
     album = distinct(album)
     previous = np.where(split(album, seed, 0.4), NEW, group_faces(*album, GROUPING))
     order = np.random.default_rng(seed).permutation(len(previous))
