@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
-from deployments.contracts import DuplicateLevel
+from deployments.contracts import DuplicateLevel, PairVerdict
 
 LEVELS: tuple[DuplicateLevel, ...] = ("exact", "copy", "similar")
 
@@ -26,6 +26,15 @@ class Edge:
     level: DuplicateLevel
     score: float
     """0 to 1."""
+
+
+def link(left: str, right: str, cosine: float, verdict: PairVerdict, min_similar_cosine: float) -> Edge | None:
+    """How two candidates are linked: as copies by the verdict, else as pictures of one moment by their embeddings."""
+    if verdict.is_copy:
+        return Edge(left, right, "copy", verdict.score)
+    if cosine >= min_similar_cosine:
+        return Edge(left, right, "similar", cosine)
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +115,12 @@ def _rank(
     return -pictures, -round(sum(reached.values()), 6), groups[index].members[0], index
 
 
-def _star(groups: list[DuplicateGroup], centre: int, taken: Mapping[int, float], level: DuplicateLevel) -> DuplicateGroup:
+def _star(
+    groups: list[DuplicateGroup], centre: int, taken: Mapping[int, float], level: DuplicateLevel
+) -> DuplicateGroup:
     scores = dict(groups[centre].scores)
     for other, score in taken.items():
-        scores.update({member: score for member in groups[other].members})
+        scores.update(dict.fromkeys(groups[other].members, score))
     members = tuple(sorted({*groups[centre].members, *scores}))
     return DuplicateGroup(groups[centre].centre, members, level, {key: scores[key] for key in sorted(scores)})
 
