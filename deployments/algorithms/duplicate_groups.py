@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
-from deployments.contracts import DuplicateLevel
+from deployments.contracts import DuplicateLevel, PairVerdict
 
 LEVELS: tuple[DuplicateLevel, ...] = ("exact", "copy", "similar")
 
@@ -26,6 +26,15 @@ class Edge:
     level: DuplicateLevel
     score: float
     """0 to 1."""
+
+
+def link(left: str, right: str, cosine: float, verdict: PairVerdict, min_similar_cosine: float) -> Edge | None:
+    """How two candidates are linked: as copies by the verdict, else as pictures of one moment by their embeddings."""
+    if verdict.is_copy:
+        return Edge(left, right, "copy", verdict.score)
+    if cosine >= min_similar_cosine:
+        return Edge(left, right, "similar", cosine)
+    return None
 
 
 @dataclass(frozen=True, slots=True)

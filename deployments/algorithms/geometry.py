@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -95,8 +95,10 @@ def overlap_share(matrix: Matrix, left: tuple[int, ...], right: tuple[int, ...])
 
 def _strongest(features: LocalFeatures) -> LocalFeatures:
     """Points are stored strongest first."""
-    points, sizes, descriptors = (part[:_STRONGEST] for part in (features.points, features.sizes, features.descriptors))
-    return LocalFeatures(features.pixels, points, sizes, descriptors)
+    first = slice(_STRONGEST)
+    return replace(
+        features, points=features.points[first], sizes=features.sizes[first], descriptors=features.descriptors[first]
+    )
 
 
 def _align_either(left: LocalFeatures, right: LocalFeatures) -> Alignment | None:
