@@ -22,7 +22,7 @@ from rich.table import Table
 
 from bench.contact_sheet import Mistake, write_contact_sheet
 from bench.metrics import bcubed, normalised_tag, pairs_of, pairwise
-from bench.server import RunningServer, running_server
+from bench.server import Server, running_server
 
 OUT = Path("out")
 _TIMEOUT = httpx.Timeout(900.0)
@@ -196,7 +196,7 @@ _VERDICTS = {
 }
 
 
-def hard(pictures: Set, client: httpx.Client, server: RunningServer) -> tuple[dict[str, float], list[Mistake]]:
+def hard(pictures: Set, client: httpx.Client, server: Server) -> tuple[dict[str, float], list[Mistake]]:
     """One upload a file: the verdict, the upright size, the time; and whether every process is still the same."""
     before = {process.pid for process in server.processes()}
     right = crashes = 0

@@ -1,4 +1,4 @@
-"""Runs a Darkroom of its own for a measurement: temporary data, free ports, ended with everything it started."""
+"""A Darkroom of its own for a measurement or a test: own data folder, free ports, ended with everything it started."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import psutil
 
-_START_S = 180.0
-_STOP_S = 60.0
+ROOT = Path(__file__).parents[1]
+START_S = 180.0
+STOP_S = 60.0
 _SAMPLE_S = 0.5
+_POLL_S = 0.05
 
 
 def free_port() -> int:
@@ -29,28 +30,84 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@dataclass
-class RunningServer:
-    url: str
-    pid: int
-    start_s: float
-    data_dir: Path
-    peak_bytes: int = 0
-    """Highest sum of proportional set sizes of its processes that was seen."""
+class Server:
+    """`python -m serve_app`, or another command that serves, on a data folder that may have been used before."""
+
+    def __init__(
+        self, data_dir: Path, command: Sequence[str] = (sys.executable, "-m", "serve_app"), **environment: str
+    ) -> None:
+        self.data_dir = data_dir
+        self.port = free_port()
+        self.dashboard_port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.start_s = 0.0
+        self.peak_bytes = 0
+        """Highest sum of proportional set sizes of its processes that `memory_bytes` saw."""
+        self._command = list(command)
+        self._environment = environment
+        self._log = data_dir / "server.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process, "not started"
+        return self._process.pid
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        return os.environ | {
+            "PYTHONPATH": str(ROOT),
+            "DARKROOM_DATA_DIR": str(self.data_dir),
+            "DARKROOM_HTTP_PORT": str(self.port),
+            "DARKROOM_DASHBOARD_PORT": str(self.dashboard_port),
+            **self._environment,
+        }
+
+    def start(self) -> None:
+        """Returns when /readyz says that all is well; `start_s` is how long that took."""
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        started = time.monotonic()
+        with self._log.open("w") as log:
+            # A session of its own: it gets the signals that a terminal would send, and nobody else does.
+            self._process = subprocess.Popen(
+                self._command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
+            )
+        while time.monotonic() - started < START_S:
+            if self._process.poll() is not None:
+                raise RuntimeError(f"the server ended while starting:\n{self.output()[-2000:]}")
+            if self.is_ready():
+                self.start_s = time.monotonic() - started
+                return
+            time.sleep(_POLL_S)
+        raise RuntimeError(f"the server was not ready after {START_S:g} s:\n{self.output()[-2000:]}")
+
+    def is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=30, trust_env=False).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def output(self) -> str:
+        """What it has written on the terminal."""
+        return self._log.read_text(errors="replace")
 
     def processes(self) -> list[psutil.Process]:
-        """Everything the server runs: its children, and the PostgreSQL in its data folder."""
-        root = psutil.Process(self.pid)
-        own = {root.pid: root} | {child.pid: child for child in root.children(recursive=True)}
-        marks = (f"--session-dir={_session_dir(own)}", str(self.data_dir))
+        """Everything that it runs: its children, Ray's processes of its session, the PostgreSQL in its data folder."""
+        own: dict[int, psutil.Process] = {}
+        if psutil.pid_exists(self.pid):
+            own = _with_children(psutil.Process(self.pid))
+        marks = [f"{self.data_dir}/postgres", *(f"--session-dir={found}" for found in _session_dirs(own.values()))]
         for process in psutil.process_iter():
-            try:
-                line = " ".join(process.cmdline())
-            except psutil.Error:
-                continue
-            if any(mark in line for mark in marks if mark.strip("-=")):
-                own |= {process.pid: process} | {child.pid: child for child in process.children(recursive=True)}
+            if any(mark in _command_line(process) for mark in marks):
+                own |= _with_children(process)
         return list(own.values())
+
+    def replica(self, deployment: str) -> psutil.Process:
+        """The process of a deployment with one replica. Raises `LookupError` while there is none."""
+        for process in self.processes():
+            if _command_line(process).startswith(f"ray::ServeReplica:darkroom:{deployment}"):
+                return process
+        raise LookupError(f"no replica of {deployment}")
 
     def memory_bytes(self) -> int:
         """Proportional set size of all processes: shared pages count once."""
@@ -63,66 +120,83 @@ class RunningServer:
         self.peak_bytes = max(self.peak_bytes, total)
         return total
 
+    def stop(self, number: signal.Signals = signal.SIGINT) -> list[psutil.Process]:
+        """Send the signal to the whole foreground group, as a terminal does. -> processes that outlived it
 
-def _session_dir(processes: dict[int, psutil.Process]) -> str:
-    for process in processes.values():
-        for argument in process.cmdline():
-            if argument.startswith("--session-dir="):
-                return str(argument).removeprefix("--session-dir=")
-    return ""
+        The exit status is in `exit_status`. Whatever is left after a minute is killed.
+        """
+        before = self.processes()
+        os.killpg(self.pid, number)
+        assert self._process, "not started"
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            pass
+        _, left = psutil.wait_procs(before, timeout=STOP_S)
+        _kill(left)
+        return [process for process in left if process.pid != self.pid]
+
+    @property
+    def exit_status(self) -> int | None:
+        return self._process.poll() if self._process else None
+
+    def kill(self) -> None:
+        """kill -9 of everything at once, PostgreSQL and its supervisor included."""
+        if self._process:
+            _kill(self.processes())
+            self._process.wait()
 
 
 @contextmanager
-def running_server(**environment: str) -> Iterator[RunningServer]:
-    """Start `python -m serve_app`, wait until it is ready, and watch its memory until the block ends."""
-    with tempfile.TemporaryDirectory(prefix="darkroom-bench-") as folder:
-        port, dashboard = free_port(), free_port()
-        env = os.environ | {
-            "DARKROOM_DATA_DIR": folder,
-            "DARKROOM_HTTP_PORT": str(port),
-            "DARKROOM_DASHBOARD_PORT": str(dashboard),
-            **environment,
-        }
-        log = (Path(folder) / "server.log").open("w+")
-        started = time.monotonic()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "serve_app"], env=env, stdout=log, stderr=log, start_new_session=True
-        )
+def running_server(**environment: str) -> Iterator[Server]:
+    """Start a server on an empty folder, wait until it is ready, and watch its memory until the block ends."""
+    with tempfile.TemporaryDirectory(prefix="darkroom-") as folder:
+        server = Server(Path(folder), **environment)
         stopped = threading.Event()
         try:
-            url = f"http://127.0.0.1:{port}"
-            _wait_until_ready(process, url, Path(folder) / "server.log")
-            server = RunningServer(url, process.pid, time.monotonic() - started, Path(folder))
-            watcher = threading.Thread(target=_watch, args=(server, stopped), daemon=True)
-            watcher.start()
+            server.start()
+            threading.Thread(target=_watch, args=(server, stopped), daemon=True).start()
             yield server
         finally:
             stopped.set()
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-            log.close()
+            if server.exit_status is None:
+                server.stop()
+            server.kill()
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    deadline = time.monotonic() + _START_S
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise RuntimeError(f"the server ended while starting:\n{log.read_text()[-2000:]}")
-        try:
-            if httpx.get(f"{url}/readyz", timeout=30).status_code == 200:
-                return
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.1)
-    raise RuntimeError(f"the server was not ready after {_START_S:g} s:\n{log.read_text()[-2000:]}")
-
-
-def _watch(server: RunningServer, stopped: threading.Event) -> None:
+def _watch(server: Server, stopped: threading.Event) -> None:
     while not stopped.wait(_SAMPLE_S):
         try:
             server.memory_bytes()
         except psutil.Error:
             return
+
+
+def _with_children(process: psutil.Process) -> dict[int, psutil.Process]:
+    try:
+        return {process.pid: process} | {child.pid: child for child in process.children(recursive=True)}
+    except psutil.Error:
+        return {}
+
+
+def _command_line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def _session_dirs(processes: Iterable[psutil.Process]) -> set[str]:
+    """Ray's session folders that these processes name."""
+    words = (word for process in processes for word in _command_line(process).split())
+    return {word.removeprefix("--session-dir=") for word in words if word.startswith("--session-dir=")}
+
+
+def _kill(processes: Iterable[psutil.Process]) -> None:
+    processes = list(processes)
+    for process in processes:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(processes, timeout=STOP_S)

@@ -6,17 +6,18 @@ The builder has no side effects: Serve may run it several times, in a process of
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Literal
 
+from pydantic import BaseModel, ConfigDict
+from ray import serve
+
+from deployments.bundle import Bundle
 from deployments.clustering import ClusteringDeployment
 from deployments.dedup import DedupDeployment
 from deployments.embedding import EmbeddingDeployment
 from deployments.faces import FacesDeployment
 from deployments.tagging import TaggingDeployment
-from pydantic import BaseModel, ConfigDict
-from ray import serve
-
-from deployments.bundle import Bundle
 from serve_app.ingress import Ingress
 from serve_app.worker import Worker
 
@@ -34,25 +35,38 @@ class Args(BaseModel):
 
 def build(args: Args) -> serve.Application:
     """Compose the graph: ingress and worker on top, a capability behind each handle."""
+    deployment = partial(_deployment, drain_s=_DRAIN_S[args.topology])
     if args.topology == "compact":
-        bundle = _deployment(Bundle, cpus=0.5, max_ongoing=32).bind()
+        bundle = deployment(Bundle, cpus=0.5, max_ongoing=32).bind()
         capabilities = dict.fromkeys(("embedding", "tagging", "faces", "clustering", "dedup"), bundle)
     else:
         capabilities = {
-            "embedding": _deployment(EmbeddingDeployment, name="Embedding").bind(),
-            "tagging": _deployment(TaggingDeployment, name="Tagging").bind(),
-            "faces": _deployment(FacesDeployment, name="Faces").bind(),
-            "clustering": _deployment(ClusteringDeployment, name="Clustering").bind(),
-            "dedup": _deployment(DedupDeployment, name="Dedup").bind(),
+            "embedding": deployment(EmbeddingDeployment, name="Embedding").bind(),
+            "tagging": deployment(TaggingDeployment, name="Tagging").bind(),
+            "faces": deployment(FacesDeployment, name="Faces").bind(),
+            "clustering": deployment(ClusteringDeployment, name="Clustering").bind(),
+            "dedup": deployment(DedupDeployment, name="Dedup").bind(),
         }
-    worker = _deployment(Worker, cpus=0.1, max_ongoing=8).bind(**capabilities)
-    return _deployment(Ingress, cpus=0.1, max_ongoing=256).bind(
+    worker = deployment(Worker, cpus=0.1, max_ongoing=8).bind(**capabilities)
+    return deployment(Ingress, cpus=0.1, max_ongoing=256).bind(
         worker=worker, proxy_port=args.proxy_port, **capabilities
     )
 
 
+_DRAIN_S = {"compact": (0.2, 3.0), "split": (2.0, 30.0)}
+"""How often a replica that is asked to stop looks whether its calls have ended, and how long it may take in all.
+Whoever presses Ctrl-C waits for it; in a cluster, other replicas answer meanwhile. Neither loses a job."""
+_HEALTH_CHECK_S = 60.0
+"""A health check is a real inference and waits its turn behind the calls of a busy replica."""
+
+
 def _deployment(
-    cls: type[Any], *, name: str | None = None, cpus: float = 0.2, max_ongoing: int = 16
+    cls: type[Any],
+    *,
+    drain_s: tuple[float, float],
+    name: str | None = None,
+    cpus: float = 0.2,
+    max_ongoing: int = 16,
 ) -> serve.Deployment:
     # A replica takes one whole CPU unless told otherwise, and waits for ever where there is none left.
     return serve.deployment(  # type: ignore[return-value]
@@ -63,5 +77,7 @@ def _deployment(
         backpressure_config={"status_code": 429, "retry_after_s": 5},
         ray_actor_options={"num_cpus": cpus},
         health_check_period_s=10,
-        graceful_shutdown_timeout_s=20,
+        health_check_timeout_s=_HEALTH_CHECK_S,
+        graceful_shutdown_wait_loop_s=drain_s[0],
+        graceful_shutdown_timeout_s=drain_s[1],
     )
