@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from deployments.algorithms.decoding import ImageLimits, decode, full_pixels_sha256, make_preview, read_picture
-
 from configs.settings import Settings
+from deployments.algorithms.decoding import ImageLimits, decode, full_pixels_sha256, make_preview, read_picture
 from deployments.contracts import Image
 from deployments.errors import image_error
 from serve_app.storage import Storage, content_key
