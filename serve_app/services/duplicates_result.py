@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from deployments.algorithms.duplicate_groups import DuplicateGroup, Edge, Member, choose_keeper, group_duplicates
@@ -10,6 +10,25 @@ from deployments.contracts import DuplicateLevel
 from serve_app.services.records import Item
 
 _RANK: dict[DuplicateLevel, int] = {"exact": 0, "copy": 1, "similar": 2}
+
+
+Pair = tuple[int, int]
+"""Places of two contents in a list, the smaller one first."""
+
+
+def pairs_between_groups(copies: Set[Pair]) -> set[Pair]:
+    """Where a copy links two groups: the centre of each with every member of the other."""
+    keys = {place: f"{place:09d}" for pair in copies for place in pair}
+    groups = group_duplicates(list(keys.values()), [Edge(keys[a], keys[b], "copy", 1.0) for a, b in sorted(copies)])
+    members = {int(group.centre): [int(member) for member in group.members] for group in groups}
+    centre_of = {member: centre for centre, group in members.items() for member in group}
+    wanted = set()
+    for a, b in copies:
+        one, other = centre_of.get(a, a), centre_of.get(b, b)
+        if one != other:
+            wanted |= {(one, member) for member in members.get(other, [other])}
+            wanted |= {(other, member) for member in members.get(one, [one])}
+    return {(min(pair), max(pair)) for pair in wanted if pair[0] != pair[1]}
 
 
 def group_items(items: Sequence[Item], links: Sequence[Edge], level: DuplicateLevel) -> list[DuplicateGroup]:

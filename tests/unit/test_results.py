@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from deployments.algorithms.duplicate_groups import Edge
-from serve_app.services.duplicates_result import duplicates_payload, group_items
+from deployments.algorithms.duplicate_groups import Edge, group_duplicates
+from serve_app.services.duplicates_result import duplicates_payload, group_items, pairs_between_groups
 from serve_app.services.people_result import AlbumFace, people_payload
 from serve_app.services.records import Item, without_details
 from serve_app.services.tags_result import tags_payload
@@ -55,6 +55,20 @@ def test_unlike_pictures_are_not_chained_through_a_third() -> None:
     for group in duplicates(items, links)["duplicates"].values():
         linked = {frozenset((link.left, link.right)) for link in links}
         assert any(all(frozenset((centre, other)) in linked for other in group if other != centre) for centre in group)
+
+
+def test_more_copies_than_the_shortlist_names_come_together_over_their_centres() -> None:
+    copies, known = set(), {(a, b) for a in range(40) for b in range(a + 1, min(a + 5, 40))}
+    copies |= known  # each knows four neighbours; all forty are copies of one picture
+    for _ in range(3):
+        copies |= pairs_between_groups(copies)
+    groups = group_duplicates([str(n) for n in range(40)], [Edge(str(a), str(b), "copy", 1.0) for a, b in copies])
+    assert len(groups[0].members) > 3 * 9
+    assert len(copies) < 40 * 39 / 2
+
+
+def test_groups_without_a_link_suggest_nothing() -> None:
+    assert pairs_between_groups({(0, 1), (2, 3)}) == set()
 
 
 def test_duplicates_do_not_depend_on_the_order_of_items_and_links() -> None:
