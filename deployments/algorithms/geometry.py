@@ -24,8 +24,8 @@ _MIN_REFINED = 12
 _ENOUGH = 60
 """Agreeing matches after which the mirrored picture is not tried."""
 _STRONGEST, _SAFE = 400, 30
-"""So many points are matched first. All of them are where fewer than the second number agree, and on flat ground: letters
-are so alike that the strongest points of a page and of its small copy need not be the same ones."""
+"""So many points are matched first. All of them are where fewer than the second number agree, and on flat ground:
+letters are so alike that the strongest points of a page and of its small copy need not be the same ones."""
 _FLAT_BAND, _FLAT_SHARE = 17, 0.4
 """Flat ground: so many neighbouring grey levels hold this share of the pixels."""
 _MAX_SCALE = 20.0
