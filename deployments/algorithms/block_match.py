@@ -101,7 +101,8 @@ def lost_structure(
     is_edge = (left > edge) & (right > edge) & (valid > 0)
     gain = float(np.median(right[is_edge] / left[is_edge])) if is_edge.sum() > 30 else 1.0
     is_parallel = np.abs(left_x * right_x + left_y * right_y) > _DIRECTION * left * right
-    right_edge = edge * min(1.0, max(0.3, gain))
+    # Where one picture is fainter all over, its edges count from a fainter level.
+    left_edge, right_edge = (edge * min(1.0, max(0.3, faintness)) for faintness in (1 / max(gain, 1e-3), gain))
 
     def lost(own: Vectors, other: Vectors, own_edge: float, gain: float) -> NDArray[np.bool_]:
         counts = (own > own_edge) & (valid > 0)
@@ -115,7 +116,7 @@ def lost_structure(
     inside = _box(valid, block_px) > 0.6
     total = max(1, int(inside.sum()))
     return LostStructure(
-        of_left=float((lost(left, right, edge, gain) & inside).sum() / total),
+        of_left=float((lost(left, right, left_edge, gain) & inside).sum() / total),
         of_right=float((lost(right, left, right_edge, 1 / max(gain, 1e-3)) & inside).sum() / total),
     )
 
