@@ -71,13 +71,25 @@ class PictureReader:
         unfetched = [item for item in pending if item.content is None]
         ready = [item for item in pending if item.content is not None]
         share = _FETCH_SHARE if unfetched else 0.0
-        fetching = [self._fetch(user_id, album_id, item) for item in unfetched]
-        for number, done in enumerate(asyncio.as_completed(fetching), 1):
-            item = await done
-            if item is not None:
-                ready.append(item)
-            progress.report(share * number / len(unfetched))
+        ready += await self._fetch_all(user_id, album_id, unfetched, progress.part(0.0, share))
         await self._analyse(album_id, ready, progress.part(share, 1.0))
+
+    async def _fetch_all(
+        self, user_id: str, album_id: str, items: Sequence[AlbumItem], progress: Progress
+    ) -> list[AlbumItem]:
+        """A few at a time, each until it is stored: what is fetched waits nowhere in memory."""
+        gate = asyncio.Semaphore(self._settings.fetch.concurrency)
+        fetched: list[AlbumItem | None] = []
+
+        async def fetch(item: AlbumItem) -> None:
+            async with gate:
+                fetched.append(await self._fetch(user_id, album_id, item))
+            progress.report(len(fetched) / len(items))
+
+        async with asyncio.TaskGroup() as group:
+            for item in items:
+                group.create_task(fetch(item))
+        return [item for item in fetched if item is not None]
 
     async def _fetch(self, user_id: str, album_id: str, item: AlbumItem) -> AlbumItem | None:
         """The item with its picture; None, and the item marked as failed, when there is none to be had."""
