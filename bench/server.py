@@ -34,7 +34,11 @@ class Server:
     """`python -m serve_app`, or another command that serves, on a data folder that may have been used before."""
 
     def __init__(
-        self, data_dir: Path, command: Sequence[str] = (sys.executable, "-m", "serve_app"), **environment: str
+        self,
+        data_dir: Path,
+        command: Sequence[str] = (sys.executable, "-m", "serve_app"),
+        announcement: str = "Darkroom is ready",
+        **environment: str,
     ) -> None:
         self.data_dir = data_dir
         self.port = free_port()
@@ -44,6 +48,7 @@ class Server:
         self.peak_bytes = 0
         """Highest sum of proportional set sizes of its processes that `memory_bytes` saw."""
         self._command = list(command)
+        self._announcement = announcement
         self._environment = environment
         self._log = data_dir / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -64,7 +69,7 @@ class Server:
         }
 
     def start(self) -> None:
-        """Returns when /readyz says that all is well; `start_s` is how long that took."""
+        """Returns when it has said so and /readyz agrees; `start_s` is how long that took."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
         with self._log.open("w") as log:
@@ -75,7 +80,7 @@ class Server:
         while time.monotonic() - started < START_S:
             if self._process.poll() is not None:
                 raise RuntimeError(f"the server ended while starting:\n{self.output()[-2000:]}")
-            if self.is_ready():
+            if self._announcement in self.output() and self.is_ready():
                 self.start_s = time.monotonic() - started
                 return
             time.sleep(_POLL_S)

@@ -1,0 +1,128 @@
+"""A Ray of this machine's own, with the application on it: started, waited for and stopped without a word."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from configs.settings import Settings
+from deployments.errors import Unavailable
+
+if TYPE_CHECKING:
+    from ray.serve import Application
+
+_NAME = "darkroom"
+_OBJECT_STORE_BYTES = 512 * 2**20
+_DEPLOY_S = 300.0
+_STOP_S = 15.0
+_POLL_S = 0.1
+
+
+def set_defaults(settings: Settings) -> None:
+    """Read by Ray when it is imported, and inherited by every process that it starts; the user's own values win."""
+    defaults = {
+        "RAY_AUTH_MODE": "disabled",  # the dashboard is bound to the loopback interface
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",
+        "RAY_DEDUP_LOGS": "0",
+        "OMP_NUM_THREADS": str(settings.runtime.threads),
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
+def start(settings: Settings) -> None:
+    """Start Ray's processes. From here on SIGTERM ends them at once, until the caller handles it otherwise."""
+    import ray
+
+    ray.init(
+        address="local",  # never a cluster that happens to run on this machine
+        dashboard_host="127.0.0.1",
+        dashboard_port=settings.dashboard_port,
+        include_dashboard=True,
+        num_cpus=max(2, os.cpu_count() or 2),
+        object_store_memory=_OBJECT_STORE_BYTES,
+        log_to_driver=settings.log_level == "DEBUG",
+        logging_level=logging.ERROR,
+    )
+
+
+def log_dir() -> str:
+    """Where Ray's processes and ours write what they have to say."""
+    from ray._private.worker import global_worker
+
+    node: Any = global_worker.node
+    return str(node.get_logs_dir_path())
+
+
+def import_application() -> Application:
+    from serve_app.graph import Args, build
+
+    return build(Args())
+
+
+def deploy(application: Application, settings: Settings) -> None:
+    """Returns when every replica is well. Raises `Unavailable` with the reason when they do not come up."""
+    from ray import serve
+    from ray.serve.schema import ApplicationStatus, LoggingConfig
+
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    serve.start(
+        proxy_location="HeadOnly",
+        http_options={"host": settings.http_host, "port": settings.http_port, "request_timeout_s": 180},
+        logging_config=LoggingConfig(log_level="WARNING", enable_access_log=False),
+    )
+    serve.run_many([serve.RunTarget(application, name=_NAME)], wait_for_applications_running=False)
+    deadline = time.monotonic() + _DEPLOY_S
+    while time.monotonic() < deadline:
+        found = serve.status().applications[_NAME]
+        if found.status == ApplicationStatus.RUNNING:
+            return
+        if found.status in (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.UNHEALTHY):
+            messages = [deployment.message for deployment in found.deployments.values() if deployment.message]
+            raise Unavailable(f"The application did not start: {_last_line(messages or [found.message])}")
+        time.sleep(_POLL_S)
+    raise Unavailable(f"The application was not ready after {_DEPLOY_S:g} s; the logs are in {log_dir()}.")
+
+
+def stop() -> None:
+    """End the application, which hands its jobs back, and then everything of Ray."""
+    ray = sys.modules.get("ray")
+    if ray is None or not ray.is_initialized():
+        return
+    ending = threading.Thread(target=_end_application, daemon=True)
+    ending.start()
+    deadline = time.monotonic() + _STOP_S
+    # A service manager signals all processes at once, and an application whose Ray is going would never end.
+    while ending.is_alive() and time.monotonic() < deadline and not _some_have_ended():
+        ending.join(_POLL_S)
+    ray.shutdown()
+
+
+def _end_application() -> None:
+    from ray import serve
+    from ray.exceptions import RayError
+    from ray.serve.exceptions import RayServeException
+
+    # Not `serve.shutdown`, which makes the raylet print that a task of the controller failed.
+    with contextlib.suppress(RayError, RayServeException):  # it is going down by itself, or never came up
+        serve.delete(_NAME, _blocking=False)
+        while _NAME in serve.status().applications:
+            time.sleep(_POLL_S)
+
+
+def _some_have_ended() -> bool:
+    """Whether processes that Ray started from this one are gone."""
+    return any(child.status() == psutil.STATUS_ZOMBIE for child in psutil.Process().children())
+
+
+def _last_line(messages: list[str]) -> str:
+    """Of a replica's traceback, what was raised."""
+    return messages[0].strip().splitlines()[-1]
