@@ -17,7 +17,7 @@ from deployments.contracts import Vectors
 _DIMENSIONS = 128
 _LISTS = 4.0
 """Lists of the inverted file, times the root of the number of rows."""
-_PROBED, _PROBED_AT, _PROBED_GROWTH = 64, 10_000, 0.3
+_PROBED, _PROBED_AT, _PROBED_GROWTH = 64, 10_000, 0.5
 """Lists that a query reads at so many rows, and the power with which they grow: a far copy's list is found more rarely
 among many."""
 _TRAINING_ROWS = 40

@@ -34,15 +34,17 @@ def test_a_stereo_pair_is_no_copy():
     assert not judge(describe(left), describe(right)).is_copy
 
 
-def test_neighbours_of_a_panorama_are_no_copies():
+def test_neighbours_of_a_panorama_overlap_but_are_no_copies():
     scene = pictures.photo("astronaut")
-    assert not judge(describe(scene[:, :360].copy()), describe(scene[:, 150:].copy())).is_copy
+    verdict = judge(describe(scene[:, :360].copy()), describe(scene[:, 150:].copy()))
+    assert not verdict.is_copy
+    assert verdict.overlap == pytest.approx(210 / 360, abs=0.02)
 
 
 def test_different_photos_are_no_copies():
     verdict = judge(describe(pictures.photo("astronaut")), describe(pictures.photo("coffee")))
     assert not verdict.is_copy
-    assert verdict.score == 0
+    assert verdict.score == verdict.overlap == 0
 
 
 @pytest.mark.parametrize("size", [14, 20, 30])

@@ -112,11 +112,20 @@ def test_thousands_of_pictures_are_grouped_at_once():
     assert len(groups) == 10_000
 
 
-def test_candidates_are_linked_by_the_verdict_first_and_by_their_embeddings_second():
-    copy, unlike = PairVerdict(True, 0.9), PairVerdict(False, 0.3)
-    assert link("a", "b", 0.6, copy, 0.85) == Edge("a", "b", "copy", 0.9)
-    assert link("a", "b", 0.9, unlike, 0.85) == Edge("a", "b", "similar", 0.9)
-    assert link("a", "b", 0.8, unlike, 0.85) is None
+def test_candidates_are_linked_as_copies_by_the_verdict():
+    assert link("a", "b", 0.6, PairVerdict(True, 0.9, 1.0), 0.85) == Edge("a", "b", "copy", 0.9)
+
+
+def test_look_alikes_of_one_place_are_similar():
+    one_place = PairVerdict(False, 0.3, 0.9)
+    assert link("a", "b", 0.9, one_place, 0.85) == Edge("a", "b", "similar", 0.9)
+    assert link("a", "b", 0.8, one_place, 0.85) is None
+
+
+def test_look_alikes_of_unknown_place_are_similar_only_when_hardly_told_apart():
+    unknown_place = PairVerdict(False, 0.0, 0.0)
+    assert link("a", "b", 0.91, unknown_place, 0.85) is None
+    assert link("a", "b", 0.97, unknown_place, 0.85) == Edge("a", "b", "similar", 0.97)
 
 
 def member(key, **changes):
