@@ -130,9 +130,14 @@ class Faces(_Group):
     are rarely recognised; halving it asks for four times the work on large pictures."""
     min_quality: float = Field(0.2, ge=0, le=1)
     """Faces under this join no person."""
-    cut: float = Field(0.385, gt=0, lt=1.4)
-    """Root-mean-square distance of unit vectors up to which two groups of faces are one person. Belongs to the engine:
-    vectors of another network need a cut of their own."""
+    cut: float | None = Field(None, gt=0, lt=1.4)
+    """Root-mean-square distance of unit vectors up to which two groups of faces are one person. Default: the engine's own,
+    `.385` for `local` (docs/people.md), `1.1` for `insightface` (a cosine of .4, as its users take it; not measured here,
+    since its weights could not be had)."""
+
+    @property
+    def person_cut(self) -> float:
+        return self.cut or {"local": 0.385, "insightface": 1.1}[self.engine]
 
 
 class Duplicates(_Group):

@@ -21,7 +21,7 @@ class ClusteringDeployment:
 
     def __init__(self, settings: Settings | None = None) -> None:
         settings = settings or Settings()
-        self._grouping = Grouping(cut=settings.faces.cut, min_quality=settings.faces.min_quality)
+        self._grouping = Grouping(cut=settings.faces.person_cut, min_quality=settings.faces.min_quality)
         self._slots = asyncio.Semaphore(settings.runtime.threads)
 
     async def check_health(self) -> None:
