@@ -131,8 +131,8 @@ class Faces(_Group):
     min_quality: float = Field(0.2, ge=0, le=1)
     """Faces under this join no person."""
     cut: float | None = Field(None, gt=0, lt=1.4)
-    """Root-mean-square distance of unit vectors up to which two groups of faces are one person. Default: the engine's own,
-    `.385` for `local` (docs/people.md), `1.1` for `insightface` (a cosine of .4, as its users take it; not measured here,
+    """Root-mean-square distance of unit vectors up to which two groups of faces are one person. Default: the engine's
+    own, .385 for `local` (docs/people.md), 1.1 for `insightface` (a cosine of .4, a common choice; not measured here,
     since its weights could not be had)."""
 
     @property
