@@ -76,13 +76,21 @@ def _run(settings: Settings, started: float) -> None:
 def _prepare_database(settings: Settings) -> EmbeddedPostgres | None:
     """Start the embedded database unless another is named, and migrate; the embedded one's share is the caller's."""
     from serve_app.store.embedded import PostgresNotStarted, ensure_running
-    from serve_app.store.migrate import upgrade
 
     try:
         share = ensure_running(settings.data_dir) if settings.database_url is None else None
     except PostgresNotStarted as error:
         raise Unavailable(str(error)) from None
-    asyncio.run(upgrade(share.dsn if share else str(settings.database_url)))
+    from alembic.util import CommandError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from serve_app.store.migrate import upgrade
+
+    try:
+        asyncio.run(upgrade(share.dsn if share else str(settings.database_url)))
+    except (OSError, SQLAlchemyError, CommandError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise Unavailable(f"The database cannot be used: {reason}.") from None
     return share
 
 

@@ -4,8 +4,7 @@
 The builder has no side effects: Serve may run it several times, in a process of its own.
 """
 
-from __future__ import annotations
-
+# No `from __future__ import annotations` here: Serve looks at the annotation of `build`, and does not resolve text.
 from functools import partial
 from typing import Any, Literal
 

@@ -9,6 +9,7 @@ import ray
 import yaml
 from jsonschema import Draft7Validator
 from pydantic import BaseModel
+from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
 from ray.serve._private.build_app import build_app
 from ray.serve.schema import ServeDeploySchema
 
@@ -86,3 +87,10 @@ def test_the_head_of_the_cluster_runs_no_replicas() -> None:
     head = cluster["available_node_types"][cluster["head_node_type"]]
     assert head["resources"] == {"CPU": 0, "GPU": 0}
     assert any(node["resources"].get("GPU") for node in cluster["available_node_types"].values())
+
+
+def test_serve_validates_what_a_file_gives_the_graph() -> None:
+    """Serve hands a plain dict to a builder whose annotation it cannot read."""
+    graph = call_user_app_builder_with_args_if_necessary(build, {"topology": "split", "proxy_port": "8000"})
+    names = {deployment.name for deployment in build_app(graph, name="darkroom", default_runtime_env={}).deployments}
+    assert {"Embedding", "Tagging", "Faces", "Clustering", "Dedup"} <= names
