@@ -101,7 +101,7 @@ async def test_a_hostile_file_name_does_not_cost_the_picture(idle_client: httpx.
         response = await idle_client.post(
             path, content=body, headers={"Content-Type": "multipart/form-data; boundary=b"}
         )
-        assert response.status_code in {201, 422}
+        assert response.status_code == (422 if len(name) > 1000 else 201)
 
 
 @pytest.mark.parametrize(

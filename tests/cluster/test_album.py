@@ -58,9 +58,7 @@ def test_every_picture_of_the_album_is_embedded(client: httpx.Client, album: dic
     assert set(found["results"]) == {"tags", "duplicates", "people_clusters"}
 
 
-def test_the_same_file_and_an_edited_copy_are_one_duplicate_group(
-    client: httpx.Client, album: dict[str, str]
-) -> None:
+def test_the_same_file_and_an_edited_copy_are_one_duplicate_group(client: httpx.Client, album: dict[str, str]) -> None:
     groups = [_names(album, refs) for refs in _ask(client, "duplicates")["duplicates"].values()]
     assert {"astronaut.jpg", "astronaut_again.jpg", "astronaut_small.jpg"} in groups
     assert {"coffee.jpg", "coffee_cropped.png"} in groups
