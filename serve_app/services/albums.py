@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,7 @@ from serve_app.services.analysis import AlbumLoader
 from serve_app.services.handlers import analysis_key
 from serve_app.services.pictures import PictureStore
 from serve_app.services.progress import Progress
-from serve_app.services.records import RESULT_KEYS, AnalysisKind, without_details
+from serve_app.services.records import RESULT_KEYS, AnalysisKind, own_image_id, without_details
 from serve_app.services.tagging import TagAlbum
 from serve_app.store import jobs
 from serve_app.store.jobs import Job
@@ -25,7 +24,6 @@ from serve_app.store.repositories import albums, images, results, vectors
 from serve_app.store.repositories.albums import Album
 from serve_app.store.session import Database
 
-_OWN_REF = re.compile(r"(?:https?://[^?#]+/api/v1/files/)?(img_[0-9a-z]{10,64})(?:\.[a-z0-9]{1,5})?")
 _EPHEMERAL_S = 24 * 3600.0
 """How long pictures of an ad-hoc call stay embedded, so that the next question about them is quick."""
 
@@ -213,16 +211,6 @@ class AlbumService:
         async with self._database.transaction() as session:
             known = await images.load(session, user_id, [image_id for image_id in ids if image_id])
         return [image_id if image_id in known else None for image_id in ids]
-
-
-def own_image_id(ref: str) -> str | None:
-    """The image id in a reference of the kind that this server issues: a bare id, or the URL of a stored file.
-
-    By whatever host name it came: the server may be known by several. Ids are long and random, so a URL with one that
-    is the user's is ours.
-    """
-    match = _OWN_REF.fullmatch(ref)
-    return match[1] if match else None
 
 
 def _cosine(one: Vectors, others: Vectors) -> Vectors:

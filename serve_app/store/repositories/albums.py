@@ -210,8 +210,18 @@ async def add_refs(
     return changed
 
 
+async def lock_item(session: AsyncSession, album_id: str, item_id: int) -> str | None:
+    """Lock the album and tell the image that the item has by now. Raises `NotFound` when either is gone."""
+    await lock(session, album_id)
+    item = (await session.execute(select(AlbumImageRow.image_id).where(AlbumImageRow.id == item_id))).one_or_none()
+    if item is None:
+        raise NotFound("The picture was taken out of the album")
+    image_id: str | None = item[0]
+    return image_id
+
+
 async def attach_image(session: AsyncSession, item_id: int, image_id: str) -> None:
-    """Note the image that was fetched for an item; it stays pending until it is settled."""
+    """Note the image that was fetched for an item; it stays pending until it is settled. Lock the item first."""
     await session.execute(update(AlbumImageRow).where(AlbumImageRow.id == item_id).values(image_id=image_id))
 
 
