@@ -5,13 +5,13 @@ import pytest
 
 from configs.settings import Settings
 from deployments.contracts import VIEWS, DuplicateFinder
-from deployments.dedup import Dedup
+from deployments.dedup import DedupDeployment
 from tests.unit import duplicate_pictures as pictures
 
 
 @pytest.fixture
 def finder() -> DuplicateFinder:
-    return Dedup(Settings())
+    return DedupDeployment(Settings())
 
 
 async def test_copies_of_a_photo_are_told_from_other_photos(finder):
@@ -63,4 +63,4 @@ async def test_calls_side_by_side_do_not_mix(finder):
 
 
 async def test_a_fresh_finder_is_healthy():
-    Dedup(Settings()).check_health()
+    await DedupDeployment(Settings()).check_health()
