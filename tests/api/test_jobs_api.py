@@ -171,6 +171,29 @@ async def test_a_key_used_for_another_request_is_refused(idle_client: httpx.Asyn
     assert_problem(other, 422)
 
 
+async def test_a_key_used_for_another_upload_is_refused(idle_client: httpx.AsyncClient) -> None:
+    headers = {"Idempotency-Key": "k"}
+    one, other = ({"file": ("a.png", encoded(an_image(seed=seed), "PNG"))} for seed in (1, 2))
+    assert (await idle_client.post("/api/v1/images", files=one, headers=headers)).status_code == 201
+    assert_problem(await idle_client.post("/api/v1/images", files=other, headers=headers), 422)
+
+
+async def test_of_two_equal_requests_at_once_one_is_answered_and_one_told_to_wait(
+    client: httpx.AsyncClient, services: Services
+) -> None:
+    refs = await upload(client, encoded(an_image(), "PNG"))
+    headers = {"Idempotency-Key": "k"}
+    body = {"images": refs, "album_id": "a"}
+    both = await asyncio.gather(
+        *(client.post("/api/v1/albums/embeddings", json=body, headers=headers) for _ in range(2))
+    )
+    assert sorted(response.status_code for response in both) in ([201, 201], [201, 409])
+    again = await client.post("/api/v1/albums/embeddings", json=body, headers=headers)
+    assert again.headers["idempotent-replayed"] == "true"
+    kinds = [job["kind"] for job in (await client.get("/api/v1/albums/a")).json()["jobs"]]
+    assert kinds.count("embeddings") == 1
+
+
 async def test_a_failed_request_does_not_use_up_its_key(client: httpx.AsyncClient) -> None:
     headers = {"Idempotency-Key": "k"}
     assert (await client.post("/api/v1/albums/tags", json={"album_id": "later"}, headers=headers)).status_code == 404
