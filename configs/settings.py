@@ -64,6 +64,8 @@ class Jobs(_Group):
     """Waiting jobs above which a new one is answered 429."""
     sync_wait_s: float = Field(60.0, gt=0)
     """How long a call waits for its job before it answers 202."""
+    keep_alive_s: float = Field(15.0, gt=0)
+    """An event stream without news says so often that it is still there, for the proxies on the way."""
     poll_s: float = Field(1.0, gt=0)
     """Fallback for a lost notification."""
     keep_finished_s: float = Field(7 * 86400.0, gt=0)

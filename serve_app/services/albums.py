@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,9 @@ from serve_app.store.session import Database
 
 _EPHEMERAL_S = 24 * 3600.0
 """How long pictures of an ad-hoc call stay embedded, so that the next question about them is quick."""
+
+_CHUNK = 512
+"""Pictures whose vectors are held at once: 18 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +170,12 @@ class AlbumService:
             scores = await self._tagging.score(subject, [query], Progress())
             found = {sha: of[query] for sha, of in scores.items()}
         else:
-            async with self._database.transaction() as session:
-                embedded, _ = await vectors.load(session, self._settings.embedding_model, subject.shas)
-            relevance = await self._tagger.search_images(query, embedded)
-            found = dict(zip(subject.shas, relevance.tolist(), strict=True))
+            found = {}
+            async for shas, embedded in self._vectors(subject.shas):
+                relevance = await self._tagger.search_images(query, embedded)
+                found |= dict(zip(shas, relevance.tolist(), strict=True))
         hits: list[dict[str, Any]] = [
-            {"image": item.ref, "score": round(found[item.sha256], 4)} for item in subject.items
+            {"image": item.ref, "score": round(found.get(item.sha256, 0.0), 4)} for item in subject.items
         ]
         return sorted((hit for hit in hits if hit["score"] > 0), key=_best_first)[:limit]
 
@@ -190,14 +193,27 @@ class AlbumService:
                 image = await images.get(session, user_id, own[0])
             sha = image.content.sha256 if image else ""
         async with self._database.transaction() as session:
-            embedded, present = await vectors.load(session, self._settings.embedding_model, [sha, *subject.shas])
-        if not present[0]:
+            [own], [is_embedded] = await vectors.load(session, self._settings.embedding_model, [sha])
+        if not is_embedded:
             raise NotFound("This picture has not been embedded yet: post it to an album first.")
-        cosine = dict(zip(subject.shas, _cosine(embedded[0], embedded[1:]).tolist(), strict=True))
+        cosine: dict[str, float] = {}
+        async for shas, embedded in self._vectors(subject.shas):
+            cosine |= dict(zip(shas, _cosine(own, embedded).tolist(), strict=True))
         hits = [
-            {"image": item.ref, "score": round(cosine[item.sha256], 4)} for item in subject.items if item.ref != ref
+            {"image": item.ref, "score": round(cosine[item.sha256], 4)}
+            for item in subject.items
+            if item.ref != ref and item.sha256 in cosine
         ]
         return sorted(hits, key=_best_first)[:limit]
+
+    async def _vectors(self, shas: Sequence[str]) -> AsyncIterator[tuple[list[str], Vectors]]:
+        """Those contents that have vectors of the present model, with them, `float32[N, V, D]`, some at a time."""
+        for start in range(0, len(shas), _CHUNK):
+            wanted = shas[start : start + _CHUNK]
+            async with self._database.transaction() as session:
+                embedded, present = await vectors.load(session, self._settings.embedding_model, wanted)
+            if present.any():
+                yield [sha for sha, there in zip(wanted, present, strict=True) if there], embedded[present]
 
     async def _find(self, session: Any, user_id: str, name: str) -> Album:
         album = await albums.find(session, user_id, name)
