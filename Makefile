@@ -37,6 +37,10 @@ dev: $(VENV)/all.stamp ## Install everything that tests and tools need
 run: setup ## Start Darkroom on http://127.0.0.1:8000
 	@exec $(BIN)/python -m serve_app
 
+demo: $(VENV)/core.stamp ## Send a running Darkroom the photographs that scikit-image ships
+	@$(UV) pip install --quiet --no-deps --constraint requirements/all.txt scikit-image
+	@$(BIN)/darkroom album "$$($(BIN)/python -c 'import importlib.util as u; print(u.find_spec("skimage").submodule_search_locations[0])')/data" --name demo
+
 lint: dev ## Style and import rules
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache
 
@@ -67,4 +71,4 @@ lock: $(BIN)/python ## Write the lock files anew from pyproject.toml
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --all-extras pyproject.toml -o requirements/all.txt
 
-.PHONY: help setup dev run lint types test eval bench gallery format lock
+.PHONY: help setup dev run demo lint types test eval bench gallery format lock

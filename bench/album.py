@@ -17,7 +17,6 @@ import cv2
 import httpx
 import numpy as np
 import skimage
-from deployments.faces import make_engine as make_face_finder
 from PIL import Image as PillowImage
 
 from bench.report import Report
@@ -26,6 +25,7 @@ from configs.settings import Settings
 from deployments.algorithms.decoding import read_picture
 from deployments.algorithms.views import make_views
 from deployments.embedding import make_engine as make_embedder
+from deployments.faces import make_engine as make_face_finder
 
 _PHOTOS = ("astronaut", "chelsea", "coffee", "rocket")
 _SIZE = (1600, 1200)

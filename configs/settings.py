@@ -64,6 +64,8 @@ class Jobs(_Group):
     """Waiting jobs above which a new one is answered 429."""
     sync_wait_s: float = Field(60.0, gt=0)
     """How long a call waits for its job before it answers 202."""
+    keep_alive_s: float = Field(15.0, gt=0)
+    """An event stream without news says so often that it is still there, for the proxies on the way."""
     poll_s: float = Field(1.0, gt=0)
     """Fallback for a lost notification."""
     keep_finished_s: float = Field(7 * 86400.0, gt=0)
@@ -130,9 +132,14 @@ class Faces(_Group):
     are rarely recognised; halving it asks for four times the work on large pictures."""
     min_quality: float = Field(0.2, ge=0, le=1)
     """Faces under this join no person."""
-    cut: float = Field(0.385, gt=0, lt=1.4)
-    """Root-mean-square distance of unit vectors up to which two groups of faces are one person. Belongs to the engine:
-    vectors of another network need a cut of their own."""
+    cut: float | None = Field(None, gt=0, lt=1.4)
+    """Root-mean-square distance of unit vectors up to which two groups of faces are one person. Default: the engine's
+    own, .385 for `local` (docs/people.md), 1.1 for `insightface` (a cosine of .4, a common choice; not measured here,
+    since its weights could not be had)."""
+
+    @property
+    def person_cut(self) -> float:
+        return self.cut or {"local": 0.385, "insightface": 1.1}[self.engine]
 
 
 class Duplicates(_Group):

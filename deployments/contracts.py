@@ -69,6 +69,11 @@ class PairVerdict:
     is_copy: bool
     score: float
     """0 to 1: share of textured blocks that agree after warping one picture onto the other."""
+    overlap: float = 0.0
+    """0 to 1: share of the smaller frame that both show, as far as points of the two agree on one; 0 where they do not.
+
+    Two shots of one moment overlap though they are no copies; two portraits of different people do not.
+    """
 
 
 @dataclass(frozen=True, slots=True)

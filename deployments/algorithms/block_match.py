@@ -19,7 +19,7 @@ from deployments.contracts import Gray, Vectors
 _AGREES = 0.7
 """Correlation from which two blocks show the same. The sign is free: a colour filter can swap light and dark."""
 _CLEAR_DEVIATION, _FAINT_DEVIATION = 6.0, 2.0
-"""Standard deviation, in grey levels, from which a block has texture; the second where hardly any block has the first."""
+"""Grey levels of standard deviation from which a block has texture; the second where hardly any block has the first."""
 _MIN_CLEAR_SHARE = 0.01
 _DIRECTION = 0.8
 """Cosine of two gradients from which they point the same way."""
@@ -91,8 +91,8 @@ def lost_structure(
 ) -> LostStructure:
     """Blocks in which more than `lost_share` of one picture's edges are missing in the other.
 
-    `edge`: grey levels a pixel that make an edge. With `hidden_by`, an edge is not called missing where the other picture has one so many times stronger: an overlay
-    may hide it.
+    `edge`: grey levels a pixel that make an edge. With `hidden_by`, an edge is not called missing where the other
+    picture has one so many times stronger: an overlay may hide it.
     """
     left_x, left_y = _gradient(frame.left)
     right_x, right_y = _gradient(frame.right)
@@ -101,7 +101,8 @@ def lost_structure(
     is_edge = (left > edge) & (right > edge) & (valid > 0)
     gain = float(np.median(right[is_edge] / left[is_edge])) if is_edge.sum() > 30 else 1.0
     is_parallel = np.abs(left_x * right_x + left_y * right_y) > _DIRECTION * left * right
-    right_edge = edge * min(1.0, max(0.3, gain))
+    # Where one picture is fainter all over, its edges count from a fainter level.
+    left_edge, right_edge = (edge * min(1.0, max(0.3, faintness)) for faintness in (1 / max(gain, 1e-3), gain))
 
     def lost(own: Vectors, other: Vectors, own_edge: float, gain: float) -> NDArray[np.bool_]:
         counts = (own > own_edge) & (valid > 0)
@@ -115,7 +116,7 @@ def lost_structure(
     inside = _box(valid, block_px) > 0.6
     total = max(1, int(inside.sum()))
     return LostStructure(
-        of_left=float((lost(left, right, edge, gain) & inside).sum() / total),
+        of_left=float((lost(left, right, left_edge, gain) & inside).sum() / total),
         of_right=float((lost(right, left, right_edge, 1 / max(gain, 1e-3)) & inside).sum() / total),
     )
 
@@ -134,13 +135,8 @@ def median_shift(frame: CommonFrame) -> float:
     corners = cv2.goodFeaturesToTrack(right, 200, 0.01, 5, mask=mask)
     if corners is None or len(corners) < _MIN_CORNERS:
         return 0.0
-    search = {
-        "winSize": (13, 13),
-        "maxLevel": 2,
-        "criteria": (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 20, 0.01),
-    }
-    there, found, _ = cv2.calcOpticalFlowPyrLK(right, left, corners, None, **search)
-    back, found_back, _ = cv2.calcOpticalFlowPyrLK(left, right, there, None, **search)
+    there, found = _track(right, left, corners)
+    back, found_back = _track(left, right, there)
     returns = np.linalg.norm((back - corners)[:, 0], axis=1) < 0.7
     is_tracked = (found.ravel() > 0) & (found_back.ravel() > 0) & returns
     if is_tracked.sum() < _MIN_CORNERS:
@@ -149,6 +145,16 @@ def median_shift(frame: CommonFrame) -> float:
 
 
 _MIN_CORNERS = 10
+
+
+def _track(first: Gray, second: Gray, points: Vectors) -> tuple[Vectors, NDArray[np.uint8]]:
+    """Where the points of `first` are in `second`, and whether they were found."""
+    stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 20, 0.01)
+    start = np.zeros_like(points)
+    there, found, _ = cv2.calcOpticalFlowPyrLK(
+        first, second, points, start, winSize=(13, 13), maxLevel=2, criteria=stop
+    )
+    return there, found
 
 
 def moved_content(frame: CommonFrame, block_px: int = 21, reach_px: int = 14, max_blocks: int = 40) -> float:
@@ -199,7 +205,7 @@ def _compare_blocks(frame: CommonFrame, block_px: int, sigma: float) -> _Blocks:
     right_variance = _box(right * right * valid, block_px) / share - right_mean * right_mean
     covariance = _box(left * right * valid, block_px) / share - left_mean * right_mean
     left_deviation, right_deviation = (np.sqrt(np.maximum(v, 0)) for v in (left_variance, right_variance))
-    correlation = np.abs(covariance) / (left_deviation * right_deviation + _FAINT_DEVIATION)
+    correlation = (np.abs(covariance) / (left_deviation * right_deviation + _FAINT_DEVIATION)).astype(np.float32)
     return _Blocks(count > 0.8, left_deviation, right_deviation, correlation)
 
 

@@ -49,28 +49,23 @@ def judge(left: LocalFeatures, right: LocalFeatures, rule: CopyRule | None = Non
     rule = rule or CopyRule()
     left, right = sorted((left, right), key=lambda features: (features.pixels.shape, features.pixels.tobytes()))
     alignment = align(left, right)
-    if alignment is None or not _is_plausible(alignment, rule):
+    if alignment is None or alignment.inliers < rule.min_inliers or alignment.anisotropy > rule.max_anisotropy:
         return _UNLIKE
+    overlap = min(1.0, alignment.overlap)
+    apart = PairVerdict(is_copy=False, score=0.0, overlap=overlap)
+    if alignment.residual_px > rule.max_residual_px or overlap < rule.min_overlap:
+        return apart
     coarse = common_frame(alignment, _COARSE_PX)
     fine = common_frame(alignment, _FINE_PX)
     if coarse is None or fine is None:
-        return _UNLIKE
+        return apart
     score = block_agreement(coarse)
     is_copy = (
         score >= rule.min_agreement
         and median_shift(coarse) <= rule.max_shift_px
         and _keeps_structure(alignment, coarse, fine, rule)
     )
-    return PairVerdict(is_copy=is_copy, score=score)
-
-
-def _is_plausible(alignment: Alignment, rule: CopyRule) -> bool:
-    return (
-        alignment.inliers >= rule.min_inliers
-        and alignment.residual_px <= rule.max_residual_px
-        and alignment.anisotropy <= rule.max_anisotropy
-        and alignment.overlap >= rule.min_overlap
-    )
+    return PairVerdict(is_copy=is_copy, score=score, overlap=overlap)
 
 
 def _keeps_structure(alignment: Alignment, coarse: CommonFrame, fine: CommonFrame, rule: CopyRule) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
-from deployments.contracts import DuplicateLevel
+from deployments.contracts import DuplicateLevel, PairVerdict
 
 LEVELS: tuple[DuplicateLevel, ...] = ("exact", "copy", "similar")
 
@@ -26,6 +26,24 @@ class Edge:
     level: DuplicateLevel
     score: float
     """0 to 1."""
+
+
+_MIN_SIMILAR_OVERLAP = 0.5
+_CERTAIN_COSINE = 0.95
+"""Whatever the geometry says. Portraits of different people before like backgrounds reach .91."""
+
+
+def link(left: str, right: str, cosine: float, verdict: PairVerdict, min_similar_cosine: float) -> Edge | None:
+    """How two candidates are linked: as copies by the verdict, else as pictures of one moment.
+
+    These look alike to the embedding (`cosine` is that of the shortlist) and show the same place, or look the same.
+    """
+    if verdict.is_copy:
+        return Edge(left, right, "copy", verdict.score)
+    is_one_place = verdict.overlap >= _MIN_SIMILAR_OVERLAP
+    if cosine >= (min_similar_cosine if is_one_place else max(min_similar_cosine, _CERTAIN_COSINE)):
+        return Edge(left, right, "similar", cosine)
+    return None
 
 
 @dataclass(frozen=True, slots=True)

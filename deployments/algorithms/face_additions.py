@@ -149,20 +149,24 @@ def _near(
     fresh, kept = np.flatnonzero(new_faces), np.flatnonzero(~new_faces)
     if not len(kept):
         return fresh, []
-    kept = kept[np.argsort(old[kept], kind="stable")]
-    start = np.flatnonzero(np.diff(old[kept], prepend=NOBODY))
-    size = np.diff(start, append=len(kept))
-    divided, undivided = np.zeros(len(start), bool), np.zeros(len(start), bool)
+    _, cluster_of, size = np.unique(old[kept], return_inverse=True, return_counts=True)
+    by_cluster, start = np.argsort(cluster_of, kind="stable"), np.cumsum(size) - size
+    divided, undivided = np.zeros(len(size), bool), np.zeros(len(size), bool)
     held = faces[kept]
     for first in range(0, len(fresh), rows_at_once := max(1, BLOCK_PRODUCTS // len(kept))):
         products = faces[fresh[first : first + rows_at_once]] @ held.T
-        closest = np.maximum.reduceat(products, start, axis=1)
-        mean = np.add.reduceat(products, start, axis=1) / size
-        mean[closest < 1 - grouping.cut**2 / 2] = -np.inf
-        mean[mean < 1 - (grouping.cut + grouping.reach) ** 2 / 2] = -np.inf
-        last = -np.partition(-mean, min(grouping.dissolved_clusters, len(start)) - 1)[:, [-1]]
-        near = np.isfinite(mean)
-        divided |= (near & (mean >= last)).any(axis=0) & (size <= grouping.settled_faces)
-        undivided |= near.any(axis=0)
-    whole = [kept[start[place] : start[place] + size[place]] for place in np.flatnonzero(undivided & ~divided)]
-    return np.concatenate([fresh, kept[np.repeat(divided, size)]]), whole
+        face, row = np.divmod(np.flatnonzero(products >= 1 - grouping.cut**2 / 2), len(kept))
+        face, cluster = np.divmod(np.unique(face * len(size) + cluster_of[row]), len(size))
+        # These clusters have a face within the cut; now the mean product with all their faces.
+        many = size[cluster]
+        pair = np.repeat(np.arange(len(cluster)), many)
+        member = by_cluster[np.arange(len(pair)) + (start[cluster] + many - np.cumsum(many))[pair]]
+        mean = np.bincount(pair, products[face[pair], member], minlength=len(cluster)) / many
+        order = np.lexsort((cluster, -mean, face))
+        order = order[mean[order] >= 1 - (grouping.cut + grouping.reach) ** 2 / 2]
+        place = np.arange(len(order)) - np.searchsorted(face[order], face[order])
+        undivided[cluster[order]] = True
+        divided[cluster[order[place < grouping.dissolved_clusters]]] = True
+    divided &= size <= grouping.settled_faces
+    whole = [kept[by_cluster[start[at] : start[at] + size[at]]] for at in np.flatnonzero(undivided & ~divided)]
+    return np.concatenate([fresh, kept[divided[cluster_of]]]), whole

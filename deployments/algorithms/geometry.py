@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -24,7 +24,10 @@ _MIN_REFINED = 12
 _ENOUGH = 60
 """Agreeing matches after which the mirrored picture is not tried."""
 _STRONGEST, _SAFE = 400, 30
-"""So many points are matched first; all of them only where so few of these agree that a map is likely but not safe."""
+"""So many points are matched first. All of them are where fewer than the second number agree, and on flat ground:
+letters are so alike that the strongest points of a page and of its small copy need not be the same ones."""
+_FLAT_BAND, _FLAT_SHARE = 17, 0.4
+"""Flat ground: so many neighbouring grey levels hold this share of the pixels."""
 _MAX_SCALE = 20.0
 
 
@@ -61,10 +64,12 @@ class Alignment:
 def align(left: LocalFeatures, right: LocalFeatures) -> Alignment | None:
     """The best map of `left`, or of its mirror picture, onto `right`; None where too few points agree."""
     found = _align_either(_strongest(left), _strongest(right))
-    if found is None or found.inliers >= _SAFE or max(len(left.points), len(right.points)) <= _STRONGEST:
+    if found is not None and found.inliers >= _SAFE:
         return found
-    weak = _align_either(left, right)
-    return weak if weak is not None and weak.inliers > found.inliers else found
+    if found is None and not (_is_flat(left) and _is_flat(right)):
+        return None
+    every = _align_either(left, right)
+    return found if every is None or (found is not None and found.inliers >= every.inliers) else every
 
 
 def match_points(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -78,8 +83,8 @@ def match_points(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[n
     is_mutual = likeness.argmax(axis=0)[best] == rows
     likeness[rows, best] = -1.0
     second = likeness.max(axis=1)
-    # On the unit sphere the squared distance is 2 - 2 cos.
-    is_clear = (1.0 - first) < _RATIO**2 * (1.0 - second)
+    # On the unit sphere the squared distance is 2 - 2 cos. Equal descriptors differ by rounding, never clearly.
+    is_clear = np.maximum(1.0 - first, 1e-5) < _RATIO**2 * np.maximum(1.0 - second, 1e-5)
     chosen = is_mutual & is_clear
     return np.stack([rows[chosen], best[chosen]], axis=1)
 
@@ -95,8 +100,16 @@ def overlap_share(matrix: Matrix, left: tuple[int, ...], right: tuple[int, ...])
 
 def _strongest(features: LocalFeatures) -> LocalFeatures:
     """Points are stored strongest first."""
-    points, sizes, descriptors = (part[:_STRONGEST] for part in (features.points, features.sizes, features.descriptors))
-    return LocalFeatures(features.pixels, points, sizes, descriptors)
+    first = slice(_STRONGEST)
+    return replace(
+        features, points=features.points[first], sizes=features.sizes[first], descriptors=features.descriptors[first]
+    )
+
+
+def _is_flat(features: LocalFeatures) -> bool:
+    levels = np.bincount(features.pixels.ravel(), minlength=256)
+    bands = np.convolve(levels, np.ones(_FLAT_BAND), mode="same")
+    return bool(bands.max() >= _FLAT_SHARE * features.pixels.size)
 
 
 def _align_either(left: LocalFeatures, right: LocalFeatures) -> Alignment | None:

@@ -39,7 +39,7 @@ def describe(image: Image, limits: FeatureLimits | None = None) -> LocalFeatures
     """Features of a picture without its flat border. A picture without structure has no points."""
     limits = limits or FeatureLimits()
     pixels = _stretch_contrast(_resize(_trim(image), limits))
-    detector = cv2.SIFT_create(
+    detector = cv2.SIFT.create(
         nfeatures=limits.points,
         contrastThreshold=limits.contrast,
         edgeThreshold=limits.edge,
@@ -102,12 +102,14 @@ def _resize(image: Image, limits: FeatureLimits) -> Gray:
 def _stretch_contrast(gray: Gray) -> Gray:
     low, high = np.percentile(gray, (1, 99))
     stretched = (gray.astype(np.float32) - low) * (255.0 / max(_MIN_CONTRAST, high - low))
-    return np.clip(stretched, 0, 255).astype(np.uint8)
+    pixels: Gray = np.clip(stretched, 0, 255).astype(np.uint8)
+    return pixels
 
 
 def _root(histograms: Vectors) -> NDArray[np.uint8]:
     shares = histograms / np.maximum(histograms.sum(axis=1, keepdims=True), 1e-6)
-    return np.clip(np.rint(np.sqrt(shares) * _DESCRIPTOR_STEPS), 0, 255).astype(np.uint8)
+    quantised: NDArray[np.uint8] = np.clip(np.rint(np.sqrt(shares) * _DESCRIPTOR_STEPS), 0, 255).astype(np.uint8)
+    return quantised
 
 
 def _no_points() -> tuple[Vectors, Vectors, NDArray[np.uint8]]:

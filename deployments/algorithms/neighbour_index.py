@@ -6,6 +6,8 @@ query, and short ones, so that the cost of a query grows slowly with the collect
 
 from __future__ import annotations
 
+from typing import Any
+
 import faiss
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +17,7 @@ from deployments.contracts import Vectors
 _DIMENSIONS = 128
 _LISTS = 4.0
 """Lists of the inverted file, times the root of the number of rows."""
-_PROBED, _PROBED_AT, _PROBED_GROWTH = 64, 10_000, 0.3
+_PROBED, _PROBED_AT, _PROBED_GROWTH = 64, 10_000, 0.5
 """Lists that a query reads at so many rows, and the power with which they grow: a far copy's list is found more rarely
 among many."""
 _TRAINING_ROWS = 40
@@ -33,7 +35,7 @@ class NeighbourIndex:
         self._parts: list[Vectors] = []
         self._owners: list[NDArray[np.int64]] = []
         self._lists = max(1, min(round(_LISTS * rows**0.5), rows // _TRAINING_ROWS))
-        self._index: faiss.Index | None = None
+        self._index: Any = None
         self._owner_of: NDArray[np.int64] = np.zeros(0, np.int64)
 
     def add(self, rows: Vectors, owners: NDArray[np.int64]) -> None:
@@ -52,13 +54,13 @@ class NeighbourIndex:
         good = (found >= 0) & (cosine >= min_cosine) & (answering != asking)
         return asking[good], answering[good]
 
-    def _build(self) -> faiss.Index:
+    def _build(self) -> Any:
         faiss.omp_set_num_threads(self._threads)
         self._owner_of = np.concatenate(self._owners)
         rows = np.concatenate(self._parts)
         self._parts, self._owners = [], []
         width = rows.shape[1]
-        index = faiss.index_factory(width, f"IVF{self._lists},PQ{width // 2}x4fsr", faiss.METRIC_INNER_PRODUCT)
+        index: Any = faiss.index_factory(width, f"IVF{self._lists},PQ{width // 2}x4fsr", faiss.METRIC_INNER_PRODUCT)
         index.cp.seed, index.cp.niter, index.cp.min_points_per_centroid = _SEED, 8, 1
         training = min(len(rows), max(self._lists * _TRAINING_ROWS, 10_000))
         index.train(rows[np.linspace(0, len(rows) - 1, training).astype(np.int64)])

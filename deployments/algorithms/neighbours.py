@@ -2,10 +2,9 @@
 
 The forest: every tree halves the points along random directions that favour the principal axes until a leaf holds at
 most `leaf_points`, and compares all points within a leaf by one matrix product. The work is `trees * leaf_points`
-products a point however many points there are, neighbours that one tree parts another keeps together, and matrix
-products run an order of magnitude nearer to a CPU's peak than the list scans of an inverted file: on 100,000 face
-vectors eight trees found 96 % of the nearest mates in a fifth of the time that faiss' IVF needed for as many.
-(Random projection trees: Dasgupta and Freund 2008.)
+products a point however many points there are, and neighbours that one tree parts another keeps together. On 100,000
+face vectors it finds as much as faiss' inverted file in about half of its processor time (docs/people.md), whose work
+a point grows with the number of points. (Random projection trees: Dasgupta and Freund 2008.)
 """
 
 from __future__ import annotations

@@ -7,12 +7,15 @@ the others: whole, centre, trimmed and crop are stored, these and quarter turns 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deployments.algorithms.neighbour_index import NeighbourIndex
 from deployments.contracts import VIEWS, Pairs, Vectors
+
+RawVectors = NDArray[np.floating[Any]]
 
 _STORED = ("whole", "centre", "trimmed", "crop")
 _TURNS = ("quarter", "half", "three_quarters")
@@ -27,7 +30,7 @@ _PAIR_BLOCK = 4096
 
 
 def find_candidates(
-    vectors: Vectors, min_cosine: float, max_neighbours: int, *, threads: int = 1, exact_below: int = _EXACT_BELOW
+    vectors: RawVectors, min_cosine: float, max_neighbours: int, *, threads: int = 1, exact_below: int = _EXACT_BELOW
 ) -> Pairs:
     """Each picture's `max_neighbours` nearest others whose best view cosine is at least `min_cosine`.
 
@@ -50,7 +53,7 @@ def find_candidates(
     return _keep_nearest(found[near], cosine[near], len(vectors), max_neighbours)
 
 
-def _all_pairs(vectors: Vectors, min_cosine: float) -> NDArray[np.int64]:
+def _all_pairs(vectors: RawVectors, min_cosine: float) -> NDArray[np.int64]:
     unit = _unit(vectors[:])
     stored = unit[:, _places(_STORED, unit)]
     count, views, width = stored.shape
@@ -63,7 +66,7 @@ def _all_pairs(vectors: Vectors, min_cosine: float) -> NDArray[np.int64]:
     return np.argwhere(np.triu(best >= min_cosine - 1e-3, 1))
 
 
-def _indexed_pairs(vectors: Vectors, min_cosine: float, neighbours: int, threads: int) -> NDArray[np.int64]:
+def _indexed_pairs(vectors: RawVectors, min_cosine: float, neighbours: int, threads: int) -> NDArray[np.int64]:
     index = NeighbourIndex(_sample(vectors), rows=len(vectors) * min(2, vectors.shape[1]), threads=threads)
     for owners, rows in _rows(vectors, _STORED):
         index.add(rows, owners)
@@ -76,8 +79,8 @@ def _indexed_pairs(vectors: Vectors, min_cosine: float, neighbours: int, threads
     return np.stack([codes // len(vectors), codes % len(vectors)], axis=1)
 
 
-def _rows(vectors: Vectors, names: tuple[str, ...]) -> Iterator[tuple[NDArray[np.int64], Vectors]]:
-    """Unit vectors of the named views and the picture each is of, in blocks; views that repeat the whole are left out."""
+def _rows(vectors: RawVectors, names: tuple[str, ...]) -> Iterator[tuple[NDArray[np.int64], Vectors]]:
+    """Unit vectors of the named views and the picture each is of, in blocks, without views that repeat the whole."""
     places = _places(names, vectors)
     for start in range(0, len(vectors), _BLOCK):
         block = _unit(vectors[start : start + _BLOCK])
@@ -89,13 +92,13 @@ def _rows(vectors: Vectors, names: tuple[str, ...]) -> Iterator[tuple[NDArray[np
         yield np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 
-def _sample(vectors: Vectors, size: int = 20_000) -> Vectors:
+def _sample(vectors: RawVectors, size: int = 20_000) -> Vectors:
     """Unit whole views spread evenly over the pictures."""
     chosen = np.unique(np.linspace(0, len(vectors) - 1, min(size, len(vectors))).astype(np.int64))
     return _unit(vectors[chosen, :1])[:, 0]
 
 
-def _best_cosines(vectors: Vectors, pairs: NDArray[np.int64]) -> Vectors:
+def _best_cosines(vectors: RawVectors, pairs: NDArray[np.int64]) -> Vectors:
     """The best cosine over the views of each pair, either one asking. `pairs` are sorted by their left picture."""
     stored, asked = _places(_STORED, vectors), _places(_STORED + _TURNS, vectors)
     size = max(1, _PAIR_BLOCK // vectors.shape[1])
@@ -133,12 +136,12 @@ def _as_pairs(pairs: NDArray[np.int64], cosine: Vectors) -> Pairs:
     return Pairs(left=pairs[order, 0], right=pairs[order, 1], cosine=cosine[order].astype(np.float32))
 
 
-def _places(names: tuple[str, ...], vectors: Vectors) -> list[int]:
+def _places(names: tuple[str, ...], vectors: RawVectors) -> list[int]:
     """Where the named views are; the whole is all there is where V is 1."""
     return [VIEWS.index(name) for name in names] if vectors.shape[1] > 1 else [0]
 
 
-def _unit(vectors: Vectors) -> Vectors:
+def _unit(vectors: RawVectors) -> Vectors:
     rows = np.array(vectors, np.float32)
     rows /= np.maximum(np.sqrt(np.einsum("...d,...d->...", rows, rows)), 1e-12)[..., None]
     return rows

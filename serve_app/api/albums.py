@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute
+from starlette.routing import Match
+from starlette.types import Scope
 
 from deployments.errors import PayloadTooLarge
 from serve_app.api.answers import PREFIX, answer_with_job, job_view
-from serve_app.api.deps import BaseUrl, JsonBody, PatienceDep, ServicesDep, SettingsDep, User
+from serve_app.api.deps import JsonBody, PatienceDep, ServicesDep, SettingsDep, User
 from serve_app.api.idempotency import IdempotentRoute
 from serve_app.api.problems import responses
 from serve_app.api.schemas import (
@@ -29,19 +32,29 @@ from serve_app.api.schemas import (
     TagsRequest,
     TagsResult,
 )
-from serve_app.services.container import Services
+from serve_app.services.records import AnalysisKind
+
+
+class _Below(APIRoute):
+    """A route below an album, whose id may hold slashes: `a%2Fsearch` is the album `a/search`, not a search in `a`."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        sent: bytes | None = scope.get("raw_path")
+        verb = self.path.rpartition("/")[2].encode()
+        if sent is not None and not sent.partition(b"?")[0].endswith(b"/" + verb):
+            return Match.NONE, {}
+        return super().matches(scope)
+
 
 router = APIRouter(prefix=f"{PREFIX}/albums", tags=["albums"], route_class=IdempotentRoute)
+below = APIRouter(prefix=f"{PREFIX}/albums", tags=["albums"], route_class=_Below)
+"""To be included before `router`, whose routes take any path for an id."""
 
 Detail = Annotated[bool, Query(description="add scores, faces and which duplicate to keep")]
 Limit = Annotated[int, Query(ge=1, le=500)]
 
 _LATER: dict[int | str, dict[str, Any]] = {202: {"model": Job, "description": "Still at work; see `Location`"}}
 _ERRORS = responses(404, 409, 413, 415, 422, 429, 503, 504)
-
-
-def _own_bases(request: Request, base: str) -> list[str]:
-    return sorted({base, str(request.base_url).rstrip("/")})
 
 
 def _check_count(images: list[str] | None, settings: SettingsDep) -> None:
@@ -58,11 +71,9 @@ def _check_count(images: list[str] | None, settings: SettingsDep) -> None:
 )
 async def embed_album(
     body: EmbeddingsRequest,
-    request: Request,
     user: User,
     services: ServicesDep,
     settings: SettingsDep,
-    base: BaseUrl,
     patience: PatienceDep,
 ) -> Response:
     """Read the pictures, store their vectors and faces, and start tags, duplicates and people as durable jobs.
@@ -70,93 +81,58 @@ async def embed_album(
     Posting to an existing album adds to it; posting the same picture again changes nothing.
     """
     _check_count(body.images, settings)
-    job_id = await services.albums.request_embeddings(user, body.images, body.album_id, _own_bases(request, base))
+    job_id = await services.albums.request_embeddings(user, body.images, body.album_id)
     return await answer_with_job(services, user, job_id, patience, status=201)
 
 
-async def _analyse(
-    kind: Literal["tags", "duplicates", "people", "quality"],
-    parameters: dict[str, Any],
-    body: AnalysisRequest,
-    request: Request,
-    services: Services,
-    user: str,
-    settings: SettingsDep,
-    base: str,
-    patience: PatienceDep,
-    detail: bool,
-) -> Response:
-    _check_count(body.images, settings)
-    ready = await services.albums.request_analysis(
-        user, kind, parameters, body.images, body.album_id, _own_bases(request, base), detail
-    )
-    if ready.result is not None:
-        return JSONResponse(ready.result)
-    return await answer_with_job(services, user, ready.job_id, patience)
+class Analysis:
+    """A call for an analysis: on whose behalf, with which patience, and how much it wants to know."""
+
+    def __init__(
+        self, user: User, services: ServicesDep, settings: SettingsDep, patience: PatienceDep, detail: Detail = False
+    ) -> None:
+        self._user = user
+        self._services = services
+        self._settings = settings
+        self._patience = patience
+        self._detail = detail
+
+    async def answer(self, kind: AnalysisKind, body: AnalysisRequest, **parameters: Any) -> Response:
+        """The stored result, or that of a job, or the job."""
+        _check_count(body.images, self._settings)
+        ready = await self._services.albums.request_analysis(
+            self._user, kind, parameters, body.images, body.album_id, self._detail
+        )
+        if ready.result is not None:
+            return JSONResponse(ready.result)
+        return await answer_with_job(self._services, self._user, ready.job_id, self._patience)
+
+
+AnalysisDep = Annotated[Analysis, Depends()]
 
 
 @router.post("/tags", response_model=TagsResult, dependencies=[JsonBody], responses=_LATER | _ERRORS)
-async def tag_album(
-    body: TagsRequest,
-    request: Request,
-    user: User,
-    services: ServicesDep,
-    settings: SettingsDep,
-    base: BaseUrl,
-    patience: PatienceDep,
-    detail: Detail = False,
-) -> Response:
+async def tag_album(body: TagsRequest, analysis: AnalysisDep) -> Response:
     """Tag -> the pictures it fits."""
-    parameters = {"labels": body.labels, "top_k": body.top_k, "threshold": body.threshold}
-    return await _analyse(
-        "tags", parameters, body, request, services, user, settings, base, patience, detail
-    )  # fmt: skip
+    return await analysis.answer("tags", body, labels=body.labels, top_k=body.top_k, threshold=body.threshold)
 
 
 @router.post("/duplicates", response_model=DuplicatesResult, dependencies=[JsonBody], responses=_LATER | _ERRORS)
-async def find_duplicates(
-    body: DuplicatesRequest,
-    request: Request,
-    user: User,
-    services: ServicesDep,
-    settings: SettingsDep,
-    base: BaseUrl,
-    patience: PatienceDep,
-    detail: Detail = False,
-) -> Response:
+async def find_duplicates(body: DuplicatesRequest, analysis: AnalysisDep) -> Response:
     """Groups of two or more pictures that are the same file, edited copies, or shots of one moment."""
-    parameters = {"level": body.level}
-    return await _analyse("duplicates", parameters, body, request, services, user, settings, base, patience, detail)
+    return await analysis.answer("duplicates", body, level=body.level)
 
 
 @router.post("/clusters", response_model=ClustersResult, dependencies=[JsonBody], responses=_LATER | _ERRORS)
-async def cluster_people(
-    body: ClustersRequest,
-    request: Request,
-    user: User,
-    services: ServicesDep,
-    settings: SettingsDep,
-    base: BaseUrl,
-    patience: PatienceDep,
-    detail: Detail = False,
-) -> Response:
+async def cluster_people(body: ClustersRequest, analysis: AnalysisDep) -> Response:
     """Person -> the pictures he or she is in, the most frequent person first."""
-    parameters = {"min_images": body.min_images}
-    return await _analyse("people", parameters, body, request, services, user, settings, base, patience, detail)
+    return await analysis.answer("people", body, min_images=body.min_images)
 
 
 @router.post("/quality", response_model=QualityResult, dependencies=[JsonBody], responses=_LATER | _ERRORS)
-async def assess_quality(
-    body: QualityRequest,
-    request: Request,
-    user: User,
-    services: ServicesDep,
-    settings: SettingsDep,
-    base: BaseUrl,
-    patience: PatienceDep,
-) -> Response:
+async def assess_quality(body: QualityRequest, analysis: AnalysisDep) -> Response:
     """How sharp and how well exposed each picture is, from 0 to 1, and what is wrong with it."""
-    return await _analyse("quality", {}, body, request, services, user, settings, base, patience, detail=False)
+    return await analysis.answer("quality", body)
 
 
 @router.get("", response_model=AlbumList, responses=responses(422))
@@ -167,7 +143,7 @@ async def list_albums(
     return await services.albums.list_albums(user, limit, cursor)
 
 
-@router.get("/{album_id:path}/search", response_model=Hits, responses=responses(404, 422, 429, 503, 504))
+@below.get("/{album_id:path}/search", response_model=Hits, responses=responses(404, 422, 429, 503, 504))
 async def search_album(
     album_id: str,
     user: User,
@@ -179,18 +155,16 @@ async def search_album(
     return {"results": await services.albums.search(user, album_id, q, limit)}
 
 
-@router.get("/{album_id:path}/similar", response_model=Hits, responses=responses(404, 422, 429, 503, 504))
+@below.get("/{album_id:path}/similar", response_model=Hits, responses=responses(404, 422, 429, 503, 504))
 async def similar_images(
     album_id: str,
-    request: Request,
     user: User,
     services: ServicesDep,
-    base: BaseUrl,
     image: Annotated[str, Query(min_length=1, max_length=8192, description="a picture of the album, as it was sent")],
     limit: Limit = 20,
 ) -> dict[str, Any]:
     """Pictures of the album that look like this one, the most similar first."""
-    return {"results": await services.albums.similar(user, album_id, image, limit, _own_bases(request, base))}
+    return {"results": await services.albums.similar(user, album_id, image, limit)}
 
 
 @router.get("/{album_id:path}", response_model=Album, responses=responses(404))

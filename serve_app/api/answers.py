@@ -18,7 +18,13 @@ PREFIX = "/api/v1"
 
 
 def job_view(job: JobRecord) -> dict[str, Any]:
-    return Job.model_validate(job, from_attributes=True).model_dump(mode="json")
+    """The job as `GET /jobs/{id}` shows it. What an attempt left that will be repeated is no news for the client."""
+    view = Job.model_validate(job, from_attributes=True)
+    if view.status != "failed":
+        view.problem = None
+    if job.is_finished:
+        view.eta_s = 0.0 if view.status == "succeeded" else None
+    return view.model_dump(mode="json")
 
 
 def job_href(job_id: str) -> str:

@@ -30,6 +30,6 @@ def build_app(services: Services, settings: Settings, metrics: Metrics) -> FastA
     app.state.services = services
     app.state.settings = settings
     problems.install(app)
-    for router in (images.router, images.tutorial, albums.router, jobs.router, operations.router):
+    for router in (images.router, images.tutorial, albums.below, albums.router, jobs.router, operations.router):
         app.include_router(router)
     return app

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable
 from typing import Annotated, cast
 
 from fastapi import Depends, Header, Request
@@ -41,7 +41,7 @@ BaseUrl = Annotated[str, Depends(base_url)]
 
 
 class Patience:
-    """How long a client waits for a job: `Prefer: respond-async` and `Prefer: wait=N` (RFC 7240)."""
+    """How long a client waits for a job: `Prefer: respond-async`, `wait=N`, or both: wait, then 202 (RFC 7240)."""
 
     def __init__(self, wait_s: float) -> None:
         self.wait_s = wait_s
@@ -49,12 +49,29 @@ class Patience:
 
 def patience(
     settings: SettingsDep,
-    prefer: Annotated[str | None, Header(description="`respond-async` answers 202 with a job at once")] = None,
+    prefer: Annotated[
+        list[str] | None,
+        Header(
+            description="`respond-async`: answer 202 with a job at once. `wait=10`: do so after ten seconds.",
+            examples=[["respond-async"]],
+        ),
+    ] = None,
 ) -> Patience:
-    preferences = [part.strip().lower() for part in (prefer or "").split(",")]
-    waits = [re.fullmatch(r"wait\s*=\s*\"?(\d{1,6})\"?", part) for part in preferences]
-    wait_s = min([settings.jobs.sync_wait_s, *(float(match[1]) for match in waits if match)])
-    return Patience(0.0 if "respond-async" in preferences else wait_s)
+    preferred = _preferences(prefer or ())
+    most_s = settings.jobs.sync_wait_s
+    wait = preferred.get("wait", "")
+    if wait.isdecimal():
+        return Patience(min(most_s, float(wait[:9])))
+    return Patience(0.0 if "respond-async" in preferred else most_s)
+
+
+def _preferences(headers: Iterable[str]) -> dict[str, str]:
+    """Name -> value of each preference; of one that is named twice the first counts. Parameters are left out."""
+    preferred: dict[str, str] = {}
+    for part in ",".join(headers).split(","):
+        name, _, value = part.partition(";")[0].partition("=")
+        preferred.setdefault(name.strip().lower(), value.strip().strip('"'))
+    return preferred
 
 
 PatienceDep = Annotated[Patience, Depends(patience)]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
+from starlette.datastructures import UploadFile
 
 from deployments.errors import InvalidRequest
 from serve_app.services.container import Services
@@ -16,6 +18,7 @@ from serve_app.services.idempotency import Answer
 
 _KEPT_HEADERS = ("content-type", "location", "retry-after")
 _MAX_KEY = 255
+_READ_BYTES = 2**18
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -34,14 +37,17 @@ class IdempotentRoute(APIRoute):
                 return await handler(request)
             if not 0 < len(key) <= _MAX_KEY:
                 raise InvalidRequest(f"Idempotency-Key must have 1 to {_MAX_KEY} characters.")
-            return await _once(handler, request, key)
+            try:
+                return await _once(handler, request, key)
+            finally:
+                await request.close()  # the files of a form that was read only to be compared
 
         return once
 
 
 async def _once(handler: Handler, request: Request, key: str) -> Response:
     services: Services = request.app.state.services
-    route = f"{request.method} {request.url.path}"
+    route = f"{request.method} {request.scope['path']}"
     first = await services.idempotency.begin(services.local_user_id, key, route, await _fingerprint(request))
     if isinstance(first, Answer):
         return Response(first.body, first.status, {**first.headers, "Idempotent-Replayed": "true"})
@@ -59,10 +65,20 @@ async def _once(handler: Handler, request: Request, key: str) -> Response:
 
 
 async def _fingerprint(request: Request) -> str:
-    """What makes two requests the same. A multipart body does not count: its boundary is new each time."""
-    digest = hashlib.sha256(str(request.url.query).encode())
-    if request.headers.get("content-type", "").startswith("multipart/"):
-        digest.update(b"multipart")
-    else:
+    """What makes two requests the same: query and body; of a form its fields, since its boundary is new each time."""
+    digest = hashlib.sha256(request.scope["query_string"])
+    if not request.headers.get("content-type", "").lower().startswith("multipart/"):
         digest.update(await request.body())
+        return digest.hexdigest()
+    for name, value in (await request.form()).multi_items():  # the route gets the same parsed form
+        told = [value.filename, await _hash_of(value)] if isinstance(value, UploadFile) else [value]
+        digest.update(json.dumps([name, *told]).encode())
+    return digest.hexdigest()
+
+
+async def _hash_of(file: UploadFile) -> str:
+    digest = hashlib.sha256()
+    while data := await file.read(_READ_BYTES):
+        digest.update(data)
+    await file.seek(0)
     return digest.hexdigest()

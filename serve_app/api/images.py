@@ -44,7 +44,7 @@ def _upload(image: ImageView, base: str) -> dict[str, Any]:
     status_code=201,
     response_model=Uploads,
     dependencies=[MultipartBody],
-    responses=responses(400, 413, 415, 422, 429, 503),
+    responses=responses(400, 409, 413, 415, 422, 429, 503),
 )
 async def upload_images(
     file: Files, user: User, services: ServicesDep, settings: SettingsDep, base: BaseUrl
@@ -100,7 +100,7 @@ async def get_file(key: str, user: User, services: ServicesDep) -> Response:
     status_code=201,
     response_model=TutorialUpload,
     dependencies=[MultipartBody],
-    responses=responses(400, 413, 415, 422, 429, 503),
+    responses=responses(400, 409, 413, 415, 422, 429, 503),
 )
 async def upload_image(
     file: Annotated[UploadFile, File()], user: User, services: ServicesDep, base: BaseUrl

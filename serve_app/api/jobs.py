@@ -6,14 +6,18 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import structlog
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
+from deployments.errors import NotFound, Unavailable
 from serve_app.api.answers import PREFIX, job_view
 from serve_app.api.deps import ServicesDep, User
 from serve_app.api.problems import responses
 from serve_app.api.schemas import Job
 from serve_app.services.container import Services
+
+log = structlog.get_logger(__name__)
 
 _EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}, "description": "`job` events"}}
 
@@ -39,8 +43,13 @@ async def watch_job(job_id: str, user: User, services: ServicesDep) -> Streaming
 
 
 async def _events(services: Services, user: str, job_id: str) -> AsyncIterator[str]:
-    async for job in services.jobs.watch(user, job_id):
-        yield f"event: job\ndata: {json.dumps(job_view(job))}\n\n" if job else ": still here\n\n"
+    quiet_s = services.settings.jobs.keep_alive_s
+    try:
+        async for job in services.jobs.watch(user, job_id, quiet_s):
+            yield f"event: job\ndata: {json.dumps(job_view(job))}\n\n" if job else ": still here\n\n"
+    except (NotFound, Unavailable) as error:
+        # The status went out long ago; who asks again learns that the job was deleted, or that the database is away.
+        log.warning("event stream ended early", reason=error.message)
 
 
 @router.delete("/{job_id}", response_model=Job, responses=responses(404))

@@ -1,25 +1,28 @@
-"""The outermost layer: request ids, one log line and one metric a request, bounds on bodies and on concurrency."""
+"""The outermost layer: request ids, one log line and one metric a request, bounds on bodies and on concurrency, and
+the last resort for what nobody expected."""
 
 from __future__ import annotations
 
-import json
 import time
-from typing import Any
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from configs.settings import Limits
-from deployments.errors import DarkroomError, Overloaded, PayloadTooLarge
+from deployments.errors import Overloaded, PayloadTooLarge
 from serve_app.api.context import adopt_request_id
-from serve_app.api.problems import MEDIA_TYPE, problem_of
+from serve_app.api.problems import problem_of, problem_response, unexpected_problem
 from serve_app.telemetry import Metrics
 
 log = structlog.get_logger("darkroom.access")
 
 _UNBOUNDED = ("/healthz", "/readyz", "/metrics", "/api/v1/jobs")
 """Answered however busy the server is: who watches it must see that it is busy."""
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_CLIENT_GONE = 499
+"""In logs and metrics, as other servers have it: nobody was there to be answered."""
 
 
 class Edge:
@@ -38,12 +41,12 @@ class Edge:
         headers = Headers(scope=scope)
         request_id = adopt_request_id(headers.get("x-request-id"))
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        started, status = time.monotonic(), 500
+        started, status, has_begun = time.monotonic(), 500, False
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, has_begun
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, has_begun = message["status"], True
                 MutableHeaders(scope=message)["X-Request-ID"] = request_id
             await send(message)
 
@@ -54,15 +57,23 @@ class Edge:
                 raise Overloaded("The server is busy; try again shortly.", extra={"retry_after_s": 5})
             await self._app(scope, self._counting(headers, receive), send_with_id)
         except (Overloaded, PayloadTooLarge) as error:
-            await _send_problem(error, send_with_id)
+            await problem_response(problem_of(error))(scope, receive, send_with_id)
+        except ClientDisconnect:
+            status = _CLIENT_GONE
+        except Exception as error:  # the border of HTTP: Starlette's own handler knows neither request id nor metrics
+            log.error("unexpected error", exc_info=error)
+            if has_begun:
+                raise  # the server cuts the connection, so that half an answer is not taken for a whole one
+            await problem_response(unexpected_problem())(scope, receive, send_with_id)
         finally:
             self._in_flight -= bounded
             seconds = time.monotonic() - started
             route = getattr(scope.get("route"), "path", "unmatched")
-            self._metrics.requests.labels(scope["method"], route, str(status)).inc()
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            self._metrics.requests.labels(method, route, str(status)).inc()
             self._metrics.request_seconds.labels(route).observe(seconds)
             if route not in {"/healthz", "/readyz", "/metrics"}:
-                log.info("request", method=scope["method"], route=route, status=status, seconds=round(seconds, 4))
+                log.info("request", method=method, route=route, status=status, seconds=round(seconds, 4))
             structlog.contextvars.unbind_contextvars("request_id")
 
     def _counting(self, headers: Headers, receive: Receive) -> Receive:
@@ -70,7 +81,7 @@ class Edge:
         is_form = headers.get("content-type", "").startswith("multipart/")
         limit = self._limits.max_body_bytes if is_form else self._limits.max_json_bytes
         said = headers.get("content-length", "")
-        if said.isdigit() and int(said) > limit:
+        if said.isdecimal() and int(said) > limit:
             raise PayloadTooLarge(f"The body has {said} bytes; at most {limit} are taken.")
         seen = 0
 
@@ -83,15 +94,3 @@ class Edge:
             return message
 
         return counted
-
-
-async def _send_problem(error: DarkroomError, send: Send) -> None:
-    body = json.dumps(problem_of(error)).encode()
-    headers: list[tuple[bytes, Any]] = [
-        (b"content-type", MEDIA_TYPE.encode()),
-        (b"content-length", str(len(body)).encode()),
-    ]
-    if isinstance(error, Overloaded):
-        headers.append((b"retry-after", str(error.retry_after_s).encode()))
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -11,7 +12,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from deployments.errors import DarkroomError, Overloaded, Unavailable
+from deployments.errors import DarkroomError
 from serve_app.api.context import request_id
 
 log = structlog.get_logger(__name__)
@@ -26,6 +27,7 @@ _SLUGS = {
     415: ("unsupported-media-type", "Unsupported media type"),
     422: ("invalid-request", "Invalid request"),
 }
+_RETRY_AFTER_S = 5
 
 
 class Problem(BaseModel):
@@ -64,8 +66,21 @@ def problem_of(error: DarkroomError) -> dict[str, Any]:
     return problem(error.status, error.slug, error.title, error.message, **members)
 
 
-def problem_response(body: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
-    return JSONResponse(body, status_code=body["status"], headers=headers, media_type=MEDIA_TYPE)
+def unexpected_problem() -> dict[str, Any]:
+    """Of a bug of ours: whatever it says stays in the log."""
+    return problem(
+        500, "internal-error", "Internal error", "Something broke on our side; the log has it under this id."
+    )
+
+
+def problem_response(body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    """The problem with what HTTP wants beside it: when to come back, how to sign in."""
+    more = dict(headers or {})
+    if body["status"] in {429, 503}:
+        more.setdefault("Retry-After", str(body.get("retry_after_s", _RETRY_AFTER_S)))
+    if body["status"] == 401:
+        more.setdefault("WWW-Authenticate", "Bearer")
+    return JSONResponse(body, status_code=body["status"], headers=more, media_type=MEDIA_TYPE)
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -76,18 +91,15 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 async def _on_darkroom_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, DarkroomError)  # noqa: S101 - how Starlette types a handler
-    headers = {}
-    if isinstance(error, Overloaded | Unavailable):
-        headers["Retry-After"] = str(error.extra.get("retry_after_s", 5))
-    if error.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
     if error.status >= 500:
         log.warning("request failed", slug=error.slug, detail=error.message)
-    return problem_response(problem_of(error), headers)
+    return problem_response(problem_of(error))
 
 
-async def _on_http_exception(_: Request, error: Exception) -> Response:
+async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
+    if isinstance(error.__cause__, DarkroomError):  # FastAPI calls whatever ends the reading of a body a malformed one
+        return await _on_darkroom_error(request, error.__cause__)
     # FastAPI says 400 where a body cannot be parsed at all; to clients that is one more malformed request.
     status = 422 if error.status_code == 400 else error.status_code
     slug, title = _SLUGS.get(status, ("error", "Error"))
@@ -110,15 +122,7 @@ async def _on_validation_error(_: Request, error: Exception) -> Response:
     return problem_response(problem(422, "invalid-request", "Invalid request", detail, errors=errors[:20]))
 
 
-async def _on_unexpected(_: Request, error: Exception) -> Response:
-    log.error("unexpected error", exc_info=error)
-    return problem_response(
-        problem(500, "internal-error", "Internal error", "Something broke on our side; the log has it under this id.")
-    )
-
-
 def install(app: FastAPI) -> None:
     app.add_exception_handler(DarkroomError, _on_darkroom_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
-    app.add_exception_handler(Exception, _on_unexpected)

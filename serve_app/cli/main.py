@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from serve_app.cli import tables
 from serve_app.cli.client import Client, CommandError, pictures_in
 
+_BATCH_IMAGES = 200
 _KINDS = {"tags": "Tags", "duplicates": "Duplicates", "people": "People"}
 
 
@@ -88,18 +90,16 @@ def _album(client: Client, arguments: argparse.Namespace, err: Console) -> Any:
         if not stored:
             raise CommandError(f"None of the {len(files)} files could be used: {rejected[0]['detail']}")
         bar = progress.add_task("Reading", total=len(stored))
-        body = {"images": list(stored), "album_id": name}
-        job = client.json("POST", "/albums/embeddings", json=body, headers={"Prefer": "respond-async"})
-        job = client.finished(
-            job["id"], lambda seen: progress.update(bar, completed=round(seen["progress"] * len(stored)))
+        results = _embedded(
+            client, name, list(stored), lambda share: progress.update(bar, completed=share * len(stored))
         )
-        result = _result_of(job)
-        for link in result["jobs"]:
+        for link in results[-1]["jobs"]:
             bar = progress.add_task(_KINDS.get(link["kind"], link["kind"]), total=len(stored))
             client.finished(
                 link["id"],
                 lambda seen, bar=bar: progress.update(bar, completed=round(seen["progress"] * len(stored))),  # type: ignore[misc]
             )
+    rejected = [entry | {"filename": str(Path(entry["filename"]).relative_to(arguments.folder))} for entry in rejected]
     names = {url: str(path.relative_to(arguments.folder)) for url, path in stored.items()}
     asked = {"album_id": name}
     answers = {
@@ -107,10 +107,33 @@ def _album(client: Client, arguments: argparse.Namespace, err: Console) -> Any:
         "duplicates": client.json("POST", "/albums/duplicates", json=asked, params={"detail": True}),
         "people": client.json("POST", "/albums/clusters", json=asked | {"min_images": arguments.min_images}),
     }
+    failed = [entry for result in results for entry in result["failed"]]
     if arguments.json:
-        return {"album_id": name, "files": names, "rejected": rejected, "failed": result["failed"], **answers}
-    tables.album(Console(), name, names, answers, rejected + result["failed"])
+        return {"album_id": name, "files": names, "rejected": rejected, "failed": failed, **answers}
+    tables.album(Console(), name, names, answers, rejected + failed)
     return None
+
+
+def _embedded(client: Client, name: str, urls: list[str], each: Callable[[float], None]) -> list[dict[str, Any]]:
+    """Add the pictures to the album, no more a request than any server takes. -> what each batch came to.
+
+    All are posted before the first is waited for: analyses wait for pictures that were posted before them, so the album
+    is analysed once, when it is complete. `each` hears the share of the pictures that is read.
+    """
+    batches = [urls[start : start + _BATCH_IMAGES] for start in range(0, len(urls), _BATCH_IMAGES)]
+    prefer = {"Prefer": "respond-async"}
+    jobs = [
+        client.json("POST", "/albums/embeddings", json={"images": batch, "album_id": name}, headers=prefer)
+        for batch in batches
+    ]
+    results = []
+    for number, job in enumerate(jobs):
+        ended = client.finished(
+            job["id"],
+            lambda seen, number=number: each((number + seen["progress"]) / len(jobs)),  # type: ignore[misc]
+        )
+        results.append(_result_of(ended))
+    return results
 
 
 def _result_of(job: dict[str, Any]) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def album(
         for entry in unusable:
             file = entry.get("filename") or names.get(entry.get("image", ""), entry.get("image", ""))
             table.add_row(escape(str(file)), str(entry["code"]), escape(str(entry["detail"])))
-        console.print(table)
+        _print(console, table, "")
 
 
 def albums(console: Console, items: list[dict[str, Any]]) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +14,9 @@ from deployments.contracts import VIEWS, Tagger, Vectors
 from deployments.errors import NotFound
 from serve_app.services.analysis import AlbumLoader
 from serve_app.services.handlers import analysis_key
-from serve_app.services.images import image_id_of
 from serve_app.services.pictures import PictureStore
 from serve_app.services.progress import Progress
-from serve_app.services.records import RESULT_KEYS, AnalysisKind, without_details
+from serve_app.services.records import RESULT_KEYS, AnalysisKind, own_image_id, without_details
 from serve_app.services.tagging import TagAlbum
 from serve_app.store import jobs
 from serve_app.store.jobs import Job
@@ -26,10 +24,11 @@ from serve_app.store.repositories import albums, images, results, vectors
 from serve_app.store.repositories.albums import Album
 from serve_app.store.session import Database
 
-_FILE_PATH = re.compile(r"/api/v1/files/([A-Za-z0-9_]+(?:\.[A-Za-z0-9]+)?)")
-_IMAGE_ID = re.compile(r"img_[0-9a-z]{10,64}")
 _EPHEMERAL_S = 24 * 3600.0
 """How long pictures of an ad-hoc call stay embedded, so that the next question about them is quick."""
+
+_CHUNK = 512
+"""Pictures whose vectors are held at once: 18 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +56,9 @@ class AlbumService:
         self._tagger = tagger
         self._settings = settings
 
-    async def request_embeddings(
-        self, user_id: str, refs: Sequence[str], name: str | None, own_bases: Sequence[str]
-    ) -> str:
+    async def request_embeddings(self, user_id: str, refs: Sequence[str], name: str | None) -> str:
         """Add the pictures to the album, made if need be, and start reading them. -> job id"""
-        own = await self._own_images(user_id, refs, own_bases)
+        own = await self._own_images(user_id, refs)
         async with self._database.transaction() as session:
             album = await albums.open_album(session, user_id, name)
             await albums.add_refs(session, album.id, refs, own)
@@ -70,7 +67,7 @@ class AlbumService:
                 user_id=user_id,
                 kind="embeddings",
                 album_id=album.id,
-                payload={"refs": list(dict.fromkeys(refs))},
+                payload={"refs": list(dict.fromkeys(refs)), "image_ids": [image_id for image_id in own if image_id]},
                 max_attempts=self._settings.jobs.max_attempts,
                 max_queued=self._settings.jobs.max_queued,
             )
@@ -83,12 +80,11 @@ class AlbumService:
         parameters: dict[str, Any],
         refs: Sequence[str] | None,
         name: str | None,
-        own_bases: Sequence[str],
         detail: bool,
     ) -> Answer:
         """A stored result when it is of the album's present state, else a job. Raises `NotFound`."""
         parameters = {key: value for key, value in parameters.items() if value is not None}
-        own = await self._own_images(user_id, refs or (), own_bases)
+        own = await self._own_images(user_id, refs or ())
         async with self._database.transaction() as session:
             if refs is None:
                 album = await self._find(session, user_id, name or "")
@@ -174,39 +170,50 @@ class AlbumService:
             scores = await self._tagging.score(subject, [query], Progress())
             found = {sha: of[query] for sha, of in scores.items()}
         else:
-            async with self._database.transaction() as session:
-                embedded, _ = await vectors.load(session, self._settings.embedding_model, subject.shas)
-            relevance = await self._tagger.search_images(query, embedded)
-            found = dict(zip(subject.shas, relevance.tolist(), strict=True))
+            found = {}
+            async for shas, embedded in self._vectors(subject.shas):
+                relevance = await self._tagger.search_images(query, embedded)
+                found |= dict(zip(shas, relevance.tolist(), strict=True))
         hits: list[dict[str, Any]] = [
-            {"image": item.ref, "score": round(found[item.sha256], 4)} for item in subject.items
+            {"image": item.ref, "score": round(found.get(item.sha256, 0.0), 4)} for item in subject.items
         ]
         return sorted((hit for hit in hits if hit["score"] > 0), key=_best_first)[:limit]
 
-    async def similar(
-        self, user_id: str, name: str, ref: str, limit: int, own_bases: Sequence[str]
-    ) -> list[dict[str, Any]]:
+    async def similar(self, user_id: str, name: str, ref: str, limit: int) -> list[dict[str, Any]]:
         """Pictures of the album that look like one of the user's, without that one, by cosine of their vectors."""
         async with self._database.transaction() as session:
             album = await self._find(session, user_id, name)
         subject = await self._loader.snapshot(album.id)
         sha = next((item.sha256 for item in subject.items if item.ref == ref), None)
         if sha is None:
-            own = await self._own_images(user_id, [ref], own_bases)
+            own = await self._own_images(user_id, [ref])
             if own[0] is None:
                 raise NotFound("This picture is neither in the album nor one that you uploaded.")
             async with self._database.transaction() as session:
                 image = await images.get(session, user_id, own[0])
             sha = image.content.sha256 if image else ""
         async with self._database.transaction() as session:
-            embedded, present = await vectors.load(session, self._settings.embedding_model, [sha, *subject.shas])
-        if not present[0]:
+            [own], [is_embedded] = await vectors.load(session, self._settings.embedding_model, [sha])
+        if not is_embedded:
             raise NotFound("This picture has not been embedded yet: post it to an album first.")
-        cosine = dict(zip(subject.shas, _cosine(embedded[0], embedded[1:]).tolist(), strict=True))
+        cosine: dict[str, float] = {}
+        async for shas, embedded in self._vectors(subject.shas):
+            cosine |= dict(zip(shas, _cosine(own, embedded).tolist(), strict=True))
         hits = [
-            {"image": item.ref, "score": round(cosine[item.sha256], 4)} for item in subject.items if item.ref != ref
+            {"image": item.ref, "score": round(cosine[item.sha256], 4)}
+            for item in subject.items
+            if item.ref != ref and item.sha256 in cosine
         ]
         return sorted(hits, key=_best_first)[:limit]
+
+    async def _vectors(self, shas: Sequence[str]) -> AsyncIterator[tuple[list[str], Vectors]]:
+        """Those contents that have vectors of the present model, with them, `float32[N, V, D]`, some at a time."""
+        for start in range(0, len(shas), _CHUNK):
+            wanted = shas[start : start + _CHUNK]
+            async with self._database.transaction() as session:
+                embedded, present = await vectors.load(session, self._settings.embedding_model, wanted)
+            if present.any():
+                yield [sha for sha, there in zip(wanted, present, strict=True) if there], embedded[present]
 
     async def _find(self, session: Any, user_id: str, name: str) -> Album:
         album = await albums.find(session, user_id, name)
@@ -214,22 +221,12 @@ class AlbumService:
             raise NotFound(f"There is no album '{name}'.")
         return album
 
-    async def _own_images(self, user_id: str, refs: Sequence[str], own_bases: Sequence[str]) -> list[str | None]:
+    async def _own_images(self, user_id: str, refs: Sequence[str]) -> list[str | None]:
         """The id of our own image that each reference names, if any."""
-        ids = [own_image_id(ref, own_bases) for ref in refs]
+        ids = [own_image_id(ref) for ref in refs]
         async with self._database.transaction() as session:
             known = await images.load(session, user_id, [image_id for image_id in ids if image_id])
         return [image_id if image_id in known else None for image_id in ids]
-
-
-def own_image_id(ref: str, own_bases: Sequence[str]) -> str | None:
-    """The image id in a reference that this server issued: a bare id, or the URL of a stored file."""
-    if _IMAGE_ID.fullmatch(ref):
-        return ref
-    for base in own_bases:
-        if ref.startswith(base + "/") and (match := _FILE_PATH.fullmatch(ref, len(base))):
-            return image_id_of(match[1])
-    return None
 
 
 def _cosine(one: Vectors, others: Vectors) -> Vectors:

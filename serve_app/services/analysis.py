@@ -63,8 +63,11 @@ class AlbumLoader:
             loaded = await albums.load_items(session, album_id)
         if album is None:
             raise NotFound("The album is gone.")
-        ready = [(item.ref, item.content) for item in loaded if item.status == "embedded" and item.content is not None]
-        items = [Item(ref, c.sha256, c.width, c.height, c.size_bytes, c.content_type) for ref, c in ready]
+        ready = [(item, item.content) for item in loaded if item.status == "embedded" and item.content is not None]
+        items = [
+            Item(item.ref, item.image_id or "", c.sha256, c.width, c.height, c.size_bytes, c.content_type)
+            for item, c in ready
+        ]
         failures = [
             Failure(item.ref, item.code or "corrupt", item.detail or "") for item in loaded if item.status == "failed"
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from configs.settings import Settings
@@ -118,9 +119,12 @@ class Services:
     async def keep_house(self) -> None:
         """Remove what has expired: hidden albums, ended jobs, answers to repeated requests, unused files."""
         keep_s = self.settings.jobs.keep_finished_s
+        for remove in (albums.remove_expired, partial(jobs.remove_finished, older_than_s=keep_s)):
+            removed: object = True
+            while removed:  # a batch a transaction, until as much has gone as has come since the last time
+                async with self.database.transaction() as session:
+                    removed = await remove(session)
         async with self.database.transaction() as session:
-            await albums.remove_expired(session)
-            await jobs.remove_finished(session, keep_s)
             await idempotency.remove_older(session, keep_s)
         await self.pictures.collect_unused()
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 from configs.settings import Settings
-from deployments.algorithms.duplicate_groups import Edge
+from deployments.algorithms.duplicate_groups import Edge, link
 from deployments.algorithms.flat_border import content_box
 from deployments.contracts import DuplicateFinder, DuplicateLevel, LocalFeatures, Pairs, PairVerdict
 from deployments.errors import ImageError
 from serve_app.services.analysis import AlbumLoader, Subject, keep_result
-from serve_app.services.duplicates_result import duplicates_payload, group_items
+from serve_app.services.duplicates_result import Pair, duplicates_payload, group_items, pairs_between_groups
 from serve_app.services.pictures import PictureStore
 from serve_app.services.progress import Progress
 from serve_app.store.jobs import Job
@@ -21,16 +21,14 @@ from serve_app.store.repositories import pair_verdicts, vectors
 from serve_app.store.repositories.images import Content
 from serve_app.store.session import Database
 
-_VERSION = "sift/1"
+_VERSION = "sift/2"
 """Of the geometric check; another one makes the kept verdicts void."""
 _SAME_PIXELS_COSINE = 0.97
 """Files with the same upright pixels differ in their vectors only by how their decoders scale."""
+_MERGING_ROUNDS = 3
 _PAIRS_A_CALL = 32
 _KEPT_FEATURES = 512
 """Pictures whose local features are held at once: about 100 MB."""
-
-Pair = tuple[int, int]
-"""Places of two contents in the subject's list, the smaller one first."""
 
 
 class FindDuplicates:
@@ -59,9 +57,7 @@ class FindDuplicates:
             links += await self._same_pixels(subject, pairs)
             rest.report(0.1)
             if level != "exact":
-                links += await self._copies(subject, pairs, rest.part(0.1, 1.0))
-            if level == "similar":
-                links += _similar(subject, pairs, self._settings.duplicates.min_similar_cosine)
+                links += await self._copies_and_shots(subject, pairs, rest.part(0.1, 1.0))
         groups = group_items(subject.items, links, level)
         pixels = await self._content_pixels(subject, {key.split(" ")[0] for group in groups for key in group.members})
         payload = duplicates_payload(subject.items, groups, links, pixels, subject.failed)
@@ -87,23 +83,41 @@ class FindDuplicates:
                 hashes[place] = await self._pictures.pixel_sha256(subject.contents[place])
             except ImageError:
                 continue  # decodes small but not in full: its own picture then
+        first: dict[str, int] = {}
         return [
-            Edge(subject.contents[a].sha256, subject.contents[b].sha256, "exact", 1.0)
-            for a, b in suspects
-            if a in hashes and hashes[a] == hashes.get(b)
+            Edge(subject.contents[first.setdefault(digest, place)].sha256, subject.contents[place].sha256, "exact", 1.0)
+            for place, digest in hashes.items()
         ]
 
-    async def _copies(self, subject: Subject, pairs: Pairs, progress: Progress) -> list[Edge]:
-        wanted = [(a, b) for a, b, _ in _rows(pairs)]
-        names = {(a, b): (subject.contents[a].sha256, subject.contents[b].sha256) for a, b in wanted}
+    async def _copies_and_shots(self, subject: Subject, pairs: Pairs, progress: Progress) -> list[Edge]:
+        """Copies and shots of one moment among the candidates, and copies among the pairs that their groups suggest.
+
+        The shortlist names a few neighbours of each picture. Where there are more copies of one picture than that, they
+        fall into several groups; comparing the groups' centres with one another's members brings them together.
+        """
+        cosines = {(a, b): cosine for a, b, cosine in _rows(pairs)}
+        verdicts = await self._verdicts(subject, cosines.keys(), progress.part(0.0, 0.8))
+        for _ in range(_MERGING_ROUNDS):
+            copies = {pair for pair, verdict in verdicts.items() if verdict.is_copy}
+            wanted = pairs_between_groups(copies) - verdicts.keys()
+            if not wanted:
+                break
+            verdicts |= await self._verdicts(subject, wanted, progress.part(progress.share, 1.0))
+        min_cosine = self._settings.duplicates.min_similar_cosine
+        shas = subject.shas
+        found = (
+            link(shas[a], shas[b], cosines.get((a, b), 0.0), verdict, min_cosine)
+            for (a, b), verdict in sorted(verdicts.items())
+        )
+        return [edge for edge in found if edge is not None]
+
+    async def _verdicts(self, subject: Subject, pairs: Set[Pair], progress: Progress) -> dict[Pair, PairVerdict]:
+        """The kept verdicts, and new ones of the others."""
+        names = {(a, b): (subject.contents[a].sha256, subject.contents[b].sha256) for a, b in sorted(pairs)}
         async with self._database.transaction() as session:
             known = await pair_verdicts.load(session, _VERSION, list(names.values()))
         verdicts = {pair: known[name] for pair, name in names.items() if name in known}
-        open_pairs = [pair for pair in wanted if pair not in verdicts]
-        verdicts |= await self._check(subject, open_pairs, progress)
-        return [
-            Edge(*names[pair], "copy", verdict.score) for pair, verdict in sorted(verdicts.items()) if verdict.is_copy
-        ]
+        return verdicts | await self._check(subject, [pair for pair in names if pair not in verdicts], progress)
 
     async def _content_pixels(self, subject: Subject, shas: set[str]) -> dict[str, int]:
         """Pixels of those originals that lie inside a flat border (a screenshot's, a frame's)."""
@@ -182,12 +196,3 @@ def _rows(pairs: Pairs) -> list[tuple[int, int, float]]:
 
 def _size(content: Content) -> tuple[int, int]:
     return content.width, content.height
-
-
-def _similar(subject: Subject, pairs: Pairs, min_cosine: float) -> list[Edge]:
-    """Shots of one moment: pictures that look nearly the same without being copies."""
-    return [
-        Edge(subject.contents[a].sha256, subject.contents[b].sha256, "similar", cosine)
-        for a, b, cosine in _rows(pairs)
-        if cosine >= min_cosine
-    ]

@@ -36,9 +36,9 @@ class EmbedAlbum:
         subject = await self._albums.snapshot(job.album_id)
         async with self._database.transaction() as session:
             album = await albums.get(session, job.album_id)
-        asked = set(job.payload["refs"])
+        asked, named = set(job.payload["refs"]), set(job.payload["image_ids"])
         failed = [failure.view() for failure in subject.failures if failure.ref in asked]
-        embedded = sum(item.ref in asked for item in subject.items)
+        embedded = sum(item.ref in asked or item.image_id in named for item in subject.items)
         if not embedded and failed:
             raise AllImagesFailed(f"None of the {len(failed)} images could be used.", extra={"failed": failed})
         return Embedded(album.public_id if album else job.album_id, embedded, failed)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from unicodedata import category
 
 from deployments.errors import NotFound
 from serve_app.services.pictures import PictureStore, Readable
@@ -22,6 +23,8 @@ _EXTENSIONS = {
     "image/avif": ".avif",
     "image/webp": ".webp",
 }
+
+_MAX_NAME = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,14 @@ def _view(image: StoredImage) -> ImageView:
     )
 
 
+def _storable(filename: str | None) -> str | None:
+    """What a client calls its file is for people to read; no name is worth refusing the picture for."""
+    if filename is None:
+        return None
+    kept = filename[:_MAX_NAME]
+    return "".join("\N{REPLACEMENT CHARACTER}" if category(c) in {"Cc", "Cs"} else c for c in kept)
+
+
 class ImageService:
     def __init__(self, database: Database, pictures: PictureStore) -> None:
         self._database = database
@@ -79,7 +90,7 @@ class ImageService:
         """Store one picture. Raises `ImageError` with the code of its rejection."""
         with tempfile.TemporaryDirectory(prefix="darkroom-upload-") as folder:
             file = await self._pictures.receive(source, Path(folder))
-            return _view(await self._pictures.add(user_id, file, filename=filename))
+            return _view(await self._pictures.add(user_id, file, filename=_storable(filename)))
 
     async def get(self, user_id: str, image_id: str) -> ImageView:
         return _view(await self._find(user_id, image_id))

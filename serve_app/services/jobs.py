@@ -30,10 +30,10 @@ class JobService:
         await self.get(user_id, job_id)
         return await wait_until_finished(self._database, self._events, job_id, timeout_s)
 
-    async def watch(self, user_id: str, job_id: str) -> AsyncIterator[Job]:
-        """The job now and on each change, until it has ended."""
+    async def watch(self, user_id: str, job_id: str, quiet_s: float) -> AsyncIterator[Job | None]:
+        """The job now and on each change, until it has ended; None whenever nothing has changed for `quiet_s`."""
         await self.get(user_id, job_id)
-        async for job in follow(self._database, self._events, job_id):
+        async for job in follow(self._database, self._events, job_id, quiet_s=quiet_s):
             yield job
 
     async def cancel(self, user_id: str, job_id: str) -> Job:

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from deployments.algorithms.decoding import ImageLimits, decode, full_pixels_sha256, make_preview, read_picture
-
 from configs.settings import Settings
+from deployments.algorithms.decoding import ImageLimits, decode, full_pixels_sha256, make_preview, read_picture
 from deployments.contracts import Image
 from deployments.errors import image_error
 from serve_app.storage import Storage, content_key
-from serve_app.store.repositories import images
+from serve_app.store.repositories import albums, images
 from serve_app.store.repositories.images import Content, NewImage, StoredImage
 from serve_app.store.session import Database
 
@@ -28,6 +27,15 @@ class Readable(Protocol):
     """An upload in progress."""
 
     async def read(self, size: int = -1, /) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedFor:
+    """Why a picture was fetched: for this item of an album, from this URL."""
+
+    album_id: str
+    item_id: int
+    url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +80,39 @@ class PictureStore:
         return ReceivedFile(Path(file.name), digest.hexdigest(), size)
 
     async def add(
-        self, user_id: str, file: ReceivedFile, filename: str | None = None, source_url: str | None = None
+        self,
+        user_id: str,
+        file: ReceivedFile,
+        *,
+        filename: str | None = None,
+        fetched_for: FetchedFor | None = None,
     ) -> StoredImage:
-        """Validate by decoding, store the bytes, write the rows. Raises `ImageError` when it is no usable picture."""
+        """Validate by decoding, store the bytes, write the rows.
+
+        A picture that was fetched is attached to its item, unless another job was quicker: then its image is returned.
+        Raises `ImageError` when it is no usable picture, `NotFound` when the item it was fetched for is gone.
+        """
         info, pixels = await self._in_thread(lambda: read_picture(file.source, self._preview_px, self._limits))
         has_preview = max(info.width, info.height) > self._preview_px
-        await self._put_files(file, pixels if has_preview else None)
         content = Content(
             file.sha256, file.size_bytes, info.content_type, info.width, info.height, has_preview=has_preview
         )
         async with self._database.transaction() as session:
-            [added] = await images.add(session, user_id, [NewImage(content, filename, source_url)])
-            if added.check_file and not await self._storage.exists(original_key(file.sha256)):
-                await self._put_files(file, pixels if has_preview else None)  # a collector was quicker
-            stored = await images.get(session, user_id, added.id)
+            await images.announce(session, content)
+        await self._put_files(file, pixels if has_preview else None)
+        new = NewImage(content, filename, fetched_for.url if fetched_for else None)
+        async with self._database.transaction() as session:
+            image_id = (
+                await albums.lock_item(session, fetched_for.album_id, fetched_for.item_id) if fetched_for else None
+            )
+            if image_id is None:
+                [added] = await images.add(session, user_id, [new])
+                image_id = added.id
+                if added.check_file and not await self._storage.exists(original_key(file.sha256)):
+                    await self._put_files(file, pixels if has_preview else None)  # a collector was quicker
+                if fetched_for:
+                    await albums.attach_image(session, fetched_for.item_id, image_id)
+            stored = await images.get(session, user_id, image_id)
         if stored is None:
             raise RuntimeError("an image vanished in the transaction that added it")
         return stored

@@ -17,7 +17,7 @@ class Progress:
 
     def part(self, begin: float, end: float) -> Progress:
         """For a step of the work: its 0 to 1 is `begin` to `end` of this one."""
-        return _Part(self.share, self.started, self, begin, end)
+        return _Part(0.0, self.started, self, begin, end)
 
     def eta_s(self) -> float | None:
         """Seconds left if the rest goes as the beginning did; None while that would be a guess."""
@@ -33,4 +33,5 @@ class _Part(Progress):
     end: float = 1.0
 
     def report(self, share: float) -> None:
-        self.whole.report(self.begin + (self.end - self.begin) * min(1.0, max(0.0, share)))
+        super().report(share)
+        self.whole.report(self.begin + (self.end - self.begin) * self.share)

@@ -19,8 +19,9 @@ from deployments.algorithms.views import make_views
 from deployments.contracts import Capabilities, Face, Image
 from deployments.errors import ImageError, image_error
 from serve_app.services.fetch import Fetcher
-from serve_app.services.pictures import PictureStore, ReceivedFile
+from serve_app.services.pictures import FetchedFor, PictureStore, ReceivedFile
 from serve_app.services.progress import Progress
+from serve_app.services.records import own_image_id
 from serve_app.store.repositories import albums, faces, quality, vectors
 from serve_app.store.repositories.albums import AlbumItem, Outcome
 from serve_app.store.repositories.images import Content, StoredImage
@@ -71,37 +72,52 @@ class PictureReader:
         unfetched = [item for item in pending if item.content is None]
         ready = [item for item in pending if item.content is not None]
         share = _FETCH_SHARE if unfetched else 0.0
-        fetching = [self._fetch(user_id, album_id, item) for item in unfetched]
-        for number, done in enumerate(asyncio.as_completed(fetching), 1):
-            item = await done
-            if item is not None:
-                ready.append(item)
-            progress.report(share * number / len(unfetched))
+        ready += await self._fetch_all(user_id, album_id, unfetched, progress.part(0.0, share))
         await self._analyse(album_id, ready, progress.part(share, 1.0))
+
+    async def _fetch_all(
+        self, user_id: str, album_id: str, items: Sequence[AlbumItem], progress: Progress
+    ) -> list[AlbumItem]:
+        """A few at a time, each until it is stored: what is fetched waits nowhere in memory."""
+        gate = asyncio.Semaphore(self._settings.fetch.concurrency)
+        fetched: list[AlbumItem | None] = []
+
+        async def fetch(item: AlbumItem) -> None:
+            async with gate:
+                fetched.append(await self._fetch(user_id, album_id, item))
+            progress.report(len(fetched) / len(items))
+
+        async with asyncio.TaskGroup() as group:
+            for item in items:
+                group.create_task(fetch(item))
+        return [item for item in fetched if item is not None]
 
     async def _fetch(self, user_id: str, album_id: str, item: AlbumItem) -> AlbumItem | None:
         """The item with its picture; None, and the item marked as failed, when there is none to be had."""
         try:
-            image = await self._fetched(user_id, item.ref)
+            image = await self._fetched(user_id, album_id, item)
         except ImageError as error:
             self._metrics.pictures.labels(error.code).inc()
             failed = Outcome(item.id, code=error.code, detail=error.message)
             async with self._database.transaction() as session:
                 await albums.settle(session, album_id, [failed])
             return None
-        async with self._database.transaction() as session:
-            await albums.attach_image(session, item.id, image.id)
         return replace(item, image_id=image.id, content=image.content)
 
-    async def _fetched(self, user_id: str, ref: str) -> StoredImage:
-        scheme = ref.partition("://")[0].lower()
+    async def _fetched(self, user_id: str, album_id: str, item: AlbumItem) -> StoredImage:
+        scheme = item.ref.partition("://")[0].lower()
         if scheme in {"s3", "gs"}:
             raise image_error("fetch_failed", f"This server has no access to {scheme}:// storage configured")
         if scheme not in {"http", "https"}:
             raise image_error("not_found", "There is no such image, and it is no URL")
-        fetched = await self._fetcher.fetch(ref)
+        try:
+            fetched = await self._fetcher.fetch(item.ref)
+        except ImageError as error:
+            if error.code == "forbidden_address" and own_image_id(item.ref):  # a url of ours whose image was deleted
+                raise image_error("not_found", "There is no such image") from error
+            raise
         file = ReceivedFile(fetched.data, fetched.sha256, len(fetched.data))
-        return await self._pictures.add(user_id, file, source_url=ref)
+        return await self._pictures.add(user_id, file, fetched_for=FetchedFor(album_id, item.id, item.ref))
 
     async def _analyse(self, album_id: str, items: Sequence[AlbumItem], progress: Progress) -> None:
         """In chunks of distinct contents; all items of a content settle with it."""

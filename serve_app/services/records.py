@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ FOLLOW_UPS: tuple[AnalysisKind, ...] = ("tags", "people", "duplicates")
 RESULT_KEYS = {"tags": "tags", "duplicates": "duplicates", "people": "people_clusters", "quality": "quality"}
 """Kind of analysis -> the key under which its answer stands."""
 
+_OWN_REF = re.compile(r"(?:https?://[^?#]+/api/v1/files/)?(img_[0-9a-z]{10,64})(?:\.[a-z0-9]{1,5})?")
 _DETAILS = frozenset({"scores", "groups", "people", "unassigned_faces"})
 
 
@@ -21,6 +23,7 @@ class Item:
 
     ref: str
     """As the client sent it."""
+    image_id: str
     sha256: str
     width: int
     height: int
@@ -38,6 +41,16 @@ class Failure:
 
     def view(self) -> dict[str, str]:
         return {"image": self.ref, "code": self.code, "detail": self.detail}
+
+
+def own_image_id(ref: str) -> str | None:
+    """The image id in a reference of the kind that this server issues: a bare id, or the URL of a stored file.
+
+    By whatever host name it came: the server may be known by several. Ids are long and random, so a URL with one that
+    is the user's is ours.
+    """
+    match = _OWN_REF.fullmatch(ref)
+    return match[1] if match else None
 
 
 def without_details(payload: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ reads the table. A lost notice, a restart of the database or a pooler that passe
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
@@ -146,17 +147,26 @@ async def wait_until_finished(database: Database, events: JobEvents, job_id: str
             await signal.wait(max(0.0, deadline - loop.time()))
 
 
-async def follow(database: Database, events: JobEvents, job_id: str) -> AsyncIterator[Job]:
-    """The job now and after each change, until it has finished. Raises `NotFound` and `Unavailable`."""
+async def follow(
+    database: Database, events: JobEvents, job_id: str, *, quiet_s: float = math.inf
+) -> AsyncIterator[Job | None]:
+    """The job now and after each change, until it has finished; None whenever nothing has changed for `quiet_s`.
+
+    Raises `NotFound` and `Unavailable`.
+    """
+    loop = asyncio.get_running_loop()
     seen: Job | None = None
     with events.watch(job_id) as signal:
         while seen is None or not seen.is_finished:
             job = await _read(database, job_id)
             if job != seen:
                 yield job
-                seen = job
+                seen, spoke = job, loop.time()
+            elif loop.time() - spoke >= quiet_s:
+                yield None
+                spoke = loop.time()
             else:
-                await signal.wait()
+                await signal.wait(quiet_s)
 
 
 async def _read(database: Database, job_id: str) -> Job:

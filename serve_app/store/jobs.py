@@ -11,11 +11,11 @@ its listeners are told when the transaction commits.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Update, case, delete, func, select, text, update
+from sqlalchemy import Update, case, delete, func, null, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -158,9 +158,10 @@ async def get(session: AsyncSession, job_id: str, *, user_id: str | None = None)
 
 
 async def load_for_album(session: AsyncSession, album_id: str, limit: int = 50) -> list[Job]:
-    """The album's jobs, the newest first."""
-    statement = select(*COLUMNS).where(JobRow.album_id == album_id).order_by(JobRow.id.desc()).limit(limit)
-    return [Job(*row) for row in await session.execute(statement)]
+    """The album's jobs, the newest first, without payloads and results, which weigh megabytes for a large album."""
+    light = [null() if column.key in {"payload", "result"} else column for column in COLUMNS]
+    statement = select(*light).where(JobRow.album_id == album_id).order_by(JobRow.id.desc()).limit(limit)
+    return [replace(Job(*row), payload={}) for row in await session.execute(statement)]
 
 
 async def load_page(session: AsyncSession, user_id: str, limit: int, cursor: str | None = None) -> list[Job]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from urllib.parse import quote
 
 import httpx
 import numpy as np
@@ -13,6 +14,7 @@ from configs.settings import Embedding, Settings
 from deployments.contracts import Image
 from serve_app.services.container import Services
 from serve_app.services.progress import Progress
+from serve_app.services.runner import JobRunner
 from serve_app.store.repositories import albums
 from serve_app.telemetry import Metrics
 from tests.api.conftest import BASE, assert_problem, embed, upload
@@ -74,6 +76,18 @@ async def test_posting_the_same_picture_again_changes_nothing(
     await embed(client, "a", [refs[1], refs[0], refs[1]])
     assert (await client.get("/api/v1/albums/a")).json()["images"] == before
     assert capabilities.calls.count("embed_images") == calls
+
+
+async def test_one_image_by_several_names_is_in_the_album_once(client: httpx.AsyncClient) -> None:
+    [url] = await upload(client, png(RED))
+    bare_id = url.rsplit("/", 1)[1].split(".")[0]
+    by_another_host = url.replace(BASE, "http://localhost:8000")
+    answer = await embed(client, "a", [url, bare_id, by_another_host])
+    assert (answer["embedded"], answer["failed"]) == (1, [])
+    assert (await embed(client, "a", [by_another_host]))["embedded"] == 1
+    assert [image["image"] for image in (await client.get("/api/v1/albums/a")).json()["images"]] == [url]
+    duplicates = (await client.post("/api/v1/albums/duplicates", json={"album_id": "a"})).json()["duplicates"]
+    assert duplicates == {}
 
 
 async def test_equal_bytes_are_analysed_once(client: httpx.AsyncClient, capabilities: FakeCapabilities) -> None:
@@ -250,6 +264,54 @@ async def test_albums_are_listed_in_pages_newest_first(client: httpx.AsyncClient
     rest = (await client.get("/api/v1/albums", params={"limit": 2, "cursor": first["next_cursor"]})).json()
     assert [item["album_id"] for item in rest["items"]] == ["one"]
     assert rest["next_cursor"] is None
+
+
+@pytest.mark.parametrize(
+    "name", ["a/b", "a/search", "similar", "100%", "a%2Fb", "a b?c#d", "été ☀️", "tags", "embeddings", "x" * 200]
+)
+async def test_an_album_may_be_called_anything(client: httpx.AsyncClient, name: str) -> None:
+    one, other = await upload(client, png(RED), png(GREEN))
+    await embed(client, name, [one, other])
+    path = f"/api/v1/albums/{quote(name, safe='')}"
+    assert (await client.get(path)).json()["album_id"] == name
+    hits = (await client.get(f"{path}/search", params={"q": "red"})).json()["results"]
+    assert hits[0]["image"] == one
+    assert (await client.get(f"{path}/similar", params={"image": one})).json()["results"][0]["image"] == other
+    assert (await client.post("/api/v1/albums/quality", json={"album_id": name})).status_code == 200
+    assert (await client.delete(path)).status_code == 204
+    assert_problem(await client.get(path), 404)
+
+
+async def test_an_album_whose_pictures_were_all_deleted_is_empty_and_answers(client: httpx.AsyncClient) -> None:
+    [ref] = await upload(client, png(with_face(RED, 40)))
+    await embed(client, "a", [ref])
+    await client.delete(f"/api/v1/images/{ref.rsplit('/', 1)[1].split('.')[0]}")
+    for route, key, nothing in (
+        ("tags", "tags", {}),
+        ("duplicates", "duplicates", {}),
+        ("clusters", "people_clusters", {}),
+        ("quality", "quality", []),
+    ):
+        answer = await client.post(f"/api/v1/albums/{route}?detail=true", json={"album_id": "a"})
+        assert answer.status_code == 200, answer.text
+        assert answer.json()[key] == nothing
+    assert (await client.get("/api/v1/albums/a/search", params={"q": "red"})).json() == {"results": []}
+    assert (await client.get("/api/v1/albums/a")).json()["images"] == []
+
+
+async def test_pictures_of_a_cancelled_job_are_read_when_posted_again(
+    idle_client: httpx.AsyncClient, services: Services, settings: Settings
+) -> None:
+    body = {"images": await upload(idle_client, png(RED), png(GREEN)), "album_id": "a"}
+    posted = await idle_client.post("/api/v1/albums/embeddings", json=body, headers={"Prefer": "respond-async"})
+    assert (await idle_client.delete(posted.headers["location"])).json()["status"] == "cancelled"
+    runner = JobRunner(services, settings.jobs)
+    running = asyncio.create_task(runner.run())
+    try:
+        assert (await embed(idle_client, "a", body["images"]))["embedded"] == 2
+    finally:
+        await runner.stop()
+        await running
 
 
 async def test_an_unknown_album_is_404(client: httpx.AsyncClient) -> None:

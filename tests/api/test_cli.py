@@ -81,3 +81,17 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert ended.value.code == 0
     printed = capsys.readouterr().out
     assert all(command in printed for command in ("album", "show", "albums", "search", "job", "delete"))
+
+
+async def test_a_folder_of_more_pictures_than_a_request_takes_becomes_one_album(
+    live_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serve_app.cli.main._BATCH_IMAGES", 10)
+    for place in range(24):  # the server of these tests takes twenty
+        (tmp_path / f"{place}.png").write_bytes(encoded(an_image(size=(24, 24), seed=place), "PNG"))
+    assert await run(live_url, "album", str(tmp_path), "--name", "large", "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert len({image for images in answer["tags"]["tags"].values() for image in images}) <= 24
+    assert len(answer["files"]) == 24
+    assert await run(live_url, "show", "large", "--json") == 0
+    assert [image["status"] for image in json.loads(capsys.readouterr().out)["images"]] == ["embedded"] * 24

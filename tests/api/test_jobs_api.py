@@ -6,6 +6,7 @@ import asyncio
 import json
 
 import httpx
+import pytest
 
 from configs.settings import Settings
 from serve_app.services.container import Services
@@ -35,6 +36,40 @@ async def test_a_job_that_outlasts_the_clients_wait_answers_202(idle_client: htt
     assert response.status_code == 202
 
 
+@pytest.mark.parametrize(
+    "prefer",
+    [
+        ["respond-async"],
+        ["Respond-Async"],
+        ["return=minimal", "respond-async"],
+        ["handling=lenient, respond-async; q=1"],
+        ["wait=0"],
+        ['wait = "0"'],
+        ["respond-async, wait=0"],
+        ["wait=0", "wait=30"],
+    ],
+)
+async def test_preferences_are_read_as_rfc_7240_spells_them(idle_client: httpx.AsyncClient, prefer: list[str]) -> None:
+    refs = await upload(idle_client, encoded(an_image(), "PNG"))
+    headers = [("Prefer", value) for value in prefer]
+    response = await asyncio.wait_for(
+        idle_client.post("/api/v1/albums/tags", json={"images": refs}, headers=headers), 10
+    )
+    assert response.status_code == 202
+
+
+async def test_respond_async_with_a_wait_gives_the_answer_that_comes_within_it(client: httpx.AsyncClient) -> None:
+    refs = await upload(client, encoded(an_image(), "PNG"))
+    headers = {"Prefer": "respond-async, wait=15"}
+    assert (await client.post("/api/v1/albums/tags", json={"images": refs}, headers=headers)).status_code == 200
+
+
+async def test_an_unknown_preference_changes_nothing(client: httpx.AsyncClient) -> None:
+    refs = await upload(client, encoded(an_image(), "PNG"))
+    headers = {"Prefer": "wait=soon, no-respond-async, =, ;"}
+    assert (await client.post("/api/v1/albums/tags", json={"images": refs}, headers=headers)).status_code == 200
+
+
 async def test_a_finished_job_holds_what_the_call_would_have_answered(client: httpx.AsyncClient) -> None:
     refs = await upload(client, encoded(an_image(), "PNG"))
     later = await client.post("/api/v1/albums/quality", json={"images": refs}, headers=ASYNC)
@@ -61,6 +96,39 @@ async def test_events_stream_until_the_job_ends(
     assert events.headers["content-type"].startswith("text/event-stream")
     states = [json.loads(line[6:])["status"] for line in events.text.splitlines() if line.startswith("data: ")]
     assert states[-1] == "succeeded"
+
+
+async def test_a_quiet_stream_says_that_it_is_still_there_and_ends_with_its_job(
+    idle_client: httpx.AsyncClient, services: Services, settings: Settings
+) -> None:
+    job = await _job(idle_client)
+    changes = services.jobs.watch(services.local_user_id, str(job["id"]), quiet_s=0.01)
+    first = await anext(changes)
+    assert first is not None
+    assert first.status == "queued"
+    assert await anext(changes) is None
+    await idle_client.delete(f"/api/v1/jobs/{job['id']}")
+    async with asyncio.timeout(20):
+        rest = [change async for change in changes]
+    assert [change.status for change in rest if change] == ["cancelled"]
+
+
+async def test_a_stream_ends_when_its_job_is_deleted_with_the_album(idle_client: httpx.AsyncClient) -> None:
+    refs = await upload(idle_client, encoded(an_image(), "PNG"))
+    body = {"images": refs, "album_id": "a"}
+    posted = await idle_client.post("/api/v1/albums/embeddings", json=body, headers=ASYNC)
+    watching = asyncio.create_task(idle_client.get(posted.headers["location"] + "/events"))
+    await asyncio.sleep(0)
+    await idle_client.delete("/api/v1/albums/a")
+    assert (await asyncio.wait_for(watching, 20)).status_code in {200, 404}
+
+
+async def test_an_albums_jobs_come_without_their_results(client: httpx.AsyncClient) -> None:
+    refs = await upload(client, encoded(an_image(), "PNG"))
+    await client.post("/api/v1/albums/embeddings", json={"images": refs, "album_id": "a"})
+    jobs = (await client.get("/api/v1/albums/a")).json()["jobs"]
+    assert "embeddings" in {job["kind"] for job in jobs}
+    assert all("result" not in job and "payload" not in job for job in jobs)
 
 
 async def test_a_waiting_job_is_cancelled_at_once(idle_client: httpx.AsyncClient) -> None:
@@ -101,6 +169,29 @@ async def test_a_key_used_for_another_request_is_refused(idle_client: httpx.Asyn
     assert (await idle_client.post("/api/v1/albums/tags", json={"images": [one]}, headers=headers)).status_code == 202
     other = await idle_client.post("/api/v1/albums/tags", json={"images": ["img_0000000000x"]}, headers=headers)
     assert_problem(other, 422)
+
+
+async def test_a_key_used_for_another_upload_is_refused(idle_client: httpx.AsyncClient) -> None:
+    headers = {"Idempotency-Key": "k"}
+    one, other = ({"file": ("a.png", encoded(an_image(seed=seed), "PNG"))} for seed in (1, 2))
+    assert (await idle_client.post("/api/v1/images", files=one, headers=headers)).status_code == 201
+    assert_problem(await idle_client.post("/api/v1/images", files=other, headers=headers), 422)
+
+
+async def test_of_two_equal_requests_at_once_one_is_answered_and_one_told_to_wait(
+    client: httpx.AsyncClient, services: Services
+) -> None:
+    refs = await upload(client, encoded(an_image(), "PNG"))
+    headers = {"Idempotency-Key": "k"}
+    body = {"images": refs, "album_id": "a"}
+    both = await asyncio.gather(
+        *(client.post("/api/v1/albums/embeddings", json=body, headers=headers) for _ in range(2))
+    )
+    assert sorted(response.status_code for response in both) in ([201, 201], [201, 409])
+    again = await client.post("/api/v1/albums/embeddings", json=body, headers=headers)
+    assert again.headers["idempotent-replayed"] == "true"
+    kinds = [job["kind"] for job in (await client.get("/api/v1/albums/a")).json()["jobs"]]
+    assert kinds.count("embeddings") == 1
 
 
 async def test_a_failed_request_does_not_use_up_its_key(client: httpx.AsyncClient) -> None:

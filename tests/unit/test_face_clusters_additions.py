@@ -45,6 +45,17 @@ def test_added_faces_of_one_picture_are_never_one_person(album: Faces, seed: int
 
 
 @settings(max_examples=60, deadline=None)
+@given(album=albums(), seed=st.integers(0, 1000), grouping=st.sampled_from([GROUPING, LOCAL]))
+def test_the_order_of_the_faces_is_nothing_to_additions(album: Faces, seed: int, grouping: Grouping) -> None:
+    album = distinct(album)
+    previous = np.where(split(album, seed, 0.4), NEW, group_faces(*album, GROUPING))
+    order = np.random.default_rng(seed).permutation(len(previous))
+    labels = add_faces(*album, previous, grouping)
+    mixed = (album[0][order], album[1][order], album[2][order])
+    assert np.array_equal(labels[order], add_faces(*mixed, previous[order], grouping))
+
+
+@settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10**6), grouping=st.sampled_from([GROUPING, LOCAL]))
 def test_people_far_from_the_new_face_keep_label_and_faces(seed: int, grouping: Grouping) -> None:
     vectors, owner = some_people(seed, people=6, faces=4, spread=0.02, dimensions=40)

@@ -72,7 +72,9 @@ def test_equals_the_definition_however_few_neighbours_are_listed(
 ) -> None:
     vectors, _ = some_people(seed, people, faces, spread, dimensions=6)
     of = np.random.default_rng(seed).integers(0, pictures, len(vectors)).tolist()
-    assert partition(linked(vectors, of, CUT, Forest(listed=listed))) == {frozenset(c) for c in link_by_definition(vectors, of, CUT)}
+    assert partition(linked(vectors, of, CUT, Forest(listed=listed))) == {
+        frozenset(c) for c in link_by_definition(vectors, of, CUT)
+    }
 
 
 def test_a_few_listed_neighbours_serve_a_cluster_of_hundreds() -> None:

@@ -115,3 +115,4 @@ class PairVerdictRow(Base):
     version: Mapped[str] = mapped_column(primary_key=True)
     is_copy: Mapped[bool]
     score: Mapped[float]
+    overlap: Mapped[float]

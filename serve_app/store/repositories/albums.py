@@ -92,9 +92,14 @@ _NEXT_VERSION: dict[Any, Any] = {"version": AlbumRow.version + 1, "updated_at": 
 
 _ADD = text("""
     INSERT INTO album_images AS old (album_id, ref, ref_sha256, image_id)
-    SELECT :album_id, ref, hash, image_id
+    SELECT :album_id, ref, hash, images.id
     FROM unnest(CAST(:refs AS text[]), CAST(:hashes AS bytea[]), CAST(:image_ids AS text[]))
         WITH ORDINALITY AS new (ref, hash, image_id, place)
+    LEFT JOIN images ON images.id = new.image_id
+    WHERE NOT EXISTS (
+        SELECT FROM album_images AS twin
+        WHERE twin.album_id = :album_id AND twin.image_id = images.id AND twin.ref_sha256 <> hash
+    )
     ORDER BY place
     ON CONFLICT (album_id, ref_sha256) DO UPDATE
     SET status = 'pending', code = NULL, detail = NULL, image_id = excluded.image_id
@@ -183,10 +188,15 @@ async def add_refs(
     """Add references at the end, in the order given, and set failed ones back to pending; how many either were.
 
     `image_ids`: the stored image that a reference names, where that is known already. A reference that the album holds
-    keeps its place and its outcome. Raises `NotFound`.
+    keeps its place and its outcome; another name of an image that it holds adds nothing. Raises `NotFound`.
     """
     await lock(session, album_id)
-    known = dict(zip(refs, image_ids or [None] * len(refs), strict=True))
+    known: dict[str, str | None] = {}
+    named: set[str] = set()
+    for ref, image_id in zip(refs, image_ids or [None] * len(refs), strict=True):
+        if ref not in known and image_id not in named:
+            known[ref] = image_id
+            named |= set() if image_id is None else {image_id}
     unique = list(known)
     parameters = {
         "album_id": album_id,
@@ -200,8 +210,18 @@ async def add_refs(
     return changed
 
 
+async def lock_item(session: AsyncSession, album_id: str, item_id: int) -> str | None:
+    """Lock the album and tell the image that the item has by now. Raises `NotFound` when either is gone."""
+    await lock(session, album_id)
+    item = (await session.execute(select(AlbumImageRow.image_id).where(AlbumImageRow.id == item_id))).one_or_none()
+    if item is None:
+        raise NotFound("The picture was taken out of the album")
+    image_id: str | None = item[0]
+    return image_id
+
+
 async def attach_image(session: AsyncSession, item_id: int, image_id: str) -> None:
-    """Note the image that was fetched for an item; it stays pending until it is settled."""
+    """Note the image that was fetched for an item; it stays pending until it is settled. Lock the item first."""
     await session.execute(update(AlbumImageRow).where(AlbumImageRow.id == item_id).values(image_id=image_id))
 
 

@@ -2,8 +2,9 @@
 
 Putting bytes and collecting them are safe against one another under this protocol:
 
-- upload: put the file into storage; then, in one transaction, `add`, and where it says `check_file`, see that the file
-  is still there (and put it again if not) before the transaction ends;
+- upload: `announce` in a transaction of its own, so that from here on the collector knows of the file; put the file
+  into storage; then, in one transaction, `add`, and where it says `check_file`, see that the file is still there (and
+  put it again if not) before the transaction ends. An upload that dies on the way leaves nothing that stays;
 - collection: in one transaction, `collect_unused`, delete the files of what it returns, end the transaction.
 
 `add` holds a lock on the content until the transaction ends, and `collect_unused` skips locked ones; the other way
@@ -85,6 +86,11 @@ def _select_images() -> Select[*tuple[Any, ...]]:
 def _image(row: Row[*tuple[Any, ...]]) -> StoredImage:
     image_id, user_id, filename, source_url, created_at, *content = row
     return StoredImage(image_id, user_id, filename, source_url, created_at, Content(*content))
+
+
+async def announce(session: AsyncSession, content: Content) -> None:
+    """Make the content known before its file is there. Until an image holds it, `collect_unused` may take it."""
+    await session.execute(insert(ContentRow).values(asdict(content)).on_conflict_do_nothing())
 
 
 async def add(session: AsyncSession, user_id: str, new: Sequence[NewImage]) -> list[AddedImage]:
@@ -171,10 +177,13 @@ async def remove(session: AsyncSession, user_id: str, image_id: str) -> bool:
 
     Its vectors and faces go with the content, which `collect_unused` deletes once no image holds it.
     """
-    albums = select(AlbumImageRow.album_id).where(AlbumImageRow.image_id == image_id)
+    holders = select(AlbumImageRow.album_id).where(AlbumImageRow.image_id == image_id)
+    albums = select(AlbumRow.id).where(AlbumRow.id.in_(holders), AlbumRow.user_id == user_id)
+    # In order: two images in the same albums, deleted at once, would else wait for one another for ever.
+    locked = list(await session.scalars(albums.order_by(AlbumRow.id).with_for_update(key_share=True)))
     await session.execute(
         update(AlbumRow)
-        .where(AlbumRow.id.in_(albums), AlbumRow.user_id == user_id)
+        .where(AlbumRow.id == any_text(locked))
         .values(version=AlbumRow.version + 1, updated_at=text("now()"))
     )
     removed = await session.execute(

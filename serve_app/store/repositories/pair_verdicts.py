@@ -13,17 +13,19 @@ Pair = tuple[str, str]
 """Two different content hashes, in either order."""
 
 _SAVE = text("""
-    INSERT INTO pair_verdicts (sha_a, sha_b, version, is_copy, score)
-    SELECT a, b, :version, is_copy, score
+    INSERT INTO pair_verdicts (sha_a, sha_b, version, is_copy, score, overlap)
+    SELECT a, b, :version, is_copy, score, overlap
     FROM unnest(
-        CAST(:a AS text[]), CAST(:b AS text[]), CAST(:is_copy AS boolean[]), CAST(:scores AS double precision[])
-    ) AS new (a, b, is_copy, score)
+        CAST(:a AS text[]), CAST(:b AS text[]), CAST(:is_copy AS boolean[]), CAST(:scores AS double precision[]),
+        CAST(:overlaps AS double precision[])
+    ) AS new (a, b, is_copy, score, overlap)
     WHERE EXISTS (SELECT FROM contents WHERE sha256 = a) AND EXISTS (SELECT FROM contents WHERE sha256 = b)
     ORDER BY a, b
-    ON CONFLICT (sha_a, sha_b, version) DO UPDATE SET is_copy = excluded.is_copy, score = excluded.score
+    ON CONFLICT (sha_a, sha_b, version) DO UPDATE
+    SET is_copy = excluded.is_copy, score = excluded.score, overlap = excluded.overlap
 """)
 _LOAD = text("""
-    SELECT sha_a, sha_b, is_copy, score
+    SELECT sha_a, sha_b, is_copy, score, overlap
     FROM unnest(CAST(:a AS text[]), CAST(:b AS text[])) AS wanted (a, b)
     JOIN pair_verdicts ON sha_a = a AND sha_b = b AND version = :version
 """)
@@ -38,6 +40,7 @@ async def save(session: AsyncSession, version: str, verdicts: Mapping[Pair, Pair
         "b": [b for _, b in ordered],
         "is_copy": [verdict.is_copy for verdict in ordered.values()],
         "scores": [float(verdict.score) for verdict in ordered.values()],
+        "overlaps": [float(verdict.overlap) for verdict in ordered.values()],
     }
     await session.execute(_SAVE, parameters)
 
@@ -47,7 +50,7 @@ async def load(session: AsyncSession, version: str, pairs: Sequence[Pair]) -> di
     ordered = {_ordered(pair) for pair in pairs}
     parameters = {"version": version, "a": [a for a, _ in ordered], "b": [b for _, b in ordered]}
     rows = await session.execute(_LOAD, parameters)
-    known = {(a, b): PairVerdict(is_copy, score) for a, b, is_copy, score in rows}
+    known = {(a, b): PairVerdict(is_copy, score, overlap) for a, b, is_copy, score, overlap in rows}
     return {pair: known[_ordered(pair)] for pair in pairs if _ordered(pair) in known}
 
 

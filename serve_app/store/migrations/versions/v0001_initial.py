@@ -125,6 +125,7 @@ def upgrade() -> None:
         sa.Column("version", sa.Text(), nullable=False),
         sa.Column("is_copy", sa.Boolean(), nullable=False),
         sa.Column("score", sa.Double(), nullable=False),
+        sa.Column("overlap", sa.Double(), nullable=False),
         sa.CheckConstraint("sha_a < sha_b", name=op.f("pair_verdicts_ordered_check")),
         sa.ForeignKeyConstraint(
             ["sha_a"], ["contents.sha256"], name=op.f("pair_verdicts_sha_a_fkey"), ondelete="CASCADE"
