@@ -1,6 +1,7 @@
 """The YAML files of the repository, checked strictly: Serve itself accepts misspelt fields and ignores them."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
 from ray.serve._private.build_app import build_app
 from ray.serve.schema import ServeDeploySchema
 
+from configs.settings import Settings
 from serve_app.graph import Args, build
 
 ROOT = Path(__file__).parents[2]
@@ -68,6 +70,48 @@ def test_in_production_every_deployment_states_its_resources_and_its_queue_limit
         scaling = entry.get("autoscaling_config")
         if scaling:
             assert scaling["target_ongoing_requests"] <= entry["max_ongoing_requests"]
+
+
+def test_kubernetes_runs_the_production_configuration_word_for_word() -> None:
+    assert _serve_config(ROOT / "configs/rayservice.yaml") == _serve_config(ROOT / "configs/production.yaml")
+
+
+def test_in_kubernetes_the_head_runs_no_replicas_and_a_worker_group_has_gpus() -> None:
+    cluster = yaml.safe_load((ROOT / "configs/rayservice.yaml").read_text())["spec"]["rayClusterConfig"]
+    assert cluster["rayVersion"] == ray.__version__
+    assert cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
+    assert cluster["authOptions"] == {"mode": "token"}
+    limits = [
+        group["template"]["spec"]["containers"][0]["resources"]["limits"] for group in cluster["workerGroupSpecs"]
+    ]
+    assert any("nvidia.com/gpu" in limit for limit in limits)
+
+
+def test_every_replica_of_production_fits_a_worker_of_the_cluster() -> None:
+    cluster = yaml.safe_load((ROOT / "cluster.yaml").read_text())
+    workers = [node["resources"] for name, node in cluster["available_node_types"].items() if name != "head"]
+    [application] = _serve_config(ROOT / "configs/production.yaml")["applications"]
+    for entry in application["deployments"]:
+        wanted = entry["ray_actor_options"]
+        assert any(
+            wanted["num_cpus"] <= node["CPU"] and wanted.get("num_gpus", 0) <= node.get("GPU", 0) for node in workers
+        ), entry["name"]
+
+
+def test_the_variables_of_production_are_settings() -> None:
+    """A misspelt variable would be ignored without a word."""
+    [application] = _serve_config(ROOT / "configs/production.yaml")["applications"]
+    for variable in application["runtime_env"]["env_vars"]:
+        fields: Any = Settings
+        for part in variable.removeprefix("DARKROOM_").lower().split("__"):
+            assert part in fields.model_fields, variable
+            fields = fields.model_fields[part].annotation
+
+
+@pytest.mark.parametrize("path", [ROOT / "cluster.yaml", *SERVE_FILES], ids=lambda path: path.name)
+def test_no_secret_stands_in_a_file(path: Path) -> None:
+    text = "\n".join(line for line in path.read_text().splitlines() if not line.lstrip().startswith("#"))
+    assert not re.search(r"(?i)(password|secret_key|auth_token|database_url)\s*[:=]", text)
 
 
 def test_a_misspelt_argument_of_the_graph_is_refused() -> None:
