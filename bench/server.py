@@ -125,6 +125,17 @@ class Server:
         self.peak_bytes = max(self.peak_bytes, total)
         return total
 
+    def processor_s(self) -> float:
+        """Seconds that all its processes, and those that have ended under them, have computed."""
+        total = 0.0
+        for process in self.processes():
+            try:
+                times = process.cpu_times()
+            except psutil.Error:
+                continue
+            total += times.user + times.system + times.children_user + times.children_system
+        return total
+
     def stop(self, number: signal.Signals = signal.SIGINT) -> list[psutil.Process]:
         """Send the signal to the whole foreground group, as a terminal does. -> processes that outlived it
 
