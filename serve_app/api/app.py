@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from starlette.middleware import Middleware
 
 from configs.settings import Settings
@@ -20,7 +21,7 @@ Errors are `application/problem+json`. `Prefer: respond-async` turns a long call
 
 
 def build_app(services: Services, settings: Settings, metrics: Metrics) -> FastAPI:
-    app = FastAPI(
+    app = FastAPIOffline(  # the pages at /docs and /redoc bring their scripts along
         title="Darkroom",
         version=version("darkroom"),
         description=_DESCRIPTION,

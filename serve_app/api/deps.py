@@ -81,12 +81,24 @@ def _content_type(request: Request) -> str:
     return request.headers.get("content-type", "").split(";")[0].strip().lower()
 
 
-def require_json(request: Request) -> None:
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        description="A string of your own for this request: repeated with it, a POST gets the first answer.",
+        examples=["upload-2026-03-01-0007"],
+    ),
+]
+"""Named for the document's sake; `idempotency.IdempotentRoute` reads the header."""
+
+
+def require_json(request: Request, idempotency_key: IdempotencyKey = None) -> None:
     if _content_type(request) not in {"application/json", ""}:
         raise UnsupportedMediaType("Send the request as application/json.")
 
 
-def require_multipart(request: Request) -> None:
+def require_multipart(request: Request, idempotency_key: IdempotencyKey = None) -> None:
     if _content_type(request) != "multipart/form-data":
         raise UnsupportedMediaType("Send the pictures as multipart/form-data, in fields named `file`.")
 

@@ -143,7 +143,7 @@ class Fetcher:
         if response.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
             raise _failed("The other server sent a compressed body though none was asked for")
         declared = response.headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > self._max_bytes:
+        if declared.isdecimal() and int(declared) > self._max_bytes:
             raise self._too_large()
         body, digest = bytearray(), hashlib.sha256()
         async for part in response.aiter_raw():

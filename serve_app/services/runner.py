@@ -157,12 +157,12 @@ class JobRunner:
 
     async def _failed(self, job: Job, error: DarkroomError, *, retry: bool) -> str:
         problem = {
+            **error.extra,
             "type": f"/problems/{error.slug}",
             "title": error.title,
             "status": error.status,
             "detail": error.message,
             "instance": f"urn:job:{job.id}",
-            **error.extra,
         }
         wait_s = job_claims.backoff_s(job.attempt) if retry else None
         log.warning("job failed", slug=error.slug, detail=error.message, retry_in_s=wait_s)

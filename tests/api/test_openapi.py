@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from pathlib import Path
+
+import httpx
 
 CHECKS = (
     "not_a_server_error",
@@ -29,3 +32,10 @@ async def test_a_fuzzer_finds_no_5xx_and_nothing_undocumented(live_url: str, tmp
     )
     output, _ = await process.communicate()
     assert process.returncode == 0, output.decode()[-6000:]
+
+
+async def test_the_documentation_pages_need_no_other_server(idle_client: httpx.AsyncClient) -> None:
+    page = (await idle_client.get("/docs")).text
+    assert "https://" not in page
+    [script] = re.findall(r'<script src="([^"]+)"', page)
+    assert (await idle_client.get(script)).status_code == 200
