@@ -31,7 +31,7 @@ class Ingress:
         self._relay = await _relay_to(proxy_port, self._settings)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return build_app(self._services, self._settings, self._metrics)
+        return build_app(self._services, self._settings, self._metrics, behind_serve=True)
 
     async def check_health(self) -> None:
         """A replica whose event loop answers is healthy; the database has its place in /readyz."""

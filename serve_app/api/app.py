@@ -20,12 +20,12 @@ Errors are `application/problem+json`. `Prefer: respond-async` turns a long call
 `Idempotency-Key` makes a repeated POST return the first answer."""
 
 
-def build_app(services: Services, settings: Settings, metrics: Metrics) -> FastAPI:
+def build_app(services: Services, settings: Settings, metrics: Metrics, *, behind_serve: bool = False) -> FastAPI:
     app = FastAPIOffline(  # the pages at /docs and /redoc bring their scripts along
         title="Darkroom",
         version=version("darkroom"),
         description=_DESCRIPTION,
-        middleware=[Middleware(Edge, limits=settings.limits, metrics=metrics)],
+        middleware=[Middleware(Edge, limits=settings.limits, metrics=metrics, behind_serve=behind_serve)],
     )
     # app.state, not lifespan state: Serve drops the latter (ray#45395).
     app.state.services = services

@@ -26,10 +26,14 @@ _CLIENT_GONE = 499
 
 
 class Edge:
-    """Wraps the application. Pure ASGI, so that streamed bodies and server-sent events pass through untouched."""
+    """Wraps the application. Pure ASGI, so that streamed bodies and server-sent events pass through untouched.
 
-    def __init__(self, app: ASGIApp, *, limits: Limits, metrics: Metrics) -> None:
+    `behind_serve`: Serve's proxy adds an id to each request that has none, and appends it to each answer.
+    """
+
+    def __init__(self, app: ASGIApp, *, limits: Limits, metrics: Metrics, behind_serve: bool = False) -> None:
         self._app = app
+        self._behind_serve = behind_serve
         self._limits = limits
         self._metrics = metrics
         self._in_flight = 0
@@ -47,7 +51,8 @@ class Edge:
             nonlocal status, has_begun
             if message["type"] == "http.response.start":
                 status, has_begun = message["status"], True
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+                if not (self._behind_serve and headers.get("x-request-id") == request_id):
+                    MutableHeaders(scope=message)["X-Request-ID"] = request_id
             await send(message)
 
         bounded = not scope["path"].startswith(_UNBOUNDED)

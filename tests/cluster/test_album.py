@@ -124,6 +124,13 @@ def test_a_variable_of_the_settings_tree_reaches_the_replicas(client: httpx.Clie
     assert str(MAX_IMAGES) in response.json()["detail"]
 
 
+def test_an_answer_names_the_request_once(client: httpx.Client) -> None:
+    ours = client.get("/albums", headers={"X-Request-ID": "ours"})
+    assert ours.headers.get_list("x-request-id") == ["ours"]
+    missing = client.get("/albums/missing")
+    assert [f"urn:request:{name}" for name in missing.headers.get_list("x-request-id")] == [missing.json()["instance"]]
+
+
 def test_the_server_reports_that_each_part_of_it_works(server: Server) -> None:
     ready = httpx.get(f"{server.url}/readyz", trust_env=False).json()
     assert ready["status"] == "ready"
