@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from ray import serve
 
 from configs.settings import Settings
+from deployments.errors import Unavailable
 from serve_app.api.app import build_app
 from serve_app.gateway import Gateway, Handle, Handles
 from serve_app.relay import Relay
@@ -46,5 +47,8 @@ async def _relay_to(proxy_port: int | None, settings: Settings) -> Relay | None:
     if proxy_port in (None, settings.http_port):
         return None
     relay = Relay("127.0.0.1", int(proxy_port))
-    await relay.start(settings.http_host, settings.http_port)
+    try:
+        await relay.start(settings.http_host, settings.http_port)
+    except OSError:
+        raise Unavailable(f"Port {settings.http_port} is taken; choose another with DARKROOM_HTTP_PORT.") from None
     return relay
