@@ -17,14 +17,15 @@ $(BIN)/python:
 	  { echo "Python's venv module is missing (on Debian and Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
 	@$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
 
-# What is installed is what the lock files say; a newer lock file installs again.
+# What is installed is what the lock files say; a newer lock file installs again. Compiled once here: a start runs some
+# twenty Python processes, and each would compile Ray anew where PYTHONDONTWRITEBYTECODE is set.
 $(VENV)/core.stamp: requirements/core.txt pyproject.toml | $(BIN)/python
-	@test -e $(VENV)/all.stamp || $(UV) pip install --quiet --require-hashes -r requirements/core.txt
+	@test -e $(VENV)/all.stamp || $(UV) pip install --quiet --compile-bytecode --require-hashes -r requirements/core.txt
 	@$(UV) pip install --quiet --no-deps --editable .
 	@touch $@
 
 $(VENV)/all.stamp: requirements/all.txt pyproject.toml | $(BIN)/python
-	@$(UV) pip sync --quiet --require-hashes requirements/all.txt
+	@$(UV) pip sync --quiet --compile-bytecode --require-hashes requirements/all.txt
 	@$(UV) pip install --quiet --no-deps --editable .
 	@touch $@
 
@@ -55,6 +56,7 @@ eval: dev ## Figures on labelled pictures: make eval DATA=folder
 
 bench: dev ## Ratios and growth, side by side in one run (about half an hour)
 	@$(BIN)/python -m bench.startup
+	@$(BIN)/python -m bench.recovery
 	@$(BIN)/python -m bench.album
 	@$(BIN)/python -m bench.people
 	@$(BIN)/python -m bench.duplicates
