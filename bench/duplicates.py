@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from deployments.algorithms.shortlist import find_candidates
 
-_WIDTH, _LATENTS, _TOPICS = 1280, 256, 400
+_WIDTH, _LATENTS, _TOPICS = 1280, 512, 400
 _PICTURES_A_SCENE = 6
 _GROUP = 4
 """Pictures of a planted group: an original and three edits of it."""

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from deployments.contracts import Vectors
 
-_DIMENSIONS = 128
+_DIMENSIONS = 256
 _LISTS = 4.0
 """Lists of the inverted file, times the root of the number of rows."""
-_PROBED, _PROBED_AT, _PROBED_GROWTH = 64, 10_000, 0.5
+_PROBED, _PROBED_AT, _PROBED_GROWTH = 64, 10_000, 0.3
 """Lists that a query reads at so many rows, and the power with which they grow: a far copy's list is found more rarely
 among many."""
-_TRAINING_ROWS = 40
+_TRAINING_ROWS = 32
 """Rows a list that k-means sees."""
 _SEED = 1234
 
@@ -61,7 +61,7 @@ class NeighbourIndex:
         self._parts, self._owners = [], []
         width = rows.shape[1]
         index: Any = faiss.index_factory(width, f"IVF{self._lists},PQ{width // 2}x4fsr", faiss.METRIC_INNER_PRODUCT)
-        index.cp.seed, index.cp.niter, index.cp.min_points_per_centroid = _SEED, 8, 1
+        index.cp.seed, index.cp.niter, index.cp.min_points_per_centroid = _SEED, 6, 1
         training = min(len(rows), max(self._lists * _TRAINING_ROWS, 10_000))
         index.train(rows[np.linspace(0, len(rows) - 1, training).astype(np.int64)])
         index.add(rows)

@@ -21,9 +21,9 @@ _STORED = ("whole", "centre", "trimmed", "crop")
 _TURNS = ("quarter", "half", "three_quarters")
 _EXACT_BELOW = 1_000
 """Pictures up to which every pair is looked at: about a second of work."""
-_SPARE = 2
+_SPARE = 1.5
 """Neighbours fetched from the index for each one that is kept: the index ranks them by rounded vectors."""
-_SLACK = 0.08
+_SLACK = 0.1
 """Cosine by which the index may underrate a pair."""
 _BLOCK = 512
 _PAIR_BLOCK = 4096
@@ -47,7 +47,7 @@ def find_candidates(
     if len(vectors) <= exact_below:
         found = _all_pairs(vectors, min_cosine)
     else:
-        found = _indexed_pairs(vectors, min_cosine - _SLACK, _SPARE * max_neighbours, threads)
+        found = _indexed_pairs(vectors, min_cosine - _SLACK, round(_SPARE * max_neighbours), threads)
     cosine = _best_cosines(vectors, found)
     near = cosine >= min_cosine
     return _keep_nearest(found[near], cosine[near], len(vectors), max_neighbours)
