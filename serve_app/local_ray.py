@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _NAME = "darkroom"
 _OBJECT_STORE_BYTES = 512 * 2**20
+_REQUEST_S = 600.0
+"""Until the first byte of an answer: a gigabyte may take minutes to come in."""
 _DEPLOY_S = 300.0
 _STOP_S = 15.0
 _POLL_S = 0.1
@@ -77,7 +79,7 @@ def deploy(application: Application, settings: Settings) -> None:
     quiet = LoggingConfig(log_level="WARNING", enable_access_log=False)  # the ingress logs requests itself
     serve.start(
         proxy_location="HeadOnly",
-        http_options={"host": settings.http_host, "port": settings.http_port, "request_timeout_s": 180},
+        http_options={"host": settings.http_host, "port": settings.http_port, "request_timeout_s": _REQUEST_S},
         logging_config=quiet,
     )
     target = serve.RunTarget(application, name=_NAME, logging_config=quiet)
