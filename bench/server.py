@@ -52,6 +52,7 @@ class Server:
         self._environment = environment
         self._log = data_dir / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._sessions: set[str] = set()
 
     @property
     def pid(self) -> int:
@@ -99,9 +100,10 @@ class Server:
     def processes(self) -> list[psutil.Process]:
         """Everything that it runs: its children, Ray's processes of its session, the PostgreSQL in its data folder."""
         own: dict[int, psutil.Process] = {}
-        if psutil.pid_exists(self.pid):
+        if self.exit_status is None:  # else its number may be somebody else's by now
             own = _with_children(psutil.Process(self.pid))
-        marks = [f"{self.data_dir}/postgres", *(f"--session-dir={found}" for found in _session_dirs(own.values()))]
+        self._sessions |= _session_dirs(own.values())
+        marks = [f"{self.data_dir}/postgres", *(f"--session-dir={folder}" for folder in self._sessions)]
         for process in psutil.process_iter():
             if any(mark in _command_line(process) for mark in marks):
                 own |= _with_children(process)
