@@ -50,7 +50,7 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class LocalFeatures:
-    """What the geometric check needs to know of a picture, at most about 200 kB."""
+    """What the geometric check needs to know of a picture, at most about 260 kB."""
 
     pixels: Gray
     """The trimmed picture in grey, contrast-stretched, at the working size."""
