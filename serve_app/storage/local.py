@@ -28,7 +28,8 @@ class LocalStorage:
     """Files under one folder; the key is the path. Safe for several processes at once.
 
     A file is written under another name, flushed to the disk and renamed, so that a key either has all of its bytes or
-    does not exist.
+    does not exist. Folders stay when their last file goes: `content_key` bounds their number, and removing one would
+    race with whoever is about to write into it.
     """
 
     def __init__(self, root: Path) -> None:
@@ -111,16 +112,8 @@ class LocalStorage:
                 incoming.unlink(missing_ok=True)
 
     def _delete(self, key: str) -> None:
-        path = self._root / key
         with _writing():
-            path.unlink(missing_ok=True)
-        for folder in path.parents:
-            if folder == self._root:
-                return
-            try:
-                folder.rmdir()
-            except OSError:  # not empty, or somebody was faster
-                return
+            (self._root / key).unlink(missing_ok=True)
 
 
 def _size(path: Path) -> int | None:
@@ -142,16 +135,8 @@ def _write_through(path: Path, source: bytes | Path) -> None:
 
 
 def _move(incoming: Path, path: Path) -> None:
-    """Rename into a folder that a concurrent `delete` may be tidying away at this moment."""
-    for attempt in range(10):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            incoming.replace(path)
-        except FileNotFoundError:
-            if attempt == 9:
-                raise
-        else:
-            break
+    path.parent.mkdir(parents=True, exist_ok=True)
+    incoming.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

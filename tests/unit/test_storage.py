@@ -124,21 +124,17 @@ async def test_a_missing_upload_is_not_mistaken_for_a_missing_object(storage: St
     assert not await storage.exists("a")
 
 
-async def test_deleting_removes_the_empty_folders_and_only_those(storage: Storage, tmp_path: Path) -> None:
+async def test_deleting_removes_one_file_and_may_be_repeated(storage: Storage, tmp_path: Path) -> None:
     await storage.put("originals/ab/12/one", b"x")
-    await storage.put("originals/ab/34/two", b"x")
-    await storage.delete("originals/ab/12/one")
-    assert not (tmp_path / "files/originals/ab/12").exists()
-    assert await storage.exists("originals/ab/34/two")
-    await storage.delete("originals/ab/34/two")
-    await storage.delete("originals/ab/34/two")
-    assert not (tmp_path / "files/originals").exists()
-    assert (tmp_path / "files").is_dir()
+    await storage.put("originals/ab/12/two", b"x")
+    for _ in range(2):
+        await storage.delete("originals/ab/12/one")
+    assert [path.name for path in (tmp_path / "files/originals").rglob("*") if path.is_file()] == ["two"]
 
 
 async def test_putting_and_deleting_neighbours_at_once_loses_nothing(storage: Storage) -> None:
     async def churn(name: str) -> None:
-        for _ in range(15):
+        for _ in range(50):
             await storage.put(f"k/aa/bb/{name}", b"x")
             await storage.delete(f"k/aa/bb/{name}")
         await storage.put(f"k/aa/bb/{name}", b"kept")
