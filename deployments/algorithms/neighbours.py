@@ -146,7 +146,7 @@ def _leaves(points: Points, axes: Points, leaf_points: int, rng: np.random.Gener
     directions = rng.standard_normal((depth, len(axes))).astype(np.float32) @ axes
     # Directions at right angles cut a branch in ways its parent has not.
     directions = np.linalg.qr(directions.T)[0]
-    heights = points @ directions
+    heights = directions.T @ points.T
     todo = [(np.arange(len(points)), 0)]
     while todo:
         members, level = todo.pop()
@@ -154,5 +154,5 @@ def _leaves(points: Points, axes: Points, leaf_points: int, rng: np.random.Gener
             yield members
             continue
         middle = len(members) // 2
-        parted = members[np.argpartition(heights[members, level], middle)]
+        parted = members[np.argpartition(heights[level, members], middle)]
         todo += [(parted[:middle], level + 1), (parted[middle:], level + 1)]
