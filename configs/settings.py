@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -92,6 +92,11 @@ class Deadlines(_Group):
     tags_s: float = Field(30.0, gt=0)
     duplicates_s: float = Field(300.0, gt=0)
     clusters_s: float = Field(600.0, gt=0)
+    prompt_s: float = Field(20.0, gt=0)
+    hint_s: float = Field(60.0, gt=0)
+    style_s: float = Field(180.0, gt=0)
+    """All engines of one style together."""
+    generate_s: float = Field(600.0, gt=0)
 
 
 class Embedding(_Group):
@@ -149,6 +154,64 @@ class Duplicates(_Group):
     """Level `similar`: pictures of one moment."""
 
 
+class Diffusion(_Group):
+    """The engine over diffusers; it is deployed where the Serve configuration says `diffusion: true`."""
+
+    models_dir: Path | None = None
+    """Folder with `checkpoints`, `loras`, `controlnets`, `vaes`, `annotators`; default: `weights_dir/diffusion`."""
+    checkpoint: str = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+    """The one that is used when a request names none: a hub name, or a file or folder of `checkpoints/`."""
+    offline: bool = False
+    """Never ask a model hub, not even for a model that is named by its hub name."""
+    device: str = "cpu"
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    """auto: half precision on a GPU, float32 on a CPU."""
+    memory_fraction: float | None = Field(None, gt=0, le=1)
+    """Share of the GPU's memory that the process may take; default: the share of the GPU that Ray gave the replica.
+    Ray counts shares, it does not enforce them."""
+    memory_budget_mb: int = Field(8192, gt=0)
+    """Checkpoints, LoRAs and ControlNets that one replica keeps loaded, the least recently used leave first."""
+    max_batch: int = Field(4, gt=0)
+    """Pictures of one shape that share a denoising step."""
+    batch_wait_s: float = Field(0.02, ge=0)
+    max_side_px: int = Field(2048, ge=64)
+    max_steps: int = Field(150, gt=0)
+    max_controls: int = Field(10, gt=0)
+    compile: bool = False
+    """torch.compile the UNet: minutes at the start, a third less time for each picture after."""
+
+
+class Styles(_Group):
+    engines: tuple[Literal["opencv", "diffusers", "sdwebui", "gemini", "vertex", "bedrock"], ...] = ("opencv",)
+    """Tried in this order: a technical failure goes on to the next, a refused picture does not."""
+    prompter: Literal["template", "gemini"] = "template"
+    max_px: int = Field(1024, ge=64)
+    """Longest side of the picture that engines are given."""
+    engine_timeout_s: float = Field(60.0, gt=0)
+    """One engine's share of the deadline `deadlines.style_s`."""
+
+
+class Providers(_Group):
+    """Addresses and names at vendors. Keys are read by their SDKs from their own variables, never from here."""
+
+    sdwebui_url: str | None = None
+    """Base of a server that speaks `/sdapi/v1`, without that path."""
+    sdwebui_auth: SecretStr | None = None
+    """`user:password`."""
+    gemini_api_key: SecretStr | None = None
+    gemini_base_url: str | None = None
+    gemini_text_model: str = "gemini-2.5-flash"
+    gemini_image_model: str = "gemini-2.5-flash-image"
+    vertex_project: str | None = None
+    vertex_location: str = "us-central1"
+    vertex_image_model: str = "imagen-3.0-capability-001"
+    bedrock_region: str | None = None
+    bedrock_endpoint_url: str | None = None
+    bedrock_image_model: str = "stability.stable-image-control-structure-v1:0"
+    allow_paid_calls: bool = True
+    """False: an adapter that would cost money refuses. Tests run with it off."""
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="DARKROOM_", env_nested_delimiter="__", extra="ignore", frozen=True)
 
@@ -177,6 +240,9 @@ class Settings(BaseSettings):
     tags: Tags = Tags()
     faces: Faces = Faces()
     duplicates: Duplicates = Duplicates()
+    diffusion: Diffusion = Diffusion()
+    styles: Styles = Styles()
+    providers: Providers = Providers()
 
     @property
     def embedding_model(self) -> str:
