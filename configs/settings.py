@@ -66,7 +66,7 @@ class StorageOptions(_Group):
     s3_region: str | None = None
     """Default: boto3's own choice (`AWS_REGION`, the shared configuration)."""
     gcs_endpoint_url: str | None = None
-    """Default: `STORAGE_EMULATOR_HOST` if set, else Google's. One with http:// is an emulator: no credentials go there."""
+    """Default: `STORAGE_EMULATOR_HOST` if set, else Google's. No credentials go to an emulator, which has http://."""
     urls: Literal["server", "presigned", "public"] = "server"
     """How `/files` answers: with the bytes; or with a redirect to the object, by a signed URL that soon expires, or
     below `public_base_url`. The URLs in answers are this server's own in any case."""

@@ -11,7 +11,7 @@ from serve_app.storage.object_store import AsyncObjectStore, Location
 
 
 class BucketStorage:
-    """Below one folder of a bucket; the key follows the folder in the object's name. Safe for several processes at once.
+    """Below one folder of a bucket: an object's name is the folder and the key. Safe for several processes at once.
 
     The vendors write whole objects or none. Opening it makes no call: what is wrong with the bucket, the credentials or
     the address shows in `check`, and in a start that goes on when it has passed.

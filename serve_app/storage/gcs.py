@@ -6,7 +6,7 @@ import contextlib
 import io
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,8 @@ class GcsStore:
             from urllib3.exceptions import HTTPError
         except ImportError as error:
             raise Unavailable("Storage on Google Cloud needs the extra: pip install 'darkroom[cloud]'") from error
+        # Otherwise the library asks for the bucket's description in a thread of its own, to label traces with it.
+        os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
         self._options = options
         self._auth, self._retry = google.auth, Retry
         self._api_error, self._auth_error = exceptions.GoogleAPIError, auth_exceptions
@@ -202,7 +204,9 @@ class GcsStore:
                 ) from error
             if status == 412:
                 raise Unavailable("The file changed while it was read") from error
-            raise Unavailable(f"The storage answered with status {status} (DARKROOM_STORAGE__GCS_ENDPOINT_URL)") from error
+            raise Unavailable(
+                f"The storage answered with status {status} (DARKROOM_STORAGE__GCS_ENDPOINT_URL)"
+            ) from error
         except self._broken as error:
             raise _unreachable(error) from error
 

@@ -1,4 +1,4 @@
-"""What S3 and Google Cloud Storage have in common: the calls we make, and how they are made without holding up the loop."""
+"""What S3 and Google Cloud Storage have in common: the calls we make, and how they do not hold up the event loop."""
 
 from __future__ import annotations
 

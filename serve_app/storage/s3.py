@@ -39,7 +39,10 @@ class S3Store:
         with self._translated():
             session = boto3.session.Session()
             self._client = session.client(
-                "s3", endpoint_url=options.s3_endpoint_url, region_name=options.s3_region, config=_config(Config, options)
+                "s3",
+                endpoint_url=options.s3_endpoint_url,
+                region_name=options.s3_region,
+                config=_config(Config, options),
             )
             self._signer = self._client
             if options.presign_endpoint_url:
@@ -148,7 +151,9 @@ class S3Store:
                 ) from error
             if status == 412:
                 raise Unavailable("The file changed while it was read") from error
-            raise Unavailable(f"The storage answered with status {status} (DARKROOM_STORAGE__S3_ENDPOINT_URL)") from error
+            raise Unavailable(
+                f"The storage answered with status {status} (DARKROOM_STORAGE__S3_ENDPOINT_URL)"
+            ) from error
         except (known.NoCredentialsError, known.PartialCredentialsError, known.CredentialRetrievalError) as error:
             raise Unavailable(
                 "No AWS credentials were found for the storage: boto3 looks for AWS_ACCESS_KEY_ID, shared files, a role"
