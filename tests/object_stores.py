@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -45,7 +46,7 @@ def gcs_server() -> Iterator[str]:
         yield f"http://127.0.0.1:{server._api._httpd.server_port}"
 
 
-def s3_client(endpoint: str) -> object:
+def s3_client(endpoint: str) -> Any:
     return boto3.client(
         "s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test"
     )
@@ -99,7 +100,6 @@ class Misbehaving:
     endpoint: str
     requests: list[str] = field(default_factory=list)
     connections: int = 0
-    all_closed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 Answers = Sequence[bytes | None]
@@ -118,7 +118,6 @@ async def misbehaving(answers: Answers | Callable[[str], bytes]) -> AsyncIterato
         if task := asyncio.current_task():
             tasks.add(task)
         server.connections += 1
-        server.all_closed.clear()
         try:
             while True:
                 request = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
@@ -138,8 +137,6 @@ async def misbehaving(answers: Answers | Callable[[str], bytes]) -> AsyncIterato
         finally:
             writer.close()
             server.connections -= 1
-            if not server.connections:
-                server.all_closed.set()
 
     listening = await asyncio.start_server(serve, "127.0.0.1", 0)
     server = Misbehaving(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}")

@@ -47,7 +47,7 @@ def settings(
 
 @pytest.fixture
 def bucket(s3_endpoint: str, settings: Settings) -> Any:
-    client: Any = s3_client(s3_endpoint)
+    client = s3_client(s3_endpoint)
     yield client
     client.close()
 
@@ -136,6 +136,7 @@ async def test_images_in_buckets_are_read_where_the_operator_allows_it(
         f"s3://{BUCKET}/shared/../private/1.png": "forbidden_address",
         f"s3://{BUCKET}/shared/./../private/1.png": "forbidden_address",
         f"s3://{BUCKET}/{tmp_path.name}/originals/1": "forbidden_address",  # allowed, but this server's own storage
+        f"s3://{BUCKET}/shared/%2e%2e/private/1.png": "not_found",  # the name of a file, though an odd one
         f"s3://{BUCKET}": "forbidden_address",
         f"gs://{BUCKET}/shared/1.png": "forbidden_address",
         "s3://no-such-bucket/1.png": "fetch_failed",

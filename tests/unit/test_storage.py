@@ -1,5 +1,6 @@
 """Storage in a folder, beyond what every storage promises (contract/test_storage.py), and how a place is chosen."""
 
+import asyncio
 import errno
 import os
 import time
@@ -38,6 +39,21 @@ async def test_putting_the_same_again_writes_nothing(storage: Storage, tmp_path:
     await storage.put("a", b"same")
     after = (tmp_path / "files/a").stat()
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+async def test_a_reader_never_sees_half_of_an_object_that_is_replaced(storage: Storage) -> None:
+    old, new = b"o" * 1_000_000, b"n" * 1_000_001
+    await storage.put("a", old)
+
+    async def write() -> None:
+        for number in range(6):
+            await storage.put("a", (new, old)[number % 2])
+
+    async def read() -> list[bool]:
+        return [await storage.get("a") in (old, new) for _ in range(20)]
+
+    _, seen = await asyncio.gather(write(), read())
+    assert all(seen)
 
 
 async def test_the_leftovers_of_a_crash_are_swept_and_work_in_progress_is_not(tmp_path: Path) -> None:
