@@ -13,8 +13,8 @@ from serve_app.storage.object_store import AsyncObjectStore, Location
 class BucketStorage:
     """Below one folder of a bucket: an object's name is the folder and the key. Safe for several processes at once.
 
-    The vendors write whole objects or none. Opening it makes no call: what is wrong with the bucket, the credentials or
-    the address shows in `check`, and in a start that goes on when it has passed.
+    The vendors write whole objects or none. Opening it does not look at the bucket, so a server starts while its store
+    is away; what is wrong shows in `check`.
     """
 
     def __init__(self, store: AsyncObjectStore, place: Location, options: StorageOptions) -> None:
