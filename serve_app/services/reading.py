@@ -105,10 +105,7 @@ class PictureReader:
         return replace(item, image_id=image.id, content=image.content)
 
     async def _fetched(self, user_id: str, album_id: str, item: AlbumItem) -> StoredImage:
-        scheme = item.ref.partition("://")[0].lower()
-        if scheme in {"s3", "gs"}:
-            raise image_error("fetch_failed", f"This server has no access to {scheme}:// storage configured")
-        if scheme not in {"http", "https"}:
+        if item.ref.partition("://")[0].lower() not in {"http", "https", "s3", "gs"}:
             raise image_error("not_found", "There is no such image, and it is no URL")
         try:
             fetched = await self._fetcher.fetch(item.ref)
