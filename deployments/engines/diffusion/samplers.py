@@ -13,7 +13,8 @@ from typing import Any
 from deployments.engines.diffusion.sampler_table import choose_sampler, working_sampler
 from deployments.engines.diffusion.schedulers import scheduler_classes
 
-_SPACING = {"timestep_spacing": "linspace", "steps_offset": 0}
+_SPACING = {"timestep_spacing": "linspace", "steps_offset": 1}
+"""The offset counts for nothing here; pipelines of SD 1.x take any other for a mistake."""
 _VP = {"timestep_spacing": "leading", "steps_offset": 1, "set_alpha_to_one": False}
 _MULTISTEP = _SPACING | {"solver_type": "midpoint", "final_sigmas_type": "zero", "use_karras_sigmas": True}
 _SIGMAS = _SPACING | {"use_karras_sigmas": True}

@@ -110,6 +110,8 @@ def scheduler_classes() -> MappingProxyType[str, Any]:
             return self._brownian(now, following) if following > 0 else torch.zeros_like(sample)
 
     class BrownianSde(Scheduled, theirs.DPMSolverSDEScheduler):  # type: ignore[misc]
+        noise_sampler: Any
+
         def step(
             self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: bool = True
         ) -> Any:
