@@ -197,6 +197,47 @@ def test_euler_a_equals_its_formula_with_noise_of_the_generator(eta: float | Non
     torch.testing.assert_close(made, x, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("eta", [None, 0.5])
+@pytest.mark.parametrize("sampler", ["DPM2 a", "DPM++ 2S a"])
+def test_ancestral_samplers_of_second_order_equal_their_formulas(sampler: str, eta: float | None) -> None:
+    generator = torch.Generator().manual_seed(3)
+    sigmas = [*SCHEDULES["karras"](20, LEVELS), 0.0]
+    x = torch.randn((1, 4, 8, 8), generator=generator).double() * sigmas[0]
+    for now, following in pairwise(sigmas):
+        picture = denoise(x, now)
+        if following == 0:
+            x = picture
+            break
+        up = (1 if eta is None else eta) * (following**2 * (now**2 - following**2) / now**2) ** 0.5
+        down = (following**2 - up**2) ** 0.5
+        middle = (now * down) ** 0.5
+        if sampler == "DPM2 a":
+            ahead = x + (x - picture) / now * (middle - now)
+            x = x + (ahead - denoise(ahead, middle)) / middle * (down - now)
+        else:
+            h = np.log(now / down)
+            ahead = (middle / now) * x - np.expm1(-h / 2) * picture
+            x = (down / now) * x - np.expm1(-h) * denoise(ahead, middle)
+        x = x + torch.randn((1, 4, 8, 8), generator=generator).double() * up
+    made = make(sampler, "karras", eta=eta)
+    made.discards = False
+    torch.testing.assert_close(run(made, 20, by_formula, seeds=(3,)).double(), x, rtol=2e-4, atol=2e-4)
+
+
+def test_dpm2_equals_its_formula() -> None:
+    sigmas = [*SCHEDULES["karras"](21, LEVELS)[:20], 0.0]
+    x = first_noise() * sigmas[0]
+    for now, following in pairwise(sigmas):
+        picture = denoise(x, now)
+        if following == 0:
+            x = picture
+            break
+        middle = (now * following) ** 0.5
+        ahead = x + (x - picture) / now * (middle - now)
+        x = x + (ahead - denoise(ahead, middle)) / middle * (following - now)
+    torch.testing.assert_close(run(make("DPM2"), 20, by_formula).double(), x, rtol=2e-4, atol=2e-4)
+
+
 def test_euler_a_without_fresh_noise_is_euler(unet: UNet2DConditionModel) -> None:
     plain, ancestral = run(make("Euler"), 8, by_unet(unet)), run(make("Euler a", eta=0.0), 8, by_unet(unet))
     torch.testing.assert_close(plain, ancestral, rtol=1e-4, atol=1e-4)
@@ -236,7 +277,7 @@ def test_a_picture_of_a_batch_is_the_one_it_would_be_alone(pipeline: StableDiffu
 
 
 @pytest.mark.parametrize(
-    "sampler", ["Euler", "Euler a", "DPM++ 2M", "DPM++ 2M SDE", "DPM++ SDE", "Heun", "UniPC", "LCM"]
+    "sampler", ["Euler", "Euler a", "DPM++ 2M", "DPM++ 2M SDE", "DPM++ SDE", "DPM++ 2S a", "Heun", "LCM"]
 )
 @pytest.mark.parametrize(("strength", "exact"), [(0.3, False), (1.0, False), (0.5, True)])
 def test_img2img_makes_the_calls_that_were_reckoned(
@@ -280,8 +321,9 @@ def test_what_is_not_done_as_asked_is_said(sampler: str, scheduler: str, words: 
 
 
 def test_eta_that_is_not_used_is_said() -> None:
-    assert make_scheduler("DPM2 a", "", SCHEDULER, eta=0.5)[1]
-    assert not make_scheduler("DPM2 a", "", SCHEDULER, eta=1.0)[1]
+    assert make_scheduler("DPM++ SDE", "", SCHEDULER, eta=0.5)[1]
+    assert not make_scheduler("DPM++ SDE", "", SCHEDULER, eta=1.0)[1]
+    assert not make_scheduler("DPM2 a", "", SCHEDULER, eta=0.5)[1]
 
 
 def test_the_checkpoints_own_betas_and_prediction_stay() -> None:

@@ -63,7 +63,7 @@ SAMPLERS = (
         _EXPONENTIAL | _BROWNIAN | {"solver_type": "heun"},
         adds_noise=True,
     ),
-    Sampler("DPM++ 2S a", ("k_dpmpp_2s_a",), _KARRAS | _ENSD | _TWICE, substitute="DPM++ SDE", adds_noise=True),
+    Sampler("DPM++ 2S a", ("k_dpmpp_2s_a",), _KARRAS | _ENSD | _TWICE, adds_noise=True),
     Sampler("DPM++ 3M SDE", ("k_dpmpp_3m_sde",), _EXPONENTIAL | _DISCARD | _BROWNIAN, adds_noise=True),
     Sampler("Euler a", ("k_euler_a", "k_euler_ancestral"), _ENSD, adds_noise=True),
     Sampler("Euler", ("k_euler",)),

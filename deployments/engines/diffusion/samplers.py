@@ -26,6 +26,7 @@ _CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
         "Multistep",
         _MULTISTEP | {"algorithm_type": "sde-dpmsolver++", "solver_order": 2, "solver_type": "heun"},
     ),
+    "DPM++ 2S a": ("Dpmpp2sAncestral", _SIGMAS),
     "DPM++ 3M SDE": ("Multistep", _MULTISTEP | {"algorithm_type": "sde-dpmsolver++", "solver_order": 3}),
     "Euler a": ("EulerAncestral", _SPACING),
     "Euler": ("Euler", _SIGMAS),
@@ -57,8 +58,8 @@ def make_scheduler(
     working = working_sampler(choice.sampler)
     if not working.takes_scheduler and choice.scheduler.name not in ("automatic", "uniform"):
         warnings.append(f"The sampler {working.name} has its own schedule: {choice.scheduler.label} was not used.")
-    if eta not in (None, 1.0) and working.name == "DPM2 a":
-        warnings.append("The sampler DPM2 a always adds all of its noise: eta was not used.")
+    if eta not in (None, 1.0) and "brownian_noise" in working.options:
+        warnings.append(f"The sampler {working.name} always adds all of its noise: eta was not used.")
     kind, options = _CLASSES[working.name]
     made_of = scheduler_classes()[kind]
     known = inspect.signature(made_of.__init__).parameters
