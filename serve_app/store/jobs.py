@@ -23,6 +23,7 @@ from deployments.errors import Overloaded
 from serve_app.store.arrays import any_text
 from serve_app.store.ids import new_id
 from serve_app.store.models import JobRow
+from serve_app.store.repositories import generations
 
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 CHANNEL = "darkroom_jobs"
@@ -206,9 +207,10 @@ async def remove_finished(session: AsyncSession, older_than_s: float, limit: int
 
 
 async def change(session: AsyncSession, statement: Update) -> list[Job]:
-    """Run an update of jobs and tell listeners of it."""
+    """Run an update of jobs; the history says what became of them, and listeners are told."""
     returning = statement.returning(*COLUMNS).execution_options(synchronize_session=False)
     changed = [Job(*row) for row in await session.execute(returning)]
+    await generations.end_with_jobs(session, [job.id for job in changed if job.status in ("failed", "cancelled")])
     await publish(session, changed)
     return changed
 
