@@ -20,6 +20,7 @@
     ├── DeadlineExceeded          504
     ├── ProviderError             502  an outside vendor failed
     │   ├── ProviderUnavailable   503  technical: the next backend may be tried
+    │   │   └── ProviderTimeout   504  it took longer than it was given
     │   └── ProviderRejected      422  logical: trying elsewhere would not help
     └── JobCancelled              409  raised inside a job that was asked to stop
 
@@ -137,6 +138,10 @@ class ProviderError(DarkroomError):
 
 class ProviderUnavailable(ProviderError):
     slug, title, status = "provider-unavailable", "Provider unavailable", 503
+
+
+class ProviderTimeout(ProviderUnavailable):
+    slug, title, status = "provider-timeout", "Provider took too long", 504
 
 
 class ProviderRejected(ProviderError):

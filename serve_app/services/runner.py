@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 from configs.settings import Jobs as JobSettings
-from deployments.errors import DarkroomError, DeadlineExceeded, Overloaded, Unavailable
+from deployments.errors import DarkroomError, DeadlineExceeded, Overloaded, Unavailable, WeightsMissing
 from serve_app.services.container import Services
 from serve_app.services.handlers import finish
 from serve_app.services.progress import Progress
@@ -27,7 +27,8 @@ from serve_app.store.jobs import Job
 log = structlog.get_logger(__name__)
 
 _TECHNICAL = (Unavailable, DeadlineExceeded, Overloaded)
-"""Worth another attempt: the same job may well succeed a little later."""
+"""Worth another attempt: the same job may well succeed a little later. Not `WeightsMissing`: nobody fetches them
+meanwhile."""
 _BEATS_A_LEASE = 6
 _MAX_BEAT_S = 1.0
 """Clients watch the progress that heartbeats write."""
@@ -109,7 +110,8 @@ class JobRunner:
         except LeaseLost:
             log.warning("job lost to another worker")
         except DarkroomError as error:
-            outcome = await self._failed(job, error, retry=isinstance(error, _TECHNICAL))
+            again = isinstance(error, _TECHNICAL) and not isinstance(error, WeightsMissing)
+            outcome = await self._failed(job, error, retry=again)
         except Exception as error:  # the border of the worker: a bug in a handler must not end the others
             log.error("job broke", exc_info=error)
             outcome = await self._failed(job, DarkroomError("Something broke on our side."), retry=True)
