@@ -72,7 +72,7 @@ class FakeGeneration:
                 yield GenerationStep(step, steps, latents)
                 if step == 2:
                     await self._be_asked("diffusers")
-        except GeneratorExit:
+        except (GeneratorExit, asyncio.CancelledError):
             self.closed += 1
             raise
         canvas = np.empty((request.height, request.width, 3), np.uint8)
