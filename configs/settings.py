@@ -207,7 +207,8 @@ class Providers(_Group):
     vertex_project: str | None = None
     vertex_location: str = "us-central1"
     vertex_base_url: str | None = None
-    vertex_image_model: str = "imagen-3.0-capability-001"
+    vertex_image_model: str = "gemini-2.5-flash-image"
+    """Or one of Imagen's editing models (`imagen-3.0-capability-001`), which Google means to end in 2027."""
     bedrock_region: str | None = None
     bedrock_endpoint_url: str | None = None
     bedrock_image_model: str = "stability.stable-image-control-structure-v1:0"
