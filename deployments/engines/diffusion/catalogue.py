@@ -156,9 +156,7 @@ class Catalogue:
 
     def describe(self, kind: Kind) -> tuple[ModelFile, ...]:
         """Reads and hashes every file that it has not seen yet: minutes for a large folder's first time."""
-        return tuple(
-            ModelFile(model.name, model.alias, self.sha256(model), model.file) for model in self.models(kind)
-        )
+        return tuple(ModelFile(model.name, model.alias, self.sha256(model), model.file) for model in self.models(kind))
 
 
 def _is_model(path: Path) -> bool:

@@ -22,9 +22,7 @@ def make_generator(request: GenerationRequest, device: str) -> Any:
     return torch.Generator(device).manual_seed(request.seed)
 
 
-def draw_noise(
-    request: GenerationRequest, generator: Any, channels: int, size: tuple[int, int] | None = None
-) -> Any:
+def draw_noise(request: GenerationRequest, generator: Any, channels: int, size: tuple[int, int] | None = None) -> Any:
     """`float32[1, channels, H / 8, W / 8]` for the request's size, or for `size` (width, height) of a second pass."""
     shape = _latent_shape(channels, size or (request.width, request.height))
     drawn = shape if request.seed_size is None else _latent_shape(channels, request.seed_size)
