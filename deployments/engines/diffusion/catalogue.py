@@ -140,6 +140,12 @@ class Catalogue:
             return min(partly, key=lambda model: len(model.name), default=None)
         return None
 
+    @property
+    def default_name(self) -> str:
+        """The configured checkpoint's name in the list, as the settings have it where it is not there."""
+        found = self.look_up("checkpoints", self._default)
+        return found.name if found else self._default
+
     def default_checkpoint(self) -> Model:
         """The configured one. Raises `WeightsMissing` when it is a file or folder that is not there."""
         if found := self.look_up("checkpoints", self._default):
