@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Protocol
 
 import cv2
@@ -15,9 +14,9 @@ import numpy as np
 from deployments.algorithms.hint_maps import resize_map
 from deployments.contracts import Image
 from deployments.engines.diffusion import samplers
-from deployments.engines.diffusion.conditioning import Conditioner
+from deployments.engines.diffusion.conditioning import Conditioner, Conditioning
 from deployments.engines.diffusion.controls import Unit
-from deployments.engines.diffusion.denoising import Control, Denoiser, Listener, Pass, Words
+from deployments.engines.diffusion.denoising import Control, Denoiser, Listener, Pass
 from deployments.engines.diffusion.device import Device
 from deployments.engines.diffusion.models import Models
 from deployments.engines.diffusion.noise import draw_noise, make_generator
@@ -26,7 +25,7 @@ from deployments.engines.diffusion.requests import kind_of
 from deployments.engines.diffusion.shelf import Loan
 from deployments.engines.diffusion.upscaling import LATENT_UPSCALERS, upscale_image, upscale_latents
 from deployments.errors import DarkroomError, JobCancelled
-from deployments.generation import GeneratedPicture, GenerationRequest, GenerationStep
+from deployments.generation import GeneratedPicture, GenerationRequest, GenerationStep, Hires
 
 _LATENT_PX = 8
 _MASKED = 128
@@ -46,7 +45,7 @@ class _Row:
 
     place: int
     request: GenerationRequest
-    words: tuple[Words, ...]
+    words: tuple[Conditioning, ...]
     """Of each pass."""
     warnings: tuple[str, ...]
 
@@ -65,6 +64,7 @@ class Batch:
         self._checkpoint = models.checkpoint(loan, lead.checkpoint)
         self._vae = models.vae(loan, lead.vae, self._checkpoint)
         self._nets = [models.controlnet(loan, hint.model, self._checkpoint) for hint in lead.controls]
+        self._conditioner = Conditioner(self._checkpoint.tokenizer, self._checkpoint.text_encoder)
         self._sha256 = models.catalogue.sha256(self._checkpoint.model)
         self._lora_warnings = models.use_loras(loan, self._checkpoint, lead.loras)
 
@@ -82,8 +82,20 @@ class Batch:
         return outcomes
 
     def _encode(self, place: int) -> _Row:
-        request = self._requests[place]
-        ...
+        request, hires = self._requests[place], self._requests[place].hires
+        calls = samplers.count_calls(request.sampler, request.steps)
+        words = [self._conditioner.encode(request.prompt, request.negative_prompt, calls, clip_skip=request.clip_skip)]
+        if hires:
+            words.append(
+                self._conditioner.encode(
+                    hires.prompt or request.prompt,
+                    hires.negative_prompt or request.negative_prompt,
+                    samplers.count_calls(hires.sampler or request.sampler, hires.steps),
+                    clip_skip=request.clip_skip,
+                    first_pass_steps=calls,
+                )
+            )
+        return _Row(place, request, tuple(words), ())
 
     def _denoise(self, rows: Sequence[_Row]) -> Any | None:
         """Latents of the rows; None when it was stopped."""
@@ -93,8 +105,8 @@ class Batch:
         latents = first.run(self._listener(rows, 0, total), self._begin(rows, first.job.noise))
         if self._is_over(rows):
             return None
-        if rows[0].request.hires:
-            latents = self._enlarge(latents, rows[0].request)
+        if hires := rows[0].request.hires:
+            latents = self._enlarge(latents, hires)
         if second:
             latents = second.run(self._listener(rows, first.calls, total), latents)
         return latents
@@ -177,12 +189,11 @@ class Batch:
         anew = self._masks(rows)[..., ::_LATENT_PX, ::_LATENT_PX]
         return latents * (1 - anew) + (noise * anew if content == "noise" else 0)
 
-    def _enlarge(self, latents: Any, lead: GenerationRequest) -> Any:
-        assert lead.hires
-        size = (lead.hires.width, lead.hires.height)
-        if lead.hires.upscaler in LATENT_UPSCALERS:
-            return upscale_latents(latents, lead.hires.upscaler, size)
-        images = [upscale_image(self._picture(own), lead.hires.upscaler, size) for own in latents]
+    def _enlarge(self, latents: Any, hires: Hires) -> Any:
+        size = (hires.width, hires.height)
+        if hires.upscaler in LATENT_UPSCALERS:
+            return upscale_latents(latents, hires.upscaler, size)
+        images = [upscale_image(self._picture(own), hires.upscaler, size) for own in latents]
         return encode(self._vae, self._pixels(images) * 2 - 1)
 
     def _finish(self, row: _Row, latents: Any) -> GeneratedPicture:
@@ -208,11 +219,9 @@ class Batch:
         import torch
 
         masks = []
-        for row in rows:
-            request = row.request
-            assert request.mask is not None
-            small = (request.width // _LATENT_PX, request.height // _LATENT_PX)
-            coarse = cv2.resize(request.mask, small, interpolation=cv2.INTER_AREA) >= _MASKED
+        for mask in (row.request.mask for row in rows if row.request.mask is not None):
+            small = (mask.shape[1] // _LATENT_PX, mask.shape[0] // _LATENT_PX)
+            coarse = cv2.resize(mask, small, interpolation=cv2.INTER_AREA) >= _MASKED
             masks.append(np.kron(coarse, np.ones((_LATENT_PX, _LATENT_PX), bool)))
         return torch.from_numpy(np.stack(masks)[:, None]).to(self._device.name, self._device.dtype)
 
@@ -241,7 +250,7 @@ def _of_equal_length(rows: Iterator[_Row]) -> list[list[_Row]]:
     """Long prompts have more tokens: padding a short one to their length would change its picture."""
     groups: dict[tuple[int, ...], list[_Row]] = defaultdict(list)
     for row in rows:
-        groups[tuple(words.tokens for words in row.words)].append(row)
+        groups[tuple(words.chunks for words in row.words)].append(row)
     return list(groups.values())
 
 

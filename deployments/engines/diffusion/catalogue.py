@@ -28,7 +28,7 @@ _SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 """Only the first is a format that cannot run code; torch reads the others with `weights_only`."""
 _MAIN_WEIGHTS = {"checkpoints": "unet/diffusion_pytorch_model*.safetensors", "": "*.safetensors"}
 """Whose hash stands for a folder of diffusers: what makes it the model that it is."""
-_HASH_IN_NAME = re.compile(r"\s*\[[0-9a-fA-F]{6,64}\]$")
+_HASH_IN_NAME = re.compile(r"\s*\[[0-9a-fA-F]+\]$")
 _CONTROLNET_HASH_AT, _CONTROLNET_HASH_BYTES = 2**20, 2**16
 """Where sd-webui-controlnet looks for a model's short hash."""
 _MAX_SHOWN = 80

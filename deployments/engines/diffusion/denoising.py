@@ -4,23 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
+from deployments.engines.diffusion.conditioning import Conditioning
 from deployments.engines.diffusion.controls import Unit, make_controlnets, window
 from deployments.engines.diffusion.loading import Checkpoint
 from deployments.engines.diffusion.pipelines import make_pipeline
-
-
-class Words(Protocol):
-    """A request's prompt and negative prompt, encoded."""
-
-    @property
-    def tokens(self) -> int: ...
-
-    def at(self, call: int) -> tuple[Any, Any]:
-        """Negative and positive embeddings `[tokens, width]` of the denoiser call `call`, from 0. The same objects
-        while nothing changes."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -46,7 +35,7 @@ class Pass:
     """diffusers' share of `steps` that is run; of kinds `image` and `inpaint`."""
     guidance_scale: float
     eta: float
-    words: Sequence[Words]
+    words: Sequence[Conditioning]
     generators: Sequence[Any]
     noise: Any
     """`[N, 4, H / 8, W / 8]`."""
@@ -146,8 +135,8 @@ class Denoiser:
     def _embeddings(self, call: int) -> tuple[Any, Any]:
         import torch
 
-        rows = [words.at(call) for words in self.job.words]
-        return torch.stack([negative for negative, _ in rows]), torch.stack([positive for _, positive in rows])
+        told = [words.at(call) for words in self.job.words]
+        return torch.cat([row.negative for row in told]), torch.cat([row.positive for row in told])
 
     def _after_call(self, listener: Listener) -> Callable[..., dict[str, Any]]:
         import torch
@@ -167,8 +156,7 @@ class Denoiser:
         return after
 
     def _words_change(self, call: int) -> bool:
-        pairs = ((words.at(call - 1), words.at(call)) for words in self.job.words)
-        return any(before[0] is not now[0] or before[1] is not now[1] for before, now in pairs)
+        return any(words.at(call) is not words.at(call - 1) for words in self.job.words)
 
 
 def behind_noise(scheduler: Any, latents: Any, noise: Any, call: int, calls: int) -> Any:

@@ -24,10 +24,10 @@ class Device:
         return self.name.startswith("cuda")
 
     def place(self, module: Any) -> Any:
-        """The module on the device, ready to infer. Convolutions on a GPU are faster with channels last."""
+        """The module, loaded in `dtype`, on the device and ready to infer. Convolutions on a GPU are faster with channels last."""
         import torch
 
-        module = module.to(self.name, self.dtype).eval().requires_grad_(False)
+        module = module.to(self.name).eval().requires_grad_(False)
         return module.to(memory_format=torch.channels_last) if self.is_gpu else module
 
     def give_back(self) -> None:

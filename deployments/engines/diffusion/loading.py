@@ -51,6 +51,7 @@ class Loader:
         self._device = device
         self._offline = offline
         self._compile = compile_unet
+        _silence()
         if offline:
             import huggingface_hub.constants
 
@@ -66,7 +67,7 @@ class Loader:
             if model.path and model.path.is_file():
                 pipeline = StableDiffusionPipeline.from_single_file(
                     str(model.path),
-                    torch_dtype=self._device.dtype,
+                    dtype=self._device.dtype,
                     local_files_only=self._offline,
                     **options,
                     **self._config_of("checkpoints"),
@@ -74,7 +75,7 @@ class Loader:
             else:
                 pipeline = StableDiffusionPipeline.from_pretrained(
                     str(model.path or model.name),
-                    torch_dtype=self._device.dtype,
+                    dtype=self._device.dtype,
                     local_files_only=self._offline or model.path is not None,
                     **options,
                 )
@@ -103,10 +104,10 @@ class Loader:
         with _explained(model):
             if model.path and model.path.is_file():
                 network = cls.from_single_file(
-                    str(model.path), torch_dtype=self._device.dtype, local_files_only=self._offline, **config
+                    str(model.path), dtype=self._device.dtype, local_files_only=self._offline, **config
                 )
             else:
-                network = cls.from_pretrained(str(model.path), torch_dtype=self._device.dtype, local_files_only=True)
+                network = cls.from_pretrained(str(model.path), dtype=self._device.dtype, local_files_only=True)
         return self._device.place(network)
 
     def _refuse_other_families(self, model: Model) -> None:
@@ -129,6 +130,16 @@ class Loader:
         """`configs/` of the models folder tells single files their networks' shapes where no hub does."""
         config = self._catalogue.folder / "configs" / kind
         return {"config": str(config)} if config.is_dir() else {}
+
+
+def _silence() -> None:
+    """Progress bars of loading would end in the replica's log, line by line."""
+    import diffusers.utils.logging
+    import transformers.utils.logging
+
+    for logging in (diffusers.utils.logging, transformers.utils.logging):
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()
 
 
 @contextmanager
