@@ -37,6 +37,13 @@ class Device:
 
             torch.cuda.empty_cache()
 
+    def check(self) -> None:
+        """Compute something small. Raises what PyTorch raises on a device that is lost."""
+        import torch
+
+        if float(torch.ones(1, device=self.name) + 1) != 2:
+            raise Unavailable("The device computes wrongly.")
+
     def memory(self) -> dict[str, int]:
         """Bytes, as `ModelCatalogue.memory` says."""
         if not self.is_gpu:
