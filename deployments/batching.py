@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
@@ -19,13 +19,14 @@ from deployments.errors import Unavailable
 
 Request = TypeVar("Request")
 Step = TypeVar("Step")
+Reported = TypeVar("Reported", contravariant=True)
 Result = TypeVar("Result")
 
 
-class Watch(Protocol[Step]):
+class Watch(Protocol[Reported]):
     """What a running batch tells and asks. Places are those of the batch. Called from the thread of the run."""
 
-    def report(self, place: int, step: Step) -> None: ...
+    def report(self, place: int, step: Reported) -> None: ...
 
     def is_cancelled(self, place: int) -> bool: ...
 
@@ -71,7 +72,7 @@ class KeyedBatcher(Generic[Request, Step, Result]):
         self._closed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batch")
 
-    async def submit(self, request: Request) -> AsyncIterator[Step | Result]:
+    async def submit(self, request: Request) -> AsyncGenerator[Step | Result, None]:
         """Steps, then the result. Closing the iterator takes the request out of its batch within a step.
 
         Raises what the run returns or raises for the request.
@@ -139,7 +140,7 @@ class KeyedBatcher(Generic[Request, Step, Result]):
 
     async def _run_batch(self, batch: list[_Ticket[Request]]) -> None:
         loop = asyncio.get_running_loop()
-        watch = _Watch[Step](batch, loop)
+        watch = _Tickets[Request, Step](batch, loop)
         self._running = batch
         try:
             requests = [ticket.request for ticket in batch]
@@ -152,8 +153,8 @@ class KeyedBatcher(Generic[Request, Step, Result]):
             ticket.events.put_nowait(_Outcome(outcome))
 
 
-class _Watch(Generic[Step]):
-    def __init__(self, batch: Sequence[_Ticket[object]], loop: asyncio.AbstractEventLoop) -> None:
+class _Tickets(Generic[Request, Step]):
+    def __init__(self, batch: Sequence[_Ticket[Request]], loop: asyncio.AbstractEventLoop) -> None:
         self._batch = batch
         self._loop = loop
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from pathlib import Path
 
 from configs.settings import Settings
 from deployments.batching import KeyedBatcher
@@ -47,7 +46,7 @@ class LocalDiffuser:
     def device(self) -> Device:
         return self._device
 
-    async def generate(self, request: GenerationRequest) -> AsyncIterator[GenerationStep | GeneratedPicture]:
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationStep | GeneratedPicture, None]:
         """See `Diffuser.generate`."""
         self._engine.check(request)
         async with aclosing(self._batches.submit(request)) as events:

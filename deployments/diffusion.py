@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import ray
@@ -29,10 +29,10 @@ class DiffusionDeployment:
 
     def __init__(self, settings: Settings | None = None) -> None:
         """Raises `Unavailable` when PyTorch, diffusers or the device is missing."""
-        share = ray.get_runtime_context().get_assigned_resources().get("GPU", 0.0)
-        self._diffuser = LocalDiffuser(settings or Settings(), gpu_share=share)
+        granted: dict[str, float] = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
+        self._diffuser = LocalDiffuser(settings or Settings(), gpu_share=granted.get("GPU", 0.0))
 
-    async def generate(self, request: GenerationRequest) -> AsyncIterator[GenerationStep | GeneratedPicture]:
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationStep | GeneratedPicture, None]:
         """Called with `stream=True`, and with the checkpoint's name as `multiplexed_model_id`."""
         if name := serve.get_multiplexed_model_id():
             await self._claim(name)
@@ -52,7 +52,7 @@ class DiffusionDeployment:
     async def check_health(self) -> None:
         await self._diffuser.check_health()
 
-    @serve.multiplexed(max_num_models_per_replica=_MAX_CHECKPOINTS)
+    @serve.multiplexed(max_num_models_per_replica=_MAX_CHECKPOINTS)  # type: ignore[untyped-decorator]
     async def _claim(self, checkpoint: str) -> _Claim:
         return _Claim(self._diffuser, checkpoint)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -194,9 +194,9 @@ async def _call_until_answered(handle: Handle, verb: str, arguments: tuple[Any, 
 
 async def _stream(
     handle: Handle, request: GenerationRequest, deadline: float
-) -> AsyncIterator[GenerationStep | GeneratedPicture]:
+) -> AsyncGenerator[GenerationStep | GeneratedPicture, None]:
     """The replica's events until `deadline` on the monotonic clock; whoever closes this cancels the call there."""
-    response = handle.generate.remote(request)
+    response: Any = handle.generate.remote(request)
     try:
         while True:
             async with asyncio.timeout(max(deadline - time.monotonic(), 0)):

@@ -13,7 +13,6 @@ import numpy as np
 
 from deployments.algorithms.hint_maps import resize_map
 from deployments.contracts import Image
-from deployments.engines.diffusion import samplers
 from deployments.engines.diffusion.conditioning import Conditioner, Conditioning
 from deployments.engines.diffusion.controls import Unit
 from deployments.engines.diffusion.denoising import Control, Denoiser, Listener, Pass
@@ -22,6 +21,8 @@ from deployments.engines.diffusion.models import Models
 from deployments.engines.diffusion.noise import draw_noise, make_generator
 from deployments.engines.diffusion.pipelines import decode, encode
 from deployments.engines.diffusion.requests import kind_of
+from deployments.engines.diffusion.sampler_table import PartialSteps, count_calls, strength_for
+from deployments.engines.diffusion.samplers import make_scheduler
 from deployments.engines.diffusion.shelf import Loan
 from deployments.engines.diffusion.upscaling import LATENT_UPSCALERS, upscale_image, upscale_latents
 from deployments.errors import DarkroomError, JobCancelled
@@ -47,7 +48,6 @@ class _Row:
     request: GenerationRequest
     words: tuple[Conditioning, ...]
     """Of each pass."""
-    warnings: tuple[str, ...]
 
 
 class Batch:
@@ -66,7 +66,7 @@ class Batch:
         self._nets = [models.controlnet(loan, hint.model, self._checkpoint) for hint in lead.controls]
         self._conditioner = Conditioner(self._checkpoint.tokenizer, self._checkpoint.text_encoder)
         self._sha256 = models.catalogue.sha256(self._checkpoint.model)
-        self._lora_warnings = models.use_loras(loan, self._checkpoint, lead.loras)
+        self._warnings = [*models.use_loras(loan, self._checkpoint, lead.loras)]
 
     def run(self) -> list[GeneratedPicture | DarkroomError]:
         """In the order of the requests; `JobCancelled` for those that nobody waits for any more."""
@@ -83,53 +83,51 @@ class Batch:
 
     def _encode(self, place: int) -> _Row:
         request, hires = self._requests[place], self._requests[place].hires
-        calls = samplers.count_calls(request.sampler, request.steps)
+        calls = count_calls(request.sampler, request.steps)
         words = [self._conditioner.encode(request.prompt, request.negative_prompt, calls, clip_skip=request.clip_skip)]
         if hires:
             words.append(
                 self._conditioner.encode(
                     hires.prompt or request.prompt,
                     hires.negative_prompt or request.negative_prompt,
-                    samplers.count_calls(hires.sampler or request.sampler, hires.steps),
+                    count_calls(hires.sampler or request.sampler, hires.steps),
                     clip_skip=request.clip_skip,
                     first_pass_steps=calls,
                 )
             )
-        return _Row(place, request, tuple(words), ())
+        return _Row(place, request, tuple(words))
 
     def _denoise(self, rows: Sequence[_Row]) -> Any | None:
-        """Latents of the rows; None when it was stopped."""
-        first = self._first_pass(rows)
-        second = self._second_pass(rows)
-        total = first.calls + (second.calls if second else 0)
-        latents = first.run(self._listener(rows, 0, total), self._begin(rows, first.job.noise))
+        """Latents of the rows; None when nobody waits for them any more."""
+        first, second = self._first_pass(rows), self._second_pass(rows)
+        total = sum(denoiser.calls for denoiser in (first, second) if denoiser)
+        latents = self._begin(rows, first)
+        if first:
+            latents = first.run(self._listener(rows, 0, total), latents)
         if self._is_over(rows):
             return None
         if hires := rows[0].request.hires:
             latents = self._enlarge(latents, hires)
         if second:
-            latents = second.run(self._listener(rows, first.calls, total), latents)
+            latents = second.run(self._listener(rows, total - second.calls, total), latents)
         return latents
 
-    def _first_pass(self, rows: Sequence[_Row]) -> Denoiser:
-        lead = rows[0].request
-        kind = kind_of(lead)
-        steps, strength = lead.steps, 1.0
+    def _first_pass(self, rows: Sequence[_Row]) -> Denoiser | None:
+        """None where an init image is left as it is."""
+        lead, kind = rows[0].request, kind_of(rows[0].request)
+        steps = PartialSteps(lead.steps, 1.0, lead.steps)
         if kind != "text":
-            steps, strength = samplers.img2img_steps(
-                lead.sampler, lead.steps, lead.denoising_strength, lead.exact_steps
-            )
-        return self._pass(rows, 0, kind, (lead.width, lead.height), lead.sampler, lead.scheduler, steps, strength)
+            steps = strength_for(lead.denoising_strength, lead.steps, lead.exact_steps)
+        return self._pass(rows, 0, kind, (lead.width, lead.height), lead.sampler, lead.scheduler, steps)
 
     def _second_pass(self, rows: Sequence[_Row]) -> Denoiser | None:
         lead = rows[0].request
-        hires = lead.hires
-        if hires is None or not hires.denoising_strength:
+        if lead.hires is None:
             return None
-        sampler = hires.sampler or lead.sampler
-        steps, strength = samplers.img2img_steps(sampler, hires.steps, hires.denoising_strength, True)
-        size = (hires.width, hires.height)
-        return self._pass(rows, 1, "image", size, sampler, hires.scheduler or lead.scheduler, steps, strength)
+        steps = strength_for(lead.hires.denoising_strength, lead.hires.steps, exact_steps=True)
+        size = (lead.hires.width, lead.hires.height)
+        sampler, scheduler = lead.hires.sampler or lead.sampler, lead.hires.scheduler or lead.scheduler
+        return self._pass(rows, 1, "image", size, sampler, scheduler, steps)
 
     def _pass(
         self,
@@ -139,12 +137,15 @@ class Batch:
         size: tuple[int, int],
         sampler: str,
         scheduler: str,
-        steps: int,
-        strength: float,
-    ) -> Denoiser:
+        steps: PartialSteps,
+    ) -> Denoiser | None:
         import torch
 
+        if not steps.runs:
+            return None
         lead = rows[0].request
+        made, warnings = make_scheduler(sampler, scheduler, self._checkpoint.scheduler.config, eta=lead.eta)
+        self._warnings += warnings
         generators = [make_generator(row.request, self._device.name) for row in rows]
         channels = self._vae.config.latent_channels
         noise = [
@@ -153,11 +154,10 @@ class Batch:
         job = Pass(
             kind=kind,
             size=size,
-            scheduler=samplers.make_scheduler(sampler, scheduler, self._checkpoint.scheduler.config),
-            steps=steps,
-            strength=strength,
+            scheduler=made,
+            steps=steps.steps,
+            strength=steps.strength,
             guidance_scale=lead.guidance_scale,
-            eta=lead.eta or 0.0,
             words=[row.words[number] for row in rows],
             generators=generators,
             noise=torch.cat(noise).to(self._device.dtype),
@@ -165,7 +165,10 @@ class Batch:
             mask=self._masks(rows) if kind == "inpaint" else None,
             controls=self._controls(rows, size, "first" if number == 0 else "hires"),
         )
-        return Denoiser(self._checkpoint, self._vae, job)
+        denoiser = Denoiser(self._checkpoint, self._vae, job)
+        if denoiser.is_composed and not denoiser.is_guided:
+            self._warnings.append("AND joins prompts only with a guidance scale over 1: the first one was used.")
+        return denoiser
 
     def _controls(self, rows: Sequence[_Row], size: tuple[int, int], which: str) -> list[Control]:
         """The ControlNets of a pass; their pictures are brought to its size where there are two sizes."""
@@ -177,17 +180,16 @@ class Batch:
                 controls.append(Control(Unit.of(hints[0], hires=which == "hires"), net, seen))
         return controls
 
-    def _begin(self, rows: Sequence[_Row], noise: Any) -> Any | None:
+    def _begin(self, rows: Sequence[_Row], first: Denoiser | None) -> Any | None:
         """The latents that the first pass starts from, None if from nothing but noise."""
-        if rows[0].request.init_image is None:
+        lead = rows[0].request
+        if lead.init_image is None:
             return None
-        pixels = self._pixels([row.request.init_image for row in rows])
-        latents = encode(self._vae, pixels * 2 - 1)
-        content = rows[0].request.masked_content
-        if rows[0].request.mask is None or content == "original":
+        latents = encode(self._vae, self._pixels([row.request.init_image for row in rows]) * 2 - 1)
+        if first is None or first.job.mask is None or lead.masked_content == "original":
             return latents
-        anew = self._masks(rows)[..., ::_LATENT_PX, ::_LATENT_PX]
-        return latents * (1 - anew) + (noise * anew if content == "noise" else 0)
+        anew = first.job.mask[..., ::_LATENT_PX, ::_LATENT_PX]
+        return latents * (1 - anew) + (first.job.noise * anew if lead.masked_content == "noise" else 0)
 
     def _enlarge(self, latents: Any, hires: Hires) -> Any:
         size = (hires.width, hires.height)
@@ -201,7 +203,7 @@ class Batch:
             image=self._picture(latents),
             checkpoint=self._checkpoint.model.name,
             checkpoint_sha256=self._sha256,
-            warnings=tuple(dict.fromkeys((*self._lora_warnings, *row.warnings))),
+            warnings=tuple(dict.fromkeys(self._warnings)),
         )
 
     def _picture(self, latents: Any) -> Image:

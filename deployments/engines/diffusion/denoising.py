@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from deployments.engines.diffusion.conditioning import Conditioning
+from deployments.engines.diffusion.composing import composing
+from deployments.engines.diffusion.conditioning import Conditioning, Told
 from deployments.engines.diffusion.controls import Unit, make_controlnets, window
 from deployments.engines.diffusion.loading import Checkpoint
 from deployments.engines.diffusion.pipelines import make_pipeline
@@ -34,7 +36,6 @@ class Pass:
     strength: float
     """diffusers' share of `steps` that is run; of kinds `image` and `inpaint`."""
     guidance_scale: float
-    eta: float
     words: Sequence[Conditioning]
     generators: Sequence[Any]
     noise: Any
@@ -60,6 +61,8 @@ class Denoiser:
     job: Pass
     calls: int = field(init=False)
     _pipeline: Any = field(init=False)
+    _told: list[Told] = field(init=False, default_factory=list)
+    """At the present call."""
     _windows: list[tuple[float, float]] = field(init=False, default_factory=list)
     _controls: list[Control] = field(init=False, default_factory=list)
 
@@ -79,7 +82,7 @@ class Denoiser:
         if self._controls:
             nets = [control.net for control in self._controls]
             units = [control.unit for control in self._controls]
-            together = make_controlnets(nets, units, guided=self._is_guided)
+            together = make_controlnets(nets, units, guided=self.is_guided)
             self._pipeline = make_pipeline(job.kind, self.checkpoint, job.scheduler, self.vae, together)
 
     def run(self, listener: Listener, image_latents: Any | None) -> Any:
@@ -87,22 +90,28 @@ class Denoiser:
         kinds but `text`."""
         job, pipeline = self.job, self._pipeline
         pipeline._callback_tensor_inputs = ["latents", "noise_pred"]  # to show the picture behind the noise
-        negative, positive = self._embeddings(0)
+        self._told = [words.at(0) for words in job.words]
+        negative, positive = self._embeddings()
         arguments = {
             "prompt_embeds": positive,
             "negative_prompt_embeds": negative,
             "num_inference_steps": job.steps,
             "guidance_scale": job.guidance_scale,
-            "eta": job.eta,
             "generator": list(job.generators),
             "output_type": "latent",
             "callback_on_step_end": self._after_call(listener),
             "callback_on_step_end_tensor_inputs": ["latents", "noise_pred"],
         }
-        return pipeline(**arguments, **self._images(image_latents), **self._control_arguments()).images
+        with self._composing():
+            return pipeline(**arguments, **self._images(image_latents), **self._control_arguments()).images
 
     @property
-    def _is_guided(self) -> bool:
+    def is_composed(self) -> bool:
+        """Whether AND joins prompts somewhere; without guidance there is nothing that it could mean."""
+        return any(told.is_composed for words in self.job.words for told in words.told)
+
+    @property
+    def is_guided(self) -> bool:
         return self.job.guidance_scale > 1 and self.checkpoint.unet.config.time_cond_proj_dim is None
 
     def _images(self, image_latents: Any | None) -> dict[str, Any]:
@@ -132,11 +141,16 @@ class Denoiser:
             "control_guidance_end": [last for _, last in self._windows],
         }
 
-    def _embeddings(self, call: int) -> tuple[Any, Any]:
+    def _composing(self) -> AbstractContextManager[None]:
+        if self.is_composed and self.is_guided:
+            return composing(self.checkpoint.unet, lambda: self._told)
+        return nullcontext()
+
+    def _embeddings(self) -> tuple[Any, Any]:
+        """Negative and positive ones of the present call."""
         import torch
 
-        told = [words.at(call) for words in self.job.words]
-        return torch.cat([row.negative for row in told]), torch.cat([row.positive for row in told])
+        return torch.cat([row.negative for row in self._told]), torch.cat([row.positive for row in self._told])
 
     def _after_call(self, listener: Listener) -> Callable[..., dict[str, Any]]:
         import torch
@@ -147,16 +161,14 @@ class Denoiser:
             if not listener(call + 1, behind):
                 pipeline._interrupt = True
                 return {}
-            following = call + 1
-            if following == self.calls or not self._words_change(following):
+            told = [words.at(call + 1) for words in self.job.words]
+            if all(now is before for now, before in zip(told, self._told, strict=True)):
                 return {}
-            negative, positive = self._embeddings(following)
-            return {"prompt_embeds": torch.cat([negative, positive]) if self._is_guided else positive}
+            self._told = told
+            negative, positive = self._embeddings()
+            return {"prompt_embeds": torch.cat([negative, positive]) if self.is_guided else positive}
 
         return after
-
-    def _words_change(self, call: int) -> bool:
-        return any(words.at(call) is not words.at(call - 1) for words in self.job.words)
 
 
 def behind_noise(scheduler: Any, latents: Any, noise: Any, call: int, calls: int) -> Any:

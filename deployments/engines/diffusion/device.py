@@ -24,11 +24,11 @@ class Device:
         return self.name.startswith("cuda")
 
     def place(self, module: Any) -> Any:
-        """The module, loaded in `dtype`, on the device and ready to infer. Convolutions on a GPU are faster with channels last."""
+        """The module, loaded in `dtype`, on the device and ready to infer."""
         import torch
 
         module = module.to(self.name).eval().requires_grad_(False)
-        return module.to(memory_format=torch.channels_last) if self.is_gpu else module
+        return module.to(memory_format=torch.channels_last) if self.is_gpu else module  # faster convolutions
 
     def give_back(self) -> None:
         """Return freed memory, so that the other replica on the GPU can have it."""

@@ -9,7 +9,6 @@ import numpy as np
 
 from configs.settings import Diffusion
 from deployments.contracts import Image
-from deployments.engines.diffusion import samplers
 from deployments.engines.diffusion.batch import Batch, Watch, to_images
 from deployments.engines.diffusion.device import Device
 from deployments.engines.diffusion.hints import Hints
@@ -46,11 +45,8 @@ class DiffusionEngine:
     def check(self, request: GenerationRequest) -> None:
         """Raises `InvalidRequest` for what no batch could run; loads nothing."""
         check_request(request, self._settings)
-        samplers.check_sampler(request.sampler, request.scheduler)
         if request.hires:
             check_upscaler(request.hires.upscaler)
-            if request.hires.sampler:
-                samplers.check_sampler(request.hires.sampler, request.hires.scheduler or "Automatic")
 
     def key(self, request: GenerationRequest) -> Hashable:
         """Requests of equal keys may share a batch."""
@@ -60,6 +56,7 @@ class DiffusionEngine:
         """Requests of one key -> an outcome each, in their order; of cancelled ones it means nothing."""
         import torch
 
+        refusal: DarkroomError
         try:
             with torch.no_grad(), self._models.shelf.borrowing() as loan:
                 return Batch(self._models, self._device, loan, requests, watch).run()

@@ -129,16 +129,17 @@ class Hints:
             raise InvalidRequest(f"There is no preprocessor '{module[:_MAX_SHOWN]}'.")
         if chosen.draw is None:
             return image
+        draw = chosen.draw
         a = chosen.a.settle(options.threshold_a) if chosen.a else 0.0
         b = chosen.b.settle(options.threshold_b) if chosen.b else 0.0
         if not chosen.resolution:
-            return np.ascontiguousarray(chosen.draw(self, image, a, b))
+            return np.ascontiguousarray(draw(self, image, a, b))
         asked = options.processor_res
         short_side = asked if _LEAST_PX <= asked <= _MOST_PX else _DEFAULT_PX
         longest = max(image.shape[:2]) * short_side / min(image.shape[:2])
         if longest > 2 * _MOST_PX:  # a strip: its short side may not be blown up
             short_side = max(1, int(short_side * 2 * _MOST_PX / longest))
-        return hint_maps.at_resolution(image, short_side, lambda work: chosen.draw(self, work, a, b))
+        return hint_maps.at_resolution(image, short_side, lambda work: draw(self, work, a, b))
 
     def modules(self) -> tuple[HintModule, ...]:
         return tuple(
