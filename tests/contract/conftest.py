@@ -51,3 +51,12 @@ def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", nowhere)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("NO_GCE_CHECK", "true")
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder with small seeded diffusion models of the real classes, see `tests.contract.tiny_diffusion`."""
+    pytest.importorskip("diffusers")
+    from tests.contract.tiny_diffusion import write_models
+
+    return write_models(tmp_path_factory.mktemp("diffusion"))

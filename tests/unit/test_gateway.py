@@ -50,11 +50,11 @@ class StreamingHandle:
 
     def __init__(self, *items: Any) -> None:
         self._items = iter(items)
-        self.streams = False
+        self.option: dict[str, Any] = {}
         self.cancelled = False
 
-    def options(self, *, stream: bool) -> StreamingHandle:
-        self.streams = stream
+    def options(self, **option: Any) -> StreamingHandle:
+        self.option = option
         return self
 
     def __getattr__(self, verb: str) -> StreamingHandle:
@@ -76,7 +76,7 @@ class StreamingHandle:
 
 
 STEP = GenerationStep(1, 2, np.zeros((4, 1, 1), np.float16))
-REQUEST = GenerationRequest("a cat")
+REQUEST = GenerationRequest("a cat", checkpoint="tiny")
 
 
 @pytest.fixture(autouse=True)
@@ -128,7 +128,7 @@ async def test_a_bug_in_a_replica_does_not_reach_the_client() -> None:
 async def test_a_generation_comes_step_by_step() -> None:
     handle = StreamingHandle(STEP, "picture")
     assert [event async for event in over(handle).generate(REQUEST)] == [STEP, "picture"]  # type: ignore[arg-type]
-    assert handle.streams
+    assert handle.option == {"stream": True, "multiplexed_model_id": "tiny"}
 
 
 async def test_closing_a_generation_stops_its_replica() -> None:
@@ -148,7 +148,12 @@ async def test_a_generation_that_is_silent_ends_at_its_deadline_and_stops_its_re
     assert handle.cancelled
 
 
-async def test_a_generation_whose_replica_dies_is_not_begun_again() -> None:
+async def test_a_generation_whose_replica_died_before_the_first_step_is_begun_again() -> None:
+    handle = StreamingHandle(ActorDiedError(), STEP, "picture")
+    assert [event async for event in over(handle).generate(REQUEST)] == [STEP, "picture"]  # type: ignore[arg-type]
+
+
+async def test_a_generation_whose_replica_dies_later_is_not_begun_again() -> None:
     handle = StreamingHandle(STEP, ActorDiedError(), STEP)
     events = over(handle).generate(REQUEST)  # type: ignore[arg-type]
     await anext(events)
@@ -158,9 +163,9 @@ async def test_a_generation_whose_replica_dies_is_not_begun_again() -> None:
 
 async def test_without_a_diffusion_deployment_its_verbs_are_unavailable() -> None:
     one = Gateway(Handles(*[ScriptedHandle()] * 7), Deadlines(), Metrics("test"))  # type: ignore[arg-type]
-    with pytest.raises(Unavailable, match="no diffusion engine"):
+    with pytest.raises(Unavailable, match="switched off"):
         await one.list_models()
-    with pytest.raises(Unavailable, match="no diffusion engine"):
+    with pytest.raises(Unavailable, match="switched off"):
         await anext(one.generate(REQUEST))
 
 
