@@ -43,6 +43,11 @@ class StylizingDeployment:
         if style is not None:
             await self._draw(StyleRequest(np.full((32, 32, 3), 128, np.uint8), style.name, prompt=""), style)
 
+    async def aclose(self) -> None:
+        """Close the vendors' connections, which otherwise end with the process."""
+        for provider in self._providers.values():
+            await provider.aclose()
+
     async def _provider(self, engine: str) -> StyleProvider:
         """A vendor's SDK is imported when somebody asks for it first."""
         async with self._opening:
