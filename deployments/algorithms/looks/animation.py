@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 from annotated_types import Ge, Le
 
-from deployments.algorithms.looks.cartoon import adaptive_stairs, flattened
+from deployments.algorithms.looks.cartoon import adaptive_stairs, flattened, settled
 from deployments.algorithms.looks.flow import coherent, edge_flow, ink_lines, without_specks
 from deployments.algorithms.looks.plane import (
     Plane,
     Random,
+    bare_skin,
     blur,
-    colour as rgb,
     from_lab,
     guided,
     likely_skin,
@@ -26,6 +26,9 @@ from deployments.algorithms.looks.plane import (
     to_image,
     to_lab,
     to_plane,
+)
+from deployments.algorithms.looks.plane import (
+    colour as rgb,
 )
 from deployments.algorithms.looks.strokes import Brush, lay_strokes
 from deployments.algorithms.looks.texture import clouds, lit, noise, paper
@@ -66,10 +69,20 @@ def ghibli(
     picture = mix(picture, rgb("#ffe9b0"), 0.16 * sun**2)
     tones = luma(mix(scene, lit_scene, 0.5))
     drawn = guided(tones, tones, 3 * unit, 0.0015)
-    outline = without_specks(ink_lines(drawn, edge_flow(scene, 3 * unit), 1.5 * unit, threshold=0.009, softness=0.02), 28 * unit)
+    outline = without_specks(
+        ink_lines(drawn, edge_flow(scene, 3 * unit), 1.5 * unit, threshold=0.009, softness=0.02), 28 * unit
+    )
     picture = mix(picture, picture * _SEPIA * 1.1, ramp(outline, 0.1, 0.9) * line)
     grain = paper(shape, 1.2 * unit, rng)
-    picture = picture * (1 + (0.32 * lit(blur(relief.astype(np.float32) / 255, 0.9 * unit), 1.6 * unit) * (1 - 0.8 * skin) * (1 - 0.6 * mask))[..., None])
+    picture = picture * (
+        1
+        + (
+            0.32
+            * lit(blur(relief.astype(np.float32) / 255, 0.9 * unit), 1.6 * unit)
+            * (1 - 0.8 * skin)
+            * (1 - 0.6 * mask)
+        )[..., None]
+    )
     return to_image(picture * (1 + 0.012 * grain[..., None]))
 
 
@@ -146,15 +159,19 @@ def anime(
     rays, motes = _light(shape, unit, rng)
     bright = cel * (ramp(luma(cel), 0.62, 0.98) * (1 - 0.8 * skin))[..., None]
     halo = blur(bright, 9 * unit) * 0.5 + blur(bright, 40 * unit) * 0.5
-    calm_places = 1 - 0.9 * blur(skin, 6 * unit)
-    light = halo * 0.45 + rays * (0.5 * calm_places)[..., None] + motes * (calm_places * ramp(luma(cel), 0.9, 0.4))[..., None]
+    calm_places = 1 - 0.9 * blur(bare_skin(to_plane(photo), unit), 6 * unit)
+    light = (
+        halo * 0.45
+        + rays * (0.75 * calm_places)[..., None]
+        + motes * (calm_places * ramp(luma(cel), 0.9, 0.4))[..., None]
+    )
     return to_image(1 - (1 - np.clip(cel, 0, 1)) * (1 - np.clip(light * glow, 0, 1)))
 
 
 def _cel(flat: Plane, unit: float, skin: Plane) -> Plane:
     """Lit, base and shadow colour with a crisp turn between them; a violet wash makes the shadows."""
     lab = to_lab(flat)
-    tones = blur(lab[..., 0], 2.2 * unit) / 100
+    tones = settled(lab[..., 0] / 100, unit)
     steps = adaptive_stairs(tones, 4, 0.02)
     lab[..., 0] = 100 * mix(mix(tones, steps, 0.85), 0.9 * tones, 0.75 * skin)
     lab[..., 0] = 14 + 0.86 * lab[..., 0]
@@ -162,7 +179,7 @@ def _cel(flat: Plane, unit: float, skin: Plane) -> Plane:
     shade = ramp(steps, 0.62, 0.3) * (1 - 0.7 * skin)
     wash = np.array([0.80, 0.66, 1.04], np.float32)
     violet = np.array([0.10, 0.06, 0.22], np.float32)
-    return mix(base, base * wash + violet * 0.8, shade)
+    return mix(base, base * wash + violet * 0.5, shade)
 
 
 def _evening_sky(shape: tuple[int, int], unit: float, rng: Random) -> Plane:
@@ -200,7 +217,17 @@ def _light(shape: tuple[int, int], unit: float, rng: Random) -> tuple[Plane, Pla
     motes = np.zeros((height, width), np.float32)
     for _ in range(46):
         x, y, size = rng.random() * width, rng.random() * height, rng.uniform(1.5, 8) ** 1.25 * unit
-        cv2.circle(motes, (round(x * 16), round(y * 16)), round(max(size, 0.7) * 16), rng.uniform(0.15, 0.55), -1, cv2.LINE_AA, 4)
+        cv2.circle(
+            motes,
+            (round(x * 16), round(y * 16)),
+            round(max(size, 0.7) * 16),
+            rng.uniform(0.15, 0.55),
+            -1,
+            cv2.LINE_AA,
+            4,
+        )
     motes = blur(motes, 1.2 * unit) + blur(motes, 7 * unit) * 0.8
     warm, cool = np.array([1, 0.86, 0.55], np.float32), np.array([0.7, 0.85, 1], np.float32)
-    return rays[..., None] * warm, motes[..., None] * mix(np.broadcast_to(cool, (*shape, 3)), warm, ramp(away, 0.9, 0.3))
+    return rays[..., None] * warm, motes[..., None] * mix(
+        np.broadcast_to(cool, (*shape, 3)), warm, ramp(away, 0.9, 0.3)
+    )

@@ -46,7 +46,7 @@ def cartoon(
     shapes = coherent(flattened(scene, unit, 0.012), 2.2 * unit, 10 * unit, 2)
     skin = blur(likely_skin(scene), 3 * unit)
     lab = to_lab(shapes)
-    lab[..., 0] = 100 * adaptive_stairs(blur(lab[..., 0], 2.5 * unit) / 100, tones, 0.02)
+    lab[..., 0] = 100 * adaptive_stairs(settled(lab[..., 0] / 100, unit), tones, 0.02)
     lab[..., 0] = mix(lab[..., 0], to_lab(shapes)[..., 0], 0.35 * skin)
     lab[..., 0] = 12 + lab[..., 0] * 0.9
     picture = saturated(from_lab(lab), colour, 0.5)
@@ -67,6 +67,12 @@ def flattened(picture: Plane, unit: float, strength: float) -> Plane:
     flat = np.clip(cv2.ximgproc.l0Smooth(to_image(small), None, strength, 2.0).astype(np.float32) / 255, 0, 1)
     large = cv2.resize(flat, (width, height), interpolation=cv2.INTER_CUBIC)
     return np.clip(guided(large, picture, 3 * unit, 0.0008), 0, 1)
+
+
+def settled(tones: Plane, unit: float) -> Plane:
+    """Tones without ripples, so that stairs on them have clean borders; edges stay where they are."""
+    side = max(3, round(8 * unit) | 1)
+    return to_plane(cv2.medianBlur(cv2.medianBlur(to_image(tones), side), side))
 
 
 def adaptive_stairs(tones: Plane, steps: int, softness: float) -> Plane:

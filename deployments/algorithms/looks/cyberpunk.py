@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from annotated_types import Ge, Le
 
-from deployments.algorithms.looks.flow import edge_flow, ink_lines, smooth_along, without_specks
+from deployments.algorithms.looks.flow import edge_flow, smooth_along, without_specks
 from deployments.algorithms.looks.plane import (
     Plane,
     Random,

@@ -45,10 +45,16 @@ def oil(
     paint = to_image(mix(blur(scene, 30 * unit), np.array([0.45, 0.33, 0.24], np.float32), 0.4))
     relief = np.full(photo.shape[:2], 128, np.uint8)
     for radius, tolerance in zip(_RADII, _TOLERANCES, strict=True):
-        lay_strokes(paint, relief, scene, flow, Brush(radius * unit * brush, tolerance, 16 + 2.5 * min(radius, 16)), rng)
+        lay_strokes(
+            paint, relief, scene, flow, Brush(radius * unit * brush, tolerance, 16 + 2.5 * min(radius, 16)), rng
+        )
     bristles = smooth_along(noise(photo.shape[:2], 1.6 * unit, rng), flow, 26 * unit)
     bristles = bristles / max(float(bristles.std()), 1e-6)
-    body = blur(relief.astype(np.float32) / 255, 1.1 * unit) * 5 + bristles * 0.11 + weave(photo.shape[:2], unit, rng) * 0.05
+    body = (
+        blur(relief.astype(np.float32) / 255, 1.1 * unit) * 5
+        + bristles * 0.11
+        + weave(photo.shape[:2], unit, rng) * 0.05
+    )
     picture = to_plane(paint) * (1 + 0.035 * bristles[..., None])
     light = lit(body * unit, 2.2) * impasto * (1 - 0.6 * blur(likely_skin(scene), 6 * unit))
     shine = np.maximum(light, 0) ** 2 * 0.8

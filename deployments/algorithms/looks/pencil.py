@@ -9,7 +9,18 @@ import numpy as np
 from annotated_types import Ge, Le
 
 from deployments.algorithms.looks.flow import edge_flow, ink_lines, without_specks
-from deployments.algorithms.looks.plane import Plane, Random, blur, guided, luma, mix, ramp, stretched, to_image, to_plane
+from deployments.algorithms.looks.plane import (
+    Plane,
+    Random,
+    blur,
+    guided,
+    luma,
+    mix,
+    ramp,
+    stretched,
+    to_image,
+    to_plane,
+)
 from deployments.algorithms.looks.texture import lit, noise, paper, streaks
 from deployments.contracts import Image
 
@@ -41,7 +52,9 @@ def pencil(
     graphite = 1 - (1 - dark) * (1 - contours)
     # Graphite catches on the heights of the paper.
     graphite = 1 - (1 - graphite) ** (1 + 0.7 * graphite)
-    grain = 0.3 * np.clip(sheet, -1.5, 1.5) * (1 - graphite) - 0.11 * np.abs(streaks(shape, 60 * unit, 2.6 * unit, angle, rng))
+    grain = 0.3 * np.clip(sheet, -1.5, 1.5) * (1 - graphite) - 0.11 * np.abs(
+        streaks(shape, 60 * unit, 2.6 * unit, angle, rng)
+    )
     graphite = np.clip(graphite * (1 + grain), 0, 1)
     graphite = graphite * _vignette(shape, unit, rng)
     picture = mix(np.broadcast_to(_SHEET, (*shape, 3)), _GRAPHITE, graphite * 0.97)

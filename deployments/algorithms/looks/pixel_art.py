@@ -15,6 +15,7 @@ from deployments.algorithms.looks.palette import main_colours, nearest
 from deployments.algorithms.looks.plane import (
     Plane,
     Random,
+    bare_skin,
     blur,
     contrast,
     from_lab,
@@ -51,7 +52,7 @@ def pixel_art(
     scene = cv2.copyMakeBorder(photo, 0, rows * side - height, 0, columns * side - width, cv2.BORDER_REPLICATE)
     scene = stretched(to_plane(scene))
     flat = mix(scene, flattened(scene, 2 * unit, 0.004), 0.65)
-    small = _sprite(saturated(contrast(flat, 0.3), 1.25, 0.3), side)
+    small = _sprite(saturated(contrast(flat, 0.3), 1.25, 0.3), contrast(scene, 0.3), bare_skin(scene, unit), side)
     small = mix(small, small * np.array([0.34, 0.26, 0.4], np.float32), _contours(scene, unit, side) * 0.85)
     lab = to_lab(small)
     palette = _palette(lab, colours, rng)
@@ -65,18 +66,22 @@ def pixel_art(
     return np.ascontiguousarray(np.repeat(np.repeat(sprite, side, 0), side, 1)[:height, :width])
 
 
-def _sprite(scene: Plane, side: int) -> Plane:
-    """One colour for each square: the mean, pulled towards what stands out in it, so that eyes and lines survive."""
-    size = scene.shape[1] // side, scene.shape[0] // side
-    mean = np.asarray(cv2.resize(scene, size, interpolation=cv2.INTER_AREA), np.float32)
+def _sprite(flat: Plane, scene: Plane, skin: Plane, side: int) -> Plane:
+    """One colour for each square: the mean, sharpened, and pulled towards what is dark in it: on skin that is an eye
+    or a mouth."""
+    size = flat.shape[1] // side, flat.shape[0] // side
+    mean = _shrunk(flat, size)
     if min(size) < 3:
         return mean
-    around = blur(mean, 1.0)
+    around = blur(mean, 1.2)
     sharp = mean + 0.6 * (mean - around)
-    kernel = np.ones((max(2, side // 2),) * 2, np.uint8)
-    dark = cv2.resize(cv2.erode(blur(scene, side / 6), kernel), size, interpolation=cv2.INTER_AREA)
-    stands_out = ramp(luma(around) - luma(mean), 0.02, 0.10)
-    return np.clip(mix(sharp, np.asarray(dark, np.float32), 0.35 * stands_out), 0, 1)
+    dark = _shrunk(np.asarray(cv2.erode(blur(scene, side / 8), np.ones((max(2, side // 2),) * 2, np.uint8))), size)
+    stands_out = ramp(luma(around) - luma(_shrunk(scene, size)), 0.015, 0.07)
+    return np.clip(mix(sharp, dark, (0.3 + 0.5 * _shrunk(skin, size)) * stands_out), 0, 1)
+
+
+def _shrunk(plane: Plane, size: tuple[int, int]) -> Plane:
+    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _contours(scene: Plane, unit: float, side: int) -> Plane:
@@ -85,14 +90,13 @@ def _contours(scene: Plane, unit: float, side: int) -> Plane:
     lines = ink_lines(tones, edge_flow(scene, 4 * unit), 3.4 * unit, threshold=0.016, softness=0.02)
     lines = without_specks(lines, 60 * unit)
     size = scene.shape[1] // side, scene.shape[0] // side
-    return ramp(np.asarray(cv2.resize(lines, size, interpolation=cv2.INTER_AREA), np.float32), 0.3, 0.6)
+    return ramp(_shrunk(lines, size), 0.3, 0.6)
 
 
 def _palette(lab: Plane, colours: int, rng: Random) -> NDArray[np.float32]:
-    """The picture's own colours; the rare and vivid ones count double, the darkest is bluish ink."""
-    palette = main_colours(lab * np.array([1, 1.4, 1.4], np.float32), colours, rng) / np.array([1, 1.4, 1.4], np.float32)
-    palette[:, 1:] *= 1.1
-    return np.asarray(palette, np.float32)
+    """The picture's own colours, a little stronger; hue counts for more than tone when they are chosen."""
+    weights = np.array([1, 1.4, 1.4], np.float32)
+    return np.asarray(main_colours(lab * weights, colours, rng) / weights * (1, 1.1, 1.1), np.float32)
 
 
 def _busyness(lab: Plane) -> Plane:
@@ -100,15 +104,14 @@ def _busyness(lab: Plane) -> Plane:
     return blur(np.abs(tones - blur(tones, 1.5)), 1.2)
 
 
-def _without_orphans(chosen: NDArray[np.intp], lab: Plane, palette: NDArray[np.float32]) -> NDArray[np.intp]:
+def _without_orphans(chosen: NDArray[np.uint8], lab: Plane, palette: NDArray[np.float32]) -> NDArray[np.uint8]:
     """A single pixel unlike all its neighbours, and hardly different from them, takes their colour."""
     padded = np.pad(chosen, 1, mode="edge")
     rows, columns = chosen.shape
-    around = [padded[dy : dy + rows, dx : dx + columns] for dy in range(3) for dx in range(3) if (dy, dx) != (1, 1)]
-    alone = np.all([other != chosen for other in (around[1], around[3], around[4], around[6])], axis=0)
-    candidates = np.stack([around[place] for place in (1, 3, 4, 6)])
+    candidates = np.stack([padded[dy : dy + rows, dx : dx + columns] for dy, dx in ((0, 1), (1, 0), (1, 2), (2, 1))])
+    alone = (candidates != chosen).all(axis=0)
     distances = ((palette[candidates] - lab) ** 2).sum(axis=-1)
     best = distances.argmin(axis=0)
     closest = np.take_along_axis(candidates, best[None], 0)[0]
     near = np.take_along_axis(distances, best[None], 0)[0] < 14.0**2
-    return np.where(alone & near, closest, chosen)
+    return np.where(alone & near, closest, chosen).astype(np.uint8)

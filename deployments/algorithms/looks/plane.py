@@ -108,3 +108,13 @@ def likely_skin(picture: Plane) -> Plane:
     ycc = cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb)
     red, blue = (ycc[..., 1] - 0.598) / 0.048, (ycc[..., 2] - 0.43) / 0.048
     return ramp(np.exp(-(red**2 + blue**2 + 0.6 * red * blue) / 2), 0.15, 0.6) * ramp(luma(picture), 0.12, 0.3)
+
+
+def bare_skin(picture: Plane, unit: float) -> Plane:
+    """`[H, W]`, 0 to 1 with a crisp, even border: skin, but neither wood nor orange cloth; none where it would cover
+    more than half of the picture: that is fur or sand."""
+    lab = to_lab(blur(picture, 8 * unit))
+    hue, chroma = np.rad2deg(np.arctan2(lab[..., 2], lab[..., 1])), np.hypot(lab[..., 1], lab[..., 2])
+    likely = likely_skin(picture) * ramp(np.abs(hue - 50), 22, 15) * ramp(chroma, 33, 27)
+    skin = ramp(blur(likely, 8 * unit), 0.36, 0.46)
+    return skin * np.float32(np.clip((0.6 - float(skin.mean())) / 0.1, 0, 1))

@@ -12,10 +12,10 @@ from deployments.algorithms.looks.flow import coherent, edge_flow, ink_lines, wi
 from deployments.algorithms.looks.plane import (
     Plane,
     Random,
+    bare_skin,
     blur,
     colour,
     guided,
-    likely_skin,
     luma,
     mix,
     ramp,
@@ -47,9 +47,8 @@ def pop_art(
     lab = to_lab(shapes)
     chroma = np.hypot(lab[..., 1], lab[..., 2])
     hue = np.rad2deg(np.arctan2(lab[..., 2], lab[..., 1])) % 360
-    skin = blur(likely_skin(scene) * ramp(np.abs(hue - 51), 14, 10) * ramp(chroma, 34, 28), 3 * unit)
+    skin = bare_skin(to_plane(photo), unit)
     screen = dots(tones.shape, 11 * unit * dot, _DOT_ANGLE)
-    skin = ramp(blur(skin, 7 * unit), 0.42, 0.5)
     vivid = ramp(blur(chroma, 4 * unit), 17, 20) * (1 - skin)
     warm = ramp(np.abs((hue - 20 + 180) % 360 - 180), 29, 24)
     yellow = ramp(np.abs((hue - 80 + 180) % 360 - 180), 38, 34)
@@ -57,10 +56,20 @@ def pop_art(
     grey = mix(np.broadcast_to(_PAPER, scene.shape), _CYAN, _printed(screen, (0.82 - ranks) * 1.25))
     grey = mix(grey, _BLUE, ramp(ranks, 0.34, 0.31)[..., None])
     # Skin: red dots on paper.
-    flesh = mix(np.broadcast_to(mix(_PAPER, _PINK, 0.25), scene.shape), _RED, _printed(screen, 0.16 + (0.75 - tones) * 0.9))
-    red = mix(np.broadcast_to(_YELLOW, scene.shape), _RED, np.maximum(_printed(screen, (0.86 - tones) * 1.5), ramp(tones, 0.56, 0.52)))
+    flesh = mix(
+        np.broadcast_to(mix(_PAPER, _PINK, 0.25), scene.shape), _RED, _printed(screen, 0.16 + (0.75 - tones) * 0.9)
+    )
+    red = mix(
+        np.broadcast_to(_YELLOW, scene.shape),
+        _RED,
+        np.maximum(_printed(screen, (0.86 - tones) * 1.5), ramp(tones, 0.56, 0.52)),
+    )
     gold = mix(np.broadcast_to(_YELLOW, scene.shape), _RED, _printed(screen, (0.78 - tones) * 1.15))
-    blue = mix(np.broadcast_to(_CYAN, scene.shape), _BLUE, np.maximum(_printed(screen, (0.75 - tones) * 1.3), ramp(tones, 0.4, 0.36)))
+    blue = mix(
+        np.broadcast_to(_CYAN, scene.shape),
+        _BLUE,
+        np.maximum(_printed(screen, (0.75 - tones) * 1.3), ramp(tones, 0.4, 0.36)),
+    )
     bright = mix(blue, red, warm)
     bright = mix(bright, gold, yellow * (1 - warm))
     picture = mix(mix(grey, bright, vivid), flesh, skin)

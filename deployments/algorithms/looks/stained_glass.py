@@ -9,8 +9,22 @@ import numpy as np
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
-from deployments.algorithms.looks.flow import coherent
-from deployments.algorithms.looks.plane import Plane, Random, blur, from_lab, luma, mix, ramp, stretched, to_image, to_lab, to_plane
+from deployments.algorithms.looks.flow import coherent, edge_flow, ink_lines, without_specks
+from deployments.algorithms.looks.plane import (
+    Plane,
+    Random,
+    bare_skin,
+    blur,
+    from_lab,
+    guided,
+    luma,
+    mix,
+    ramp,
+    stretched,
+    to_image,
+    to_lab,
+    to_plane,
+)
 from deployments.algorithms.looks.texture import clouds, lit, noise
 from deployments.contracts import Image
 
@@ -30,8 +44,9 @@ def stained_glass(
     shape = photo.shape[:2]
     scene = stretched(to_plane(photo))
     calm = coherent(scene, 2.5 * unit, 10 * unit, 2)
-    cuts = _pieces(calm, scene, unit, piece)
-    glass = _glass_colours(cuts, calm)
+    skin = bare_skin(to_plane(photo), unit)
+    cuts = _pieces(calm, scene, skin, unit, piece)
+    glass = _painted(_glass_colours(cuts, calm), cuts, scene, unit)
     waves = clouds(shape, 40 * unit, rng, 3)
     shards = rng.normal(0, 1, int(cuts.max()) + 1).astype(np.float32)[cuts]
     glass = glass * (1 + 0.10 * waves + 0.05 * shards)[..., None]
@@ -50,29 +65,45 @@ def stained_glass(
     return to_image(1 - (1 - np.clip(picture, 0, 1)) * (1 - 0.55 * glow * spill))
 
 
-def _pieces(calm: Plane, scene: Plane, unit: float, piece: float) -> NDArray[np.int32]:
-    """Numbered pieces: small where the picture is detailed, large elsewhere, cut along its edges."""
-    lab = to_image(np.stack([to_lab(calm)[..., 0] / 100, *(to_lab(calm)[..., c] / 200 + 0.5 for c in (1, 2))], axis=-1))
-    large = _superpixels(lab, 62 * unit * piece, unit)
-    small = _superpixels(lab, 25 * unit * piece, unit)
+def _pieces(calm: Plane, scene: Plane, skin: Plane, unit: float, piece: float) -> NDArray[np.int32]:
+    """Numbered pieces: small where the picture is detailed, large elsewhere and on skin, cut along its edges."""
+    lab = to_lab(calm)
+    lab8 = to_image(np.stack([lab[..., 0] / 100, lab[..., 1] / 200 + 0.5, lab[..., 2] / 200 + 0.5], axis=-1))
+    large, small = (_superpixels(lab8, size * unit * piece, unit) for size in (74, 40))
     tones = luma(scene)
-    detail = blur(np.abs(blur(tones, 1.5 * unit) - blur(tones, 8 * unit)), 9 * unit)
+    detail = blur(np.abs(blur(tones, 3 * unit) - blur(tones, 14 * unit)), 9 * unit) * (1 - skin)
     # A large piece is cut up where its mean detail asks for it.
     counts = np.maximum(np.bincount(large.ravel()), 1)
-    busy = np.bincount(large.ravel(), detail.ravel()) / counts > 0.034
+    busy = np.bincount(large.ravel(), detail.ravel()) / counts > 0.05
     cut = np.where(busy[large], small + int(large.max()) + 1, large)
+    # A face is one piece, painted.
+    counts = np.maximum(np.bincount(cut.ravel()), 1)
+    cut = np.where((np.bincount(cut.ravel(), skin.ravel()) / counts > 0.45)[cut], int(cut.max()) + 1, cut)
     return np.asarray(np.unique(cut, return_inverse=True)[1].reshape(cut.shape), np.int32)
 
 
 def _superpixels(lab: Image, size: float, unit: float) -> NDArray[np.int32]:
-    side = max(4, round(size))
-    slic = cv2.ximgproc.createSuperpixelSLIC(lab, cv2.ximgproc.SLICO, side, 14.0)
+    slic = cv2.ximgproc.createSuperpixelSLIC(lab, cv2.ximgproc.SLIC, max(4, round(size)), 34.0)
     slic.iterate(8)
-    slic.enforceLabelConnectivity(35)
-    labels = np.asarray(slic.getLabels(), np.int32)
-    if labels.max() < 255:
-        labels = np.asarray(cv2.medianBlur(labels.astype(np.uint8), max(3, min(round(5 * unit) | 1, 15))), np.int32)
-    return labels
+    slic.enforceLabelConnectivity(40)
+    labels = np.asarray(slic.getLabels(), np.uint16)
+    for _ in range(round(7 * unit)):
+        # Between two labels the median is the majority: corners and teeth go.
+        labels = cv2.medianBlur(labels, 5)
+    return labels.astype(np.int32)
+
+
+def _painted(glass: Plane, cuts: NDArray[np.int32], scene: Plane, unit: float) -> Plane:
+    """Shading and fine lines fired onto the pieces, as faces in windows have them."""
+    tones = luma(scene)
+    calm = guided(tones, tones, 3 * unit, 0.0015)
+    counts = np.maximum(np.bincount(cuts.ravel()), 1)
+    mean = (np.bincount(cuts.ravel(), calm.ravel()) / counts).astype(np.float32)[cuts]
+    shade = np.clip((calm + 0.08) / (mean + 0.08), 0.35, 1.5) ** 0.75
+    lines = without_specks(
+        ink_lines(calm, edge_flow(scene, 2.6 * unit), 1.5 * unit, threshold=0.012, softness=0.03), 16 * unit
+    )
+    return np.asarray(np.clip(glass * shade[..., None], 0, 1) * (1 - 0.7 * lines[..., None]), np.float32)
 
 
 def _glass_colours(cuts: NDArray[np.int32], calm: Plane) -> Plane:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import cv2
 import numpy as np
 from annotated_types import Ge, Le
 
