@@ -8,6 +8,7 @@ import numpy as np
 
 from configs.settings import Settings
 from configs.styles import Style, load_styles
+from deployments.engines.local_styles import LocalStylist
 from deployments.errors import InvalidRequest
 from deployments.generation import StyledPicture, StyleRequest
 from deployments.providers import StyleProvider, open_style_provider
@@ -19,8 +20,6 @@ class StylizingDeployment:
     """`generation.Stylist`."""
 
     def __init__(self, settings: Settings | None = None) -> None:
-        from deployments.engines.local_styles import LocalStylist
-
         self._settings = settings or Settings()
         self._styles = load_styles()
         self._local = LocalStylist()
