@@ -10,10 +10,8 @@ from configs.settings import Settings
 from configs.styles import Style, load_styles
 from deployments.engines.local_styles import LocalStylist
 from deployments.errors import InvalidRequest
-from deployments.generation import StyledPicture, StyleRequest
+from deployments.generation import LOCAL_ENGINE, StyledPicture, StyleRequest
 from deployments.providers import StyleProvider, open_style_provider
-
-LOCAL = "opencv"
 
 
 class StylizingDeployment:
@@ -32,7 +30,7 @@ class StylizingDeployment:
         style = self._styles.get(request.style)
         if style is None:
             raise InvalidRequest(f"There is no style '{request.style}'.")
-        if engine == LOCAL:
+        if engine == LOCAL_ENGINE:
             return await self._draw(request, style)
         return await (await self._provider(engine)).stylize(request, style)
 

@@ -120,7 +120,16 @@ class Services:
                 history=HistoryService(database),
                 jobs=JobService(database, events),
                 idempotency=IdempotencyService(database),
-                health=HealthService(database, storage, capabilities, settings, metrics, worker_metrics),
+                health=HealthService(
+                    database,
+                    storage,
+                    capabilities,
+                    capabilities,
+                    next(iter(styles), None),
+                    settings,
+                    metrics,
+                    worker_metrics,
+                ),
                 handlers={
                     "embeddings": EmbedAlbum(database, loader, reader),
                     "tags": tagging,

@@ -218,6 +218,14 @@ async def test_when_all_engines_fail_the_problem_says_what_each_said(
     assert entry["problem"]["engines"] == problem["engines"]
 
 
+async def test_readiness_draws_a_small_picture_and_asks_no_vendor(
+    client: httpx.AsyncClient, capabilities: FakeCapabilities
+) -> None:
+    checks = (await client.get("/readyz")).json()["checks"]
+    assert checks["styles"]["ok"] is True
+    assert capabilities.asked == ["opencv"]
+
+
 class TestShortDeadlines:
     @pytest.fixture
     def settings(self, settings: Settings) -> Settings:

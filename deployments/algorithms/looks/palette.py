@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
 
 from deployments.algorithms.looks.plane import Plane, Random
 
@@ -17,6 +16,8 @@ def main_colours(lab: Plane, count: int, rng: Random) -> NDArray[np.float32]:
     sample = pixels[rng.choice(len(pixels), min(_SAMPLES, len(pixels)), replace=False)]
     centres = np.unique(np.round(sample), axis=0)
     if len(centres) > count:
+        from sklearn.cluster import KMeans  # two seconds and 90 MB, which a replica that starts need not pay
+
         seed = int(rng.integers(2**31))
         centres = KMeans(count, n_init=1, max_iter=40, random_state=seed).fit(sample).cluster_centers_
     return np.asarray(centres[np.argsort(centres[:, 0])], np.float32)
