@@ -50,7 +50,8 @@ def _style(client: Client, arguments: argparse.Namespace, err: Console) -> Any:
         job = client.json("POST", "/style", json=asked, headers={"Prefer": "respond-async"})
         ended = client.finished(job["id"], lambda seen: progress.update(bar, completed=seen["progress"]))
     answer = result_of(ended)
-    _write(output, client.call("GET", f"/files/{answer['image_url'].rsplit('/', 1)[1]}").content)
+    key = answer["image_url"].rsplit("/", 1)[1]
+    _write(output, client.call("GET", f"/files/{key}", follow_redirects=True).content)  # to an object store, maybe
     if arguments.json:
         return answer | {"file": str(output)}
     for warning in answer.get("warnings", []):

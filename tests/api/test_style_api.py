@@ -151,7 +151,7 @@ async def test_a_request_that_makes_no_sense_is_422(client: httpx.AsyncClient, b
         ("http://169.254.169.254/latest/meta-data", "forbidden_address"),
         ("img_01m80cw92wytpj416mh8yyxn5m", "not_found"),
         ("file:///etc/passwd", "not_found"),
-        ("s3://bucket/key", "fetch_failed"),
+        ("s3://bucket/key", "forbidden_address"),
     ],
 )
 async def test_a_reference_that_cannot_be_read_is_a_bad_image_and_a_failed_entry(
