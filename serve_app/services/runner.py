@@ -136,24 +136,34 @@ class JobRunner:
             await asyncio.gather(work, beat, return_exceptions=True)
 
     async def _beat(self, job: Job, progress: Progress) -> None:
+        """Renew the lease every so often, and at once when the client wants something of the job."""
         every = min(_MAX_BEAT_S, self._settings.lease_s / _BEATS_A_LEASE)
         last = time.monotonic()
-        while True:
-            await asyncio.sleep(every)
-            try:
-                async with self._database.transaction() as session:
-                    pulse = await job_claims.heartbeat(
-                        session, job, lease_s=self._settings.lease_s, progress=progress.share, eta_s=progress.eta_s()
-                    )
-                last = time.monotonic()
-            except Unavailable:
-                if time.monotonic() - last > self._settings.lease_s:
-                    raise
-                continue
-            if pulse == "cancel":
-                raise _Cancelled
-            if pulse == "lost":
-                raise LeaseLost("The lease ran out.")
+        with self._services.events.calls(job.id) as called:
+            while True:
+                await called.wait(every)
+                try:
+                    async with self._database.transaction() as session:
+                        pulse = await job_claims.heartbeat(
+                            session,
+                            job,
+                            lease_s=self._settings.lease_s,
+                            progress=progress.share,
+                            eta_s=progress.eta_s(),
+                        )
+                    last = time.monotonic()
+                except Unavailable:
+                    if time.monotonic() - last > self._settings.lease_s:
+                        raise
+                    continue
+                if pulse == "cancel":
+                    raise _Cancelled
+                if pulse == "lost":
+                    raise LeaseLost("The lease ran out.")
+                if pulse == "interrupt":
+                    progress.interrupted.set()
+                if pulse == "skip":
+                    progress.skip()
 
     async def _failed(self, job: Job, error: DarkroomError, *, retry: bool) -> str:
         problem = {
