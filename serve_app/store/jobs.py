@@ -23,6 +23,7 @@ from deployments.errors import Overloaded
 from serve_app.store.arrays import any_text
 from serve_app.store.ids import new_id
 from serve_app.store.models import JobInputRow, JobRow
+from serve_app.store.repositories import generations
 
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 StopRequest = Literal["interrupt", "skip"]
@@ -253,11 +254,12 @@ async def remove_finished(session: AsyncSession, older_than_s: float, limit: int
 
 
 async def change(session: AsyncSession, statement: Update) -> list[Job]:
-    """Run an update of jobs and tell listeners of it."""
+    """Run an update of jobs; the history says what became of them, and listeners are told."""
     returning = statement.returning(*COLUMNS).execution_options(synchronize_session=False)
     changed = [Job(*row) for row in await session.execute(returning)]
     if ended := [job.id for job in changed if job.is_finished]:
         await session.execute(delete(JobInputRow).where(JobInputRow.job_id == any_text(ended)))
+    await generations.end_with_jobs(session, [job.id for job in changed if job.status in ("failed", "cancelled")])
     await publish(session, changed)
     return changed
 
