@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 from configs.settings import Settings
 from serve_app.api import albums, images, jobs, operations, problems
 from serve_app.api.middleware import Edge
+from serve_app.api.sdapi import errors as webui_errors
 from serve_app.services.container import Services
 from serve_app.telemetry import Metrics
 
@@ -31,6 +32,7 @@ def build_app(services: Services, settings: Settings, metrics: Metrics, *, behin
     app.state.services = services
     app.state.settings = settings
     problems.install(app)
+    webui_errors.install(app)
     for router in (images.router, images.tutorial, albums.below, albums.router, jobs.router, operations.router):
         app.include_router(router)
     return app
