@@ -26,3 +26,12 @@ def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     checkpoint = folder / "tiny.pt"
     torch.save(open_clip.create_model("darkroom-tiny").state_dict(), checkpoint)
     return "darkroom-tiny", str(checkpoint)
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder with small seeded diffusion models of the real classes, see `tests.contract.tiny_diffusion`."""
+    pytest.importorskip("diffusers")
+    from tests.contract.tiny_diffusion import write_models
+
+    return write_models(tmp_path_factory.mktemp("diffusion"))
