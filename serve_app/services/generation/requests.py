@@ -11,14 +11,22 @@ from pydantic import Field
 
 from configs.settings import Settings
 from deployments.algorithms.infotext import read_infotext
-from serve_app.services.generation.errors import bad_field, refused
+from serve_app.services.generation.errors import bad_field, broken, refused
 from serve_app.services.generation.fields import Int, LenientModel, Real, Switch, Text
 
 SCRIPTS = {"txt2img": (), "img2img": ("sd upscale",)}
 """Selectable scripts that are served, by lower-case title."""
 ALWAYS_ON = ("controlnet",)
+LATENT_UPSCALERS = tuple(
+    f"Latent{kind}"
+    for kind in ("", " (antialiased)", " (bicubic)", " (bicubic antialiased)", " (nearest)", " (nearest-exact)")
+)
+IMAGE_UPSCALERS = ("None", "Lanczos", "Nearest")
+HIRES_UPSCALERS = (*LATENT_UPSCALERS, *IMAGE_UPSCALERS)
 _MAX_SEED_TEXT = 2**63
-_FIRST_PX = 8
+_LEAST_PX, _GRID = 64, 8
+_LONGEST_PROMPT = 20_000
+_MOST_GUIDANCE = 100.0
 _MOST_BLUR = 256
 R = TypeVar("R", bound="GenerationBody")
 
@@ -93,6 +101,22 @@ class Txt2ImgBody(GenerationBody):
     hr_prompt: Text = ""
     hr_negative_prompt: Text = ""
 
+    def sizes(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Width and height of the first pass and of the second, multiples of 8; without hires fix twice the same."""
+        first = (self.width, self.height)
+        if not self.enable_hr:
+            target = first
+        elif self.firstphase_width or self.firstphase_height:  # as it was asked for long ago
+            first, target = (self.firstphase_width or self.width, self.firstphase_height or self.height), first
+        elif not (self.hr_resize_x or self.hr_resize_y):
+            target = (int(self.width * self.hr_scale), int(self.height * self.hr_scale))
+        else:
+            target = (
+                self.hr_resize_x or self.hr_resize_y * self.width // self.height,
+                self.hr_resize_y or self.hr_resize_x * self.height // self.width,
+            )
+        return on_grid(first), on_grid(target)
+
 
 class Img2ImgBody(GenerationBody):
     init_images: list[Text] | None = None
@@ -111,6 +135,11 @@ class Img2ImgBody(GenerationBody):
     initial_noise_multiplier: Real | None = None
     latent_mask: Text | None = None
     include_init_images: Switch = False
+
+
+def on_grid(size: tuple[int, int]) -> tuple[int, int]:
+    """The largest size within that the engine can make."""
+    return size[0] // _GRID * _GRID, size[1] // _GRID * _GRID
 
 
 _FROM_INFOTEXT = {
@@ -153,8 +182,9 @@ def check(body: GenerationBody, kind: str, settings: Settings) -> None:
     """Raises `FieldRefused` for absurd amounts, and `WebUiError` for scripts that are not here."""
     most_px, most = settings.diffusion.max_side_px, settings.limits.max_generated
     _within(body.steps, 1, settings.diffusion.max_steps, "steps")
-    _within(body.width, _FIRST_PX, most_px, "width")
-    _within(body.height, _FIRST_PX, most_px, "height")
+    _within(body.width, _LEAST_PX, most_px, "width")
+    _within(body.height, _LEAST_PX, most_px, "height")
+    _within(body.cfg_scale, 0, _MOST_GUIDANCE, "cfg_scale")
     _within(body.batch_size, 1, most, "batch_size")
     _within(body.n_iter, 1, most, "n_iter")
     if body.pictures > most:
@@ -163,12 +193,26 @@ def check(body: GenerationBody, kind: str, settings: Settings) -> None:
         _within(getattr(body, name), -1, _MAX_SEED_TEXT, name)
     if isinstance(body, Txt2ImgBody):
         _within(body.hr_second_pass_steps, 0, settings.diffusion.max_steps, "hr_second_pass_steps")
+        if body.enable_hr:
+            _check_hires(body, most_px)
+    for name in ("prompt", "negative_prompt", "hr_prompt", "hr_negative_prompt"):
+        if len(getattr(body, name, "")) > _LONGEST_PROMPT:
+            raise bad_field(f"ensure this value has at most {_LONGEST_PROMPT} characters", name)
     _check_scripts(body, kind)
 
 
-def _within(value: int, least: int, most: int, field: str) -> None:
+def _within(value: float, least: float, most: float, field: str) -> None:
     if not least <= value <= most:
         raise bad_field(f"ensure this value is between {least} and {most}", field)
+
+
+def _check_hires(body: Txt2ImgBody, most_px: int) -> None:
+    _within(body.hr_scale, 0, 100, "hr_scale")
+    for first, target in zip(*body.sizes(), strict=True):
+        _within(first, _LEAST_PX, most_px, "firstphase_width")
+        _within(target, _LEAST_PX, most_px, "hr_scale")
+    if body.hr_upscaler is not None and body.hr_upscaler not in HIRES_UPSCALERS:
+        raise broken("Exception", f"could not find upscaler named {body.hr_upscaler[:80]}")
 
 
 def _check_scripts(body: GenerationBody, kind: str) -> None:
