@@ -194,6 +194,8 @@ class Styles(_Group):
     prompter: Literal["template", "gemini"] = "template"
     max_px: int = Field(1024, ge=64)
     """Longest side of the picture that engines are given."""
+    diffusion_pixels: int = Field(512 * 768, ge=64 * 64)
+    """Width times height at which `diffusers` and `sdwebui` work, in the shape of the picture."""
     engine_timeout_s: float = Field(60.0, gt=0)
     """One engine's share of the deadline `deadlines.style_s`."""
 
@@ -211,6 +213,7 @@ class Providers(_Group):
     gemini_image_model: str = "gemini-2.5-flash-image"
     vertex_project: str | None = None
     vertex_location: str = "us-central1"
+    vertex_base_url: str | None = None
     vertex_image_model: str = "imagen-3.0-capability-001"
     bedrock_region: str | None = None
     bedrock_endpoint_url: str | None = None

@@ -1,6 +1,6 @@
 """Capabilities over Ray Serve handles: deadlines, retries after a lost replica, and Ray's errors in our words.
 
-The other side of `deployments.contracts`: services call these methods and cannot tell whether a replica, a fake or the
+The other side of the contracts: services call these methods and cannot tell whether a replica, a fake or the
 engine itself answers. Every capability is a function of its inputs, so a call that died with its replica is simply
 made again.
 """
@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,17 @@ from ray.serve.handle import DeploymentHandle
 
 from configs.settings import Deadlines
 from deployments.contracts import Face, Image, LocalFeatures, Pairs, PairVerdict, Vectors
-from deployments.errors import DarkroomError, DeadlineExceeded, Overloaded, Unavailable
+from deployments.errors import DarkroomError, DeadlineExceeded, NotDeployed, Overloaded, Unavailable
+from deployments.generation import (
+    GeneratedPicture,
+    GenerationRequest,
+    GenerationStep,
+    HintOptions,
+    Latents,
+    ModelCatalogue,
+    StyledPicture,
+    StyleRequest,
+)
 from serve_app.telemetry import Metrics
 
 log = structlog.get_logger(__name__)
@@ -42,10 +53,14 @@ class Handles:
     faces: Handle
     clustering: Handle
     dedup: Handle
+    stylizing: Handle
+    prompting: Handle
+    diffusion: Handle | None = None
+    """None: this application has none, see `graph.Args`."""
 
 
 class Gateway:
-    """Implements every protocol of `deployments.contracts`."""
+    """Implements every protocol of `deployments.contracts` and `deployments.generation`."""
 
     def __init__(self, handles: Handles, deadlines: Deadlines, metrics: Metrics) -> None:
         self._handles = handles
@@ -87,13 +102,58 @@ class Gateway:
         arguments = (list(features), list(left), list(right))
         return await self._call(self._handles.dedup, "compare_images", self._deadlines.duplicates_s, *arguments)  # type: ignore[no-any-return]
 
+    async def stylize(self, engine: str, request: StyleRequest) -> StyledPicture:
+        return await self._call(self._handles.stylizing, "stylize", self._deadlines.style_s, engine, request)  # type: ignore[no-any-return]
+
+    async def write_prompt(self, image: Image, style: str) -> str:
+        return await self._call(self._handles.prompting, "write_prompt", self._deadlines.prompt_s, image, style)  # type: ignore[no-any-return]
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationStep | GeneratedPicture]:
+        """Not made again when its replica dies: a picture takes long, and steps were told already."""
+        end = asyncio.get_running_loop().time() + self._deadlines.generate_s
+        with self._translating("generate", self._deadlines.generate_s):
+            events: Any = self._diffusion.options(stream=True).generate.remote(request)
+            try:
+                while True:
+                    async with asyncio.timeout_at(end):
+                        event = await anext(events, None)
+                    if event is None:
+                        return
+                    yield event
+            finally:
+                events.cancel()
+
+    async def decode_latents(self, latents: Latents, checkpoint: str = "", vae: str = "") -> Image:
+        arguments = (latents, checkpoint, vae)
+        return await self._call(self._diffusion, "decode_latents", self._deadlines.hint_s, *arguments)  # type: ignore[no-any-return]
+
+    async def make_hint(self, module: str, image: Image, options: HintOptions) -> Image:
+        return await self._call(self._diffusion, "make_hint", self._deadlines.hint_s, module, image, options)  # type: ignore[no-any-return]
+
+    async def list_models(self) -> ModelCatalogue:
+        return await self._call(self._diffusion, "list_models", self._deadlines.hint_s)  # type: ignore[no-any-return]
+
+    @property
+    def _diffusion(self) -> Handle:
+        if self._handles.diffusion is None:
+            raise NotDeployed(
+                "This server runs no diffusion engine. Install darkroom[diffusion] and say `diffusion: true` in the"
+                " Serve configuration; DARKROOM_DIFFUSION__CHECKPOINT names the model."
+            )
+        return self._handles.diffusion
+
     async def _call(self, handle: Handle, verb: str, deadline_s: float, *arguments: Any) -> Any:
+        with self._translating(verb, deadline_s):
+            async with asyncio.timeout(deadline_s):
+                return await _call_until_answered(handle, verb, arguments)
+
+    @contextmanager
+    def _translating(self, verb: str, deadline_s: float) -> Iterator[None]:
+        """Count the call, and say in our words what went wrong."""
         started, outcome = time.monotonic(), "error"
         try:
-            async with asyncio.timeout(deadline_s):
-                result = await _call_until_answered(handle, verb, arguments)
+            yield
             outcome = "ok"
-            return result
         except DarkroomError:
             raise
         except TimeoutError:

@@ -16,6 +16,8 @@ from deployments.clustering import ClusteringDeployment
 from deployments.dedup import DedupDeployment
 from deployments.embedding import EmbeddingDeployment
 from deployments.faces import FacesDeployment
+from deployments.prompting import PromptingDeployment
+from deployments.stylizing import StylizingDeployment
 from deployments.tagging import TaggingDeployment
 from serve_app.ingress import Ingress
 from serve_app.worker import Worker
@@ -37,7 +39,7 @@ def build(args: Args) -> serve.Application:
     deployment = partial(_deployment, drain_s=_DRAIN_S[args.topology])
     if args.topology == "compact":
         bundle = deployment(Bundle, cpus=0.5, max_ongoing=32).bind()
-        capabilities = dict.fromkeys(("embedding", "tagging", "faces", "clustering", "dedup"), bundle)
+        capabilities = dict.fromkeys(_CAPABILITIES, bundle)
     else:
         capabilities = {
             "embedding": deployment(EmbeddingDeployment, name="Embedding").bind(),
@@ -45,6 +47,8 @@ def build(args: Args) -> serve.Application:
             "faces": deployment(FacesDeployment, name="Faces").bind(),
             "clustering": deployment(ClusteringDeployment, name="Clustering").bind(),
             "dedup": deployment(DedupDeployment, name="Dedup").bind(),
+            "stylizing": deployment(StylizingDeployment, name="Stylizing").bind(),
+            "prompting": deployment(PromptingDeployment, name="Prompting").bind(),
         }
     worker = deployment(Worker, cpus=0.1, max_ongoing=8).bind(**capabilities)
     return deployment(Ingress, cpus=0.1, max_ongoing=256).bind(
@@ -52,6 +56,7 @@ def build(args: Args) -> serve.Application:
     )
 
 
+_CAPABILITIES = ("embedding", "tagging", "faces", "clustering", "dedup", "stylizing", "prompting")
 _DRAIN_S = {"compact": (0.2, 3.0), "split": (2.0, 30.0)}
 """How often a replica that is asked to stop looks whether its calls have ended, and how long it may take in all.
 Whoever presses Ctrl-C waits for it; in a cluster, other replicas answer meanwhile. Neither loses a job."""

@@ -9,13 +9,13 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware import Middleware
 
 from configs.settings import Settings
-from serve_app.api import albums, images, jobs, operations, problems
+from serve_app.api import albums, history, images, jobs, operations, problems, styles
 from serve_app.api.middleware import Edge
 from serve_app.api.sdapi import errors as webui_errors
 from serve_app.services.container import Services
 from serve_app.telemetry import Metrics
 
-_DESCRIPTION = """Tags, duplicate groups and people of a picture album.
+_DESCRIPTION = """Tags, duplicate groups and people of a picture album; photographs in a style.
 
 Errors are `application/problem+json`. `Prefer: respond-async` turns a long call into a job;
 `Idempotency-Key` makes a repeated POST return the first answer."""
@@ -33,6 +33,8 @@ def build_app(services: Services, settings: Settings, metrics: Metrics, *, behin
     app.state.settings = settings
     problems.install(app)
     webui_errors.install(app)
-    for router in (images.router, images.tutorial, albums.below, albums.router, jobs.router, operations.router):
+    for part in (images, styles, history, jobs, operations):
+        app.include_router(part.router)
+    for router in (images.tutorial, albums.below, albums.router):
         app.include_router(router)
     return app

@@ -15,12 +15,14 @@ import pytest_asyncio
 import uvicorn
 
 from configs.settings import Fetch, Jobs, Limits, Settings
+from configs.styles import StyleControl, StyleLora
 from serve_app.api.app import build_app
 from serve_app.services.container import Services
 from serve_app.services.runner import JobRunner
 from serve_app.store.session import Database
 from serve_app.telemetry import Metrics, configure_logging
 from tests.fakes import FakeCapabilities
+from tests.styles import a_style
 
 BASE = "http://darkroom.test"
 
@@ -45,7 +47,9 @@ def settings(tmp_path: Path, postgres: str, database: Database) -> Settings:
 @pytest_asyncio.fixture()
 async def services(settings: Settings, capabilities: FakeCapabilities) -> AsyncIterator[Services]:
     configure_logging(settings)
-    services = await Services.open(settings, capabilities, Metrics("test"), name="test")
+    lacking = {"loras": (StyleLora(name="nowhere"),), "controls": (StyleControl(module="depth_midas", model="depth"),)}
+    styles = {style.name: style for style in (a_style("bare", **lacking), a_style("ink"))}
+    services = await Services.open(settings, capabilities, Metrics("test"), name="test", styles=styles)
     try:
         yield services
     finally:

@@ -41,7 +41,7 @@ class ScriptedHandle:
 
 
 def over(handle: ScriptedHandle, deadlines: Deadlines | None = None) -> Gateway:
-    handles = Handles(handle, handle, handle, handle, handle)  # type: ignore[arg-type]
+    handles = Handles(*[handle] * 8)  # type: ignore[arg-type]
     return Gateway(handles, deadlines or Deadlines(), Metrics("test"))
 
 

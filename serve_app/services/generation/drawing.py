@@ -9,7 +9,7 @@ from typing import TypeVar, cast
 
 from deployments.algorithms.inpainting import lay_over
 from deployments.contracts import Image
-from deployments.generation import Diffuser, GeneratedPicture, GenerationRequest, GenerationStep
+from deployments.generation import Diffuser, GeneratedPicture, GenerationStep
 from serve_app.services.generation.info import Made
 from serve_app.services.generation.planning import Shot
 from serve_app.services.progress import Progress
@@ -56,8 +56,8 @@ async def _draw(diffuser: Diffuser, shot: Shot, progress: Progress, report: Call
         return None
     stops = (progress.interrupted, progress.skipped)
     stream = cast("AsyncGenerator[GenerationStep | GeneratedPicture, None]", diffuser.generate(request))
-    async with aclosing(stream):
-        async for news in _until(stream, stops):
+    async with aclosing(stream), aclosing(_until(stream, stops)) as steps:
+        async for news in steps:
             if isinstance(news, GeneratedPicture):
                 image = await _finish(shot, news.image)
                 return Made(shot, image, news.checkpoint, news.checkpoint_sha256, news.warnings)
@@ -74,7 +74,7 @@ async def _finish(shot: Shot, image: Image) -> Image:
     return image if shot.canvas is None else await asyncio.to_thread(lay_over, image, shot.canvas)
 
 
-async def _until(stream: AsyncIterator[T], stops: Sequence[asyncio.Event]) -> AsyncIterator[T]:
+async def _until(stream: AsyncIterator[T], stops: Sequence[asyncio.Event]) -> AsyncGenerator[T]:
     """What the stream gives, until it ends or one of the events is set. Nothing of it runs any more afterwards."""
     waits = [asyncio.create_task(stop.wait()) for stop in stops]
     step: asyncio.Task[T | None] | None = None

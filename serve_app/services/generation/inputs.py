@@ -33,6 +33,16 @@ class PictureInputs:
         await self._decode(data, complaint)
         return data
 
+    async def read_leniently(self, text: str) -> bytes:
+        """The same, and nothing for what is no picture: whoever decodes it will say so. Raises `WebUiError` only for
+        an address that is not fetched from."""
+        try:
+            return await self.read(text)
+        except WebUiError as error:
+            if error.message == _PRIVATE:
+                raise
+            return b""
+
     async def pixels(self, text: str) -> tuple[Image, Gray | None]:
         """The upright picture and its alpha, if any of it is transparent. Raises `WebUiError`."""
         return await self.decode(await self.read(text))

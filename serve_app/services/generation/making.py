@@ -6,50 +6,43 @@ import asyncio
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from configs.settings import Settings
 from deployments.algorithms.picture_files import FileFormat, encode_picture
 from deployments.contracts import Image
-from deployments.errors import Unavailable
 from deployments.generation import Diffuser
 from serve_app.services.generation.drawing import draw_all
 from serve_app.services.generation.info import Made, describe, infotext
 from serve_app.services.generation.inputs import PictureInputs
-from serve_app.services.generation.order import Order
+from serve_app.services.generation.order import PICTURES, Order
 from serve_app.services.generation.planning import Plan, Planner
+from serve_app.services.history import Generated
 from serve_app.services.pictures import PictureStore, ReceivedFile
 from serve_app.services.progress import Progress
 from serve_app.store import jobs
 from serve_app.store.jobs import Job
 from serve_app.store.repositories import generations
+from serve_app.store.repositories.generations import Generation
 from serve_app.store.session import Database
 
 ENGINE = "diffusers"
 
 
-@dataclass(frozen=True, slots=True)
-class Generated:
-    """What the job leaves: its result, and what the history is told in the same transaction."""
-
-    history_id: str
-    image_ids: tuple[str, ...]
-    answer: dict[str, Any]
-    """`images`: ids in the order of the answer's pictures. `info`: see `info.describe`."""
-
-
 class MakePictures:
-    """The handler of the job kinds `txt2img` and `img2img`."""
+    """The handler of the job kinds `txt2img` and `img2img`.
+
+    Its answer holds `images`, ids in the order in which clients get them, and `info`, see `info.describe`.
+    """
 
     def __init__(
         self,
         database: Database,
         pictures: PictureStore,
         inputs: PictureInputs,
-        diffuser: Diffuser | None,
+        diffuser: Diffuser,
         settings: Settings,
     ) -> None:
         self._database = database
@@ -61,24 +54,18 @@ class MakePictures:
     async def __call__(self, job: Job, progress: Progress) -> Generated:
         order = Order.of(job.kind, job.payload)
         async with self._database.transaction() as session:
-            history = await generations.start(
-                session,
-                job.user_id,
-                order.kind,
-                order.body.model_dump(exclude_defaults=True, exclude={"infotext"}),
-                job_id=job.id,
-            )
+            history = await start_history(session, job, order)
             inputs = await jobs.load_inputs(session, job.id)
-        diffuser = deployed(self._diffuser)
-        planner = Planner(diffuser, self._inputs, self._settings)
-        plan = await planner.plan(order, inputs, await diffuser.list_models())
-        made = await draw_all(diffuser, plan.shots, self._settings.diffusion.max_batch, progress)
+        planner = Planner(self._diffuser, self._inputs)
+        plan = await planner.plan(order, inputs, await self._diffuser.list_models())
+        made = await draw_all(self._diffuser, plan.shots, self._settings.diffusion.max_batch, progress)
         texts = [infotext(plan, one, order) for one in made]
         files, texts, first = self._gather(order, plan, made, texts)
         stored = [await self._store(job.user_id, order, image, text) for image, text in files]
         said = describe(order, plan, made, texts, index_of_first_image=first, started=job.created_at)
         pictures = tuple(stored[first : first + len(made)])
-        return Generated(history.id, pictures, {"images": stored, "info": said})
+        told = {"warnings": said["warnings"]} if said["warnings"] else {}
+        return Generated({"images": stored, "info": said}, history.id, pictures, ENGINE, told)
 
     def _gather(
         self, order: Order, plan: Plan, made: Sequence[Made], texts: list[str]
@@ -99,14 +86,10 @@ class MakePictures:
         return (await self._pictures.add(user_id, file)).id
 
 
-def deployed(diffuser: Diffuser | None) -> Diffuser:
-    """Raises `Unavailable` where the server runs without a diffusion engine."""
-    if diffuser is None:
-        raise Unavailable(
-            "This server runs without a diffusion engine. Install darkroom[diffusion], deploy it with `diffusion: true`"
-            " in the Serve configuration, and name a model with DARKROOM_DIFFUSION__CHECKPOINT."
-        )
-    return diffuser
+async def start_history(session: AsyncSession, job: Job, order: Order) -> Generation:
+    """The job's row in the history; it ends with the job."""
+    asked = order.body.model_dump(exclude_defaults=True, exclude=PICTURES)
+    return await generations.start(session, job.user_id, order.kind, asked, job_id=job.id)
 
 
 def grid(images: Sequence[Image]) -> Image:

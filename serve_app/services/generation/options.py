@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from configs.settings import Settings
+from deployments.errors import NotDeployed
 from deployments.generation import Diffuser, ModelCatalogue
 from serve_app.services.generation.errors import broken
 from serve_app.services.generation.fields import Int, Switch, Text
@@ -69,14 +70,17 @@ class Options:
 
 
 class OptionService:
-    def __init__(self, database: Database, diffuser: Diffuser | None, settings: Settings) -> None:
+    def __init__(self, database: Database, diffuser: Diffuser, settings: Settings) -> None:
         self._database = database
         self._diffuser = diffuser
         self._settings = settings
 
     async def catalogue(self) -> ModelCatalogue:
         """What the diffusion engine has; nothing where none is deployed."""
-        return ModelCatalogue() if self._diffuser is None else await self._diffuser.list_models()
+        try:
+            return await self._diffuser.list_models()
+        except NotDeployed:
+            return ModelCatalogue()
 
     async def view(self, user_id: str) -> dict[str, Any]:
         """All settings, flat. Whatever it holds is accepted by `change`."""

@@ -11,7 +11,8 @@ from serve_app.services.generation.requests import GenerationBody, Img2ImgBody, 
 
 Kind = Literal["txt2img", "img2img"]
 KINDS: tuple[Kind, ...] = ("txt2img", "img2img")
-_PICTURES = {"init_images", "mask", "latent_mask", "firstpass_image", "alwayson_scripts", "infotext", "comments"}
+PICTURES = {"init_images", "mask", "latent_mask", "firstpass_image", "alwayson_scripts", "infotext", "comments"}
+"""Fields that hold pictures, or were used up when the request was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Order:
 
     def payload(self) -> dict[str, Any]:
         return {
-            "request": self.body.model_dump(exclude=_PICTURES),
+            "request": self.body.model_dump(exclude=PICTURES),
             "options": asdict(self.options),
             "units": [unit.model_dump(exclude={"image", "mask"}) for unit in self.units],
             "warnings": list(self.warnings),

@@ -7,7 +7,6 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from configs.settings import Settings
 from deployments.algorithms.inpainting import Canvas, blur_mask, mask_of
 from deployments.algorithms.inpainting import prepare as prepare_canvas
 from deployments.algorithms.prompts.markup import extract_networks, merge_styles, strip_comments
@@ -72,7 +71,7 @@ class _Draft:
 
 
 class Planner:
-    def __init__(self, diffuser: Diffuser, pictures: PictureInputs, settings: Settings) -> None:
+    def __init__(self, diffuser: Diffuser, pictures: PictureInputs) -> None:
         self._pictures = pictures
         self._hints = HintMaker(diffuser, pictures)
 
