@@ -13,12 +13,15 @@ from configs.settings import Settings
 from configs.styles import Style, load_styles
 from deployments.contracts import Capabilities
 from deployments.errors import Unavailable
-from deployments.generation import Diffuser, Generation
+from deployments.generation import Generation
 from serve_app.services.albums import AlbumService
 from serve_app.services.analysis import AlbumLoader
 from serve_app.services.duplicates import FindDuplicates
 from serve_app.services.embedding import EmbedAlbum
 from serve_app.services.fetch import Fetcher
+from serve_app.services.generation.captions import Captioner
+from serve_app.services.generation.detecting import Detector
+from serve_app.services.generation.extras import Extras
 from serve_app.services.generation.inputs import PictureInputs
 from serve_app.services.generation.making import MakePictures
 from serve_app.services.generation.options import OptionService
@@ -70,7 +73,9 @@ class Services:
     generation: GenerationService
     options: OptionService
     inputs: PictureInputs
-    diffuser: Diffuser
+    extras: Extras
+    captioner: Captioner
+    detector: Detector
     history: HistoryService
     jobs: JobService
     idempotency: IdempotencyService
@@ -133,7 +138,9 @@ class Services:
                 generation=GenerationService(database, pictures, inputs, options, capabilities, job_service, settings),
                 options=options,
                 inputs=inputs,
-                diffuser=capabilities,
+                extras=Extras(inputs, settings),
+                captioner=Captioner(capabilities, settings),
+                detector=Detector(capabilities, inputs),
                 history=HistoryService(database),
                 jobs=job_service,
                 idempotency=IdempotencyService(database),

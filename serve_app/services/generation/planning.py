@@ -11,6 +11,7 @@ from deployments.algorithms.inpainting import Canvas, blur_mask, mask_of
 from deployments.algorithms.inpainting import prepare as prepare_canvas
 from deployments.algorithms.prompts.markup import extract_networks, merge_styles, strip_comments
 from deployments.contracts import Gray, Image
+from deployments.engines.diffusion.sampler_table import choose_sampler
 from deployments.generation import MAX_SEED, Diffuser, GenerationRequest, Hires, Lora, ModelCatalogue, ResizeMode
 from serve_app.services.generation.hints import Frame, HintMaker
 from serve_app.services.generation.inputs import PictureInputs
@@ -18,7 +19,6 @@ from serve_app.services.generation.models import find_lora
 from serve_app.services.generation.order import Order
 from serve_app.services.generation.prompt_styles import find_style
 from serve_app.services.generation.requests import GenerationBody, Img2ImgBody, Txt2ImgBody, on_grid
-from serve_app.services.generation.samplers import choose_sampler
 
 _RESIZE_MODES: tuple[ResizeMode, ...] = ("stretch", "crop", "fill", "stretch")
 _LATENT_RESIZE = 3
@@ -84,8 +84,8 @@ class Planner:
         restore = options.face_restoration if body.restore_faces is None else body.restore_faces
         if restore:
             draft.warnings.append("Faces were not restored: this server has no model for that")
-        sampler, scheduler, said = choose_sampler(body.sampler, body.scheduler)
-        draft.warnings += said
+        chosen = choose_sampler(body.sampler, body.scheduler or "")
+        draft.warnings += chosen.warnings
         request = GenerationRequest(
             prompt=words.text,
             negative_prompt=negative,
@@ -95,8 +95,8 @@ class Planner:
             height=on_grid((body.width, body.height))[1],
             steps=body.steps,
             guidance_scale=body.cfg_scale,
-            sampler=sampler,
-            scheduler=scheduler,
+            sampler=chosen.sampler.name,
+            scheduler=chosen.scheduler.label,
             eta=body.eta,
             checkpoint=options.checkpoint,
             vae=options.vae,
@@ -132,13 +132,13 @@ class Planner:
             return request, [None], Frame((width, height))
         if body.hr_resize_x and body.hr_resize_y and target[0] * height != target[1] * width:
             draft.warnings.append("hr_resize_x and hr_resize_y stretch the picture where its shape changes")
-        sampler, scheduler = "", ""
-        if body.hr_sampler_name and body.hr_sampler_name != "Use same sampler":
-            sampler, scheduler, said = choose_sampler(body.hr_sampler_name, body.hr_scheduler or body.scheduler)
-            draft.warnings += said
-        elif body.hr_scheduler and body.hr_scheduler != "Use same scheduler":
-            _, scheduler, said = choose_sampler(request.sampler, body.hr_scheduler)
-            draft.warnings += said
+        own_sampler = body.hr_sampler_name not in (None, "", "Use same sampler")
+        own_scheduler = body.hr_scheduler not in (None, "", "Use same scheduler")
+        chosen = choose_sampler(
+            body.hr_sampler_name or "" if own_sampler else request.sampler,
+            body.hr_scheduler or "" if own_scheduler else request.scheduler,
+        )
+        draft.warnings += chosen.warnings
         strength = _NO_STRENGTH if body.denoising_strength is None else body.denoising_strength
         hires = Hires(
             *target,
@@ -147,8 +147,8 @@ class Planner:
             upscaler=body.hr_upscaler or "Latent",
             prompt=extract_networks(body.hr_prompt).text,
             negative_prompt=body.hr_negative_prompt,
-            sampler=sampler,
-            scheduler=scheduler,
+            sampler=chosen.sampler.name if own_sampler else "",
+            scheduler=chosen.scheduler.label if own_sampler or own_scheduler else "",
         )
         resized = bool(body.hr_resize_x or body.hr_resize_y)
         draft.parameters |= {
