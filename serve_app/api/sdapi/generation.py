@@ -63,7 +63,7 @@ async def _answer(kind: Kind, body: GenerationBody, request: Request, user: str,
 
 
 async def _wait(request: Request, services: Services, user: str, job_id: str) -> Job:
-    """The ended job. One that nobody waits for any more is cancelled: the client is gone, or the deadline has passed."""
+    """The ended job. One that nobody waits for any more is cancelled: the client is gone, or the deadline is over."""
     waiting = asyncio.create_task(services.generation.wait(user, job_id))
     gone = asyncio.create_task(_disconnected(request))
     job: Job | None = None
