@@ -123,6 +123,8 @@ def build_text_encoder(tokenizer: CLIPTokenizer, seed: int = 0) -> CLIPTextModel
                 weight.mul_(3)  # the context of a token matters
             if "encoder" in name and "layer_norm" not in name and name.endswith("bias"):
                 weight.normal_(0, 0.02)
+        model.final_layer_norm.weight.normal_(1, 0.2)
+        model.final_layer_norm.bias.fill_(-0.1)  # as CLIP's: prompt weights keep a mean, which must not be nothing
     return model
 
 
