@@ -133,7 +133,7 @@ class HintMaker:
         mask = inputs.get(f"unit{place}.mask")
         if mask is not None:
             scribble, _ = await self._pictures.decode(mask)
-            if np.ptp(scribble):  # a mask that is not uniform is what the client drew
+            if np.ptp(scribble, axis=(0, 1)).any():  # a mask that is not uniform is what the client drew
                 return shrink(scribble, _LONGEST_PX), unit.resize_mode
         area = frame.canvas.area if frame.canvas else None
         if image is not None:

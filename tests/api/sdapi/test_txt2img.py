@@ -9,7 +9,6 @@ import json
 
 import httpx
 import numpy as np
-import pytest
 from PIL import Image as PillowImage
 
 from deployments.errors import InvalidRequest, NotDeployed, WeightsMissing
@@ -184,30 +183,22 @@ async def test_hires_fix_doubles_the_picture(client: httpx.AsyncClient, capabili
     assert "Hires upscale: 2.0, Hires steps: 2, Hires upscaler: Latent" in made.info["infotexts"][0]
 
 
-@pytest.mark.parametrize(
-    ("fields", "first", "target"),
-    [
+async def test_sizes_of_hires_fix(client: httpx.AsyncClient, capabilities: FakeDiffuser) -> None:
+    cases: list[tuple[dict[str, float], tuple[int, int], tuple[int, int]]] = [
         ({"hr_scale": 1.5}, (64, 96), (96, 144)),
         ({"hr_resize_x": 128}, (64, 96), (128, 192)),
         ({"hr_resize_y": 192}, (64, 96), (128, 192)),
         ({"hr_resize_x": 128, "hr_resize_y": 128}, (64, 96), (128, 128)),
         ({"width": 128, "height": 192, "firstphase_width": 64, "firstphase_height": 96}, (64, 96), (128, 192)),
         ({"width": 70, "height": 101}, (64, 96), (136, 200)),
-    ],
-)
-async def test_sizes_of_hires_fix(
-    client: httpx.AsyncClient,
-    capabilities: FakeDiffuser,
-    fields: dict[str, float],
-    first: tuple[int, int],
-    target: tuple[int, int],
-) -> None:
-    await txt2img(client, **({"enable_hr": True, "height": 96} | fields))
-    [request] = capabilities.requests
-    assert (request.width, request.height) == first
-    assert request.hires is not None
-    assert (request.hires.width, request.hires.height) == target
-    assert request.hires.denoising_strength == 0.75
+    ]
+    for fields, first, target in cases:
+        await txt2img(client, **({"enable_hr": True, "height": 96} | fields))
+        request = capabilities.requests[-1]
+        assert (request.width, request.height) == first
+        assert request.hires is not None
+        assert (request.hires.width, request.hires.height) == target
+        assert request.hires.denoising_strength == 0.75
 
 
 async def test_overrides_hold_for_one_request(client: httpx.AsyncClient, capabilities: FakeDiffuser) -> None:
@@ -257,12 +248,12 @@ async def test_an_infotext_fills_what_the_client_left_open(
     assert request.clip_skip == 2
 
 
-@pytest.mark.parametrize(("format", "kind"), [("jpg", "JPEG"), ("webp", "WEBP"), ("png", "PNG")])
-async def test_pictures_come_in_the_format_of_the_settings(client: httpx.AsyncClient, format: str, kind: str) -> None:
-    made = await txt2img(client, prompt="a cat", override_settings={"samples_format": format})
-    assert PillowImage.open(io.BytesIO(base64.b64decode(made.raw[0]))).format == kind
-    read = (await client.post(f"{V1}/png-info", json={"image": made.raw[0]})).json()
-    assert read["parameters"]["Prompt"] == "a cat"
+async def test_pictures_come_in_the_format_of_the_settings(client: httpx.AsyncClient) -> None:
+    for format, kind in (("jpg", "JPEG"), ("webp", "WEBP"), ("png", "PNG")):
+        made = await txt2img(client, prompt="a cat", override_settings={"samples_format": format})
+        assert PillowImage.open(io.BytesIO(base64.b64decode(made.raw[0]))).format == kind
+        read = (await client.post(f"{V1}/png-info", json={"image": made.raw[0]})).json()
+        assert read["parameters"]["Prompt"] == "a cat"
 
 
 async def test_every_generation_is_in_the_history_and_its_picture_is_stored(client: httpx.AsyncClient) -> None:
@@ -302,9 +293,8 @@ async def test_missing_weights_are_a_503_that_names_them(client: httpx.AsyncClie
     assert "tiny.safetensors" in response.json()["detail"]
 
 
-@pytest.mark.parametrize(
-    ("fields", "field"),
-    [
+async def test_absurd_requests_are_refused_in_the_form_of_the_original(idle_client: httpx.AsyncClient) -> None:
+    absurd: list[tuple[dict[str, object], str]] = [
         ({"steps": 100_000}, "steps"),
         ({"steps": 0}, "steps"),
         ({"width": 8}, "width"),
@@ -322,16 +312,13 @@ async def test_missing_weights_are_a_503_that_names_them(client: httpx.AsyncClie
         ({"prompt": "a" * 30_000}, "prompt"),
         ({"enable_hr": True, "hr_scale": 1000}, "hr_scale"),
         ({"override_settings": "x"}, "override_settings"),
-    ],
-)
-async def test_absurd_requests_are_refused_in_the_form_of_the_original(
-    idle_client: httpx.AsyncClient, fields: dict[str, object], field: str
-) -> None:
-    response = await idle_client.post(f"{V1}/txt2img", json=SMALL | fields)
-    assert response.status_code == 422, response.text
-    [error] = response.json()["detail"]
-    assert error["loc"] == ["body", field]
-    assert set(error) == {"loc", "msg", "type"}
+    ]
+    for fields, field in absurd:
+        response = await idle_client.post(f"{V1}/txt2img", json=SMALL | fields)
+        assert response.status_code == 422, response.text
+        [error] = response.json()["detail"]
+        assert error["loc"] == ["body", field]
+        assert set(error) == {"loc", "msg", "type"}
 
 
 async def test_malformed_json_is_called_so(idle_client: httpx.AsyncClient) -> None:
