@@ -33,6 +33,10 @@ class Limits(_Group):
     max_body_bytes: int = Field(1024 * 2**20, gt=0)
     """Bytes of one multipart request in all."""
     max_json_bytes: int = Field(4 * 2**20, gt=0)
+    max_sdapi_bytes: int = Field(64 * 2**20, gt=0)
+    """Bytes of one request to the Stable Diffusion web API, whose pictures come as text."""
+    max_generated: int = Field(16, gt=0)
+    """Pictures that one request to it may make: batch size times batches."""
     max_in_flight: int = Field(128, gt=0)
     """Requests that one ingress replica answers at once; one more gets 429."""
     preview_px: int = Field(1280, ge=64)
@@ -109,7 +113,10 @@ class Jobs(_Group):
     """A worker that has not renewed its lease for so long has lost the job."""
     max_attempts: int = Field(3, gt=0)
     concurrency: int = Field(4, gt=0)
-    """Jobs that one worker runs side by side."""
+    """Jobs that one worker runs side by side, those that make pictures not counted."""
+    generations: int = Field(4, gt=0)
+    """Jobs that make pictures, likewise. They take long, and albums must not wait for them; as many as this share
+    the batches of the diffusion engine."""
     max_queued: int = Field(200, gt=0)
     """Waiting jobs above which a new one is answered 429."""
     sync_wait_s: float = Field(60.0, gt=0)

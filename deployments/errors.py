@@ -16,7 +16,8 @@
     ├── UnsupportedMediaType      415
     ├── Overloaded                429  a queue is full; `extra["retry_after_s"]`
     ├── Unavailable               503  a dependency is down
-    │   └── WeightsMissing        503  names the file and the setting
+    │   ├── WeightsMissing        503  names the file and the setting
+    │   └── NotDeployed           503  names how to switch the engine on
     ├── DeadlineExceeded          504
     ├── ProviderError             502  an outside vendor failed
     │   ├── ProviderUnavailable   503  technical: the next backend may be tried
@@ -126,6 +127,10 @@ class Unavailable(DarkroomError):
 
 class WeightsMissing(Unavailable):
     slug, title = "weights-missing", "Model weights missing"
+
+
+class NotDeployed(Unavailable):
+    slug, title = "not-deployed", "Not deployed"
 
 
 class DeadlineExceeded(DarkroomError):

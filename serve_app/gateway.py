@@ -24,7 +24,7 @@ from ray.serve.handle import DeploymentHandle
 
 from configs.settings import Deadlines
 from deployments.contracts import Face, Image, LocalFeatures, Pairs, PairVerdict, Vectors
-from deployments.errors import DarkroomError, DeadlineExceeded, Overloaded, Unavailable
+from deployments.errors import DarkroomError, DeadlineExceeded, NotDeployed, Overloaded, Unavailable
 from deployments.generation import (
     GeneratedPicture,
     GenerationRequest,
@@ -143,9 +143,9 @@ class Gateway:
     @property
     def _diffusion(self) -> Handle:
         if self._handles.diffusion is None:
-            raise Unavailable(
-                "The diffusion engine is switched off: start with `python -m serve_app --diffusion`, or build the "
-                "graph with `diffusion: true`."
+            raise NotDeployed(
+                "This server runs no diffusion engine. Install darkroom[diffusion], start with `python -m serve_app"
+                " --diffusion` or say `diffusion: true` in the Serve configuration."
             )
         return self._handles.diffusion
 

@@ -20,6 +20,14 @@ from serve_app.services.bucket_fetch import BucketFetcher
 from serve_app.services.duplicates import FindDuplicates
 from serve_app.services.embedding import EmbedAlbum
 from serve_app.services.fetch import Fetcher
+from serve_app.services.generation.captions import Captioner
+from serve_app.services.generation.detecting import Detector
+from serve_app.services.generation.extras import Extras
+from serve_app.services.generation.inputs import PictureInputs
+from serve_app.services.generation.making import MakePictures
+from serve_app.services.generation.options import OptionService
+from serve_app.services.generation.order import KINDS
+from serve_app.services.generation.service import GenerationService
 from serve_app.services.handlers import Handler
 from serve_app.services.health import HealthService, RemoteMetrics
 from serve_app.services.history import HistoryService
@@ -63,6 +71,12 @@ class Services:
     images: ImageService
     albums: AlbumService
     styles: StyleService
+    generation: GenerationService
+    options: OptionService
+    inputs: PictureInputs
+    extras: Extras
+    captioner: Captioner
+    detector: Detector
     history: HistoryService
     jobs: JobService
     idempotency: IdempotencyService
@@ -110,6 +124,10 @@ class Services:
             tagging = TagAlbum(database, loader, capabilities, settings)
             styles = load_styles() if styles is None else styles
             make_style = MakeStyle(database, references, pictures, capabilities, styles, settings, metrics)
+            inputs = PictureInputs(fetcher, settings)
+            options = OptionService(database, capabilities, settings)
+            job_service = JobService(database, events)
+            make_pictures = MakePictures(database, pictures, inputs, capabilities, settings)
             return cls(
                 settings=settings,
                 metrics=metrics,
@@ -120,8 +138,14 @@ class Services:
                 images=ImageService(database, pictures, settings),
                 albums=AlbumService(database, loader, pictures, tagging, capabilities, settings),
                 styles=StyleService(database, styles, settings),
+                generation=GenerationService(database, pictures, inputs, options, capabilities, job_service, settings),
+                options=options,
+                inputs=inputs,
+                extras=Extras(inputs, settings),
+                captioner=Captioner(capabilities, settings),
+                detector=Detector(capabilities, inputs),
                 history=HistoryService(database),
-                jobs=JobService(database, events),
+                jobs=job_service,
                 idempotency=IdempotencyService(database),
                 health=HealthService(
                     database,
@@ -140,6 +164,7 @@ class Services:
                     "people": ClusterPeople(database, loader, capabilities, settings),
                     "quality": JudgeQuality(database, loader),
                     "style": make_style,
+                    **dict.fromkeys(KINDS, make_pictures),
                 },
                 local_user_id=LOCAL_USER_ID,
                 _owned=opening.pop_all(),

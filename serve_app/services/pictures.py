@@ -155,6 +155,10 @@ class PictureStore:
         """Where a client gets the bytes without this server, if the storage is set up so."""
         return await self._storage.url(original_key(content.sha256))
 
+    async def read(self, content: Content) -> bytes:
+        """All bytes as they were sent. Raises `NotFound`."""
+        return await self._storage.get(original_key(content.sha256))
+
     async def collect_unused(self) -> int:
         """Delete what no image holds any more: rows, vectors, faces, files. -> how many contents."""
         total = 0
