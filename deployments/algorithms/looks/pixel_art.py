@@ -1,4 +1,4 @@
-"""Sprites of an early console: large square pixels, a small palette, dark contours, dithering only in wide gradients."""
+"""Sprites of an early console: large square pixels, a small palette, dark contours, little dithering."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def pixel_art(
     scene = cv2.copyMakeBorder(photo, 0, rows * side - height, 0, columns * side - width, cv2.BORDER_REPLICATE)
     scene = stretched(to_plane(scene))
     flat = mix(scene, flattened(scene, 2 * unit, 0.004), 0.65)
-    small = _sprite(saturated(contrast(flat, 0.3), 1.25, 0.3), contrast(scene, 0.3), bare_skin(scene, unit), side)
+    skin = bare_skin(scene, unit)
+    small = _sprite(saturated(contrast(flat, 0.3), 1.25, 0.3), contrast(scene, 0.3), skin, side)
     small = mix(small, small * np.array([0.34, 0.26, 0.4], np.float32), _contours(scene, unit, side) * 0.85)
     lab = to_lab(small)
     palette = _palette(lab, colours, rng)
@@ -60,7 +61,10 @@ def pixel_art(
     wide = ramp(_busyness(lab), 5, 1.5) * (1 - likely_skin(small))
     lab = mix(lab, blur(lab, 2.0), wide)
     lab[..., 0] += pattern * 18 * dither * wide
-    chosen = nearest(lab, palette, (1.0, 1.3, 1.3))
+    # On skin a wrong tone is forgiven sooner than a wrong hue.
+    chosen = np.where(
+        _shrunk(skin, (columns, rows)) > 0.5, nearest(lab, palette, (0.7, 5, 5)), nearest(lab, palette, (1, 1.3, 1.3))
+    )
     chosen = _without_orphans(chosen, lab, palette)
     sprite = to_image(from_lab(palette[chosen]))
     return np.ascontiguousarray(np.repeat(np.repeat(sprite, side, 0), side, 1)[:height, :width])
