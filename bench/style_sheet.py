@@ -11,23 +11,24 @@ from pathlib import Path
 
 import numpy as np
 import skimage
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 
 from configs.styles import Style, load_styles
 from deployments.engines.local_styles import LocalStylist
 
 TARGET = Path("docs/styles.jpg")
-_PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png")
+_PHOTOS = {"astronaut.png": (40, 0, 420, 380), "chelsea.png": (80, 0, 380, 300), "coffee.png": (110, 0, 510, 400)}
+"""And the square of each that is shown."""
 _SEED = 7
 _BLOCKS = 2
 """Styles side by side."""
-_HEIGHT, _GAP, _APART, _CAPTION = 172, 4, 20, 26
+_SIDE, _GAP, _APART, _CAPTION = 256, 4, 18, 30
 _INK, _PAPER = "#22262b", "#ffffff"
 
 
 def photographs() -> dict[str, Image.Image]:
     folder = Path(skimage.__file__).parent / "data"
-    return {Path(name).stem: Image.open(folder / name).convert("RGB") for name in _PHOTOS}
+    return {Path(name).stem: Image.open(folder / name).convert("RGB").crop(box) for name, box in _PHOTOS.items()}
 
 
 def strips(photos: dict[str, Image.Image], full: Path | None) -> Iterator[tuple[str, list[Image.Image]]]:
@@ -57,13 +58,10 @@ def draw(rows: list[tuple[str, list[Image.Image]]]) -> Image.Image:
 
 
 def _strip(title: str, pictures: list[Image.Image]) -> Image.Image:
-    small = [ImageOps.contain(picture, (10 * _HEIGHT, _HEIGHT), Image.Resampling.LANCZOS) for picture in pictures]
-    strip = Image.new("RGB", (sum(p.width for p in small) + _GAP * (len(small) - 1), _HEIGHT + _CAPTION), _PAPER)
-    ImageDraw.Draw(strip).text((0, 6), title, fill=_INK, font=ImageFont.load_default(16))
-    left = 0
-    for picture in small:
-        strip.paste(picture, (left, _CAPTION))
-        left += picture.width + _GAP
+    strip = Image.new("RGB", (len(pictures) * (_SIDE + _GAP) - _GAP, _SIDE + _CAPTION), _PAPER)
+    ImageDraw.Draw(strip).text((0, 7), title, fill=_INK, font=ImageFont.load_default(17))
+    for place, picture in enumerate(pictures):
+        strip.paste(picture.resize((_SIDE, _SIDE), Image.Resampling.LANCZOS), (place * (_SIDE + _GAP), _CAPTION))
     return strip
 
 

@@ -13,11 +13,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from deployments.algorithms.looks.animation import anime, ghibli
+from deployments.algorithms.looks.anime import anime
 from deployments.algorithms.looks.cartoon import cartoon
 from deployments.algorithms.looks.charcoal import charcoal
 from deployments.algorithms.looks.clay import clay
 from deployments.algorithms.looks.cyberpunk import cyberpunk
+from deployments.algorithms.looks.engraving import engraving
+from deployments.algorithms.looks.ghibli import ghibli
 from deployments.algorithms.looks.oil import oil
 from deployments.algorithms.looks.pencil import pencil
 from deployments.algorithms.looks.pixel_art import pixel_art
@@ -36,6 +38,7 @@ LOOKS: dict[str, Look] = {
         charcoal,
         clay,
         cyberpunk,
+        engraving,
         ghibli,
         oil,
         pencil,

@@ -21,7 +21,7 @@ from deployments.algorithms.looks.plane import (
     to_image,
     to_plane,
 )
-from deployments.algorithms.looks.texture import lit, noise, paper, streaks
+from deployments.algorithms.looks.texture import lit, noise, paper, standardised, streaks
 from deployments.contracts import Image
 
 _SHEETS = {"sand": "#b99d78", "grey": "#8f959b", "blue": "#7d93a8"}
@@ -46,8 +46,8 @@ def charcoal(
     flow = edge_flow(scene, 5 * unit)
     grain = paper(shape, 0.9 * unit, rng)
     strokes = smooth_along(noise(shape, 2.4 * unit, rng), flow, 18 * unit)
-    strokes = strokes / max(float(strokes.std()), 1e-6) * 0.6 + streaks(shape, 80 * unit, 3.4 * unit, 40, rng) * 0.5
-    middle = float(np.clip(np.median(calm), 0.35, 0.65))
+    strokes = standardised(strokes) * 0.6 + streaks(shape, 80 * unit, 3.4 * unit, 40, rng) * 0.5
+    middle = float(np.clip(np.median(calm), 0.35, 0.56))
     dark = np.clip((middle - calm) / middle * 1.15, 0, 1)
     light = np.clip((calm - middle - 0.1) / (0.95 - middle), 0, 1)
     tooth = grain * 0.24 + strokes * 0.26 * (1 - 0.6 * skin)

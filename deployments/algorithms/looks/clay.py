@@ -46,14 +46,15 @@ def clay(
     """`lumps`: how many colours of clay. `roundness`: of their edges. `gloss`: of the surface. `prints`: of fingers."""
     shape = photo.shape[:2]
     scene = stretched(to_plane(photo))
-    skin = blur(bare_skin(to_plane(photo), unit), 4 * unit)
+    bare = bare_skin(to_plane(photo), unit)
+    skin = blur(bare, 4 * unit)
     calm = coherent(flattened(scene, unit, 0.02), 3 * unit, 10 * unit, 2)
     lab = to_lab(calm)
     labels = nearest(lab, main_colours(lab, lumps, rng), (0.7, 1.3, 1.3))
     areas = _merged(labels, round(8 * unit), 600 * unit * unit)
     paint = saturated(mix(_region_colours(areas, calm), calm, 0.18), 1.3, 0.5)
     paint = mix(paint, saturated(flattened(scene, unit, 0.004), 1.1, 0.3), skin)
-    depth = _distance_to_seam(areas, to_lab(paint))
+    depth = _distance_to_seam(areas, to_lab(paint), bare > 0.5)
     radius = 20 * unit * roundness
     lumped = (1 - (1 - np.minimum(depth / radius, 1)) ** 2) * radius * 0.3
     tones = luma(calm)
@@ -80,7 +81,7 @@ def _merged(labels: NDArray[np.uint8], side: int, smallest: float) -> NDArray[np
     areas = np.zeros(labels.shape, np.int32)
     next_free = 1
     for label in np.unique(smooth):
-        count, parts, stats, _ = cv2.connectedComponentsWithStats((smooth == label).astype(np.uint8), connectivity=4)
+        _, parts, stats, _ = cv2.connectedComponentsWithStats((smooth == label).astype(np.uint8), connectivity=4)
         large = stats[:, cv2.CC_STAT_AREA] >= smallest
         large[0] = False
         numbers = np.where(large, np.cumsum(large) + next_free - 1, 0).astype(np.int32)
@@ -110,12 +111,13 @@ def _region_colours(areas: NDArray[np.int32], picture: Plane) -> Plane:
     return means.astype(np.float32)[areas]
 
 
-def _distance_to_seam(areas: NDArray[np.int32], lab: Plane) -> Plane:
-    """Pixels to the next seam; lumps of nearly one colour are pressed together without one."""
+def _distance_to_seam(areas: NDArray[np.int32], lab: Plane, face: NDArray[np.bool_]) -> Plane:
+    """Pixels to the next seam; lumps of nearly one colour, and those of a face, are pressed together
+    without one."""
     inside = np.ones(areas.shape, np.uint8)
     for here, there in ((np.s_[:, 1:], np.s_[:, :-1]), (np.s_[1:], np.s_[:-1])):
         apart = np.sqrt(((lab[here] - lab[there]) ** 2).sum(axis=2)) > _SEAM
-        inside[here][apart & (areas[here] != areas[there])] = 0
+        inside[here][apart & (areas[here] != areas[there]) & ~(face[here] & face[there])] = 0
     if inside.all():
         return np.full(areas.shape, max(areas.shape), np.float32)
     return np.asarray(cv2.distanceTransform(inside, cv2.DIST_L2, 5), np.float32)

@@ -72,7 +72,7 @@ def _night(scene: Plane, calm: Plane, skin: Plane) -> Plane:
     own = saturated(scene, 1.1) * (0.30 + 0.25 * skin[..., None])
     own = own * (0.25 + 0.95 * calm[..., None])
     dark = mix(np.broadcast_to(_NIGHT, scene.shape), _DUSK, ramp(calm, 0.05, 0.95))
-    return own + dark * 0.8
+    return np.asarray(own + dark * 0.8, np.float32)
 
 
 def _side_lights(calm: Plane, unit: float) -> tuple[Plane, Plane]:

@@ -63,8 +63,9 @@ def kuwahara(picture: Plane, radius: float, sharpness: float = 8.0) -> Plane:
     """Each pixel takes the mean of whichever of eight neighbouring dabs is the most even (generalised Kuwahara)."""
     means = blur(picture, radius * 0.5)
     squares = blur(picture * picture, radius * 0.5)
-    spread = np.sqrt(np.maximum(squares - means * means, 0).sum(axis=2))
-    total, weights = np.zeros_like(picture), np.zeros(picture.shape[:2], np.float32)
+    spread: Plane = np.sqrt(np.maximum(squares - means * means, 0).sum(axis=2))
+    total: Plane = np.zeros_like(picture)
+    weights: Plane = np.zeros(picture.shape[:2], np.float32)
     for turn in np.arange(8) * np.pi / 4:
         dx, dy = float(np.cos(turn) * radius), float(np.sin(turn) * radius)
         weight = (0.05 / (0.02 + shifted(spread, dx, dy))) ** np.float32(sharpness)
@@ -75,8 +76,7 @@ def kuwahara(picture: Plane, radius: float, sharpness: float = 8.0) -> Plane:
 
 def ink_lines(tones: Plane, flow: Flow, width: float, *, threshold: float = 0.012, softness: float = 0.02) -> Plane:
     """`[H, W]`, 0 to 1: dark lines where tones turn (flow-based difference of Gaussians, Kang et al. 2007)."""
-    difference = blur(tones, width) - blur(tones, width * 1.6)
-    difference = smooth_along(difference, flow, 5 * width)
+    difference = smooth_along(blur(tones, width) - blur(tones, width * 1.6), flow, 5 * width)
     return ramp(-difference, threshold, threshold + softness)
 
 
@@ -90,4 +90,4 @@ def without_specks(lines: Plane, shortest: float) -> Plane:
     keep = np.clip((extent - shortest * 0.6) / (shortest * 0.4 + 1e-6), 0, 1).astype(np.float32)
     keep[0] = 0
     shares = cv2.dilate(keep[labels], np.ones((3, 3), np.uint8))
-    return lines * shares
+    return np.asarray(lines * shares, np.float32)

@@ -21,7 +21,7 @@ from deployments.algorithms.looks.plane import (
     to_plane,
 )
 from deployments.algorithms.looks.strokes import Brush, lay_strokes
-from deployments.algorithms.looks.texture import lit, noise, weave
+from deployments.algorithms.looks.texture import lit, noise, standardised, weave
 from deployments.contracts import Image
 
 _RADII = (26.0, 13.0, 6.5, 3.4)
@@ -48,8 +48,7 @@ def oil(
         lay_strokes(
             paint, relief, scene, flow, Brush(radius * unit * brush, tolerance, 16 + 2.5 * min(radius, 16)), rng
         )
-    bristles = smooth_along(noise(photo.shape[:2], 1.6 * unit, rng), flow, 26 * unit)
-    bristles = bristles / max(float(bristles.std()), 1e-6)
+    bristles = standardised(smooth_along(noise(photo.shape[:2], 1.6 * unit, rng), flow, 26 * unit))
     body = (
         blur(relief.astype(np.float32) / 255, 1.1 * unit) * 5
         + bristles * 0.11

@@ -101,7 +101,7 @@ def _stroke_kernel(half: int, turn: float) -> Plane:
     kernel = np.zeros((2 * half + 1, 2 * half + 1), np.uint8)
     dx, dy = round(half * np.cos(turn)), round(half * np.sin(turn))
     cv2.line(kernel, (half - dx, half + dy), (half + dx, half - dy), 255, 1, cv2.LINE_AA)
-    return kernel.astype(np.float32) / kernel.sum()
+    return np.asarray(kernel / kernel.sum(), np.float32)
 
 
 def _vignette(shape: tuple[int, int], unit: float, rng: Random) -> Plane:

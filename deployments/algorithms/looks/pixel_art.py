@@ -1,4 +1,4 @@
-"""Sprites of an early console: large square pixels, a small palette, dark contours, dithering only in wide gradients."""
+"""Sprites of an early console: large square pixels, a small palette, dark contours, little dithering."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ from deployments.contracts import Image
 _BAYER = (np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]], np.float32) + 0.5) / 16 - 0.5
 _PIXEL = 10.5
 """Side of a square, in units."""
+_FACE_COLOURS = 7
+_STRONGER = np.array([1, 1.1, 1.1], np.float32)
 
 
 def pixel_art(
@@ -52,15 +54,20 @@ def pixel_art(
     scene = cv2.copyMakeBorder(photo, 0, rows * side - height, 0, columns * side - width, cv2.BORDER_REPLICATE)
     scene = stretched(to_plane(scene))
     flat = mix(scene, flattened(scene, 2 * unit, 0.004), 0.65)
-    small = _sprite(saturated(contrast(flat, 0.3), 1.25, 0.3), contrast(scene, 0.3), bare_skin(scene, unit), side)
+    skin = bare_skin(scene, unit)
+    small = _sprite(saturated(contrast(flat, 0.3), 1.25, 0.3), contrast(scene, 0.3), skin, side)
     small = mix(small, small * np.array([0.34, 0.26, 0.4], np.float32), _contours(scene, unit, side) * 0.85)
     lab = to_lab(small)
-    palette = _palette(lab, colours, rng)
     pattern = np.tile(_BAYER, (rows // 4 + 1, columns // 4 + 1))[:rows, :columns]
     wide = ramp(_busyness(lab), 5, 1.5) * (1 - likely_skin(small))
     lab = mix(lab, blur(lab, 2.0), wide)
     lab[..., 0] += pattern * 18 * dither * wide
-    chosen = nearest(lab, palette, (1.0, 1.3, 1.3))
+    face = _shrunk(skin, (columns, rows)) > 0.5
+    palette, own = _palette(lab, face, colours, rng)
+    weights = (1.0, 1.3, 1.3)
+    chosen = nearest(lab, palette[own:], weights) + np.uint8(own)
+    if own:
+        chosen = np.where(face, nearest(lab, palette[:own], weights), chosen)
     chosen = _without_orphans(chosen, lab, palette)
     sprite = to_image(from_lab(palette[chosen]))
     return np.ascontiguousarray(np.repeat(np.repeat(sprite, side, 0), side, 1)[:height, :width])
@@ -74,7 +81,7 @@ def _sprite(flat: Plane, scene: Plane, skin: Plane, side: int) -> Plane:
     if min(size) < 3:
         return mean
     around = blur(mean, 1.2)
-    sharp = mean + 0.6 * (mean - around)
+    sharp = mean + 0.4 * (mean - around)
     dark = _shrunk(np.asarray(cv2.erode(blur(scene, side / 8), np.ones((max(2, side // 2),) * 2, np.uint8))), size)
     stands_out = ramp(luma(around) - luma(_shrunk(scene, size)), 0.015, 0.07)
     return np.clip(mix(sharp, dark, (0.3 + 0.5 * _shrunk(skin, size)) * stands_out), 0, 1)
@@ -93,10 +100,17 @@ def _contours(scene: Plane, unit: float, side: int) -> Plane:
     return ramp(_shrunk(lines, size), 0.3, 0.6)
 
 
-def _palette(lab: Plane, colours: int, rng: Random) -> NDArray[np.float32]:
-    """The picture's own colours, a little stronger; hue counts for more than tone when they are chosen."""
-    weights = np.array([1, 1.4, 1.4], np.float32)
-    return np.asarray(main_colours(lab * weights, colours, rng) / weights * (1, 1.1, 1.1), np.float32)
+def _palette(lab: Plane, face: NDArray[np.bool_], colours: int, rng: Random) -> tuple[NDArray[np.float32], int]:
+    """The picture's own colours, a little stronger; hue counts for more than tone when they are chosen.
+
+    Faces have colours to themselves, the first ones; -> how many. Otherwise a cheek is painted like the wall.
+    """
+    scale = np.array([1, 1.4, 1.4], np.float32)
+    if not face.any() or face.all():
+        return main_colours(lab * scale, colours, rng) / scale * _STRONGER, 0
+    faces = main_colours(lab[face] * scale, min(_FACE_COLOURS, colours // 3), rng)
+    others = main_colours(lab[~face] * scale, colours - len(faces), rng)
+    return np.concatenate([faces, others]) / scale * _STRONGER, len(faces)
 
 
 def _busyness(lab: Plane) -> Plane:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from deployments.contracts import Image
 
-Plane = NDArray[np.float32]
+Plane = NDArray[np.floating[Any]]
 """`float32[H, W]` or `float32[H, W, C]`."""
 Random = np.random.Generator
+
+_SMALLEST_SKIN = 55.0
+"""Side of a square as large as the smallest face that counts, in units."""
+_MOST_SKIN = 0.55
+"""Share of a picture."""
 
 
 def to_plane(image: Image) -> Plane:
@@ -23,16 +30,18 @@ def to_image(plane: Plane) -> Image:
 
 def luma(picture: Plane) -> Plane:
     """Rec. 601, of RGB."""
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.float32)
+    return np.asarray(cv2.cvtColor(picture.astype(np.float32, copy=False), cv2.COLOR_RGB2GRAY), np.float32)
 
 
 def to_lab(picture: Plane) -> Plane:
     """RGB -> CIE L*a*b*: L 0 to 100."""
-    return np.asarray(cv2.cvtColor(np.clip(picture, 0, 1), cv2.COLOR_RGB2Lab), np.float32)
+    return np.asarray(
+        cv2.cvtColor(np.clip(picture, 0, 1).astype(np.float32, copy=False), cv2.COLOR_RGB2Lab), np.float32
+    )
 
 
 def from_lab(lab: Plane) -> Plane:
-    return np.asarray(np.clip(cv2.cvtColor(lab, cv2.COLOR_Lab2RGB), 0, 1), np.float32)
+    return np.asarray(np.clip(cv2.cvtColor(lab.astype(np.float32, copy=False), cv2.COLOR_Lab2RGB), 0, 1), np.float32)
 
 
 def blur(plane: Plane, sigma: float) -> Plane:
@@ -63,7 +72,7 @@ def mix(under: Plane, over: Plane | NDArray[np.float32] | float, share: Plane | 
 
 def colour(code: str) -> NDArray[np.float32]:
     """`#rrggbb` -> `float32[3]`."""
-    return np.array([int(code[place : place + 2], 16) for place in (1, 3, 5)], np.float32) / 255
+    return np.array([int(code[place : place + 2], 16) / 255 for place in (1, 3, 5)], np.float32)
 
 
 def contrast(values: Plane, amount: float) -> Plane:
@@ -111,10 +120,21 @@ def likely_skin(picture: Plane) -> Plane:
 
 
 def bare_skin(picture: Plane, unit: float) -> Plane:
-    """`[H, W]`, 0 to 1 with a crisp, even border: skin, but neither wood nor orange cloth; none where it would cover
-    more than half of the picture: that is fur or sand."""
+    """`[H, W]`, 0 to 1 with a crisp, even border: whole faces and limbs, but neither wood nor orange cloth; none where
+    it would cover more than half of the picture: that is fur or sand."""
     lab = to_lab(blur(picture, 8 * unit))
     hue, chroma = np.rad2deg(np.arctan2(lab[..., 2], lab[..., 1])), np.hypot(lab[..., 1], lab[..., 2])
     likely = likely_skin(picture) * ramp(np.abs(hue - 50), 22, 15) * ramp(chroma, 33, 27)
-    skin = ramp(blur(likely, 8 * unit), 0.36, 0.46)
-    return skin * np.float32(np.clip((0.6 - float(skin.mean())) / 0.1, 0, 1))
+    marks = (blur(likely, 8 * unit) > 0.4).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(marks, connectivity=4)
+    large = stats[:count, cv2.CC_STAT_AREA] >= (_SMALLEST_SKIN * unit) ** 2
+    large[0] = False
+    side = max(3, round(34 * unit) | 1)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    whole = cv2.morphologyEx(large[labels].astype(np.uint8), cv2.MORPH_CLOSE, disc)
+    # The half of a face that lies in the shade belongs to it too, up to where the colour really changes.
+    grown = cv2.dilate(whole, disc) * (likely_skin(picture) > 0.3)
+    whole = np.maximum(whole, cv2.morphologyEx(grown, cv2.MORPH_OPEN, disc[::3, ::3]))
+    if whole.mean() > _MOST_SKIN:
+        return np.zeros(whole.shape, np.float32)
+    return ramp(blur(whole.astype(np.float32), 3 * unit), 0.3, 0.7)

@@ -24,13 +24,18 @@ def clouds(shape: tuple[int, int], cell: float, rng: Random, octaves: int = 4) -
     total = np.zeros(shape, np.float32)
     for octave in range(octaves):
         total += noise(shape, cell / 2**octave, rng) * np.float32(0.5**octave)
-    return total / np.float32(1.2)
+    return np.asarray(total / 1.2, np.float32)
+
+
+def standardised(values: Plane) -> Plane:
+    """Mean 0, standard deviation 1."""
+    return np.asarray((values - values.mean()) / max(float(values.std()), 1e-6), np.float32)
 
 
 def paper(shape: tuple[int, int], unit: float, rng: Random) -> Plane:
     """Height of a rough, cold pressed sheet, mean 0, standard deviation 1."""
     height = noise(shape, 7 * unit, rng) + 0.9 * noise(shape, 4 * unit, rng) + 0.7 * noise(shape, 2.2 * unit, rng)
-    return (height - height.mean()) / max(float(height.std()), 1e-6)
+    return standardised(height)
 
 
 def lit(height: Plane, relief: float, angle: float = -2.36) -> Plane:
@@ -64,4 +69,4 @@ def streaks(shape: tuple[int, int], length: float, width: float, angle: float, r
     along, across = (along - along.min() + 1).astype(np.float32), (across - across.min() + 1).astype(np.float32)
     grid = rng.standard_normal((int(across.max()) + 4, int(along.max()) + 4), dtype=np.float32)
     values = cv2.remap(grid, along, across, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
-    return np.asarray(values / max(float(values.std()), 1e-6), np.float32)
+    return standardised(values)
