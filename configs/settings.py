@@ -33,6 +33,10 @@ class Limits(_Group):
     max_body_bytes: int = Field(1024 * 2**20, gt=0)
     """Bytes of one multipart request in all."""
     max_json_bytes: int = Field(4 * 2**20, gt=0)
+    max_sdapi_bytes: int = Field(64 * 2**20, gt=0)
+    """Bytes of one request to the Stable Diffusion web API, whose pictures come as text."""
+    max_generated: int = Field(16, gt=0)
+    """Pictures that one request to it may make: batch size times batches."""
     max_in_flight: int = Field(128, gt=0)
     """Requests that one ingress replica answers at once; one more gets 429."""
     preview_px: int = Field(1280, ge=64)
@@ -109,7 +113,10 @@ class Jobs(_Group):
     """A worker that has not renewed its lease for so long has lost the job."""
     max_attempts: int = Field(3, gt=0)
     concurrency: int = Field(4, gt=0)
-    """Jobs that one worker runs side by side."""
+    """Jobs that one worker runs side by side, those that make pictures not counted."""
+    generations: int = Field(4, gt=0)
+    """Jobs that make pictures, likewise. They take long, and albums must not wait for them; as many as this share
+    the batches of the diffusion engine."""
     max_queued: int = Field(200, gt=0)
     """Waiting jobs above which a new one is answered 429."""
     sync_wait_s: float = Field(60.0, gt=0)
@@ -237,6 +244,8 @@ class Styles(_Group):
     prompter: Literal["template", "gemini"] = "template"
     max_px: int = Field(1024, ge=64)
     """Longest side of the picture that engines are given."""
+    diffusion_pixels: int = Field(512 * 768, ge=64 * 64)
+    """Width times height at which `diffusers` and `sdwebui` work, in the shape of the picture."""
     engine_timeout_s: float = Field(60.0, gt=0)
     """One engine's share of the deadline `deadlines.style_s`."""
 
@@ -254,7 +263,9 @@ class Providers(_Group):
     gemini_image_model: str = "gemini-2.5-flash-image"
     vertex_project: str | None = None
     vertex_location: str = "us-central1"
-    vertex_image_model: str = "imagen-3.0-capability-001"
+    vertex_base_url: str | None = None
+    vertex_image_model: str = "gemini-2.5-flash-image"
+    """Or one of Imagen's editing models (`imagen-3.0-capability-001`), which Google means to end in 2027."""
     bedrock_region: str | None = None
     bedrock_endpoint_url: str | None = None
     bedrock_image_model: str = "stability.stable-image-control-structure-v1:0"

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from deployments.providers import policy
 from serve_app.store import migrate
 from serve_app.store.embedded import ensure_running
 from serve_app.store.models import Base
@@ -17,6 +18,15 @@ from serve_app.store.session import Database
 
 UNSAFE_BUT_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 """What survives a killed process survives with these too; only a power failure would tell."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_paid_calls() -> Iterator[None]:
+    """Whatever a test sets: no adapter calls a vendor, in this process or in those that it starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DARKROOM_PROVIDERS__ALLOW_PAID_CALLS", "false")
+        patch.setattr(policy, "paid_calls_possible", False)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -29,7 +29,7 @@ class StyleControl(_Part):
     """Preprocessor: canny, softedge_hed, depth_midas, mediapipe_face."""
     model: str
     weight: float = Field(1.0, ge=0, le=2)
-    mode: str = Field("balanced", pattern="^(balanced|prompt|control)$")
+    mode: Literal["balanced", "prompt", "control"] = "balanced"
 
 
 class DiffusionRecipe(_Part):

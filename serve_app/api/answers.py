@@ -15,6 +15,8 @@ from serve_app.services.container import Services
 from serve_app.services.jobs import Job as JobRecord
 
 PREFIX = "/api/v1"
+LATER: dict[int | str, dict[str, Any]] = {202: {"model": Job, "description": "Still at work; see `Location`"}}
+"""OpenAPI entry of routes that answer with a job."""
 
 
 def job_view(job: JobRecord) -> dict[str, Any]:

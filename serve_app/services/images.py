@@ -67,7 +67,8 @@ def image_id_of(key: str) -> str:
     return key.partition(".")[0]
 
 
-def _view(image: StoredImage) -> ImageView:
+def view_of(image: StoredImage) -> ImageView:
+    """What a client is told of the picture."""
     content = image.content
     ending = _EXTENSIONS.get(content.content_type) or mimetypes.guess_extension(content.content_type) or ""
     return ImageView(
@@ -101,10 +102,10 @@ class ImageService:
         """Store one picture. Raises `ImageError` with the code of its rejection."""
         with tempfile.TemporaryDirectory(prefix="darkroom-upload-") as folder:
             file = await self._pictures.receive(source, Path(folder))
-            return _view(await self._pictures.add(user_id, file, filename=_storable(filename)))
+            return view_of(await self._pictures.add(user_id, file, filename=_storable(filename)))
 
     async def get(self, user_id: str, image_id: str) -> ImageView:
-        return _view(await self._find(user_id, image_id))
+        return view_of(await self._find(user_id, image_id))
 
     async def open_file(self, user_id: str, key: str) -> FileContent | Elsewhere:
         image = await self._find(user_id, image_id_of(key))

@@ -21,6 +21,8 @@ from serve_app.store.session import Database
 
 T = TypeVar("T")
 _READ_BYTES = 2**18
+MADE_QUALITY = 95
+"""JPEG quality of pictures that were made here: nothing to be seen of it, a fifth of a PNG's bytes."""
 
 
 class Readable(Protocol):
@@ -124,6 +126,17 @@ class PictureStore:
         data = await self._storage.get(key)
         return await self._in_thread(lambda: decode(data, self._preview_px, self._limits))
 
+    async def pixels(self, content: Content, max_px: int) -> Image:
+        """The upright picture from its original bytes, longest side at most `max_px`. Raises `ImageError`."""
+        data = await self._storage.get(original_key(content.sha256))
+        return await self._in_thread(lambda: decode(data, max_px, self._limits))
+
+    async def add_made(self, user_id: str, image: Image, filename: str) -> StoredImage:
+        """Store a picture that was made here as one of the user's, a JPEG without colour subsampling."""
+        data = await self._in_thread(lambda: make_preview(image, MADE_QUALITY))
+        file = ReceivedFile(data, hashlib.sha256(data).hexdigest(), len(data))
+        return await self.add(user_id, file, filename=filename)
+
     async def pixel_sha256(self, content: Content) -> str:
         """Hash of the upright pixels at full size; computed once for a content."""
         if content.pixel_sha256 is not None:
@@ -141,6 +154,10 @@ class PictureStore:
     async def url(self, content: Content) -> str | None:
         """Where a client gets the bytes without this server, if the storage is set up so."""
         return await self._storage.url(original_key(content.sha256))
+
+    async def read(self, content: Content) -> bytes:
+        """All bytes as they were sent. Raises `NotFound`."""
+        return await self._storage.get(original_key(content.sha256))
 
     async def collect_unused(self) -> int:
         """Delete what no image holds any more: rows, vectors, faces, files. -> how many contents."""

@@ -22,11 +22,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from deployments.errors import Overloaded
 from serve_app.store.arrays import any_text
 from serve_app.store.ids import new_id
-from serve_app.store.models import JobRow
+from serve_app.store.models import JobInputRow, JobRow
+from serve_app.store.repositories import generations
 
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+StopRequest = Literal["interrupt", "skip"]
 CHANNEL = "darkroom_jobs"
-"""Of the notifications; each says `<status> <job id>`."""
+"""Of the notifications; each says `<status> <job id>`, or `asked <job id>` when a running job's worker is wanted."""
 IS_UNFINISHED = text("status IN ('queued', 'running')")
 """Spelled as in the index of dedupe keys, which is found by it."""
 _NOTIFY = text("SELECT pg_notify(:channel, notice) FROM unnest(CAST(:notices AS text[])) AS one (notice)")
@@ -48,6 +50,7 @@ class Job:
     max_attempts: int
     worker: str | None
     cancel_requested: bool
+    stop_requested: StopRequest | None
     result: dict[str, Any] | None
     problem: dict[str, Any] | None
     """RFC 9457 members of what went wrong."""
@@ -76,6 +79,7 @@ COLUMNS = (
     JobRow.max_attempts,
     JobRow.worker,
     JobRow.cancel_requested,
+    JobRow.stop_requested,
     JobRow.result,
     JobRow.problem,
     JobRow.run_after,
@@ -194,7 +198,51 @@ async def cancel(session: AsyncSession, user_id: str, job_id: str) -> Job | None
         )
     )
     changed = await change(session, asked)
+    await _call_workers(session, changed)
     return changed[0] if changed else await get(session, job_id, user_id=user_id)
+
+
+async def request_stop(session: AsyncSession, user_id: str, kinds: Sequence[str], what: StopRequest) -> list[Job]:
+    """Ask the user's running jobs of these kinds to end early: with what there is, or with a part left out."""
+    asked = (
+        update(JobRow)
+        .where(JobRow.user_id == user_id, JobRow.kind == any_text(kinds), JobRow.status == "running")
+        .values(stop_requested=case((JobRow.stop_requested == "interrupt", "interrupt"), else_=what))
+    )
+    changed = await change(session, asked)
+    await _call_workers(session, changed)
+    return changed
+
+
+async def load_unfinished(session: AsyncSession, user_id: str, kinds: Sequence[str]) -> list[Job]:
+    """The user's waiting and running jobs of these kinds, the oldest first."""
+    statement = select(*COLUMNS).where(JobRow.user_id == user_id, JobRow.kind == any_text(kinds), IS_UNFINISHED)
+    return [Job(*row) for row in await session.execute(statement.order_by(JobRow.id))]
+
+
+async def find_by_task(session: AsyncSession, user_id: str, task_id: str) -> Job | None:
+    """The user's newest job whose payload has this `task_id`, among the last hundred."""
+    recent = select(JobRow.id).where(JobRow.user_id == user_id).order_by(JobRow.id.desc()).limit(100).subquery()
+    statement = (
+        select(*COLUMNS)
+        .where(JobRow.id.in_(select(recent.c.id)), JobRow.payload["task_id"].astext == task_id)
+        .order_by(JobRow.id.desc())
+        .limit(1)
+    )
+    found = (await session.execute(statement)).one_or_none()
+    return None if found is None else Job(*found)
+
+
+async def add_inputs(session: AsyncSession, job_id: str, inputs: Mapping[str, bytes]) -> None:
+    """Bytes that the job works on, by name. They go when it ends."""
+    if inputs:
+        rows = [{"job_id": job_id, "name": name, "data": data} for name, data in inputs.items()]
+        await session.execute(insert(JobInputRow), rows)
+
+
+async def load_inputs(session: AsyncSession, job_id: str) -> dict[str, bytes]:
+    rows = await session.execute(select(JobInputRow.name, JobInputRow.data).where(JobInputRow.job_id == job_id))
+    return {row.name: row.data for row in rows}
 
 
 async def remove_finished(session: AsyncSession, older_than_s: float, limit: int = 1000) -> int:
@@ -206,16 +254,27 @@ async def remove_finished(session: AsyncSession, older_than_s: float, limit: int
 
 
 async def change(session: AsyncSession, statement: Update) -> list[Job]:
-    """Run an update of jobs and tell listeners of it."""
+    """Run an update of jobs; the history says what became of them, and listeners are told."""
     returning = statement.returning(*COLUMNS).execution_options(synchronize_session=False)
     changed = [Job(*row) for row in await session.execute(returning)]
+    if ended := [job.id for job in changed if job.is_finished]:
+        await session.execute(delete(JobInputRow).where(JobInputRow.job_id == any_text(ended)))
+    await generations.end_with_jobs(session, [job.id for job in changed if job.status in ("failed", "cancelled")])
     await publish(session, changed)
     return changed
 
 
 async def publish(session: AsyncSession, changed: Sequence[Job]) -> None:
     """Tell listeners, when the transaction commits, that these jobs changed."""
-    notices = [f"{job.status} {job.id}" for job in changed]
+    await _notify(session, [f"{job.status} {job.id}" for job in changed])
+
+
+async def _call_workers(session: AsyncSession, asked: Sequence[Job]) -> None:
+    """Let the workers of running jobs look at once what is wanted of them."""
+    await _notify(session, [f"asked {job.id}" for job in asked if job.status == "running"])
+
+
+async def _notify(session: AsyncSession, notices: list[str]) -> None:
     if notices:
         await session.execute(_NOTIFY, {"channel": CHANNEL, "notices": notices})
 

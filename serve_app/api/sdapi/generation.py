@@ -1,0 +1,109 @@
+"""txt2img and img2img: order, wait as long as the client does, answer with pictures."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
+from starlette.requests import ClientDisconnect
+
+from deployments.errors import DeadlineExceeded, JobCancelled
+from serve_app.api.deps import ServicesDep, User
+from serve_app.api.sdapi.errors import problem_error, responses
+from serve_app.services.container import Services
+from serve_app.services.generation.order import Kind
+from serve_app.services.generation.requests import GenerationBody, Img2ImgBody, Txt2ImgBody
+from serve_app.services.jobs import Job
+
+TAG = "stable-diffusion-web-api"
+router = APIRouter(prefix="/sdapi/v1", tags=[TAG])
+
+_LONGEST_ECHO = 1000
+"""Longer texts among what may hold pictures are not sent back."""
+_ERRORS = responses(404, 409, 413, 422, 429, 500, 503, 504)
+
+
+class GenerationAnswer(BaseModel):
+    images: list[str]
+    """Files in base64: the pictures, then the maps of ControlNets."""
+    parameters: dict[str, Any]
+    """The request with its defaults."""
+    info: str
+    """JSON: seeds, models, infotexts, and `warnings` that say what was asked for and not done."""
+
+
+@router.post("/txt2img", response_model=GenerationAnswer, responses=_ERRORS)
+async def make_from_text(body: Txt2ImgBody, request: Request, user: User, services: ServicesDep) -> Response:
+    """Pictures from a prompt. The work stops when the client hangs up."""
+    return await _answer("txt2img", body, request, user, services)
+
+
+@router.post("/img2img", response_model=GenerationAnswer, responses=_ERRORS)
+async def make_from_image(body: Img2ImgBody, request: Request, user: User, services: ServicesDep) -> Response:
+    """Pictures from a picture and a prompt, or new parts of one under a mask."""
+    return await _answer("img2img", body, request, user, services)
+
+
+async def _answer(kind: Kind, body: GenerationBody, request: Request, user: str, services: Services) -> Response:
+    echo = _echo(body)
+    job = await _wait(request, services, user, await services.generation.order(user, kind, body))
+    if job.status == "failed":
+        return problem_error(job.problem or {})
+    if job.status == "cancelled":
+        raise JobCancelled("The job was cancelled before it ended.")
+    result = job.result or {}
+    files = await services.generation.read(user, result["images"]) if body.send_images else []
+    images = [base64.b64encode(file).decode() for file in files]
+    return JSONResponse({"images": images, "parameters": echo, "info": json.dumps(result["info"])})
+
+
+async def _wait(request: Request, services: Services, user: str, job_id: str) -> Job:
+    """The ended job. One that nobody waits for any more is cancelled: the client is gone, or the deadline is over."""
+    waiting = asyncio.create_task(services.generation.wait(user, job_id))
+    gone = asyncio.create_task(_disconnected(request))
+    job: Job | None = None
+    try:
+        await asyncio.wait({waiting, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            raise ClientDisconnect
+        job = await waiting
+        if not job.is_finished:
+            raise DeadlineExceeded("The pictures were not ready in time.")
+        return job
+    finally:
+        for task in (waiting, gone):
+            task.cancel()
+        await asyncio.gather(waiting, gone, return_exceptions=True)
+        if job is None or not job.is_finished:
+            await asyncio.shield(services.generation.cancel(user, job_id))
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _echo(body: GenerationBody) -> dict[str, Any]:
+    """The request as the answer repeats it; pictures only by their length."""
+    echo = body.model_dump()
+    if isinstance(body, Img2ImgBody) and not body.include_init_images:
+        echo |= {"init_images": None, "mask": None}
+    for name in ("init_images", "mask", "latent_mask", "firstpass_image", "alwayson_scripts", "script_args"):
+        if name in echo:
+            echo[name] = _elided(echo[name])
+    return echo
+
+
+def _elided(value: Any) -> Any:
+    if isinstance(value, str):
+        return f"<str {len(value)}>" if len(value) > _LONGEST_ECHO else value
+    if isinstance(value, dict):
+        return {key: _elided(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_elided(one) for one in value]
+    return value

@@ -1,0 +1,150 @@
+"""Pictures as clients of the Stable Diffusion web API ask for them: order, wait, watch, stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from configs.settings import Settings
+from deployments.errors import NotFound
+from deployments.generation import Diffuser, ModelCatalogue
+from serve_app.services.generation.controlnet import ControlUnit, read_units
+from serve_app.services.generation.errors import broken, refused
+from serve_app.services.generation.inputs import PictureInputs
+from serve_app.services.generation.making import start_history
+from serve_app.services.generation.models import find_checkpoint
+from serve_app.services.generation.options import OptionService
+from serve_app.services.generation.order import KINDS, Kind, Order
+from serve_app.services.generation.requests import GenerationBody, Img2ImgBody, Txt2ImgBody, check, with_infotext
+from serve_app.services.jobs import JobService
+from serve_app.services.pictures import PictureStore
+from serve_app.store import jobs
+from serve_app.store.jobs import Job, StopRequest
+from serve_app.store.repositories import images
+from serve_app.store.session import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """How far the user's pictures are."""
+
+    running: Job | None
+    """The newest that runs."""
+    waiting: tuple[Job, ...]
+    """The oldest first."""
+
+
+class GenerationService:
+    def __init__(
+        self,
+        database: Database,
+        pictures: PictureStore,
+        inputs: PictureInputs,
+        options: OptionService,
+        diffuser: Diffuser,
+        job_service: JobService,
+        settings: Settings,
+    ) -> None:
+        self._database = database
+        self._pictures = pictures
+        self._inputs = inputs
+        self._options = options
+        self._diffuser = diffuser
+        self._jobs = job_service
+        self._settings = settings
+
+    async def order(self, user_id: str, kind: Kind, body: GenerationBody) -> str:
+        """Start making the pictures. -> job id
+
+        Raises `WebUiError` and `FieldRefused` for what cannot be understood, `Overloaded` when too many jobs wait,
+        `NotDeployed`, and what the engine raises when it is asked for its models.
+        """
+        check(body, kind, self._settings)
+        body = with_infotext(body)
+        check(body, kind, self._settings)
+        catalogue = await self._diffuser.list_models()
+        _check_checkpoints(body, catalogue)
+        options, warnings = await self._options.for_request(user_id, body.override_settings or {}, catalogue)
+        most = self._settings.diffusion.max_controls
+        units, more = read_units(body.alwayson_scripts, catalogue, most)
+        data = await self._read_pictures(body, units)
+        order = Order(kind, body, options, tuple(units), (*warnings, *more))
+        async with self._database.transaction() as session:
+            job = await jobs.enqueue(
+                session,
+                user_id=user_id,
+                kind=kind,
+                payload=order.payload(),
+                max_attempts=self._settings.jobs.max_attempts,
+                priority=1,  # somebody waits for it
+                max_queued=self._settings.jobs.max_queued,
+            )
+            await jobs.add_inputs(session, job.id, data)
+            await start_history(session, job, order)
+        if not body.override_settings_restore_afterwards and body.override_settings:
+            await self._options.change(user_id, body.override_settings)
+        return job.id
+
+    async def wait(self, user_id: str, job_id: str) -> Job:
+        """The job when it has ended, or as it is when the deadline for pictures has passed."""
+        return await self._jobs.wait(user_id, job_id, self._settings.deadlines.generate_s)
+
+    async def cancel(self, user_id: str, job_id: str) -> None:
+        await self._jobs.cancel(user_id, job_id)
+
+    async def read(self, user_id: str, image_ids: Sequence[str]) -> list[bytes]:
+        """The files of stored pictures. Raises `NotFound` when one was deleted meanwhile."""
+        async with self._database.transaction() as session:
+            stored = await images.load(session, user_id, image_ids)
+        if missing := [image_id for image_id in image_ids if image_id not in stored]:
+            raise NotFound(f"There is no image '{missing[0]}'.")
+        return [await self._pictures.read(stored[image_id].content) for image_id in image_ids]
+
+    async def stop(self, user_id: str, what: StopRequest) -> None:
+        """Ask all pictures of the user that are being made to end."""
+        async with self._database.transaction() as session:
+            await jobs.request_stop(session, user_id, KINDS, what)
+
+    async def watch(self, user_id: str) -> Watched:
+        async with self._database.transaction() as session:
+            unfinished = await jobs.load_unfinished(session, user_id, KINDS)
+        running = [job for job in unfinished if job.status == "running"]
+        waiting = tuple(job for job in unfinished if job.status == "queued")
+        return Watched(running[-1] if running else None, waiting)
+
+    async def find_task(self, user_id: str, task_id: str) -> Job | None:
+        """By what the client calls it, its `force_task_id`."""
+        async with self._database.transaction() as session:
+            return await jobs.find_by_task(session, user_id, task_id)
+
+    async def _read_pictures(self, body: GenerationBody, units: Sequence[ControlUnit]) -> dict[str, bytes]:
+        """Name -> bytes, each found good. What a unit's picture lacks is told by the job: it is no reason to refuse."""
+        wanted: dict[str, str] = {}
+        if isinstance(body, Img2ImgBody):
+            sent = [text for text in body.init_images or () if text]
+            if not sent:
+                raise refused(404, "Init image not found")
+            if len(sent) > body.batch_size and len(sent) > 1:
+                raise broken(
+                    "RuntimeError", f"bad number of images passed: {len(sent)}; expecting {body.batch_size} or less"
+                )
+            wanted |= {f"init{place}": text for place, text in enumerate(sent)}
+            if body.mask:
+                wanted["mask"] = body.mask
+        read = await asyncio.gather(*(self._inputs.read(text) for text in wanted.values()))
+        data = dict(zip(wanted, read, strict=True))
+        for place, unit in enumerate(units):
+            for name, text in zip(("image", "mask"), unit.pictures(), strict=True):
+                if text:
+                    data[f"unit{place}.{name}"] = await self._inputs.read_leniently(text)
+        return data
+
+
+def _check_checkpoints(body: GenerationBody, catalogue: ModelCatalogue) -> None:
+    names = [body.refiner_checkpoint]
+    if isinstance(body, Txt2ImgBody) and body.enable_hr and body.hr_checkpoint_name != "Use same checkpoint":
+        names.append(body.hr_checkpoint_name)
+    for name in names:
+        if name and name.lower() != "none" and find_checkpoint(catalogue, name) is None:
+            raise broken("Exception", f"Could not find checkpoint with name {name[:100]}")
