@@ -118,7 +118,7 @@ def draw_faces(size: tuple[int, int], faces: Sequence[NDArray[np.float32]]) -> I
 def _is_thin(lines: NDArray[np.uint8]) -> bool:
     """Whether they are one pixel wide: hardly any four of their pixels make a square."""
     squares = cv2.erode(lines, np.ones((2, 2), np.uint8))
-    return np.count_nonzero(squares) <= _MOST_SQUARES * np.count_nonzero(lines)
+    return bool(np.count_nonzero(squares) <= _MOST_SQUARES * np.count_nonzero(lines))
 
 
 def _as_rgb(grey: NDArray[np.uint8]) -> Image:
