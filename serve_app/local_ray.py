@@ -65,10 +65,12 @@ def log_dir() -> str:
     return str(node.get_logs_dir_path())
 
 
-def import_application() -> Application:
+def import_application(settings: Settings, diffusion: bool) -> Application:
+    """`diffusion`: with the diffusion engine, which gets the whole GPU where the settings name one."""
     from serve_app.graph import Args, build
 
-    return build(Args())
+    gpus = 1.0 if settings.diffusion.device.startswith("cuda") else 0.0
+    return build(Args(diffusion=diffusion, diffusion_gpus=gpus))
 
 
 def deploy(application: Application, settings: Settings) -> None:

@@ -153,7 +153,7 @@ def scheduler_classes() -> MappingProxyType[str, Any]:
         def step(
             self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: bool = True
         ) -> Any:
-            if self.noise_sampler is None:
+            if getattr(self, "noise_sampler", None) is None:
                 self.noise_sampler = _brownian(sample, self.sigmas, generator)
             made = super().step(model_output.float(), timestep, sample.float(), return_dict=False)
             return _answer(made, sample.dtype, return_dict)
