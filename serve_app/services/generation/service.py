@@ -17,6 +17,8 @@ from serve_app.services.generation.models import find_checkpoint
 from serve_app.services.generation.options import OptionService
 from serve_app.services.generation.order import KINDS, Kind, Order
 from serve_app.services.generation.requests import GenerationBody, Img2ImgBody, Txt2ImgBody, check, with_infotext
+from serve_app.services.generation.sd_upscale import NAME as SD_UPSCALE
+from serve_app.services.generation.sd_upscale import SdUpscale
 from serve_app.services.jobs import JobService
 from serve_app.services.pictures import PictureStore
 from serve_app.store import jobs
@@ -63,6 +65,8 @@ class GenerationService:
         check(body, kind, self._settings)
         body = with_infotext(body)
         check(body, kind, self._settings)
+        if (body.script_name or "").lower() == SD_UPSCALE:
+            SdUpscale.of(body.script_args)
         catalogue = await self._diffuser.list_models()
         _check_checkpoints(body, catalogue)
         options, warnings = await self._options.for_request(user_id, body.override_settings or {}, catalogue)
