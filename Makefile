@@ -61,8 +61,9 @@ bench: dev ## Ratios and growth, side by side in one run (about half an hour)
 	@$(BIN)/python -m bench.people
 	@$(BIN)/python -m bench.duplicates
 
-gallery: dev ## Draw the README's picture anew
+gallery: dev ## Draw the README's pictures anew
 	@$(BIN)/python -m bench.gallery
+	@$(BIN)/python -m bench.style_sheet
 
 format: dev ## Rewrite the code in the project's style
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -54,6 +54,56 @@ class Fetch(_Group):
     """Host names that may resolve to private addresses (tests, private buckets)."""
     allowed_networks: tuple[str, ...] = ()
     """Private networks that may be fetched from, in CIDR notation."""
+    allowed_buckets: tuple[str, ...] = ()
+    """What `s3://` and `gs://` references may name, read with this server's own credentials on behalf of any client:
+    `s3://bucket`, or `gs://bucket/folder` for what lies below. Never the server's own storage."""
+
+
+class StorageOptions(_Group):
+    """Object stores, where `storage_url` is `s3://bucket/folder` or `gs://bucket/folder`.
+
+    Credentials are found by the vendors' libraries in their own places (variables, files, roles), never here.
+    """
+
+    s3_endpoint_url: str | None = None
+    """Another server that speaks S3 (MinIO, Ceph, R2); default: Amazon's."""
+    s3_region: str | None = None
+    """Default: boto3's own choice (`AWS_REGION`, the shared configuration)."""
+    gcs_endpoint_url: str | None = None
+    """Default: `STORAGE_EMULATOR_HOST` if set, else Google's. No credentials go to an emulator, which has http://."""
+    urls: Literal["server", "presigned", "public"] = "server"
+    """How `/files` answers: with the bytes; or with a redirect to the object, by a signed URL that soon expires, or
+    below `public_base_url`. The URLs in answers are this server's own in any case."""
+    url_ttl_s: int = Field(600, ge=10, le=7 * 86400)
+    """A signed URL works for so long. One that a role's temporary credentials signed ends with these; they are renewed
+    ten minutes before."""
+    presign_endpoint_url: str | None = None
+    """Where clients reach the store, if not by the address that this server uses: signed URLs name it."""
+    public_base_url: str | None = None
+    """Where anybody may read what lies at `storage_url`: a public bucket or a CDN before it. Whoever knows the URL of a
+    picture sees it, without this server being asked."""
+    connect_timeout_s: float = Field(5.0, gt=0)
+    read_timeout_s: float = Field(20.0, gt=0)
+    """Between two packets."""
+    attempts: int = Field(3, gt=0)
+    """Of a call that fails in passing: no connection, cut off, 429, 5xx."""
+    deadline_s: float = Field(60.0, gt=0)
+    """For one call with all its attempts, waiting for its turn included."""
+    concurrency: int = Field(16, gt=0)
+    """Calls that one process makes at once."""
+
+    @field_validator("s3_endpoint_url", "gcs_endpoint_url", "presign_endpoint_url", "public_base_url")
+    @classmethod
+    def _is_http(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return None if url is None else url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _has_public_base(self) -> StorageOptions:
+        if self.urls == "public" and self.public_base_url is None:
+            raise ValueError("urls=public needs public_base_url")
+        return self
 
 
 class Jobs(_Group):
@@ -214,7 +264,8 @@ class Providers(_Group):
     vertex_project: str | None = None
     vertex_location: str = "us-central1"
     vertex_base_url: str | None = None
-    vertex_image_model: str = "imagen-3.0-capability-001"
+    vertex_image_model: str = "gemini-2.5-flash-image"
+    """Or one of Imagen's editing models (`imagen-3.0-capability-001`), which Google means to end in 2027."""
     bedrock_region: str | None = None
     bedrock_endpoint_url: str | None = None
     bedrock_image_model: str = "stability.stable-image-control-structure-v1:0"
@@ -237,12 +288,13 @@ class Settings(BaseSettings):
     database_url: str | None = None
     """SQLAlchemy URL (`postgresql+asyncpg://...`); default: an embedded PostgreSQL in `data_dir`."""
     storage_url: str | None = None
-    """`file:///folder`; default: `data_dir/files`."""
+    """`file:///folder`, `s3://bucket/folder` or `gs://bucket/folder`; default: `data_dir/files`."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["console", "json"] = "console"
 
     limits: Limits = Limits()
     fetch: Fetch = Fetch()
+    storage: StorageOptions = StorageOptions()
     jobs: Jobs = Jobs()
     runtime: Runtime = Runtime()
     deadlines: Deadlines = Deadlines()

@@ -16,6 +16,10 @@ from numpy.typing import NDArray
 from deployments.contracts import Gray, Image
 
 MAX_SEED = 2**32 - 1
+LOCAL_ENGINE = "opencv"
+"""The style engine that needs no weights and no vendor."""
+DIFFUSION_ENGINE = "diffusers"
+"""The style engine that works through a `Diffuser`."""
 Latents = NDArray[np.float16]
 """`float16[C, H / 8, W / 8]`, scaled as the UNet sees them."""
 

@@ -38,3 +38,8 @@ class PromptingDeployment:
 
     async def check_health(self) -> None:
         """Nothing can break here; a vendor is not asked, that would cost."""
+
+    async def aclose(self) -> None:
+        """Close the vendor's connections, which otherwise end with the process."""
+        if self._provider is not None:
+            await self._provider.aclose()

@@ -8,19 +8,16 @@ import numpy as np
 
 from configs.settings import Settings
 from configs.styles import Style, load_styles
+from deployments.engines.local_styles import LocalStylist
 from deployments.errors import InvalidRequest
-from deployments.generation import StyledPicture, StyleRequest
+from deployments.generation import LOCAL_ENGINE, StyledPicture, StyleRequest
 from deployments.providers import StyleProvider, open_style_provider
-
-LOCAL = "opencv"
 
 
 class StylizingDeployment:
     """`generation.Stylist`."""
 
     def __init__(self, settings: Settings | None = None) -> None:
-        from deployments.engines.local_styles import LocalStylist
-
         self._settings = settings or Settings()
         self._styles = load_styles()
         self._local = LocalStylist()
@@ -33,7 +30,7 @@ class StylizingDeployment:
         style = self._styles.get(request.style)
         if style is None:
             raise InvalidRequest(f"There is no style '{request.style}'.")
-        if engine == LOCAL:
+        if engine == LOCAL_ENGINE:
             return await self._draw(request, style)
         return await (await self._provider(engine)).stylize(request, style)
 
@@ -42,6 +39,11 @@ class StylizingDeployment:
         style = next(iter(self._styles.values()), None)
         if style is not None:
             await self._draw(StyleRequest(np.full((32, 32, 3), 128, np.uint8), style.name, prompt=""), style)
+
+    async def aclose(self) -> None:
+        """Close the vendors' connections, which otherwise end with the process."""
+        for provider in self._providers.values():
+            await provider.aclose()
 
     async def _provider(self, engine: str) -> StyleProvider:
         """A vendor's SDK is imported when somebody asks for it first."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import contextmanager
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,8 @@ Handle = DeploymentHandle[Any]
 
 _RETRIES = 4
 _BACKOFF_S = 0.5
+_STREAMS = 32
+"""Streaming handles that are kept, one a checkpoint: each has a connection of its own to the controller."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Handles:
     stylizing: Handle
     prompting: Handle
     diffusion: Handle | None = None
-    """None: this application has none, see `graph.Args`."""
+    """None where the graph was built without the engine."""
 
 
 class Gateway:
@@ -66,6 +69,7 @@ class Gateway:
         self._handles = handles
         self._deadlines = deadlines
         self._metrics = metrics
+        self._streams: OrderedDict[str, Handle] = OrderedDict()
 
     async def embed_images(self, views: NDArray[np.uint8]) -> Vectors:
         return await self._call(self._handles.embedding, "embed_images", self._deadlines.embed_s, views)  # type: ignore[no-any-return]
@@ -108,20 +112,23 @@ class Gateway:
     async def write_prompt(self, image: Image, style: str) -> str:
         return await self._call(self._handles.prompting, "write_prompt", self._deadlines.prompt_s, image, style)  # type: ignore[no-any-return]
 
-    async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationStep | GeneratedPicture]:
-        """Not made again when its replica dies: a picture takes long, and steps were told already."""
-        end = asyncio.get_running_loop().time() + self._deadlines.generate_s
-        with self._translating("generate", self._deadlines.generate_s):
-            events: Any = self._diffusion.options(stream=True).generate.remote(request)
-            try:
-                while True:
-                    async with asyncio.timeout_at(end):
-                        event = await anext(events, None)
-                    if event is None:
-                        return
-                    yield event
-            finally:
-                events.cancel()
+    async def generate(self, request: GenerationRequest) -> AsyncIterator[GenerationStep | GeneratedPicture]:
+        """Made again when its replica died before the first step. Closing the iterator stops the work there."""
+        deadline = time.monotonic() + self._deadlines.generate_s
+        with self._translated("generate", self._deadlines.generate_s):
+            for attempt in range(_RETRIES):
+                heard = False
+                try:
+                    async with aclosing(_stream(self._stream_handle(request.checkpoint), request, deadline)) as events:
+                        async for event in events:
+                            heard = True
+                            yield event
+                    return
+                except RayActorError:
+                    if heard or attempt == _RETRIES - 1:
+                        raise
+                    log.warning("replica lost, calling again", verb="generate", attempt=attempt + 1)
+                    await asyncio.sleep(_BACKOFF_S * 2**attempt)
 
     async def decode_latents(self, latents: Latents, checkpoint: str = "", vae: str = "") -> Image:
         arguments = (latents, checkpoint, vae)
@@ -137,19 +144,28 @@ class Gateway:
     def _diffusion(self) -> Handle:
         if self._handles.diffusion is None:
             raise NotDeployed(
-                "This server runs no diffusion engine. Install darkroom[diffusion] and say `diffusion: true` in the"
-                " Serve configuration; DARKROOM_DIFFUSION__CHECKPOINT names the model."
+                "This server runs no diffusion engine. Install darkroom[diffusion], start with `python -m serve_app"
+                " --diffusion` or say `diffusion: true` in the Serve configuration."
             )
         return self._handles.diffusion
 
+    def _stream_handle(self, checkpoint: str) -> Handle:
+        """Prefers the replica that has the checkpoint."""
+        if checkpoint not in self._streams:
+            self._streams[checkpoint] = self._diffusion.options(stream=True, multiplexed_model_id=checkpoint)
+            if len(self._streams) > _STREAMS:
+                self._streams.popitem(last=False)
+        self._streams.move_to_end(checkpoint)
+        return self._streams[checkpoint]
+
     async def _call(self, handle: Handle, verb: str, deadline_s: float, *arguments: Any) -> Any:
-        with self._translating(verb, deadline_s):
+        with self._translated(verb, deadline_s):
             async with asyncio.timeout(deadline_s):
                 return await _call_until_answered(handle, verb, arguments)
 
     @contextmanager
-    def _translating(self, verb: str, deadline_s: float) -> Iterator[None]:
-        """Count the call, and say in our words what went wrong."""
+    def _translated(self, verb: str, deadline_s: float) -> Iterator[None]:
+        """Ray's errors in our words, and the metrics of a call."""
         started, outcome = time.monotonic(), "error"
         try:
             yield
@@ -184,3 +200,20 @@ async def _call_until_answered(handle: Handle, verb: str, arguments: tuple[Any, 
             log.warning("replica lost, calling again", verb=verb, attempt=attempt + 1)
             await asyncio.sleep(_BACKOFF_S * 2**attempt)
     raise AssertionError("unreachable")
+
+
+async def _stream(
+    handle: Handle, request: GenerationRequest, deadline: float
+) -> AsyncGenerator[GenerationStep | GeneratedPicture, None]:
+    """The replica's events until `deadline` on the monotonic clock; whoever closes this cancels the call there."""
+    response: Any = handle.generate.remote(request)
+    try:
+        while True:
+            async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
+                try:
+                    event = await anext(response)
+                except StopAsyncIteration:
+                    return
+            yield event
+    finally:
+        response.cancel()  # a call that has ended does not mind

@@ -38,6 +38,24 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.dsn
 
 
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """Of a server that speaks S3 and has the bucket `tests.object_stores.BUCKET`."""
+    from tests.object_stores import s3_server
+
+    with s3_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def gcs_endpoint() -> Iterator[str]:
+    """Of a server that speaks Google Cloud Storage and has the same bucket."""
+    from tests.object_stores import gcs_server
+
+    with gcs_server() as endpoint:
+        yield endpoint
+
+
 @pytest.fixture
 async def database(postgres: str) -> AsyncIterator[Database]:
     """For tests that commit or use several connections: every table is emptied after each."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 from configs.styles import SUBJECT
+from deployments.algorithms.prompts.attention import parse_attention
+from deployments.algorithms.prompts.markup import extract_networks
 
 UNKNOWN_SUBJECT = "the scene of the photograph"
 """Stands for the subject where nobody has looked at the picture."""
@@ -18,6 +20,12 @@ _SYNTAX = re.compile(r"[<>(){}\[\]|\\:]+")
 def write_prompt(template: str, subject: str = UNKNOWN_SUBJECT) -> str:
     """The template with the subject in place of `{subject}`."""
     return template.replace(SUBJECT, subject)
+
+
+def plain_prompt(prompt: str) -> str:
+    """The prompt for a model that reads sentences: without weights, LoRAs and line ends."""
+    stretches = parse_attention(extract_networks(prompt).text)
+    return " ".join("".join(", " if stretch.is_break else stretch.text for stretch in stretches).split())
 
 
 def clean_subject(text: str) -> str:

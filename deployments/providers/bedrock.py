@@ -10,6 +10,7 @@ from typing import Any
 from configs.settings import Providers
 from configs.styles import Style
 from deployments.algorithms.decoding import make_preview
+from deployments.algorithms.style_prompt import plain_prompt
 from deployments.errors import ProviderRejected, ProviderUnavailable
 from deployments.generation import MAX_SEED, StyledPicture, StyleRequest
 from deployments.providers.policy import (
@@ -74,14 +75,15 @@ class BedrockStylist:
         self._client.close()
 
     def _body(self, request: StyleRequest) -> dict[str, Any]:
+        negative = plain_prompt(request.negative_prompt)
         body: dict[str, Any] = {
-            "prompt": request.prompt[:_MAX_PROMPT],
+            "prompt": plain_prompt(request.prompt)[:_MAX_PROMPT],
             "image": b64encode(make_preview(request.image)).decode(),
             "seed": 1 + request.seed % (MAX_SEED - 1),  # zero means: any
             "output_format": "png",
         }
-        if request.negative_prompt:
-            body["negative_prompt"] = request.negative_prompt[:_MAX_PROMPT]
+        if negative:
+            body["negative_prompt"] = negative[:_MAX_PROMPT]
         if _CONTROL in self._settings.bedrock_image_model:
             return body | {"control_strength": round(1 - request.strength, 3)}
         return body | {"mode": "image-to-image", "strength": request.strength}

@@ -6,7 +6,7 @@ import os
 
 from configs.settings import Providers
 from configs.styles import Style
-from deployments.algorithms.style_prompt import clean_subject, write_prompt
+from deployments.algorithms.style_prompt import clean_subject, plain_prompt, write_prompt
 from deployments.contracts import Image
 from deployments.generation import StyledPicture, StyleRequest
 from deployments.providers.genai import GenaiClient
@@ -73,8 +73,9 @@ class GeminiStylist:
 
 def instruction(request: StyleRequest) -> str:
     """How an image model that edits by words is asked; it is told in words what to avoid, too."""
-    told = _REDRAW.format(prompt=request.prompt.rstrip(" ."))
-    return told + (_AVOID.format(negative=request.negative_prompt) if request.negative_prompt else "")
+    told = _REDRAW.format(prompt=plain_prompt(request.prompt).rstrip(" ."))
+    negative = plain_prompt(request.negative_prompt)
+    return told + (_AVOID.format(negative=negative) if negative else "")
 
 
 def _open(settings: Providers, timeout_s: float, keyless: str) -> GenaiClient:

@@ -16,6 +16,7 @@ from deployments.errors import Unavailable
 from deployments.generation import Generation
 from serve_app.services.albums import AlbumService
 from serve_app.services.analysis import AlbumLoader
+from serve_app.services.bucket_fetch import BucketFetcher
 from serve_app.services.duplicates import FindDuplicates
 from serve_app.services.embedding import EmbedAlbum
 from serve_app.services.fetch import Fetcher
@@ -110,7 +111,9 @@ class Services:
             opening.push_async_callback(database.close)
             storage = await open_storage(settings.storage_url, settings)
             opening.push_async_callback(storage.close)
-            fetcher = Fetcher(settings.fetch, settings.limits)
+            buckets = BucketFetcher(settings)
+            opening.push_async_callback(buckets.close)
+            fetcher = Fetcher(settings.fetch, settings.limits, buckets=buckets)
             opening.push_async_callback(fetcher.aclose)
             events = await opening.enter_async_context(JobEvents(dsn, poll_s=settings.jobs.poll_s))
 
@@ -132,7 +135,7 @@ class Services:
                 events=events,
                 pictures=pictures,
                 reader=reader,
-                images=ImageService(database, pictures),
+                images=ImageService(database, pictures, settings),
                 albums=AlbumService(database, loader, pictures, tagging, capabilities, settings),
                 styles=StyleService(database, styles, settings),
                 generation=GenerationService(database, pictures, inputs, options, capabilities, job_service, settings),
@@ -144,7 +147,16 @@ class Services:
                 history=HistoryService(database),
                 jobs=job_service,
                 idempotency=IdempotencyService(database),
-                health=HealthService(database, storage, capabilities, settings, metrics, worker_metrics),
+                health=HealthService(
+                    database,
+                    storage,
+                    capabilities,
+                    capabilities,
+                    next(iter(styles), None),
+                    settings,
+                    metrics,
+                    worker_metrics,
+                ),
                 handlers={
                     "embeddings": EmbedAlbum(database, loader, reader),
                     "tags": tagging,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import aclosing
+from dataclasses import replace
 
 import cv2
 import numpy as np
 
 from configs.styles import DiffusionRecipe, StyleControl
+from deployments.algorithms.prompts.markup import extract_networks
 from deployments.algorithms.working_size import working_size
 from deployments.contracts import Image
 from deployments.errors import Unavailable, WeightsMissing
@@ -47,11 +49,12 @@ class DiffusionStylist:
         catalogue = await self._diffuser.list_models()
         width, height = working_size(request.image.shape[1], request.image.shape[0], self._pixels)
         source = np.asarray(cv2.resize(request.image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-        loras, warnings = _loras(recipe, catalogue)
+        asked = extract_networks(request.prompt)
+        loras, warnings = _loras(recipe, asked.loras, catalogue)
         share = _HINT_SHARE if recipe.controls else 0.0
         controls, more = await self._hints(recipe, catalogue, source, progress.part(0.0, share))
         wanted = GenerationRequest(
-            prompt=request.prompt,
+            prompt=asked.text,
             negative_prompt=request.negative_prompt,
             seed=request.seed,
             width=width,
@@ -99,10 +102,14 @@ class DiffusionStylist:
         return tuple(hints), warnings
 
 
-def _loras(recipe: DiffusionRecipe, catalogue: ModelCatalogue) -> tuple[tuple[Lora, ...], list[str]]:
-    found = [(lora, _find(catalogue.loras, lora.name)) for lora in recipe.loras]
+def _loras(
+    recipe: DiffusionRecipe, asked: Iterable[Lora], catalogue: ModelCatalogue
+) -> tuple[tuple[Lora, ...], list[str]]:
+    """Those of the recipe and of the prompt, by the catalogue's names."""
+    wanted = [*(Lora(lora.name, lora.weight, lora.weight) for lora in recipe.loras), *asked]
+    found = [(lora, _find(catalogue.loras, lora.name)) for lora in wanted]
     warnings = [f"Without LoRA {lora.name}: it is not installed." for lora, name in found if name is None]
-    return tuple(Lora(name, lora.weight, lora.weight) for lora, name in found if name is not None), warnings
+    return tuple(replace(lora, name=name) for lora, name in found if name is not None), warnings
 
 
 def _find(files: Iterable[ModelFile], wanted: str) -> str | None:

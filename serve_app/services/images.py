@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from unicodedata import category
 
+from configs.settings import Settings
 from deployments.errors import NotFound
 from serve_app.services.pictures import PictureStore, Readable
 from serve_app.store.repositories import images
@@ -52,6 +53,15 @@ class FileContent:
     chunks: AsyncIterator[bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """The object store serves the file itself."""
+
+    url: str
+    fresh_s: int
+    """For so long the URL is sure to work."""
+
+
 def image_id_of(key: str) -> str:
     """The id in a file key; the ending is for people and their programs."""
     return key.partition(".")[0]
@@ -83,9 +93,10 @@ def _storable(filename: str | None) -> str | None:
 
 
 class ImageService:
-    def __init__(self, database: Database, pictures: PictureStore) -> None:
+    def __init__(self, database: Database, pictures: PictureStore, settings: Settings) -> None:
         self._database = database
         self._pictures = pictures
+        self._url_ttl_s = settings.storage.url_ttl_s
 
     async def upload(self, user_id: str, filename: str | None, source: Readable) -> ImageView:
         """Store one picture. Raises `ImageError` with the code of its rejection."""
@@ -96,9 +107,11 @@ class ImageService:
     async def get(self, user_id: str, image_id: str) -> ImageView:
         return view_of(await self._find(user_id, image_id))
 
-    async def open_file(self, user_id: str, key: str) -> FileContent:
+    async def open_file(self, user_id: str, key: str) -> FileContent | Elsewhere:
         image = await self._find(user_id, image_id_of(key))
         content = image.content
+        if url := await self._pictures.url(content):
+            return Elsewhere(url, self._url_ttl_s // 2)
         return FileContent(content.content_type, content.size_bytes, content.sha256, await self._pictures.open(content))
 
     async def delete(self, user_id: str, image_id: str) -> None:

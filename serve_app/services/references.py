@@ -31,10 +31,7 @@ class References:
 
     async def fetch(self, user_id: str, ref: str, fetched_for: FetchedFor | None = None) -> StoredImage:
         """Of a reference that is none of the user's images: fetch it, guarded, and store it."""
-        scheme = ref.partition("://")[0].lower()
-        if scheme in {"s3", "gs"}:
-            raise image_error("fetch_failed", f"This server has no access to {scheme}:// storage configured")
-        if scheme not in {"http", "https"}:
+        if ref.partition("://")[0].lower() not in {"http", "https", "s3", "gs"}:
             raise image_error("not_found", "There is no such image, and it is no URL")
         try:
             fetched = await self._fetcher.fetch(ref)

@@ -15,7 +15,14 @@ from configs.styles import Style
 from deployments.algorithms.style_prompt import write_prompt
 from deployments.contracts import Image
 from deployments.errors import DarkroomError, InvalidRequest, NotFound
-from deployments.generation import MAX_SEED, Generation, StyledPicture, StyleRequest
+from deployments.generation import (
+    DIFFUSION_ENGINE,
+    LOCAL_ENGINE,
+    MAX_SEED,
+    Generation,
+    StyledPicture,
+    StyleRequest,
+)
 from serve_app.services.diffusing import DiffusionStylist
 from serve_app.services.fallback import first_success, is_technical
 from serve_app.services.history import Generated
@@ -182,7 +189,7 @@ class MakeStyle:
     async def _render(
         self, engine: str, image: Image, style: Style, prompt: str, order: StyleOrder, progress: Progress
     ) -> StyledPicture:
-        recipe = style.local if engine == "opencv" else style.diffusion
+        recipe = style.local if engine == LOCAL_ENGINE else style.diffusion
         request = StyleRequest(
             image=image,
             style=style.name,
@@ -191,7 +198,7 @@ class MakeStyle:
             strength=recipe.strength if order.strength is None else order.strength,
             seed=order.seed or 0,
         )
-        if engine == "diffusers":
+        if engine == DIFFUSION_ENGINE:
             return await self._diffusion.render(request, style.diffusion, progress)
         return await self._generation.stylize(engine, request)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -12,11 +13,14 @@ import pytest
 from PIL import Image as PillowImage
 
 from configs.settings import Settings, Styles
+from configs.styles import Style, load_styles
 from deployments.errors import Overloaded, ProviderRejected, ProviderUnavailable, WeightsMissing
 from deployments.generation import Lora
+from deployments.prompting import PromptingDeployment
+from deployments.stylizing import StylizingDeployment
 from serve_app.services.container import Services
 from tests.api.conftest import BASE, assert_problem, upload
-from tests.builders import an_image, encoded, encoded_turned
+from tests.builders import a_photo, an_image, encoded, encoded_turned
 from tests.fake_generation import COLOURS
 from tests.fakes import FakeCapabilities
 
@@ -147,7 +151,7 @@ async def test_a_request_that_makes_no_sense_is_422(client: httpx.AsyncClient, b
         ("http://169.254.169.254/latest/meta-data", "forbidden_address"),
         ("img_01m80cw92wytpj416mh8yyxn5m", "not_found"),
         ("file:///etc/passwd", "not_found"),
-        ("s3://bucket/key", "fetch_failed"),
+        ("s3://bucket/key", "forbidden_address"),
     ],
 )
 async def test_a_reference_that_cannot_be_read_is_a_bad_image_and_a_failed_entry(
@@ -212,6 +216,14 @@ async def test_when_all_engines_fail_the_problem_says_what_each_said(
     ]
     [entry] = await history(client)
     assert entry["problem"]["engines"] == problem["engines"]
+
+
+async def test_readiness_draws_a_small_picture_and_asks_no_vendor(
+    client: httpx.AsyncClient, capabilities: FakeCapabilities
+) -> None:
+    checks = (await client.get("/readyz")).json()["checks"]
+    assert checks["styles"]["ok"] is True
+    assert capabilities.asked == ["opencv"]
 
 
 class TestShortDeadlines:
@@ -403,3 +415,45 @@ async def test_metrics_count_what_engines_answered(
     assert 'provider_calls_total{outcome="unavailable",provider="gemini",use="style"} 1.0' in told
     assert 'provider_calls_total{outcome="ok",provider="bedrock",use="style"} 1.0' in told
     assert 'provider_calls_total{outcome="ok",provider="template",use="prompt"} 1.0' in told
+
+
+class TestTheLocalEngine:
+    """The real engine, prompter and styles; only the album's capabilities are fakes."""
+
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        return settings.model_copy(update={"styles": Styles()})
+
+    @pytest.fixture
+    def styles(self) -> Mapping[str, Style]:
+        return load_styles()
+
+    @pytest.fixture
+    def capabilities(self, settings: Settings) -> FakeCapabilities:
+        class WithRealStyles(FakeCapabilities):
+            def __init__(self) -> None:
+                super().__init__()
+                self.stylize = StylizingDeployment(settings).stylize  # type: ignore[method-assign]
+                self.write_prompt = PromptingDeployment(settings).write_prompt  # type: ignore[method-assign]
+
+        return WithRealStyles()
+
+    async def test_a_photograph_is_drawn_in_the_style_the_same_way_for_the_same_seed(
+        self, client: httpx.AsyncClient
+    ) -> None:
+        [ref] = await upload(client, encoded(a_photo("astronaut", 128), "PNG"))
+        listed = (await client.get("/api/v1/styles")).json()["styles"]
+        assert len(listed) >= 10
+        assert all(entry["engines"] == ["opencv"] for entry in listed)
+        made = []
+        for name in ("pencil", "pixel-art", "pop-art"):
+            answer = (await style(client, ref, style_name=name, seed=1)).json()
+            assert (answer["engine"], answer["style_name"]) == ("opencv", name)
+            made.append((await client.get(answer["image_url"])).content)
+        assert len(set(made)) == 3
+        again = (await style(client, ref, style_name="pencil", seed=1)).json()
+        assert (await client.get(again["image_url"])).content == made[0]
+
+    async def test_a_style_that_is_not_there_is_404_with_all_that_are(self, client: httpx.AsyncClient) -> None:
+        problem = assert_problem(await style(client, await photo(client), style_name="nope"), 404, "not-found")
+        assert {"watercolor", "oil", "pencil", "cartoon", "pop-art", "pixel-art", "anime"} <= set(problem["styles"])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from deployments.errors import Unavailable, WeightsMissing
-from deployments.generation import GenerationRequest, StyleRequest
+from deployments.generation import GenerationRequest, Lora, StyleRequest
 from serve_app.services.diffusing import DiffusionStylist
 from serve_app.services.progress import Progress
 from tests.builders import an_image
@@ -38,6 +40,15 @@ async def test_the_generation_is_closed_when_the_engine_fails_half_way() -> None
     with pytest.raises(Unavailable):
         await DiffusionStylist(engine, 64 * 96).render(REQUEST, a_style(controls=()).diffusion, progress)
     assert progress.told == [0.25, 0.5]
+
+
+async def test_loras_in_the_clients_prompt_are_taken_out_of_it_and_loaded() -> None:
+    engine = FakeGeneration()
+    request = replace(REQUEST, prompt="a fox <lora:ink:0.5><lora:absent:1>")
+    made = await DiffusionStylist(engine, 64 * 96).render(request, a_style(loras=()).diffusion, Progress())
+    [wanted] = engine.generated
+    assert (wanted.prompt, wanted.loras) == ("a fox ", (Lora("ink", 0.5, 0.5),))
+    assert made.warnings == ("Without LoRA absent: it is not installed.",)
 
 
 async def test_a_preprocessor_without_weights_is_left_out_with_its_reason() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.algorithms.style_prompt import MAX_SUBJECT, UNKNOWN_SUBJECT, clean_subject, write_prompt
+from deployments.algorithms.style_prompt import MAX_SUBJECT, UNKNOWN_SUBJECT, clean_subject, plain_prompt, write_prompt
 from deployments.algorithms.working_size import working_size
 
 
@@ -29,6 +29,20 @@ def test_without_a_subject_the_prompt_still_makes_sense() -> None:
 )
 def test_what_is_said_of_a_picture_becomes_plain_words(said: str, kept: str) -> None:
     assert clean_subject(said) == kept
+
+
+@pytest.mark.parametrize(
+    ("prompt", "plain"),
+    [
+        ("a cat, ((masterpiece)), (worst quality, low quality:1.4)", "a cat, masterpiece, worst quality, low quality"),
+        ("ink <lora:ink:0.8>\n lines", "ink lines"),
+        ("a BREAK b", "a, b"),
+        (r"a \(small\) cat", "a (small) cat"),
+        ("", ""),
+    ],
+)
+def test_models_that_read_sentences_get_no_weights(prompt: str, plain: str) -> None:
+    assert plain_prompt(prompt) == plain
 
 
 @given(st.text(max_size=1000))

@@ -1,0 +1,140 @@
+"""Small steps that all looks share, on planes of `float32[H, W]` or `float32[H, W, C]` with values from 0 to 1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from deployments.contracts import Image
+
+Plane = NDArray[np.floating[Any]]
+"""`float32[H, W]` or `float32[H, W, C]`."""
+Random = np.random.Generator
+
+_SMALLEST_SKIN = 55.0
+"""Side of a square as large as the smallest face that counts, in units."""
+_MOST_SKIN = 0.55
+"""Share of a picture."""
+
+
+def to_plane(image: Image) -> Plane:
+    return image.astype(np.float32) / np.float32(255)
+
+
+def to_image(plane: Plane) -> Image:
+    return np.asarray(np.clip(plane * 255 + 0.5, 0, 255), np.uint8)
+
+
+def luma(picture: Plane) -> Plane:
+    """Rec. 601, of RGB."""
+    return np.asarray(cv2.cvtColor(picture.astype(np.float32, copy=False), cv2.COLOR_RGB2GRAY), np.float32)
+
+
+def to_lab(picture: Plane) -> Plane:
+    """RGB -> CIE L*a*b*: L 0 to 100."""
+    return np.asarray(
+        cv2.cvtColor(np.clip(picture, 0, 1).astype(np.float32, copy=False), cv2.COLOR_RGB2Lab), np.float32
+    )
+
+
+def from_lab(lab: Plane) -> Plane:
+    return np.asarray(np.clip(cv2.cvtColor(lab.astype(np.float32, copy=False), cv2.COLOR_Lab2RGB), 0, 1), np.float32)
+
+
+def blur(plane: Plane, sigma: float) -> Plane:
+    """Gaussian; large ones on a smaller picture, where nobody sees the difference."""
+    if sigma < 0.3:
+        return plane
+    height, width = plane.shape[:2]
+    shrink = int(min(sigma / 4, height / 8, width / 8))
+    if shrink < 2:
+        return np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma), np.float32)
+    small = cv2.resize(plane, (width // shrink, height // shrink), interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), sigma / shrink)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
+
+
+def ramp(values: Plane, low: float, high: float) -> Plane:
+    """Smoothstep: 0 under `low`, 1 over `high`; falls instead of rising where `low` is the larger."""
+    share = np.clip((values - low) / (high - low), 0, 1)
+    return np.asarray(share * share * (3 - 2 * share), np.float32)
+
+
+def mix(under: Plane, over: Plane | NDArray[np.float32] | float, share: Plane | float) -> Plane:
+    """`share` of `over`; a share of `[H, W]` serves all channels."""
+    if isinstance(share, np.ndarray) and share.ndim < under.ndim:
+        share = share[..., None]
+    return np.asarray(under + (over - under) * share, np.float32)
+
+
+def colour(code: str) -> NDArray[np.float32]:
+    """`#rrggbb` -> `float32[3]`."""
+    return np.array([int(code[place : place + 2], 16) / 255 for place in (1, 3, 5)], np.float32)
+
+
+def contrast(values: Plane, amount: float) -> Plane:
+    """An S-curve around the middle that keeps black and white; 0: none."""
+    return mix(values, ramp(values, 0, 1), amount)
+
+
+def stretched(values: Plane, low_percent: float = 0.5, high_percent: float = 99.5, most: float = 1.6) -> Plane:
+    """Black and white points from the picture's own tones; contrast grows at most `most` times (flat stays flat)."""
+    tones = values if values.ndim == 2 else luma(values)
+    low, high = (float(tone) for tone in np.percentile(tones[::3, ::3], (low_percent, high_percent)))
+    gain = min(1 / max(high - low, 1e-3), most)
+    middle = (low + high) / 2
+    target = np.clip(0.5, middle - 0.1, middle + 0.1)
+    return np.asarray(np.clip((values - middle) * gain + target, 0, 1), np.float32)
+
+
+def saturated(picture: Plane, gain: float, vibrance: float = 0.0) -> Plane:
+    """Chroma times `gain`; `vibrance` lifts pale colours more than strong ones."""
+    lab = to_lab(picture)
+    chroma = np.hypot(lab[..., 1], lab[..., 2])
+    lab[..., 1:] *= (gain + vibrance * ramp(chroma, 60, 4) * ramp(chroma, 2, 10))[..., None]
+    return from_lab(lab)
+
+
+def shifted(plane: Plane, dx: Plane | float, dy: Plane | float) -> Plane:
+    """Each pixel from `dx`, `dy` pixels away; the border repeats mirrored."""
+    height, width = plane.shape[:2]
+    xs = np.zeros((height, width), np.float32) + np.arange(width, dtype=np.float32) + dx
+    ys = np.zeros((height, width), np.float32) + np.arange(height, dtype=np.float32)[:, None] + dy
+    xs, ys = xs.astype(np.float32, copy=False), ys.astype(np.float32, copy=False)
+    return np.asarray(cv2.remap(plane, xs, ys, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101), np.float32)
+
+
+def guided(plane: Plane, guide: Plane, radius: float, epsilon: float) -> Plane:
+    """Guided filter (He et al. 2010): smooth inside, edges where `guide` has them."""
+    return np.asarray(cv2.ximgproc.guidedFilter(guide, plane, max(1, round(radius)), epsilon), np.float32)
+
+
+def likely_skin(picture: Plane) -> Plane:
+    """`[H, W]`, 0 to 1, by chrominance: where texture would look like a disease."""
+    ycc = cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb)
+    red, blue = (ycc[..., 1] - 0.598) / 0.048, (ycc[..., 2] - 0.43) / 0.048
+    return ramp(np.exp(-(red**2 + blue**2 + 0.6 * red * blue) / 2), 0.15, 0.6) * ramp(luma(picture), 0.12, 0.3)
+
+
+def bare_skin(picture: Plane, unit: float) -> Plane:
+    """`[H, W]`, 0 to 1 with a crisp, even border: whole faces and limbs, but neither wood nor orange cloth; none where
+    it would cover more than half of the picture: that is fur or sand."""
+    lab = to_lab(blur(picture, 8 * unit))
+    hue, chroma = np.rad2deg(np.arctan2(lab[..., 2], lab[..., 1])), np.hypot(lab[..., 1], lab[..., 2])
+    likely = likely_skin(picture) * ramp(np.abs(hue - 50), 22, 15) * ramp(chroma, 33, 27)
+    marks = (blur(likely, 8 * unit) > 0.4).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(marks, connectivity=4)
+    large = stats[:count, cv2.CC_STAT_AREA] >= (_SMALLEST_SKIN * unit) ** 2
+    large[0] = False
+    side = max(3, round(34 * unit) | 1)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    whole = cv2.morphologyEx(large[labels].astype(np.uint8), cv2.MORPH_CLOSE, disc)
+    # The half of a face that lies in the shade belongs to it too, up to where the colour really changes.
+    grown = cv2.dilate(whole, disc) * (likely_skin(picture) > 0.3)
+    whole = np.maximum(whole, cv2.morphologyEx(grown, cv2.MORPH_OPEN, disc[::3, ::3]))
+    if whole.mean() > _MOST_SKIN:
+        return np.zeros(whole.shape, np.float32)
+    return ramp(blur(whole.astype(np.float32), 3 * unit), 0.3, 0.7)
