@@ -41,7 +41,9 @@ def test_picture_keeps_its_size_and_type(look: str, size: tuple[int, int]) -> No
 @every_look
 @settings(max_examples=6, deadline=None)
 @given(width=st.integers(1, 90), height=st.integers(1, 90), seed=st.integers(0, 2**32 - 1), strength=st.floats(0, 1))
-def test_any_size_seed_and_strength_can_be_drawn(look: str, width: int, height: int, seed: int, strength: float) -> None:
+def test_any_size_seed_and_strength_can_be_drawn(
+    look: str, width: int, height: int, seed: int, strength: float
+) -> None:
     drawn = redraw(an_image((width, height)), look, strength, seed)
     assert drawn.shape == (height, width, 3)
 
@@ -67,7 +69,9 @@ def test_the_same_seed_draws_the_same_picture(look: str) -> None:
     assert np.array_equal(_drawn(look, "coffee"), redraw(a_photo("coffee", 192), look, seed=3))
 
 
-@pytest.mark.parametrize("look", sorted(LOOKS.keys() - {"cartoon", "pop_art", "engraving", "pixel_art", "stained_glass"}))
+@pytest.mark.parametrize(
+    "look", sorted(LOOKS.keys() - {"cartoon", "pop_art", "engraving", "pixel_art", "stained_glass"})
+)
 def test_another_seed_draws_another_picture(look: str) -> None:
     assert not np.array_equal(_drawn(look, "coffee"), redraw(a_photo("coffee", 192), look, seed=4))
 

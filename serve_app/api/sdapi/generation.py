@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -12,7 +13,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 
-from deployments.errors import DeadlineExceeded, JobCancelled
+from deployments.errors import DarkroomError, DeadlineExceeded, JobCancelled
 from serve_app.api.deps import ServicesDep, User
 from serve_app.api.sdapi.errors import problem_error, responses
 from serve_app.services.container import Services
@@ -80,7 +81,8 @@ async def _wait(request: Request, services: Services, user: str, job_id: str) ->
             task.cancel()
         await asyncio.gather(waiting, gone, return_exceptions=True)
         if job is None or not job.is_finished:
-            await asyncio.shield(services.generation.cancel(user, job_id))
+            with suppress(DarkroomError):  # gone already, or the database is: what went wrong before counts
+                await asyncio.shield(services.generation.cancel(user, job_id))
 
 
 async def _disconnected(request: Request) -> None:

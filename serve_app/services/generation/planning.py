@@ -146,12 +146,15 @@ class Planner:
         )
         draft.warnings += chosen.warnings
         strength = _NO_STRENGTH if body.denoising_strength is None else body.denoising_strength
+        own_words = extract_networks(body.hr_prompt)
+        if own_words.loras:
+            draft.warnings.append("LoRAs in hr_prompt have no effect: those of the prompt act in both passes")
         hires = Hires(
             *target,
             steps=body.hr_second_pass_steps or body.steps,
             denoising_strength=strength,
             upscaler=body.hr_upscaler or "Latent",
-            prompt=extract_networks(body.hr_prompt).text,
+            prompt=own_words.text,
             negative_prompt=body.hr_negative_prompt,
             sampler=chosen.sampler.name if own_sampler else "",
             scheduler=chosen.scheduler.label if own_sampler or own_scheduler else "",
@@ -240,7 +243,7 @@ def _shots(
 ) -> list[Shot]:
     """In the original's order: batch after batch. One canvas is used for all; several are a batch, or tiles."""
     count = (body.batch_size if len(canvases) == 1 and sheet is None else len(canvases)) * body.n_iter
-    seed, subseed = _seed(body.seed), _seed(body.subseed)
+    seed, subseed = draw_seed(body.seed), draw_seed(body.subseed)
     shots = []
     for place in range(count):
         canvas = canvases[place % len(canvases)]
@@ -254,7 +257,8 @@ def _shots(
     return shots
 
 
-def _seed(asked: int) -> int:
+def draw_seed(asked: int) -> int:
+    """-1 is any."""
     return random.randrange(MAX_SEED - 1) if asked == -1 else asked % (MAX_SEED + 1)
 
 

@@ -16,6 +16,7 @@ from serve_app.services.generation.making import start_history
 from serve_app.services.generation.models import find_checkpoint
 from serve_app.services.generation.options import OptionService
 from serve_app.services.generation.order import KINDS, Kind, Order
+from serve_app.services.generation.planning import draw_seed
 from serve_app.services.generation.requests import GenerationBody, Img2ImgBody, Txt2ImgBody, check, with_infotext
 from serve_app.services.generation.sd_upscale import NAME as SD_UPSCALE
 from serve_app.services.generation.sd_upscale import SdUpscale
@@ -73,7 +74,9 @@ class GenerationService:
         most = self._settings.diffusion.max_controls
         units, more = read_units(body.alwayson_scripts, catalogue, most)
         data = await self._read_pictures(body, units)
-        order = Order(kind, body, options, tuple(units), (*warnings, *more))
+        # Drawn here and not in the job, so that a second attempt makes the same pictures.
+        seeds = {"seed": draw_seed(body.seed), "subseed": draw_seed(body.subseed)}
+        order = Order(kind, body.model_copy(update=seeds), options, tuple(units), (*warnings, *more))
         async with self._database.transaction() as session:
             job = await jobs.enqueue(
                 session,
