@@ -110,26 +110,19 @@ async def test_a_job_is_found_by_what_the_client_calls_it(session: AsyncSession)
 
 
 async def test_the_worker_of_a_job_is_called_when_something_is_wanted_of_it(database: Database) -> None:
-    async with JobEvents(database.dsn, poll_s=30) as events, database.transaction() as session:
+    async with database.transaction() as session:
         await enqueue(session)
         job = await claim(session)
-        await session.commit()
-        with events.calls(job.id) as called, events.work() as work:
-            await asyncio.wait_for(called.wait(), 20)  # the listener has connected
-            await work.wait()
-            for ask in (
-                lambda: jobs.request_stop(session, USER, KINDS, "skip"),
-                lambda: jobs.cancel(session, USER, job.id),
-            ):
-                await ask()
-                await session.commit()
-                await asyncio.wait_for(called.wait(), 20)
-            await beat(session, job)
-            await session.commit()
-            waiting = asyncio.create_task(called.wait())
-            await jobs.request_stop(session, USER, KINDS, "skip")
-            await session.commit()
-            await asyncio.wait_for(waiting, 20)
+    async with JobEvents(database.dsn, poll_s=600) as events:
+        with events.work() as listening:
+            await listening.wait()  # says so when it listens
+        with events.calls(job.id) as called:
+            async with database.transaction() as session:
+                await jobs.request_stop(session, USER, KINDS, "skip")
+            await asyncio.wait_for(called.wait(), 20)
+            async with database.transaction() as session:
+                await jobs.cancel(session, USER, job.id)
+            await asyncio.wait_for(called.wait(), 20)
 
 
 async def test_settings_are_kept_by_user_and_replaced_by_name(session: AsyncSession) -> None:
