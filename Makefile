@@ -60,6 +60,7 @@ bench: dev ## Ratios and growth, side by side in one run (about half an hour)
 	@$(BIN)/python -m bench.album
 	@$(BIN)/python -m bench.people
 	@$(BIN)/python -m bench.duplicates
+	@$(BIN)/python -m bench.diffusion
 
 gallery: dev ## Draw the README's pictures anew
 	@$(BIN)/python -m bench.gallery

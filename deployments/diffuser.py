@@ -46,6 +46,10 @@ class LocalDiffuser:
     def device(self) -> Device:
         return self._device
 
+    @property
+    def engine(self) -> DiffusionEngine:
+        return self._engine
+
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationStep | GeneratedPicture, None]:
         """See `Diffuser.generate`."""
         self._engine.check(request)

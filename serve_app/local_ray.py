@@ -34,6 +34,7 @@ def set_defaults(settings: Settings) -> None:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",
         "RAY_DEDUP_LOGS": "0",
+        "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",  # at its own 0.1 the controller takes a tenth of a core
         "OMP_NUM_THREADS": str(settings.runtime.threads),
     }
     for name, value in defaults.items():
@@ -64,10 +65,12 @@ def log_dir() -> str:
     return str(node.get_logs_dir_path())
 
 
-def import_application() -> Application:
+def import_application(settings: Settings, diffusion: bool) -> Application:
+    """`diffusion`: with the diffusion engine, which gets the whole GPU where the settings name one."""
     from serve_app.graph import Args, build
 
-    return build(Args())
+    gpus = 1.0 if settings.diffusion.device.startswith("cuda") else 0.0
+    return build(Args(diffusion=diffusion, diffusion_gpus=gpus))
 
 
 def deploy(application: Application, settings: Settings) -> None:

@@ -13,6 +13,7 @@ from deployments.contracts import Image
 _GRID = 64
 _FEW_COLOURS = 200
 _DARK, _BRIGHT = 16, 240
+_MOST_SQUARES = 0.1
 _SMALLEST_FACE_PX = 64
 _LINE_PX = 2
 _PUPIL_PX = 2
@@ -72,7 +73,7 @@ def resize_map(drawn: Image, size: tuple[int, int]) -> Image:
         return np.asarray(out, np.uint8)
     grey = out.min(axis=2)
     _, binary = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    if not cv2.erode(drawn.min(axis=2), np.ones((2, 2), np.uint8)).any():
+    if _is_thin(drawn.min(axis=2)):
         binary = cv2.ximgproc.thinning(binary)
     return _as_rgb(binary)
 
@@ -112,6 +113,12 @@ def draw_faces(size: tuple[int, int], faces: Sequence[NDArray[np.float32]]) -> I
                 colour
             )
     return canvas
+
+
+def _is_thin(lines: NDArray[np.uint8]) -> bool:
+    """Whether they are one pixel wide: hardly any four of their pixels make a square."""
+    squares = cv2.erode(lines, np.ones((2, 2), np.uint8))
+    return bool(np.count_nonzero(squares) <= _MOST_SQUARES * np.count_nonzero(lines))
 
 
 def _as_rgb(grey: NDArray[np.uint8]) -> Image:

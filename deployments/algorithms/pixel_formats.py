@@ -51,6 +51,8 @@ def _converter(picture: PillowImage.Image, keep_cmyk: bool, sample_bits: int | N
         return _on_white
     if mode == "CMYK" and keep_cmyk:
         return _array
+    if mode == "RGB":
+        return _array  # converting would copy
     return lambda band: _array(band.convert("RGB"))
 
 

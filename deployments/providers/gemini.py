@@ -15,7 +15,8 @@ from deployments.providers.policy import check_paid_call, malformed, missing_set
 _VENDOR = "Gemini"
 _VARIABLE = "DARKROOM_PROVIDERS__GEMINI_API_KEY"
 _SDK_VARIABLES = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
-_MAX_TOKENS = 400
+_MAX_TOKENS = 2048
+"""A model's thoughts count too."""
 _SUBJECT_WORDS = 40
 _ASK = (
     "This photograph will be redrawn in the style '{title}': {description} In one English noun phrase of at most "
@@ -37,11 +38,7 @@ class GeminiPrompter:
         check_paid_call(self._settings, _VENDOR, self._settings.gemini_base_url)
         types = self._client.types
         question = _ASK.format(title=style.title, description=style.description, words=_SUBJECT_WORDS)
-        config = types.GenerateContentConfig(
-            temperature=0.2,
-            max_output_tokens=_MAX_TOKENS,
-            thinking_config=types.ThinkingConfig(thinking_budget=0),
-        )
+        config = types.GenerateContentConfig(temperature=0.2, max_output_tokens=_MAX_TOKENS)
         request = self._client.models.generate_content(
             model=self._settings.gemini_text_model, contents=[self._client.part(image), question], config=config
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, UploadFile
@@ -22,6 +23,8 @@ _PICTURE: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/*": {}}, "description": "the picture"},
     307: {"description": "the object store serves the picture (the setting `storage.urls`)"},
 }
+_FILES_AT_ONCE = 4
+"""Of one request: while one is written to the disk and the database, others are decoded."""
 Files = Annotated[list[UploadFile], File(alias="file", description="one or more pictures")]
 
 
@@ -55,12 +58,24 @@ async def upload_images(
     """Store pictures. One unusable file does not stop the others: it is listed under `rejected` with a code."""
     if len(file) > settings.limits.max_images:
         raise PayloadTooLarge(f"{len(file)} files in one request; at most {settings.limits.max_images} are taken.")
-    images, errors = [], []
-    for part in file:
-        try:
-            images.append(await services.images.upload(user, part.filename, part))
-        except ImageError as error:
-            errors.append((part.filename, error))
+    gate = asyncio.Semaphore(_FILES_AT_ONCE)
+
+    async def store(part: UploadFile) -> ImageView | ImageError:
+        async with gate:
+            try:
+                return await services.images.upload(user, part.filename, part)
+            except ImageError as error:
+                return error
+
+    # All of them end before an error is raised: none goes on behind the answer's back.
+    stored = await asyncio.gather(*map(store, file), return_exceptions=True)
+    for outcome in stored:
+        if isinstance(outcome, BaseException) and not isinstance(outcome, ImageError):
+            raise outcome
+    images = [outcome for outcome in stored if isinstance(outcome, ImageView)]
+    errors = [
+        (part.filename, outcome) for part, outcome in zip(file, stored, strict=True) if isinstance(outcome, ImageError)
+    ]
     rejected = [
         Rejected(filename=name, code=error.code, detail=error.message).model_dump(mode="json") for name, error in errors
     ]

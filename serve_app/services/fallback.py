@@ -93,7 +93,7 @@ def _all_failed(failures: Sequence[Failure]) -> DarkroomError:
     said = {"engines": [failure.view() for failure in failures]}
     if len(failures) == 1:
         [only] = failures
-        return type(only.error)(f"{only.engine}: {only.error.message}", extra={**only.error.extra, **said})
+        return type(only.error)(only.error.message, extra={**only.error.extra, **said})
     kind = ProviderTimeout if all(isinstance(failure.error, _LATE) for failure in failures) else ProviderUnavailable
     told = " ".join(f"{failure.engine}: {failure.error.message}" for failure in failures)
     return kind(f"None of the engines made the picture. {told}", extra=said)

@@ -33,6 +33,7 @@ __all__ = ["EmbeddedPostgres", "PostgresNotStarted", "ensure_running"]
 
 MAX_LOG_BYTES = 20 * 2**20
 POLL_S = 0.05
+SOCKET_LOCK = ".s.PGSQL.5432.lock"
 SERVER_OPTIONS: Mapping[str, str] = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
@@ -127,6 +128,8 @@ def _start(data_dir: Path, options: Mapping[str, str], grace_s: float, deadline:
         if not _is_supervised(data_dir):
             _end_orphan(cluster, binaries, deadline)
             socket_dir = choose_socket_dir(cluster, system_user)
+            # Like postmaster.pid, it keeps a start from succeeding while it names any process, be it a zombie.
+            (socket_dir / SOCKET_LOCK).unlink(missing_ok=True)
             settings = {**options, "unix_socket_directories": str(socket_dir)}
             if not _spawn_supervisor(data_dir, binaries, settings, system_user, grace_s):
                 continue  # somebody was just looking at its lock

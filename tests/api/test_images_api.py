@@ -47,6 +47,17 @@ async def test_a_bad_file_is_listed_and_does_not_stop_the_good_one(idle_client: 
     assert rejected == {"words.jpg": "unsupported_type", "nothing.png": "empty", "cut.jpg": "corrupt"}
 
 
+async def test_the_files_of_one_request_come_back_in_their_order(idle_client: httpx.AsyncClient) -> None:
+    # Sizes fall, so that what is sent first takes the longest.
+    sides = [400, 20, 300, 30, 200, 40, 100, 50, 10]
+    files = [("file", (f"{side}.png", encoded(an_image((side, side)), "PNG"))) for side in sides]
+    files[3:3] = [("file", ("first bad.jpg", b"words"))]
+    files += [("file", ("second bad.jpg", b"words"))]
+    body = (await idle_client.post("/api/v1/images", files=files)).json()
+    assert [image["width"] for image in body["images"]] == sides
+    assert [entry["filename"] for entry in body["rejected"]] == ["first bad.jpg", "second bad.jpg"]
+
+
 async def test_an_upload_of_only_bad_files_is_a_problem_that_lists_them(idle_client: httpx.AsyncClient) -> None:
     response = await idle_client.post("/api/v1/images", files={"file": ("x.jpg", b"words")})
     body = assert_problem(response, 415, "unsupported-image")

@@ -14,6 +14,7 @@ import torch
 from diffusers import ControlNetModel, StableDiffusionControlNetPipeline, StableDiffusionPipeline
 
 from tests.contract import tiny_diffusion
+from tests.contract.tiny_single_file import write_single_file
 
 LEAST_DIFFERENCE = 0.5 / 255
 """Mean absolute difference that counts as another picture."""
@@ -77,6 +78,16 @@ def test_any_text_has_tokens_and_commas_are_tokens_of_their_own() -> None:
     tokenizer = tiny_diffusion.build_tokenizer()
     assert tokenizer.tokenize("cat, dog") == ["cat</w>", ",</w>", "dog</w>"]
     assert tokenizer.unk_token_id not in tokenizer("Füße ☃ \x7f 猫", add_special_tokens=False).input_ids
+
+
+def test_one_file_holds_the_same_checkpoint(pipeline: StableDiffusionPipeline, tmp_path: Path) -> None:
+    pipeline.save_pretrained(tmp_path / "checkpoints" / "tiny")
+    file = write_single_file(tmp_path, "tiny", "single")
+    single = StableDiffusionPipeline.from_single_file(
+        str(file), config=str(tmp_path / "configs" / "checkpoints"), local_files_only=True, safety_checker=None
+    )
+    single.set_progress_bar_config(disable=True)
+    np.testing.assert_allclose(_paint(single), _paint(pipeline), atol=1e-4)
 
 
 def _load(folder: Path) -> StableDiffusionPipeline:

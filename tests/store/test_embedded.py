@@ -192,11 +192,19 @@ def test_a_server_without_its_supervisor_is_taken_over(folder: Path) -> None:
     wait_until(lambda: not processes_of(folder))
 
 
-def test_a_stale_pid_file_that_names_a_living_process_does_not_hinder(folder: Path) -> None:
-    stale = folder / "postgres" / "postmaster.pid"
-    stale.write_text(f"{os.getpid()}\n{folder / 'postgres'}\n1700000000\n5432\n{folder}\n\n  12 34\nready\n")
-    with start(folder) as server:
-        assert notes(server) == "first"
+@pytest.mark.parametrize("name", ["postmaster.pid", ".s.PGSQL.5432.lock"])
+def test_a_stale_file_that_names_a_living_process_does_not_hinder(folder: Path, name: str) -> None:
+    # A process of the server's own user: one of another user PostgreSQL itself would not take for a server.
+    living = subprocess.Popen(["sleep", "600"], user=prepare_binaries()[1])
+    try:
+        stale = folder / "postgres" / name
+        stale.write_text(f"{living.pid}\n{folder / 'postgres'}\n1700000000\n5432\n{folder}\n\n  12 34\nready\n")
+        stale.chmod(0o644)
+        with start(folder) as server:
+            assert notes(server) == "first"
+    finally:
+        living.kill()
+        living.wait()
 
 
 def test_a_creation_that_was_killed_half_way_is_begun_anew(folder: Path) -> None:

@@ -61,7 +61,7 @@ def test_a_serve_file_names_only_deployments_that_its_graph_builds(path: Path) -
 
 def test_in_production_every_deployment_states_its_resources_and_its_queue_limits() -> None:
     [application] = _serve_config(ROOT / "configs/production.yaml")["applications"]
-    built = build_app(build(Args(topology="split")), name="darkroom", default_runtime_env={})
+    built = build_app(build(Args.model_validate(application["args"])), name="darkroom", default_runtime_env={})
     stated = {entry["name"]: entry for entry in application["deployments"]}
     assert set(stated) == {deployment.name for deployment in built.deployments}
     for entry in stated.values():
@@ -70,6 +70,14 @@ def test_in_production_every_deployment_states_its_resources_and_its_queue_limit
         scaling = entry.get("autoscaling_config")
         if scaling:
             assert scaling["target_ongoing_requests"] <= entry["max_ongoing_requests"]
+
+
+def test_the_diffusion_engine_is_deployed_where_it_is_asked_for() -> None:
+    names = [
+        {deployment.name for deployment in build_app(build(args), name="x", default_runtime_env={}).deployments}
+        for args in (Args(), Args(diffusion=True, diffusion_gpus=0.5))
+    ]
+    assert names[1] - names[0] == {"Diffusion"}
 
 
 def test_kubernetes_runs_the_production_configuration_word_for_word() -> None:

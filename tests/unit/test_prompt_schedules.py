@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.algorithms.prompts.schedules import schedule_prompt
+from deployments.algorithms.prompts.schedules import MAX_DEPTH, schedule_prompt
 
 SYNTAX = st.text(alphabet="ab 1.:()[]|\\5", max_size=60)
 
@@ -70,6 +70,12 @@ def test_alternation_changes_with_every_call(text: str, texts: list[str]) -> Non
 )
 def test_a_second_pass_counts_on_from_the_first(text: str, schedule: list[tuple[int, str]]) -> None:
     assert schedule_prompt(text, 10, first_pass_steps=20) == schedule
+
+
+def test_schedules_nest_a_hundred_deep_and_no_deeper() -> None:
+    nested = ["[" * depth + "a" + "|b]" * depth for depth in (MAX_DEPTH, MAX_DEPTH + 1)]
+    assert len(schedule_prompt(nested[0], 4)) == 4
+    assert schedule_prompt(nested[1], 4) == [(4, nested[1])]
 
 
 @given(SYNTAX, st.integers(1, 30))

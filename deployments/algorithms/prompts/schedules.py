@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+MAX_DEPTH = 100
+"""Brackets within brackets; deeper ones are text, so that a prompt's cost per call stays near its length."""
 _TOKEN = re.compile(r"(?:[^\\\[\]():|]|\\.)+|[\[\]():|\\]", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _CLOSES = {")": "(", "]": "["}
@@ -61,7 +63,7 @@ def _parse(text: str, groups: list[_Group]) -> _Group:
     for piece in _TOKEN.findall(text):
         top = stack[-1]
         if piece in "([":
-            stack.append(_Group(piece))
+            stack.append(_Group(piece, is_well_formed=len(stack) <= MAX_DEPTH))
         elif piece in _CLOSES and top.bracket == _CLOSES[piece]:
             stack.pop()
             _close(top)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +32,8 @@ class Device:
         return module.to(memory_format=torch.channels_last) if self.is_gpu else module  # faster convolutions
 
     def give_back(self) -> None:
-        """Return freed memory, so that the other replica on the GPU can have it."""
+        """Free what nobody holds any more, on a GPU for its other processes too."""
+        gc.collect()  # pipelines hold their parts in cycles
         if self.is_gpu:
             import torch
 

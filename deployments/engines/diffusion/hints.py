@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -179,15 +180,13 @@ class Hints:
                 f"The preprocessor's weights {file} are not in annotators/ of the folder that {MODELS_DIR} names.",
                 extra={"file": file, "setting": MODELS_DIR},
             )
-        try:
-            import warnings
-
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # on import it misses packages of detectors that are not used here
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it misses packages of detectors that are not used here, and more
+            try:
                 import controlnet_aux
-        except ImportError as error:
-            raise Unavailable("Preprocessors need controlnet-aux: install darkroom[diffusion].") from error
-        return getattr(controlnet_aux, cls).from_pretrained(str(self._annotators)).to(self._device)
+            except ImportError as error:
+                raise Unavailable("Preprocessors need controlnet-aux: install darkroom[diffusion].") from error
+            return getattr(controlnet_aux, cls).from_pretrained(str(self._annotators)).to(self._device)
 
     def _has(self, module: Module) -> bool:
         if module.needs == "face":

@@ -63,7 +63,7 @@ SAMPLERS = (
         _EXPONENTIAL | _BROWNIAN | {"solver_type": "heun"},
         adds_noise=True,
     ),
-    Sampler("DPM++ 2S a", ("k_dpmpp_2s_a",), _KARRAS | _ENSD | _TWICE, substitute="DPM++ SDE", adds_noise=True),
+    Sampler("DPM++ 2S a", ("k_dpmpp_2s_a",), _KARRAS | _ENSD | _TWICE, adds_noise=True),
     Sampler("DPM++ 3M SDE", ("k_dpmpp_3m_sde",), _EXPONENTIAL | _DISCARD | _BROWNIAN, adds_noise=True),
     Sampler("Euler a", ("k_euler_a", "k_euler_ancestral"), _ENSD, adds_noise=True),
     Sampler("Euler", ("k_euler",)),
@@ -171,10 +171,12 @@ def strength_for(denoising_strength: float, steps: int, exact_steps: bool = Fals
         return PartialSteps(steps, _share(runs, steps), runs)
     if denoising_strength <= 0:
         return PartialSteps(steps, 0.0, 0)
-    whole = int(steps / min(denoising_strength, 0.999))
-    if whole > MAX_SCHEDULE_STEPS:
+    wanted = steps / min(denoising_strength, 0.999)
+    if wanted > max(MAX_SCHEDULE_STEPS, steps):
         whole = max(MAX_SCHEDULE_STEPS, steps)
         steps = min(steps, max(1, int(whole * denoising_strength)))
+    else:
+        whole = int(wanted)
     return PartialSteps(whole, _share(steps, whole), steps)
 
 

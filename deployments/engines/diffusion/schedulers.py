@@ -72,10 +72,48 @@ def scheduler_classes() -> MappingProxyType[str, Any]:
         pass
 
     class Dpm2(Scheduled, theirs.KDPM2DiscreteScheduler):  # type: ignore[misc]
-        pass
+        """Timesteps are not rounded."""
+
+        def set_timesteps(self, num_inference_steps: int, *arguments: Any, **options: Any) -> None:
+            super().set_timesteps(num_inference_steps, *arguments, **options)
+            self.timesteps[::2] = torch.tensor(self.trained.timesteps(self.levels(num_inference_steps)))
 
     class Dpm2Ancestral(Scheduled, theirs.KDPM2AncestralDiscreteScheduler):  # type: ignore[misc]
-        pass
+        """`eta`, and timesteps that are not rounded."""
+
+        def set_timesteps(self, num_inference_steps: int, device: Any = None, num_train_timesteps: Any = None) -> None:
+            super().set_timesteps(num_inference_steps, device, num_train_timesteps)
+            levels = np.array([*self.levels(num_inference_steps), 0.0])
+            now, following = levels[:-1], levels[1:]
+            up, down = _ancestral(now, following, self.eta)
+            middle = np.where(following > 0, np.sqrt(now * down), 0.0)
+            self.sigmas_up, self.sigmas_down, self.sigmas_interpol = (
+                torch.tensor(values, dtype=torch.float32).repeat_interleave(2)[1:] for values in (up, down, middle)
+            )
+            timesteps = self.trained.timesteps(np.stack([now, middle], axis=1).ravel()[:-1])
+            self.timesteps = torch.tensor(timesteps, dtype=torch.float32, device=device)
+
+    class Dpmpp2sAncestral(Dpm2Ancestral):
+        """Shares with its parent at which levels the denoiser is called."""
+
+        def step(
+            self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: bool = True
+        ) -> Any:
+            is_first = self.state_in_first_order
+            place = self.step_index if is_first else self.step_index - 1
+            now, middle = self.sigmas[place].item(), self.sigmas_interpol[place].item()
+            latents = sample.float()
+            noiseless = _noiseless(self, latents, model_output.float(), now if is_first else middle)
+            if is_first:
+                self.sample = latents
+                latents = noiseless + (latents - noiseless) * (middle / now)
+            else:
+                latents = noiseless + (self.sample - noiseless) * (self.sigmas_down[place].item() / now)
+                self.sample = None
+                if up := self.sigmas_up[place].item():
+                    latents = latents + up * _draw(latents, generator)
+            self._step_index += 1
+            return _answer((latents, noiseless), sample.dtype, return_dict)
 
     class UniPc(Configured, theirs.UniPCMultistepScheduler):  # type: ignore[misc]
         pass
@@ -110,10 +148,12 @@ def scheduler_classes() -> MappingProxyType[str, Any]:
             return self._brownian(now, following) if following > 0 else torch.zeros_like(sample)
 
     class BrownianSde(Scheduled, theirs.DPMSolverSDEScheduler):  # type: ignore[misc]
+        noise_sampler: Any
+
         def step(
             self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: bool = True
         ) -> Any:
-            if self.noise_sampler is None:
+            if getattr(self, "noise_sampler", None) is None:
                 self.noise_sampler = _brownian(sample, self.sigmas, generator)
             made = super().step(model_output.float(), timestep, sample.float(), return_dict=False)
             return _answer(made, sample.dtype, return_dict)
@@ -133,14 +173,9 @@ def scheduler_classes() -> MappingProxyType[str, Any]:
             if self.step_index is None:
                 self._init_step_index(timestep)
             now, following = self.sigmas[self.step_index].item(), self.sigmas[self.step_index + 1].item()
-            latents, predicted = sample.float(), model_output.float()
-            if self.config.prediction_type == "v_prediction":
-                noiseless = latents / (now**2 + 1) - predicted * now / (now**2 + 1) ** 0.5
-            else:
-                noiseless = latents - now * predicted
-            eta = 1.0 if self.eta is None else self.eta
-            up = min(following, eta * (following**2 * (now**2 - following**2) / now**2) ** 0.5)
-            down = (following**2 - up**2) ** 0.5
+            latents = sample.float()
+            noiseless = _noiseless(self, latents, model_output.float(), now)
+            up, down = (float(level) for level in _ancestral(now, following, self.eta))
             latents = latents + (latents - noiseless) / now * (down - now)
             if up:
                 latents = latents + up * _draw(latents, generator)
@@ -170,8 +205,23 @@ def scheduler_classes() -> MappingProxyType[str, Any]:
             self._step_index = None
             self.set_begin_index(0)
 
-    classes = (Euler, Lms, Heun, Dpm2, Dpm2Ancestral, UniPc, Plms, Multistep, BrownianSde, EulerAncestral, Ddim, Lcm)
+    classes: tuple[Any, ...] = (Euler, EulerAncestral, Lms, Heun, Dpm2, Dpm2Ancestral, Dpmpp2sAncestral)
+    classes += (Multistep, BrownianSde, Ddim, Plms, UniPc, Lcm)
     return MappingProxyType({made.__name__: made for made in classes})
+
+
+def _ancestral(now: Any, following: Any, eta: float | None) -> tuple[Any, Any]:
+    """How much fresh noise a step from level `now` to `following` ends with, and the level that it goes to before."""
+    share = 1.0 if eta is None else eta
+    up = np.minimum(following, share * np.sqrt(following**2 * (now**2 - following**2)) / now)
+    return up, np.sqrt(following**2 - up**2)
+
+
+def _noiseless(scheduler: Any, latents: Any, predicted: Any, sigma: float) -> Any:
+    """The picture that the model sees behind the noise."""
+    if scheduler.config.prediction_type == "v_prediction":
+        return latents / (sigma**2 + 1) - predicted * sigma / (sigma**2 + 1) ** 0.5
+    return latents - sigma * predicted
 
 
 def _answer(made: tuple[Any, Any], dtype: Any, return_dict: bool) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterator
@@ -26,7 +25,7 @@ class Shelf:
     """Thread-safe; loads one thing at a time. A key that begins with another one belongs to it and leaves with it."""
 
     def __init__(self, budget_bytes: int, give_back: Callable[[], None] = lambda: None) -> None:
-        """`give_back` hands freed memory of the device to others, after each departure."""
+        """`give_back` makes the memory of what was let go free for others; it is called after each departure."""
         self._budget = budget_bytes
         self._give_back = give_back
         self._items: OrderedDict[Key, _Item] = OrderedDict()
@@ -99,7 +98,6 @@ class Shelf:
                 item.close()
             del item
         self._in_use = +self._in_use
-        gc.collect()  # pipelines hold their parts in cycles
         self._give_back()
 
 
