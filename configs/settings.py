@@ -38,7 +38,8 @@ class Limits(_Group):
     max_generated: int = Field(16, gt=0)
     """Pictures that one request to it may make: batch size times batches."""
     max_in_flight: int = Field(128, gt=0)
-    """Requests that one ingress replica answers at once; one more gets 429."""
+    """Requests that one ingress replica answers at once; one more gets 429. Those of the Stable Diffusion web API wait
+    for minutes and are counted by themselves."""
     preview_px: int = Field(1280, ge=64)
     """Longest side at which pictures are analysed; larger ones get a stored JPEG preview of this size."""
 
@@ -118,7 +119,7 @@ class Jobs(_Group):
     """Jobs that make pictures, likewise. They take long, and albums must not wait for them; as many as this share
     the batches of the diffusion engine."""
     max_queued: int = Field(200, gt=0)
-    """Waiting jobs above which a new one is answered 429."""
+    """Waiting jobs above which a new one is answered 429; those that make pictures are counted by themselves."""
     sync_wait_s: float = Field(60.0, gt=0)
     """How long a call waits for its job before it answers 202."""
     keep_alive_s: float = Field(15.0, gt=0)

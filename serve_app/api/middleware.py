@@ -41,7 +41,8 @@ class Edge:
         self._behind_serve = behind_serve
         self._limits = limits
         self._metrics = metrics
-        self._in_flight = 0
+        self._in_flight = {False: 0, True: 0}
+        """Calls of the Stable Diffusion web API are counted by themselves: they wait for minutes."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -59,14 +60,15 @@ class Edge:
                 sent = MutableHeaders(scope=message)
                 if not (self._behind_serve and headers.get("x-request-id") == request_id):
                     sent["X-Request-ID"] = request_id
-                if webui.is_webui(scope["path"]):
+                if is_webui:
                     sent["X-Process-Time"] = f"{time.monotonic() - started:.4f}"
             await send(message)
 
         bounded = not scope["path"].startswith(_UNBOUNDED)
-        self._in_flight += bounded
+        is_webui = webui.is_webui(scope["path"])
+        self._in_flight[is_webui] += bounded
         try:
-            if bounded and self._in_flight > self._limits.max_in_flight:
+            if bounded and self._in_flight[is_webui] > self._limits.max_in_flight:
                 raise Overloaded("The server is busy; try again shortly.", extra={"retry_after_s": 5})
             await self._app(scope, self._counting(scope["path"], headers, receive), send_with_id)
         except (Overloaded, PayloadTooLarge) as error:
@@ -79,7 +81,7 @@ class Edge:
                 raise  # the server cuts the connection, so that half an answer is not taken for a whole one
             await _answer(scope["path"], None)(scope, receive, send_with_id)
         finally:
-            self._in_flight -= bounded
+            self._in_flight[is_webui] -= bounded
             seconds = time.monotonic() - started
             route = getattr(scope.get("route"), "path", "unmatched")
             method = scope["method"] if scope["method"] in _METHODS else "other"

@@ -17,8 +17,6 @@ from serve_app.store.repositories import albums, results
 
 Handler = Callable[[Job, Progress], Coroutine[Any, Any, Any]]
 
-MAKING = frozenset({"txt2img", "img2img", "style", "avatar"})
-"""Kinds that make pictures. They take long, so they have slots of their own: see `JobRunner`."""
 DEFAULTS: dict[str, dict[str, Any]] = {"tags": {}, "people": {"min_images": 1}, "duplicates": {"level": "copy"}}
 """Parameters of the follow-up jobs: those of a request that names none, so that it finds their results."""
 

@@ -19,11 +19,11 @@ import structlog
 from configs.settings import Jobs as JobSettings
 from deployments.errors import DarkroomError, DeadlineExceeded, NotDeployed, Overloaded, Unavailable, WeightsMissing
 from serve_app.services.container import Services
-from serve_app.services.handlers import MAKING, finish
+from serve_app.services.handlers import finish
 from serve_app.services.progress import Progress
 from serve_app.store import job_claims
 from serve_app.store.job_claims import LeaseLost
-from serve_app.store.jobs import Job
+from serve_app.store.jobs import MAKING, Job
 
 log = structlog.get_logger(__name__)
 

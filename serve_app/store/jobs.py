@@ -29,6 +29,8 @@ JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 StopRequest = Literal["interrupt", "skip"]
 CHANNEL = "darkroom_jobs"
 """Of the notifications; each says `<status> <job id>`, or `asked <job id>` when a running job's worker is wanted."""
+MAKING = frozenset({"txt2img", "img2img", "style", "avatar"})
+"""Kinds that make pictures. They take long, so they have worker slots and places in the queue of their own."""
 IS_UNFINISHED = text("status IN ('queued', 'running')")
 """Spelled as in the index of dedupe keys, which is found by it."""
 _NOTIFY = text("SELECT pg_notify(:channel, notice) FROM unnest(CAST(:notices AS text[])) AS one (notice)")
@@ -112,7 +114,7 @@ async def enqueue(
         if dedupe_key is not None and (existing := await _find_unfinished(session, user_id, dedupe_key)) is not None:
             return existing
         if max_queued is not None:
-            await check_capacity(session, max_queued)
+            await check_capacity(session, kind, max_queued)
         statement = (
             insert(JobRow)
             .values(
@@ -137,16 +139,18 @@ async def enqueue(
         # Somebody else made it between the look and the insert, and it may have finished since: look again.
 
 
-async def check_capacity(session: AsyncSession, max_queued: int) -> None:
-    """Raises `Overloaded` with `retry_after_s` when `max_queued` jobs or more wait.
+async def check_capacity(session: AsyncSession, kind: str, max_queued: int) -> None:
+    """Raises `Overloaded` with `retry_after_s` when `max_queued` jobs or more wait for the same slots as `kind`.
 
     The hint is how long the queue would need to drain to half, going by the jobs of the last minutes.
     """
-    waiting = await session.scalar(select(func.count()).where(JobRow.status == "queued")) or 0
+    making = JobRow.kind.in_(sorted(MAKING))
+    in_its_lane = making if kind in MAKING else ~making
+    waiting = await session.scalar(select(func.count()).where(JobRow.status == "queued", in_its_lane)) or 0
     if waiting < max_queued:
         return
     window_s = 300.0
-    finished = select(func.count()).where(JobRow.finished_at > func.now() - timedelta(seconds=window_s))
+    finished = select(func.count()).where(JobRow.finished_at > func.now() - timedelta(seconds=window_s), in_its_lane)
     per_second = (await session.scalar(finished) or 0) / window_s
     retry_after_s = min(60, max(5, round(waiting / 2 / per_second))) if per_second else 30
     raise Overloaded("Too many jobs are waiting", extra={"retry_after_s": retry_after_s})

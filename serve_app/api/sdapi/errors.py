@@ -91,6 +91,9 @@ def _on_http_exception(request: Request, error: Exception) -> Response:
     known = cast(HTTPException, error)
     if isinstance(error.__cause__, DarkroomError):  # FastAPI calls whatever ends the reading of a body a malformed one
         return answer(error.__cause__)
+    if known.status_code == 400:  # FastAPI, of a body that is no text
+        entry = {"loc": ["body"], "msg": known.detail, "type": "value_error.jsondecode"}
+        return JSONResponse({"detail": [entry]}, 422)
     if known.status_code == 405 or request.scope.get("endpoint") is None:
         return JSONResponse({"detail": known.detail}, known.status_code, dict(known.headers or {}))
     return _body(known.status_code, "HTTPException", detail=str(known.detail))

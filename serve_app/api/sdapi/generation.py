@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -12,20 +13,32 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 
-from deployments.errors import DeadlineExceeded, JobCancelled
-from serve_app.api.deps import ServicesDep, User
+from deployments.errors import DarkroomError, DeadlineExceeded, JobCancelled
+from serve_app.api.answers import job_href
+from serve_app.api.deps import Patience, PatienceDep, ServicesDep, User
 from serve_app.api.sdapi.errors import problem_error, responses
 from serve_app.services.container import Services
 from serve_app.services.generation.order import Kind
 from serve_app.services.generation.requests import GenerationBody, Img2ImgBody, Txt2ImgBody
 from serve_app.services.jobs import Job
 
+
+class Accepted(BaseModel):
+    """Instead of the pictures, for a client that does not wait. The job's result names them by their ids."""
+
+    id: str
+    href: str
+
+
 TAG = "stable-diffusion-web-api"
 router = APIRouter(prefix="/sdapi/v1", tags=[TAG])
 
 _LONGEST_ECHO = 1000
 """Longer texts among what may hold pictures are not sent back."""
-_ERRORS = responses(404, 409, 413, 422, 429, 500, 503, 504)
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    202: {"model": Accepted, "description": "`Prefer: respond-async`: the job that makes the pictures"},
+    **responses(404, 409, 413, 422, 429, 500, 503, 504),
+}
 
 
 class GenerationAnswer(BaseModel):
@@ -37,21 +50,31 @@ class GenerationAnswer(BaseModel):
     """JSON: seeds, models, infotexts, and `warnings` that say what was asked for and not done."""
 
 
-@router.post("/txt2img", response_model=GenerationAnswer, responses=_ERRORS)
-async def make_from_text(body: Txt2ImgBody, request: Request, user: User, services: ServicesDep) -> Response:
+@router.post("/txt2img", response_model=GenerationAnswer, responses=_ANSWERS)
+async def make_from_text(
+    body: Txt2ImgBody, request: Request, user: User, services: ServicesDep, patience: PatienceDep
+) -> Response:
     """Pictures from a prompt. The work stops when the client hangs up."""
-    return await _answer("txt2img", body, request, user, services)
+    return await _answer("txt2img", body, request, user, services, patience)
 
 
-@router.post("/img2img", response_model=GenerationAnswer, responses=_ERRORS)
-async def make_from_image(body: Img2ImgBody, request: Request, user: User, services: ServicesDep) -> Response:
+@router.post("/img2img", response_model=GenerationAnswer, responses=_ANSWERS)
+async def make_from_image(
+    body: Img2ImgBody, request: Request, user: User, services: ServicesDep, patience: PatienceDep
+) -> Response:
     """Pictures from a picture and a prompt, or new parts of one under a mask."""
-    return await _answer("img2img", body, request, user, services)
+    return await _answer("img2img", body, request, user, services, patience)
 
 
-async def _answer(kind: Kind, body: GenerationBody, request: Request, user: str, services: Services) -> Response:
+async def _answer(
+    kind: Kind, body: GenerationBody, request: Request, user: str, services: Services, patience: Patience
+) -> Response:
     echo = _echo(body)
-    job = await _wait(request, services, user, await services.generation.order(user, kind, body))
+    job_id = await services.generation.order(user, kind, body)
+    if patience.wait_s == 0:
+        accepted = Accepted(id=job_id, href=job_href(job_id))
+        return JSONResponse(accepted.model_dump(), 202, {"Location": accepted.href, "Retry-After": "1"})
+    job = await _wait(request, services, user, job_id)
     if job.status == "failed":
         return problem_error(job.problem or {})
     if job.status == "cancelled":
@@ -80,7 +103,8 @@ async def _wait(request: Request, services: Services, user: str, job_id: str) ->
             task.cancel()
         await asyncio.gather(waiting, gone, return_exceptions=True)
         if job is None or not job.is_finished:
-            await asyncio.shield(services.generation.cancel(user, job_id))
+            with suppress(DarkroomError):  # gone already, or the database is: what went wrong before counts
+                await asyncio.shield(services.generation.cancel(user, job_id))
 
 
 async def _disconnected(request: Request) -> None:

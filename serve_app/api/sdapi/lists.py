@@ -163,10 +163,14 @@ async def get_flags(settings: SettingsDep) -> Row:
 @router.get("/memory", response_model=Row, responses=_MODELS)
 async def get_memory(services: ServicesDep) -> Row:
     """Of this machine, and of the diffusion engine's GPU where there is one."""
-    page = os.sysconf("SC_PAGE_SIZE")
-    total, free = page * os.sysconf("SC_PHYS_PAGES"), page * os.sysconf("SC_AVPHYS_PAGES")
+    total, free = (_pages(name) * _pages("SC_PAGE_SIZE") for name in ("SC_PHYS_PAGES", "SC_AVPHYS_PAGES"))
     ram = {"free": free, "used": total - free, "total": total}
     return {"ram": ram, "cuda": _cuda(await services.options.catalogue())}
+
+
+def _pages(name: str) -> int:
+    """0 where the system does not tell."""
+    return os.sysconf(name) if name in os.sysconf_names else 0
 
 
 def _cuda(catalogue: ModelCatalogue) -> Row:

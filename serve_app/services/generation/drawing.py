@@ -10,8 +10,7 @@ from typing import TypeVar, cast
 from deployments.algorithms.inpainting import lay_over
 from deployments.contracts import Image
 from deployments.generation import Diffuser, GeneratedPicture, GenerationStep
-from serve_app.services.generation.info import Made
-from serve_app.services.generation.planning import Shot
+from serve_app.services.generation.shots import Made, Shot
 from serve_app.services.progress import Progress
 
 T = TypeVar("T")
@@ -19,10 +18,10 @@ _DRAWN = 0.98
 """Of the progress bar; storing the pictures is the rest."""
 
 
-async def draw_all(diffuser: Diffuser, shots: Sequence[Shot], at_once: int, progress: Progress) -> list[Made]:
+async def draw_all(diffuser: Diffuser, shots: Sequence[Shot], at_once: int, progress: Progress) -> list[Made | None]:
     """The pictures in order, at most `at_once` at a time.
 
-    When the client interrupts, those that were begun end with what they have and the others are missing; when it
+    When the client interrupts, those that were begun end with what they have and the others are None; when it
     skips, only those that are being drawn are concerned. Raises what the engine raises for any of them, and then
     stops the others.
     """
@@ -41,12 +40,11 @@ async def draw_all(diffuser: Diffuser, shots: Sequence[Shot], at_once: int, prog
 
     tasks = [asyncio.create_task(draw(place, shot)) for place, shot in enumerate(shots)]
     try:
-        drawn = await asyncio.gather(*tasks)
+        return await asyncio.gather(*tasks)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    return [made for made in drawn if made is not None]
 
 
 async def _draw(diffuser: Diffuser, shot: Shot, progress: Progress, report: Callable[[float], None]) -> Made | None:

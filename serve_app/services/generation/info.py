@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from deployments.algorithms.infotext import write_infotext
-from deployments.contracts import Image
 from deployments.generation import GenerationRequest
 from serve_app.services.generation.order import Order
-from serve_app.services.generation.planning import Plan, Shot
+from serve_app.services.generation.planning import Plan
+from serve_app.services.generation.shots import Made
 
 VERSION = "v1.10.1"
 """Of the web UI whose API this is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """One finished picture, or one that was stopped half way."""
-
-    shot: Shot
-    image: Image
-    checkpoint: str
-    checkpoint_sha256: str
-    warnings: tuple[str, ...] = ()
 
 
 def infotext(plan: Plan, made: Made, order: Order) -> str:
@@ -63,7 +51,7 @@ def describe(
     started: datetime,
 ) -> dict[str, Any]:
     """The original's members in its order, and `warnings`: what was asked for and not done."""
-    body, shots = order.body, plan.shots
+    body, shots = order.body, plan.pictures
     request: GenerationRequest = shots[0].request
     first = made[0] if made else None
     warnings = [*plan.warnings, *(text for one in made for text in one.warnings)]

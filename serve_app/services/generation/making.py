@@ -15,10 +15,11 @@ from deployments.algorithms.picture_files import FileFormat, encode_picture
 from deployments.contracts import Image
 from deployments.generation import Diffuser
 from serve_app.services.generation.drawing import draw_all
-from serve_app.services.generation.info import Made, describe, infotext
+from serve_app.services.generation.info import describe, infotext
 from serve_app.services.generation.inputs import PictureInputs
 from serve_app.services.generation.order import PICTURES, Order
 from serve_app.services.generation.planning import Plan, Planner
+from serve_app.services.generation.shots import Made
 from serve_app.services.history import Generated
 from serve_app.services.pictures import PictureStore, ReceivedFile
 from serve_app.services.progress import Progress
@@ -58,7 +59,10 @@ class MakePictures:
             inputs = await jobs.load_inputs(session, job.id)
         planner = Planner(self._diffuser, self._inputs)
         plan = await planner.plan(order, inputs, await self._diffuser.list_models())
-        made = await draw_all(self._diffuser, plan.shots, self._settings.diffusion.max_batch, progress)
+        drawn = await draw_all(self._diffuser, plan.shots, self._settings.diffusion.max_batch, progress)
+        if plan.sheet is not None:
+            drawn = await asyncio.to_thread(plan.sheet.join, drawn)
+        made = [one for one in drawn if one is not None]
         texts = [infotext(plan, one, order) for one in made]
         files, texts, first = self._gather(order, plan, made, texts)
         stored = [await self._store(job.user_id, order, image, text) for image, text in files]

@@ -17,7 +17,9 @@ def title(model: ModelFile) -> str:
 
 
 def control_title(model: ModelFile) -> str:
-    """`name [01234567]`."""
+    """`name [01234567]`, as the engine calls it, or with the beginning of the file's hash."""
+    if _HASH.search(model.alias):
+        return model.alias
     return f"{model.name} [{model.sha256[:8]}]" if model.sha256 else model.name
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from deployments.algorithms.inpainting import Canvas, blur_mask, mask_of
 from deployments.algorithms.inpainting import prepare as prepare_canvas
 from deployments.algorithms.prompts.markup import extract_networks, merge_styles, strip_comments
+from deployments.algorithms.resizing import resize
 from deployments.contracts import Gray, Image
 from deployments.engines.diffusion.sampler_table import choose_sampler
 from deployments.generation import MAX_SEED, Diffuser, GenerationRequest, Hires, Lora, ModelCatalogue, ResizeMode
@@ -19,6 +20,9 @@ from serve_app.services.generation.models import find_lora
 from serve_app.services.generation.order import Order
 from serve_app.services.generation.prompt_styles import find_style
 from serve_app.services.generation.requests import GenerationBody, Img2ImgBody, Txt2ImgBody, on_grid
+from serve_app.services.generation.sd_upscale import NAME as SD_UPSCALE
+from serve_app.services.generation.sd_upscale import SdUpscale, Sheet
+from serve_app.services.generation.shots import Shot
 
 _RESIZE_MODES: tuple[ResizeMode, ...] = ("stretch", "crop", "fill", "stretch")
 _LATENT_RESIZE = 3
@@ -26,17 +30,6 @@ _FILLS = ("fill", "original", "latent noise", "latent nothing")
 _NO_STRENGTH = 0.75
 """Of hires fix when the request names none; the original breaks there."""
 _LEAST_SEED_PX = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Shot:
-    """One picture to make."""
-
-    request: GenerationRequest
-    seed: int
-    subseed: int
-    canvas: Canvas | None = None
-    """What the result is laid over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +44,13 @@ class Plan:
     """What the infotext says beyond the usual."""
     restore_faces: bool
     warnings: tuple[str, ...]
+    sheet: Sheet | None = None
+    """What the shots are tiles of, picture after picture."""
+
+    @property
+    def pictures(self) -> tuple[Shot, ...]:
+        """A shot for each picture of the answer: itself, or its first tile."""
+        return self.shots[:: len(self.sheet.boxes)] if self.sheet else self.shots
 
 
 @dataclass
@@ -68,6 +68,7 @@ class _Draft:
 
     warnings: list[str]
     parameters: dict[str, str | int | float | None] = field(default_factory=dict)
+    sheet: Sheet | None = None
 
 
 class Planner:
@@ -109,18 +110,23 @@ class Planner:
             request, canvases, frame = self._from_text(body, request, catalogue, draft)
         else:
             request, canvases, frame = await self._from_images(body, request, inputs, draft)
-        hints = await self._hints.make(order.units, inputs, frame, catalogue)
+        units = order.units
+        if draft.sheet is not None and units:
+            draft.warnings.append("ControlNets are not applied to the tiles of SD upscale")
+            units = ()
+        hints = await self._hints.make(units, inputs, frame, catalogue)
         draft.warnings += hints.warnings
         draft.parameters |= hints.parameters
         request = replace(request, controls=hints.controls)
         return Plan(
-            tuple(_shots(body, request, canvases)),
+            tuple(_shots(body, request, canvases, draft.sheet)),
             positive,
             negative,
             hints.maps,
             draft.parameters,
             restore,
             tuple(dict.fromkeys(draft.warnings)),
+            draft.sheet,
         )
 
     def _from_text(
@@ -140,12 +146,15 @@ class Planner:
         )
         draft.warnings += chosen.warnings
         strength = _NO_STRENGTH if body.denoising_strength is None else body.denoising_strength
+        own_words = extract_networks(body.hr_prompt)
+        if own_words.loras:
+            draft.warnings.append("LoRAs in hr_prompt have no effect: those of the prompt act in both passes")
         hires = Hires(
             *target,
             steps=body.hr_second_pass_steps or body.steps,
             denoising_strength=strength,
             upscaler=body.hr_upscaler or "Latent",
-            prompt=extract_networks(body.hr_prompt).text,
+            prompt=own_words.text,
             negative_prompt=body.hr_negative_prompt,
             sampler=chosen.sampler.name if own_sampler else "",
             scheduler=chosen.scheduler.label if own_sampler or own_scheduler else "",
@@ -165,6 +174,8 @@ class Planner:
     ) -> tuple[GenerationRequest, list[Canvas | None], Frame]:
         assert isinstance(body, Img2ImgBody)  # noqa: S101 - there are two kinds
         images = [await self._pictures.decode(inputs[name]) for name in _init_names(inputs)]
+        if (body.script_name or "").lower() == SD_UPSCALE:
+            return await _tiles(body, request, images[0][0], draft)
         mask = await self._mask(body, inputs)
         mode = _RESIZE_MODES[body.resize_mode]
         if body.resize_mode == _LATENT_RESIZE:
@@ -208,14 +219,36 @@ class Planner:
         return await asyncio.to_thread(blur_mask, mask, across, down)
 
 
-def _shots(body: GenerationBody, request: GenerationRequest, canvases: Sequence[Canvas | None]) -> list[Shot]:
-    """In the original's order: batch after batch. One canvas is used for all; several are a batch."""
-    count = (body.batch_size if len(canvases) == 1 else len(canvases)) * body.n_iter
-    seed, subseed = _seed(body.seed), _seed(body.subseed)
+async def _tiles(
+    body: Img2ImgBody, request: GenerationRequest, image: Image, draft: _Draft
+) -> tuple[GenerationRequest, list[Canvas | None], Frame]:
+    """The canvases of one enlarged picture."""
+    script, size = SdUpscale.of(body.script_args), (request.width, request.height)
+    sheet = await asyncio.to_thread(Sheet.of, image, script, size, body.n_iter)
+    if body.mask:
+        draft.warnings.append("A mask has no effect on SD upscale")
+    strength = 0.75 if body.denoising_strength is None else body.denoising_strength
+    draft.sheet = sheet
+    draft.parameters |= {
+        "Denoising strength": strength,
+        "SD upscale overlap": script.overlap,
+        "SD upscale upscaler": script.upscaler,
+    }
+    canvases: list[Canvas | None] = [Canvas(resize(box.cut(sheet.base), size)) for box in sheet.boxes]
+    return replace(request, denoising_strength=strength), canvases, Frame(size)
+
+
+def _shots(
+    body: GenerationBody, request: GenerationRequest, canvases: Sequence[Canvas | None], sheet: Sheet | None
+) -> list[Shot]:
+    """In the original's order: batch after batch. One canvas is used for all; several are a batch, or tiles."""
+    count = (body.batch_size if len(canvases) == 1 and sheet is None else len(canvases)) * body.n_iter
+    seed, subseed = draw_seed(body.seed), draw_seed(body.subseed)
     shots = []
     for place in range(count):
         canvas = canvases[place % len(canvases)]
-        own_seed = (seed if body.subseed_strength else seed + place) % (MAX_SEED + 1)
+        step = place if sheet is None else sum(divmod(place, len(canvases)))
+        own_seed = (seed if body.subseed_strength else seed + step) % (MAX_SEED + 1)
         own_subseed = (subseed + place) % (MAX_SEED + 1)
         one = replace(request, seed=own_seed, variation_seed=own_subseed)
         if canvas is not None:
@@ -224,7 +257,8 @@ def _shots(body: GenerationBody, request: GenerationRequest, canvases: Sequence[
     return shots
 
 
-def _seed(asked: int) -> int:
+def draw_seed(asked: int) -> int:
+    """-1 is any."""
     return random.randrange(MAX_SEED - 1) if asked == -1 else asked % (MAX_SEED + 1)
 
 

@@ -16,7 +16,10 @@ from serve_app.services.generation.making import start_history
 from serve_app.services.generation.models import find_checkpoint
 from serve_app.services.generation.options import OptionService
 from serve_app.services.generation.order import KINDS, Kind, Order
+from serve_app.services.generation.planning import draw_seed
 from serve_app.services.generation.requests import GenerationBody, Img2ImgBody, Txt2ImgBody, check, with_infotext
+from serve_app.services.generation.sd_upscale import NAME as SD_UPSCALE
+from serve_app.services.generation.sd_upscale import SdUpscale
 from serve_app.services.jobs import JobService
 from serve_app.services.pictures import PictureStore
 from serve_app.store import jobs
@@ -63,13 +66,17 @@ class GenerationService:
         check(body, kind, self._settings)
         body = with_infotext(body)
         check(body, kind, self._settings)
+        if (body.script_name or "").lower() == SD_UPSCALE:
+            SdUpscale.of(body.script_args)
         catalogue = await self._diffuser.list_models()
         _check_checkpoints(body, catalogue)
         options, warnings = await self._options.for_request(user_id, body.override_settings or {}, catalogue)
         most = self._settings.diffusion.max_controls
         units, more = read_units(body.alwayson_scripts, catalogue, most)
         data = await self._read_pictures(body, units)
-        order = Order(kind, body, options, tuple(units), (*warnings, *more))
+        # Drawn here and not in the job, so that a second attempt makes the same pictures.
+        seeds = {"seed": draw_seed(body.seed), "subseed": draw_seed(body.subseed)}
+        order = Order(kind, body.model_copy(update=seeds), options, tuple(units), (*warnings, *more))
         async with self._database.transaction() as session:
             job = await jobs.enqueue(
                 session,

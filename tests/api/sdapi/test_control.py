@@ -11,6 +11,7 @@ import pytest
 
 from configs.settings import Deadlines, Settings
 from serve_app.services.container import Services
+from tests.api.conftest import upload
 from tests.api.sdapi.conftest import (
     SMALL,
     V1,
@@ -21,7 +22,7 @@ from tests.api.sdapi.conftest import (
     txt2img,
     until_waiting,
 )
-from tests.builders import a_flat_image
+from tests.builders import a_flat_image, encoded
 from tests.fake_diffuser import CATALOGUE, FakeDiffuser
 
 
@@ -164,6 +165,26 @@ class TestHeldUp:
         capabilities.go.set()
         assert {response.status_code for response in await asyncio.gather(*making)} == {200}
 
+    async def test_a_client_that_does_not_wait_gets_the_job(
+        self, client: httpx.AsyncClient, capabilities: FakeDiffuser
+    ) -> None:
+        response = await client.post(f"{V1}/txt2img", json=SMALL, headers={"Prefer": "respond-async"})
+        assert response.status_code == 202
+        address = response.headers["location"]
+        assert response.json()["href"] == address
+        await begin(capabilities)
+        capabilities.go.set()
+
+        async def ended() -> Any:
+            job = (await client.get(address)).json()
+            return job if job["status"] == "succeeded" else None
+
+        result = (await until(ended))["result"]
+        [image_id] = result["images"]
+        file = await client.get(f"/api/v1/files/{image_id}")
+        assert file.headers["content-type"] == "image/png"
+        assert result["info"]["all_seeds"]
+
     class TestImpatient:
         @pytest.fixture
         def settings(self, settings: Settings) -> Settings:
@@ -191,6 +212,32 @@ async def test_waiting_tasks_are_listed_with_their_place(idle_client: httpx.Asyn
     for call in calls:
         call.cancel()
     await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def test_waiting_pictures_leave_room_for_albums(idle_client: httpx.AsyncClient) -> None:
+    later = {"Prefer": "respond-async"}
+    for _ in range(20):  # jobs.max_queued
+        assert (await idle_client.post(f"{V1}/txt2img", json=SMALL, headers=later)).status_code == 202
+    assert (await idle_client.post(f"{V1}/txt2img", json=SMALL, headers=later)).status_code == 429
+    [url] = await upload(idle_client, encoded(a_flat_image(), "PNG"))
+    response = await idle_client.post("/api/v1/albums/tags", json={"images": [url]}, headers=later)
+    assert response.status_code == 202
+
+
+class TestFewAtOnce:
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        limits = settings.limits.model_copy(update={"max_in_flight": 2})
+        return settings.model_copy(update={"limits": limits})
+
+    async def test_calls_that_wait_leave_room_for_others(self, idle_client: httpx.AsyncClient) -> None:
+        calls = [asyncio.create_task(idle_client.post(f"{V1}/txt2img", json=SMALL)) for _ in range(2)]
+        await until_waiting(idle_client, 2)
+        assert_webui_error(await idle_client.post(f"{V1}/txt2img", json=SMALL), 429, "Overloaded")
+        assert (await idle_client.get("/api/v1/albums")).status_code == 200
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
 
 
 async def test_settings_can_be_sent_back_as_they_were_got(idle_client: httpx.AsyncClient) -> None:

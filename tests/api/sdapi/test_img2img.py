@@ -232,3 +232,29 @@ async def test_inputs_are_gone_when_the_job_has_ended(
     capabilities.go.set()
     await making
     assert await count() == 0
+
+
+async def test_sd_upscale_redraws_the_tiles_of_the_enlarged_picture(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser
+) -> None:
+    picture = a_flat_image((64, 48), (10, 20, 30))
+    script = {"script_name": "SD upscale", "script_args": ["", 8, "Lanczos", 2.0]}
+    made = await img2img(client, picture, **script, seed=5, n_iter=2, denoising_strength=0.3)
+    assert [image.shape for image in made.images] == [(96, 128, 3)] * 2
+    assert np.all(made.images[0] == (245, 235, 225))
+    assert [request.seed for request in capabilities.requests] == [5, 6, 7, 8, 9, 10, 6, 7, 8, 9, 10, 11]
+    assert made.info["all_seeds"] == [5, 6]
+    assert "SD upscale overlap: 8, SD upscale upscaler: Lanczos" in made.info["infotexts"][0]
+
+
+async def test_sd_upscale_refuses_what_makes_no_sense(client: httpx.AsyncClient, capabilities: FakeDiffuser) -> None:
+    async def post(*arguments: object, size: tuple[int, int] = (64, 64)) -> httpx.Response:
+        fields = {"script_name": "sd upscale", "script_args": arguments, "init_images": [base64_png(an_image(size))]}
+        return await client.post(f"{V1}/img2img", json=SMALL | fields)
+
+    assert (await post("", "wide")).status_code == 422
+    assert (await post("", 8, 1, 100)).status_code == 422
+    assert (await post("", 8, "Lanczos", 4, size=(400, 400))).status_code == 422
+    unknown = await post("", 8, "R-ESRGAN", 2)
+    assert_webui_error(unknown, 500, "Exception", errors="could not find upscaler named R-ESRGAN")
+    assert capabilities.requests == []

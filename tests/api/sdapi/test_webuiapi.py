@@ -129,5 +129,5 @@ async def test_progress_and_interrupt(server: tuple[str, int], capabilities: Fak
 
 
 async def test_errors_are_told(server: tuple[str, int]) -> None:
-    with pytest.raises(RuntimeError, match="Script .* not found"):
+    with pytest.raises(RuntimeError, match=r"Script .* not found"):
         await in_thread(server, lambda api: api.txt2img(script_name="x"))
