@@ -81,7 +81,7 @@ def pop_art(
     flow = edge_flow(scene, 3.2 * unit)
     outline = without_specks(ink_lines(calm, flow, 3.0 * unit * line, threshold=0.014, softness=0.012), 40 * unit)
     inner = without_specks(ink_lines(calm, flow, 1.5 * unit * line, threshold=0.014, softness=0.014), 14 * unit)
-    ink = np.maximum(np.maximum(outline, inner), ramp(tones, 0.2, 0.17))
+    ink = np.maximum(np.maximum(outline, inner), ramp(tones, 0.182, 0.176) * (1 - vivid * ramp(tones, 0.06, 0.065)))
     return to_image(mix(picture, _BLACK, ramp(blur(ink, 0.8 * unit), 0.2, 0.7)))
 
 
