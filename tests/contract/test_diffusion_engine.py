@@ -319,6 +319,12 @@ def test_a_prompt_that_is_too_long_in_tokens_is_refused(engine: DiffusionEngine)
         make(engine, a_request(prompt="cat, " * 3_900))
 
 
+def test_a_request_that_is_refused_in_its_batch_is_refused_alone(engine: DiffusionEngine) -> None:
+    refused, good = engine.run([a_request(prompt="cat, " * 3_900), a_request()], Listening())
+    assert isinstance(refused, InvalidRequest)
+    assert difference(good.image, make_one(engine)) <= 1  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
