@@ -70,6 +70,9 @@ class LocalDiffuser:
         async with self._listing:  # the first one reads every file: others wait for what it learns
             return await asyncio.to_thread(self._engine.list_models)
 
+    async def has_checkpoint(self, name: str) -> bool:
+        return await asyncio.to_thread(self._engine.has_checkpoint, name)
+
     def unload(self, checkpoint: str) -> None:
         """Free a checkpoint unless a batch is using it."""
         self._engine.unload(checkpoint)
