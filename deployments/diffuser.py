@@ -41,6 +41,7 @@ class LocalDiffuser:
             self._engine.run, self._engine.key, chosen.max_batch, chosen.batch_wait_s
         )
         self._slots = asyncio.Semaphore(settings.runtime.threads)
+        self._listing = asyncio.Lock()
 
     @property
     def device(self) -> Device:
@@ -66,7 +67,11 @@ class LocalDiffuser:
             return await asyncio.to_thread(self._engine.make_hint, module, image, options)
 
     async def list_models(self) -> ModelCatalogue:
-        return await asyncio.to_thread(self._engine.list_models)
+        async with self._listing:  # the first one reads every file: others wait for what it learns
+            return await asyncio.to_thread(self._engine.list_models)
+
+    async def has_checkpoint(self, name: str) -> bool:
+        return await asyncio.to_thread(self._engine.has_checkpoint, name)
 
     def unload(self, checkpoint: str) -> None:
         """Free a checkpoint unless a batch is using it."""

@@ -35,7 +35,8 @@ class DiffusionDeployment:
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationStep | GeneratedPicture, None]:
         """Called with `stream=True`, and with the checkpoint's name as `multiplexed_model_id`."""
-        if name := serve.get_multiplexed_model_id():
+        name = serve.get_multiplexed_model_id()
+        if name and await self._diffuser.has_checkpoint(name):  # made-up names would push real ones out
             await self._claim(name)
         async with aclosing(self._diffuser.generate(request)) as events:
             async for event in events:

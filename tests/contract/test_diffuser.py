@@ -114,6 +114,11 @@ async def test_an_unloaded_checkpoint_comes_back_when_it_is_asked_for(diffuser: 
     np.testing.assert_array_equal((await picture_of(diffuser, a_request())).image, before.image)
 
 
+async def test_a_checkpoint_that_is_not_listed_is_none(diffuser: LocalDiffuser) -> None:
+    names = (CHECKPOINT, f"{CHECKPOINT} [0123456789]", "gone", "")
+    assert [await diffuser.has_checkpoint(name) for name in names] == [True, True, False, False]
+
+
 def test_the_share_of_the_gpu_is_capped_before_anything_is_loaded(tiny_models: Path) -> None:
     calls: list[tuple[float, str]] = []
     LocalDiffuser(settings_for(tiny_models), 0.5, lambda share, device: calls.append((share, device)))

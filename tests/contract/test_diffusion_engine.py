@@ -231,6 +231,17 @@ def test_a_schedule_changes_words_on_the_way(engine: DiffusionEngine) -> None:
     assert difference(make_one(engine, prompt="[cat:dog:8]", steps=8), cat) <= 1
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize(
+    "shape", [{"sampler": "Euler a"}, {"init_image": INIT, "mask": a_mask(), "controls": (CONTROL,)}]
+)
+def test_half_precision_makes_nearly_the_same_picture(
+    engine: DiffusionEngine, tiny_models: Path, dtype: str, shape: dict[str, Any]
+) -> None:
+    half = make_one(an_engine(tiny_models, dtype=dtype), **shape)
+    assert np.abs(half.astype(int) - make_one(engine, **shape)).mean() < 2
+
+
 def test_the_answer_names_checkpoint_and_hash(engine: DiffusionEngine) -> None:
     (picture,) = make(engine, a_request(checkpoint=OTHER_CHECKPOINT))
     assert picture.checkpoint == OTHER_CHECKPOINT
@@ -306,6 +317,12 @@ def test_absurd_requests_are_refused_before_anything_is_loaded(fresh: DiffusionE
 def test_a_prompt_that_is_too_long_in_tokens_is_refused(engine: DiffusionEngine) -> None:
     with pytest.raises(InvalidRequest):
         make(engine, a_request(prompt="cat, " * 3_900))
+
+
+def test_a_request_that_is_refused_in_its_batch_is_refused_alone(engine: DiffusionEngine) -> None:
+    refused, good = engine.run([a_request(prompt="cat, " * 3_900), a_request()], Listening())
+    assert isinstance(refused, InvalidRequest)
+    assert difference(good.image, make_one(engine)) <= 1  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

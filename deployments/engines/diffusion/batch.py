@@ -25,7 +25,7 @@ from deployments.engines.diffusion.sampler_table import PartialSteps, count_call
 from deployments.engines.diffusion.samplers import make_scheduler
 from deployments.engines.diffusion.shelf import Loan
 from deployments.engines.diffusion.upscaling import LATENT_UPSCALERS, upscale_image, upscale_latents
-from deployments.errors import DarkroomError, JobCancelled, NotSupported
+from deployments.errors import DarkroomError, InvalidRequest, JobCancelled, NotSupported
 from deployments.generation import GeneratedPicture, GenerationRequest, GenerationStep, Hires
 
 _LATENT_PX = 8
@@ -74,8 +74,14 @@ class Batch:
     def run(self) -> list[GeneratedPicture | DarkroomError]:
         """In the order of the requests; `JobCancelled` for those that nobody waits for any more."""
         outcomes: list[GeneratedPicture | DarkroomError] = [JobCancelled("Cancelled.") for _ in self._requests]
+        encoded = []
+        for place in range(len(self._requests)):
+            try:
+                encoded.append(self._encode(place))
+            except InvalidRequest as refusal:  # a prompt that is too long is nobody else's trouble
+                outcomes[place] = refusal
         with _tiled((self._checkpoint.unet, self._vae), self._requests[0].tiling):
-            for rows in _of_equal_length(self._encode(place) for place in range(len(self._requests))):
+            for rows in _of_equal_length(encoded):
                 latents = None if self._is_over(rows) else self._denoise(rows)
                 if latents is None or self._is_over(rows):
                     continue
@@ -251,7 +257,7 @@ def to_images(pixels: Any) -> list[Image]:
     return [(row * 255).round().astype(np.uint8) for row in rows]
 
 
-def _of_equal_length(rows: Iterator[_Row]) -> list[list[_Row]]:
+def _of_equal_length(rows: Sequence[_Row]) -> list[list[_Row]]:
     """Long prompts have more tokens: padding a short one to their length would change its picture."""
     groups: dict[tuple[int, ...], list[_Row]] = defaultdict(list)
     for row in rows:

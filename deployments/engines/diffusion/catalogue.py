@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -70,10 +71,14 @@ class Model:
 
 
 class Hashes:
-    """sha256 of files, each read once while its size and time stay. Kept in the models folder if that is writable."""
+    """sha256 of files, each read once while its size and time stay; kept in the models folder if that is writable.
+
+    Thread-safe, one file at a time.
+    """
 
     def __init__(self, store: Path) -> None:
         self._store = store
+        self._lock = threading.Lock()
         try:
             self._known: dict[str, str] = dict(json.loads(store.read_text()))
         except (OSError, ValueError):
@@ -82,11 +87,12 @@ class Hashes:
     def of(self, path: Path) -> str:
         found = path.stat()
         key = f"{path}:{found.st_size}:{found.st_mtime_ns}"
-        if key not in self._known:
-            with path.open("rb") as stream:
-                self._known[key] = hashlib.file_digest(stream, "sha256").hexdigest()
-            self._keep()
-        return self._known[key]
+        with self._lock:
+            if key not in self._known:
+                with path.open("rb") as stream:
+                    self._known[key] = hashlib.file_digest(stream, "sha256").hexdigest()
+                self._keep()
+            return self._known[key]
 
     def _keep(self) -> None:
         partial = self._store.with_suffix(".partial")

@@ -97,10 +97,9 @@ class DiffusionEngine:
             memory=self._device.memory(),
         )
 
-    def load(self, checkpoint: str) -> str:
-        """Have a checkpoint ready. -> Its name. Raises `WeightsMissing`, `NotSupported`, `Overloaded`."""
-        with self._models.shelf.borrowing() as loan:
-            return self._models.checkpoint(loan, checkpoint).model.name
+    def has_checkpoint(self, name: str) -> bool:
+        """Whether a request could name it."""
+        return self._models.catalogue.look_up("checkpoints", name) is not None
 
     def unload(self, checkpoint: str) -> None:
         """Free a checkpoint unless a batch is using it."""
