@@ -11,6 +11,7 @@ from ray import serve
 from configs.settings import Settings
 from deployments.contracts import Image
 from deployments.diffuser import LocalDiffuser
+from deployments.engines.diffusion.device import CapMemory, cap_gpu_memory
 from deployments.generation import (
     GeneratedPicture,
     GenerationRequest,
@@ -27,10 +28,10 @@ _MAX_CHECKPOINTS = 8
 class DiffusionDeployment:
     """`generation.Diffuser`."""
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, cap_memory: CapMemory = cap_gpu_memory) -> None:
         """Raises `Unavailable` when PyTorch, diffusers or the device is missing."""
         granted: dict[str, float] = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
-        self._diffuser = LocalDiffuser(settings or Settings(), gpu_share=granted.get("GPU", 0.0))
+        self._diffuser = LocalDiffuser(settings or Settings(), granted.get("GPU", 0.0), cap_memory)
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationStep | GeneratedPicture, None]:
         """Called with `stream=True`, and with the checkpoint's name as `multiplexed_model_id`."""

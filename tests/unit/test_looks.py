@@ -17,9 +17,9 @@ from deployments.contracts import Image
 from tests.builders import a_flat_image, a_photo, an_image
 
 _PHOTOS = ("astronaut", "chelsea", "coffee")
-_STRUCTURE = 0.055
+_STRUCTURE = 0.035
 """RMS, of the range 0 to 1, that the best colour map from one style to another must leave over."""
-_SAME_EDGES = 0.90
+_SAME_EDGES = 0.92
 """Correlation of edge strength above which two pictures have the same lines."""
 
 every_look = pytest.mark.parametrize("look", LOOKS)
@@ -39,8 +39,8 @@ def test_picture_keeps_its_size_and_type(look: str, size: tuple[int, int]) -> No
 
 
 @every_look
-@settings(max_examples=6, deadline=None)
-@given(width=st.integers(1, 90), height=st.integers(1, 90), seed=st.integers(0, 2**32 - 1), strength=st.floats(0, 1))
+@settings(max_examples=5, deadline=None)
+@given(width=st.integers(1, 64), height=st.integers(1, 64), seed=st.integers(0, 2**32 - 1), strength=st.floats(0, 1))
 def test_any_size_seed_and_strength_can_be_drawn(
     look: str, width: int, height: int, seed: int, strength: float
 ) -> None:
@@ -66,14 +66,16 @@ def test_grey_picture_can_be_drawn_and_shows_its_subject(look: str) -> None:
 
 @every_look
 def test_the_same_seed_draws_the_same_picture(look: str) -> None:
-    assert np.array_equal(_drawn(look, "coffee"), redraw(a_photo("coffee", 192), look, seed=3))
+    photo = a_photo("coffee", 80)
+    assert np.array_equal(redraw(photo, look, seed=3), redraw(photo, look, seed=3))
 
 
 @pytest.mark.parametrize(
     "look", sorted(LOOKS.keys() - {"cartoon", "pop_art", "engraving", "pixel_art", "stained_glass"})
 )
 def test_another_seed_draws_another_picture(look: str) -> None:
-    assert not np.array_equal(_drawn(look, "coffee"), redraw(a_photo("coffee", 192), look, seed=4))
+    photo = a_photo("coffee", 80)
+    assert not np.array_equal(redraw(photo, look, seed=3), redraw(photo, look, seed=4))
 
 
 @every_look
@@ -93,7 +95,7 @@ def test_strength_0_is_the_photograph(look: str) -> None:
 
 @every_look
 def test_strength_leads_from_the_photograph_to_the_style(look: str) -> None:
-    photo = a_photo("astronaut", 128)
+    photo = a_photo("astronaut", 80)
     away = [
         float(np.abs(to_plane(redraw(photo, look, strength, 3)) - to_plane(photo)).mean())
         for strength in (0.02, 0.3, 0.6, 1.0)
@@ -116,7 +118,7 @@ def test_style_is_no_colour_filter_of_the_photograph(look: str, photo: str) -> N
     assert _is_restyled(a_photo(photo, 192), _drawn(look, photo))
 
 
-@pytest.mark.parametrize(("one", "other"), combinations(LOOKS, 2))
+@pytest.mark.parametrize(("one", "other"), list(combinations(LOOKS, 2)))
 def test_no_style_is_a_tint_of_another(one: str, other: str) -> None:
     restyled = [_is_restyled(_drawn(one, photo), _drawn(other, photo)) for photo in _PHOTOS]
     assert all(restyled), f"{one} and {other} differ only by colour on {_PHOTOS[restyled.index(False)]}"
@@ -138,15 +140,15 @@ def test_that_measure_knows_a_tint_when_it_sees_one(look: str, tint: str) -> Non
 
 @every_look
 def test_style_looks_alike_at_other_resolutions(look: str) -> None:
-    photo = cv2.resize(a_photo("astronaut"), (512, 512), interpolation=cv2.INTER_AREA)
-    sizes = (512, 256)
+    photo = a_photo("astronaut")
+    sizes = (256, 128)
     drawn = [_blurred(redraw(_shrunk(photo, size), look, seed=3), size) for size in sizes]
     assert np.abs(drawn[0] - drawn[1]).mean() < 0.05
 
 
 @every_look
 def test_option_does_something_at_both_ends_of_its_range(look: str) -> None:
-    photo = a_photo("astronaut", 96)
+    photo = a_photo("astronaut", 112)
     for name, option in options_of(look).items():
         ends = _ends(option.annotation)
         low, high = (redraw(photo, look, seed=3, options={name: end}) for end in ends)
@@ -197,7 +199,7 @@ def _best_colour_map(source: Image, target: Image) -> np.ndarray:
     powers = [(a, b, c) for a in range(4) for b in range(4) for c in range(4) if a + b + c <= 3]
     terms = np.stack([red**a * green**b * blue**c for a, b, c in powers], axis=1)
     wanted = to_plane(target).reshape(-1, 3)
-    fit, *_ = np.linalg.lstsq(terms, wanted, rcond=None)
+    fit, *_ = np.linalg.lstsq(terms[::3], wanted[::3], rcond=None)
     return np.clip(terms @ fit, 0, 1).reshape(target.shape)
 
 

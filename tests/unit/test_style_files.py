@@ -93,7 +93,7 @@ def test_options_of_a_file_reach_the_look() -> None:
 
 
 def test_unknown_look_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="style mine: there is no look 'vaporwave', only .*oil"):
+    with pytest.raises(ValueError, match=r"style mine: there is no look 'vaporwave', only .*oil"):
         LocalStylist({"mine": _a_style("vaporwave")})
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
-from deployments.algorithms.looks.cartoon import flattened
+from deployments.algorithms.looks.flat import flattened
 from deployments.algorithms.looks.flow import coherent
 from deployments.algorithms.looks.palette import main_colours, nearest
 from deployments.algorithms.looks.plane import (
@@ -69,7 +69,7 @@ def clay(
     shade = np.tanh((diffuse - diffuse.mean()) * 2.1)
     warm, cool = np.array([1.05, 1.0, 0.93], np.float32), np.array([0.88, 0.9, 1.06], np.float32)
     light = mix(np.broadcast_to(cool, (*shape, 3)), warm, ramp(shade, -0.7, 0.7))
-    body = 0.07 + 0.97 * paint**0.8
+    body = 0.07 + 0.97 * np.clip(paint, 0, 1) ** 0.8
     picture = body * light * (0.98 + 0.36 * shade)[..., None] * blur(crease, 0.8 * unit)[..., None]
     return to_image(1 - (1 - np.clip(picture, 0, 1)) * (1 - gloss * shine[..., None]))
 

@@ -78,7 +78,7 @@ def _night(scene: Plane, calm: Plane, skin: Plane) -> Plane:
 def _side_lights(calm: Plane, unit: float) -> tuple[Plane, Plane]:
     """Light on what faces left and right, taking brightness for height, and weaker along the sides of the picture."""
     form = blur(calm, 3 * unit) + blur(calm, 10 * unit)
-    dx = cv2.Sobel(form, cv2.CV_32F, 1, 0, ksize=3, scale=0.125) / max(unit, 0.05) * 1.0
+    dx = cv2.Sobel(form, cv2.CV_32F, 1, 0, ksize=3, scale=0.25) * unit
     across = np.linspace(0, 1, calm.shape[1], dtype=np.float32)[None]
     level = 0.16 + 0.8 * calm**1.3
     left = ramp(dx, 0.001, 0.03) * 0.9 + 0.55 * ramp(across, 0.75, 0.0)
@@ -91,7 +91,7 @@ def _neon_lines(scene: Plane, calm: Plane, unit: float) -> Plane:
     flow = edge_flow(scene, 3.5 * unit)
     dx = cv2.Sobel(blur(calm, 1.4 * unit), cv2.CV_32F, 1, 0, ksize=3, scale=0.125)
     dy = cv2.Sobel(blur(calm, 1.4 * unit), cv2.CV_32F, 0, 1, ksize=3, scale=0.125)
-    edge = smooth_along(np.hypot(dx, dy) / max(unit, 0.05) * 1.0, flow, 10 * unit)
+    edge = smooth_along(np.hypot(dx, dy) * 1.8 * unit, flow, 10 * unit)
     ridge = edge - blur(edge, 3.5 * unit)
     return without_specks(ramp(ridge, 0.012, 0.05), 50 * unit)
 
@@ -105,14 +105,15 @@ def _neon_colours(shape: tuple[int, int], unit: float, rng: Random) -> Plane:
 
 
 def _bokeh(shape: tuple[int, int], unit: float, rng: Random) -> Plane:
-    """Lamps out of focus."""
+    """Lamps out of focus, away from the middle."""
+    down, across = np.meshgrid(*(np.linspace(-1, 1, side, dtype=np.float32) for side in shape), indexing="ij")
     lamps = np.zeros((*shape, 3), np.float32)
     for _ in range(38):
-        x, y, size = rng.random() * shape[1], rng.random() * shape[0], rng.uniform(8, 34) * unit
+        x, y, size = rng.random() * shape[1], rng.random() * shape[0], rng.uniform(12, 38) * unit
         tint = (_MAGENTA, _CYAN, _VIOLET, _AMBER)[rng.integers(4)]
         level = rng.uniform(0.25, 0.8)
         cv2.circle(lamps, (round(x), round(y)), max(1, round(size)), (tint * level).tolist(), -1, cv2.LINE_AA)
-    return blur(lamps, 2.5 * unit)
+    return np.asarray(blur(lamps, 2.5 * unit) * ramp(np.hypot(down, across), 0.45, 0.9)[..., None], np.float32)
 
 
 def _torn(picture: Plane, unit: float, glitch: float, rng: Random) -> Plane:

@@ -27,6 +27,10 @@ from deployments.contracts import Image
 _SHEET, _INK = colour("#f1ead6"), colour("#16243a")
 
 
+_LEGIBLE_PX = 6.0
+"""Of the canvas: no lines are closer, however small the picture."""
+
+
 def engraving(
     photo: Image,
     unit: float,
@@ -45,7 +49,7 @@ def engraving(
     dark = np.clip(1.04 - fine, 0, 1) ** 1.1
     form = blur(tones, 9 * unit) * 46 * unit + blur(tones, 26 * unit) * 60 * unit
     bend = form * relief + noise(shape, 160 * unit, rng) * 5 * unit
-    step = 7.2 * unit * pitch
+    step = max(7.2 * unit, _LEGIBLE_PX) * pitch
     ink = _lines(shape, step, 28, bend, dark, 0.10, 0.95)
     ink = np.maximum(ink, _lines(shape, step, -38, bend, dark, 0.46, 0.62))
     ink = np.maximum(ink, _lines(shape, step, 84, bend, dark, 0.74, 0.6))

@@ -16,8 +16,6 @@ class Flow:
 
     x: Plane
     y: Plane
-    strength: Plane
-    """0 to 1: how much of an edge there is."""
 
 
 def edge_flow(picture: Plane, sigma: float) -> Flow:
@@ -31,8 +29,7 @@ def edge_flow(picture: Plane, sigma: float) -> Flow:
     xx, yy, xy = tensor[..., 0], tensor[..., 1], tensor[..., 2]
     # Doubled angles: the direction of the gradient, a quarter turn less is along the edge.
     angle = 0.5 * np.arctan2(2 * xy, xx - yy) + np.float32(np.pi / 2)
-    energy = np.sqrt(np.maximum(xx + yy, 0))
-    return Flow(np.cos(angle), np.sin(angle), ramp(energy, 0.005, 0.08))
+    return Flow(np.cos(angle), np.sin(angle))
 
 
 def smooth_along(plane: Plane, flow: Flow, length: float) -> Plane:

@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Ge, Le
 
-from deployments.algorithms.looks.cartoon import adaptive_stairs, flattened, settled
+from deployments.algorithms.looks.flat import adaptive_stairs, flattened, settled
 from deployments.algorithms.looks.flow import coherent, edge_flow, ink_lines, without_specks
 from deployments.algorithms.looks.plane import (
     Plane,

@@ -9,7 +9,7 @@ import numpy as np
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
-from deployments.algorithms.looks.cartoon import flattened
+from deployments.algorithms.looks.flat import flattened
 from deployments.algorithms.looks.flow import edge_flow, ink_lines, without_specks
 from deployments.algorithms.looks.palette import main_colours, nearest
 from deployments.algorithms.looks.plane import (
@@ -107,10 +107,10 @@ def _palette(lab: Plane, face: NDArray[np.bool_], colours: int, rng: Random) -> 
     """
     scale = np.array([1, 1.4, 1.4], np.float32)
     if not face.any() or face.all():
-        return main_colours(lab * scale, colours, rng) / scale * _STRONGER, 0
+        return np.asarray(main_colours(lab * scale, colours, rng) / scale * _STRONGER, np.float32), 0
     faces = main_colours(lab[face] * scale, min(_FACE_COLOURS, colours // 3), rng)
     others = main_colours(lab[~face] * scale, colours - len(faces), rng)
-    return np.concatenate([faces, others]) / scale * _STRONGER, len(faces)
+    return np.asarray(np.concatenate([faces, others]) / scale * _STRONGER, np.float32), len(faces)
 
 
 def _busyness(lab: Plane) -> Plane:

@@ -46,7 +46,7 @@ def from_lab(lab: Plane) -> Plane:
 
 def blur(plane: Plane, sigma: float) -> Plane:
     """Gaussian; large ones on a smaller picture, where nobody sees the difference."""
-    if sigma < 0.3:
+    if sigma < 0.2:
         return plane
     height, width = plane.shape[:2]
     shrink = int(min(sigma / 4, height / 8, width / 8))

@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Ge, Le
 
-from deployments.algorithms.looks.cartoon import flattened
+from deployments.algorithms.looks.flat import flattened
 from deployments.algorithms.looks.flow import coherent, edge_flow, ink_lines, without_specks
 from deployments.algorithms.looks.plane import (
     Plane,
@@ -29,6 +29,8 @@ from deployments.contracts import Image
 _PAPER, _BLACK = colour("#fdf6e3"), colour("#14101a")
 _RED, _PINK, _YELLOW, _BLUE, _CYAN = (colour(c) for c in ("#e4202c", "#f7a6a0", "#ffd21e", "#1c4fb4", "#4fb9e6"))
 _DOT_ANGLE = 45.0
+_LEGIBLE_PX = 7.0
+"""Of the canvas: no screen is finer, however small the picture."""
 
 
 def pop_art(
@@ -48,7 +50,7 @@ def pop_art(
     chroma = np.hypot(lab[..., 1], lab[..., 2])
     hue = np.rad2deg(np.arctan2(lab[..., 2], lab[..., 1])) % 360
     skin = bare_skin(to_plane(photo), unit)
-    screen = dots(tones.shape, 11 * unit * dot, _DOT_ANGLE)
+    screen = dots(tones.shape, max(11 * unit, _LEGIBLE_PX) * dot, _DOT_ANGLE)
     vivid = ramp(blur(chroma, 4 * unit), 17, 20) * (1 - skin)
     warm = ramp(np.abs((hue - 20 + 180) % 360 - 180), 29, 24)
     yellow = ramp(np.abs((hue - 80 + 180) % 360 - 180), 38, 34)

@@ -25,7 +25,7 @@ from deployments.engines.diffusion.sampler_table import PartialSteps, count_call
 from deployments.engines.diffusion.samplers import make_scheduler
 from deployments.engines.diffusion.shelf import Loan
 from deployments.engines.diffusion.upscaling import LATENT_UPSCALERS, upscale_image, upscale_latents
-from deployments.errors import DarkroomError, JobCancelled
+from deployments.errors import DarkroomError, JobCancelled, NotSupported
 from deployments.generation import GeneratedPicture, GenerationRequest, GenerationStep, Hires
 
 _LATENT_PX = 8
@@ -62,6 +62,9 @@ class Batch:
         self._requests = requests
         self._watch = watch
         self._checkpoint = models.checkpoint(loan, lead.checkpoint)
+        if self._checkpoint.is_for_inpainting and (kind_of(lead) != "inpaint" or lead.hires):
+            name = self._checkpoint.model.name
+            raise NotSupported(f"The checkpoint '{name}' is for inpainting only: it needs a picture and a mask.")
         self._vae = models.vae(loan, lead.vae, self._checkpoint)
         self._nets = [models.controlnet(loan, hint.model, self._checkpoint) for hint in lead.controls]
         self._conditioner = Conditioner(self._checkpoint.tokenizer, self._checkpoint.text_encoder)

@@ -57,10 +57,11 @@ class Device:
 
 
 def cap_gpu_memory(share: float, device: str) -> None:
-    """Allocations beyond the share fail in this process instead of in its neighbour."""
+    """Allocations beyond the share fail in this process instead of in its neighbour. Other devices have no cap."""
     import torch
 
-    torch.cuda.set_per_process_memory_fraction(share, device)
+    if device.startswith("cuda"):
+        torch.cuda.set_per_process_memory_fraction(share, device)
 
 
 def open_device(settings: Diffusion, gpu_share: float, cap_memory: CapMemory = cap_gpu_memory) -> Device:

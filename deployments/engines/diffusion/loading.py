@@ -13,6 +13,7 @@ from deployments.errors import NotSupported, WeightsMissing
 
 _KNOWN_PIPELINES = ("StableDiffusion", "LatentConsistencyModel")
 _OTHER_FAMILIES = ("XL", "3", "Cascade", "Upscale", "LDM3D", "Depth2Img", "LatentUpscale", "InstructPix2Pix")
+_PLAIN_CHANNELS, _INPAINTING_CHANNELS = 4, 9
 _XL_TENSOR = "conditioner.embedders."
 """Begins names in checkpoint files of SDXL and its kin only."""
 
@@ -28,6 +29,11 @@ class Checkpoint:
     unet: Any
     scheduler: Any
     """As the checkpoint ships it; its configuration is the base of every sampler's."""
+
+    @property
+    def is_for_inpainting(self) -> bool:
+        """Its UNet is shown the mask and the picture without what is masked, too."""
+        return bool(self.unet.config.in_channels == _INPAINTING_CHANNELS)
 
     @property
     def components(self) -> dict[str, Any]:
@@ -79,6 +85,8 @@ class Loader:
                     local_files_only=self._offline or model.path is not None,
                     **options,
                 )
+        if pipeline.unet.config.in_channels not in (_PLAIN_CHANNELS, _INPAINTING_CHANNELS):
+            raise NotSupported(f"The checkpoint '{model.name}' wants more than a prompt, a picture and a mask.")
         for part in (pipeline.vae, pipeline.text_encoder, pipeline.unet):
             self._device.place(part)
         if self._compile:

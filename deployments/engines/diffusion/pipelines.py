@@ -15,10 +15,11 @@ from deployments.engines.diffusion.loading import Checkpoint
 
 def make_pipeline(kind: str, checkpoint: Checkpoint, scheduler: Any, vae: Any, controlnets: Any | None) -> Any:
     """A pipeline of `kind` (text, image, inpaint) over the checkpoint's parts; making one costs no memory."""
-    parts = {**checkpoint.components, "scheduler": scheduler, "vae": vae}
+    parts = {**checkpoint.components, "scheduler": checkpoint.scheduler, "vae": vae}
     if controlnets is not None:
         parts["controlnet"] = controlnets
     pipeline = _classes()[kind, controlnets is not None](**parts)
+    pipeline.scheduler = scheduler  # afterwards: the constructor would change the configuration of one that it is given
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
