@@ -227,7 +227,7 @@ async def test_waiting_pictures_leave_room_for_albums(idle_client: httpx.AsyncCl
 class TestFewAtOnce:
     @pytest.fixture
     def settings(self, settings: Settings) -> Settings:
-        limits = settings.limits.model_copy(update={"max_in_flight": 2})
+        limits = settings.limits.model_copy(update={"max_in_flight": 2, "max_sdapi_held_bytes": 10_000})
         return settings.model_copy(update={"limits": limits})
 
     async def test_calls_that_wait_leave_room_for_others(self, idle_client: httpx.AsyncClient) -> None:
@@ -238,6 +238,16 @@ class TestFewAtOnce:
         for call in calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
+
+    async def test_large_requests_that_wait_are_bounded_together(self, idle_client: httpx.AsyncClient) -> None:
+        large = SMALL | {"prompt": "a" * 6000}
+        waiting = asyncio.create_task(idle_client.post(f"{V1}/txt2img", json=large))
+        await until_waiting(idle_client, 1)
+        assert_webui_error(await idle_client.post(f"{V1}/txt2img", json=large), 429, "Overloaded")
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        response = await idle_client.post(f"{V1}/txt2img", json=large, headers={"Prefer": "respond-async"})
+        assert response.status_code == 202
 
 
 async def test_settings_can_be_sent_back_as_they_were_got(idle_client: httpx.AsyncClient) -> None:
