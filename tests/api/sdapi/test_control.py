@@ -67,6 +67,18 @@ class TestHeldUp:
         assert "stopped after 1 of 3 steps" in made.warnings
         assert await statuses(client) == ["succeeded"]
 
+    async def test_one_request_may_be_interrupted_and_the_others_go_on(
+        self, client: httpx.AsyncClient, capabilities: FakeDiffuser
+    ) -> None:
+        mine, other = (asyncio.create_task(txt2img(client, force_task_id=name)) for name in ("mine", "other"))
+        await begin(capabilities, 2)
+        await client.post(f"{V1}/interrupt?force_task_id=nobodys")
+        await client.post(f"{V1}/interrupt?force_task_id=mine")
+        assert "stopped after" in (await asyncio.wait_for(mine, 20)).warnings
+        assert not other.done()
+        capabilities.go.set()
+        assert (await asyncio.wait_for(other, 20)).warnings == ""
+
     async def test_an_interrupted_picture_is_laid_over_its_original(
         self, client: httpx.AsyncClient, capabilities: FakeDiffuser
     ) -> None:
@@ -140,6 +152,29 @@ class TestHeldUp:
                 return await statuses(client) == ["cancelled"]
 
             await until(ended)
+
+    async def test_a_call_that_is_cancelled_while_it_is_accepted_leaves_no_job(
+        self, client: httpx.AsyncClient, capabilities: FakeDiffuser, services: Services
+    ) -> None:
+        order, accepted, go_on = services.generation.order, asyncio.Event(), asyncio.Event()
+
+        async def slow_order(*arguments: Any) -> str:
+            job_id = await order(*arguments)
+            accepted.set()
+            await go_on.wait()
+            return job_id
+
+        object.__setattr__(services.generation, "order", slow_order)
+        making = asyncio.create_task(client.post(f"{V1}/txt2img", json=SMALL))
+        await asyncio.wait_for(accepted.wait(), 20)
+        making.cancel()
+        go_on.set()
+        await asyncio.gather(making, return_exceptions=True)
+
+        async def ended() -> bool:
+            return await statuses(client) == ["cancelled"]
+
+        await until(ended)
 
     async def test_a_job_that_is_cancelled_elsewhere_is_a_409(
         self, client: httpx.AsyncClient, capabilities: FakeDiffuser
