@@ -19,29 +19,18 @@ from tests.api.sdapi.conftest import (
     assert_webui_error,
     base64_png,
     img2img,
+    statuses,
     txt2img,
+    until,
     until_waiting,
 )
 from tests.builders import a_flat_image, encoded
 from tests.fake_diffuser import CATALOGUE, FakeDiffuser
 
 
-async def until(condition: Any) -> Any:
-    """What `condition()` comes to, once it is true."""
-    async with asyncio.timeout(20):
-        while True:
-            if found := await condition():
-                return found
-            await asyncio.sleep(0.01)
-
-
 async def begin(capabilities: FakeDiffuser, pictures: int = 1) -> None:
     for _ in range(pictures):
         await asyncio.wait_for(capabilities.begun.acquire(), 20)
-
-
-async def statuses(client: httpx.AsyncClient) -> list[str]:
-    return [entry["status"] for entry in (await client.get("/api/v1/history")).json()["items"]]
 
 
 class TestHeldUp:
