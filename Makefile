@@ -35,8 +35,8 @@ setup: $(VENV)/core.stamp ## Install the core and fetch the model weights
 dev: $(VENV)/all.stamp ## Install everything that tests and tools need
 	@$(BIN)/python -m deployments.weights
 
-run: setup ## Start Darkroom on http://127.0.0.1:8000
-	@exec $(BIN)/python -m serve_app
+run: setup ## Start Darkroom on http://127.0.0.1:8000 (ARGS=--diffusion: after `make dev`, with the diffusion engine)
+	@exec $(BIN)/python -m serve_app $(ARGS)
 
 demo: $(VENV)/core.stamp ## Send a running Darkroom the photographs that scikit-image ships
 	@$(UV) pip install --quiet --no-deps --constraint requirements/all.txt scikit-image

@@ -72,7 +72,7 @@ def _cel(flat: Plane, unit: float, skin: Plane) -> Plane:
     """Lit, base and shadow colour with a crisp turn between them; a violet wash makes the shadows."""
     lab = to_lab(flat)
     tones = settled(lab[..., 0] / 100, unit)
-    steps = adaptive_stairs(tones, 4, 0.02)
+    steps = adaptive_stairs(tones, 4)
     lab[..., 0] = 100 * mix(mix(tones, steps, 0.85), 0.9 * tones, 0.75 * skin)
     lab[..., 0] = 9 + 0.91 * lab[..., 0]
     base = from_lab(lab)

@@ -43,7 +43,7 @@ def cartoon(
     shapes = coherent(flattened(scene, unit, 0.012), 2.2 * unit, 10 * unit, 2)
     skin = blur(likely_skin(scene), 3 * unit)
     lab = to_lab(shapes)
-    lab[..., 0] = 100 * adaptive_stairs(settled(lab[..., 0] / 100, unit), tones, 0.02)
+    lab[..., 0] = 100 * adaptive_stairs(settled(lab[..., 0] / 100, unit), tones)
     lab[..., 0] = mix(lab[..., 0], to_lab(shapes)[..., 0], 0.35 * skin)
     lab[..., 0] = 12 + lab[..., 0] * 0.9
     picture = saturated(from_lab(lab), colour, 0.5)

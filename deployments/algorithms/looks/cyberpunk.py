@@ -28,6 +28,8 @@ from deployments.algorithms.looks.plane import (
 from deployments.algorithms.looks.texture import noise, streaks
 from deployments.contracts import Image
 
+_SHARPEST = 0.45
+"""Unit below which edges are as steep as pixels allow, and no steeper."""
 _NIGHT, _DUSK = colour("#0a0620"), colour("#3b2a78")
 _MAGENTA, _CYAN, _VIOLET, _AMBER = (colour(c) for c in ("#ff2bd6", "#19e3ff", "#8b4dff", "#ffb347"))
 
@@ -91,7 +93,7 @@ def _neon_lines(scene: Plane, calm: Plane, unit: float) -> Plane:
     flow = edge_flow(scene, 3.5 * unit)
     dx = cv2.Sobel(blur(calm, 1.4 * unit), cv2.CV_32F, 1, 0, ksize=3, scale=0.125)
     dy = cv2.Sobel(blur(calm, 1.4 * unit), cv2.CV_32F, 0, 1, ksize=3, scale=0.125)
-    edge = smooth_along(np.hypot(dx, dy) * 1.8 * unit, flow, 10 * unit)
+    edge = smooth_along(np.hypot(dx, dy) * 1.8 * max(unit, _SHARPEST), flow, 10 * unit)
     ridge = edge - blur(edge, 3.5 * unit)
     return without_specks(ramp(ridge, 0.012, 0.05), 50 * unit)
 

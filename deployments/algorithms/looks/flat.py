@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import dctn, idctn
 
-from deployments.algorithms.looks.plane import Plane, guided, ramp, to_image, to_plane
+from deployments.algorithms.looks.plane import Plane, blur, guided, ramp, to_image, to_plane
 
 _GROWTH, _LAST = 2.8, 2e4
 """Of the weight that ties the picture to its sparse gradients: factor a round, and where it ends."""
@@ -52,16 +52,19 @@ def _fewest_edges(picture: NDArray[np.float32], strength: float) -> NDArray[np.f
 def settled(tones: Plane, unit: float) -> Plane:
     """Tones without ripples, so that stairs on them have clean borders; edges stay where they are."""
     side = max(3, round(8 * unit) | 1)
-    return to_plane(cv2.medianBlur(cv2.medianBlur(to_image(tones), side), side))
+    calm = to_plane(cv2.medianBlur(cv2.medianBlur(to_image(tones), side), side))
+    return guided(blur(calm, 1.5 * unit), tones, 4 * unit, 0.0004)
 
 
-def adaptive_stairs(tones: Plane, steps: int, softness: float) -> Plane:
+def adaptive_stairs(tones: Plane, steps: int) -> Plane:
     """Tones 0 to 1 in at most `steps` stairs, which turn where the picture has the fewest tones, so that no stair
-    runs through the middle of a wall. `softness`: half of the width over which a stair rises."""
+    runs through the middle of a wall. A stair rises within about a pixel, however slowly the tones do."""
     levels = np.unique(np.round(_levels(tones, steps), 4))
+    dx, dy = (cv2.Sobel(tones, cv2.CV_32F, *order, ksize=3, scale=0.125) for order in ((1, 0), (0, 1)))
+    pixel = np.clip(np.hypot(dx, dy), 5e-4, 0.04)
     stepped = np.full_like(tones, levels[0])
     for low, high in pairwise(levels.tolist()):
-        stepped += (high - low) * ramp(tones, (low + high) / 2 - softness, (low + high) / 2 + softness)
+        stepped += (high - low) * ramp((tones - (low + high) / 2) / pixel, -0.8, 0.8)
     return stepped
 
 

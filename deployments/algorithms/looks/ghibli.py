@@ -84,7 +84,7 @@ def _layered(picture: Plane, unit: float) -> Plane:
     """Tones half of the way to six: gouache is mixed beforehand, not on the sheet."""
     lab = to_lab(picture)
     tones = lab[..., 0] / 100
-    lab[..., 0] = 100 * mix(tones, adaptive_stairs(settled(tones, unit), 6, 0.02), 0.5)
+    lab[..., 0] = 100 * mix(tones, adaptive_stairs(settled(tones, unit), 6), 0.5)
     return from_lab(lab)
 
 

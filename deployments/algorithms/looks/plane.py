@@ -18,6 +18,8 @@ _SMALLEST_SKIN = 55.0
 """Side of a square as large as the smallest face that counts, in units."""
 _MOST_SKIN = 0.55
 """Share of a picture."""
+_MOST_HOLLOW = 0.4
+"""Share of its box that a face or a hand fills at least; ground seen between things fills less."""
 
 
 def to_plane(image: Image) -> Plane:
@@ -127,7 +129,8 @@ def bare_skin(picture: Plane, unit: float) -> Plane:
     likely = likely_skin(picture) * ramp(np.abs(hue - 50), 22, 15) * ramp(chroma, 33, 27)
     marks = (blur(likely, 8 * unit) > 0.4).astype(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(marks, connectivity=4)
-    large = stats[:count, cv2.CC_STAT_AREA] >= (_SMALLEST_SKIN * unit) ** 2
+    area, boxes = stats[:count, cv2.CC_STAT_AREA], stats[:count, cv2.CC_STAT_WIDTH] * stats[:count, cv2.CC_STAT_HEIGHT]
+    large = (area >= (_SMALLEST_SKIN * unit) ** 2) & (area >= _MOST_HOLLOW * boxes)
     large[0] = False
     side = max(3, round(34 * unit) | 1)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))

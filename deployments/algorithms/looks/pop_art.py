@@ -54,6 +54,7 @@ def pop_art(
     vivid = ramp(blur(chroma, 4 * unit), 17, 20) * (1 - skin)
     warm = ramp(np.abs((hue - 20 + 180) % 360 - 180), 29, 24)
     yellow = ramp(np.abs((hue - 80 + 180) % 360 - 180), 38, 34)
+    night = vivid * (1 - warm) * (1 - yellow)  # a dark blue sky is blue ink, not black
     # Pale ground: sky blue dots on paper, the darker the larger.
     grey = mix(np.broadcast_to(_PAPER, scene.shape), _CYAN, _printed(screen, (0.82 - ranks) * 1.25))
     grey = mix(grey, _BLUE, ramp(ranks, 0.34, 0.31)[..., None])
@@ -81,7 +82,7 @@ def pop_art(
     flow = edge_flow(scene, 3.2 * unit)
     outline = without_specks(ink_lines(calm, flow, 3.0 * unit * line, threshold=0.014, softness=0.012), 40 * unit)
     inner = without_specks(ink_lines(calm, flow, 1.5 * unit * line, threshold=0.014, softness=0.014), 14 * unit)
-    ink = np.maximum(np.maximum(outline, inner), ramp(tones, 0.2, 0.17))
+    ink = np.maximum(np.maximum(outline, inner), ramp(tones, 0.182, 0.176) * (1 - night * ramp(tones, 0.06, 0.065)))
     return to_image(mix(picture, _BLACK, ramp(blur(ink, 0.8 * unit), 0.2, 0.7)))
 
 

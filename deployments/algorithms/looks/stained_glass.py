@@ -28,6 +28,8 @@ from deployments.algorithms.looks.plane import (
 from deployments.algorithms.looks.texture import clouds, lit, noise
 from deployments.contracts import Image
 
+_LARGEST_FACE = 0.2
+"""Share of the picture."""
 _LEAD = np.array([0.075, 0.07, 0.085], np.float32)
 
 
@@ -76,7 +78,9 @@ def _pieces(calm: Plane, scene: Plane, skin: Plane, unit: float, piece: float) -
     counts = np.maximum(np.bincount(large.ravel()), 1)
     busy = np.bincount(large.ravel(), detail.ravel()) / counts > 0.05
     cut = np.where(busy[large], small + int(large.max()) + 1, large)
-    # A face is one piece, painted.
+    # A face is one piece, painted, unless it were most of the window.
+    if skin.mean() > _LARGEST_FACE:
+        return np.asarray(np.unique(cut, return_inverse=True)[1].reshape(cut.shape), np.int32)
     counts = np.maximum(np.bincount(cut.ravel()), 1)
     cut = np.where((np.bincount(cut.ravel(), skin.ravel()) / counts > 0.45)[cut], int(cut.max()) + 1, cut)
     return np.asarray(np.unique(cut, return_inverse=True)[1].reshape(cut.shape), np.int32)
