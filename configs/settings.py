@@ -35,6 +35,8 @@ class Limits(_Group):
     max_json_bytes: int = Field(4 * 2**20, gt=0)
     max_sdapi_bytes: int = Field(64 * 2**20, gt=0)
     """Bytes of one request to the Stable Diffusion web API, whose pictures come as text."""
+    max_sdapi_held_bytes: int = Field(512 * 2**20, gt=0)
+    """Bytes of all such requests that one ingress replica has under way; with one more it gets 429."""
     max_generated: int = Field(16, gt=0)
     """Pictures that one request to it may make: batch size times batches."""
     max_in_flight: int = Field(128, gt=0)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _NAME = "darkroom"
 _OBJECT_STORE_BYTES = 512 * 2**20
-_REQUEST_S = 600.0
-"""Until the first byte of an answer: a gigabyte may take minutes to come in."""
+_REQUEST_S = 660.0
+"""Until the first byte of an answer: a gigabyte may take minutes to come in, and pictures `deadlines.generate_s`."""
 _DEPLOY_S = 300.0
 _STOP_S = 15.0
 _POLL_S = 0.1

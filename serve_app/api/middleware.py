@@ -4,6 +4,7 @@ the last resort for what nobody expected."""
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -43,6 +44,8 @@ class Edge:
         self._metrics = metrics
         self._in_flight = {False: 0, True: 0}
         """Calls of the Stable Diffusion web API are counted by themselves: they wait for minutes."""
+        self._held_bytes = 0
+        """Of their bodies, which stay in memory until they are answered."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -51,7 +54,16 @@ class Edge:
         headers = Headers(scope=scope)
         request_id = adopt_request_id(headers.get("x-request-id"))
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        started, status, has_begun = time.monotonic(), 500, False
+        started, status, has_begun, held = time.monotonic(), 500, False, 0
+        bounded = not scope["path"].startswith(_UNBOUNDED)
+        is_webui = webui.is_webui(scope["path"])
+
+        def hold(size: int) -> None:
+            nonlocal held
+            held += size
+            self._held_bytes += size
+            if self._held_bytes > self._limits.max_sdapi_held_bytes:
+                raise Overloaded("Too many large requests are under way; try again shortly.")
 
         async def send_with_id(message: Message) -> None:
             nonlocal status, has_begun
@@ -64,13 +76,11 @@ class Edge:
                     sent["X-Process-Time"] = f"{time.monotonic() - started:.4f}"
             await send(message)
 
-        bounded = not scope["path"].startswith(_UNBOUNDED)
-        is_webui = webui.is_webui(scope["path"])
         self._in_flight[is_webui] += bounded
         try:
             if bounded and self._in_flight[is_webui] > self._limits.max_in_flight:
                 raise Overloaded("The server is busy; try again shortly.", extra={"retry_after_s": 5})
-            await self._app(scope, self._counting(scope["path"], headers, receive), send_with_id)
+            await self._app(scope, self._counting(headers, receive, hold if is_webui else None), send_with_id)
         except (Overloaded, PayloadTooLarge) as error:
             await _answer(scope["path"], error)(scope, receive, send_with_id)
         except ClientDisconnect:
@@ -82,6 +92,7 @@ class Edge:
             await _answer(scope["path"], None)(scope, receive, send_with_id)
         finally:
             self._in_flight[is_webui] -= bounded
+            self._held_bytes -= held
             seconds = time.monotonic() - started
             route = getattr(scope.get("route"), "path", "unmatched")
             method = scope["method"] if scope["method"] in _METHODS else "other"
@@ -91,11 +102,11 @@ class Edge:
                 log.info("request", method=method, route=route, status=status, seconds=round(seconds, 4))
             structlog.contextvars.unbind_contextvars("request_id")
 
-    def _counting(self, path: str, headers: Headers, receive: Receive) -> Receive:
-        """Refuse a body over its limit, by what it says and by what it sends."""
+    def _counting(self, headers: Headers, receive: Receive, hold: Callable[[int], None] | None) -> Receive:
+        """Refuse a body over its limit, by what it says and by what it sends. `hold`: of the web API, told of bytes."""
         is_form = headers.get("content-type", "").startswith("multipart/")
         limit = self._limits.max_body_bytes if is_form else self._limits.max_json_bytes
-        if webui.is_webui(path):
+        if hold is not None:
             limit = self._limits.max_sdapi_bytes
         said = headers.get("content-length", "")
         if said.isdecimal() and int(said) > limit:
@@ -105,9 +116,12 @@ class Edge:
         async def counted() -> Message:
             nonlocal seen
             message = await receive()
-            seen += len(message.get("body", b""))
+            size = len(message.get("body", b""))
+            seen += size
             if seen > limit:
                 raise PayloadTooLarge(f"The body has more than {limit} bytes.")
+            if hold is not None:
+                hold(size)
             return message
 
         return counted

@@ -206,13 +206,17 @@ async def cancel(session: AsyncSession, user_id: str, job_id: str) -> Job | None
     return changed[0] if changed else await get(session, job_id, user_id=user_id)
 
 
-async def request_stop(session: AsyncSession, user_id: str, kinds: Sequence[str], what: StopRequest) -> list[Job]:
-    """Ask the user's running jobs of these kinds to end early: with what there is, or with a part left out."""
+async def request_stop(
+    session: AsyncSession, user_id: str, kinds: Sequence[str], what: StopRequest, *, job_id: str | None = None
+) -> list[Job]:
+    """Ask the user's running jobs of these kinds, or one, to end early: with what there is, or with a part left out."""
     asked = (
         update(JobRow)
         .where(JobRow.user_id == user_id, JobRow.kind == any_text(kinds), JobRow.status == "running")
         .values(stop_requested=case((JobRow.stop_requested == "interrupt", "interrupt"), else_=what))
     )
+    if job_id is not None:
+        asked = asked.where(JobRow.id == job_id)
     changed = await change(session, asked)
     await _call_workers(session, changed)
     return changed

@@ -78,17 +78,17 @@ async def get_progress(
     return progress_view((await services.generation.watch(user)).running)
 
 
-@router.post("/interrupt", response_model=Nothing)
-async def interrupt(user: User, services: ServicesDep) -> dict[str, Any]:
-    """End what is being made with what there is; the waiting calls answer with that."""
-    await services.generation.stop(user, "interrupt")
+@router.post("/interrupt", response_model=Nothing, responses=responses(422))
+async def interrupt(user: User, services: ServicesDep, force_task_id: TaskId = None) -> dict[str, Any]:
+    """End what is being made, or one request of it, with what there is; the waiting calls answer with that."""
+    await services.generation.stop(user, "interrupt", force_task_id)
     return {}
 
 
-@router.post("/skip", response_model=None)
-async def skip(user: User, services: ServicesDep) -> None:
+@router.post("/skip", response_model=None, responses=responses(422))
+async def skip(user: User, services: ServicesDep, force_task_id: TaskId = None) -> None:
     """End the pictures that are being drawn with what there is, and go on with those that are not begun."""
-    await services.generation.stop(user, "skip")
+    await services.generation.stop(user, "skip", force_task_id)
 
 
 @router.get("/options", response_model=dict[str, Any], responses=responses(500, 503))

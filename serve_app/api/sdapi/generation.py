@@ -70,7 +70,7 @@ async def _answer(
     kind: Kind, body: GenerationBody, request: Request, user: str, services: Services, patience: Patience
 ) -> Response:
     echo = _echo(body)
-    job_id = await services.generation.order(user, kind, body)
+    job_id = await _order(services, user, kind, body)
     if patience.wait_s == 0:
         accepted = Accepted(id=job_id, href=job_href(job_id))
         return JSONResponse(accepted.model_dump(), 202, {"Location": accepted.href, "Retry-After": "1"})
@@ -83,6 +83,17 @@ async def _answer(
     files = await services.generation.read(user, result["images"]) if body.send_images else []
     images = [base64.b64encode(file).decode() for file in files]
     return JSONResponse({"images": images, "parameters": echo, "info": json.dumps(result["info"])})
+
+
+async def _order(services: Services, user: str, kind: Kind, body: GenerationBody) -> str:
+    """-> job id. When the call is cancelled half way, so is the job that it may have made."""
+    ordering = asyncio.create_task(services.generation.order(user, kind, body))
+    try:
+        return await asyncio.shield(ordering)
+    except asyncio.CancelledError:
+        with suppress(DarkroomError):
+            await services.generation.cancel(user, await ordering)
+        raise
 
 
 async def _wait(request: Request, services: Services, user: str, job_id: str) -> Job:

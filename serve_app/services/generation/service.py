@@ -108,10 +108,12 @@ class GenerationService:
             raise NotFound(f"There is no image '{missing[0]}'.")
         return [await self._pictures.read(stored[image_id].content) for image_id in image_ids]
 
-    async def stop(self, user_id: str, what: StopRequest) -> None:
-        """Ask all pictures of the user that are being made to end."""
+    async def stop(self, user_id: str, what: StopRequest, task_id: str | None = None) -> None:
+        """Ask all pictures of the user that are being made to end, or those of one request by its `force_task_id`."""
         async with self._database.transaction() as session:
-            await jobs.request_stop(session, user_id, KINDS, what)
+            job = await jobs.find_by_task(session, user_id, task_id) if task_id else None
+            if job is not None or not task_id:
+                await jobs.request_stop(session, user_id, KINDS, what, job_id=job.id if job else None)
 
     async def watch(self, user_id: str) -> Watched:
         async with self._database.transaction() as session:

@@ -63,6 +63,19 @@ async def img2img(client: httpx.AsyncClient, image: np.ndarray, **fields: Any) -
     return Made(await client.post(f"{V1}/img2img", json=SMALL | {"init_images": [base64_png(image)]} | fields))
 
 
+async def until(condition: Any) -> Any:
+    """What `condition()` comes to, once it is true."""
+    async with asyncio.timeout(20):
+        while True:
+            if found := await condition():
+                return found
+            await asyncio.sleep(0.01)
+
+
+async def statuses(client: httpx.AsyncClient) -> list[str]:
+    return [entry["status"] for entry in (await client.get("/api/v1/history")).json()["items"]]
+
+
 async def until_waiting(client: httpx.AsyncClient, size: int) -> list[str]:
     """Until so many requests wait. -> their names"""
     async with asyncio.timeout(20):

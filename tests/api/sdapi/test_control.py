@@ -19,29 +19,18 @@ from tests.api.sdapi.conftest import (
     assert_webui_error,
     base64_png,
     img2img,
+    statuses,
     txt2img,
+    until,
     until_waiting,
 )
 from tests.builders import a_flat_image, encoded
 from tests.fake_diffuser import CATALOGUE, FakeDiffuser
 
 
-async def until(condition: Any) -> Any:
-    """What `condition()` comes to, once it is true."""
-    async with asyncio.timeout(20):
-        while True:
-            if found := await condition():
-                return found
-            await asyncio.sleep(0.01)
-
-
 async def begin(capabilities: FakeDiffuser, pictures: int = 1) -> None:
     for _ in range(pictures):
         await asyncio.wait_for(capabilities.begun.acquire(), 20)
-
-
-async def statuses(client: httpx.AsyncClient) -> list[str]:
-    return [entry["status"] for entry in (await client.get("/api/v1/history")).json()["items"]]
 
 
 class TestHeldUp:
@@ -66,6 +55,18 @@ class TestHeldUp:
         assert capabilities.running == 0
         assert "stopped after 1 of 3 steps" in made.warnings
         assert await statuses(client) == ["succeeded"]
+
+    async def test_one_request_may_be_interrupted_and_the_others_go_on(
+        self, client: httpx.AsyncClient, capabilities: FakeDiffuser
+    ) -> None:
+        mine, other = (asyncio.create_task(txt2img(client, force_task_id=name)) for name in ("mine", "other"))
+        await begin(capabilities, 2)
+        await client.post(f"{V1}/interrupt?force_task_id=nobodys")
+        await client.post(f"{V1}/interrupt?force_task_id=mine")
+        assert "stopped after" in (await asyncio.wait_for(mine, 20)).warnings
+        assert not other.done()
+        capabilities.go.set()
+        assert (await asyncio.wait_for(other, 20)).warnings == ""
 
     async def test_an_interrupted_picture_is_laid_over_its_original(
         self, client: httpx.AsyncClient, capabilities: FakeDiffuser
@@ -140,6 +141,29 @@ class TestHeldUp:
                 return await statuses(client) == ["cancelled"]
 
             await until(ended)
+
+    async def test_a_call_that_is_cancelled_while_it_is_accepted_leaves_no_job(
+        self, client: httpx.AsyncClient, capabilities: FakeDiffuser, services: Services
+    ) -> None:
+        order, accepted, go_on = services.generation.order, asyncio.Event(), asyncio.Event()
+
+        async def slow_order(*arguments: Any) -> str:
+            job_id = await order(*arguments)
+            accepted.set()
+            await go_on.wait()
+            return job_id
+
+        object.__setattr__(services.generation, "order", slow_order)
+        making = asyncio.create_task(client.post(f"{V1}/txt2img", json=SMALL))
+        await asyncio.wait_for(accepted.wait(), 20)
+        making.cancel()
+        go_on.set()
+        await asyncio.gather(making, return_exceptions=True)
+
+        async def ended() -> bool:
+            return await statuses(client) == ["cancelled"]
+
+        await until(ended)
 
     async def test_a_job_that_is_cancelled_elsewhere_is_a_409(
         self, client: httpx.AsyncClient, capabilities: FakeDiffuser
@@ -227,7 +251,7 @@ async def test_waiting_pictures_leave_room_for_albums(idle_client: httpx.AsyncCl
 class TestFewAtOnce:
     @pytest.fixture
     def settings(self, settings: Settings) -> Settings:
-        limits = settings.limits.model_copy(update={"max_in_flight": 2})
+        limits = settings.limits.model_copy(update={"max_in_flight": 2, "max_sdapi_held_bytes": 10_000})
         return settings.model_copy(update={"limits": limits})
 
     async def test_calls_that_wait_leave_room_for_others(self, idle_client: httpx.AsyncClient) -> None:
@@ -238,6 +262,16 @@ class TestFewAtOnce:
         for call in calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
+
+    async def test_large_requests_that_wait_are_bounded_together(self, idle_client: httpx.AsyncClient) -> None:
+        large = SMALL | {"prompt": "a" * 6000}
+        waiting = asyncio.create_task(idle_client.post(f"{V1}/txt2img", json=large))
+        await until_waiting(idle_client, 1)
+        assert_webui_error(await idle_client.post(f"{V1}/txt2img", json=large), 429, "Overloaded")
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        response = await idle_client.post(f"{V1}/txt2img", json=large, headers={"Prefer": "respond-async"})
+        assert response.status_code == 202
 
 
 async def test_settings_can_be_sent_back_as_they_were_got(idle_client: httpx.AsyncClient) -> None:

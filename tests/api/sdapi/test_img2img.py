@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from configs.settings import Fetch, Settings
 from serve_app.services.container import Services
-from tests.api.sdapi.conftest import SMALL, V1, Made, assert_webui_error, base64_png, img2img
+from tests.api.sdapi.conftest import SMALL, V1, Made, a_unit, assert_webui_error, base64_png, controlnet, img2img
 from tests.builders import a_flat_image, an_image, encoded, encoded_turned
 from tests.fake_diffuser import FakeDiffuser
 
@@ -245,6 +245,11 @@ async def test_sd_upscale_redraws_the_tiles_of_the_enlarged_picture(
     assert [request.seed for request in capabilities.requests] == [5, 6, 7, 8, 9, 10, 6, 7, 8, 9, 10, 11]
     assert made.info["all_seeds"] == [5, 6]
     assert "SD upscale overlap: 8, SD upscale upscaler: Lanczos" in made.info["infotexts"][0]
+    warned = await img2img(
+        client, picture, **script, mask=base64_png(picture), alwayson_scripts=controlnet(a_unit(image=""))
+    )
+    assert "mask has no effect" in warned.warnings
+    assert "ControlNets are not applied" in warned.warnings
 
 
 async def test_sd_upscale_refuses_what_makes_no_sense(client: httpx.AsyncClient, capabilities: FakeDiffuser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from configs.settings import Diffusion, Settings
 from deployments.contracts import Image
 from deployments.diffuser import LocalDiffuser
 from deployments.generation import GenerationRequest, HintOptions, Latents, ModelCatalogue
-from tests.api.sdapi.conftest import V1, a_unit, base64_png, controlnet, img2img, txt2img
+from tests.api.sdapi.conftest import V1, a_unit, base64_png, controlnet, img2img, statuses, txt2img, until
 from tests.builders import a_photo
 from tests.contract import tiny_diffusion
 from tests.fakes import FakeCapabilities
@@ -155,3 +156,33 @@ async def test_lists_come_from_the_models_folder(client: httpx.AsyncClient) -> N
     assert any(title.startswith(tiny_diffusion.CHECKPOINT) for title in titles)
     named = (await client.get("/controlnet/model_list")).json()["model_list"]
     assert len(named) == len(tiny_diffusion.CONTROLNETS)
+
+
+async def until_running(client: httpx.AsyncClient) -> None:
+    async def is_running() -> bool:
+        return bool((await client.get(f"{V1}/progress?skip_current_image=true")).json()["progress"] > 0.02)
+
+    await until(is_running)
+
+
+async def test_interrupting_shows_the_picture_as_far_as_it_has_come(client: httpx.AsyncClient) -> None:
+    making = asyncio.create_task(txt2img(client, prompt="a cat", steps=150, width=128, height=128))
+    await until_running(client)
+    await client.post(f"{V1}/interrupt")
+    made = await asyncio.wait_for(making, 60)
+    assert made.images[0].shape == (128, 128, 3)
+    assert "of 150 steps" in made.warnings
+
+
+async def test_hanging_up_leaves_the_engine_to_others(live_url: str) -> None:
+    async with httpx.AsyncClient(base_url=live_url, timeout=120) as client:
+        body = {"prompt": "a cat", "steps": 150, "width": 128, "height": 128, "batch_size": 4, "n_iter": 4}
+        making = asyncio.create_task(client.post(f"{V1}/txt2img", json=body))
+        await until_running(client)
+        making.cancel()
+        assert len((await txt2img(client, prompt="a dog")).images) == 1
+
+        async def ended() -> bool:
+            return await statuses(client) == ["succeeded", "cancelled"]
+
+        await until(ended)

@@ -170,6 +170,17 @@ async def test_comments_are_left_out_unless_the_client_wants_them(
     assert [request.prompt for request in capabilities.requests] == ["a cat ", "a cat # or dog"]
 
 
+async def test_styles_of_this_server_are_put_around_the_prompt(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser
+) -> None:
+    style = next(one for one in (await client.get(f"{V1}/prompt-styles")).json() if "{prompt}" in one["prompt"])
+    made = await txt2img(client, prompt="a cat", negative_prompt="dog", styles=[style["name"]])
+    assert made.info["prompt"] == style["prompt"].replace("{prompt}", "a cat")
+    assert made.info["negative_prompt"] == f"dog, {style['negative_prompt']}"
+    assert made.info["styles"] == [style["name"]]
+    assert made.warnings == ""
+
+
 async def test_an_unknown_style_is_named(client: httpx.AsyncClient) -> None:
     assert "'no such style'" in (await txt2img(client, styles=["no such style"])).warnings
 
