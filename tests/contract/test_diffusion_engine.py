@@ -18,6 +18,7 @@ import torch
 from configs.settings import Diffusion
 from deployments.engines.diffusion.device import open_device
 from deployments.engines.diffusion.engine import DiffusionEngine
+from deployments.engines.diffusion.noise import draw_noise, make_generator
 from deployments.errors import InvalidRequest, NotSupported, Overloaded, Unavailable, WeightsMissing
 from deployments.generation import ControlHint, Hires, Lora
 from tests.builders import an_image
@@ -110,6 +111,17 @@ def test_noise_of_another_size_is_pasted_into_the_middle(engine: DiffusionEngine
     resized = make_one(engine, seed_size=(128, 128))
     assert difference(resized, make_one(engine)) > 3
     np.testing.assert_array_equal(make_one(engine, seed_size=(SIZE, SIZE)), make_one(engine))
+
+
+def test_around_the_pasted_noise_is_that_of_the_seed() -> None:
+    request = a_request(width=128, height=128)
+    plain_generator, generator = make_generator(request, "cpu"), make_generator(request, "cpu")
+    plain = draw_noise(request, plain_generator, 4)
+    resized = draw_noise(replace(request, seed_size=(SIZE, SIZE)), generator, 4)
+    pasted = draw_noise(a_request(), make_generator(request, "cpu"), 4)
+    np.testing.assert_array_equal(resized[..., 4:12, 4:12], pasted)
+    np.testing.assert_array_equal(resized[..., :4, :], plain[..., :4, :])
+    assert torch.equal(generator.get_state(), plain_generator.get_state())  # what samplers draw next is the same
 
 
 @pytest.mark.parametrize(
