@@ -277,6 +277,17 @@ def test_what_is_not_done_is_said(engine: DiffusionEngine, change: dict[str, Any
     assert any(said in warning for warning in picture.warnings)
 
 
+def test_what_is_said_of_one_prompt_is_not_said_of_its_neighbour(engine: DiffusionEngine) -> None:
+    plain, composed = (a_request(prompt=words, guidance_scale=1.0) for words in ("a cat", "a cat AND a dog"))
+    assert [len(picture.warnings) for picture in make(engine, plain, composed)] == [0, 1]
+
+
+def test_a_picture_of_no_numbers_is_said(fresh: DiffusionEngine) -> None:
+    (picture,) = make(fresh, a_request(loras=(Lora(LORA, 1.0, 1e38),), guidance_scale=100.0))
+    assert not picture.image.any()
+    assert any("no numbers" in warning for warning in picture.warnings)
+
+
 def test_an_ordinary_request_has_no_warnings(engine: DiffusionEngine) -> None:
     assert make(engine, a_request(loras=(Lora(LORA),), controls=(CONTROL,)))[0].warnings == ()
 
