@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 pytest.importorskip("diffusers")
 
 import torch
+from safetensors.torch import load_file, save_file
 
 from configs.settings import Diffusion
 from deployments.engines.diffusion.device import open_device
@@ -296,6 +298,33 @@ def test_a_lora_leaves_no_trace(engine: DiffusionEngine) -> None:
     before = make_one(engine)
     assert difference(before, make_one(engine, loras=(Lora(LORA),))) > 3
     np.testing.assert_array_equal(before, make_one(engine))
+
+
+def test_a_lora_that_fits_only_the_unet_leaves_no_trace(tmp_path: Path, tiny_models: Path) -> None:
+    shutil.copytree(tiny_models, tmp_path / "models")
+    loras = tmp_path / "models" / "loras"
+    tensors = load_file(loras / f"{LORA}.safetensors")
+    for name, tensor in tensors.items():
+        if name.startswith("lora_te_") and tensor.ndim == 2:
+            tensors[name] = torch.zeros(tensor.shape[0] + 1, tensor.shape[1] + 1)
+    save_file(tensors, loras / "half.safetensors")
+    engine = an_engine(tmp_path / "models")
+    (picture,) = make(engine, a_request(loras=(Lora("half"),)))
+    assert any("half" in warning for warning in picture.warnings)
+    np.testing.assert_array_equal(picture.image, make_one(engine))
+    with engine.models.shelf.borrowing() as loan:
+        assert not any("lora_A" in name for name, _ in engine.models.checkpoint(loan, "").unet.named_parameters())
+
+
+def test_a_lora_for_which_memory_is_out_is_not_left_out(
+    fresh: DiffusionEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("diffusers.StableDiffusionPipeline.load_lora_weights", exhausted)
+    with pytest.raises(Overloaded):
+        make(fresh, a_request(loras=(Lora(LORA),)))
 
 
 @pytest.mark.parametrize(
