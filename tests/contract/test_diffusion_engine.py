@@ -461,13 +461,24 @@ def test_switching_checkpoints_does_not_take_more_and_more_memory(tiny_models: P
             make(engine, a_request(steps=1, checkpoint=(CHECKPOINT, OTHER_CHECKPOINT)[turn % 2], loras=(Lora(LORA),)))
         gc.collect()
 
-    def tensors() -> int:
-        return sum(type(thing) is torch.nn.Parameter for thing in gc.get_objects())
-
     switch(2)
-    before = tensors()
+    before = weights_alive()
     switch(4)
-    assert tensors() <= before
+    assert weights_alive() <= before
+
+
+def weights_alive() -> int:
+    return sum(type(thing) is torch.nn.Parameter for thing in gc.get_objects())
+
+
+def test_a_refusal_holds_no_model_that_did_not_fit(tiny_models: Path) -> None:
+    engine = an_engine(tiny_models, memory_budget_mb=6)
+    make_one(engine)
+    gc.collect()
+    before = weights_alive()
+    (refusal,) = engine.run([a_request(controls=(CONTROL,))], Listening())
+    assert isinstance(refusal, Overloaded)
+    assert weights_alive() <= before
 
 
 def test_out_of_memory_is_said_and_the_cache_given_back(

@@ -65,7 +65,7 @@ class DiffusionEngine:
         except torch.OutOfMemoryError:
             refusal = Overloaded("The device has too little memory for this now.", extra={"retry_after_s": _RETRY_S})
         except DarkroomError as error:
-            refusal = error
+            refusal = error.with_traceback(None)  # whose frames hold the batch
         self._device.give_back()  # here, where the failed batch's tensors are gone
         return [refusal] * len(requests)
 
