@@ -1,4 +1,4 @@
-"""The requests that the original's own test suite sends, and one with four units, over the real engine with small models."""
+"""What the original's own test suite sends, and a request with four units, over the real engine with small models."""
 
 from __future__ import annotations
 
