@@ -16,9 +16,11 @@ Random = np.random.Generator
 
 _SMALLEST_SKIN = 55.0
 """Side of a square as large as the smallest face that counts, in units."""
-_MOST_SKIN = 0.55
+_MOST_SKIN = 0.6
 """Share of a picture."""
-_MOST_HOLLOW = 0.4
+_MOST_PARTS = 6
+"""Faces and limbs, the largest, that are looked at closely."""
+_MOST_HOLLOW = 0.33
 """Share of its box that a face or a hand fills at least; ground seen between things fills less."""
 
 
@@ -115,29 +117,56 @@ def guided(plane: Plane, guide: Plane, radius: float, epsilon: float) -> Plane:
 
 
 def likely_skin(picture: Plane) -> Plane:
-    """`[H, W]`, 0 to 1, by chrominance: where texture would look like a disease."""
-    ycc = cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb)
-    red, blue = (ycc[..., 1] - 0.598) / 0.048, (ycc[..., 2] - 0.43) / 0.048
-    return ramp(np.exp(-(red**2 + blue**2 + 0.6 * red * blue) / 2), 0.15, 0.6) * ramp(luma(picture), 0.12, 0.3)
+    """`[H, W]`, 0 to 1, by hue and by chroma in proportion to lightness, which a face in the shade and a dark face
+    have in common with a pale one in the sun: where texture would look like a disease."""
+    lab = to_lab(picture)
+    tones, chroma = lab[..., 0], np.hypot(lab[..., 1], lab[..., 2])
+    hue = np.rad2deg(np.arctan2(lab[..., 2], lab[..., 1]))
+    depth = chroma / (tones + 1)
+    known = ramp(np.abs(hue - 52), 36, 26) * ramp(depth, 0.14, 0.22) * ramp(depth, 0.95, 0.82)
+    return np.asarray(known * ramp(chroma, 5, 9) * ramp(chroma, 56, 48) * ramp(tones, 6, 14), np.float32)
 
 
 def bare_skin(picture: Plane, unit: float) -> Plane:
     """`[H, W]`, 0 to 1 with a crisp, even border: whole faces and limbs, but neither wood nor orange cloth; none where
-    it would cover more than half of the picture: that is fur or sand."""
-    lab = to_lab(blur(picture, 8 * unit))
-    hue, chroma = np.rad2deg(np.arctan2(lab[..., 2], lab[..., 1])), np.hypot(lab[..., 1], lab[..., 2])
-    likely = likely_skin(picture) * ramp(np.abs(hue - 50), 22, 15) * ramp(chroma, 33, 27)
-    marks = (blur(likely, 8 * unit) > 0.4).astype(np.uint8)
+    it would cover most of the picture: that is fur or sand."""
+    calm = guided(picture, picture, 8 * unit, 0.004)
+    marks = (blur(likely_skin(calm), 4 * unit) > 0.5).astype(np.uint8)
+    marks = cv2.morphologyEx(marks, cv2.MORPH_OPEN, _disc(22 * unit))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(marks, connectivity=4)
     area, boxes = stats[:count, cv2.CC_STAT_AREA], stats[:count, cv2.CC_STAT_WIDTH] * stats[:count, cv2.CC_STAT_HEIGHT]
     large = (area >= (_SMALLEST_SKIN * unit) ** 2) & (area >= _MOST_HOLLOW * boxes)
     large[0] = False
-    side = max(3, round(34 * unit) | 1)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    whole = cv2.morphologyEx(large[labels].astype(np.uint8), cv2.MORPH_CLOSE, disc)
-    # The half of a face that lies in the shade belongs to it too, up to where the colour really changes.
-    grown = cv2.dilate(whole, disc) * (likely_skin(picture) > 0.3)
-    whole = np.maximum(whole, cv2.morphologyEx(grown, cv2.MORPH_OPEN, disc[::3, ::3]))
+    whole = certain = large[labels].astype(np.uint8)
+    lab = to_lab(calm)
+    for label in np.flatnonzero(large)[np.argsort(-area[large])][:_MOST_PARTS]:
+        whole = whole | _with_its_shade((labels == label).astype(np.uint8), lab, unit)
+    if whole.mean() > _MOST_SKIN:
+        whole = certain
+    whole = _without_holes(cv2.morphologyEx(whole, cv2.MORPH_CLOSE, _disc(50 * unit)))
     if whole.mean() > _MOST_SKIN:
         return np.zeros(whole.shape, np.float32)
     return ramp(blur(whole.astype(np.float32), 3 * unit), 0.3, 0.7)
+
+
+def _with_its_shade(part: NDArray[np.uint8], lab: Plane, unit: float) -> NDArray[np.uint8]:
+    """The half of a face that lies in the shade or the glare belongs to it too: what is near and has its hue."""
+    hue = np.rad2deg(np.arctan2(lab[..., 2], lab[..., 1]))
+    depth = np.hypot(lab[..., 1], lab[..., 2]) / (lab[..., 0] + 1)
+    own_hue, own_depth = float(np.median(hue[part > 0])), float(np.median(depth[part > 0]))
+    alike = (np.abs(hue - own_hue) < 20) & (depth > 0.4 * own_depth) & (depth < 2.2 * own_depth) & (lab[..., 0] > 7)
+    near = cv2.dilate(part, _disc(90 * unit)) & alike
+    grown = cv2.morphologyEx(near | part, cv2.MORPH_OPEN, _disc(20 * unit)) | part
+    _, labels = cv2.connectedComponents(grown, connectivity=4)
+    return np.isin(labels, np.unique(labels[part > 0])).astype(np.uint8)
+
+
+def _disc(side: float) -> NDArray[np.uint8]:
+    odd = max(3, round(side) | 1)
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (odd, odd)), np.uint8)
+
+
+def _without_holes(marks: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Filled: eyes, teeth and glasses belong to the face around them."""
+    contours, _ = cv2.findContours(marks, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return np.asarray(cv2.drawContours(np.zeros_like(marks), contours, -1, 1, cv2.FILLED), np.uint8)
