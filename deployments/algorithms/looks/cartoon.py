@@ -44,7 +44,7 @@ def cartoon(
     skin = blur(likely_skin(scene), 3 * unit)
     lab = to_lab(shapes)
     lab[..., 0] = 100 * adaptive_stairs(settled(lab[..., 0] / 100, unit), tones)
-    lab[..., 0] = mix(lab[..., 0], to_lab(shapes)[..., 0], 0.35 * skin)
+    lab[..., 0] = mix(lab[..., 0], to_lab(shapes)[..., 0], 0.55 * skin)
     lab[..., 0] = 12 + lab[..., 0] * 0.9
     picture = saturated(from_lab(lab), colour, 0.5)
     tones_of = luma(scene)

@@ -17,6 +17,7 @@ from deployments.algorithms.looks.plane import (
     Random,
     bare_skin,
     blur,
+    closed,
     luma,
     mix,
     ramp,
@@ -54,7 +55,7 @@ def clay(
     areas = _merged(labels, round(8 * unit), 600 * unit * unit)
     paint = saturated(mix(_region_colours(areas, calm), calm, 0.18), 1.3, 0.5)
     paint = mix(paint, saturated(flattened(scene, unit, 0.004), 1.1, 0.3), skin)
-    depth = _distance_to_seam(areas, to_lab(paint), bare > 0.5)
+    depth = _distance_to_seam(areas, to_lab(paint), closed(bare, 140 * unit) > 0.5)
     radius = 20 * unit * roundness
     lumped = (1 - (1 - np.minimum(depth / radius, 1)) ** 2) * radius * 0.3
     tones = luma(calm)

@@ -61,7 +61,7 @@ def pixel_art(
     pattern = np.tile(_BAYER, (rows // 4 + 1, columns // 4 + 1))[:rows, :columns]
     wide = ramp(_busyness(lab), 5, 1.5) * (1 - likely_skin(small))
     lab = mix(lab, blur(lab, 2.0), wide)
-    lab[..., 0] += pattern * 18 * dither * wide
+    lab[..., 0] += pattern * 18 * dither * wide * _sloping(lab)
     face = _shrunk(skin, (columns, rows)) > 0.5
     palette, own = _palette(lab, face, colours, rng)
     weights = (1.0, 1.3, 1.3)
@@ -116,6 +116,12 @@ def _palette(lab: Plane, face: NDArray[np.bool_], colours: int, rng: Random) -> 
 def _busyness(lab: Plane) -> Plane:
     tones = lab[..., 0]
     return blur(np.abs(tones - blur(tones, 1.5)), 1.2)
+
+
+def _sloping(lab: Plane) -> Plane:
+    """Where tones run from one to another: only there is a pattern of two colours better than one of them."""
+    tones = lab[..., 0]
+    return ramp(np.abs(blur(tones, 2) - blur(tones, 7)), 0.5, 1.6) * ramp(tones, 96, 90)
 
 
 def _without_orphans(chosen: NDArray[np.uint8], lab: Plane, palette: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -14,6 +14,7 @@ Plane = NDArray[np.floating[Any]]
 """`float32[H, W]` or `float32[H, W, C]`."""
 Random = np.random.Generator
 
+_SHOULDER = 0.85
 _SMALLEST_SKIN = 55.0
 """Side of a square as large as the smallest face that counts, in units."""
 _MOST_SKIN = 0.6
@@ -91,14 +92,19 @@ def stretched(values: Plane, low_percent: float = 0.5, high_percent: float = 99.
     gain = min(1 / max(high - low, 1e-3), most)
     middle = (low + high) / 2
     target = np.clip(0.5, middle - 0.1, middle + 0.1)
-    return np.asarray(np.clip((values - middle) * gain + target, 0, 1), np.float32)
+    spread = (values - middle) * gain + target
+    # Lights bend before white: a warm face in a lamp keeps its modelling.
+    return np.asarray(np.clip(spread - 0.25 * np.maximum(spread - _SHOULDER, 0), 0, 1), np.float32)
 
 
 def saturated(picture: Plane, gain: float, vibrance: float = 0.0) -> Plane:
-    """Chroma times `gain`; `vibrance` lifts pale colours more than strong ones."""
+    """Chroma times `gain`, on skin less; `vibrance` lifts pale colours more than strong ones."""
     lab = to_lab(picture)
     chroma = np.hypot(lab[..., 1], lab[..., 2])
-    lab[..., 1:] *= (gain + vibrance * ramp(chroma, 60, 4) * ramp(chroma, 2, 10))[..., None]
+    more = gain - 1 + vibrance * ramp(chroma, 60, 4) * ramp(chroma, 2, 10)
+    if gain > 1:
+        more *= 1 - 0.6 * likely_skin(picture)
+    lab[..., 1:] *= 1 + more[..., None]
     return from_lab(lab)
 
 
@@ -143,7 +149,7 @@ def bare_skin(picture: Plane, unit: float) -> Plane:
         whole = whole | _with_its_shade((labels == label).astype(np.uint8), lab, unit)
     if whole.mean() > _MOST_SKIN:
         whole = certain
-    whole = _without_holes(cv2.morphologyEx(whole, cv2.MORPH_CLOSE, _disc(50 * unit)))
+    whole = _without_holes(closed(whole, 50 * unit))
     if whole.mean() > _MOST_SKIN:
         return np.zeros(whole.shape, np.float32)
     return ramp(blur(whole.astype(np.float32), 3 * unit), 0.3, 0.7)
@@ -151,14 +157,26 @@ def bare_skin(picture: Plane, unit: float) -> Plane:
 
 def _with_its_shade(part: NDArray[np.uint8], lab: Plane, unit: float) -> NDArray[np.uint8]:
     """The half of a face that lies in the shade or the glare belongs to it too: what is near and has its hue."""
-    hue = np.rad2deg(np.arctan2(lab[..., 2], lab[..., 1]))
-    depth = np.hypot(lab[..., 1], lab[..., 2]) / (lab[..., 0] + 1)
-    own_hue, own_depth = float(np.median(hue[part > 0])), float(np.median(depth[part > 0]))
-    alike = (np.abs(hue - own_hue) < 20) & (depth > 0.4 * own_depth) & (depth < 2.2 * own_depth) & (lab[..., 0] > 7)
+    tones, colour_of = lab[..., 0], lab[..., 1:] / (lab[..., :1] + 1)
+    own_tone, own = np.median(tones[part > 0]), np.median(colour_of[part > 0], axis=0)
+    deep = np.hypot(*own)
+    along, aside = colour_of @ (own / deep), np.abs(colour_of @ (own[::-1] * (-1, 1) / deep))
+    sunny = (aside < 0.36 * along) & (along > 0.4 * deep) & (along < 2.2 * deep)
+    shaded = (np.hypot(along - deep, aside) < 0.75 * deep) & (tones < 0.85 * own_tone)
+    alike = (sunny | shaded) & (tones > 7)
     near = cv2.dilate(part, _disc(90 * unit)) & alike
     grown = cv2.morphologyEx(near | part, cv2.MORPH_OPEN, _disc(20 * unit)) | part
     _, labels = cv2.connectedComponents(grown, connectivity=4)
     return np.isin(labels, np.unique(labels[part > 0])).astype(np.uint8)
+
+
+def closed(marks: NDArray[Any], width: float) -> NDArray[Any]:
+    """Marks with the gaps and bays up to `width` pixels wide between them."""
+    height, length = marks.shape
+    margin = min(round(width), height - 1, length - 1)
+    framed = cv2.copyMakeBorder(marks, margin, margin, margin, margin, cv2.BORDER_REFLECT_101)
+    framed = cv2.morphologyEx(framed, cv2.MORPH_CLOSE, _disc(width))
+    return np.ascontiguousarray(framed[margin : margin + height, margin : margin + length])
 
 
 def _disc(side: float) -> NDArray[np.uint8]:
