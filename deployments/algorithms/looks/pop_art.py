@@ -58,7 +58,7 @@ def pop_art(
     warm = ramp(np.abs((hue - 20 + 180) % 360 - 180), 29, 24)
     yellow = ramp(np.abs((hue - 80 + 180) % 360 - 180), 38, 34)
     night = vivid * (1 - warm) * (1 - yellow)  # a dark blue sky is blue ink, not black
-    near = ramp(blur(closed(skin, 90 * unit), 22 * unit), 0.12, 0.3)  # beards, teeth, the shade under a chin
+    near = ramp(blur(closed(skin, 140 * unit), 30 * unit), 0.1, 0.3)  # beards, teeth, the shade under a chin
     # Pale ground: sky blue dots on paper, the darker the larger.
     grey = mix(np.broadcast_to(_PAPER, scene.shape), _CYAN, _printed(screen, (0.82 - ranks) * (1.25 - 0.75 * near)))
     grey = mix(grey, mix(np.broadcast_to(_BLUE, scene.shape), _MAROON, near), ramp(ranks, 0.34, 0.31))
@@ -85,7 +85,10 @@ def pop_art(
     flow = edge_flow(scene, 3.2 * unit)
     outline = without_specks(ink_lines(calm, flow, 3.0 * unit * line, threshold=0.014, softness=0.012), 40 * unit)
     inner = without_specks(ink_lines(calm, flow, 1.5 * unit * line, threshold=0.014, softness=0.014), 14 * unit)
-    ink = np.maximum(np.maximum(outline, inner), ramp(tones - 0.08 * (1 - skin), 0.102, 0.096) * (1 - night * ramp(tones, 0.06, 0.065)))
+    ink = np.maximum(
+        np.maximum(outline, inner),
+        ramp(tones - 0.08 * (1 - skin), 0.102, 0.096) * (1 - night * ramp(tones, 0.06, 0.065)),
+    )
     return to_image(mix(picture, _BLACK, ramp(blur(ink, 0.8 * unit), 0.2, 0.7)))
 
 
@@ -95,7 +98,7 @@ def _flesh(tones: Plane, skin: Plane, screen: Plane, unit: float) -> Plane:
     dark = ramp(broad, 0.62, 0.22)
     tint = mix(np.broadcast_to(mix(_PAPER, _PINK, 0.25), (*tones.shape, 3)), _TAN, dark)
     ink = mix(np.broadcast_to(_RED, tint.shape), _MAROON, dark)
-    return mix(tint, ink, _printed(screen, 0.26 + 0.03 / (broad + 0.1) + (broad - tones) * 0.9 / (broad + 0.25)))
+    return mix(tint, ink, _printed(screen, 0.22 + 0.02 / (broad + 0.1) + (broad - tones) * 0.7 / (broad + 0.25)))
 
 
 def dots(shape: tuple[int, int], pitch: float, angle: float) -> Plane:

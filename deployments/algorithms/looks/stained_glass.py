@@ -15,6 +15,7 @@ from deployments.algorithms.looks.plane import (
     Random,
     bare_skin,
     blur,
+    closed,
     from_lab,
     guided,
     luma,
@@ -67,7 +68,8 @@ def stained_glass(
     return to_image(1 - (1 - np.clip(picture, 0, 1)) * (1 - 0.55 * glow * spill))
 
 
-def _pieces(calm: Plane, scene: Plane, skin: Plane, unit: float, piece: float
+def _pieces(
+    calm: Plane, scene: Plane, skin: Plane, unit: float, piece: float
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Numbered pieces: small where the picture is detailed, large elsewhere and on skin, cut along its edges. Also
     numbered: what is of one glass, such as all the pieces of a face."""
@@ -81,7 +83,9 @@ def _pieces(calm: Plane, scene: Plane, skin: Plane, unit: float, piece: float
     busy = np.bincount(large.ravel(), detail.ravel()) / counts > 0.05
     cut = np.where(busy[large], small + int(large.max()) + 1, large)
     # Faces are painted on one glass and cut along their outlines, as glaziers do.
-    _, faces, stats, _ = cv2.connectedComponentsWithStats((skin > 0.5).astype(np.uint8), connectivity=4)
+    _, faces, stats, _ = cv2.connectedComponentsWithStats(
+        (closed(skin, 90 * unit) > 0.5).astype(np.uint8), connectivity=4
+    )
     one = faces.astype(np.int32) + int(cut.max()) + 1
     tints = np.where(faces > 0, one, cut)
     too_large = stats[:, cv2.CC_STAT_AREA] > _LARGEST_FACE * faces.size
