@@ -233,8 +233,9 @@ def _a_portrait(complexion: str, side: int = 250) -> tuple[Image, np.ndarray]:
     picture[((xs - 0.5) / 0.42) ** 2 + ((ys - 1.06) / 0.3) ** 2 < 1] = (38, 44, 60)
     picture[((xs - 0.5) / 0.24) ** 2 + ((ys - 0.4) / 0.32) ** 2 < 1] = (26, 22, 22)
     face = ((xs - 0.5) / 0.2) ** 2 + ((ys - 0.48) / 0.28) ** 2 < 1
-    shade = 1 - 0.5 / (1 + np.exp(-(xs - 0.55 + 0.3 * (ys - 0.5)) / 0.02))
-    picture[face] = (np.array(_COMPLEXIONS[complexion]) * shade[..., None])[face]
+    turned_away = 1 / (1 + np.exp(-(xs - 0.55 + 0.3 * (ys - 0.5)) / 0.02))
+    shade = 1 - turned_away[..., None] * (0.55, 0.51, 0.46)  # what light comes there is cooler
+    picture[face] = (_COMPLEXIONS[complexion] * shade)[face]
     for x, y, width, height in ((0.42, 0.42, 0.03, 0.014), (0.58, 0.42, 0.03, 0.014), (0.5, 0.62, 0.06, 0.014)):
         picture[((xs - x) / width) ** 2 + ((ys - y) / height) ** 2 < 1] *= 0.3
     picture += np.random.default_rng(5).normal(0, 2, picture.shape)

@@ -75,7 +75,7 @@ def pixel_art(
 
 def _sprite(flat: Plane, scene: Plane, skin: Plane, side: int) -> Plane:
     """One colour for each square: the mean, sharpened, and pulled towards what is dark in it: on skin that is an eye
-    or a mouth."""
+    or a mouth; teeth stay white."""
     size = flat.shape[1] // side, flat.shape[0] // side
     mean = _shrunk(flat, size)
     if min(size) < 3:
@@ -83,8 +83,8 @@ def _sprite(flat: Plane, scene: Plane, skin: Plane, side: int) -> Plane:
     around = blur(mean, 1.2)
     sharp = mean + 0.4 * (mean - around)
     dark = _shrunk(np.asarray(cv2.erode(blur(scene, side / 8), np.ones((max(2, side // 2),) * 2, np.uint8))), size)
-    stands_out = ramp(luma(around) - luma(_shrunk(scene, size)), 0.015, 0.07)
-    return np.clip(mix(sharp, dark, (0.3 + 0.5 * _shrunk(skin, size)) * stands_out), 0, 1)
+    stands_out = ramp(luma(around) - luma(_shrunk(scene, size)), 0.015, 0.07) * ramp(luma(mean - around), 0.04, 0.01)
+    return np.clip(mix(sharp, dark, (0.3 + 0.25 * _shrunk(skin, size)) * stands_out), 0, 1)
 
 
 def _shrunk(plane: Plane, size: tuple[int, int]) -> Plane:
@@ -121,7 +121,7 @@ def _busyness(lab: Plane) -> Plane:
 def _sloping(lab: Plane) -> Plane:
     """Where tones run from one to another: only there is a pattern of two colours better than one of them."""
     tones = lab[..., 0]
-    return ramp(np.abs(blur(tones, 2) - blur(tones, 7)), 0.5, 1.6) * ramp(tones, 96, 90)
+    return ramp(np.abs(blur(tones, 2) - blur(tones, 7)), 1.5, 3.5) * ramp(tones, 96, 90)
 
 
 def _without_orphans(chosen: NDArray[np.uint8], lab: Plane, palette: NDArray[np.float32]) -> NDArray[np.uint8]:

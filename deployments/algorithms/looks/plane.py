@@ -19,6 +19,8 @@ _SMALLEST_SKIN = 55.0
 """Side of a square as large as the smallest face that counts, in units."""
 _MOST_SKIN = 0.6
 """Share of a picture."""
+_REACH = 110.0
+"""How far from what is surely skin its shade may lie, in units."""
 _MOST_PARTS = 6
 """Faces and limbs, the largest, that are looked at closely."""
 _MOST_HOLLOW = 0.33
@@ -129,7 +131,7 @@ def likely_skin(picture: Plane) -> Plane:
     tones, chroma = lab[..., 0], np.hypot(lab[..., 1], lab[..., 2])
     hue = np.rad2deg(np.arctan2(lab[..., 2], lab[..., 1]))
     depth = chroma / (tones + 1)
-    known = ramp(np.abs(hue - 52), 36, 26) * ramp(depth, 0.14, 0.22) * ramp(depth, 0.95, 0.82)
+    known = ramp(hue, 0, 14) * ramp(hue, 88, 78) * ramp(depth, 0.17, 0.24) * ramp(depth, 0.92, 0.78)
     return np.asarray(known * ramp(chroma, 5, 9) * ramp(chroma, 56, 48) * ramp(tones, 6, 14), np.float32)
 
 
@@ -147,12 +149,10 @@ def bare_skin(picture: Plane, unit: float) -> Plane:
     lab = to_lab(calm)
     for label in np.flatnonzero(large)[np.argsort(-area[large])][:_MOST_PARTS]:
         whole = whole | _with_its_shade((labels == label).astype(np.uint8), lab, unit)
-    if whole.mean() > _MOST_SKIN:
-        whole = certain
-    whole = _without_holes(closed(whole, 50 * unit))
-    if whole.mean() > _MOST_SKIN:
-        return np.zeros(whole.shape, np.float32)
-    return ramp(blur(whole.astype(np.float32), 3 * unit), 0.3, 0.7)
+    for marks in (_without_holes(closed(whole, 50 * unit)), _without_holes(closed(certain, 50 * unit)), certain):
+        if marks.mean() <= _MOST_SKIN:
+            return ramp(blur(marks.astype(np.float32), 3 * unit), 0.3, 0.7)
+    return np.zeros(marks.shape, np.float32)
 
 
 def _with_its_shade(part: NDArray[np.uint8], lab: Plane, unit: float) -> NDArray[np.uint8]:
@@ -162,10 +162,10 @@ def _with_its_shade(part: NDArray[np.uint8], lab: Plane, unit: float) -> NDArray
     deep = np.hypot(*own)
     along, aside = colour_of @ (own / deep), np.abs(colour_of @ (own[::-1] * (-1, 1) / deep))
     sunny = (aside < 0.36 * along) & (along > 0.4 * deep) & (along < 2.2 * deep)
-    shaded = (np.hypot(along - deep, aside) < 0.75 * deep) & (tones < 0.85 * own_tone)
-    alike = (sunny | shaded) & (tones > 7)
-    near = cv2.dilate(part, _disc(90 * unit)) & alike
-    grown = cv2.morphologyEx(near | part, cv2.MORPH_OPEN, _disc(20 * unit)) | part
+    shaded = (np.hypot(along - deep, aside) < 0.85 * deep) & (tones < 0.85 * own_tone)
+    away = cv2.distanceTransform(1 - part, cv2.DIST_L2, 5) / unit
+    alike = (sunny & (away < _REACH / 2) | shaded & (away < _REACH)) & (tones > 7)
+    grown = cv2.morphologyEx(alike.astype(np.uint8) | part, cv2.MORPH_OPEN, _disc(20 * unit)) | part
     _, labels = cv2.connectedComponents(grown, connectivity=4)
     return np.isin(labels, np.unique(labels[part > 0])).astype(np.uint8)
 

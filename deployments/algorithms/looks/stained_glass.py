@@ -29,7 +29,7 @@ from deployments.algorithms.looks.plane import (
 from deployments.algorithms.looks.texture import clouds, lit, noise
 from deployments.contracts import Image
 
-_LARGEST_FACE = 0.33
+_LARGEST_FACE = 0.45
 """Share of the picture; what is larger is cut up."""
 _LEAD = np.array([0.075, 0.07, 0.085], np.float32)
 
