@@ -55,7 +55,8 @@ def pixel_art(
     scene = stretched(to_plane(scene))
     flat = mix(scene, flattened(scene, 2 * unit, 0.004), 0.65)
     skin = bare_skin(scene, unit)
-    small = _sprite(saturated(contrast(flat, 0.3), 1.25, 0.3), contrast(scene, 0.3), skin, side)
+    deeper = 0.3 * (1 - 0.8 * skin)
+    small = _sprite(saturated(contrast(flat, deeper), 1.25, 0.3), contrast(scene, deeper), skin, side)
     small = mix(small, small * np.array([0.34, 0.26, 0.4], np.float32), _contours(scene, unit, side) * 0.85)
     lab = to_lab(small)
     pattern = np.tile(_BAYER, (rows // 4 + 1, columns // 4 + 1))[:rows, :columns]

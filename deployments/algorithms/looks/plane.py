@@ -19,7 +19,7 @@ _SMALLEST_SKIN = 55.0
 """Side of a square as large as the smallest face that counts, in units."""
 _MOST_SKIN = 0.6
 """Share of a picture."""
-_REACH = 110.0
+_REACH = 160.0
 """How far from what is surely skin its shade may lie, in units."""
 _MOST_PARTS = 6
 """Faces and limbs, the largest, that are looked at closely."""
@@ -82,7 +82,7 @@ def colour(code: str) -> NDArray[np.float32]:
     return np.array([int(code[place : place + 2], 16) / 255 for place in (1, 3, 5)], np.float32)
 
 
-def contrast(values: Plane, amount: float) -> Plane:
+def contrast(values: Plane, amount: Plane | float) -> Plane:
     """An S-curve around the middle that keeps black and white; 0: none."""
     return mix(values, ramp(values, 0, 1), amount)
 
@@ -164,7 +164,7 @@ def _with_its_shade(part: NDArray[np.uint8], lab: Plane, unit: float) -> NDArray
     sunny = (aside < 0.36 * along) & (along > 0.4 * deep) & (along < 2.2 * deep)
     shaded = (np.hypot(along - deep, aside) < 0.85 * deep) & (tones < 0.85 * own_tone)
     away = cv2.distanceTransform(1 - part, cv2.DIST_L2, 5) / unit
-    alike = (sunny & (away < _REACH / 2) | shaded & (away < _REACH)) & (tones > 7)
+    alike = (sunny & (away < _REACH / 3) | shaded & (away < _REACH)) & (tones > max(7.0, 0.3 * float(own_tone)))
     grown = cv2.morphologyEx(alike.astype(np.uint8) | part, cv2.MORPH_OPEN, _disc(20 * unit)) | part
     _, labels = cv2.connectedComponents(grown, connectivity=4)
     return np.isin(labels, np.unique(labels[part > 0])).astype(np.uint8)

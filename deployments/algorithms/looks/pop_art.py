@@ -87,7 +87,7 @@ def pop_art(
     inner = without_specks(ink_lines(calm, flow, 1.5 * unit * line, threshold=0.014, softness=0.014), 14 * unit)
     ink = np.maximum(
         np.maximum(outline, inner),
-        ramp(tones - 0.08 * (1 - skin), 0.102, 0.096) * (1 - night * ramp(tones, 0.06, 0.065)),
+        ramp(tones - 0.13 * (1 - skin), 0.052, 0.046) * (1 - night * ramp(tones, 0.06, 0.065)),
     )
     return to_image(mix(picture, _BLACK, ramp(blur(ink, 0.8 * unit), 0.2, 0.7)))
 
