@@ -89,6 +89,8 @@ def pop_art(
         np.maximum(outline, inner),
         ramp(tones - 0.13 * (1 - skin), 0.052, 0.046) * (1 - night * ramp(tones, 0.06, 0.065)),
     )
+    # Eyes and mouths are black on every complexion: much darker than what is around them.
+    ink = np.maximum(ink, skin * ramp(blur(lights, 1.2 * unit) / (blur(lights, 20 * unit) + 0.02), 0.66, 0.58))
     return to_image(mix(picture, _BLACK, ramp(blur(ink, 0.8 * unit), 0.2, 0.7)))
 
 
