@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from serve_app.api.answers import LATER, PREFIX, answer_with_job
@@ -27,9 +27,12 @@ async def list_styles(services: ServicesDep) -> dict[str, Any]:
 
 @router.post("/style", response_model=StyleResult, dependencies=[JsonBody], responses=LATER | _ERRORS)
 async def make_style(
-    body: StyleRequest, user: User, services: ServicesDep, patience: PatienceDep, base: BaseUrl
+    body: StyleRequest, request: Request, user: User, services: ServicesDep, patience: PatienceDep, base: BaseUrl
 ) -> Response:
-    """The photograph in the style. Engines are tried in order; the answer names the one that made the picture."""
+    """The photograph in the style. Engines are tried in order; the answer names the one that made the picture.
+
+    The work stops when the client hangs up; once it was answered 202 it goes on.
+    """
     order = StyleOrder(**body.model_dump())
     job_id = await services.styles.request_style(user, order, f"{base}{PREFIX}/files/")
-    return await answer_with_job(services, user, job_id, patience)
+    return await answer_with_job(services, user, job_id, patience, attended=request)

@@ -126,7 +126,6 @@ class Services:
             make_style = MakeStyle(database, references, pictures, capabilities, styles, settings, metrics)
             inputs = PictureInputs(fetcher, settings)
             options = OptionService(database, capabilities, settings)
-            job_service = JobService(database, events)
             make_pictures = MakePictures(database, pictures, inputs, capabilities, settings)
             return cls(
                 settings=settings,
@@ -138,14 +137,14 @@ class Services:
                 images=ImageService(database, pictures, settings),
                 albums=AlbumService(database, loader, pictures, tagging, capabilities, settings),
                 styles=StyleService(database, styles, settings),
-                generation=GenerationService(database, pictures, inputs, options, capabilities, job_service, settings),
+                generation=GenerationService(database, pictures, inputs, options, capabilities, settings),
                 options=options,
                 inputs=inputs,
                 extras=Extras(inputs, settings),
                 captioner=Captioner(capabilities, settings),
                 detector=Detector(capabilities, inputs),
                 history=HistoryService(database),
-                jobs=job_service,
+                jobs=JobService(database, events),
                 idempotency=IdempotencyService(database),
                 health=HealthService(
                     database,

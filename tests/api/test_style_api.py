@@ -20,6 +20,7 @@ from deployments.prompting import PromptingDeployment
 from deployments.stylizing import StylizingDeployment
 from serve_app.services.container import Services
 from tests.api.conftest import BASE, assert_problem, upload
+from tests.api.sdapi.conftest import until
 from tests.builders import a_photo, an_image, encoded, encoded_turned
 from tests.fake_generation import COLOURS
 from tests.fakes import FakeCapabilities
@@ -324,6 +325,36 @@ async def test_a_cancelled_style_stops_and_says_so_in_the_history(
     [entry] = await history(client)
     assert (entry["status"], entry["output_urls"], entry["problem"]) == ("cancelled", [], None)
     assert capabilities.asked == ["prompter", "gemini"]
+
+
+async def until_cancelled(client: httpx.AsyncClient, jobs: int) -> None:
+    async def ended() -> bool:
+        return [entry["status"] for entry in await history(client)] == ["cancelled"] * jobs
+
+    await until(ended)
+
+
+async def test_hanging_up_stops_the_work(live_url: str, capabilities: FakeCapabilities) -> None:
+    capabilities.hanging = {"gemini"}
+    async with httpx.AsyncClient(base_url=live_url, timeout=20) as client:
+        asking = asyncio.create_task(style(client, await photo(client)))
+        await asyncio.wait_for(capabilities.hangs.wait(), 10)
+        asking.cancel()
+        await until_cancelled(client, 1)
+
+
+async def test_a_request_that_is_repeated_after_hanging_up_does_not_run_twice(
+    client: httpx.AsyncClient, capabilities: FakeCapabilities
+) -> None:
+    capabilities.hanging = {"gemini"}
+    ref = await photo(client)
+    for _ in range(2):
+        capabilities.hangs.clear()
+        asking = asyncio.create_task(style(client, ref, headers={"Idempotency-Key": "k"}))
+        await asyncio.wait_for(capabilities.hangs.wait(), 10)
+        asking.cancel()
+        await asyncio.wait({asking})
+    await until_cancelled(client, 2)
 
 
 async def test_respond_async_gives_a_job_whose_result_is_the_answer(client: httpx.AsyncClient) -> None:

@@ -11,10 +11,9 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
-from starlette.requests import ClientDisconnect
 
 from deployments.errors import DarkroomError, DeadlineExceeded, JobCancelled
-from serve_app.api.answers import job_href
+from serve_app.api.answers import job_href, wait_while_connected
 from serve_app.api.deps import Patience, PatienceDep, ServicesDep, User
 from serve_app.api.sdapi.errors import problem_error, responses
 from serve_app.services.container import Services
@@ -71,10 +70,14 @@ async def _answer(
 ) -> Response:
     echo = _echo(body)
     job_id = await _order(services, user, kind, body)
-    if patience.wait_s == 0:
+    job = None
+    if not patience.is_stated:
+        job = await _wait(request, services, user, job_id)
+    elif patience.wait_s:
+        job = await wait_while_connected(request, services, user, job_id, patience.wait_s)
+    if job is None or not job.is_finished:
         accepted = Accepted(id=job_id, href=job_href(job_id))
         return JSONResponse(accepted.model_dump(), 202, {"Location": accepted.href, "Retry-After": "1"})
-    job = await _wait(request, services, user, job_id)
     if job.status == "failed":
         return problem_error(job.problem or {})
     if job.status == "cancelled":
@@ -92,35 +95,18 @@ async def _order(services: Services, user: str, kind: Kind, body: GenerationBody
         return await asyncio.shield(ordering)
     except asyncio.CancelledError:
         with suppress(DarkroomError):
-            await services.generation.cancel(user, await ordering)
+            await services.jobs.cancel(user, await ordering)
         raise
 
 
 async def _wait(request: Request, services: Services, user: str, job_id: str) -> Job:
-    """The ended job. One that nobody waits for any more is cancelled: the client is gone, or the deadline is over."""
-    waiting = asyncio.create_task(services.generation.wait(user, job_id))
-    gone = asyncio.create_task(_disconnected(request))
-    job: Job | None = None
-    try:
-        await asyncio.wait({waiting, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not waiting.done():
-            raise ClientDisconnect
-        job = await waiting
-        if not job.is_finished:
-            raise DeadlineExceeded("The pictures were not ready in time.")
-        return job
-    finally:
-        for task in (waiting, gone):
-            task.cancel()
-        await asyncio.gather(waiting, gone, return_exceptions=True)
-        if job is None or not job.is_finished:
-            with suppress(DarkroomError):  # gone already, or the database is: what went wrong before counts
-                await asyncio.shield(services.generation.cancel(user, job_id))
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+    """The ended job. One that is not ready by the deadline is cancelled, as when the client is gone."""
+    job = await wait_while_connected(request, services, user, job_id, services.settings.deadlines.generate_s)
+    if not job.is_finished:
+        with suppress(DarkroomError):
+            await services.jobs.cancel(user, job_id)
+        raise DeadlineExceeded("The pictures were not ready in time.")
+    return job
 
 
 def _echo(body: GenerationBody) -> dict[str, Any]:

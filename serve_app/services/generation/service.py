@@ -1,4 +1,4 @@
-"""Pictures as clients of the Stable Diffusion web API ask for them: order, wait, watch, stop."""
+"""Pictures as clients of the Stable Diffusion web API ask for them: order, watch, stop, read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from serve_app.services.generation.planning import draw_seed
 from serve_app.services.generation.requests import GenerationBody, Img2ImgBody, Txt2ImgBody, check, with_infotext
 from serve_app.services.generation.sd_upscale import NAME as SD_UPSCALE
 from serve_app.services.generation.sd_upscale import SdUpscale
-from serve_app.services.jobs import JobService
 from serve_app.services.pictures import PictureStore
 from serve_app.store import jobs
 from serve_app.store.jobs import Job, StopRequest
@@ -46,7 +45,6 @@ class GenerationService:
         inputs: PictureInputs,
         options: OptionService,
         diffuser: Diffuser,
-        job_service: JobService,
         settings: Settings,
     ) -> None:
         self._database = database
@@ -54,7 +52,6 @@ class GenerationService:
         self._inputs = inputs
         self._options = options
         self._diffuser = diffuser
-        self._jobs = job_service
         self._settings = settings
 
     async def order(self, user_id: str, kind: Kind, body: GenerationBody) -> str:
@@ -92,13 +89,6 @@ class GenerationService:
         if not body.override_settings_restore_afterwards and body.override_settings:
             await self._options.change(user_id, body.override_settings)
         return job.id
-
-    async def wait(self, user_id: str, job_id: str) -> Job:
-        """The job when it has ended, or as it is when the deadline for pictures has passed."""
-        return await self._jobs.wait(user_id, job_id, self._settings.deadlines.generate_s)
-
-    async def cancel(self, user_id: str, job_id: str) -> None:
-        await self._jobs.cancel(user_id, job_id)
 
     async def read(self, user_id: str, image_ids: Sequence[str]) -> list[bytes]:
         """The files of stored pictures. Raises `NotFound` when one was deleted meanwhile."""

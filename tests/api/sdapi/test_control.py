@@ -209,6 +209,15 @@ class TestHeldUp:
         assert file.headers["content-type"] == "image/png"
         assert result["info"]["all_seeds"]
 
+    async def test_a_client_that_waits_for_a_while_gets_the_job_then_and_the_job_goes_on(
+        self, client: httpx.AsyncClient, capabilities: FakeDiffuser
+    ) -> None:
+        response = await client.post(f"{V1}/txt2img", json=SMALL, headers={"Prefer": "respond-async, wait=1"})
+        assert response.status_code == 202
+        capabilities.go.set()
+        await client.get(f"{response.json()['href']}/events")  # until it has ended
+        assert await statuses(client) == ["succeeded"]
+
     class TestImpatient:
         @pytest.fixture
         def settings(self, settings: Settings) -> Settings:
