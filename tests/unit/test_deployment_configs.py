@@ -72,6 +72,13 @@ def test_in_production_every_deployment_states_its_resources_and_its_queue_limit
             assert scaling["target_ongoing_requests"] <= entry["max_ongoing_requests"]
 
 
+def test_in_production_pictures_in_the_making_leave_room_for_lists_and_previews() -> None:
+    [application] = _serve_config(ROOT / "configs/production.yaml")["applications"]
+    stated = {entry["name"]: entry for entry in application["deployments"]}
+    streams = stated["Worker"]["num_replicas"] * Settings().jobs.generations
+    assert stated["Diffusion"]["max_ongoing_requests"] > streams
+
+
 def test_the_diffusion_engine_is_deployed_where_it_is_asked_for() -> None:
     names = [
         {deployment.name for deployment in build_app(build(args), name="x", default_runtime_env={}).deployments}
