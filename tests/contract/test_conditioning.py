@@ -153,7 +153,11 @@ def test_chunks_are_counted_without_the_text_encoder(pipeline: Any) -> None:
     assert blind.count_chunks("[cat:" + "dog " * 80 + ":5]", "", 20) == 2
 
 
-@pytest.mark.parametrize("prompt", ["cat " * 2401, "cat AND " * MAX_PARTS, "a" * 20_001, "a BREAK " * 33 + "b"])
+OFTEN = f"[{'|'.join('a ' * place for place in range(1, 30))}] {'cat ' * 2000}"
+"""Another long text for each call."""
+
+
+@pytest.mark.parametrize("prompt", ["cat " * 2401, "cat AND " * MAX_PARTS, "a" * 20_001, "a BREAK " * 33 + "b", OFTEN])
 def test_what_is_too_long_is_refused_before_anything_is_encoded(pipeline: Any, prompt: str) -> None:
     with pytest.raises(InvalidRequest):
         Conditioner(pipeline.tokenizer, None).count_chunks(prompt, "", 20)

@@ -24,6 +24,8 @@ MAX_CHUNKS = 32
 """Of one prompt: 2,400 tokens."""
 MAX_PARTS = 8
 """Conditions joined by AND; each costs a denoiser's call per step."""
+MAX_EMBEDDED_CHUNKS = 512
+"""Of all texts that a schedule comes to, each as long as the longest: some 120 MB of embeddings in float32."""
 MAX_CHARS = 20_000
 
 
@@ -147,9 +149,13 @@ class _Prompts:
         self._positive = [(schedule_prompt(part.text, steps, first_pass_steps), part.weight) for part in parts]
         self._negative = schedule_prompt(negative, steps, first_pass_steps)
         schedules = [*(schedule for schedule, _ in self._positive), self._negative]
-        texts = {until.text for schedule in schedules for until in schedule}
-        self.read = {text: chunk(text) for text in texts}
-        self.chunks = max(len(chunks) for chunks in self.read.values())
+        self.read: dict[str, tuple[Chunk, ...]] = {}
+        self.chunks = 0
+        for text in {until.text for schedule in schedules for until in schedule}:
+            self.read[text] = chunk(text)
+            self.chunks = max(self.chunks, len(self.read[text]))
+            if len(self.read) * self.chunks > MAX_EMBEDDED_CHUNKS:
+                raise InvalidRequest("A prompt that is this long may not change so often on its way")
 
     def stretches(self) -> Iterable[tuple[int, list[tuple[str, float]], str]]:
         """Last call, weighted positive texts and the negative one, of each stretch in which nothing changes."""
