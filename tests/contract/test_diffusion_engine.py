@@ -290,6 +290,17 @@ def test_a_picture_of_no_numbers_is_said(fresh: DiffusionEngine) -> None:
     assert any("no numbers" in warning for warning in picture.warnings)
 
 
+def test_clip_skip_is_not_for_the_text_encoder_of_sd_2(
+    engine: DiffusionEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = make_one(engine)
+    assert difference(plain, make_one(engine, clip_skip=2)) > 3
+    monkeypatch.setattr("deployments.engines.diffusion.loading._OPEN_CLIP_WIDTH", 32)  # that of the small ones
+    (picture,) = make(engine, a_request(clip_skip=2))
+    np.testing.assert_array_equal(picture.image, plain)
+    assert any("Clip skip" in warning for warning in picture.warnings)
+
+
 def test_an_ordinary_request_has_no_warnings(engine: DiffusionEngine) -> None:
     assert make(engine, a_request(loras=(Lora(LORA),), controls=(CONTROL,)))[0].warnings == ()
 

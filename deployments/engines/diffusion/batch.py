@@ -93,14 +93,15 @@ class Batch:
     def _encode(self, place: int) -> _Row:
         request, hires = self._requests[place], self._requests[place].hires
         calls = count_calls(request.sampler, request.steps)
-        words = [self._conditioner.encode(request.prompt, request.negative_prompt, calls, clip_skip=request.clip_skip)]
+        clip_skip = request.clip_skip if self._checkpoint.skips_layers else 1
+        words = [self._conditioner.encode(request.prompt, request.negative_prompt, calls, clip_skip=clip_skip)]
         if hires:
             words.append(
                 self._conditioner.encode(
                     hires.prompt or request.prompt,
                     hires.negative_prompt or request.negative_prompt,
                     count_calls(hires.sampler or request.sampler, hires.steps),
-                    clip_skip=request.clip_skip,
+                    clip_skip=clip_skip,
                     first_pass_steps=calls,
                 )
             )
@@ -208,6 +209,8 @@ class Batch:
         warnings = list(self._warnings)
         if not self._checkpoint.is_guided(row.request.guidance_scale) and any(part.is_composed for part in row.words):
             warnings.append("AND joins prompts only with a guidance scale over 1: the first one was used.")
+        if row.request.clip_skip > 1 and not self._checkpoint.skips_layers:
+            warnings.append("Clip skip has no meaning for checkpoints of SD 2.x: it was not used.")
         pixels = decode(self._vae, latents[None])
         if not pixels.isfinite().all():
             warnings.append("The model computed values that are no numbers, which are black: try another VAE.")

@@ -14,6 +14,7 @@ from deployments.errors import NotSupported, WeightsMissing
 _KNOWN_PIPELINES = ("StableDiffusion", "LatentConsistencyModel")
 _OTHER_FAMILIES = ("XL", "3", "Cascade", "Upscale", "LDM3D", "Depth2Img", "LatentUpscale", "InstructPix2Pix")
 _PLAIN_CHANNELS, _INPAINTING_CHANNELS = 4, 9
+_OPEN_CLIP_WIDTH = 1024
 _XL_TENSOR = "conditioner.embedders."
 """Begins names in checkpoint files of SDXL and its kin only."""
 
@@ -34,6 +35,11 @@ class Checkpoint:
     def is_for_inpainting(self) -> bool:
         """Its UNet is shown the mask and the picture without what is masked, too."""
         return bool(self.unet.config.in_channels == _INPAINTING_CHANNELS)
+
+    @property
+    def skips_layers(self) -> bool:
+        """Whether clip skip means anything: upstream ignores it for OpenCLIP, the text encoder of SD 2.x."""
+        return bool(self.text_encoder.config.hidden_size != _OPEN_CLIP_WIDTH)
 
     def is_guided(self, guidance_scale: float) -> bool:
         """Whether pipelines ask for the unconditional prediction, too."""
