@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from deployments.engines.diffusion.device import open_device
 from deployments.engines.diffusion.engine import DiffusionEngine
 from deployments.engines.diffusion.noise import draw_noise, make_generator
 from deployments.errors import InvalidRequest, NotSupported, Overloaded, Unavailable, WeightsMissing
-from deployments.generation import ControlHint, Hires, Lora
+from deployments.generation import ControlHint, GenerationStep, Hires, Lora
 from tests.builders import an_image
 from tests.contract.diffusing import SIZE, Listening, a_mask, a_request, an_engine, difference, make, make_one
 from tests.contract.tiny_diffusion import CHECKPOINT, CONTROLNETS, LORA, OTHER_CHECKPOINT
@@ -230,6 +231,23 @@ def test_tiles_fit_their_own_other_edge(engine: DiffusionEngine) -> None:
     tiled = make_one(engine, tiling=True)
     assert seam(tiled) < seam(make_one(engine))
     np.testing.assert_array_equal(make_one(engine), make_one(engine))  # and nothing of it stays behind
+
+
+def test_who_decodes_beside_a_batch_of_tiles_gets_no_tile(engine: DiffusionEngine) -> None:
+    latents = np.random.default_rng(0).normal(size=(4, 8, 8)).astype(np.float16)
+    plain = engine.decode_latents(latents)
+
+    class Decoding(Listening):
+        def report(self, place: int, step: GenerationStep) -> None:
+            super().report(place, step)
+            if len(self.steps) == 1:
+                decoded.append(beside.submit(engine.decode_latents, latents))
+                wait(decoded, timeout=0.5)  # it may have to wait for the batch
+
+    decoded: list[Future[Any]] = []
+    with ThreadPoolExecutor(1) as beside:
+        engine.run([a_request(tiling=True, steps=2)], Decoding())
+        np.testing.assert_array_equal(decoded[0].result(60), plain)
 
 
 def test_and_with_all_the_weight_on_one_is_that_one(engine: DiffusionEngine) -> None:

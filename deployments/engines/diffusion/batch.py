@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Protocol
 
 import cv2
@@ -58,6 +59,7 @@ class Batch:
     ) -> None:
         """Loads what the requests need. Raises `WeightsMissing`, `NotSupported`, `Overloaded`."""
         lead = requests[0]
+        self._models = models
         self._device = device
         self._requests = requests
         self._watch = watch
@@ -80,7 +82,7 @@ class Batch:
                 encoded.append(self._encode(place))
             except InvalidRequest as refusal:  # a prompt that is too long is nobody else's trouble
                 outcomes[place] = refusal
-        with _tiled((self._checkpoint.unet, self._vae), self._requests[0].tiling):
+        with self._tiling():
             for rows in _of_equal_length(encoded):
                 latents = None if self._is_over(rows) else self._denoise(rows)
                 if latents is None or self._is_over(rows):
@@ -89,6 +91,11 @@ class Batch:
                     if not self._watch.is_cancelled(row.place):
                         outcomes[row.place] = self._finish(row, own)
         return outcomes
+
+    def _tiling(self) -> AbstractContextManager[None]:
+        if not self._requests[0].tiling:
+            return nullcontext()
+        return _tiled((self._checkpoint.unet, self._vae), self._models.tiling)
 
     def _encode(self, place: int) -> _Row:
         request, hires = self._requests[place], self._requests[place].hires
@@ -272,15 +279,16 @@ def _of_equal_length(rows: Sequence[_Row]) -> list[list[_Row]]:
 
 
 @contextmanager
-def _tiled(networks: Sequence[Any], wanted: bool) -> Iterator[None]:
+def _tiled(networks: Sequence[Any], lock: Lock) -> Iterator[None]:
     """Pictures whose edges fit each other: convolutions look around the edge."""
     import torch
 
     convolutions = [part for net in networks for part in net.modules() if isinstance(part, torch.nn.Conv2d)]
-    for convolution in convolutions if wanted else ():
-        convolution.padding_mode = "circular"
-    try:
-        yield
-    finally:
-        for convolution in convolutions if wanted else ():
-            convolution.padding_mode = "zeros"
+    with lock:
+        for convolution in convolutions:
+            convolution.padding_mode = "circular"
+        try:
+            yield
+        finally:
+            for convolution in convolutions:
+                convolution.padding_mode = "zeros"

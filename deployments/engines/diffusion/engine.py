@@ -80,7 +80,8 @@ class DiffusionEngine:
             if latents.shape[0] != network.config.latent_channels:
                 raise InvalidRequest(f"Latents of this checkpoint have {network.config.latent_channels} channels.")
             given = torch.from_numpy(np.array(latents))[None].to(self._device.name, self._device.dtype)
-            return to_images(decode(network, given))[0]
+            with self._models.tiling:
+                return to_images(decode(network, given))[0]
 
     def make_hint(self, module: str, image: Image, options: HintOptions) -> Image:
         """`Diffuser.make_hint`."""

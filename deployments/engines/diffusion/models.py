@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +32,8 @@ class Models:
     def __init__(self, settings: Diffusion, folder: Path, device: Device) -> None:
         self.catalogue = Catalogue(folder, settings.checkpoint)
         self.shelf = Shelf(settings.memory_budget_mb * 2**20, device.give_back)
+        self.tiling = threading.Lock()
+        """Held while a batch makes shared networks look around the edge, and by whoever must not see them so."""
         self._loader = Loader(self.catalogue, device, offline=settings.offline, compile_unet=settings.compile)
 
     def find_checkpoint(self, name: str) -> Model:
