@@ -125,6 +125,7 @@ def scheduler_classes() -> MappingProxyType[str, Any]:
     class Plms(Configured, theirs.PNDMScheduler):  # type: ignore[misc]
         """Theirs makes its first step twice, for which the second timestep is there twice: at the beginning only."""
 
+        counter: int
         _begins_midway = False
 
         def set_timesteps(self, *arguments: Any, **options: Any) -> None:
