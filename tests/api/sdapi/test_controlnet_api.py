@@ -51,6 +51,11 @@ async def test_a_unit_controls_and_its_map_comes_after_the_pictures(
     assert 'ControlNet 0: "Module: canny' in made.info["infotexts"][0]
 
 
+async def test_more_units_than_anybody_needs_are_refused_unread(idle_client: httpx.AsyncClient) -> None:
+    response = await idle_client.post(f"{V1}/txt2img", json=SMALL | {"alwayson_scripts": controlnet(*[{}] * 101)})
+    assert_webui_error(response, 422, "HTTPException")
+
+
 async def test_the_script_is_known_in_any_case(client: httpx.AsyncClient) -> None:
     for name in ("controlnet", "CONTROLNET"):
         scripts = {name: {"args": [a_unit(image=base64_png(PICTURE))]}}
