@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 from configs.settings import Settings
 from deployments.algorithms.infotext import read_infotext
 from serve_app.services.generation.errors import bad_field, broken, refused
-from serve_app.services.generation.fields import Int, LenientModel, Real, Switch, Text
+from serve_app.services.generation.fields import LONGEST_LIST, Int, LenientModel, Real, Switch, Text
 
 SCRIPTS = {"txt2img": (), "img2img": ("sd upscale",)}
 """Selectable scripts that are served, by lower-case title."""
@@ -29,8 +29,6 @@ _LONGEST_PROMPT = 20_000
 _LONGEST_INFOTEXT = 200_000
 _MOST_GUIDANCE = 100.0
 _MOST_BLUR = 256
-_LONGEST_LIST = 1000
-"""Of pictures, however few are made of them: a body of many megabytes could hold millions of empty ones."""
 R = TypeVar("R", bound="GenerationBody")
 
 
@@ -122,7 +120,7 @@ class Txt2ImgBody(GenerationBody):
 
 
 class Img2ImgBody(GenerationBody):
-    init_images: list[Text] | None = Field(None, max_length=_LONGEST_LIST)
+    init_images: list[Text] | None = Field(None, max_length=LONGEST_LIST)
     resize_mode: Int = Field(0, ge=0, le=3)
     denoising_strength: Real | None = Field(0.75, ge=0, le=1)
     image_cfg_scale: Real | None = None
