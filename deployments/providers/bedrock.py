@@ -69,7 +69,7 @@ class BedrockStylist:
         images = answer.get("images")
         if reasons[0] is not None or not isinstance(images, list) or not images or not isinstance(images[0], str):
             raise malformed(_VENDOR)
-        return StyledPicture(picture_of(images[0], _VENDOR))
+        return StyledPicture(await picture_of(images[0], _VENDOR))
 
     async def aclose(self) -> None:
         self._client.close()

@@ -19,6 +19,8 @@ _REFUSALS = frozenset(
     "IMAGE_SAFETY IMAGE_PROHIBITED_CONTENT IMAGE_RECITATION".split()
 )
 """Finish reasons that say no; the others say that something went wrong."""
+_NOT_READY = "FAILED_PRECONDITION"
+"""Comes with status 400, as a refused picture does: no billing, or a country without the service."""
 
 
 class GenaiClient:
@@ -62,6 +64,8 @@ class GenaiClient:
         except self._api_error as error:
             if "api key" in str(error.message).lower():  # 400, like a bad picture
                 raise error_of_status(vendor, 401, self._credential) from error
+            if error.status == _NOT_READY:
+                raise ProviderUnavailable(f"{vendor} does not serve this account or place.") from error
             raise error_of_status(vendor, int(error.code or 0), self._credential) from error
         except self._auth_error as error:
             raise ProviderUnavailable(
@@ -80,7 +84,7 @@ class GenaiClient:
         )
         for part in self.parts_of(answer):
             if part.inline_data is not None and part.inline_data.data:
-                return picture_of(part.inline_data.data, self._vendor)
+                return await picture_of(part.inline_data.data, self._vendor)
         raise malformed(self._vendor)
 
     def part(self, image: Image) -> Any:

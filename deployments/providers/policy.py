@@ -80,12 +80,17 @@ async def within(seconds: float, vendor: str) -> AsyncIterator[None]:
         raise ProviderTimeout(f"{vendor} took longer than {seconds:.3g} s.") from None
 
 
-def picture_of(data: bytes | str, vendor: str) -> Image:
-    """The picture in an answer: file bytes, or base64 of them. It is decoded like any stranger's.
+async def picture_of(data: bytes | str, vendor: str) -> Image:
+    """The picture in an answer: file bytes, or base64 of them. It is decoded like any stranger's, in a
+    thread.
 
     Raises `ProviderUnavailable`.
     """
     try:
-        return decode(b64decode(data, validate=True) if isinstance(data, str) else data, _MAX_ANSWER_PX, _LIMITS)
+        return await asyncio.to_thread(_decode, data)
     except (ImageError, binascii.Error) as error:
         raise malformed(vendor) from error
+
+
+def _decode(data: bytes | str) -> Image:
+    return decode(b64decode(data, validate=True) if isinstance(data, str) else data, _MAX_ANSWER_PX, _LIMITS)

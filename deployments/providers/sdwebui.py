@@ -54,7 +54,7 @@ class WebUiStylist:
         images = answer.get("images") if isinstance(answer, dict) else None
         if not isinstance(images, list) or not images or not isinstance(images[0], str):
             raise malformed(_VENDOR)
-        return StyledPicture(picture_of(images[0].rpartition(",")[2], _VENDOR), tuple(warnings))
+        return StyledPicture(await picture_of(images[0].rpartition(",")[2], _VENDOR), tuple(warnings))
 
     async def aclose(self) -> None:
         await self._http.aclose()

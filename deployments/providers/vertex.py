@@ -77,4 +77,4 @@ class VertexStylist:
             raise self._client.refusal()
         if made[0].image is None or not made[0].image.image_bytes:
             raise malformed(_VENDOR)
-        return picture_of(made[0].image.image_bytes, _VENDOR)
+        return await picture_of(made[0].image.image_bytes, _VENDOR)

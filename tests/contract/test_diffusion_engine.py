@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +15,12 @@ import pytest
 pytest.importorskip("diffusers")
 
 import torch
+from safetensors.torch import load_file, save_file
 
 from configs.settings import Diffusion
 from deployments.engines.diffusion.device import open_device
 from deployments.engines.diffusion.engine import DiffusionEngine
+from deployments.engines.diffusion.noise import draw_noise, make_generator
 from deployments.errors import InvalidRequest, NotSupported, Overloaded, Unavailable, WeightsMissing
 from deployments.generation import ControlHint, Hires, Lora
 from tests.builders import an_image
@@ -110,6 +113,17 @@ def test_noise_of_another_size_is_pasted_into_the_middle(engine: DiffusionEngine
     resized = make_one(engine, seed_size=(128, 128))
     assert difference(resized, make_one(engine)) > 3
     np.testing.assert_array_equal(make_one(engine, seed_size=(SIZE, SIZE)), make_one(engine))
+
+
+def test_around_the_pasted_noise_is_that_of_the_seed() -> None:
+    request = a_request(width=128, height=128)
+    plain_generator, generator = make_generator(request, "cpu"), make_generator(request, "cpu")
+    plain = draw_noise(request, plain_generator, 4)
+    resized = draw_noise(replace(request, seed_size=(SIZE, SIZE)), generator, 4)
+    pasted = draw_noise(a_request(), make_generator(request, "cpu"), 4)
+    np.testing.assert_array_equal(resized[..., 4:12, 4:12], pasted)
+    np.testing.assert_array_equal(resized[..., :4, :], plain[..., :4, :])
+    assert torch.equal(generator.get_state(), plain_generator.get_state())  # what samplers draw next is the same
 
 
 @pytest.mark.parametrize(
@@ -265,6 +279,17 @@ def test_what_is_not_done_is_said(engine: DiffusionEngine, change: dict[str, Any
     assert any(said in warning for warning in picture.warnings)
 
 
+def test_what_is_said_of_one_prompt_is_not_said_of_its_neighbour(engine: DiffusionEngine) -> None:
+    plain, composed = (a_request(prompt=words, guidance_scale=1.0) for words in ("a cat", "a cat AND a dog"))
+    assert [len(picture.warnings) for picture in make(engine, plain, composed)] == [0, 1]
+
+
+def test_a_picture_of_no_numbers_is_said(fresh: DiffusionEngine) -> None:
+    (picture,) = make(fresh, a_request(loras=(Lora(LORA, 1.0, 1e38),), guidance_scale=100.0))
+    assert not picture.image.any()
+    assert any("no numbers" in warning for warning in picture.warnings)
+
+
 def test_an_ordinary_request_has_no_warnings(engine: DiffusionEngine) -> None:
     assert make(engine, a_request(loras=(Lora(LORA),), controls=(CONTROL,)))[0].warnings == ()
 
@@ -273,6 +298,33 @@ def test_a_lora_leaves_no_trace(engine: DiffusionEngine) -> None:
     before = make_one(engine)
     assert difference(before, make_one(engine, loras=(Lora(LORA),))) > 3
     np.testing.assert_array_equal(before, make_one(engine))
+
+
+def test_a_lora_that_fits_only_the_unet_leaves_no_trace(tmp_path: Path, tiny_models: Path) -> None:
+    shutil.copytree(tiny_models, tmp_path / "models")
+    loras = tmp_path / "models" / "loras"
+    tensors = load_file(loras / f"{LORA}.safetensors")
+    for name, tensor in tensors.items():
+        if name.startswith("lora_te_") and tensor.ndim == 2:
+            tensors[name] = torch.zeros(tensor.shape[0] + 1, tensor.shape[1] + 1)
+    save_file(tensors, loras / "half.safetensors")
+    engine = an_engine(tmp_path / "models")
+    (picture,) = make(engine, a_request(loras=(Lora("half"),)))
+    assert any("half" in warning for warning in picture.warnings)
+    np.testing.assert_array_equal(picture.image, make_one(engine))
+    with engine.models.shelf.borrowing() as loan:
+        assert not any("lora_A" in name for name, _ in engine.models.checkpoint(loan, "").unet.named_parameters())
+
+
+def test_a_lora_for_which_memory_is_out_is_not_left_out(
+    fresh: DiffusionEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("diffusers.StableDiffusionPipeline.load_lora_weights", exhausted)
+    with pytest.raises(Overloaded):
+        make(fresh, a_request(loras=(Lora(LORA),)))
 
 
 @pytest.mark.parametrize(
@@ -284,6 +336,9 @@ def test_a_lora_leaves_no_trace(engine: DiffusionEngine) -> None:
         {"height": -64},
         {"steps": 0},
         {"steps": 100_000},
+        {"steps": 10**400},
+        {"seed": 10**400},
+        {"width": 10**400},
         {"guidance_scale": float("nan")},
         {"guidance_scale": -1.0},
         {"eta": float("inf")},
@@ -299,9 +354,11 @@ def test_a_lora_leaves_no_trace(engine: DiffusionEngine) -> None:
         {"init_image": INIT, "mask": a_mask(128)},
         {"controls": (CONTROL,) * 11},
         {"controls": (replace(CONTROL, image=an_image((128, 64))),)},
+        {"controls": (replace(CONTROL, image=HINT[..., :1]),)},
         {"controls": (replace(CONTROL, weight=3.0),)},
         {"controls": (replace(CONTROL, start=0.6, end=0.4),)},
         {"loras": (Lora(LORA),) * 100},
+        {"loras": (Lora(LORA, float("inf"), float("nan")),)},
         {"hires": Hires(10**6, 64, 2, 0.5)},
         {"hires": Hires(96, 96, 2, 0.5, upscaler="R-ESRGAN 4x+")},
         {"hires": Hires(96, 96, 2, 0.5), "init_image": INIT},

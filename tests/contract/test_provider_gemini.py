@@ -137,6 +137,15 @@ async def test_a_key_that_is_not_accepted_names_the_setting(
         await stylist.stylize(REQUEST, STYLE)
 
 
+async def test_an_account_or_a_place_that_is_not_served_is_unavailability(
+    vendor: VendorServer, stylist: GeminiStylist
+) -> None:
+    error = {"code": 400, "message": "User location is not supported.", "status": "FAILED_PRECONDITION"}
+    vendor.always(400, {"error": error})
+    with pytest.raises(ProviderUnavailable, match="place"):
+        await stylist.stylize(REQUEST, STYLE)
+
+
 async def test_a_request_that_is_refused_is_a_rejection(vendor: VendorServer, stylist: GeminiStylist) -> None:
     error = {"code": 400, "message": "Unable to process input image.", "status": "INVALID_ARGUMENT"}
     vendor.always(400, {"error": error})

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import sys
+import threading
+from base64 import b64encode
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
 from configs.settings import Providers, Settings
+from deployments.algorithms.decoding import decode
+from deployments.contracts import Image
 from deployments.errors import InvalidRequest, ProviderUnavailable
 from deployments.providers import open_prompt_provider, open_style_provider, policy
+from tests.builders import an_image, encoded
 from tests.contract.test_provider_gemini import REQUEST, STYLE
 
 pytestmark = pytest.mark.usefixtures("no_credentials")
@@ -141,3 +146,18 @@ def test_a_missing_sdk_names_the_extra(name: str, package: str, monkeypatch: pyt
     enough = {key: value for _, _, _, settings in STYLISTS for key, value in settings.items()}
     with pytest.raises(ProviderUnavailable, match=r"darkroom\[cloud\]"):
         open_style_provider(name, with_providers(**enough))
+
+
+async def test_pictures_in_answers_are_decoded_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+
+    def watched(*arguments: Any) -> Image:
+        threads.append(threading.get_ident())
+        return decode(*arguments)
+
+    monkeypatch.setattr(policy, "decode", watched)
+    image = await policy.picture_of(b64encode(encoded(an_image())).decode(), "A vendor")
+    assert image.ndim == 3
+    assert threads != [threading.get_ident()]
+    with pytest.raises(ProviderUnavailable):
+        await policy.picture_of("no base64", "A vendor")

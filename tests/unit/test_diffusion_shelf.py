@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -96,3 +99,44 @@ def test_the_budget_holds_whatever_comes(wanted: list[tuple[str, int]]) -> None:
             get(loan, name, size=sizes[name])
         assert shelf.used_bytes <= 12
         assert shelf.keys()[-1] == (name,)
+
+
+def test_a_patient_loan_waits_for_what_others_give_back() -> None:
+    shelf, loading = Shelf(10), threading.Event()
+
+    def borrow() -> object:
+        with shelf.borrowing(patience_s=60) as loan:
+            return loan.get(("b",), lambda: loading.set() or "b", lambda _: 8)
+
+    with ThreadPoolExecutor(1) as other:
+        with shelf.borrowing() as loan:
+            get(loan, "a", size=8)
+            waiting = other.submit(borrow)
+            assert loading.wait(60)
+        assert waiting.result(60) == "b"
+    assert shelf.keys() == [("b",)]
+
+
+def test_patience_is_not_for_what_never_fits() -> None:
+    shelf = Shelf(10)
+    with shelf.borrowing(patience_s=600) as loan:
+        get(loan, "a", size=8)
+        with pytest.raises(Overloaded):
+            get(loan, "b", size=8)
+
+
+def test_an_impatient_loan_takes_nothing_from_one_that_waits() -> None:
+    shelf, loading = Shelf(10), threading.Event()
+
+    def borrow() -> object:
+        with shelf.borrowing(patience_s=60) as loan:
+            return loan.get(("b",), lambda: loading.set() or "b", lambda _: 8)
+
+    with ThreadPoolExecutor(1) as other:
+        with shelf.borrowing() as loan:
+            get(loan, "a", size=8)
+            waiting = other.submit(borrow)
+            assert loading.wait(60)
+            with pytest.raises(Overloaded):
+                get(loan, "b", size=8)  # it has the lock only once the other waits
+        assert waiting.result(60) == "b"

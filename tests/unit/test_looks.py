@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployments.algorithms.looks import LOOKS, options_of, redraw
-from deployments.algorithms.looks.plane import to_plane
+from deployments.algorithms.looks.plane import bare_skin, to_plane
 from deployments.contracts import Image
 from tests.builders import a_flat_image, a_photo, an_image
 
@@ -220,3 +220,68 @@ def _blurred(picture: Image, size: int) -> np.ndarray:
 
 def _blurred_luma(picture: Image) -> np.ndarray:
     return cv2.GaussianBlur(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (0, 0), 4).astype(np.float64)
+
+
+_COMPLEXIONS = {"pale": (236, 196, 172), "tan": (198, 142, 104), "brown": (134, 86, 60), "dark": (84, 54, 40)}
+every_complexion = pytest.mark.parametrize("complexion", _COMPLEXIONS)
+
+
+def _a_portrait(complexion: str, side: int = 250) -> tuple[Image, np.ndarray]:
+    """A drawn head on a plain ground, half in the shade, with eyes and a mouth; and where its face is."""
+    ys, xs = np.mgrid[:side, :side] / side
+    picture = np.full((side, side, 3), (222, 224, 226), np.float32)
+    picture[((xs - 0.5) / 0.42) ** 2 + ((ys - 1.06) / 0.3) ** 2 < 1] = (38, 44, 60)
+    picture[((xs - 0.5) / 0.24) ** 2 + ((ys - 0.4) / 0.32) ** 2 < 1] = (26, 22, 22)
+    face = ((xs - 0.5) / 0.2) ** 2 + ((ys - 0.48) / 0.28) ** 2 < 1
+    turned_away = 1 / (1 + np.exp(-(xs - 0.55 + 0.3 * (ys - 0.5)) / 0.02))
+    shade = 1 - turned_away[..., None] * (0.55, 0.51, 0.46)  # what light comes there is cooler
+    picture[face] = (_COMPLEXIONS[complexion] * shade)[face]
+    for x, y, width, height in ((0.42, 0.42, 0.03, 0.014), (0.58, 0.42, 0.03, 0.014), (0.5, 0.62, 0.06, 0.014)):
+        picture[((xs - x) / width) ** 2 + ((ys - y) / height) ** 2 < 1] *= 0.3
+    picture += np.random.default_rng(5).normal(0, 2, picture.shape)
+    inner = ((xs - 0.5) / 0.17) ** 2 + ((ys - 0.49) / 0.24) ** 2 < 1
+    return np.asarray(np.clip(cv2.GaussianBlur(picture, (0, 0), 1), 0, 255), np.uint8), inner
+
+
+@every_complexion
+def test_skin_of_every_tone_is_found_whole_with_the_half_in_the_shade(complexion: str) -> None:
+    portrait, face = _a_portrait(complexion)
+    skin = bare_skin(to_plane(portrait), 250 / 1024)
+    assert skin[face].mean() > 0.95
+    assert skin[portrait.min(axis=2) > 215].mean() < 0.02
+
+
+@every_complexion
+def test_pop_art_prints_no_cold_ink_in_a_face(complexion: str) -> None:
+    portrait, face = _a_portrait(complexion)
+    inks = to_plane(redraw(portrait, "pop_art", seed=3))[face]
+    assert (inks[:, 2] > inks[:, 0] + 0.06).mean() < 0.01
+
+
+@every_complexion
+def test_clay_face_is_one_lump_without_cracks(complexion: str) -> None:
+    portrait, face = _a_portrait(complexion)
+    cheek = face & (np.indices(face.shape)[0] > 115) & (np.indices(face.shape)[0] < 145)
+    drawn, tones = (to_plane(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY)) for p in (redraw(portrait, "clay", seed=3), portrait))
+    # A crack is a thin line darker than both of its sides, which the photograph has not.
+    cracks = _dark_lines(drawn) > _dark_lines(tones) + 0.05
+    assert cracks[cheek].mean() < 0.005
+
+
+@every_complexion
+def test_stained_glass_cuts_no_face(complexion: str) -> None:
+    portrait, face = _a_portrait(complexion)
+    drawn = to_plane(cv2.cvtColor(redraw(portrait, "stained_glass", seed=3), cv2.COLOR_RGB2GRAY))
+    assert (
+        _dark_lines(drawn)[face & (_dark_lines(to_plane(cv2.cvtColor(portrait, cv2.COLOR_RGB2GRAY))) < 0.02)] > 0.12
+    ).mean() < 0.02
+
+
+def test_pixel_art_leaves_plain_grounds_plain() -> None:
+    portrait, _ = _a_portrait("tan")
+    drawn = redraw(portrait, "pixel_art", seed=3)
+    assert len(np.unique(drawn[:60, :40].reshape(-1, 3), axis=0)) == 1
+
+
+def _dark_lines(tones: np.ndarray) -> np.ndarray:
+    return np.asarray(cv2.morphologyEx(tones, cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8)) - tones)

@@ -76,7 +76,7 @@ def _cel(flat: Plane, unit: float, skin: Plane) -> Plane:
     lab[..., 0] = 100 * mix(mix(tones, steps, 0.85), 0.9 * tones, 0.75 * skin)
     lab[..., 0] = 9 + 0.91 * lab[..., 0]
     base = from_lab(lab)
-    shade = ramp(steps, 0.62, 0.3) * (1 - 0.7 * skin)
+    shade = ramp(steps, 0.62, 0.3) * (1 - 0.9 * skin)
     wash = np.array([0.80, 0.66, 1.04], np.float32)
     violet = np.array([0.10, 0.06, 0.22], np.float32)
     lifted = np.clip(base * wash + violet * 0.5, 0, 1)

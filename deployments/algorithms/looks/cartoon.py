@@ -11,6 +11,7 @@ from deployments.algorithms.looks.flat import adaptive_stairs, flattened, settle
 from deployments.algorithms.looks.flow import coherent, edge_flow, ink_lines, without_specks
 from deployments.algorithms.looks.plane import (
     Random,
+    bare_skin,
     blur,
     from_lab,
     guided,
@@ -41,10 +42,10 @@ def cartoon(
     """`tones`: steps from dark to light. `line`: width of the outlines. `colour`: saturation."""
     scene = stretched(to_plane(photo))
     shapes = coherent(flattened(scene, unit, 0.012), 2.2 * unit, 10 * unit, 2)
-    skin = blur(likely_skin(scene), 3 * unit)
+    skin = blur(np.maximum(likely_skin(scene), bare_skin(scene, unit)), 3 * unit)
     lab = to_lab(shapes)
     lab[..., 0] = 100 * adaptive_stairs(settled(lab[..., 0] / 100, unit), tones)
-    lab[..., 0] = mix(lab[..., 0], to_lab(shapes)[..., 0], 0.35 * skin)
+    lab[..., 0] = mix(lab[..., 0], to_lab(shapes)[..., 0], 0.55 * skin)
     lab[..., 0] = 12 + lab[..., 0] * 0.9
     picture = saturated(from_lab(lab), colour, 0.5)
     tones_of = luma(scene)

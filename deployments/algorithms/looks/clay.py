@@ -17,6 +17,7 @@ from deployments.algorithms.looks.plane import (
     Random,
     bare_skin,
     blur,
+    closed,
     luma,
     mix,
     ramp,
@@ -29,7 +30,7 @@ from deployments.algorithms.looks.plane import (
 from deployments.algorithms.looks.texture import clouds, noise
 from deployments.contracts import Image
 
-_SEAM = 7.0
+_SEAM, _SEAM_BY_FACE = 7.0, 45.0
 """Lab distance of two lumps' colours from which there is a seam between them."""
 
 
@@ -54,7 +55,7 @@ def clay(
     areas = _merged(labels, round(8 * unit), 600 * unit * unit)
     paint = saturated(mix(_region_colours(areas, calm), calm, 0.18), 1.3, 0.5)
     paint = mix(paint, saturated(flattened(scene, unit, 0.004), 1.1, 0.3), skin)
-    depth = _distance_to_seam(areas, to_lab(paint), bare > 0.5)
+    depth = _distance_to_seam(areas, to_lab(paint), _pressed(bare, unit))
     radius = 20 * unit * roundness
     lumped = (1 - (1 - np.minimum(depth / radius, 1)) ** 2) * radius * 0.3
     tones = luma(calm)
@@ -111,13 +112,19 @@ def _region_colours(areas: NDArray[np.int32], picture: Plane) -> Plane:
     return means.astype(np.float32)[areas]
 
 
-def _distance_to_seam(areas: NDArray[np.int32], lab: Plane, face: NDArray[np.bool_]) -> Plane:
-    """Pixels to the next seam; lumps of nearly one colour, and those of a face, are pressed together
-    without one."""
+def _pressed(bare: Plane, unit: float) -> Plane:
+    """How different two lumps' colours must be for a seam: in a face none is, around it (beards) they are rarely."""
+    around = blur(closed(bare, 140 * unit), 30 * unit) > 0.15
+    return np.where(bare > 0.5, np.inf, np.where(around, _SEAM_BY_FACE, _SEAM)).astype(np.float32)
+
+
+def _distance_to_seam(areas: NDArray[np.int32], lab: Plane, least: Plane) -> Plane:
+    """Pixels to the next seam; lumps whose colours differ less than `least` are pressed together without one."""
     inside = np.ones(areas.shape, np.uint8)
     for here, there in ((np.s_[:, 1:], np.s_[:, :-1]), (np.s_[1:], np.s_[:-1])):
-        apart = np.sqrt(((lab[here] - lab[there]) ** 2).sum(axis=2)) > _SEAM
-        inside[here][apart & (areas[here] != areas[there]) & ~(face[here] & face[there])] = 0
+        apart = np.sqrt(((lab[here] - lab[there]) ** 2).sum(axis=2))
+        seen = apart > np.minimum(least[here], least[there])
+        inside[here][seen & (areas[here] != areas[there])] = 0
     if inside.all():
         return np.full(areas.shape, max(areas.shape), np.float32)
     return np.asarray(cv2.distanceTransform(inside, cv2.DIST_L2, 5), np.float32)

@@ -55,13 +55,14 @@ def pixel_art(
     scene = stretched(to_plane(scene))
     flat = mix(scene, flattened(scene, 2 * unit, 0.004), 0.65)
     skin = bare_skin(scene, unit)
-    small = _sprite(saturated(contrast(flat, 0.3), 1.25, 0.3), contrast(scene, 0.3), skin, side)
+    deeper = 0.3 * (1 - 0.8 * skin)
+    small = _sprite(saturated(contrast(flat, deeper), 1.25, 0.3), contrast(scene, deeper), skin, side)
     small = mix(small, small * np.array([0.34, 0.26, 0.4], np.float32), _contours(scene, unit, side) * 0.85)
     lab = to_lab(small)
     pattern = np.tile(_BAYER, (rows // 4 + 1, columns // 4 + 1))[:rows, :columns]
     wide = ramp(_busyness(lab), 5, 1.5) * (1 - likely_skin(small))
     lab = mix(lab, blur(lab, 2.0), wide)
-    lab[..., 0] += pattern * 18 * dither * wide
+    lab[..., 0] += pattern * 18 * dither * wide * _sloping(lab)
     face = _shrunk(skin, (columns, rows)) > 0.5
     palette, own = _palette(lab, face, colours, rng)
     weights = (1.0, 1.3, 1.3)
@@ -75,7 +76,7 @@ def pixel_art(
 
 def _sprite(flat: Plane, scene: Plane, skin: Plane, side: int) -> Plane:
     """One colour for each square: the mean, sharpened, and pulled towards what is dark in it: on skin that is an eye
-    or a mouth."""
+    or a mouth; teeth stay white."""
     size = flat.shape[1] // side, flat.shape[0] // side
     mean = _shrunk(flat, size)
     if min(size) < 3:
@@ -83,8 +84,8 @@ def _sprite(flat: Plane, scene: Plane, skin: Plane, side: int) -> Plane:
     around = blur(mean, 1.2)
     sharp = mean + 0.4 * (mean - around)
     dark = _shrunk(np.asarray(cv2.erode(blur(scene, side / 8), np.ones((max(2, side // 2),) * 2, np.uint8))), size)
-    stands_out = ramp(luma(around) - luma(_shrunk(scene, size)), 0.015, 0.07)
-    return np.clip(mix(sharp, dark, (0.3 + 0.5 * _shrunk(skin, size)) * stands_out), 0, 1)
+    stands_out = ramp(luma(around) - luma(_shrunk(scene, size)), 0.015, 0.07) * ramp(luma(mean - around), 0.04, 0.01)
+    return np.clip(mix(sharp, dark, (0.3 + 0.25 * _shrunk(skin, size)) * stands_out), 0, 1)
 
 
 def _shrunk(plane: Plane, size: tuple[int, int]) -> Plane:
@@ -116,6 +117,12 @@ def _palette(lab: Plane, face: NDArray[np.bool_], colours: int, rng: Random) -> 
 def _busyness(lab: Plane) -> Plane:
     tones = lab[..., 0]
     return blur(np.abs(tones - blur(tones, 1.5)), 1.2)
+
+
+def _sloping(lab: Plane) -> Plane:
+    """Where tones run from one to another: only there is a pattern of two colours better than one of them."""
+    tones = lab[..., 0]
+    return ramp(np.abs(blur(tones, 2) - blur(tones, 7)), 1.5, 3.5) * ramp(tones, 96, 90)
 
 
 def _without_orphans(chosen: NDArray[np.uint8], lab: Plane, palette: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -14,8 +14,10 @@ from deployments.algorithms.looks.plane import (
     Random,
     bare_skin,
     blur,
+    closed,
     colour,
     guided,
+    likely_skin,
     luma,
     mix,
     ramp,
@@ -28,6 +30,7 @@ from deployments.contracts import Image
 
 _PAPER, _BLACK = colour("#fdf6e3"), colour("#14101a")
 _RED, _PINK, _YELLOW, _BLUE, _CYAN = (colour(c) for c in ("#e4202c", "#f7a6a0", "#ffd21e", "#1c4fb4", "#4fb9e6"))
+_TAN, _MAROON = colour("#c9783f"), colour("#8c1420")
 _DOT_ANGLE = 45.0
 _LEGIBLE_PX = 7.0
 """Of the canvas: no screen is finer, however small the picture."""
@@ -55,13 +58,13 @@ def pop_art(
     warm = ramp(np.abs((hue - 20 + 180) % 360 - 180), 29, 24)
     yellow = ramp(np.abs((hue - 80 + 180) % 360 - 180), 38, 34)
     night = vivid * (1 - warm) * (1 - yellow)  # a dark blue sky is blue ink, not black
+    near = ramp(blur(closed(skin, 140 * unit), 30 * unit), 0.1, 0.3)  # beards, teeth, the shade under a chin
     # Pale ground: sky blue dots on paper, the darker the larger.
-    grey = mix(np.broadcast_to(_PAPER, scene.shape), _CYAN, _printed(screen, (0.82 - ranks) * 1.25))
-    grey = mix(grey, _BLUE, ramp(ranks, 0.34, 0.31)[..., None])
-    # Skin: red dots on paper.
-    flesh = mix(
-        np.broadcast_to(mix(_PAPER, _PINK, 0.25), scene.shape), _RED, _printed(screen, 0.16 + (0.75 - tones) * 0.9)
-    )
+    grey = mix(np.broadcast_to(_PAPER, scene.shape), _CYAN, _printed(screen, (0.82 - ranks) * (1.25 - 0.75 * near)))
+    grey = mix(grey, mix(np.broadcast_to(_BLUE, scene.shape), _MAROON, near), ramp(ranks, 0.34, 0.31))
+    # Skin, and whatever else is faintly warm: shade is never blue there.
+    skin = np.maximum(skin, likely_skin(blur(shapes, 3 * unit)) * (1 - vivid))
+    flesh = _flesh(tones, skin, screen, unit)
     red = mix(
         np.broadcast_to(_YELLOW, scene.shape),
         _RED,
@@ -82,8 +85,22 @@ def pop_art(
     flow = edge_flow(scene, 3.2 * unit)
     outline = without_specks(ink_lines(calm, flow, 3.0 * unit * line, threshold=0.014, softness=0.012), 40 * unit)
     inner = without_specks(ink_lines(calm, flow, 1.5 * unit * line, threshold=0.014, softness=0.014), 14 * unit)
-    ink = np.maximum(np.maximum(outline, inner), ramp(tones, 0.182, 0.176) * (1 - night * ramp(tones, 0.06, 0.065)))
+    ink = np.maximum(
+        np.maximum(outline, inner),
+        ramp(tones - 0.13 * (1 - skin), 0.052, 0.046) * (1 - night * ramp(tones, 0.06, 0.065)),
+    )
+    # Eyes and mouths are black on every complexion: much darker than what is around them.
+    ink = np.maximum(ink, skin * ramp(blur(lights, 1.2 * unit) / (blur(lights, 20 * unit) + 0.02), 0.66, 0.58))
     return to_image(mix(picture, _BLACK, ramp(blur(ink, 0.8 * unit), 0.2, 0.7)))
+
+
+def _flesh(tones: Plane, skin: Plane, screen: Plane, unit: float) -> Plane:
+    """One warm family of inks for every complexion: the flat tint follows the face's broad tone, dots its shade."""
+    broad = blur(tones * skin, 60 * unit) / (blur(skin, 60 * unit) + 1e-3)
+    dark = ramp(broad, 0.62, 0.22)
+    tint = mix(np.broadcast_to(mix(_PAPER, _PINK, 0.25), (*tones.shape, 3)), _TAN, dark)
+    ink = mix(np.broadcast_to(_RED, tint.shape), _MAROON, dark)
+    return mix(tint, ink, _printed(screen, 0.22 + 0.02 / (broad + 0.1) + (broad - tones) * 0.7 / (broad + 0.25)))
 
 
 def dots(shape: tuple[int, int], pitch: float, angle: float) -> Plane:

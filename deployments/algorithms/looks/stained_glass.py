@@ -15,6 +15,7 @@ from deployments.algorithms.looks.plane import (
     Random,
     bare_skin,
     blur,
+    closed,
     from_lab,
     guided,
     luma,
@@ -28,8 +29,8 @@ from deployments.algorithms.looks.plane import (
 from deployments.algorithms.looks.texture import clouds, lit, noise
 from deployments.contracts import Image
 
-_LARGEST_FACE = 0.2
-"""Share of the picture."""
+_LARGEST_FACE = 0.45
+"""Share of the picture; what is larger is cut up."""
 _LEAD = np.array([0.075, 0.07, 0.085], np.float32)
 
 
@@ -47,8 +48,8 @@ def stained_glass(
     scene = stretched(to_plane(photo))
     calm = coherent(scene, 2.5 * unit, 10 * unit, 2)
     skin = bare_skin(to_plane(photo), unit)
-    cuts = _pieces(calm, scene, skin, unit, piece)
-    glass = _painted(_glass_colours(cuts, calm), cuts, scene, unit)
+    cuts, tints = _pieces(calm, scene, skin, unit, piece)
+    glass = _painted(_glass_colours(tints, calm), tints, scene, unit)
     waves = clouds(shape, 40 * unit, rng, 3)
     shards = rng.normal(0, 1, int(cuts.max()) + 1).astype(np.float32)[cuts]
     glass = glass * (1 + 0.10 * waves + 0.05 * shards)[..., None]
@@ -67,8 +68,11 @@ def stained_glass(
     return to_image(1 - (1 - np.clip(picture, 0, 1)) * (1 - 0.55 * glow * spill))
 
 
-def _pieces(calm: Plane, scene: Plane, skin: Plane, unit: float, piece: float) -> NDArray[np.int32]:
-    """Numbered pieces: small where the picture is detailed, large elsewhere and on skin, cut along its edges."""
+def _pieces(
+    calm: Plane, scene: Plane, skin: Plane, unit: float, piece: float
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Numbered pieces: small where the picture is detailed, large elsewhere and on skin, cut along its edges. Also
+    numbered: what is of one glass, such as all the pieces of a face."""
     lab = to_lab(calm)
     lab8 = to_image(np.stack([lab[..., 0] / 100, lab[..., 1] / 200 + 0.5, lab[..., 2] / 200 + 0.5], axis=-1))
     large, small = (_superpixels(lab8, size * unit * piece, unit) for size in (74, 40))
@@ -78,12 +82,33 @@ def _pieces(calm: Plane, scene: Plane, skin: Plane, unit: float, piece: float) -
     counts = np.maximum(np.bincount(large.ravel()), 1)
     busy = np.bincount(large.ravel(), detail.ravel()) / counts > 0.05
     cut = np.where(busy[large], small + int(large.max()) + 1, large)
-    # A face is one piece, painted, unless it were most of the window.
-    if skin.mean() > _LARGEST_FACE:
-        return np.asarray(np.unique(cut, return_inverse=True)[1].reshape(cut.shape), np.int32)
-    counts = np.maximum(np.bincount(cut.ravel()), 1)
-    cut = np.where((np.bincount(cut.ravel(), skin.ravel()) / counts > 0.45)[cut], int(cut.max()) + 1, cut)
-    return np.asarray(np.unique(cut, return_inverse=True)[1].reshape(cut.shape), np.int32)
+    # Faces are painted on one glass and cut along their outlines, as glaziers do.
+    _, faces, stats, _ = cv2.connectedComponentsWithStats(
+        (closed(skin, 90 * unit) > 0.5).astype(np.uint8), connectivity=4
+    )
+    one = faces.astype(np.int32) + int(cut.max()) + 1
+    tints = np.where(faces > 0, one, cut)
+    too_large = stats[:, cv2.CC_STAT_AREA] > _LARGEST_FACE * faces.size
+    cut = np.where(too_large[faces] & (faces > 0), large + int(one.max()) + 1, tints)
+    cut = _without_splinters(cut, (22 * unit) ** 2)
+    return _numbered(cut), _numbered(tints)
+
+
+def _numbered(pieces: NDArray[np.int32]) -> NDArray[np.int32]:
+    return np.asarray(np.unique(pieces, return_inverse=True)[1].reshape(pieces.shape), np.int32)
+
+
+def _without_splinters(cut: NDArray[np.int32], smallest: float) -> NDArray[np.int32]:
+    """What is left of pieces that another one cut through goes to the nearest piece."""
+    tiny = np.zeros(cut.shape, np.uint8)
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(_within(cut), connectivity=4)
+    tiny[(stats[:, cv2.CC_STAT_AREA] < smallest)[parts] & (parts > 0)] = 1
+    if not tiny.any() or tiny.all():
+        return cut
+    _, nearest = cv2.distanceTransformWithLabels(tiny, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    table = np.zeros(int(nearest.max()) + 1, np.int32)
+    table[nearest[tiny == 0]] = cut[tiny == 0]
+    return np.asarray(table[nearest], np.int32)
 
 
 def _superpixels(lab: Image, size: float, unit: float) -> NDArray[np.int32]:
@@ -122,10 +147,16 @@ def _glass_colours(cuts: NDArray[np.int32], calm: Plane) -> Plane:
     return from_lab(means.astype(np.float32)[cuts])
 
 
-def _distance_to_bars(cuts: NDArray[np.int32]) -> Plane:
+def _within(cuts: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """0 along the cuts, 1 elsewhere."""
     inside = np.ones(cuts.shape, np.uint8)
     inside[:, 1:][cuts[:, 1:] != cuts[:, :-1]] = 0
     inside[1:][cuts[1:] != cuts[:-1]] = 0
+    return inside
+
+
+def _distance_to_bars(cuts: NDArray[np.int32]) -> Plane:
+    inside = _within(cuts)
     if inside.all():
         return np.full(cuts.shape, max(cuts.shape), np.float32)
     return np.asarray(cv2.distanceTransform(inside, cv2.DIST_L2, 5), np.float32)

@@ -11,6 +11,7 @@ from deployments.algorithms.looks.flow import coherent, edge_flow, ink_lines, ku
 from deployments.algorithms.looks.plane import (
     Plane,
     Random,
+    bare_skin,
     blur,
     likely_skin,
     luma,
@@ -55,10 +56,10 @@ def watercolor(
     washes = _in_layers(washes, unit)
     # High key: water thins the pigment, the palest tones are the paper.
     thin = saturated(washes, 1.28, 0.45)
-    thin = thin**0.66 * 0.9 + 0.1
-    skin = blur(likely_skin(scene), 4 * unit)
+    skin = blur(np.maximum(likely_skin(scene), bare_skin(scene, unit)), 4 * unit)
+    thin = thin ** (0.66 + 0.24 * skin)[..., None] * 0.9 + 0.1
     thin = mix(thin, 1.0, ramp(luma(thin), 0.80, 0.97) * (1 - 0.8 * skin))
-    thin = mix(thin, _INDIGO, ramp(luma(thin), 0.34, 0.1) * 0.7)
+    thin = mix(thin, _INDIGO, ramp(luma(thin), 0.34, 0.1) * 0.7 * (1 - 0.8 * skin))
     edges = np.abs(washes - blur(washes, 3.2 * unit)).sum(axis=2)
     rims = np.minimum(edges * 3.2, 0.9) * (1 - 0.5 * skin)
     pools = clouds(shape, 150 * unit, rng) * 0.42 + clouds(shape, 45 * unit, rng, 2) * 0.16 * (1 - 0.6 * skin)

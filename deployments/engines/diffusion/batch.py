@@ -174,10 +174,7 @@ class Batch:
             mask=self._masks(rows) if kind == "inpaint" else None,
             controls=self._controls(rows, size, "first" if number == 0 else "hires"),
         )
-        denoiser = Denoiser(self._checkpoint, self._vae, job)
-        if denoiser.is_composed and not denoiser.is_guided:
-            self._warnings.append("AND joins prompts only with a guidance scale over 1: the first one was used.")
-        return denoiser
+        return Denoiser(self._checkpoint, self._vae, job)
 
     def _controls(self, rows: Sequence[_Row], size: tuple[int, int], which: str) -> list[Control]:
         """The ControlNets of a pass; their pictures are brought to its size where there are two sizes."""
@@ -208,11 +205,17 @@ class Batch:
         return encode(self._vae, self._pixels(images) * 2 - 1)
 
     def _finish(self, row: _Row, latents: Any) -> GeneratedPicture:
+        warnings = list(self._warnings)
+        if not self._checkpoint.is_guided(row.request.guidance_scale) and any(part.is_composed for part in row.words):
+            warnings.append("AND joins prompts only with a guidance scale over 1: the first one was used.")
+        pixels = decode(self._vae, latents[None])
+        if not pixels.isfinite().all():
+            warnings.append("The model computed values that are no numbers, which are black: try another VAE.")
         return GeneratedPicture(
-            image=self._picture(latents),
+            image=to_images(pixels)[0],
             checkpoint=self._checkpoint.model.name,
             checkpoint_sha256=self._sha256,
-            warnings=tuple(dict.fromkeys(self._warnings)),
+            warnings=tuple(dict.fromkeys(warnings)),
         )
 
     def _picture(self, latents: Any) -> Image:

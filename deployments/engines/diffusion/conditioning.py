@@ -73,6 +73,11 @@ class Conditioning:
         return self.told[min(bisect_left(self.ends, call), len(self.told) - 1)]
 
     @property
+    def is_composed(self) -> bool:
+        """Whether AND joins prompts somewhere; without guidance there is nothing that it could mean."""
+        return any(told.is_composed for told in self.told)
+
+    @property
     def changes(self) -> tuple[int, ...]:
         """Calls that are told something else than the call before."""
         return tuple(end + 1 for end in self.ends[:-1])

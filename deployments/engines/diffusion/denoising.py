@@ -106,13 +106,8 @@ class Denoiser:
             return pipeline(**arguments, **self._images(image_latents), **self._control_arguments()).images
 
     @property
-    def is_composed(self) -> bool:
-        """Whether AND joins prompts somewhere; without guidance there is nothing that it could mean."""
-        return any(told.is_composed for words in self.job.words for told in words.told)
-
-    @property
     def is_guided(self) -> bool:
-        return self.job.guidance_scale > 1 and self.checkpoint.unet.config.time_cond_proj_dim is None
+        return self.checkpoint.is_guided(self.job.guidance_scale)
 
     def _images(self, image_latents: Any | None) -> dict[str, Any]:
         job = self.job
@@ -142,7 +137,7 @@ class Denoiser:
         }
 
     def _composing(self) -> AbstractContextManager[None]:
-        if self.is_composed and self.is_guided:
+        if self.is_guided and any(words.is_composed for words in self.job.words):
             return composing(self.checkpoint.unet, lambda: self._told)
         return nullcontext()
 

@@ -26,6 +26,8 @@ from deployments.generation import (
 )
 
 _RETRY_S = 10
+_PATIENCE_S = 30.0
+"""Of a batch with previews that hold the models of the one before."""
 
 
 class DiffusionEngine:
@@ -58,7 +60,7 @@ class DiffusionEngine:
 
         refusal: DarkroomError
         try:
-            with torch.no_grad(), self._models.shelf.borrowing() as loan:
+            with torch.no_grad(), self._models.shelf.borrowing(_PATIENCE_S) as loan:
                 return Batch(self._models, self._device, loan, requests, watch).run()
         except torch.OutOfMemoryError:
             refusal = Overloaded("The device has too little memory for this now.", extra={"retry_after_s": _RETRY_S})

@@ -35,6 +35,10 @@ class Checkpoint:
         """Its UNet is shown the mask and the picture without what is masked, too."""
         return bool(self.unet.config.in_channels == _INPAINTING_CHANNELS)
 
+    def is_guided(self, guidance_scale: float) -> bool:
+        """Whether pipelines ask for the unconditional prediction, too."""
+        return guidance_scale > 1 and self.unet.config.time_cond_proj_dim is None
+
     @property
     def components(self) -> dict[str, Any]:
         """What every pipeline is made of."""

@@ -22,7 +22,7 @@ from deployments.generation import Lora
 log = structlog.get_logger(__name__)
 
 _OWN_VAE = ("", "automatic", "none")
-_MAX_SHOWN = 60
+_MAX_SHOWN, _MAX_LOGGED = 60, 300
 
 
 class Models:
@@ -94,6 +94,7 @@ class Models:
     def _lora(self, loan: Loan, checkpoint: Checkpoint, pipeline: Any, name: str) -> str | None:
         """The adapter's name in the checkpoint."""
         from safetensors import SafetensorError
+        from torch import OutOfMemoryError
 
         model = self.catalogue.look_up("loras", name)
         if model is None or model.weights is None:
@@ -115,7 +116,11 @@ class Models:
                 close=lambda: pipeline.delete_adapters(adapter),
             )
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            log.warning("LoRA not loaded", lora=model.name, error=repr(error))
+            if any(adapter in adapters for adapters in pipeline.get_list_adapters().values()):
+                pipeline.delete_adapters(adapter)  # it fits one of the networks, and stays there otherwise
+            if isinstance(error, OutOfMemoryError):
+                raise
+            log.warning("LoRA not loaded", lora=model.name, error=repr(error)[:_MAX_LOGGED])
             return None
         return adapter
 

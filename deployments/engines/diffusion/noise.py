@@ -24,17 +24,18 @@ def make_generator(request: GenerationRequest, device: str) -> Any:
 
 def draw_noise(request: GenerationRequest, generator: Any, channels: int, size: tuple[int, int] | None = None) -> Any:
     """`float32[1, channels, H / 8, W / 8]` for the request's size, or for `size` (width, height) of a second pass."""
+    import torch
+
     shape = _latent_shape(channels, size or (request.width, request.height))
     drawn = shape if request.seed_size is None else _latent_shape(channels, request.seed_size)
-    noise = _draw(drawn, generator)
+    around = _draw(shape, generator)
+    noise = around
+    if drawn != shape:  # what is pasted has a generator of its own, so that the picture's is as far as ever
+        noise = _draw(drawn, torch.Generator(generator.device).manual_seed(request.seed))
     if request.variation_strength > 0:
-        import torch
-
         other = torch.Generator(generator.device).manual_seed(request.variation_seed)
         noise = slerp(request.variation_strength, noise, _draw(drawn, other))
-    if drawn != shape:
-        noise = _paste(noise, _draw(shape, generator))
-    return noise[None]
+    return (noise if drawn == shape else _paste(noise, around))[None]
 
 
 def slerp(share: float, start: Any, end: Any) -> Any:
@@ -60,10 +61,10 @@ def _latent_shape(channels: int, size: tuple[int, int]) -> tuple[int, int, int]:
 
 
 def _paste(noise: Any, onto: Any) -> Any:
-    """The middle of one over the middle of the other; what does not fit is cut off."""
+    """The middle of one over the middle of the other; what does not fit is cut off, as much on each side."""
     (_, height, width), (_, out_height, out_width) = noise.shape, onto.shape
     dy, dx = (out_height - height) // 2, (out_width - width) // 2
-    rows, columns = min(height, out_height), min(width, out_width)
+    rows, columns = height + 2 * min(dy, 0), width + 2 * min(dx, 0)
     top, left = max(dy, 0), max(dx, 0)
     onto[:, top : top + rows, left : left + columns] = noise[
         :, max(-dy, 0) : max(-dy, 0) + rows, max(-dx, 0) : max(-dx, 0) + columns

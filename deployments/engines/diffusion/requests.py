@@ -18,6 +18,7 @@ _MOST_GUIDANCE = 100.0
 _MOST_LORAS = 32
 _MOST_CONTROL_WEIGHT = 2.0
 _MOST_CLIP_SKIP = 12
+_MAX_SHOWN = 20
 _OWN = (
     "prompt", "negative_prompt", "seed", "variation_seed", "variation_strength", "seed_size", "init_image", "mask",
     "controls", "hires", "clip_skip",
@@ -44,6 +45,9 @@ def check_request(request: GenerationRequest, limits: Diffusion) -> None:
         _check_size(*request.seed_size, limits)
     if len(request.loras) > _MOST_LORAS:
         raise InvalidRequest(f"At most {_MOST_LORAS} LoRAs.")
+    for lora in request.loras:
+        if not (math.isfinite(lora.text_encoder_weight) and math.isfinite(lora.unet_weight)):
+            raise InvalidRequest("The weight of a LoRA is a number.")
     if request.hires:
         _check_hires(request, request.hires, limits)
     _check_images(request, limits)
@@ -77,7 +81,7 @@ def _check_size(width: int, height: int, limits: Diffusion) -> None:
         if side % _GRID or not _LEAST_PX <= side <= limits.max_side_px:
             raise InvalidRequest(
                 f"Width and height are multiples of {_GRID} from {_LEAST_PX} to {limits.max_side_px}, "
-                f"not {width} x {height}."
+                f"not {str(width)[:_MAX_SHOWN]} x {str(height)[:_MAX_SHOWN]}."
             )
 
 
@@ -99,7 +103,7 @@ def _check_images(request: GenerationRequest, limits: Diffusion) -> None:
         raise InvalidRequest(f"At most {limits.max_controls} ControlNets at once.")
     sizes = {size, (request.hires.height, request.hires.width)} if request.hires else {size}
     for hint in request.controls:
-        if hint.image.shape[:2] not in sizes or hint.image.ndim != 3:
+        if hint.image.shape not in {(*size, 3) for size in sizes}:
             raise InvalidRequest("The picture of a ControlNet has not the size of the picture to make.")
         _within("ControlNet weight", hint.weight, 0, _MOST_CONTROL_WEIGHT)
         if not 0 <= hint.start <= hint.end <= 1:
@@ -107,5 +111,5 @@ def _check_images(request: GenerationRequest, limits: Diffusion) -> None:
 
 
 def _within(name: str, value: float, least: float, most: float) -> None:
-    if not math.isfinite(value) or not least <= value <= most:
-        raise InvalidRequest(f"{name} is {least:g} to {most:g}, not {value:g}.")
+    if not least <= value <= most:  # nor is a nan
+        raise InvalidRequest(f"{name} is {least:g} to {most:g}, not {str(value)[:_MAX_SHOWN]}.")

@@ -66,7 +66,11 @@ def scheduler_classes() -> MappingProxyType[str, Any]:
         pass
 
     class Lms(Scheduled, theirs.LMSDiscreteScheduler):  # type: ignore[misc]
-        pass
+        """Of no higher order than there were steps: theirs forgets that a pass may begin in the midst of its levels."""
+
+        def step(self, model_output: Any, timestep: Any, sample: Any, *, return_dict: bool = True) -> Any:
+            order = min(len(self.derivatives) + 1, 4)
+            return super().step(model_output, timestep, sample, order=order, return_dict=return_dict)
 
     class Heun(Scheduled, theirs.HeunDiscreteScheduler):  # type: ignore[misc]
         pass
@@ -119,7 +123,23 @@ def scheduler_classes() -> MappingProxyType[str, Any]:
         pass
 
     class Plms(Configured, theirs.PNDMScheduler):  # type: ignore[misc]
-        pass
+        """Theirs makes its first step twice, for which the second timestep is there twice: at the beginning only."""
+
+        counter: int
+        _begins_midway = False
+
+        def set_timesteps(self, *arguments: Any, **options: Any) -> None:
+            super().set_timesteps(*arguments, **options)
+            self._begins_midway = False
+
+        def set_begin_index(self, begin_index: int = 0) -> None:
+            self._begins_midway = begin_index > 1
+
+        def step(self, model_output: Any, timestep: Any, sample: Any, return_dict: bool = True) -> Any:
+            made = super().step(model_output, timestep, sample, return_dict=return_dict)
+            if self._begins_midway and self.counter == 1:
+                self.counter = 2
+            return made
 
     class Multistep(Scheduled, theirs.DPMSolverMultistepScheduler):  # type: ignore[misc]
         """Timesteps are not rounded, and the first noise is as strong as the first level says."""

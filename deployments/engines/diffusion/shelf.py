@@ -30,7 +30,7 @@ class Shelf:
         self._give_back = give_back
         self._items: OrderedDict[Key, _Item] = OrderedDict()
         self._in_use: Counter[Key] = Counter()
-        self._lock = threading.RLock()
+        self._lock = threading.Condition()  # over a lock that its thread may take again; told of what is given back
 
     @property
     def used_bytes(self) -> int:
@@ -43,14 +43,16 @@ class Shelf:
             return list(self._items)
 
     @contextmanager
-    def borrowing(self) -> Iterator[Loan]:
-        """What is got through the loan stays loaded until the block ends."""
-        loan = Loan(self)
+    def borrowing(self, patience_s: float = 0) -> Iterator[Loan]:
+        """What is got through the loan stays loaded until the block ends. What does not fit beside others' loans waits
+        `patience_s` for their end. Two patient loans could wait for each other: there is one at a time."""
+        loan = Loan(self, patience_s)
         try:
             yield loan
         finally:
             with self._lock:
                 self._in_use.subtract(loan.keys)
+                self._lock.notify_all()
 
     def drop(self, key: Key) -> None:
         """Unload it unless somebody uses it; what is not there is no mistake."""
@@ -63,8 +65,14 @@ class Shelf:
             self.drop(key)
 
     def _get(
-        self, key: Key, load: Callable[[], Any], size_of: Callable[[Any], int], expected: int, close: Any
-    ) -> tuple[Any, list[Key]]:
+        self,
+        key: Key,
+        load: Callable[[], Any],
+        size_of: Callable[[Any], int],
+        expected: int,
+        close: Any,
+        loan: Loan,
+    ) -> Any:
         with self._lock:
             if key not in self._items:
                 self._make_room(expected)
@@ -72,21 +80,28 @@ class Shelf:
                 self._items[key] = _Item(value, size_of(value), close)
             owners = [known for known in self._items if key[: len(known)] == known]
             self._in_use.update(owners)
+            loan.keys += owners
             for owner in sorted(owners, key=len):  # an owner is never newer than what belongs to it
                 self._items.move_to_end(owner)
-            self._make_room(0)
+            self._lock.wait_for(lambda: self._make_room(0) or not self._is_lent_beside(loan), loan.patience_s)
             if self.used_bytes > self._budget:
                 self._in_use.subtract(owners)
-                self._remove(key)
+                del loan.keys[-len(owners) :]
+                self.drop(key)
                 raise Overloaded("The models of this request together are larger than the engine's memory budget.")
-            return self._items[key].value, owners
+            return self._items[key].value
 
-    def _make_room(self, wanted: int) -> None:
+    def _is_lent_beside(self, loan: Loan) -> bool:
+        return (self._in_use - Counter(loan.keys)).total() > 0
+
+    def _make_room(self, wanted: int) -> bool:
+        """Whether there is."""
         for key in list(self._items):
             if self.used_bytes + wanted <= self._budget:
-                return
+                return True
             if key in self._items and not self._is_used(key):
                 self._remove(key)
+        return self.used_bytes + wanted <= self._budget
 
     def _is_used(self, key: Key) -> bool:
         return any(count > 0 and used[: len(key)] == key for used, count in self._in_use.items())
@@ -104,8 +119,9 @@ class Shelf:
 class Loan:
     """Gets things from the shelf for as long as they are used."""
 
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(self, shelf: Shelf, patience_s: float) -> None:
         self._shelf = shelf
+        self.patience_s = patience_s
         self.keys: list[Key] = []
 
     def get(
@@ -121,6 +137,4 @@ class Loan:
 
         Raises what `load` raises, and `Overloaded` when it does not fit beside what is in use.
         """
-        value, keys = self._shelf._get(key, load, size_of, expected_bytes, close)
-        self.keys += keys
-        return value
+        return self._shelf._get(key, load, size_of, expected_bytes, close, self)

@@ -301,7 +301,7 @@ class TestUnitCount:
         assert (await client.get("/controlnet/settings")).json() == {"control_net_unit_count": 1}
 
 
-async def test_the_request_of_the_issue(client: httpx.AsyncClient, capabilities: FakeDiffuser) -> None:
+async def test_four_units_as_a_client_sends_them(client: httpx.AsyncClient, capabilities: FakeDiffuser) -> None:
     picture = {"image": base64_png(an_image((90, 120))), "mask": None}
 
     def unit(module: str, model: str, **fields: object) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The requests that the original's own test suite sends, and the issue's, over the real engine with small models."""
+"""What the original's own test suite sends, and a request with four units, over the real engine with small models."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ async def test_a_control_changes_the_picture_and_its_map_is_shown(client: httpx.
     assert [image.shape[0] for image in large.images] == [128, 128, 64]
 
 
-async def test_the_request_of_the_issue_with_other_models(client: httpx.AsyncClient) -> None:
+async def test_four_units_a_lora_and_an_override_in_one_request(client: httpx.AsyncClient) -> None:
     modes = ("ControlNet is more important", *("My prompt is more important",) * 3)
     picture = {"image": base64_png(a_photo("astronaut", 96)), "mask": None}
     units = [
