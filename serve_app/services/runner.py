@@ -47,6 +47,7 @@ class JobRunner:
         self._services = services
         self._database = services.database
         self._settings = settings
+        self._every_s = min(_MAX_BEAT_S, settings.lease_s / _BEATS_A_LEASE)
         self._name = f"{socket.gethostname()}/{os.getpid()}"
         self._stopping = asyncio.Event()
         self._stopped = asyncio.Event()
@@ -112,8 +113,7 @@ class JobRunner:
         progress = Progress()
         try:
             result = await self._work(job, progress)
-            async with self._database.transaction() as session:
-                await finish(session, job, result, self._settings.max_attempts)
+            await self._finish(job, result)
             outcome = "succeeded"
         except asyncio.CancelledError:
             outcome = "handed back"
@@ -154,11 +154,10 @@ class JobRunner:
 
     async def _beat(self, job: Job, progress: Progress) -> None:
         """Renew the lease every so often, and at once when the client wants something of the job."""
-        every = min(_MAX_BEAT_S, self._settings.lease_s / _BEATS_A_LEASE)
         last = time.monotonic()
         with self._services.events.calls(job.id) as called:
             while True:
-                await called.wait(every)
+                await called.wait(self._every_s)
                 try:
                     async with self._database.transaction() as session:
                         pulse = await job_claims.heartbeat(
@@ -181,6 +180,19 @@ class JobRunner:
                     progress.interrupted.set()
                 if pulse == "skip":
                     progress.skip()
+
+    async def _finish(self, job: Job, result: Any) -> None:
+        """As patient with a database that is away as the heartbeat is: what took minutes is not thrown away."""
+        began = time.monotonic()
+        while True:
+            try:
+                async with self._database.transaction() as session:
+                    await finish(session, job, result, self._settings.max_attempts)
+                return
+            except Unavailable:
+                if time.monotonic() - began > self._settings.lease_s:
+                    raise
+                await asyncio.sleep(self._every_s)
 
     async def _failed(self, job: Job, error: DarkroomError, *, retry: bool) -> str:
         problem = {

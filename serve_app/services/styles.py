@@ -1,14 +1,16 @@
 """A photograph in a style: ask for it, and the job that makes it.
 
-fetch -> history row -> prompt -> engines in order -> store -> history. No database session is held meanwhile.
+history row -> fetch -> prompt -> engines in order -> store -> history. No database session is held meanwhile.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from configs.settings import Settings
 from configs.styles import Style
@@ -33,6 +35,7 @@ from serve_app.services.references import References
 from serve_app.store import jobs
 from serve_app.store.jobs import Job
 from serve_app.store.repositories import generations, images
+from serve_app.store.repositories.generations import Generation as HistoryRow
 from serve_app.store.repositories.images import StoredImage
 from serve_app.store.session import Database
 from serve_app.telemetry import Metrics
@@ -84,17 +87,18 @@ class StyleService:
                 extra={"engines": list(engines)},
             )
         # Drawn here and not in the job, so that a second attempt makes the same picture.
-        seed = random.randint(0, MAX_SEED) if order.seed is None else order.seed
+        order = order if order.seed is not None else replace(order, seed=random.randint(0, MAX_SEED))
         async with self._database.transaction() as session:
             job = await jobs.enqueue(
                 session,
                 user_id=user_id,
                 kind="style",
-                payload={**asdict(order), "seed": seed, "files_url": files_url},
+                payload={**asdict(order), "files_url": files_url},
                 max_attempts=self._settings.jobs.max_attempts,
                 priority=1,  # somebody waits for it
                 max_queued=self._settings.jobs.max_queued,
             )
+            await _start_history(session, job, order)
         return job.id
 
 
@@ -158,11 +162,8 @@ class MakeStyle:
 
     async def _begin(self, job: Job, order: StyleOrder) -> tuple[str, StoredImage]:
         """The history row and the photograph; what an earlier attempt fetched is not fetched again."""
-        asked = {key: value for key, value in asdict(order).items() if key != "image_url" and value is not None}
         async with self._database.transaction() as session:
-            row = await generations.start(
-                session, job.user_id, "style", asked, input_ref=order.image_url, job_id=job.id
-            )
+            row = await _start_history(session, job, order)
             source = await images.get(session, job.user_id, row.input_image_id) if row.input_image_id else None
         if source is None:
             source = await self._references.open(job.user_id, order.image_url)
@@ -204,3 +205,9 @@ class MakeStyle:
 
     def _count(self, use: str, provider: str, outcome: str) -> None:
         self._metrics.providers.labels(use, provider, outcome).inc()
+
+
+async def _start_history(session: AsyncSession, job: Job, order: StyleOrder) -> HistoryRow:
+    """The job's row; it ends with the job, even if no worker ever has it."""
+    asked = {key: value for key, value in asdict(order).items() if key != "image_url" and value is not None}
+    return await generations.start(session, job.user_id, "style", asked, input_ref=order.image_url, job_id=job.id)

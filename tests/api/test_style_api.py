@@ -327,6 +327,17 @@ async def test_a_cancelled_style_stops_and_says_so_in_the_history(
     assert capabilities.asked == ["prompter", "gemini"]
 
 
+async def test_a_style_that_is_cancelled_before_any_worker_has_it_is_in_the_history(
+    idle_client: httpx.AsyncClient,
+) -> None:
+    ref = await photo(idle_client)
+    job = (await style(idle_client, ref, headers={"Prefer": "respond-async"})).json()
+    assert [entry["status"] for entry in await history(idle_client)] == ["started"]
+    await idle_client.delete(f"/api/v1/jobs/{job['id']}")
+    [entry] = await history(idle_client)
+    assert (entry["status"], entry["input"]) == ("cancelled", ref)
+
+
 async def until_cancelled(client: httpx.AsyncClient, jobs: int) -> None:
     async def ended() -> bool:
         return [entry["status"] for entry in await history(client)] == ["cancelled"] * jobs

@@ -13,7 +13,7 @@ from serve_app.api.sdapi.errors import responses
 from serve_app.api.sdapi.generation import TAG
 from serve_app.services.generation.detecting import control_types, module_list
 from serve_app.services.generation.errors import bad_field
-from serve_app.services.generation.fields import Int, LenientModel, Real, Switch, Text
+from serve_app.services.generation.fields import LONGEST_LIST, Int, LenientModel, Real, Switch, Text
 from serve_app.services.generation.models import control_title
 
 router = APIRouter(prefix="/controlnet", tags=[TAG])
@@ -25,12 +25,14 @@ _VERSION = 3
 class DetectBody(LenientModel):
     controlnet_module: Text = "none"
     controlnet_input_images: list[Text] = Field(
-        default_factory=list, validation_alias=AliasChoices("controlnet_input_images", "controlnet_images")
+        default_factory=list,
+        validation_alias=AliasChoices("controlnet_input_images", "controlnet_images"),
+        max_length=LONGEST_LIST,
     )
     controlnet_processor_res: Int = -1
     controlnet_threshold_a: Real = -1
     controlnet_threshold_b: Real = -1
-    controlnet_masks: list[Text] = Field(default_factory=list)
+    controlnet_masks: list[Text] = Field(default_factory=list, max_length=LONGEST_LIST)
     low_vram: Switch = False
 
 

@@ -16,7 +16,7 @@ from serve_app.api.sdapi.errors import responses
 from serve_app.api.sdapi.generation import TAG
 from serve_app.services.generation.errors import bad_field, refused
 from serve_app.services.generation.extras import Enlargement, describe
-from serve_app.services.generation.fields import Int, LenientModel, Real, Switch, Text
+from serve_app.services.generation.fields import LONGEST_LIST, Int, LenientModel, Real, Switch, Text
 
 router = APIRouter(prefix="/sdapi/v1", tags=[TAG])
 
@@ -66,7 +66,7 @@ class NamedImage(LenientModel):
 
 
 class BatchImagesBody(ExtrasBody):
-    image_list: list[NamedImage] = Field(alias="imageList")
+    image_list: list[NamedImage] = Field(alias="imageList", max_length=LONGEST_LIST)
 
 
 class ImageBody(LenientModel):
@@ -114,7 +114,7 @@ async def enlarge_images(body: BatchImagesBody, services: ServicesDep, settings:
         raise bad_field(f"at most {settings.limits.max_images} pictures", "imageList")
     wanted = body.wanted()
     services.extras.check(wanted)
-    made = [await services.extras.enlarge(one.data, wanted) for one in body.image_list]
+    made = await services.extras.enlarge_all((one.data for one in body.image_list), wanted)
     images = [base64.b64encode(file).decode() for file in made]
     return {"html_info": describe(wanted, body.ignored()), "images": images}
 

@@ -47,6 +47,8 @@ _PASSES: dict[Any, Passes] = {
     **{0: "both", 1: "first", 2: "hires"},
 }
 _RESOLUTION = (64, 2048, 512)
+_MOST_UNITS = 100
+"""Those that are not enabled included. A body of many megabytes could hold millions."""
 _IGNORED = ("advanced_weighting", "effective_region_mask", "union_control_type", "ipadapter_input", "pulid_mode")
 
 
@@ -140,6 +142,8 @@ def read_units(scripts: Mapping[str, Any], catalogue: ModelCatalogue, most: int)
     for name, script in scripts.items():
         if name.lower() == "controlnet":
             given += _arguments(script)
+    if len(given) > _MOST_UNITS:
+        raise refused(422, f"{len(given)} ControlNet units in one request; at most {_MOST_UNITS} are read")
     units: list[ControlUnit] = []
     warnings: list[str] = []
     for place, argument in enumerate(given):

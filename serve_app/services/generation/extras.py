@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from PIL import Image as PillowImage
 
@@ -12,6 +14,7 @@ from configs.settings import Settings
 from deployments.algorithms.picture_files import PARAMETERS, encode_picture, read_texts
 from deployments.algorithms.resizing import scaled_size
 from deployments.contracts import Image
+from deployments.errors import PayloadTooLarge
 from serve_app.services.generation.errors import bad_field, broken
 from serve_app.services.generation.inputs import PictureInputs
 from serve_app.services.generation.requests import IMAGE_UPSCALERS
@@ -38,6 +41,8 @@ class Extras:
     def __init__(self, inputs: PictureInputs, settings: Settings) -> None:
         self._inputs = inputs
         self._max_pixels = settings.limits.max_pixels
+        self._max_bytes = settings.limits.max_sdapi_bytes
+        self._at_once = asyncio.Semaphore(settings.runtime.decode_threads)
 
     def check(self, wanted: Enlargement) -> None:
         """Raises `WebUiError` for an upscaler that is not here."""
@@ -52,7 +57,17 @@ class Extras:
         width, height = _target(image, wanted)
         if width * height > self._max_pixels:
             raise bad_field(f"the result would have more than {self._max_pixels} pixels", "upscaling_resize")
-        return await asyncio.to_thread(_enlarge, image, wanted, read_texts(data).get(PARAMETERS, ""))
+        async with self._at_once:
+            return await asyncio.to_thread(_enlarge, image, wanted, data)
+
+    async def enlarge_all(self, texts: Iterable[str], wanted: Enlargement) -> list[bytes]:
+        """The same for several, in order. Raises `PayloadTooLarge` too, when the files come to more than a body may."""
+        files: list[bytes] = []
+        for text in texts:
+            files.append(await self.enlarge(text, wanted))
+            if len(files) > 1 and sum(map(len, files)) > self._max_bytes:
+                raise PayloadTooLarge(f"The pictures would have more than {self._max_bytes} bytes.")
+        return files
 
 
 def describe(wanted: Enlargement, ignored: list[str]) -> str:
@@ -79,8 +94,8 @@ def _target(image: Image, wanted: Enlargement) -> tuple[int, int]:
     return wanted.size if wanted.crop else scaled_size(size, wanted.size, cover=True)
 
 
-def _enlarge(image: Image, wanted: Enlargement, parameters: str) -> bytes:
-    size = _target(image, wanted)
+def _enlarge(image: Image, wanted: Enlargement, source: bytes) -> bytes:
+    size, parameters = _target(image, wanted), read_texts(source).get(PARAMETERS, "")
     if wanted.upscaler == NONE:
         return encode_picture(image, parameters)
     picture = PillowImage.fromarray(image)
@@ -88,9 +103,9 @@ def _enlarge(image: Image, wanted: Enlargement, parameters: str) -> bytes:
         picture = _cut_to_shape(picture, size)
     out = np.asarray(picture.resize(size, _FILTERS[wanted.upscaler]), np.uint8)
     if wanted.second_upscaler != NONE and wanted.second_visibility > 0:
-        other = np.asarray(picture.resize(size, _FILTERS[wanted.second_upscaler]), np.float32)
-        mixed = out * (1 - wanted.second_visibility) + other * wanted.second_visibility
-        out = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+        other = np.asarray(picture.resize(size, _FILTERS[wanted.second_upscaler]), np.uint8)
+        # As bytes: floating point would take gigabytes for the largest pictures.
+        out = np.asarray(cv2.addWeighted(out, 1 - wanted.second_visibility, other, wanted.second_visibility, 0))
     return encode_picture(out, parameters)
 
 

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
+LONGEST_LIST = 1000
+"""Of pictures, however few are used: a body of many megabytes could hold millions of empty ones."""
 _LONGEST_NUMBER = 64
 
 

@@ -67,7 +67,8 @@ class MakePictures:
         files, texts, first = self._gather(order, plan, made, texts)
         stored = [await self._store(job.user_id, order, image, text) for image, text in files]
         said = describe(order, plan, made, texts, index_of_first_image=first, started=job.created_at)
-        pictures = tuple(stored[first : first + len(made)])
+        # Grid and maps too, after the pictures: what the history does not name, nobody could find and delete.
+        pictures = (*stored[first : first + len(made)], *stored[:first], *stored[first + len(made) :])
         told = {"warnings": said["warnings"]} if said["warnings"] else {}
         return Generated({"images": stored, "info": said}, history.id, pictures, ENGINE, told)
 

@@ -107,6 +107,13 @@ class OptionService:
         async with self._database.transaction() as session:
             await sd_options.save(session, user_id, changed)
 
+    async def keep(self, user_id: str, overrides: Mapping[str, Any], catalogue: ModelCatalogue) -> None:
+        """Make a request's own settings the user's. A checkpoint that is not here was not used, and is not kept."""
+        wanted = overrides.get(CHECKPOINT)
+        if wanted and find_checkpoint(catalogue, str(wanted)) is None:
+            overrides = {**overrides, CHECKPOINT: None}
+        await self.change(user_id, overrides)
+
     async def for_request(
         self, user_id: str, overrides: Mapping[str, Any], catalogue: ModelCatalogue
     ) -> tuple[Options, list[str]]:

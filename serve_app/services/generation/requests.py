@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from configs.settings import Settings
 from deployments.algorithms.infotext import read_infotext
 from serve_app.services.generation.errors import bad_field, broken, refused
-from serve_app.services.generation.fields import Int, LenientModel, Real, Switch, Text
+from serve_app.services.generation.fields import LONGEST_LIST, Int, LenientModel, Real, Switch, Text
 
 SCRIPTS = {"txt2img": (), "img2img": ("sd upscale",)}
 """Selectable scripts that are served, by lower-case title."""
@@ -26,6 +26,7 @@ HIRES_UPSCALERS = (*LATENT_UPSCALERS, *IMAGE_UPSCALERS)
 _MAX_SEED_TEXT = 2**63
 _LEAST_PX, _GRID = 64, 8
 _LONGEST_PROMPT = 20_000
+_LONGEST_INFOTEXT = 200_000
 _MOST_GUIDANCE = 100.0
 _MOST_BLUR = 256
 R = TypeVar("R", bound="GenerationBody")
@@ -119,7 +120,7 @@ class Txt2ImgBody(GenerationBody):
 
 
 class Img2ImgBody(GenerationBody):
-    init_images: list[Text] | None = None
+    init_images: list[Text] | None = Field(None, max_length=LONGEST_LIST)
     resize_mode: Int = Field(0, ge=0, le=3)
     denoising_strength: Real | None = Field(0.75, ge=0, le=1)
     image_cfg_scale: Real | None = None
@@ -163,7 +164,7 @@ _FROM_INFOTEXT = {
 
 
 def with_infotext(body: R) -> R:
-    """Fields that the client did not set are those of its `infotext`, if there is one. Raises `ValidationError`."""
+    """Fields that the client did not set are those of its `infotext`, if there is one. Raises `FieldRefused`."""
     if not body.infotext:
         return body
     said = read_infotext(body.infotext, with_defaults=False)
@@ -175,7 +176,11 @@ def with_infotext(body: R) -> R:
             "CLIP_stop_at_last_layers": said["Clip skip"],
             **(known.get("override_settings") or {}),
         }
-    return type(body).model_validate(merged)
+    try:
+        return type(body).model_validate(merged)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise bad_field(f"{'.'.join(map(str, first['loc']))}: {first['msg']}", "infotext") from None
 
 
 def check(body: GenerationBody, kind: str, settings: Settings) -> None:
@@ -198,6 +203,8 @@ def check(body: GenerationBody, kind: str, settings: Settings) -> None:
     for name in ("prompt", "negative_prompt", "hr_prompt", "hr_negative_prompt"):
         if len(getattr(body, name, "")) > _LONGEST_PROMPT:
             raise bad_field(f"ensure this value has at most {_LONGEST_PROMPT} characters", name)
+    if len(body.infotext or "") > _LONGEST_INFOTEXT:
+        raise bad_field(f"ensure this value has at most {_LONGEST_INFOTEXT} characters", "infotext")
     _check_scripts(body, kind)
 
 

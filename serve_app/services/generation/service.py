@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from configs.settings import Settings
-from deployments.errors import NotFound
+from deployments.errors import NotFound, PayloadTooLarge
 from deployments.generation import Diffuser, ModelCatalogue
 from serve_app.services.generation.controlnet import ControlUnit, read_units
-from serve_app.services.generation.errors import broken, refused
+from serve_app.services.generation.errors import bad_field, broken, refused
 from serve_app.services.generation.inputs import PictureInputs
 from serve_app.services.generation.making import start_history
 from serve_app.services.generation.models import find_checkpoint
@@ -25,6 +27,9 @@ from serve_app.store import jobs
 from serve_app.store.jobs import Job, StopRequest
 from serve_app.store.repositories import images
 from serve_app.store.session import Database
+
+_LARGEST_PAYLOAD = 2**19
+"""Bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,7 @@ class GenerationService:
         `NotDeployed`, and what the engine raises when it is asked for its models.
         """
         check(body, kind, self._settings)
-        body = with_infotext(body)
+        body = with_infotext(body)  # whose fields are as good as the client's own
         check(body, kind, self._settings)
         if (body.script_name or "").lower() == SD_UPSCALE:
             SdUpscale.of(body.script_args)
@@ -74,20 +79,23 @@ class GenerationService:
         # Drawn here and not in the job, so that a second attempt makes the same pictures.
         seeds = {"seed": draw_seed(body.seed), "subseed": draw_seed(body.subseed)}
         order = Order(kind, body.model_copy(update=seeds), options, tuple(units), (*warnings, *more))
+        payload = order.payload()
+        _check_payload(payload)
+        if not body.override_settings_restore_afterwards and body.override_settings:
+            # Before there is a job: of one whose call fails, nobody would hear.
+            await self._options.keep(user_id, body.override_settings, catalogue)
         async with self._database.transaction() as session:
             job = await jobs.enqueue(
                 session,
                 user_id=user_id,
                 kind=kind,
-                payload=order.payload(),
+                payload=payload,
                 max_attempts=self._settings.jobs.max_attempts,
                 priority=1,  # somebody waits for it
                 max_queued=self._settings.jobs.max_queued,
             )
             await jobs.add_inputs(session, job.id, data)
             await start_history(session, job, order)
-        if not body.override_settings_restore_afterwards and body.override_settings:
-            await self._options.change(user_id, body.override_settings)
         return job.id
 
     async def read(self, user_id: str, image_ids: Sequence[str]) -> list[bytes]:
@@ -133,11 +141,29 @@ class GenerationService:
                 wanted["mask"] = body.mask
         read = await asyncio.gather(*(self._inputs.read(text) for text in wanted.values()))
         data = dict(zip(wanted, read, strict=True))
+        self._check_size(data)
         for place, unit in enumerate(units):
             for name, text in zip(("image", "mask"), unit.pictures(), strict=True):
                 if text:
                     data[f"unit{place}.{name}"] = await self._inputs.read_leniently(text)
+                    self._check_size(data)
         return data
+
+    def _check_size(self, data: Mapping[str, bytes]) -> None:
+        """Addresses bring more than the body that names them: what a job keeps is bounded as if it were the body."""
+        most = self._settings.limits.max_sdapi_bytes
+        if sum(map(len, data.values())) > most:
+            raise PayloadTooLarge(f"The pictures of the request have more than {most} bytes.")
+
+
+def _check_payload(payload: Mapping[str, Any]) -> None:
+    """What is not looked at field by field must be possible to store, and small: it is read with every heartbeat."""
+    try:
+        size = len(json.dumps(payload, ensure_ascii=False, allow_nan=False).encode())
+    except ValueError as error:
+        raise bad_field("a number or text that cannot be stored") from error
+    if size > _LARGEST_PAYLOAD:
+        raise bad_field(f"the request without its pictures has {size} bytes; at most {_LARGEST_PAYLOAD} are taken")
 
 
 def _check_checkpoints(body: GenerationBody, catalogue: ModelCatalogue) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import httpx
@@ -49,6 +50,20 @@ async def test_a_unit_controls_and_its_map_comes_after_the_pictures(
         "Guidance Start: 0.1, Guidance End: 0.9, Pixel Perfect: False, Control Mode: Balanced"
     )
     assert 'ControlNet 0: "Module: canny' in made.info["infotexts"][0]
+
+
+async def test_the_history_names_every_picture_that_is_stored_the_made_ones_first(client: httpx.AsyncClient) -> None:
+    scripts = controlnet(a_unit(image=base64_png(an_image((64, 64)))))
+    made = await txt2img(client, alwayson_scripts=scripts, batch_size=2, save_images=True)
+    [entry] = (await client.get("/api/v1/history")).json()["items"]
+    files = [(await client.get(url)).content for url in entry["output_urls"]]
+    grid, first, second, shown = [base64.b64decode(one) for one in made.raw]
+    assert files == [first, second, grid, shown]
+
+
+async def test_more_units_than_anybody_needs_are_refused_unread(idle_client: httpx.AsyncClient) -> None:
+    response = await idle_client.post(f"{V1}/txt2img", json=SMALL | {"alwayson_scripts": controlnet(*[{}] * 101)})
+    assert_webui_error(response, 422, "HTTPException")
 
 
 async def test_the_script_is_known_in_any_case(client: httpx.AsyncClient) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from configs.settings import Fetch, Settings
+from configs.settings import Fetch, Limits, Settings
 from serve_app.services.container import Services
 from tests.api.sdapi.conftest import SMALL, V1, Made, a_unit, assert_webui_error, base64_png, controlnet, img2img
 from tests.builders import a_flat_image, an_image, encoded, encoded_turned
@@ -208,6 +208,19 @@ class TestAddresses:
     async def test_what_is_no_picture_is_called_so(self, idle_client: httpx.AsyncClient, address: str) -> None:
         response = await idle_client.post(f"{V1}/img2img", json=SMALL | {"init_images": [f"{address}/words"]})
         assert_webui_error(response, 500, "HTTPException", detail="Invalid image url")
+
+    class TestSmall:
+        @pytest.fixture
+        def settings(self, settings: Settings) -> Settings:
+            return settings.model_copy(update={"limits": Limits(max_sdapi_bytes=40_000)})
+
+        async def test_addresses_do_not_bring_more_than_a_body_may(
+            self, idle_client: httpx.AsyncClient, address: str
+        ) -> None:
+            units = [a_unit(image=f"{address}/picture")] * 9  # of twelve thousand bytes
+            fields = {"init_images": [f"{address}/picture"], "alwayson_scripts": controlnet(*units)}
+            response = await idle_client.post(f"{V1}/img2img", json=SMALL | fields)
+            assert_webui_error(response, 413, "PayloadTooLarge")
 
     async def test_private_addresses_are_not_fetched_from(self, idle_client: httpx.AsyncClient) -> None:
         for field in ("init_images", "mask"):

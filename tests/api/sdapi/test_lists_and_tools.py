@@ -6,7 +6,9 @@ from typing import Any
 
 import httpx
 import numpy as np
+import pytest
 
+from configs.settings import Limits, Settings
 from tests.api.sdapi.conftest import V1, assert_webui_error, base64_png, pixels
 from tests.builders import a_flat_image, an_image
 from tests.fake_diffuser import CATALOGUE, FakeDiffuser
@@ -115,6 +117,35 @@ async def test_several_pictures_are_enlarged_in_order(idle_client: httpx.AsyncCl
     )
     images = [pixels(one) for one in response.json()["images"]]
     assert [(image.shape, int(image[0, 0, 0])) for image in images] == [((32, 32, 3), 10), ((32, 32, 3), 20)]
+
+
+class TestSmall:
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        return settings.model_copy(update={"limits": Limits(max_sdapi_bytes=100_000)})
+
+    async def test_a_small_request_is_not_answered_with_any_number_of_large_files(
+        self, idle_client: httpx.AsyncClient
+    ) -> None:
+        async def post(count: int) -> httpx.Response:
+            images = [{"data": base64_png(an_image((32, 32)))}] * count
+            body = {"imageList": images, "upscaler_1": "Lanczos", "upscaling_resize": 8}
+            return await idle_client.post(f"{V1}/extra-batch-images", json=body)
+
+        assert (await post(1)).status_code == 200
+        assert_webui_error(await post(5), 413, "PayloadTooLarge")
+
+
+async def test_lists_of_millions_are_not_read_to_their_end(idle_client: httpx.AsyncClient) -> None:
+    for address, name, one in (
+        (f"{V1}/img2img", "init_images", ""),
+        (f"{V1}/extra-batch-images", "imageList", {"data": ""}),
+        ("/controlnet/detect", "controlnet_input_images", ""),
+        ("/controlnet/detect", "controlnet_masks", ""),
+    ):
+        response = await idle_client.post(address, json={name: [one] * 1001})
+        assert response.status_code == 422, response.text
+        assert response.json()["detail"][0]["type"] == "too_long"
 
 
 async def test_enlarging_refuses_what_makes_no_sense(idle_client: httpx.AsyncClient) -> None:

@@ -9,6 +9,7 @@ import json
 
 import httpx
 import numpy as np
+import pytest
 from PIL import Image as PillowImage
 
 from deployments.errors import InvalidRequest, NotDeployed, WeightsMissing
@@ -330,6 +331,39 @@ async def test_absurd_requests_are_refused_in_the_form_of_the_original(idle_clie
         [error] = response.json()["detail"]
         assert error["loc"] == ["body", field]
         assert set(error) == {"loc", "msg", "type"}
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        '"script_args": [NaN]',
+        '"script_args": ["\\ud800"]',
+        '"override_settings": {"s_churn": NaN}',
+        '"infotext": "a\\nSteps: 5, Sampler: Euler, Denoising strength: 5"',
+        '"infotext": "a\\nSteps: many, Sampler: Euler, CFG scale: 7"',
+        f'"infotext": "{"a" * 300_000}"',
+        f'"script_args": ["{"a" * 600_000}"]',
+        f'"sampler_name": "{"a" * 600_000}"',
+    ],
+)
+async def test_what_cannot_be_kept_or_read_is_refused_and_leaves_no_job(
+    idle_client: httpx.AsyncClient, field: str
+) -> None:
+    headers = {"Content-Type": "application/json", "Prefer": "respond-async"}
+    response = await idle_client.post(f"{V1}/txt2img", content=f"{{{field}}}", headers=headers)
+    assert response.status_code == 422, response.text
+    assert response.json()["detail"][0]["type"] == "value_error"
+    assert (await idle_client.get("/internal/pending-tasks")).json()["size"] == 0
+
+
+async def test_overrides_that_stay_leave_out_a_checkpoint_that_is_not_here(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser
+) -> None:
+    before = (await client.get(f"{V1}/options")).json()
+    overrides = {"sd_model_checkpoint": "nowhere", "CLIP_stop_at_last_layers": 2}
+    made = await txt2img(client, override_settings=overrides, override_settings_restore_afterwards=False)
+    assert "nowhere" in made.warnings
+    assert (await client.get(f"{V1}/options")).json() == before | {"CLIP_stop_at_last_layers": 2}
 
 
 async def test_malformed_json_is_called_so(idle_client: httpx.AsyncClient) -> None:
