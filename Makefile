@@ -35,8 +35,8 @@ setup: $(VENV)/core.stamp ## Install the core and fetch the model weights
 dev: $(VENV)/all.stamp ## Install everything that tests and tools need
 	@$(BIN)/python -m deployments.weights
 
-run: setup ## Start Darkroom on http://127.0.0.1:8000
-	@exec $(BIN)/python -m serve_app
+run: setup ## Start Darkroom on http://127.0.0.1:8000 (ARGS=--diffusion: after `make dev`, with the diffusion engine)
+	@exec $(BIN)/python -m serve_app $(ARGS)
 
 demo: $(VENV)/core.stamp ## Send a running Darkroom the photographs that scikit-image ships
 	@$(UV) pip install --quiet --no-deps --constraint requirements/all.txt scikit-image
@@ -60,9 +60,11 @@ bench: dev ## Ratios and growth, side by side in one run (about half an hour)
 	@$(BIN)/python -m bench.album
 	@$(BIN)/python -m bench.people
 	@$(BIN)/python -m bench.duplicates
+	@$(BIN)/python -m bench.diffusion
 
-gallery: dev ## Draw the README's picture anew
+gallery: dev ## Draw the README's pictures anew
 	@$(BIN)/python -m bench.gallery
+	@$(BIN)/python -m bench.style_sheet
 
 format: dev ## Rewrite the code in the project's style
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .

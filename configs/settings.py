@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -33,8 +33,15 @@ class Limits(_Group):
     max_body_bytes: int = Field(1024 * 2**20, gt=0)
     """Bytes of one multipart request in all."""
     max_json_bytes: int = Field(4 * 2**20, gt=0)
+    max_sdapi_bytes: int = Field(64 * 2**20, gt=0)
+    """Bytes of one request to the Stable Diffusion web API, whose pictures come as text."""
+    max_sdapi_held_bytes: int = Field(512 * 2**20, gt=0)
+    """Bytes of all such requests that one ingress replica has under way; with one more it gets 429."""
+    max_generated: int = Field(16, gt=0)
+    """Pictures that one request to it may make: batch size times batches."""
     max_in_flight: int = Field(128, gt=0)
-    """Requests that one ingress replica answers at once; one more gets 429."""
+    """Requests that one ingress replica answers at once; one more gets 429. Those of the Stable Diffusion web API wait
+    for minutes and are counted by themselves."""
     preview_px: int = Field(1280, ge=64)
     """Longest side at which pictures are analysed; larger ones get a stored JPEG preview of this size."""
 
@@ -50,6 +57,56 @@ class Fetch(_Group):
     """Host names that may resolve to private addresses (tests, private buckets)."""
     allowed_networks: tuple[str, ...] = ()
     """Private networks that may be fetched from, in CIDR notation."""
+    allowed_buckets: tuple[str, ...] = ()
+    """What `s3://` and `gs://` references may name, read with this server's own credentials on behalf of any client:
+    `s3://bucket`, or `gs://bucket/folder` for what lies below. Never the server's own storage."""
+
+
+class StorageOptions(_Group):
+    """Object stores, where `storage_url` is `s3://bucket/folder` or `gs://bucket/folder`.
+
+    Credentials are found by the vendors' libraries in their own places (variables, files, roles), never here.
+    """
+
+    s3_endpoint_url: str | None = None
+    """Another server that speaks S3 (MinIO, Ceph, R2); default: Amazon's."""
+    s3_region: str | None = None
+    """Default: boto3's own choice (`AWS_REGION`, the shared configuration)."""
+    gcs_endpoint_url: str | None = None
+    """Default: `STORAGE_EMULATOR_HOST` if set, else Google's. No credentials go to an emulator, which has http://."""
+    urls: Literal["server", "presigned", "public"] = "server"
+    """How `/files` answers: with the bytes; or with a redirect to the object, by a signed URL that soon expires, or
+    below `public_base_url`. The URLs in answers are this server's own in any case."""
+    url_ttl_s: int = Field(600, ge=10, le=7 * 86400)
+    """A signed URL works for so long. One that a role's temporary credentials signed ends with these; they are renewed
+    ten minutes before."""
+    presign_endpoint_url: str | None = None
+    """Where clients reach the store, if not by the address that this server uses: signed URLs name it."""
+    public_base_url: str | None = None
+    """Where anybody may read what lies at `storage_url`: a public bucket or a CDN before it. Whoever knows the URL of a
+    picture sees it, without this server being asked."""
+    connect_timeout_s: float = Field(5.0, gt=0)
+    read_timeout_s: float = Field(20.0, gt=0)
+    """Between two packets."""
+    attempts: int = Field(3, gt=0)
+    """Of a call that fails in passing: no connection, cut off, 429, 5xx."""
+    deadline_s: float = Field(60.0, gt=0)
+    """For one call with all its attempts, waiting for its turn included."""
+    concurrency: int = Field(16, gt=0)
+    """Calls that one process makes at once."""
+
+    @field_validator("s3_endpoint_url", "gcs_endpoint_url", "presign_endpoint_url", "public_base_url")
+    @classmethod
+    def _is_http(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return None if url is None else url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _has_public_base(self) -> StorageOptions:
+        if self.urls == "public" and self.public_base_url is None:
+            raise ValueError("urls=public needs public_base_url")
+        return self
 
 
 class Jobs(_Group):
@@ -59,9 +116,12 @@ class Jobs(_Group):
     """A worker that has not renewed its lease for so long has lost the job."""
     max_attempts: int = Field(3, gt=0)
     concurrency: int = Field(4, gt=0)
-    """Jobs that one worker runs side by side."""
+    """Jobs that one worker runs side by side, those that make pictures not counted."""
+    generations: int = Field(4, gt=0)
+    """Jobs that make pictures, likewise. They take long, and albums must not wait for them; as many as this share
+    the batches of the diffusion engine."""
     max_queued: int = Field(200, gt=0)
-    """Waiting jobs above which a new one is answered 429."""
+    """Waiting jobs above which a new one is answered 429; those that make pictures are counted by themselves."""
     sync_wait_s: float = Field(60.0, gt=0)
     """How long a call waits for its job before it answers 202."""
     keep_alive_s: float = Field(15.0, gt=0)
@@ -92,6 +152,11 @@ class Deadlines(_Group):
     tags_s: float = Field(30.0, gt=0)
     duplicates_s: float = Field(300.0, gt=0)
     clusters_s: float = Field(600.0, gt=0)
+    prompt_s: float = Field(20.0, gt=0)
+    hint_s: float = Field(60.0, gt=0)
+    style_s: float = Field(180.0, gt=0)
+    """All engines of one style together."""
+    generate_s: float = Field(600.0, gt=0)
 
 
 class Embedding(_Group):
@@ -149,6 +214,68 @@ class Duplicates(_Group):
     """Level `similar`: pictures of one moment."""
 
 
+class Diffusion(_Group):
+    """The engine over diffusers; it is deployed where the Serve configuration says `diffusion: true`."""
+
+    models_dir: Path | None = None
+    """Folder with `checkpoints`, `loras`, `controlnets`, `vaes`, `annotators`; default: `weights_dir/diffusion`."""
+    checkpoint: str = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+    """The one that is used when a request names none: a hub name, or a file or folder of `checkpoints/`."""
+    offline: bool = False
+    """Never ask a model hub, not even for a model that is named by its hub name."""
+    device: str = "cpu"
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    """auto: half precision on a GPU, float32 on a CPU."""
+    memory_fraction: float | None = Field(None, gt=0, le=1)
+    """Share of the GPU's memory that the process may take; default: the share of the GPU that Ray gave the replica.
+    Ray counts shares, it does not enforce them."""
+    memory_budget_mb: int = Field(8192, gt=0)
+    """Checkpoints, LoRAs and ControlNets that one replica keeps loaded, the least recently used leave first."""
+    max_batch: int = Field(4, gt=0)
+    """Pictures of one shape that share a denoising step."""
+    batch_wait_s: float = Field(0.02, ge=0)
+    max_side_px: int = Field(2048, ge=64)
+    max_steps: int = Field(150, gt=0)
+    max_controls: int = Field(10, gt=0)
+    compile: bool = False
+    """torch.compile the UNet: minutes at the start, a third less time for each picture after."""
+
+
+class Styles(_Group):
+    engines: tuple[Literal["opencv", "diffusers", "sdwebui", "gemini", "vertex", "bedrock"], ...] = ("opencv",)
+    """Tried in this order: a technical failure goes on to the next, a refused picture does not."""
+    prompter: Literal["template", "gemini"] = "template"
+    max_px: int = Field(1024, ge=64)
+    """Longest side of the picture that engines are given."""
+    diffusion_pixels: int = Field(512 * 768, ge=64 * 64)
+    """Width times height at which `diffusers` and `sdwebui` work, in the shape of the picture."""
+    engine_timeout_s: float = Field(60.0, gt=0)
+    """One engine's share of the deadline `deadlines.style_s`."""
+
+
+class Providers(_Group):
+    """Addresses and names at vendors. Keys are read by their SDKs from their own variables, never from here."""
+
+    sdwebui_url: str | None = None
+    """Base of a server that speaks `/sdapi/v1`, without that path."""
+    sdwebui_auth: SecretStr | None = None
+    """`user:password`."""
+    gemini_api_key: SecretStr | None = None
+    gemini_base_url: str | None = None
+    gemini_text_model: str = "gemini-2.5-flash"
+    gemini_image_model: str = "gemini-2.5-flash-image"
+    vertex_project: str | None = None
+    vertex_location: str = "us-central1"
+    vertex_base_url: str | None = None
+    vertex_image_model: str = "gemini-2.5-flash-image"
+    """Or one of Imagen's editing models (`imagen-3.0-capability-001`), which Google means to end in 2027."""
+    bedrock_region: str | None = None
+    bedrock_endpoint_url: str | None = None
+    bedrock_image_model: str = "stability.stable-image-control-structure-v1:0"
+    allow_paid_calls: bool = True
+    """False: an adapter that would cost money refuses. Tests run with it off."""
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="DARKROOM_", env_nested_delimiter="__", extra="ignore", frozen=True)
 
@@ -164,12 +291,13 @@ class Settings(BaseSettings):
     database_url: str | None = None
     """SQLAlchemy URL (`postgresql+asyncpg://...`); default: an embedded PostgreSQL in `data_dir`."""
     storage_url: str | None = None
-    """`file:///folder`; default: `data_dir/files`."""
+    """`file:///folder`, `s3://bucket/folder` or `gs://bucket/folder`; default: `data_dir/files`."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["console", "json"] = "console"
 
     limits: Limits = Limits()
     fetch: Fetch = Fetch()
+    storage: StorageOptions = StorageOptions()
     jobs: Jobs = Jobs()
     runtime: Runtime = Runtime()
     deadlines: Deadlines = Deadlines()
@@ -177,6 +305,9 @@ class Settings(BaseSettings):
     tags: Tags = Tags()
     faces: Faces = Faces()
     duplicates: Duplicates = Duplicates()
+    diffusion: Diffusion = Diffusion()
+    styles: Styles = Styles()
+    providers: Providers = Providers()
 
     @property
     def embedding_model(self) -> str:

@@ -1,4 +1,4 @@
-"""The compact topology: all CPU capabilities of the album in one replica, behind the same verbs.
+"""The compact topology: all CPU capabilities in one replica, behind the same verbs.
 
 One process holds each model once, so that Darkroom fits a laptop; the split topology gives each class below a
 deployment of its own instead.
@@ -18,11 +18,14 @@ from deployments.contracts import Face, Image, LocalFeatures, Pairs, PairVerdict
 from deployments.dedup import DedupDeployment
 from deployments.embedding import EmbeddingDeployment
 from deployments.faces import FacesDeployment
+from deployments.generation import StyledPicture, StyleRequest
+from deployments.prompting import PromptingDeployment
+from deployments.stylizing import StylizingDeployment
 from deployments.tagging import TaggingDeployment
 
 
 class Bundle:
-    """Embedding, tagging, faces, clustering and duplicates in one process."""
+    """Embedding, tagging, faces, clustering, duplicates, styles and prompts in one process."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         settings = settings or Settings()
@@ -31,10 +34,19 @@ class Bundle:
         self._faces = FacesDeployment(settings)
         self._clustering = ClusteringDeployment(settings)
         self._dedup = DedupDeployment(settings)
+        self._stylizing = StylizingDeployment(settings)
+        self._prompting = PromptingDeployment(settings)
 
     async def check_health(self) -> None:
-        parts = (self._embedding, self._tagging, self._faces, self._clustering, self._dedup)
-        await asyncio.gather(*(part.check_health() for part in parts))
+        await asyncio.gather(
+            self._embedding.check_health(),
+            self._tagging.check_health(),
+            self._faces.check_health(),
+            self._clustering.check_health(),
+            self._dedup.check_health(),
+            self._stylizing.check_health(),
+            self._prompting.check_health(),
+        )
 
     async def embed_images(self, views: NDArray[np.uint8]) -> Vectors:
         return await self._embedding.embed_images(views)
@@ -67,3 +79,9 @@ class Bundle:
         self, features: Sequence[LocalFeatures], left: Sequence[int], right: Sequence[int]
     ) -> list[PairVerdict]:
         return await self._dedup.compare_images(features, left, right)
+
+    async def stylize(self, engine: str, request: StyleRequest) -> StyledPicture:
+        return await self._stylizing.stylize(engine, request)
+
+    async def write_prompt(self, image: Image, style: str) -> str:
+        return await self._prompting.write_prompt(image, style)

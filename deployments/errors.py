@@ -16,10 +16,12 @@
     ├── UnsupportedMediaType      415
     ├── Overloaded                429  a queue is full; `extra["retry_after_s"]`
     ├── Unavailable               503  a dependency is down
-    │   └── WeightsMissing        503  names the file and the setting
+    │   ├── WeightsMissing        503  names the file and the setting
+    │   └── NotDeployed           503  names how to switch the engine on
     ├── DeadlineExceeded          504
     ├── ProviderError             502  an outside vendor failed
     │   ├── ProviderUnavailable   503  technical: the next backend may be tried
+    │   │   └── ProviderTimeout   504  it took longer than it was given
     │   └── ProviderRejected      422  logical: trying elsewhere would not help
     └── JobCancelled              409  raised inside a job that was asked to stop
 
@@ -127,6 +129,10 @@ class WeightsMissing(Unavailable):
     slug, title = "weights-missing", "Model weights missing"
 
 
+class NotDeployed(Unavailable):
+    slug, title = "not-deployed", "Not deployed"
+
+
 class DeadlineExceeded(DarkroomError):
     slug, title, status = "deadline-exceeded", "Deadline exceeded", 504
 
@@ -137,6 +143,10 @@ class ProviderError(DarkroomError):
 
 class ProviderUnavailable(ProviderError):
     slug, title, status = "provider-unavailable", "Provider unavailable", 503
+
+
+class ProviderTimeout(ProviderUnavailable):
+    slug, title, status = "provider-timeout", "Provider took too long", 504
 
 
 class ProviderRejected(ProviderError):

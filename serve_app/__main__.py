@@ -1,10 +1,11 @@
-"""`python -m serve_app`: the whole of Darkroom on one machine, until Ctrl-C.
+"""`python -m serve_app [--diffusion]`: the whole of Darkroom on one machine, until Ctrl-C.
 
 PostgreSQL, Ray and our own modules come up side by side, so nothing heavy is imported before it is needed.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import signal
@@ -34,9 +35,12 @@ _INTERRUPTED = 130
 
 def main() -> int:
     started = time.monotonic()
+    parser = argparse.ArgumentParser(prog="python -m serve_app", description="Darkroom on this machine, until Ctrl-C.")
+    parser.add_argument("--diffusion", action="store_true", help="with the diffusion engine (docs/diffusion.md)")
+    options = parser.parse_args()
     try:
         _on_signals(_interrupt)
-        _run(_read_settings(), started)
+        _run(_read_settings(), started, diffusion=options.diffusion)
     except DarkroomError as error:
         sys.stderr.write(f"darkroom: {error}\n")
         return 1
@@ -46,7 +50,7 @@ def main() -> int:
     return 0
 
 
-def _run(settings: Settings, started: float) -> None:
+def _run(settings: Settings, started: float, *, diffusion: bool) -> None:
     if missing := missing_files(settings.weights_dir, read_manifest()):
         raise WeightsMissing(f"The model weights {missing[0].output} are missing: run `make setup`.")
     _require_free(settings.http_port, "DARKROOM_HTTP_PORT")
@@ -59,7 +63,7 @@ def _run(settings: Settings, started: float) -> None:
         try:
             import ray  # noqa: F401 (here, not in two threads at once)
 
-            application = background.submit(local_ray.import_application)  # while Ray's processes come up
+            application = background.submit(local_ray.import_application, settings, diffusion)  # while Ray comes up
             local_ray.start(settings)
             _on_signals(_interrupt)
             _link(settings.data_dir / "logs", local_ray.log_dir())

@@ -1,6 +1,6 @@
 """Capabilities over Ray Serve handles: deadlines, retries after a lost replica, and Ray's errors in our words.
 
-The other side of `deployments.contracts`: services call these methods and cannot tell whether a replica, a fake or the
+The other side of the contracts: services call these methods and cannot tell whether a replica, a fake or the
 engine itself answers. Every capability is a function of its inputs, so a call that died with its replica is simply
 made again.
 """
@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +24,17 @@ from ray.serve.handle import DeploymentHandle
 
 from configs.settings import Deadlines
 from deployments.contracts import Face, Image, LocalFeatures, Pairs, PairVerdict, Vectors
-from deployments.errors import DarkroomError, DeadlineExceeded, Overloaded, Unavailable
+from deployments.errors import DarkroomError, DeadlineExceeded, NotDeployed, Overloaded, Unavailable
+from deployments.generation import (
+    GeneratedPicture,
+    GenerationRequest,
+    GenerationStep,
+    HintOptions,
+    Latents,
+    ModelCatalogue,
+    StyledPicture,
+    StyleRequest,
+)
 from serve_app.telemetry import Metrics
 
 log = structlog.get_logger(__name__)
@@ -31,6 +43,8 @@ Handle = DeploymentHandle[Any]
 
 _RETRIES = 4
 _BACKOFF_S = 0.5
+_STREAMS = 32
+"""Streaming handles that are kept, one a checkpoint: each has a connection of its own to the controller."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +56,20 @@ class Handles:
     faces: Handle
     clustering: Handle
     dedup: Handle
+    stylizing: Handle
+    prompting: Handle
+    diffusion: Handle | None = None
+    """None where the graph was built without the engine."""
 
 
 class Gateway:
-    """Implements every protocol of `deployments.contracts`."""
+    """Implements every protocol of `deployments.contracts` and `deployments.generation`."""
 
     def __init__(self, handles: Handles, deadlines: Deadlines, metrics: Metrics) -> None:
         self._handles = handles
         self._deadlines = deadlines
         self._metrics = metrics
+        self._streams: OrderedDict[str, Handle] = OrderedDict()
 
     async def embed_images(self, views: NDArray[np.uint8]) -> Vectors:
         return await self._call(self._handles.embedding, "embed_images", self._deadlines.embed_s, views)  # type: ignore[no-any-return]
@@ -87,13 +106,70 @@ class Gateway:
         arguments = (list(features), list(left), list(right))
         return await self._call(self._handles.dedup, "compare_images", self._deadlines.duplicates_s, *arguments)  # type: ignore[no-any-return]
 
+    async def stylize(self, engine: str, request: StyleRequest) -> StyledPicture:
+        return await self._call(self._handles.stylizing, "stylize", self._deadlines.style_s, engine, request)  # type: ignore[no-any-return]
+
+    async def write_prompt(self, image: Image, style: str) -> str:
+        return await self._call(self._handles.prompting, "write_prompt", self._deadlines.prompt_s, image, style)  # type: ignore[no-any-return]
+
+    async def generate(self, request: GenerationRequest) -> AsyncIterator[GenerationStep | GeneratedPicture]:
+        """Made again when its replica died before the first step. Closing the iterator stops the work there."""
+        deadline = time.monotonic() + self._deadlines.generate_s
+        with self._translated("generate", self._deadlines.generate_s):
+            for attempt in range(_RETRIES):
+                heard = False
+                try:
+                    async with aclosing(_stream(self._stream_handle(request.checkpoint), request, deadline)) as events:
+                        async for event in events:
+                            heard = True
+                            yield event
+                    return
+                except RayActorError:
+                    if heard or attempt == _RETRIES - 1:
+                        raise
+                    log.warning("replica lost, calling again", verb="generate", attempt=attempt + 1)
+                    await asyncio.sleep(_BACKOFF_S * 2**attempt)
+
+    async def decode_latents(self, latents: Latents, checkpoint: str = "", vae: str = "") -> Image:
+        arguments = (latents, checkpoint, vae)
+        return await self._call(self._diffusion, "decode_latents", self._deadlines.hint_s, *arguments)  # type: ignore[no-any-return]
+
+    async def make_hint(self, module: str, image: Image, options: HintOptions) -> Image:
+        return await self._call(self._diffusion, "make_hint", self._deadlines.hint_s, module, image, options)  # type: ignore[no-any-return]
+
+    async def list_models(self) -> ModelCatalogue:
+        return await self._call(self._diffusion, "list_models", self._deadlines.hint_s)  # type: ignore[no-any-return]
+
+    @property
+    def _diffusion(self) -> Handle:
+        if self._handles.diffusion is None:
+            raise NotDeployed(
+                "This server runs no diffusion engine. Install darkroom[diffusion], start with `python -m serve_app"
+                " --diffusion` or say `diffusion: true` in the Serve configuration."
+            )
+        return self._handles.diffusion
+
+    def _stream_handle(self, checkpoint: str) -> Handle:
+        """Prefers the replica that has the checkpoint."""
+        if checkpoint not in self._streams:
+            self._streams[checkpoint] = self._diffusion.options(stream=True, multiplexed_model_id=checkpoint)
+            if len(self._streams) > _STREAMS:
+                self._streams.popitem(last=False)
+        self._streams.move_to_end(checkpoint)
+        return self._streams[checkpoint]
+
     async def _call(self, handle: Handle, verb: str, deadline_s: float, *arguments: Any) -> Any:
+        with self._translated(verb, deadline_s):
+            async with asyncio.timeout(deadline_s):
+                return await _call_until_answered(handle, verb, arguments)
+
+    @contextmanager
+    def _translated(self, verb: str, deadline_s: float) -> Iterator[None]:
+        """Ray's errors in our words, and the metrics of a call."""
         started, outcome = time.monotonic(), "error"
         try:
-            async with asyncio.timeout(deadline_s):
-                result = await _call_until_answered(handle, verb, arguments)
+            yield
             outcome = "ok"
-            return result
         except DarkroomError:
             raise
         except TimeoutError:
@@ -124,3 +200,20 @@ async def _call_until_answered(handle: Handle, verb: str, arguments: tuple[Any, 
             log.warning("replica lost, calling again", verb=verb, attempt=attempt + 1)
             await asyncio.sleep(_BACKOFF_S * 2**attempt)
     raise AssertionError("unreachable")
+
+
+async def _stream(
+    handle: Handle, request: GenerationRequest, deadline: float
+) -> AsyncGenerator[GenerationStep | GeneratedPicture, None]:
+    """The replica's events until `deadline` on the monotonic clock; whoever closes this cancels the call there."""
+    response: Any = handle.generate.remote(request)
+    try:
+        while True:
+            async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
+                try:
+                    event = await anext(response)
+                except StopAsyncIteration:
+                    return
+            yield event
+    finally:
+        response.cancel()  # a call that has ended does not mind

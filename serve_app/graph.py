@@ -8,14 +8,17 @@ The builder has no side effects: Serve may run it several times, in a process of
 from functools import partial
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 
 from deployments.bundle import Bundle
 from deployments.clustering import ClusteringDeployment
 from deployments.dedup import DedupDeployment
+from deployments.diffusion import DiffusionDeployment
 from deployments.embedding import EmbeddingDeployment
 from deployments.faces import FacesDeployment
+from deployments.prompting import PromptingDeployment
+from deployments.stylizing import StylizingDeployment
 from deployments.tagging import TaggingDeployment
 from serve_app.ingress import Ingress
 from serve_app.worker import Worker
@@ -28,6 +31,10 @@ class Args(BaseModel):
 
     topology: Literal["compact", "split"] = "compact"
     """compact: all CPU capabilities in one replica. split: a deployment each, scaled on its own."""
+    diffusion: bool = False
+    """Deploy the diffusion engine, which needs the extra `diffusion` and models (docs/diffusion.md)."""
+    diffusion_gpus: float = Field(0.0, ge=0, le=1)
+    """Share of a GPU that its replica gets: 1, 1/2, 1/3 or 1/4. Without one it sees none."""
     proxy_port: int | None = None
     """The port of Serve's proxy, where a file fixes it: with another `http_port` in the settings the ingress relays."""
 
@@ -37,7 +44,7 @@ def build(args: Args) -> serve.Application:
     deployment = partial(_deployment, drain_s=_DRAIN_S[args.topology])
     if args.topology == "compact":
         bundle = deployment(Bundle, cpus=0.5, max_ongoing=32).bind()
-        capabilities = dict.fromkeys(("embedding", "tagging", "faces", "clustering", "dedup"), bundle)
+        capabilities = dict.fromkeys(_CAPABILITIES, bundle)
     else:
         capabilities = {
             "embedding": deployment(EmbeddingDeployment, name="Embedding").bind(),
@@ -45,16 +52,25 @@ def build(args: Args) -> serve.Application:
             "faces": deployment(FacesDeployment, name="Faces").bind(),
             "clustering": deployment(ClusteringDeployment, name="Clustering").bind(),
             "dedup": deployment(DedupDeployment, name="Dedup").bind(),
+            "stylizing": deployment(StylizingDeployment, name="Stylizing").bind(),
+            "prompting": deployment(PromptingDeployment, name="Prompting").bind(),
         }
+    if args.diffusion:
+        drain_s = _DIFFUSION_DRAIN_S[args.topology]
+        diffusion = _deployment(DiffusionDeployment, name="Diffusion", drain_s=drain_s, gpus=args.diffusion_gpus)
+        capabilities["diffusion"] = diffusion.bind()
     worker = deployment(Worker, cpus=0.1, max_ongoing=8).bind(**capabilities)
     return deployment(Ingress, cpus=0.1, max_ongoing=256).bind(
         worker=worker, proxy_port=args.proxy_port, **capabilities
     )
 
 
+_CAPABILITIES = ("embedding", "tagging", "faces", "clustering", "dedup", "stylizing", "prompting")
 _DRAIN_S = {"compact": (0.2, 3.0), "split": (2.0, 30.0)}
 """How often a replica that is asked to stop looks whether its calls have ended, and how long it may take in all.
 Whoever presses Ctrl-C waits for it; in a cluster, other replicas answer meanwhile. Neither loses a job."""
+_DIFFUSION_DRAIN_S = {"compact": (0.2, 3.0), "split": (2.0, 120.0)}
+"""A picture in the making is lost with its replica, and takes half a minute."""
 _HEALTH_CHECK_S = 60.0
 """A health check is a real inference and waits its turn behind the calls of a busy replica."""
 
@@ -65,6 +81,7 @@ def _deployment(
     drain_s: tuple[float, float],
     name: str | None = None,
     cpus: float = 0.2,
+    gpus: float = 0.0,
     max_ongoing: int = 16,
 ) -> serve.Deployment:
     # A replica takes one whole CPU unless told otherwise, and waits for ever where there is none left.
@@ -74,7 +91,7 @@ def _deployment(
         max_ongoing_requests=max_ongoing,
         max_queued_requests=8 * max_ongoing,
         backpressure_config={"status_code": 429, "retry_after_s": 5},
-        ray_actor_options={"num_cpus": cpus},
+        ray_actor_options={"num_cpus": cpus, "num_gpus": gpus},
         health_check_period_s=10,
         health_check_timeout_s=_HEALTH_CHECK_S,
         graceful_shutdown_wait_loop_s=drain_s[0],

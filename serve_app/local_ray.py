@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _NAME = "darkroom"
 _OBJECT_STORE_BYTES = 512 * 2**20
-_REQUEST_S = 600.0
-"""Until the first byte of an answer: a gigabyte may take minutes to come in."""
+_REQUEST_S = 660.0
+"""Until the first byte of an answer: a gigabyte may take minutes to come in, and pictures `deadlines.generate_s`."""
 _DEPLOY_S = 300.0
 _STOP_S = 15.0
 _POLL_S = 0.1
@@ -65,10 +65,12 @@ def log_dir() -> str:
     return str(node.get_logs_dir_path())
 
 
-def import_application() -> Application:
+def import_application(settings: Settings, diffusion: bool) -> Application:
+    """`diffusion`: with the diffusion engine, which gets the whole GPU where the settings name one."""
     from serve_app.graph import Args, build
 
-    return build(Args())
+    gpus = 1.0 if settings.diffusion.device.startswith("cuda") else 0.0
+    return build(Args(diffusion=diffusion, diffusion_gpus=gpus))
 
 
 def deploy(application: Application, settings: Settings) -> None:

@@ -59,6 +59,12 @@ class Metrics:
             name + "job_seconds", "Time of a job", ["kind"], buckets=_SECONDS, registry=self.registry
         )
         self.jobs = Gauge(name + "jobs", "Jobs in the queue now", ["status"], registry=self.registry)
+        self.providers = Counter(
+            name + "provider_calls",
+            "Engines and prompters asked, and how each answered",
+            ["use", "provider", "outcome"],
+            registry=self.registry,
+        )
         self.pictures = Counter(name + "pictures", "Pictures analysed", ["outcome"], registry=self.registry)
 
     def render(self) -> bytes:

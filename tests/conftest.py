@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from deployments.providers import policy
 from serve_app.store import migrate
 from serve_app.store.embedded import ensure_running
 from serve_app.store.models import Base
@@ -19,6 +20,15 @@ UNSAFE_BUT_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_write
 """What survives a killed process survives with these too; only a power failure would tell."""
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_paid_calls() -> Iterator[None]:
+    """Whatever a test sets: no adapter calls a vendor, in this process or in those that it starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DARKROOM_PROVIDERS__ALLOW_PAID_CALLS", "false")
+        patch.setattr(policy, "paid_calls_possible", False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The DSN of a real PostgreSQL, migrated from empty by Alembic, shared by the whole test session."""
@@ -26,6 +36,24 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with ensure_running(folder, options=UNSAFE_BUT_FAST) as server:
         asyncio.run(migrate.upgrade(server.dsn))
         yield server.dsn
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """Of a server that speaks S3 and has the bucket `tests.object_stores.BUCKET`."""
+    from tests.object_stores import s3_server
+
+    with s3_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def gcs_endpoint() -> Iterator[str]:
+    """Of a server that speaks Google Cloud Storage and has the same bucket."""
+    from tests.object_stores import gcs_server
+
+    with gcs_server() as endpoint:
+        yield endpoint
 
 
 @pytest.fixture

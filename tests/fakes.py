@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from deployments.contracts import Face, Image, LocalFeatures, Pairs, PairVerdict, Vectors
 from deployments.errors import NotSupported
+from tests.fake_generation import FakeGeneration
 
 _GRID = 8
 COLOURS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1)}
@@ -25,10 +26,11 @@ def with_face(image: Image, person: int, at: tuple[int, int] = (4, 4), size: int
     return out
 
 
-class FakeCapabilities:
-    """Implements every protocol of `deployments.contracts` without a model."""
+class FakeCapabilities(FakeGeneration):
+    """Implements every protocol of `deployments.contracts` and `deployments.generation` without a model."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.calls: list[str] = []
 
     async def embed_images(self, views: NDArray[np.uint8]) -> Vectors:

@@ -35,7 +35,7 @@ from pillow_heif import HeifImageFile
 from deployments.algorithms.exif import exif_orientation
 from deployments.algorithms.image_header import ImageHeader, read_header
 from deployments.algorithms.jpeg_segments import jpeg_picture_only
-from deployments.algorithms.pixel_formats import has_foreign_profile, to_rgb8, to_srgb, turn_upright
+from deployments.algorithms.pixel_formats import alpha_of, has_foreign_profile, to_rgb8, to_srgb, turn_upright
 from deployments.algorithms.png_chunks import png_picture_only
 from deployments.contracts import Image
 from deployments.errors import ImageError, image_error
@@ -129,6 +129,14 @@ def read_picture(source: Source, max_px: int, limits: ImageLimits | None = None)
     return opened.info, opened.small_pixels(max_px)
 
 
+def decode_layers(source: Source, limits: ImageLimits | None = None) -> tuple[Image, NDArray[np.uint8] | None]:
+    """The picture at full size, transparency on white, and its alpha `uint8[H, W]`, None where it is opaque.
+
+    Raises as `inspect` does.
+    """
+    return _open(source, limits or ImageLimits()).layers()
+
+
 def full_pixels_sha256(source: Source, limits: ImageLimits | None = None) -> str:
     """Hex digest of the size and the upright RGB pixels at full size, colour profile not applied. Raises as `inspect`.
 
@@ -182,6 +190,20 @@ class _Opened:
             pixels = to_srgb(pixels, self._profile)
         return np.ascontiguousarray(turn_upright(pixels, self._turn))
 
+    def layers(self) -> tuple[Image, NDArray[np.uint8] | None]:
+        foreign = has_foreign_profile(self._profile, self._picture.mode)
+        pixels = self._load(keep_cmyk=foreign, keep_open=True)
+        try:
+            alpha = alpha_of(self._picture)
+        except _DECODER_ERRORS as error:
+            raise _damaged() from error
+        finally:
+            self._picture.close()
+        if foreign and self._profile:
+            pixels = to_srgb(pixels, self._profile)
+        upright = np.ascontiguousarray(turn_upright(pixels, self._turn))
+        return upright, None if alpha is None else np.ascontiguousarray(turn_upright(alpha, self._turn))
+
     def full_pixels(self) -> Image:
         return turn_upright(self._load(keep_cmyk=False), self._turn)
 
@@ -190,7 +212,7 @@ class _Opened:
         scale = min(1.0, max_px / max(width, height))
         self._picture.draft(None, (max(1, round(width * scale)), max(1, round(height * scale))))
 
-    def _load(self, *, keep_cmyk: bool) -> NDArray[np.uint8]:
+    def _load(self, *, keep_cmyk: bool, keep_open: bool = False) -> NDArray[np.uint8]:
         picture = self._picture
         expected = picture.size
         try:
@@ -203,7 +225,8 @@ class _Opened:
         except _DECODER_ERRORS as error:
             raise _damaged() from error
         finally:
-            picture.close()
+            if not keep_open:
+                picture.close()
 
 
 def _open(source: Source, limits: ImageLimits) -> _Opened:

@@ -68,6 +68,14 @@ def _on_white(band: PillowImage.Image) -> NDArray[np.uint8]:
     return _array(PillowImage.alpha_composite(white, clear).convert("RGB"))
 
 
+def alpha_of(picture: PillowImage.Image) -> NDArray[np.uint8] | None:
+    """Opacity `uint8[H, W]` of a loaded picture, not turned; None when all of it is opaque."""
+    if not picture.has_transparency_data:
+        return None
+    alpha = picture.convert("RGBA").getchannel("A")
+    return None if alpha.getextrema() == (255, 255) else _array(alpha)
+
+
 def _range(picture: PillowImage.Image) -> tuple[float, float]:
     """Black and white level of samples that may lie anywhere."""
     lowest, highest = (float(value) for value in picture.getextrema())  # type: ignore[arg-type]  # one band: two numbers

@@ -1,0 +1,65 @@
+"""Vendors that redraw pictures or write prompts: a file each, whose SDK is imported when somebody asks for it.
+
+A provider raises `ProviderUnavailable` where another one may do better (quota, time, network, credentials) and
+`ProviderRejected` where it would not (the picture or the prompt was refused).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from configs.settings import Settings
+from configs.styles import Style
+from deployments.contracts import Image
+from deployments.errors import InvalidRequest
+from deployments.generation import StyledPicture, StyleRequest
+
+
+class StyleProvider(Protocol):
+    async def stylize(self, request: StyleRequest, style: Style) -> StyledPicture:
+        """Raises `ProviderUnavailable`, `ProviderRejected`."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class PromptProvider(Protocol):
+    async def write_prompt(self, image: Image, style: Style) -> str:
+        """The style's prompt with the picture's subject in it. Raises `ProviderUnavailable`, `ProviderRejected`."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+def open_style_provider(name: str, settings: Settings) -> StyleProvider:
+    """Imports the vendor's SDK, which may take seconds: call it in a thread.
+
+    Raises `ProviderUnavailable` when the SDK or a credential is missing, `InvalidRequest` for an unknown name.
+    """
+    timeout_s = settings.styles.engine_timeout_s
+    if name == "sdwebui":
+        from deployments.providers.sdwebui import WebUiStylist
+
+        return WebUiStylist(settings.providers, timeout_s, settings.styles.diffusion_pixels)
+    if name == "gemini":
+        from deployments.providers.gemini import GeminiStylist
+
+        return GeminiStylist(settings.providers, timeout_s)
+    if name == "vertex":
+        from deployments.providers.vertex import VertexStylist
+
+        return VertexStylist(settings.providers, timeout_s)
+    if name == "bedrock":
+        from deployments.providers.bedrock import BedrockStylist
+
+        return BedrockStylist(settings.providers, timeout_s)
+    raise InvalidRequest(f"There is no style engine '{name}'.")
+
+
+def open_prompt_provider(name: str, settings: Settings) -> PromptProvider:
+    """As `open_style_provider`."""
+    if name == "gemini":
+        from deployments.providers.gemini import GeminiPrompter
+
+        return GeminiPrompter(settings.providers, settings.deadlines.prompt_s)
+    raise InvalidRequest(f"There is no prompter '{name}'.")

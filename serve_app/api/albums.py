@@ -11,7 +11,7 @@ from starlette.routing import Match
 from starlette.types import Scope
 
 from deployments.errors import PayloadTooLarge
-from serve_app.api.answers import PREFIX, answer_with_job, job_view
+from serve_app.api.answers import LATER, PREFIX, answer_with_job, job_view
 from serve_app.api.deps import JsonBody, PatienceDep, ServicesDep, SettingsDep, User
 from serve_app.api.idempotency import IdempotentRoute
 from serve_app.api.problems import responses
@@ -26,7 +26,6 @@ from serve_app.api.schemas import (
     EmbeddingsRequest,
     EmbeddingsResult,
     Hits,
-    Job,
     QualityRequest,
     QualityResult,
     TagsRequest,
@@ -53,7 +52,6 @@ below = APIRouter(prefix=f"{PREFIX}/albums", tags=["albums"], route_class=_Below
 Detail = Annotated[bool, Query(description="add scores, faces and which duplicate to keep")]
 Limit = Annotated[int, Query(ge=1, le=500)]
 
-_LATER: dict[int | str, dict[str, Any]] = {202: {"model": Job, "description": "Still at work; see `Location`"}}
 _ERRORS = responses(404, 409, 413, 415, 422, 429, 503, 504)
 
 
@@ -67,7 +65,7 @@ def _check_count(images: list[str] | None, settings: SettingsDep) -> None:
     status_code=201,
     response_model=EmbeddingsResult,
     dependencies=[JsonBody],
-    responses=_LATER | _ERRORS,
+    responses=LATER | _ERRORS,
 )
 async def embed_album(
     body: EmbeddingsRequest,
@@ -111,25 +109,25 @@ class Analysis:
 AnalysisDep = Annotated[Analysis, Depends()]
 
 
-@router.post("/tags", response_model=TagsResult, dependencies=[JsonBody], responses=_LATER | _ERRORS)
+@router.post("/tags", response_model=TagsResult, dependencies=[JsonBody], responses=LATER | _ERRORS)
 async def tag_album(body: TagsRequest, analysis: AnalysisDep) -> Response:
     """Tag -> the pictures it fits."""
     return await analysis.answer("tags", body, labels=body.labels, top_k=body.top_k, threshold=body.threshold)
 
 
-@router.post("/duplicates", response_model=DuplicatesResult, dependencies=[JsonBody], responses=_LATER | _ERRORS)
+@router.post("/duplicates", response_model=DuplicatesResult, dependencies=[JsonBody], responses=LATER | _ERRORS)
 async def find_duplicates(body: DuplicatesRequest, analysis: AnalysisDep) -> Response:
     """Groups of two or more pictures that are the same file, edited copies, or shots of one moment."""
     return await analysis.answer("duplicates", body, level=body.level)
 
 
-@router.post("/clusters", response_model=ClustersResult, dependencies=[JsonBody], responses=_LATER | _ERRORS)
+@router.post("/clusters", response_model=ClustersResult, dependencies=[JsonBody], responses=LATER | _ERRORS)
 async def cluster_people(body: ClustersRequest, analysis: AnalysisDep) -> Response:
     """Person -> the pictures he or she is in, the most frequent person first."""
     return await analysis.answer("people", body, min_images=body.min_images)
 
 
-@router.post("/quality", response_model=QualityResult, dependencies=[JsonBody], responses=_LATER | _ERRORS)
+@router.post("/quality", response_model=QualityResult, dependencies=[JsonBody], responses=LATER | _ERRORS)
 async def assess_quality(body: QualityRequest, analysis: AnalysisDep) -> Response:
     """How sharp and how well exposed each picture is, from 0 to 1, and what is wrong with it."""
     return await analysis.answer("quality", body)

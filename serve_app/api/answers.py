@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import Any
 
+from fastapi import Request
 from fastapi.responses import JSONResponse, Response
+from starlette.requests import ClientDisconnect
 
-from deployments.errors import JobCancelled
+from deployments.errors import DarkroomError, JobCancelled
 from serve_app.api.context import request_id
 from serve_app.api.deps import Patience
 from serve_app.api.problems import problem_response
@@ -15,6 +19,8 @@ from serve_app.services.container import Services
 from serve_app.services.jobs import Job as JobRecord
 
 PREFIX = "/api/v1"
+LATER: dict[int | str, dict[str, Any]] = {202: {"model": Job, "description": "Still at work; see `Location`"}}
+"""OpenAPI entry of routes that answer with a job."""
 
 
 def job_view(job: JobRecord) -> dict[str, Any]:
@@ -31,11 +37,48 @@ def job_href(job_id: str) -> str:
     return f"{PREFIX}/jobs/{job_id}"
 
 
+async def wait_while_connected(
+    request: Request, services: Services, user: str, job_id: str, wait_s: float
+) -> JobRecord:
+    """The job when it has ended, or as it is after so many seconds.
+
+    When the client hangs up by then, or the wait breaks off otherwise, the job is cancelled: nobody would hear of it.
+    Raises `ClientDisconnect`.
+    """
+    waiting = asyncio.create_task(services.jobs.wait(user, job_id, wait_s))
+    gone = asyncio.create_task(_disconnected(request))
+    job: JobRecord | None = None
+    try:
+        await asyncio.wait({waiting, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            raise ClientDisconnect
+        job = await waiting
+        return job
+    finally:
+        for task in (waiting, gone):
+            task.cancel()
+        await asyncio.gather(waiting, gone, return_exceptions=True)
+        if job is None:
+            with suppress(DarkroomError):  # gone already, or the database is: what went wrong before counts
+                await asyncio.shield(services.jobs.cancel(user, job_id))
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
 async def answer_with_job(
-    services: Services, user: str, job_id: str, patience: Patience, status: int = 200
+    services: Services, user: str, job_id: str, patience: Patience, status: int = 200, attended: Request | None = None
 ) -> Response:
-    """Wait for the job within the client's patience. A failed job answers with its problem."""
-    job = await services.jobs.wait(user, job_id, patience.wait_s)
+    """Wait for the job within the client's patience. A failed job answers with its problem.
+
+    `attended`: the request whose client must stay for the job to go on.
+    """
+    if attended is None or patience.wait_s == 0:
+        job = await services.jobs.wait(user, job_id, patience.wait_s)
+    else:
+        job = await wait_while_connected(attended, services, user, job_id, patience.wait_s)
     if job.status == "succeeded":
         return JSONResponse(job.result, status_code=status)
     if job.status == "failed" and job.problem:

@@ -9,12 +9,14 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware import Middleware
 
 from configs.settings import Settings
-from serve_app.api import albums, images, jobs, operations, problems
+from serve_app.api import albums, history, images, jobs, operations, problems, styles
 from serve_app.api.middleware import Edge
+from serve_app.api.sdapi import control, controlnet, generation, lists, tools
+from serve_app.api.sdapi import errors as webui_errors
 from serve_app.services.container import Services
 from serve_app.telemetry import Metrics
 
-_DESCRIPTION = """Tags, duplicate groups and people of a picture album.
+_DESCRIPTION = """Tags, duplicate groups and people of a picture album; photographs in a style.
 
 Errors are `application/problem+json`. `Prefer: respond-async` turns a long call into a job;
 `Idempotency-Key` makes a repeated POST return the first answer."""
@@ -31,6 +33,11 @@ def build_app(services: Services, settings: Settings, metrics: Metrics, *, behin
     app.state.services = services
     app.state.settings = settings
     problems.install(app)
-    for router in (images.router, images.tutorial, albums.below, albums.router, jobs.router, operations.router):
+    webui_errors.install(app)
+    for part in (images, styles, history, jobs, operations):
+        app.include_router(part.router)
+    for part in (generation, lists, tools, controlnet, control):
+        app.include_router(part.router)
+    for router in (images.tutorial, albums.below, albums.router, control.internal):
         app.include_router(router)
     return app

@@ -43,8 +43,10 @@ BaseUrl = Annotated[str, Depends(base_url)]
 class Patience:
     """How long a client waits for a job: `Prefer: respond-async`, `wait=N`, or both: wait, then 202 (RFC 7240)."""
 
-    def __init__(self, wait_s: float) -> None:
+    def __init__(self, wait_s: float, *, is_stated: bool) -> None:
         self.wait_s = wait_s
+        self.is_stated = is_stated
+        """Whether the client said so; else it is the server's own."""
 
 
 def patience(
@@ -61,8 +63,9 @@ def patience(
     most_s = settings.jobs.sync_wait_s
     wait = preferred.get("wait", "")
     if wait.isdecimal():
-        return Patience(min(most_s, float(wait[:9])))
-    return Patience(0.0 if "respond-async" in preferred else most_s)
+        return Patience(min(most_s, float(wait[:9])), is_stated=True)
+    is_stated = "respond-async" in preferred
+    return Patience(0.0 if is_stated else most_s, is_stated=is_stated)
 
 
 def _preferences(headers: Iterable[str]) -> dict[str, str]:

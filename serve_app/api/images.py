@@ -6,7 +6,7 @@ import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, UploadFile
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 
 from deployments.errors import ImageError, PayloadTooLarge
 from serve_app.api.answers import PREFIX
@@ -14,12 +14,15 @@ from serve_app.api.deps import BaseUrl, MultipartBody, ServicesDep, SettingsDep,
 from serve_app.api.idempotency import IdempotentRoute
 from serve_app.api.problems import problem_of, problem_response, responses
 from serve_app.api.schemas import ImageDetail, Rejected, TutorialUpload, Upload, Uploads
-from serve_app.services.images import ImageView
+from serve_app.services.images import Elsewhere, ImageView
 
 router = APIRouter(prefix=PREFIX, tags=["images"], route_class=IdempotentRoute)
 tutorial = APIRouter(tags=["images"], route_class=IdempotentRoute)
 
-_PICTURE: dict[int | str, dict[str, Any]] = {200: {"content": {"image/*": {}}, "description": "the picture"}}
+_PICTURE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/*": {}}, "description": "the picture"},
+    307: {"description": "the object store serves the picture (the setting `storage.urls`)"},
+}
 _FILES_AT_ONCE = 4
 """Of one request: while one is written to the disk and the database, others are decoded."""
 Files = Annotated[list[UploadFile], File(alias="file", description="one or more pictures")]
@@ -98,8 +101,10 @@ async def delete_image(image_id: str, user: User, services: ServicesDep) -> Resp
 
 @router.get("/files/{key}", response_class=Response, responses=_PICTURE | responses(404))
 async def get_file(key: str, user: User, services: ServicesDep) -> Response:
-    """The bytes of a stored picture, as they were sent."""
+    """The bytes of a stored picture, as they were sent, or a redirect to them."""
     file = await services.images.open_file(user, key)
+    if isinstance(file, Elsewhere):
+        return RedirectResponse(file.url, 307, {"Cache-Control": f"private, max-age={file.fresh_s}"})
     headers = {
         "Content-Length": str(file.size),
         "Cache-Control": "private, max-age=31536000, immutable",

@@ -4,21 +4,27 @@ the last resort for what nobody expected."""
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from configs.settings import Limits
-from deployments.errors import Overloaded, PayloadTooLarge
+from deployments.errors import DarkroomError, Overloaded, PayloadTooLarge
 from serve_app.api.context import adopt_request_id
 from serve_app.api.problems import problem_of, problem_response, unexpected_problem
+from serve_app.api.sdapi import errors as webui
 from serve_app.telemetry import Metrics
 
 log = structlog.get_logger("darkroom.access")
 
-_UNBOUNDED = ("/healthz", "/readyz", "/metrics", "/api/v1/jobs")
+_UNBOUNDED = (
+    *("/healthz", "/readyz", "/metrics", "/api/v1/jobs"),
+    *("/sdapi/v1/progress", "/sdapi/v1/interrupt", "/sdapi/v1/skip", "/internal/"),
+)
 """Answered however busy the server is: who watches it must see that it is busy."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _CLIENT_GONE = 499
@@ -36,7 +42,10 @@ class Edge:
         self._behind_serve = behind_serve
         self._limits = limits
         self._metrics = metrics
-        self._in_flight = 0
+        self._in_flight = {False: 0, True: 0}
+        """Calls of the Stable Diffusion web API are counted by themselves: they wait for minutes."""
+        self._held_bytes = 0
+        """Of their bodies, which stay in memory until they are answered."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -45,33 +54,45 @@ class Edge:
         headers = Headers(scope=scope)
         request_id = adopt_request_id(headers.get("x-request-id"))
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        started, status, has_begun = time.monotonic(), 500, False
+        started, status, has_begun, held = time.monotonic(), 500, False, 0
+        bounded = not scope["path"].startswith(_UNBOUNDED)
+        is_webui = webui.is_webui(scope["path"])
+
+        def hold(size: int) -> None:
+            nonlocal held
+            held += size
+            self._held_bytes += size
+            if self._held_bytes > self._limits.max_sdapi_held_bytes:
+                raise Overloaded("Too many large requests are under way; try again shortly.")
 
         async def send_with_id(message: Message) -> None:
             nonlocal status, has_begun
             if message["type"] == "http.response.start":
                 status, has_begun = message["status"], True
+                sent = MutableHeaders(scope=message)
                 if not (self._behind_serve and headers.get("x-request-id") == request_id):
-                    MutableHeaders(scope=message)["X-Request-ID"] = request_id
+                    sent["X-Request-ID"] = request_id
+                if is_webui:
+                    sent["X-Process-Time"] = f"{time.monotonic() - started:.4f}"
             await send(message)
 
-        bounded = not scope["path"].startswith(_UNBOUNDED)
-        self._in_flight += bounded
+        self._in_flight[is_webui] += bounded
         try:
-            if bounded and self._in_flight > self._limits.max_in_flight:
+            if bounded and self._in_flight[is_webui] > self._limits.max_in_flight:
                 raise Overloaded("The server is busy; try again shortly.", extra={"retry_after_s": 5})
-            await self._app(scope, self._counting(headers, receive), send_with_id)
+            await self._app(scope, self._counting(headers, receive, hold if is_webui else None), send_with_id)
         except (Overloaded, PayloadTooLarge) as error:
-            await problem_response(problem_of(error))(scope, receive, send_with_id)
+            await _answer(scope["path"], error)(scope, receive, send_with_id)
         except ClientDisconnect:
             status = _CLIENT_GONE
         except Exception as error:  # the border of HTTP: Starlette's own handler knows neither request id nor metrics
             log.error("unexpected error", exc_info=error)
             if has_begun:
                 raise  # the server cuts the connection, so that half an answer is not taken for a whole one
-            await problem_response(unexpected_problem())(scope, receive, send_with_id)
+            await _answer(scope["path"], None)(scope, receive, send_with_id)
         finally:
-            self._in_flight -= bounded
+            self._in_flight[is_webui] -= bounded
+            self._held_bytes -= held
             seconds = time.monotonic() - started
             route = getattr(scope.get("route"), "path", "unmatched")
             method = scope["method"] if scope["method"] in _METHODS else "other"
@@ -81,10 +102,12 @@ class Edge:
                 log.info("request", method=method, route=route, status=status, seconds=round(seconds, 4))
             structlog.contextvars.unbind_contextvars("request_id")
 
-    def _counting(self, headers: Headers, receive: Receive) -> Receive:
-        """Refuse a body over its limit, by what it says and by what it sends."""
+    def _counting(self, headers: Headers, receive: Receive, hold: Callable[[int], None] | None) -> Receive:
+        """Refuse a body over its limit, by what it says and by what it sends. `hold`: of the web API, told of bytes."""
         is_form = headers.get("content-type", "").startswith("multipart/")
         limit = self._limits.max_body_bytes if is_form else self._limits.max_json_bytes
+        if hold is not None:
+            limit = self._limits.max_sdapi_bytes
         said = headers.get("content-length", "")
         if said.isdecimal() and int(said) > limit:
             raise PayloadTooLarge(f"The body has {said} bytes; at most {limit} are taken.")
@@ -93,9 +116,19 @@ class Edge:
         async def counted() -> Message:
             nonlocal seen
             message = await receive()
-            seen += len(message.get("body", b""))
+            size = len(message.get("body", b""))
+            seen += size
             if seen > limit:
                 raise PayloadTooLarge(f"The body has more than {limit} bytes.")
+            if hold is not None:
+                hold(size)
             return message
 
         return counted
+
+
+def _answer(path: str, error: DarkroomError | None) -> Response:
+    """As the path's clients expect it; None: a bug of ours."""
+    if webui.is_webui(path):
+        return webui.answer(error)
+    return problem_response(unexpected_problem() if error is None else problem_of(error))

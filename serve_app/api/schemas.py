@@ -7,9 +7,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from deployments.generation import MAX_SEED
+
 ImageRef = Annotated[str, StringConstraints(min_length=1, max_length=8192)]
 AlbumId = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00]+$")]
+
+StyleName = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00]+$")]
+Prompt = Annotated[str, StringConstraints(max_length=4000, pattern=r"^[^\x00]*$")]
 
 _REF = "http://127.0.0.1:8000/api/v1/files/img_0198c3f2a1b27c3d.jpg"
 
@@ -269,3 +274,58 @@ class Hit(BaseModel):
 
 class Hits(BaseModel):
     results: list[Hit]
+
+
+class StyleEntry(BaseModel):
+    name: str
+    title: str
+    description: str
+    engines: list[str] = Field(description="tried in this order")
+
+
+class StyleList(BaseModel):
+    styles: list[StyleEntry]
+
+
+class StyleRequest(Body):
+    model_config = ConfigDict(json_schema_extra={"example": {"image_url": _REF, "style_name": "watercolor"}})
+
+    image_url: ImageRef = Field(description="an image reference")
+    style_name: StyleName
+    prompt: Prompt | None = Field(None, description="instead of the one that is written from the picture")
+    negative_prompt: Prompt | None = Field(None, description="instead of the style's own")
+    strength: float | None = Field(None, ge=0, le=1, description="how far from the photograph")
+    seed: int | None = Field(None, ge=0, le=MAX_SEED, description="the same one makes the same picture again")
+    engine: StyleName | None = Field(None, description="this one only, of those that `GET /styles` lists")
+
+
+class StyleResult(BaseModel):
+    image_url: str
+    style_name: str
+    engine: str = Field(description="the one that made the picture")
+    prompt: str
+    seed: int
+    history_id: str
+    warnings: list[str] | None = Field(None, description="what was left out, or done otherwise than asked")
+
+
+class HistoryItem(BaseModel):
+    id: str
+    user: str
+    kind: Literal["style", "avatar", "txt2img", "img2img"]
+    status: Literal["started", "succeeded", "failed", "cancelled"]
+    input: str | None = Field(description="the image reference, as it was sent")
+    output_url: str | None = Field(description="the first picture; null when there is none, or it was deleted")
+    output_urls: list[str]
+    parameters: dict[str, Any]
+    engine: str | None = Field(description="the one that made the picture")
+    duration: float | None = Field(description="seconds of the last attempt")
+    problem: dict[str, Any] | None = Field(description="why it failed: a problem document")
+    job: str | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class History(BaseModel):
+    items: list[HistoryItem] = Field(description="the newest first")
+    next_cursor: str | None

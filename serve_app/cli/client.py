@@ -81,6 +81,15 @@ class Client:
             time.sleep(poll_s)
 
 
+def result_of(job: dict[str, Any]) -> dict[str, Any]:
+    """What a job that has ended found. Raises `CommandError` unless it succeeded."""
+    if job["status"] != "succeeded":
+        problem = job["problem"] or {"title": f"The job was {job['status']}", "detail": ""}
+        raise CommandError(f"{problem['title']}: {problem['detail']}")
+    result: dict[str, Any] = job["result"]
+    return result
+
+
 def pictures_in(folder: Path) -> list[Path]:
     """The picture files below a folder, by name ending, in order of their paths."""
     if not folder.is_dir():

@@ -14,8 +14,9 @@ from urllib.parse import quote
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from serve_app.cli import styles as style_commands
 from serve_app.cli import tables
-from serve_app.cli.client import Client, CommandError, pictures_in
+from serve_app.cli.client import Client, CommandError, pictures_in, result_of
 
 _BATCH_IMAGES = 200
 _KINDS = {"tags": "Tags", "duplicates": "Duplicates", "people": "People"}
@@ -39,7 +40,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="darkroom", description="Tags, duplicates and people of a picture album.")
+    parser = argparse.ArgumentParser(
+        prog="darkroom", description="Tags, duplicates and people of a picture album; pictures in a style."
+    )
     parser.add_argument(
         "--server",
         default=os.environ.get("DARKROOM_SERVER", f"http://127.0.0.1:{os.environ.get('DARKROOM_HTTP_PORT', '8000')}"),
@@ -75,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     delete.add_argument("album")
     delete.set_defaults(run=_delete)
 
-    for command in (album, show, albums, search, job):
+    for command in (album, show, albums, search, job, *style_commands.add_commands(commands)):
         command.add_argument("--json", action="store_true", help="print JSON instead of tables")
     return parser
 
@@ -132,16 +135,8 @@ def _embedded(client: Client, name: str, urls: list[str], each: Callable[[float]
             job["id"],
             lambda seen, number=number: each((number + seen["progress"]) / len(jobs)),  # type: ignore[misc]
         )
-        results.append(_result_of(ended))
+        results.append(result_of(ended))
     return results
-
-
-def _result_of(job: dict[str, Any]) -> dict[str, Any]:
-    if job["status"] != "succeeded":
-        problem = job["problem"] or {"title": f"The job was {job['status']}", "detail": ""}
-        raise CommandError(f"{problem['title']}: {problem['detail']}")
-    result: dict[str, Any] = job["result"]
-    return result
 
 
 def _show(client: Client, arguments: argparse.Namespace, _: Console) -> Any:

@@ -51,6 +51,13 @@ def album(
         _print(console, table, "")
 
 
+def styles(console: Console, listed: list[dict[str, Any]]) -> None:
+    table = _table("Styles", "style", "what it looks like", "engines")
+    for style in listed:
+        table.add_row(escape(style["name"]), escape(style["description"]), ", ".join(style["engines"]))
+    _print(console, table, "no styles")
+
+
 def albums(console: Console, items: list[dict[str, Any]]) -> None:
     table = _table("Albums", "album", "pictures", "updated")
     for item in items:

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from configs.settings import Settings
+from configs.styles import Style, load_styles
 from deployments.contracts import Capabilities
 from deployments.errors import Unavailable
+from deployments.generation import Generation
 from serve_app.services.albums import AlbumService
 from serve_app.services.analysis import AlbumLoader
+from serve_app.services.bucket_fetch import BucketFetcher
 from serve_app.services.duplicates import FindDuplicates
 from serve_app.services.embedding import EmbedAlbum
 from serve_app.services.fetch import Fetcher
+from serve_app.services.generation.captions import Captioner
+from serve_app.services.generation.detecting import Detector
+from serve_app.services.generation.extras import Extras
+from serve_app.services.generation.inputs import PictureInputs
+from serve_app.services.generation.making import MakePictures
+from serve_app.services.generation.options import OptionService
+from serve_app.services.generation.order import KINDS
+from serve_app.services.generation.service import GenerationService
 from serve_app.services.handlers import Handler
 from serve_app.services.health import HealthService, RemoteMetrics
+from serve_app.services.history import HistoryService
 from serve_app.services.idempotency import IdempotencyService
 from serve_app.services.images import ImageService
 from serve_app.services.jobs import JobService
@@ -25,6 +38,8 @@ from serve_app.services.judging import JudgeQuality
 from serve_app.services.people import ClusterPeople
 from serve_app.services.pictures import PictureStore
 from serve_app.services.reading import PictureReader
+from serve_app.services.references import References
+from serve_app.services.styles import MakeStyle, StyleService
 from serve_app.services.tagging import TagAlbum
 from serve_app.storage import open_storage
 from serve_app.store import jobs
@@ -39,6 +54,10 @@ if TYPE_CHECKING:
     from serve_app.telemetry import Metrics
 
 
+class Models(Capabilities, Generation, Protocol):
+    """Every capability: a gateway to replicas in production."""
+
+
 @dataclass(frozen=True)
 class Services:
     """What the API and the worker use. Made by `open`; `close` gives everything back."""
@@ -51,6 +70,14 @@ class Services:
     reader: PictureReader
     images: ImageService
     albums: AlbumService
+    styles: StyleService
+    generation: GenerationService
+    options: OptionService
+    inputs: PictureInputs
+    extras: Extras
+    captioner: Captioner
+    detector: Detector
+    history: HistoryService
     jobs: JobService
     idempotency: IdempotencyService
     health: HealthService
@@ -63,15 +90,17 @@ class Services:
     async def open(
         cls,
         settings: Settings,
-        capabilities: Capabilities,
+        capabilities: Models,
         metrics: Metrics,
         *,
         name: str,
         worker_metrics: RemoteMetrics | None = None,
+        styles: Mapping[str, Style] | None = None,
     ) -> Services:
         """Connect to the database (starting the embedded one if none is named), migrate it, open the storage.
 
-        `name` tells in PostgreSQL who holds a connection. Raises `Unavailable`.
+        `name` tells in PostgreSQL who holds a connection; `styles` are those of `configs/styles` unless given. Raises
+        `Unavailable`.
         """
         async with AsyncExitStack() as opening:
             dsn = settings.database_url
@@ -82,14 +111,22 @@ class Services:
             opening.push_async_callback(database.close)
             storage = await open_storage(settings.storage_url, settings)
             opening.push_async_callback(storage.close)
-            fetcher = Fetcher(settings.fetch, settings.limits)
+            buckets = BucketFetcher(settings)
+            opening.push_async_callback(buckets.close)
+            fetcher = Fetcher(settings.fetch, settings.limits, buckets=buckets)
             opening.push_async_callback(fetcher.aclose)
             events = await opening.enter_async_context(JobEvents(dsn, poll_s=settings.jobs.poll_s))
 
             pictures = PictureStore(database, storage, settings)
-            reader = PictureReader(database, pictures, fetcher, capabilities, settings, metrics)
+            references = References(database, pictures, fetcher)
+            reader = PictureReader(database, pictures, references, capabilities, settings, metrics)
             loader = AlbumLoader(database, reader)
             tagging = TagAlbum(database, loader, capabilities, settings)
+            styles = load_styles() if styles is None else styles
+            make_style = MakeStyle(database, references, pictures, capabilities, styles, settings, metrics)
+            inputs = PictureInputs(fetcher, settings)
+            options = OptionService(database, capabilities, settings)
+            make_pictures = MakePictures(database, pictures, inputs, capabilities, settings)
             return cls(
                 settings=settings,
                 metrics=metrics,
@@ -97,17 +134,36 @@ class Services:
                 events=events,
                 pictures=pictures,
                 reader=reader,
-                images=ImageService(database, pictures),
+                images=ImageService(database, pictures, settings),
                 albums=AlbumService(database, loader, pictures, tagging, capabilities, settings),
+                styles=StyleService(database, styles, settings),
+                generation=GenerationService(database, pictures, inputs, options, capabilities, settings),
+                options=options,
+                inputs=inputs,
+                extras=Extras(inputs, settings),
+                captioner=Captioner(capabilities, settings),
+                detector=Detector(capabilities, inputs),
+                history=HistoryService(database),
                 jobs=JobService(database, events),
                 idempotency=IdempotencyService(database),
-                health=HealthService(database, storage, capabilities, settings, metrics, worker_metrics),
+                health=HealthService(
+                    database,
+                    storage,
+                    capabilities,
+                    capabilities,
+                    next(iter(styles), None),
+                    settings,
+                    metrics,
+                    worker_metrics,
+                ),
                 handlers={
                     "embeddings": EmbedAlbum(database, loader, reader),
                     "tags": tagging,
                     "duplicates": FindDuplicates(database, loader, pictures, capabilities, settings),
                     "people": ClusterPeople(database, loader, capabilities, settings),
                     "quality": JudgeQuality(database, loader),
+                    "style": make_style,
+                    **dict.fromkeys(KINDS, make_pictures),
                 },
                 local_user_id=LOCAL_USER_ID,
                 _owned=opening.pop_all(),

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from serve_app.services.embedding import Embedded
+from serve_app.services.history import Generated, note_success
 from serve_app.services.progress import Progress
 from serve_app.services.records import FOLLOW_UPS, without_details
 from serve_app.store import job_claims, jobs
@@ -37,6 +38,9 @@ async def finish(session: AsyncSession, job: Job, result: Any, max_attempts: int
         started = await _start_follow_ups(session, job, max_attempts)
         links = [{"id": one.id, "kind": one.kind, "href": f"/api/v1/jobs/{one.id}"} for one in started]
         answer = {"album_id": result.album_id, "embedded": result.embedded, "failed": result.failed, "jobs": links}
+    elif isinstance(result, Generated):
+        await note_success(session, result)
+        answer = result.answer
     else:
         answer = result if job.payload.get("detail") else without_details(result)
     await job_claims.complete(session, job, answer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import structlog
 from configs.settings import Settings
 from deployments.contracts import VIEWS, Capabilities
 from deployments.errors import DarkroomError
+from deployments.generation import LOCAL_ENGINE, StyleRequest, Stylist
 from serve_app.storage import Storage
 from serve_app.store import jobs
 from serve_app.store.session import Database
@@ -34,13 +36,18 @@ class HealthService:
         database: Database,
         storage: Storage,
         capabilities: Capabilities,
+        stylist: Stylist,
+        style: str | None,
         settings: Settings,
         metrics: Metrics,
         worker_metrics: RemoteMetrics | None,
     ) -> None:
+        """`style`: any that there is; None when no style can be drawn here."""
         self._database = database
         self._storage = storage
         self._capabilities = capabilities
+        self._stylist = stylist
+        self._style = style
         self._settings = settings
         self._metrics = metrics
         self._worker_metrics = worker_metrics
@@ -61,6 +68,8 @@ class HealthService:
                 "clustering": self._cluster,
                 "duplicates": self._duplicates,
             }
+            if self._style is not None and LOCAL_ENGINE in self._settings.styles.engines:  # a vendor would cost
+                parts["styles"] = partial(self._draw, self._style)
             if self._worker_metrics:
                 parts["worker"] = self._worker_metrics
             results = await asyncio.gather(*(_timed(name, check) for name, check in parts.items()))
@@ -100,6 +109,9 @@ class HealthService:
     async def _duplicates(self) -> None:
         features = await self._capabilities.describe_images([_picture(), _picture()])
         await self._capabilities.compare_images(features, [0], [1])
+
+    async def _draw(self, style: str) -> None:
+        await self._stylist.stylize(LOCAL_ENGINE, StyleRequest(_picture(), style, prompt=""))
 
 
 def _picture() -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:

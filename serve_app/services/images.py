@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from unicodedata import category
 
+from configs.settings import Settings
 from deployments.errors import NotFound
 from serve_app.services.pictures import PictureStore, Readable
 from serve_app.store.repositories import images
@@ -52,12 +53,22 @@ class FileContent:
     chunks: AsyncIterator[bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """The object store serves the file itself."""
+
+    url: str
+    fresh_s: int
+    """For so long the URL is sure to work."""
+
+
 def image_id_of(key: str) -> str:
     """The id in a file key; the ending is for people and their programs."""
     return key.partition(".")[0]
 
 
-def _view(image: StoredImage) -> ImageView:
+def view_of(image: StoredImage) -> ImageView:
+    """What a client is told of the picture."""
     content = image.content
     ending = _EXTENSIONS.get(content.content_type) or mimetypes.guess_extension(content.content_type) or ""
     return ImageView(
@@ -82,22 +93,25 @@ def _storable(filename: str | None) -> str | None:
 
 
 class ImageService:
-    def __init__(self, database: Database, pictures: PictureStore) -> None:
+    def __init__(self, database: Database, pictures: PictureStore, settings: Settings) -> None:
         self._database = database
         self._pictures = pictures
+        self._url_ttl_s = settings.storage.url_ttl_s
 
     async def upload(self, user_id: str, filename: str | None, source: Readable) -> ImageView:
         """Store one picture. Raises `ImageError` with the code of its rejection."""
         with tempfile.TemporaryDirectory(prefix="darkroom-upload-") as folder:
             file = await self._pictures.receive(source, Path(folder))
-            return _view(await self._pictures.add(user_id, file, filename=_storable(filename)))
+            return view_of(await self._pictures.add(user_id, file, filename=_storable(filename)))
 
     async def get(self, user_id: str, image_id: str) -> ImageView:
-        return _view(await self._find(user_id, image_id))
+        return view_of(await self._find(user_id, image_id))
 
-    async def open_file(self, user_id: str, key: str) -> FileContent:
+    async def open_file(self, user_id: str, key: str) -> FileContent | Elsewhere:
         image = await self._find(user_id, image_id_of(key))
         content = image.content
+        if url := await self._pictures.url(content):
+            return Elsewhere(url, self._url_ttl_s // 2)
         return FileContent(content.content_type, content.size_bytes, content.sha256, await self._pictures.open(content))
 
     async def delete(self, user_id: str, image_id: str) -> None:

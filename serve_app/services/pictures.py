@@ -21,6 +21,8 @@ from serve_app.store.session import Database
 
 T = TypeVar("T")
 _READ_BYTES = 2**18
+MADE_QUALITY = 95
+"""JPEG quality of pictures that were made here: nothing to be seen of it, a fifth of a PNG's bytes."""
 
 
 class Readable(Protocol):
@@ -99,7 +101,8 @@ class PictureStore:
         )
         async with self._database.transaction() as session:
             await images.announce(session, content)
-        await self._put_files(file, pixels if has_preview else None)
+        preview = pixels if has_preview else None
+        await self._put_files(file, info.content_type, preview)
         new = NewImage(content, filename, fetched_for.url if fetched_for else None)
         async with self._database.transaction() as session:
             image_id = (
@@ -109,7 +112,7 @@ class PictureStore:
                 [added] = await images.add(session, user_id, [new])
                 image_id = added.id
                 if added.check_file and not await self._storage.exists(original_key(file.sha256)):
-                    await self._put_files(file, pixels if has_preview else None)  # a collector was quicker
+                    await self._put_files(file, info.content_type, preview)  # a collector was quicker
                 if fetched_for:
                     await albums.attach_image(session, fetched_for.item_id, image_id)
             stored = await images.get(session, user_id, image_id)
@@ -122,6 +125,17 @@ class PictureStore:
         key = preview_key(content.sha256) if content.has_preview else original_key(content.sha256)
         data = await self._storage.get(key)
         return await self._in_thread(lambda: decode(data, self._preview_px, self._limits))
+
+    async def pixels(self, content: Content, max_px: int) -> Image:
+        """The upright picture from its original bytes, longest side at most `max_px`. Raises `ImageError`."""
+        data = await self._storage.get(original_key(content.sha256))
+        return await self._in_thread(lambda: decode(data, max_px, self._limits))
+
+    async def add_made(self, user_id: str, image: Image, filename: str) -> StoredImage:
+        """Store a picture that was made here as one of the user's, a JPEG without colour subsampling."""
+        data = await self._in_thread(lambda: make_preview(image, MADE_QUALITY))
+        file = ReceivedFile(data, hashlib.sha256(data).hexdigest(), len(data))
+        return await self.add(user_id, file, filename=filename)
 
     async def pixel_sha256(self, content: Content) -> str:
         """Hash of the upright pixels at full size; computed once for a content."""
@@ -137,24 +151,34 @@ class PictureStore:
         """The bytes as they were sent, piece by piece. Raises `NotFound` before the first."""
         return (await self._storage.open(original_key(content.sha256))).chunks
 
+    async def url(self, content: Content) -> str | None:
+        """Where a client gets the bytes without this server, if the storage is set up so."""
+        return await self._storage.url(original_key(content.sha256))
+
+    async def read(self, content: Content) -> bytes:
+        """All bytes as they were sent. Raises `NotFound`."""
+        return await self._storage.get(original_key(content.sha256))
+
     async def collect_unused(self) -> int:
         """Delete what no image holds any more: rows, vectors, faces, files. -> how many contents."""
         total = 0
         while True:
             async with self._database.transaction() as session:
                 unused = await images.collect_unused(session)
-                for content in unused:
-                    await self._storage.delete(original_key(content.sha256))
-                    await self._storage.delete(preview_key(content.sha256))
+                keys = [key(content.sha256) for content in unused for key in (original_key, preview_key)]
+                # All have ended before the transaction does: a late one could meet the next upload of its content.
+                ended = await asyncio.gather(*(self._storage.delete(key) for key in keys), return_exceptions=True)
+                for failure in (outcome for outcome in ended if outcome is not None):
+                    raise failure
             total += len(unused)
             if not unused:
                 return total
 
-    async def _put_files(self, file: ReceivedFile, preview: Image | None) -> None:
-        await self._storage.put(original_key(file.sha256), file.source)
+    async def _put_files(self, file: ReceivedFile, content_type: str, preview: Image | None) -> None:
+        await self._storage.put(original_key(file.sha256), file.source, content_type)
         if preview is not None:
             data = await self._in_thread(lambda: make_preview(preview))
-            await self._storage.put(preview_key(file.sha256), data)
+            await self._storage.put(preview_key(file.sha256), data, "image/jpeg")
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         async with self._decoders:

@@ -17,14 +17,13 @@ from configs.settings import Settings
 from deployments.algorithms.picture_quality import assess
 from deployments.algorithms.views import make_views
 from deployments.contracts import Capabilities, Face, Image
-from deployments.errors import ImageError, image_error
-from serve_app.services.fetch import Fetcher
-from serve_app.services.pictures import FetchedFor, PictureStore, ReceivedFile
+from deployments.errors import ImageError
+from serve_app.services.pictures import FetchedFor, PictureStore
 from serve_app.services.progress import Progress
-from serve_app.services.records import own_image_id
+from serve_app.services.references import References
 from serve_app.store.repositories import albums, faces, quality, vectors
 from serve_app.store.repositories.albums import AlbumItem, Outcome
-from serve_app.store.repositories.images import Content, StoredImage
+from serve_app.store.repositories.images import Content
 from serve_app.store.repositories.quality import Quality
 from serve_app.store.session import Database
 from serve_app.telemetry import Metrics
@@ -42,14 +41,14 @@ class PictureReader:
         self,
         database: Database,
         pictures: PictureStore,
-        fetcher: Fetcher,
+        references: References,
         capabilities: Capabilities,
         settings: Settings,
         metrics: Metrics,
     ) -> None:
         self._database = database
         self._pictures = pictures
-        self._fetcher = fetcher
+        self._references = references
         self._capabilities = capabilities
         self._settings = settings
         self._metrics = metrics
@@ -95,7 +94,7 @@ class PictureReader:
     async def _fetch(self, user_id: str, album_id: str, item: AlbumItem) -> AlbumItem | None:
         """The item with its picture; None, and the item marked as failed, when there is none to be had."""
         try:
-            image = await self._fetched(user_id, album_id, item)
+            image = await self._references.fetch(user_id, item.ref, FetchedFor(album_id, item.id, item.ref))
         except ImageError as error:
             self._metrics.pictures.labels(error.code).inc()
             failed = Outcome(item.id, code=error.code, detail=error.message)
@@ -103,21 +102,6 @@ class PictureReader:
                 await albums.settle(session, album_id, [failed])
             return None
         return replace(item, image_id=image.id, content=image.content)
-
-    async def _fetched(self, user_id: str, album_id: str, item: AlbumItem) -> StoredImage:
-        scheme = item.ref.partition("://")[0].lower()
-        if scheme in {"s3", "gs"}:
-            raise image_error("fetch_failed", f"This server has no access to {scheme}:// storage configured")
-        if scheme not in {"http", "https"}:
-            raise image_error("not_found", "There is no such image, and it is no URL")
-        try:
-            fetched = await self._fetcher.fetch(item.ref)
-        except ImageError as error:
-            if error.code == "forbidden_address" and own_image_id(item.ref):  # a url of ours whose image was deleted
-                raise image_error("not_found", "There is no such image") from error
-            raise
-        file = ReceivedFile(fetched.data, fetched.sha256, len(fetched.data))
-        return await self._pictures.add(user_id, file, fetched_for=FetchedFor(album_id, item.id, item.ref))
 
     async def _analyse(self, album_id: str, items: Sequence[AlbumItem], progress: Progress) -> None:
         """In chunks of distinct contents; all items of a content settle with it."""

@@ -11,23 +11,25 @@ import contextlib
 import os
 import socket
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
 
 from configs.settings import Jobs as JobSettings
-from deployments.errors import DarkroomError, DeadlineExceeded, Overloaded, Unavailable
+from deployments.errors import DarkroomError, DeadlineExceeded, NotDeployed, Overloaded, Unavailable, WeightsMissing
 from serve_app.services.container import Services
 from serve_app.services.handlers import finish
 from serve_app.services.progress import Progress
 from serve_app.store import job_claims
 from serve_app.store.job_claims import LeaseLost
-from serve_app.store.jobs import Job
+from serve_app.store.jobs import MAKING, Job
 
 log = structlog.get_logger(__name__)
 
 _TECHNICAL = (Unavailable, DeadlineExceeded, Overloaded)
-"""Worth another attempt: the same job may well succeed a little later."""
+"""Worth another attempt: the same job may well succeed a little later. Not when weights or an engine are
+missing: nobody brings them meanwhile."""
 _BEATS_A_LEASE = 6
 _MAX_BEAT_S = 1.0
 """Clients watch the progress that heartbeats write."""
@@ -38,12 +40,14 @@ class _Cancelled(Exception):
 
 
 class JobRunner:
-    """Runs up to `settings.concurrency` jobs at once until `stop`."""
+    """Runs jobs until `stop`: up to `settings.concurrency` analyses at once, and `settings.generations` that make
+    pictures."""
 
     def __init__(self, services: Services, settings: JobSettings) -> None:
         self._services = services
         self._database = services.database
         self._settings = settings
+        self._every_s = min(_MAX_BEAT_S, settings.lease_s / _BEATS_A_LEASE)
         self._name = f"{socket.gethostname()}/{os.getpid()}"
         self._stopping = asyncio.Event()
         self._stopped = asyncio.Event()
@@ -51,14 +55,32 @@ class JobRunner:
 
     async def run(self) -> None:
         """Claim and run until `stop`; rides out a database that is away for a while."""
-        slots = asyncio.Semaphore(self._settings.concurrency)
-        stopping = asyncio.create_task(self._stopping.wait())
+        kinds = set(self._services.handlers)
         housekeeping = asyncio.create_task(self._keep_house())
+        lanes = [
+            asyncio.create_task(self._serve(sorted(of), slots))
+            for of, slots in (
+                (kinds - MAKING, self._settings.concurrency),
+                (kinds & MAKING, self._settings.generations),
+            )
+        ]
+        try:
+            await asyncio.gather(*lanes)
+        finally:
+            others: tuple[asyncio.Task[Any], ...] = (*lanes, *self._running, housekeeping)
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            self._stopped.set()
+
+    async def _serve(self, kinds: Sequence[str], concurrency: int) -> None:
+        slots = asyncio.Semaphore(concurrency)
+        stopping = asyncio.create_task(self._stopping.wait())
         try:
             with self._services.events.work() as signal:
                 while not self._stopping.is_set():
                     await slots.acquire()
-                    job = await self._claim()
+                    job = await self._claim(kinds)
                     if job is not None:
                         task = asyncio.create_task(self._run(job), name=job.id)
                         self._running.add(task)
@@ -70,21 +92,16 @@ class JobRunner:
                     await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
                     waiting.cancel()
         finally:
-            others: tuple[asyncio.Task[Any], ...] = (*self._running, housekeeping, stopping)
-            for task in others:
-                task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
-            self._stopped.set()
+            stopping.cancel()
 
     async def stop(self) -> None:
         """Claim nothing more; running jobs are handed back, and another worker goes on where they stopped."""
         self._stopping.set()
         await self._stopped.wait()
 
-    async def _claim(self) -> Job | None:
+    async def _claim(self, kinds: Sequence[str]) -> Job | None:
         try:
             async with self._database.transaction() as session:
-                kinds = list(self._services.handlers)
                 return await job_claims.claim(session, worker=self._name, kinds=kinds, lease_s=self._settings.lease_s)
         except Unavailable as error:
             log.warning("no jobs can be claimed", reason=error.message)
@@ -96,8 +113,7 @@ class JobRunner:
         progress = Progress()
         try:
             result = await self._work(job, progress)
-            async with self._database.transaction() as session:
-                await finish(session, job, result, self._settings.max_attempts)
+            await self._finish(job, result)
             outcome = "succeeded"
         except asyncio.CancelledError:
             outcome = "handed back"
@@ -109,7 +125,8 @@ class JobRunner:
         except LeaseLost:
             log.warning("job lost to another worker")
         except DarkroomError as error:
-            outcome = await self._failed(job, error, retry=isinstance(error, _TECHNICAL))
+            again = isinstance(error, _TECHNICAL) and not isinstance(error, (WeightsMissing, NotDeployed))
+            outcome = await self._failed(job, error, retry=again)
         except Exception as error:  # the border of the worker: a bug in a handler must not end the others
             log.error("job broke", exc_info=error)
             outcome = await self._failed(job, DarkroomError("Something broke on our side."), retry=True)
@@ -136,24 +153,46 @@ class JobRunner:
             await asyncio.gather(work, beat, return_exceptions=True)
 
     async def _beat(self, job: Job, progress: Progress) -> None:
-        every = min(_MAX_BEAT_S, self._settings.lease_s / _BEATS_A_LEASE)
+        """Renew the lease every so often, and at once when the client wants something of the job."""
         last = time.monotonic()
+        with self._services.events.calls(job.id) as called:
+            while True:
+                await called.wait(self._every_s)
+                try:
+                    async with self._database.transaction() as session:
+                        pulse = await job_claims.heartbeat(
+                            session,
+                            job,
+                            lease_s=self._settings.lease_s,
+                            progress=progress.share,
+                            eta_s=progress.eta_s(),
+                        )
+                    last = time.monotonic()
+                except Unavailable:
+                    if time.monotonic() - last > self._settings.lease_s:
+                        raise
+                    continue
+                if pulse == "cancel":
+                    raise _Cancelled
+                if pulse == "lost":
+                    raise LeaseLost("The lease ran out.")
+                if pulse == "interrupt":
+                    progress.interrupted.set()
+                if pulse == "skip":
+                    progress.skip()
+
+    async def _finish(self, job: Job, result: Any) -> None:
+        """As patient with a database that is away as the heartbeat is: what took minutes is not thrown away."""
+        began = time.monotonic()
         while True:
-            await asyncio.sleep(every)
             try:
                 async with self._database.transaction() as session:
-                    pulse = await job_claims.heartbeat(
-                        session, job, lease_s=self._settings.lease_s, progress=progress.share, eta_s=progress.eta_s()
-                    )
-                last = time.monotonic()
+                    await finish(session, job, result, self._settings.max_attempts)
+                return
             except Unavailable:
-                if time.monotonic() - last > self._settings.lease_s:
+                if time.monotonic() - began > self._settings.lease_s:
                     raise
-                continue
-            if pulse == "cancel":
-                raise _Cancelled
-            if pulse == "lost":
-                raise LeaseLost("The lease ran out.")
+                await asyncio.sleep(self._every_s)
 
     async def _failed(self, job: Job, error: DarkroomError, *, retry: bool) -> str:
         problem = {

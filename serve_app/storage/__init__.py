@@ -7,6 +7,7 @@ harmless and anybody may keep a copy.
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from configs.settings import Settings
+from deployments.errors import Unavailable
 
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,200}(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,200}){0,7}")
 
@@ -75,13 +77,38 @@ def content_key(kind: str, sha256: str, suffix: str = "") -> str:
     return key
 
 
-async def open_storage(url: str | None, settings: Settings) -> Storage:
-    """`file:///folder`, or None for `data_dir/files`. Raises `ValueError` for another scheme, `errors.Unavailable`."""
-    from serve_app.storage.local import LocalStorage  # which is written in terms of this module
+async def try_out(storage: Storage) -> None:
+    """Write, read and delete a few bytes. Raises `errors.Unavailable`."""
+    key = f"check/{uuid.uuid4().hex}"
+    await storage.put(key, b"ready")
+    try:
+        if await storage.get(key) != b"ready":
+            raise Unavailable("The storage does not return what was stored")
+    finally:
+        await storage.delete(key)
 
+
+async def open_storage(url: str | None, settings: Settings) -> Storage:
+    """The place that an address names: `file:///folder`, `s3://bucket/folder`, `gs://bucket/folder`, or None for
+    `data_dir/files`.
+
+    Raises `ValueError` for another address, `errors.Unavailable` when the place or what it takes cannot be had.
+    """
+    from serve_app.storage.bucket import BucketStorage  # which are written in terms of this module
+    from serve_app.storage.local import LocalStorage
+
+    parts = urlsplit(url or "")
+    if parts.scheme in ("s3", "gs"):
+        try:
+            return await BucketStorage.at(str(url), settings.storage)
+        except ValueError as error:
+            raise ValueError(f"storage_url is {error}") from error
+    if settings.storage.urls != "server":
+        raise ValueError(f"storage.urls={settings.storage.urls} needs a storage_url with s3:// or gs://")
     if url is None:
         return await LocalStorage.at(settings.data_dir / "files")
-    parts = urlsplit(url)
     if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path.startswith("/"):
         return await LocalStorage.at(Path(unquote(parts.path)))
-    raise ValueError(f"storage_url must look like file:///folder, not {parts.scheme}:")
+    raise ValueError(
+        f"storage_url must look like file:///folder, s3://bucket/folder or gs://bucket/folder, not {parts.scheme}:"
+    )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from deployments.errors import NotFound, Unavailable
-from serve_app.storage import StoredObject, is_key
+from serve_app.storage import StoredObject, is_key, try_out
 
 CHUNK_BYTES = 256 * 1024
 STALE_AFTER_S = 3600.0
@@ -72,13 +72,7 @@ class LocalStorage:
         return None
 
     async def check(self) -> None:
-        key = f"check/{uuid.uuid4().hex}"
-        await self.put(key, b"ready")
-        try:
-            if await self.get(key) != b"ready":
-                raise Unavailable("The storage does not return what was stored")
-        finally:
-            await self.delete(key)
+        await try_out(self)
 
     async def close(self) -> None:
         """Nothing is kept open."""

@@ -23,7 +23,7 @@ from serve_app.store.arrays import any_text
 from serve_app.store.jobs import Job, JobStatus, change
 from serve_app.store.models import JobRow
 
-Pulse = Literal["ok", "cancel", "lost"]
+Pulse = Literal["ok", "cancel", "lost", "interrupt", "skip"]
 LOST_PROBLEM = {
     "type": "/problems/internal-error",
     "title": "Internal error",
@@ -84,6 +84,7 @@ async def claim(session: AsyncSession, *, worker: str, kinds: Sequence[str], lea
                 started_at=func.clock_timestamp(),
                 progress=0.0,
                 eta_s=None,
+                stop_requested=None,
             )
         )
         try:
@@ -101,19 +102,25 @@ async def heartbeat(
     """Renew the lease, and say how far the work is (0 to 1).
 
     `cancel`: the client does not want it any more; stop, and say `acknowledge_cancel`. `lost`: stop, and say nothing.
+    `interrupt`: end with what there is. `skip`: leave out what is being worked on; said once for each time it is asked.
     """
     values: dict[str, Any] = {"lease_until": _after(lease_s)}
     if progress is None:
-        renewed = await session.scalar(
-            _held(job).values(values).returning(JobRow.cancel_requested).execution_options(synchronize_session=False)
-        )
+        renewing = _held(job).values(values).returning(JobRow.cancel_requested, JobRow.stop_requested)
+        renewed = (await session.execute(renewing.execution_options(synchronize_session=False))).one_or_none()
+        held, cancel, stop = renewed is not None, bool(renewed and renewed[0]), renewed[1] if renewed else None
     else:
         values |= {"progress": min(1.0, max(0.0, progress)), "eta_s": eta_s}
         changed = await change(session, _held(job).values(values))
-        renewed = changed[0].cancel_requested if changed else None
-    if renewed is None:
+        held = bool(changed)
+        cancel, stop = (changed[0].cancel_requested, changed[0].stop_requested) if changed else (False, None)
+    if not held:
         return "lost"
-    return "cancel" if renewed else "ok"
+    if cancel:
+        return "cancel"
+    if stop == "skip":
+        await session.execute(_held(job).values(stop_requested=None))
+    return stop or "ok"  # type: ignore[return-value]  # the table allows only these
 
 
 async def complete(session: AsyncSession, job: Job, result: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from types import TracebackType
 
 import asyncpg
@@ -50,6 +50,7 @@ class JobEvents:
         self._connect_timeout_s = connect_timeout_s
         self._work: set[Signal] = set()
         self._watched: dict[str, set[Signal]] = {}
+        self._asked: dict[str, set[Signal]] = {}
         self._listener: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> JobEvents:
@@ -81,28 +82,37 @@ class JobEvents:
         finally:
             self._work.discard(signal)
 
-    @contextmanager
-    def watch(self, job_id: str) -> Iterator[Signal]:
+    def watch(self, job_id: str) -> AbstractContextManager[Signal]:
         """Signals that the job may have changed."""
+        return self._signal(self._watched, job_id)
+
+    def calls(self, job_id: str) -> AbstractContextManager[Signal]:
+        """For the job's worker: signals that something may be wanted of it, such as to stop."""
+        return self._signal(self._asked, job_id)
+
+    @contextmanager
+    def _signal(self, listeners: dict[str, set[Signal]], job_id: str) -> Iterator[Signal]:
         signal = Signal(self._poll_s)
-        self._watched.setdefault(job_id, set()).add(signal)
+        listeners.setdefault(job_id, set()).add(signal)
         try:
             yield signal
         finally:
-            signals = self._watched[job_id]
+            signals = listeners[job_id]
             signals.discard(signal)
             if not signals:
-                del self._watched[job_id]
+                del listeners[job_id]
 
     def _wake_all(self) -> None:
-        for signal in (*self._work, *(signal for signals in self._watched.values() for signal in signals)):
+        by_job = (*self._watched.values(), *self._asked.values())
+        for signal in (*self._work, *(signal for signals in by_job for signal in signals)):
             signal.set()
 
     def _notice(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         status, _, job_id = str(payload).partition(" ")
-        for signal in self._watched.get(job_id, ()):
+        listeners = self._asked if status == "asked" else self._watched
+        for signal in listeners.get(job_id, ()):
             signal.set()
-        if status != "running":
+        if status not in ("running", "asked"):
             for signal in self._work:
                 signal.set()
 

@@ -22,11 +22,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from deployments.errors import Overloaded
 from serve_app.store.arrays import any_text
 from serve_app.store.ids import new_id
-from serve_app.store.models import JobRow
+from serve_app.store.models import JobInputRow, JobRow
+from serve_app.store.repositories import generations
 
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+StopRequest = Literal["interrupt", "skip"]
 CHANNEL = "darkroom_jobs"
-"""Of the notifications; each says `<status> <job id>`."""
+"""Of the notifications; each says `<status> <job id>`, or `asked <job id>` when a running job's worker is wanted."""
+MAKING = frozenset({"txt2img", "img2img", "style", "avatar"})
+"""Kinds that make pictures. They take long, so they have worker slots and places in the queue of their own."""
 IS_UNFINISHED = text("status IN ('queued', 'running')")
 """Spelled as in the index of dedupe keys, which is found by it."""
 _NOTIFY = text("SELECT pg_notify(:channel, notice) FROM unnest(CAST(:notices AS text[])) AS one (notice)")
@@ -48,6 +52,7 @@ class Job:
     max_attempts: int
     worker: str | None
     cancel_requested: bool
+    stop_requested: StopRequest | None
     result: dict[str, Any] | None
     problem: dict[str, Any] | None
     """RFC 9457 members of what went wrong."""
@@ -76,6 +81,7 @@ COLUMNS = (
     JobRow.max_attempts,
     JobRow.worker,
     JobRow.cancel_requested,
+    JobRow.stop_requested,
     JobRow.result,
     JobRow.problem,
     JobRow.run_after,
@@ -108,7 +114,7 @@ async def enqueue(
         if dedupe_key is not None and (existing := await _find_unfinished(session, user_id, dedupe_key)) is not None:
             return existing
         if max_queued is not None:
-            await check_capacity(session, max_queued)
+            await check_capacity(session, kind, max_queued)
         statement = (
             insert(JobRow)
             .values(
@@ -133,16 +139,18 @@ async def enqueue(
         # Somebody else made it between the look and the insert, and it may have finished since: look again.
 
 
-async def check_capacity(session: AsyncSession, max_queued: int) -> None:
-    """Raises `Overloaded` with `retry_after_s` when `max_queued` jobs or more wait.
+async def check_capacity(session: AsyncSession, kind: str, max_queued: int) -> None:
+    """Raises `Overloaded` with `retry_after_s` when `max_queued` jobs or more wait for the same slots as `kind`.
 
     The hint is how long the queue would need to drain to half, going by the jobs of the last minutes.
     """
-    waiting = await session.scalar(select(func.count()).where(JobRow.status == "queued")) or 0
+    making = JobRow.kind.in_(sorted(MAKING))
+    in_its_lane = making if kind in MAKING else ~making
+    waiting = await session.scalar(select(func.count()).where(JobRow.status == "queued", in_its_lane)) or 0
     if waiting < max_queued:
         return
     window_s = 300.0
-    finished = select(func.count()).where(JobRow.finished_at > func.now() - timedelta(seconds=window_s))
+    finished = select(func.count()).where(JobRow.finished_at > func.now() - timedelta(seconds=window_s), in_its_lane)
     per_second = (await session.scalar(finished) or 0) / window_s
     retry_after_s = min(60, max(5, round(waiting / 2 / per_second))) if per_second else 30
     raise Overloaded("Too many jobs are waiting", extra={"retry_after_s": retry_after_s})
@@ -194,7 +202,55 @@ async def cancel(session: AsyncSession, user_id: str, job_id: str) -> Job | None
         )
     )
     changed = await change(session, asked)
+    await _call_workers(session, changed)
     return changed[0] if changed else await get(session, job_id, user_id=user_id)
+
+
+async def request_stop(
+    session: AsyncSession, user_id: str, kinds: Sequence[str], what: StopRequest, *, job_id: str | None = None
+) -> list[Job]:
+    """Ask the user's running jobs of these kinds, or one, to end early: with what there is, or with a part left out."""
+    asked = (
+        update(JobRow)
+        .where(JobRow.user_id == user_id, JobRow.kind == any_text(kinds), JobRow.status == "running")
+        .values(stop_requested=case((JobRow.stop_requested == "interrupt", "interrupt"), else_=what))
+    )
+    if job_id is not None:
+        asked = asked.where(JobRow.id == job_id)
+    changed = await change(session, asked)
+    await _call_workers(session, changed)
+    return changed
+
+
+async def load_unfinished(session: AsyncSession, user_id: str, kinds: Sequence[str]) -> list[Job]:
+    """The user's waiting and running jobs of these kinds, the oldest first."""
+    statement = select(*COLUMNS).where(JobRow.user_id == user_id, JobRow.kind == any_text(kinds), IS_UNFINISHED)
+    return [Job(*row) for row in await session.execute(statement.order_by(JobRow.id))]
+
+
+async def find_by_task(session: AsyncSession, user_id: str, task_id: str) -> Job | None:
+    """The user's newest job whose payload has this `task_id`, among the last hundred."""
+    recent = select(JobRow.id).where(JobRow.user_id == user_id).order_by(JobRow.id.desc()).limit(100).subquery()
+    statement = (
+        select(*COLUMNS)
+        .where(JobRow.id.in_(select(recent.c.id)), JobRow.payload["task_id"].astext == task_id)
+        .order_by(JobRow.id.desc())
+        .limit(1)
+    )
+    found = (await session.execute(statement)).one_or_none()
+    return None if found is None else Job(*found)
+
+
+async def add_inputs(session: AsyncSession, job_id: str, inputs: Mapping[str, bytes]) -> None:
+    """Bytes that the job works on, by name. They go when it ends."""
+    if inputs:
+        rows = [{"job_id": job_id, "name": name, "data": data} for name, data in inputs.items()]
+        await session.execute(insert(JobInputRow), rows)
+
+
+async def load_inputs(session: AsyncSession, job_id: str) -> dict[str, bytes]:
+    rows = await session.execute(select(JobInputRow.name, JobInputRow.data).where(JobInputRow.job_id == job_id))
+    return {row.name: row.data for row in rows}
 
 
 async def remove_finished(session: AsyncSession, older_than_s: float, limit: int = 1000) -> int:
@@ -206,16 +262,27 @@ async def remove_finished(session: AsyncSession, older_than_s: float, limit: int
 
 
 async def change(session: AsyncSession, statement: Update) -> list[Job]:
-    """Run an update of jobs and tell listeners of it."""
+    """Run an update of jobs; the history says what became of them, and listeners are told."""
     returning = statement.returning(*COLUMNS).execution_options(synchronize_session=False)
     changed = [Job(*row) for row in await session.execute(returning)]
+    if ended := [job.id for job in changed if job.is_finished]:
+        await session.execute(delete(JobInputRow).where(JobInputRow.job_id == any_text(ended)))
+    await generations.end_with_jobs(session, [job.id for job in changed if job.status in ("failed", "cancelled")])
     await publish(session, changed)
     return changed
 
 
 async def publish(session: AsyncSession, changed: Sequence[Job]) -> None:
     """Tell listeners, when the transaction commits, that these jobs changed."""
-    notices = [f"{job.status} {job.id}" for job in changed]
+    await _notify(session, [f"{job.status} {job.id}" for job in changed])
+
+
+async def _call_workers(session: AsyncSession, asked: Sequence[Job]) -> None:
+    """Let the workers of running jobs look at once what is wanted of them."""
+    await _notify(session, [f"asked {job.id}" for job in asked if job.status == "running"])
+
+
+async def _notify(session: AsyncSession, notices: list[str]) -> None:
     if notices:
         await session.execute(_NOTIFY, {"channel": CHANNEL, "notices": notices})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,14 @@ import pytest_asyncio
 import uvicorn
 
 from configs.settings import Fetch, Jobs, Limits, Settings
+from configs.styles import Style, StyleControl, StyleLora
 from serve_app.api.app import build_app
 from serve_app.services.container import Services
 from serve_app.services.runner import JobRunner
 from serve_app.store.session import Database
 from serve_app.telemetry import Metrics, configure_logging
 from tests.fakes import FakeCapabilities
+from tests.styles import a_style
 
 BASE = "http://darkroom.test"
 
@@ -42,10 +44,19 @@ def settings(tmp_path: Path, postgres: str, database: Database) -> Settings:
     )
 
 
+@pytest.fixture
+def styles() -> Mapping[str, Style]:
+    """`ink`, all of which is installed, and `bare`, whose LoRA and ControlNet are not."""
+    lacking = {"loras": (StyleLora(name="nowhere"),), "controls": (StyleControl(module="depth_midas", model="depth"),)}
+    return {style.name: style for style in (a_style("bare", **lacking), a_style("ink"))}
+
+
 @pytest_asyncio.fixture()
-async def services(settings: Settings, capabilities: FakeCapabilities) -> AsyncIterator[Services]:
+async def services(
+    settings: Settings, capabilities: FakeCapabilities, styles: Mapping[str, Style]
+) -> AsyncIterator[Services]:
     configure_logging(settings)
-    services = await Services.open(settings, capabilities, Metrics("test"), name="test")
+    services = await Services.open(settings, capabilities, Metrics("test"), name="test", styles=styles)
     try:
         yield services
     finally:

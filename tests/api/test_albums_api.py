@@ -205,7 +205,7 @@ async def test_unusable_references_are_listed_and_fail_nothing(client: httpx.Asy
     assert {entry["image"]: entry["code"] for entry in answer["failed"]} == {
         "img_0000000000nothing": "not_found",
         "http://10.0.0.1/x.jpg": "forbidden_address",
-        "s3://bucket/key": "fetch_failed",
+        "s3://bucket/key": "forbidden_address",
         "gopher://x/y": "not_found",
     }
 

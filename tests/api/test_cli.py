@@ -6,10 +6,13 @@ import asyncio
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image as PillowImage
 
 from serve_app.cli.main import main
 from tests.builders import a_flat_image, an_image, encoded
+from tests.fake_generation import COLOURS
 
 
 @pytest.fixture
@@ -80,7 +83,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert ended.value.code == 0
     printed = capsys.readouterr().out
-    assert all(command in printed for command in ("album", "show", "albums", "search", "job", "delete"))
+    assert all(command in printed for command in ("album", "show", "albums", "search", "job", "delete", "style"))
 
 
 async def test_a_folder_of_more_pictures_than_a_request_takes_becomes_one_album(
@@ -95,3 +98,49 @@ async def test_a_folder_of_more_pictures_than_a_request_takes_becomes_one_album(
     assert len(answer["files"]) == 24
     assert await run(live_url, "show", "large", "--json") == 0
     assert [image["status"] for image in json.loads(capsys.readouterr().out)["images"]] == ["embedded"] * 24
+
+
+async def test_style_uploads_a_picture_and_writes_the_one_that_was_made(
+    live_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cat.png").write_bytes(encoded(an_image((96, 64)), "PNG"))
+    output = tmp_path / "made.jpg"
+    assert await run(live_url, "style", str(tmp_path / "cat.png"), "ink", "-o", str(output)) == 0
+    made = np.asarray(PillowImage.open(output))
+    assert tuple(made.mean((0, 1)).round(-1)) == COLOURS["opencv"]
+    assert capsys.readouterr().out == f"{output}\n"
+
+
+async def test_style_writes_the_format_that_the_file_name_asks_for(
+    live_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cat.png").write_bytes(encoded(an_image((96, 64)), "PNG"))
+    output = tmp_path / "made.png"
+    arguments = ("style", str(tmp_path / "cat.png"), "ink", "-o", str(output), "--seed", "5", "--json")
+    assert await run(live_url, *arguments) == 0
+    with PillowImage.open(output) as made:
+        assert made.format == "PNG"
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["seed"], answer["engine"], answer["file"]) == (5, "opencv", str(output))
+
+
+async def test_a_style_that_cannot_be_made_is_one_clear_line(
+    live_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cat.png").write_bytes(encoded(an_image((96, 64)), "PNG"))
+    (tmp_path / "notes.txt").write_text("no picture")
+    tries = [
+        (("nowhere.png", "ink"), "is not a file"),
+        (("notes.txt", "ink"), "cannot be used"),
+        (("cat.png", "nope"), "There is no style 'nope'"),
+        (("cat.png", "ink", "-o", str(tmp_path / "made.exe")), "cannot be written"),
+        (("cat.png", "ink", "-o", str(tmp_path / "no folder" / "made.jpg")), "cannot be written"),
+    ]
+    for (picture, *more), message in tries:
+        assert await run(live_url, "style", str(tmp_path / picture), *more) == 1
+        assert message in " ".join(capsys.readouterr().err.split())
+
+
+async def test_styles_lists_them(live_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await run(live_url, "styles") == 0
+    assert "As if drawn with ink." in capsys.readouterr().out

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import httpx
 import pytest
 
 from configs.settings import Settings
+from deployments.errors import Unavailable
 from serve_app.services.container import Services
+from serve_app.services.jobs import Job
+from serve_app.services.progress import Progress
 from serve_app.services.runner import JobRunner
 from tests.api.conftest import assert_problem, upload
 from tests.builders import an_image, encoded
@@ -96,6 +100,35 @@ async def test_events_stream_until_the_job_ends(
     assert events.headers["content-type"].startswith("text/event-stream")
     states = [json.loads(line[6:])["status"] for line in events.text.splitlines() if line.startswith("data: ")]
     assert states[-1] == "succeeded"
+
+
+async def test_work_is_not_done_again_because_the_database_was_away_when_it_ended(
+    idle_client: httpx.AsyncClient, services: Services, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await _job(idle_client)
+    runner = JobRunner(services, settings.jobs)
+    work, calls = services.handlers["tags"], 0
+
+    async def handle(job: Job, progress: Progress) -> Any:
+        nonlocal calls
+        calls += 1
+        result = await work(job, progress)
+        monkeypatch.setattr(runner, "_database", Away())
+        return result
+
+    class Away:
+        def transaction(self) -> Any:
+            monkeypatch.setattr(runner, "_database", services.database)
+            raise Unavailable("The database cannot be reached")
+
+    services.handlers["tags"] = handle
+    running = asyncio.create_task(runner.run())
+    try:
+        await asyncio.wait_for(idle_client.get(f"/api/v1/jobs/{job['id']}/events"), 20)  # until it has ended
+    finally:
+        await runner.stop()
+        await running
+    assert calls == 1
 
 
 async def test_a_quiet_stream_says_that_it_is_still_there_and_ends_with_its_job(

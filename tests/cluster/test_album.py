@@ -131,6 +131,22 @@ def test_an_answer_names_the_request_once(client: httpx.Client) -> None:
     assert [f"urn:request:{name}" for name in missing.headers.get_list("x-request-id")] == [missing.json()["instance"]]
 
 
+def test_a_photograph_comes_back_in_a_style_and_the_history_has_it(client: httpx.Client, album: dict[str, str]) -> None:
+    asked = {"image_url": album["cat.webp"], "style_name": "watercolor", "seed": 5}
+    response = client.post("/style", json=asked)
+    assert response.status_code == 200, response.text
+    answer = response.json()
+    assert (answer["engine"], answer["seed"]) == ("opencv", 5)
+    made = httpx.get(answer["image_url"], trust_env=False)
+    assert made.headers["content-type"] == "image/jpeg"
+    entry = client.get(f"/history/{answer['history_id']}").json()
+    assert (entry["status"], entry["input"], entry["output_url"]) == (
+        "succeeded",
+        album["cat.webp"],
+        answer["image_url"],
+    )
+
+
 def test_the_server_reports_that_each_part_of_it_works(server: Server) -> None:
     ready = httpx.get(f"{server.url}/readyz", trust_env=False).json()
     assert ready["status"] == "ready"

@@ -18,7 +18,8 @@ from tests.cluster.client import album_when_analysed, assert_all_embedded, many_
 
 pytestmark = [pytest.mark.cluster, pytest.mark.weights]
 
-DEPLOYMENTS = {"Ingress", "Worker", "Embedding", "Tagging", "Faces", "Clustering", "Dedup"}
+CAPABILITIES = {"Embedding", "Tagging", "Faces", "Clustering", "Dedup", "Stylizing", "Prompting"}
+DEPLOYMENTS = {"Ingress", "Worker", *CAPABILITIES}
 
 
 @dataclass

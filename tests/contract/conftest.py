@@ -1,11 +1,16 @@
-"""A small open_clip model with seeded random weights, made from a configuration; nothing is fetched."""
+"""A small open_clip model with seeded random weights, made from a configuration, and vendors on this machine; nothing
+is fetched."""
 
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.contract.vendor_server import VendorServer
 
 TINY_CLIP = {
     "embed_dim": 32,
@@ -26,3 +31,32 @@ def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     checkpoint = folder / "tiny.pt"
     torch.save(open_clip.create_model("darkroom-tiny").state_dict(), checkpoint)
     return "darkroom-tiny", str(checkpoint)
+
+
+@pytest.fixture
+def vendor(no_credentials: None) -> Iterator[VendorServer]:
+    with VendorServer().serving() as server:
+        yield server
+
+
+@pytest.fixture
+def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An environment in which no SDK finds a key, a file or a metadata server."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "GOOGLE_", "GEMINI_", "CLOUDSDK_", "GCE_")):
+            monkeypatch.delenv(name)
+    nowhere = str(tmp_path / "nowhere")
+    monkeypatch.setenv("HOME", nowhere)
+    monkeypatch.setenv("AWS_CONFIG_FILE", nowhere)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", nowhere)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder with small seeded diffusion models of the real classes, see `tests.contract.tiny_diffusion`."""
+    pytest.importorskip("diffusers")
+    from tests.contract.tiny_diffusion import write_models
+
+    return write_models(tmp_path_factory.mktemp("diffusion"))

@@ -61,7 +61,7 @@ def test_a_serve_file_names_only_deployments_that_its_graph_builds(path: Path) -
 
 def test_in_production_every_deployment_states_its_resources_and_its_queue_limits() -> None:
     [application] = _serve_config(ROOT / "configs/production.yaml")["applications"]
-    built = build_app(build(Args(topology="split")), name="darkroom", default_runtime_env={})
+    built = build_app(build(Args.model_validate(application["args"])), name="darkroom", default_runtime_env={})
     stated = {entry["name"]: entry for entry in application["deployments"]}
     assert set(stated) == {deployment.name for deployment in built.deployments}
     for entry in stated.values():
@@ -70,6 +70,21 @@ def test_in_production_every_deployment_states_its_resources_and_its_queue_limit
         scaling = entry.get("autoscaling_config")
         if scaling:
             assert scaling["target_ongoing_requests"] <= entry["max_ongoing_requests"]
+
+
+def test_in_production_pictures_in_the_making_leave_room_for_lists_and_previews() -> None:
+    [application] = _serve_config(ROOT / "configs/production.yaml")["applications"]
+    stated = {entry["name"]: entry for entry in application["deployments"]}
+    streams = stated["Worker"]["num_replicas"] * Settings().jobs.generations
+    assert stated["Diffusion"]["max_ongoing_requests"] > streams
+
+
+def test_the_diffusion_engine_is_deployed_where_it_is_asked_for() -> None:
+    names = [
+        {deployment.name for deployment in build_app(build(args), name="x", default_runtime_env={}).deployments}
+        for args in (Args(), Args(diffusion=True, diffusion_gpus=0.5))
+    ]
+    assert names[1] - names[0] == {"Diffusion"}
 
 
 def test_kubernetes_runs_the_production_configuration_word_for_word() -> None:
@@ -137,4 +152,4 @@ def test_serve_validates_what_a_file_gives_the_graph() -> None:
     """Serve hands a plain dict to a builder whose annotation it cannot read."""
     graph = call_user_app_builder_with_args_if_necessary(build, {"topology": "split", "proxy_port": "8000"})
     names = {deployment.name for deployment in build_app(graph, name="darkroom", default_runtime_env={}).deployments}
-    assert {"Embedding", "Tagging", "Faces", "Clustering", "Dedup"} <= names
+    assert {"Embedding", "Tagging", "Faces", "Clustering", "Dedup", "Stylizing", "Prompting"} <= names

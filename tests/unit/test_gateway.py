@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
 from configs.settings import Deadlines
 from deployments.errors import DeadlineExceeded, NotSupported, Overloaded, Unavailable
+from deployments.generation import GenerationRequest, HintOptions, StyleRequest
 from serve_app import gateway
 from serve_app.gateway import Gateway, Handles
 from serve_app.telemetry import Metrics
@@ -41,8 +43,7 @@ class ScriptedHandle:
 
 
 def over(handle: ScriptedHandle, deadlines: Deadlines | None = None) -> Gateway:
-    handles = Handles(handle, handle, handle, handle, handle)  # type: ignore[arg-type]
-    return Gateway(handles, deadlines or Deadlines(), Metrics("test"))
+    return Gateway(Handles(*[handle] * 7), deadlines or Deadlines(), Metrics("test"))  # type: ignore[arg-type]
 
 
 @pytest.fixture(autouse=True)
@@ -89,3 +90,112 @@ async def test_a_bug_in_a_replica_does_not_reach_the_client() -> None:
     with pytest.raises(Unavailable) as raised:
         await over(ScriptedHandle(wrapped)).find_faces([])
     assert "secret" not in raised.value.message
+
+
+class Stream:
+    """A streaming call that gives its events, raises them, or waits for ever on None."""
+
+    def __init__(self, events: list[Any]) -> None:
+        self._events = iter(events)
+        self.is_cancelled = False
+
+    async def __anext__(self) -> Any:
+        event = next(self._events, StopAsyncIteration())
+        if event is None:
+            await asyncio.Event().wait()
+        if isinstance(event, BaseException):
+            raise event
+        return event
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
+class StreamingHandle:
+    """Each call is the next of its streams."""
+
+    def __init__(self, *streams: list[Any]) -> None:
+        self.streams = [Stream(events) for events in streams]
+        self.options_given: list[dict[str, Any]] = []
+        self.calls = 0
+        self.generate = self
+
+    def options(self, **options: Any) -> StreamingHandle:
+        self.options_given.append(options)
+        return self
+
+    def remote(self, *_: Any) -> Stream:
+        self.calls += 1
+        return self.streams[self.calls - 1]
+
+
+def generating(handle: Any, deadlines: Deadlines | None = None) -> Gateway:
+    handles = Handles(*[ScriptedHandle()] * 7, diffusion=handle)  # type: ignore[arg-type]
+    return Gateway(handles, deadlines or Deadlines(), Metrics("test"))
+
+
+async def events_of(gateway: Gateway, checkpoint: str = "") -> list[Any]:
+    return [event async for event in gateway.generate(GenerationRequest("cat", checkpoint=checkpoint))]
+
+
+async def test_events_of_a_generation_pass_through_as_they_come() -> None:
+    handle = StreamingHandle([1, 2, "picture"])
+    assert await events_of(generating(handle), "dreamy") == [1, 2, "picture"]
+    assert handle.options_given == [{"stream": True, "multiplexed_model_id": "dreamy"}]
+
+
+async def test_closing_the_iterator_cancels_the_call() -> None:
+    handle = StreamingHandle([1, None])
+    stream: AsyncIterator[Any] = generating(handle).generate(GenerationRequest("cat"))
+    async with aclosing(stream) as events:  # type: ignore[type-var]
+        assert await anext(events) == 1
+    assert handle.streams[0].is_cancelled
+
+
+async def test_a_generation_whose_replica_died_before_its_first_step_is_made_again() -> None:
+    handle = StreamingHandle([ActorDiedError()], [1, "picture"])
+    assert await events_of(generating(handle)) == [1, "picture"]
+
+
+async def test_a_generation_whose_replica_died_half_way_is_not() -> None:
+    handle = StreamingHandle([1, ActorDiedError()], [1, "picture"])
+    with pytest.raises(Unavailable):
+        await events_of(generating(handle))
+    assert handle.calls == 1
+
+
+async def test_a_silent_generation_ends_at_the_deadline_and_is_cancelled() -> None:
+    handle = StreamingHandle([1, None])
+    with pytest.raises(DeadlineExceeded, match="generate"):
+        await events_of(generating(handle, Deadlines(generate_s=0.01)))
+    assert handle.streams[0].is_cancelled
+
+
+async def test_a_full_queue_of_generations_is_overload() -> None:
+    with pytest.raises(Overloaded):
+        await events_of(generating(StreamingHandle([BackPressureError(num_queued_requests=9, max_queued_requests=9)])))
+
+
+async def test_handles_of_checkpoints_are_kept_but_not_without_bound() -> None:
+    names = [f"checkpoint {number}" for number in range(100)]
+    handle = StreamingHandle(*[["picture"]] * 102)
+    gateway = generating(handle)
+    for name in (*names, names[-1], names[0]):
+        await events_of(gateway, name)
+    assert len(handle.options_given) == 101
+
+
+async def test_without_the_engine_it_is_said_how_to_switch_it_on() -> None:
+    with pytest.raises(Unavailable, match="--diffusion"):
+        await events_of(over(ScriptedHandle()))
+    with pytest.raises(Unavailable, match="--diffusion"):
+        await over(ScriptedHandle()).make_hint("canny", np.zeros((8, 8, 3), np.uint8), HintOptions())
+
+
+async def test_styles_and_prompts_have_their_own_deadlines() -> None:
+    image = np.zeros((2, 2, 3), np.uint8)
+    silent = over(ScriptedHandle(asyncio.Event().wait), Deadlines(style_s=0.01, prompt_s=0.01))
+    with pytest.raises(DeadlineExceeded, match="stylize"):
+        await silent.stylize("opencv", StyleRequest(image, "ink", "x"))
+    with pytest.raises(DeadlineExceeded, match="write_prompt"):
+        await silent.write_prompt(image, "ink")

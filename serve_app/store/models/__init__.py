@@ -1,9 +1,10 @@
 """The schema, a module a subject. Rows stay inside `serve_app.store`: repositories hand out frozen dataclasses."""
 
-from serve_app.store.models.accounts import IdempotencyKeyRow, UserRow
+from serve_app.store.models.accounts import IdempotencyKeyRow, UserRow, WebUiOptionRow
 from serve_app.store.models.albums import AlbumImageRow, AlbumRow, AnalysisResultRow, PersonFaceRow, PersonRow
 from serve_app.store.models.base import Base
-from serve_app.store.models.jobs import JobRow
+from serve_app.store.models.generations import GenerationRow
+from serve_app.store.models.jobs import JobInputRow, JobRow
 from serve_app.store.models.pictures import (
     ContentRow,
     FaceRow,
@@ -22,8 +23,10 @@ __all__ = [
     "ContentRow",
     "FaceRow",
     "FaceScanRow",
+    "GenerationRow",
     "IdempotencyKeyRow",
     "ImageRow",
+    "JobInputRow",
     "JobRow",
     "PairVerdictRow",
     "PersonFaceRow",
@@ -31,4 +34,5 @@ __all__ = [
     "PictureQualityRow",
     "PictureVectorsRow",
     "UserRow",
+    "WebUiOptionRow",
 ]

@@ -36,3 +36,13 @@ class IdempotencyKeyRow(Created, Base):
     status: Mapped[int | None] = mapped_column(SmallInteger)
     headers: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"))
     body: Mapped[bytes | None] = mapped_column(LargeBinary)
+
+
+class WebUiOptionRow(Base):
+    """A setting of the Stable Diffusion web API that a user changed."""
+
+    __tablename__ = "sd_options"
+
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), type_=Id, primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[Any] = mapped_column(JSONB(none_as_null=False))

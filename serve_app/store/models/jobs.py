@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, func, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, SmallInteger, func, text
 from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -20,6 +20,7 @@ class JobRow(Created, Base):
         CheckConstraint("status IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="status"),
         CheckConstraint("progress >= 0 AND progress <= 1", name="progress"),
         CheckConstraint("(status = 'running') = (lease_until IS NOT NULL)", name="lease"),
+        CheckConstraint("stop_requested IN ('interrupt', 'skip')", name="stop_requested"),
         Index("jobs_queued_idx", "run_after", postgresql_where=text("status = 'queued'")),
         Index("jobs_lease_idx", "lease_until", postgresql_where=text("status = 'running'")),
         Index("jobs_finished_idx", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
@@ -46,6 +47,8 @@ class JobRow(Created, Base):
     lease_until: Mapped[datetime | None]
     worker: Mapped[str | None]
     cancel_requested: Mapped[bool] = mapped_column(server_default=text("false"))
+    stop_requested: Mapped[str | None]
+    """What is asked of a running job short of cancelling it: `interrupt` (end with what there is), `skip` (a part)."""
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     problem: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     run_after: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -53,3 +56,13 @@ class JobRow(Created, Base):
     started_at: Mapped[datetime | None]
     """When the latest attempt began."""
     finished_at: Mapped[datetime | None]
+
+
+class JobInputRow(Base):
+    """Bytes that a job works on and nobody else needs: written with it, gone when it ends."""
+
+    __tablename__ = "job_inputs"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), type_=Id, primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    data: Mapped[bytes] = mapped_column(LargeBinary)

@@ -1,0 +1,32 @@
+"""`a AND b:0.5`: several conditions, each with a share of the guidance."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+_AND = re.compile(r"\bAND\b(?!_PERP|_SALT|_TOPK)")
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?|\d*\.\d+)", re.ASCII)
+
+
+class Part(NamedTuple):
+    """One condition: the prediction is `uncond + sum(weight * guidance * (cond - uncond))`."""
+
+    text: str
+    weight: float
+
+
+def split_parts(prompt: str) -> list[Part]:
+    """At least one. A number behind a last colon is the part's weight, even where there is no AND, as upstream has it.
+
+    AND is split before brackets are read: `(a AND b:1.2)` gives `(a` and `b:1.2)`.
+    """
+    return [_read(text) for text in _AND.split(prompt)]
+
+
+def _read(text: str) -> Part:
+    before, colon, after = text.rpartition(":")
+    after = after.strip()
+    if colon and len(after) <= 32 and _NUMBER.fullmatch(after):
+        return Part(before.strip(), float(after))
+    return Part(text.strip(), 1.0)

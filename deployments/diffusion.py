@@ -1,0 +1,77 @@
+"""Diffusion: the shell around the engine over diffusers, a fraction of a GPU each (docs/adr/0006)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import ray
+from ray import serve
+
+from configs.settings import Settings
+from deployments.contracts import Image
+from deployments.diffuser import LocalDiffuser
+from deployments.engines.diffusion.device import CapMemory, cap_gpu_memory
+from deployments.generation import (
+    GeneratedPicture,
+    GenerationRequest,
+    GenerationStep,
+    HintOptions,
+    Latents,
+    ModelCatalogue,
+)
+
+_MAX_CHECKPOINTS = 8
+"""A replica claims to hold; the bytes of DARKROOM_DIFFUSION__MEMORY_BUDGET_MB decide how many it does."""
+
+
+class DiffusionDeployment:
+    """`generation.Diffuser`."""
+
+    def __init__(self, settings: Settings | None = None, cap_memory: CapMemory = cap_gpu_memory) -> None:
+        """Raises `Unavailable` when PyTorch, diffusers or the device is missing."""
+        granted: dict[str, float] = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
+        self._diffuser = LocalDiffuser(settings or Settings(), granted.get("GPU", 0.0), cap_memory)
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationStep | GeneratedPicture, None]:
+        """Called with `stream=True`, and with the checkpoint's name as `multiplexed_model_id`."""
+        name = serve.get_multiplexed_model_id()
+        if name and await self._diffuser.has_checkpoint(name):  # made-up names would push real ones out
+            await self._claim(name)
+        async with aclosing(self._diffuser.generate(request)) as events:
+            async for event in events:
+                yield event
+
+    async def decode_latents(self, latents: Latents, checkpoint: str = "", vae: str = "") -> Image:
+        return await self._diffuser.decode_latents(latents, checkpoint, vae)
+
+    async def make_hint(self, module: str, image: Image, options: HintOptions) -> Image:
+        return await self._diffuser.make_hint(module, image, options)
+
+    async def list_models(self) -> ModelCatalogue:
+        return await self._diffuser.list_models()
+
+    async def check_health(self) -> None:
+        await self._diffuser.check_health()
+
+    @serve.multiplexed(max_num_models_per_replica=_MAX_CHECKPOINTS)  # type: ignore[untyped-decorator]
+    async def _claim(self, checkpoint: str) -> _Claim:
+        return _Claim(self._diffuser, checkpoint)
+
+    async def __del__(self) -> None:
+        await self._diffuser.close()
+
+
+class _Claim:
+    """Makes Serve send requests for a checkpoint to the replica that has it. It is loaded when its batch runs: not
+    before, lest it push out the one that is running."""
+
+    def __init__(self, diffuser: LocalDiffuser, checkpoint: str) -> None:
+        self._diffuser: LocalDiffuser | None = diffuser
+        self._checkpoint = checkpoint
+
+    def __del__(self) -> None:
+        """Serve calls it when others have taken the place, Python once more when nobody holds it."""
+        if diffuser := self._diffuser:
+            self._diffuser = None
+            diffuser.unload(self._checkpoint)

@@ -1,0 +1,294 @@
+"""A batch on its way: words to embeddings, one or two passes, latents to pictures."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+from deployments.algorithms.hint_maps import resize_map
+from deployments.contracts import Image
+from deployments.engines.diffusion.conditioning import Conditioner, Conditioning
+from deployments.engines.diffusion.controls import Unit
+from deployments.engines.diffusion.denoising import Control, Denoiser, Listener, Pass
+from deployments.engines.diffusion.device import Device
+from deployments.engines.diffusion.models import Models
+from deployments.engines.diffusion.noise import draw_noise, make_generator
+from deployments.engines.diffusion.pipelines import decode, encode
+from deployments.engines.diffusion.requests import kind_of
+from deployments.engines.diffusion.sampler_table import PartialSteps, count_calls, strength_for
+from deployments.engines.diffusion.samplers import make_scheduler
+from deployments.engines.diffusion.shelf import Loan
+from deployments.engines.diffusion.upscaling import LATENT_UPSCALERS, upscale_image, upscale_latents
+from deployments.errors import DarkroomError, InvalidRequest, JobCancelled, NotSupported
+from deployments.generation import GeneratedPicture, GenerationRequest, GenerationStep, Hires
+
+_LATENT_PX = 8
+_MASKED = 128
+
+
+class Watch(Protocol):
+    """What a running batch tells and asks; places are those of the batch."""
+
+    def report(self, place: int, step: GenerationStep) -> None: ...
+
+    def is_cancelled(self, place: int) -> bool: ...
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A request of the batch with its words encoded."""
+
+    place: int
+    request: GenerationRequest
+    words: tuple[Conditioning, ...]
+    """Of each pass."""
+
+
+class Batch:
+    """Requests of one key. Made and run once, in one thread."""
+
+    def __init__(
+        self, models: Models, device: Device, loan: Loan, requests: Sequence[GenerationRequest], watch: Watch
+    ) -> None:
+        """Loads what the requests need. Raises `WeightsMissing`, `NotSupported`, `Overloaded`."""
+        lead = requests[0]
+        self._models = models
+        self._device = device
+        self._requests = requests
+        self._watch = watch
+        self._checkpoint = models.checkpoint(loan, lead.checkpoint)
+        if self._checkpoint.is_for_inpainting and (kind_of(lead) != "inpaint" or lead.hires):
+            name = self._checkpoint.model.name
+            raise NotSupported(f"The checkpoint '{name}' is for inpainting only: it needs a picture and a mask.")
+        self._vae = models.vae(loan, lead.vae, self._checkpoint)
+        self._nets = [models.controlnet(loan, hint.model, self._checkpoint) for hint in lead.controls]
+        self._conditioner = Conditioner(self._checkpoint.tokenizer, self._checkpoint.text_encoder)
+        self._sha256 = models.catalogue.sha256(self._checkpoint.model)
+        self._warnings = [*models.use_loras(loan, self._checkpoint, lead.loras)]
+
+    def run(self) -> list[GeneratedPicture | DarkroomError]:
+        """In the order of the requests; `JobCancelled` for those that nobody waits for any more."""
+        outcomes: list[GeneratedPicture | DarkroomError] = [JobCancelled("Cancelled.") for _ in self._requests]
+        encoded = []
+        for place in range(len(self._requests)):
+            try:
+                encoded.append(self._encode(place))
+            except InvalidRequest as refusal:  # a prompt that is too long is nobody else's trouble
+                outcomes[place] = refusal
+        with self._tiling():
+            for rows in _of_equal_length(encoded):
+                latents = None if self._is_over(rows) else self._denoise(rows)
+                if latents is None or self._is_over(rows):
+                    continue
+                for row, own in zip(rows, latents, strict=True):
+                    if not self._watch.is_cancelled(row.place):
+                        outcomes[row.place] = self._finish(row, own)
+        return outcomes
+
+    def _tiling(self) -> AbstractContextManager[None]:
+        if not self._requests[0].tiling:
+            return nullcontext()
+        return _tiled((self._checkpoint.unet, self._vae), self._models.tiling)
+
+    def _encode(self, place: int) -> _Row:
+        request, hires = self._requests[place], self._requests[place].hires
+        calls = count_calls(request.sampler, request.steps)
+        clip_skip = request.clip_skip if self._checkpoint.skips_layers else 1
+        words = [self._conditioner.encode(request.prompt, request.negative_prompt, calls, clip_skip=clip_skip)]
+        if hires:
+            words.append(
+                self._conditioner.encode(
+                    hires.prompt or request.prompt,
+                    hires.negative_prompt or request.negative_prompt,
+                    count_calls(hires.sampler or request.sampler, hires.steps),
+                    clip_skip=clip_skip,
+                    first_pass_steps=calls,
+                )
+            )
+        return _Row(place, request, tuple(words))
+
+    def _denoise(self, rows: Sequence[_Row]) -> Any | None:
+        """Latents of the rows; None when nobody waits for them any more."""
+        first, second = self._first_pass(rows), self._second_pass(rows)
+        total = sum(denoiser.calls for denoiser in (first, second) if denoiser)
+        latents = self._begin(rows, first)
+        if first:
+            latents = first.run(self._listener(rows, 0, total), latents)
+        if self._is_over(rows):
+            return None
+        if hires := rows[0].request.hires:
+            latents = self._enlarge(latents, hires)
+        if second:
+            latents = second.run(self._listener(rows, total - second.calls, total), latents)
+        return latents
+
+    def _first_pass(self, rows: Sequence[_Row]) -> Denoiser | None:
+        """None where an init image is left as it is."""
+        lead, kind = rows[0].request, kind_of(rows[0].request)
+        steps = PartialSteps(lead.steps, 1.0, lead.steps)
+        if kind != "text":
+            steps = strength_for(lead.denoising_strength, lead.steps, lead.exact_steps)
+        return self._pass(rows, 0, kind, (lead.width, lead.height), lead.sampler, lead.scheduler, steps)
+
+    def _second_pass(self, rows: Sequence[_Row]) -> Denoiser | None:
+        lead = rows[0].request
+        if lead.hires is None:
+            return None
+        steps = strength_for(lead.hires.denoising_strength, lead.hires.steps, exact_steps=True)
+        size = (lead.hires.width, lead.hires.height)
+        sampler, scheduler = lead.hires.sampler or lead.sampler, lead.hires.scheduler or lead.scheduler
+        return self._pass(rows, 1, "image", size, sampler, scheduler, steps)
+
+    def _pass(
+        self,
+        rows: Sequence[_Row],
+        number: int,
+        kind: str,
+        size: tuple[int, int],
+        sampler: str,
+        scheduler: str,
+        steps: PartialSteps,
+    ) -> Denoiser | None:
+        import torch
+
+        if not steps.runs:
+            return None
+        lead = rows[0].request
+        made, warnings = make_scheduler(sampler, scheduler, self._checkpoint.scheduler.config, eta=lead.eta)
+        self._warnings += warnings
+        generators = [make_generator(row.request, self._device.name) for row in rows]
+        channels = self._vae.config.latent_channels
+        noise = [
+            draw_noise(row.request, generator, channels, size) for row, generator in zip(rows, generators, strict=True)
+        ]
+        job = Pass(
+            kind=kind,
+            size=size,
+            scheduler=made,
+            steps=steps.steps,
+            strength=steps.strength,
+            guidance_scale=lead.guidance_scale,
+            words=[row.words[number] for row in rows],
+            generators=generators,
+            noise=torch.cat(noise).to(self._device.dtype),
+            pixels=self._pixels([row.request.init_image for row in rows]) if kind == "inpaint" else None,
+            mask=self._masks(rows) if kind == "inpaint" else None,
+            controls=self._controls(rows, size, "first" if number == 0 else "hires"),
+        )
+        return Denoiser(self._checkpoint, self._vae, job)
+
+    def _controls(self, rows: Sequence[_Row], size: tuple[int, int], which: str) -> list[Control]:
+        """The ControlNets of a pass; their pictures are brought to its size where there are two sizes."""
+        controls = []
+        for number, net in enumerate(self._nets):
+            hints = [row.request.controls[number] for row in rows]
+            if hints[0].passes in ("both", which):
+                seen = self._pixels([resize_map(hint.image, size) for hint in hints])
+                controls.append(Control(Unit.of(hints[0], hires=which == "hires"), net, seen))
+        return controls
+
+    def _begin(self, rows: Sequence[_Row], first: Denoiser | None) -> Any | None:
+        """The latents that the first pass starts from, None if from nothing but noise."""
+        lead = rows[0].request
+        if lead.init_image is None:
+            return None
+        latents = encode(self._vae, self._pixels([row.request.init_image for row in rows]) * 2 - 1)
+        if first is None or first.job.mask is None or lead.masked_content == "original":
+            return latents
+        anew = first.job.mask[..., ::_LATENT_PX, ::_LATENT_PX]
+        return latents * (1 - anew) + (first.job.noise * anew if lead.masked_content == "noise" else 0)
+
+    def _enlarge(self, latents: Any, hires: Hires) -> Any:
+        size = (hires.width, hires.height)
+        if hires.upscaler in LATENT_UPSCALERS:
+            return upscale_latents(latents, hires.upscaler, size)
+        images = [upscale_image(self._picture(own), hires.upscaler, size) for own in latents]
+        return encode(self._vae, self._pixels(images) * 2 - 1)
+
+    def _finish(self, row: _Row, latents: Any) -> GeneratedPicture:
+        warnings = list(self._warnings)
+        if not self._checkpoint.is_guided(row.request.guidance_scale) and any(part.is_composed for part in row.words):
+            warnings.append("AND joins prompts only with a guidance scale over 1: the first one was used.")
+        if row.request.clip_skip > 1 and not self._checkpoint.skips_layers:
+            warnings.append("Clip skip has no meaning for checkpoints of SD 2.x: it was not used.")
+        pixels = decode(self._vae, latents[None])
+        if not pixels.isfinite().all():
+            warnings.append("The model computed values that are no numbers, which are black: try another VAE.")
+        return GeneratedPicture(
+            image=to_images(pixels)[0],
+            checkpoint=self._checkpoint.model.name,
+            checkpoint_sha256=self._sha256,
+            warnings=tuple(dict.fromkeys(warnings)),
+        )
+
+    def _picture(self, latents: Any) -> Image:
+        return to_images(decode(self._vae, latents[None]))[0]
+
+    def _pixels(self, images: Sequence[Image | None]) -> Any:
+        """`uint8[H, W, 3]` each -> `[N, 3, H, W]`, 0 to 1, on the device."""
+        import torch
+
+        stacked = np.stack([image for image in images if image is not None])
+        return (torch.from_numpy(stacked).to(self._device.name).permute(0, 3, 1, 2) / 255).to(self._device.dtype)
+
+    def _masks(self, rows: Sequence[_Row]) -> Any:
+        """`[N, 1, H, W]`, 0 or 1, constant over each latent: one that is at least half masked is made anew."""
+        import torch
+
+        masks = []
+        for mask in (row.request.mask for row in rows if row.request.mask is not None):
+            small = (mask.shape[1] // _LATENT_PX, mask.shape[0] // _LATENT_PX)
+            coarse = cv2.resize(mask, small, interpolation=cv2.INTER_AREA) >= _MASKED
+            masks.append(np.kron(coarse, np.ones((_LATENT_PX, _LATENT_PX), bool)))
+        return torch.from_numpy(np.stack(masks)[:, None]).to(self._device.name, self._device.dtype)
+
+    def _listener(self, rows: Sequence[_Row], done_before: int, total: int) -> Listener:
+        def listen(done: int, latents: Any) -> bool:
+            import torch
+
+            seen = latents.to(torch.float16).cpu().numpy()
+            for row, own in zip(rows, seen, strict=True):
+                self._watch.report(row.place, GenerationStep(done_before + done, total, own))
+            return not self._is_over(rows)
+
+        return listen
+
+    def _is_over(self, rows: Sequence[_Row]) -> bool:
+        return all(self._watch.is_cancelled(row.place) for row in rows)
+
+
+def to_images(pixels: Any) -> list[Image]:
+    """`[N, 3, H, W]`, 0 to 1 -> `uint8[H, W, 3]` each."""
+    rows = pixels.float().nan_to_num().permute(0, 2, 3, 1).cpu().numpy()
+    return [(row * 255).round().astype(np.uint8) for row in rows]
+
+
+def _of_equal_length(rows: Sequence[_Row]) -> list[list[_Row]]:
+    """Long prompts have more tokens: padding a short one to their length would change its picture."""
+    groups: dict[tuple[int, ...], list[_Row]] = defaultdict(list)
+    for row in rows:
+        groups[tuple(words.chunks for words in row.words)].append(row)
+    return list(groups.values())
+
+
+@contextmanager
+def _tiled(networks: Sequence[Any], lock: Lock) -> Iterator[None]:
+    """Pictures whose edges fit each other: convolutions look around the edge."""
+    import torch
+
+    convolutions = [part for net in networks for part in net.modules() if isinstance(part, torch.nn.Conv2d)]
+    with lock:
+        for convolution in convolutions:
+            convolution.padding_mode = "circular"
+        try:
+            yield
+        finally:
+            for convolution in convolutions:
+                convolution.padding_mode = "zeros"

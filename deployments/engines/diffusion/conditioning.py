@@ -1,0 +1,227 @@
+"""What a prompt tells the denoiser, call by call, as A1111 does it: chunks, weights, schedules, clip skip, AND.
+
+diffusers' pipelines take it as `prompt_embeds` and `negative_prompt_embeds`; where it changes, `callback_on_step_end`
+swaps them. A plain prompt of up to 75 tokens is encoded exactly as `encode_prompt` would.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from deployments.algorithms.prompts.attention import parse_attention
+from deployments.algorithms.prompts.chunks import CHUNK_TOKENS, Chunk, WeightedTokens, split_chunks
+from deployments.algorithms.prompts.composition import split_parts
+from deployments.algorithms.prompts.schedules import Until, schedule_prompt
+from deployments.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MAX_CHUNKS = 32
+"""Of one prompt: 2,400 tokens."""
+MAX_PARTS = 8
+"""Conditions joined by AND; each costs a denoiser's call per step."""
+MAX_EMBEDDED_CHUNKS = 512
+"""Of all texts that a schedule comes to, each as long as the longest: some 120 MB of embeddings in float32."""
+MAX_CHARS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One of the texts that AND joins; most prompts have one."""
+
+    embeddings: Tensor
+    """`[1, 77 * chunks, D]`, in the text encoder's dtype and on its device."""
+    weight: float = 1.0
+    """Its share: the prediction is `uncond + sum(weight * guidance * (cond - uncond))`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the denoiser is told at one call."""
+
+    conditions: tuple[Condition, ...]
+    """At least one."""
+    negative: Tensor
+    """`[1, 77 * chunks, D]`."""
+
+    @property
+    def positive(self) -> Tensor:
+        """The first condition's embeddings: all there is unless `is_composed`."""
+        return self.conditions[0].embeddings
+
+    @property
+    def is_composed(self) -> bool:
+        """Whether `positive` alone is not the whole truth: there are several conditions, or one that is weighted."""
+        return len(self.conditions) > 1 or self.conditions[0].weight != 1
+
+
+@dataclass(frozen=True, slots=True)
+class Conditioning:
+    """All calls of one pass. Every tensor of it has the same length: shorter ones end in encoded empty chunks."""
+
+    told: tuple[Told, ...]
+    """In order, one for each stretch of calls in which nothing changes."""
+    ends: tuple[int, ...]
+    """The last call of each stretch, counted from 0."""
+    chunks: int
+    """Requests can share a batch when these are equal, and only then is a picture the same as it would be alone."""
+
+    def at(self, call: int) -> Told:
+        """`call` from 0; calls past the end are told what the last one was."""
+        return self.told[min(bisect_left(self.ends, call), len(self.told) - 1)]
+
+    @property
+    def is_composed(self) -> bool:
+        """Whether AND joins prompts somewhere; without guidance there is nothing that it could mean."""
+        return any(told.is_composed for told in self.told)
+
+    @property
+    def changes(self) -> tuple[int, ...]:
+        """Calls that are told something else than the call before."""
+        return tuple(end + 1 for end in self.ends[:-1])
+
+
+class Conditioner:
+    """A CLIP tokenizer and text encoder of SD 1.x or 2.x. Keeps nothing between calls, so LoRAs may come and go."""
+
+    def __init__(self, tokenizer: Any, text_encoder: Any) -> None:
+        self._tokenizer = tokenizer
+        self._encoder = text_encoder
+        self._comma: int | None = tokenizer.get_vocab().get(",</w>")
+
+    def count_chunks(self, prompt: str, negative: str, steps: int, *, first_pass_steps: int | None = None) -> int:
+        """`Conditioning.chunks` of what `encode` would give, without the text encoder. Raises as `encode` does."""
+        return _Prompts(self._chunk, prompt, negative, steps, first_pass_steps).chunks
+
+    def encode(
+        self, prompt: str, negative: str, steps: int, *, clip_skip: int = 1, first_pass_steps: int | None = None
+    ) -> Conditioning:
+        """`steps`: calls of the denoiser that schedules reckon with, see `samplers.count_calls`.
+
+        `first_pass_steps` makes it the prompts of a second (hires) pass. `clip_skip` 1 is the last layer. Raises
+        `InvalidRequest` for a prompt that is too long and a layer that the text encoder has not.
+        """
+        layers = self._encoder.config.num_hidden_layers
+        if not 1 <= clip_skip <= layers:
+            raise InvalidRequest(f"clip skip is 1 to {layers} for this checkpoint, not {clip_skip}")
+        prompts = _Prompts(self._chunk, prompt, negative, steps, first_pass_steps)
+        encode = _Encoding(self._tokenizer, self._encoder, clip_skip, prompts.chunks)
+        told, ends = [], []
+        for end, positives, negative_text in prompts.stretches():
+            conditions = tuple(Condition(encode(prompts.read[text]), weight) for text, weight in positives)
+            told.append(Told(conditions, encode(prompts.read[negative_text])))
+            ends.append(end)
+        return Conditioning(tuple(told), tuple(ends), prompts.chunks)
+
+    def _chunk(self, text: str) -> tuple[Chunk, ...]:
+        stretches = parse_attention(text)
+        ids = self._tokenizer([s.text for s in stretches], add_special_tokens=False, verbose=False).input_ids
+        tokens = (
+            WeightedTokens(ids, stretch.weight, stretch.is_break) for stretch, ids in zip(stretches, ids, strict=True)
+        )
+        chunks = split_chunks(tokens, self._comma)
+        if len(chunks) > MAX_CHUNKS:
+            raise InvalidRequest(f"A prompt may have {MAX_CHUNKS * CHUNK_TOKENS:,} tokens, this one has more")
+        return tuple(chunks)
+
+
+class _Prompts:
+    """Both prompts, read: which texts there are, their chunks, and when each holds."""
+
+    def __init__(
+        self,
+        chunk: Callable[[str], tuple[Chunk, ...]],
+        prompt: str,
+        negative: str,
+        steps: int,
+        first_pass_steps: int | None,
+    ) -> None:
+        for text in (prompt, negative):
+            if len(text) > MAX_CHARS:
+                raise InvalidRequest(f"A prompt may have {MAX_CHARS:,} characters, this one has {len(text):,}")
+        parts = split_parts(prompt)
+        if len(parts) > MAX_PARTS:
+            raise InvalidRequest(f"AND may join {MAX_PARTS} prompts, not {len(parts)}")
+        self._positive = [(schedule_prompt(part.text, steps, first_pass_steps), part.weight) for part in parts]
+        self._negative = schedule_prompt(negative, steps, first_pass_steps)
+        schedules = [*(schedule for schedule, _ in self._positive), self._negative]
+        self.read: dict[str, tuple[Chunk, ...]] = {}
+        self.chunks = 0
+        for text in {until.text for schedule in schedules for until in schedule}:
+            self.read[text] = chunk(text)
+            self.chunks = max(self.chunks, len(self.read[text]))
+            if len(self.read) * self.chunks > MAX_EMBEDDED_CHUNKS:
+                raise InvalidRequest("A prompt that is this long may not change so often on its way")
+
+    def stretches(self) -> Iterable[tuple[int, list[tuple[str, float]], str]]:
+        """Last call, weighted positive texts and the negative one, of each stretch in which nothing changes."""
+        schedules = [*(schedule for schedule, _ in self._positive), self._negative]
+        ends = sorted({until.call for schedule in schedules for until in schedule})
+        found: list[tuple[int, list[tuple[str, float]], str]] = []
+        for end in ends:
+            positives = [(_text_at(schedule, end), weight) for schedule, weight in self._positive]
+            negative = _text_at(self._negative, end)
+            if found and found[-1][1:] == (positives, negative):
+                found.pop()
+            found.append((end, positives, negative))
+        return found
+
+
+def _text_at(schedule: list[Until], call: int) -> str:
+    return schedule[bisect_left(schedule, call, key=lambda until: until.call)].text
+
+
+class _Encoding:
+    """Chunks -> embeddings of one length. Each chunk goes through the text encoder alone, and once.
+
+    Alone: what a prompt becomes must not depend, not even in the last bit, on what it is encoded with.
+    """
+
+    def __init__(self, tokenizer: Any, encoder: Any, clip_skip: int, chunks: int) -> None:
+        self._begin, self._end, self._pad = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
+        self._encoder, self._clip_skip, self._chunks = encoder, clip_skip, chunks
+        self._hidden: dict[tuple[int, ...], Tensor] = {}
+        self._done: dict[int, Tensor] = {}
+
+    def __call__(self, chunks: tuple[Chunk, ...]) -> Tensor:
+        import torch
+
+        key = id(chunks)  # they live as long as this
+        if key not in self._done:
+            padding = [Chunk()] * (self._chunks - len(chunks))
+            with torch.no_grad():
+                self._done[key] = torch.cat([self._embed(chunk) for chunk in (*chunks, *padding)], dim=1)
+        return self._done[key]
+
+    def _embed(self, chunk: Chunk) -> Tensor:
+        import torch
+
+        hidden = self._encode(tuple(chunk.tokens))
+        if all(weight == 1 for weight in chunk.weights):
+            return hidden
+        weights = torch.ones(hidden.shape[1], device=hidden.device)
+        weights[1 : 1 + len(chunk.weights)] = torch.tensor(chunk.weights, device=hidden.device)
+        plain = hidden.float()
+        weighted = plain * weights[None, :, None]
+        restored = weighted * (plain.mean() / weighted.mean())
+        return (restored if torch.isfinite(restored).all() else weighted).to(hidden.dtype)
+
+    def _encode(self, tokens: tuple[int, ...]) -> Tensor:
+        import torch
+
+        if tokens not in self._hidden:
+            missing = CHUNK_TOKENS - len(tokens)
+            ids = [self._begin, *tokens, self._end, *[self._pad] * missing]
+            batch = torch.tensor([ids], device=self._encoder.device)
+            if self._clip_skip == 1:
+                self._hidden[tokens] = self._encoder(batch)[0]
+            else:
+                layers = self._encoder(batch, output_hidden_states=True).hidden_states
+                # transformers 5.6 took the wrapper `text_model` away
+                network = getattr(self._encoder, "text_model", self._encoder)
+                self._hidden[tokens] = network.final_layer_norm(layers[-self._clip_skip])
+        return self._hidden[tokens]

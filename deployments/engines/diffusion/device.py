@@ -1,0 +1,86 @@
+"""The processor that the models run on: which, in what precision, and how much of its memory is ours."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from configs.settings import Diffusion
+from deployments.errors import Unavailable
+
+CapMemory = Callable[[float, str], None]
+"""Takes the share and the device."""
+
+
+@dataclass(frozen=True)
+class Device:
+    name: str
+    dtype: Any
+    """A `torch.dtype`."""
+
+    @property
+    def is_gpu(self) -> bool:
+        return self.name.startswith("cuda")
+
+    def place(self, module: Any) -> Any:
+        """The module, loaded in `dtype`, on the device and ready to infer."""
+        import torch
+
+        module = module.to(self.name).eval().requires_grad_(False)
+        return module.to(memory_format=torch.channels_last) if self.is_gpu else module  # faster convolutions
+
+    def give_back(self) -> None:
+        """Free what nobody holds any more, on a GPU for its other processes too."""
+        gc.collect()  # pipelines hold their parts in cycles
+        if self.is_gpu:
+            import torch
+
+            torch.cuda.empty_cache()
+
+    def check(self) -> None:
+        """Compute something small. Raises what PyTorch raises on a device that is lost."""
+        import torch
+
+        if float(torch.ones(1, device=self.name) + 1) != 2:
+            raise Unavailable("The device computes wrongly.")
+
+    def memory(self) -> dict[str, int]:
+        """Bytes, as `ModelCatalogue.memory` says."""
+        if not self.is_gpu:
+            return {}
+        import torch
+
+        free, total = torch.cuda.mem_get_info(self.name)
+        return {"used": total - free, "total": total, "peak": torch.cuda.max_memory_allocated(self.name)}
+
+
+def cap_gpu_memory(share: float, device: str) -> None:
+    """Allocations beyond the share fail in this process instead of in its neighbour. Other devices have no cap."""
+    import torch
+
+    if device.startswith("cuda"):
+        torch.cuda.set_per_process_memory_fraction(share, device)
+
+
+def open_device(settings: Diffusion, gpu_share: float, cap_memory: CapMemory = cap_gpu_memory) -> Device:
+    """`gpu_share`: what Ray gave the replica, 0 where it gave none.
+
+    The cap is set whenever there is a share, before anything is allocated. Raises `Unavailable` when PyTorch or the
+    device is missing.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise Unavailable("The diffusion engine needs PyTorch and diffusers: install darkroom[diffusion].") from error
+    name = settings.device
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise Unavailable(
+            "There is no CUDA device here: set DARKROOM_DIFFUSION__DEVICE=cpu, or run where there is one."
+        )
+    share = settings.memory_fraction or min(gpu_share, 1.0)
+    if share:
+        cap_memory(share, name)
+    automatic = "float16" if name.startswith("cuda") else "float32"
+    return Device(name, getattr(torch, automatic if settings.dtype == "auto" else settings.dtype))

@@ -1,0 +1,112 @@
+"""The diffusion engine: a batch of requests in, pictures out, over what the models folder holds."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from configs.settings import Diffusion
+from deployments.contracts import Image
+from deployments.engines.diffusion.batch import Batch, Watch, to_images
+from deployments.engines.diffusion.device import Device
+from deployments.engines.diffusion.hints import Hints
+from deployments.engines.diffusion.models import Models
+from deployments.engines.diffusion.pipelines import decode
+from deployments.engines.diffusion.requests import check_request, shape_key
+from deployments.engines.diffusion.upscaling import check_upscaler
+from deployments.errors import DarkroomError, InvalidRequest, Overloaded
+from deployments.generation import (
+    GeneratedPicture,
+    GenerationRequest,
+    HintOptions,
+    Latents,
+    ModelCatalogue,
+)
+
+_RETRY_S = 10
+_PATIENCE_S = 30.0
+"""Of a batch with previews that hold the models of the one before."""
+
+
+class DiffusionEngine:
+    """Stable Diffusion 1.x and 2.x over diffusers. `run` is called by one thread at a time, the rest by any."""
+
+    def __init__(self, settings: Diffusion, folder: Path, hints: Hints, device: Device) -> None:
+        """`folder`: the models folder. Nothing is loaded yet."""
+        self._settings = settings
+        self._device = device
+        self._hints = hints
+        self._models = Models(settings, folder, device)
+
+    @property
+    def models(self) -> Models:
+        return self._models
+
+    def check(self, request: GenerationRequest) -> None:
+        """Raises `InvalidRequest` for what no batch could run; loads nothing."""
+        check_request(request, self._settings)
+        if request.hires:
+            check_upscaler(request.hires.upscaler)
+
+    def key(self, request: GenerationRequest) -> Hashable:
+        """Requests of equal keys may share a batch."""
+        return shape_key(request)
+
+    def run(self, requests: Sequence[GenerationRequest], watch: Watch) -> list[GeneratedPicture | DarkroomError]:
+        """Requests of one key -> an outcome each, in their order; of cancelled ones it means nothing."""
+        import torch
+
+        refusal: DarkroomError
+        try:
+            with torch.no_grad(), self._models.shelf.borrowing(_PATIENCE_S) as loan:
+                return Batch(self._models, self._device, loan, requests, watch).run()
+        except torch.OutOfMemoryError:
+            refusal = Overloaded("The device has too little memory for this now.", extra={"retry_after_s": _RETRY_S})
+        except DarkroomError as error:
+            refusal = error.with_traceback(None)  # whose frames hold the batch
+        self._device.give_back()  # here, where the failed batch's tensors are gone
+        return [refusal] * len(requests)
+
+    def decode_latents(self, latents: Latents, checkpoint: str = "", vae: str = "") -> Image:
+        """`Diffuser.decode_latents`; may run beside a batch."""
+        import torch
+
+        if latents.ndim != 3 or max(latents.shape) > self._settings.max_side_px // 8:
+            raise InvalidRequest("Latents are channels by height by width, no larger than the largest picture's.")
+        with torch.no_grad(), self._models.shelf.borrowing() as loan:
+            network = self._models.vae(loan, vae, self._models.checkpoint(loan, checkpoint))
+            if latents.shape[0] != network.config.latent_channels:
+                raise InvalidRequest(f"Latents of this checkpoint have {network.config.latent_channels} channels.")
+            given = torch.from_numpy(np.array(latents))[None].to(self._device.name, self._device.dtype)
+            with self._models.tiling:
+                return to_images(decode(network, given))[0]
+
+    def make_hint(self, module: str, image: Image, options: HintOptions) -> Image:
+        """`Diffuser.make_hint`."""
+        return self._hints.make(module, image, options)
+
+    def list_models(self) -> ModelCatalogue:
+        """`Diffuser.list_models`; hashes files that it has not seen yet."""
+        catalogue = self._models.catalogue
+        return ModelCatalogue(
+            checkpoints=catalogue.describe("checkpoints"),
+            loras=catalogue.describe("loras"),
+            controlnets=catalogue.describe("controlnets"),
+            vaes=catalogue.describe("vaes"),
+            modules=self._hints.modules(),
+            default_checkpoint=catalogue.default_name,
+            memory=self._device.memory(),
+        )
+
+    def has_checkpoint(self, name: str) -> bool:
+        """Whether a request could name it."""
+        return self._models.catalogue.look_up("checkpoints", name) is not None
+
+    def unload(self, checkpoint: str) -> None:
+        """Free a checkpoint unless a batch is using it."""
+        self._models.forget_checkpoint(checkpoint)
+
+    def close(self) -> None:
+        self._models.shelf.clear()

@@ -1,0 +1,195 @@
+"""Models from disk or from a hub, ready to run. What cannot be loaded says which file or setting would mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from deployments.engines.diffusion.catalogue import CHECKPOINT, MODELS_DIR, Catalogue, Model, tensor_names
+from deployments.engines.diffusion.device import Device
+from deployments.errors import NotSupported, WeightsMissing
+
+_KNOWN_PIPELINES = ("StableDiffusion", "LatentConsistencyModel")
+_OTHER_FAMILIES = ("XL", "3", "Cascade", "Upscale", "LDM3D", "Depth2Img", "LatentUpscale", "InstructPix2Pix")
+_PLAIN_CHANNELS, _INPAINTING_CHANNELS = 4, 9
+_OPEN_CLIP_WIDTH = 1024
+_XL_TENSOR = "conditioner.embedders."
+"""Begins names in checkpoint files of SDXL and its kin only."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The parts of a Stable Diffusion, placed on the device."""
+
+    model: Model
+    vae: Any
+    text_encoder: Any
+    tokenizer: Any
+    unet: Any
+    scheduler: Any
+    """As the checkpoint ships it; its configuration is the base of every sampler's."""
+
+    @property
+    def is_for_inpainting(self) -> bool:
+        """Its UNet is shown the mask and the picture without what is masked, too."""
+        return bool(self.unet.config.in_channels == _INPAINTING_CHANNELS)
+
+    @property
+    def skips_layers(self) -> bool:
+        """Whether clip skip means anything: upstream ignores it for OpenCLIP, the text encoder of SD 2.x."""
+        return bool(self.text_encoder.config.hidden_size != _OPEN_CLIP_WIDTH)
+
+    def is_guided(self, guidance_scale: float) -> bool:
+        """Whether pipelines ask for the unconditional prediction, too."""
+        return guidance_scale > 1 and self.unet.config.time_cond_proj_dim is None
+
+    @property
+    def components(self) -> dict[str, Any]:
+        """What every pipeline is made of."""
+        return {
+            "vae": self.vae,
+            "text_encoder": self.text_encoder,
+            "tokenizer": self.tokenizer,
+            "unet": self.unet,
+            "safety_checker": None,
+            "feature_extractor": None,
+            "requires_safety_checker": False,
+        }
+
+
+class Loader:
+    """Makes models; keeps none."""
+
+    def __init__(self, catalogue: Catalogue, device: Device, *, offline: bool, compile_unet: bool = False) -> None:
+        self._catalogue = catalogue
+        self._device = device
+        self._offline = offline
+        self._compile = compile_unet
+        _silence()
+        if offline:
+            import huggingface_hub.constants
+
+            huggingface_hub.constants.HF_HUB_OFFLINE = True  # a single file without its configuration asks anyway
+
+    def checkpoint(self, model: Model) -> Checkpoint:
+        """Raises `WeightsMissing`, `NotSupported` (a family that is not Stable Diffusion 1 or 2)."""
+        from diffusers import StableDiffusionPipeline
+
+        self._refuse_other_families(model)
+        options: dict[str, Any] = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+        with _explained(model):
+            if model.path and model.path.is_file():
+                pipeline = StableDiffusionPipeline.from_single_file(
+                    str(model.path),
+                    dtype=self._device.dtype,
+                    local_files_only=self._offline,
+                    **options,
+                    **self._config_of("checkpoints"),
+                )
+            else:
+                pipeline = StableDiffusionPipeline.from_pretrained(
+                    str(model.path or model.name),
+                    dtype=self._device.dtype,
+                    local_files_only=self._offline or model.path is not None,
+                    **options,
+                )
+        if pipeline.unet.config.in_channels not in (_PLAIN_CHANNELS, _INPAINTING_CHANNELS):
+            raise NotSupported(f"The checkpoint '{model.name}' wants more than a prompt, a picture and a mask.")
+        for part in (pipeline.vae, pipeline.text_encoder, pipeline.unet):
+            self._device.place(part)
+        if self._compile:
+            pipeline.unet.compile()
+        return Checkpoint(
+            model, pipeline.vae, pipeline.text_encoder, pipeline.tokenizer, pipeline.unet, pipeline.scheduler
+        )
+
+    def controlnet(self, model: Model) -> Any:
+        """A `ControlNetModel`. Raises `WeightsMissing`."""
+        from diffusers import ControlNetModel
+
+        return self._network(ControlNetModel, model, self._config_of("controlnets"))
+
+    def vae(self, model: Model) -> Any:
+        """An `AutoencoderKL`. Raises `WeightsMissing`."""
+        from diffusers import AutoencoderKL
+
+        config = self._config_of("checkpoints")
+        return self._network(AutoencoderKL, model, {**config, "subfolder": "vae"} if config else {})
+
+    def _network(self, cls: Any, model: Model, config: dict[str, Any]) -> Any:
+        with _explained(model):
+            if model.path and model.path.is_file():
+                network = cls.from_single_file(
+                    str(model.path), dtype=self._device.dtype, local_files_only=self._offline, **config
+                )
+            else:
+                network = cls.from_pretrained(str(model.path), dtype=self._device.dtype, local_files_only=True)
+        return self._device.place(network)
+
+    def _refuse_other_families(self, model: Model) -> None:
+        from diffusers import StableDiffusionPipeline
+
+        if model.path and model.path.is_file():
+            known = not any(name.startswith(_XL_TENSOR) for name in tensor_names(model.path))
+        else:
+            with _explained(model):
+                config = StableDiffusionPipeline.load_config(
+                    str(model.path or model.name), local_files_only=self._offline or model.path is not None
+                )
+            family = str(config.get("_class_name", "")).removesuffix("Pipeline")
+            rest = next((family.removeprefix(name) for name in _KNOWN_PIPELINES if family.startswith(name)), None)
+            known = rest is not None and not rest.startswith(_OTHER_FAMILIES)
+        if not known:
+            raise NotSupported(f"The checkpoint '{model.name}' is not a Stable Diffusion 1.x or 2.x.")
+
+    def _config_of(self, kind: str) -> dict[str, Any]:
+        """`configs/` of the models folder tells single files their networks' shapes where no hub does."""
+        config = self._catalogue.folder / "configs" / kind
+        return {"config": str(config)} if config.is_dir() else {}
+
+
+def _silence() -> None:
+    """Progress bars of loading would end in the replica's log, line by line."""
+    import diffusers.utils.logging
+    import transformers.utils.logging
+
+    for logging in (diffusers.utils.logging, transformers.utils.logging):
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()
+
+
+@contextmanager
+def _explained(model: Model) -> Iterator[None]:
+    """What diffusers raises over files that are missing, cut short or of another shape."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        if type(error).__name__ == "OutOfMemoryError":
+            raise
+        setting = MODELS_DIR if model.path else CHECKPOINT
+        where = f"in {model.kind}/ is not complete" if model.path else "is neither in the cache nor to be fetched"
+        raise WeightsMissing(
+            f"The model '{model.name}' {where} ({type(error).__name__}); see {setting}.",
+            extra={"model": model.name, "setting": setting},
+        ) from error
+
+
+def module_bytes(*modules: Any) -> int:
+    """Bytes of weights."""
+    return sum(
+        tensor.numel() * tensor.element_size()
+        for module in modules
+        for tensor in (*module.parameters(), *module.buffers())
+    )
+
+
+def files_bytes(model: Model) -> int:
+    """Bytes on disk, about what it will take; 0 for a hub's."""
+    if model.path is None:
+        return 0
+    files = [model.path] if model.path.is_file() else model.path.rglob("*.safetensors")
+    return sum(path.stat().st_size for path in files)

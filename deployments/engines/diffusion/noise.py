@@ -1,0 +1,72 @@
+"""The noise a picture begins with: its own, whatever batch it is in (contract 2.2).
+
+A request has one generator. Its first draw is the noise here, in float32 whatever the model computes in; samplers that
+add noise go on drawing from it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deployments.generation import GenerationRequest
+
+_LATENT_PX = 8
+_PARALLEL = 0.9995
+"""Cosine above which two noises are mixed in a straight line."""
+
+
+def make_generator(request: GenerationRequest, device: str) -> Any:
+    """A `torch.Generator` at the request's seed."""
+    import torch
+
+    return torch.Generator(device).manual_seed(request.seed)
+
+
+def draw_noise(request: GenerationRequest, generator: Any, channels: int, size: tuple[int, int] | None = None) -> Any:
+    """`float32[1, channels, H / 8, W / 8]` for the request's size, or for `size` (width, height) of a second pass."""
+    import torch
+
+    shape = _latent_shape(channels, size or (request.width, request.height))
+    drawn = shape if request.seed_size is None else _latent_shape(channels, request.seed_size)
+    around = _draw(shape, generator)
+    noise = around
+    if drawn != shape:  # what is pasted has a generator of its own, so that the picture's is as far as ever
+        noise = _draw(drawn, torch.Generator(generator.device).manual_seed(request.seed))
+    if request.variation_strength > 0:
+        other = torch.Generator(generator.device).manual_seed(request.variation_seed)
+        noise = slerp(request.variation_strength, noise, _draw(drawn, other))
+    return (noise if drawn == shape else _paste(noise, around))[None]
+
+
+def slerp(share: float, start: Any, end: Any) -> Any:
+    """Between two noises `float32[C, H, W]` along the sphere; norms and angles are taken over H, as A1111 does."""
+    import torch
+
+    directions = [noise / noise.norm(dim=1, keepdim=True) for noise in (start, end)]
+    cosine = (directions[0] * directions[1]).sum(1)
+    if cosine.mean() > _PARALLEL:
+        return start * (1 - share) + end * share
+    angle = torch.acos(cosine)[:, None]
+    return (torch.sin((1 - share) * angle) * start + torch.sin(share * angle) * end) / torch.sin(angle)
+
+
+def _draw(shape: tuple[int, int, int], generator: Any) -> Any:
+    import torch
+
+    return torch.randn(shape, generator=generator, device=generator.device, dtype=torch.float32)
+
+
+def _latent_shape(channels: int, size: tuple[int, int]) -> tuple[int, int, int]:
+    return channels, size[1] // _LATENT_PX, size[0] // _LATENT_PX
+
+
+def _paste(noise: Any, onto: Any) -> Any:
+    """The middle of one over the middle of the other; what does not fit is cut off, as much on each side."""
+    (_, height, width), (_, out_height, out_width) = noise.shape, onto.shape
+    dy, dx = (out_height - height) // 2, (out_width - width) // 2
+    rows, columns = height + 2 * min(dy, 0), width + 2 * min(dx, 0)
+    top, left = max(dy, 0), max(dx, 0)
+    onto[:, top : top + rows, left : left + columns] = noise[
+        :, max(-dy, 0) : max(-dy, 0) + rows, max(-dx, 0) : max(-dx, 0) + columns
+    ]
+    return onto

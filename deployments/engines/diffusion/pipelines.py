@@ -1,0 +1,95 @@
+"""diffusers' pipelines, told their noise and latents instead of drawing them.
+
+Left alone they take the noise from the request's generator in the model's precision, sample the init image's latents
+from it too, and know neither variation seeds nor masked content. The loops themselves are diffusers' own.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+from deployments.engines.diffusion.loading import Checkpoint
+
+
+def make_pipeline(kind: str, checkpoint: Checkpoint, scheduler: Any, vae: Any, controlnets: Any | None) -> Any:
+    """A pipeline of `kind` (text, image, inpaint) over the checkpoint's parts; making one costs no memory."""
+    parts = {**checkpoint.components, "scheduler": checkpoint.scheduler, "vae": vae}
+    if controlnets is not None:
+        parts["controlnet"] = controlnets
+    pipeline = _classes()[kind, controlnets is not None](**parts)
+    pipeline.scheduler = scheduler  # afterwards: the constructor would change the configuration of one that it is given
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+@cache
+def _classes() -> MappingProxyType[tuple[str, bool], type[Any]]:
+    import diffusers
+    import torch
+
+    class Prepared:
+        """What `prepare` was told before the call, each with one row a request."""
+
+        noise: Any
+        image_latents: Any
+
+        def prepare(self, noise: Any, image_latents: Any) -> None:
+            self.noise, self.image_latents = noise, image_latents
+
+    class FromImage(Prepared):
+        def prepare_latents(self, image: Any, timestep: Any, *_: Any, **__: Any) -> Any:
+            return self.scheduler.add_noise(self.image_latents, self.noise, timestep)  # type: ignore[attr-defined]
+
+    class Inpainting(Prepared):
+        def prepare_latents(self, *_: Any, timestep: Any, return_image_latents: bool = False, **__: Any) -> Any:
+            start = self.scheduler.add_noise(self.image_latents, self.noise, timestep)  # type: ignore[attr-defined]
+            return (start, self.noise, self.image_latents) if return_image_latents else (start, self.noise)
+
+        def _encode_vae_image(self, image: Any, generator: Any) -> Any:
+            """Of the picture without its masked part, which only inpainting checkpoints (nine channels) look at."""
+            if self.unet.config.in_channels == self.vae.config.latent_channels:  # type: ignore[attr-defined]
+                return torch.zeros_like(self.image_latents)
+            return encode(self.vae, image)  # type: ignore[attr-defined]
+
+    class Image(FromImage, diffusers.StableDiffusionImg2ImgPipeline):  # type: ignore[misc]
+        pass
+
+    class ControlledImage(FromImage, diffusers.StableDiffusionControlNetImg2ImgPipeline):  # type: ignore[misc]
+        pass
+
+    class Inpaint(Inpainting, diffusers.StableDiffusionInpaintPipeline):  # type: ignore[misc]
+        pass
+
+    class ControlledInpaint(Inpainting, diffusers.StableDiffusionControlNetInpaintPipeline):  # type: ignore[misc]
+        pass
+
+    return MappingProxyType(
+        {
+            ("text", False): diffusers.StableDiffusionPipeline,
+            ("text", True): diffusers.StableDiffusionControlNetPipeline,
+            ("image", False): Image,
+            ("image", True): ControlledImage,
+            ("inpaint", False): Inpaint,
+            ("inpaint", True): ControlledInpaint,
+        }
+    )
+
+
+def encode(vae: Any, pixels: Any) -> Any:
+    """`[N, 3, H, W]` in -1 to 1 -> scaled latents: the mean, so that no generator is asked."""
+    parts = [vae.encode(picture[None]).latent_dist.mode() for picture in pixels]
+    return _concatenate(parts) * vae.config.scaling_factor
+
+
+def decode(vae: Any, latents: Any) -> Any:
+    """Scaled latents -> `[N, 3, H, W]` in 0 to 1, a picture at a time: a batch's pixels need much memory at once."""
+    parts = [vae.decode(row[None] / vae.config.scaling_factor).sample for row in latents]
+    return (_concatenate(parts) / 2 + 0.5).clamp(0, 1)
+
+
+def _concatenate(parts: list[Any]) -> Any:
+    import torch
+
+    return torch.cat(parts)

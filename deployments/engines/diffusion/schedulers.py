@@ -1,0 +1,278 @@
+"""diffusers' schedulers with A1111's noise levels, and with noise that is each picture's own.
+
+They are made by `samplers.make_scheduler`. Pipelines call `set_timesteps(steps)` as ever and hand their generators,
+one a picture, to `step`; `eta` is not a pipeline's to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from deployments.engines.diffusion.sigmas import SCHEDULES, NoiseLevels, Sigmas
+
+_ROUNDING = 2e-6
+"""torchsde rounds the ends of its interval to six digits and then warns of levels beyond them."""
+
+
+class Configured:
+    """What A1111 knows beyond diffusers' configurations. The defaults hold while a parent's constructor runs."""
+
+    schedule = "uniform"
+    discards = False
+    """Whether the last level but one is left out."""
+    eta: float | None = None
+
+    def configure(self, schedule: str, *, discards: bool = False, eta: float | None = None) -> None:
+        self.schedule, self.discards, self.eta = schedule, discards, eta
+
+
+class Scheduled(Configured):
+    """Noise levels of the schedule, and steps that are counted, not looked up by timestep: two may round to one."""
+
+    alphas_cumprod: Any
+    num_inference_steps: Any
+    set_begin_index: Any
+
+    def set_timesteps(self, num_inference_steps: int, *arguments: Any, **options: Any) -> None:
+        super().set_timesteps(num_inference_steps, *arguments, **options)  # type: ignore[misc]
+        self.set_begin_index(0)
+
+    def _convert_to_karras(self, in_sigmas: Any, num_inference_steps: int | None = None) -> Sigmas:
+        """diffusers' door for noise levels of one's own, whatever it is called."""
+        return self.levels(num_inference_steps or self.num_inference_steps)
+
+    def levels(self, steps: int) -> Sigmas:
+        return SCHEDULES[self.schedule](steps + self.discards, self.trained)[:steps]
+
+    @property
+    def trained(self) -> NoiseLevels:
+        return NoiseLevels.of(self.alphas_cumprod.cpu().numpy())
+
+
+@cache
+def scheduler_classes() -> MappingProxyType[str, Any]:
+    """By name. They cannot be defined before diffusers is imported."""
+    import diffusers
+    import torch
+
+    theirs: Any = diffusers
+
+    class Euler(Scheduled, theirs.EulerDiscreteScheduler):  # type: ignore[misc]
+        pass
+
+    class Lms(Scheduled, theirs.LMSDiscreteScheduler):  # type: ignore[misc]
+        """Of no higher order than there were steps: theirs forgets that a pass may begin in the midst of its levels."""
+
+        def step(self, model_output: Any, timestep: Any, sample: Any, *, return_dict: bool = True) -> Any:
+            order = min(len(self.derivatives) + 1, 4)
+            return super().step(model_output, timestep, sample, order=order, return_dict=return_dict)
+
+    class Heun(Scheduled, theirs.HeunDiscreteScheduler):  # type: ignore[misc]
+        pass
+
+    class Dpm2(Scheduled, theirs.KDPM2DiscreteScheduler):  # type: ignore[misc]
+        """Timesteps are not rounded."""
+
+        def set_timesteps(self, num_inference_steps: int, *arguments: Any, **options: Any) -> None:
+            super().set_timesteps(num_inference_steps, *arguments, **options)
+            self.timesteps[::2] = torch.tensor(self.trained.timesteps(self.levels(num_inference_steps)))
+
+    class Dpm2Ancestral(Scheduled, theirs.KDPM2AncestralDiscreteScheduler):  # type: ignore[misc]
+        """`eta`, and timesteps that are not rounded."""
+
+        def set_timesteps(self, num_inference_steps: int, device: Any = None, num_train_timesteps: Any = None) -> None:
+            super().set_timesteps(num_inference_steps, device, num_train_timesteps)
+            levels = np.array([*self.levels(num_inference_steps), 0.0])
+            now, following = levels[:-1], levels[1:]
+            up, down = _ancestral(now, following, self.eta)
+            middle = np.where(following > 0, np.sqrt(now * down), 0.0)
+            self.sigmas_up, self.sigmas_down, self.sigmas_interpol = (
+                torch.tensor(values, dtype=torch.float32).repeat_interleave(2)[1:] for values in (up, down, middle)
+            )
+            timesteps = self.trained.timesteps(np.stack([now, middle], axis=1).ravel()[:-1])
+            self.timesteps = torch.tensor(timesteps, dtype=torch.float32, device=device)
+
+    class Dpmpp2sAncestral(Dpm2Ancestral):
+        """Shares with its parent at which levels the denoiser is called."""
+
+        def step(
+            self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: bool = True
+        ) -> Any:
+            is_first = self.state_in_first_order
+            place = self.step_index if is_first else self.step_index - 1
+            now, middle = self.sigmas[place].item(), self.sigmas_interpol[place].item()
+            latents = sample.float()
+            noiseless = _noiseless(self, latents, model_output.float(), now if is_first else middle)
+            if is_first:
+                self.sample = latents
+                latents = noiseless + (latents - noiseless) * (middle / now)
+            else:
+                latents = noiseless + (self.sample - noiseless) * (self.sigmas_down[place].item() / now)
+                self.sample = None
+                if up := self.sigmas_up[place].item():
+                    latents = latents + up * _draw(latents, generator)
+            self._step_index += 1
+            return _answer((latents, noiseless), sample.dtype, return_dict)
+
+    class UniPc(Configured, theirs.UniPCMultistepScheduler):  # type: ignore[misc]
+        pass
+
+    class Plms(Configured, theirs.PNDMScheduler):  # type: ignore[misc]
+        """Theirs makes its first step twice, for which the second timestep is there twice: at the beginning only."""
+
+        counter: int
+        _begins_midway = False
+
+        def set_timesteps(self, *arguments: Any, **options: Any) -> None:
+            super().set_timesteps(*arguments, **options)
+            self._begins_midway = False
+
+        def set_begin_index(self, begin_index: int = 0) -> None:
+            self._begins_midway = begin_index > 1
+
+        def step(self, model_output: Any, timestep: Any, sample: Any, return_dict: bool = True) -> Any:
+            made = super().step(model_output, timestep, sample, return_dict=return_dict)
+            if self._begins_midway and self.counter == 1:
+                self.counter = 2
+            return made
+
+    class Multistep(Scheduled, theirs.DPMSolverMultistepScheduler):  # type: ignore[misc]
+        """Timesteps are not rounded, and the first noise is as strong as the first level says."""
+
+        _brownian: Any = None
+
+        def set_timesteps(self, num_inference_steps: int, device: Any = None) -> None:
+            super().set_timesteps(num_inference_steps, device)
+            timesteps = self.trained.timesteps(self.levels(num_inference_steps))
+            self.timesteps = torch.tensor(timesteps, dtype=torch.float32, device=device)
+            greatest = self.sigmas[0].item()
+            self.init_noise_sigma = greatest / (1 + greatest**2) ** 0.5
+            self._brownian = None
+
+        def step(
+            self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: bool = True
+        ) -> Any:
+            noise = self._noise(sample, generator) if self.config.algorithm_type.startswith("sde") else None
+            return super().step(model_output, timestep, sample, variance_noise=noise, return_dict=return_dict)
+
+        def _noise(self, sample: Any, generator: Any) -> Any:
+            if self._brownian is None:
+                self._brownian = _brownian(sample, self.sigmas, generator)
+            place = self.begin_index if self.step_index is None else self.step_index
+            now, following = self.sigmas[place], self.sigmas[place + 1]
+            return self._brownian(now, following) if following > 0 else torch.zeros_like(sample)
+
+    class BrownianSde(Scheduled, theirs.DPMSolverSDEScheduler):  # type: ignore[misc]
+        noise_sampler: Any
+
+        def step(
+            self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: bool = True
+        ) -> Any:
+            if getattr(self, "noise_sampler", None) is None:
+                self.noise_sampler = _brownian(sample, self.sigmas, generator)
+            made = super().step(model_output.float(), timestep, sample.float(), return_dict=False)
+            return _answer(made, sample.dtype, return_dict)
+
+    class EulerAncestral(Scheduled, theirs.EulerAncestralDiscreteScheduler):  # type: ignore[misc]
+        """Any schedule, `eta`, and noise in float32 whatever the model computes in."""
+
+        def set_timesteps(self, num_inference_steps: int, device: Any = None) -> None:
+            super().set_timesteps(num_inference_steps, device)
+            levels = self.levels(num_inference_steps)
+            self.sigmas = torch.tensor([*levels, 0.0], dtype=torch.float32)
+            self.timesteps = torch.tensor(self.trained.timesteps(levels), dtype=torch.float32, device=device)
+
+        def step(
+            self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: bool = True
+        ) -> Any:
+            if self.step_index is None:
+                self._init_step_index(timestep)
+            now, following = self.sigmas[self.step_index].item(), self.sigmas[self.step_index + 1].item()
+            latents = sample.float()
+            noiseless = _noiseless(self, latents, model_output.float(), now)
+            up, down = (float(level) for level in _ancestral(now, following, self.eta))
+            latents = latents + (latents - noiseless) / now * (down - now)
+            if up:
+                latents = latents + up * _draw(latents, generator)
+            self._step_index += 1
+            return _answer((latents, noiseless), sample.dtype, return_dict)
+
+    class Ddim(Configured, theirs.DDIMScheduler):  # type: ignore[misc]
+        def step(
+            self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: bool = True
+        ) -> Any:
+            eta = self.eta or 0.0
+            noise = _draw(sample, generator).to(sample.dtype) if eta else None
+            return super().step(model_output, timestep, sample, eta=eta, variance_noise=noise, return_dict=return_dict)
+
+    class Lcm(Configured, theirs.LCMScheduler):  # type: ignore[misc]
+        """Spread over the fifty timesteps of its training as A1111 does; more than fifty steps fall between them."""
+
+        def set_timesteps(self, num_inference_steps: int, device: Any = None) -> None:
+            stride = self.config.num_train_timesteps // self.config.original_inference_steps
+            trained = np.arange(self.config.num_train_timesteps - 1, 0, -stride)
+            wanted = np.linspace(trained[0], trained[-1], num_inference_steps)
+            if num_inference_steps <= len(trained):
+                wanted = trained[np.abs(wanted[:, None] - trained).argmin(1)]
+            self.num_inference_steps = num_inference_steps
+            self.custom_timesteps = True
+            self.timesteps = torch.tensor(wanted.round(), dtype=torch.long, device=device)
+            self._step_index = None
+            self.set_begin_index(0)
+
+    classes: tuple[Any, ...] = (Euler, EulerAncestral, Lms, Heun, Dpm2, Dpm2Ancestral, Dpmpp2sAncestral)
+    classes += (Multistep, BrownianSde, Ddim, Plms, UniPc, Lcm)
+    return MappingProxyType({made.__name__: made for made in classes})
+
+
+def _ancestral(now: Any, following: Any, eta: float | None) -> tuple[Any, Any]:
+    """How much fresh noise a step from level `now` to `following` ends with, and the level that it goes to before."""
+    share = 1.0 if eta is None else eta
+    up = np.minimum(following, share * np.sqrt(following**2 * (now**2 - following**2)) / now)
+    return up, np.sqrt(following**2 - up**2)
+
+
+def _noiseless(scheduler: Any, latents: Any, predicted: Any, sigma: float) -> Any:
+    """The picture that the model sees behind the noise."""
+    if scheduler.config.prediction_type == "v_prediction":
+        return latents / (sigma**2 + 1) - predicted * sigma / (sigma**2 + 1) ** 0.5
+    return latents - sigma * predicted
+
+
+def _answer(made: tuple[Any, Any], dtype: Any, return_dict: bool) -> Any:
+    from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncestralDiscreteSchedulerOutput
+
+    latents, noiseless = (part.to(dtype) for part in made)
+    return EulerAncestralDiscreteSchedulerOutput(latents, noiseless) if return_dict else (latents, noiseless)
+
+
+def _brownian(sample: Any, sigmas: Any, generator: Any) -> Any:
+    """Noise between two levels, from a tree for each picture, seeded with its seed."""
+    from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
+
+    least, greatest = sigmas[sigmas > 0].min().item(), sigmas.max().item()
+    wide = least - _ROUNDING, greatest + _ROUNDING
+    return BrownianTreeNoiseSampler(sample.float(), *wide, _seeds(generator, len(sample)))
+
+
+def _seeds(generator: Any, rows: int) -> list[int]:
+    """One a picture. A single generator is for all of them; each then has a seed of its own by its place."""
+    import torch
+
+    if isinstance(generator, Sequence):
+        return [one.initial_seed() for one in generator]
+    first = torch.initial_seed() if generator is None else generator.initial_seed()
+    return [first + row for row in range(rows)]
+
+
+def _draw(like: Any, generator: Any) -> Any:
+    """Noise in float32, each row from its own generator."""
+    import torch
+    from diffusers.utils.torch_utils import randn_tensor
+
+    return randn_tensor(like.shape, generator=generator, device=like.device, dtype=torch.float32)

@@ -1,0 +1,140 @@
+"""What is loaded, within a budget of bytes: the least recently used leaves first, and its memory is given back."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from deployments.errors import Overloaded
+
+Key = tuple[Hashable, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    value: Any
+    size: int
+    close: Callable[[], None] | None
+
+
+class Shelf:
+    """Thread-safe; loads one thing at a time. A key that begins with another one belongs to it and leaves with it."""
+
+    def __init__(self, budget_bytes: int, give_back: Callable[[], None] = lambda: None) -> None:
+        """`give_back` makes the memory of what was let go free for others; it is called after each departure."""
+        self._budget = budget_bytes
+        self._give_back = give_back
+        self._items: OrderedDict[Key, _Item] = OrderedDict()
+        self._in_use: Counter[Key] = Counter()
+        self._lock = threading.Condition()  # over a lock that its thread may take again; told of what is given back
+
+    @property
+    def used_bytes(self) -> int:
+        with self._lock:
+            return sum(item.size for item in self._items.values())
+
+    def keys(self) -> list[Key]:
+        """The least recently used first."""
+        with self._lock:
+            return list(self._items)
+
+    @contextmanager
+    def borrowing(self, patience_s: float = 0) -> Iterator[Loan]:
+        """What is got through the loan stays loaded until the block ends. What does not fit beside others' loans waits
+        `patience_s` for their end. Two patient loans could wait for each other: there is one at a time."""
+        loan = Loan(self, patience_s)
+        try:
+            yield loan
+        finally:
+            with self._lock:
+                self._in_use.subtract(loan.keys)
+                self._lock.notify_all()
+
+    def drop(self, key: Key) -> None:
+        """Unload it unless somebody uses it; what is not there is no mistake."""
+        with self._lock:
+            if key in self._items and not self._is_used(key):
+                self._remove(key)
+
+    def clear(self) -> None:
+        for key in self.keys():
+            self.drop(key)
+
+    def _get(
+        self,
+        key: Key,
+        load: Callable[[], Any],
+        size_of: Callable[[Any], int],
+        expected: int,
+        close: Any,
+        loan: Loan,
+    ) -> Any:
+        with self._lock:
+            if key not in self._items:
+                self._make_room(expected)
+                value = load()
+                self._items[key] = _Item(value, size_of(value), close)
+            owners = [known for known in self._items if key[: len(known)] == known]
+            self._in_use.update(owners)
+            loan.keys += owners
+            for owner in sorted(owners, key=len):  # an owner is never newer than what belongs to it
+                self._items.move_to_end(owner)
+            self._lock.wait_for(lambda: self._make_room(0) or not self._is_lent_beside(loan), loan.patience_s)
+            if self.used_bytes > self._budget:
+                self._in_use.subtract(owners)
+                del loan.keys[-len(owners) :]
+                self.drop(key)
+                raise Overloaded("The models of this request together are larger than the engine's memory budget.")
+            return self._items[key].value
+
+    def _is_lent_beside(self, loan: Loan) -> bool:
+        return (self._in_use - Counter(loan.keys)).total() > 0
+
+    def _make_room(self, wanted: int) -> bool:
+        """Whether there is."""
+        for key in list(self._items):
+            if self.used_bytes + wanted <= self._budget:
+                return True
+            if key in self._items and not self._is_used(key):
+                self._remove(key)
+        return self.used_bytes + wanted <= self._budget
+
+    def _is_used(self, key: Key) -> bool:
+        return any(count > 0 and used[: len(key)] == key for used, count in self._in_use.items())
+
+    def _remove(self, key: Key) -> None:
+        for known in [known for known in self._items if known[: len(key)] == key]:
+            item = self._items.pop(known)
+            if item.close and known == key:  # what belongs to a value that leaves needs no undoing
+                item.close()
+            del item
+        self._in_use = +self._in_use
+        self._give_back()
+
+
+class Loan:
+    """Gets things from the shelf for as long as they are used."""
+
+    def __init__(self, shelf: Shelf, patience_s: float) -> None:
+        self._shelf = shelf
+        self.patience_s = patience_s
+        self.keys: list[Key] = []
+
+    def get(
+        self,
+        key: Key,
+        load: Callable[[], Any],
+        size_of: Callable[[Any], int],
+        *,
+        expected_bytes: int = 0,
+        close: Callable[[], None] | None = None,
+    ) -> Any:
+        """What `load` makes, made once while it stays; `close` undoes what it did beyond making the value.
+
+        Raises what `load` raises, and `Overloaded` when it does not fit beside what is in use.
+        """
+        return self._shelf._get(key, load, size_of, expected_bytes, close, self)

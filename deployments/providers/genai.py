@@ -1,0 +1,106 @@
+"""Google's google-genai, as the Gemini API and Vertex AI both use it: calls, deadlines, and what answers mean."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+import httpx
+
+from deployments.algorithms.decoding import make_preview
+from deployments.contracts import Image
+from deployments.errors import ProviderRejected, ProviderUnavailable
+from deployments.providers.policy import error_of_status, malformed, missing_extra, picture_of, within
+
+T = TypeVar("T")
+_CONNECT_S = 5.0
+_REFUSALS = frozenset(
+    "SAFETY RECITATION LANGUAGE BLOCKLIST PROHIBITED_CONTENT SPII MODEL_ARMOR "
+    "IMAGE_SAFETY IMAGE_PROHIBITED_CONTENT IMAGE_RECITATION".split()
+)
+"""Finish reasons that say no; the others say that something went wrong."""
+_NOT_READY = "FAILED_PRECONDITION"
+"""Comes with status 400, as a refused picture does: no billing, or a country without the service."""
+
+
+class GenaiClient:
+    """One client of the SDK over an HTTP client of our own, which is closed with it."""
+
+    def __init__(
+        self, vendor: str, credential: str, keyless: str, timeout_s: float, base_url: str | None, **client: Any
+    ) -> None:
+        """`credential` names the setting to look at when the vendor refuses; `client`: arguments of the SDK's.
+
+        Raises `ProviderUnavailable` when the SDK is not installed.
+        """
+        try:
+            from google import genai
+            from google.auth.exceptions import GoogleAuthError
+        except ImportError as error:
+            raise missing_extra(vendor, keyless) from error
+        self.types: Any = genai.types
+        self._vendor, self._credential, self._keyless = vendor, credential, keyless
+        self._timeout_s = timeout_s
+        self._api_error: type[Any] = genai.errors.APIError
+        self._auth_error: type[Exception] = GoogleAuthError
+        # Our own HTTP client: the SDK's others retry by themselves after seconds of sleep, whatever the deadline.
+        self._http = httpx.AsyncClient(timeout=httpx.Timeout(timeout_s, connect=_CONNECT_S))
+        options = self.types.HttpOptions(
+            base_url=base_url, timeout=max(1, round(timeout_s * 1000)), httpx_async_client=self._http
+        )
+        self._client = genai.Client(http_options=options, **client)
+        self.models: Any = self._client.aio.models
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+        self._client.close()
+
+    async def call(self, request: Awaitable[T]) -> T:
+        """Await a request of `models`. Raises `ProviderUnavailable`, `ProviderRejected`."""
+        vendor = self._vendor
+        try:
+            async with within(self._timeout_s, vendor):
+                return await request
+        except self._api_error as error:
+            if "api key" in str(error.message).lower():  # 400, like a bad picture
+                raise error_of_status(vendor, 401, self._credential) from error
+            if error.status == _NOT_READY:
+                raise ProviderUnavailable(f"{vendor} does not serve this account or place.") from error
+            raise error_of_status(vendor, int(error.code or 0), self._credential) from error
+        except self._auth_error as error:
+            raise ProviderUnavailable(
+                f"{vendor}: no credentials (see {self._credential}). `{self._keyless}` works without."
+            ) from error
+        except httpx.HTTPError as error:
+            raise ProviderUnavailable(f"{vendor} cannot be reached.") from error
+        except (ValueError, TypeError, KeyError, AttributeError) as error:  # the SDK, over an answer of another shape
+            raise malformed(vendor) from error
+
+    async def redraw(self, model: str, image: Image, prompt: str, seed: int) -> Image:
+        """The picture that a Gemini image model makes of this one."""
+        config = self.types.GenerateContentConfig(response_modalities=["TEXT", "IMAGE"], seed=seed % 2**31)
+        answer = await self.call(
+            self.models.generate_content(model=model, contents=[self.part(image), prompt], config=config)
+        )
+        for part in self.parts_of(answer):
+            if part.inline_data is not None and part.inline_data.data:
+                return await picture_of(part.inline_data.data, self._vendor)
+        raise malformed(self._vendor)
+
+    def part(self, image: Image) -> Any:
+        return self.types.Part.from_bytes(data=make_preview(image), mime_type="image/jpeg")
+
+    def parts_of(self, answer: Any) -> list[Any]:
+        """Of the first candidate. Raises `ProviderRejected` where the vendor's filters refused."""
+        feedback = answer.prompt_feedback
+        if feedback is not None and feedback.block_reason is not None:
+            raise self.refusal()
+        [candidate, *_] = answer.candidates or [None]
+        if candidate is None:
+            raise malformed(self._vendor)
+        if candidate.finish_reason is not None and candidate.finish_reason.name in _REFUSALS:
+            raise self.refusal()
+        return list(candidate.content.parts or []) if candidate.content is not None else []
+
+    def refusal(self) -> ProviderRejected:
+        return ProviderRejected(f"{self._vendor}'s safety filter refused the picture or the prompt.")

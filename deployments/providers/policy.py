@@ -1,0 +1,96 @@
+"""What all vendors share: no call that costs money where that is switched off, and how failures are told apart."""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import ipaddress
+from base64 import b64decode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+from configs.settings import Providers
+from deployments.algorithms.decoding import ImageLimits, decode
+from deployments.contracts import Image
+from deployments.errors import ImageError, ProviderError, ProviderRejected, ProviderTimeout, ProviderUnavailable
+
+paid_calls_possible = True
+"""A second switch beside the setting, for a whole process: the test suite turns it off before anything runs."""
+
+_MAX_ANSWER_PX = 4096
+_LIMITS = ImageLimits()
+_CREDENTIALS = frozenset({401, 403})
+_REFUSED = frozenset({400, 413, 415, 422})
+
+
+def check_paid_call(settings: Providers, vendor: str, base_url: str | None) -> None:
+    """The first line of whatever would cost money. A server on this machine costs none.
+
+    Raises `ProviderUnavailable`.
+    """
+    if base_url is not None and is_loopback(base_url):
+        return
+    if not (settings.allow_paid_calls and paid_calls_possible):
+        raise ProviderUnavailable(f"{vendor}: calls that cost money are switched off (`providers.allow_paid_calls`).")
+
+
+def is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def missing_extra(vendor: str, keyless: str) -> ProviderUnavailable:
+    """Its SDK is not installed."""
+    return ProviderUnavailable(f"{vendor}: the extra `darkroom[cloud]` is not installed. `{keyless}` works without it.")
+
+
+def missing_setting(vendor: str, what: str, variable: str, keyless: str) -> ProviderUnavailable:
+    """A key, project, address that it cannot do without, and what works without one."""
+    return ProviderUnavailable(f"{vendor}: no {what} (set {variable}). `{keyless}` works without one.")
+
+
+def error_of_status(vendor: str, status: int, credential: str) -> ProviderError:
+    """Which of our errors a vendor's HTTP status is; `credential` names the setting to look at."""
+    if status == 429:
+        return ProviderUnavailable(f"{vendor}: the quota is used up.")
+    if status in _CREDENTIALS:
+        return ProviderUnavailable(f"{vendor} does not accept the credentials (see {credential}).")
+    if status in _REFUSED:
+        return ProviderRejected(f"{vendor} refused the request.")
+    return ProviderUnavailable(f"{vendor} answered with status {status}.")
+
+
+def malformed(vendor: str) -> ProviderUnavailable:
+    return ProviderUnavailable(f"{vendor} sent an answer that makes no sense.")
+
+
+@asynccontextmanager
+async def within(seconds: float, vendor: str) -> AsyncIterator[None]:
+    """Raises `ProviderTimeout` at the deadline."""
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            yield
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise ProviderTimeout(f"{vendor} took longer than {seconds:.3g} s.") from None
+
+
+async def picture_of(data: bytes | str, vendor: str) -> Image:
+    """The picture in an answer: file bytes, or base64 of them. It is decoded like any stranger's, in a
+    thread.
+
+    Raises `ProviderUnavailable`.
+    """
+    try:
+        return await asyncio.to_thread(_decode, data)
+    except (ImageError, binascii.Error) as error:
+        raise malformed(vendor) from error
+
+
+def _decode(data: bytes | str) -> Image:
+    return decode(b64decode(data, validate=True) if isinstance(data, str) else data, _MAX_ANSWER_PX, _LIMITS)

@@ -1,0 +1,1 @@
+"""The Stable Diffusion web API, as existing clients speak it. docs/sdapi.md lists what is served and how."""

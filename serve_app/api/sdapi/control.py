@@ -1,0 +1,120 @@
+"""What is going on, and to stop it; the settings."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Query
+from pydantic import BaseModel
+
+from serve_app.api.deps import ServicesDep, User
+from serve_app.api.sdapi.errors import responses
+from serve_app.api.sdapi.generation import TAG
+from serve_app.services.generation.fields import Int, LenientModel, Switch, Text
+from serve_app.services.generation.watching import progress_view, task_id, task_view
+
+router = APIRouter(prefix="/sdapi/v1", tags=[TAG])
+internal = APIRouter(prefix="/internal", tags=[TAG])
+
+TaskId = Annotated[str | None, Query(max_length=200, description="what the request called itself")]
+
+
+class State(BaseModel):
+    skipped: bool
+    interrupted: bool
+    stopping_generation: bool
+    job: str
+    job_count: int
+    job_timestamp: str
+    job_no: int
+    sampling_step: int
+    sampling_steps: int
+
+
+class ProgressAnswer(BaseModel):
+    progress: float
+    eta_relative: float
+    state: State
+    current_image: str | None
+    textinfo: str | None
+
+
+class TaskQuery(LenientModel):
+    id_task: Text | None = None
+    id_live_preview: Int = -1
+    live_preview: Switch = True
+
+
+class TaskAnswer(BaseModel):
+    active: bool
+    queued: bool
+    completed: bool
+    progress: float | None
+    eta: float | None
+    live_preview: str | None
+    id_live_preview: int
+    textinfo: str | None
+
+
+class PendingTasks(BaseModel):
+    size: int
+    tasks: list[str]
+
+
+class Nothing(BaseModel):
+    """An empty object."""
+
+
+@router.get("/progress", response_model=ProgressAnswer, responses=responses(422))
+async def get_progress(
+    user: User,
+    services: ServicesDep,
+    skip_current_image: Annotated[str, Query(description="there is none")] = "false",
+    force_task_id: TaskId = None,
+) -> dict[str, Any]:
+    """Of the newest picture that is being made, or of the request with this `force_task_id`."""
+    if force_task_id is not None:
+        return progress_view(await services.generation.find_task(user, force_task_id))
+    return progress_view((await services.generation.watch(user)).running)
+
+
+@router.post("/interrupt", response_model=Nothing, responses=responses(422))
+async def interrupt(user: User, services: ServicesDep, force_task_id: TaskId = None) -> dict[str, Any]:
+    """End what is being made, or one request of it, with what there is; the waiting calls answer with that."""
+    await services.generation.stop(user, "interrupt", force_task_id)
+    return {}
+
+
+@router.post("/skip", response_model=None, responses=responses(422))
+async def skip(user: User, services: ServicesDep, force_task_id: TaskId = None) -> None:
+    """End the pictures that are being drawn with what there is, and go on with those that are not begun."""
+    await services.generation.stop(user, "skip", force_task_id)
+
+
+@router.get("/options", response_model=dict[str, Any], responses=responses(500, 503))
+async def get_options(user: User, services: ServicesDep) -> dict[str, Any]:
+    return await services.options.view(user)
+
+
+@router.post("/options", response_model=None, responses=responses(422, 500, 503))
+async def set_options(user: User, services: ServicesDep, values: Annotated[dict[str, Any], Body()]) -> None:
+    """Some of the settings, or all that were got."""
+    await services.options.change(user, values)
+
+
+@internal.post("/progress", response_model=TaskAnswer, responses=responses(422))
+async def get_task(body: TaskQuery, user: User, services: ServicesDep) -> dict[str, Any]:
+    """Of one request by its `force_task_id`."""
+    job = await services.generation.find_task(user, body.id_task) if body.id_task else None
+    return task_view(job, await services.generation.watch(user), body.id_live_preview)
+
+
+@internal.get("/pending-tasks", response_model=PendingTasks)
+async def get_pending_tasks(user: User, services: ServicesDep) -> dict[str, Any]:
+    waiting = (await services.generation.watch(user)).waiting
+    return {"size": len(waiting), "tasks": [task_id(job) for job in waiting]}
+
+
+@internal.get("/ping", response_model=Nothing)
+async def ping() -> dict[str, Any]:
+    return {}

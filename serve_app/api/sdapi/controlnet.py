@@ -1,0 +1,83 @@
+"""The routes of the ControlNet extension."""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import AliasChoices, BaseModel, Field
+
+from serve_app.api.deps import ServicesDep, SettingsDep
+from serve_app.api.sdapi.errors import responses
+from serve_app.api.sdapi.generation import TAG
+from serve_app.services.generation.detecting import control_types, module_list
+from serve_app.services.generation.errors import bad_field
+from serve_app.services.generation.fields import LONGEST_LIST, Int, LenientModel, Real, Switch, Text
+from serve_app.services.generation.models import control_title
+
+router = APIRouter(prefix="/controlnet", tags=[TAG])
+
+_MODELS = responses(422, 503, 504)
+_VERSION = 3
+
+
+class DetectBody(LenientModel):
+    controlnet_module: Text = "none"
+    controlnet_input_images: list[Text] = Field(
+        default_factory=list,
+        validation_alias=AliasChoices("controlnet_input_images", "controlnet_images"),
+        max_length=LONGEST_LIST,
+    )
+    controlnet_processor_res: Int = -1
+    controlnet_threshold_a: Real = -1
+    controlnet_threshold_b: Real = -1
+    controlnet_masks: list[Text] = Field(default_factory=list, max_length=LONGEST_LIST)
+    low_vram: Switch = False
+
+
+class DetectAnswer(BaseModel):
+    info: str
+    images: list[str]
+
+
+@router.get("/version", response_model=dict[str, int])
+async def get_version() -> dict[str, int]:
+    return {"version": _VERSION}
+
+
+@router.get("/model_list", response_model=dict[str, list[str]], responses=_MODELS)
+async def list_models(
+    services: ServicesDep, update: Annotated[str, Query(description="they are always looked up")] = "true"
+) -> dict[str, Any]:
+    return {"model_list": [control_title(model) for model in (await services.options.catalogue()).controlnets]}
+
+
+@router.get("/module_list", response_model=dict[str, Any], responses=_MODELS)
+async def list_modules(services: ServicesDep, alias_names: bool = False) -> dict[str, Any]:
+    return module_list(await services.options.catalogue(), labels=alias_names)
+
+
+@router.get("/control_types", response_model=dict[str, Any], responses=_MODELS)
+async def list_control_types(services: ServicesDep) -> dict[str, Any]:
+    return control_types(await services.options.catalogue())
+
+
+@router.get("/settings", response_model=dict[str, int])
+async def get_settings(settings: SettingsDep) -> dict[str, int]:
+    return {"control_net_unit_count": settings.diffusion.max_controls}
+
+
+@router.post("/detect", response_model=DetectAnswer, responses=responses(413, 422, 429, 500, 503, 504))
+async def detect(body: DetectBody, services: ServicesDep, settings: SettingsDep) -> dict[str, Any]:
+    """What a preprocessor makes of pictures."""
+    if len(body.controlnet_input_images) > settings.limits.max_generated:
+        raise bad_field(f"at most {settings.limits.max_generated} pictures", "controlnet_input_images")
+    maps = await services.detector.detect(
+        body.controlnet_module,
+        body.controlnet_input_images,
+        body.controlnet_processor_res,
+        body.controlnet_threshold_a,
+        body.controlnet_threshold_b,
+    )
+    return {"info": "Success", "images": [base64.b64encode(one).decode() for one in maps]}

@@ -1,0 +1,202 @@
+"""What there is: models, samplers, upscalers, scripts; and memory."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from fastapi import APIRouter
+
+from deployments.engines.diffusion.sampler_table import SAMPLERS, SCHEDULERS
+from deployments.generation import ModelCatalogue
+from serve_app.api.deps import ServicesDep, SettingsDep
+from serve_app.api.sdapi.errors import responses
+from serve_app.api.sdapi.generation import TAG
+from serve_app.services.generation.models import title
+from serve_app.services.generation.prompt_styles import prompt_styles
+from serve_app.services.generation.requests import IMAGE_UPSCALERS, LATENT_UPSCALERS, SCRIPTS
+
+router = APIRouter(prefix="/sdapi/v1", tags=[TAG])
+
+_MODELS = responses(503, 504)
+_CONTROLNET = ["controlnet", "controlnet m2m"]
+"""The second is no script here: `webuiapi` takes its name for the sign that ControlNet is there."""
+Row = dict[str, Any]
+
+
+@router.get("/samplers", response_model=list[Row])
+async def list_samplers() -> list[Row]:
+    return [{"name": one.name, "aliases": list(one.aliases), "options": one.options} for one in SAMPLERS]
+
+
+@router.get("/schedulers", response_model=list[Row])
+async def list_schedulers() -> list[Row]:
+    return [
+        {
+            "name": one.name,
+            "label": one.label,
+            "aliases": list(one.aliases) or None,
+            "default_rho": one.default_rho,
+            "need_inner_model": one.need_inner_model,
+        }
+        for one in SCHEDULERS
+    ]
+
+
+@router.get("/sd-models", response_model=list[Row], responses=_MODELS)
+async def list_checkpoints(services: ServicesDep) -> list[Row]:
+    """Checkpoints; file names only, no folders of this machine."""
+    return [
+        {
+            "title": title(model),
+            "model_name": model.name,
+            "hash": model.sha256[:10] or None,
+            "sha256": model.sha256 or None,
+            "filename": model.file,
+            "config": None,
+        }
+        for model in (await services.options.catalogue()).checkpoints
+    ]
+
+
+@router.get("/sd-vae", response_model=list[Row], responses=_MODELS)
+async def list_vaes(services: ServicesDep) -> list[Row]:
+    return [{"model_name": vae.name, "filename": vae.file} for vae in (await services.options.catalogue()).vaes]
+
+
+@router.get("/loras", response_model=list[Row], responses=_MODELS)
+async def list_loras(services: ServicesDep) -> list[Row]:
+    return [
+        {"name": lora.name, "alias": lora.alias, "path": lora.file, "metadata": {}}
+        for lora in (await services.options.catalogue()).loras
+    ]
+
+
+@router.get("/upscalers", response_model=list[Row])
+async def list_upscalers() -> list[Row]:
+    return [
+        {"name": name, "model_name": None, "model_path": None, "model_url": None, "scale": 4.0}
+        for name in IMAGE_UPSCALERS
+    ]
+
+
+@router.get("/latent-upscale-modes", response_model=list[Row])
+async def list_latent_upscale_modes() -> list[Row]:
+    return [{"name": name} for name in LATENT_UPSCALERS]
+
+
+@router.get("/face-restorers", response_model=list[Row])
+async def list_face_restorers() -> list[Row]:
+    """None: their weights are not to be had freely."""
+    return []
+
+
+@router.get("/realesrgan-models", response_model=list[Row])
+async def list_realesrgan_models() -> list[Row]:
+    return []
+
+
+@router.get("/prompt-styles", response_model=list[Row])
+async def list_prompt_styles() -> list[Row]:
+    return [
+        {"name": style.name, "prompt": style.prompt, "negative_prompt": style.negative_prompt}
+        for style in prompt_styles()
+    ]
+
+
+@router.get("/embeddings", response_model=dict[str, Row])
+async def list_embeddings() -> dict[str, Row]:
+    return {"loaded": {}, "skipped": {}}
+
+
+@router.get("/hypernetworks", response_model=list[Row])
+async def list_hypernetworks() -> list[Row]:
+    return []
+
+
+@router.get("/scripts", response_model=dict[str, list[str]])
+async def list_scripts() -> dict[str, list[str]]:
+    return {kind: [*names, *_CONTROLNET] for kind, names in SCRIPTS.items()}
+
+
+@router.get("/script-info", response_model=list[Row])
+async def list_script_info() -> list[Row]:
+    titles = [(name, False, kind) for kind, names in SCRIPTS.items() for name in names]
+    titles += [("controlnet", True, kind) for kind in SCRIPTS]
+    return [
+        {"name": name, "is_alwayson": always, "is_img2img": kind == "img2img", "args": []}
+        for name, always, kind in titles
+    ]
+
+
+@router.get("/extensions", response_model=list[Row])
+async def list_extensions() -> list[Row]:
+    return [
+        {
+            "name": "sd-webui-controlnet",
+            "remote": "",
+            "branch": "",
+            "commit_hash": "",
+            "version": "",
+            "commit_date": 0,
+            "enabled": True,
+        }
+    ]
+
+
+@router.get("/cmd-flags", response_model=Row)
+async def get_flags(settings: SettingsDep) -> Row:
+    """What clients look for. The original shows everything it was started with, credentials too."""
+    return {
+        "api": True,
+        "nowebui": True,
+        "api_auth": None,
+        "api_server_stop": False,
+        "no_half": settings.diffusion.dtype == "float32",
+        "use_cpu": ["all"] if settings.diffusion.device == "cpu" else [],
+        "lowvram": False,
+        "medvram": False,
+        "ckpt": settings.diffusion.checkpoint,
+    }
+
+
+@router.get("/memory", response_model=Row, responses=_MODELS)
+async def get_memory(services: ServicesDep) -> Row:
+    """Of this machine, and of the diffusion engine's GPU where there is one."""
+    total, free = (_pages(name) * _pages("SC_PAGE_SIZE") for name in ("SC_PHYS_PAGES", "SC_AVPHYS_PAGES"))
+    ram = {"free": free, "used": total - free, "total": total}
+    return {"ram": ram, "cuda": _cuda(await services.options.catalogue())}
+
+
+def _pages(name: str) -> int:
+    """0 where the system does not tell."""
+    return os.sysconf(name) if name in os.sysconf_names else 0
+
+
+def _cuda(catalogue: ModelCatalogue) -> Row:
+    memory = catalogue.memory
+    if not memory:
+        return {"error": "unavailable"}
+    used, total, peak = (memory.get(name, 0) for name in ("used", "total", "peak"))
+    level = {"current": used, "peak": peak}
+    return {
+        "system": {"free": total - used, "used": used, "total": total},
+        **dict.fromkeys(("active", "allocated", "reserved"), level),
+        "inactive": {"current": 0, "peak": 0},
+        "events": {"retries": 0, "oom": 0},
+    }
+
+
+@router.post("/refresh-checkpoints", response_model=None)
+@router.post("/refresh-vae", response_model=None)
+@router.post("/refresh-embeddings", response_model=None)
+@router.post("/refresh-loras", response_model=None)
+async def refresh() -> None:
+    """Nothing to do: the folders are looked into whenever they are listed."""
+
+
+@router.post("/unload-checkpoint", response_model=Row)
+@router.post("/reload-checkpoint", response_model=Row)
+async def keep_checkpoint() -> Row:
+    """Nothing to do: the engine loads and unloads models within its memory budget by itself."""
+    return {}

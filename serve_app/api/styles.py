@@ -1,0 +1,38 @@
+"""Styles: which there are, and a photograph in one of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from serve_app.api.answers import LATER, PREFIX, answer_with_job
+from serve_app.api.deps import BaseUrl, JsonBody, PatienceDep, ServicesDep, User
+from serve_app.api.idempotency import IdempotentRoute
+from serve_app.api.problems import responses
+from serve_app.api.schemas import StyleList, StyleRequest, StyleResult
+from serve_app.services.styles import StyleOrder
+
+router = APIRouter(prefix=PREFIX, tags=["styles"], route_class=IdempotentRoute)
+
+_ERRORS = responses(400, 404, 409, 413, 415, 422, 429, 502, 503, 504)
+
+
+@router.get("/styles", response_model=StyleList)
+async def list_styles(services: ServicesDep) -> dict[str, Any]:
+    """The styles, and the engines that are tried for each, in this order."""
+    return {"styles": services.styles.list_styles()}
+
+
+@router.post("/style", response_model=StyleResult, dependencies=[JsonBody], responses=LATER | _ERRORS)
+async def make_style(
+    body: StyleRequest, request: Request, user: User, services: ServicesDep, patience: PatienceDep, base: BaseUrl
+) -> Response:
+    """The photograph in the style. Engines are tried in order; the answer names the one that made the picture.
+
+    The work stops when the client hangs up; once it was answered 202 it goes on.
+    """
+    order = StyleOrder(**body.model_dump())
+    job_id = await services.styles.request_style(user, order, f"{base}{PREFIX}/files/")
+    return await answer_with_job(services, user, job_id, patience, attended=request)

@@ -1,0 +1,99 @@
+"""Engines in order: a technical failure goes on to the next, a logical one stops."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from deployments.errors import (
+    DarkroomError,
+    DeadlineExceeded,
+    Overloaded,
+    ProviderTimeout,
+    ProviderUnavailable,
+    Unavailable,
+)
+
+T = TypeVar("T")
+Note = Callable[[str, str], None]
+"""Hears the engine and its outcome: ok, unavailable, overloaded, deadline, rejected."""
+
+_TECHNICAL = (ProviderUnavailable, Unavailable, DeadlineExceeded, Overloaded)
+_LATE = (ProviderTimeout, DeadlineExceeded)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    engine: str
+    error: DarkroomError
+
+    def view(self) -> dict[str, str]:
+        return {"engine": self.engine, "type": f"/problems/{self.error.slug}", "detail": self.error.message}
+
+
+def is_technical(error: DarkroomError) -> bool:
+    """Whether another engine may do better with the same request."""
+    return isinstance(error, _TECHNICAL)
+
+
+async def first_success(
+    engines: Sequence[str],
+    attempt: Callable[[str], Awaitable[T]],
+    *,
+    deadline_s: float,
+    each_s: float,
+    note: Note = lambda engine, outcome: None,
+) -> tuple[str, T]:
+    """The first engine that does it, and what it made. All of them together have `deadline_s`, each at most `each_s`.
+
+    Raises a logical error as it is. When all fail, the error of the only one, or `ProviderTimeout` when all were late,
+    or `ProviderUnavailable`; `extra["engines"]` lists what each said.
+    """
+    end = asyncio.get_running_loop().time() + deadline_s
+    failures: list[Failure] = []
+    for engine in engines:
+        left_s = end - asyncio.get_running_loop().time()
+        if left_s <= 0:
+            failures.append(Failure(engine, ProviderTimeout("The engines before it left no time.")))
+            continue
+        try:
+            made = await _within(attempt(engine), min(each_s, left_s))
+        except DarkroomError as error:
+            note(engine, _outcome(error))
+            if not is_technical(error):
+                raise
+            failures.append(Failure(engine, error))
+        else:
+            note(engine, "ok")
+            return engine, made
+    raise _all_failed(failures)
+
+
+async def _within(work: Awaitable[T], seconds: float) -> T:
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            return await work
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise ProviderTimeout(f"It took longer than {seconds:.3g} s.") from None
+
+
+def _outcome(error: DarkroomError) -> str:
+    if isinstance(error, _LATE):
+        return "deadline"
+    if isinstance(error, Overloaded):
+        return "overloaded"
+    return "unavailable" if is_technical(error) else "rejected"
+
+
+def _all_failed(failures: Sequence[Failure]) -> DarkroomError:
+    said = {"engines": [failure.view() for failure in failures]}
+    if len(failures) == 1:
+        [only] = failures
+        return type(only.error)(only.error.message, extra={**only.error.extra, **said})
+    kind = ProviderTimeout if all(isinstance(failure.error, _LATE) for failure in failures) else ProviderUnavailable
+    told = " ".join(f"{failure.engine}: {failure.error.message}" for failure in failures)
+    return kind(f"None of the engines made the picture. {told}", extra=said)

@@ -1,0 +1,213 @@
+"""A photograph in a style: ask for it, and the job that makes it.
+
+history row -> fetch -> prompt -> engines in order -> store -> history. No database session is held meanwhile.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from configs.settings import Settings
+from configs.styles import Style
+from deployments.algorithms.style_prompt import write_prompt
+from deployments.contracts import Image
+from deployments.errors import DarkroomError, InvalidRequest, NotFound
+from deployments.generation import (
+    DIFFUSION_ENGINE,
+    LOCAL_ENGINE,
+    MAX_SEED,
+    Generation,
+    StyledPicture,
+    StyleRequest,
+)
+from serve_app.services.diffusing import DiffusionStylist
+from serve_app.services.fallback import first_success, is_technical
+from serve_app.services.history import Generated
+from serve_app.services.images import view_of
+from serve_app.services.pictures import PictureStore
+from serve_app.services.progress import Progress
+from serve_app.services.references import References
+from serve_app.store import jobs
+from serve_app.store.jobs import Job
+from serve_app.store.repositories import generations, images
+from serve_app.store.repositories.generations import Generation as HistoryRow
+from serve_app.store.repositories.images import StoredImage
+from serve_app.store.session import Database
+from serve_app.telemetry import Metrics
+
+_READ_SHARE, _PROMPT_SHARE, _MADE_SHARE = 0.05, 0.15, 0.95
+"""Of the progress bar: where reading the picture, writing the prompt and making the picture end."""
+
+
+@dataclass(frozen=True, slots=True)
+class StyleOrder:
+    """What a client asks for. None: the style's own, or the settings'."""
+
+    image_url: str
+    style_name: str
+    prompt: str | None = None
+    negative_prompt: str | None = None
+    strength: float | None = None
+    seed: int | None = None
+    engine: str | None = None
+
+
+class StyleService:
+    def __init__(self, database: Database, styles: Mapping[str, Style], settings: Settings) -> None:
+        self._database = database
+        self._styles = styles
+        self._settings = settings
+
+    def list_styles(self) -> list[dict[str, Any]]:
+        engines = list(self._settings.styles.engines)
+        return [
+            {"name": style.name, "title": style.title, "description": style.description, "engines": engines}
+            for style in self._styles.values()
+        ]
+
+    async def request_style(self, user_id: str, order: StyleOrder, files_url: str) -> str:
+        """Start making the picture. -> job id. `files_url`: what a file's key is appended to in the answer.
+
+        Raises `NotFound` for a style and `InvalidRequest` for an engine that is not there, `Overloaded`.
+        """
+        if order.style_name not in self._styles:
+            known = ", ".join(self._styles)
+            raise NotFound(
+                f"There is no style '{order.style_name}'. There are: {known}.", extra={"styles": list(self._styles)}
+            )
+        engines = self._settings.styles.engines
+        if order.engine is not None and order.engine not in engines:
+            raise InvalidRequest(
+                f"The engine '{order.engine}' is not configured here. There are: {', '.join(engines)}.",
+                extra={"engines": list(engines)},
+            )
+        # Drawn here and not in the job, so that a second attempt makes the same picture.
+        order = order if order.seed is not None else replace(order, seed=random.randint(0, MAX_SEED))
+        async with self._database.transaction() as session:
+            job = await jobs.enqueue(
+                session,
+                user_id=user_id,
+                kind="style",
+                payload={**asdict(order), "files_url": files_url},
+                max_attempts=self._settings.jobs.max_attempts,
+                priority=1,  # somebody waits for it
+                max_queued=self._settings.jobs.max_queued,
+            )
+            await _start_history(session, job, order)
+        return job.id
+
+
+class MakeStyle:
+    """The job behind `POST /style`."""
+
+    def __init__(
+        self,
+        database: Database,
+        references: References,
+        pictures: PictureStore,
+        generation: Generation,
+        styles: Mapping[str, Style],
+        settings: Settings,
+        metrics: Metrics,
+    ) -> None:
+        self._database = database
+        self._references = references
+        self._pictures = pictures
+        self._generation = generation
+        self._diffusion = DiffusionStylist(generation, settings.styles.diffusion_pixels)
+        self._styles = styles
+        self._settings = settings
+        self._metrics = metrics
+
+    async def __call__(self, job: Job, progress: Progress) -> Generated:
+        """Raises `ImageError` for the picture, `ProviderError` and what engines raise. The job ends the history row."""
+        order = StyleOrder(**{key: value for key, value in job.payload.items() if key != "files_url"})
+        style = self._styles.get(order.style_name)
+        if style is None:  # its file went between the request and now
+            raise NotFound(f"There is no style '{order.style_name}'.", extra={"styles": list(self._styles)})
+        history_id, source = await self._begin(job, order)
+        image = await self._pictures.pixels(source.content, self._settings.styles.max_px)
+        progress.report(_READ_SHARE)
+        prompt, warnings = await self._prompt(image, style, order)
+        async with self._database.transaction() as session:
+            await generations.describe(session, history_id, parameters={"prompt": prompt})
+        progress.report(_PROMPT_SHARE)
+
+        making = progress.part(_PROMPT_SHARE, _MADE_SHARE)
+        engine, made = await first_success(
+            (order.engine,) if order.engine else self._settings.styles.engines,
+            lambda engine: self._render(engine, image, style, prompt, order, making),
+            deadline_s=self._settings.deadlines.style_s,
+            each_s=self._settings.styles.engine_timeout_s,
+            note=lambda engine, outcome: self._count("style", engine, outcome),
+        )
+        progress.report(_MADE_SHARE)
+        stored = await self._pictures.add_made(job.user_id, made.image, f"{style.name}.jpg")
+        answer: dict[str, Any] = {
+            "image_url": job.payload["files_url"] + view_of(stored).key,
+            "style_name": style.name,
+            "engine": engine,
+            "prompt": prompt,
+            "seed": order.seed,
+            "history_id": history_id,
+        }
+        warnings += made.warnings
+        told = {"warnings": warnings} if warnings else {}
+        return Generated(answer | told, history_id, [stored.id], engine, told)
+
+    async def _begin(self, job: Job, order: StyleOrder) -> tuple[str, StoredImage]:
+        """The history row and the photograph; what an earlier attempt fetched is not fetched again."""
+        async with self._database.transaction() as session:
+            row = await _start_history(session, job, order)
+            source = await images.get(session, job.user_id, row.input_image_id) if row.input_image_id else None
+        if source is None:
+            source = await self._references.open(job.user_id, order.image_url)
+            async with self._database.transaction() as session:
+                await generations.describe(session, row.id, input_image_id=source.id)
+        return row.id, source
+
+    async def _prompt(self, image: Image, style: Style, order: StyleOrder) -> tuple[str, list[str]]:
+        """The client's, the prompter's, or where that one cannot be had the style's own, with a warning."""
+        if order.prompt is not None:
+            return order.prompt, []
+        prompter = self._settings.styles.prompter
+        try:
+            prompt = await self._generation.write_prompt(image, style.name)
+        except DarkroomError as error:
+            if not is_technical(error):
+                self._count("prompt", prompter, "rejected")
+                raise
+            self._count("prompt", prompter, "unavailable")
+            return write_prompt(style.diffusion.prompt), [f"The style's own prompt was used. {error.message}"]
+        self._count("prompt", prompter, "ok")
+        return prompt, []
+
+    async def _render(
+        self, engine: str, image: Image, style: Style, prompt: str, order: StyleOrder, progress: Progress
+    ) -> StyledPicture:
+        recipe = style.local if engine == LOCAL_ENGINE else style.diffusion
+        request = StyleRequest(
+            image=image,
+            style=style.name,
+            prompt=prompt,
+            negative_prompt=style.diffusion.negative_prompt if order.negative_prompt is None else order.negative_prompt,
+            strength=recipe.strength if order.strength is None else order.strength,
+            seed=order.seed or 0,
+        )
+        if engine == DIFFUSION_ENGINE:
+            return await self._diffusion.render(request, style.diffusion, progress)
+        return await self._generation.stylize(engine, request)
+
+    def _count(self, use: str, provider: str, outcome: str) -> None:
+        self._metrics.providers.labels(use, provider, outcome).inc()
+
+
+async def _start_history(session: AsyncSession, job: Job, order: StyleOrder) -> HistoryRow:
+    """The job's row; it ends with the job, even if no worker ever has it."""
+    asked = {key: value for key, value in asdict(order).items() if key != "image_url" and value is not None}
+    return await generations.start(session, job.user_id, "style", asked, input_ref=order.image_url, job_id=job.id)

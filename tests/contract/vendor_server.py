@@ -1,0 +1,95 @@
+"""A vendor on the loopback interface: answers each request as the test says, and remembers what it was sent."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int = 200
+    json: Any = None
+    body: bytes | None = None
+    """Instead of `json`."""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+HANG = "hang"
+"""A reply that does not come."""
+Answer = Callable[[Request], Reply | str]
+
+
+class VendorServer:
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.answer: Answer = lambda request: Reply(500)
+        self.url = ""
+        self._released = threading.Event()
+
+    def always(self, status: int = 200, json: Any = None, body: bytes | None = None, **headers: str) -> None:
+        """One reply to everything."""
+        self.answer = lambda request: Reply(status, json, body, headers)
+
+    def hang(self) -> None:
+        self.answer = lambda request: HANG
+
+    @contextmanager
+    def serving(self) -> Iterator[VendorServer]:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{server.server_address[1]}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._released.set()
+            server.shutdown()
+            thread.join()
+            server.server_close()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        vendor = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                size = int(self.headers.get("content-length", 0))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                request = Request(self.command, self.path, headers, self.rfile.read(size))
+                vendor.requests.append(request)
+                reply = vendor.answer(request)
+                if isinstance(reply, str):
+                    vendor._released.wait(20)
+                    self.close_connection = True
+                    return
+                body = reply.body if reply.body is not None else json.dumps(reply.json).encode()
+                self.send_response(reply.status)
+                for name, value in ({"Content-Type": "application/json"} | reply.headers).items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_GET = do_POST
+
+            def log_message(self, *_: Any) -> None: ...
+
+        return Handler

@@ -1,0 +1,128 @@
+"""Names of models: which file each means, and that none opens a path."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deployments.engines.diffusion.catalogue import Catalogue, Hashes
+from deployments.errors import WeightsMissing
+
+HUB = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+
+
+def a_safetensors(path: Path, metadata: dict[str, str] | None = None, tail: bytes = b"") -> None:
+    header = json.dumps({"__metadata__": metadata or {}}).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(len(header).to_bytes(8, "little") + header + tail)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    a_safetensors(tmp_path / "checkpoints" / "dreamy v8.safetensors", tail=b"1")
+    a_safetensors(tmp_path / "checkpoints" / "plain.safetensors", tail=b"2")
+    (tmp_path / "checkpoints" / "folder").mkdir()
+    (tmp_path / "checkpoints" / "folder" / "model_index.json").write_text("{}")
+    (tmp_path / "checkpoints" / "notes.txt").write_text("no model")
+    (tmp_path / "checkpoints" / ".hidden.safetensors").write_text("")
+    a_safetensors(tmp_path / "loras" / "style_01.safetensors", {"ss_output_name": "Ghibli Style"})
+    a_safetensors(tmp_path / "controlnets" / "control_v11p_sd15_canny.safetensors", tail=bytes(2**20 + 5))
+    a_safetensors(tmp_path / "controlnets" / "control_v11p_sd15_canny_extra.safetensors")
+    return tmp_path
+
+
+@pytest.fixture
+def catalogue(folder: Path) -> Catalogue:
+    return Catalogue(folder, HUB)
+
+
+def test_models_are_files_and_folders_of_the_right_form(catalogue: Catalogue) -> None:
+    assert [model.name for model in catalogue.models("checkpoints")] == ["dreamy v8", "folder", "plain", HUB]
+    assert catalogue.models("vaes") == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["dreamy v8", "dreamy v8.safetensors", "DREAMY V8", " dreamy v8 ", "dreamy v8.safetensors [0123456789]"],
+)
+def test_a_checkpoint_goes_by_name_file_and_title(catalogue: Catalogue, name: str) -> None:
+    assert catalogue.find("checkpoints", name).name == "dreamy v8"
+
+
+def test_a_checkpoint_goes_by_its_hash(catalogue: Catalogue) -> None:
+    sha256 = catalogue.sha256(catalogue.find("checkpoints", "plain"))
+    assert catalogue.find("checkpoints", sha256[:10]).name == "plain"
+    assert catalogue.find("checkpoints", sha256).name == "plain"
+
+
+def test_a_lora_goes_by_the_name_of_its_training(catalogue: Catalogue) -> None:
+    assert catalogue.find("loras", "ghibli style").name == "style_01"
+    assert catalogue.describe("loras")[0].alias == "Ghibli Style"
+
+
+def test_a_controlnet_goes_by_part_of_its_name_the_shortest_first(catalogue: Catalogue) -> None:
+    assert catalogue.find("controlnets", "canny").name == "control_v11p_sd15_canny"
+    assert catalogue.find("controlnets", "control_v11p_sd15_canny_extra").name.endswith("extra")
+
+
+def test_the_short_hash_of_a_controlnet_is_that_of_a_piece_of_it(catalogue: Catalogue, folder: Path) -> None:
+    content = (folder / "controlnets" / "control_v11p_sd15_canny.safetensors").read_bytes()
+    short = hashlib.sha256(content[2**20 : 2**20 + 2**16]).hexdigest()[:8]
+    assert catalogue.describe("controlnets")[0].alias == f"control_v11p_sd15_canny [{short}]"
+
+
+@pytest.mark.parametrize(
+    "name", ["", "   ", "nowhere", "../loras/style_01", "/etc/passwd", "notes.txt", "[0123456789]"]
+)
+def test_what_is_not_listed_is_missing(catalogue: Catalogue, name: str) -> None:
+    with pytest.raises(WeightsMissing, match="DARKROOM_DIFFUSION__MODELS_DIR"):
+        catalogue.find("checkpoints", name)
+
+
+@given(st.text(max_size=60))
+def test_no_name_leads_out_of_the_list(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+    empty = Catalogue(tmp_path_factory.getbasetemp() / "nothing", "one")
+    assert all(empty.look_up(kind, name) is None for kind in ("checkpoints", "loras", "controlnets", "vaes"))
+
+
+def test_the_configured_checkpoint_may_be_a_hub_name(catalogue: Catalogue) -> None:
+    model = catalogue.default_checkpoint()
+    assert (model.name, model.path, catalogue.sha256(model)) == (HUB, None, "")
+
+
+def test_a_hub_name_in_a_request_is_none(folder: Path) -> None:
+    assert Catalogue(folder, "plain").look_up("checkpoints", HUB) is None
+
+
+def test_a_file_that_was_just_copied_in_is_there(catalogue: Catalogue, folder: Path) -> None:
+    a_safetensors(folder / "checkpoints" / "new.safetensors")
+    assert catalogue.find("checkpoints", "new").name == "new"
+
+
+def test_a_damaged_header_is_no_metadata(catalogue: Catalogue, folder: Path) -> None:
+    (folder / "loras" / "short.safetensors").write_bytes(b"\xff" * 12)
+    (folder / "loras" / "text.safetensors").write_bytes((9).to_bytes(8, "little") + b"not json.")
+    assert {model.alias for model in catalogue.describe("loras")} == {"Ghibli Style", "short", "text"}
+
+
+def test_a_file_is_hashed_again_only_when_it_changed(tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    path.write_bytes(b"one")
+    assert Hashes(tmp_path / "hashes.json").of(path) == hashlib.sha256(b"one").hexdigest()
+    kept = json.loads((tmp_path / "hashes.json").read_text())
+    (key,) = kept
+    (tmp_path / "hashes.json").write_text(json.dumps({key: "remembered"}))
+    assert Hashes(tmp_path / "hashes.json").of(path) == "remembered"
+    path.write_bytes(b"other")
+    assert Hashes(tmp_path / "hashes.json").of(path) == hashlib.sha256(b"other").hexdigest()
+
+
+def test_a_store_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    path.write_bytes(b"one")
+    assert Hashes(tmp_path / "no" / "such" / "hashes.json").of(path) == hashlib.sha256(b"one").hexdigest()
