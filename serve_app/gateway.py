@@ -144,8 +144,8 @@ class Gateway:
     def _diffusion(self) -> Handle:
         if self._handles.diffusion is None:
             raise NotDeployed(
-                "This server runs no diffusion engine. Install darkroom[diffusion], start with `python -m serve_app"
-                " --diffusion` or say `diffusion: true` in the Serve configuration."
+                "This server runs no diffusion engine. Install the extra `diffusion` (`make dev`), start with `make run"
+                " ARGS=--diffusion` or say `diffusion: true` in the Serve configuration."
             )
         return self._handles.diffusion
 

@@ -95,5 +95,6 @@ def _print(console: Console, table: Table, otherwise: str) -> None:
 
 
 def _listed(images: list[str], names: dict[str, str]) -> str:
-    shown = ", ".join(escape(names.get(image, image)) for image in images[:_SHOWN])
+    known = sorted(names.get(image, image) for image in images)
+    shown = ", ".join(map(escape, known[:_SHOWN]))
     return shown + (f" [dim]and {len(images) - _SHOWN} more[/]" if len(images) > _SHOWN else "")
