@@ -59,7 +59,7 @@ def square_windows(height: int, width: int, grid: int, overlap: float = 0.25) ->
     common: a face up to that size is whole in one of them. All windows lie inside the picture where it is large enough.
     """
     longer = max(height, width)
-    side = min(longer, round(longer / grid * (1 + overlap)))
+    side = max(1, min(longer, round(longer / grid * (1 + overlap))))
     step = side * (1 - overlap)
 
     def starts(length: int) -> NDArray[np.int64]:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deployments.algorithms.boxes import Window, box_areas, is_cut, overlaps, square_windows, suppress_overlaps
@@ -64,6 +64,8 @@ def test_the_order_of_the_boxes_does_not_decide_which_are_kept(count: int, seed:
 
 
 @given(SIDES, SIDES, GRIDS)
+@example(1, 1, 6)
+@example(2, 1, 6)
 def test_windows_cover_the_picture_and_stay_in_it(height: int, width: int, grid: int) -> None:
     windows = square_windows(height, width, grid)
     for length, starts in ((width, {w.x for w in windows}), (height, {w.y for w in windows})):
