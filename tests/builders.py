@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from functools import cache
 from pathlib import Path
@@ -68,6 +69,11 @@ def encoded(image: np.ndarray | PillowImage.Image, format: str = "JPEG", **optio
     else:
         picture.save(file, format, **options)
     return file.getvalue()
+
+
+def base64_png(image: np.ndarray) -> str:
+    """As pictures travel in JSON."""
+    return base64.b64encode(encoded(image, "PNG")).decode()
 
 
 def turned(image: Image, orientation: int) -> PillowImage.Image:

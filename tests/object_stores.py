@@ -22,6 +22,8 @@ from moto.server import ThreadedMotoServer
 
 BUCKET = "darkroom-tests"
 ACCESS_KEY = "AKIATESTTESTTESTTEST"
+ENDPOINT_SETTING = {"s3": "s3_endpoint_url", "gs": "gcs_endpoint_url"}
+"""Scheme -> the field of `StorageOptions`."""
 
 
 @contextmanager

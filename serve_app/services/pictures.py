@@ -128,7 +128,7 @@ class PictureStore:
 
     async def pixels(self, content: Content, max_px: int) -> Image:
         """The upright picture from its original bytes, longest side at most `max_px`. Raises `ImageError`."""
-        data = await self._storage.get(original_key(content.sha256))
+        data = await self.read(content)
         return await self._in_thread(lambda: decode(data, max_px, self._limits))
 
     async def add_made(self, user_id: str, image: Image, filename: str) -> StoredImage:
@@ -141,7 +141,7 @@ class PictureStore:
         """Hash of the upright pixels at full size; computed once for a content."""
         if content.pixel_sha256 is not None:
             return content.pixel_sha256
-        data = await self._storage.get(original_key(content.sha256))
+        data = await self.read(content)
         digest = await self._in_thread(lambda: full_pixels_sha256(data, self._limits))
         async with self._database.transaction() as session:
             await images.describe_content(session, content.sha256, pixel_sha256=digest)

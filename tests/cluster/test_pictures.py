@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import sys
 import threading
 from collections.abc import Iterator
@@ -11,10 +9,10 @@ from collections.abc import Iterator
 import httpx
 import numpy as np
 import pytest
-from PIL import Image
 
 from bench.server import Server
-from tests.builders import a_photo, encoded
+from tests.api.sdapi.conftest import pixels
+from tests.builders import a_photo, base64_png, encoded
 from tests.cluster.client import PATIENCE_S, until, upload
 from tests.contract.tiny_diffusion import CHECKPOINT, CONTROLNETS, LORA, write_models
 
@@ -51,10 +49,6 @@ def web(maker: Server) -> Iterator[httpx.Client]:
         yield client
 
 
-def decoded(picture: str) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB"))
-
-
 def is_busy(web: httpx.Client) -> bool:
     return bool(web.get("/sdapi/v1/progress").json()["state"]["sampling_step"] > 0)
 
@@ -73,7 +67,7 @@ def test_a_style_is_drawn_by_the_diffusion_engine_and_the_answer_says_so(maker: 
 
 
 def test_units_lora_and_picture_go_all_the_way_and_come_back(web: httpx.Client) -> None:
-    photo = base64.b64encode(encoded(a_photo("astronaut", 128), "PNG")).decode()
+    photo = base64_png(a_photo("astronaut", 128))
     unit = {"module": "canny", "model": CONTROLNETS["canny"], "image": {"image": photo, "mask": None}}
     answer = web.post(
         "/sdapi/v1/img2img",
@@ -86,7 +80,7 @@ def test_units_lora_and_picture_go_all_the_way_and_come_back(web: httpx.Client) 
             "alwayson_scripts": {"ControlNet": {"args": [unit]}},
         },
     ).json()
-    picture, edges = map(decoded, answer["images"])
+    picture, edges = map(pixels, answer["images"])
     assert picture.shape == edges.shape == (64, 64, 3)
     assert set(np.unique(edges)) == {0, 255}
 
@@ -98,7 +92,7 @@ def test_interrupting_gives_the_picture_as_it_is(web: httpx.Client) -> None:
     until(lambda: is_busy(web), "a step is done")
     web.post("/sdapi/v1/interrupt").raise_for_status()
     making.join(PATIENCE_S)
-    assert decoded(answers[0].json()["images"][0]).shape == (256, 256, 3)
+    assert pixels(answers[0].json()["images"][0]).shape == (256, 256, 3)
 
 
 def test_who_hangs_up_ends_the_work(web: httpx.Client, maker: Server) -> None:
@@ -114,7 +108,7 @@ def test_who_hangs_up_ends_the_work(web: httpx.Client, maker: Server) -> None:
 
 
 def test_weights_that_are_missing_are_503_and_named(web: httpx.Client) -> None:
-    photo = base64.b64encode(encoded(a_photo("astronaut", 128), "PNG")).decode()
+    photo = base64_png(a_photo("astronaut", 128))
     body = {"controlnet_module": "depth_midas", "controlnet_input_images": [photo]}
     answer = web.post("/controlnet/detect", json=body)
     assert answer.status_code == 503

@@ -60,3 +60,14 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.contract.tiny_diffusion import write_models
 
     return write_models(tmp_path_factory.mktemp("diffusion"))
+
+
+@pytest.fixture(params=["s3", "gs"])
+def scheme(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def endpoint(scheme: str, request: pytest.FixtureRequest) -> str:
+    """Of a healthy store."""
+    return str(request.getfixturevalue({"s3": "s3_endpoint", "gs": "gcs_endpoint"}[scheme]))

@@ -16,9 +16,7 @@ from deployments.errors import ImageError
 from serve_app.services.bucket_fetch import BucketFetcher
 from serve_app.services.fetch import Fetcher
 from serve_app.storage.object_store import Location
-from tests.object_stores import BUCKET, gcs_client, http, isolate_credentials, misbehaving, s3_client
-
-SETTING = {"s3": "s3_endpoint_url", "gs": "gcs_endpoint_url"}
+from tests.object_stores import BUCKET, ENDPOINT_SETTING, gcs_client, http, isolate_credentials, misbehaving, s3_client
 
 
 @pytest.fixture(autouse=True)
@@ -26,22 +24,11 @@ def _invented_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     isolate_credentials(monkeypatch)
 
 
-@pytest.fixture(params=["s3", "gs"])
-def scheme(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def endpoint(scheme: str, request: pytest.FixtureRequest) -> str:
-    """Of a healthy store."""
-    return str(request.getfixturevalue({"s3": "s3_endpoint", "gs": "gcs_endpoint"}[scheme]))
-
-
 @asynccontextmanager
 async def fetching(scheme: str, endpoint: str, timeout_s: float = 20, **options: Any) -> AsyncIterator[Fetcher]:
     settings = Settings(
         fetch=Fetch(allowed_buckets=(f"{scheme}://{BUCKET}",), timeout_s=timeout_s),
-        storage=StorageOptions(**{SETTING[scheme]: endpoint}, **options),
+        storage=StorageOptions(**{ENDPOINT_SETTING[scheme]: endpoint}, **options),
         limits=Limits(max_file_bytes=100),
     )
     buckets = BucketFetcher(settings)

@@ -24,6 +24,7 @@ from serve_app.storage.object_store import PIECE_BYTES, Location
 from tests.object_stores import (
     ACCESS_KEY,
     BUCKET,
+    ENDPOINT_SETTING,
     http,
     isolate_credentials,
     misbehaving,
@@ -31,7 +32,6 @@ from tests.object_stores import (
     write_service_account,
 )
 
-SETTING = {"s3": "s3_endpoint_url", "gs": "gcs_endpoint_url"}
 IMPATIENT: dict[str, Any] = {"connect_timeout_s": 0.5, "read_timeout_s": 0.2, "attempts": 1}
 JSON = "Content-Type: application/json"
 METADATA = http("200 OK", json.dumps({"name": "a", "size": "10", "generation": "1"}).encode(), JSON)
@@ -45,20 +45,9 @@ def _invented_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     isolate_credentials(monkeypatch)
 
 
-@pytest.fixture(params=["s3", "gs"])
-def scheme(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def endpoint(scheme: str, request: pytest.FixtureRequest) -> str:
-    """Of a healthy store."""
-    return str(request.getfixturevalue({"s3": "s3_endpoint", "gs": "gcs_endpoint"}[scheme]))
-
-
 @asynccontextmanager
 async def opened(scheme: str, endpoint: str | None, bucket: str = BUCKET, **options: Any) -> AsyncIterator[Storage]:
-    chosen = StorageOptions(**{SETTING[scheme]: endpoint}, **options)
+    chosen = StorageOptions(**{ENDPOINT_SETTING[scheme]: endpoint}, **options)
     storage = await open_storage(f"{scheme}://{bucket}/{uuid.uuid4().hex}", Settings(storage=chosen))
     try:
         yield storage
@@ -129,7 +118,7 @@ async def test_a_store_that_is_not_there_names_the_setting(scheme: str) -> None:
     async with opened(scheme, endpoint, **IMPATIENT) as storage:
         for call in every_call(storage):
             message = await refusal(call)
-            assert message == f"The storage cannot be reached (DARKROOM_STORAGE__{SETTING[scheme].upper()})"
+            assert message == f"The storage cannot be reached (DARKROOM_STORAGE__{ENDPOINT_SETTING[scheme].upper()})"
 
 
 async def test_a_store_that_accepts_and_never_answers_is_given_up(scheme: str) -> None:
@@ -244,7 +233,7 @@ async def test_the_type_and_the_life_of_an_object_are_stored_with_it(
     scheme: str, endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, urls: str
 ) -> None:
     base = f"{endpoint}/{BUCKET}/f"
-    chosen = StorageOptions(**{SETTING[scheme]: endpoint}, urls=urls, public_base_url=base)
+    chosen = StorageOptions(**{ENDPOINT_SETTING[scheme]: endpoint}, urls=urls, public_base_url=base)
     storage = await open_storage(f"{scheme}://{BUCKET}/f", Settings(storage=chosen))
     key = uuid.uuid4().hex
     await storage.put(key, b"picture", "image/png")

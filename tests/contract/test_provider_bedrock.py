@@ -12,7 +12,7 @@ from configs.settings import Providers
 from deployments.algorithms.decoding import decode
 from deployments.errors import ProviderRejected, ProviderTimeout, ProviderUnavailable
 from deployments.providers.bedrock import BedrockStylist
-from tests.builders import encoded
+from tests.builders import base64_png
 from tests.contract.test_provider_gemini import MADE, REQUEST, STYLE
 from tests.contract.vendor_server import VendorServer
 
@@ -33,7 +33,7 @@ def stylist(vendor: VendorServer) -> BedrockStylist:
 
 
 def made() -> dict[str, Any]:
-    return {"seeds": [6], "finish_reasons": [None], "images": [b64encode(encoded(MADE, "PNG")).decode()]}
+    return {"seeds": [6], "finish_reasons": [None], "images": [base64_png(MADE)]}
 
 
 async def test_structure_control_follows_the_picture(vendor: VendorServer, stylist: BedrockStylist) -> None:

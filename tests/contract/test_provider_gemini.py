@@ -16,7 +16,7 @@ from deployments.algorithms.decoding import decode
 from deployments.errors import ProviderRejected, ProviderTimeout, ProviderUnavailable
 from deployments.generation import StyleRequest
 from deployments.providers.gemini import GeminiPrompter, GeminiStylist
-from tests.builders import an_image, encoded
+from tests.builders import an_image, base64_png
 from tests.contract.vendor_server import VendorServer
 from tests.styles import a_style
 
@@ -32,7 +32,7 @@ def says(*parts: dict[str, Any], finish: str = "STOP") -> dict[str, Any]:
 
 
 def a_picture() -> dict[str, Any]:
-    return {"inlineData": {"mimeType": "image/png", "data": b64encode(encoded(MADE, "PNG")).decode()}}
+    return {"inlineData": {"mimeType": "image/png", "data": base64_png(MADE)}}
 
 
 @pytest.fixture

@@ -15,12 +15,12 @@ from configs.settings import Providers
 from deployments.algorithms.decoding import decode
 from deployments.errors import ProviderRejected, ProviderTimeout, ProviderUnavailable
 from deployments.providers.sdwebui import WebUiStylist
-from tests.builders import encoded
+from tests.builders import base64_png
 from tests.contract.test_provider_gemini import MADE, REQUEST, STYLE
 from tests.contract.vendor_server import Reply, Request, VendorServer
 from tests.styles import a_style
 
-PICTURE = b64encode(encoded(MADE, "PNG")).decode()
+PICTURE = base64_png(MADE)
 
 
 def serves(vendor: VendorServer, made: Reply, controlnets: Reply) -> None:

@@ -14,7 +14,7 @@ import pytest_asyncio
 from configs.settings import Providers
 from deployments.errors import ProviderRejected, ProviderTimeout, ProviderUnavailable
 from deployments.providers.vertex import VertexStylist
-from tests.builders import encoded
+from tests.builders import base64_png
 from tests.contract.test_provider_gemini import MADE, REQUEST, STYLE, a_picture, says
 from tests.contract.vendor_server import VendorServer
 
@@ -42,7 +42,7 @@ def predictions(**prediction: Any) -> dict[str, Any]:
 
 
 async def test_imagen_edits_the_picture(vendor: VendorServer, stylist: VertexStylist) -> None:
-    made = predictions(mimeType="image/png", bytesBase64Encoded=b64encode(encoded(MADE, "PNG")).decode())
+    made = predictions(mimeType="image/png", bytesBase64Encoded=base64_png(MADE))
     vendor.always(json=made)
     assert np.array_equal((await stylist.stylize(REQUEST, STYLE)).image, MADE)
     [request] = vendor.requests

@@ -101,17 +101,18 @@ def test_the_budget_holds_whatever_comes(wanted: list[tuple[str, int]]) -> None:
         assert shelf.keys()[-1] == (name,)
 
 
+def borrow_patiently(shelf: Shelf, loading: threading.Event) -> object:
+    """What is lent of size 8; `loading` is set when it is asked to load."""
+    with shelf.borrowing(patience_s=60) as loan:
+        return loan.get(("b",), lambda: loading.set() or "b", lambda _: 8)
+
+
 def test_a_patient_loan_waits_for_what_others_give_back() -> None:
     shelf, loading = Shelf(10), threading.Event()
-
-    def borrow() -> object:
-        with shelf.borrowing(patience_s=60) as loan:
-            return loan.get(("b",), lambda: loading.set() or "b", lambda _: 8)
-
     with ThreadPoolExecutor(1) as other:
         with shelf.borrowing() as loan:
             get(loan, "a", size=8)
-            waiting = other.submit(borrow)
+            waiting = other.submit(borrow_patiently, shelf, loading)
             assert loading.wait(60)
         assert waiting.result(60) == "b"
     assert shelf.keys() == [("b",)]
@@ -127,15 +128,10 @@ def test_patience_is_not_for_what_never_fits() -> None:
 
 def test_an_impatient_loan_takes_nothing_from_one_that_waits() -> None:
     shelf, loading = Shelf(10), threading.Event()
-
-    def borrow() -> object:
-        with shelf.borrowing(patience_s=60) as loan:
-            return loan.get(("b",), lambda: loading.set() or "b", lambda _: 8)
-
     with ThreadPoolExecutor(1) as other:
         with shelf.borrowing() as loan:
             get(loan, "a", size=8)
-            waiting = other.submit(borrow)
+            waiting = other.submit(borrow_patiently, shelf, loading)
             assert loading.wait(60)
             with pytest.raises(Overloaded):
                 get(loan, "b", size=8)  # it has the lock only once the other waits

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from deployments.contracts import Image
-from tests.builders import encoded
+from tests.builders import base64_png
 from tests.fake_diffuser import FakeDiffuser
 
 V1 = "/sdapi/v1"
@@ -25,10 +25,6 @@ CANNY = "control_v11p_sd15_canny"
 @pytest.fixture
 def capabilities() -> FakeDiffuser:
     return FakeDiffuser()
-
-
-def base64_png(image: np.ndarray) -> str:
-    return base64.b64encode(encoded(image, "PNG")).decode()
 
 
 def pixels(text: str) -> Image:

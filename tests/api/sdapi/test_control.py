@@ -17,14 +17,13 @@ from tests.api.sdapi.conftest import (
     V1,
     Made,
     assert_webui_error,
-    base64_png,
     img2img,
     statuses,
     txt2img,
     until,
     until_waiting,
 )
-from tests.builders import a_flat_image, encoded
+from tests.builders import a_flat_image, base64_png, encoded
 from tests.fake_diffuser import CATALOGUE, FakeDiffuser
 
 

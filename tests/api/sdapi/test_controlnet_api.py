@@ -19,13 +19,12 @@ from tests.api.sdapi.conftest import (
     Made,
     a_unit,
     assert_webui_error,
-    base64_png,
     controlnet,
     img2img,
     pixels,
     txt2img,
 )
-from tests.builders import a_flat_image, an_image
+from tests.builders import a_flat_image, an_image, base64_png
 from tests.fake_diffuser import CATALOGUE, FakeDiffuser
 
 PICTURE = an_image((64, 64))

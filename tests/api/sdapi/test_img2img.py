@@ -15,8 +15,8 @@ from sqlalchemy import text
 
 from configs.settings import Fetch, Limits, Settings
 from serve_app.services.container import Services
-from tests.api.sdapi.conftest import SMALL, V1, Made, a_unit, assert_webui_error, base64_png, controlnet, img2img
-from tests.builders import a_flat_image, an_image, encoded, encoded_turned
+from tests.api.sdapi.conftest import SMALL, V1, Made, a_unit, assert_webui_error, controlnet, img2img
+from tests.builders import a_flat_image, an_image, base64_png, encoded, encoded_turned
 from tests.fake_diffuser import FakeDiffuser
 
 

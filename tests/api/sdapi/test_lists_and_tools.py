@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from configs.settings import Limits, Settings
-from tests.api.sdapi.conftest import V1, assert_webui_error, base64_png, pixels
-from tests.builders import a_flat_image, an_image
+from tests.api.sdapi.conftest import V1, assert_webui_error, pixels
+from tests.builders import a_flat_image, an_image, base64_png
 from tests.fake_diffuser import CATALOGUE, FakeDiffuser
 from tests.fakes import with_face
 

@@ -16,8 +16,8 @@ from configs.settings import Diffusion, Settings
 from deployments.contracts import Image
 from deployments.diffuser import LocalDiffuser
 from deployments.generation import GenerationRequest, HintOptions, Latents, ModelCatalogue
-from tests.api.sdapi.conftest import V1, a_unit, base64_png, controlnet, img2img, statuses, txt2img, until
-from tests.builders import a_photo
+from tests.api.sdapi.conftest import V1, a_unit, controlnet, img2img, statuses, txt2img, until
+from tests.builders import a_photo, base64_png
 from tests.contract import tiny_diffusion
 from tests.fakes import FakeCapabilities
 

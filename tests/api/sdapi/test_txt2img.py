@@ -20,12 +20,11 @@ from tests.api.sdapi.conftest import (
     Made,
     a_unit,
     assert_webui_error,
-    base64_png,
     controlnet,
     txt2img,
     until_waiting,
 )
-from tests.builders import an_image
+from tests.builders import an_image, base64_png
 from tests.fake_diffuser import FakeDiffuser
 
 INFO_KEYS = """prompt all_prompts negative_prompt all_negative_prompts seed all_seeds subseed all_subseeds
