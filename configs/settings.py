@@ -156,6 +156,10 @@ class Deadlines(_Group):
     hint_s: float = Field(60.0, gt=0)
     style_s: float = Field(180.0, gt=0)
     """All engines of one style together."""
+    segment_s: float = Field(60.0, gt=0)
+    """All engines of one segmentation together."""
+    avatar_s: float = Field(180.0, gt=0)
+    """All engines of one avatar together, its segmentation not counted."""
     generate_s: float = Field(600.0, gt=0)
 
 
@@ -253,6 +257,52 @@ class Styles(_Group):
     """One engine's share of the deadline `deadlines.style_s`."""
 
 
+class Segmentation(_Group):
+    engines: tuple[Literal["local", "vision", "rekognition"], ...] = ("local",)
+    """Tried in this order: a technical failure goes on to the next, a refused picture does not."""
+    max_px: int = Field(1600, ge=64)
+    """Longest side at which engines look at the picture; masks are enlarged to the original's size."""
+    engine_timeout_s: float = Field(30.0, gt=0)
+    """One engine's share of the deadline `deadlines.segment_s`."""
+
+
+class Avatars(_Group):
+    engines: tuple[Literal["local", "diffusers", "vertex", "bedrock", "cloud_function"], ...] = ("local",)
+    """As `segmentation.engines`."""
+    mode: Literal["overlay", "character"] = "character"
+    """Where a request names none."""
+    max_px: int = Field(2048, ge=64)
+    """Longest side of the picture that is made."""
+    max_faces: int = Field(20, gt=0)
+    """Faces of one picture that are changed, the largest first."""
+    engine_timeout_s: float = Field(60.0, gt=0)
+    """One engine's share of the deadline `deadlines.avatar_s`."""
+
+
+class Auth(_Group):
+    """Who may call."""
+
+    mode: Literal["disabled", "api_key"] = "disabled"
+    """disabled: every request acts for one built-in user; keep the server on the loopback interface. api_key: each
+    request brings a user's key, `Authorization: Bearer ...`."""
+    admin_key: SecretStr | None = Field(None, min_length=16)
+    """Creates and lists users; needed with `api_key`."""
+
+    @model_validator(mode="after")
+    def _has_admin(self) -> Auth:
+        if self.mode == "api_key" and self.admin_key is None:
+            raise ValueError("mode=api_key needs admin_key (DARKROOM_AUTH__ADMIN_KEY), at least 16 characters")
+        return self
+
+
+class Retention(_Group):
+    """What is removed by itself."""
+
+    temporary_s: float = Field(86400.0, gt=0)
+    """Temporary pictures live so long: what was posted or fetched for one avatar, style or segmentation, and the masks
+    and cut-outs of a segmentation. A picture that an album holds is not temporary, nor is one that was uploaded."""
+
+
 class Providers(_Group):
     """Addresses and names at vendors. Keys are read by their SDKs from their own variables, never from here."""
 
@@ -272,6 +322,17 @@ class Providers(_Group):
     bedrock_region: str | None = None
     bedrock_endpoint_url: str | None = None
     bedrock_image_model: str = "stability.stable-image-control-structure-v1:0"
+    vertex_edit_model: str = "imagen-3.0-capability-001"
+    """Of avatars: one of Imagen's editing models, which paint under a mask, or a Gemini image model."""
+    bedrock_inpaint_model: str = "stability.stable-image-inpaint-v1:0"
+    vision_endpoint: str | None = None
+    """`host:port` of Cloud Vision; default: Google's. A loopback address is spoken to in the clear."""
+    rekognition_region: str | None = None
+    rekognition_endpoint_url: str | None = None
+    cloud_function_url: str | None = None
+    """The deployed `cloud_function/`, or anything that takes the multipart picture and answers `{"image_url"}`."""
+    cloud_function_token: SecretStr | None = None
+    """Sent as `Authorization: Bearer`, where the function asks for one."""
     allow_paid_calls: bool = True
     """False: an adapter that would cost money refuses. Tests run with it off."""
 
@@ -307,6 +368,10 @@ class Settings(BaseSettings):
     duplicates: Duplicates = Duplicates()
     diffusion: Diffusion = Diffusion()
     styles: Styles = Styles()
+    segmentation: Segmentation = Segmentation()
+    avatars: Avatars = Avatars()
+    auth: Auth = Auth()
+    retention: Retention = Retention()
     providers: Providers = Providers()
 
     @property

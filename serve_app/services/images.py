@@ -98,11 +98,13 @@ class ImageService:
         self._pictures = pictures
         self._url_ttl_s = settings.storage.url_ttl_s
 
-    async def upload(self, user_id: str, filename: str | None, source: Readable) -> ImageView:
+    async def upload(
+        self, user_id: str, filename: str | None, source: Readable, *, temporary: bool = False
+    ) -> ImageView:
         """Store one picture. Raises `ImageError` with the code of its rejection."""
         with tempfile.TemporaryDirectory(prefix="darkroom-upload-") as folder:
             file = await self._pictures.receive(source, Path(folder))
-            return view_of(await self._pictures.add(user_id, file, filename=_storable(filename)))
+            return view_of(await self._pictures.add(user_id, file, filename=_storable(filename), temporary=temporary))
 
     async def get(self, user_id: str, image_id: str) -> ImageView:
         return view_of(await self._find(user_id, image_id))

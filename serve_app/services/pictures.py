@@ -88,10 +88,12 @@ class PictureStore:
         *,
         filename: str | None = None,
         fetched_for: FetchedFor | None = None,
+        temporary: bool = False,
     ) -> StoredImage:
         """Validate by decoding, store the bytes, write the rows.
 
-        A picture that was fetched is attached to its item, unless another job was quicker: then its image is returned.
+        A temporary picture goes by itself after a while. One that was fetched is attached to its item, unless another
+        job was quicker: then its image is returned.
         Raises `ImageError` when it is no usable picture, `NotFound` when the item it was fetched for is gone.
         """
         info, pixels = await self._in_thread(lambda: read_picture(file.source, self._preview_px, self._limits))
@@ -103,7 +105,7 @@ class PictureStore:
             await images.announce(session, content)
         preview = pixels if has_preview else None
         await self._put_files(file, info.content_type, preview)
-        new = NewImage(content, filename, fetched_for.url if fetched_for else None)
+        new = NewImage(content, filename, fetched_for.url if fetched_for else None, temporary)
         async with self._database.transaction() as session:
             image_id = (
                 await albums.lock_item(session, fetched_for.album_id, fetched_for.item_id) if fetched_for else None
@@ -134,8 +136,12 @@ class PictureStore:
     async def add_made(self, user_id: str, image: Image, filename: str) -> StoredImage:
         """Store a picture that was made here as one of the user's, a JPEG without colour subsampling."""
         data = await self._in_thread(lambda: make_preview(image, MADE_QUALITY))
+        return await self.add_file(user_id, data, filename)
+
+    async def add_file(self, user_id: str, data: bytes, filename: str, *, temporary: bool = False) -> StoredImage:
+        """Store a picture file that was made here."""
         file = ReceivedFile(data, hashlib.sha256(data).hexdigest(), len(data))
-        return await self.add(user_id, file, filename=filename)
+        return await self.add(user_id, file, filename=filename, temporary=temporary)
 
     async def pixel_sha256(self, content: Content) -> str:
         """Hash of the upright pixels at full size; computed once for a content."""

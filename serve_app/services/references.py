@@ -19,17 +19,22 @@ class References:
         self._pictures = pictures
         self._fetcher = fetcher
 
-    async def open(self, user_id: str, ref: str) -> StoredImage:
-        """The user's image that the reference names, else what a URL leads to, stored as the user's."""
+    async def open(self, user_id: str, ref: str, *, temporary: bool = False) -> StoredImage:
+        """The user's image that the reference names, else what a URL leads to, stored as the user's.
+
+        `temporary`: what is fetched goes by itself after a while.
+        """
         image_id = own_image_id(ref)
         if image_id is not None:
             async with self._database.transaction() as session:
                 own = await images.get(session, user_id, image_id)
             if own is not None:
                 return own
-        return await self.fetch(user_id, ref)
+        return await self.fetch(user_id, ref, temporary=temporary)
 
-    async def fetch(self, user_id: str, ref: str, fetched_for: FetchedFor | None = None) -> StoredImage:
+    async def fetch(
+        self, user_id: str, ref: str, fetched_for: FetchedFor | None = None, *, temporary: bool = False
+    ) -> StoredImage:
         """Of a reference that is none of the user's images: fetch it, guarded, and store it."""
         if ref.partition("://")[0].lower() not in {"http", "https", "s3", "gs"}:
             raise image_error("not_found", "There is no such image, and it is no URL")
@@ -40,4 +45,4 @@ class References:
                 raise image_error("not_found", "There is no such image") from error
             raise
         file = ReceivedFile(fetched.data, fetched.sha256, len(fetched.data))
-        return await self._pictures.add(user_id, file, fetched_for=fetched_for)
+        return await self._pictures.add(user_id, file, fetched_for=fetched_for, temporary=temporary)

@@ -166,7 +166,7 @@ class MakeStyle:
             row = await _start_history(session, job, order)
             source = await images.get(session, job.user_id, row.input_image_id) if row.input_image_id else None
         if source is None:
-            source = await self._references.open(job.user_id, order.image_url)
+            source = await self._references.open(job.user_id, order.image_url, temporary=True)
             async with self._database.transaction() as session:
                 await generations.describe(session, row.id, input_image_id=source.id)
         return row.id, source

@@ -43,13 +43,19 @@ class ImageRow(Created, Base):
     """One upload or fetch of a picture by a user."""
 
     __tablename__ = "images"
-    __table_args__ = (Index(None, "user_id", "id"), Index(None, "sha256"))
+    __table_args__ = (
+        Index(None, "user_id", "id"),
+        Index(None, "sha256"),
+        Index("images_temporary_idx", "created_at", postgresql_where=text("temporary")),
+    )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), type_=Id)
     sha256: Mapped[str] = mapped_column(ForeignKey("contents.sha256", ondelete="RESTRICT"), type_=Id)
     filename: Mapped[str | None]
     source_url: Mapped[str | None]
+    temporary: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Goes by itself after a while (the setting `retention.temporary_s`), unless an album holds it."""
 
 
 class PictureVectorsRow(Base):

@@ -57,6 +57,8 @@ class NewImage:
     content: Content
     filename: str | None = None
     source_url: str | None = None
+    temporary: bool = False
+    """Goes by itself after a while, unless an album holds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,7 @@ async def add(session: AsyncSession, user_id: str, new: Sequence[NewImage]) -> l
             "sha256": image.content.sha256,
             "filename": image.filename,
             "source_url": image.source_url,
+            "temporary": image.temporary,
         }
         for image in new
     ]

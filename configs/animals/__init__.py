@@ -1,0 +1,47 @@
+"""Animals: a folder each in this one, with an `animal.toml` and the parts that it is drawn with. A new animal is a new
+folder; nothing else knows their names."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from importlib import resources
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AnimalPrompts(_Part):
+    """How an image model is asked for the animal."""
+
+    character: str
+    """The animal's head on the person's body."""
+    overlay: str
+    """The person's face with the animal's features."""
+    negative: str = ""
+    strength: float = Field(0.9, ge=0, le=1)
+
+
+class Animal(_Part):
+    name: str
+    title: str
+    description: str
+    prompts: AnimalPrompts
+
+
+@cache
+def load_animals() -> dict[str, Animal]:
+    """Name -> animal, in alphabetical order. Raises `ValueError` that names the file when one makes no sense."""
+    animals: dict[str, Animal] = {}
+    for folder in sorted(resources.files(__package__).iterdir(), key=lambda folder: folder.name):
+        file = folder / "animal.toml"
+        if not file.is_file():
+            continue
+        try:
+            animals[folder.name] = Animal(name=folder.name, **tomllib.loads(file.read_text("utf-8")))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"configs/animals/{folder.name}: {error}") from error
+    return animals
