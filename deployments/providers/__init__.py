@@ -1,4 +1,5 @@
-"""Vendors that redraw pictures or write prompts: a file each, whose SDK is imported when somebody asks for it.
+"""Vendors that redraw pictures, find faces or write prompts: a file each, whose SDK is imported when somebody asks for
+it.
 
 A provider raises `ProviderUnavailable` where another one may do better (quota, time, network, credentials) and
 `ProviderRejected` where it would not (the picture or the prompt was refused).
@@ -8,11 +9,13 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from configs.animals import Animal
 from configs.settings import Settings
 from configs.styles import Style
 from deployments.contracts import Image
 from deployments.errors import InvalidRequest
 from deployments.generation import StyledPicture, StyleRequest
+from deployments.portraits import AvatarPicture, AvatarRequest, SegmentedFace
 
 
 class StyleProvider(Protocol):
@@ -26,6 +29,22 @@ class StyleProvider(Protocol):
 class PromptProvider(Protocol):
     async def write_prompt(self, image: Image, style: Style) -> str:
         """The style's prompt with the picture's subject in it. Raises `ProviderUnavailable`, `ProviderRejected`."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class FaceProvider(Protocol):
+    async def find_faces(self, image: Image) -> list[SegmentedFace]:
+        """The most confident first; none where nobody is. Raises `ProviderUnavailable`, `ProviderRejected`."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class AvatarProvider(Protocol):
+    async def make_avatar(self, request: AvatarRequest, animal: Animal) -> AvatarPicture:
+        """Raises `NoFace`, `ProviderUnavailable`, `ProviderRejected`."""
         ...
 
     async def aclose(self) -> None: ...
@@ -63,3 +82,13 @@ def open_prompt_provider(name: str, settings: Settings) -> PromptProvider:
 
         return GeminiPrompter(settings.providers, settings.deadlines.prompt_s)
     raise InvalidRequest(f"There is no prompter '{name}'.")
+
+
+def open_face_provider(name: str, settings: Settings) -> FaceProvider:
+    """As `open_style_provider`."""
+    raise InvalidRequest(f"There is no segmentation engine '{name}'.")
+
+
+def open_avatar_provider(name: str, settings: Settings) -> AvatarProvider:
+    """As `open_style_provider`."""
+    raise InvalidRequest(f"There is no avatar engine '{name}'.")
