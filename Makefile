@@ -61,6 +61,7 @@ bench: dev ## Ratios and growth, side by side in one run (about half an hour)
 	@$(BIN)/python -m bench.people
 	@$(BIN)/python -m bench.duplicates
 	@$(BIN)/python -m bench.diffusion
+	@$(BIN)/python -m bench.avatars
 
 gallery: dev ## Draw the README's pictures anew
 	@$(BIN)/python -m bench.gallery
