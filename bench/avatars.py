@@ -1,7 +1,7 @@
 """Avatars a second over HTTP against the same engines in a bare loop on the same cores.
 
 `python -m bench.avatars` starts a server of its own, times it, stops it, then times the loop. Both read the same
-photographs: scikit-image's astronaut on a larger canvas, relit, mirrored and turned at random. What HTTP adds is all that
+photographs: scikit-image's astronaut on a larger canvas, relit, mirrored and turned at random. HTTP adds all that
 a product needs: validation, storage, the queue, the history.
 """
 
