@@ -73,6 +73,8 @@ class Layer(_Form):
     domes: tuple[Dome, ...] = ()
     coat: Coat | None = None
     """None: the SVG as it is."""
+    root: tuple[_Length, _Length] | None = None
+    """In an overlay, the y between which a part goes down into the person's hair."""
     shadow: Share = 0.0
     """How dark the shade on what lies below."""
     follow: Share = 1.0
@@ -88,7 +90,7 @@ class Eyes(_Form):
     rim: Colour = "#1c1412"
     rim_width: float = Field(0.05, ge=0, le=0.3)
     rim_opacity: Share = 0.9
-    lid: float = Field(0.03, ge=0, le=0.3)
+    lid: float = Field(0.0, ge=-0.1, le=0.3)
     """How much of the lids is seen around the eye."""
 
 

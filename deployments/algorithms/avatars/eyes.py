@@ -90,9 +90,12 @@ def _open(photograph: Image, centre: Floats, shape: Floats, pose: HeadPose, look
     per_unit = 1 / (finer * unit)
     out = cv2.distanceTransform(255 - inside, cv2.DIST_L2, 5) * per_unit
     within = cv2.distanceTransform(inside, cv2.DIST_L2, 5) * per_unit
-    soft = max(0.035, 0.8 / unit)
-    seen = _falling(out - within, look.lid, soft)
-    rim = _falling(out - within, look.lid + look.rim_width, soft * 1.6) * look.rim_opacity
+    soft = max(0.03, 0.8 / unit)
+    seen = _falling(out - within, look.lid - soft / 2, soft)
+    corners = _stretched(shape, 1 + 0.9 * look.rim_width)
+    cv2.fillPoly(inside, [np.round((corners - (left, top)) * finer * 16).astype(np.int32)], 255, cv2.LINE_8, 4)
+    around = cv2.distanceTransform(255 - inside, cv2.DIST_L2, 5) * per_unit
+    rim = np.exp(-((np.maximum(around - 0.35 * look.rim_width, 0) / max(0.75 * look.rim_width, soft)) ** 2)) * look.rim_opacity
     shade = 0.62 + 0.38 * np.clip((within + 0.02) / 0.07, 0, 1)
     maps = [cv2.resize(plane, (right - left, bottom - top), interpolation=cv2.INTER_AREA) for plane in (seen, rim, shade)]
     xs, ys = np.meshgrid(np.arange(left, right, dtype=np.float32), np.arange(top, bottom, dtype=np.float32))
@@ -102,6 +105,15 @@ def _open(photograph: Image, centre: Floats, shape: Floats, pose: HeadPose, look
     if look.enlarge > 1:
         eye = np.clip(eye * 1.12 - 4, 0, 255) * maps[2][..., None]
     return Opening(slice(top, bottom), slice(left, right), eye.astype(np.float32), maps[0], maps[1])
+
+
+def _stretched(shape: Floats, factor: float) -> Floats:
+    """Longer from corner to corner only."""
+    half = len(shape) // 2
+    centre, along = (shape[0] + shape[half]) / 2, shape[0] - shape[half]
+    along = along / max(float(np.hypot(*along)), 1e-6)
+    off = shape - centre
+    return np.asarray(centre + off + np.outer(off @ along, along) * (factor - 1), np.float32)
 
 
 def _falling(distance: Floats, until: float, soft: float) -> Floats:

@@ -29,6 +29,10 @@ class PaintedLayer:
     relief: Floats
     """`float32[h, w, 3]`: depth and the x and y of the normal; 24 pixels a unit."""
 
+    @property
+    def size_bytes(self) -> int:
+        return self.colours.nbytes + self.relief.nbytes
+
     def depth(self, x: Floats, y: Floats) -> Floats:
         return self._sample(np.ascontiguousarray(self.relief[..., 0]), x, y, _RELIEF_PX)
 
@@ -76,4 +80,4 @@ def relief_of(layer: Layer, box: Box) -> Floats:
 
 def _dome(dome: Dome, x: Floats, y: Floats) -> Floats:
     away = ((x - dome.at[0]) / dome.radius[0]) ** 2 + ((y - dome.at[1]) / dome.radius[1]) ** 2
-    return np.asarray(dome.height * np.sqrt(np.maximum(1 - away, 0)), np.float32)
+    return np.asarray(dome.height * np.maximum(1 - away, 0) ** 1.3, np.float32)
