@@ -95,7 +95,8 @@ def _open(photograph: Image, centre: Floats, shape: Floats, pose: HeadPose, look
     corners = _stretched(shape, 1 + 0.9 * look.rim_width)
     cv2.fillPoly(inside, [np.round((corners - (left, top)) * finer * 16).astype(np.int32)], 255, cv2.LINE_8, 4)
     around = cv2.distanceTransform(255 - inside, cv2.DIST_L2, 5) * per_unit
-    rim = np.exp(-((np.maximum(around - 0.35 * look.rim_width, 0) / max(0.75 * look.rim_width, soft)) ** 2)) * look.rim_opacity
+    beyond = np.maximum(around - 0.35 * look.rim_width, 0) / max(0.75 * look.rim_width, soft)
+    rim = np.exp(-np.minimum(beyond, 9) ** 2) * look.rim_opacity
     shade = 0.62 + 0.38 * np.clip((within + 0.02) / 0.07, 0, 1)
     maps = [cv2.resize(plane, (right - left, bottom - top), interpolation=cv2.INTER_AREA) for plane in (seen, rim, shade)]
     xs, ys = np.meshgrid(np.arange(left, right, dtype=np.float32), np.arange(top, bottom, dtype=np.float32))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from deployments.contracts import Gray
 from deployments.portraits import SegmentedFace
 
 Floats = NDArray[np.float32]
@@ -101,3 +102,43 @@ def _knots(face: SegmentedFace, bare: HeadPose) -> Floats:
         dy = max(off[1], below[2] - 0.6 * (y - below[0]))
         knots.append((y, off[0], dy))
     return np.array(knots, np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Where ears sit on a person's hair."""
+
+    rise: float
+    """Units by which the hair reaches higher than usual."""
+    spread: float
+    """Its width, 1 the usual."""
+
+    def settle(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+        """A point of the turned head -> of one with usual hair."""
+        return x / np.float32(self.spread), y + np.float32(self.rise)
+
+
+_USUAL_TOP, _USUAL_HALF_WIDTH = -1.7, 1.2
+
+
+def seat_of(pose: HeadPose, person_mask: Gray) -> Seat:
+    """By the outline of the hair; the usual where the picture does not show it."""
+    ys = np.linspace(-0.8, -2.6, 37, dtype=np.float32)
+    top = _run_of(person_mask, pose, np.zeros(37, np.float32), ys)
+    xs = np.linspace(0.4, 2.0, 33, dtype=np.float32)
+    height = np.full(33, -0.75, np.float32)
+    ends = [_run_of(person_mask, pose, side * xs, height) for side in (-1, 1)]
+    rise = float(np.clip(0.6 * (_USUAL_TOP - ys[top]) - 0.1, -0.4, 0.25)) if top is not None else -0.1
+    halves = [float(xs[end]) for end in ends if end is not None]
+    spread = float(np.clip(min(halves) / _USUAL_HALF_WIDTH, 0.75, 1.1)) if halves else 1.0
+    return Seat(rise, spread)
+
+
+def _run_of(mask: Gray, pose: HeadPose, x: Floats, y: Floats) -> int | None:
+    """How many points in a row are of the person; None when it never ends inside of the picture."""
+    columns, rows = (np.round(values).astype(int) for values in pose.to_picture(x, y))
+    inside = (columns >= 0) & (rows >= 0) & (columns < mask.shape[1]) & (rows < mask.shape[0])
+    of_person = np.array([not ok or mask[r, c] >= 128 for ok, r, c in zip(inside, rows, columns, strict=True)])
+    if of_person.all():
+        return None
+    return int(of_person.argmin()) if inside[of_person.argmin()] else None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from configs.animals.drawing import Drawing, Eyes
 from deployments.algorithms.avatars.background import behind, hair_zone
 from deployments.algorithms.avatars.eyes import open_eyes
-from deployments.algorithms.avatars.head_space import HeadPose, pose_of
+from deployments.algorithms.avatars.head_space import HeadPose, pose_of, seat_of
 from deployments.algorithms.avatars.light import LUMA, Light, light_over, lit
 from deployments.algorithms.avatars.painting import PaintedLayer
 from deployments.contracts import Gray, Image
@@ -58,7 +58,7 @@ def draw_head(
     base = before
     if mode == "character":
         base = _without_hair(before, segmentation.person_mask[area], window, pose, light, rng)
-    drawn, cover, shade = _laid(photograph[area], segmentation.face_mask[area], layers, window, pose, light, face, mode)
+    drawn, cover, shade = _laid(photograph[area], segmentation, layers, window, pose, light, face, mode)
     made, cover = _printed(drawn, cover, light, rng)
     after = base * shade[..., None] * (1 - cover[..., None]) + made * 255
     eyes: Eyes = drawing.overlay if mode == "overlay" else drawing.character
@@ -91,7 +91,7 @@ def _window(layers: Sequence[PaintedLayer], pose: HeadPose, photograph: Image) -
 
 def _laid(
     photograph: Image,
-    face_mask: Gray,
+    segmentation: Segmentation,
     layers: Sequence[PaintedLayer],
     window: _Window,
     pose: HeadPose,
@@ -103,12 +103,18 @@ def _laid(
     shape = window.x.shape
     drawn, cover, shade = np.zeros((*shape, 3), np.float32), np.zeros(shape, np.float32), np.ones(shape, np.float32)
     skin: Floats | None = None
+    seat = seat_of(pose, segmentation.person_mask)
+    area = (window.rows, window.columns)
+    face_mask, person_mask = segmentation.face_mask[area], segmentation.person_mask[area]
     for painted in layers:
         layer = painted.layer
         part = _part(painted, window, pose)
         if part is None:
             continue
-        x, y = pose.face_on(window.x[part], window.y[part], painted.depth, layer.follow)
+        x, y = window.x[part], window.y[part]
+        if seated := layer.root is not None and mode == "overlay":
+            x, y = seat.settle(x, y)
+        x, y = pose.face_on(x, y, painted.depth, layer.follow)
         rgba = painted.rgba(x, y)
         alpha = rgba[..., 3].astype(np.float32) * np.float32(layer.opacity / 255)
         if not alpha.any():
@@ -119,11 +125,11 @@ def _laid(
             if skin is None:
                 skin = _skin(photograph, light, pose)
             made = lit(colours, np.zeros((*x.shape, 2), np.float32), light, 0.0) * skin[part][..., None]
-            alpha = alpha * _soft_mask(face_mask, pose)[part] * (1 - 0.6 * _lips(face, pose, window, part))
+            alpha = alpha * _own_skin(face_mask, face, window, pose)[part] * (1 - 0.6 * _lips(face, pose, window, part))
         else:
             made = lit(colours, painted.normals(x, y), light, shine)
-        if layer.root and mode == "overlay":
-            alpha = alpha * _rooted(photograph[part], y, layer.root)
+        if seated and layer.root is not None:
+            alpha = alpha * _rooted(photograph[part], person_mask[part], y, layer.root)
         if layer.shadow:
             dark = 1 - layer.shadow * _shadow(alpha, pose, light)
             shade[part] *= dark
@@ -165,18 +171,25 @@ def _skin(photograph: Image, light: Light, pose: HeadPose) -> Floats:
     return np.asarray(np.where(soft > 1.15, 1.15 + 0.35 * np.tanh((soft - 1.15) / 0.35), soft), np.float32)
 
 
-def _rooted(photograph: Image, y: Floats, root: tuple[float, float]) -> Floats:
+def _rooted(photograph: Image, person_mask: Gray, y: Floats, root: tuple[float, float]) -> Floats:
     """0 to 1: lower down, the photograph's lighter strands of hair come before the part, then all of its hair."""
     luma = photograph.astype(np.float32) @ LUMA
     strands = luma - cv2.GaussianBlur(luma, (0, 0), 4)
     strands = np.clip(strands / (2 * float(strands.std()) + 1), -1, 1)
     above = np.clip((root[1] - y) / (root[1] - root[0]), 0, 1)
     share = np.clip(above * 1.6 - 0.3 - 0.45 * strands, 0, 1) * np.clip(above * 8, 0, 1)
-    return np.asarray(np.where(above >= 1, 1, share), np.float32)
+    hidden = np.where(above >= 1, 0, 1 - share) * (person_mask.astype(np.float32) / 255)
+    return np.asarray(1 - hidden, np.float32)
 
 
-def _soft_mask(face_mask: Gray, pose: HeadPose) -> Floats:
-    return np.asarray(_blurred(face_mask.astype(np.float32) / 255, 0.05 * pose.unit_px), np.float32)
+def _own_skin(face_mask: Gray, face: SegmentedFace, window: _Window, pose: HeadPose) -> Floats:
+    """0 to 1: the skin of this face, none of another that is near."""
+    own = np.zeros_like(face_mask)
+    outline = np.round((face.outline - (window.columns.start, window.rows.start)) * 16).astype(np.int32)
+    cv2.fillPoly(own, [outline], 255, cv2.LINE_AA, 4)
+    reach = max(1, round(0.2 * pose.unit_px))
+    own = cv2.dilate(own, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
+    return _blurred(np.minimum(own, face_mask).astype(np.float32) / 255, 0.05 * pose.unit_px)
 
 
 def _lips(face: SegmentedFace, pose: HeadPose, window: _Window, part: tuple[slice, slice]) -> Floats:

@@ -79,7 +79,7 @@ def lit(colours: Floats, normals: Floats, light: Light, shine: float) -> Floats:
     """`float32[H, W, 3]`, 0 to 1, under the light; `normals`, `float32[H, W, 2]`: those of the surface."""
     nx, ny = normals[..., 0], normals[..., 1]
     facing = np.sqrt(np.maximum(1 - nx * nx - ny * ny, 0))
-    shade = np.exp(nx * light.slope[0] + ny * (light.slope[1] - 0.22)) * (0.66 + 0.36 * facing)
+    shade = np.exp(nx * light.slope[0] + ny * (light.slope[1] - 0.22)) * (0.56 + 0.46 * facing)
     made = colours * (shade * light.exposure)[..., None] * light.cast
     if shine:
         half = np.array([0.5 * light.slope[0], -0.45 + 0.5 * light.slope[1]], np.float32)
