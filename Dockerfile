@@ -12,7 +12,7 @@ ENV PYTHONDONTWRITEBYTECODE=1 \
 FROM python AS build
 # core: what the local profile needs. all: every engine and vendor, and the tools of the tests.
 ARG REQUIREMENTS=core
-ENV PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore UV_NO_CACHE=1 UV_LINK_MODE=copy VIRTUAL_ENV=/opt/venv
+ENV PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore UV_NO_CACHE=1 UV_LINK_MODE=copy UV_PYTHON=/opt/venv/bin/python
 WORKDIR /build
 RUN python -m venv /opt/venv && /usr/local/bin/python -m pip install uv==0.13.9
 COPY requirements/${REQUIREMENTS}.txt requirements.txt

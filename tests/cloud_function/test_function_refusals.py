@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import grpc
@@ -204,6 +208,39 @@ def test_the_deadline_holds_whoever_is_silent(start: Callable[..., Any], google:
         google.well()
         google.vertex.hang()
         assert problem(function.post()) == (504, "timeout")
+
+
+def test_the_deadline_holds_for_an_answer_that_comes_byte_by_byte(start: Callable[..., Any], google: Google) -> None:
+    """Each byte comes well within the timeout of the HTTP client, which counts from one to the next."""
+    google.well()
+    stopped = threading.Event()
+
+    class Dripping(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "100000")
+            self.end_headers()
+            with suppress(OSError):  # the client went away
+                while not stopped.wait(0.1):
+                    self.wfile.write(b" ")
+
+        def log_message(self, *_: Any) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Dripping)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        base_url = f"http://127.0.0.1:{server.server_address[1]}"
+        with start(AVATAR_DEADLINE_S="1.5", VERTEX_BASE_URL=base_url) as function:
+            began = time.monotonic()
+            assert problem(function.post()) == (504, "timeout")
+            assert time.monotonic() - began < 10
+            stopped.set()
+    finally:
+        stopped.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def test_the_deadline_holds_for_the_storage_as_well(start: Callable[..., Any], google: Google) -> None:

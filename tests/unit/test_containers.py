@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import tomllib
+from fnmatch import fnmatch
 from importlib import resources
 from pathlib import Path
 
@@ -191,3 +193,12 @@ def test_shared_memory_has_room_for_the_object_store() -> None:
 
 def test_the_file_with_the_secrets_is_never_committed() -> None:
     assert ".env" in (ROOT / ".gitignore").read_text().split()
+
+
+def test_the_package_that_the_image_installs_has_every_file_that_the_code_reads() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    patterns = ["*.py", *project["package-data"]["*"]]
+    for top in ("configs", "deployments", "serve_app"):
+        for file in (ROOT / top).rglob("*"):
+            if file.is_file() and "__pycache__" not in file.parts:
+                assert any(fnmatch(file.name, pattern) for pattern in patterns), file.relative_to(ROOT)
