@@ -107,7 +107,8 @@ def check_link(link: httpx.URL, function: httpx.URL) -> None:
     """
     here = is_loopback(str(link))
     near = link.host == function.host or (here and is_loopback(str(function)))
-    if link.userinfo or not (near and link.scheme in ("http", "https") or link.scheme == "https" and not here):
+    schemes = ("http", "https") if near else () if here else ("https",)
+    if link.userinfo or link.scheme not in schemes:
         raise malformed(_VENDOR)
 
 

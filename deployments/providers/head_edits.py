@@ -1,5 +1,5 @@
-"""What engines that repaint people share: the picture and the mask that they are given, and the way back under that mask,
-so that the photograph outside of the heads is untouched whatever they did to it."""
+"""What engines that repaint people share: the picture and the mask that they are given, and the way back under that
+mask, so that the photograph outside of the heads is untouched whatever they did to it."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ class VisionFaces:
                 self._client = await self._open()
         # Its own retries would last minutes.
         batch = await self._client.batch_annotate_images(requests=[request], retry=None, timeout=self._timeout_s)
-        if not batch.responses:
+        if batch is None or not batch.responses:  # None: what gRPC makes of bytes that are no message
             raise malformed(_VENDOR)
         answer = batch.responses[0]
         if answer.error.code:
