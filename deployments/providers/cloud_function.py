@@ -92,7 +92,7 @@ class CloudFunctionArtist:
         for _ in range(_MAX_REDIRECTS + 1):
             check_link(link, self._url)
             async with self._http.stream("GET", link) as response:
-                if not response.is_redirect:
+                if not response.has_redirect_location:
                     if response.status_code != 200:
                         raise ProviderUnavailable(f"{_VENDOR} made a picture that cannot be fetched.")
                     return await _read(response, _MAX_PICTURE_BYTES)

@@ -14,13 +14,15 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from configs.settings import Settings
+from configs.settings import Providers, Settings
 from deployments.algorithms.decoding import decode
 from deployments.contracts import Image
 from deployments.engines.local_segmenter import LocalSegmenter
 from deployments.errors import InvalidRequest, ProviderRejected, ProviderTimeout, ProviderUnavailable
+from deployments.faces import make_locator
 from deployments.portraits import OPTIONAL_LANDMARKS, REQUIRED_LANDMARKS, SegmentedFace
 from deployments.providers import open_face_provider, policy
+from deployments.segmentation import SegmentationDeployment
 from tests.builders import a_photo, an_image
 from tests.contract.face_truth import Told, TrueFace
 from tests.contract.face_vendors import A_FACE, GARBLES, AmazonRekognition, FaceVendor, GoogleVision, opened
@@ -71,8 +73,14 @@ def find(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Fin
 
 
 @pytest.fixture(scope="session")
-def local_segmenter() -> LocalSegmenter:
-    return LocalSegmenter(Settings().weights_dir)
+def with_weights() -> Settings:
+    """Read before a test hides the home folder."""
+    return Settings()
+
+
+@pytest.fixture(scope="session")
+def local_segmenter(with_weights: Settings) -> LocalSegmenter:
+    return LocalSegmenter(with_weights.weights_dir, make_locator(with_weights))
 
 
 def _vendor(name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FaceVendor:
@@ -153,8 +161,27 @@ async def test_a_vendors_landmarks_give_the_outline_that_the_local_engine_sees(
     (local,) = local_segmenter.segment(image).faces
     engine.sees(SIZE, told_of(local))
     (theirs,) = await opened(engine).find_faces(image)
-    drawn = [cv2.fillPoly(np.zeros(SIZE, np.uint8), [face.outline.astype(np.int32)], 1) for face in (local, theirs)]
-    assert (drawn[0] & drawn[1]).sum() / (drawn[0] | drawn[1]).sum() > 0.93
+    outlines = [cv2.fillPoly(np.zeros(SIZE, np.uint8), [face.outline.astype(np.int32)], 1) for face in (local, theirs)]
+    assert overlap(*outlines) > 0.93
+
+
+@pytest.mark.weights
+async def test_a_vendors_face_gives_the_masks_that_the_local_engine_gives(
+    engine: FaceVendor, local_segmenter: LocalSegmenter, with_weights: Settings
+) -> None:
+    image = a_photo("astronaut")
+    local = local_segmenter.segment(image)
+    engine.sees(SIZE, told_of(local.faces[0]))
+    deployment = SegmentationDeployment(with_weights.model_copy(update={"providers": Providers(**engine.settings())}))
+    theirs = await deployment.segment_portrait(engine.engine, image)
+    assert overlap(local.face_mask > 127, theirs.face_mask > 127) > 0.93
+    assert overlap(local.person_mask > 127, theirs.person_mask > 127) > 0.97
+    await deployment.aclose()
+
+
+def overlap(left: np.ndarray, right: np.ndarray) -> float:
+    """Intersection over union."""
+    return float((left & right).sum() / (left | right).sum())
 
 
 def told_of(face: SegmentedFace) -> Told:
