@@ -204,6 +204,15 @@ async def test_a_turned_head_looks_where_the_contract_says(engine: FaceVendor, y
     assert np.sign(round(marks["nose_tip"][0] - middle)) == np.sign(yaw)
 
 
+@pytest.mark.parametrize("yaw", [-75.0, -45.0, 45.0, 75.0])
+async def test_what_is_seen_of_a_turned_head_lies_inside_its_outline(engine: FaceVendor, yaw: float) -> None:
+    engine.sees(SIZE, TrueFace((256.0, 200.0), 100.0, roll=-30.0, yaw=yaw).told())
+    (face,) = await opened(engine).find_faces(a_photo("astronaut"))
+    for name, point in face.landmarks.items():
+        if not name.endswith(("temple", "jaw")):
+            assert cv2.pointPolygonTest(face.outline, point, measureDist=True) > -2, name
+
+
 async def test_a_profile_whose_eyes_fall_together_has_the_vendors_roll(engine: FaceVendor) -> None:
     engine.sees(SIZE, TrueFace((256.0, 200.0), 100.0, roll=-40.0, yaw=85.0).told())
     (face,) = await opened(engine).find_faces(a_photo("astronaut"))
