@@ -1,0 +1,60 @@
+"""Where people are: MediaPipe's selfie segmentation on the whole picture and, upright, around each face."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from deployments.algorithms.face_alignment import warp_square
+from deployments.algorithms.segmentation.edges import follow_edges, steeper
+from deployments.algorithms.segmentation.frames import frame_of
+from deployments.algorithms.segmentation.looks import combine, looks_at_people, quarter_turns, unturned
+from deployments.contracts import Gray, Image
+from deployments.engines.runtime import InterpreterPool
+from deployments.portraits import SegmentedFace
+
+Floats = NDArray[np.float32]
+
+_INPUT_PX = 256
+_EDGE = 3.0
+"""Pixels of the model's input by which its borders may be wrong."""
+
+
+class PersonMask:
+    """Thread-safe, one core a call."""
+
+    files = ("selfie_segmentation.tflite",)
+
+    def __init__(self, weights_dir: Path, threads: int = 1) -> None:
+        """`threads`: calls that may run side by side."""
+        self._model = InterpreterPool(weights_dir / self.files[0], threads)
+
+    def segment(self, image: Image, faces: Sequence[SegmentedFace]) -> Gray:
+        """`uint8[H, W]`: 255 person, 0 background, soft and on the picture's edges between.
+
+        The model sees 256 pixels and knows upright people: small or tilted ones are looked at again where `faces` are.
+        """
+        height, width = image.shape[:2]
+        frames = [frame_of(face) for face in faces]
+        looks = looks_at_people(frames, height, width, _INPUT_PX)
+        turns = quarter_turns(frames)
+        whole = unturned(self._run(_squeezed(np.rot90(image, turns))), turns)
+        whole = np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+        chances = [self._run(warp_square(image, look.matrix, _INPUT_PX)) for look in looks]
+        chance = steeper(combine(whole, looks, chances), 0.2, 0.8)
+        refined = follow_edges(image, chance, _EDGE * max(height, width) / _INPUT_PX)
+        return np.asarray(np.rint(steeper(refined, 0.1, 0.9) * 255), np.uint8)
+
+    def _run(self, crop: Image) -> Floats:
+        (chance,) = self._model.run([crop[None].astype(np.float32) / 255])
+        return np.asarray(chance[0, :, :, 0], np.float32)
+
+
+def _squeezed(image: Image) -> Image:
+    """Stretched to the model's square, as it was trained."""
+    small = cv2.resize(np.ascontiguousarray(image), (_INPUT_PX, _INPUT_PX), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.uint8)
