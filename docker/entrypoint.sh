@@ -21,25 +21,17 @@ if [ ! -d "$DARKROOM_DATA_DIR" ] || [ ! -w "$DARKROOM_DATA_DIR" ]; then
     refuse "The user $(id -u) cannot write to $DARKROOM_DATA_DIR: give the volume to that user (chown $(id -u):$(id -g))."
 fi
 
-case "${DARKROOM_AUTH__MODE:-disabled}" in
-api_key)
-    [ "$(printf %s "${DARKROOM_AUTH__ADMIN_KEY:-}" | wc -c)" -ge 16 ] ||
-        refuse "DARKROOM_AUTH__ADMIN_KEY is not set, or shorter than 16 characters: \`openssl rand -hex 24\` makes one."
-    ;;
-*)
-    case "${DARKROOM_HTTP_HOST:-127.0.0.1}" in
-    127.* | ::1 | localhost) ;;
-    *) refuse "Without keys anybody who reaches port ${DARKROOM_HTTP_PORT:-8000} may do anything: set DARKROOM_AUTH__MODE=api_key, or DARKROOM_HTTP_HOST=127.0.0.1." ;;
-    esac
-    ;;
-esac
+if [ "${DARKROOM_AUTH__MODE:-}" = api_key ] && [ "$(printf %s "${DARKROOM_AUTH__ADMIN_KEY:-}" | wc -c)" -lt 16 ]; then
+    refuse "DARKROOM_AUTH__ADMIN_KEY is not set, or shorter than 16 characters: \`openssl rand -hex 24\` makes one."
+fi
 
 case "${DARKROOM_DATABASE_URL-postgresql+asyncpg:}" in
 postgresql+asyncpg:*) ;;
 *) refuse "DARKROOM_DATABASE_URL does not begin with postgresql+asyncpg:// (unset: an embedded PostgreSQL in DARKROOM_DATA_DIR)." ;;
 esac
 
-python -m deployments.weights --check ||
+[ -n "${DARKROOM_WEIGHTS_DIR:-}" ] || refuse "DARKROOM_WEIGHTS_DIR is not set: the folder that holds the model weights."
+python -m deployments.weights --check --dir "$DARKROOM_WEIGHTS_DIR" ||
     refuse "Model weights are missing: build the image again, or mount a folder that \`python -m deployments.weights\` has filled and name it in DARKROOM_WEIGHTS_DIR."
 
 exec python -m serve_app "$@"

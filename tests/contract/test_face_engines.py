@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-import pytest_asyncio
 
 from configs.settings import Providers, Settings
 from deployments.algorithms.decoding import decode
@@ -38,9 +37,9 @@ TURNS = [0, 30, 90, 180, -90, -30, 135]
 Finder = Callable[[Image, list[TrueFace]], Awaitable[list[SegmentedFace]]]
 
 
-@pytest_asyncio.fixture
-async def vision_server(no_credentials: None) -> AsyncIterator[VisionServer]:
-    async with VisionServer().serving() as server:
+@pytest.fixture
+def vision_server(no_credentials: None) -> Iterator[VisionServer]:
+    with VisionServer().serving() as server:
         yield server
 
 

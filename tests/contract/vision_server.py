@@ -1,13 +1,16 @@
-"""Cloud Vision on the loopback interface: gRPC with the published messages, answered as the test says."""
+"""Cloud Vision on the loopback interface: gRPC with the published messages, answered as the test says.
+
+It answers in threads of its own, so that clients in this process and in others may use it.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
-import grpc.aio
+import grpc
 from google.cloud import vision
 
 Answer = Callable[[vision.BatchAnnotateImagesRequest], "vision.BatchAnnotateImagesResponse | bytes"]
@@ -23,12 +26,16 @@ class VisionServer:
         self.hangs = False
 
     def annotates(self, *faces: vision.FaceAnnotation) -> None:
-        one = vision.AnnotateImageResponse(face_annotations=list(faces))
-        self.answer = lambda request: vision.BatchAnnotateImagesResponse(responses=[one])
+        self._answer_with(vision.AnnotateImageResponse(face_annotations=list(faces)))
 
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator[VisionServer]:
-        server = grpc.aio.server(options=[("grpc.max_receive_message_length", 10 * 2**20)])
+    def refuses(self, code: int, message: str) -> None:
+        """The call succeeds, and says that it could not do the picture; `code` is one of google.rpc.Code."""
+        self._answer_with(vision.AnnotateImageResponse(error={"code": code, "message": message}))
+
+    @contextmanager
+    def serving(self) -> Iterator[VisionServer]:
+        threads = ThreadPoolExecutor(8)
+        server = grpc.server(threads, options=[("grpc.max_receive_message_length", 10 * 2**20)])
         handler = grpc.unary_unary_rpc_method_handler(
             self._annotate,
             request_deserializer=vision.BatchAnnotateImagesRequest.deserialize,
@@ -39,18 +46,25 @@ class VisionServer:
             (grpc.method_handlers_generic_handler("google.cloud.vision.v1.ImageAnnotator", methods),)
         )
         self.endpoint = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-        await server.start()
+        server.start()
         try:
             yield self
         finally:
-            await server.stop(grace=None)
+            server.stop(grace=None).wait(20)
+            threads.shutdown()
 
-    async def _annotate(self, request: vision.BatchAnnotateImagesRequest, context: Any) -> Any:
+    def _answer_with(self, one: vision.AnnotateImageResponse) -> None:
+        self.answer = lambda request: vision.BatchAnnotateImagesResponse(responses=[one])
+
+    def _annotate(
+        self, request: vision.BatchAnnotateImagesRequest, context: grpc.ServicerContext
+    ) -> vision.BatchAnnotateImagesResponse | bytes:
         self.requests.append(request)
-        if self.hangs:
-            await asyncio.Event().wait()
+        ended = threading.Event()
+        if self.hangs and context.add_callback(ended.set):  # false where it has ended already
+            ended.wait()
         if self.failure:
-            await context.abort(*self.failure)
+            context.abort(*self.failure)
         return self.answer(request)
 
 

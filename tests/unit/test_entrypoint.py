@@ -21,7 +21,8 @@ STAND_IN = f"""#!{sys.executable} -IS
 import json, os, signal, sys
 arguments = sys.argv[1:]
 if arguments[:2] == ["-m", "deployments.weights"]:
-    sys.exit(0 if os.path.exists(os.environ["DARKROOM_WEIGHTS_DIR"] + "/complete") else 1)
+    assert arguments[2:4] == ["--check", "--dir"]
+    sys.exit(0 if os.path.exists(arguments[4] + "/complete") else 1)
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
 print(json.dumps({{"pid": os.getpid(), "arguments": arguments}}), flush=True)
 if "--wait" in arguments:
@@ -103,10 +104,9 @@ def test_a_signal_reaches_the_server_which_has_the_scripts_own_process(container
         ({"DARKROOM_AUTH__ADMIN_KEY": None}, "DARKROOM_AUTH__ADMIN_KEY is not set"),
         ({"DARKROOM_AUTH__ADMIN_KEY": ""}, "DARKROOM_AUTH__ADMIN_KEY is not set"),
         ({"DARKROOM_AUTH__ADMIN_KEY": KEY[1:]}, "shorter than 16 characters"),
-        ({"DARKROOM_AUTH__MODE": "disabled"}, "set DARKROOM_AUTH__MODE=api_key"),
-        ({"DARKROOM_AUTH__MODE": None}, "set DARKROOM_AUTH__MODE=api_key"),
         ({"DARKROOM_DATABASE_URL": "postgres://user:secret@host/db"}, "does not begin with postgresql+asyncpg://"),
         ({"DARKROOM_DATABASE_URL": ""}, "does not begin with postgresql+asyncpg://"),
+        ({"DARKROOM_WEIGHTS_DIR": None}, "DARKROOM_WEIGHTS_DIR is not set"),
         ({"DARKROOM_WEIGHTS_DIR": "/nowhere"}, "Model weights are missing"),
     ],
 )
@@ -121,10 +121,8 @@ def test_what_is_missing_is_one_sentence_and_no_server(
     assert "secret" not in line
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", None])
-def test_on_the_loopback_interface_it_starts_without_keys(container: Container, host: str | None) -> None:
-    changes = {"DARKROOM_AUTH__MODE": "disabled", "DARKROOM_AUTH__ADMIN_KEY": None, "DARKROOM_HTTP_HOST": host}
-    status, _, errors = container.run(**changes)
+def test_without_keys_it_leaves_it_to_the_server_where_it_may_listen(container: Container) -> None:
+    status, _, errors = container.run(DARKROOM_AUTH__MODE="disabled", DARKROOM_AUTH__ADMIN_KEY=None)
     assert (status, errors) == (0, "")
 
 
