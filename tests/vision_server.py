@@ -11,7 +11,9 @@ import grpc
 from google.cloud import vision
 
 SERVICE = "google.cloud.vision.v1.ImageAnnotator"
-Answer = Callable[[vision.BatchAnnotateImagesRequest, grpc.ServicerContext], vision.AnnotateImageResponse]
+Answer = Callable[[vision.BatchAnnotateImagesRequest, grpc.ServicerContext], vision.AnnotateImageResponse | bytes]
+_MAX_BYTES = 10 * 2**20
+"""Of a request, as Google has it; gRPC would take less."""
 
 
 class VisionServer:
@@ -47,6 +49,10 @@ class VisionServer:
         """It sends an answer without one for the image."""
         self._answer = lambda request, context: None
 
+    def garble(self, message: bytes) -> None:
+        """It sends these bytes in place of an answer."""
+        self._answer = lambda request, context: message
+
     def hang(self) -> None:
         """No answer comes before the server ends."""
 
@@ -65,9 +71,9 @@ class VisionServer:
         handler = grpc.unary_unary_rpc_method_handler(
             self._annotate,
             request_deserializer=vision.BatchAnnotateImagesRequest.deserialize,
-            response_serializer=vision.BatchAnnotateImagesResponse.serialize,
+            response_serializer=_serialize,
         )
-        server = grpc.server(ThreadPoolExecutor(4))
+        server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", _MAX_BYTES)])
         generic = grpc.method_handlers_generic_handler(SERVICE, {"BatchAnnotateImages": handler})
         server.add_generic_rpc_handlers((generic,))
         self.endpoint = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
@@ -80,10 +86,16 @@ class VisionServer:
 
     def _annotate(
         self, request: vision.BatchAnnotateImagesRequest, context: grpc.ServicerContext
-    ) -> vision.BatchAnnotateImagesResponse:
+    ) -> vision.BatchAnnotateImagesResponse | bytes:
         self.requests.append(request)
         answers = [self._answer(request, context) for _ in request.requests]
+        if isinstance(answers[0], bytes):
+            return answers[0]
         return vision.BatchAnnotateImagesResponse(responses=[answer for answer in answers if answer is not None])
+
+
+def _serialize(answer: vision.BatchAnnotateImagesResponse | bytes) -> bytes:
+    return answer if isinstance(answer, bytes) else bytes(vision.BatchAnnotateImagesResponse.serialize(answer))
 
 
 def a_face(x: int = 40, y: int = 30, side: int = 60) -> vision.FaceAnnotation:

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-import pytest_asyncio
 
 from configs.settings import Providers, Settings
 from deployments.algorithms.decoding import decode
@@ -27,7 +26,7 @@ from tests.builders import a_photo, an_image
 from tests.contract.face_truth import Told, TrueFace
 from tests.contract.face_vendors import A_FACE, GARBLES, AmazonRekognition, FaceVendor, GoogleVision, opened
 from tests.contract.vendor_server import VendorServer
-from tests.contract.vision_server import VisionServer
+from tests.vision_server import VisionServer
 
 SIZE = (512, 512)
 ASTRONAUT = TrueFace((224.0, 102.0), 75.0, roll=1.5)
@@ -38,9 +37,9 @@ TURNS = [0, 30, 90, 180, -90, -30, 135]
 Finder = Callable[[Image, list[TrueFace]], Awaitable[list[SegmentedFace]]]
 
 
-@pytest_asyncio.fixture
-async def vision_server(no_credentials: None) -> AsyncIterator[VisionServer]:
-    async with VisionServer().serving() as server:
+@pytest.fixture
+def vision_server(no_credentials: None) -> Iterator[VisionServer]:
+    with VisionServer().serving() as server:
         yield server
 
 
