@@ -16,12 +16,13 @@ Floats = NDArray[np.float32]
 
 _SQUARES = ((5.5, (0.0, 0.7), 1.0), (13.0, (0.0, 4.0), 0.5))
 """Squares around a face: side and centre in its frame, and weight. Head and shoulders, and the whole body."""
-_WHOLE_WEIGHT = 0.15
+_WHOLE_WEIGHT = 0.1
 """Of the look at the whole picture where a closer one sees too."""
 _NO_GAIN = 1.2
 """A square this many times as large as the picture's longer side shows no more than the whole picture does."""
-_FADE = 0.3
-"""A look's weight falls to nothing over this share of its side: at its border the model sees half a person."""
+_FADE = 3
+"""Power with which a look's weight falls to nothing towards its border: there the model sees halves of other people,
+whom their own looks show whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,8 @@ def combine(whole: Floats, looks: Sequence[Look], chances: Sequence[Floats]) -> 
 
 def _fade(size: int) -> Floats:
     """1 in the middle of a square, 0 at its border."""
-    inside = np.minimum(np.arange(size) + 0.5, size - np.arange(size) - 0.5) / (size * _FADE)
-    ramp = np.clip(inside, 0, 1).astype(np.float32)
+    inside = np.minimum(np.arange(size) + 0.5, size - np.arange(size) - 0.5) / (size / 2)
+    ramp = (1 - (1 - inside) ** _FADE).astype(np.float32) ** _FADE
     return np.asarray(ramp[:, None] * ramp, np.float32)
 
 

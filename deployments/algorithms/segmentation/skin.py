@@ -16,6 +16,8 @@ _WIDTHS = np.array([16.0, 7.0, 7.0], np.float32)
 """Widths of the kernels in OpenCV's 8-bit L*a*b*: light changes over a face more than colour does."""
 _UNLIKE = 2.5
 """A pixel beside the face that is so many kernel widths from the nearest skin is no skin."""
+_DOUBT = 0.4
+"""A prior above this is skin where colours say nothing."""
 _LEAST_HAIR = 0.04
 """Share of the surroundings that must be unlike skin; else the head is bald there or the colours say nothing."""
 
@@ -26,22 +28,26 @@ def skin_chance(crop: Image, skin: Flags, around: Flags, prior: Floats) -> Float
     `prior` is the chance of skin before colours are looked at, 0 to 1; only where it is between is anything decided.
     `skin` marks pixels that surely are this face's skin, `around` those next to the face that may be hair, a hat or
     background. The two densities are estimated from them (E. Parzen, 1962), so that any colour of skin and hair does,
-    and grey pictures too. Everywhere 1 where hair and skin cannot be told apart.
+    and grey pictures too. Where hair and skin cannot be told apart, the prior is rounded.
     """
     colours = cv2.cvtColor(cv2.GaussianBlur(crop, (3, 3), 0), cv2.COLOR_RGB2LAB).astype(np.float32) / _WIDTHS
     own = _typical(_thinned(colours[skin]))
     beside = _thinned(colours[around])
     if not len(own) or not len(beside):
-        return np.ones_like(prior)
+        return _rounded(prior)
     hair = beside[np.sqrt(_square_distances(beside, own).min(axis=1)) > _UNLIKE]
     if len(hair) < max(1, _LEAST_HAIR * len(beside)):
-        return np.ones_like(prior)
+        return _rounded(prior)
     open_ = (prior > 0) & (prior < 1)
     asked, before = colours[open_], prior[open_]
     like_skin, like_hair = _density(asked, own) * before, _density(asked, hair) * (1 - before)
     chance = prior.copy()
     chance[open_] = like_skin / (like_skin + like_hair)
     return chance
+
+
+def _rounded(prior: Floats) -> Floats:
+    return np.asarray(prior > _DOUBT, np.float32)
 
 
 def _typical(samples: Floats) -> Floats:
@@ -63,5 +69,5 @@ def _density(points: Floats, samples: Floats) -> Floats:
 
 def _square_distances(points: Floats, samples: Floats) -> Floats:
     """`float32[N, M]`."""
-    squares = (points**2).sum(axis=1)[:, None] + (samples**2).sum(axis=1) - 2 * points @ samples.T
+    squares: Floats = (points**2).sum(axis=1)[:, None] + (samples**2).sum(axis=1) - 2 * points @ samples.T
     return np.maximum(squares, 0, out=squares)
