@@ -92,7 +92,7 @@ async def test_failures_of_several_kinds_are_unavailability() -> None:
     with pytest.raises(ProviderUnavailable) as raised:
         await first_success(["a", "b"], attempt, deadline_s=10, each_s=10)
     assert type(raised.value) is ProviderUnavailable
-    assert raised.value.message == "None of the engines made the picture. a: late b: full"
+    assert raised.value.message == "None of the engines succeeded. a: late b: full"
 
 
 async def test_a_timeout_inside_an_engine_is_a_bug_not_our_deadline() -> None:
