@@ -1,0 +1,34 @@
+"""Faces and people of a picture by models that need no vendor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from deployments.algorithms.segmentation.face_masks import face_mask
+from deployments.algorithms.segmentation.mesh_landmarks import describe_mesh
+from deployments.contracts import Image
+from deployments.engines.face_locator import FaceLocator
+from deployments.engines.person_mask import PersonMask
+from deployments.portraits import Segmentation, SegmentedFace
+
+
+class LocalSegmenter:
+    """Its methods may be called from several threads, `threads` of which run side by side, each on one core."""
+
+    files = (*FaceLocator.files, *PersonMask.files)
+
+    def __init__(self, weights_dir: Path, threads: int = 1, locator: FaceLocator | None = None) -> None:
+        """`locator`: one that is used elsewhere too, instead of an own one."""
+        self._locator = locator or FaceLocator(weights_dir, threads)
+        self._person = PersonMask(weights_dir, threads)
+
+    def segment(self, image: Image) -> Segmentation:
+        """Faces, the most confident first, and masks of `image`, `uint8[H, W, 3]`. No face is no error."""
+        located = self._locator.locate(image)
+        return self.mask(image, [describe_mesh(face.mesh.points, face.box, face.probability) for face in located])
+
+    def mask(self, image: Image, faces: Sequence[SegmentedFace]) -> Segmentation:
+        """The masks that belong to faces which somebody else has found."""
+        person = self._person.segment(image, faces)
+        return Segmentation(tuple(faces), face_mask(image, faces, person), person)
