@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from deployments.contracts import Image
-from deployments.portraits import Point, SegmentedFace, Segmentation
+from deployments.portraits import Point, Segmentation, SegmentedFace
 
 _LANDMARKS: dict[str, Point] = {
     "left_eye": (-0.4, -0.2),

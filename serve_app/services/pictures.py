@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -89,14 +89,15 @@ class PictureStore:
         filename: str | None = None,
         fetched_for: FetchedFor | None = None,
         temporary: bool = False,
+        limits: ImageLimits | None = None,
     ) -> StoredImage:
         """Validate by decoding, store the bytes, write the rows.
 
         A temporary picture goes by itself after a while. One that was fetched is attached to its item, unless another
-        job was quicker: then its image is returned.
+        job was quicker: then its image is returned. `limits`: default those of clients' pictures.
         Raises `ImageError` when it is no usable picture, `NotFound` when the item it was fetched for is gone.
         """
-        info, pixels = await self._in_thread(lambda: read_picture(file.source, self._preview_px, self._limits))
+        info, pixels = await self.in_thread(lambda: read_picture(file.source, self._preview_px, limits or self._limits))
         has_preview = max(info.width, info.height) > self._preview_px
         content = Content(
             file.sha256, file.size_bytes, info.content_type, info.width, info.height, has_preview=has_preview
@@ -126,29 +127,30 @@ class PictureStore:
         """The upright picture, longest side at most `limits.preview_px`."""
         key = preview_key(content.sha256) if content.has_preview else original_key(content.sha256)
         data = await self._storage.get(key)
-        return await self._in_thread(lambda: decode(data, self._preview_px, self._limits))
+        return await self.in_thread(lambda: decode(data, self._preview_px, self._limits))
 
     async def pixels(self, content: Content, max_px: int) -> Image:
         """The upright picture from its original bytes, longest side at most `max_px`. Raises `ImageError`."""
         data = await self.read(content)
-        return await self._in_thread(lambda: decode(data, max_px, self._limits))
+        return await self.in_thread(lambda: decode(data, max_px, self._limits))
 
     async def add_made(self, user_id: str, image: Image, filename: str) -> StoredImage:
         """Store a picture that was made here as one of the user's, a JPEG without colour subsampling."""
-        data = await self._in_thread(lambda: make_preview(image, MADE_QUALITY))
+        data = await self.in_thread(lambda: make_preview(image, MADE_QUALITY))
         return await self.add_file(user_id, data, filename)
 
     async def add_file(self, user_id: str, data: bytes, filename: str, *, temporary: bool = False) -> StoredImage:
-        """Store a picture file that was made here."""
+        """Store a picture file that was made here, of however many bytes: a PNG may have more than its original."""
         file = ReceivedFile(data, hashlib.sha256(data).hexdigest(), len(data))
-        return await self.add(user_id, file, filename=filename, temporary=temporary)
+        limits = replace(self._limits, max_file_bytes=len(data))
+        return await self.add(user_id, file, filename=filename, temporary=temporary, limits=limits)
 
     async def pixel_sha256(self, content: Content) -> str:
         """Hash of the upright pixels at full size; computed once for a content."""
         if content.pixel_sha256 is not None:
             return content.pixel_sha256
         data = await self.read(content)
-        digest = await self._in_thread(lambda: full_pixels_sha256(data, self._limits))
+        digest = await self.in_thread(lambda: full_pixels_sha256(data, self._limits))
         async with self._database.transaction() as session:
             await images.describe_content(session, content.sha256, pixel_sha256=digest)
         return digest
@@ -180,12 +182,13 @@ class PictureStore:
             if not unused:
                 return total
 
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """Work on pixels beside the event loop, `runtime.decode_threads` at once."""
+        async with self._decoders:
+            return await asyncio.to_thread(work)
+
     async def _put_files(self, file: ReceivedFile, content_type: str, preview: Image | None) -> None:
         await self._storage.put(original_key(file.sha256), file.source, content_type)
         if preview is not None:
-            data = await self._in_thread(lambda: make_preview(preview))
+            data = await self.in_thread(lambda: make_preview(preview))
             await self._storage.put(preview_key(file.sha256), data, "image/jpeg")
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        async with self._decoders:
-            return await asyncio.to_thread(work)
