@@ -13,6 +13,7 @@ from deployments.engines.diffusion.device import CapMemory, Device, cap_gpu_memo
 from deployments.engines.diffusion.engine import DiffusionEngine
 from deployments.engines.diffusion.hints import FaceSearch, Hints
 from deployments.engines.face_engine import LocalFaceEngine
+from deployments.engines.face_locator import FaceLocator
 from deployments.generation import (
     GeneratedPicture,
     GenerationRequest,
@@ -93,6 +94,6 @@ def face_search(settings: Settings) -> Callable[[], FaceSearch]:
     def open_search() -> FaceSearch:
         for name in LocalFaceEngine.files:
             weight_file(settings, name)
-        return LocalFaceEngine(settings.weights_dir, settings.runtime.threads).find
+        return LocalFaceEngine(settings.weights_dir, FaceLocator(settings.weights_dir, settings.runtime.threads)).find
 
     return open_search

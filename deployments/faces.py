@@ -10,6 +10,7 @@ import numpy as np
 from configs.settings import Settings
 from deployments.contracts import Face, Image
 from deployments.engines.face_engine import LocalFaceEngine
+from deployments.engines.face_locator import FaceLocator
 from deployments.engines.insightface import InsightFaceEngine
 from deployments.weights import weight_file
 
@@ -19,10 +20,13 @@ _HEALTH_PX = 64
 class FacesDeployment:
     """`contracts.FaceFinder`."""
 
-    def __init__(self, settings: Settings | None = None) -> None:
-        """Raises `WeightsMissing` when the engine's weights are not there."""
+    def __init__(self, settings: Settings | None = None, locator: FaceLocator | None = None) -> None:
+        """`locator`: one that another deployment of this process uses too; the local engine takes it.
+
+        Raises `WeightsMissing` when the engine's weights are not there.
+        """
         settings = settings or Settings()
-        self._engine = make_engine(settings)
+        self._engine = make_engine(settings, locator)
         self._slots = asyncio.Semaphore(settings.runtime.threads)
 
     async def find_faces(self, images: Sequence[Image]) -> list[list[Face]]:
@@ -38,11 +42,18 @@ class FacesDeployment:
             return await asyncio.to_thread(self._engine.find, image)
 
 
-def make_engine(settings: Settings) -> LocalFaceEngine | InsightFaceEngine:
+def make_engine(settings: Settings, locator: FaceLocator | None = None) -> LocalFaceEngine | InsightFaceEngine:
     """Raises `WeightsMissing` when the engine's weights are not there."""
-    chosen = settings.faces
-    if chosen.engine == "insightface":
-        return InsightFaceEngine(chosen.insightface_root)
+    if settings.faces.engine == "insightface":
+        return InsightFaceEngine(settings.faces.insightface_root)
     for name in LocalFaceEngine.files:
         weight_file(settings, name)
-    return LocalFaceEngine(settings.weights_dir, settings.runtime.threads, chosen.min_score, chosen.smallest_px)
+    return LocalFaceEngine(settings.weights_dir, locator or make_locator(settings))
+
+
+def make_locator(settings: Settings) -> FaceLocator:
+    """As the settings for faces say, which hold for portraits too. Raises `WeightsMissing`."""
+    for name in FaceLocator.files:
+        weight_file(settings, name)
+    chosen = settings.faces
+    return FaceLocator(settings.weights_dir, settings.runtime.threads, chosen.min_score, chosen.smallest_px)

@@ -18,20 +18,13 @@ ones: as good as (.2, .25, .3) at two thirds of the work, and better on small, g
 
 
 class LocalFaceEngine:
-    """`find` may be called from several threads, `threads` of which run side by side, each on one core."""
+    """`find` may be called from several threads; as many as the locator has run side by side, each on one core."""
 
     files = (*FaceLocator.files, *FaceEmbedder.files)
 
-    def __init__(
-        self,
-        weights_dir: Path,
-        threads: int = 1,
-        min_score: float = 0.8,
-        smallest_px: int = 24,
-        locator: FaceLocator | None = None,
-    ) -> None:
-        """`locator`: one that is used elsewhere too, instead of an own one as the arguments before it say."""
-        self._locator = locator or FaceLocator(weights_dir, threads, min_score, smallest_px)
+    def __init__(self, weights_dir: Path, locator: FaceLocator) -> None:
+        """`locator` may be shared with whoever needs faces without knowing whose they are."""
+        self._locator = locator
         self._embedder = FaceEmbedder(weights_dir)
 
     def find(self, image: Image) -> list[Face]:

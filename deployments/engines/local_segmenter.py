@@ -18,9 +18,9 @@ class LocalSegmenter:
 
     files = (*FaceLocator.files, *PersonMask.files)
 
-    def __init__(self, weights_dir: Path, threads: int = 1, locator: FaceLocator | None = None) -> None:
-        """`locator`: one that is used elsewhere too, instead of an own one."""
-        self._locator = locator or FaceLocator(weights_dir, threads)
+    def __init__(self, weights_dir: Path, locator: FaceLocator, threads: int = 1) -> None:
+        """`locator` may be shared with the face engine."""
+        self._locator = locator
         self._person = PersonMask(weights_dir, threads)
 
     def segment(self, image: Image) -> Segmentation:

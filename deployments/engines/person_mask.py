@@ -42,7 +42,7 @@ class PersonMask:
             chance = self._run(warp_square(image, place, _INPUT_PX))
             near = cv2.warpAffine(chance, invert(place), (width, height), flags=cv2.INTER_LINEAR)
             whole = np.maximum(whole, near)
-        return np.rint(np.clip(whole, 0, 1) * 255).astype(np.uint8)
+        return np.asarray(np.rint(np.clip(whole, 0, 1) * 255), np.uint8)
 
     def _run(self, crop: Image) -> Floats:
         (chance,) = self._model.run([crop[None].astype(np.float32) / 255])

@@ -11,6 +11,7 @@ import pytest
 from configs.settings import Faces, Settings
 from deployments.contracts import Face, Image
 from deployments.engines.face_engine import LocalFaceEngine
+from deployments.engines.face_locator import FaceLocator
 from deployments.errors import WeightsMissing
 from deployments.faces import FacesDeployment
 from tests.builders import a_photo
@@ -22,7 +23,7 @@ BOX = np.array([172, 62, 276, 166])
 @pytest.fixture(scope="module")
 def engine() -> LocalFaceEngine:
     settings = Settings()
-    return LocalFaceEngine(settings.weights_dir, threads=1)
+    return LocalFaceEngine(settings.weights_dir, FaceLocator(settings.weights_dir))
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +125,8 @@ def test_a_profile_has_little_quality(engine: LocalFaceEngine) -> None:
 
 @pytest.mark.weights
 def test_a_minimum_score_that_no_face_reaches_finds_none() -> None:
-    impossible = LocalFaceEngine(Settings().weights_dir, min_score=1.01)
+    folder = Settings().weights_dir
+    impossible = LocalFaceEngine(folder, FaceLocator(folder, min_score=1.01))
     assert impossible.find(a_photo("astronaut")) == []
 
 

@@ -48,7 +48,7 @@ class FaceFrame:
 def frame_of(face: SegmentedFace) -> FaceFrame:
     """Profiles bring the eyes together and a bowed head the chin close to them: the larger of the two says the size."""
     marks = {name: np.asarray(face.landmarks[name], np.float32) for name in ("left_eye", "right_eye", "chin")}
-    origin = (marks["left_eye"] + marks["right_eye"]) / 2
+    origin = np.asarray((marks["left_eye"] + marks["right_eye"]) / 2, np.float32)
     eyes = float(np.linalg.norm(marks["right_eye"] - marks["left_eye"]))
     to_chin = float(np.linalg.norm(marks["chin"] - origin))
     return FaceFrame(origin, max(to_chin, eyes * _TO_CHIN_PER_EYES * 0.8, 0.5), float(np.radians(face.roll)))

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.algorithms.segmentation.frames import FaceFrame, frame_of
+from deployments.algorithms.segmentation.frames import frame_of
 from deployments.contracts import Gray, Image
 from deployments.portraits import AvatarMode, Segmentation, SegmentedFace
 

@@ -44,7 +44,7 @@ MESH_OUTLINE = (
     *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152),
     *(148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
 )
-"""The face oval, clockwise from the middle of the forehead (mediapipe: face_mesh_connections.py, FACEMESH_FACE_OVAL)."""
+"""The face oval, clockwise from the middle of the forehead (mediapipe: FACEMESH_FACE_OVAL)."""
 
 
 def describe_mesh(mesh: Floats, box: Floats, score: float) -> SegmentedFace:

@@ -1,0 +1,61 @@
+"""Segmentation: the shell around the local models and around the vendors that find faces."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+
+from configs.settings import Settings
+from deployments.contracts import Image
+from deployments.engines.face_locator import FaceLocator
+from deployments.engines.local_segmenter import LocalSegmenter
+from deployments.faces import make_locator
+from deployments.portraits import LOCAL_SEGMENTATION, Segmentation
+from deployments.providers import FaceProvider, open_face_provider
+from deployments.weights import weight_file
+
+_HEALTH_PX = 64
+
+
+class SegmentationDeployment:
+    """`portraits.Segmenter`. Vendors say where faces are; the masks are made here, whoever found them."""
+
+    def __init__(self, settings: Settings | None = None, locator: FaceLocator | None = None) -> None:
+        """`locator`: one that another deployment of this process uses too.
+
+        Raises `WeightsMissing` when the local models' weights are not there.
+        """
+        self._settings = settings or Settings()
+        for name in LocalSegmenter.files:
+            weight_file(self._settings, name)
+        threads = self._settings.runtime.threads
+        self._local = LocalSegmenter(self._settings.weights_dir, locator or make_locator(self._settings), threads)
+        self._providers: dict[str, FaceProvider] = {}
+        self._opening = asyncio.Lock()
+        self._slots = asyncio.Semaphore(threads)
+
+    async def segment_portrait(self, engine: str, image: Image) -> Segmentation:
+        """Raises `InvalidRequest` for an engine that is none, and what the engine raises."""
+        if engine == LOCAL_SEGMENTATION:
+            async with self._slots:
+                return await asyncio.to_thread(self._local.segment, image)
+        faces = await (await self._provider(engine)).find_faces(image)
+        async with self._slots:
+            return await asyncio.to_thread(self._local.mask, image, faces)
+
+    async def check_health(self) -> None:
+        """A real, small picture by the local models; vendors are not asked, that would cost."""
+        await self.segment_portrait(LOCAL_SEGMENTATION, np.zeros((_HEALTH_PX, _HEALTH_PX, 3), np.uint8))
+
+    async def aclose(self) -> None:
+        """Close the vendors' connections, which otherwise end with the process."""
+        for provider in self._providers.values():
+            await provider.aclose()
+
+    async def _provider(self, engine: str) -> FaceProvider:
+        """A vendor's SDK is imported when somebody asks for it first."""
+        async with self._opening:
+            if engine not in self._providers:
+                self._providers[engine] = await asyncio.to_thread(open_face_provider, engine, self._settings)
+            return self._providers[engine]
