@@ -9,14 +9,14 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware import Middleware
 
 from configs.settings import Settings
-from serve_app.api import albums, history, images, jobs, operations, problems, styles
+from serve_app.api import albums, avatars, history, images, jobs, operations, problems, segmentations, styles
 from serve_app.api.middleware import Edge
 from serve_app.api.sdapi import control, controlnet, generation, lists, tools
 from serve_app.api.sdapi import errors as webui_errors
 from serve_app.services.container import Services
 from serve_app.telemetry import Metrics
 
-_DESCRIPTION = """Tags, duplicate groups and people of a picture album; photographs in a style.
+_DESCRIPTION = """Tags, duplicate groups and people of a picture album; photographs in a style, people as animals.
 
 Errors are `application/problem+json`. `Prefer: respond-async` turns a long call into a job;
 `Idempotency-Key` makes a repeated POST return the first answer."""
@@ -34,10 +34,10 @@ def build_app(services: Services, settings: Settings, metrics: Metrics, *, behin
     app.state.settings = settings
     problems.install(app)
     webui_errors.install(app)
-    for part in (images, styles, history, jobs, operations):
+    for part in (images, styles, segmentations, avatars, history, jobs, operations):
         app.include_router(part.router)
     for part in (generation, lists, tools, controlnet, control):
         app.include_router(part.router)
-    for router in (images.tutorial, albums.below, albums.router, control.internal):
+    for router in (images.tutorial, avatars.tutorial, albums.below, albums.router, control.internal):
         app.include_router(router)
     return app

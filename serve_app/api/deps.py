@@ -80,7 +80,7 @@ def _preferences(headers: Iterable[str]) -> dict[str, str]:
 PatienceDep = Annotated[Patience, Depends(patience)]
 
 
-def _content_type(request: Request) -> str:
+def content_type(request: Request) -> str:
     return request.headers.get("content-type", "").split(";")[0].strip().lower()
 
 
@@ -97,12 +97,12 @@ IdempotencyKey = Annotated[
 
 
 def require_json(request: Request, idempotency_key: IdempotencyKey = None) -> None:
-    if _content_type(request) not in {"application/json", ""}:
+    if content_type(request) not in {"application/json", ""}:
         raise UnsupportedMediaType("Send the request as application/json.")
 
 
 def require_multipart(request: Request, idempotency_key: IdempotencyKey = None) -> None:
-    if _content_type(request) != "multipart/form-data":
+    if content_type(request) != "multipart/form-data":
         raise UnsupportedMediaType("Send the pictures as multipart/form-data, in fields named `file`.")
 
 

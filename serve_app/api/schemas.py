@@ -16,7 +16,7 @@ Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, ma
 StyleName = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00]+$")]
 Prompt = Annotated[str, StringConstraints(max_length=4000, pattern=r"^[^\x00]*$")]
 
-_REF = "http://127.0.0.1:8000/api/v1/files/img_0198c3f2a1b27c3d.jpg"
+EXAMPLE_REF = "http://127.0.0.1:8000/api/v1/files/img_0198c3f2a1b27c3d.jpg"
 
 
 class Body(BaseModel):
@@ -66,7 +66,7 @@ class Failed(BaseModel):
 
 
 class EmbeddingsRequest(Body):
-    model_config = ConfigDict(json_schema_extra={"example": {"images": [_REF], "album_id": "summer"}})
+    model_config = ConfigDict(json_schema_extra={"example": {"images": [EXAMPLE_REF], "album_id": "summer"}})
 
     images: list[ImageRef] = Field(min_length=1)
     album_id: AlbumId | None = None
@@ -126,7 +126,7 @@ class EmbeddingsResult(BaseModel):
 
 
 class TagsResult(BaseModel):
-    model_config = ConfigDict(json_schema_extra={"example": {"tags": {"beach": [_REF]}, "failed": []}})
+    model_config = ConfigDict(json_schema_extra={"example": {"tags": {"beach": [EXAMPLE_REF]}, "failed": []}})
 
     tags: dict[str, list[str]]
     failed: list[Failed]
@@ -149,7 +149,7 @@ class DuplicateGroup(BaseModel):
 
 class DuplicatesResult(BaseModel):
     model_config = ConfigDict(
-        json_schema_extra={"example": {"duplicates": {"duplicate_group_1": [_REF, _REF]}, "failed": []}}
+        json_schema_extra={"example": {"duplicates": {"duplicate_group_1": [EXAMPLE_REF, EXAMPLE_REF]}, "failed": []}}
     )
 
     duplicates: dict[str, list[str]]
@@ -172,7 +172,9 @@ class Person(BaseModel):
 
 
 class ClustersResult(BaseModel):
-    model_config = ConfigDict(json_schema_extra={"example": {"people_clusters": {"person1": [_REF]}, "failed": []}})
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"people_clusters": {"person1": [EXAMPLE_REF]}, "failed": []}}
+    )
 
     people_clusters: dict[str, list[str]]
     failed: list[Failed]
@@ -288,7 +290,7 @@ class StyleList(BaseModel):
 
 
 class StyleRequest(Body):
-    model_config = ConfigDict(json_schema_extra={"example": {"image_url": _REF, "style_name": "watercolor"}})
+    model_config = ConfigDict(json_schema_extra={"example": {"image_url": EXAMPLE_REF, "style_name": "watercolor"}})
 
     image_url: ImageRef = Field(description="an image reference")
     style_name: StyleName

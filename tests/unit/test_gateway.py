@@ -43,7 +43,7 @@ class ScriptedHandle:
 
 
 def over(handle: ScriptedHandle, deadlines: Deadlines | None = None) -> Gateway:
-    return Gateway(Handles(*[handle] * 7), deadlines or Deadlines(), Metrics("test"))  # type: ignore[arg-type]
+    return Gateway(Handles(*[handle] * 9), deadlines or Deadlines(), Metrics("test"))  # type: ignore[arg-type]
 
 
 @pytest.fixture(autouse=True)
@@ -130,7 +130,7 @@ class StreamingHandle:
 
 
 def generating(handle: Any, deadlines: Deadlines | None = None) -> Gateway:
-    handles = Handles(*[ScriptedHandle()] * 7, diffusion=handle)  # type: ignore[arg-type]
+    handles = Handles(*[ScriptedHandle()] * 9, diffusion=handle)  # type: ignore[arg-type]
     return Gateway(handles, deadlines or Deadlines(), Metrics("test"))
 
 
