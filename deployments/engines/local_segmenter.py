@@ -25,8 +25,11 @@ class LocalSegmenter:
 
     def segment(self, image: Image) -> Segmentation:
         """Faces, the most confident first, and masks of `image`, `uint8[H, W, 3]`. No face is no error."""
-        located = self._locator.locate(image)
-        return self.mask(image, [describe_mesh(face.mesh.points, face.box, face.probability) for face in located])
+        faces = []
+        for face in self._locator.locate(image):
+            mesh = self._locator.settled_mesh(image, face)
+            faces.append(describe_mesh(mesh.points, face.box, face.probability))
+        return self.mask(image, faces)
 
     def mask(self, image: Image, faces: Sequence[SegmentedFace]) -> Segmentation:
         """The masks that belong to faces which somebody else has found."""

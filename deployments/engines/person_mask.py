@@ -9,8 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.algorithms.face_alignment import invert, warp_square
+from deployments.algorithms.face_alignment import warp_square
+from deployments.algorithms.segmentation.edges import follow_edges, steeper
 from deployments.algorithms.segmentation.frames import frame_of
+from deployments.algorithms.segmentation.looks import combine, looks_at_people, quarter_turns, unturned
+from deployments.algorithms.segmentation.polygons import fill, scaled
 from deployments.contracts import Gray, Image
 from deployments.engines.runtime import InterpreterPool
 from deployments.portraits import SegmentedFace
@@ -18,9 +21,10 @@ from deployments.portraits import SegmentedFace
 Floats = NDArray[np.float32]
 
 _INPUT_PX = 256
-_BODY = 7.0
-"""Side of the square around a face, in heights from its eyes to its chin: head, shoulders and chest."""
-_BODY_CENTRE = (0.0, 1.6)
+_SURE = 0.8
+"""So much of a face's outline is a person, whatever the model says."""
+_EDGE = 3.0
+"""Pixels of the model's input by which its borders may be wrong."""
 
 
 class PersonMask:
@@ -33,17 +37,29 @@ class PersonMask:
         self._model = InterpreterPool(weights_dir / self.files[0], threads)
 
     def segment(self, image: Image, faces: Sequence[SegmentedFace]) -> Gray:
-        """`uint8[H, W]`: 255 person, 0 background."""
+        """`uint8[H, W]`: 255 person, 0 background, soft and on the picture's edges between.
+
+        The model sees 256 pixels and knows upright people: small or tilted ones are looked at again where `faces` are.
+        """
         height, width = image.shape[:2]
-        small = cv2.resize(image, (_INPUT_PX, _INPUT_PX), interpolation=cv2.INTER_AREA)
-        whole = np.asarray(cv2.resize(self._run(small), (width, height), interpolation=cv2.INTER_LINEAR))
+        frames = [frame_of(face) for face in faces]
+        looks = looks_at_people(frames, height, width, _INPUT_PX)
+        turns = quarter_turns(frames)
+        whole = unturned(self._run(_squeezed(np.rot90(image, turns))), turns)
+        whole = np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+        chances = [self._run(warp_square(image, look.matrix, _INPUT_PX)) for look in looks]
+        chance = steeper(combine(whole, looks, chances), 0.2, 0.8)
         for face in faces:
-            place = frame_of(face).window(_BODY, _BODY_CENTRE, _INPUT_PX)
-            chance = self._run(warp_square(image, place, _INPUT_PX))
-            near = cv2.warpAffine(chance, invert(place), (width, height), flags=cv2.INTER_LINEAR)
-            whole = np.maximum(whole, near)
-        return np.asarray(np.rint(np.clip(whole, 0, 1) * 255), np.uint8)
+            fill(chance, scaled(face.outline, _SURE), 1.0)
+        refined = follow_edges(image, chance, _EDGE * max(height, width) / _INPUT_PX)
+        return np.asarray(np.rint(steeper(refined, 0.1, 0.9) * 255), np.uint8)
 
     def _run(self, crop: Image) -> Floats:
         (chance,) = self._model.run([crop[None].astype(np.float32) / 255])
         return np.asarray(chance[0, :, :, 0], np.float32)
+
+
+def _squeezed(image: Image) -> Image:
+    """Stretched to the model's square, as it was trained."""
+    small = cv2.resize(np.ascontiguousarray(image), (_INPUT_PX, _INPUT_PX), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.uint8)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.algorithms.segmentation.frames import frame_of
+from deployments.algorithms.segmentation.polygons import bounds, fill, scaled
 from deployments.contracts import Gray, Image
 from deployments.portraits import AvatarMode, Segmentation, SegmentedFace
 
@@ -61,33 +62,19 @@ def blend(photograph: Image, made: Image, mask: Gray) -> Image:
 def _add_head(mask: Gray, person: Gray, face: SegmentedFace, mode: AvatarMode) -> None:
     """Paints one head into `mask`; only its own part of the picture is touched."""
     frame = frame_of(face)
-    outline = frame.units(face.outline)
-    middle = (outline.max(axis=0) + outline.min(axis=0)) / 2
-    shapes = [frame.pixels((outline - middle) * _GROWN + middle), frame.pixels(_EARS)]
+    shapes = [frame.pixels(scaled(frame.units(face.outline), _GROWN)), frame.pixels(_EARS)]
     reach = frame.pixels(_HEAD)
     margin = 4 * _SOFT * frame.unit + 2
-    low, high = _bounds(np.concatenate([*shapes, reach]), margin, mask.shape)
+    low, high = bounds(np.concatenate([*shapes, reach]), margin, mask.shape)
     if (high <= low).any():
         return
     part = np.zeros((high[1] - low[1], high[0] - low[0]), np.uint8)
     for shape in shapes:
-        _fill(part, cv2.convexHull(shape)[:, 0] - low)
+        fill(part, cv2.convexHull(shape)[:, 0] - low)
     if mode == "character":
         head = np.zeros_like(part)
-        _fill(head, reach - low)
+        fill(head, reach - low)
         part = np.maximum(part, np.minimum(head, person[low[1] : high[1], low[0] : high[0]]))
     soft = cv2.GaussianBlur(part, (0, 0), max(_SOFT * frame.unit, 0.5))
     place = mask[low[1] : high[1], low[0] : high[0]]
     np.maximum(place, soft, out=place)
-
-
-def _bounds(points: Floats, margin: float, shape: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Upper left (inclusive) and lower right corner (exclusive) of what the points reach, within the picture."""
-    size = np.array(shape[1::-1], np.int64)
-    low = np.clip(np.floor(points.min(axis=0) - margin).astype(np.int64), 0, size)
-    high = np.clip(np.ceil(points.max(axis=0) + margin).astype(np.int64) + 1, 0, size)
-    return low, high
-
-
-def _fill(mask: Gray, polygon: NDArray[np.floating]) -> None:
-    cv2.fillPoly(mask, [np.round(polygon * 16).astype(np.int32)], 255, lineType=cv2.LINE_AA, shift=4)
