@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -223,3 +225,29 @@ async def test_a_portrait_that_cannot_be_had_is_one_clear_line(
 async def test_animals_lists_them(live_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert await run(live_url, "animals") == 0
     assert "As if it were a fox." in capsys.readouterr().out
+
+
+def test_the_key_of_the_environment_goes_with_every_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[str | None] = []
+
+    class Listening(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            heard.append(self.headers["Authorization"])
+            body = b'{"animals": []}'
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Listening) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        for key in ("dk_secret", None):
+            monkeypatch.setenv("DARKROOM_API_KEY", key) if key else monkeypatch.delenv("DARKROOM_API_KEY")
+            assert main(["--server", f"http://127.0.0.1:{server.server_port}", "animals", "--json"]) == 0
+        server.shutdown()
+        serving.join()
+    assert heard == ["Bearer dk_secret", None]

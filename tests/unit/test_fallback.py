@@ -20,7 +20,7 @@ from deployments.errors import (
     Unavailable,
     WeightsMissing,
 )
-from serve_app.services.fallback import first_success, is_technical
+from serve_app.services.fallback import choose_engines, first_success, is_technical
 
 
 def scripted(**outcomes: BaseException | str | None) -> Callable[[str], Awaitable[str]]:
@@ -106,3 +106,14 @@ async def test_cancellation_is_no_failure_of_an_engine() -> None:
     work.cancel()
     with pytest.raises(asyncio.CancelledError):
         await work
+
+
+def test_all_engines_are_tried_unless_one_is_named() -> None:
+    assert choose_engines(("a", "b"), None) == ("a", "b")
+    assert choose_engines(("a", "b"), "b") == ("b",)
+
+
+def test_an_engine_that_is_not_configured_is_refused_with_those_that_are() -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        choose_engines(("a", "b"), "c")
+    assert raised.value.extra == {"engines": ["a", "b"]}
