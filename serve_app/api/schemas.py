@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from deployments.generation import MAX_SEED
+from serve_app.services.users import clean_email, clean_username
 
 ImageRef = Annotated[str, StringConstraints(min_length=1, max_length=8192)]
 AlbumId = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -330,4 +331,36 @@ class HistoryItem(BaseModel):
 
 class History(BaseModel):
     items: list[HistoryItem] = Field(description="the newest first")
+    next_cursor: str | None
+
+
+class UserRequest(Body):
+    model_config = ConfigDict(json_schema_extra={"example": {"username": "eva", "email": "eva@example.org"}})
+
+    username: Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(clean_username)] = Field(
+        description="1 to 64 characters; case makes no other name"
+    )
+    email: Annotated[str, StringConstraints(min_length=3, max_length=512), AfterValidator(clean_email)]
+
+
+class TutorialUser(BaseModel):
+    id: str
+    username: str
+    email: str
+
+
+class UserView(TutorialUser):
+    created_at: datetime
+
+
+class NewKey(BaseModel):
+    api_key: str = Field(description="shown this once", examples=["dk_3q2-7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"])
+
+
+class NewUser(UserView, NewKey):
+    """A user with the key."""
+
+
+class UserList(BaseModel):
+    items: list[UserView] = Field(description="the newest first")
     next_cursor: str | None

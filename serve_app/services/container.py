@@ -46,13 +46,13 @@ from serve_app.services.segmentations import CutOutPeople, SegmentationService
 from serve_app.services.segmenting import PeopleFinder
 from serve_app.services.styles import MakeStyle, StyleService
 from serve_app.services.tagging import TagAlbum
+from serve_app.services.users import UserService
 from serve_app.storage import open_storage
 from serve_app.store import jobs
 from serve_app.store.embedded import PostgresNotStarted, ensure_running
 from serve_app.store.job_events import JobEvents
 from serve_app.store.migrate import upgrade
-from serve_app.store.repositories import albums, idempotency
-from serve_app.store.repositories.users import LOCAL_USER_ID
+from serve_app.store.repositories import albums, idempotency, images
 from serve_app.store.session import Database
 
 if TYPE_CHECKING:
@@ -85,12 +85,11 @@ class Services:
     captioner: Captioner
     detector: Detector
     history: HistoryService
+    users: UserService
     jobs: JobService
     idempotency: IdempotencyService
     health: HealthService
     handlers: dict[str, Handler]
-    local_user_id: str
-    """On whose behalf requests act while authentication is off."""
     _owned: AsyncExitStack
 
     @classmethod
@@ -160,6 +159,7 @@ class Services:
                 captioner=Captioner(capabilities, settings),
                 detector=Detector(capabilities, inputs),
                 history=HistoryService(database),
+                users=UserService(database, pictures, settings.auth),
                 jobs=JobService(database, events),
                 idempotency=IdempotencyService(database),
                 health=HealthService(
@@ -183,7 +183,6 @@ class Services:
                     "avatar": make_avatar,
                     **dict.fromkeys(KINDS, make_pictures),
                 },
-                local_user_id=LOCAL_USER_ID,
                 _owned=opening.pop_all(),
             )
 
@@ -191,9 +190,14 @@ class Services:
         await self._owned.aclose()
 
     async def keep_house(self) -> None:
-        """Remove what has expired: hidden albums, ended jobs, answers to repeated requests, unused files."""
+        """Remove what has expired: hidden albums, ended jobs, temporary pictures, answers to repeated requests, unused
+        files."""
         keep_s = self.settings.jobs.keep_finished_s
-        for remove in (albums.remove_expired, partial(jobs.remove_finished, older_than_s=keep_s)):
+        for remove in (
+            albums.remove_expired,
+            partial(jobs.remove_finished, older_than_s=keep_s),
+            partial(images.remove_temporary, older_than_s=self.settings.retention.temporary_s),
+        ):
             removed: object = True
             while removed:  # a batch a transaction, until as much has gone as has come since the last time
                 async with self.database.transaction() as session:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from configs.settings import Settings
 from deployments.algorithms.decoding import ImageLimits, decode, full_pixels_sha256, make_preview, read_picture
@@ -102,23 +103,27 @@ class PictureStore:
         content = Content(
             file.sha256, file.size_bytes, info.content_type, info.width, info.height, has_preview=has_preview
         )
-        async with self._database.transaction() as session:
-            await images.announce(session, content)
-        preview = pixels if has_preview else None
-        await self._put_files(file, info.content_type, preview)
+        await self._announce(content)
+        put = partial(self._put_files, file, info.content_type, pixels if has_preview else None)
         new = NewImage(content, filename, fetched_for.url if fetched_for else None, temporary)
-        async with self._database.transaction() as session:
-            image_id = (
-                await albums.lock_item(session, fetched_for.album_id, fetched_for.item_id) if fetched_for else None
-            )
-            if image_id is None:
-                [added] = await images.add(session, user_id, [new])
-                image_id = added.id
-                if added.check_file and not await self._storage.exists(original_key(file.sha256)):
-                    await self._put_files(file, info.content_type, preview)  # a collector was quicker
-                if fetched_for:
-                    await albums.attach_image(session, fetched_for.item_id, image_id)
-            stored = await images.get(session, user_id, image_id)
+        try:
+            await _to_its_end(put())
+            async with self._database.transaction() as session:
+                image_id = (
+                    await albums.lock_item(session, fetched_for.album_id, fetched_for.item_id) if fetched_for else None
+                )
+                if image_id is None:
+                    [added] = await images.add(session, user_id, [new])
+                    image_id = added.id
+                    if added.check_file and not await self._storage.exists(original_key(file.sha256)):
+                        await _to_its_end(put())  # a collector was quicker
+                    if fetched_for:
+                        await albums.attach_image(session, fetched_for.item_id, image_id)
+                stored = await images.get(session, user_id, image_id)
+        except BaseException:
+            # A collector may have taken the announcement before the file was there: make it known again.
+            await asyncio.shield(self._announce(content))
+            raise
         if stored is None:
             raise RuntimeError("an image vanished in the transaction that added it")
         return stored
@@ -187,8 +192,21 @@ class PictureStore:
         async with self._decoders:
             return await asyncio.to_thread(work)
 
+    async def _announce(self, content: Content) -> None:
+        async with self._database.transaction() as session:
+            await images.announce(session, content)
+
     async def _put_files(self, file: ReceivedFile, content_type: str, preview: Image | None) -> None:
         await self._storage.put(original_key(file.sha256), file.source, content_type)
         if preview is not None:
             data = await self.in_thread(lambda: make_preview(preview))
             await self._storage.put(preview_key(file.sha256), data, "image/jpeg")
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Also when the caller is cancelled: a thread that writes a file cannot be stopped half way."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    finally:
+        await asyncio.wait({task})

@@ -273,6 +273,11 @@ async def change(session: AsyncSession, statement: Update) -> list[Job]:
     return changed
 
 
+async def publish_gone(session: AsyncSession, job_ids: Sequence[str]) -> None:
+    """Tell listeners and workers, when the transaction commits, that these jobs were deleted."""
+    await _notify(session, [f"{word} {job_id}" for job_id in job_ids for word in ("cancelled", "asked")])
+
+
 async def publish(session: AsyncSession, changed: Sequence[Job]) -> None:
     """Tell listeners, when the transaction commits, that these jobs changed."""
     await _notify(session, [f"{job.status} {job.id}" for job in changed])
