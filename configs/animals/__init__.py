@@ -7,7 +7,9 @@ import tomllib
 from functools import cache
 from importlib import resources
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from configs.animals.drawing import Drawing
 
 
 class _Part(BaseModel):
@@ -30,6 +32,18 @@ class Animal(_Part):
     title: str
     description: str
     prompts: AnimalPrompts
+    drawing: Drawing | None = None
+    parts: dict[str, str] = Field(default_factory=dict, repr=False)
+    """Name of an SVG of the folder -> its text."""
+
+    @model_validator(mode="after")
+    def _parts_match(self) -> Animal:
+        named = {layer.svg for layer in self.drawing.layers} if self.drawing else set()
+        if missing := named - set(self.parts):
+            raise ValueError(f"no such file: {', '.join(sorted(missing))}")
+        if idle := set(self.parts) - named:
+            raise ValueError(f"no layer draws {', '.join(sorted(idle))}")
+        return self
 
 
 @cache
@@ -41,7 +55,8 @@ def load_animals() -> dict[str, Animal]:
         if not file.is_file():
             continue
         try:
-            animals[folder.name] = Animal(name=folder.name, **tomllib.loads(file.read_text("utf-8")))
+            parts = {part.name: part.read_text("utf-8") for part in folder.iterdir() if part.name.endswith(".svg")}
+            animals[folder.name] = Animal(name=folder.name, parts=parts, **tomllib.loads(file.read_text("utf-8")))
         except (ValueError, TypeError) as error:
             raise ValueError(f"configs/animals/{folder.name}: {error}") from error
     return animals

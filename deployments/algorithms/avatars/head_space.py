@@ -1,0 +1,144 @@
+"""Head space: the origin between the eyes, the unit their distance, y down, depth towards the viewer.
+
+A point of the animal is turned by yaw and pitch, moved as far as the person's nose, mouth and chin lie from where they
+are expected, then scaled and rolled into the picture. Pixels need the way back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deployments.contracts import Gray
+from deployments.portraits import SegmentedFace
+
+Floats = NDArray[np.float32]
+
+_TYPICAL = {
+    "nose_tip": (0.62, 0.45),
+    "upper_lip": (1.02, 0.22),
+    "lower_lip": (1.24, 0.2),
+    "chin": (1.72, 0.05),
+}
+"""y and depth of an average face that looks straight ahead with its mouth closed."""
+_EYES_TO_MOUTH = 1.1
+_MOST_YAW, _MOST_PITCH = np.radians(48), np.radians(28)
+"""Farther round, what is painted from the front would tear."""
+_MOST_STRETCH = 0.4
+_SMALLEST_PX = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class HeadPose:
+    origin: tuple[float, float]
+    """Pixels of the picture."""
+    unit_px: float
+    roll: float
+    yaw: float
+    pitch: float
+    """Radians, as in `SegmentedFace`; yaw and pitch no more than can be shown."""
+    knots: Floats
+    """`float32[K, 3]`: y, and how far the face is off there in x and y."""
+
+    def to_picture(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+        """Of the turned head, `(0, 0)` between the eyes, one unit = `unit_px`."""
+        cos, sin = np.cos(self.roll) * self.unit_px, np.sin(self.roll) * self.unit_px
+        return self.origin[0] + x * cos - y * sin, self.origin[1] + x * sin + y * cos
+
+    def from_picture(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+        cos, sin = np.float32(np.cos(self.roll) / self.unit_px), np.float32(np.sin(self.roll) / self.unit_px)
+        dx, dy = x - np.float32(self.origin[0]), y - np.float32(self.origin[1])
+        return dx * cos + dy * sin, dy * cos - dx * sin
+
+    def turn(self, x: Floats, y: Floats, z: Floats | float, follow: float = 1.0) -> tuple[Floats, Floats]:
+        """From the front -> as the head is held."""
+        off_x, off_y = self._off(np.asarray(y, np.float32), follow)
+        return x * np.cos(self.yaw) + z * np.sin(self.yaw) + off_x, y + z * np.sin(self.pitch) + off_y
+
+    def face_on(
+        self, x: Floats, y: Floats, depth: Callable[[Floats, Floats], Floats], follow: float = 1.0
+    ) -> tuple[Floats, Floats]:
+        """The way back: where on the frontal drawing, `depth` high there, a point of the turned head is."""
+        off_x, off_y = self._off(y, follow)
+        left, top = (x - off_x) / np.float32(np.cos(self.yaw)), y - off_y
+        aside, down = np.float32(np.tan(self.yaw)), np.float32(np.sin(self.pitch))
+        z = depth(left, top)
+        for _ in range(2):
+            z = 0.35 * z + 0.65 * depth(left - aside * z, top - down * z)
+        return left - aside * z, top - down * z
+
+    def _off(self, y: Floats, follow: float) -> tuple[Floats, Floats]:
+        at = self.knots[:, 0]
+        off_x = np.interp(y, at, self.knots[:, 1] * follow).astype(np.float32)
+        return off_x, np.interp(y, at, self.knots[:, 2] * follow).astype(np.float32)
+
+
+def pose_of(face: SegmentedFace) -> HeadPose:
+    left, right = np.array(face.landmarks["left_eye"]), np.array(face.landmarks["right_eye"])
+    roll, yaw = float(np.radians(face.roll)), float(np.radians(np.clip(face.yaw, -75, 75)))
+    pitch = float(np.clip(np.radians(face.pitch), -_MOST_PITCH, _MOST_PITCH))
+    mouth = (np.array(face.landmarks["mouth_left"]) + face.landmarks["mouth_right"]) / 2
+    origin = (left + right) / 2
+    # Seen from the side the eyes close up and the height of the face tells its size.
+    trust = np.cos(yaw) ** 2
+    across, down = np.hypot(*(right - left)) / np.cos(yaw), np.hypot(*(mouth - origin)) / _EYES_TO_MOUTH
+    unit = max(float(trust * across + (1 - trust) * down), 0.7 * float(down), _SMALLEST_PX)
+    shown_yaw = float(np.clip(yaw, -_MOST_YAW, _MOST_YAW))
+    bare = HeadPose((float(origin[0]), float(origin[1])), unit, roll, shown_yaw, pitch, np.zeros((1, 3), np.float32))
+    return HeadPose(bare.origin, unit, roll, shown_yaw, pitch, _knots(face, bare))
+
+
+def _knots(face: SegmentedFace, bare: HeadPose) -> Floats:
+    knots = [(-0.6, 0.0, 0.0), (0.0, 0.0, 0.0)]
+    for name, (y, z) in _TYPICAL.items():
+        seen = bare.from_picture(*(np.asarray(value, np.float32) for value in face.landmarks[name]))
+        meant = bare.turn(np.float32(0), np.float32(y), z)
+        off = [float(np.clip(a - b, -_MOST_STRETCH, _MOST_STRETCH)) for a, b in zip(seen, meant, strict=True)]
+        # Never so close to the one above that the drawing folds.
+        below = knots[-1]
+        dy = max(off[1], below[2] - 0.6 * (y - below[0]))
+        knots.append((y, off[0], dy))
+    return np.array(knots, np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Where ears sit on a person's hair."""
+
+    rise: float
+    """Units by which the hair reaches higher than usual."""
+    spread: float
+    """Its width, 1 the usual."""
+
+    def settle(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+        """A point of the turned head -> of one with usual hair."""
+        return x / np.float32(self.spread), y + np.float32(self.rise)
+
+
+_USUAL_TOP, _USUAL_HALF_WIDTH = -1.7, 1.2
+
+
+def seat_of(pose: HeadPose, person_mask: Gray) -> Seat:
+    """By the outline of the hair; the usual where the picture does not show it."""
+    ys = np.linspace(-0.8, -2.6, 37, dtype=np.float32)
+    top = _run_of(person_mask, pose, np.zeros(37, np.float32), ys)
+    xs = np.linspace(0.4, 2.0, 33, dtype=np.float32)
+    height = np.full(33, -0.75, np.float32)
+    ends = [_run_of(person_mask, pose, side * xs, height) for side in (-1, 1)]
+    rise = float(np.clip(0.6 * (_USUAL_TOP - ys[top]) - 0.1, -0.4, 0.25)) if top is not None else -0.1
+    halves = [float(xs[end]) for end in ends if end is not None]
+    spread = float(np.clip(min(halves) / _USUAL_HALF_WIDTH, 0.75, 1.1)) if halves else 1.0
+    return Seat(rise, spread)
+
+
+def _run_of(mask: Gray, pose: HeadPose, x: Floats, y: Floats) -> int | None:
+    """How many points in a row are of the person; None when it never ends inside of the picture."""
+    columns, rows = (np.round(values).astype(int) for values in pose.to_picture(x, y))
+    inside = (columns >= 0) & (rows >= 0) & (columns < mask.shape[1]) & (rows < mask.shape[0])
+    of_person = np.array([not ok or mask[r, c] >= 128 for ok, r, c in zip(inside, rows, columns, strict=True)])
+    if of_person.all():
+        return None
+    return int(of_person.argmin()) if inside[of_person.argmin()] else None
