@@ -78,7 +78,7 @@ def _without_hair(image: Image, face: SegmentedFace, frame: FaceFrame, person: G
     size = int(np.clip(round(_SIDE * frame.unit), *_CROP_PX))
     matrix = frame.window(_SIDE, (0.0, 0.0), size)
     crop = warp_square(image, matrix, size)
-    somebody = cv2.warpAffine(person, matrix, (size, size)) > 127
+    somebody = cv2.erode(cv2.warpAffine(person, matrix, (size, size)), _disc(1)) > 230
     unit = size / _SIDE
     marks = {name: move_points(np.array(point), matrix) for name, point in face.landmarks.items()}
     inside = _filled(size, move_points(face.outline, matrix))

@@ -16,6 +16,11 @@ _WIDTHS = np.array([16.0, 7.0, 7.0], np.float32)
 """Widths of the kernels in OpenCV's 8-bit L*a*b*: light changes over a face more than colour does."""
 _UNLIKE = 2.5
 """A pixel beside the face that is so many kernel widths from the nearest skin is no skin."""
+_NEUTRAL = np.float32(128) / _WIDTHS[1:]
+_LEAST_HUE = 0.8
+"""Of skin, in kernel widths; less is a grey picture."""
+_PALEST = 0.3
+"""Share of the skin's chroma that a highlight keeps; white hair and white caps have less."""
 _DOUBT = 0.4
 """A prior above this is skin where colours say nothing."""
 _LEAST_HAIR = 0.04
@@ -35,14 +40,17 @@ def skin_chance(crop: Image, skin: Flags, around: Flags, prior: Floats) -> Float
     beside = _thinned(colours[around])
     if not len(own) or not len(beside):
         return _rounded(prior)
+    shiny = _shiny(beside, own)
+    own, beside = np.concatenate([own, beside[shiny]]), beside[~shiny]
     hair = beside[np.sqrt(_square_distances(beside, own).min(axis=1)) > _UNLIKE]
     if len(hair) < max(1, _LEAST_HAIR * len(beside)):
         return _rounded(prior)
-    open_ = (prior > 0) & (prior < 1)
-    asked, before = colours[open_], prior[open_]
-    like_skin, like_hair = _density(asked, own) * before, _density(asked, hair) * (1 - before)
+    asked = (prior > 0) & (prior < 1)
+    before = prior[asked]
+    like_skin = _density(colours[asked], own) * before
+    like_hair = _density(colours[asked], hair) * (1 - before)
     chance = prior.copy()
-    chance[open_] = like_skin / (like_skin + like_hair)
+    chance[asked] = like_skin / (like_skin + like_hair)
     return chance
 
 
@@ -55,7 +63,18 @@ def _typical(samples: Floats) -> Floats:
     if len(samples) < 8:
         return samples
     low, high = np.quantile(samples[:, 0], (0.125, 0.875))
-    return samples[(samples[:, 0] >= low) & (samples[:, 0] <= high)]
+    return np.asarray(samples[(samples[:, 0] >= low) & (samples[:, 0] <= high)], np.float32)
+
+
+def _shiny(samples: Floats, skin: Floats) -> Flags:
+    """Highlights on the forehead: brighter than the cheeks, paler, but of their hue."""
+    hue = np.median(skin[:, 1:], axis=0) - _NEUTRAL
+    length = float(hue @ hue)
+    if length < _LEAST_HUE**2:
+        return np.zeros(len(samples), np.bool_)
+    share = (samples[:, 1:] - _NEUTRAL) @ hue / length
+    across = np.abs((samples[:, 1:] - _NEUTRAL) @ np.array([-hue[1], hue[0]])) / length
+    return np.asarray((samples[:, 0] > skin[:, 0].max()) & (share > _PALEST) & (across < _PALEST / 2))
 
 
 def _thinned(samples: Floats) -> Floats:
@@ -64,10 +83,10 @@ def _thinned(samples: Floats) -> Floats:
 
 def _density(points: Floats, samples: Floats) -> Floats:
     """Up to a factor. Heavy tails: what is far from both sets is decided by which is nearer."""
-    return np.asarray((1 / (1 + _square_distances(points, samples)) ** 2).mean(axis=1), np.float32)
+    return np.asarray(((1 + _square_distances(points, samples)) ** -2).mean(axis=1), np.float32)
 
 
 def _square_distances(points: Floats, samples: Floats) -> Floats:
     """`float32[N, M]`."""
-    squares: Floats = (points**2).sum(axis=1)[:, None] + (samples**2).sum(axis=1) - 2 * points @ samples.T
-    return np.maximum(squares, 0, out=squares)
+    squares = (points**2).sum(axis=1)[:, None] + (samples**2).sum(axis=1) - 2 * points @ samples.T
+    return np.asarray(np.maximum(squares, 0), np.float32)
