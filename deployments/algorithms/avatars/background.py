@@ -22,7 +22,7 @@ def behind(picture: Floats, person: Gray, spread_px: float) -> Floats:
     """`float32[H, W, 3]` with the person filled in from around; grain is up to the caller."""
     reach = max(1, round(spread_px))
     grown = cv2.dilate(person, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
-    known = (grown < 40).astype(np.float32)
+    known = (grown < 110).astype(np.float32)
     return fill_in(picture, known) if known.any() else picture
 
 

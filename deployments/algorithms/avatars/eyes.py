@@ -77,12 +77,13 @@ def _lids(face: SegmentedFace, side: str, pose: HeadPose) -> tuple[Floats, Float
 def _open(photograph: Image, centre: Floats, shape: Floats, pose: HeadPose, look: Eyes) -> Opening | None:
     height, width = photograph.shape[:2]
     unit, reach = pose.unit_px, _REACH * pose.unit_px * look.enlarge
+    down = np.array([-np.sin(pose.roll), np.cos(pose.roll)])
     left, top = np.maximum(np.floor(centre - reach), 0).astype(int)
     right, bottom = np.minimum(np.ceil(centre + reach), (width, height)).astype(int)
     if right - left < 2 or bottom - top < 2:
         return None
     # A distance needs pixels: small eyes are measured on a finer grid.
-    finer = float(np.clip(96 / (2 * reach), 1, 8))
+    finer = float(np.clip(200 / (2 * reach), 1, 8))
     size = (round((right - left) * finer), round((bottom - top) * finer))
     inside = np.zeros(size[::-1], np.uint8)
     points = np.round((shape - (left, top)) * finer * 16).astype(np.int32)
@@ -90,9 +91,11 @@ def _open(photograph: Image, centre: Floats, shape: Floats, pose: HeadPose, look
     per_unit = 1 / (finer * unit)
     out = cv2.distanceTransform(255 - inside, cv2.DIST_L2, 5) * per_unit
     within = cv2.distanceTransform(inside, cv2.DIST_L2, 5) * per_unit
-    soft = max(0.03, 0.8 / unit)
-    seen = _falling(out - within, look.lid - soft / 2, soft)
-    corners = _stretched(shape, 1 + 0.9 * look.rim_width)
+    # Steps of whole pixels would show.
+    edge = cv2.GaussianBlur(out - within, (0, 0), 1.5)
+    soft = max(0.05, 1.2 / unit)
+    seen = _falling(edge, look.lid - soft / 2, soft)
+    corners = _stretched(shape, 1 + 0.9 * look.rim_width) - down * (0.3 * look.rim_width * unit)
     cv2.fillPoly(inside, [np.round((corners - (left, top)) * finer * 16).astype(np.int32)], 255, cv2.LINE_8, 4)
     around = cv2.distanceTransform(255 - inside, cv2.DIST_L2, 5) * per_unit
     beyond = np.maximum(around - 0.35 * look.rim_width, 0) / max(0.75 * look.rim_width, soft)

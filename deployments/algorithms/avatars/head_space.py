@@ -118,7 +118,7 @@ class Seat:
         return x / np.float32(self.spread), y + np.float32(self.rise)
 
 
-_USUAL_TOP, _USUAL_HALF_WIDTH = -1.7, 1.2
+_USUAL_TOP, _USUAL_HALF_WIDTH = -1.7, 1.4
 
 
 def seat_of(pose: HeadPose, person_mask: Gray) -> Seat:
@@ -130,7 +130,7 @@ def seat_of(pose: HeadPose, person_mask: Gray) -> Seat:
     ends = [_run_of(person_mask, pose, side * xs, height) for side in (-1, 1)]
     rise = float(np.clip(0.6 * (_USUAL_TOP - ys[top]) - 0.1, -0.4, 0.25)) if top is not None else -0.1
     halves = [float(xs[end]) for end in ends if end is not None]
-    spread = float(np.clip(min(halves) / _USUAL_HALF_WIDTH, 0.75, 1.1)) if halves else 1.0
+    spread = float(np.clip(min(halves) / _USUAL_HALF_WIDTH, 0.68, 1.05)) if halves else 1.0
     return Seat(rise, spread)
 
 

@@ -207,7 +207,7 @@ def _without_hair(
     picture: Floats, person: Gray, window: _Window, pose: HeadPose, light: Light, rng: np.random.Generator
 ) -> Floats:
     zone = hair_zone(window.x, window.y)
-    if not (zone.any() and (person < 40).any()):
+    if not (zone.any() and (person < 110).any()):
         return picture
     smaller = min(1.0, 300 / max(picture.shape[:2]))
     size = (max(1, round(picture.shape[1] * smaller)), max(1, round(picture.shape[0] * smaller)))
@@ -217,8 +217,8 @@ def _without_hair(
     filled = cv2.resize(filled, picture.shape[1::-1], interpolation=cv2.INTER_CUBIC)
     filled += rng.normal(0, light.grain * 255, picture.shape[:2]).astype(np.float32)[..., None]
     grown = cv2.dilate(person, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * max(1, round(0.07 * pose.unit_px)) + 1,) * 2))
-    gone = (zone * _blurred(grown.astype(np.float32) / 255, 0.03 * pose.unit_px))[..., None]
-    gone = np.clip(gone * 1.3, 0, 1)
+    share = np.clip((grown.astype(np.float32) - 110) / 60, 0, 1)
+    gone = (zone * _blurred(share, 0.03 * pose.unit_px))[..., None]
     return np.asarray(picture * (1 - gone) + filled * gone, np.float32)
 
 

@@ -66,11 +66,13 @@ def paint(layer: Layer, svg: str, px: int, seed: int = 0) -> PaintedLayer:
 
 
 def relief_of(layer: Layer, box: Box) -> Floats:
+    """Depths are those from the eyes: a head's dome leaves them where the person's are."""
     x, y = box.grid(_RELIEF_PX)
     depth = np.full(x.shape, layer.depth, np.float32)
+    eye_x, eye_y = np.float32([-0.5]), np.float32([0])
     for dome in layer.domes:
         for side in (1, -1) if dome.at[0] else (1,):
-            depth += _dome(dome, x * side, y)
+            depth += _dome(dome, x * side, y) - _dome(dome, eye_x * side, eye_y)
     depth = cv2.GaussianBlur(depth, (0, 0), 0.06 * _RELIEF_PX, borderType=cv2.BORDER_REPLICATE)
     slope_x = cv2.Sobel(depth, cv2.CV_32F, 1, 0, scale=_RELIEF_PX / 8)
     slope_y = cv2.Sobel(depth, cv2.CV_32F, 0, 1, scale=_RELIEF_PX / 8)
