@@ -147,9 +147,7 @@ class MakeAvatar:
         self._pictures = pictures
         self._people = people
         self._artist = artist
-        self._diffusion = DiffusionAvatarArtist(
-            diffuser, settings.avatars.diffusion_pixels, settings.avatars.diffusion_steps
-        )
+        self._diffusion = DiffusionAvatarArtist(diffuser, settings.avatars)
         self._animals = animals
         self._settings = settings
         self._metrics = metrics
