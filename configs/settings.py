@@ -280,6 +280,8 @@ class Avatars(_Group):
     diffusion_pixels: int = Field(512 * 512, ge=64 * 64)
     """Width times height at which `diffusers` paints a head."""
     diffusion_steps: int = Field(30, ge=1, le=150)
+    checkpoint: str = ""
+    """That `diffusers` paints with, best one for inpainting. Empty: `diffusion.checkpoint`."""
     engine_timeout_s: float = Field(60.0, gt=0)
     """One engine's share of the deadline `deadlines.avatar_s`."""
 

@@ -86,9 +86,31 @@ def open_prompt_provider(name: str, settings: Settings) -> PromptProvider:
 
 def open_face_provider(name: str, settings: Settings) -> FaceProvider:
     """As `open_style_provider`."""
+    timeout_s = settings.segmentation.engine_timeout_s
+    if name == "vision":
+        from deployments.providers.vision import VisionFaces
+
+        return VisionFaces(settings.providers, timeout_s)
+    if name == "rekognition":
+        from deployments.providers.rekognition import RekognitionFaces
+
+        return RekognitionFaces(settings.providers, timeout_s)
     raise InvalidRequest(f"There is no segmentation engine '{name}'.")
 
 
 def open_avatar_provider(name: str, settings: Settings) -> AvatarProvider:
     """As `open_style_provider`."""
+    timeout_s = settings.avatars.engine_timeout_s
+    if name == "vertex":
+        from deployments.providers.vertex import VertexArtist
+
+        return VertexArtist(settings.providers, timeout_s)
+    if name == "bedrock":
+        from deployments.providers.bedrock import BedrockArtist
+
+        return BedrockArtist(settings.providers, timeout_s)
+    if name == "cloud_function":
+        from deployments.providers.cloud_function import CloudFunctionArtist
+
+        return CloudFunctionArtist(settings.providers, timeout_s)
     raise InvalidRequest(f"There is no avatar engine '{name}'.")

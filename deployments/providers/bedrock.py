@@ -1,111 +1,156 @@
-"""Amazon Bedrock: Stability AI's image models, by structure control or image to image."""
+"""Amazon Bedrock: Stability AI's and Amazon's own image models."""
 
 from __future__ import annotations
 
-import asyncio
 import json
+from asyncio import to_thread
 from base64 import b64encode
 from typing import Any
 
+from configs.animals import Animal
 from configs.settings import Providers
 from configs.styles import Style
 from deployments.algorithms.decoding import make_preview
 from deployments.algorithms.style_prompt import plain_prompt
-from deployments.errors import ProviderRejected, ProviderUnavailable
+from deployments.contracts import Image
+from deployments.errors import ProviderRejected
 from deployments.generation import MAX_SEED, StyledPicture, StyleRequest
-from deployments.providers.policy import (
-    check_paid_call,
-    error_of_status,
-    malformed,
-    missing_extra,
-    missing_setting,
-    picture_of,
-    within,
-)
+from deployments.portraits import AvatarPicture, AvatarRequest
+from deployments.providers.aws import AwsClient
+from deployments.providers.head_edits import HeadEdit, png, prepare_edit, prompt_of
+from deployments.providers.policy import check_paid_call, malformed, picture_of
 
 _VENDOR = "Amazon Bedrock"
 _REGION = "DARKROOM_PROVIDERS__BEDROCK_REGION"
-_CREDENTIALS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-_CONNECT_S = 5.0
-_MAX_PROMPT = 10_000
 _CONTROL = "control"
 """In the names of the models that follow a picture's structure; the others go from image to image."""
+_MAX_PROMPT = 10_000
+_STABILITY_SIDES, _STABILITY_SHAPE = (64, 2048), 2.5
+"""Shortest and longest side, and how many times as long as high, or as high as long, a picture may be."""
+_AMAZON = ("amazon.titan-image", "amazon.nova-canvas")
+_AMAZON_SIDES, _AMAZON_SHAPE = (320, 1408), 4.0
+_AMAZON_PROMPT = 512
+"""Characters that Titan takes; Nova Canvas takes twice as many."""
+_AMAZON_SEEDS = 858_993_460
 
 
 class BedrockStylist:
+    """Stability AI's models, by structure control or image to image."""
+
     def __init__(self, settings: Providers, timeout_s: float) -> None:
         """Raises `ProviderUnavailable` without the SDK, a region or credentials."""
-        try:
-            import boto3
-            import botocore.exceptions
-            from botocore.config import Config
-        except ImportError as error:
-            raise missing_extra(_VENDOR, "opencv") from error
-        session = boto3.Session(region_name=settings.bedrock_region)
-        if session.region_name is None:
-            raise missing_setting(_VENDOR, "region", _REGION, "opencv")
-        if session.get_credentials() is None:
-            raise missing_setting(_VENDOR, "credentials", _CREDENTIALS, "opencv")
-        self._settings = settings
-        self._timeout_s = timeout_s
-        self._errors: Any = botocore.exceptions
-        self._client = session.client(
-            "bedrock-runtime",
-            endpoint_url=settings.bedrock_endpoint_url,
-            config=Config(
-                connect_timeout=min(_CONNECT_S, timeout_s), read_timeout=timeout_s, retries={"total_max_attempts": 1}
-            ),
-        )
+        self._bedrock = _Bedrock(settings, timeout_s, keyless="opencv")
+        self._model = settings.bedrock_image_model
 
     async def stylize(self, request: StyleRequest, style: Style) -> StyledPicture:
+        self._bedrock.check_paid_call()
+        body = await to_thread(_stability_body, request.prompt, request.negative_prompt, request.image, request.seed)
+        if _CONTROL in self._model:
+            body["control_strength"] = round(1 - request.strength, 3)
+        else:
+            body |= {"mode": "image-to-image", "strength": request.strength}
+        return StyledPicture(await self._bedrock.draw(self._model, body))
+
+    async def aclose(self) -> None:
+        await self._bedrock.aclose()
+
+
+class BedrockArtist:
+    """Inpainting of the heads, by Stability AI's model or, where the model's name says so, Amazon's Titan or Nova."""
+
+    def __init__(self, settings: Providers, timeout_s: float) -> None:
+        """As `BedrockStylist`."""
+        self._bedrock = _Bedrock(settings, timeout_s, keyless="local")
+        self._model = settings.bedrock_inpaint_model
+
+    async def make_avatar(self, request: AvatarRequest, animal: Animal) -> AvatarPicture:
+        self._bedrock.check_paid_call()
+        prompt = prompt_of(request, animal)
+        if any(name in self._model for name in _AMAZON):
+            edit = await prepare_edit(_VENDOR, request, _AMAZON_SIDES, _AMAZON_SHAPE)
+            body = await to_thread(_amazon_body, prompt, edit)
+        else:
+            edit = await prepare_edit(_VENDOR, request, _STABILITY_SIDES, _STABILITY_SHAPE)
+            body = await to_thread(_stability_body, prompt, request.negative_prompt, edit.image, request.seed)
+            body["mask"] = _base64(await to_thread(png, edit.paint))
+        made = await self._bedrock.draw(self._model, body)
+        return await edit.finish(made, _VENDOR, (f"{_VENDOR} has no setting for the strength.",))
+
+    async def aclose(self) -> None:
+        await self._bedrock.aclose()
+
+
+class _Bedrock:
+    """Runs image models."""
+
+    def __init__(self, settings: Providers, timeout_s: float, keyless: str) -> None:
+        self._settings = settings
+        self._aws = AwsClient(
+            _VENDOR,
+            "bedrock-runtime",
+            settings.bedrock_region,
+            _REGION,
+            settings.bedrock_endpoint_url,
+            timeout_s,
+            keyless,
+        )
+
+    def check_paid_call(self) -> None:
         check_paid_call(self._settings, _VENDOR, self._settings.bedrock_endpoint_url)
-        body = json.dumps(self._body(request))
-        # The thread of a call that is given up ends with its own read timeout.
-        async with within(self._timeout_s, _VENDOR):
-            answer = await asyncio.to_thread(self._invoke, body)
-        reasons = answer.get("finish_reasons") or [None]
-        if str(reasons[0]).startswith("Filter reason"):
+
+    async def draw(self, model: str, body: dict[str, Any]) -> Image:
+        """The picture in the model's answer. Raises `ProviderUnavailable`, `ProviderRejected`."""
+        answer = await self._aws.call(lambda client: _invoke(client, model, body))
+        if not isinstance(answer, dict):
+            raise malformed(_VENDOR)
+        reasons = answer.get("finish_reasons") or [answer.get("error")]  # Stability's spelling, Amazon's
+        if "filter" in str(reasons[0]).lower() or "policy" in str(reasons[0]).lower():
             raise ProviderRejected(f"{_VENDOR}'s safety filter refused the picture or the prompt.")
         images = answer.get("images")
         if reasons[0] is not None or not isinstance(images, list) or not images or not isinstance(images[0], str):
             raise malformed(_VENDOR)
-        return StyledPicture(await picture_of(images[0], _VENDOR))
+        return await picture_of(images[0], _VENDOR)
 
     async def aclose(self) -> None:
-        self._client.close()
+        await self._aws.aclose()
 
-    def _body(self, request: StyleRequest) -> dict[str, Any]:
-        negative = plain_prompt(request.negative_prompt)
-        body: dict[str, Any] = {
-            "prompt": plain_prompt(request.prompt)[:_MAX_PROMPT],
-            "image": b64encode(make_preview(request.image)).decode(),
-            "seed": 1 + request.seed % (MAX_SEED - 1),  # zero means: any
-            "output_format": "png",
-        }
-        if negative:
-            body["negative_prompt"] = negative[:_MAX_PROMPT]
-        if _CONTROL in self._settings.bedrock_image_model:
-            return body | {"control_strength": round(1 - request.strength, 3)}
-        return body | {"mode": "image-to-image", "strength": request.strength}
 
-    def _invoke(self, body: str) -> dict[str, Any]:
-        try:
-            answer = self._client.invoke_model(
-                modelId=self._settings.bedrock_image_model,
-                body=body,
-                contentType="application/json",
-                accept="application/json",
-            )
-            parsed = json.loads(answer["body"].read())
-        except self._errors.ClientError as error:
-            status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-            raise error_of_status(_VENDOR, status, _CREDENTIALS) from error
-        except self._errors.NoCredentialsError as error:
-            raise missing_setting(_VENDOR, "credentials", _CREDENTIALS, "opencv") from error
-        except ValueError as error:
-            raise malformed(_VENDOR) from error
-        except self._errors.BotoCoreError as error:
-            raise ProviderUnavailable(f"{_VENDOR} cannot be reached.") from error
-        if not isinstance(parsed, dict):
-            raise malformed(_VENDOR)
-        return parsed
+def _invoke(client: Any, model: str, body: dict[str, Any]) -> Any:
+    answer = client.invoke_model(
+        modelId=model, body=json.dumps(body), contentType="application/json", accept="application/json"
+    )
+    return json.loads(answer["body"].read())
+
+
+def _stability_body(prompt: str, negative_prompt: str, image: Image, seed: int) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "prompt": plain_prompt(prompt)[:_MAX_PROMPT],
+        "image": _base64(make_preview(image)),
+        "seed": 1 + seed % (MAX_SEED - 1),  # zero means: any
+        "output_format": "png",
+    }
+    negative = plain_prompt(negative_prompt)
+    if negative:
+        body["negative_prompt"] = negative[:_MAX_PROMPT]
+    return body
+
+
+def _amazon_body(prompt: str, edit: HeadEdit) -> dict[str, Any]:
+    """Titan and Nova Canvas change what is black in the mask."""
+    params = {
+        "text": prompt[:_AMAZON_PROMPT],
+        "image": _base64(make_preview(edit.image)),
+        "maskImage": _base64(png(255 - edit.paint)),
+    }
+    negative = plain_prompt(edit.request.negative_prompt)
+    if negative:
+        params["negativeText"] = negative[:_AMAZON_PROMPT]
+    return {
+        "taskType": "INPAINTING",
+        "inPaintingParams": params,
+        "imageGenerationConfig": {"numberOfImages": 1, "seed": edit.request.seed % _AMAZON_SEEDS},
+    }
+
+
+def _base64(data: bytes) -> str:
+    return b64encode(data).decode()

@@ -10,7 +10,14 @@ import httpx
 from deployments.algorithms.decoding import make_preview
 from deployments.contracts import Image
 from deployments.errors import ProviderRejected, ProviderUnavailable
-from deployments.providers.policy import error_of_status, malformed, missing_extra, picture_of, within
+from deployments.providers.policy import (
+    error_of_status,
+    malformed,
+    missing_credentials,
+    missing_extra,
+    picture_of,
+    within,
+)
 
 T = TypeVar("T")
 _CONNECT_S = 5.0
@@ -19,6 +26,8 @@ _REFUSALS = frozenset(
     "IMAGE_SAFETY IMAGE_PROHIBITED_CONTENT IMAGE_RECITATION".split()
 )
 """Finish reasons that say no; the others say that something went wrong."""
+ASPECT_RATIOS = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9")
+"""Width to height of what Gemini's image models make."""
 _NOT_READY = "FAILED_PRECONDITION"
 """Comes with status 400, as a refused picture does: no billing, or a country without the service."""
 
@@ -63,22 +72,25 @@ class GenaiClient:
                 return await request
         except self._api_error as error:
             if "api key" in str(error.message).lower():  # 400, like a bad picture
-                raise error_of_status(vendor, 401, self._credential) from error
+                raise error_of_status(vendor, 401, self._credential, self._keyless) from error
             if error.status == _NOT_READY:
                 raise ProviderUnavailable(f"{vendor} does not serve this account or place.") from error
-            raise error_of_status(vendor, int(error.code or 0), self._credential) from error
+            raise error_of_status(vendor, int(error.code or 0), self._credential, self._keyless) from error
         except self._auth_error as error:
-            raise ProviderUnavailable(
-                f"{vendor}: no credentials (see {self._credential}). `{self._keyless}` works without."
-            ) from error
+            raise missing_credentials(vendor, self._credential, self._keyless) from error
         except httpx.HTTPError as error:
             raise ProviderUnavailable(f"{vendor} cannot be reached.") from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:  # the SDK, over an answer of another shape
             raise malformed(vendor) from error
 
-    async def redraw(self, model: str, image: Image, prompt: str, seed: int) -> Image:
-        """The picture that a Gemini image model makes of this one."""
-        config = self.types.GenerateContentConfig(response_modalities=["TEXT", "IMAGE"], seed=seed % 2**31)
+    async def redraw(self, model: str, image: Image, prompt: str, seed: int, aspect_ratio: str | None = None) -> Image:
+        """The picture that a Gemini image model makes of this one, in a shape out of `ASPECT_RATIOS` where one is
+        named."""
+        config = self.types.GenerateContentConfig(
+            response_modalities=["TEXT", "IMAGE"],
+            seed=seed % 2**31,
+            image_config=self.types.ImageConfig(aspect_ratio=aspect_ratio) if aspect_ratio else None,
+        )
         answer = await self.call(
             self.models.generate_content(model=model, contents=[self.part(image), prompt], config=config)
         )
@@ -86,6 +98,30 @@ class GenaiClient:
             if part.inline_data is not None and part.inline_data.data:
                 return await picture_of(part.inline_data.data, self._vendor)
         raise malformed(self._vendor)
+
+    async def edit(self, model: str, prompt: str, images: list[Any], seed: int, **config: Any) -> Image:
+        """The picture that one of Imagen's editing models makes of reference images."""
+        settings = self.types.EditImageConfig(
+            number_of_images=1,
+            seed=seed % 2**31,
+            add_watermark=False,  # Imagen takes a seed only without one
+            include_rai_reason=True,
+            **config,
+        )
+        answer = await self.call(
+            self.models.edit_image(model=model, prompt=prompt, reference_images=images, config=settings)
+        )
+        made = answer.generated_images or []
+        if not made or made[0].rai_filtered_reason:  # what its filter takes out may also just be missing
+            raise self.refusal()
+        if made[0].image is None or not made[0].image.image_bytes:
+            raise malformed(self._vendor)
+        return await picture_of(made[0].image.image_bytes, self._vendor)
+
+    def photograph(self, image: Image) -> Any:
+        """The reference image that is edited, [1] in the prompt."""
+        picture = self.types.Image(image_bytes=make_preview(image), mime_type="image/jpeg")
+        return self.types.RawReferenceImage(reference_id=1, reference_image=picture)
 
     def part(self, image: Image) -> Any:
         return self.types.Part.from_bytes(data=make_preview(image), mime_type="image/jpeg")

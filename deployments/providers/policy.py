@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 from configs.settings import Providers
-from deployments.algorithms.decoding import ImageLimits, decode
+from deployments.algorithms.decoding import ImageLimits, decode, make_preview, shrink
 from deployments.contracts import Image
 from deployments.errors import ImageError, ProviderError, ProviderRejected, ProviderTimeout, ProviderUnavailable
 
@@ -53,15 +53,23 @@ def missing_setting(vendor: str, what: str, variable: str, keyless: str) -> Prov
     return ProviderUnavailable(f"{vendor}: no {what} (set {variable}). `{keyless}` works without one.")
 
 
-def error_of_status(vendor: str, status: int, credential: str) -> ProviderError:
-    """Which of our errors a vendor's HTTP status is; `credential` names the setting to look at."""
+def error_of_status(vendor: str, status: int, credential: str, keyless: str) -> ProviderError:
+    """Which of our errors a vendor's HTTP status is; `credential` names the setting to look at, `keyless` the engine
+    that needs none."""
     if status == 429:
         return ProviderUnavailable(f"{vendor}: the quota is used up.")
     if status in _CREDENTIALS:
-        return ProviderUnavailable(f"{vendor} does not accept the credentials (see {credential}).")
+        return ProviderUnavailable(
+            f"{vendor} does not accept the credentials (see {credential}). `{keyless}` works without."
+        )
     if status in _REFUSED:
         return ProviderRejected(f"{vendor} refused the request.")
     return ProviderUnavailable(f"{vendor} answered with status {status}.")
+
+
+def missing_credentials(vendor: str, credential: str, keyless: str) -> ProviderUnavailable:
+    """None where the SDK looks for them."""
+    return ProviderUnavailable(f"{vendor}: no credentials (see {credential}). `{keyless}` works without.")
 
 
 def malformed(vendor: str) -> ProviderUnavailable:
@@ -78,6 +86,15 @@ async def within(seconds: float, vendor: str) -> AsyncIterator[None]:
         if not limit.expired():
             raise
         raise ProviderTimeout(f"{vendor} took longer than {seconds:.3g} s.") from None
+
+
+def preview_within(image: Image, max_px: int, max_bytes: int) -> tuple[bytes, float]:
+    """A JPEG of the picture that a vendor takes, at most `max_px` on its longest side and `max_bytes` large, and how
+    many pixels of the picture one of its pixels is wide."""
+    small = shrink(image, max_px)
+    while len(data := make_preview(small)) > max_bytes:
+        small = shrink(small, max(small.shape[:2]) * 3 // 4)
+    return data, image.shape[1] / small.shape[1]
 
 
 async def picture_of(data: bytes | str, vendor: str) -> Image:

@@ -124,7 +124,7 @@ class WebUiStylist:
 
 def _parsed(response: httpx.Response) -> Any:
     if response.status_code != 200:
-        raise error_of_status(_VENDOR, response.status_code, _AUTH)
+        raise error_of_status(_VENDOR, response.status_code, _AUTH, "opencv")
     try:
         return response.json()
     except ValueError as error:

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+from asyncio import to_thread
 from typing import Any
 
+from configs.animals import Animal
 from configs.settings import Providers
 from configs.styles import Style
-from deployments.algorithms.decoding import make_preview
+from deployments.algorithms.style_prompt import plain_prompt
 from deployments.contracts import Image
 from deployments.generation import StyledPicture, StyleRequest
+from deployments.portraits import AvatarPicture, AvatarRequest
+from deployments.providers.framing import frame, unframe
 from deployments.providers.gemini import instruction
-from deployments.providers.genai import GenaiClient
-from deployments.providers.policy import check_paid_call, malformed, missing_setting, picture_of
+from deployments.providers.genai import ASPECT_RATIOS, GenaiClient
+from deployments.providers.head_edits import HeadEdit, check_shape, png, prepare_edit, prompt_of
+from deployments.providers.policy import check_paid_call, missing_setting
 
 _VENDOR = "Vertex AI"
 _VARIABLE = "DARKROOM_PROVIDERS__VERTEX_PROJECT"
 _CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
 _EDIT = "{instruction} The photograph is [1]."
+_NO_STRENGTH = "Vertex AI has no setting for the strength."
+_SIDES = (64, 2048)
+_REPAINT = (
+    "Edit this photograph. Give every person in it {what}, so that the result is a {prompt}. Change nothing else: keep "
+    "the place, size and direction of each head, the bodies, clothes, hands, background, light and framing."
+)
+_WHAT = {"character": "the animal's head instead of the own", "overlay": "the animal's features on the own face"}
+_AVOID = " Avoid: {negative}."
 
 
 class VertexStylist:
@@ -27,54 +40,89 @@ class VertexStylist:
 
         Raises `ProviderUnavailable` without the SDK or a project.
         """
-        if settings.vertex_project is None:
-            raise missing_setting(_VENDOR, "project", _VARIABLE, "opencv")
         self._settings = settings
-        self._client = GenaiClient(
-            _VENDOR,
-            _CREDENTIALS,
-            "opencv",
-            timeout_s,
-            settings.vertex_base_url,
-            vertexai=True,
-            project=settings.vertex_project,
-            location=settings.vertex_location,
-            credentials=credentials,
-        )
+        self._client = _open(settings, timeout_s, "opencv", credentials)
 
     async def stylize(self, request: StyleRequest, style: Style) -> StyledPicture:
         check_paid_call(self._settings, _VENDOR, self._settings.vertex_base_url)
-        model = self._settings.vertex_image_model
-        if model.startswith("imagen"):
-            image = await self._edit(model, request)
+        model, prompt = self._settings.vertex_image_model, instruction(request)
+        if _is_imagen(model):
+            photograph = await to_thread(self._client.photograph, request.image)
+            prompt = _EDIT.format(instruction=prompt)
+            image = await self._client.edit(model, prompt, [photograph], request.seed, edit_mode="EDIT_MODE_DEFAULT")
         else:
-            image = await self._client.redraw(model, request.image, instruction(request), request.seed)
-        return StyledPicture(image, ("Vertex AI has no setting for the strength.",))
+            image = await self._client.redraw(model, request.image, prompt, request.seed)
+        return StyledPicture(image, (_NO_STRENGTH,))
 
     async def aclose(self) -> None:
         await self._client.aclose()
 
-    async def _edit(self, model: str, request: StyleRequest) -> Image:
+
+class VertexArtist:
+    """Imagen paints under the mask of the heads; a Gemini image model edits the whole picture, of which the heads are
+    taken."""
+
+    def __init__(self, settings: Providers, timeout_s: float, credentials: Any = None) -> None:
+        """As `VertexStylist`."""
+        self._settings = settings
+        self._client = _open(settings, timeout_s, "local", credentials)
+
+    async def make_avatar(self, request: AvatarRequest, animal: Animal) -> AvatarPicture:
+        check_paid_call(self._settings, _VENDOR, self._settings.vertex_base_url)
+        edit = await prepare_edit(_VENDOR, request, _SIDES)
+        prompt = prompt_of(request, animal)
+        if _is_imagen(self._settings.vertex_edit_model):
+            made = await self._insert(edit, prompt)
+        else:
+            made = await self._redraw(edit, prompt)
+        return await edit.finish(made, _VENDOR, (_NO_STRENGTH,))
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+    async def _insert(self, edit: HeadEdit, prompt: str) -> Image:
         types = self._client.types
-        photograph = types.Image(image_bytes=make_preview(request.image), mime_type="image/jpeg")
-        config = types.EditImageConfig(
-            edit_mode=types.EditMode.EDIT_MODE_DEFAULT,
-            number_of_images=1,
-            seed=request.seed % 2**31,
-            add_watermark=False,  # Imagen takes a seed only without one
-            include_rai_reason=True,
+        mask = types.MaskReferenceImage(
+            reference_id=2,
+            reference_image=types.Image(image_bytes=await to_thread(png, edit.paint), mime_type="image/png"),
+            config=types.MaskReferenceConfig(mask_mode="MASK_MODE_USER_PROVIDED", mask_dilation=0.0),
         )
-        answer = await self._client.call(
-            self._client.models.edit_image(
-                model=model,
-                prompt=_EDIT.format(instruction=instruction(request)),
-                reference_images=[types.RawReferenceImage(reference_id=1, reference_image=photograph)],
-                config=config,
-            )
+        return await self._client.edit(
+            self._settings.vertex_edit_model,
+            prompt,
+            [await to_thread(self._client.photograph, edit.image), mask],
+            edit.request.seed,
+            edit_mode="EDIT_MODE_INPAINT_INSERTION",
+            negative_prompt=plain_prompt(edit.request.negative_prompt) or None,
         )
-        made = answer.generated_images or []
-        if not made or made[0].rai_filtered_reason:  # what its filter takes out may also just be missing
-            raise self._client.refusal()
-        if made[0].image is None or not made[0].image.image_bytes:
-            raise malformed(_VENDOR)
-        return await picture_of(made[0].image.image_bytes, _VENDOR)
+
+    async def _redraw(self, edit: HeadEdit, prompt: str) -> Image:
+        """These models make pictures of a few shapes only, so the picture gets a margin that is cut off again."""
+        model, seed = self._settings.vertex_edit_model, edit.request.seed
+        asked = _REPAINT.format(what=_WHAT[edit.request.mode], prompt=prompt.rstrip(" ."))
+        if negative := plain_prompt(edit.request.negative_prompt):
+            asked += _AVOID.format(negative=negative)
+        framed, ratio = await to_thread(frame, edit.image, ASPECT_RATIOS)
+        made = await self._client.redraw(model, framed, asked, seed, ratio)
+        check_shape(made, framed, _VENDOR)
+        return unframe(made, edit.image, framed)
+
+
+def _open(settings: Providers, timeout_s: float, keyless: str, credentials: Any) -> GenaiClient:
+    if settings.vertex_project is None:
+        raise missing_setting(_VENDOR, "project", _VARIABLE, keyless)
+    return GenaiClient(
+        _VENDOR,
+        _CREDENTIALS,
+        keyless,
+        timeout_s,
+        settings.vertex_base_url,
+        vertexai=True,
+        project=settings.vertex_project,
+        location=settings.vertex_location,
+        credentials=credentials,
+    )
+
+
+def _is_imagen(model: str) -> bool:
+    return model.startswith("imagen")

@@ -13,6 +13,7 @@ from typing import Any
 
 from configs.animals import Animal
 from configs.settings import Settings
+from deployments.algorithms.segmentation.scaling import scale_segmentation
 from deployments.contracts import Image
 from deployments.errors import ImageError, NoFace, NotFound
 from deployments.generation import MAX_SEED, Diffuser
@@ -146,9 +147,7 @@ class MakeAvatar:
         self._pictures = pictures
         self._people = people
         self._artist = artist
-        self._diffusion = DiffusionAvatarArtist(
-            diffuser, settings.avatars.diffusion_pixels, settings.avatars.diffusion_steps
-        )
+        self._diffusion = DiffusionAvatarArtist(diffuser, settings.avatars)
         self._animals = animals
         self._settings = settings
         self._metrics = metrics
@@ -163,7 +162,8 @@ class MakeAvatar:
         history_id, source = await open_photograph(self._database, self._references, job, "avatar", order)
         image = await self._pictures.pixels(source.content, self._settings.avatars.max_px)
         progress.report(_READ_SHARE)
-        found_by, found = await self._people.find(image)
+        found_by, seen = await self._people.find(image)
+        found = await self._pictures.in_thread(lambda: scale_segmentation(image, seen))
         people, warnings = _largest(found, self._settings.avatars.max_faces)
         request = _request(image, animal, order, people)
         known = {"segmentation_engine": found_by, "prompt": request.prompt}

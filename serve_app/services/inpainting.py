@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+from configs.settings import Avatars
 from deployments.algorithms.head_crops import HeadCrop, cut_head, put_head_back
 from deployments.algorithms.prompts.markup import extract_networks
 from deployments.algorithms.segmentation.heads import head_mask
@@ -18,11 +19,9 @@ from serve_app.services.progress import Progress
 class DiffusionAvatarArtist:
     """Engine `diffusers`: inpainting under each head's mask."""
 
-    def __init__(self, diffuser: Diffuser, pixels: int, steps: int) -> None:
-        """`pixels`: width times height at which the model works."""
+    def __init__(self, diffuser: Diffuser, settings: Avatars) -> None:
         self._diffuser = diffuser
-        self._pixels = pixels
-        self._steps = steps
+        self._settings = settings
 
     async def render(self, request: AvatarRequest, progress: Progress) -> AvatarPicture:
         """Faces are changed in their order; each sees what was made of those before. Raises what `Diffuser` raises."""
@@ -40,9 +39,10 @@ class DiffusionAvatarArtist:
                 seed=(request.seed + number) % (MAX_SEED + 1),
                 width=crop.image.shape[1],
                 height=crop.image.shape[0],
-                steps=self._steps,
+                steps=self._settings.diffusion_steps,
                 sampler="DPM++ 2M",
                 scheduler="Karras",
+                checkpoint=self._settings.checkpoint,
                 loras=loras,
                 init_image=crop.image,
                 mask=crop.mask,
@@ -58,7 +58,7 @@ class DiffusionAvatarArtist:
 
     def _cut(self, request: AvatarRequest, face: SegmentedFace) -> tuple[Gray, HeadCrop | None]:
         mask = head_mask(replace(request.segmentation, faces=(face,)), request.mode)
-        return mask, cut_head(request.image, mask, self._pixels)
+        return mask, cut_head(request.image, mask, self._settings.diffusion_pixels)
 
     async def _loras(self, asked: tuple[Lora, ...]) -> tuple[tuple[Lora, ...], list[str]]:
         """Those of the prompt, by the catalogue's names, and what is said of those that are not there."""

@@ -11,10 +11,11 @@ from pathlib import PurePath
 from typing import Any
 
 from configs.settings import Settings
+from deployments.algorithms.segmentation.cutouts import cutout_png, enlarge_mask, mask_png
+from deployments.algorithms.segmentation.scaling import scale_faces
 from deployments.contracts import Gray, Image
 from deployments.errors import NoFace
 from deployments.portraits import SegmentedFace, SegmentTarget
-from serve_app.services.cutting import cutout_png, mask_png
 from serve_app.services.fallback import choose_engines
 from serve_app.services.images import ImageService, view_of
 from serve_app.services.photographs import Order
@@ -87,17 +88,17 @@ class CutOutPeople:
         content = source.content
         image = await self._pictures.pixels(content, self._max_px)
         progress.report(_READ_SHARE)
-        engine, found = await self._people.find(image, order.engine, (content.width, content.height))
+        engine, found = await self._people.find(image, order.engine)
         if order.target == "face" and not found.faces:
             raise NoFace("There is no face in the picture.")
         progress.report(_FOUND_SHARE)
 
         mask = found.face_mask if order.target == "face" else found.person_mask
         original = await self._pictures.pixels(content, max(content.width, content.height))
-        files = await self._pictures.in_thread(lambda: _encode(original, mask))
+        files = await self._pictures.in_thread(lambda: _cut_out(original, mask))
         progress.report(_CUT_SHARE)
         answer: dict[str, Any] = {
-            "faces": [_shape_view(face) for face in found.faces],
+            "faces": [_shape_view(face) for face in scale_faces(found, content.width, content.height)],
             "target": order.target,
             "engine": engine,
         }
@@ -109,8 +110,10 @@ class CutOutPeople:
         return answer | ({"warnings": warnings} if warnings else {})
 
 
-def _encode(image: Image, mask: Gray) -> dict[str, bytes]:
-    return {"mask": mask_png(mask), "cutout": cutout_png(image, mask)}
+def _cut_out(image: Image, mask: Gray) -> dict[str, bytes]:
+    """Files of the image's size."""
+    large = enlarge_mask(image, mask)
+    return {"mask": mask_png(large), "cutout": cutout_png(image, large)}
 
 
 def _shape_view(face: SegmentedFace) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from configs.settings import Settings
 from deployments.algorithms.decoding import shrink
 from deployments.contracts import Image
 from deployments.portraits import Segmentation, SegmentedFace, Segmenter
-from serve_app.services.cutting import enlarge
 from serve_app.services.fallback import choose_engines, first_success
 from serve_app.services.pictures import PictureStore
 from serve_app.telemetry import Metrics
@@ -21,27 +20,21 @@ class PeopleFinder:
         self._settings = settings
         self._metrics = metrics
 
-    async def find(
-        self, image: Image, engine: str | None = None, size: tuple[int, int] | None = None
-    ) -> tuple[str, Segmentation]:
-        """-> the engine that did it, what it found in `image`, in pixels of the picture at `size` (width, height).
+    async def find(self, image: Image, engine: str | None = None) -> tuple[str, Segmentation]:
+        """-> the engine that did it, what it found, in pixels of the picture as it saw it.
 
-        Engines look at no more than `settings.segmentation.max_px`. `engine`: this one only; `size`: default the
-        image's own. Raises what `choose_engines` and engines raise.
+        Engines look at no more than `settings.segmentation.max_px`. `engine`: this one only. Raises what
+        `choose_engines` and engines raise.
         """
         chosen = self._settings.segmentation
-        width, height = size or (image.shape[1], image.shape[0])
         small = await self._pictures.in_thread(lambda: shrink(image, chosen.max_px))
-        found_by, found = await first_success(
+        return await first_success(
             choose_engines(chosen.engines, engine),
             lambda engine: self._segmenter.segment_portrait(engine, small),
             deadline_s=self._settings.deadlines.segment_s,
             each_s=chosen.engine_timeout_s,
             note=lambda engine, outcome: self._metrics.providers.labels("segmentation", engine, outcome).inc(),
         )
-        if found.person_mask.shape == (height, width):
-            return found_by, found
-        return found_by, await self._pictures.in_thread(lambda: enlarge(found, width, height))
 
 
 def face_view(face: SegmentedFace, scale: float = 1.0) -> dict[str, Any]:

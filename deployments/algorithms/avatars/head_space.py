@@ -10,12 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from deployments.algorithms.avatars.planes import Floats
 from deployments.contracts import Gray
-from deployments.portraits import SegmentedFace
-
-Floats = NDArray[np.float32]
+from deployments.portraits import Point, SegmentedFace
 
 _TYPICAL = {
     "nose_tip": (0.62, 0.45),
@@ -33,7 +31,7 @@ _SMALLEST_PX = 2.0
 
 @dataclass(frozen=True, slots=True)
 class HeadPose:
-    origin: tuple[float, float]
+    origin: Point
     """Pixels of the picture."""
     unit_px: float
     roll: float
@@ -53,10 +51,15 @@ class HeadPose:
         dx, dy = x - np.float32(self.origin[0]), y - np.float32(self.origin[1])
         return dx * cos + dy * sin, dy * cos - dx * sin
 
-    def turn(self, x: Floats, y: Floats, z: Floats | float, follow: float = 1.0) -> tuple[Floats, Floats]:
-        """From the front -> as the head is held."""
-        off_x, off_y = self._off(np.asarray(y, np.float32), follow)
-        return x * np.cos(self.yaw) + z * np.sin(self.yaw) + off_x, y + z * np.sin(self.pitch) + off_y
+    def place(self, x: float, y: float) -> Point:
+        """`to_picture` of one point."""
+        across, down = self.to_picture(np.array([x], np.float32), np.array([y], np.float32))
+        return float(across[0]), float(down[0])
+
+    def locate(self, point: Point) -> Point:
+        """`from_picture` of one point."""
+        x, y = self.from_picture(np.array(point[:1], np.float32), np.array(point[1:], np.float32))
+        return float(x[0]), float(y[0])
 
     def face_on(
         self, x: Floats, y: Floats, depth: Callable[[Floats, Floats], Floats], follow: float = 1.0
@@ -94,8 +97,8 @@ def pose_of(face: SegmentedFace) -> HeadPose:
 def _knots(face: SegmentedFace, bare: HeadPose) -> Floats:
     knots = [(-0.6, 0.0, 0.0), (0.0, 0.0, 0.0)]
     for name, (y, z) in _TYPICAL.items():
-        seen = bare.from_picture(*(np.asarray(value, np.float32) for value in face.landmarks[name]))
-        meant = bare.turn(np.float32(0), np.float32(y), z)
+        seen = bare.locate(face.landmarks[name])
+        meant = z * np.sin(bare.yaw), y + z * np.sin(bare.pitch)
         off = [float(np.clip(a - b, -_MOST_STRETCH, _MOST_STRETCH)) for a, b in zip(seen, meant, strict=True)]
         # Never so close to the one above that the drawing folds.
         below = knots[-1]
@@ -118,7 +121,7 @@ class Seat:
         return x / np.float32(self.spread), y + np.float32(self.rise)
 
 
-_USUAL_TOP, _USUAL_HALF_WIDTH = -1.7, 1.2
+_USUAL_TOP, _USUAL_HALF_WIDTH = -1.7, 1.4
 
 
 def seat_of(pose: HeadPose, person_mask: Gray) -> Seat:
@@ -130,7 +133,7 @@ def seat_of(pose: HeadPose, person_mask: Gray) -> Seat:
     ends = [_run_of(person_mask, pose, side * xs, height) for side in (-1, 1)]
     rise = float(np.clip(0.6 * (_USUAL_TOP - ys[top]) - 0.1, -0.4, 0.25)) if top is not None else -0.1
     halves = [float(xs[end]) for end in ends if end is not None]
-    spread = float(np.clip(min(halves) / _USUAL_HALF_WIDTH, 0.75, 1.1)) if halves else 1.0
+    spread = float(np.clip(min(halves) / _USUAL_HALF_WIDTH, 0.68, 1.05)) if halves else 1.0
     return Seat(rise, spread)
 
 

@@ -11,8 +11,8 @@ import resvg_py
 from numpy.typing import NDArray
 
 from deployments.algorithms.avatars.background import fill_in
+from deployments.algorithms.avatars.planes import Floats
 
-Floats = NDArray[np.float32]
 Rgba = NDArray[np.uint8]
 
 _VIEW_BOX = re.compile(r'<svg[^>]*\sviewBox="([^"]+)"')

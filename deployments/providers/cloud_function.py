@@ -1,0 +1,139 @@
+"""A deployed function that makes animals of people by itself: `cloud_function/` of this project, or anything that takes
+the multipart picture and answers with a URL."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+
+import httpx
+
+from configs.animals import Animal
+from configs.settings import Providers
+from deployments.algorithms.decoding import ImageLimits, make_preview
+from deployments.errors import NoFace, ProviderRejected, ProviderUnavailable
+from deployments.portraits import AvatarPicture, AvatarRequest
+from deployments.providers.head_edits import prepare_edit
+from deployments.providers.policy import (
+    check_paid_call,
+    error_of_status,
+    is_loopback,
+    malformed,
+    missing_setting,
+    picture_of,
+    within,
+)
+
+_VENDOR = "The cloud function"
+_URL = "DARKROOM_PROVIDERS__CLOUD_FUNCTION_URL"
+_TOKEN = "DARKROOM_PROVIDERS__CLOUD_FUNCTION_TOKEN"  # noqa: S105, a variable's name
+_CONNECT_S = 5.0
+_SIDES = (1, 2048)
+_MAX_ANSWER_BYTES = 64 * 2**10
+_MAX_PICTURE_BYTES = ImageLimits().max_file_bytes
+_MAX_REDIRECTS = 3
+_TECHNICAL = frozenset({401, 403, 404, 405, 408, 429})
+"""Of the statuses that begin with 4: those that say something of the function, not of the picture."""
+_NO_FACE = re.compile(rb"\bno[ _-]faces?\b", re.IGNORECASE)
+_TAKES = ("The cloud function has no settings for strength, seed and prompt.",)
+
+
+class CloudFunctionArtist:
+    """It looks for the faces by itself; of its picture the heads are taken that the request names."""
+
+    def __init__(self, settings: Providers, timeout_s: float) -> None:
+        """Raises `ProviderUnavailable` without a URL."""
+        if settings.cloud_function_url is None:
+            raise missing_setting(_VENDOR, "URL", _URL, "local")
+        self._settings = settings
+        self._timeout_s = timeout_s
+        self._url = _parsed(settings.cloud_function_url)
+        self._http = httpx.AsyncClient(timeout=httpx.Timeout(timeout_s, connect=_CONNECT_S), trust_env=False)
+
+    async def make_avatar(self, request: AvatarRequest, animal: Animal) -> AvatarPicture:
+        check_paid_call(self._settings, _VENDOR, str(self._url))
+        edit = await prepare_edit(_VENDOR, request, _SIDES)
+        portrait = await asyncio.to_thread(make_preview, edit.image)
+        try:
+            async with within(self._timeout_s, _VENDOR):
+                link = await self._post(portrait, {"animal": animal.name, "mode": request.mode})
+                data = await self._fetch(link)
+        except httpx.HTTPError as error:
+            raise ProviderUnavailable(f"{_VENDOR} cannot be reached.") from error
+        return await edit.finish(await picture_of(data, _VENDOR), _VENDOR, _TAKES)
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def _post(self, portrait: bytes, fields: dict[str, str]) -> httpx.URL:
+        """Where the picture is that the function made."""
+        token = self._settings.cloud_function_token
+        async with self._http.stream(
+            "POST",
+            self._url,
+            files={"file": ("portrait.jpg", portrait, "image/jpeg")},
+            data=fields,
+            headers={"Authorization": f"Bearer {token.get_secret_value()}"} if token else None,
+        ) as response:
+            body = await _read(response, _MAX_ANSWER_BYTES)
+        _check_status(response.status_code, body)
+        try:
+            answer: Any = httpx.Response(200, content=body).json()
+        except ValueError as error:
+            raise malformed(_VENDOR) from error
+        link = answer.get("image_url") if isinstance(answer, dict) else None
+        if not isinstance(link, str):
+            raise malformed(_VENDOR)
+        return _parsed(link)
+
+    async def _fetch(self, link: httpx.URL) -> bytes:
+        """The picture; without the token, which is the function's alone."""
+        for _ in range(_MAX_REDIRECTS + 1):
+            check_link(link, self._url)
+            async with self._http.stream("GET", link) as response:
+                if not response.has_redirect_location:
+                    if response.status_code != 200:
+                        raise ProviderUnavailable(f"{_VENDOR} made a picture that cannot be fetched.")
+                    return await _read(response, _MAX_PICTURE_BYTES)
+                link = _parsed(response.headers["location"], link)
+        raise malformed(_VENDOR)
+
+
+def check_link(link: httpx.URL, function: httpx.URL) -> None:
+    """A picture is fetched by https, or in the clear from where the function is: its host or, like it, this machine.
+
+    Raises `ProviderUnavailable`.
+    """
+    here = is_loopback(str(link))
+    near = link.host == function.host or (here and is_loopback(str(function)))
+    schemes = ("http", "https") if near else () if here else ("https",)
+    if link.userinfo or link.scheme not in schemes:
+        raise malformed(_VENDOR)
+
+
+def _check_status(status: int, body: bytes) -> None:
+    if status == 200:
+        return
+    if status == 400 and _NO_FACE.search(body):
+        raise NoFace(f"{_VENDOR} found no face in the picture.")
+    if 400 <= status < 500 and status not in _TECHNICAL:
+        raise ProviderRejected(f"{_VENDOR} refused the picture.")
+    raise error_of_status(_VENDOR, status, _TOKEN, "local")
+
+
+def _parsed(url: str, base: httpx.URL | None = None) -> httpx.URL:
+    try:
+        return base.join(url) if base is not None else httpx.URL(url)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise malformed(_VENDOR) from error
+
+
+async def _read(response: httpx.Response, most: int) -> bytes:
+    """The body, of at most so many bytes."""
+    body = bytearray()
+    async for part in response.aiter_bytes():
+        body += part
+        if len(body) > most:
+            raise malformed(_VENDOR)
+    return bytes(body)

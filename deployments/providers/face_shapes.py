@@ -1,0 +1,141 @@
+"""What a vendor's named points say of a face: which side is which, its turn, where its outline runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+
+from deployments.algorithms.face_alignment import roll_of
+from deployments.contracts import Vectors
+from deployments.portraits import REQUIRED_LANDMARKS, Point, SegmentedFace
+from deployments.providers.policy import malformed
+
+EARS = ("left_ear", "right_ear")
+"""Where an ear meets the face. Vendors give these in place of the temples."""
+_JAWS = ("left_jaw", "right_jaw")
+_NEEDED = (*(name for name in REQUIRED_LANDMARKS if not name.endswith("temple")), *EARS, *_JAWS)
+
+_FOREHEAD = 0.45
+"""Forehead above the eyes, in heights from the eyes to the chin, where nobody says more: the median of faces that the
+local engine sees from in front is .448."""
+_FOREHEAD_AT_LEAST, _FOREHEAD_AT_MOST = 0.35, 0.6
+_FOREHEAD_CORNER = np.array([0.27, 0.82])
+"""Between temple and forehead, and between jaw and chin, the outline goes through here: shares of the way across and
+down (medians of the same faces)."""
+_CHIN_CORNER = np.array([0.43, 0.68])
+_PROFILE = 0.25
+"""Eyes nearer to one another than this, in distances to the mouth, say nothing of the roll any more."""
+_OUTLINE_POINTS = 48
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFace:
+    """A face as a vendor describes it, in pixels and in our names and directions."""
+
+    bbox: tuple[float, float, float, float]
+    score: float
+    points: Mapping[str, Point]
+    """Our landmarks except the temples and the forehead, and `EARS`."""
+    roll: float
+    yaw: float
+    pitch: float
+    skin: Vectors | None = None
+    """`float32[N, 2]`: a polygon around the skin, whose upper edge is where the forehead ends."""
+
+
+def shape_face(found: FoundFace, vendor: str) -> SegmentedFace:
+    """Raises `ProviderUnavailable` where a point is missing or no number."""
+    points = {name: np.asarray(point, np.float64) for name, point in found.points.items()}
+    x1, y1, x2, y2 = found.bbox
+    numbers = [*found.bbox, found.score, found.roll, found.yaw, found.pitch, *np.ravel(list(points.values()))]
+    if not (points.keys() >= set(_NEEDED) and np.isfinite(numbers).all() and x1 < x2 and y1 < y2):
+        raise malformed(vendor)
+    down = (points["mouth_left"] + points["mouth_right"] - points["left_eye"] - points["right_eye"]) / 2
+    across = points["right_eye"] - points["left_eye"]
+    if across[0] * down[1] < across[1] * down[0]:  # named by the viewer's side in a picture that shows it overhead
+        points = {_other_side(name): point for name, point in points.items()}
+        across = -across
+    turned = np.radians(found.roll)
+    if np.hypot(*across) > _PROFILE * np.hypot(*down):
+        turned = roll_of(np.stack([points["left_eye"], points["right_eye"]]))
+    frame = _Frame(points["left_eye"] / 2 + points["right_eye"] / 2, float(turned))
+    marks = {name: frame.inside(point) for name, point in points.items()}
+    if marks["chin"][1] <= 0:
+        raise malformed(vendor)
+    marks["forehead"] = np.array([0.0, -_forehead(frame, marks["chin"][1], found.skin)])
+    for ear in EARS:
+        marks[ear.replace("ear", "temple")] = np.array([marks.pop(ear)[0], 0.0])
+    return SegmentedFace(
+        bbox=found.bbox,
+        score=float(np.clip(found.score, 0, 1)),
+        landmarks={name: frame.point(mark) for name, mark in marks.items()},
+        outline=np.array([frame.point(mark) for mark in _outline(marks)], np.float32),
+        roll=float(np.degrees(turned)),
+        yaw=found.yaw,
+        pitch=found.pitch,
+    )
+
+
+class _Frame:
+    """The upright face's coordinates around the middle of its eyes: right and down, in pixels."""
+
+    def __init__(self, origin: NDArray[np.float64], roll: float) -> None:
+        self._origin = origin
+        self._axes = np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
+
+    def inside(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(self._axes @ (point - self._origin))
+
+    def point(self, mark: NDArray[np.float64]) -> Point:
+        x, y = mark @ self._axes + self._origin
+        return float(x), float(y)
+
+
+def _other_side(name: str) -> str:
+    return name.replace("left", "right") if "left" in name else name.replace("right", "left")
+
+
+def _forehead(frame: _Frame, chin: float, skin: Vectors | None) -> float:
+    """Its height above the eyes: up to where a line upwards from between the eyes leaves the skin."""
+    if skin is None or len(skin) < 3:
+        return _FOREHEAD * chin
+    polygon = np.asarray(skin, np.float32)
+    heights = np.linspace(_FOREHEAD_AT_LEAST, _FOREHEAD_AT_MOST, 26) * chin
+    on_skin = [
+        height
+        for height in heights
+        if cv2.pointPolygonTest(polygon, frame.point(np.array([0.0, -height])), measureDist=False) >= 0
+    ]
+    return float(max(on_skin, default=heights[0]))
+
+
+def _outline(marks: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    """A smooth closed line, clockwise from the middle of the forehead."""
+    forehead, chin = marks["forehead"], marks["chin"]
+    knots = [
+        forehead,
+        _corner(marks["right_temple"], forehead, _FOREHEAD_CORNER),
+        marks["right_temple"],
+        marks["right_jaw"],
+        _corner(marks["right_jaw"], chin, _CHIN_CORNER),
+        chin,
+        _corner(marks["left_jaw"], chin, _CHIN_CORNER),
+        marks["left_jaw"],
+        marks["left_temple"],
+        _corner(marks["left_temple"], forehead, _FOREHEAD_CORNER),
+        forehead,
+    ]
+    # By the root of the distances, a spline through points so unevenly spaced makes no loops.
+    steps = np.sqrt(np.maximum(np.linalg.norm(np.diff(knots, axis=0), axis=1), 1e-3))
+    along = np.concatenate([[0.0], np.cumsum(steps)])
+    spline = CubicSpline(along, knots, bc_type="periodic")
+    return np.asarray(spline(np.linspace(0, along[-1], _OUTLINE_POINTS, endpoint=False)))
+
+
+def _corner(side: NDArray[np.float64], end: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    return side + (end - side) * shares
