@@ -35,7 +35,7 @@ class AvatarDeployment:
 
     async def check_health(self) -> None:
         """A real, small avatar by the local engine; vendors are not asked, that would cost."""
-        animal = next(iter(self._animals), None)
+        animal = next((name for name, one in self._animals.items() if one.drawing), None)
         if animal is not None:
             image, segmentation = sample_portrait()
             await self._draw(AvatarRequest(image, animal, "overlay", segmentation))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from configs.animals import Animal, AnimalPrompts
+from configs.animals.drawing import Drawing, Layer
 from deployments.contracts import Face, Image
 from deployments.portraits import AvatarPicture, AvatarRequest, Segmentation, SegmentedFace
 
@@ -26,12 +27,17 @@ _LANDMARKS = {
 }
 
 
-def an_animal(name: str = "fox") -> Animal:
+_DRAWING = Drawing(layers=(Layer(svg="head.svg"),))
+
+
+def an_animal(name: str = "fox", drawing: Drawing | None = _DRAWING) -> Animal:
     return Animal(
         name=name,
         title=name.title(),
         description=f"As if it were a {name}.",
         prompts=AnimalPrompts(character=f"a {name}", overlay=f"like a {name}", negative="blurry", strength=0.8),
+        drawing=drawing,
+        parts={"head.svg": "<svg/>"} if drawing else {},
     )
 
 

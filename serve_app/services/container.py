@@ -167,7 +167,7 @@ class Services:
                     storage,
                     capabilities,
                     next(iter(styles), None),
-                    next(iter(animals), None),
+                    next((name for name, animal in animals.items() if animal.drawing), None),
                     settings,
                     metrics,
                     worker_metrics,

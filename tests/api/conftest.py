@@ -55,7 +55,8 @@ def styles() -> Mapping[str, Style]:
 
 @pytest.fixture
 def animals() -> Mapping[str, Animal]:
-    return {name: an_animal(name) for name in ("cat", "fox")}
+    """`cat` and `fox`, and `bear`, which nobody has drawn."""
+    return {animal.name: animal for animal in (an_animal("bear", None), an_animal("cat"), an_animal("fox"))}
 
 
 @pytest_asyncio.fixture()

@@ -190,8 +190,8 @@ async def test_an_unknown_animal_is_404_with_the_known_ones_and_nothing_is_kept(
         await send(client, encoded(a_portrait(), "PNG"), animal="unicorn"),
     ):
         problem = assert_problem(response, 404, "not-found")
-        assert problem["animals"] == ["cat", "fox"]
-        assert "cat, fox" in problem["detail"]
+        assert problem["animals"] == ["bear", "cat", "fox"]
+        assert "bear, cat, fox" in problem["detail"]
     assert await history(client) == []
 
 
@@ -202,13 +202,24 @@ async def test_an_engine_that_is_not_configured_is_422_with_those_that_are(clien
 
 async def test_the_list_names_every_animal_with_its_engines_and_modes(client: httpx.AsyncClient) -> None:
     listed = (await client.get("/api/v1/animals")).json()["animals"]
-    assert listed[1] == {
+    assert listed[2] == {
         "name": "fox",
         "title": "Fox",
         "description": "As if it were a fox.",
         "engines": list(ENGINES),
         "modes": ["overlay", "character"],
     }
+
+
+async def test_an_animal_without_a_drawing_is_made_by_the_other_engines_only(
+    client: httpx.AsyncClient, capabilities: FakeCapabilities
+) -> None:
+    listed = (await client.get("/api/v1/animals")).json()["animals"]
+    assert (listed[0]["name"], listed[0]["engines"]) == ("bear", ["vertex", "bedrock"])
+    ref = await portrait(client)
+    assert (await avatar(client, ref, animal="bear")).json()["engine"] == "vertex"
+    refused = assert_problem(await avatar(client, ref, animal="bear", engine="local"), 422, "invalid-request")
+    assert refused["engines"] == ["vertex", "bedrock"]
 
 
 @pytest.mark.parametrize("failure", TECHNICAL)
@@ -263,6 +274,17 @@ class TestShortDeadlines:
         assert [one["engine"] for one in problem["engines"]] == list(ENGINES)
         [entry] = await history(client)
         assert (entry["status"], entry["output_urls"]) == ("failed", [])
+
+
+class TestDrawingsOnly:
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        return settings.model_copy(update={"avatars": Avatars()})
+
+    async def test_an_animal_that_nothing_here_can_make_is_not_supported(self, client: httpx.AsyncClient) -> None:
+        response = await avatar(client, await portrait(client), animal="bear")
+        assert_problem(response, 422, "not-supported")
+        assert await history(client) == []
 
 
 class TestDiffusers:
