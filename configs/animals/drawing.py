@@ -79,8 +79,6 @@ class Layer(_Form):
     """How dark the shade on what lies below."""
     follow: Share = 1.0
     """How far nose, mouth and chin of the person move and stretch it."""
-    gloss: bool = False
-    """Wet or polished: its highlights stay in dim light."""
 
 
 class Eyes(_Form):

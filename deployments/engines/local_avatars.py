@@ -6,12 +6,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 
-import numpy as np
-
 from configs.animals import Animal, load_animals
-from deployments.algorithms.avatars.heads import draw_head
-from deployments.algorithms.avatars.painting import PaintedLayer, paint, size_for
 from deployments.algorithms.avatars.head_space import pose_of
+from deployments.algorithms.avatars.heads import Canvas, draw_head
+from deployments.algorithms.avatars.painting import PaintedLayer, paint, size_for
 from deployments.errors import InvalidRequest
 from deployments.portraits import AvatarPicture, AvatarRequest
 
@@ -38,7 +36,7 @@ class LocalAvatarArtist:
             raise InvalidRequest(f"There is no animal {request.animal!r}.")
         faces = request.segmentation.faces
         nearest_last = sorted(range(len(faces)), key=lambda index: pose_of(faces[index]).unit_px)
-        canvas = np.ascontiguousarray(request.image).copy()
+        canvas = Canvas.of(request.image)
         changed = []
         for index in nearest_last:
             size = size_for(pose_of(faces[index]).unit_px)
@@ -59,7 +57,7 @@ class LocalAvatarArtist:
                 request.seed + index,
             ):
                 changed.append(index)
-        return AvatarPicture(canvas, tuple(sorted(changed)))
+        return AvatarPicture(canvas.picture, tuple(sorted(changed)))
 
 
 class _PaintedParts:

@@ -1,1 +1,1 @@
-"""Animals drawn over people: their parts are painted once from the front, then posed, lit and laid over a photograph."""
+"""Animals drawn over people: parts painted once from the front, then posed, lit and laid over a photograph."""

@@ -1,38 +1,59 @@
-"""What was behind a person's hair, where the animal's head does not cover it."""
+"""What is not there, made up smoothly from what is around: the background behind hair, colours beside edges."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from deployments.algorithms.avatars.planes import Floats, blurred
 from deployments.contracts import Gray
-
-Floats = NDArray[np.float32]
 
 
 def hair_zone(x: Floats, y: Floats) -> Floats:
     """0 to 1 in the turned head space: around the head and down to the neck, where hair may hang, no shoulders."""
-    away = np.sqrt((x / 2.7) ** 2 + ((y + 0.5) / 2.9) ** 2)
-    above = np.clip((2.1 - 0.15 * np.abs(x) - y) / 0.35, 0, 1)
+    away = np.sqrt((x / 3.1) ** 2 + ((y + 0.4) / 3.2) ** 2)
+    above = np.clip((2.1 - 0.2 * np.abs(x) - y) / 0.35, 0, 1)
     return np.asarray(np.clip((1 - away) / 0.12, 0, 1) * above, np.float32)
 
 
+def without_hair(
+    picture: Floats, person: Gray, x: Floats, y: Floats, unit_px: float, grain: float, rng: np.random.Generator
+) -> Floats:
+    """The picture, `float32[H, W, 3]`, 0 to 255, with its background where the head and its hair were."""
+    zone = hair_zone(x, y)
+    if not (zone.any() and (person < 110).any()):
+        return picture
+    smaller = min(1.0, 300 / max(picture.shape[:2]))
+    size = (max(1, round(picture.shape[1] * smaller)), max(1, round(picture.shape[0] * smaller)))
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    mask = cv2.resize(person, size, interpolation=cv2.INTER_AREA)
+    filled = behind(small, mask, 0.1 * unit_px * smaller)
+    filled = cv2.resize(filled, picture.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+    filled += rng.normal(0, grain * 255, picture.shape[:2]).astype(np.float32)[..., None]
+    grown = cv2.dilate(
+        person, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * max(1, round(0.07 * unit_px)) + 1,) * 2)
+    )
+    share = np.clip((grown.astype(np.float32) - 110) / 60, 0, 1)
+    gone = (zone * blurred(share, 0.03 * unit_px))[..., None]
+    return np.asarray(picture * (1 - gone) + filled * gone, np.float32)
+
+
 def behind(picture: Floats, person: Gray, spread_px: float) -> Floats:
-    """`float32[H, W, 3]` with the person filled in from around, smoothly; grain is up to the caller."""
+    """`float32[H, W, 3]` with the person filled in from around; grain is up to the caller."""
     reach = max(1, round(spread_px))
     grown = cv2.dilate(person, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
-    known = (grown < 40).astype(np.float32)
-    if not known.any():
-        return picture
-    levels = [np.dstack([picture * known[..., None], known])]
+    known = (grown < 110).astype(np.float32)
+    return fill_in(picture, known) if known.any() else picture
+
+
+def fill_in(colours: Floats, known: Floats) -> Floats:
+    """`float32[H, W, 3]`: where `known`, `float32[H, W]`, is 0 the colours come from ever farther away."""
+    levels = [np.dstack([colours * known[..., None], known])]
     while min(levels[-1].shape[:2]) > 2:
         levels.append(cv2.pyrDown(levels[-1]))
     filled = levels[-1][..., :3] / np.maximum(levels[-1][..., 3:], 1e-4)
     for level in levels[-2::-1]:
-        coarser = cv2.pyrUp(filled, dstsize=level.shape[1::-1])
+        filled = cv2.pyrUp(filled, dstsize=level.shape[1::-1])
         weight = level[..., 3:]
-        own = level[..., :3] / np.maximum(weight, 1e-4)
-        share = np.clip(weight * 1.5, 0, 1)
-        filled = coarser * (1 - share) + own * share
+        filled += (level[..., :3] / np.maximum(weight, 1e-4) - filled) * np.minimum(weight * 1.5, 1)
     return np.asarray(filled, np.float32)

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from configs.animals.drawing import Eyes
 from deployments.algorithms.avatars.head_space import HeadPose
+from deployments.algorithms.avatars.light import Light
+from deployments.algorithms.avatars.planes import Floats, Window
 from deployments.contracts import Image
 from deployments.portraits import SegmentedFace
-
-Floats = NDArray[np.float32]
 
 _REACH = 0.75
 _NARROWEST = 0.12
@@ -32,6 +31,28 @@ class Opening:
     """`float32[h, w]`, 0 to 1: where it is seen."""
     rim: Floats
     """The same of the rim, around and under it."""
+
+
+def see_through(
+    picture: Floats, photograph: Image, face: SegmentedFace, pose: HeadPose, look: Eyes, light: Light, window: Window
+) -> None:
+    """Opens the eyes in `picture`, `float32[h, w, 3]`, 0 to 255: what is drawn in the window."""
+    rim = np.array([int(look.rim[i : i + 2], 16) for i in (1, 3, 5)], np.float32) * light.exposure
+    rim = rim + light.black * 255 * 0.5
+    top, left = window.rows.start, window.columns.start
+    for opening in open_eyes(photograph, face, pose, look):
+        rows = slice(max(opening.rows.start, top), min(opening.rows.stop, window.rows.stop))
+        columns = slice(max(opening.columns.start, left), min(opening.columns.stop, window.columns.stop))
+        if rows.start >= rows.stop or columns.start >= columns.stop:
+            continue
+        own = (
+            slice(rows.start - opening.rows.start, rows.stop - opening.rows.start),
+            slice(columns.start - opening.columns.start, columns.stop - opening.columns.start),
+        )
+        target = picture[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+        around, seen = opening.rim[own][..., None], opening.seen[own][..., None]
+        target += (rim - target) * around
+        target += (opening.eye[own] - target) * seen
 
 
 def open_eyes(photograph: Image, face: SegmentedFace, pose: HeadPose, look: Eyes) -> list[Opening]:
@@ -71,18 +92,20 @@ def _lids(face: SegmentedFace, side: str, pose: HeadPose) -> tuple[Floats, Float
         return (1 - t) ** 2 * a + 2 * t * (1 - t) * steer + t**2 * b
 
     shape = np.concatenate([bow(outer, top, inner)[:-1], bow(inner, bottom, outer)[:-1]])
-    return (centre + (top + bottom) / 2) / 2, shape
+    middle = (centre + (top + bottom) / 2) / 2
+    return np.asarray(middle, np.float32), np.asarray(shape, np.float32)
 
 
 def _open(photograph: Image, centre: Floats, shape: Floats, pose: HeadPose, look: Eyes) -> Opening | None:
     height, width = photograph.shape[:2]
     unit, reach = pose.unit_px, _REACH * pose.unit_px * look.enlarge
+    down = np.array([-np.sin(pose.roll), np.cos(pose.roll)])
     left, top = np.maximum(np.floor(centre - reach), 0).astype(int)
     right, bottom = np.minimum(np.ceil(centre + reach), (width, height)).astype(int)
     if right - left < 2 or bottom - top < 2:
         return None
     # A distance needs pixels: small eyes are measured on a finer grid.
-    finer = float(np.clip(96 / (2 * reach), 1, 8))
+    finer = float(np.clip(200 / (2 * reach), 1, 8))
     size = (round((right - left) * finer), round((bottom - top) * finer))
     inside = np.zeros(size[::-1], np.uint8)
     points = np.round((shape - (left, top)) * finer * 16).astype(np.int32)
@@ -90,17 +113,24 @@ def _open(photograph: Image, centre: Floats, shape: Floats, pose: HeadPose, look
     per_unit = 1 / (finer * unit)
     out = cv2.distanceTransform(255 - inside, cv2.DIST_L2, 5) * per_unit
     within = cv2.distanceTransform(inside, cv2.DIST_L2, 5) * per_unit
-    soft = max(0.03, 0.8 / unit)
-    seen = _falling(out - within, look.lid - soft / 2, soft)
-    corners = _stretched(shape, 1 + 0.9 * look.rim_width)
+    # Steps of whole pixels would show.
+    edge = cv2.GaussianBlur(out - within, (0, 0), 1.5)
+    soft = max(0.05, 1.2 / unit)
+    seen = _falling(edge, look.lid - soft / 2, soft)
+    corners = _stretched(shape, 1 + 0.9 * look.rim_width) - down * (0.3 * look.rim_width * unit)
     cv2.fillPoly(inside, [np.round((corners - (left, top)) * finer * 16).astype(np.int32)], 255, cv2.LINE_8, 4)
     around = cv2.distanceTransform(255 - inside, cv2.DIST_L2, 5) * per_unit
-    rim = np.exp(-((np.maximum(around - 0.35 * look.rim_width, 0) / max(0.75 * look.rim_width, soft)) ** 2)) * look.rim_opacity
+    beyond = np.maximum(around - 0.35 * look.rim_width, 0) / max(0.75 * look.rim_width, soft)
+    rim = np.exp(-(np.minimum(beyond, 9) ** 2)) * look.rim_opacity
     shade = 0.62 + 0.38 * np.clip((within + 0.02) / 0.07, 0, 1)
-    maps = [cv2.resize(plane, (right - left, bottom - top), interpolation=cv2.INTER_AREA) for plane in (seen, rim, shade)]
+    maps = [
+        cv2.resize(plane, (right - left, bottom - top), interpolation=cv2.INTER_AREA) for plane in (seen, rim, shade)
+    ]
     xs, ys = np.meshgrid(np.arange(left, right, dtype=np.float32), np.arange(top, bottom, dtype=np.float32))
     xs, ys = (xs - centre[0]) / look.enlarge + centre[0], (ys - centre[1]) / look.enlarge + centre[1]
-    eye = cv2.remap(photograph, xs.astype(np.float32), ys.astype(np.float32), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    eye = cv2.remap(
+        photograph, xs.astype(np.float32), ys.astype(np.float32), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
     eye = eye.astype(np.float32)
     if look.enlarge > 1:
         eye = np.clip(eye * 1.12 - 4, 0, 255) * maps[2][..., None]

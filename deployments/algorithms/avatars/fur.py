@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.animals.drawing import Coat, Comb
+from deployments.algorithms.avatars.planes import Floats
 from deployments.algorithms.avatars.raster import Box, Rgba
-
-Floats = NDArray[np.float32]
 
 _SHIFT = 4
 """Fractional bits of OpenCV's coordinates."""
@@ -152,7 +151,7 @@ def _turned(vectors: Floats, angle: Floats) -> Floats:
 
 def _across(along: Floats) -> Floats:
     length = np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-6)[:, None]
-    return np.stack([-along[:, 1], along[:, 0]], axis=1) / length
+    return np.asarray(np.stack([-along[:, 1], along[:, 0]], axis=1) / length, np.float32)
 
 
 def _fixed(points: Floats) -> NDArray[np.int32]:

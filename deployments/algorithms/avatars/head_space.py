@@ -10,11 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from deployments.portraits import SegmentedFace
-
-Floats = NDArray[np.float32]
+from deployments.algorithms.avatars.planes import Floats
+from deployments.contracts import Gray
+from deployments.portraits import Point, SegmentedFace
 
 _TYPICAL = {
     "nose_tip": (0.62, 0.45),
@@ -32,7 +31,7 @@ _SMALLEST_PX = 2.0
 
 @dataclass(frozen=True, slots=True)
 class HeadPose:
-    origin: tuple[float, float]
+    origin: Point
     """Pixels of the picture."""
     unit_px: float
     roll: float
@@ -52,10 +51,15 @@ class HeadPose:
         dx, dy = x - np.float32(self.origin[0]), y - np.float32(self.origin[1])
         return dx * cos + dy * sin, dy * cos - dx * sin
 
-    def turn(self, x: Floats, y: Floats, z: Floats | float, follow: float = 1.0) -> tuple[Floats, Floats]:
-        """From the front -> as the head is held."""
-        off_x, off_y = self._off(np.asarray(y, np.float32), follow)
-        return x * np.cos(self.yaw) + z * np.sin(self.yaw) + off_x, y + z * np.sin(self.pitch) + off_y
+    def place(self, x: float, y: float) -> Point:
+        """`to_picture` of one point."""
+        across, down = self.to_picture(np.array([x], np.float32), np.array([y], np.float32))
+        return float(across[0]), float(down[0])
+
+    def locate(self, point: Point) -> Point:
+        """`from_picture` of one point."""
+        x, y = self.from_picture(np.array(point[:1], np.float32), np.array(point[1:], np.float32))
+        return float(x[0]), float(y[0])
 
     def face_on(
         self, x: Floats, y: Floats, depth: Callable[[Floats, Floats], Floats], follow: float = 1.0
@@ -93,11 +97,51 @@ def pose_of(face: SegmentedFace) -> HeadPose:
 def _knots(face: SegmentedFace, bare: HeadPose) -> Floats:
     knots = [(-0.6, 0.0, 0.0), (0.0, 0.0, 0.0)]
     for name, (y, z) in _TYPICAL.items():
-        seen = bare.from_picture(*(np.asarray(value, np.float32) for value in face.landmarks[name]))
-        meant = bare.turn(np.float32(0), np.float32(y), z)
+        seen = bare.locate(face.landmarks[name])
+        meant = z * np.sin(bare.yaw), y + z * np.sin(bare.pitch)
         off = [float(np.clip(a - b, -_MOST_STRETCH, _MOST_STRETCH)) for a, b in zip(seen, meant, strict=True)]
         # Never so close to the one above that the drawing folds.
         below = knots[-1]
         dy = max(off[1], below[2] - 0.6 * (y - below[0]))
         knots.append((y, off[0], dy))
     return np.array(knots, np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Where ears sit on a person's hair."""
+
+    rise: float
+    """Units by which the hair reaches higher than usual."""
+    spread: float
+    """Its width, 1 the usual."""
+
+    def settle(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+        """A point of the turned head -> of one with usual hair."""
+        return x / np.float32(self.spread), y + np.float32(self.rise)
+
+
+_USUAL_TOP, _USUAL_HALF_WIDTH = -1.7, 1.4
+
+
+def seat_of(pose: HeadPose, person_mask: Gray) -> Seat:
+    """By the outline of the hair; the usual where the picture does not show it."""
+    ys = np.linspace(-0.8, -2.6, 37, dtype=np.float32)
+    top = _run_of(person_mask, pose, np.zeros(37, np.float32), ys)
+    xs = np.linspace(0.4, 2.0, 33, dtype=np.float32)
+    height = np.full(33, -0.75, np.float32)
+    ends = [_run_of(person_mask, pose, side * xs, height) for side in (-1, 1)]
+    rise = float(np.clip(0.6 * (_USUAL_TOP - ys[top]) - 0.1, -0.4, 0.25)) if top is not None else -0.1
+    halves = [float(xs[end]) for end in ends if end is not None]
+    spread = float(np.clip(min(halves) / _USUAL_HALF_WIDTH, 0.68, 1.05)) if halves else 1.0
+    return Seat(rise, spread)
+
+
+def _run_of(mask: Gray, pose: HeadPose, x: Floats, y: Floats) -> int | None:
+    """How many points in a row are of the person; None when it never ends inside of the picture."""
+    columns, rows = (np.round(values).astype(int) for values in pose.to_picture(x, y))
+    inside = (columns >= 0) & (rows >= 0) & (columns < mask.shape[1]) & (rows < mask.shape[0])
+    of_person = np.array([not ok or mask[r, c] >= 128 for ok, r, c in zip(inside, rows, columns, strict=True)])
+    if of_person.all():
+        return None
+    return int(of_person.argmin()) if inside[of_person.argmin()] else None

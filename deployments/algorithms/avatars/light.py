@@ -6,12 +6,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from deployments.algorithms.avatars.head_space import HeadPose
+from deployments.algorithms.avatars.planes import Floats
 from deployments.contracts import Gray, Image
-
-Floats = NDArray[np.float32]
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _USUAL_SKIN = np.array([1.22, 0.95, 0.80], np.float32)
@@ -39,8 +37,9 @@ class Light:
 
 
 def light_over(photograph: Image, face_mask: Gray, pose: HeadPose) -> Light:
-    x, y = np.meshgrid(np.linspace(-0.85, 0.85, _STEPS), np.linspace(-0.5, 1.5, _STEPS))
-    columns, rows = pose.to_picture(x.astype(np.float32), y.astype(np.float32))
+    steps = np.linspace(0, 1, _STEPS, dtype=np.float32)
+    x, y = (np.asarray(plane, np.float32) for plane in np.meshgrid(steps * 1.7 - 0.85, steps * 2 - 0.5))
+    columns, rows = pose.to_picture(x, y)
     columns, rows = columns.astype(np.float32), rows.astype(np.float32)
     spread = max(pose.unit_px / 16, 0.5)
     small = _around(photograph, pose)
@@ -79,7 +78,7 @@ def lit(colours: Floats, normals: Floats, light: Light, shine: float) -> Floats:
     """`float32[H, W, 3]`, 0 to 1, under the light; `normals`, `float32[H, W, 2]`: those of the surface."""
     nx, ny = normals[..., 0], normals[..., 1]
     facing = np.sqrt(np.maximum(1 - nx * nx - ny * ny, 0))
-    shade = np.exp(nx * light.slope[0] + ny * (light.slope[1] - 0.22)) * (0.66 + 0.36 * facing)
+    shade = np.exp(nx * light.slope[0] + ny * (light.slope[1] - 0.22)) * (0.56 + 0.46 * facing)
     made = colours * (shade * light.exposure)[..., None] * light.cast
     if shine:
         half = np.array([0.5 * light.slope[0], -0.45 + 0.5 * light.slope[1]], np.float32)
@@ -88,13 +87,15 @@ def lit(colours: Floats, normals: Floats, light: Light, shine: float) -> Floats:
     if light.colourfulness < 1:
         grey = (made @ LUMA)[..., None]
         made = grey + (made - grey) * light.colourfulness
-    return np.asarray(light.black + np.clip(_shoulder(made), 0, 1) * (1 - light.black), np.float32)
+    return np.asarray(
+        light.black + np.clip(_shoulder(np.asarray(made, np.float32)), 0, 1) * (1 - light.black), np.float32
+    )
 
 
 def _shoulder(values: Floats) -> Floats:
     """Highlights run out instead of being cut off."""
     over = np.maximum(values - 0.75, 0)
-    return np.where(values > 0.75, 0.75 + 0.25 * (1 - np.exp(-over / 0.25)), values)
+    return np.asarray(np.where(values > 0.75, 0.75 + 0.25 * (1 - np.exp(-over / 0.25)), values), np.float32)
 
 
 def _slope(logs: Floats, x: Floats, y: Floats, weights: Floats) -> tuple[float, float]:
@@ -118,7 +119,7 @@ def _around(photograph: Image, pose: HeadPose) -> Image:
 
 def _middle_of_face(photograph: Image, pose: HeadPose) -> Floats:
     height, width = photograph.shape[:2]
-    x, y = pose.to_picture(np.float32(0), np.float32(0.5))
+    x, y = pose.place(0, 0.5)
     reach = max(1.1 * pose.unit_px, 6)
     top, left = int(np.clip(y - reach, 0, height - 1)), int(np.clip(x - reach, 0, width - 1))
     bottom, right = int(np.clip(y + reach, top + 1, height)), int(np.clip(x + reach, left + 1, width))

@@ -6,15 +6,13 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from configs.animals.drawing import Dome, Layer
 from deployments.algorithms.avatars.fur import grow
+from deployments.algorithms.avatars.planes import Floats
 from deployments.algorithms.avatars.raster import Box, Rgba, rasterise, view_box
 
-Floats = NDArray[np.float32]
-
-SIZES_PX = (10, 16, 24, 36, 54, 80, 120, 180, 270)
+SIZES_PX = (10, 16, 24, 36, 54, 80, 120, 180, 270, 400)
 """Pixels a unit in which parts are painted."""
 _RELIEF_PX = 24.0
 
@@ -66,11 +64,14 @@ def paint(layer: Layer, svg: str, px: int, seed: int = 0) -> PaintedLayer:
 
 
 def relief_of(layer: Layer, box: Box) -> Floats:
+    """Depths are those from the eyes: a head's dome leaves them where the person's are."""
     x, y = box.grid(_RELIEF_PX)
     depth = np.full(x.shape, layer.depth, np.float32)
+    eye_x, eye_y = np.array([-0.5], np.float32), np.zeros(1, np.float32)
     for dome in layer.domes:
         for side in (1, -1) if dome.at[0] else (1,):
             depth += _dome(dome, x * side, y)
+            depth -= _dome(dome, eye_x * side, eye_y)
     depth = cv2.GaussianBlur(depth, (0, 0), 0.06 * _RELIEF_PX, borderType=cv2.BORDER_REPLICATE)
     slope_x = cv2.Sobel(depth, cv2.CV_32F, 1, 0, scale=_RELIEF_PX / 8)
     slope_y = cv2.Sobel(depth, cv2.CV_32F, 0, 1, scale=_RELIEF_PX / 8)

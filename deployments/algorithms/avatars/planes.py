@@ -1,0 +1,41 @@
+"""What every step of drawing a head needs of pictures: `float32[H, W]` planes, 0 to 1, and the window they lie in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Part = tuple[slice, slice]
+"""Rows and columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The part of the picture that a head may change."""
+
+    rows: slice
+    columns: slice
+    x: Floats
+    y: Floats
+    """Turned head space at every pixel."""
+
+    @property
+    def area(self) -> Part:
+        return self.rows, self.columns
+
+
+def blurred(plane: Floats, sigma: float) -> Floats:
+    """Gaussian; wide ones on a smaller copy."""
+    if sigma < 0.3:
+        return plane
+    if sigma <= 4:
+        return np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE), np.float32)
+    factor = 3 / sigma
+    size = (max(1, round(plane.shape[1] * factor)), max(1, round(plane.shape[0] * factor)))
+    small = cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
+    soft = cv2.GaussianBlur(small, (0, 0), 3, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.resize(soft, plane.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
