@@ -8,28 +8,20 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
+import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from bench.pasted_faces import MARKS, ROLLS, Paste, Portrait, paste_faces
+from bench.contact_sheet import Mistake
+from bench.pasted_faces import ROLLS, Paste, Portrait, paste_faces
+from bench.portrait_finders import Box, Finder, Found, engine_finder
 from deployments.contracts import Gray, Image
 
-Box = tuple[float, float, float, float]
 Figures = dict[str, float]
-TARGETS = {
-    "central_face_once": 0.99,
-    "mask_in_head_boxes": 0.98,
-    "found_upright": 0.99,
-    "found_any_roll": 0.95,
-}
-MOST = {"landmark_error_mean": 6.0}
-"""Figures that must not be larger, percent of the distance between the eyes."""
 _HEAD_GROWTH = 0.25
 """A head with hair reaches so much beyond the face's box on each side, as a share of the box."""
 _NEAR = 1.0
@@ -38,23 +30,13 @@ _LIKE = (0.6, 1.7)
 """...and its eyes are so far apart, compared with the pasted ones."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What was said about one picture."""
-
-    boxes: list[Box]
-    marks: list[NDArray[np.float32]]
-    """`float32[5, 2]` a face, as `MARKS`."""
-    mask: Gray
-
-
-Finder = Callable[[Image], Found]
-
-
-def measure(find: Finder, faces: Path, backgrounds: Path, every: int = 1) -> tuple[Figures, list[str]]:
-    """Figures, and a line for each picture that went wrong; `every`-th portrait only is pasted."""
+def measure(find: Finder, faces: Path, backgrounds: Path, every: int = 1) -> tuple[Figures, list[Mistake]]:
+    """Figures, and the pictures that went wrong; `every`-th portrait only is pasted."""
+    started = time.monotonic()
     found_in = {path: find(_read(path)) for path in _pictures(faces)}
+    seconds = time.monotonic() - started
     figures, mistakes = _central(found_in)
+    figures["seconds_a_picture"] = seconds / len(found_in)
     portraits = [_portrait(path, found) for path, found in list(found_in.items())[::every] if found.boxes]
     astronaut = _astronaut()
     portraits.append(_portrait_of(astronaut, find(astronaut)))
@@ -64,20 +46,21 @@ def measure(find: Finder, faces: Path, backgrounds: Path, every: int = 1) -> tup
     for pasted, paste in enumerate(paste_faces(portraits, empty), start=1):
         rolls[paste.roll].append(_compare(paste, find(paste.image)))
         if np.isnan(rolls[paste.roll][-1][0]):
-            mistakes.append(f"pasted {pasted}: not found at {paste.roll} degrees")
+            mistakes.append(Mistake(f"portraits: paste {pasted}, not found at {paste.roll} degrees", []))
     return figures | _figures(rolls) | {"pasted": float(pasted)}, mistakes
 
 
-def _central(found_in: dict[Path, Found]) -> tuple[Figures, list[str]]:
+def _central(found_in: dict[Path, Found]) -> tuple[Figures, list[Mistake]]:
     """The labelled face is the one nearest the centre, and the pictures were cut around it: exactly one returned box
     must hold the picture's centre."""
-    once, shares, mistakes = 0, [], []
+    once, shares = 0, []
+    mistakes: list[Mistake] = []
     for path, found in found_in.items():
         height, width = found.mask.shape
         holding = [x1 <= width / 2 <= x2 and y1 <= height / 2 <= y2 for x1, y1, x2, y2 in found.boxes]
         once += sum(holding) == 1
         if sum(holding) != 1:
-            mistakes.append(f"{path.name}: {sum(holding)} boxes hold the centre")
+            mistakes.append(Mistake(f"portraits: {sum(holding)} boxes hold the centre", [path]))
         heads = np.zeros_like(found.mask)
         for box in found.boxes:
             x1, y1, x2, y2 = _grown(box)
@@ -161,31 +144,14 @@ def _astronaut() -> Image:
     return _read(Path(skimage.__file__).parent / "data" / "astronaut.png")
 
 
-def engine_finder() -> Finder:
-    """The local engine in this process."""
-    from configs.settings import Settings
-    from deployments.engines.local_segmenter import LocalSegmenter
-    from deployments.faces import make_locator
-
-    settings = Settings()
-    engine = LocalSegmenter(settings.weights_dir, make_locator(settings))
-
-    def find(image: Image) -> Found:
-        made = engine.segment(image)
-        marks = [np.array([face.landmarks[name] for name in MARKS], np.float32) for face in made.faces]
-        return Found([face.bbox for face in made.faces], marks, made.face_mask)
-
-    return find
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.portraits", description=__doc__)
     parser.add_argument("data", type=Path, help="folder with the sets `faces` and `tags`")
     parser.add_argument("--every", type=int, default=1, help="paste every so-manieth portrait only")
     chosen = parser.parse_args(arguments)
     figures, mistakes = measure(engine_finder(), chosen.data / "faces", chosen.data / "tags", chosen.every)
-    for line in mistakes:
-        sys.stdout.write(line + "\n")
+    for mistake in mistakes:
+        sys.stdout.write(f"{mistake.what} {' '.join(path.name for path in mistake.pictures)}\n")
     for name, value in figures.items():
         sys.stdout.write(f"{name:28} {value:.4g}\n")
     return 0

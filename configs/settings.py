@@ -271,10 +271,17 @@ class Avatars(_Group):
     """As `segmentation.engines`."""
     mode: Literal["overlay", "character"] = "character"
     """Where a request names none."""
+    animal: str = "fox"
+    """Where a request to the tutorial's route names none."""
     max_px: int = Field(2048, ge=64)
     """Longest side of the picture that is made."""
     max_faces: int = Field(20, gt=0)
     """Faces of one picture that are changed, the largest first."""
+    diffusion_pixels: int = Field(512 * 512, ge=64 * 64)
+    """Width times height at which `diffusers` paints a head."""
+    diffusion_steps: int = Field(30, ge=1, le=150)
+    checkpoint: str = ""
+    """That `diffusers` paints with, best one for inpainting. Empty: `diffusion.checkpoint`."""
     engine_timeout_s: float = Field(60.0, gt=0)
     """One engine's share of the deadline `deadlines.avatar_s`."""
 

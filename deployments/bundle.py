@@ -13,29 +13,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.settings import Settings
+from deployments.avatar import AvatarDeployment
 from deployments.clustering import ClusteringDeployment
 from deployments.contracts import Face, Image, LocalFeatures, Pairs, PairVerdict, Vectors
 from deployments.dedup import DedupDeployment
 from deployments.embedding import EmbeddingDeployment
-from deployments.faces import FacesDeployment
+from deployments.faces import FacesDeployment, make_locator
 from deployments.generation import StyledPicture, StyleRequest
+from deployments.portraits import AvatarPicture, AvatarRequest, Segmentation
 from deployments.prompting import PromptingDeployment
+from deployments.segmentation import SegmentationDeployment
 from deployments.stylizing import StylizingDeployment
 from deployments.tagging import TaggingDeployment
 
 
 class Bundle:
-    """Embedding, tagging, faces, clustering, duplicates, styles and prompts in one process."""
+    """Embedding, tagging, faces, clustering, duplicates, styles, prompts, segmentation and avatars in one process."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         settings = settings or Settings()
         self._embedding = EmbeddingDeployment(settings)
         self._tagging = TaggingDeployment(settings)
-        self._faces = FacesDeployment(settings)
+        locator = make_locator(settings)  # faces and segmentation look for them with the same networks
+        self._faces = FacesDeployment(settings, locator)
         self._clustering = ClusteringDeployment(settings)
         self._dedup = DedupDeployment(settings)
         self._stylizing = StylizingDeployment(settings)
         self._prompting = PromptingDeployment(settings)
+        self._segmentation = SegmentationDeployment(settings, locator)
+        self._avatars = AvatarDeployment(settings)
 
     async def check_health(self) -> None:
         await asyncio.gather(
@@ -46,6 +52,8 @@ class Bundle:
             self._dedup.check_health(),
             self._stylizing.check_health(),
             self._prompting.check_health(),
+            self._segmentation.check_health(),
+            self._avatars.check_health(),
         )
 
     async def embed_images(self, views: NDArray[np.uint8]) -> Vectors:
@@ -85,3 +93,9 @@ class Bundle:
 
     async def write_prompt(self, image: Image, style: str) -> str:
         return await self._prompting.write_prompt(image, style)
+
+    async def segment_portrait(self, engine: str, image: Image) -> Segmentation:
+        return await self._segmentation.segment_portrait(engine, image)
+
+    async def make_avatar(self, engine: str, request: AvatarRequest) -> AvatarPicture:
+        return await self._avatars.make_avatar(engine, request)

@@ -35,6 +35,7 @@ from deployments.generation import (
     StyledPicture,
     StyleRequest,
 )
+from deployments.portraits import AvatarPicture, AvatarRequest, Segmentation
 from serve_app.telemetry import Metrics
 
 log = structlog.get_logger(__name__)
@@ -58,12 +59,14 @@ class Handles:
     dedup: Handle
     stylizing: Handle
     prompting: Handle
+    segmentation: Handle
+    avatars: Handle
     diffusion: Handle | None = None
     """None where the graph was built without the engine."""
 
 
 class Gateway:
-    """Implements every protocol of `deployments.contracts` and `deployments.generation`."""
+    """Implements every protocol of `deployments.contracts`, `deployments.generation` and `deployments.portraits`."""
 
     def __init__(self, handles: Handles, deadlines: Deadlines, metrics: Metrics) -> None:
         self._handles = handles
@@ -111,6 +114,13 @@ class Gateway:
 
     async def write_prompt(self, image: Image, style: str) -> str:
         return await self._call(self._handles.prompting, "write_prompt", self._deadlines.prompt_s, image, style)  # type: ignore[no-any-return]
+
+    async def segment_portrait(self, engine: str, image: Image) -> Segmentation:
+        arguments = (engine, image)
+        return await self._call(self._handles.segmentation, "segment_portrait", self._deadlines.segment_s, *arguments)  # type: ignore[no-any-return]
+
+    async def make_avatar(self, engine: str, request: AvatarRequest) -> AvatarPicture:
+        return await self._call(self._handles.avatars, "make_avatar", self._deadlines.avatar_s, engine, request)  # type: ignore[no-any-return]
 
     async def generate(self, request: GenerationRequest) -> AsyncIterator[GenerationStep | GeneratedPicture]:
         """Made again when its replica died before the first step. Closing the iterator stops the work there."""

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 
+from deployments.avatar import AvatarDeployment
 from deployments.bundle import Bundle
 from deployments.clustering import ClusteringDeployment
 from deployments.dedup import DedupDeployment
@@ -18,6 +19,7 @@ from deployments.diffusion import DiffusionDeployment
 from deployments.embedding import EmbeddingDeployment
 from deployments.faces import FacesDeployment
 from deployments.prompting import PromptingDeployment
+from deployments.segmentation import SegmentationDeployment
 from deployments.stylizing import StylizingDeployment
 from deployments.tagging import TaggingDeployment
 from serve_app.ingress import Ingress
@@ -54,6 +56,8 @@ def build(args: Args) -> serve.Application:
             "dedup": deployment(DedupDeployment, name="Dedup").bind(),
             "stylizing": deployment(StylizingDeployment, name="Stylizing").bind(),
             "prompting": deployment(PromptingDeployment, name="Prompting").bind(),
+            "segmentation": deployment(SegmentationDeployment, name="Segmentation").bind(),
+            "avatars": deployment(AvatarDeployment, name="Avatars").bind(),
         }
     if args.diffusion:
         drain_s = _DIFFUSION_DRAIN_S[args.topology]
@@ -65,7 +69,17 @@ def build(args: Args) -> serve.Application:
     )
 
 
-_CAPABILITIES = ("embedding", "tagging", "faces", "clustering", "dedup", "stylizing", "prompting")
+_CAPABILITIES = (
+    "embedding",
+    "tagging",
+    "faces",
+    "clustering",
+    "dedup",
+    "stylizing",
+    "prompting",
+    "segmentation",
+    "avatars",
+)
 _DRAIN_S = {"compact": (0.2, 3.0), "split": (2.0, 30.0)}
 """How often a replica that is asked to stop looks whether its calls have ended, and how long it may take in all.
 Whoever presses Ctrl-C waits for it; in a cluster, other replicas answer meanwhile. Neither loses a job."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from deployments.contracts import Face, Image, LocalFeatures, Pairs, PairVerdict, Vectors
 from deployments.errors import NotSupported
 from tests.fake_generation import FakeGeneration
+from tests.fake_portraits import FakePortraits
 
 _GRID = 8
 COLOURS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1)}
@@ -26,11 +27,12 @@ def with_face(image: Image, person: int, at: tuple[int, int] = (4, 4), size: int
     return out
 
 
-class FakeCapabilities(FakeGeneration):
-    """Implements every protocol of `deployments.contracts` and `deployments.generation` without a model."""
+class FakeCapabilities(FakeGeneration, FakePortraits):
+    """Implements every protocol of `deployments.contracts`, `generation` and `portraits` without a model."""
 
     def __init__(self) -> None:
-        super().__init__()
+        FakeGeneration.__init__(self)
+        FakePortraits.__init__(self)
         self.calls: list[str] = []
 
     async def embed_images(self, views: NDArray[np.uint8]) -> Vectors:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.algorithms.face_alignment import warp_square
-from deployments.algorithms.segmentation.edges import follow_edges, steeper
 from deployments.algorithms.segmentation.frames import frame_of
 from deployments.algorithms.segmentation.looks import combine, looks_at_people, quarter_turns, unturned
+from deployments.algorithms.segmentation.polygons import fill, scaled
 from deployments.contracts import Gray, Image
 from deployments.engines.runtime import InterpreterPool
 from deployments.portraits import SegmentedFace
@@ -20,8 +20,8 @@ from deployments.portraits import SegmentedFace
 Floats = NDArray[np.float32]
 
 _INPUT_PX = 256
-_EDGE = 3.0
-"""Pixels of the model's input by which its borders may be wrong."""
+_SURE = 0.8
+"""So much of a face's outline is a person, whatever the model says."""
 
 
 class PersonMask:
@@ -43,11 +43,11 @@ class PersonMask:
         looks = looks_at_people(frames, height, width, _INPUT_PX)
         turns = quarter_turns(frames)
         whole = unturned(self._run(_squeezed(np.rot90(image, turns))), turns)
-        whole = np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
         chances = [self._run(warp_square(image, look.matrix, _INPUT_PX)) for look in looks]
-        chance = steeper(combine(whole, looks, chances), 0.2, 0.8)
-        refined = follow_edges(image, chance, _EDGE * max(height, width) / _INPUT_PX)
-        return np.asarray(np.rint(steeper(refined, 0.1, 0.9) * 255), np.uint8)
+        chance = combine(image, whole, looks, chances)
+        for face in faces:
+            fill(chance, scaled(face.outline, _SURE), 1.0)
+        return np.asarray(np.rint(chance * 255), np.uint8)
 
     def _run(self, crop: Image) -> Floats:
         (chance,) = self._model.run([crop[None].astype(np.float32) / 255])

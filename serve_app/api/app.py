@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Security
 from fastapi_offline import FastAPIOffline
 from starlette.middleware import Middleware
 
 from configs.settings import Settings
-from serve_app.api import albums, history, images, jobs, operations, problems, styles
+from serve_app.api import albums, avatars, history, images, jobs, operations, problems, segmentations, styles, users
+from serve_app.api.auth import Authentication, basic, bearer
 from serve_app.api.middleware import Edge
 from serve_app.api.sdapi import control, controlnet, generation, lists, tools
 from serve_app.api.sdapi import errors as webui_errors
 from serve_app.services.container import Services
 from serve_app.telemetry import Metrics
 
-_DESCRIPTION = """Tags, duplicate groups and people of a picture album; photographs in a style.
+_DESCRIPTION = """Tags, duplicate groups and people of a picture album; photographs in a style, people as animals.
 
 Errors are `application/problem+json`. `Prefer: respond-async` turns a long call into a job;
 `Idempotency-Key` makes a repeated POST return the first answer."""
+
+# What the OpenAPI document says of keys; it is `Authentication` that asks for them.
+_OURS: dict[str, Any] = {"dependencies": [Security(bearer)], "responses": problems.responses(401, 403)}
+_WEBUI: dict[str, Any] = {
+    "dependencies": [Security(bearer), Security(basic)],
+    "responses": webui_errors.responses(401, 403),
+}
 
 
 def build_app(services: Services, settings: Settings, metrics: Metrics, *, behind_serve: bool = False) -> FastAPI:
@@ -27,17 +36,23 @@ def build_app(services: Services, settings: Settings, metrics: Metrics, *, behin
         title="Darkroom",
         version=version("darkroom"),
         description=_DESCRIPTION,
-        middleware=[Middleware(Edge, limits=settings.limits, metrics=metrics, behind_serve=behind_serve)],
+        middleware=[
+            Middleware(Edge, limits=settings.limits, metrics=metrics, behind_serve=behind_serve),
+            Middleware(Authentication, services=services, settings=settings),
+        ],
     )
     # app.state, not lifespan state: Serve drops the latter (ray#45395).
     app.state.services = services
     app.state.settings = settings
     problems.install(app)
     webui_errors.install(app)
-    for part in (images, styles, history, jobs, operations):
-        app.include_router(part.router)
+    app.include_router(operations.router)
+    ours, webui = ({}, {}) if settings.auth.mode == "disabled" else (_OURS, _WEBUI)
+    for part in (images, styles, segmentations, avatars, history, jobs, users):
+        app.include_router(part.router, **ours)
+    for router in (images.tutorial, avatars.tutorial, users.tutorial, albums.below, albums.router):
+        app.include_router(router, **ours)
     for part in (generation, lists, tools, controlnet, control):
-        app.include_router(part.router)
-    for router in (images.tutorial, albums.below, albums.router, control.internal):
-        app.include_router(router)
+        app.include_router(part.router, **webui)
+    app.include_router(control.internal, **webui)
     return app

@@ -10,6 +10,7 @@ from fastapi import Depends, Header, Request
 from configs.settings import Settings
 from deployments.errors import UnsupportedMediaType
 from serve_app.services.container import Services
+from serve_app.services.users import Caller
 
 
 def get_services(request: Request) -> Services:
@@ -24,9 +25,23 @@ ServicesDep = Annotated[Services, Depends(get_services)]
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 
 
-async def current_user(services: ServicesDep) -> str:
+def get_caller(request: Request) -> Caller:
+    """Whom `auth.Authentication` found."""
+    return cast(Caller, request.state.caller)
+
+
+CallerDep = Annotated[Caller, Depends(get_caller)]
+
+
+def user_of(caller: Caller) -> str:
+    if caller.user_id is None:
+        raise RuntimeError("the administrator has no pictures: auth.ADMIN_PATHS must not hold this route")
+    return caller.user_id
+
+
+def current_user(caller: CallerDep) -> str:
     """The id of the user on whose behalf the request acts: with authentication disabled, the built-in local one."""
-    return services.local_user_id
+    return user_of(caller)
 
 
 User = Annotated[str, Depends(current_user)]
@@ -80,7 +95,7 @@ def _preferences(headers: Iterable[str]) -> dict[str, str]:
 PatienceDep = Annotated[Patience, Depends(patience)]
 
 
-def _content_type(request: Request) -> str:
+def content_type(request: Request) -> str:
     return request.headers.get("content-type", "").split(";")[0].strip().lower()
 
 
@@ -97,12 +112,12 @@ IdempotencyKey = Annotated[
 
 
 def require_json(request: Request, idempotency_key: IdempotencyKey = None) -> None:
-    if _content_type(request) not in {"application/json", ""}:
+    if content_type(request) not in {"application/json", ""}:
         raise UnsupportedMediaType("Send the request as application/json.")
 
 
 def require_multipart(request: Request, idempotency_key: IdempotencyKey = None) -> None:
-    if _content_type(request) != "multipart/form-data":
+    if content_type(request) != "multipart/form-data":
         raise UnsupportedMediaType("Send the pictures as multipart/form-data, in fields named `file`.")
 
 

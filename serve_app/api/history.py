@@ -11,6 +11,7 @@ from serve_app.api.deps import BaseUrl, ServicesDep, User
 from serve_app.api.images import image_url
 from serve_app.api.problems import responses
 from serve_app.api.schemas import History, HistoryItem
+from serve_app.services.container import Services
 from serve_app.services.history import HistoryEntry
 
 router = APIRouter(prefix=f"{PREFIX}/history", tags=["history"])
@@ -42,13 +43,19 @@ def history_item(entry: HistoryEntry, base: str) -> dict[str, Any]:
     }
 
 
+async def history_page(
+    services: Services, user: str, base: str, kind: str | None, limit: int, cursor: str | None
+) -> dict[str, Any]:
+    entries, next_cursor = await services.history.load_page(user, kind, limit, cursor)
+    return {"items": [history_item(entry, base) for entry in entries], "next_cursor": next_cursor}
+
+
 @router.get("", response_model=History, responses=responses(422))
 async def list_history(
     user: User, services: ServicesDep, base: BaseUrl, kind: Kind = None, limit: Limit = 50, cursor: Cursor = None
 ) -> dict[str, Any]:
     """Every request to make a picture, the newest first, those that failed included."""
-    entries, next_cursor = await services.history.load_page(user, kind, limit, cursor)
-    return {"items": [history_item(entry, base) for entry in entries], "next_cursor": next_cursor}
+    return await history_page(services, user, base, kind, limit, cursor)
 
 
 @router.get("/{history_id}", response_model=HistoryItem, responses=responses(404))

@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from starlette.datastructures import UploadFile
 
 from deployments.errors import InvalidRequest
+from serve_app.api.deps import get_caller, user_of
 from serve_app.services.container import Services
 from serve_app.services.idempotency import Answer
 
@@ -48,7 +49,8 @@ class IdempotentRoute(APIRoute):
 async def _once(handler: Handler, request: Request, key: str) -> Response:
     services: Services = request.app.state.services
     route = f"{request.method} {request.scope['path']}"
-    first = await services.idempotency.begin(services.local_user_id, key, route, await _fingerprint(request))
+    user = user_of(get_caller(request))
+    first = await services.idempotency.begin(user, key, route, await _fingerprint(request))
     if isinstance(first, Answer):
         return Response(first.body, first.status, {**first.headers, "Idempotent-Replayed": "true"})
     try:

@@ -82,14 +82,14 @@ class Edge:
                 raise Overloaded("The server is busy; try again shortly.", extra={"retry_after_s": 5})
             await self._app(scope, self._counting(headers, receive, hold if is_webui else None), send_with_id)
         except (Overloaded, PayloadTooLarge) as error:
-            await _answer(scope["path"], error)(scope, receive, send_with_id)
+            await error_answer(scope["path"], error)(scope, receive, send_with_id)
         except ClientDisconnect:
             status = _CLIENT_GONE
         except Exception as error:  # the border of HTTP: Starlette's own handler knows neither request id nor metrics
             log.error("unexpected error", exc_info=error)
             if has_begun:
                 raise  # the server cuts the connection, so that half an answer is not taken for a whole one
-            await _answer(scope["path"], None)(scope, receive, send_with_id)
+            await error_answer(scope["path"], None)(scope, receive, send_with_id)
         finally:
             self._in_flight[is_webui] -= bounded
             self._held_bytes -= held
@@ -127,7 +127,7 @@ class Edge:
         return counted
 
 
-def _answer(path: str, error: DarkroomError | None) -> Response:
+def error_answer(path: str, error: DarkroomError | None) -> Response:
     """As the path's clients expect it; None: a bug of ours."""
     if webui.is_webui(path):
         return webui.answer(error)

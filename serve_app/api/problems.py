@@ -21,6 +21,8 @@ MEDIA_TYPE = "application/problem+json"
 
 _SLUGS = {
     400: ("bad-request", "Bad request"),
+    401: ("unauthenticated", "Authentication needed"),
+    403: ("forbidden", "Forbidden"),
     404: ("not-found", "Not found"),
     405: ("method-not-allowed", "Method not allowed"),
     413: ("payload-too-large", "Payload too large"),

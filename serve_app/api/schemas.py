@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from deployments.generation import MAX_SEED
+from serve_app.services.users import clean_email, clean_username
 
 ImageRef = Annotated[str, StringConstraints(min_length=1, max_length=8192)]
 AlbumId = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -16,7 +17,7 @@ Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, ma
 StyleName = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00]+$")]
 Prompt = Annotated[str, StringConstraints(max_length=4000, pattern=r"^[^\x00]*$")]
 
-_REF = "http://127.0.0.1:8000/api/v1/files/img_0198c3f2a1b27c3d.jpg"
+EXAMPLE_REF = "http://127.0.0.1:8000/api/v1/files/img_0198c3f2a1b27c3d.jpg"
 
 
 class Body(BaseModel):
@@ -66,7 +67,7 @@ class Failed(BaseModel):
 
 
 class EmbeddingsRequest(Body):
-    model_config = ConfigDict(json_schema_extra={"example": {"images": [_REF], "album_id": "summer"}})
+    model_config = ConfigDict(json_schema_extra={"example": {"images": [EXAMPLE_REF], "album_id": "summer"}})
 
     images: list[ImageRef] = Field(min_length=1)
     album_id: AlbumId | None = None
@@ -126,7 +127,7 @@ class EmbeddingsResult(BaseModel):
 
 
 class TagsResult(BaseModel):
-    model_config = ConfigDict(json_schema_extra={"example": {"tags": {"beach": [_REF]}, "failed": []}})
+    model_config = ConfigDict(json_schema_extra={"example": {"tags": {"beach": [EXAMPLE_REF]}, "failed": []}})
 
     tags: dict[str, list[str]]
     failed: list[Failed]
@@ -149,7 +150,7 @@ class DuplicateGroup(BaseModel):
 
 class DuplicatesResult(BaseModel):
     model_config = ConfigDict(
-        json_schema_extra={"example": {"duplicates": {"duplicate_group_1": [_REF, _REF]}, "failed": []}}
+        json_schema_extra={"example": {"duplicates": {"duplicate_group_1": [EXAMPLE_REF, EXAMPLE_REF]}, "failed": []}}
     )
 
     duplicates: dict[str, list[str]]
@@ -172,7 +173,9 @@ class Person(BaseModel):
 
 
 class ClustersResult(BaseModel):
-    model_config = ConfigDict(json_schema_extra={"example": {"people_clusters": {"person1": [_REF]}, "failed": []}})
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"people_clusters": {"person1": [EXAMPLE_REF]}, "failed": []}}
+    )
 
     people_clusters: dict[str, list[str]]
     failed: list[Failed]
@@ -288,7 +291,7 @@ class StyleList(BaseModel):
 
 
 class StyleRequest(Body):
-    model_config = ConfigDict(json_schema_extra={"example": {"image_url": _REF, "style_name": "watercolor"}})
+    model_config = ConfigDict(json_schema_extra={"example": {"image_url": EXAMPLE_REF, "style_name": "watercolor"}})
 
     image_url: ImageRef = Field(description="an image reference")
     style_name: StyleName
@@ -328,4 +331,36 @@ class HistoryItem(BaseModel):
 
 class History(BaseModel):
     items: list[HistoryItem] = Field(description="the newest first")
+    next_cursor: str | None
+
+
+class UserRequest(Body):
+    model_config = ConfigDict(json_schema_extra={"example": {"username": "eva", "email": "eva@example.org"}})
+
+    username: Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(clean_username)] = Field(
+        description="1 to 64 characters; case makes no other name"
+    )
+    email: Annotated[str, StringConstraints(min_length=3, max_length=512), AfterValidator(clean_email)]
+
+
+class TutorialUser(BaseModel):
+    id: str
+    username: str
+    email: str
+
+
+class UserView(TutorialUser):
+    created_at: datetime
+
+
+class NewKey(BaseModel):
+    api_key: str = Field(description="shown this once", examples=["dk_3q2-7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"])
+
+
+class NewUser(UserView, NewKey):
+    """A user with the key."""
+
+
+class UserList(BaseModel):
+    items: list[UserView] = Field(description="the newest first")
     next_cursor: str | None

@@ -22,9 +22,10 @@ class CommandError(Exception):
 
 
 class Client:
-    def __init__(self, server: str) -> None:
+    def __init__(self, server: str, api_key: str | None = None) -> None:
         self._server = server.rstrip("/")
-        self._http = httpx.Client(base_url=f"{self._server}/api/v1", timeout=_TIMEOUT, trust_env=False)
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._http = httpx.Client(base_url=f"{self._server}/api/v1", timeout=_TIMEOUT, headers=headers, trust_env=False)
 
     def __enter__(self) -> Client:
         return self

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from serve_app.cli import portraits as portrait_commands
 from serve_app.cli import styles as style_commands
 from serve_app.cli import tables
 from serve_app.cli.client import Client, CommandError, pictures_in, result_of
@@ -26,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     err = Console(stderr=True)
     try:
-        with Client(arguments.server) as client:
+        with Client(arguments.server, os.environ.get("DARKROOM_API_KEY")) as client:
             answer = arguments.run(client, arguments, err)
     except CommandError as error:
         err.print(f"[red]darkroom:[/] {error}", highlight=False)
@@ -41,7 +42,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="darkroom", description="Tags, duplicates and people of a picture album; pictures in a style."
+        prog="darkroom",
+        description="Tags, duplicates and people of a picture album; pictures in a style, people as animals.",
+        epilog="Where the server asks for keys, DARKROOM_API_KEY holds yours.",
     )
     parser.add_argument(
         "--server",
@@ -78,7 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     delete.add_argument("album")
     delete.set_defaults(run=_delete)
 
-    for command in (album, show, albums, search, job, *style_commands.add_commands(commands)):
+    more = (*style_commands.add_commands(commands), *portrait_commands.add_commands(commands))
+    for command in (album, show, albums, search, job, *more):
         command.add_argument("--json", action="store_true", help="print JSON instead of tables")
     return parser
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 from pathlib import Path
 from typing import Any
 
-from PIL import Image as PillowImage
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from serve_app.cli import tables
-from serve_app.cli.client import Client, CommandError, result_of
-
-_JPEG = frozenset({".jpg", ".jpeg"})
+from serve_app.cli.client import Client, CommandError
+from serve_app.cli.pictures import check_writable, existing, print_warnings, save, stem_of, wait_for_picture
 
 
 def add_commands(commands: Any) -> list[argparse.ArgumentParser]:
@@ -38,27 +34,29 @@ def add_commands(commands: Any) -> list[argparse.ArgumentParser]:
 
 
 def _style(client: Client, arguments: argparse.Namespace, err: Console) -> Any:
-    output = arguments.output or Path(f"{_stem(arguments.picture)}-{arguments.style}.jpg")
-    if output.suffix.lower() not in {*_JPEG, *PillowImage.registered_extensions()}:
-        raise CommandError(f"{output}: pictures of this kind cannot be written; name it .jpg or .png.")
+    output = arguments.output or Path(f"{stem_of(arguments.picture)}-{arguments.style}.jpg")
+    check_writable(output)
     asked = {"image_url": _reference(client, arguments.picture), "style_name": arguments.style}
     options = {name: getattr(arguments, name) for name in ("prompt", "strength", "seed", "engine")}
     asked |= {name: value for name, value in options.items() if value is not None}
-    columns = (TextColumn("{task.description:<11}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err) as progress:
-        bar = progress.add_task(arguments.style, total=1.0)
-        job = client.json("POST", "/style", json=asked, headers={"Prefer": "respond-async"})
-        ended = client.finished(job["id"], lambda seen: progress.update(bar, completed=seen["progress"]))
-    answer = result_of(ended)
-    key = answer["image_url"].rsplit("/", 1)[1]
-    _write(output, client.call("GET", f"/files/{key}", follow_redirects=True).content)  # to an object store, maybe
+    answer = wait_for_picture(client, err, arguments.style, "/style", json=asked)
+    save(client, answer["image_url"], output)
     if arguments.json:
         return answer | {"file": str(output)}
-    for warning in answer.get("warnings", []):
-        err.print(f"[yellow]darkroom:[/] {warning}", highlight=False)
+    print_warnings(err, answer)
     err.print(f"By {answer['engine']}, seed {answer['seed']}:", highlight=False)
     sys.stdout.write(f"{output}\n")
     return None
+
+
+def _reference(client: Client, picture: str) -> str:
+    """The picture as the server knows it: a URL as it stands, a file uploaded."""
+    if "://" in picture:
+        return picture
+    stored, rejected = client.upload([existing(picture)], lambda _: None)
+    if not stored:
+        raise CommandError(f"{picture} cannot be used: {rejected[0]['detail']}")
+    return next(iter(stored))
 
 
 def _styles(client: Client, arguments: argparse.Namespace, _: Console) -> Any:
@@ -67,30 +65,3 @@ def _styles(client: Client, arguments: argparse.Namespace, _: Console) -> Any:
         return listed
     tables.styles(Console(), listed)
     return None
-
-
-def _reference(client: Client, picture: str) -> str:
-    """The picture as the server knows it: a URL as it stands, a file uploaded."""
-    if "://" in picture:
-        return picture
-    path = Path(picture)
-    if not path.is_file():
-        raise CommandError(f"{picture} is not a file.")
-    stored, rejected = client.upload([path], lambda _: None)
-    if not stored:
-        raise CommandError(f"{picture} cannot be used: {rejected[0]['detail']}")
-    return next(iter(stored))
-
-
-def _stem(picture: str) -> str:
-    return Path(picture.partition("?")[0]).stem or "picture"
-
-
-def _write(output: Path, jpeg: bytes) -> None:
-    try:
-        if output.suffix.lower() in _JPEG:
-            output.write_bytes(jpeg)
-        else:
-            PillowImage.open(io.BytesIO(jpeg)).save(output)
-    except (OSError, ValueError) as error:
-        raise CommandError(f"{output} cannot be written: {error}") from None

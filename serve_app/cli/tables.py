@@ -58,6 +58,22 @@ def styles(console: Console, listed: list[dict[str, Any]]) -> None:
     _print(console, table, "no styles")
 
 
+def animals(console: Console, listed: list[dict[str, Any]]) -> None:
+    table = _table("Animals", "animal", "what it looks like", "engines")
+    for animal in listed:
+        table.add_row(escape(animal["name"]), escape(animal["description"]), ", ".join(animal["engines"]))
+    _print(console, table, "no animals")
+
+
+def faces(console: Console, found: list[dict[str, Any]]) -> None:
+    table = _table("Faces", "score", "from", "to", "roll", "yaw", "pitch")
+    for face in found:
+        x1, y1, x2, y2 = (f"{value:.0f}" for value in face["bbox"])
+        angles = (f"{face[name]:.0f}°" for name in ("roll", "yaw", "pitch"))
+        table.add_row(f"{face['score']:.2f}", f"{x1}, {y1}", f"{x2}, {y2}", *angles)
+    _print(console, table, "no faces")
+
+
 def albums(console: Console, items: list[dict[str, Any]]) -> None:
     table = _table("Albums", "album", "pictures", "updated")
     for item in items:

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from configs.animals import Animal, load_animals
 from configs.settings import Settings
 from configs.styles import Style, load_styles
 from deployments.contracts import Capabilities
 from deployments.errors import Unavailable
 from deployments.generation import Generation
+from deployments.portraits import Portraits
 from serve_app.services.albums import AlbumService
 from serve_app.services.analysis import AlbumLoader
+from serve_app.services.avatars import AvatarService, MakeAvatar
 from serve_app.services.bucket_fetch import BucketFetcher
 from serve_app.services.duplicates import FindDuplicates
 from serve_app.services.embedding import EmbedAlbum
@@ -39,22 +42,24 @@ from serve_app.services.people import ClusterPeople
 from serve_app.services.pictures import PictureStore
 from serve_app.services.reading import PictureReader
 from serve_app.services.references import References
+from serve_app.services.segmentations import CutOutPeople, SegmentationService
+from serve_app.services.segmenting import PeopleFinder
 from serve_app.services.styles import MakeStyle, StyleService
 from serve_app.services.tagging import TagAlbum
+from serve_app.services.users import UserService
 from serve_app.storage import open_storage
 from serve_app.store import jobs
 from serve_app.store.embedded import PostgresNotStarted, ensure_running
 from serve_app.store.job_events import JobEvents
 from serve_app.store.migrate import upgrade
-from serve_app.store.repositories import albums, idempotency
-from serve_app.store.repositories.users import LOCAL_USER_ID
+from serve_app.store.repositories import albums, idempotency, images
 from serve_app.store.session import Database
 
 if TYPE_CHECKING:
     from serve_app.telemetry import Metrics
 
 
-class Models(Capabilities, Generation, Protocol):
+class Models(Capabilities, Generation, Portraits, Protocol):
     """Every capability: a gateway to replicas in production."""
 
 
@@ -71,6 +76,8 @@ class Services:
     images: ImageService
     albums: AlbumService
     styles: StyleService
+    segmentations: SegmentationService
+    avatars: AvatarService
     generation: GenerationService
     options: OptionService
     inputs: PictureInputs
@@ -78,12 +85,11 @@ class Services:
     captioner: Captioner
     detector: Detector
     history: HistoryService
+    users: UserService
     jobs: JobService
     idempotency: IdempotencyService
     health: HealthService
     handlers: dict[str, Handler]
-    local_user_id: str
-    """On whose behalf requests act while authentication is off."""
     _owned: AsyncExitStack
 
     @classmethod
@@ -96,11 +102,12 @@ class Services:
         name: str,
         worker_metrics: RemoteMetrics | None = None,
         styles: Mapping[str, Style] | None = None,
+        animals: Mapping[str, Animal] | None = None,
     ) -> Services:
         """Connect to the database (starting the embedded one if none is named), migrate it, open the storage.
 
-        `name` tells in PostgreSQL who holds a connection; `styles` are those of `configs/styles` unless given. Raises
-        `Unavailable`.
+        `name` tells in PostgreSQL who holds a connection; `styles` and `animals` are those of `configs` unless given.
+        Raises `Unavailable`.
         """
         async with AsyncExitStack() as opening:
             dsn = settings.database_url
@@ -123,7 +130,13 @@ class Services:
             loader = AlbumLoader(database, reader)
             tagging = TagAlbum(database, loader, capabilities, settings)
             styles = load_styles() if styles is None else styles
+            animals = load_animals() if animals is None else animals
+            images = ImageService(database, pictures, settings)
+            people = PeopleFinder(capabilities, pictures, settings, metrics)
             make_style = MakeStyle(database, references, pictures, capabilities, styles, settings, metrics)
+            make_avatar = MakeAvatar(
+                database, references, pictures, people, capabilities, capabilities, animals, settings, metrics
+            )
             inputs = PictureInputs(fetcher, settings)
             options = OptionService(database, capabilities, settings)
             make_pictures = MakePictures(database, pictures, inputs, capabilities, settings)
@@ -134,9 +147,11 @@ class Services:
                 events=events,
                 pictures=pictures,
                 reader=reader,
-                images=ImageService(database, pictures, settings),
+                images=images,
                 albums=AlbumService(database, loader, pictures, tagging, capabilities, settings),
                 styles=StyleService(database, styles, settings),
+                segmentations=SegmentationService(database, images, settings),
+                avatars=AvatarService(database, images, animals, settings),
                 generation=GenerationService(database, pictures, inputs, options, capabilities, settings),
                 options=options,
                 inputs=inputs,
@@ -144,14 +159,15 @@ class Services:
                 captioner=Captioner(capabilities, settings),
                 detector=Detector(capabilities, inputs),
                 history=HistoryService(database),
+                users=UserService(database, pictures, settings.auth),
                 jobs=JobService(database, events),
                 idempotency=IdempotencyService(database),
                 health=HealthService(
                     database,
                     storage,
                     capabilities,
-                    capabilities,
                     next(iter(styles), None),
+                    next((name for name, animal in animals.items() if animal.drawing), None),
                     settings,
                     metrics,
                     worker_metrics,
@@ -163,9 +179,10 @@ class Services:
                     "people": ClusterPeople(database, loader, capabilities, settings),
                     "quality": JudgeQuality(database, loader),
                     "style": make_style,
+                    "segmentation": CutOutPeople(references, pictures, people, settings),
+                    "avatar": make_avatar,
                     **dict.fromkeys(KINDS, make_pictures),
                 },
-                local_user_id=LOCAL_USER_ID,
                 _owned=opening.pop_all(),
             )
 
@@ -173,9 +190,14 @@ class Services:
         await self._owned.aclose()
 
     async def keep_house(self) -> None:
-        """Remove what has expired: hidden albums, ended jobs, answers to repeated requests, unused files."""
+        """Remove what has expired: hidden albums, ended jobs, temporary pictures, answers to repeated requests, unused
+        files."""
         keep_s = self.settings.jobs.keep_finished_s
-        for remove in (albums.remove_expired, partial(jobs.remove_finished, older_than_s=keep_s)):
+        for remove in (
+            albums.remove_expired,
+            partial(jobs.remove_finished, older_than_s=keep_s),
+            partial(images.remove_temporary, older_than_s=self.settings.retention.temporary_s),
+        ):
             removed: object = True
             while removed:  # a batch a transaction, until as much has gone as has come since the last time
                 async with self.database.transaction() as session:

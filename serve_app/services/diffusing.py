@@ -50,7 +50,8 @@ class DiffusionStylist:
         width, height = working_size(request.image.shape[1], request.image.shape[0], self._pixels)
         source = np.asarray(cv2.resize(request.image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
         asked = extract_networks(request.prompt)
-        loras, warnings = _loras(recipe, asked.loras, catalogue)
+        own = (Lora(lora.name, lora.weight, lora.weight) for lora in recipe.loras)
+        loras, warnings = find_loras((*own, *asked.loras), catalogue)
         share = _HINT_SHARE if recipe.controls else 0.0
         controls, more = await self._hints(recipe, catalogue, source, progress.part(0.0, share))
         wanted = GenerationRequest(
@@ -70,17 +71,8 @@ class DiffusionStylist:
             init_image=source,
             denoising_strength=request.strength,
         )
-        made = await self._generate(wanted, progress.part(share, 1.0))
+        made = await generate_picture(self._diffuser, wanted, progress.part(share, 1.0))
         return StyledPicture(made.image, (*warnings, *more, *made.warnings))
-
-    async def _generate(self, wanted: GenerationRequest, progress: Progress) -> GeneratedPicture:
-        # Closed whatever happens: that is how the engine learns that nobody wants the rest.
-        async with aclosing(self._diffuser.generate(wanted)) as events:  # type: ignore[type-var]
-            async for event in events:
-                if isinstance(event, GeneratedPicture):
-                    return event
-                progress.report(event.step / event.steps)
-        raise Unavailable("The diffusion engine ended without a picture.")
 
     async def _hints(
         self, recipe: DiffusionRecipe, catalogue: ModelCatalogue, source: Image, progress: Progress
@@ -102,11 +94,19 @@ class DiffusionStylist:
         return tuple(hints), warnings
 
 
-def _loras(
-    recipe: DiffusionRecipe, asked: Iterable[Lora], catalogue: ModelCatalogue
-) -> tuple[tuple[Lora, ...], list[str]]:
-    """Those of the recipe and of the prompt, by the catalogue's names."""
-    wanted = [*(Lora(lora.name, lora.weight, lora.weight) for lora in recipe.loras), *asked]
+async def generate_picture(diffuser: Diffuser, wanted: GenerationRequest, progress: Progress) -> GeneratedPicture:
+    """The picture; steps are the progress. Raises what `Diffuser` raises."""
+    # Closed whatever happens: that is how the engine learns that nobody wants the rest.
+    async with aclosing(diffuser.generate(wanted)) as events:  # type: ignore[type-var]
+        async for event in events:
+            if isinstance(event, GeneratedPicture):
+                return event
+            progress.report(event.step / event.steps)
+    raise Unavailable("The diffusion engine ended without a picture.")
+
+
+def find_loras(wanted: Iterable[Lora], catalogue: ModelCatalogue) -> tuple[tuple[Lora, ...], list[str]]:
+    """Those that are installed, by the catalogue's names, and a warning for each that is not."""
     found = [(lora, _find(catalogue.loras, lora.name)) for lora in wanted]
     warnings = [f"Without LoRA {lora.name}: it is not installed." for lora, name in found if name is None]
     return tuple(replace(lora, name=name) for lora, name in found if name is not None), warnings

@@ -10,6 +10,7 @@ from typing import TypeVar
 from deployments.errors import (
     DarkroomError,
     DeadlineExceeded,
+    InvalidRequest,
     Overloaded,
     ProviderTimeout,
     ProviderUnavailable,
@@ -36,6 +37,18 @@ class Failure:
 def is_technical(error: DarkroomError) -> bool:
     """Whether another engine may do better with the same request."""
     return isinstance(error, _TECHNICAL)
+
+
+def choose_engines(configured: Sequence[str], asked: str | None) -> Sequence[str]:
+    """All that are configured, or the one that was asked for. Raises `InvalidRequest` when that is none of them."""
+    if asked is None:
+        return configured
+    if asked not in configured:
+        raise InvalidRequest(
+            f"The engine '{asked}' is not configured here. There are: {', '.join(configured)}.",
+            extra={"engines": list(configured)},
+        )
+    return (asked,)
 
 
 async def first_success(
@@ -96,4 +109,4 @@ def _all_failed(failures: Sequence[Failure]) -> DarkroomError:
         return type(only.error)(only.error.message, extra={**only.error.extra, **said})
     kind = ProviderTimeout if all(isinstance(failure.error, _LATE) for failure in failures) else ProviderUnavailable
     told = " ".join(f"{failure.engine}: {failure.error.message}" for failure in failures)
-    return kind(f"None of the engines made the picture. {told}", extra=said)
+    return kind(f"None of the engines succeeded. {told}", extra=said)

@@ -6,15 +6,17 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import structlog
 
 from configs.settings import Settings
+from deployments.algorithms.sample_portrait import sample_portrait
 from deployments.contracts import VIEWS, Capabilities
 from deployments.errors import DarkroomError
 from deployments.generation import LOCAL_ENGINE, StyleRequest, Stylist
+from deployments.portraits import LOCAL_AVATARS, LOCAL_SEGMENTATION, AvatarRequest, Portraits
 from serve_app.storage import Storage
 from serve_app.store import jobs
 from serve_app.store.session import Database
@@ -30,24 +32,28 @@ _SIDE = 64
 RemoteMetrics = Callable[[], Awaitable[bytes]]
 
 
+class Checked(Capabilities, Stylist, Portraits, Protocol):
+    """Those that are tried."""
+
+
 class HealthService:
     def __init__(
         self,
         database: Database,
         storage: Storage,
-        capabilities: Capabilities,
-        stylist: Stylist,
+        capabilities: Checked,
         style: str | None,
+        animal: str | None,
         settings: Settings,
         metrics: Metrics,
         worker_metrics: RemoteMetrics | None,
     ) -> None:
-        """`style`: any that there is; None when no style can be drawn here."""
+        """`style`, `animal`: any that there is; None when none can be drawn here."""
         self._database = database
         self._storage = storage
         self._capabilities = capabilities
-        self._stylist = stylist
         self._style = style
+        self._animal = animal
         self._settings = settings
         self._metrics = metrics
         self._worker_metrics = worker_metrics
@@ -70,6 +76,10 @@ class HealthService:
             }
             if self._style is not None and LOCAL_ENGINE in self._settings.styles.engines:  # a vendor would cost
                 parts["styles"] = partial(self._draw, self._style)
+            if LOCAL_SEGMENTATION in self._settings.segmentation.engines:
+                parts["segmentation"] = self._segment
+            if self._animal is not None and LOCAL_AVATARS in self._settings.avatars.engines:
+                parts["avatars"] = partial(self._make_avatar, self._animal)
             if self._worker_metrics:
                 parts["worker"] = self._worker_metrics
             results = await asyncio.gather(*(_timed(name, check) for name, check in parts.items()))
@@ -111,7 +121,14 @@ class HealthService:
         await self._capabilities.compare_images(features, [0], [1])
 
     async def _draw(self, style: str) -> None:
-        await self._stylist.stylize(LOCAL_ENGINE, StyleRequest(_picture(), style, prompt=""))
+        await self._capabilities.stylize(LOCAL_ENGINE, StyleRequest(_picture(), style, prompt=""))
+
+    async def _segment(self) -> None:
+        await self._capabilities.segment_portrait(LOCAL_SEGMENTATION, _picture())
+
+    async def _make_avatar(self, animal: str) -> None:
+        image, segmentation = sample_portrait(_SIDE)
+        await self._capabilities.make_avatar(LOCAL_AVATARS, AvatarRequest(image, animal, "overlay", segmentation))
 
 
 def _picture() -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import tempfile
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from configs.settings import Settings
 from deployments.algorithms.decoding import ImageLimits, decode, full_pixels_sha256, make_preview, read_picture
@@ -89,35 +90,40 @@ class PictureStore:
         filename: str | None = None,
         fetched_for: FetchedFor | None = None,
         temporary: bool = False,
+        limits: ImageLimits | None = None,
     ) -> StoredImage:
         """Validate by decoding, store the bytes, write the rows.
 
         A temporary picture goes by itself after a while. One that was fetched is attached to its item, unless another
-        job was quicker: then its image is returned.
+        job was quicker: then its image is returned. `limits`: default those of clients' pictures.
         Raises `ImageError` when it is no usable picture, `NotFound` when the item it was fetched for is gone.
         """
-        info, pixels = await self._in_thread(lambda: read_picture(file.source, self._preview_px, self._limits))
+        info, pixels = await self.in_thread(lambda: read_picture(file.source, self._preview_px, limits or self._limits))
         has_preview = max(info.width, info.height) > self._preview_px
         content = Content(
             file.sha256, file.size_bytes, info.content_type, info.width, info.height, has_preview=has_preview
         )
-        async with self._database.transaction() as session:
-            await images.announce(session, content)
-        preview = pixels if has_preview else None
-        await self._put_files(file, info.content_type, preview)
+        await self._announce(content)
+        put = partial(self._put_files, file, info.content_type, pixels if has_preview else None)
         new = NewImage(content, filename, fetched_for.url if fetched_for else None, temporary)
-        async with self._database.transaction() as session:
-            image_id = (
-                await albums.lock_item(session, fetched_for.album_id, fetched_for.item_id) if fetched_for else None
-            )
-            if image_id is None:
-                [added] = await images.add(session, user_id, [new])
-                image_id = added.id
-                if added.check_file and not await self._storage.exists(original_key(file.sha256)):
-                    await self._put_files(file, info.content_type, preview)  # a collector was quicker
-                if fetched_for:
-                    await albums.attach_image(session, fetched_for.item_id, image_id)
-            stored = await images.get(session, user_id, image_id)
+        try:
+            await _to_its_end(put())
+            async with self._database.transaction() as session:
+                image_id = (
+                    await albums.lock_item(session, fetched_for.album_id, fetched_for.item_id) if fetched_for else None
+                )
+                if image_id is None:
+                    [added] = await images.add(session, user_id, [new])
+                    image_id = added.id
+                    if added.check_file and not await self._storage.exists(original_key(file.sha256)):
+                        await _to_its_end(put())  # a collector was quicker
+                    if fetched_for:
+                        await albums.attach_image(session, fetched_for.item_id, image_id)
+                stored = await images.get(session, user_id, image_id)
+        except BaseException:
+            # A collector may have taken the announcement before the file was there: make it known again.
+            await asyncio.shield(self._announce(content))
+            raise
         if stored is None:
             raise RuntimeError("an image vanished in the transaction that added it")
         return stored
@@ -126,29 +132,30 @@ class PictureStore:
         """The upright picture, longest side at most `limits.preview_px`."""
         key = preview_key(content.sha256) if content.has_preview else original_key(content.sha256)
         data = await self._storage.get(key)
-        return await self._in_thread(lambda: decode(data, self._preview_px, self._limits))
+        return await self.in_thread(lambda: decode(data, self._preview_px, self._limits))
 
     async def pixels(self, content: Content, max_px: int) -> Image:
         """The upright picture from its original bytes, longest side at most `max_px`. Raises `ImageError`."""
         data = await self.read(content)
-        return await self._in_thread(lambda: decode(data, max_px, self._limits))
+        return await self.in_thread(lambda: decode(data, max_px, self._limits))
 
     async def add_made(self, user_id: str, image: Image, filename: str) -> StoredImage:
         """Store a picture that was made here as one of the user's, a JPEG without colour subsampling."""
-        data = await self._in_thread(lambda: make_preview(image, MADE_QUALITY))
+        data = await self.in_thread(lambda: make_preview(image, MADE_QUALITY))
         return await self.add_file(user_id, data, filename)
 
     async def add_file(self, user_id: str, data: bytes, filename: str, *, temporary: bool = False) -> StoredImage:
-        """Store a picture file that was made here."""
+        """Store a picture file that was made here, of however many bytes: a PNG may have more than its original."""
         file = ReceivedFile(data, hashlib.sha256(data).hexdigest(), len(data))
-        return await self.add(user_id, file, filename=filename, temporary=temporary)
+        limits = replace(self._limits, max_file_bytes=len(data))
+        return await self.add(user_id, file, filename=filename, temporary=temporary, limits=limits)
 
     async def pixel_sha256(self, content: Content) -> str:
         """Hash of the upright pixels at full size; computed once for a content."""
         if content.pixel_sha256 is not None:
             return content.pixel_sha256
         data = await self.read(content)
-        digest = await self._in_thread(lambda: full_pixels_sha256(data, self._limits))
+        digest = await self.in_thread(lambda: full_pixels_sha256(data, self._limits))
         async with self._database.transaction() as session:
             await images.describe_content(session, content.sha256, pixel_sha256=digest)
         return digest
@@ -180,12 +187,26 @@ class PictureStore:
             if not unused:
                 return total
 
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """Work on pixels beside the event loop, `runtime.decode_threads` at once."""
+        async with self._decoders:
+            return await asyncio.to_thread(work)
+
+    async def _announce(self, content: Content) -> None:
+        async with self._database.transaction() as session:
+            await images.announce(session, content)
+
     async def _put_files(self, file: ReceivedFile, content_type: str, preview: Image | None) -> None:
         await self._storage.put(original_key(file.sha256), file.source, content_type)
         if preview is not None:
-            data = await self._in_thread(lambda: make_preview(preview))
+            data = await self.in_thread(lambda: make_preview(preview))
             await self._storage.put(preview_key(file.sha256), data, "image/jpeg")
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        async with self._decoders:
-            return await asyncio.to_thread(work)
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Also when the caller is cancelled: a thread that writes a file cannot be stopped half way."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    finally:
+        await asyncio.wait({task})

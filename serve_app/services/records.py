@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from deployments.errors import DarkroomError
+
 AnalysisKind = Literal["tags", "duplicates", "people", "quality"]
 FOLLOW_UPS: tuple[AnalysisKind, ...] = ("tags", "people", "duplicates")
 """What an album is analysed for once its pictures are embedded: the quick ones first."""
@@ -41,6 +43,18 @@ class Failure:
 
     def view(self) -> dict[str, str]:
         return {"image": self.ref, "code": self.code, "detail": self.detail}
+
+
+def problem_members(error: DarkroomError, instance: str | None = None) -> dict[str, Any]:
+    """RFC 9457 members, as jobs and the history keep them."""
+    members: dict[str, Any] = {
+        **error.extra,
+        "type": f"/problems/{error.slug}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.message,
+    }
+    return members | ({"instance": instance} if instance else {})
 
 
 def own_image_id(ref: str) -> str | None:

@@ -41,7 +41,8 @@ class References:
         try:
             fetched = await self._fetcher.fetch(ref)
         except ImageError as error:
-            if error.code == "forbidden_address" and own_image_id(ref):  # a url of ours whose image was deleted
+            # A url of ours whose image is another's or was deleted: we do not open to ourselves.
+            if error.code in {"forbidden_address", "fetch_failed"} and own_image_id(ref):
                 raise image_error("not_found", "There is no such image") from error
             raise
         file = ReceivedFile(fetched.data, fetched.sha256, len(fetched.data))

@@ -21,6 +21,7 @@ from deployments.errors import DarkroomError, DeadlineExceeded, NotDeployed, Ove
 from serve_app.services.container import Services
 from serve_app.services.handlers import finish
 from serve_app.services.progress import Progress
+from serve_app.services.records import problem_members
 from serve_app.store import job_claims
 from serve_app.store.job_claims import LeaseLost
 from serve_app.store.jobs import MAKING, Job
@@ -195,14 +196,7 @@ class JobRunner:
                 await asyncio.sleep(self._every_s)
 
     async def _failed(self, job: Job, error: DarkroomError, *, retry: bool) -> str:
-        problem = {
-            **error.extra,
-            "type": f"/problems/{error.slug}",
-            "title": error.title,
-            "status": error.status,
-            "detail": error.message,
-            "instance": f"urn:job:{job.id}",
-        }
+        problem = problem_members(error, f"urn:job:{job.id}")
         wait_s = job_claims.backoff_s(job.attempt) if retry else None
         log.warning("job failed", slug=error.slug, detail=error.message, retry_in_s=wait_s)
         return await self._leave(job_claims.fail, job, problem, retry_in_s=wait_s) or "lost"

@@ -10,13 +10,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from configs.settings import Settings
 from configs.styles import Style
 from deployments.algorithms.style_prompt import write_prompt
 from deployments.contracts import Image
-from deployments.errors import DarkroomError, InvalidRequest, NotFound
+from deployments.errors import DarkroomError, NotFound
 from deployments.generation import (
     DIFFUSION_ENGINE,
     LOCAL_ENGINE,
@@ -26,17 +24,16 @@ from deployments.generation import (
     StyleRequest,
 )
 from serve_app.services.diffusing import DiffusionStylist
-from serve_app.services.fallback import first_success, is_technical
+from serve_app.services.fallback import choose_engines, first_success, is_technical
 from serve_app.services.history import Generated
 from serve_app.services.images import view_of
+from serve_app.services.photographs import Order, open_photograph, start_entry
 from serve_app.services.pictures import PictureStore
 from serve_app.services.progress import Progress
 from serve_app.services.references import References
 from serve_app.store import jobs
 from serve_app.store.jobs import Job
-from serve_app.store.repositories import generations, images
-from serve_app.store.repositories.generations import Generation as HistoryRow
-from serve_app.store.repositories.images import StoredImage
+from serve_app.store.repositories import generations
 from serve_app.store.session import Database
 from serve_app.telemetry import Metrics
 
@@ -45,10 +42,9 @@ _READ_SHARE, _PROMPT_SHARE, _MADE_SHARE = 0.05, 0.15, 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class StyleOrder:
-    """What a client asks for. None: the style's own, or the settings'."""
+class StyleOrder(Order):
+    """None: the style's own, or the settings'."""
 
-    image_url: str
     style_name: str
     prompt: str | None = None
     negative_prompt: str | None = None
@@ -80,12 +76,7 @@ class StyleService:
             raise NotFound(
                 f"There is no style '{order.style_name}'. There are: {known}.", extra={"styles": list(self._styles)}
             )
-        engines = self._settings.styles.engines
-        if order.engine is not None and order.engine not in engines:
-            raise InvalidRequest(
-                f"The engine '{order.engine}' is not configured here. There are: {', '.join(engines)}.",
-                extra={"engines": list(engines)},
-            )
+        choose_engines(self._settings.styles.engines, order.engine)
         # Drawn here and not in the job, so that a second attempt makes the same picture.
         order = order if order.seed is not None else replace(order, seed=random.randint(0, MAX_SEED))
         async with self._database.transaction() as session:
@@ -98,7 +89,7 @@ class StyleService:
                 priority=1,  # somebody waits for it
                 max_queued=self._settings.jobs.max_queued,
             )
-            await _start_history(session, job, order)
+            await start_entry(session, job, "style", order)
         return job.id
 
 
@@ -130,7 +121,7 @@ class MakeStyle:
         style = self._styles.get(order.style_name)
         if style is None:  # its file went between the request and now
             raise NotFound(f"There is no style '{order.style_name}'.", extra={"styles": list(self._styles)})
-        history_id, source = await self._begin(job, order)
+        history_id, source = await open_photograph(self._database, self._references, job, "style", order)
         image = await self._pictures.pixels(source.content, self._settings.styles.max_px)
         progress.report(_READ_SHARE)
         prompt, warnings = await self._prompt(image, style, order)
@@ -140,7 +131,7 @@ class MakeStyle:
 
         making = progress.part(_PROMPT_SHARE, _MADE_SHARE)
         engine, made = await first_success(
-            (order.engine,) if order.engine else self._settings.styles.engines,
+            choose_engines(self._settings.styles.engines, order.engine),
             lambda engine: self._render(engine, image, style, prompt, order, making),
             deadline_s=self._settings.deadlines.style_s,
             each_s=self._settings.styles.engine_timeout_s,
@@ -159,17 +150,6 @@ class MakeStyle:
         warnings += made.warnings
         told = {"warnings": warnings} if warnings else {}
         return Generated(answer | told, history_id, [stored.id], engine, told)
-
-    async def _begin(self, job: Job, order: StyleOrder) -> tuple[str, StoredImage]:
-        """The history row and the photograph; what an earlier attempt fetched is not fetched again."""
-        async with self._database.transaction() as session:
-            row = await _start_history(session, job, order)
-            source = await images.get(session, job.user_id, row.input_image_id) if row.input_image_id else None
-        if source is None:
-            source = await self._references.open(job.user_id, order.image_url, temporary=True)
-            async with self._database.transaction() as session:
-                await generations.describe(session, row.id, input_image_id=source.id)
-        return row.id, source
 
     async def _prompt(self, image: Image, style: Style, order: StyleOrder) -> tuple[str, list[str]]:
         """The client's, the prompter's, or where that one cannot be had the style's own, with a warning."""
@@ -205,9 +185,3 @@ class MakeStyle:
 
     def _count(self, use: str, provider: str, outcome: str) -> None:
         self._metrics.providers.labels(use, provider, outcome).inc()
-
-
-async def _start_history(session: AsyncSession, job: Job, order: StyleOrder) -> HistoryRow:
-    """The job's row; it ends with the job, even if no worker ever has it."""
-    asked = {key: value for key, value in asdict(order).items() if key != "image_url" and value is not None}
-    return await generations.start(session, job.user_id, "style", asked, input_ref=order.image_url, job_id=job.id)

@@ -29,8 +29,9 @@ JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 StopRequest = Literal["interrupt", "skip"]
 CHANNEL = "darkroom_jobs"
 """Of the notifications; each says `<status> <job id>`, or `asked <job id>` when a running job's worker is wanted."""
-MAKING = frozenset({"txt2img", "img2img", "style", "avatar"})
-"""Kinds that make pictures. They take long, so they have worker slots and places in the queue of their own."""
+MAKING = frozenset({"txt2img", "img2img", "style", "avatar", "segmentation"})
+"""Kinds that make pictures. They take long and somebody waits for each, so they have worker slots and places in the
+queue of their own, away from the analyses of albums."""
 IS_UNFINISHED = text("status IN ('queued', 'running')")
 """Spelled as in the index of dedupe keys, which is found by it."""
 _NOTIFY = text("SELECT pg_notify(:channel, notice) FROM unnest(CAST(:notices AS text[])) AS one (notice)")
@@ -270,6 +271,11 @@ async def change(session: AsyncSession, statement: Update) -> list[Job]:
     await generations.end_with_jobs(session, [job.id for job in changed if job.status in ("failed", "cancelled")])
     await publish(session, changed)
     return changed
+
+
+async def publish_gone(session: AsyncSession, job_ids: Sequence[str]) -> None:
+    """Tell listeners and workers, when the transaction commits, that these jobs were deleted."""
+    await _notify(session, [f"{word} {job_id}" for job_id in job_ids for word in ("cancelled", "asked")])
 
 
 async def publish(session: AsyncSession, changed: Sequence[Job]) -> None:

@@ -19,12 +19,14 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
-from deployments.errors import DarkroomError, InvalidRequest, Unavailable
+from deployments.errors import DarkroomError, InvalidRequest, NotFound, Unavailable
 
 _UNAVAILABLE_CLASSES = ("08", "53", "57", "58")
 """SQLSTATE classes: connection, resources, operator intervention (shutdown, cancelled statement), system error."""
 _UNAVAILABLE_STATES = {"40001", "40P01", "55P03"}
 """Serialization failure, deadlock, lock not available: trying again helps."""
+_NO_PARENT_STATE = "23503"
+"""Foreign key: an album or a user that was there a moment ago."""
 _BAD_TEXT_STATES = {"22021", "22P05"}
 """Text that PostgreSQL cannot hold, such as a NUL."""
 
@@ -74,8 +76,9 @@ class Database:
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """One transaction, READ COMMITTED: committed at the end of the block, rolled back on any exception.
 
-        Raises `Unavailable` when the database cannot be reached, is too slow or gives up on the transaction, and
-        `InvalidRequest` when a text holds characters that it cannot store.
+        Raises `Unavailable` when the database cannot be reached, is too slow or gives up on the transaction,
+        `InvalidRequest` when a text holds characters that it cannot store, and `NotFound` when what a new row belongs
+        to was deleted meanwhile.
         """
         try:
             async with self._sessions() as session:
@@ -114,6 +117,8 @@ def _translate(error: SQLAlchemyError) -> DarkroomError | None:
     state: str = getattr(error.orig, "sqlstate", None) or ""
     if state in _BAD_TEXT_STATES or _is_caused_by(error, UnicodeEncodeError):
         return InvalidRequest("A text holds a character that cannot be stored")
+    if state == _NO_PARENT_STATE:
+        return NotFound("What this belongs to was deleted meanwhile.")
     if state == "54000":
         return InvalidRequest("A text is too long")  # for an index: user and album names, idempotency keys
     if error.connection_invalidated or state[:2] in _UNAVAILABLE_CLASSES or state in _UNAVAILABLE_STATES:

@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 import uvicorn
 
+from configs.animals import Animal
 from configs.settings import Fetch, Jobs, Limits, Settings
 from configs.styles import Style, StyleControl, StyleLora
 from serve_app.api.app import build_app
@@ -21,6 +22,7 @@ from serve_app.services.container import Services
 from serve_app.services.runner import JobRunner
 from serve_app.store.session import Database
 from serve_app.telemetry import Metrics, configure_logging
+from tests.fake_portraits import an_animal
 from tests.fakes import FakeCapabilities
 from tests.styles import a_style
 
@@ -51,12 +53,18 @@ def styles() -> Mapping[str, Style]:
     return {style.name: style for style in (a_style("bare", **lacking), a_style("ink"))}
 
 
+@pytest.fixture
+def animals() -> Mapping[str, Animal]:
+    """`cat` and `fox`, and `bear`, which nobody has drawn."""
+    return {animal.name: animal for animal in (an_animal("bear", None), an_animal("cat"), an_animal("fox"))}
+
+
 @pytest_asyncio.fixture()
 async def services(
-    settings: Settings, capabilities: FakeCapabilities, styles: Mapping[str, Style]
+    settings: Settings, capabilities: FakeCapabilities, styles: Mapping[str, Style], animals: Mapping[str, Animal]
 ) -> AsyncIterator[Services]:
     configure_logging(settings)
-    services = await Services.open(settings, capabilities, Metrics("test"), name="test", styles=styles)
+    services = await Services.open(settings, capabilities, Metrics("test"), name="test", styles=styles, animals=animals)
     try:
         yield services
     finally:

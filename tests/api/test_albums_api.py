@@ -16,6 +16,7 @@ from serve_app.services.container import Services
 from serve_app.services.progress import Progress
 from serve_app.services.runner import JobRunner
 from serve_app.store.repositories import albums
+from serve_app.store.repositories.users import LOCAL_USER_ID
 from serve_app.telemetry import Metrics
 from tests.api.conftest import BASE, assert_problem, embed, upload
 from tests.builders import a_photo, encoded
@@ -364,7 +365,7 @@ async def test_another_model_reads_the_album_again(
 ) -> None:
     await embed(client, "a", await upload(client, png(RED)))
     async with services.database.transaction() as session:
-        album = await albums.find(session, services.local_user_id, "a")
+        album = await albums.find(session, LOCAL_USER_ID, "a")
     assert album is not None
     calls = capabilities.calls.count("embed_images")
     await services.reader.read_album(album.user_id, album.id, Progress())

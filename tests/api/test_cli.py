@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,8 @@ from PIL import Image as PillowImage
 from serve_app.cli.main import main
 from tests.builders import a_flat_image, an_image, encoded
 from tests.fake_generation import COLOURS
+from tests.fake_portraits import AVATAR_COLOURS
+from tests.fakes import with_face
 
 
 @pytest.fixture
@@ -83,7 +87,10 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert ended.value.code == 0
     printed = capsys.readouterr().out
-    assert all(command in printed for command in ("album", "show", "albums", "search", "job", "delete", "style"))
+    assert all(
+        command in printed
+        for command in ("album", "show", "albums", "search", "job", "delete", "style", "avatar", "segment")
+    )
 
 
 async def test_a_folder_of_more_pictures_than_a_request_takes_becomes_one_album(
@@ -144,3 +151,103 @@ async def test_a_style_that_cannot_be_made_is_one_clear_line(
 async def test_styles_lists_them(live_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert await run(live_url, "styles") == 0
     assert "As if drawn with ink." in capsys.readouterr().out
+
+
+@pytest.fixture
+def portrait(tmp_path: Path) -> Path:
+    file = tmp_path / "anna.png"
+    file.write_bytes(encoded(with_face(a_flat_image(), person=56), "PNG"))
+    return file
+
+
+async def test_avatar_sends_a_picture_and_writes_the_one_that_was_made(
+    live_url: str, portrait: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "made.jpg"
+    assert await run(live_url, "avatar", str(portrait), "--animal", "cat", "--seed", "5", "--out", str(output)) == 0
+    made = np.asarray(PillowImage.open(output), np.int64)
+    assert made[12, 12] == pytest.approx(AVATAR_COLOURS["local"], abs=6)
+    printed = capsys.readouterr()
+    assert printed.out == f"{output}\n"
+    assert "1 face by local, seed 5:" in printed.err
+
+
+async def test_avatar_as_json_is_the_answer(
+    live_url: str, portrait: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("--mode", "overlay", "-o", str(tmp_path / "made.png"), "--json")
+    assert await run(live_url, "avatar", str(portrait), *arguments) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["animal"], answer["mode"], len(answer["faces"])) == ("fox", "overlay", 1)
+    with PillowImage.open(answer["file"]) as made:
+        assert made.format == "PNG"
+
+
+async def test_segment_writes_the_cut_out_and_the_mask(
+    live_url: str, portrait: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cutout, mask = tmp_path / "cutout.png", tmp_path / "mask.png"
+    assert await run(live_url, "segment", str(portrait), "-o", str(cutout), "--mask", str(mask)) == 0
+    with PillowImage.open(cutout) as image, PillowImage.open(mask) as its_mask:
+        assert (image.mode, its_mask.mode, image.size) == ("RGBA", "L", its_mask.size)
+    printed = capsys.readouterr()
+    assert printed.out == f"{cutout}\n{mask}\n"
+    assert "0.99" in printed.err
+
+
+async def test_segment_of_a_person_names_its_file_by_itself(
+    live_url: str, portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert await run(live_url, "segment", str(portrait), "--target", "person") == 0
+    assert (tmp_path / "anna-person.png").is_file()
+
+
+async def test_a_portrait_that_cannot_be_had_is_one_clear_line(
+    live_url: str, portrait: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "alone.png").write_bytes(encoded(a_flat_image(), "PNG"))
+    (tmp_path / "notes.txt").write_text("no picture")
+    tries = [
+        (("avatar", "nowhere.png"), "is not a file"),
+        (("avatar", "notes.txt"), "Unsupported image type"),
+        (("avatar", "anna.png", "--animal", "unicorn"), "There is no animal 'unicorn'"),
+        (("avatar", "alone.png"), "No face found"),
+        (("avatar", "anna.png", "--out", str(tmp_path / "made.exe")), "cannot be written"),
+        (("segment", "alone.png"), "No face found"),
+        (("segment", "anna.png", "--engine", "magic"), "is not configured here"),
+    ]
+    for (command, picture, *more), message in tries:
+        assert await run(live_url, command, str(tmp_path / picture), *more) == 1
+        assert message in " ".join(capsys.readouterr().err.split())
+
+
+async def test_animals_lists_them(live_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await run(live_url, "animals") == 0
+    assert "As if it were a fox." in capsys.readouterr().out
+
+
+def test_the_key_of_the_environment_goes_with_every_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[str | None] = []
+
+    class Listening(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            heard.append(self.headers["Authorization"])
+            body = b'{"animals": []}'
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Listening) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        for key in ("dk_secret", None):
+            monkeypatch.setenv("DARKROOM_API_KEY", key) if key else monkeypatch.delenv("DARKROOM_API_KEY")
+            assert main(["--server", f"http://127.0.0.1:{server.server_port}", "animals", "--json"]) == 0
+        server.shutdown()
+        serving.join()
+    assert heard == ["Bearer dk_secret", None]

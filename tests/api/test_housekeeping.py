@@ -14,6 +14,7 @@ from deployments.errors import NotFound
 from serve_app.services.container import Services
 from serve_app.services.progress import Progress
 from serve_app.store.repositories import albums
+from serve_app.store.repositories.users import LOCAL_USER_ID
 from tests.api.conftest import assert_problem, embed, upload
 from tests.builders import an_image, encoded
 
@@ -63,7 +64,7 @@ async def test_an_album_deleted_while_its_pictures_are_fetched_leaves_nothing(
     pictures = PictureServer()
     async with await asyncio.start_server(pictures, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/a.png"
-        user = services.local_user_id
+        user = LOCAL_USER_ID
         await services.albums.request_embeddings(user, [url], "a")
         async with services.database.transaction() as session:
             album = await albums.find(session, user, "a")

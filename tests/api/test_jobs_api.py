@@ -15,6 +15,7 @@ from serve_app.services.container import Services
 from serve_app.services.jobs import Job
 from serve_app.services.progress import Progress
 from serve_app.services.runner import JobRunner
+from serve_app.store.repositories.users import LOCAL_USER_ID
 from tests.api.conftest import assert_problem, upload
 from tests.builders import an_image, encoded
 
@@ -135,7 +136,7 @@ async def test_a_quiet_stream_says_that_it_is_still_there_and_ends_with_its_job(
     idle_client: httpx.AsyncClient, services: Services, settings: Settings
 ) -> None:
     job = await _job(idle_client)
-    changes = services.jobs.watch(services.local_user_id, str(job["id"]), quiet_s=0.01)
+    changes = services.jobs.watch(LOCAL_USER_ID, str(job["id"]), quiet_s=0.01)
     first = await anext(changes)
     assert first is not None
     assert first.status == "queued"

@@ -223,8 +223,8 @@ async def test_readiness_draws_a_small_picture_and_asks_no_vendor(
     client: httpx.AsyncClient, capabilities: FakeCapabilities
 ) -> None:
     checks = (await client.get("/readyz")).json()["checks"]
-    assert checks["styles"]["ok"] is True
-    assert capabilities.asked == ["opencv"]
+    assert checks["styles"]["ok"] is checks["segmentation"]["ok"] is checks["avatars"]["ok"] is True
+    assert sorted(capabilities.asked) == ["avatar:local", "opencv", "segment:local"]
 
 
 class TestShortDeadlines:

@@ -10,19 +10,18 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from google.cloud import vision
 
 from bench.server import free_port
 from tests.builders import a_photo, base64_png, encoded
 from tests.contract.vendor_server import VendorServer
-from tests.contract.vision_server import VisionServer
 from tests.object_stores import BUCKET, gcs_client
+from tests.vision_server import VisionServer, a_face
 
 SOURCE = Path(__file__).parents[2] / "cloud_function"
 PORTRAIT = encoded(a_photo("astronaut", 320))
@@ -37,17 +36,14 @@ class Google:
     vision: VisionServer
     vertex: VendorServer
     gcs_endpoint: str
+    environment: dict[str, str] = field(default_factory=dict)
 
     def well(self) -> None:
         """One face, a picture, nothing on record."""
         self.vision.requests.clear()
         self.vertex.requests.clear()
-        self.vision.failure, self.vision.hangs = None, False
-        self.finds(1)
+        self.vision.faces(a_face())
         self.vertex.always(json=edited())
-
-    def finds(self, faces: int) -> None:
-        self.vision.annotates(*[vision.FaceAnnotation(detection_confidence=0.9)] * faces)
 
     def stored(self) -> dict[str, Any]:
         """Name -> object, of all that is in the bucket."""
@@ -85,8 +81,8 @@ class Function:
 
 @pytest.fixture(scope="session")
 def google(gcs_endpoint: str) -> Iterator[Google]:
-    with VisionServer().serving() as faces, VendorServer().serving() as vertex:
-        yield Google(faces, vertex, gcs_endpoint)
+    with VisionServer().serving() as vision, VendorServer().serving() as vertex:
+        yield Google(vision, vertex, gcs_endpoint)
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from PIL import Image as PillowImage
 from tests.builders import a_photo, encoded, encoded_turned
 from tests.cloud_function.conftest import MADE, Function, Google, edited
 from tests.object_stores import BUCKET, write_service_account
+from tests.vision_server import a_face
 
 
 def test_a_portrait_comes_back_as_the_url_of_a_stored_picture(function: Function) -> None:
@@ -35,7 +36,7 @@ def test_a_portrait_comes_back_as_the_url_of_a_stored_picture(function: Function
 
 
 def test_vision_and_the_model_get_the_picture_and_what_was_asked(function: Function) -> None:
-    function.google.finds(3)
+    function.google.vision.faces(a_face(), a_face(120), a_face(200))
     assert function.post(animal="panda", mode="overlay").status_code == 200
     [asked] = function.google.vision.requests
     [image] = asked.requests

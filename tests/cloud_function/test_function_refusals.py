@@ -15,7 +15,6 @@ from typing import Any
 import grpc
 import httpx
 import pytest
-from google.cloud import vision
 from PIL import Image as PillowImage
 
 from tests.builders import a_flat_image, a_photo, encoded
@@ -58,7 +57,7 @@ def test_a_form_cut_off_in_the_middle_is_a_bad_request(function: Function) -> No
 
 
 def test_a_picture_without_faces_is_a_bad_request(function: Function) -> None:
-    function.google.finds(0)
+    function.google.vision.faces()
     assert problem(function.post()) == (400, "no-face")
     assert not function.google.vertex.requests
 
@@ -117,10 +116,9 @@ def test_a_quota_says_when_to_come_again(function: Function) -> None:
     google = function.google
     google.vertex.always(429, {"error": {"code": 429, "message": "album secret", "status": "RESOURCE_EXHAUSTED"}})
     by_model = function.post()
-    google.vision.failure = (grpc.StatusCode.RESOURCE_EXHAUSTED, "album secret")
+    google.vision.fail(grpc.StatusCode.RESOURCE_EXHAUSTED, "album secret")
     by_vision = function.post()
-    google.vision.failure = None
-    google.vision.refuses(8, "album secret")
+    google.vision.refuse(8, "album secret")
     by_vision_for_the_picture = function.post()
     for answer in (by_model, by_vision, by_vision_for_the_picture):
         assert problem(answer) == (429, "quota")
@@ -149,7 +147,7 @@ def test_any_other_failure_of_the_model_is_a_bad_gateway(function: Function, sta
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE])
 def test_any_other_failure_of_vision_is_a_bad_gateway(function: Function, code: grpc.StatusCode) -> None:
-    function.google.vision.failure = (code, "secret of album")
+    function.google.vision.fail(code, "secret of album")
     assert problem(function.post()) == (502, "upstream")
     assert len(function.google.vision.requests) == 1
 
@@ -157,7 +155,7 @@ def test_any_other_failure_of_vision_is_a_bad_gateway(function: Function, code: 
 def test_credentials_that_are_not_accepted_are_a_bad_gateway(function: Function) -> None:
     function.google.vertex.always(403, {"error": {"code": 403, "message": "secret", "status": "PERMISSION_DENIED"}})
     assert problem(function.post()) == (502, "credentials")
-    function.google.vision.failure = (grpc.StatusCode.UNAUTHENTICATED, "secret")
+    function.google.vision.fail(grpc.StatusCode.UNAUTHENTICATED, "secret")
     assert problem(function.post()) == (502, "credentials")
 
 
@@ -186,17 +184,17 @@ def test_half_a_picture_of_the_model_is_not_stored(function: Function) -> None:
 
 
 def test_a_picture_that_vision_cannot_read_is_the_clients(function: Function) -> None:
-    function.google.vision.refuses(3, "Bad image data.")
+    function.google.vision.refuse(3, "Bad image data.")
     assert problem(function.post()) == (400, "corrupt")
 
 
 def test_an_answer_of_vision_without_one_for_the_picture_is_a_bad_gateway(function: Function) -> None:
-    function.google.vision.answer = lambda request: vision.BatchAnnotateImagesResponse()
+    function.google.vision.say_nothing()
     assert problem(function.post()) == (502, "upstream")
 
 
 def test_many_at_once_are_all_answered(function: Function) -> None:
-    function.google.finds(0)
+    function.google.vision.faces()
     with ThreadPoolExecutor(12) as threads:
         answers = list(threads.map(lambda _: problem(function.post()), range(24)))
     assert set(answers) == {(400, "no-face")}
@@ -205,7 +203,7 @@ def test_many_at_once_are_all_answered(function: Function) -> None:
 def test_the_deadline_holds_whoever_is_silent(start: Callable[..., Any], google: Google) -> None:
     google.well()
     with start(AVATAR_DEADLINE_S="1.5") as function:
-        google.vision.hangs = True
+        google.vision.hang()
         assert problem(function.post()) == (504, "timeout")
         google.well()
         google.vertex.hang()
@@ -282,5 +280,5 @@ def test_what_the_log_says_of_a_failure_holds_no_picture(function: Function) -> 
 
 
 def test_a_flat_picture_of_one_pixel_is_a_picture(function: Function) -> None:
-    function.google.finds(0)
+    function.google.vision.faces()
     assert problem(function.post(encoded(a_flat_image((1, 1)), "PNG"))) == (400, "no-face")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import httpx
 import numpy as np
 import pytest
+from PIL import Image as PillowImage
 
 from bench.server import Server
 from tests.api.sdapi.conftest import pixels
@@ -34,6 +36,9 @@ def maker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         DARKROOM_DIFFUSION__OFFLINE="true",
         DARKROOM_STYLES__ENGINES='["diffusers", "opencv"]',
         DARKROOM_STYLES__DIFFUSION_PIXELS=str(96 * 96),
+        DARKROOM_AVATARS__ENGINES='["local", "diffusers"]',
+        DARKROOM_AVATARS__DIFFUSION_PIXELS=str(64 * 64),
+        DARKROOM_AVATARS__DIFFUSION_STEPS="4",
     )
     try:
         started.start()
@@ -53,6 +58,10 @@ def is_busy(web: httpx.Client) -> bool:
     return bool(web.get("/sdapi/v1/progress").json()["state"]["sampling_step"] > 0)
 
 
+def picture_at(web: httpx.Client, url: str) -> np.ndarray:
+    return np.asarray(PillowImage.open(io.BytesIO(web.get(url).raise_for_status().content)))
+
+
 def statuses(web: httpx.Client) -> list[str]:
     """Of everything that was made, the newest first."""
     return [item["status"] for item in web.get("/api/v1/history").json()["items"]]
@@ -64,6 +73,54 @@ def test_a_style_is_drawn_by_the_diffusion_engine_and_the_answer_says_so(maker: 
         answer = client.post("/style", json={"image_url": url, "style_name": "watercolor", "seed": 1}).json()
     assert answer["engine"] == "diffusers"
     assert web.get(answer["image_url"]).headers["content-type"].startswith("image/")
+
+
+PORTRAIT = encoded(a_photo("astronaut"), quality=90)
+FACE = (178, 70, 275, 180)
+"""Where hers is, roughly."""
+
+
+def area_of_overlap(box: Sequence[float]) -> float:
+    """With `FACE`, as a share of their union."""
+    x1, y1, x2, y2 = (*map(max, box[:2], FACE[:2]), *map(min, box[2:], FACE[2:]))
+    common = max(0, x2 - x1) * max(0, y2 - y1)
+    areas = [(right - left) * (bottom - top) for left, top, right, bottom in (box, FACE)]
+    return common / (sum(areas) - common)
+
+
+@pytest.mark.parametrize("engine", ["local", "diffusers"])
+def test_a_portrait_that_is_sent_along_becomes_an_animal(web: httpx.Client, engine: str) -> None:
+    form = {"animal": "fox", "mode": "overlay", "engine": engine, "seed": "1"}
+    response = web.post("/api/v1/avatars", files={"file": ("astronaut.jpg", PORTRAIT)}, data=form)
+    assert response.status_code == 200, response.text
+    answer = response.json()
+    assert (answer["animal"], answer["engine"]) == ("fox", engine)
+    [face] = answer["faces"]
+    assert area_of_overlap(face["bbox"]) > 0.5
+    made = picture_at(web, answer["image_url"]).astype(int)
+    changed = np.abs(made - a_photo("astronaut")).mean(axis=2)
+    x1, y1, x2, y2 = FACE
+    assert changed[y1:y2, x1:x2].mean() > 15
+    assert changed[300:].mean() < 3
+
+
+def test_a_portrait_is_cut_out_at_its_own_size(web: httpx.Client) -> None:
+    response = web.post("/api/v1/segmentations", files={"file": ("astronaut.jpg", PORTRAIT)}, data={"target": "person"})
+    assert response.status_code == 200, response.text
+    answer = response.json()
+    [face] = answer["faces"]
+    assert area_of_overlap(face["bbox"]) > 0.5
+    assert face["landmarks"]["left_eye"][0] < face["landmarks"]["nose_tip"][0] < face["landmarks"]["right_eye"][0]
+    mask = picture_at(web, answer["mask_url"])
+    assert mask.shape == (512, 512)
+    assert mask[120, 225] == mask[450, 225] == 255
+    assert mask[10, 10] == 0
+    assert picture_at(web, answer["cutout_url"]).shape == (512, 512, 4)
+
+
+def test_the_server_is_ready_with_portraits(web: httpx.Client) -> None:
+    checks = web.get("/readyz").json()["checks"]
+    assert checks["segmentation"]["ok"] is checks["avatars"]["ok"] is True
 
 
 def test_units_lora_and_picture_go_all_the_way_and_come_back(web: httpx.Client) -> None:

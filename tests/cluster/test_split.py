@@ -18,7 +18,17 @@ from tests.cluster.client import album_when_analysed, assert_all_embedded, many_
 
 pytestmark = [pytest.mark.cluster, pytest.mark.weights]
 
-CAPABILITIES = {"Embedding", "Tagging", "Faces", "Clustering", "Dedup", "Stylizing", "Prompting"}
+CAPABILITIES = {
+    "Embedding",
+    "Tagging",
+    "Faces",
+    "Clustering",
+    "Dedup",
+    "Stylizing",
+    "Prompting",
+    "Segmentation",
+    "Avatars",
+}
 DEPLOYMENTS = {"Ingress", "Worker", *CAPABILITIES}
 
 

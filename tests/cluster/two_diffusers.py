@@ -59,7 +59,7 @@ def main(models: Path, out: Path) -> None:
         handle: Any = serve.run(
             deployment.bind(settings, partial(record_cap, out)), name="diffusion", route_prefix=None
         )
-        gateway = Gateway(Handles(*[handle] * 7, diffusion=handle), Deadlines(generate_s=PATIENCE_S), Metrics("test"))
+        gateway = Gateway(Handles(*[handle] * 9, diffusion=handle), Deadlines(generate_s=PATIENCE_S), Metrics("test"))
         seen = asyncio.run(watch(gateway))
         seen["free_gpus"] = ray.available_resources().get("GPU", 0.0)
         seen["caps"] = [json.loads(path.read_text()) for path in sorted(out.glob("*.json"))]

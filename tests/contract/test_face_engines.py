@@ -26,7 +26,7 @@ from tests.builders import a_photo, an_image
 from tests.contract.face_truth import Told, TrueFace
 from tests.contract.face_vendors import A_FACE, GARBLES, AmazonRekognition, FaceVendor, GoogleVision, opened
 from tests.contract.vendor_server import VendorServer
-from tests.contract.vision_server import VisionServer
+from tests.vision_server import VisionServer
 
 SIZE = (512, 512)
 ASTRONAUT = TrueFace((224.0, 102.0), 75.0, roll=1.5)

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from deployments.errors import InvalidRequest, Unavailable
+from deployments.errors import InvalidRequest, NotFound, Unavailable
 from serve_app.store.repositories import albums, users
 from serve_app.store.session import Database
 
@@ -124,7 +124,13 @@ async def test_the_callers_own_errors_pass_unchanged(database: Database) -> None
             raise FileNotFoundError("a stored picture")
     with pytest.raises(IntegrityError):
         async with database.transaction() as session:
-            await session.execute(text("INSERT INTO albums (id, user_id) VALUES ('alb_1', 'nobody')"))
+            await session.execute(text("INSERT INTO albums (id, user_id) VALUES ('alb_1', NULL)"))
+
+
+async def test_what_belongs_to_something_that_was_deleted_is_not_found(database: Database) -> None:
+    with pytest.raises(NotFound, match="deleted meanwhile"):
+        async with database.transaction() as session:
+            await albums.open_album(session, "usr_gone", "a")
 
 
 async def test_behind_a_pooler_nothing_outlives_a_transaction_and_limits_still_hold(postgres: str) -> None:

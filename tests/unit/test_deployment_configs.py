@@ -152,4 +152,14 @@ def test_serve_validates_what_a_file_gives_the_graph() -> None:
     """Serve hands a plain dict to a builder whose annotation it cannot read."""
     graph = call_user_app_builder_with_args_if_necessary(build, {"topology": "split", "proxy_port": "8000"})
     names = {deployment.name for deployment in build_app(graph, name="darkroom", default_runtime_env={}).deployments}
-    assert {"Embedding", "Tagging", "Faces", "Clustering", "Dedup", "Stylizing", "Prompting"} <= names
+    assert {
+        "Embedding",
+        "Tagging",
+        "Faces",
+        "Clustering",
+        "Dedup",
+        "Stylizing",
+        "Prompting",
+        "Segmentation",
+        "Avatars",
+    } <= names

@@ -20,7 +20,7 @@ from deployments.errors import (
     Unavailable,
     WeightsMissing,
 )
-from serve_app.services.fallback import first_success, is_technical
+from serve_app.services.fallback import choose_engines, first_success, is_technical
 
 
 def scripted(**outcomes: BaseException | str | None) -> Callable[[str], Awaitable[str]]:
@@ -92,7 +92,7 @@ async def test_failures_of_several_kinds_are_unavailability() -> None:
     with pytest.raises(ProviderUnavailable) as raised:
         await first_success(["a", "b"], attempt, deadline_s=10, each_s=10)
     assert type(raised.value) is ProviderUnavailable
-    assert raised.value.message == "None of the engines made the picture. a: late b: full"
+    assert raised.value.message == "None of the engines succeeded. a: late b: full"
 
 
 async def test_a_timeout_inside_an_engine_is_a_bug_not_our_deadline() -> None:
@@ -106,3 +106,14 @@ async def test_cancellation_is_no_failure_of_an_engine() -> None:
     work.cancel()
     with pytest.raises(asyncio.CancelledError):
         await work
+
+
+def test_all_engines_are_tried_unless_one_is_named() -> None:
+    assert choose_engines(("a", "b"), None) == ("a", "b")
+    assert choose_engines(("a", "b"), "b") == ("b",)
+
+
+def test_an_engine_that_is_not_configured_is_refused_with_those_that_are() -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        choose_engines(("a", "b"), "c")
+    assert raised.value.extra == {"engines": ["a", "b"]}

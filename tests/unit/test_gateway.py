@@ -13,8 +13,10 @@ from ray.exceptions import ActorDiedError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
 from configs.settings import Deadlines
-from deployments.errors import DeadlineExceeded, NotSupported, Overloaded, Unavailable
+from deployments.algorithms.sample_portrait import sample_portrait
+from deployments.errors import DeadlineExceeded, NoFace, NotSupported, Overloaded, Unavailable
 from deployments.generation import GenerationRequest, HintOptions, StyleRequest
+from deployments.portraits import AvatarRequest
 from serve_app import gateway
 from serve_app.gateway import Gateway, Handles
 from serve_app.telemetry import Metrics
@@ -43,7 +45,7 @@ class ScriptedHandle:
 
 
 def over(handle: ScriptedHandle, deadlines: Deadlines | None = None) -> Gateway:
-    return Gateway(Handles(*[handle] * 7), deadlines or Deadlines(), Metrics("test"))  # type: ignore[arg-type]
+    return Gateway(Handles(*[handle] * 9), deadlines or Deadlines(), Metrics("test"))  # type: ignore[arg-type]
 
 
 @pytest.fixture(autouse=True)
@@ -130,7 +132,7 @@ class StreamingHandle:
 
 
 def generating(handle: Any, deadlines: Deadlines | None = None) -> Gateway:
-    handles = Handles(*[ScriptedHandle()] * 7, diffusion=handle)  # type: ignore[arg-type]
+    handles = Handles(*[ScriptedHandle()] * 9, diffusion=handle)  # type: ignore[arg-type]
     return Gateway(handles, deadlines or Deadlines(), Metrics("test"))
 
 
@@ -199,3 +201,21 @@ async def test_styles_and_prompts_have_their_own_deadlines() -> None:
         await silent.stylize("opencv", StyleRequest(image, "ink", "x"))
     with pytest.raises(DeadlineExceeded, match="write_prompt"):
         await silent.write_prompt(image, "ink")
+
+
+async def test_segmentation_and_avatars_have_their_own_deadlines() -> None:
+    image, segmentation = sample_portrait()
+    silent = over(ScriptedHandle(asyncio.Event().wait), Deadlines(segment_s=0.01, avatar_s=0.01))
+    with pytest.raises(DeadlineExceeded, match="segment_portrait"):
+        await silent.segment_portrait("local", image)
+    with pytest.raises(DeadlineExceeded, match="make_avatar"):
+        await silent.make_avatar("local", AvatarRequest(image, "fox", "overlay", segmentation))
+
+
+async def test_a_replica_of_avatars_that_was_lost_is_asked_again_and_its_errors_pass_through() -> None:
+    image, segmentation = sample_portrait()
+    refused = RayTaskError("make_avatar", "traceback", NoFace("None.")).as_instanceof_cause()
+    handle = ScriptedHandle(ActorDiedError(), refused)
+    with pytest.raises(NoFace):
+        await over(handle).make_avatar("local", AvatarRequest(image, "fox", "overlay", segmentation))
+    assert handle.calls == 2

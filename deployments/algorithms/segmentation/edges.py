@@ -25,7 +25,7 @@ def follow_edges(image: Image, mask: Floats, radius: float) -> Floats:
     if min(image.shape[:2]) * scale < 2:
         return mask
     filtered = cv2.ximgproc.guidedFilter(image, mask, reach, _NOISE**2, dDepth=-1, scale=scale)
-    return np.clip(filtered, 0, 1, out=filtered)
+    return np.asarray(np.clip(filtered, 0, 1, out=filtered), np.float32)
 
 
 def steeper(mask: Floats, low: float, high: float) -> Floats:

@@ -23,12 +23,16 @@ _SIDE = 3.6
 _CROP_PX = (48, 160)
 _EDGE = 0.05
 """Reach of the edges, in the same heights."""
-_ABOVE = 0.45
+_RAISED = 0.5
+"""The outline's height over the brows is raised by this share, where the colours show skin."""
+_ABOVE = 0.6
 """So far beyond the outline hair is looked for."""
 _BROW = 0.24
 """Height of the brows over the eyes where an engine does not name them."""
 _AT_CORE, _AT_RIM, _RIM = 0.95, 0.45, 0.45
 """Chance of skin next to the features, at the rim of the face, and how far that is from the features."""
+_BEYOND = 0.35
+"""Chance of skin above the outline."""
 
 
 def face_mask(image: Image, faces: Sequence[SegmentedFace], person: Gray) -> Gray:
@@ -45,42 +49,62 @@ def face_mask(image: Image, faces: Sequence[SegmentedFace], person: Gray) -> Gra
 def _add_face(mask: Gray, image: Image, face: SegmentedFace, person: Gray) -> None:
     frame = frame_of(face)
     edge = _EDGE * frame.unit
-    low, high = bounds(face.outline, 3 * edge + 2, mask.shape)
+    shape = _with_forehead(face, frame)
+    low, high = bounds(shape, 3 * edge + 2, mask.shape)
     if (high <= low).any():
         return
     part = np.s_[low[1] : high[1], low[0] : high[0]]
-    shape = np.zeros(mask[part].shape, np.uint8)
-    fill(shape, face.outline - low)
-    skin, matrix = _without_hair(image, face, frame)
+    found = np.zeros(mask[part].shape, np.uint8)
+    fill(found, shape - low)
+    skin, matrix = _without_hair(image, face, frame, person)
     back = invert(matrix)
     back[:, 2] -= low
-    skin = np.asarray(cv2.warpAffine(skin, back, shape.shape[::-1], borderMode=cv2.BORDER_REPLICATE), np.float32)
-    found = np.minimum(shape.astype(np.float32) / 255 * skin, person[part].astype(np.float32) / 255)
-    found = steeper(follow_edges(np.ascontiguousarray(image[part]), found, edge), 0.15, 0.85)
-    np.maximum(mask[part], np.rint(found * 255).astype(np.uint8), out=mask[part])
+    skin = np.asarray(cv2.warpAffine(skin, back, found.shape[::-1], borderMode=cv2.BORDER_REPLICATE), np.float32)
+    chance = np.minimum(found.astype(np.float32) / 255 * skin, person[part].astype(np.float32) / 255)
+    chance = steeper(follow_edges(np.ascontiguousarray(image[part]), chance, edge), 0.15, 0.85)
+    np.maximum(mask[part], np.rint(chance * 255).astype(np.uint8), out=mask[part])
 
 
-def _without_hair(image: Image, face: SegmentedFace, frame: FaceFrame) -> tuple[Floats, Matrix]:
+def _with_forehead(face: SegmentedFace, frame: FaceFrame) -> Floats:
+    """The outline with its upper part raised: many foreheads are higher than the mesh, which knows no hairline."""
+    outline = frame.units(face.outline)
+    above = np.clip(-outline[:, 1] - _BROW, 0, None)
+    outline[:, 1] -= _RAISED * above
+    return frame.pixels(outline)
+
+
+def _without_hair(image: Image, face: SegmentedFace, frame: FaceFrame, person: Gray) -> tuple[Floats, Matrix]:
     """Chance of skin in the face's upright square, and the matrix that brings the picture there."""
     size = int(np.clip(round(_SIDE * frame.unit), *_CROP_PX))
     matrix = frame.window(_SIDE, (0.0, 0.0), size)
     crop = warp_square(image, matrix, size)
+    somebody = cv2.erode(cv2.warpAffine(person, matrix, (size, size)), _disc(1)) > 230
     unit = size / _SIDE
-    outline = move_points(face.outline, matrix)
     marks = {name: move_points(np.array(point), matrix) for name, point in face.landmarks.items()}
-    inside = _filled(size, outline)
+    inside = _filled(size, move_points(face.outline, matrix))
     core = _filled(size, _core(marks, unit))
     cheeks = _filled(size, _cheeks(marks, unit)) & inside
-    grown = cv2.dilate(inside.astype(np.uint8), _disc(_ABOVE * unit)) > 0
     down = (np.arange(size, dtype=np.float32) - size / 2)[:, None] / unit
-    around = grown & ~(cv2.dilate(inside.astype(np.uint8), _disc(0.06 * unit)) > 0) & (down < 0.1)
-    # Near the features skin is likely, at the rim hair is as likely; beside the mouth and below it hair is a beard,
-    # which belongs to the face.
+    beyond = cv2.distanceTransform((~inside).astype(np.uint8), cv2.DIST_L2, 3) / unit
+    around = somebody & (beyond > 0.06) & (beyond < _ABOVE) & (down < 0.1)
+    # Near the features skin is likely, at the rim hair is as likely, beyond it more so; beside the mouth and below it
+    # hair is a beard, which belongs to the face.
     away = cv2.distanceTransform((~core).astype(np.uint8), cv2.DIST_L2, 3) / unit
-    prior = np.where(core, 1, _AT_CORE + (_AT_RIM - _AT_CORE) * np.clip(away / _RIM, 0, 1)).astype(np.float32)
+    prior = _AT_CORE + (_AT_RIM - _AT_CORE) * np.clip(away / _RIM, 0, 1)
+    prior = np.where(inside, prior, _BEYOND) * (1 - core) + core
     beard = np.clip((down - 0.3) / 0.3, 0, 1)
-    chance = skin_chance(crop, cheeks, around, np.maximum(prior, beard))
-    return steeper(follow_edges(crop, chance, 0.07 * unit), 0.3, 0.7), matrix
+    chance = skin_chance(crop, cheeks, around, np.maximum(prior, beard).astype(np.float32))
+    chance = steeper(follow_edges(crop, chance, 0.07 * unit), 0.3, 0.7)
+    return _one_piece(chance), matrix
+
+
+def _one_piece(chance: Floats) -> Floats:
+    """Without holes: what is not joined to the surroundings is a highlight, a bindi or a plaster."""
+    hair = (chance < 0.5).astype(np.uint8)
+    _, labels = cv2.connectedComponents(hair)
+    rim = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    holes = (hair > 0) & ~np.isin(labels, rim)
+    return np.where(cv2.dilate(holes.astype(np.uint8), _disc(1)) > 0, 1, chance).astype(np.float32)
 
 
 def _core(marks: dict[str, Floats], unit: float) -> Floats:

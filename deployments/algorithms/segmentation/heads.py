@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.algorithms.segmentation.frames import frame_of
-from deployments.algorithms.segmentation.polygons import bounds, fill
+from deployments.algorithms.segmentation.polygons import bounds, fill, scaled
 from deployments.contracts import Gray, Image
 from deployments.portraits import AvatarMode, Segmentation, SegmentedFace
 
@@ -62,9 +62,7 @@ def blend(photograph: Image, made: Image, mask: Gray) -> Image:
 def _add_head(mask: Gray, person: Gray, face: SegmentedFace, mode: AvatarMode) -> None:
     """Paints one head into `mask`; only its own part of the picture is touched."""
     frame = frame_of(face)
-    outline = frame.units(face.outline)
-    middle = (outline.max(axis=0) + outline.min(axis=0)) / 2
-    shapes = [frame.pixels((outline - middle) * _GROWN + middle), frame.pixels(_EARS)]
+    shapes = [frame.pixels(scaled(frame.units(face.outline), _GROWN)), frame.pixels(_EARS)]
     reach = frame.pixels(_HEAD)
     margin = 4 * _SOFT * frame.unit + 2
     low, high = bounds(np.concatenate([*shapes, reach]), margin, mask.shape)

@@ -10,18 +10,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.algorithms.face_alignment import Matrix, invert, move_points
+from deployments.algorithms.segmentation.edges import follow_edges, steeper
 from deployments.algorithms.segmentation.frames import FaceFrame
+from deployments.algorithms.segmentation.polygons import bounds
+from deployments.contracts import Image
 
 Floats = NDArray[np.float32]
 
 _SQUARES = ((5.5, (0.0, 0.7), 1.0), (13.0, (0.0, 4.0), 0.5))
 """Squares around a face: side and centre in its frame, and weight. Head and shoulders, and the whole body."""
-_WHOLE_WEIGHT = 0.15
+_WHOLE_WEIGHT = 0.1
 """Of the look at the whole picture where a closer one sees too."""
 _NO_GAIN = 1.2
 """A square this many times as large as the picture's longer side shows no more than the whole picture does."""
-_FADE = 0.3
-"""A look's weight falls to nothing over this share of its side: at its border the model sees half a person."""
+_EDGE = 3.0
+"""Pixels of the model's input by which its borders may be wrong."""
+_UNSURE = 0.2, 0.8
+"""Chances beyond these are taken for certain."""
+_FADE = 3
+"""Power with which a look's weight falls to nothing towards its border: there the model sees halves of other people,
+whom their own looks show whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,33 +59,38 @@ def quarter_turns(frames: Sequence[FaceFrame]) -> int:
     return round(largest.roll / (np.pi / 2)) % 4
 
 
-def combine(whole: Floats, looks: Sequence[Look], chances: Sequence[Floats]) -> Floats:
-    """`float32[H, W]`: the chance of a person at each pixel, the mean over all looks that saw it.
+def combine(image: Image, whole: Floats, looks: Sequence[Look], chances: Sequence[Floats]) -> Floats:
+    """`float32[H, W]`: the chance of a person at each pixel, the weighted mean of all looks that saw it.
 
-    `whole` is `float32[H, W]`, what was seen in the whole picture; each of `chances` is `float32[S, S]`.
+    `whole` and each of `chances` are `float32[S, S]`: what was seen in the picture, squeezed to the square, and by each
+    of the looks. Borders are moved onto the image's edges as far as each was able to see.
     """
-    height, width = whole.shape
-    total, weights = whole * np.float32(_WHOLE_WEIGHT), np.full(whole.shape, _WHOLE_WEIGHT, np.float32)
+    height, width = image.shape[:2]
+    seen = cv2.resize(steeper(whole, *_UNSURE), (width, height), interpolation=cv2.INTER_LINEAR)
+    total = follow_edges(image, seen, _EDGE * max(height, width) / len(whole)) * np.float32(_WHOLE_WEIGHT)
+    weights = np.full_like(total, _WHOLE_WEIGHT)
     for look, chance in zip(looks, chances, strict=True):
         size = len(chance)
         back = invert(look.matrix)
         corners = move_points(np.array([[0.0, 0], [size, 0], [0, size], [size, size]]), back)
-        x1, y1 = np.clip(np.floor(corners.min(axis=0)).astype(int), 0, [width, height])
-        x2, y2 = np.clip(np.ceil(corners.max(axis=0)).astype(int), 0, [width, height])
-        if x2 <= x1 or y2 <= y1:
+        low, high = bounds(corners, 0, (height, width))
+        if (high <= low).any():
             continue
-        back[:, 2] -= (x1, y1)
-        fade = _fade(size) * np.float32(look.weight)
-        seen = cv2.warpAffine(cv2.merge([chance * fade, fade]), back, (int(x2 - x1), int(y2 - y1)))
-        total[y1:y2, x1:x2] += seen[..., 0]
-        weights[y1:y2, x1:x2] += seen[..., 1]
-    return np.asarray(total / weights, np.float32)
+        part = np.s_[low[1] : high[1], low[0] : high[0]]
+        back[:, 2] -= low
+        shape = int(high[0] - low[0]), int(high[1] - low[1])
+        seen = cv2.warpAffine(steeper(chance, *_UNSURE), back, shape, borderMode=cv2.BORDER_REPLICATE)
+        fade = cv2.warpAffine(_fade(size), back, shape) * np.float32(look.weight)
+        reach = _EDGE * float(np.hypot(back[0, 0], back[0, 1]))
+        total[part] += follow_edges(np.ascontiguousarray(image[part]), seen, reach) * fade
+        weights[part] += fade
+    return steeper(np.divide(total, weights, out=total), 0.1, 0.9)
 
 
 def _fade(size: int) -> Floats:
     """1 in the middle of a square, 0 at its border."""
-    inside = np.minimum(np.arange(size) + 0.5, size - np.arange(size) - 0.5) / (size * _FADE)
-    ramp = np.clip(inside, 0, 1).astype(np.float32)
+    inside = np.minimum(np.arange(size) + 0.5, size - np.arange(size) - 0.5) / (size / 2)
+    ramp = (1 - (1 - inside) ** _FADE).astype(np.float32) ** _FADE
     return np.asarray(ramp[:, None] * ramp, np.float32)
 
 

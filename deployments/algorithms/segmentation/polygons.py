@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-
-from deployments.contracts import Gray
 
 _SHIFT = 4
 _FARTHEST = 30_000.0
 """OpenCV's coordinates are 16 bits before the point."""
 
 
-def fill(mask: Gray, polygon: NDArray[np.floating], value: int = 255) -> None:
-    """Draw into `mask` what lies inside of the points `[N, 2]`, with a smooth edge."""
+def fill(mask: NDArray[Any], polygon: NDArray[np.floating], value: float = 255) -> None:
+    """Draw into `mask` what lies inside of the points `[N, 2]`, in `uint8` with a smooth edge."""
     points = np.clip(polygon, -_FARTHEST, _FARTHEST) * (1 << _SHIFT)
     cv2.fillPoly(mask, [np.round(points).astype(np.int32)], value, lineType=cv2.LINE_AA, shift=_SHIFT)
+
+
+def scaled(polygon: NDArray[np.floating], share: float) -> NDArray[np.float32]:
+    """Larger or smaller about the middle of its bounds."""
+    middle = (polygon.max(axis=0) + polygon.min(axis=0)) / 2
+    return np.asarray((polygon - middle) * share + middle, np.float32)
 
 
 def bounds(

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from deployments.errors import DarkroomError, Overloaded
-from serve_app.services.generation.errors import FieldRefused, WebUiError
+from serve_app.services.generation.errors import FieldRefused, WebUiError, refused
 
 log = structlog.get_logger(__name__)
 
@@ -49,8 +49,23 @@ def is_webui(path: str) -> bool:
     return path.startswith(PREFIXES)
 
 
+def not_authenticated() -> WebUiError:
+    return refused(401, "Not authenticated")
+
+
+def wrong_password() -> WebUiError:
+    return refused(401, "Incorrect username or password")
+
+
 def answer(error: DarkroomError | None) -> Response:
     """None: a bug of ours, whose words stay in the log."""
+    response = _answer(error)
+    if response.status_code == 401:
+        response.headers["WWW-Authenticate"] = 'Basic realm="Darkroom"'
+    return response
+
+
+def _answer(error: DarkroomError | None) -> Response:
     if isinstance(error, FieldRefused):
         return JSONResponse({"detail": error.view()}, 422)
     if isinstance(error, WebUiError):

@@ -15,9 +15,14 @@ class UserRow(Created, Base):
     __tablename__ = "users"
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
-    username: Mapped[str] = mapped_column(unique=True)
-    email: Mapped[str] = mapped_column(unique=True)
+    username: Mapped[str]
+    username_folded: Mapped[str] = mapped_column(unique=True)
+    """What makes it unique, whatever the case of its letters. Not an index on `lower(username)`: what that does beyond
+    ASCII depends on the locale that the database was made with."""
+    email: Mapped[str]
+    email_folded: Mapped[str] = mapped_column(unique=True)
     api_key_hash: Mapped[str | None] = mapped_column(unique=True)
+    """SHA-256 of the key; null: none is valid."""
 
 
 class IdempotencyKeyRow(Created, Base):

@@ -283,13 +283,16 @@ async def remove(session: AsyncSession, album_id: str) -> bool:
         )
     ).all()
     await session.execute(delete(AlbumRow).where(AlbumRow.id == album_id))
-    parameters = {
-        "fetched": [image_id for image_id, _, source_url in members if source_url is not None],
-        "shas": sorted({sha for _, sha, _ in members}),
-    }
-    for statement in _FORGET:
-        await session.execute(statement, parameters)
+    fetched = [image_id for image_id, _, source_url in members if source_url is not None]
+    await session.execute(_FORGET_FETCHED, {"fetched": fetched})
+    await forget_unheld(session, sorted({sha for _, sha, _ in members}))
     return True
+
+
+async def forget_unheld(session: AsyncSession, shas: Sequence[str]) -> None:
+    """Delete what the models said of those contents that are in no album."""
+    for statement in _FORGET:
+        await session.execute(statement, {"shas": list(shas)})
 
 
 async def remove_expired(session: AsyncSession, limit: int = 20) -> list[str]:
@@ -332,16 +335,14 @@ _NOT_IN_AN_ALBUM = """
         SELECT FROM album_images JOIN images ON images.id = album_images.image_id WHERE images.sha256 = {table}.sha256
     )
 """
-_FORGET = (
-    text("""
-        DELETE FROM images WHERE id = ANY(CAST(:fetched AS text[]))
-        AND NOT EXISTS (SELECT FROM album_images WHERE image_id = images.id)
-    """),
-    *(
-        text(
-            f"DELETE FROM {table} WHERE sha256 = ANY(CAST(:shas AS text[])) AND "  # noqa: S608 (our own names)
-            + _NOT_IN_AN_ALBUM.format(table=table)
-        )
-        for table in ("picture_vectors", "picture_quality", "face_scans")
-    ),
+_FORGET_FETCHED = text("""
+    DELETE FROM images WHERE id = ANY(CAST(:fetched AS text[]))
+    AND NOT EXISTS (SELECT FROM album_images WHERE image_id = images.id)
+""")
+_FORGET = tuple(
+    text(
+        f"DELETE FROM {table} WHERE sha256 = ANY(CAST(:shas AS text[])) AND "  # noqa: S608 (our own names)
+        + _NOT_IN_AN_ALBUM.format(table=table)
+    )
+    for table in ("picture_vectors", "picture_quality", "face_scans")
 )

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Select, delete, exists, select, text, update
+from sqlalchemy import Row, Select, delete, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -79,6 +79,16 @@ _CONTENT = (
     ContentRow.has_preview,
 )
 _IMAGE = (ImageRow.id, ImageRow.user_id, ImageRow.filename, ImageRow.source_url, ImageRow.created_at)
+
+
+_IS_IDLE = text("""
+    NOT EXISTS (SELECT FROM album_images WHERE album_images.image_id = images.id)
+    AND NOT EXISTS (
+        SELECT FROM jobs LEFT JOIN generations ON generations.job_id = jobs.id
+        WHERE jobs.user_id = images.user_id AND jobs.status IN ('queued', 'running')
+        AND (generations.input_image_id = images.id OR strpos(CAST(jobs.payload AS text), images.id) > 0)
+    )
+""")
 
 
 def _select_images() -> Select[*tuple[Any, ...]]:
@@ -193,6 +203,19 @@ async def remove(session: AsyncSession, user_id: str, image_id: str) -> bool:
         delete(ImageRow).where(ImageRow.id == image_id, ImageRow.user_id == user_id).returning(ImageRow.id)
     )
     return removed.one_or_none() is not None
+
+
+async def remove_temporary(session: AsyncSession, older_than_s: float, limit: int = 1000) -> int:
+    """Delete temporary images of that age, unless an album holds them or a job that has not ended names them; how many.
+
+    The history keeps its rows, without their input.
+    """
+    old = (ImageRow.temporary, ImageRow.created_at < func.now() - timedelta(seconds=older_than_s), _IS_IDLE)
+    locked = select(ImageRow.id).where(*old).limit(limit).with_for_update(skip_locked=True)
+    ids = list(await session.scalars(locked))
+    # A second look with a fresh snapshot, for an album may have taken one before it was locked.
+    gone = delete(ImageRow).where(ImageRow.id == any_text(ids), _IS_IDLE).returning(ImageRow.id)
+    return len((await session.scalars(gone.execution_options(synchronize_session=False))).all())
 
 
 async def collect_unused(session: AsyncSession, limit: int = 100) -> list[Content]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from deployments.errors import Conflict
+from deployments.errors import Conflict, InvalidRequest
 from serve_app.store.ids import new_id
-from serve_app.store.models import UserRow
+from serve_app.store.models import AlbumRow, ImageRow, JobRow, UserRow
+from serve_app.store.repositories import albums
 
 LOCAL_USER_ID = "usr_local"
+_CURSOR = re.compile(r"usr_(?:local|[0-9a-hjkmnp-tv-z]{26})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +31,33 @@ class User:
 _COLUMNS = (UserRow.id, UserRow.username, UserRow.email, UserRow.created_at)
 
 
+def folded(text: str) -> str:
+    """Two names with the same folded form are one name: case, width and ligatures make no difference."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
 async def add(session: AsyncSession, username: str, email: str, api_key_hash: str | None = None) -> User:
-    """Raises `Conflict` when the name or the address is taken."""
-    row = {"id": new_id("usr"), "username": username, "email": email, "api_key_hash": api_key_hash}
+    """Raises `Conflict`, whose `extra["taken"]` says which of the two is taken."""
+    unique = {"username_folded": folded(username), "email_folded": folded(email)}
+    row = {"id": new_id("usr"), "username": username, "email": email, "api_key_hash": api_key_hash, **unique}
     statement = insert(UserRow).values(row).on_conflict_do_nothing().returning(*_COLUMNS)
-    made = (await session.execute(statement)).one_or_none()
-    if made is None:
-        raise Conflict("A user with this name or e-mail address exists")
-    return User(*made)
+    while True:
+        made = (await session.execute(statement)).one_or_none()
+        if made is not None:
+            return User(*made)
+        taken = await _taken(session, **unique)
+        if taken:
+            named = " and ".join({"username": "user name", "email": "e-mail address"}[one] for one in taken)
+            raise Conflict(f"This {named} is taken.", extra={"taken": taken})
+        # Whoever had it was deleted between the two statements: try again.
+
+
+async def _taken(session: AsyncSession, username_folded: str, email_folded: str) -> list[str]:
+    statement = select(UserRow.username_folded == username_folded, UserRow.email_folded == email_folded).where(
+        or_(UserRow.username_folded == username_folded, UserRow.email_folded == email_folded)
+    )
+    found = (await session.execute(statement)).all()
+    return [name for place, name in enumerate(("username", "email")) if any(row[place] for row in found)]
 
 
 async def get(session: AsyncSession, user_id: str) -> User | None:
@@ -48,9 +71,34 @@ async def find_by_key(session: AsyncSession, api_key_hash: str) -> User | None:
     return None if found is None else User(*found)
 
 
+async def set_key(session: AsyncSession, user_id: str, api_key_hash: str | None) -> bool:
+    """Another key instead of the present one, or none. False: there is no such user."""
+    statement = update(UserRow).where(UserRow.id == user_id).values(api_key_hash=api_key_hash)
+    return (await session.scalar(statement.returning(UserRow.id))) is not None
+
+
 async def load_page(session: AsyncSession, limit: int, cursor: str | None = None) -> list[User]:
-    """Newest first, those after the id `cursor`."""
+    """Newest first, those after the id `cursor`. Raises `InvalidRequest` for a cursor that is none."""
     statement = select(*_COLUMNS).order_by(UserRow.id.desc()).limit(limit)
     if cursor is not None:
+        if _CURSOR.fullmatch(cursor) is None:
+            raise InvalidRequest("The cursor is none that this server gave", extra={"parameter": "cursor"})
         statement = statement.where(UserRow.id < cursor)
     return [User(*row) for row in await session.execute(statement)]
+
+
+async def remove(session: AsyncSession, user_id: str) -> list[str] | None:
+    """Delete the user with everything that is the user's. -> ids of the jobs that went; None: there is no such user.
+
+    What the models said of pictures that are in no album any more goes too; the contents themselves are left for
+    `images.collect_unused`. Whoever writes for the user meanwhile is waited for, or finds that the user is gone.
+    """
+    if await get(session, user_id) is None:
+        return None
+    own_albums = select(AlbumRow.id).where(AlbumRow.user_id == user_id).order_by(AlbumRow.id)
+    await session.execute(own_albums.with_for_update(key_share=True))
+    shas = list(await session.scalars(select(ImageRow.sha256).where(ImageRow.user_id == user_id).distinct()))
+    ended = list(await session.scalars(delete(JobRow).where(JobRow.user_id == user_id).returning(JobRow.id)))
+    await session.execute(delete(UserRow).where(UserRow.id == user_id))
+    await albums.forget_unheld(session, shas)
+    return ended

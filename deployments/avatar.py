@@ -1,0 +1,57 @@
+"""Avatars: the shell around the engine that draws and around the vendors' image models."""
+
+from __future__ import annotations
+
+import asyncio
+
+from configs.animals import load_animals
+from configs.settings import Settings
+from deployments.algorithms.sample_portrait import sample_portrait
+from deployments.engines.local_avatars import LocalAvatarArtist
+from deployments.errors import InvalidRequest
+from deployments.portraits import LOCAL_AVATARS, AvatarPicture, AvatarRequest
+from deployments.providers import AvatarProvider, open_avatar_provider
+
+
+class AvatarDeployment:
+    """`portraits.AvatarArtist`."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings or Settings()
+        self._animals = load_animals()
+        self._local = LocalAvatarArtist()
+        self._providers: dict[str, AvatarProvider] = {}
+        self._opening = asyncio.Lock()
+        self._slots = asyncio.Semaphore(self._settings.runtime.threads)
+
+    async def make_avatar(self, engine: str, request: AvatarRequest) -> AvatarPicture:
+        """Raises `InvalidRequest` for an animal or an engine that is none, and what the engine raises."""
+        animal = self._animals.get(request.animal)
+        if animal is None:
+            raise InvalidRequest(f"There is no animal '{request.animal}'.")
+        if engine == LOCAL_AVATARS:
+            return await self._draw(request)
+        return await (await self._provider(engine)).make_avatar(request, animal)
+
+    async def check_health(self) -> None:
+        """A real, small avatar by the local engine; vendors are not asked, that would cost."""
+        animal = next((name for name, one in self._animals.items() if one.drawing), None)
+        if animal is not None:
+            image, segmentation = sample_portrait()
+            await self._draw(AvatarRequest(image, animal, "overlay", segmentation))
+
+    async def aclose(self) -> None:
+        """Close the vendors' connections, which otherwise end with the process."""
+        for provider in self._providers.values():
+            await provider.aclose()
+
+    async def _provider(self, engine: str) -> AvatarProvider:
+        """A vendor's SDK is imported when somebody asks for it first."""
+        async with self._opening:
+            if engine not in self._providers:
+                self._providers[engine] = await asyncio.to_thread(open_avatar_provider, engine, self._settings)
+            return self._providers[engine]
+
+    async def _draw(self, request: AvatarRequest) -> AvatarPicture:
+        async with self._slots:
+            return await asyncio.to_thread(self._local.render, request)

@@ -1,0 +1,88 @@
+"""Who calls: asked once a request, before anything of its body is read."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from fastapi.security.http import HTTPBase
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from configs.settings import Settings
+from deployments.errors import DarkroomError, Forbidden, Unauthenticated
+from serve_app.api.answers import PREFIX
+from serve_app.api.middleware import error_answer
+from serve_app.api.sdapi import errors as webui
+from serve_app.services.container import Services
+from serve_app.services.users import LOCAL_CALLER, Caller
+
+OPEN = frozenset(
+    {"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
+)  # all others need a key
+OPEN_FOLDER = "/static-offline-docs/"
+"""The scripts of the pages that document the API."""
+ADMIN_PATHS = (f"{PREFIX}/users", "/users")
+
+bearer = HTTPBase(scheme="bearer", scheme_name="bearer", description="a user's key", auto_error=False)
+basic = HTTPBase(scheme="basic", scheme_name="basic", description="any name, and the key as password", auto_error=False)
+"""For the OpenAPI document: `Authentication` has looked at the header by the time that routes are called."""
+
+_LONGEST_HEADER = 1024
+
+
+class Authentication:
+    """Puts the `Caller` into the state of each request, or answers it: 401, and 403 for the administrator's key where
+    pictures are. Every path is closed that is not named here, those that no route has included."""
+
+    def __init__(self, app: ASGIApp, *, services: Services, settings: Settings) -> None:
+        self._app = app
+        self._users = services.users
+        self._is_disabled = settings.auth.mode == "disabled"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in OPEN or scope["path"].startswith(OPEN_FOLDER):
+            await self._app(scope, receive, send)
+            return
+        try:
+            caller = LOCAL_CALLER if self._is_disabled else await self._identify(scope)
+        except DarkroomError as error:
+            await error_answer(scope["path"], error)(scope, receive, send)
+            return
+        scope.setdefault("state", {})["caller"] = caller
+        await self._app(scope, receive, send)
+
+    async def _identify(self, scope: Scope) -> Caller:
+        is_webui = webui.is_webui(scope["path"])
+        sent = Headers(scope=scope).getlist("authorization")
+        if not sent or sent == [""]:
+            raise (
+                webui.not_authenticated()
+                if is_webui
+                else Unauthenticated("Send your key: `Authorization: Bearer dk_...`.")
+            )
+        key = _key_in(sent[0], is_webui) if len(sent) == 1 else None
+        caller = await self._users.identify(key) if key else None
+        if caller is None:
+            raise webui.wrong_password() if is_webui else Unauthenticated("This is no valid key.")
+        if caller.user_id is None and not _is_below(scope["path"], ADMIN_PATHS):
+            raise Forbidden("The administrator's key is for users only: it has no pictures. Send a user's key.")
+        return caller
+
+
+def _key_in(header: str, takes_basic: bool) -> str | None:
+    if len(header) > _LONGEST_HEADER:
+        return None
+    scheme, _, value = header.partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    if scheme.lower() != "basic" or not takes_basic:
+        return None
+    try:
+        return base64.b64decode(value.strip(), validate=True).decode().partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+
+
+def _is_below(path: str, folders: tuple[str, ...]) -> bool:
+    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)

@@ -1,0 +1,96 @@
+"""Avatars: which animals there are, and the people of a photograph as one of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+
+from serve_app.api.answers import LATER, PREFIX, answer_with_job
+from serve_app.api.bodies import Sent, body_of, picture_and
+from serve_app.api.deps import BaseUrl, Patience, PatienceDep, ServicesDep, SettingsDep, User
+from serve_app.api.idempotency import IdempotentRoute
+from serve_app.api.portrait_schemas import (
+    AnimalList,
+    AvatarFields,
+    AvatarRequest,
+    AvatarResult,
+    TutorialAvatar,
+)
+from serve_app.api.problems import responses
+from serve_app.services.avatars import AvatarOrder
+from serve_app.services.container import Services
+
+router = APIRouter(prefix=PREFIX, tags=["avatars"], route_class=IdempotentRoute)
+tutorial = APIRouter(tags=["avatars"], route_class=IdempotentRoute)
+
+_ERRORS = responses(400, 404, 409, 413, 415, 422, 429, 502, 503, 504)
+_EXAMPLE = {"animal": "fox", "mode": "character"}
+
+
+@router.get("/animals", response_model=AnimalList)
+async def list_animals(services: ServicesDep) -> dict[str, Any]:
+    """The animals, and the engines that are tried for each, in this order."""
+    return {"animals": services.avatars.list_animals()}
+
+
+@router.post(
+    "/avatars",
+    response_model=AvatarResult,
+    responses=LATER | _ERRORS,
+    openapi_extra=body_of(AvatarFields, AvatarRequest, _EXAMPLE),
+)
+async def make_avatar(
+    request: Request,
+    user: User,
+    services: ServicesDep,
+    patience: PatienceDep,
+    base: BaseUrl,
+    sent: Annotated[Sent[AvatarFields], Depends(picture_and(AvatarFields, AvatarRequest))],
+) -> Response:
+    """Everybody in the photograph becomes the animal. Engines are tried in order; the answer names the one that made
+    the picture, and the faces that were changed.
+
+    The work stops when the client hangs up; once it was answered 202 it goes on.
+    """
+    return await _answer(request, user, services, patience, base, sent, sent.fields.model_dump())
+
+
+@tutorial.post("/generate-animal-avatar", include_in_schema=False)
+@tutorial.post(
+    "/generate-animal-avatar/",
+    response_model=AvatarResult,
+    responses=LATER | _ERRORS,
+    openapi_extra=body_of(TutorialAvatar, None, _EXAMPLE),
+)
+async def generate_animal_avatar(
+    request: Request,
+    user: User,
+    services: ServicesDep,
+    settings: SettingsDep,
+    patience: PatienceDep,
+    base: BaseUrl,
+    sent: Annotated[Sent[TutorialAvatar], Depends(picture_and(TutorialAvatar, None))],
+) -> Response:
+    """`POST /api/v1/avatars` in the tutorial's spelling."""
+    fields = sent.fields.model_dump() | {"animal": sent.fields.animal or settings.avatars.animal}
+    return await _answer(request, user, services, patience, base, sent, fields)
+
+
+async def _answer(
+    request: Request,
+    user: str,
+    services: Services,
+    patience: Patience,
+    base: str,
+    sent: Sent[Any],
+    fields: dict[str, Any],
+) -> Response:
+    order = AvatarOrder(**{"image_url": ""} | fields)
+    files_url = f"{base}{PREFIX}/files/"
+    if sent.file is None:
+        job_id = await services.avatars.request_avatar(user, order, files_url)
+    else:
+        job_id = await services.avatars.request_of_upload(user, order, sent.file.filename, sent.file, files_url)
+    return await answer_with_job(services, user, job_id, patience, attended=request)

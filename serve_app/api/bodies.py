@@ -1,0 +1,103 @@
+"""Bodies as JSON or as a form: one route for a picture that a reference names and for one that is sent along."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import UploadFile
+
+from deployments.errors import UnsupportedMediaType
+from serve_app.api.deps import IdempotencyKey, content_type
+
+M = TypeVar("M", bound=BaseModel)
+FORM = "multipart/form-data"
+_FILE = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent(Generic[M]):
+    """What a client sent."""
+
+    fields: M
+    file: UploadFile | None
+    """None: the fields have an `image_url`."""
+
+
+def picture_and(fields: type[M], with_url: type[M] | None) -> Callable[..., AsyncIterator[Sent[M]]]:
+    """A dependency that reads a body of `fields` and a picture.
+
+    `with_url`: the model of JSON bodies, `fields` with an `image_url`; None: only forms are understood.
+    """
+
+    async def read(request: Request, idempotency_key: IdempotencyKey = None) -> AsyncIterator[Sent[M]]:
+        try:
+            yield await parse(request)
+        finally:
+            await request.close()  # the files of a form
+
+    async def parse(request: Request) -> Sent[M]:
+        kind = content_type(request)
+        if kind == FORM:
+            return await _read_form(request, fields)
+        if with_url is None:
+            raise UnsupportedMediaType(f"Send the picture as {FORM}, in a field named `{_FILE}`.")
+        if kind not in {"application/json", ""}:
+            raise UnsupportedMediaType(f"Send the request as application/json, or as {FORM} with a field `{_FILE}`.")
+        return Sent(_validated(with_url, await _read_json(request)), None)
+
+    return read
+
+
+def body_of(fields: type[BaseModel], with_url: type[BaseModel] | None, example: dict[str, Any]) -> dict[str, Any]:
+    """The OpenAPI entry of such a body."""
+    form = fields.model_json_schema()
+    form["properties"] = {_FILE: {"type": "string", "format": "binary"}, **form["properties"]}
+    form["required"] = [_FILE, *form.get("required", [])]
+    form["example"] = {_FILE: "portrait.jpg", **example}
+    content = {FORM: {"schema": form}}
+    if with_url is not None:
+        content["application/json"] = {"schema": with_url.model_json_schema()}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+async def _read_json(request: Request) -> Any:
+    try:
+        return json.loads(await request.body())
+    except json.JSONDecodeError as error:
+        raise _unreadable(error.msg, ("body", error.pos), "json_invalid") from None
+    except (ValueError, RecursionError):  # bytes that are no text, numbers or nesting without end
+        raise _unreadable("JSON that cannot be read", ("body",), "json_invalid") from None
+
+
+async def _read_form(request: Request, fields: type[M]) -> Sent[M]:
+    form = await request.form()
+    files = form.getlist(_FILE)
+    if len(files) != 1 or not isinstance(files[0], UploadFile):
+        found = "none" if not files else "text" if len(files) == 1 else str(len(files))
+        raise _unreadable(f"send exactly one picture, a file in the field `{_FILE}`; here was {found}", ("body", _FILE))
+    values: dict[str, Any] = {}
+    for name, value in form.multi_items():
+        if name == _FILE or value == "":  # an empty field is one that was left out, as browsers have it
+            continue
+        if name in values:
+            raise _unreadable("sent more than once", ("body", name))
+        values[name] = value
+    return Sent(_validated(fields, values), files[0])
+
+
+def _validated(model: type[M], sent: Any) -> M:
+    try:
+        return model.model_validate(sent)
+    except ValidationError as error:
+        errors = error.errors(include_url=False)
+        raise RequestValidationError([entry | {"loc": ("body", *entry["loc"])} for entry in errors]) from None
+
+
+def _unreadable(message: str, where: tuple[str | int, ...], kind: str = "value_error") -> RequestValidationError:
+    return RequestValidationError([{"type": kind, "loc": where, "msg": message, "input": None}])

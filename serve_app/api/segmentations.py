@@ -1,0 +1,45 @@
+"""Segmentations: the faces or the people of a photograph, as shapes and cut out."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+
+from serve_app.api.answers import LATER, PREFIX, answer_with_job
+from serve_app.api.bodies import Sent, body_of, picture_and
+from serve_app.api.deps import BaseUrl, PatienceDep, ServicesDep, User
+from serve_app.api.idempotency import IdempotentRoute
+from serve_app.api.portrait_schemas import SegmentationFields, SegmentationRequest, SegmentationResult
+from serve_app.api.problems import responses
+from serve_app.services.segmentations import SegmentationOrder
+
+router = APIRouter(prefix=PREFIX, tags=["avatars"], route_class=IdempotentRoute)
+
+
+@router.post(
+    "/segmentations",
+    response_model=SegmentationResult,
+    responses=LATER | responses(400, 409, 413, 415, 422, 429, 502, 503, 504),
+    openapi_extra=body_of(SegmentationFields, SegmentationRequest, {"target": "face"}),
+)
+async def segment(
+    request: Request,
+    user: User,
+    services: ServicesDep,
+    patience: PatienceDep,
+    base: BaseUrl,
+    sent: Annotated[Sent[SegmentationFields], Depends(picture_and(SegmentationFields, SegmentationRequest))],
+) -> Response:
+    """Faces with their landmarks, and a mask and a cut-out of the faces' skin or of the people.
+
+    A picture without a face is a problem where faces are asked for; where people are, the mask is empty then.
+    """
+    order = SegmentationOrder(**{"image_url": ""} | sent.fields.model_dump())
+    files_url = f"{base}{PREFIX}/files/"
+    if sent.file is None:
+        job_id = await services.segmentations.request_segmentation(user, order, files_url)
+    else:
+        job_id = await services.segmentations.request_of_upload(user, order, sent.file.filename, sent.file, files_url)
+    return await answer_with_job(services, user, job_id, patience, attended=request)
