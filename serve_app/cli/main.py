@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from serve_app.cli import styles as style_commands
 from serve_app.cli import tables
+from serve_app.cli import users as user_commands
 from serve_app.cli.client import Client, CommandError, pictures_in, result_of
 
 _BATCH_IMAGES = 200
@@ -26,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     err = Console(stderr=True)
     try:
-        with Client(arguments.server) as client:
+        with Client(arguments.server, user_commands.key_for(arguments)) as client:
             answer = arguments.run(client, arguments, err)
     except CommandError as error:
         err.print(f"[red]darkroom:[/] {error}", highlight=False)
@@ -41,7 +42,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="darkroom", description="Tags, duplicates and people of a picture album; pictures in a style."
+        prog="darkroom",
+        description="Tags, duplicates and people of a picture album; pictures in a style.",
+        epilog="A server that asks for keys gets DARKROOM_API_KEY, for the commands about users DARKROOM_ADMIN_KEY.",
     )
     parser.add_argument(
         "--server",
@@ -78,7 +81,15 @@ def _parser() -> argparse.ArgumentParser:
     delete.add_argument("album")
     delete.set_defaults(run=_delete)
 
-    for command in (album, show, albums, search, job, *style_commands.add_commands(commands)):
+    for command in (
+        album,
+        show,
+        albums,
+        search,
+        job,
+        *style_commands.add_commands(commands),
+        *user_commands.add_commands(commands),
+    ):
         command.add_argument("--json", action="store_true", help="print JSON instead of tables")
     return parser
 
@@ -156,14 +167,7 @@ def _show(client: Client, arguments: argparse.Namespace, _: Console) -> Any:
 
 
 def _albums(client: Client, arguments: argparse.Namespace, _: Console) -> Any:
-    items: list[dict[str, Any]] = []
-    cursor: str | None = None
-    while True:
-        page = client.json("GET", "/albums", params={"limit": 200} | ({"cursor": cursor} if cursor else {}))
-        items += page["items"]
-        cursor = page["next_cursor"]
-        if cursor is None:
-            break
+    items = client.items("/albums")
     if arguments.json:
         return items
     tables.albums(Console(), items)
