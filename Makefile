@@ -42,8 +42,8 @@ demo: $(VENV)/core.stamp ## Send a running Darkroom the photographs that scikit-
 	@$(UV) pip install --quiet --no-deps --constraint requirements/all.txt scikit-image
 	@$(BIN)/darkroom album "$$($(BIN)/python -c 'import importlib.util as u; print(u.find_spec("skimage").submodule_search_locations[0])')/data" --name demo
 
-lint: dev ## Style and import rules
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache
+lint: dev ## Style, import rules and the Dockerfile
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache && $(BIN)/hadolint Dockerfile
 
 types: dev ## Static types
 	@$(BIN)/mypy
