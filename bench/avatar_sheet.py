@@ -22,7 +22,7 @@ from deployments.engines.local_avatars import LocalAvatarArtist
 from deployments.engines.local_segmenter import LocalSegmenter
 from deployments.portraits import AvatarMode, AvatarRequest, Segmentation
 
-SHEET, POSES, OUT = Path("docs/avatars.jpg"), Path("docs/avatars_poses.jpg"), Path("out/avatars.jpg")
+DOCS, OUT = Path("docs"), Path("out")
 _MODES: tuple[AvatarMode, ...] = ("overlay", "character")
 _POSING = ("fox", "owl", "cat")
 _SIDE, _GAP, _CAPTION = 260, 4, 26
@@ -36,14 +36,17 @@ Cell = tuple[str, Image]
 
 
 def astronaut() -> Image:
-    """The upper half, with some more of its backdrop above."""
+    """With some more of its backdrop above."""
     import skimage.data
 
     photograph: Image = skimage.data.astronaut()
-    return np.asarray(cv2.copyMakeBorder(photograph, _TOP, 0, 0, 0, cv2.BORDER_REFLECT_101))
+    edge = cv2.GaussianBlur(photograph[:1], (0, 0), 6, borderType=cv2.BORDER_REPLICATE)
+    backdrop = np.repeat(edge, _TOP, axis=0) + np.random.default_rng(1).normal(0, 2, (_TOP, photograph.shape[1], 1))
+    return np.concatenate([np.clip(backdrop, 0, 255).astype(np.uint8), photograph])
 
 
 def poses(portrait: Image) -> dict[str, Image]:
+    portrait = np.ascontiguousarray(portrait[:380, 40:420])
     height, width = portrait.shape[:2]
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), -25, 1)
     small = cv2.resize(portrait, None, fx=0.36, fy=0.36, interpolation=cv2.INTER_AREA)
@@ -57,7 +60,7 @@ def poses(portrait: Image) -> dict[str, Image]:
         "turned by 90°": np.ascontiguousarray(np.rot90(portrait, -1)),
         "small": np.asarray(small),
         "several": several,
-        "cut by the border": np.ascontiguousarray(portrait[90:350, 225:485]),
+        "cut by the border": np.ascontiguousarray(portrait[60:300, 178:]),
         "grey": grey,
     }
 
@@ -138,15 +141,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, help="a folder of portraits, drawn into out/avatars.jpg")
     parser.add_argument("--animals", help="their names, with commas; default: all")
+    parser.add_argument("--out", type=Path, default=DOCS, help="the folder of the two sheets")
     options = parser.parse_args()
     wanted = options.animals.split(",") if options.animals else list(load_animals())
     animals = [animal for animal in load_animals().values() if animal.drawing is not None and animal.name in wanted]
     studio = Studio()
     if options.data is not None:
-        save(sheet(cells_of_folder(studio, animals, options.data), len(animals)), OUT)
+        save(sheet(cells_of_folder(studio, animals, options.data), len(animals)), OUT / "avatars.jpg")
         return
-    save(sheet(cells_of_animals(studio, animals), _COLUMNS), SHEET)
-    save(sheet(cells_of_poses(studio, animals), len(poses(astronaut()))), POSES)
+    save(sheet(cells_of_animals(studio, animals), _COLUMNS), options.out / "avatars.jpg")
+    save(sheet(cells_of_poses(studio, animals), len(poses(astronaut()))), options.out / "avatars_poses.jpg")
 
 
 if __name__ == "__main__":
