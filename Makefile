@@ -67,6 +67,7 @@ bench: dev ## Ratios and growth, side by side in one run (about half an hour)
 gallery: dev ## Draw the README's pictures anew
 	@$(BIN)/python -m bench.gallery
 	@$(BIN)/python -m bench.style_sheet
+	@$(BIN)/python -m bench.avatar_sheet
 
 format: dev ## Rewrite the code in the project's style
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
