@@ -96,14 +96,15 @@ def pose_of(face: SegmentedFace) -> HeadPose:
 
 def _knots(face: SegmentedFace, bare: HeadPose) -> Floats:
     knots = [(-0.6, 0.0, 0.0), (0.0, 0.0, 0.0)]
+    meant_before = 0.0
     for name, (y, z) in _TYPICAL.items():
         seen = bare.locate(face.landmarks[name])
         meant = z * np.sin(bare.yaw), y + z * np.sin(bare.pitch)
-        off = [float(np.clip(a - b, -_MOST_STRETCH, _MOST_STRETCH)) for a, b in zip(seen, meant, strict=True)]
+        off_x, off_y = (float(np.clip(a - b, -_MOST_STRETCH, _MOST_STRETCH)) for a, b in zip(seen, meant, strict=True))
         # Never so close to the one above that the drawing folds.
-        below = knots[-1]
-        dy = max(off[1], below[2] - 0.6 * (y - below[0]))
-        knots.append((y, off[0], dy))
+        at = max(meant[1] + off_y, knots[-1][0] + 0.35 * (meant[1] - meant_before))
+        knots.append((at, off_x, at - meant[1]))
+        meant_before = meant[1]
     return np.array(knots, np.float32)
 
 

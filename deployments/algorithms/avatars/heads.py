@@ -66,8 +66,8 @@ def draw_head(
     after = base * shade[..., None] * (1 - cover[..., None]) + made * 255
     eyes: Eyes = drawing.overlay if mode == "overlay" else drawing.character
     see_through(after, photograph, face, pose, eyes, light, window)
-    mixed = before + (after - before) * np.float32(strength)
-    canvas.picture[area] = np.clip(np.round(mixed), 0, 255).astype(np.uint8)
+    mixed = before + (np.clip(after, 0, 255) - before) * np.float32(strength)
+    canvas.picture[area] = np.round(mixed).astype(np.uint8)
     canvas.heads[area] = np.maximum(canvas.heads[area], (cover * 255).astype(np.uint8))
     return True
 
