@@ -24,6 +24,7 @@ from bench.server import running_server
 from configs.animals import load_animals
 from configs.settings import Settings
 from deployments.algorithms.decoding import decode, make_preview
+from deployments.engines.face_locator import FaceLocator
 from deployments.engines.local_avatars import LocalAvatarArtist
 from deployments.engines.local_segmenter import LocalSegmenter
 from deployments.portraits import AvatarRequest
@@ -76,7 +77,10 @@ def over_http(files: list[bytes]) -> tuple[float, float]:
 def bare_loop(files: list[bytes]) -> float:
     """Decode, segment, draw, encode: what the server does, with nothing around it. -> avatars a second"""
     settings = Settings()
-    segmenter = LocalSegmenter(settings.weights_dir, settings.runtime.threads)
+    locator = FaceLocator(
+        settings.weights_dir, settings.runtime.threads, settings.faces.min_score, settings.faces.smallest_px
+    )
+    segmenter = LocalSegmenter(settings.weights_dir, locator, settings.runtime.threads)
     artist = LocalAvatarArtist()
 
     def work(number: int) -> None:
