@@ -89,7 +89,7 @@ def _lids(face: SegmentedFace, side: str, pose: HeadPose) -> tuple[Floats, Float
 
     def bow(a: Floats, through: Floats, b: Floats) -> Floats:
         steer = 2 * through - (a + b) / 2
-        return (1 - t) ** 2 * a + 2 * t * (1 - t) * steer + t**2 * b
+        return np.asarray((1 - t) ** 2 * a + 2 * t * (1 - t) * steer + t**2 * b, np.float32)
 
     shape = np.concatenate([bow(outer, top, inner)[:-1], bow(inner, bottom, outer)[:-1]])
     middle = (centre + (top + bottom) / 2) / 2

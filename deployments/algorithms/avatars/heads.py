@@ -66,8 +66,8 @@ def draw_head(
     after = base * shade[..., None] * (1 - cover[..., None]) + made * 255
     eyes: Eyes = drawing.overlay if mode == "overlay" else drawing.character
     see_through(after, photograph, face, pose, eyes, light, window)
-    mixed = before + (after - before) * np.float32(strength)
-    canvas.picture[area] = np.clip(np.round(mixed), 0, 255).astype(np.uint8)
+    mixed = before + (np.clip(after, 0, 255) - before) * np.float32(strength)
+    canvas.picture[area] = np.round(mixed).astype(np.uint8)
     canvas.heads[area] = np.maximum(canvas.heads[area], (cover * 255).astype(np.uint8))
     return True
 
@@ -115,7 +115,7 @@ def _laid(
         x, y = window.x[part], window.y[part]
         if seated := layer.root is not None and mode == "overlay":
             x, y = seat.settle(x, y)
-        x, y = pose.face_on(x, y, painted.depth, layer.follow)
+        x, y = pose.face_on(x, y, painted.depth, layer.follow, layer.rigid_at)
         rgba = painted.rgba(x, y)
         alpha = rgba[..., 3].astype(np.float32) * np.float32(layer.opacity / 255)
         if not alpha.any():
