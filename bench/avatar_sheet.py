@@ -40,7 +40,7 @@ def astronaut() -> Image:
     import skimage.data
 
     photograph: Image = skimage.data.astronaut()
-    edge = cv2.GaussianBlur(photograph[:1], (0, 0), 6, borderType=cv2.BORDER_REPLICATE)
+    edge = cv2.GaussianBlur(photograph[:1], (0, 0), 30, borderType=cv2.BORDER_REPLICATE)
     backdrop = np.repeat(edge, _TOP, axis=0) + np.random.default_rng(1).normal(0, 2, (_TOP, photograph.shape[1], 1))
     return np.concatenate([np.clip(backdrop, 0, 255).astype(np.uint8), photograph])
 

@@ -79,6 +79,8 @@ class Layer(_Form):
     """How dark the shade on what lies below."""
     follow: Share = 1.0
     """How far nose, mouth and chin of the person move and stretch it."""
+    rigid_at: _Length | None = None
+    """Moved as one, as far as the person's face is off at this y, instead of stretched: noses and beaks."""
 
 
 class Eyes(_Form):

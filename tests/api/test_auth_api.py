@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import re
 from collections.abc import MutableMapping
@@ -11,13 +12,16 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from pydantic import SecretStr
 from sqlalchemy import text
 from starlette.routing import Mount, Route
 from structlog.testing import capture_logs
 
-from configs.settings import Settings
+from configs.settings import Auth, Settings
+from serve_app.api.app import build_app
 from serve_app.services.container import Services
-from serve_app.telemetry import configure_logging
+from serve_app.services.users import UserService
+from serve_app.telemetry import Metrics, configure_logging
 from tests.api.accounts import ADMIN_KEY, Account, a_client, bearer, with_keys
 from tests.api.conftest import assert_problem, upload
 from tests.api.sdapi.conftest import assert_webui_error
@@ -211,6 +215,15 @@ class TestTheAdministrator:
         assert (await admin.get(f"/api/v1/users/{eva.id}/history")).json()["items"] == []
         assert (await admin.delete(f"/api/v1/users/{eva.id}")).status_code == 204
         assert_problem(await admin.get(f"/api/v1/users/{eva.id}"), 404, "not-found")
+
+    async def test_may_have_a_key_beyond_ascii(self, services: Services, settings: Settings) -> None:
+        key = "schlüssel des verwalters"
+        auth = Auth(mode="api_key", admin_key=SecretStr(key))
+        users = UserService(services.database, services.pictures, auth)
+        other = build_app(dataclasses.replace(services, users=users), settings, Metrics("ingress"))
+        async with a_client(other) as client:
+            answer = await client.get("/api/v1/users", headers={"Authorization": f"Bearer {key}".encode()})
+        assert answer.status_code == 200
 
     async def test_gives_a_user_whose_key_was_lost_another(
         self, admin: httpx.AsyncClient, eva: Account, app: FastAPI

@@ -83,3 +83,17 @@ def test_hair_that_leaves_the_picture_tells_nothing() -> None:
     seat = seat_of(pose_of(a_face((100, 100), 60)), everywhere)
 
     assert (seat.spread, seat.rise) == (1.0, pytest.approx(-0.1))
+
+
+def test_a_nose_is_moved_as_one_where_a_face_is_stretched() -> None:
+    face = a_face(unit_px=50)
+    x, y = face.landmarks["upper_lip"]
+    face.landmarks["upper_lip"] = (x, y + 15)
+    y_lines = np.linspace(0.4, 1.0, 50, dtype=np.float32)[:, None]
+    flat = np.zeros_like
+
+    stretched = pose_of(face).face_on(flat(y_lines), y_lines, lambda x, _: flat(x))
+    rigid = pose_of(face).face_on(flat(y_lines), y_lines, lambda x, _: flat(x), rigid_at=0.62)
+
+    assert np.ptp(rigid[1] - y_lines) < 1e-5
+    assert np.ptp(stretched[1] - y_lines) > 0.1

@@ -62,10 +62,19 @@ class HeadPose:
         return float(x[0]), float(y[0])
 
     def face_on(
-        self, x: Floats, y: Floats, depth: Callable[[Floats, Floats], Floats], follow: float = 1.0
+        self,
+        x: Floats,
+        y: Floats,
+        depth: Callable[[Floats, Floats], Floats],
+        follow: float = 1.0,
+        rigid_at: float | None = None,
     ) -> tuple[Floats, Floats]:
         """The way back: where on the frontal drawing, `depth` high there, a point of the turned head is."""
-        off_x, off_y = self._off(y, follow)
+        if rigid_at is None:
+            off_x, off_y = self._off(y, self.knots[:, 0], follow)
+        else:
+            meant = self.knots[:, 0] - self.knots[:, 2]
+            off_x, off_y = self._off(np.array(rigid_at, np.float32), meant, follow)
         left, top = (x - off_x) / np.float32(np.cos(self.yaw)), y - off_y
         aside, down = np.float32(np.tan(self.yaw)), np.float32(np.sin(self.pitch))
         z = depth(left, top)
@@ -73,10 +82,9 @@ class HeadPose:
             z = 0.35 * z + 0.65 * depth(left - aside * z, top - down * z)
         return left - aside * z, top - down * z
 
-    def _off(self, y: Floats, follow: float) -> tuple[Floats, Floats]:
-        at = self.knots[:, 0]
-        off_x = np.interp(y, at, self.knots[:, 1] * follow).astype(np.float32)
-        return off_x, np.interp(y, at, self.knots[:, 2] * follow).astype(np.float32)
+    def _off(self, y: Floats, at: Floats, follow: float) -> tuple[Floats, Floats]:
+        off_x = np.asarray(np.interp(y, at, self.knots[:, 1] * follow), np.float32)
+        return off_x, np.asarray(np.interp(y, at, self.knots[:, 2] * follow), np.float32)
 
 
 def pose_of(face: SegmentedFace) -> HeadPose:
@@ -134,7 +142,7 @@ def seat_of(pose: HeadPose, person_mask: Gray) -> Seat:
     ends = [_run_of(person_mask, pose, side * xs, height) for side in (-1, 1)]
     rise = float(np.clip(0.6 * (_USUAL_TOP - ys[top]) - 0.1, -0.4, 0.25)) if top is not None else -0.1
     halves = [float(xs[end]) for end in ends if end is not None]
-    spread = float(np.clip(min(halves) / _USUAL_HALF_WIDTH, 0.68, 1.05)) if halves else 1.0
+    spread = float(np.clip(min(halves) / _USUAL_HALF_WIDTH, 0.55, 1.05)) if halves else 1.0
     return Seat(rise, spread)
 
 

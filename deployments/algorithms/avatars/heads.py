@@ -115,7 +115,7 @@ def _laid(
         x, y = window.x[part], window.y[part]
         if seated := layer.root is not None and mode == "overlay":
             x, y = seat.settle(x, y)
-        x, y = pose.face_on(x, y, painted.depth, layer.follow)
+        x, y = pose.face_on(x, y, painted.depth, layer.follow, layer.rigid_at)
         rgba = painted.rgba(x, y)
         alpha = rgba[..., 3].astype(np.float32) * np.float32(layer.opacity / 255)
         if not alpha.any():

@@ -61,7 +61,9 @@ def light_over(photograph: Image, face_mask: Gray, pose: HeadPose) -> Light:
     warm = skin_colour / max(float(skin_colour @ LUMA), 0.02) / _USUAL_SKIN
     world = pixels.mean(axis=0) / max(float(lumas.mean()), 0.02)
     cast = np.clip(warm, 0.5, 2) ** 0.22 * np.clip(world, 0.5, 2) ** 0.22
-    colourfulness = float(np.clip((chroma - 0.02) / 0.06, 0, 1))
+    # Skin has a colour in any light; the surroundings may have none.
+    skin_chroma = float(skin_colour.max() - skin_colour.min()) / (middle + 0.03)
+    colourfulness = float(np.clip(max((chroma - 0.02) / 0.06, (skin_chroma - 0.05) / 0.15), 0, 1))
     return Light(
         slope,
         float(np.clip(exposure, 0.3, 1.1)),
