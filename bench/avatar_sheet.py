@@ -50,16 +50,16 @@ def poses(portrait: Image) -> dict[str, Image]:
     height, width = portrait.shape[:2]
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), -25, 1)
     small = cv2.resize(portrait, None, fx=0.36, fy=0.36, interpolation=cv2.INTER_AREA)
-    several = portrait.copy()
-    for scale, left in ((0.55, 0), (0.42, width - round(0.42 * width))):
-        one = cv2.resize(portrait, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        several[height - one.shape[0] :, left : left + one.shape[1]] = one
+    people = []
+    for scale in (0.7, 1.0, 0.5):
+        one = cv2.resize(portrait[:, 40:330], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        people.append(cv2.copyMakeBorder(one, height - one.shape[0], 0, 0, 0, cv2.BORDER_REPLICATE))
     grey = np.repeat(cv2.cvtColor(portrait, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
     return {
         "turned by 25°": np.asarray(cv2.warpAffine(portrait, turn, (width, height), borderMode=cv2.BORDER_REFLECT)),
         "turned by 90°": np.ascontiguousarray(np.rot90(portrait, -1)),
         "small": np.asarray(small),
-        "several": several,
+        "several": np.concatenate(people, axis=1),
         "cut by the border": np.ascontiguousarray(portrait[60:300, 178:]),
         "grey": grey,
     }

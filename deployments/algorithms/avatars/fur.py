@@ -1,4 +1,4 @@
-"""Fur and feathers: strokes grown from the colours of a flat drawing, combed along a field of directions."""
+"""Fur, feathers and skin: strokes grown from the colours of a flat drawing, combed along a field of directions."""
 
 from __future__ import annotations
 
@@ -60,6 +60,17 @@ def grow(flat: Rgba, coat: Coat, box: Box, px: float, seed: int) -> Rgba:
     for stroke in passes:
         _lay(canvas, flat, field, clump, stroke, coat, box, px, rng)
     return canvas
+
+
+def mottle(flat: Rgba, coat: Coat, px: float, seed: int) -> Rgba:
+    """Smooth skin with its pores and patches."""
+    rng = np.random.default_rng(seed)
+    shape = flat.shape[:2]
+    patches = 0.5 * _noise(shape, max(0.3 * px, 2), rng) + 0.35 * _noise(shape, max(0.07 * px, 2), rng)
+    pores = np.minimum(_noise(shape, max(0.025 * px, 1), rng), 0.5)
+    tone = 1 + coat.contrast * (0.12 * patches + 0.09 * pores)
+    colours = np.clip(flat[..., :3] * tone[..., None], 0, 255).astype(np.uint8)
+    return np.dstack([colours, flat[..., 3]])
 
 
 def _lay(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
 
 from configs.animals.drawing import Dome, Layer
-from deployments.algorithms.avatars.fur import grow
+from deployments.algorithms.avatars.fur import grow, mottle
 from deployments.algorithms.avatars.planes import Floats
 from deployments.algorithms.avatars.raster import Box, Rgba, rasterise, view_box
 
@@ -58,8 +59,9 @@ def paint(layer: Layer, svg: str, px: int, seed: int = 0) -> PaintedLayer:
     """Raises `ValueError` for an SVG that cannot be drawn."""
     box = view_box(svg)
     colours = rasterise(svg, px)
-    if layer.coat is not None and layer.coat.kind != "skin":
-        colours = grow(colours, layer.coat, box, px, seed)
+    if layer.coat is not None:
+        cover = mottle if layer.coat.kind == "skin" else partial(grow, box=box)
+        colours = cover(colours, layer.coat, px=px, seed=seed)
     return PaintedLayer(layer, box, px, colours, relief_of(layer, box))
 
 
