@@ -1,4 +1,4 @@
-"""Eyeballs as an animal has them: as bright as its coat, shaded by the lids, and drawn where the person's cannot be seen."""
+"""Eyeballs as an animal has them: bright, shaded by the lids, and drawn where the person's cannot be seen."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _WHITE = 0.74
 def eyeball(
     eye: Floats, edge: Floats, place: Floats, x: Floats, y: Floats, made: Lids, light: Light, rim: str
 ) -> Floats:
-    """`eye`, `float32[h, w, 3]`, 0 to 255, at the pixels `x`, `y` between the lids `made`; `edge`, units beyond them, and
-    `place`, 0 at the upper and 1 at the lower, are `float32[h, w]`."""
+    """`eye`, `float32[h, w, 3]`, 0 to 255, at the pixels `x`, `y` between the lids `made`; `edge`, units beyond
+    them, and `place`, 0 at the upper and 1 at the lower, are `float32[h, w]`."""
     bright = _brightened(eye, edge < 0, light)
     _drawn_over(bright, edge, x, y, made, light, in_light(rim, light))
     return np.asarray(bright * _shade_of_lids(edge, place)[..., None], np.float32)
