@@ -40,10 +40,12 @@ run: setup ## Start Darkroom on http://127.0.0.1:8000 (ARGS=--diffusion: after `
 
 demo: $(VENV)/core.stamp ## Send a running Darkroom the photographs that scikit-image ships
 	@$(UV) pip install --quiet --no-deps --constraint requirements/all.txt scikit-image
-	@$(BIN)/darkroom album "$$($(BIN)/python -c 'import importlib.util as u; print(u.find_spec("skimage").submodule_search_locations[0])')/data" --name demo
+	@photos="$$($(BIN)/python -c 'import importlib.util as u; print(u.find_spec("skimage").submodule_search_locations[0])')/data" && \
+	  $(BIN)/darkroom album "$$photos" --name demo && \
+	  $(BIN)/darkroom avatar "$$photos/astronaut.png" --animal fox --out "$${TMPDIR:-/tmp}/astronaut-fox.jpg"
 
-lint: dev ## Style and import rules
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache
+lint: dev ## Style, import rules and the Dockerfile
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache && $(BIN)/hadolint Dockerfile
 
 types: dev ## Static types
 	@$(BIN)/mypy
@@ -61,6 +63,7 @@ bench: dev ## Ratios and growth, side by side in one run (about half an hour)
 	@$(BIN)/python -m bench.people
 	@$(BIN)/python -m bench.duplicates
 	@$(BIN)/python -m bench.diffusion
+	@$(BIN)/python -m bench.avatars
 
 gallery: dev ## Draw the README's pictures anew
 	@$(BIN)/python -m bench.gallery

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,8 +32,11 @@ _LIKE = (0.6, 1.7)
 
 def measure(find: Finder, faces: Path, backgrounds: Path, every: int = 1) -> tuple[Figures, list[Mistake]]:
     """Figures, and the pictures that went wrong; `every`-th portrait only is pasted."""
+    started = time.monotonic()
     found_in = {path: find(_read(path)) for path in _pictures(faces)}
+    seconds = time.monotonic() - started
     figures, mistakes = _central(found_in)
+    figures["seconds_a_picture"] = seconds / len(found_in)
     portraits = [_portrait(path, found) for path, found in list(found_in.items())[::every] if found.boxes]
     astronaut = _astronaut()
     portraits.append(_portrait_of(astronaut, find(astronaut)))

@@ -294,6 +294,9 @@ class Auth(_Group):
     request brings a user's key, `Authorization: Bearer ...`."""
     admin_key: SecretStr | None = Field(None, min_length=16)
     """Creates and lists users; needed with `api_key`."""
+    allow_open: bool = False
+    """Start without keys on an address that other machines reach: behind a proxy that decides who may call, or in a
+    container whose port is published to this machine only."""
 
     @model_validator(mode="after")
     def _has_admin(self) -> Auth:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import cv2
+
 from configs.animals import load_animals
 from configs.settings import Settings
 from deployments.algorithms.sample_portrait import sample_portrait
@@ -23,6 +25,8 @@ class AvatarDeployment:
         self._providers: dict[str, AvatarProvider] = {}
         self._opening = asyncio.Lock()
         self._slots = asyncio.Semaphore(self._settings.runtime.threads)
+        # Calls run side by side, each on one core: OpenCV's own threads would only get in their way.
+        cv2.setNumThreads(1)
 
     async def make_avatar(self, engine: str, request: AvatarRequest) -> AvatarPicture:
         """Raises `InvalidRequest` for an animal or an engine that is none, and what the engine raises."""

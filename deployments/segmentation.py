@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import cv2
 import numpy as np
 
 from configs.settings import Settings
@@ -34,6 +35,8 @@ class SegmentationDeployment:
         self._providers: dict[str, FaceProvider] = {}
         self._opening = asyncio.Lock()
         self._slots = asyncio.Semaphore(threads)
+        # Calls run side by side, each on one core: OpenCV's own threads would only get in their way.
+        cv2.setNumThreads(1)
 
     async def segment_portrait(self, engine: str, image: Image) -> Segmentation:
         """Raises `InvalidRequest` for an engine that is none, and what the engine raises."""

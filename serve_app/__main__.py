@@ -24,6 +24,7 @@ from configs.settings import Settings
 from deployments.errors import DarkroomError, Unavailable, WeightsMissing
 from deployments.weights import missing_files, read_manifest
 from serve_app import local_ray
+from serve_app.exposure import require_guarded
 
 if TYPE_CHECKING:
     from serve_app.store.embedded import EmbeddedPostgres
@@ -51,6 +52,7 @@ def main() -> int:
 
 
 def _run(settings: Settings, started: float, *, diffusion: bool) -> None:
+    require_guarded(settings)
     if missing := missing_files(settings.weights_dir, read_manifest()):
         raise WeightsMissing(f"The model weights {missing[0].output} are missing: run `make setup`.")
     _require_free(settings.http_port, "DARKROOM_HTTP_PORT")

@@ -9,6 +9,7 @@ from ray import serve
 from configs.settings import Settings
 from deployments.errors import Unavailable
 from serve_app.api.app import build_app
+from serve_app.exposure import require_guarded
 from serve_app.gateway import Gateway, Handle, Handles
 from serve_app.relay import Relay
 from serve_app.services.container import Services
@@ -23,6 +24,7 @@ class Ingress:
 
     async def __init__(self, worker: Handle, proxy_port: int | None, **capabilities: Handle) -> None:  # type: ignore[misc]
         self._settings = Settings()
+        require_guarded(self._settings)
         configure_logging(self._settings)
         self._metrics = Metrics("ingress")
         gateway = Gateway(Handles(**capabilities), self._settings.deadlines, self._metrics)

@@ -92,13 +92,23 @@ class Eyes(_Form):
     rim_opacity: Share = 0.9
     lid: float = Field(0.0, ge=-0.1, le=0.3)
     """How much of the lids is seen around the eye."""
+    open: Share = 0.0
+    """From the person's lids, 0, to round ones; squinting eyes are opened, the coat darkens the rim."""
+    move: Place = (0.0, 0.0)
+    """Of the left eye; the right one's is mirrored."""
+
+
+class CharacterEyes(Eyes):
+    enlarge: float = Field(1.6, ge=0.8, le=2.2)
+    open: Share = 0.55
+    move: Place = (-0.09, 0.0)
 
 
 class Drawing(_Form):
     layers: tuple[Layer, ...] = Field(min_length=1)
     """The farthest first."""
     overlay: Eyes = Eyes(rim_width=0.03, rim_opacity=0.5)
-    character: Eyes = Eyes(enlarge=1.3)
+    character: CharacterEyes = CharacterEyes()
 
     @model_validator(mode="after")
     def _both_modes(self) -> Drawing:

@@ -25,7 +25,8 @@ _QUOTA = frozenset(
 )
 _REFUSED_CREDENTIALS = frozenset(
     "AccessDeniedException UnrecognizedClientException InvalidSignatureException ExpiredTokenException "
-    "IncompleteSignatureException MissingAuthenticationTokenException InvalidClientTokenId".split()
+    "IncompleteSignatureException MissingAuthenticationTokenException InvalidClientTokenId "
+    "SubscriptionRequiredException".split()
 )
 """Services that speak JSON say these with status 400, as they do of a bad picture."""
 

@@ -21,15 +21,17 @@ _JAWS = ("left_jaw", "right_jaw")
 _NEEDED = (*(name for name in REQUIRED_LANDMARKS if not name.endswith("temple")), *EARS, *_JAWS)
 
 _FOREHEAD = 0.45
-"""Forehead above the eyes, in heights from the eyes to the chin, where nobody says more: the median of faces that the
-local engine sees from in front is .448."""
+"""Forehead above the eyes, in heights from the eyes to the chin, where nobody says more: what the local engine sees of
+most faces from in front."""
 _FOREHEAD_AT_LEAST, _FOREHEAD_AT_MOST = 0.35, 0.6
 _FOREHEAD_CORNER = np.array([0.27, 0.82])
 """Between temple and forehead, and between jaw and chin, the outline goes through here: shares of the way across and
-down (medians of the same faces)."""
+down (as the local engine sees them, too)."""
 _CHIN_CORNER = np.array([0.43, 0.68])
 _PROFILE = 0.25
 """Eyes nearer to one another than this, in distances to the mouth, say nothing of the roll any more."""
+_SEEN = 0.05
+"""Skin beside the corner of an eye or of the mouth, in the same measure."""
 _OUTLINE_POINTS = 48
 
 
@@ -57,19 +59,22 @@ def shape_face(found: FoundFace, vendor: str) -> SegmentedFace:
         raise malformed(vendor)
     down = (points["mouth_left"] + points["mouth_right"] - points["left_eye"] - points["right_eye"]) / 2
     across = points["right_eye"] - points["left_eye"]
-    if across[0] * down[1] < across[1] * down[0]:  # named by the viewer's side in a picture that shows it overhead
-        points = {_other_side(name): point for name, point in points.items()}
-        across = -across
     turned = np.radians(found.roll)
     if np.hypot(*across) > _PROFILE * np.hypot(*down):
+        if across[0] * down[1] < across[1] * down[0]:  # the sides are those of the picture, which shows it overhead
+            points = {_other_side(name): point for name, point in points.items()}
         turned = roll_of(np.stack([points["left_eye"], points["right_eye"]]))
     frame = _Frame(points["left_eye"] / 2 + points["right_eye"] / 2, float(turned))
     marks = {name: frame.inside(point) for name, point in points.items()}
-    if marks["chin"][1] <= 0:
+    chin = float(marks["chin"][1])
+    if chin <= 0:
         raise malformed(vendor)
-    marks["forehead"] = np.array([0.0, -_forehead(frame, marks["chin"][1], found.skin)])
-    for ear in EARS:
-        marks[ear.replace("ear", "temple")] = np.array([marks.pop(ear)[0], 0.0])
+    marks["forehead"] = np.array([0.0, -_forehead(frame, chin, found.skin)])
+    for side, away in (("left", -1.0), ("right", 1.0)):
+        ear, jaw = marks.pop(f"{side}_ear"), marks[f"{side}_jaw"]
+        corner = marks.get(f"{side}_eye_outer", marks[f"{side}_eye"])
+        marks[f"{side}_temple"] = np.array([_beyond(ear, corner, away * chin), 0.0])
+        marks[f"{side}_jaw"] = np.array([_beyond(jaw, marks[f"mouth_{side}"], away * chin), jaw[1]])
     return SegmentedFace(
         bbox=found.bbox,
         score=float(np.clip(found.score, 0, 1)),
@@ -100,6 +105,13 @@ def _other_side(name: str) -> str:
     return name.replace("left", "right") if "left" in name else name.replace("right", "left")
 
 
+def _beyond(edge: NDArray[np.float64], inner: NDArray[np.float64], away: float) -> float:
+    """How far out the face's edge is: where a vendor has it, but of a turned head, whose far side is hidden, not
+    further in than what is still seen. `away`: the distance from the eyes to the chin, negative to the left."""
+    outwards = np.sign(away)
+    return float(outwards * max(outwards * edge[0], outwards * inner[0] + _SEEN * abs(away)))
+
+
 def _forehead(frame: _Frame, chin: float, skin: Vectors | None) -> float:
     """Its height above the eyes: up to where a line upwards from between the eyes leaves the skin."""
     if skin is None or len(skin) < 3:
@@ -115,7 +127,7 @@ def _forehead(frame: _Frame, chin: float, skin: Vectors | None) -> float:
 
 
 def _outline(marks: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-    """A smooth closed line, clockwise from the middle of the forehead."""
+    """A smooth closed line around the face, and around the nose of one that shows its side."""
     forehead, chin = marks["forehead"], marks["chin"]
     knots = [
         forehead,
@@ -134,7 +146,8 @@ def _outline(marks: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
     steps = np.sqrt(np.maximum(np.linalg.norm(np.diff(knots, axis=0), axis=1), 1e-3))
     along = np.concatenate([[0.0], np.cumsum(steps)])
     spline = CubicSpline(along, knots, bc_type="periodic")
-    return np.asarray(spline(np.linspace(0, along[-1], _OUTLINE_POINTS, endpoint=False)))
+    line = spline(np.linspace(0, along[-1], _OUTLINE_POINTS, endpoint=False))
+    return np.asarray(cv2.convexHull(np.array([*line, marks["nose_tip"]], np.float32))[:, 0], np.float64)
 
 
 def _corner(side: NDArray[np.float64], end: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[np.float64]:

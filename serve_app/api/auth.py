@@ -73,7 +73,7 @@ class Authentication:
 def _key_in(header: str, takes_basic: bool) -> str | None:
     if len(header) > _LONGEST_HEADER:
         return None
-    scheme, _, value = header.partition(" ")
+    scheme, _, value = header.encode("latin-1").decode(errors="replace").partition(" ")  # as HTTP servers hand it on
     if scheme.lower() == "bearer":
         return value.strip()
     if scheme.lower() != "basic" or not takes_basic:

@@ -22,10 +22,11 @@ class CommandError(Exception):
 
 
 class Client:
-    def __init__(self, server: str, api_key: str | None = None) -> None:
+    def __init__(self, server: str, key: str | None = None) -> None:
+        """`key`: for a server that asks for one."""
         self._server = server.rstrip("/")
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._http = httpx.Client(base_url=f"{self._server}/api/v1", timeout=_TIMEOUT, headers=headers, trust_env=False)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(base_url=f"{self._server}/api/v1", timeout=_TIMEOUT, trust_env=False, headers=headers)
 
     def __enter__(self) -> Client:
         return self
@@ -56,6 +57,18 @@ class Client:
 
     def json(self, method: str, path: str, **options: Any) -> Any:
         return self.call(method, path, **options).json()
+
+    def items(self, path: str, most: int | None = None, **query: Any) -> list[dict[str, Any]]:
+        """Of a list that comes in pages, all or the first `most`."""
+        found: list[dict[str, Any]] = []
+        cursor: str | None = None
+        while most is None or len(found) < most:
+            page = self.json("GET", path, params={"limit": 200, **query} | ({"cursor": cursor} if cursor else {}))
+            found += page["items"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+        return found[:most]
 
     def upload(self, paths: list[Path], each: Callable[[int], None]) -> tuple[dict[str, Path], list[dict[str, str]]]:
         """Upload files in batches. -> {url: file}, the rejected ones; `each` hears how many more are done."""
@@ -117,6 +130,10 @@ def _batches(paths: list[Path]) -> Iterator[list[Path]]:
 def _problem_line(response: httpx.Response) -> str:
     try:
         problem = response.json()
+        if response.status_code == 401:
+            return (
+                f"{problem['title']} (401): {problem['detail']} Set DARKROOM_API_KEY, or DARKROOM_ADMIN_KEY for users."
+            )
         return f"{problem['title']} ({response.status_code}): {problem['detail']}"
     except (ValueError, KeyError, TypeError):
         return f"The server answered {response.status_code} {response.reason_phrase}."

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from serve_app.cli import portraits as portrait_commands
 from serve_app.cli import styles as style_commands
 from serve_app.cli import tables
+from serve_app.cli import users as user_commands
 from serve_app.cli.client import Client, CommandError, pictures_in, result_of
 
 _BATCH_IMAGES = 200
@@ -27,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     err = Console(stderr=True)
     try:
-        with Client(arguments.server, os.environ.get("DARKROOM_API_KEY")) as client:
+        with Client(arguments.server, user_commands.key_for(arguments)) as client:
             answer = arguments.run(client, arguments, err)
     except CommandError as error:
         err.print(f"[red]darkroom:[/] {error}", highlight=False)
@@ -44,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="darkroom",
         description="Tags, duplicates and people of a picture album; pictures in a style, people as animals.",
-        epilog="Where the server asks for keys, DARKROOM_API_KEY holds yours.",
+        epilog="A server that asks for keys gets DARKROOM_API_KEY, for the commands about users DARKROOM_ADMIN_KEY.",
     )
     parser.add_argument(
         "--server",
@@ -81,8 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     delete.add_argument("album")
     delete.set_defaults(run=_delete)
 
-    more = (*style_commands.add_commands(commands), *portrait_commands.add_commands(commands))
-    for command in (album, show, albums, search, job, *more):
+    more = (module.add_commands(commands) for module in (style_commands, portrait_commands, user_commands))
+    for command in (album, show, albums, search, job, *chain.from_iterable(more)):
         command.add_argument("--json", action="store_true", help="print JSON instead of tables")
     return parser
 
@@ -160,14 +162,7 @@ def _show(client: Client, arguments: argparse.Namespace, _: Console) -> Any:
 
 
 def _albums(client: Client, arguments: argparse.Namespace, _: Console) -> Any:
-    items: list[dict[str, Any]] = []
-    cursor: str | None = None
-    while True:
-        page = client.json("GET", "/albums", params={"limit": 200} | ({"cursor": cursor} if cursor else {}))
-        items += page["items"]
-        cursor = page["next_cursor"]
-        if cursor is None:
-            break
+    items = client.items("/albums")
     if arguments.json:
         return items
     tables.albums(Console(), items)

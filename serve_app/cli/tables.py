@@ -77,8 +77,25 @@ def faces(console: Console, found: list[dict[str, Any]]) -> None:
 def albums(console: Console, items: list[dict[str, Any]]) -> None:
     table = _table("Albums", "album", "pictures", "updated")
     for item in items:
-        table.add_row(escape(item["album_id"]), str(item["image_count"]), item["updated_at"][:19].replace("T", " "))
+        table.add_row(escape(item["album_id"]), str(item["image_count"]), _time(item["updated_at"]))
     _print(console, table, "no albums")
+
+
+def users(console: Console, items: list[dict[str, Any]]) -> None:
+    table = _table("Users", "id", "name", "e-mail", "since")
+    for item in items:
+        table.add_row(item["id"], escape(item["username"]), escape(item["email"]), _time(item["created_at"]))
+    _print(console, table, "no users")
+
+
+def history(console: Console, entries: list[dict[str, Any]]) -> None:
+    table = _table("History", "when", "what", "status", "by", "seconds", "picture, or what went wrong")
+    for entry in entries:
+        seconds = "" if entry["duration"] is None else f"{entry['duration']:.1f}"
+        outcome = entry["output_url"] or (entry["problem"] or {}).get("detail", "")
+        told = (entry["kind"], entry["status"], entry["engine"] or "", seconds, escape(outcome))
+        table.add_row(_time(entry["created_at"]), *told)
+    _print(console, table, "nothing was made")
 
 
 def hits(console: Console, results: list[dict[str, Any]]) -> None:
@@ -108,6 +125,10 @@ def _print(console: Console, table: Table, otherwise: str) -> None:
         console.print(table)
     else:
         console.print(otherwise, highlight=False)
+
+
+def _time(stamp: str) -> str:
+    return stamp[:19].replace("T", " ")
 
 
 def _listed(images: list[str], names: dict[str, str]) -> str:

@@ -13,6 +13,7 @@ import httpx
 import pytest
 import pytest_asyncio
 import uvicorn
+from fastapi import FastAPI
 
 from configs.animals import Animal
 from configs.settings import Fetch, Jobs, Limits, Settings
@@ -22,11 +23,10 @@ from serve_app.services.container import Services
 from serve_app.services.runner import JobRunner
 from serve_app.store.session import Database
 from serve_app.telemetry import Metrics, configure_logging
+from tests.api.accounts import ADMIN_KEY, BASE, Account, a_client, an_account
 from tests.fake_portraits import an_animal
 from tests.fakes import FakeCapabilities
 from tests.styles import a_style
-
-BASE = "http://darkroom.test"
 
 
 @pytest.fixture
@@ -109,6 +109,37 @@ async def live_url(services: Services, settings: Settings, worker: JobRunner) ->
         server.should_exit = True
         with suppress(TimeoutError):
             await asyncio.wait_for(serving, 20)
+
+
+@pytest_asyncio.fixture()
+async def app(services: Services, settings: Settings) -> FastAPI:
+    """The application by itself, for clients with different keys."""
+    return build_app(services, settings, Metrics("ingress"))
+
+
+@pytest_asyncio.fixture()
+async def nobody(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A client without a key."""
+    async with a_client(app) as client:
+        yield client
+
+
+@pytest_asyncio.fixture()
+async def admin(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    async with a_client(app, ADMIN_KEY) as client:
+        yield client
+
+
+@pytest_asyncio.fixture()
+async def eva(services: Services, app: FastAPI) -> AsyncIterator[Account]:
+    async with an_account(services, app, "eva") as account:
+        yield account
+
+
+@pytest_asyncio.fixture()
+async def bob(services: Services, app: FastAPI) -> AsyncIterator[Account]:
+    async with an_account(services, app, "bob") as account:
+        yield account
 
 
 async def upload(client: httpx.AsyncClient, *pictures: bytes) -> list[str]:

@@ -23,7 +23,9 @@ from deployments.errors import (
     WeightsMissing,
 )
 from serve_app.services.container import Services
+from serve_app.services.runner import JobRunner
 from serve_app.store.repositories import users
+from tests.api.accounts import Account, with_keys
 from tests.api.conftest import BASE, assert_problem, upload
 from tests.api.sdapi.conftest import until
 from tests.builders import a_flat_image, an_image, encoded, encoded_turned
@@ -544,3 +546,28 @@ async def test_metrics_count_what_engines_answered(
     assert 'provider_calls_total{outcome="ok",provider="local",use="segmentation"} 1.0' in told
     assert 'provider_calls_total{outcome="unavailable",provider="vertex",use="avatar"} 1.0' in told
     assert 'provider_calls_total{outcome="ok",provider="bedrock",use="avatar"} 1.0' in told
+
+
+class TestTwoUsers:
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        return with_keys(settings)
+
+    async def test_what_one_has_made_does_not_exist_for_the_other(
+        self, eva: Account, bob: Account, worker: JobRunner
+    ) -> None:
+        made = (await send(eva.client, encoded(a_portrait(), "PNG"))).json()
+        cut = (await eva.client.post("/api/v1/segmentations", json={"image_url": made["image_url"]})).status_code
+        assert cut == 422  # found, and without a face: it was painted over
+        [entry] = await history(eva.client)
+        for url in (made["image_url"], f"/api/v1/history/{made['history_id']}", entry["job"], entry["input"]):
+            assert (await eva.client.get(url)).status_code == 200
+            assert_problem(await bob.client.get(url), 404)
+        assert await history(bob.client) == []
+        assert assert_problem(await avatar(bob.client, made["image_url"]), 400)["code"] != "corrupt"
+
+    async def test_a_request_without_a_key_is_refused_before_its_picture_is_read(
+        self, nobody: httpx.AsyncClient, services: Services
+    ) -> None:
+        for url in (URL, TUTORIAL, "/api/v1/segmentations"):
+            assert_problem(await send(nobody, b"no picture", url), 401)

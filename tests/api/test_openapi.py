@@ -8,6 +8,10 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
+
+from configs.settings import Settings
+from tests.api.accounts import Account, with_keys
 
 CHECKS = (
     "not_a_server_error",
@@ -33,6 +37,18 @@ async def test_a_fuzzer_finds_no_5xx_and_nothing_undocumented(live_url: str, tmp
 
 async def test_a_fuzzer_finds_nothing_undocumented_in_the_web_api(live_url: str, tmp_path: Path) -> None:
     await _fuzz(live_url, tmp_path, WEB_UI_CHECKS, 6, "--phases", "fuzzing", "--include-path-regex", WEB_UI)
+
+
+class TestWithKeys:
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        return with_keys(settings)
+
+    async def test_a_fuzzer_finds_no_way_past_the_key(self, live_url: str, eva: Account, tmp_path: Path) -> None:
+        more = ("--phases", "fuzzing", "--header", "Prefer: wait=1", "--header", f"Authorization: Bearer {eva.key}")
+        ours = ("not_a_server_error", "status_code_conformance", "response_schema_conformance", "ignored_auth")
+        await _fuzz(live_url, tmp_path, ours, 3, *more, "--exclude-path-regex", WEB_UI)
+        await _fuzz(live_url, tmp_path, ("ignored_auth",), 2, *more, "--include-path-regex", WEB_UI)
 
 
 async def _fuzz(url: str, folder: Path, checks: tuple[str, ...], examples: int, *more: str) -> None:

@@ -12,7 +12,7 @@ from configs.settings import Providers, Segmentation, Settings
 from deployments.providers import FaceProvider, open_face_provider
 from tests.contract.face_truth import Told, TrueFace, as_rekognition, as_vision
 from tests.contract.vendor_server import VendorServer
-from tests.contract.vision_server import VisionServer
+from tests.vision_server import VisionServer
 
 
 class FaceVendor(Protocol):
@@ -57,13 +57,13 @@ class GoogleVision:
         self._server = server
 
     def sees(self, size: tuple[int, int], *faces: Told) -> None:
-        self._server.annotates(*map(as_vision, faces))
+        self._server.faces(*map(as_vision, faces))
 
     def fails(self, how: str) -> None:
-        self._server.failure = (self._STATUSES[how], "busy at /secret/path")
+        self._server.fail(self._STATUSES[how], "busy at /secret/path")
 
     def hangs(self) -> None:
-        self._server.hangs = True
+        self._server.hang()
 
     def garbles(self, how: str) -> None:
         face = as_vision(A_FACE)
@@ -74,9 +74,11 @@ class GoogleVision:
             face.landmarks[0].position.x = float("nan")
         if how == "no box":
             face.fd_bounding_poly = face.bounding_poly = vision.BoundingPoly()
-        self._server.annotates(face)
-        if how in ("empty", "bytes"):
-            self._server.answer = lambda request: b"" if how == "empty" else b"\xff\xff busy"
+        self._server.faces(face)
+        if how == "empty":
+            self._server.say_nothing()
+        if how == "bytes":
+            self._server.garble(b"\xff\xff busy")
 
     def calls(self) -> list[bytes]:
         return [request.requests[0].image.content for request in self._server.requests]

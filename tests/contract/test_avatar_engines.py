@@ -4,11 +4,13 @@ machine."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import cv2
+import httpx
 import numpy as np
 import pytest
 
@@ -19,6 +21,7 @@ from deployments.engines.local_avatars import LocalAvatarArtist
 from deployments.errors import InvalidRequest, NoFace, ProviderRejected, ProviderTimeout, ProviderUnavailable
 from deployments.portraits import AvatarMode, AvatarPicture, AvatarRequest
 from deployments.providers import open_avatar_provider
+from deployments.providers.cloud_function import check_link
 from tests.builders import a_flat_image, an_image, encoded
 from tests.contract.avatar_vendors import AVATAR_VENDORS, AvatarVendor, Deployed, Imagen, NovaCanvas
 from tests.contract.portraits import a_portrait
@@ -392,3 +395,20 @@ async def test_an_answer_of_the_function_without_end_is_cut_off(vendor: VendorSe
     vendor.always(body=b" " * 2**20)
     with pytest.raises(ProviderUnavailable):
         await made_by(deployed)
+
+
+@pytest.mark.parametrize(
+    ("link", "function", "allowed"),
+    [
+        ("https://storage.googleapis.com/b/made.png", "https://f.run.app/go", True),
+        ("http://f.run.app/made.png", "https://f.run.app/go", True),
+        ("http://storage.googleapis.com/b/made.png", "https://f.run.app/go", False),
+        ("http://127.0.0.1:9000/made.png", "https://f.run.app/go", False),
+        ("https://localhost/made.png", "https://f.run.app/go", False),
+        ("http://localhost:9000/made.png", "http://127.0.0.1:8080/go", True),
+        ("https://storage.googleapis.com/b/made.png", "http://127.0.0.1:8080/go", True),
+    ],
+)
+def test_a_picture_is_fetched_by_https_or_from_where_the_function_is(link: str, function: str, allowed: bool) -> None:
+    with contextlib.nullcontext() if allowed else pytest.raises(ProviderUnavailable):
+        check_link(httpx.URL(link), httpx.URL(function))

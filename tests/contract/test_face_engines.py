@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-import pytest_asyncio
 
 from configs.settings import Providers, Settings
 from deployments.algorithms.decoding import decode
@@ -27,7 +26,7 @@ from tests.builders import a_photo, an_image
 from tests.contract.face_truth import Told, TrueFace
 from tests.contract.face_vendors import A_FACE, GARBLES, AmazonRekognition, FaceVendor, GoogleVision, opened
 from tests.contract.vendor_server import VendorServer
-from tests.contract.vision_server import VisionServer
+from tests.vision_server import VisionServer
 
 SIZE = (512, 512)
 ASTRONAUT = TrueFace((224.0, 102.0), 75.0, roll=1.5)
@@ -38,9 +37,9 @@ TURNS = [0, 30, 90, 180, -90, -30, 135]
 Finder = Callable[[Image, list[TrueFace]], Awaitable[list[SegmentedFace]]]
 
 
-@pytest_asyncio.fixture
-async def vision_server(no_credentials: None) -> AsyncIterator[VisionServer]:
-    async with VisionServer().serving() as server:
+@pytest.fixture
+def vision_server(no_credentials: None) -> Iterator[VisionServer]:
+    with VisionServer().serving() as server:
         yield server
 
 
@@ -202,6 +201,15 @@ async def test_a_turned_head_looks_where_the_contract_says(engine: FaceVendor, y
     marks = upright(face)
     middle = (marks["left_temple"][0] + marks["right_temple"][0]) / 2
     assert np.sign(round(marks["nose_tip"][0] - middle)) == np.sign(yaw)
+
+
+@pytest.mark.parametrize("yaw", [-75.0, -45.0, 45.0, 75.0])
+async def test_what_is_seen_of_a_turned_head_lies_inside_its_outline(engine: FaceVendor, yaw: float) -> None:
+    engine.sees(SIZE, TrueFace((256.0, 200.0), 100.0, roll=-30.0, yaw=yaw).told())
+    (face,) = await opened(engine).find_faces(a_photo("astronaut"))
+    for name, point in face.landmarks.items():
+        if not name.endswith(("temple", "jaw")):
+            assert cv2.pointPolygonTest(face.outline, point, measureDist=True) > -2, name
 
 
 async def test_a_profile_whose_eyes_fall_together_has_the_vendors_roll(engine: FaceVendor) -> None:

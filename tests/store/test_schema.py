@@ -12,6 +12,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from deployments.errors import Conflict
 from serve_app.store import migrate
 from serve_app.store.ids import new_id
 from serve_app.store.models import Base
@@ -58,6 +59,24 @@ async def test_a_downgrade_to_base_leaves_nothing_and_an_upgrade_brings_all_back
     assert await tables(empty) == {"alembic_version"}
     await migrate.upgrade(empty)
     assert await tables(empty) == {*Base.metadata.tables, "alembic_version"}
+
+
+async def test_users_of_older_versions_keep_their_names(empty: str) -> None:
+    await migrate.upgrade(empty, "0004")
+    engine = create_async_engine(empty)
+    async with engine.begin() as connection:
+        await connection.execute(text("INSERT INTO users (id, username, email) VALUES ('usr_1', 'Éva', 'E@X.org')"))
+    await migrate.upgrade(empty)
+    async with engine.connect() as connection:
+        row = await connection.execute(text("SELECT * FROM users WHERE id = 'usr_1'"))
+        found = row.mappings().one()
+    await engine.dispose()
+    assert (found["username"], found["username_folded"], found["email_folded"]) == ("Éva", "éva", "e@x.org")
+    database = Database(empty, application_name="test")
+    with pytest.raises(Conflict):
+        async with database.transaction() as session:
+            await users.add(session, "ÉVA", "other@example.org")
+    await database.close()
 
 
 async def test_processes_that_migrate_at_once_do_not_disturb_one_another(empty: str) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from deployments.errors import Conflict, InvalidRequest
-from serve_app.store.repositories import idempotency, users
+from deployments.errors import Conflict, InvalidRequest, NotFound
+from serve_app.store.repositories import albums, idempotency, users
 from serve_app.store.repositories.idempotency import Answer, Ticket
 from serve_app.store.repositories.users import LOCAL_USER_ID
 from serve_app.store.session import Database
@@ -27,6 +28,60 @@ async def test_a_taken_name_or_address_is_a_conflict(session: AsyncSession, user
     await users.add(session, "eva", "eva@example.org")
     with pytest.raises(Conflict):
         await users.add(session, username, email)
+
+
+async def test_the_conflict_says_which_of_the_two_is_taken(session: AsyncSession) -> None:
+    await users.add(session, "eva", "eva@example.org")
+    await users.add(session, "bob", "bob@example.org")
+    for username, email, taken in (
+        ("EVA", "x@example.org", ["username"]),
+        ("x", "EVA@Example.org", ["email"]),
+        ("Eva", "BOB@example.org", ["username", "email"]),
+    ):
+        with pytest.raises(Conflict) as raised:
+            await users.add(session, username, email)
+        assert raised.value.extra["taken"] == taken
+
+
+async def test_of_users_with_one_name_that_are_made_at_once_one_is_made(database: Database) -> None:
+    async def make(name: str) -> bool:
+        try:
+            async with database.transaction() as session:
+                await users.add(session, name, f"{name}@example.org")
+        except Conflict:
+            return False
+        return True
+
+    made = await asyncio.gather(*(make(name) for name in ("eva", "EVA", "Eva", "eVa", "evA", "ｅｖａ")))
+    assert sum(made) == 1
+
+
+async def test_a_removed_user_is_gone_and_nobody_else_is(session: AsyncSession) -> None:
+    eva, bob = [await users.add(session, name, f"{name}@example.org") for name in ("eva", "bob")]
+    assert await users.remove(session, eva.id) == []
+    assert await users.remove(session, eva.id) is None
+    assert await users.get(session, eva.id) is None
+    assert await users.get(session, bob.id) == bob
+
+
+async def test_who_writes_for_a_user_that_is_being_removed_waits_and_finds_nobody(database: Database) -> None:
+    async with database.transaction() as session:
+        eva = await users.add(session, "eva", "eva@example.org")
+
+    async def write() -> None:
+        async with database.transaction() as session:
+            await albums.open_album(session, eva.id, "late")
+
+    async with database.transaction() as session:
+        await users.remove(session, eva.id)
+        writing = asyncio.create_task(write())
+        async with asyncio.timeout(20):
+            while True:
+                if await session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):
+                    break
+                await asyncio.sleep(0.01)
+    with pytest.raises(NotFound):
+        await writing
 
 
 async def test_a_user_is_found_by_the_hash_of_its_key(session: AsyncSession) -> None:

@@ -89,19 +89,59 @@ def test_a_turned_picture_gives_the_turned_drawing(artist: LocalAvatarArtist, mo
     assert change(back, cv2.GaussianBlur(upright, (0, 0), 1.5)) < 0.05 * change(upright, photograph)
 
 
+def blue_eyed(face: SegmentedFace, lids_apart: float = 0.18) -> Image:
+    """A grey person with blue irises between white ones; the lids of `face` are put there."""
+    photograph = np.full_like(a_photo(), 110)
+    for side in ("left", "right"):
+        corners = [face.landmarks[f"{side}_eye_{end}"] for end in ("outer", "inner")]
+        x, y = np.mean(corners, axis=0)
+        half = lids_apart * ASTRONAUT_UNIT / 2
+        for end, sign in (("top", -1), ("bottom", 1)):
+            face.landmarks[f"{side}_eye_{end}"] = (float(x), float(y + sign * half))
+        place = (round(float(x)), round(float(y)))
+        axes = (round(abs(corners[1][0] - corners[0][0]) / 2), round(half))
+        cv2.ellipse(photograph, place, axes, 0, 0, 360, (200, 200, 200), -1)
+        cv2.ellipse(photograph, place, (min(4, axes[1]), min(4, axes[1])), 0, 0, 360, (10, 40, 130), -1)
+    return photograph
+
+
+def rows_of_blue(made: Image) -> int:
+    blue = made[..., 2].astype(int) - made[..., 0] > 60
+    return int(blue[:, : round(ASTRONAUT_EYES[0])].any(axis=1).sum())
+
+
 def test_the_eyes_stay_the_persons(artist: LocalAvatarArtist) -> None:
+    face = the_astronaut(roll=0.0)
+    photograph = blue_eyed(face)
+
+    made = drawn(artist, photograph, [face]).image.astype(int)
+
+    for side in ("left_eye", "right_eye"):
+        x, y = (round(value) for value in face.landmarks[side])
+        eye = made[y - 4 : y + 5, x - 8 : x + 9]
+        assert (eye[..., 2] - eye[..., 0]).max() > 80
+
+
+def test_squinting_eyes_are_opened(artist: LocalAvatarArtist) -> None:
+    narrow_face, wide_face = the_astronaut(roll=0.0), the_astronaut(roll=0.0)
+
+    narrow = rows_of_blue(drawn(artist, blue_eyed(narrow_face, 0.11), [narrow_face]).image)
+    wide = rows_of_blue(drawn(artist, blue_eyed(wide_face, 0.2), [wide_face]).image)
+
+    assert wide >= narrow > 0.7 * wide
+
+
+@pytest.mark.parametrize("closed", [(150, 110, 90), (70, 50, 40)])
+def test_eyes_that_cannot_be_seen_are_drawn(artist: LocalAvatarArtist, closed: tuple[int, int, int]) -> None:
     photograph, face = a_photo(), the_astronaut()
-    photograph[:] = (90, 90, 90)
-    for side in ("left_eye", "right_eye"):
-        x, y = (round(value) for value in face.landmarks[side])
-        cv2.circle(photograph, (x, y), 3, (20, 200, 240), -1)
+    photograph[:] = closed
 
-    made = drawn(artist, photograph, [face]).image
+    made = drawn(artist, photograph, [face]).image.astype(float).mean(axis=2)
 
     for side in ("left_eye", "right_eye"):
         x, y = (round(value) for value in face.landmarks[side])
-        red, _, blue = (int(value) for value in made[y, x])
-        assert blue - red > 120
+        eye = made[y - 4 : y + 5, x - 16 : x + 17]
+        assert eye.max() > 2.5 * eye.min(), "an iris and a catch-light"
 
 
 @pytest.mark.parametrize("mode", _MODES)

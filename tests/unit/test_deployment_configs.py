@@ -9,12 +9,13 @@ import pytest
 import ray
 import yaml
 from jsonschema import Draft7Validator
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
 from ray.serve._private.build_app import build_app
 from ray.serve.schema import ServeDeploySchema
 
-from configs.settings import Settings
+from configs.settings import Auth, Settings
+from serve_app.exposure import require_guarded
 from serve_app.graph import Args, build
 
 ROOT = Path(__file__).parents[2]
@@ -123,10 +124,18 @@ def test_the_variables_of_production_are_settings() -> None:
             fields = fields.model_fields[part].annotation
 
 
+def test_production_asks_for_keys() -> None:
+    [application] = _serve_config(ROOT / "configs/production.yaml")["applications"]
+    variables = application["runtime_env"]["env_vars"]
+    assert variables["DARKROOM_AUTH__MODE"] == "api_key"
+    auth = Auth(mode=variables["DARKROOM_AUTH__MODE"], admin_key=SecretStr("of the environment"))
+    require_guarded(Settings(http_host=variables["DARKROOM_HTTP_HOST"], auth=auth))
+
+
 @pytest.mark.parametrize("path", [ROOT / "cluster.yaml", *SERVE_FILES], ids=lambda path: path.name)
 def test_no_secret_stands_in_a_file(path: Path) -> None:
     text = "\n".join(line for line in path.read_text().splitlines() if not line.lstrip().startswith("#"))
-    assert not re.search(r"(?i)(password|secret_key|auth_token|database_url)\s*[:=]", text)
+    assert not re.search(r"(?i)(password|secret_key|auth_token|admin_key|database_url)\s*[:=]", text)
 
 
 def test_a_misspelt_argument_of_the_graph_is_refused() -> None:

@@ -77,6 +77,19 @@ def test_ears_rise_with_the_hair() -> None:
     assert seat_of(pose_of(face), taller).rise > seat_of(pose_of(face), mask).rise
 
 
+def test_ears_sit_on_the_middle_of_a_head_that_is_turned() -> None:
+    mask = np.zeros((601, 601), np.uint8)
+    mask[150:500, 240:421] = 255
+
+    to_the_left = seat_of(pose_of(a_face((300, 300), 60, yaw=-35)), mask)
+    to_the_right = seat_of(pose_of(a_face((300, 300), 60, yaw=35)), np.ascontiguousarray(mask[:, ::-1]))
+
+    assert to_the_left.shift == pytest.approx(-to_the_right.shift, abs=0.06)
+    middle, _ = to_the_left.settle(np.array([30 / 60], np.float32), np.zeros(1, np.float32))
+    ears_in_between = 0.3 * np.sin(np.radians(35))
+    assert middle[0] == pytest.approx(ears_in_between, abs=0.08)
+
+
 def test_hair_that_leaves_the_picture_tells_nothing() -> None:
     everywhere = np.full((200, 200), 255, np.uint8)
 

@@ -17,7 +17,7 @@ def hair_zone(x: Floats, y: Floats) -> Floats:
 
 
 def without_hair(
-    picture: Floats, person: Gray, x: Floats, y: Floats, unit_px: float, grain: float, rng: np.random.Generator
+    picture: Floats, person: Gray, x: Floats, y: Floats, unit_px: float, rng: np.random.Generator
 ) -> Floats:
     """The picture, `float32[H, W, 3]`, 0 to 255, with its background where the head and its hair were."""
     zone = hair_zone(x, y)
@@ -29,13 +29,21 @@ def without_hair(
     mask = cv2.resize(person, size, interpolation=cv2.INTER_AREA)
     filled = behind(small, mask, 0.1 * unit_px * smaller)
     filled = cv2.resize(filled, picture.shape[1::-1], interpolation=cv2.INTER_CUBIC)
-    filled += rng.normal(0, grain * 255, picture.shape[:2]).astype(np.float32)[..., None]
+    filled += rng.normal(0, grain_of(picture, person), picture.shape[:2]).astype(np.float32)[..., None]
     grown = cv2.dilate(
         person, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * max(1, round(0.07 * unit_px)) + 1,) * 2)
     )
     share = np.clip((grown.astype(np.float32) - 110) / 60, 0, 1)
     gone = (zone * blurred(share, 0.03 * unit_px))[..., None]
     return np.asarray(picture * (1 - gone) + filled * gone, np.float32)
+
+
+def grain_of(picture: Floats, person: Gray) -> float:
+    """Standard deviation of the background's noise."""
+    luma = np.ascontiguousarray(picture[..., 1])
+    fine = np.abs(luma - cv2.GaussianBlur(luma, (0, 0), 1))[person < 30]
+    # A Gaussian of 1 takes about a fifth of white noise away; the median leaves edges out.
+    return float(min(np.median(fine) * 1.48 * 1.2, 10)) if fine.size else 0.0
 
 
 def behind(picture: Floats, person: Gray, spread_px: float) -> Floats:

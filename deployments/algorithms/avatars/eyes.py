@@ -1,20 +1,21 @@
-"""The person's eyes in the animal's head: openings along the lids, the eyes behind them, dark rims around."""
+"""The person's eyes in the animal's head: openings that follow the lids, the eyes behind them, rims around."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from configs.animals.drawing import Eyes
+from deployments.algorithms.avatars.eyeballs import eyeball, in_light
 from deployments.algorithms.avatars.head_space import HeadPose
-from deployments.algorithms.avatars.light import Light
+from deployments.algorithms.avatars.lids import Lids
+from deployments.algorithms.avatars.light import LUMA, Light
 from deployments.algorithms.avatars.planes import Floats, Window
 from deployments.contracts import Image
 from deployments.portraits import SegmentedFace
 
-_REACH = 0.75
 _NARROWEST = 0.12
 """Width of an eye, in units, under which it is turned away."""
 
@@ -26,21 +27,21 @@ class Opening:
     rows: slice
     columns: slice
     eye: Floats
-    """`float32[h, w, 3]`, 0 to 255: the photograph's eye, perhaps enlarged."""
-    seen: Floats
-    """`float32[h, w]`, 0 to 1: where it is seen."""
+    """`float32[h, w, 3]`, 0 to 255: the photograph's eye, perhaps enlarged and opened."""
+    edge: Floats
+    """`float32[h, w]`: units beyond the lids, negative inside."""
     rim: Floats
-    """The same of the rim, around and under it."""
+    """`float32[h, w]`, 0 to 1: where the rim is, around and under the eye."""
+    height: Floats
+    """`float32[h, w]`: -1 at the upper lid to 1 at the lower."""
 
 
 def see_through(
     picture: Floats, photograph: Image, face: SegmentedFace, pose: HeadPose, look: Eyes, light: Light, window: Window
 ) -> None:
     """Opens the eyes in `picture`, `float32[h, w, 3]`, 0 to 255: what is drawn in the window."""
-    rim = np.array([int(look.rim[i : i + 2], 16) for i in (1, 3, 5)], np.float32) * light.exposure
-    rim = rim + light.black * 255 * 0.5
     top, left = window.rows.start, window.columns.start
-    for opening in open_eyes(photograph, face, pose, look):
+    for opening in open_eyes(photograph, face, pose, look, light):
         rows = slice(max(opening.rows.start, top), min(opening.rows.stop, window.rows.stop))
         columns = slice(max(opening.columns.start, left), min(opening.columns.stop, window.columns.stop))
         if rows.start >= rows.stop or columns.start >= columns.stop:
@@ -50,100 +51,145 @@ def see_through(
             slice(columns.start - opening.columns.start, columns.stop - opening.columns.start),
         )
         target = picture[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
-        around, seen = opening.rim[own][..., None], opening.seen[own][..., None]
-        target += (rim - target) * around
-        target += (opening.eye[own] - target) * seen
+        strands = _strands(target, pose.unit_px)
+        edge = opening.edge[own]
+        # Hairs stand before the rim, and those of the brow before the upper lid.
+        over = 0.05 * look.open * strands * np.clip(-opening.height[own] * 1.5, 0, 1)
+        soft = max(0.035, 1.1 / pose.unit_px)
+        seen = _falling(edge + over, look.lid - soft / 2, soft)
+        around = opening.rim[own] * (1 - 0.6 * look.open * np.clip(strands, 0, 1))
+        target += (_rim_colour(target, edge, look, light) - target) * around[..., None]
+        target += (opening.eye[own] - target) * seen[..., None]
 
 
-def open_eyes(photograph: Image, face: SegmentedFace, pose: HeadPose, look: Eyes) -> list[Opening]:
+def open_eyes(photograph: Image, face: SegmentedFace, pose: HeadPose, look: Eyes, light: Light) -> list[Opening]:
     openings = []
     for side in ("left", "right"):
-        centre, shape = _lids(face, side, pose)
-        if np.hypot(*(shape[0] - shape[len(shape) // 2])) < _NARROWEST * pose.unit_px:
+        lids = _lids(face, side, pose)
+        if 2 * lids.half < _NARROWEST * pose.unit_px:
             continue
-        opening = _open(photograph, centre, (shape - centre) * look.enlarge + centre, pose, look)
+        opening = _open(photograph, lids, _opened(lids, look, side, pose), look, pose, light)
         if opening is not None:
             openings.append(opening)
     return openings
 
 
-def _lids(face: SegmentedFace, side: str, pose: HeadPose) -> tuple[Floats, Floats]:
-    """Middle of the eye and the polygon along its lids, from corner to corner and back."""
-    known = face.landmarks
-    names = [f"{side}_eye_{end}" for end in ("outer", "top", "inner", "bottom")]
-    unit = pose.unit_px
-    down = np.array([-np.sin(pose.roll), np.cos(pose.roll)])
-    if all(name in known for name in names):
-        outer, top, inner, bottom = (np.array(known[name]) for name in names)
-        centre = (outer + inner) / 2
-        height = float((bottom - top) @ down)
-        # Closed or squinting eyes still get a slit that can be seen.
-        spare = max(0.0, 0.1 * unit - height) / 2
-        top, bottom = top - down * spare, bottom + down * spare
-    else:
-        centre = np.array(known[f"{side}_eye"])
-        along = np.array([down[1], -down[0]]) * (0.24 * unit * np.cos(pose.yaw) * (-1 if side == "left" else 1))
-        outer, inner = centre + along, centre - along
-        top, bottom = centre - down * 0.095 * unit, centre + down * 0.085 * unit
-    t = np.linspace(0, 1, 9)[:, None]
-
-    def bow(a: Floats, through: Floats, b: Floats) -> Floats:
-        steer = 2 * through - (a + b) / 2
-        return np.asarray((1 - t) ** 2 * a + 2 * t * (1 - t) * steer + t**2 * b, np.float32)
-
-    shape = np.concatenate([bow(outer, top, inner)[:-1], bow(inner, bottom, outer)[:-1]])
-    middle = (centre + (top + bottom) / 2) / 2
-    return np.asarray(middle, np.float32), np.asarray(shape, np.float32)
+def _lids(face: SegmentedFace, side: str, pose: HeadPose) -> Lids:
+    """The person's own; those of closed eyes are apart by as much as lashes are high."""
+    known, unit = face.landmarks, pose.unit_px
+    corners = ("outer", "inner") if side == "left" else ("inner", "outer")
+    names = [f"{side}_eye_{end}" for end in (*corners, "top", "bottom")]
+    upright = np.array([np.cos(pose.roll), np.sin(pose.roll)], np.float32)
+    if not all(name in known for name in names):
+        centre = np.array(known[f"{side}_eye"], np.float32)
+        return Lids(centre, upright, 0.24 * unit * float(np.cos(pose.yaw)), 0.095 * unit, 0.085 * unit)
+    first, second, top, bottom = (np.array(known[name], np.float32) for name in names)
+    length = float(np.hypot(*(second - first)))
+    along = (second - first) / length if length > 1e-3 else upright
+    lids = Lids(np.asarray((first + second) / 2, np.float32), np.asarray(along, np.float32), length / 2, 0, 0)
+    above, below = -float((top - lids.centre) @ lids.down), float((bottom - lids.centre) @ lids.down)
+    spare = max(0.0, 0.08 * unit - above - below) / 2
+    return Lids(lids.centre, lids.along, lids.half, above + spare, below + spare)
 
 
-def _open(photograph: Image, centre: Floats, shape: Floats, pose: HeadPose, look: Eyes) -> Opening | None:
+def _opened(lids: Lids, look: Eyes, side: str, pose: HeadPose) -> Lids:
+    """As they are in the animal: moved, larger, rounder, and squinting ones opened."""
+    if not look.open:
+        return replace(
+            lids, half=lids.half * look.enlarge, above=lids.above * look.enlarge, below=lids.below * look.enlarge
+        )
+    height = lids.above + lids.below
+    x, y = look.move
+    x = x * float(np.cos(pose.yaw)) * (1 if side == "left" else -1)
+    cos, sin = np.cos(pose.roll) * pose.unit_px, np.sin(pose.roll) * pose.unit_px
+    middle = lids.centre + lids.down * ((lids.below - lids.above) / 2)
+    centre = middle + np.array([x * cos - y * sin, x * sin + y * cos])
+    half = lids.half * look.enlarge * (1 - 0.2 * look.open)
+    # From the side an eye is narrow, not squinting.
+    wanted = 2 * half * look.open / max(float(np.cos(pose.yaw)), 0.6)
+    most = float(np.interp(height / pose.unit_px, [0.06, 0.12], [1.0, 1 + 1.6 * look.open]))
+    tall = height * look.enlarge * float(np.clip(wanted / (height * look.enlarge), 1, most))
+    upper = 0.5 + 0.08 * look.open
+    centre = np.asarray(centre, np.float32)
+    return Lids(centre, lids.along, half, tall * upper, tall * (1 - upper), 1 - 0.7 * look.open)
+
+
+def _open(photograph: Image, own: Lids, made: Lids, look: Eyes, pose: HeadPose, light: Light) -> Opening | None:
     height, width = photograph.shape[:2]
-    unit, reach = pose.unit_px, _REACH * pose.unit_px * look.enlarge
-    down = np.array([-np.sin(pose.roll), np.cos(pose.roll)])
-    left, top = np.maximum(np.floor(centre - reach), 0).astype(int)
-    right, bottom = np.minimum(np.ceil(centre + reach), (width, height)).astype(int)
+    unit = pose.unit_px
+    reach = made.half + (0.12 + 3 * look.rim_width) * unit + 2
+    left, top = np.maximum(np.floor(made.centre - reach), 0).astype(int)
+    right, bottom = np.minimum(np.ceil(made.centre + reach), (width, height)).astype(int)
     if right - left < 2 or bottom - top < 2:
         return None
+    outer = replace(made, centre=made.centre - made.down * (0.35 * look.rim_width * unit), bow=(made.bow + 1) / 2)
+    size = (int(right - left), int(bottom - top))
+    edge = _beyond(made.polygon(), (left, top), size, reach) / unit
+    around = _beyond(outer.polygon(1 + 1.6 * look.rim_width), (left, top), size, reach) / unit
+    soft = max(0.7 * look.rim_width, 1.0 / unit)
+    rim = np.exp(-((np.maximum(around - 0.3 * look.rim_width, 0) / soft) ** 2)) * look.rim_opacity
+    xs, ys = np.meshgrid(np.arange(left, right, dtype=np.float32), np.arange(top, bottom, dtype=np.float32))
+    along, down = made.local(xs, ys)
+    share = np.clip(along / made.half, -1, 1)
+    upper, lower = made.arcs(share)
+    place = np.clip((down - upper) / np.maximum(lower - upper, 0.02 * unit), -0.15, 1.15)
+    # Lashes and the rims of lids stay outside of eyes that are opened.
+    inner = 1 - 0.14 * look.open
+    # The iris is a little larger than the rest.
+    nearer = 1 - look.open * (0.16 + 0.24 * (1 - share * share))
+    own_along = along * (own.half / made.half) * nearer
+    own_upper, own_lower = own.arcs(np.clip(own_along / own.half, -0.98, 0.98))
+    own_down = own_upper + (0.5 + (place - 0.5) * inner) * (own_lower - own_upper)
+    columns = own.centre[0] + own_along * own.along[0] + own_down * own.down[0]
+    rows = own.centre[1] + own_along * own.along[1] + own_down * own.down[1]
+    if not look.open:
+        columns = (xs - made.centre[0]) / look.enlarge + own.centre[0]
+        rows = (ys - made.centre[1]) / look.enlarge + own.centre[1]
+    eye = cv2.remap(
+        photograph,
+        columns.astype(np.float32),
+        rows.astype(np.float32),
+        cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_REPLICATE,
+    ).astype(np.float32)
+    if look.open:
+        eye = eyeball(eye, edge, place, xs, ys, made, light, look.rim)
+    return Opening(
+        slice(int(top), int(bottom)),
+        slice(int(left), int(right)),
+        eye,
+        edge,
+        rim,
+        np.asarray(2 * place - 1, np.float32),
+    )
+
+
+def _rim_colour(picture: Floats, edge: Floats, look: Eyes, light: Light) -> Floats:
+    """`float32[3]`: the animal's, warmed by the coat around."""
+    rim = in_light(look.rim, light)
+    ring = (edge > 0.04) & (edge < 0.16)
+    if look.open and ring.any():
+        rim = 0.65 * rim + 0.35 * (0.3 * np.median(picture[ring], axis=0))
+    return np.asarray(rim + light.black * 255 * 0.5, np.float32)
+
+
+def _strands(picture: Floats, unit_px: float) -> Floats:
+    """-1 to 1: hairs that are lighter than those around them."""
+    luma = np.ascontiguousarray(picture @ LUMA)
+    fine = luma - cv2.GaussianBlur(luma, (0, 0), max(0.05 * unit_px, 0.8))
+    return np.asarray(np.clip(fine / (1.5 * float(fine.std()) + 2), -1, 1), np.float32)
+
+
+def _beyond(shape: Floats, corner: tuple[int, int], size: tuple[int, int], reach: float) -> Floats:
+    """`float32[h, w]`: pixels from the polygon, negative inside."""
     # A distance needs pixels: small eyes are measured on a finer grid.
     finer = float(np.clip(200 / (2 * reach), 1, 8))
-    size = (round((right - left) * finer), round((bottom - top) * finer))
-    inside = np.zeros(size[::-1], np.uint8)
-    points = np.round((shape - (left, top)) * finer * 16).astype(np.int32)
-    cv2.fillPoly(inside, [points], 255, cv2.LINE_8, 4)
-    per_unit = 1 / (finer * unit)
-    out = cv2.distanceTransform(255 - inside, cv2.DIST_L2, 5) * per_unit
-    within = cv2.distanceTransform(inside, cv2.DIST_L2, 5) * per_unit
+    inside = np.zeros((round(size[1] * finer), round(size[0] * finer)), np.uint8)
+    cv2.fillPoly(inside, [np.round((shape - corner) * finer * 16).astype(np.int32)], 255, cv2.LINE_8, 4)
+    away = cv2.distanceTransform(255 - inside, cv2.DIST_L2, 5) - cv2.distanceTransform(inside, cv2.DIST_L2, 5)
     # Steps of whole pixels would show.
-    edge = cv2.GaussianBlur(out - within, (0, 0), 1.5)
-    soft = max(0.05, 1.2 / unit)
-    seen = _falling(edge, look.lid - soft / 2, soft)
-    corners = _stretched(shape, 1 + 0.9 * look.rim_width) - down * (0.3 * look.rim_width * unit)
-    cv2.fillPoly(inside, [np.round((corners - (left, top)) * finer * 16).astype(np.int32)], 255, cv2.LINE_8, 4)
-    around = cv2.distanceTransform(255 - inside, cv2.DIST_L2, 5) * per_unit
-    beyond = np.maximum(around - 0.35 * look.rim_width, 0) / max(0.75 * look.rim_width, soft)
-    rim = np.exp(-(np.minimum(beyond, 9) ** 2)) * look.rim_opacity
-    shade = 0.62 + 0.38 * np.clip((within + 0.02) / 0.07, 0, 1)
-    maps = [
-        cv2.resize(plane, (right - left, bottom - top), interpolation=cv2.INTER_AREA) for plane in (seen, rim, shade)
-    ]
-    xs, ys = np.meshgrid(np.arange(left, right, dtype=np.float32), np.arange(top, bottom, dtype=np.float32))
-    xs, ys = (xs - centre[0]) / look.enlarge + centre[0], (ys - centre[1]) / look.enlarge + centre[1]
-    eye = cv2.remap(
-        photograph, xs.astype(np.float32), ys.astype(np.float32), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-    )
-    eye = eye.astype(np.float32)
-    if look.enlarge > 1:
-        eye = np.clip(eye * 1.12 - 4, 0, 255) * maps[2][..., None]
-    return Opening(slice(top, bottom), slice(left, right), eye.astype(np.float32), maps[0], maps[1])
-
-
-def _stretched(shape: Floats, factor: float) -> Floats:
-    """Longer from corner to corner only."""
-    half = len(shape) // 2
-    centre, along = (shape[0] + shape[half]) / 2, shape[0] - shape[half]
-    along = along / max(float(np.hypot(*along)), 1e-6)
-    off = shape - centre
-    return np.asarray(centre + off + np.outer(off @ along, along) * (factor - 1), np.float32)
+    away = cv2.GaussianBlur(away, (0, 0), 1.5) / finer
+    return np.asarray(cv2.resize(away, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _falling(distance: Floats, until: float, soft: float) -> Floats:

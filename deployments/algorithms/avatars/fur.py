@@ -69,8 +69,11 @@ def mottle(flat: Rgba, coat: Coat, px: float, seed: int) -> Rgba:
     patches = 0.5 * _noise(shape, max(0.3 * px, 2), rng) + 0.35 * _noise(shape, max(0.07 * px, 2), rng)
     pores = np.minimum(_noise(shape, max(0.025 * px, 1), rng), 0.5)
     tone = 1 + coat.contrast * (0.12 * patches + 0.09 * pores)
-    colours = np.clip(flat[..., :3] * tone[..., None], 0, 255).astype(np.uint8)
-    return np.dstack([colours, flat[..., 3]])
+    # Drops of moisture: where pores and patches are both high.
+    wet = np.clip(_noise(shape, max(0.035 * px, 1), rng) - 1.5 + 0.5 * patches, 0, 1) * coat.shine
+    colours = flat[..., :3] * tone[..., None]
+    colours += (255 - colours) * (0.5 * wet)[..., None]
+    return np.dstack([np.clip(colours, 0, 255).astype(np.uint8), flat[..., 3]])
 
 
 def _lay(

@@ -124,26 +124,35 @@ class Seat:
     """Units by which the hair reaches higher than usual."""
     spread: float
     """Its width, 1 the usual."""
+    shift: float = 0.0
+    """Units by which its middle lies farther to the right than that of the ears does."""
 
     def settle(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
         """A point of the turned head -> of one with usual hair."""
-        return x / np.float32(self.spread), y + np.float32(self.rise)
+        return (x - np.float32(self.shift)) / np.float32(self.spread), y + np.float32(self.rise)
 
 
 _USUAL_TOP, _USUAL_HALF_WIDTH = -1.7, 1.4
+_EAR_DEPTH = -0.3
 
 
 def seat_of(pose: HeadPose, person_mask: Gray) -> Seat:
     """By the outline of the hair; the usual where the picture does not show it."""
     ys = np.linspace(-0.8, -2.6, 37, dtype=np.float32)
     top = _run_of(person_mask, pose, np.zeros(37, np.float32), ys)
-    xs = np.linspace(0.4, 2.0, 33, dtype=np.float32)
-    height = np.full(33, -0.75, np.float32)
+    xs = np.linspace(0.2, 2.6, 49, dtype=np.float32)
+    height = np.full(49, -0.75, np.float32)
     ends = [_run_of(person_mask, pose, side * xs, height) for side in (-1, 1)]
     rise = float(np.clip(0.6 * (_USUAL_TOP - ys[top]) - 0.1, -0.4, 0.25)) if top is not None else -0.1
-    halves = [float(xs[end]) for end in ends if end is not None]
-    spread = float(np.clip(min(halves) / _USUAL_HALF_WIDTH, 0.55, 1.05)) if halves else 1.0
-    return Seat(rise, spread)
+    left, right = (float(xs[end]) if end is not None else None for end in ends)
+    if left is None or right is None:
+        half = min(left or _USUAL_HALF_WIDTH, right or _USUAL_HALF_WIDTH)
+        return Seat(rise, float(np.clip(half / _USUAL_HALF_WIDTH, 0.7, 1.05)))
+    # From the side there is more of the head behind the face than before it.
+    middle = (right - left) / 2 - _EAR_DEPTH * np.sin(pose.yaw)
+    most = 0.15 + 0.8 * abs(np.sin(pose.yaw))
+    spread = (left + right) / 2 / (_USUAL_HALF_WIDTH * np.sqrt(np.cos(pose.yaw)))
+    return Seat(rise, float(np.clip(spread, 0.7, 1.05)), float(np.clip(middle, -most, most)))
 
 
 def _run_of(mask: Gray, pose: HeadPose, x: Floats, y: Floats) -> int | None:

@@ -16,7 +16,7 @@ from deployments.algorithms.avatars.light import Light, light_over, lit
 from deployments.algorithms.avatars.painting import PaintedLayer
 from deployments.algorithms.avatars.planes import Floats, Part, Window, blurred
 from deployments.algorithms.avatars.raster import Box
-from deployments.algorithms.avatars.skin import lips, own_skin, rooted, shades_of_skin
+from deployments.algorithms.avatars.skin import bare, lips, own_skin, rooted, shades_of_skin
 from deployments.contracts import Gray, Image
 from deployments.portraits import AvatarMode, Point, Segmentation, SegmentedFace
 
@@ -60,7 +60,7 @@ def draw_head(
     base = before
     if mode == "character":
         person = np.minimum(segmentation.person_mask[area], 255 - canvas.heads[area])
-        base = without_hair(before, person, window.x, window.y, pose.unit_px, light.grain, rng)
+        base = without_hair(before, person, window.x, window.y, pose.unit_px, rng)
     drawn, cover, shade = _laid(photograph[area], segmentation, layers, window, pose, light, face, mode)
     made, cover = _printed(drawn, cover, light, rng)
     after = base * shade[..., None] * (1 - cover[..., None]) + made * 255
@@ -104,6 +104,7 @@ def _laid(
     shape = window.x.shape
     drawn, cover, shade = np.zeros((*shape, 3), np.float32), np.zeros(shape, np.float32), np.ones(shape, np.float32)
     skin: Floats | None = None
+    covered = cover
     seat = seat_of(pose, segmentation.person_mask)
     area = window.area
     face_mask, person_mask = segmentation.face_mask[area], segmentation.person_mask[area]
@@ -125,12 +126,13 @@ def _laid(
         if layer.tint:
             if skin is None:
                 skin = shades_of_skin(photograph, light)
+                covered = own_skin(face_mask, face, window, pose) * bare(photograph, light, window)
             made = lit(colours, np.zeros((*x.shape, 2), np.float32), light, 0.0) * skin[part][..., None]
-            alpha = alpha * own_skin(face_mask, face, window, pose)[part] * (1 - 0.6 * lips(face, pose, window, part))
+            alpha = alpha * covered[part] * (1 - 0.6 * lips(face, pose, window, part))
         else:
             made = lit(colours, painted.normals(x, y), light, shine)
         if seated and layer.root is not None:
-            alpha = alpha * rooted(photograph[part], person_mask[part], y, layer.root)
+            alpha = alpha * rooted(photograph[part], person_mask[part], x, y, layer.root)
         if layer.shadow:
             dark = 1 - layer.shadow * _shadow(alpha, pose, light)
             shade[part] *= dark

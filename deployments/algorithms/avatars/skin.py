@@ -22,6 +22,16 @@ def own_skin(face_mask: Gray, face: SegmentedFace, window: Window, pose: HeadPos
     return blurred(np.minimum(own, face_mask).astype(np.float32) / 255, 0.05 * pose.unit_px)
 
 
+def bare(photograph: Image, light: Light, window: Window) -> Floats:
+    """0 where hair hangs over the forehead, else 1: it is darker than skin is in this light."""
+    luma = photograph.astype(np.float32) @ LUMA / 255
+    slope = light.slope[0] * np.clip(window.x, -1, 1) + light.slope[1] * (np.clip(window.y, -1, 1.7) - 0.5)
+    ratio = (luma + 0.02) / (light.skin * np.exp(slope) + 0.02)
+    skin = np.clip((ratio - 0.64) / 0.2, 0, 1)
+    high = np.clip((-0.45 - window.y) / 0.15, 0, 1)
+    return np.asarray(1 - high * (1 - skin), np.float32)
+
+
 def shades_of_skin(photograph: Image, light: Light) -> Floats:
     """Shades and wrinkles of the photograph's face, 1 at its middle tone."""
     luma = photograph.astype(np.float32) @ LUMA / 255
@@ -41,12 +51,14 @@ def lips(face: SegmentedFace, pose: HeadPose, window: Window, part: Part) -> Flo
     return np.asarray(np.clip((1.25 - away) / 0.6, 0, 1), np.float32)
 
 
-def rooted(photograph: Image, person_mask: Gray, y: Floats, root: tuple[float, float]) -> Floats:
-    """0 to 1: lower down, the photograph's lighter strands of hair come before the part, then all of its hair."""
+def rooted(photograph: Image, person_mask: Gray, x: Floats, y: Floats, root: tuple[float, float]) -> Floats:
+    """0 to 1: lower down, the photograph's lighter strands of hair come before the part, then all of its hair; where
+    there is no hair the part ends at its root."""
     luma = photograph.astype(np.float32) @ LUMA
     strands = luma - cv2.GaussianBlur(luma, (0, 0), 4)
     strands = np.clip(strands / (2 * float(strands.std()) + 1), -1, 1)
     above = np.clip((root[1] - y) / (root[1] - root[0]), 0, 1)
     share = np.clip(above * 1.6 - 0.3 - 0.45 * strands, 0, 1) * np.clip(above * 8, 0, 1)
     hidden = np.where(above >= 1, 0, 1 - share) * (person_mask.astype(np.float32) / 255)
-    return np.asarray(1 - hidden, np.float32)
+    end = root[1] - 0.3 * np.clip(np.abs(x) - 1.1, 0, 1)
+    return np.asarray((1 - hidden) * np.clip((end - y) / 0.12, 0, 1), np.float32)

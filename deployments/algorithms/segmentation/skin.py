@@ -19,6 +19,7 @@ _UNLIKE = 2.5
 _NEUTRAL = np.float32(128) / _WIDTHS[1:]
 _LEAST_HUE = 0.8
 """Of skin, in kernel widths; less is a grey picture."""
+_FEW_BRIGHT = 0.35
 _PALEST = 0.3
 """Share of the skin's chroma that a highlight keeps; white hair and white caps have less."""
 _DOUBT = 0.4
@@ -43,6 +44,9 @@ def skin_chance(crop: Image, skin: Flags, around: Flags, prior: Floats) -> Float
     shiny = _shiny(beside, own)
     own, beside = np.concatenate([own, beside[shiny]]), beside[~shiny]
     hair = beside[np.sqrt(_square_distances(beside, own).min(axis=1)) > _UNLIKE]
+    bright = hair[:, 0] > own[:, 0].max()
+    if len(hair) and bright.mean() < _FEW_BRIGHT:
+        hair = hair[~bright]  # not fair hair, but blown highlights in front of dark hair
     if len(hair) < max(1, _LEAST_HAIR * len(beside)):
         return _rounded(prior)
     asked = (prior > 0) & (prior < 1)

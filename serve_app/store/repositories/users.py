@@ -93,12 +93,11 @@ async def remove(session: AsyncSession, user_id: str) -> list[str] | None:
     What the models said of pictures that are in no album any more goes too; the contents themselves are left for
     `images.collect_unused`. Whoever writes for the user meanwhile is waited for, or finds that the user is gone.
     """
-    if await get(session, user_id) is None:
-        return None
     own_albums = select(AlbumRow.id).where(AlbumRow.user_id == user_id).order_by(AlbumRow.id)
     await session.execute(own_albums.with_for_update(key_share=True))
     shas = list(await session.scalars(select(ImageRow.sha256).where(ImageRow.user_id == user_id).distinct()))
     ended = list(await session.scalars(delete(JobRow).where(JobRow.user_id == user_id).returning(JobRow.id)))
-    await session.execute(delete(UserRow).where(UserRow.id == user_id))
+    if await session.scalar(delete(UserRow).where(UserRow.id == user_id).returning(UserRow.id)) is None:
+        return None
     await albums.forget_unheld(session, shas)
     return ended

@@ -1,0 +1,77 @@
+"""The function's settings, from environment variables; the README lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True)
+class Settings:
+    project: str
+    bucket: str
+    location: str
+    model: str
+    urls: str
+    """public or signed."""
+    url_ttl_s: int
+    public_base_url: str | None
+    max_bytes: int
+    max_pixels: int
+    max_faces: int
+    deadline_s: float
+    vision_endpoint: str | None
+    """`host:port`; a loopback address is spoken to in the clear."""
+    vertex_base_url: str | None
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Raises `ValueError` with a sentence that names the variable."""
+    urls = environment.get("AVATAR_URLS") or "public"
+    if urls not in ("public", "signed"):
+        raise ValueError("AVATAR_URLS is neither public nor signed.")
+    public_base_url = environment.get("AVATAR_PUBLIC_BASE_URL") or None
+    return Settings(
+        project=_required(environment, "GOOGLE_CLOUD_PROJECT", "the project that pays for Vertex AI"),
+        bucket=_required(environment, "AVATAR_BUCKET", "the Cloud Storage bucket that pictures go to"),
+        location=environment.get("GOOGLE_CLOUD_LOCATION") or "us-central1",
+        model=environment.get("AVATAR_MODEL") or "gemini-2.5-flash-image",
+        urls=urls,
+        url_ttl_s=int(_positive(environment, "AVATAR_URL_TTL_S", 3600)),
+        public_base_url=public_base_url.rstrip("/") if public_base_url else None,
+        max_bytes=int(_positive(environment, "AVATAR_MAX_BYTES", 20 * 2**20)),
+        max_pixels=int(_positive(environment, "AVATAR_MAX_PIXELS", 50_000_000)),
+        max_faces=int(_positive(environment, "AVATAR_MAX_FACES", 20)),
+        deadline_s=_positive(environment, "AVATAR_DEADLINE_S", 60),
+        vision_endpoint=environment.get("VISION_ENDPOINT") or None,
+        vertex_base_url=environment.get("VERTEX_BASE_URL") or None,
+    )
+
+
+def is_loopback(address: str) -> bool:
+    """Of a URL or a `host:port`: whether it stays on this machine."""
+    host = urlsplit(address if "//" in address else f"//{address}").hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _required(environment: Mapping[str, str], name: str, what: str) -> str:
+    value = environment.get(name)
+    if not value:
+        raise ValueError(f"{name} is not set: {what}.")
+    return value
+
+
+def _positive(environment: Mapping[str, str], name: str, default: float) -> float:
+    text = environment.get(name)
+    try:
+        value = float(text) if text else default
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{name} is not a number above 0.")
+    return value

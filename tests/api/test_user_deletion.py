@@ -1,0 +1,337 @@
+"""A user who leaves takes everything along, whatever is under way, and nothing of anybody else's."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+from structlog.testing import capture_logs
+
+from configs.settings import Settings, Styles
+from deployments.contracts import Face
+from deployments.errors import NotFound
+from serve_app.services.container import Services
+from serve_app.services.pictures import PictureStore
+from serve_app.services.runner import JobRunner
+from serve_app.storage import Storage
+from tests.api.accounts import Account, with_keys
+from tests.api.conftest import assert_problem, embed, upload
+from tests.api.sdapi.conftest import SMALL, V1, until
+from tests.api.test_housekeeping import PictureServer, count, stored_files
+from tests.builders import an_image, encoded
+from tests.fake_diffuser import FakeDiffuser
+from tests.fakes import with_face
+
+PORTRAIT = encoded(with_face(an_image((1400, 60)), person=3, size=20), "PNG")
+"""Large enough to have a preview."""
+EMPTY = ("picture_vectors", "picture_quality", "face_scans", "faces", "persons", "person_faces", "pair_verdicts")
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return with_keys(settings.model_copy(update={"styles": Styles(engines=("gemini",), max_px=256)}))
+
+
+class HoldingCapabilities(FakeDiffuser):
+    """Looks for faces only when it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looking = asyncio.Event()
+        self.look = asyncio.Event()
+        self.look.set()
+
+    async def find_faces(self, images: Any) -> list[list[Face]]:
+        self.looking.set()
+        await self.look.wait()
+        return await super().find_faces(images)
+
+
+@pytest.fixture
+def capabilities() -> HoldingCapabilities:
+    return HoldingCapabilities()
+
+
+async def rows_of(services: Services, user_id: str) -> dict[str, int]:
+    """Table -> how many rows name the user."""
+    async with services.database.transaction() as session:
+        tables = await session.scalars(
+            text("SELECT table_name FROM information_schema.columns WHERE column_name = 'user_id'")
+        )
+        counts = {
+            table: int(await session.scalar(text(f"SELECT count(*) FROM {table} WHERE user_id = :id"), {"id": user_id}))
+            for table in list(tables)
+        }
+        counts["users"] = int(await session.scalar(text("SELECT count(*) FROM users WHERE id = :id"), {"id": user_id}))
+    return counts
+
+
+async def assert_nothing_left(services: Services, settings: Settings, user_id: str) -> None:
+    assert set((await rows_of(services, user_id)).values()) == {0}
+    for table in ("contents", "images", "albums", "album_images", "analysis_results", "job_inputs", *EMPTY):
+        assert await count(services, table) == 0, table
+    assert stored_files(settings) == []
+
+
+async def leave(account: Account) -> None:
+    response = await account.client.delete(f"/api/v1/users/{account.id}")
+    assert response.status_code == 204, response.text
+
+
+async def idle(services: Services, runner: JobRunner) -> None:
+    """Until the worker has laid down whatever it had."""
+
+    async def nothing_runs() -> bool:
+        return not runner._running
+
+    await until(nothing_runs)
+
+
+async def test_everything_goes(eva: Account, services: Services, settings: Settings, worker: JobRunner) -> None:
+    urls = await upload(eva.client, PORTRAIT, encoded(an_image(seed=1), "PNG"))
+    await embed(eva.client, "a", urls)
+    for kind in ("clusters", "duplicates", "tags", "quality"):
+        assert (await eva.client.post(f"/api/v1/albums/{kind}", json={"album_id": "a"})).status_code == 200
+    body = {"image_url": urls[0], "style_name": "ink"}
+    assert (await eva.client.post("/api/v1/style", json=body, headers={"Idempotency-Key": "k"})).status_code == 200
+    assert (await eva.client.post(f"{V1}/txt2img", json=SMALL)).status_code == 200
+    assert (await eva.client.post(f"{V1}/options", json={"jpeg_quality": 55})).status_code == 200
+    before = await rows_of(services, eva.id)
+    assert min(before.values()) > 0, "this test must fill every table of users"
+    assert await count(services, "person_faces") > 0
+    await idle(services, worker)
+    await leave(eva)
+    await assert_nothing_left(services, settings, eva.id)
+    assert_problem(await eva.client.get("/api/v1/history"), 401)
+
+
+async def test_anothers_equal_pictures_stay_with_what_is_known_of_them(
+    eva: Account, bob: Account, services: Services, settings: Settings, worker: JobRunner
+) -> None:
+    for account in (eva, bob):
+        await embed(account.client, "a", await upload(account.client, PORTRAIT))
+        await account.client.post("/api/v1/albums/clusters", json={"album_id": "a"})
+    await idle(services, worker)
+    bobs = (await bob.client.get("/api/v1/albums/a")).json()
+    rows = await rows_of(services, bob.id)
+    await leave(eva)
+    assert (await bob.client.get("/api/v1/albums/a")).json() == bobs
+    assert await rows_of(services, bob.id) == rows
+    assert (await bob.client.get(bobs["images"][0]["image"])).content == PORTRAIT
+    assert await count(services, "faces") == 1
+    assert len(stored_files(settings)) == 2  # with its preview
+
+
+async def test_faces_go_when_the_other_has_the_picture_in_no_album(
+    eva: Account, bob: Account, services: Services, worker: JobRunner
+) -> None:
+    await embed(eva.client, "a", await upload(eva.client, PORTRAIT))
+    [bobs] = await upload(bob.client, PORTRAIT)
+    await idle(services, worker)
+    assert await count(services, "faces") == 1
+    await leave(eva)
+    for table in EMPTY:
+        assert await count(services, table) == 0, table
+    assert (await bob.client.get(bobs)).content == PORTRAIT
+
+
+async def test_pictures_in_the_making_are_stopped_at_once_and_leave_nothing(
+    eva: Account, services: Services, settings: Settings, worker: JobRunner, capabilities: HoldingCapabilities
+) -> None:
+    capabilities.go.clear()
+    making = asyncio.create_task(eva.client.post(f"{V1}/txt2img", json=SMALL))
+    await asyncio.wait_for(capabilities.begun.acquire(), 20)
+    await leave(eva)
+    await asyncio.wait_for(capabilities.given_up.acquire(), 20)
+    assert (await asyncio.wait_for(making, 20)).status_code == 404
+    await idle(services, worker)
+    await assert_nothing_left(services, settings, eva.id)
+
+
+async def test_an_engine_that_never_answers_is_given_up(
+    eva: Account, services: Services, settings: Settings, worker: JobRunner, capabilities: HoldingCapabilities
+) -> None:
+    capabilities.hanging.add("gemini")
+    [url] = await upload(eva.client, PORTRAIT)
+    body = {"image_url": url, "style_name": "ink"}
+    styling = asyncio.create_task(eva.client.post("/api/v1/style", json=body))
+    await asyncio.wait_for(capabilities.hangs.wait(), 20)
+    await leave(eva)
+    assert_problem(await asyncio.wait_for(styling, 20), 404, "not-found")
+    await idle(services, worker)
+    await assert_nothing_left(services, settings, eva.id)
+
+
+async def test_an_album_that_is_being_read_leaves_nothing(
+    eva: Account, services: Services, settings: Settings, worker: JobRunner, capabilities: HoldingCapabilities
+) -> None:
+    capabilities.look.clear()
+    urls = await upload(eva.client, PORTRAIT, encoded(an_image(seed=1), "PNG"))
+    body = {"images": urls, "album_id": "a"}
+    embedding = asyncio.create_task(eva.client.post("/api/v1/albums/embeddings", json=body))
+    await asyncio.wait_for(capabilities.looking.wait(), 20)
+    await leave(eva)
+    capabilities.look.set()
+    assert (await asyncio.wait_for(embedding, 20)).status_code == 404
+    await idle(services, worker)
+    await services.keep_house()
+    await assert_nothing_left(services, settings, eva.id)
+
+
+async def test_a_picture_that_is_being_fetched_leaves_nothing(
+    eva: Account, services: Services, settings: Settings, worker: JobRunner
+) -> None:
+    pictures = PictureServer()
+    async with await asyncio.start_server(pictures, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/a.png"
+        posted = asyncio.create_task(eva.client.post("/api/v1/albums/embeddings", json={"images": [url]}))
+        await asyncio.wait_for(pictures.asked.wait(), 20)
+        await leave(eva)
+        pictures.go.set()
+        assert (await asyncio.wait_for(posted, 20)).status_code == 404
+    await idle(services, worker)
+    await services.keep_house()
+    await assert_nothing_left(services, settings, eva.id)
+
+
+class GatedStorage:
+    """Storage whose next file is written only when it is let go."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self.writing, self.go = asyncio.Event(), asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    async def put(self, key: str, source: bytes | Path, content_type: str = "application/octet-stream") -> None:
+        self.writing.set()
+        await self.go.wait()
+        await self._storage.put(key, source, content_type)
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+async def test_a_file_that_is_just_being_written_goes_with_the_next_housekeeping(
+    eva: Account, services: Services, settings: Settings, is_cancelled: bool
+) -> None:
+    """The collector has taken the announcement by the time that the file is there."""
+    storage = GatedStorage(services.pictures._storage)
+    store = PictureStore(services.database, storage, settings)  # type: ignore[arg-type]
+    adding = asyncio.create_task(store.add_file(eva.id, PORTRAIT, "made.png"))
+    await asyncio.wait_for(storage.writing.wait(), 20)
+    await leave(eva)
+    assert await count(services, "contents") == 0
+    if is_cancelled:  # its worker hears that the job is lost
+        adding.cancel()
+        await asyncio.sleep(0)
+        await services.keep_house()
+    storage.go.set()
+    with pytest.raises(asyncio.CancelledError if is_cancelled else NotFound):
+        await asyncio.wait_for(adding, 20)
+    assert stored_files(settings)
+    await services.keep_house()
+    await assert_nothing_left(services, settings, eva.id)
+
+
+@pytest.mark.parametrize("turn", range(3))
+async def test_uploads_at_the_same_moment_end_well_or_find_nobody(
+    eva: Account, services: Services, settings: Settings, worker: JobRunner, turn: int
+) -> None:
+    async def send(seed: int) -> int:
+        files = {"file": ("a.png", encoded(an_image((1400, 30), seed), "PNG"))}
+        headers = {"Idempotency-Key": str(seed)}
+        return (await eva.client.post("/api/v1/images", files=files, headers=headers)).status_code
+
+    async def leave_amid() -> int:
+        async def has_begun() -> bool:
+            return await count(services, "contents") > turn * 2
+
+        await until(has_begun)
+        return (await eva.client.delete(f"/api/v1/users/{eva.id}")).status_code
+
+    *sent, left = await asyncio.gather(*(send(seed) for seed in range(12)), leave_amid())
+    assert left == 204
+    assert set(sent) <= {201, 401, 404}
+    await services.keep_house()
+    await assert_nothing_left(services, settings, eva.id)
+
+
+@pytest.mark.parametrize("turn", range(4))
+async def test_jobs_that_end_at_the_same_moment_disturb_nothing(
+    eva: Account, bob: Account, services: Services, settings: Settings, worker: JobRunner, turn: int
+) -> None:
+    [url] = await upload(eva.client, PORTRAIT)
+    later = {"Prefer": "respond-async"}
+    with capture_logs() as lines:
+        for seed in range(6):
+            body = {"image_url": url, "style_name": "ink", "seed": seed}
+            await eva.client.post("/api/v1/style", json=body, headers=later)
+            await eva.client.post("/api/v1/albums/quality", json={"images": [url]}, headers=later)
+            await eva.client.post(f"{V1}/txt2img", json=SMALL, headers=later)
+
+        async def some_ended() -> bool:
+            async with services.database.transaction() as session:
+                statement = text("SELECT count(*) FROM jobs WHERE finished_at IS NOT NULL")
+                return int(await session.scalar(statement) or 0) > turn * 3
+
+        await until(some_ended)
+        await leave(eva)
+        await idle(services, worker)
+    await services.keep_house()
+    await assert_nothing_left(services, settings, eva.id)
+    assert [line for line in lines if line["log_level"] == "error"] == []
+    [bobs] = await upload(bob.client, PORTRAIT)  # the worker goes on
+    styled = await bob.client.post("/api/v1/style", json={"image_url": bobs, "style_name": "ink"})
+    assert styled.status_code == 200
+
+
+async def test_a_worker_that_locks_in_another_order_does_not_keep_the_user_from_leaving(
+    eva: Account, services: Services, settings: Settings
+) -> None:
+    """It ends the history row and then the job; the deletion comes from the other side. PostgreSQL sends one away."""
+    body = {"image_url": "img_0000000000", "style_name": "ink"}
+    await eva.client.post("/api/v1/style", json=body, headers={"Prefer": "respond-async"})
+
+    async def somebody_waits() -> bool:
+        async with services.database.transaction() as session:
+            waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            return bool(await session.scalar(text(waiting)))
+
+    async with services.database.transaction() as session:
+        await session.execute(text("UPDATE generations SET engine = 'x'"))
+        leaving = asyncio.create_task(leave(eva))
+        await until(somebody_waits)
+        await session.execute(text("UPDATE jobs SET progress = 1"))
+    await asyncio.wait_for(leaving, 20)
+    await assert_nothing_left(services, settings, eva.id)
+
+
+async def test_a_job_that_waits_never_runs(
+    eva: Account, services: Services, settings: Settings, capabilities: HoldingCapabilities
+) -> None:
+    [url] = await upload(eva.client, PORTRAIT)
+    body = {"image_url": url, "style_name": "ink"}
+    job = await eva.client.post("/api/v1/style", json=body, headers={"Prefer": "respond-async"})
+    assert job.status_code == 202
+    await leave(eva)
+    await assert_nothing_left(services, settings, eva.id)
+    assert capabilities.asked == []
+
+
+async def test_of_two_who_delete_at_once_one_is_told_that_nobody_is_there(
+    eva: Account, admin: httpx.AsyncClient
+) -> None:
+    path = f"/api/v1/users/{eva.id}"
+    answers = await asyncio.gather(admin.delete(path), admin.delete(path))
+    assert sorted(answer.status_code for answer in answers) == [204, 404]
+
+
+async def test_the_name_is_free_again(eva: Account, admin: httpx.AsyncClient) -> None:
+    await leave(eva)
+    made = await admin.post("/api/v1/users", json={"username": "eva", "email": "eva@example.org"})
+    assert made.status_code == 201
+    assert made.json()["id"] != eva.id

@@ -1,0 +1,58 @@
+"""No key and an open door are refused together."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from configs.settings import Auth, Settings
+from deployments.errors import Unavailable
+from serve_app.exposure import require_guarded
+
+KEYS = Auth(mode="api_key", admin_key=SecretStr("sixteen letters!"))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "10.0.0.1", "darkroom.example.org", ""])
+def test_a_server_that_others_reach_needs_keys_or_the_operators_word(host: str) -> None:
+    with pytest.raises(Unavailable) as refused:
+        require_guarded(Settings(http_host=host))
+    for setting in ("DARKROOM_HTTP_HOST", "DARKROOM_AUTH__MODE", "DARKROOM_AUTH__ALLOW_OPEN"):
+        assert setting in refused.value.message
+    require_guarded(Settings(http_host=host, auth=KEYS))
+    require_guarded(Settings(http_host=host, auth=Auth(allow_open=True)))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "[::1]", "localhost", "LOCALHOST"])
+def test_on_the_loopback_interface_none_is_needed(host: str) -> None:
+    require_guarded(Settings(http_host=host))
+
+
+def test_keys_without_an_administrator_are_no_configuration() -> None:
+    for key in (None, SecretStr("short")):
+        with pytest.raises(ValidationError):
+            Auth(mode="api_key", admin_key=key)
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"DARKROOM_HTTP_HOST": "0.0.0.0"}, ["DARKROOM_HTTP_HOST=0.0.0.0", "DARKROOM_AUTH__MODE=disabled"]),
+        ({"DARKROOM_AUTH__MODE": "api_key"}, ["DARKROOM_AUTH__ADMIN_KEY"]),
+    ],
+)
+def test_the_start_is_refused_in_one_line(tmp_path: Path, variables: dict[str, str], words: list[str]) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DARKROOM_")}
+    environment |= {"DARKROOM_DATA_DIR": str(tmp_path / "data"), **variables}
+    ended = subprocess.run(
+        [sys.executable, "-m", "serve_app"], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    [line] = ended.stderr.splitlines()
+    assert all(word in line for word in words)
+    assert not (tmp_path / "data").exists()
