@@ -117,8 +117,8 @@ class ImageService:
         return FileContent(content.content_type, content.size_bytes, content.sha256, await self._pictures.open(content))
 
     async def delete(self, user_id: str, image_id: str) -> None:
-        """Out of every album too, with vectors and faces unless another album has the same picture; the bytes go when no
-        image holds them any more."""
+        """Out of every album too, with vectors and faces unless another album has the same picture; the bytes go when
+        no image holds them any more."""
         async with self._database.transaction() as session:
             image = await images.get(session, user_id, image_id)
             if image is None or not await images.remove(session, user_id, image_id):
