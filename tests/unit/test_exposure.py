@@ -56,3 +56,19 @@ def test_the_start_is_refused_in_one_line(tmp_path: Path, variables: dict[str, s
     [line] = ended.stderr.splitlines()
     assert all(word in line for word in words)
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("variable", ["DARKROOM_AUTH__ADMIN_KEY", "DARKROOM_AUTH__ADMIN_KEYS"])
+def test_a_key_that_is_refused_is_not_in_the_error(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, "a short secret")
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    assert variable.rsplit("__", 1)[1].lower() in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_key_may_end_with_the_line_break_of_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARKROOM_AUTH__ADMIN_KEY", "sixteen letters!\n")
+    key = Settings().auth.admin_key
+    assert key is not None
+    assert key.get_secret_value() == "sixteen letters!"
