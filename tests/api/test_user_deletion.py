@@ -102,6 +102,9 @@ async def test_everything_goes(eva: Account, services: Services, settings: Setti
         assert (await eva.client.post(f"/api/v1/albums/{kind}", json={"album_id": "a"})).status_code == 200
     body = {"image_url": urls[0], "style_name": "ink"}
     assert (await eva.client.post("/api/v1/style", json=body, headers={"Idempotency-Key": "k"})).status_code == 200
+    for path, fields in (("avatars", {"animal": "fox"}), ("segmentations", {})):
+        sent = await eva.client.post(f"/api/v1/{path}", data=fields, files={"file": ("a.png", PORTRAIT)})
+        assert sent.status_code == 200
     assert (await eva.client.post(f"{V1}/txt2img", json=SMALL)).status_code == 200
     assert (await eva.client.post(f"{V1}/options", json={"jpeg_quality": 55})).status_code == 200
     before = await rows_of(services, eva.id)
@@ -224,6 +227,30 @@ async def test_an_engine_that_never_answers_is_given_up(
     await asyncio.wait_for(capabilities.hangs.wait(), 20)
     await leave(eva)
     assert_problem(await asyncio.wait_for(styling, 20), 404, "not-found")
+    await idle(services, worker)
+    await assert_nothing_left(services, settings, eva.id)
+
+
+@pytest.mark.parametrize(
+    ("path", "engine"),
+    [("segmentations", "segment:local"), ("avatars", "segment:local"), ("avatars", "avatar:local")],
+)
+async def test_a_portrait_that_is_being_worked_on_leaves_nothing(
+    eva: Account,
+    services: Services,
+    settings: Settings,
+    worker: JobRunner,
+    capabilities: HoldingCapabilities,
+    path: str,
+    engine: str,
+) -> None:
+    capabilities.hanging.add(engine)
+    fields = {"animal": "fox"} if path == "avatars" else {}
+    files = {"file": ("a.png", PORTRAIT)}
+    waiting = asyncio.create_task(eva.client.post(f"/api/v1/{path}", data=fields, files=files))
+    await asyncio.wait_for(capabilities.hangs.wait(), 20)
+    await leave(eva)
+    assert_problem(await asyncio.wait_for(waiting, 20), 404, "not-found")
     await idle(services, worker)
     await assert_nothing_left(services, settings, eva.id)
 
