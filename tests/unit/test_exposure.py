@@ -32,6 +32,13 @@ def test_on_the_loopback_interface_none_is_needed(host: str) -> None:
     require_guarded(Settings(http_host=host))
 
 
+def test_the_address_of_serves_proxy_counts_too() -> None:
+    require_guarded(Settings(), "127.0.0.1")
+    require_guarded(Settings(auth=KEYS), "0.0.0.0")
+    with pytest.raises(Unavailable, match=r"http_options\.host=0\.0\.0\.0"):
+        require_guarded(Settings(), "0.0.0.0")
+
+
 def test_keys_without_an_administrator_are_no_configuration() -> None:
     for key in (None, SecretStr("short")):
         with pytest.raises(ValidationError):
