@@ -298,6 +298,12 @@ class Auth(_Group):
     """Start without keys on an address that other machines reach: behind a proxy that decides who may call, or in a
     container whose port is published to this machine only."""
 
+    @field_validator("admin_key", mode="before")
+    @classmethod
+    def _trimmed(cls, key: object) -> object:
+        """Secrets that come from files end with a line break, which no header can hold."""
+        return key.strip() if isinstance(key, str) else key
+
     @model_validator(mode="after")
     def _has_admin(self) -> Auth:
         if self.mode == "api_key" and self.admin_key is None:
@@ -348,7 +354,13 @@ class Providers(_Group):
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="DARKROOM_", env_nested_delimiter="__", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="DARKROOM_",
+        env_nested_delimiter="__",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,  # logs and the dashboard would show a key that is too short or misnamed
+    )
 
     http_host: str = "127.0.0.1"
     http_port: int = Field(8000, ge=1, le=65535)

@@ -8,13 +8,20 @@ from configs.settings import Settings
 from deployments.errors import Unavailable
 
 
-def require_guarded(settings: Settings) -> None:
-    """Raises `Unavailable` when others than this machine may call and no key is asked for."""
+def require_guarded(settings: Settings, proxy_host: str | None = None) -> None:
+    """Raises `Unavailable` when others than this machine may call and no key is asked for.
+
+    `proxy_host`: where Serve's proxy listens, which a Serve file may say.
+    """
     auth = settings.auth
-    if auth.mode == "api_key" or auth.allow_open or _is_loopback(settings.http_host):
+    hosts = {"DARKROOM_HTTP_HOST": settings.http_host} | (
+        {} if proxy_host is None else {"http_options.host": proxy_host}
+    )
+    exposed = [f"{name}={host}" for name, host in hosts.items() if not _is_loopback(host)]
+    if auth.mode == "api_key" or auth.allow_open or not exposed:
         return
     raise Unavailable(
-        f"DARKROOM_HTTP_HOST={settings.http_host} lets other machines in while DARKROOM_AUTH__MODE=disabled asks "
+        f"{exposed[0]} lets other machines in while DARKROOM_AUTH__MODE=disabled asks "
         "nobody for a key: set DARKROOM_AUTH__MODE=api_key with DARKROOM_AUTH__ADMIN_KEY, or, where something in front "
         "decides who may call, DARKROOM_AUTH__ALLOW_OPEN=true."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import structlog
 from fastapi import FastAPI
 from ray import serve
+from ray.serve.context import _get_global_client
 
 from configs.settings import Settings
 from deployments.errors import Unavailable
@@ -24,7 +25,7 @@ class Ingress:
 
     async def __init__(self, worker: Handle, proxy_port: int | None, **capabilities: Handle) -> None:  # type: ignore[misc]
         self._settings = Settings()
-        require_guarded(self._settings)
+        require_guarded(self._settings, _proxy_host())
         configure_logging(self._settings)
         self._metrics = Metrics("ingress")
         gateway = Gateway(Handles(**capabilities), self._settings.deadlines, self._metrics)
@@ -43,6 +44,12 @@ class Ingress:
         if self._relay:
             await self._relay.stop()
         await self._services.close()
+
+
+def _proxy_host() -> str | None:
+    """Serve tells it to nobody but its own client."""
+    client = _get_global_client()
+    return None if client is None else client.http_config.host
 
 
 async def _relay_to(proxy_port: int | None, settings: Settings) -> Relay | None:

@@ -12,10 +12,11 @@ from fastapi.responses import StreamingResponse
 
 from deployments.errors import NotFound, Unavailable
 from serve_app.api.answers import PREFIX, job_view
-from serve_app.api.deps import ServicesDep, User
+from serve_app.api.deps import CallerDep, ServicesDep, User
 from serve_app.api.problems import responses
 from serve_app.api.schemas import Job
 from serve_app.services.container import Services
+from serve_app.services.users import Caller
 
 log = structlog.get_logger(__name__)
 
@@ -35,17 +36,19 @@ async def get_job(job_id: str, user: User, services: ServicesDep) -> dict[str, A
     response_class=StreamingResponse,
     responses=_EVENTS | responses(404),
 )
-async def watch_job(job_id: str, user: User, services: ServicesDep) -> StreamingResponse:
-    """The job as server-sent events, one on each change, until it ends."""
+async def watch_job(job_id: str, user: User, caller: CallerDep, services: ServicesDep) -> StreamingResponse:
+    """The job as server-sent events, one on each change, until it ends or the key is void."""
     await services.jobs.get(user, job_id)  # 404 before the stream begins
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_events(services, user, job_id), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(_events(services, user, caller, job_id), media_type="text/event-stream", headers=headers)
 
 
-async def _events(services: Services, user: str, job_id: str) -> AsyncIterator[str]:
+async def _events(services: Services, user: str, caller: Caller, job_id: str) -> AsyncIterator[str]:
     quiet_s = services.settings.jobs.keep_alive_s
     try:
         async for job in services.jobs.watch(user, job_id, quiet_s):
+            if not await services.users.still_holds_key(caller):
+                return
             yield f"event: job\ndata: {json.dumps(job_view(job))}\n\n" if job else ": still here\n\n"
     except (NotFound, Unavailable) as error:
         # The status went out long ago; who asks again learns that the job was deleted, or that the database is away.

@@ -13,7 +13,7 @@ from unicodedata import category
 from configs.settings import Settings
 from deployments.errors import NotFound
 from serve_app.services.pictures import PictureStore, Readable
-from serve_app.store.repositories import images
+from serve_app.store.repositories import albums, images
 from serve_app.store.repositories.images import StoredImage
 from serve_app.store.session import Database
 
@@ -117,15 +117,22 @@ class ImageService:
         return FileContent(content.content_type, content.size_bytes, content.sha256, await self._pictures.open(content))
 
     async def delete(self, user_id: str, image_id: str) -> None:
-        """Out of every album too; the bytes go when no image holds them any more."""
+        """Out of every album too, with vectors and faces unless another album has the same picture; the bytes go when
+        no image holds them any more."""
         async with self._database.transaction() as session:
-            if not await images.remove(session, user_id, image_id):
-                raise NotFound(f"There is no image '{image_id}'.")
+            image = await images.get(session, user_id, image_id)
+            if image is None or not await images.remove(session, user_id, image_id):
+                raise _no_image(image_id)
+            await albums.forget_unheld(session, [image.content.sha256])
         await self._pictures.collect_unused()
 
     async def _find(self, user_id: str, image_id: str) -> StoredImage:
         async with self._database.transaction() as session:
             image = await images.get(session, user_id, image_id)
         if image is None:
-            raise NotFound(f"There is no image '{image_id}'.")
+            raise _no_image(image_id)
         return image
+
+
+def _no_image(image_id: str) -> NotFound:
+    return NotFound(f"There is no image '{image_id}'.")

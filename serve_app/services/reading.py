@@ -135,7 +135,8 @@ class PictureReader:
     async def _analyse_chunk(self, album_id: str, chunk: Sequence[Content]) -> dict[str, ImageError]:
         """Store vectors, faces and quality of those that have none. -> the contents that turned out unusable.
 
-        Raises `NotFound` when the album was deleted meanwhile: what nobody asks for any more is not kept.
+        What nobody asks for any more is not kept: a picture that was deleted meanwhile is passed over, though somebody
+        else has the same. Raises `NotFound` when the album was deleted.
         """
         by_sha = {content.sha256: content for content in chunk}
         embedding_model, faces_model = self._settings.embedding_model, self._settings.faces_model
@@ -156,6 +157,7 @@ class PictureReader:
                 await vectors.save(session, embedding_model, [content.sha256 for content, _ in fresh], embedded)
                 await faces.save(session, faces_model, found)
                 await quality.save(session, judged)
+                await albums.forget_unheld(session, list(by_sha))
         self._metrics.pictures.labels("analysed").inc(len(fresh))
         return bad
 

@@ -7,7 +7,7 @@ import hmac
 import re
 import secrets
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from configs.settings import Auth
 from deployments.errors import Conflict, Forbidden, NotFound, Unavailable
@@ -24,6 +24,10 @@ _KEY_BYTES = 32
 _TRIES = 3
 
 _MAX_NAME, _MAX_LOCAL, _MAX_EMAIL = 64, 64, 254
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2028\u2029\u2800\ufe00-\ufe0f\U000e0100-\U000e01ef]"
+)
+"""Characters that nobody sees though Unicode files them under letters, marks, separators and symbols."""
 _LOCAL_PART = re.compile(r"[^\s.@\"(),:;<>\[\\\]]+(\.[^\s.@\"(),:;<>\[\\\]]+)*")
 _DOMAIN = re.compile(r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W\d_][\w-]{0,61}[^\W_]")
 
@@ -36,6 +40,8 @@ class Caller:
     """None: the administrator, who has no pictures."""
     is_admin: bool = False
     """May create, list, read and delete every user."""
+    key_hash: str | None = field(default=None, repr=False)
+    """Of the user's key that came with the request."""
 
     def check_admin(self) -> None:
         """Raises `Forbidden`."""
@@ -70,7 +76,14 @@ class UserService:
             return None
         async with self._database.transaction() as session:
             user = await users.find_by_key(session, digest)
-        return None if user is None else Caller(user.id)
+        return None if user is None else Caller(user.id, key_hash=digest)
+
+    async def still_holds_key(self, caller: Caller) -> bool:
+        """For what goes on after the request was let in: whether a user's key is valid yet."""
+        if caller.key_hash is None:
+            return True
+        async with self._database.transaction() as session:
+            return await users.find_by_key(session, caller.key_hash) is not None
 
     async def create(self, username: str, email: str) -> tuple[User, str]:
         """The user and its key, which is shown this once. Raises `Conflict` for a taken name or address."""
@@ -132,8 +145,7 @@ def clean_username(text: str) -> str:
     name = unicodedata.normalize("NFKC", text).strip()
     if not 0 < len(name) <= _MAX_NAME:
         raise ValueError(f"a name has 1 to {_MAX_NAME} characters")
-    # Control, invisible and unassigned characters: two names that look the same would be two users.
-    if any(unicodedata.category(character)[0] == "C" for character in name):
+    if _has_unseen(name):  # two names that look the same would be two users
         raise ValueError("a name has no invisible characters")
     return name
 
@@ -142,11 +154,15 @@ def clean_email(text: str) -> str:
     """As it is kept. Looks at its form alone: only a mail would show that the address exists. Raises `ValueError`."""
     email = unicodedata.normalize("NFKC", text).strip()
     local, _, domain = email.rpartition("@")
-    is_visible = all(unicodedata.category(character)[0] != "C" for character in email)
     fits = len(email) <= _MAX_EMAIL and len(local) <= _MAX_LOCAL
-    if not (fits and is_visible and _LOCAL_PART.fullmatch(local) and _DOMAIN.fullmatch(domain)):
+    if not (fits and not _has_unseen(email) and _LOCAL_PART.fullmatch(local) and _DOMAIN.fullmatch(domain)):
         raise ValueError("this is no e-mail address (name@example.org)")
     return email
+
+
+def _has_unseen(text: str) -> bool:
+    """Whether there are control, invisible or unassigned characters."""
+    return bool(_UNSEEN.search(text)) or any(unicodedata.category(character)[0] == "C" for character in text)
 
 
 def _new_key() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import dataclasses
 import hashlib
@@ -20,7 +21,10 @@ from structlog.testing import capture_logs
 from configs.settings import Auth, Settings
 from serve_app.api.app import build_app
 from serve_app.services.container import Services
+from serve_app.services.progress import Progress
+from serve_app.services.runner import JobRunner
 from serve_app.services.users import UserService
+from serve_app.store.jobs import Job
 from serve_app.telemetry import Metrics, configure_logging
 from tests.api.accounts import ADMIN_KEY, Account, a_client, bearer, with_keys
 from tests.api.conftest import assert_problem, upload
@@ -142,6 +146,32 @@ async def test_the_hash_of_a_key_is_no_key(eva: Account, services: Services, nob
 async def test_a_revoked_key_is_401_from_the_next_request_on(eva: Account) -> None:
     assert (await eva.client.delete(f"/api/v1/users/{eva.id}/api-key")).status_code == 204
     assert_problem(await eva.client.get(HISTORY), 401, "unauthenticated")
+
+
+async def test_a_revoked_key_hears_no_more_of_a_job_that_it_watches(
+    eva: Account, services: Services, live_url: str, worker: JobRunner
+) -> None:
+    go = asyncio.Event()
+
+    async def work(job: Job, progress: Progress) -> dict[str, Any]:
+        await go.wait()
+        return {"tags": {}}
+
+    services.handlers["tags"] = work
+    refs = await upload(eva.client, encoded(an_image(), "PNG"))
+    later = {"Prefer": "respond-async"}
+    job = (await eva.client.post("/api/v1/albums/tags", json={"images": refs}, headers=later)).json()["id"]
+    async with (
+        httpx.AsyncClient(base_url=live_url, headers=bearer(eva.key), timeout=20) as client,
+        client.stream("GET", f"/api/v1/jobs/{job}/events") as stream,
+    ):
+        lines = stream.aiter_lines()
+        assert await anext(lines) == "event: job"
+        await services.users.revoke_key(eva.id)
+        go.set()
+        rest = [line async for line in lines]
+    assert "succeeded" not in "".join(rest)
+    assert (await services.jobs.wait(eva.id, job, 20)).status == "succeeded"
 
 
 async def test_a_new_key_ends_the_old_one(eva: Account, app: FastAPI) -> None:

@@ -9,11 +9,15 @@ import httpx
 import pytest
 
 from configs.settings import Fetch, Settings, StorageOptions
+from serve_app.api.app import build_app
 from serve_app.services.bucket_fetch import BucketFetcher
 from serve_app.services.container import Services
 from serve_app.services.pictures import original_key
+from serve_app.telemetry import Metrics
+from tests.api.accounts import a_client, with_keys
 from tests.api.conftest import BASE, assert_problem, embed, upload
 from tests.builders import an_image, encoded
+from tests.fakes import with_face
 from tests.object_stores import BUCKET, isolate_credentials, s3_client
 
 
@@ -70,6 +74,21 @@ async def test_an_upload_lies_in_the_bucket_until_it_is_deleted(
     assert (await idle_client.delete(f"/api/v1/images/{image['id']}")).status_code == 204
     assert stored(bucket, tmp_path.name) == []
     assert_problem(await idle_client.get(image["url"]), 404, "not-found")
+
+
+async def test_a_user_who_leaves_leaves_nothing_in_the_bucket(
+    client: httpx.AsyncClient, services: Services, bucket: Any, tmp_path: Path
+) -> None:
+    portrait = encoded(with_face(an_image((1500, 60)), person=3), "PNG")  # has a preview of its own
+    user, key = await services.users.create("eva", "eva@example.org")
+    files = {"file": ("a.png", portrait)}
+    async with a_client(build_app(services, with_keys(services.settings), Metrics("ingress")), key) as eva:
+        await embed(eva, "a", await upload(eva, portrait))
+        for path, fields in (("avatars", {"animal": "fox"}), ("segmentations", {})):
+            assert (await eva.post(f"/api/v1/{path}", data=fields, files=files)).status_code == 200
+    assert len(stored(bucket, tmp_path.name)) == 8
+    assert (await client.delete(f"/api/v1/users/{user.id}")).status_code == 204
+    assert stored(bucket, tmp_path.name) == []
 
 
 async def test_an_album_is_embedded_from_the_bucket(client: httpx.AsyncClient) -> None:

@@ -19,8 +19,18 @@ from tests.api.conftest import assert_problem, embed, upload
 from tests.api.sdapi.conftest import SMALL, V1, assert_webui_error, until
 from tests.builders import an_image, encoded
 from tests.fake_diffuser import FakeDiffuser
+from tests.fakes import with_face
 
-PICTURE = encoded(an_image(), "PNG")
+PICTURE = encoded(with_face(an_image(), person=3), "PNG")
+
+MAKING: dict[str, dict[str, str]] = {"style": {"style_name": "ink"}, "avatars": {"animal": "fox"}, "segmentations": {}}
+"""Route -> what it needs beside the picture."""
+MADE = (
+    ("style", "image_url"),
+    ("avatars", "image_url"),
+    ("segmentations", "mask_url"),
+    ("segmentations", "cutout_url"),
+)
 
 
 @pytest.fixture
@@ -36,23 +46,27 @@ def capabilities() -> FakeDiffuser:
 
 @dataclass(frozen=True)
 class Belongings:
-    """What Eva has: a picture in an album, and one that was made."""
+    """What Eva has: a picture in an album, and those that were made of it."""
 
     image: str
     url: str
     album: str
     job: str
     history: str
-    made_url: str
+    made_urls: tuple[str, ...]
 
 
 @pytest_asyncio.fixture()
 async def evas(eva: Account, worker: JobRunner) -> Belongings:
     [url] = await upload(eva.client, PICTURE)
     await embed(eva.client, "a", [url])
-    made = (await eva.client.post("/api/v1/style", json={"image_url": url, "style_name": "ink"})).json()
+    made = {
+        path: (await eva.client.post(f"/api/v1/{path}", json={"image_url": url, **fields})).json()
+        for path, fields in MAKING.items()
+    }
+    urls = tuple(made[path][name] for path, name in MADE)
     [job] = [job for job in (await eva.client.get("/api/v1/albums/a")).json()["jobs"] if job["kind"] == "embeddings"]
-    return Belongings(id_of(url), url, "a", job["id"], made["history_id"], made["image_url"])
+    return Belongings(id_of(url), url, "a", job["id"], made["avatars"]["history_id"], urls)
 
 
 def id_of(url: str) -> str:
@@ -75,7 +89,7 @@ async def everything_of(account: Account, evas: Belongings) -> list[Any]:
         response = await client.get(path)
         assert response.status_code == 200, path
         seen.append(response.json())
-    for url in (evas.url, evas.made_url):
+    for url in (evas.url, *evas.made_urls):
         seen.append((await client.get(url)).content)
     return seen
 
@@ -89,7 +103,7 @@ async def test_anothers_id_is_404_on_every_route_and_changes_nothing(
         ("GET", f"/api/v1/images/{evas.image}", None),
         ("DELETE", f"/api/v1/images/{evas.image}", None),
         ("GET", path_of(evas.url), None),
-        ("GET", path_of(evas.made_url), None),
+        *(("GET", path_of(url), None) for url in evas.made_urls),
         ("GET", "/api/v1/albums/a", None),
         ("GET", "/api/v1/albums/a/search?q=red", None),
         ("GET", f"/api/v1/albums/a/similar?image={evas.image}", None),
@@ -127,9 +141,9 @@ async def test_anothers_picture_as_a_reference_is_not_found(bob: Account, evas: 
     assert [(entry["image"], entry["code"]) for entry in answer["failed"]] == [(ref, "not_found")]
     quality = (await bob.client.post("/api/v1/albums/quality", json={"images": [own, ref]})).json()
     assert [entry["code"] for entry in quality["failed"]] == ["not_found"]
-    body = {"image_url": ref, "style_name": "ink"}
-    styled = assert_problem(await bob.client.post("/api/v1/style", json=body), 400, "bad-image")
-    assert styled["code"] == "not_found"
+    for path, fields in MAKING.items():
+        made = await bob.client.post(f"/api/v1/{path}", json={"image_url": ref, **fields})
+        assert assert_problem(made, 400, "bad-image")["code"] == "not_found"
 
 
 async def test_an_album_of_the_same_name_is_ones_own(eva: Account, bob: Account, evas: Belongings) -> None:

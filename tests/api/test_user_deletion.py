@@ -31,7 +31,8 @@ from tests.fakes import with_face
 
 PORTRAIT = encoded(with_face(an_image((1400, 60)), person=3, size=20), "PNG")
 """Large enough to have a preview."""
-EMPTY = ("picture_vectors", "picture_quality", "face_scans", "faces", "persons", "person_faces", "pair_verdicts")
+OF_PICTURES = ("picture_vectors", "picture_quality", "face_scans", "faces", "person_faces", "pair_verdicts")
+EMPTY = (*OF_PICTURES, "persons")
 
 
 @pytest.fixture
@@ -101,6 +102,9 @@ async def test_everything_goes(eva: Account, services: Services, settings: Setti
         assert (await eva.client.post(f"/api/v1/albums/{kind}", json={"album_id": "a"})).status_code == 200
     body = {"image_url": urls[0], "style_name": "ink"}
     assert (await eva.client.post("/api/v1/style", json=body, headers={"Idempotency-Key": "k"})).status_code == 200
+    for path, fields in (("avatars", {"animal": "fox"}), ("segmentations", {})):
+        sent = await eva.client.post(f"/api/v1/{path}", data=fields, files={"file": ("a.png", PORTRAIT)})
+        assert sent.status_code == 200
     assert (await eva.client.post(f"{V1}/txt2img", json=SMALL)).status_code == 200
     assert (await eva.client.post(f"{V1}/options", json={"jpeg_quality": 55})).status_code == 200
     before = await rows_of(services, eva.id)
@@ -142,6 +146,64 @@ async def test_faces_go_when_the_other_has_the_picture_in_no_album(
     assert (await bob.client.get(bobs)).content == PORTRAIT
 
 
+async def test_verdicts_go_when_the_other_has_the_pictures_in_no_album(
+    eva: Account, bob: Account, services: Services, worker: JobRunner
+) -> None:
+    image = an_image((300, 200), seed=3)
+    copies = encoded(image, "PNG"), encoded(image, "JPEG")
+    await embed(eva.client, "a", await upload(eva.client, *copies))
+    assert (await eva.client.post("/api/v1/albums/duplicates", json={"album_id": "a"})).json()["duplicates"]
+    await upload(bob.client, *copies)
+    await idle(services, worker)
+    assert await count(services, "pair_verdicts") == 1
+    await leave(eva)
+    assert await count(services, "pair_verdicts") == 0
+
+
+async def test_faces_go_with_a_single_picture_too(
+    eva: Account, bob: Account, services: Services, worker: JobRunner
+) -> None:
+    [url] = await upload(eva.client, PORTRAIT)
+    await embed(eva.client, "a", [url])
+    await upload(bob.client, PORTRAIT)
+    await idle(services, worker)
+    assert await count(services, "faces") == 1
+    await delete_image(eva, url)
+    for table in OF_PICTURES:
+        assert await count(services, table) == 0, table
+
+
+async def test_faces_stay_while_another_album_has_the_picture(
+    eva: Account, bob: Account, services: Services, worker: JobRunner
+) -> None:
+    [url] = await upload(eva.client, PORTRAIT)
+    await embed(eva.client, "a", [url])
+    await embed(bob.client, "b", await upload(bob.client, PORTRAIT))
+    await delete_image(eva, url)
+    assert await count(services, "faces") == 1
+
+
+async def test_what_is_found_out_after_a_picture_is_gone_is_not_kept(
+    eva: Account, bob: Account, services: Services, worker: JobRunner, capabilities: HoldingCapabilities
+) -> None:
+    [url] = await upload(eva.client, PORTRAIT)
+    await upload(bob.client, PORTRAIT)
+    capabilities.look.clear()
+    reading = asyncio.create_task(eva.client.post("/api/v1/albums/embeddings", json={"images": [url]}))
+    await asyncio.wait_for(capabilities.looking.wait(), 20)
+    await delete_image(eva, url)
+    capabilities.look.set()
+    await asyncio.wait_for(reading, 20)
+    await idle(services, worker)
+    for table in OF_PICTURES:
+        assert await count(services, table) == 0, table
+
+
+async def delete_image(account: Account, url: str) -> None:
+    image = url.rsplit("/", 1)[1].split(".")[0]
+    assert (await account.client.delete(f"/api/v1/images/{image}")).status_code == 204
+
+
 async def test_pictures_in_the_making_are_stopped_at_once_and_leave_nothing(
     eva: Account, services: Services, settings: Settings, worker: JobRunner, capabilities: HoldingCapabilities
 ) -> None:
@@ -165,6 +227,30 @@ async def test_an_engine_that_never_answers_is_given_up(
     await asyncio.wait_for(capabilities.hangs.wait(), 20)
     await leave(eva)
     assert_problem(await asyncio.wait_for(styling, 20), 404, "not-found")
+    await idle(services, worker)
+    await assert_nothing_left(services, settings, eva.id)
+
+
+@pytest.mark.parametrize(
+    ("path", "engine"),
+    [("segmentations", "segment:local"), ("avatars", "segment:local"), ("avatars", "avatar:local")],
+)
+async def test_a_portrait_that_is_being_worked_on_leaves_nothing(
+    eva: Account,
+    services: Services,
+    settings: Settings,
+    worker: JobRunner,
+    capabilities: HoldingCapabilities,
+    path: str,
+    engine: str,
+) -> None:
+    capabilities.hanging.add(engine)
+    fields = {"animal": "fox"} if path == "avatars" else {}
+    files = {"file": ("a.png", PORTRAIT)}
+    waiting = asyncio.create_task(eva.client.post(f"/api/v1/{path}", data=fields, files=files))
+    await asyncio.wait_for(capabilities.hangs.wait(), 20)
+    await leave(eva)
+    assert_problem(await asyncio.wait_for(waiting, 20), 404, "not-found")
     await idle(services, worker)
     await assert_nothing_left(services, settings, eva.id)
 

@@ -95,7 +95,7 @@ async def test_of_two_users_with_one_address_at_the_same_moment_one_is_made(admi
     [
         *("", "x", "@", "a@", "@example.org", "a@b", "a b@example.org", "a@exa mple.org", "a@@example.org"),
         *("a@example..org", ".a@example.org", "a.@example.org", "a..b@example.org", "a@-example.org", "a@example.org."),
-        *("a\x00@example.org", "a\u200b@example.org", "a@[127.0.0.1]", "a@127.0.0.1"),
+        *("a\x00@example.org", "a\u200b@example.org", "a\ufe0f@example.org", "a@[127.0.0.1]", "a@127.0.0.1"),
         *(
             "x" * 65 + "@example.org",
             "a@" + "x" * 64 + ".org",
@@ -117,7 +117,15 @@ async def test_ordinary_addresses_are_taken(admin: httpx.AsyncClient, email: str
     assert (await create(admin, "eva", email)).json()["email"] == email
 
 
-@pytest.mark.parametrize("username", ["", " ", "x" * 65, "a\x00b", "a\nb", "a\u200bb", "a\u202eb", "\ud800"])
+@pytest.mark.parametrize(
+    "username",
+    [
+        *("", " ", "x" * 65, "a\x00b", "a\nb", "a\u200bb", "a\u202eb", "\ud800"),
+        *("a\u3164b", "a\u115fb", "a\u17b4b", "a\u2800b"),  # invisible letters and symbols
+        *("a\ufe0fb", "a\u034fb", "a\u180bb", "a\U000e0101b", "\ufe0f"),  # invisible marks
+        *("a\u2028b", "a\u2029b"),  # ends of lines
+    ],
+)
 async def test_what_is_no_name_is_422(admin: httpx.AsyncClient, username: str) -> None:
     body = b'{"username": %s, "email": "a@example.org"}' % json.dumps(username).encode()
     response = await admin.post(USERS, content=body, headers={"Content-Type": "application/json"})

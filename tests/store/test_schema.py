@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.util import CommandError
 from sqlalchemy import Connection, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -77,6 +78,31 @@ async def test_users_of_older_versions_keep_their_names(empty: str) -> None:
         async with database.transaction() as session:
             await users.add(session, "ÉVA", "other@example.org")
     await database.close()
+
+
+async def test_users_who_would_become_one_are_named_and_nothing_is_changed(empty: str) -> None:
+    await migrate.upgrade(empty, "0004")
+    people = [("usr_1", "Eva", "eva@example.org"), ("usr_2", "eva", "e@example.org"), ("usr_3", "bob", "E@EXAMPLE.org")]
+    engine = create_async_engine(empty)
+    async with engine.begin() as connection:
+        for person in people:
+            row = dict(zip(("id", "name", "email"), person, strict=True))
+            await connection.execute(text("INSERT INTO users (id, username, email) VALUES (:id, :name, :email)"), row)
+    with pytest.raises(CommandError) as refused:
+        await migrate.upgrade(empty)
+    assert "usr_1 and usr_2" in str(refused.value)
+    assert "usr_2 and usr_3" in str(refused.value)
+    async with engine.begin() as connection:
+        kept = await connection.execute(
+            text("SELECT id, username, email FROM users WHERE id <> 'usr_local' ORDER BY id")
+        )
+        assert [tuple(row) for row in kept] == people
+        await connection.execute(
+            text("UPDATE users SET username = 'eva2', email = 'e2@example.org' WHERE id = 'usr_2'")
+        )
+    await engine.dispose()
+    for revision in ("head", "0003", "head"):
+        await (migrate.downgrade if revision == "0003" else migrate.upgrade)(empty, revision)
 
 
 async def test_processes_that_migrate_at_once_do_not_disturb_one_another(empty: str) -> None:

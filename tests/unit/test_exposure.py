@@ -32,6 +32,13 @@ def test_on_the_loopback_interface_none_is_needed(host: str) -> None:
     require_guarded(Settings(http_host=host))
 
 
+def test_the_address_of_serves_proxy_counts_too() -> None:
+    require_guarded(Settings(), "127.0.0.1")
+    require_guarded(Settings(auth=KEYS), "0.0.0.0")
+    with pytest.raises(Unavailable, match=r"http_options\.host=0\.0\.0\.0"):
+        require_guarded(Settings(), "0.0.0.0")
+
+
 def test_keys_without_an_administrator_are_no_configuration() -> None:
     for key in (None, SecretStr("short")):
         with pytest.raises(ValidationError):
@@ -56,3 +63,19 @@ def test_the_start_is_refused_in_one_line(tmp_path: Path, variables: dict[str, s
     [line] = ended.stderr.splitlines()
     assert all(word in line for word in words)
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("variable", ["DARKROOM_AUTH__ADMIN_KEY", "DARKROOM_AUTH__ADMIN_KEYS"])
+def test_a_key_that_is_refused_is_not_in_the_error(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, "a short secret")
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    assert variable.rsplit("__", 1)[1].lower() in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_key_may_end_with_the_line_break_of_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARKROOM_AUTH__ADMIN_KEY", "sixteen letters!\n")
+    key = Settings().auth.admin_key
+    assert key is not None
+    assert key.get_secret_value() == "sixteen letters!"

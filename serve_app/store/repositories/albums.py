@@ -331,9 +331,7 @@ def _item(row: Row[*tuple[Any, ...]]) -> AlbumItem:
 
 
 _NOT_IN_AN_ALBUM = """
-    NOT EXISTS (
-        SELECT FROM album_images JOIN images ON images.id = album_images.image_id WHERE images.sha256 = {table}.sha256
-    )
+    NOT EXISTS (SELECT FROM album_images JOIN images ON images.id = album_images.image_id WHERE images.sha256 = {sha})
 """
 _FORGET_FETCHED = text("""
     DELETE FROM images WHERE id = ANY(CAST(:fetched AS text[]))
@@ -341,8 +339,14 @@ _FORGET_FETCHED = text("""
 """)
 _FORGET = tuple(
     text(
-        f"DELETE FROM {table} WHERE sha256 = ANY(CAST(:shas AS text[])) AND "  # noqa: S608 (our own names)
-        + _NOT_IN_AN_ALBUM.format(table=table)
+        f"DELETE FROM {table} WHERE {column} = ANY(CAST(:shas AS text[])) AND "  # noqa: S608 (our own names)
+        + _NOT_IN_AN_ALBUM.format(sha=f"{table}.{column}")
     )
-    for table in ("picture_vectors", "picture_quality", "face_scans")
+    for table, column in (
+        ("picture_vectors", "sha256"),
+        ("picture_quality", "sha256"),
+        ("face_scans", "sha256"),
+        ("pair_verdicts", "sha_a"),
+        ("pair_verdicts", "sha_b"),
+    )
 )

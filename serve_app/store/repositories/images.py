@@ -188,7 +188,8 @@ async def describe_content(
 async def remove(session: AsyncSession, user_id: str, image_id: str) -> bool:
     """Take the user's image out of storage's books and of every album; False when there was none.
 
-    Its vectors and faces go with the content, which `collect_unused` deletes once no image holds it.
+    Its vectors and faces go with the content, which `collect_unused` deletes once no image holds it; before that, with
+    `albums.forget_unheld`.
     """
     holders = select(AlbumImageRow.album_id).where(AlbumImageRow.image_id == image_id)
     albums = select(AlbumRow.id).where(AlbumRow.id.in_(holders), AlbumRow.user_id == user_id)

@@ -4,6 +4,7 @@ import unicodedata
 
 import sqlalchemy as sa
 from alembic import op
+from alembic.util import CommandError
 
 revision = "0005"
 down_revision = "0004"
@@ -18,9 +19,16 @@ def upgrade() -> None:
     for name in _NAMES:
         op.add_column("users", sa.Column(f"{name}_folded", sa.Text(), nullable=True))
     connection = op.get_bind()
-    for row in connection.execute(sa.select(users.c.id, users.c.username, users.c.email)).all():
+    owners: dict[tuple[str, str], str] = {}
+    twins: list[str] = []
+    for row in connection.execute(sa.select(users.c.id, users.c.username, users.c.email).order_by(users.c.id)).all():
         folded = {f"{name}_folded": _fold(getattr(row, name)) for name in _NAMES}
         connection.execute(sa.update(users).where(users.c.id == row.id).values(folded))
+        for item in folded.items():
+            if (owner := owners.setdefault(item, row.id)) != row.id:
+                twins.append(f"{owner} and {row.id}")
+    if twins:
+        raise CommandError(f"names or addresses of users differ in case only, rename one of each: {', '.join(twins)}")
     for name in _NAMES:
         op.alter_column("users", f"{name}_folded", nullable=False)
         op.create_unique_constraint(op.f(f"users_{name}_folded_key"), "users", [f"{name}_folded"])
