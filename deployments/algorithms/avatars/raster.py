@@ -50,7 +50,9 @@ def rasterise(svg: str, px: float) -> Rgba:
     """`uint8[H, W, 4]`, straight alpha, `px` pixels a unit. Colours reach over the edges. Raises `ValueError`."""
     box = view_box(svg)
     columns = round(box.width * px)
-    png = resvg_py.svg_to_bytes(svg_string=svg, width=columns, skip_system_fonts=True)
+    # Without a size of its own an SVG is taken for one of whole units, and drawn out of proportion.
+    sized = svg.replace("<svg", f'<svg width="{box.width * 1000:g}" height="{box.height * 1000:g}"', 1)
+    png = resvg_py.svg_to_bytes(svg_string=sized, width=columns, skip_system_fonts=True)
     decoded = cv2.imdecode(np.frombuffer(bytes(png), np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.ndim != 3 or decoded.shape[2] != 4:
         raise ValueError("does not render")
