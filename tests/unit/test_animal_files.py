@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from configs.animals import Animal, load_animals
 from configs.animals.drawing import Drawing
 from deployments.algorithms.avatars.painting import paint
+from deployments.algorithms.avatars.raster import view_box
 from deployments.engines.local_avatars import LocalAvatarArtist
 
 _DRAWN = [animal for animal in load_animals().values() if animal.drawing is not None]
@@ -33,6 +34,13 @@ def test_an_animal_has_something_to_see_in_both_modes(animal: Animal, mode: str)
         assert colours[..., 3].max() > 100, f"{layer.svg} shows nothing"
         border = np.concatenate([colours[0], colours[-1], colours[:, 0], colours[:, -1]])[:, 3]
         assert layer.tint or border.max() < 140, f"{layer.svg} is cut off by its viewBox"
+
+
+@pytest.mark.parametrize("animal", _DRAWN, ids=lambda animal: animal.name)
+def test_parts_can_be_mirrored(animal: Animal) -> None:
+    for name, text in animal.parts.items():
+        box = view_box(text)
+        assert box.x == pytest.approx(-box.width / 2), f"{name} reaches farther to one side"
 
 
 @pytest.mark.parametrize("animal", _DRAWN, ids=lambda animal: animal.name)
