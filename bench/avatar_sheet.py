@@ -68,7 +68,7 @@ def astronaut() -> Image:
 
 def portrait_of(photograph: Image) -> Image:
     """The square around the head."""
-    return np.ascontiguousarray(photograph[_ABOVE - 46 : _ABOVE + 264, 68:378])
+    return np.ascontiguousarray(photograph[_ABOVE - 84 : _ABOVE + 260, 52:396])
 
 
 def poses(photograph: Image, person: Gray) -> dict[str, Image]:
