@@ -17,9 +17,8 @@ from serve_app.api.sdapi import errors as webui
 from serve_app.services.container import Services
 from serve_app.services.users import LOCAL_CALLER, Caller
 
-OPEN = frozenset(
-    {"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
-)  # all others need a key
+OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"})
+"""All others need a key."""
 OPEN_FOLDER = "/static-offline-docs/"
 """The scripts of the pages that document the API."""
 ADMIN_PATHS = (f"{PREFIX}/users", "/users")
@@ -56,11 +55,8 @@ class Authentication:
         is_webui = webui.is_webui(scope["path"])
         sent = Headers(scope=scope).getlist("authorization")
         if not sent or sent == [""]:
-            raise (
-                webui.not_authenticated()
-                if is_webui
-                else Unauthenticated("Send your key: `Authorization: Bearer dk_...`.")
-            )
+            missing = Unauthenticated("Send your key: `Authorization: Bearer dk_...`.")
+            raise webui.not_authenticated() if is_webui else missing
         key = _key_in(sent[0], is_webui) if len(sent) == 1 else None
         caller = await self._users.identify(key) if key else None
         if caller is None:

@@ -119,7 +119,7 @@ class PictureReader:
         async def analyse(chunk: Sequence[Content]) -> None:
             nonlocal finished
             async with gate:
-                bad = await self._analyse_chunk(chunk)
+                bad = await self._analyse_chunk(album_id, chunk)
                 outcomes = [
                     _outcome(item, bad.get(content.sha256)) for content in chunk for item in holders[content.sha256]
                 ]
@@ -132,8 +132,11 @@ class PictureReader:
             for start in range(0, len(distinct), size):
                 group.create_task(analyse([content for _, content in distinct[start : start + size]]))
 
-    async def _analyse_chunk(self, chunk: Sequence[Content]) -> dict[str, ImageError]:
-        """Store vectors, faces and quality of those that have none. -> the contents that turned out unusable."""
+    async def _analyse_chunk(self, album_id: str, chunk: Sequence[Content]) -> dict[str, ImageError]:
+        """Store vectors, faces and quality of those that have none. -> the contents that turned out unusable.
+
+        Raises `NotFound` when the album was deleted meanwhile: what nobody asks for any more is not kept.
+        """
         by_sha = {content.sha256: content for content in chunk}
         embedding_model, faces_model = self._settings.embedding_model, self._settings.faces_model
         async with self._database.transaction() as session:
@@ -149,6 +152,7 @@ class PictureReader:
         if fresh:
             embedded, found, judged = await self._compute(fresh)
             async with self._database.transaction() as session:
+                await albums.lock(session, album_id)
                 await vectors.save(session, embedding_model, [content.sha256 for content, _ in fresh], embedded)
                 await faces.save(session, faces_model, found)
                 await quality.save(session, judged)

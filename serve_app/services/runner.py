@@ -124,7 +124,7 @@ class JobRunner:
             outcome = "cancelled"
             await self._leave(job_claims.acknowledge_cancel, job)
         except LeaseLost:
-            log.warning("job lost to another worker")
+            log.warning("job is no longer this worker's")  # another has it, or it was deleted
         except DarkroomError as error:
             again = isinstance(error, _TECHNICAL) and not isinstance(error, (WeightsMissing, NotDeployed))
             outcome = await self._failed(job, error, retry=again)
