@@ -1,4 +1,4 @@
-"""Sheets of animals: the astronaut that scikit-image ships as every animal, and as a few in hard poses.
+"""Sheets of animals: the astronaut that scikit-image ships as every animal, and as three in hard poses.
 
 `python -m bench.avatar_sheet` writes `docs/avatars.jpg` and `docs/avatars_poses.jpg`; `--data FOLDER` the portraits of
 a folder into `out/avatars.jpg` instead (not to be published: they are other people's); `--animals fox,cat` only these.
@@ -16,7 +16,8 @@ from PIL import ImageDraw, ImageFont
 
 from configs.animals import Animal, load_animals
 from configs.settings import Settings
-from deployments.contracts import Image
+from deployments.algorithms.avatars.background import behind
+from deployments.contracts import Gray, Image
 from deployments.engines.face_locator import FaceLocator
 from deployments.engines.local_avatars import LocalAvatarArtist
 from deployments.engines.local_segmenter import LocalSegmenter
@@ -24,45 +25,82 @@ from deployments.portraits import AvatarMode, AvatarRequest, Segmentation
 
 DOCS, OUT = Path("docs"), Path("out")
 _MODES: tuple[AvatarMode, ...] = ("overlay", "character")
-_POSING = ("fox", "owl", "cat")
-_SIDE, _GAP, _CAPTION = 260, 4, 26
-_COLUMNS = 6
+_POSING = ("fox", "owl", "frog")
+"""Fur, feathers and skin."""
+_SIDE, _GAP, _CAPTION = 306, 6, 28
+_COLUMNS, _POSES = 5, 6
 _PORTRAITS = 12
 _INK, _PAPER = "#22262b", "#ffffff"
-_TOP = 40
-"""Rows of backdrop above the astronaut, whose head touches the border: ears need room."""
+_MOST_BYTES = 900_000
+_ABOVE = 130
+"""Rows of backdrop that are added to the astronaut, whose head touches the border: ears need room."""
 
 Cell = tuple[str, Image]
 
 
 def astronaut() -> Image:
-    """With some more of its backdrop above."""
+    """`uint8[642, 512, 3]`, with more of its backdrop above."""
     import skimage.data
 
     photograph: Image = skimage.data.astronaut()
-    edge = cv2.GaussianBlur(photograph[:1], (0, 0), 30, borderType=cv2.BORDER_REPLICATE)
-    backdrop = np.repeat(edge, _TOP, axis=0) + np.random.default_rng(1).normal(0, 2, (_TOP, photograph.shape[1], 1))
-    return np.concatenate([np.clip(backdrop, 0, 255).astype(np.uint8), photograph])
+    columns = np.arange(photograph.shape[1])
+    # What is seen of it at the border goes on, behind the rocket too; so does the flag.
+    seen = (columns < 395) | (columns > 448)
+    edge = photograph[:6].astype(np.float32).mean(axis=0)
+    edge = np.stack([np.interp(columns, columns[seen], edge[seen, k]) for k in range(3)], axis=1)
+    plain = cv2.GaussianBlur(edge[None, 48:], (0, 0), 9, borderType=cv2.BORDER_REPLICATE)
+    backdrop = np.repeat(np.concatenate([edge[None, :48], plain], axis=1), _ABOVE, axis=0)
+    # Its clouds and its weave, from where nobody stands.
+    place = photograph[:_ABOVE, 302:374].astype(np.float32)
+    clouds = cv2.GaussianBlur(place, (0, 0), 5)
+    far = np.linspace(1, 0, _ABOVE)[:, None, None]
+    pattern = (clouds - clouds.mean(axis=(0, 1))) * np.minimum(2.5 * far, 1) + place - clouds
+    backdrop[:, 48:] += np.pad(pattern[::-1], ((0, 0), (0, backdrop.shape[1]), (0, 0)), "symmetric")[
+        :, : len(columns) - 48
+    ]
+    larger = np.concatenate([np.clip(backdrop, 0, 255).astype(np.uint8), photograph])
+    seam = (slice(_ABOVE - 10, _ABOVE + 10), slice(48, 395))
+    smooth = cv2.GaussianBlur(larger, (0, 0), 6)[seam]
+    share = np.sin(np.linspace(0, np.pi, 20))[:, None, None]
+    larger[seam] = np.round(larger[seam] + share * (smooth.astype(np.float32) - larger[seam]))
+    return larger
 
 
-def poses(portrait: Image) -> dict[str, Image]:
-    portrait = np.ascontiguousarray(portrait[:380, 40:420])
-    height, width = portrait.shape[:2]
-    turn = cv2.getRotationMatrix2D((width / 2, height / 2), -25, 1)
-    small = cv2.resize(portrait, None, fx=0.36, fy=0.36, interpolation=cv2.INTER_AREA)
-    people = []
-    for scale in (0.7, 1.0, 0.5):
-        one = cv2.resize(portrait[:, 40:330], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        people.append(cv2.copyMakeBorder(one, height - one.shape[0], 0, 0, 0, cv2.BORDER_REPLICATE))
-    grey = np.repeat(cv2.cvtColor(portrait, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+def portrait_of(photograph: Image) -> Image:
+    """The square around the head."""
+    return np.ascontiguousarray(photograph[_ABOVE - 84 : _ABOVE + 260, 52:396])
+
+
+def poses(photograph: Image, person: Gray) -> dict[str, Image]:
+    """Of the astronaut; squares."""
+    turn = cv2.getRotationMatrix2D((224, _ABOVE + 110), -25, 1)
+    turned = cv2.warpAffine(photograph, turn, photograph.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
+    portrait = portrait_of(photograph)
     return {
-        "turned by 25°": np.asarray(cv2.warpAffine(portrait, turn, (width, height), borderMode=cv2.BORDER_REFLECT)),
+        "turned by 25°": portrait_of(np.asarray(turned)),
         "turned by 90°": np.ascontiguousarray(np.rot90(portrait, -1)),
-        "small": np.asarray(small),
-        "several": np.concatenate(people, axis=1),
-        "cut by the border": np.ascontiguousarray(portrait[60:300, 178:]),
-        "grey": grey,
+        "small": np.asarray(cv2.resize(photograph[_ABOVE - 80 : -50], (170, 170), interpolation=cv2.INTER_AREA)),
+        "several": _group(photograph, person),
+        "cut by the border": np.ascontiguousarray(photograph[_ABOVE + 20 : _ABOVE + 240, 222:442]),
+        "grey": np.repeat(cv2.cvtColor(portrait, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2),
     }
+
+
+def _group(photograph: Image, person: Gray) -> Image:
+    """Three astronauts of different sizes before one backdrop."""
+    side = photograph.shape[1]
+    canvas = behind(photograph.astype(np.float32), person, 8)[-side:]
+    for scale, left, mirrored in ((0.62, -0.14, True), (0.5, 0.58, False), (0.86, 0.1, False)):
+        size = (round(side * scale), round(photograph.shape[0] * scale))
+        one, mask = (cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in (photograph, person))
+        if mirrored:
+            one, mask = one[:, ::-1], mask[:, ::-1]
+        x = round(left * side)
+        rows, columns = slice(max(0, side - size[1]), side), slice(max(0, x), min(side, x + size[0]))
+        part = (slice(-(rows.stop - rows.start), None), slice(columns.start - x, columns.stop - x))
+        share = mask[part][..., None].astype(np.float32) / 255
+        canvas[rows, columns] += (one[part] - canvas[rows, columns]) * share
+    return np.clip(canvas, 0, 255).astype(np.uint8)
 
 
 class Studio:
@@ -79,27 +117,26 @@ class Studio:
 
 
 def cells_of_animals(studio: Studio, animals: list[Animal]) -> list[Cell]:
-    portrait = astronaut()
-    segmentation = studio.segment(portrait)
-    top, bottom, left, right = 0, 300, 75, 375
-    return [
-        (
-            f"{animal.title}, {mode}",
-            studio.draw(portrait, segmentation, animal, mode)[top:bottom, left:right],
-        )
-        for animal in animals
-        for mode in _MODES
-    ]
+    photograph = astronaut()
+    segmentation = studio.segment(photograph)
+    cells = [("The photograph", portrait_of(photograph))]
+    for mode in _MODES:
+        for animal in animals:
+            made = studio.draw(photograph, segmentation, animal, mode)
+            cells.append((f"{animal.title}, {mode}", portrait_of(made)))
+    return cells
 
 
 def cells_of_poses(studio: Studio, animals: list[Animal]) -> list[Cell]:
     cells = []
     posing = [animal for animal in animals if animal.name in _POSING] or animals[:3]
-    pictures = {name: (picture, studio.segment(picture)) for name, picture in poses(astronaut()).items()}
+    photograph = astronaut()
+    pictures = poses(photograph, studio.segment(photograph).person_mask)
+    segmented = {name: (picture, studio.segment(picture)) for name, picture in pictures.items()}
     for animal in posing:
         for mode in _MODES:
-            for name, (picture, segmentation) in pictures.items():
-                cells.append((f"{animal.title}: {name}", studio.draw(picture, segmentation, animal, mode)))
+            for name, (picture, segmentation) in segmented.items():
+                cells.append((f"{animal.title}, {name}", studio.draw(picture, segmentation, animal, mode)))
     return cells
 
 
@@ -116,24 +153,28 @@ def cells_of_folder(studio: Studio, animals: list[Animal], folder: Path) -> list
     return cells
 
 
-def sheet(cells: list[Cell], columns: int) -> Pillow.Image:
+def sheet(cells: list[Cell], columns: int, side: int = _SIDE) -> Pillow.Image:
     lines = -(-len(cells) // columns)
-    size = (columns * (_SIDE + _GAP) + _GAP, lines * (_SIDE + _CAPTION) + _GAP)
+    size = (columns * (side + _GAP) + _GAP, lines * (side + _CAPTION) + _GAP)
     paper = Pillow.new("RGB", size, _PAPER)
-    pen, font = ImageDraw.Draw(paper), ImageFont.load_default(15)
+    pen, font = ImageDraw.Draw(paper), ImageFont.load_default(17)
     for place, (caption, picture) in enumerate(cells):
-        x, y = _GAP + place % columns * (_SIDE + _GAP), place // columns * (_SIDE + _CAPTION)
+        x, y = _GAP + place % columns * (side + _GAP), place // columns * (side + _CAPTION)
         shown = Pillow.fromarray(picture)
-        scale = _SIDE / max(shown.size)
+        scale = side / max(shown.size)
         shown = shown.resize((round(shown.width * scale), round(shown.height * scale)), Pillow.Resampling.LANCZOS)
-        pen.text((x + 2, y + 5), caption, fill=_INK, font=font)
-        paper.paste(shown, (x + (_SIDE - shown.width) // 2, y + _CAPTION + (_SIDE - shown.height) // 2))
+        pen.text((x + 1, y + 5), caption, fill=_INK, font=font)
+        paper.paste(shown, (x + (side - shown.width) // 2, y + _CAPTION + (side - shown.height) // 2))
     return paper
 
 
 def save(paper: Pillow.Image, target: Path) -> None:
+    """As good as fits in 900 kB."""
     target.parent.mkdir(exist_ok=True)
-    paper.save(target, quality=86, optimize=True, progressive=True)
+    for quality in range(88, 50, -4):
+        paper.save(target, quality=quality, optimize=True, progressive=True)
+        if target.stat().st_size <= _MOST_BYTES:
+            break
     print(f"{target}: {paper.width}x{paper.height} px, {target.stat().st_size / 1e6:.2f} MB")
 
 
@@ -144,13 +185,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=DOCS, help="the folder of the two sheets")
     options = parser.parse_args()
     wanted = options.animals.split(",") if options.animals else list(load_animals())
-    animals = [animal for animal in load_animals().values() if animal.drawing is not None and animal.name in wanted]
+    animals = [animal for animal in load_animals().values() if animal.name in wanted]
     studio = Studio()
     if options.data is not None:
         save(sheet(cells_of_folder(studio, animals, options.data), len(animals)), OUT / "avatars.jpg")
         return
     save(sheet(cells_of_animals(studio, animals), _COLUMNS), options.out / "avatars.jpg")
-    save(sheet(cells_of_poses(studio, animals), len(poses(astronaut()))), options.out / "avatars_poses.jpg")
+    save(sheet(cells_of_poses(studio, animals), _POSES, 256), options.out / "avatars_poses.jpg")
 
 
 if __name__ == "__main__":

@@ -39,10 +39,8 @@ class AvatarDeployment:
 
     async def check_health(self) -> None:
         """A real, small avatar by the local engine; vendors are not asked, that would cost."""
-        animal = next((name for name, one in self._animals.items() if one.drawing), None)
-        if animal is not None:
-            image, segmentation = sample_portrait()
-            await self._draw(AvatarRequest(image, animal, "overlay", segmentation))
+        image, segmentation = sample_portrait()
+        await self._draw(AvatarRequest(image, next(iter(self._animals)), "overlay", segmentation))
 
     async def aclose(self) -> None:
         """Close the vendors' connections, which otherwise end with the process."""

@@ -27,17 +27,14 @@ _LANDMARKS = {
 }
 
 
-_DRAWING = Drawing(layers=(Layer(svg="head.svg"),))
-
-
-def an_animal(name: str = "fox", drawing: Drawing | None = _DRAWING) -> Animal:
+def an_animal(name: str = "fox") -> Animal:
     return Animal(
         name=name,
         title=name.title(),
         description=f"As if it were a {name}.",
         prompts=AnimalPrompts(character=f"a {name}", overlay=f"like a {name}", negative="blurry", strength=0.8),
-        drawing=drawing,
-        parts={"head.svg": "<svg/>"} if drawing else {},
+        drawing=Drawing(layers=(Layer(svg="head.svg"),)),
+        parts={"head.svg": "<svg/>"},
     )
 
 

@@ -32,13 +32,13 @@ class Animal(_Part):
     title: str
     description: str
     prompts: AnimalPrompts
-    drawing: Drawing | None = None
+    drawing: Drawing
     parts: dict[str, str] = Field(default_factory=dict, repr=False)
     """Name of an SVG of the folder -> its text."""
 
     @model_validator(mode="after")
     def _parts_match(self) -> Animal:
-        named = {layer.svg for layer in self.drawing.layers} if self.drawing else set()
+        named = {layer.svg for layer in self.drawing.layers}
         if missing := named - set(self.parts):
             raise ValueError(f"no such file: {', '.join(sorted(missing))}")
         if idle := set(self.parts) - named:

@@ -32,7 +32,7 @@ class LocalAvatarArtist:
         """Every face of the request's segmentation, the farthest first. Raises `InvalidRequest` for an animal that the
         engine was not built with."""
         animal = self._animals.get(request.animal)
-        if animal is None or animal.drawing is None:
+        if animal is None:
             raise InvalidRequest(f"There is no animal {request.animal!r}.")
         faces = request.segmentation.faces
         nearest_last = sorted(range(len(faces)), key=lambda index: pose_of(faces[index]).unit_px)
@@ -75,7 +75,6 @@ class _PaintedParts:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        assert animal.drawing is not None  # noqa: S101 -- render has looked
         layer = animal.drawing.layers[place]
         painted = paint(layer, animal.parts[layer.svg], px, seed=place)
         with self._lock:
@@ -89,8 +88,6 @@ class _PaintedParts:
 
 def _check(animal: Animal) -> None:
     """Raises `ValueError` unless every part of the animal can be painted."""
-    if animal.drawing is None:
-        return
     for layer in animal.drawing.layers:
         try:
             paint(layer, animal.parts[layer.svg], _CHECK_PX)

@@ -15,7 +15,7 @@ from configs.animals import Animal
 from configs.settings import Settings
 from deployments.algorithms.segmentation.scaling import scale_segmentation
 from deployments.contracts import Image
-from deployments.errors import ImageError, NoFace, NotFound, NotSupported
+from deployments.errors import ImageError, NoFace, NotFound
 from deployments.generation import MAX_SEED, Diffuser
 from deployments.portraits import (
     DIFFUSION_AVATARS,
@@ -75,7 +75,7 @@ class AvatarService:
                 "name": animal.name,
                 "title": animal.title,
                 "description": animal.description,
-                "engines": _engines(animal, self._settings),
+                "engines": self._settings.avatars.engines,
                 "modes": ["overlay", "character"],
             }
             for animal in self._animals.values()
@@ -84,8 +84,7 @@ class AvatarService:
     async def request_avatar(self, user_id: str, order: AvatarOrder, files_url: str) -> str:
         """Start making the picture. -> job id. `files_url`: what a file's key is appended to in the answer.
 
-        Raises `NotFound` for an animal and `InvalidRequest` for an engine that is not there, `NotSupported` for an
-        animal that none of the engines can make, `Overloaded`.
+        Raises `NotFound` for an animal and `InvalidRequest` for an engine that is not there, `Overloaded`.
         """
         self._check(order)
         return await self._start(user_id, order, files_url)
@@ -110,10 +109,7 @@ class AvatarService:
             raise NotFound(
                 f"There is no animal '{order.animal}'. There are: {known}.", extra={"animals": list(self._animals)}
             )
-        engines = _engines(self._animals[order.animal], self._settings)
-        if not engines:
-            raise NotSupported(f"There is no drawing of '{order.animal}', and no engine here that needs none.")
-        choose_engines(engines, order.engine)
+        choose_engines(self._settings.avatars.engines, order.engine)
 
     async def _start(self, user_id: str, order: AvatarOrder, files_url: str, input_image_id: str | None = None) -> str:
         # Settled here and not in the job, so that a second attempt makes the same picture.
@@ -182,7 +178,7 @@ class MakeAvatar:
 
         making = progress.part(_FOUND_SHARE, _MADE_SHARE)
         engine, made = await first_success(
-            choose_engines(_engines(animal, self._settings), order.engine),
+            choose_engines(self._settings.avatars.engines, order.engine),
             lambda engine: self._render(engine, _with_strength(request, animal, order, engine), making),
             deadline_s=self._settings.deadlines.avatar_s,
             each_s=self._settings.avatars.engine_timeout_s,
@@ -212,11 +208,6 @@ class MakeAvatar:
         if not made.changed:
             raise NoFace("None of the faces in the picture could be changed.")
         return made
-
-
-def _engines(animal: Animal, settings: Settings) -> list[str]:
-    """Those that can make it: the engine that draws needs a drawing."""
-    return [engine for engine in settings.avatars.engines if engine != LOCAL_AVATARS or animal.drawing]
 
 
 def _largest(found: Segmentation, most: int) -> tuple[Segmentation, list[str]]:

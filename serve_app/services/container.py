@@ -167,7 +167,7 @@ class Services:
                     storage,
                     capabilities,
                     next(iter(styles), None),
-                    next((name for name, animal in animals.items() if animal.drawing), None),
+                    next(iter(animals), None),
                     settings,
                     metrics,
                     worker_metrics,

@@ -56,7 +56,7 @@ def styles() -> Mapping[str, Style]:
 @pytest.fixture
 def animals() -> Mapping[str, Animal]:
     """`cat` and `fox`, and `bear`, which nobody has drawn."""
-    return {animal.name: animal for animal in (an_animal("bear", None), an_animal("cat"), an_animal("fox"))}
+    return {animal.name: animal for animal in (an_animal("bear"), an_animal("cat"), an_animal("fox"))}
 
 
 @pytest_asyncio.fixture()

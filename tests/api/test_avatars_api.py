@@ -213,17 +213,6 @@ async def test_the_list_names_every_animal_with_its_engines_and_modes(client: ht
     }
 
 
-async def test_an_animal_without_a_drawing_is_made_by_the_other_engines_only(
-    client: httpx.AsyncClient, capabilities: FakeCapabilities
-) -> None:
-    listed = (await client.get("/api/v1/animals")).json()["animals"]
-    assert (listed[0]["name"], listed[0]["engines"]) == ("bear", ["vertex", "bedrock"])
-    ref = await portrait(client)
-    assert (await avatar(client, ref, animal="bear")).json()["engine"] == "vertex"
-    refused = assert_problem(await avatar(client, ref, animal="bear", engine="local"), 422, "invalid-request")
-    assert refused["engines"] == ["vertex", "bedrock"]
-
-
 @pytest.mark.parametrize("failure", TECHNICAL)
 async def test_a_technical_failure_goes_on_to_the_next_engine_and_the_history_names_that_one(
     client: httpx.AsyncClient, capabilities: FakeCapabilities, failure: BaseException
@@ -276,17 +265,6 @@ class TestShortDeadlines:
         assert [one["engine"] for one in problem["engines"]] == list(ENGINES)
         [entry] = await history(client)
         assert (entry["status"], entry["output_urls"]) == ("failed", [])
-
-
-class TestDrawingsOnly:
-    @pytest.fixture
-    def settings(self, settings: Settings) -> Settings:
-        return settings.model_copy(update={"avatars": Avatars()})
-
-    async def test_an_animal_that_nothing_here_can_make_is_not_supported(self, client: httpx.AsyncClient) -> None:
-        response = await avatar(client, await portrait(client), animal="bear")
-        assert_problem(response, 422, "not-supported")
-        assert await history(client) == []
 
 
 class TestDiffusers:

@@ -10,9 +10,10 @@ from pydantic import ValidationError
 from configs.animals import Animal, load_animals
 from configs.animals.drawing import Drawing
 from deployments.algorithms.avatars.painting import paint
+from deployments.algorithms.avatars.raster import view_box
 from deployments.engines.local_avatars import LocalAvatarArtist
 
-_DRAWN = [animal for animal in load_animals().values() if animal.drawing is not None]
+_ANIMALS = list(load_animals().values())
 _SQUARE = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="-2 -2 4 4"><rect x="-1" y="-1" width="2" height="2"/></svg>'
 
 
@@ -22,10 +23,9 @@ def an_animal(text: str = _SQUARE, **layer: Any) -> Animal:
     return Animal(name="blob", parts={"head.svg": text}, drawing=Drawing.model_validate(drawing), **form)
 
 
-@pytest.mark.parametrize("animal", _DRAWN, ids=lambda animal: animal.name)
+@pytest.mark.parametrize("animal", _ANIMALS, ids=lambda animal: animal.name)
 @pytest.mark.parametrize("mode", ["overlay", "character"])
 def test_an_animal_has_something_to_see_in_both_modes(animal: Animal, mode: str) -> None:
-    assert animal.drawing is not None
     layers = [layer for layer in animal.drawing.layers if mode in layer.modes]
 
     for layer in layers:
@@ -35,10 +35,15 @@ def test_an_animal_has_something_to_see_in_both_modes(animal: Animal, mode: str)
         assert layer.tint or border.max() < 140, f"{layer.svg} is cut off by its viewBox"
 
 
-@pytest.mark.parametrize("animal", _DRAWN, ids=lambda animal: animal.name)
-def test_only_an_overlay_tints_and_roots(animal: Animal) -> None:
-    assert animal.drawing is not None
+@pytest.mark.parametrize("animal", _ANIMALS, ids=lambda animal: animal.name)
+def test_parts_can_be_mirrored(animal: Animal) -> None:
+    for name, text in animal.parts.items():
+        box = view_box(text)
+        assert box.x == pytest.approx(-box.width / 2), f"{name} reaches farther to one side"
 
+
+@pytest.mark.parametrize("animal", _ANIMALS, ids=lambda animal: animal.name)
+def test_only_an_overlay_tints_and_roots(animal: Animal) -> None:
     assert all(layer.modes == ("overlay",) for layer in animal.drawing.layers if layer.tint)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -65,6 +66,14 @@ def test_the_same_request_gives_the_same_picture(artist: LocalAvatarArtist, mode
 
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+def test_another_seed_gives_another_coat(artist: LocalAvatarArtist) -> None:
+    face = slice(120, 180)
+    pictures = [drawn(artist, a_photo(), [the_astronaut()], seed=seed).image[face, 180:260] for seed in range(4)]
+
+    for first, second in itertools.pairwise(pictures):
+        assert 4 < change(first, second) < 60
 
 
 @pytest.mark.parametrize("mode", _MODES)

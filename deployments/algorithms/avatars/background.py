@@ -33,9 +33,32 @@ def without_hair(
     grown = cv2.dilate(
         person, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * max(1, round(0.07 * unit_px)) + 1,) * 2)
     )
+    mirrored, near = _mirrored(picture, grown, unit_px)
+    filled += (mirrored - filled) * near[..., None]
     share = np.clip((grown.astype(np.float32) - 110) / 60, 0, 1)
     gone = (zone * blurred(share, 0.03 * unit_px))[..., None]
     return np.asarray(picture * (1 - gone) + filled * gone, np.float32)
+
+
+def _mirrored(picture: Floats, person: Gray, unit_px: float) -> tuple[Floats, Floats]:
+    """What lies outside of the person's outline, mirrored into it, so that patterns go on beside the head; and where
+    that can be, 0 to 1: not far inside, and not from another person."""
+    inside = (person >= 90).astype(np.uint8)
+    away, labels = cv2.distanceTransformWithLabels(inside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    rows, columns = np.nonzero(inside == 0)
+    nearest = np.zeros((int(labels.max()) + 1, 2), np.float32)
+    nearest[labels[rows, columns]] = np.stack([columns, rows], axis=1)
+    xs, ys = np.meshgrid(np.arange(person.shape[1], dtype=np.float32), np.arange(person.shape[0], dtype=np.float32))
+    out = nearest[labels] - np.dstack([xs, ys])
+    out = np.dstack([blurred(np.ascontiguousarray(out[..., k]), 0.08 * unit_px) for k in (0, 1)])
+    # A little farther than the outline: its own light shines on what is near.
+    reach = 2 + 0.1 * unit_px / np.maximum(away, 1)
+    there_x, there_y = xs + out[..., 0] * reach, ys + out[..., 1] * reach
+    there_x, there_y = there_x.astype(np.float32), there_y.astype(np.float32)
+    mirrored = cv2.remap(picture, there_x, there_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    free = cv2.remap(255 - person, there_x, there_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    near = np.clip(1.6 - away / (0.7 * unit_px), 0, 1) * np.clip(free.astype(np.float32) / 100 - 1, 0, 1)
+    return np.asarray(mirrored, np.float32), blurred(np.asarray(near, np.float32), 0.06 * unit_px)
 
 
 def grain_of(picture: Floats, person: Gray) -> float:
@@ -63,5 +86,5 @@ def fill_in(colours: Floats, known: Floats) -> Floats:
     for level in levels[-2::-1]:
         filled = cv2.pyrUp(filled, dstsize=level.shape[1::-1])
         weight = level[..., 3:]
-        filled += (level[..., :3] / np.maximum(weight, 1e-4) - filled) * np.minimum(weight * 1.5, 1)
+        filled += (level[..., :3] / np.maximum(weight, 1e-4) - filled) * np.minimum(weight * 4, 1)
     return np.asarray(filled, np.float32)

@@ -17,6 +17,7 @@ from deployments.algorithms.avatars.painting import PaintedLayer
 from deployments.algorithms.avatars.planes import Floats, Part, Window, blurred
 from deployments.algorithms.avatars.raster import Box
 from deployments.algorithms.avatars.skin import bare, lips, own_skin, rooted, shades_of_skin
+from deployments.algorithms.avatars.variation import Variation
 from deployments.contracts import Gray, Image
 from deployments.portraits import AvatarMode, Point, Segmentation, SegmentedFace
 
@@ -61,7 +62,10 @@ def draw_head(
     if mode == "character":
         person = np.minimum(segmentation.person_mask[area], 255 - canvas.heads[area])
         base = without_hair(before, person, window.x, window.y, pose.unit_px, rng)
-    drawn, cover, shade = _laid(photograph[area], segmentation, layers, window, pose, light, face, mode)
+    variation = Variation.of(seed)
+    drawn, cover, shade = _laid(
+        photograph[area], segmentation, layers, window, pose, variation.toned(light), face, mode, variation
+    )
     made, cover = _printed(drawn, cover, light, rng)
     after = base * shade[..., None] * (1 - cover[..., None]) + made * 255
     eyes: Eyes = drawing.overlay if mode == "overlay" else drawing.character
@@ -99,6 +103,7 @@ def _laid(
     light: Light,
     face: SegmentedFace,
     mode: AvatarMode,
+    variation: Variation,
 ) -> tuple[Floats, Floats, Floats]:
     """Premultiplied colours `float32[h, w, 3]`, 0 to 1, how far they cover, and the shade on the photograph."""
     shape = window.x.shape
@@ -117,7 +122,7 @@ def _laid(
         if seated := layer.root is not None and mode == "overlay":
             x, y = seat.settle(x, y)
         x, y = pose.face_on(x, y, painted.depth, layer.follow, layer.rigid_at)
-        rgba = painted.rgba(x, y)
+        rgba = painted.rgba(*variation.moved(x, y))
         alpha = rgba[..., 3].astype(np.float32) * np.float32(layer.opacity / 255)
         if not alpha.any():
             continue
