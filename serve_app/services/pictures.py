@@ -140,9 +140,13 @@ class PictureStore:
         return await self.in_thread(lambda: decode(data, max_px, self._limits))
 
     async def add_made(self, user_id: str, image: Image, filename: str) -> StoredImage:
-        """Store a picture that was made here as one of the user's, a JPEG without colour subsampling."""
+        """Store a picture that a job made as one of the user's, a JPEG without colour subsampling.
+
+        Temporary until the job has ended well (`history.note_success`): of a job that is cancelled or repeated nobody
+        would find and delete it.
+        """
         data = await self.in_thread(lambda: make_preview(image, MADE_QUALITY))
-        return await self.add_file(user_id, data, filename)
+        return await self.add_file(user_id, data, filename, temporary=True)
 
     async def add_file(self, user_id: str, data: bytes, filename: str, *, temporary: bool = False) -> StoredImage:
         """Store a picture file that was made here, of however many bytes: a PNG may have more than its original."""
