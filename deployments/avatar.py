@@ -21,7 +21,7 @@ class AvatarDeployment:
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings or Settings()
         self._animals = load_animals()
-        self._local = LocalAvatarArtist()
+        self._local = LocalAvatarArtist(self._animals)
         self._providers: dict[str, AvatarProvider] = {}
         self._opening = asyncio.Lock()
         self._slots = asyncio.Semaphore(self._settings.runtime.threads)
