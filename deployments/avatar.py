@@ -13,6 +13,7 @@ from deployments.engines.local_avatars import LocalAvatarArtist
 from deployments.errors import InvalidRequest
 from deployments.portraits import LOCAL_AVATARS, AvatarPicture, AvatarRequest
 from deployments.providers import AvatarProvider, open_avatar_provider
+from deployments.threads import Threads
 
 
 class AvatarDeployment:
@@ -24,7 +25,7 @@ class AvatarDeployment:
         self._local = LocalAvatarArtist(self._animals)
         self._providers: dict[str, AvatarProvider] = {}
         self._opening = asyncio.Lock()
-        self._slots = asyncio.Semaphore(self._settings.runtime.threads)
+        self._threads = Threads(self._settings.runtime.threads)
         # Calls run side by side, each on one core: OpenCV's own threads would only get in their way.
         cv2.setNumThreads(1)
 
@@ -34,7 +35,7 @@ class AvatarDeployment:
         if animal is None:
             raise InvalidRequest(f"There is no animal '{request.animal}'.")
         if engine == LOCAL_AVATARS:
-            return await self._draw(request)
+            return await self._threads.run(self._local.render, request)
         return await (await self._provider(engine)).make_avatar(request, animal)
 
     async def check_health(self) -> None:
@@ -42,7 +43,7 @@ class AvatarDeployment:
         animal = next((name for name, one in self._animals.items() if one.drawing), None)
         if animal is not None:
             image, segmentation = sample_portrait()
-            await self._draw(AvatarRequest(image, animal, "overlay", segmentation))
+            await self.make_avatar(LOCAL_AVATARS, AvatarRequest(image, animal, "overlay", segmentation))
 
     async def aclose(self) -> None:
         """Close the vendors' connections, which otherwise end with the process."""
@@ -55,7 +56,3 @@ class AvatarDeployment:
             if engine not in self._providers:
                 self._providers[engine] = await asyncio.to_thread(open_avatar_provider, engine, self._settings)
             return self._providers[engine]
-
-    async def _draw(self, request: AvatarRequest) -> AvatarPicture:
-        async with self._slots:
-            return await asyncio.to_thread(self._local.render, request)
