@@ -7,6 +7,7 @@ ARG VARIANT=cpu
 FROM python:3.11-slim-bookworm AS python
 ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
+    PILLOW_BLOCK_SIZE=64m \
     PATH=/opt/venv/bin:$PATH
 
 FROM python AS build

@@ -13,6 +13,7 @@ from deployments.engines.local_avatars import LocalAvatarArtist
 from deployments.errors import InvalidRequest
 from deployments.portraits import LOCAL_AVATARS, AvatarPicture, AvatarRequest
 from deployments.providers import AvatarProvider, open_avatar_provider
+from deployments.threads import Threads
 
 
 class AvatarDeployment:
@@ -21,10 +22,10 @@ class AvatarDeployment:
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings or Settings()
         self._animals = load_animals()
-        self._local = LocalAvatarArtist()
+        self._local = LocalAvatarArtist(self._animals)
         self._providers: dict[str, AvatarProvider] = {}
         self._opening = asyncio.Lock()
-        self._slots = asyncio.Semaphore(self._settings.runtime.threads)
+        self._threads = Threads(self._settings.runtime.threads)
         # Calls run side by side, each on one core: OpenCV's own threads would only get in their way.
         cv2.setNumThreads(1)
 
@@ -34,13 +35,14 @@ class AvatarDeployment:
         if animal is None:
             raise InvalidRequest(f"There is no animal '{request.animal}'.")
         if engine == LOCAL_AVATARS:
-            return await self._draw(request)
+            return await self._threads.run(self._local.render, request)
         return await (await self._provider(engine)).make_avatar(request, animal)
 
     async def check_health(self) -> None:
         """A real, small avatar by the local engine; vendors are not asked, that would cost."""
         image, segmentation = sample_portrait()
-        await self._draw(AvatarRequest(image, next(iter(self._animals)), "overlay", segmentation))
+        animal = next(iter(self._animals))
+        await self.make_avatar(LOCAL_AVATARS, AvatarRequest(image, animal, "overlay", segmentation))
 
     async def aclose(self) -> None:
         """Close the vendors' connections, which otherwise end with the process."""
@@ -53,7 +55,3 @@ class AvatarDeployment:
             if engine not in self._providers:
                 self._providers[engine] = await asyncio.to_thread(open_avatar_provider, engine, self._settings)
             return self._providers[engine]
-
-    async def _draw(self, request: AvatarRequest) -> AvatarPicture:
-        async with self._slots:
-            return await asyncio.to_thread(self._local.render, request)

@@ -14,6 +14,7 @@ from deployments.engines.local_segmenter import LocalSegmenter
 from deployments.faces import make_locator
 from deployments.portraits import LOCAL_SEGMENTATION, Segmentation
 from deployments.providers import FaceProvider, open_face_provider
+from deployments.threads import Threads
 from deployments.weights import weight_file
 
 _HEALTH_PX = 64
@@ -34,18 +35,16 @@ class SegmentationDeployment:
         self._local = LocalSegmenter(self._settings.weights_dir, locator or make_locator(self._settings), threads)
         self._providers: dict[str, FaceProvider] = {}
         self._opening = asyncio.Lock()
-        self._slots = asyncio.Semaphore(threads)
+        self._threads = Threads(threads)
         # Calls run side by side, each on one core: OpenCV's own threads would only get in their way.
         cv2.setNumThreads(1)
 
     async def segment_portrait(self, engine: str, image: Image) -> Segmentation:
         """Raises `InvalidRequest` for an engine that is none, and what the engine raises."""
         if engine == LOCAL_SEGMENTATION:
-            async with self._slots:
-                return await asyncio.to_thread(self._local.segment, image)
+            return await self._threads.run(self._local.segment, image)
         faces = await (await self._provider(engine)).find_faces(image)
-        async with self._slots:
-            return await asyncio.to_thread(self._local.mask, image, faces)
+        return await self._threads.run(self._local.mask, image, faces)
 
     async def check_health(self) -> None:
         """A real, small picture by the local models; vendors are not asked, that would cost."""

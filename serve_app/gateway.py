@@ -202,8 +202,12 @@ class Gateway:
 async def _call_until_answered(handle: Handle, verb: str, arguments: tuple[Any, ...]) -> Any:
     """Call again when the replica died with the call; Serve starts another one meanwhile."""
     for attempt in range(_RETRIES):
+        response: Any = getattr(handle, verb).remote(*arguments)
         try:
-            return await getattr(handle, verb).remote(*arguments)
+            return await response
+        except asyncio.CancelledError:
+            response.cancel()  # Serve does not do it: calls that nobody waits for would fill the replica's queue
+            raise
         except RayActorError:
             if attempt == _RETRIES - 1:
                 raise

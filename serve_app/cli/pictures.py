@@ -29,7 +29,9 @@ def stem_of(picture: str) -> str:
 
 
 def check_writable(output: Path) -> None:
-    """Before any work is done. Raises `CommandError` for a kind of file that cannot be written."""
+    """Before any work is done. Raises `CommandError` where there is no folder, or for a kind of file that is none."""
+    if not output.parent.is_dir():
+        raise CommandError(f"{output} cannot be written: {output.parent} is not a folder.")
     if output.suffix.lower() not in {*_JPEG, *PillowImage.registered_extensions()}:
         raise CommandError(f"{output}: pictures of this kind cannot be written; name it .jpg or .png.")
 

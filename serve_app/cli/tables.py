@@ -69,7 +69,7 @@ def faces(console: Console, found: list[dict[str, Any]]) -> None:
     table = _table("Faces", "score", "from", "to", "roll", "yaw", "pitch")
     for face in found:
         x1, y1, x2, y2 = (f"{value:.0f}" for value in face["bbox"])
-        angles = (f"{face[name]:.0f}°" for name in ("roll", "yaw", "pitch"))
+        angles = (f"{face[name]:z.0f}°" for name in ("roll", "yaw", "pitch"))
         table.add_row(f"{face['score']:.2f}", f"{x1}, {y1}", f"{x2}, {y2}", *angles)
     _print(console, table, "no faces")
 

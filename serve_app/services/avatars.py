@@ -13,7 +13,7 @@ from typing import Any
 
 from configs.animals import Animal
 from configs.settings import Settings
-from deployments.algorithms.segmentation.scaling import scale_segmentation
+from deployments.algorithms.segmentation.scaling import scale_faces, scale_segmentation
 from deployments.contracts import Image
 from deployments.errors import ImageError, NoFace, NotFound
 from deployments.generation import MAX_SEED, Diffuser
@@ -186,8 +186,8 @@ class MakeAvatar:
         )
         progress.report(_MADE_SHARE)
         stored = await self._pictures.add_made(job.user_id, made.image, f"{animal.name}.jpg")
-        scale = source.content.width / image.shape[1]
-        faces = [face_view(people.faces[index], scale) for index in made.changed]
+        in_original = scale_faces(people, source.content.width, source.content.height)
+        faces = [face_view(in_original[index]) for index in made.changed]
         warnings = [*found.warnings, *warnings, *made.warnings]
         told: dict[str, Any] = {"faces": faces} | ({"warnings": warnings} if warnings else {})
         answer = {

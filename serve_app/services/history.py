@@ -22,6 +22,7 @@ class Generated:
     answer: dict[str, Any]
     history_id: str
     image_ids: Sequence[str]
+    """Stored as temporary: they stay once the job has ended well."""
     engine: str
     """The one that really made them."""
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -36,7 +37,8 @@ class HistoryEntry:
 
 
 async def note_success(session: AsyncSession, made: Generated) -> None:
-    """In the transaction that completes the job."""
+    """In the transaction that completes the job; from now on its pictures stay."""
+    await images.keep(session, made.image_ids)
     await generations.describe(session, made.history_id, parameters=made.parameters)
     await generations.succeed(session, made.history_id, made.image_ids, made.engine)
 

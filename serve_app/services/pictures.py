@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from configs.settings import Settings
 from deployments.algorithms.decoding import ImageLimits, decode, full_pixels_sha256, make_preview, read_picture
 from deployments.contracts import Image
 from deployments.errors import image_error
+from deployments.threads import Threads, to_its_end
 from serve_app.storage import Storage, content_key
 from serve_app.store.repositories import albums, images
 from serve_app.store.repositories.images import Content, NewImage, StoredImage
@@ -66,7 +67,7 @@ class PictureStore:
         self._storage = storage
         self._preview_px = settings.limits.preview_px
         self._limits = ImageLimits(settings.limits.max_file_bytes, settings.limits.max_pixels)
-        self._decoders = asyncio.Semaphore(settings.runtime.decode_threads)
+        self._threads = Threads(settings.runtime.decode_threads)
 
     async def receive(self, source: Readable, folder: Path) -> ReceivedFile:
         """Stream an upload into `folder`, hashing on the way. Raises `ImageError` `too_large` or `empty`."""
@@ -107,7 +108,7 @@ class PictureStore:
         put = partial(self._put_files, file, info.content_type, pixels if has_preview else None)
         new = NewImage(content, filename, fetched_for.url if fetched_for else None, temporary)
         try:
-            await _to_its_end(put())
+            await to_its_end(put())
             async with self._database.transaction() as session:
                 image_id = (
                     await albums.lock_item(session, fetched_for.album_id, fetched_for.item_id) if fetched_for else None
@@ -116,7 +117,7 @@ class PictureStore:
                     [added] = await images.add(session, user_id, [new])
                     image_id = added.id
                     if added.check_file and not await self._storage.exists(original_key(file.sha256)):
-                        await _to_its_end(put())  # a collector was quicker
+                        await to_its_end(put())  # a collector was quicker
                     if fetched_for:
                         await albums.attach_image(session, fetched_for.item_id, image_id)
                 stored = await images.get(session, user_id, image_id)
@@ -139,10 +140,22 @@ class PictureStore:
         data = await self.read(content)
         return await self.in_thread(lambda: decode(data, max_px, self._limits))
 
+    async def with_original(self, content: Content, work: Callable[[Image], T]) -> T:
+        """What `work` makes of the upright picture at full size. Raises `ImageError`.
+
+        In one thread with the decoding: of pictures that have 180 MB only those that are worked on are in memory.
+        """
+        data = await self.read(content)
+        return await self.in_thread(lambda: work(decode(data, max(content.width, content.height), self._limits)))
+
     async def add_made(self, user_id: str, image: Image, filename: str) -> StoredImage:
-        """Store a picture that was made here as one of the user's, a JPEG without colour subsampling."""
+        """Store a picture that a job made as one of the user's, a JPEG without colour subsampling.
+
+        Temporary until the job has ended well (`history.note_success`): of a job that is cancelled or repeated nobody
+        would find and delete it.
+        """
         data = await self.in_thread(lambda: make_preview(image, MADE_QUALITY))
-        return await self.add_file(user_id, data, filename)
+        return await self.add_file(user_id, data, filename, temporary=True)
 
     async def add_file(self, user_id: str, data: bytes, filename: str, *, temporary: bool = False) -> StoredImage:
         """Store a picture file that was made here, of however many bytes: a PNG may have more than its original."""
@@ -189,8 +202,7 @@ class PictureStore:
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Work on pixels beside the event loop, `runtime.decode_threads` at once."""
-        async with self._decoders:
-            return await asyncio.to_thread(work)
+        return await self._threads.run(work)
 
     async def _announce(self, content: Content) -> None:
         async with self._database.transaction() as session:
@@ -201,12 +213,3 @@ class PictureStore:
         if preview is not None:
             data = await self.in_thread(lambda: make_preview(preview))
             await self._storage.put(preview_key(file.sha256), data, "image/jpeg")
-
-
-async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
-    """Also when the caller is cancelled: a thread that writes a file cannot be stopped half way."""
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(task)
-    finally:
-        await asyncio.wait({task})

@@ -94,8 +94,7 @@ class CutOutPeople:
         progress.report(_FOUND_SHARE)
 
         mask = found.face_mask if order.target == "face" else found.person_mask
-        original = await self._pictures.pixels(content, max(content.width, content.height))
-        files = await self._pictures.in_thread(lambda: _cut_out(original, mask))
+        files = await self._pictures.with_original(content, lambda original: _cut_out(original, mask))
         progress.report(_CUT_SHARE)
         answer: dict[str, Any] = {
             "faces": [_shape_view(face) for face in scale_faces(found, content.width, content.height)],

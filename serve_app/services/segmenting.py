@@ -37,6 +37,6 @@ class PeopleFinder:
         )
 
 
-def face_view(face: SegmentedFace, scale: float = 1.0) -> dict[str, Any]:
-    """What answers and the history say of a face. `scale`: from its pixels to the original's."""
-    return {"bbox": [round(value * scale, 1) for value in face.bbox], "score": round(face.score, 3)}
+def face_view(face: SegmentedFace) -> dict[str, Any]:
+    """What answers and the history say of a face, which is in pixels of the original."""
+    return {"bbox": [round(value, 1) for value in face.bbox], "score": round(face.score, 3)}

@@ -164,6 +164,14 @@ async def test_faces_are_told_in_pixels_of_the_upright_original(
     assert answer["faces"][0]["bbox"] == pytest.approx([400, 100, 600, 300], abs=4)
 
 
+async def test_faces_of_a_panorama_are_as_high_as_in_the_original_though_the_small_picture_is_flatter(
+    client: httpx.AsyncClient,
+) -> None:
+    image = with_face(a_flat_image((2000, 70)), person=56, at=(1000, 0), size=70)
+    answer = (await avatar(client, await portrait(client, image))).json()
+    assert answer["faces"][0]["bbox"][1::2] == [0, 70]
+
+
 @pytest.mark.parametrize("image", [a_flat_image(), an_image()])
 async def test_a_picture_without_a_face_is_refused_and_recorded(client: httpx.AsyncClient, image: Image) -> None:
     assert_problem(await avatar(client, await portrait(client, image)), 422, "no-face")

@@ -16,7 +16,7 @@ from serve_app.cli.main import main
 from tests.builders import a_flat_image, an_image, encoded
 from tests.fake_generation import COLOURS
 from tests.fake_portraits import AVATAR_COLOURS
-from tests.fakes import with_face
+from tests.fakes import FakeCapabilities, with_face
 
 
 @pytest.fixture
@@ -220,6 +220,16 @@ async def test_a_portrait_that_cannot_be_had_is_one_clear_line(
     for (command, picture, *more), message in tries:
         assert await run(live_url, command, str(tmp_path / picture), *more) == 1
         assert message in " ".join(capsys.readouterr().err.split())
+
+
+async def test_nothing_is_made_for_a_folder_that_is_not_there(
+    live_url: str, portrait: Path, tmp_path: Path, capabilities: FakeCapabilities, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = tmp_path / "no folder" / "made.png"
+    assert await run(live_url, "avatar", str(portrait), "--out", str(nowhere)) == 1
+    assert await run(live_url, "segment", str(portrait), "--mask", str(nowhere)) == 1
+    assert " ".join(capsys.readouterr().err.split()).count("is not a folder") == 2
+    assert capabilities.asked == []
 
 
 async def test_animals_lists_them(live_url: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,9 @@ from configs.settings import Jobs, Retention, Settings
 from deployments.errors import NotFound
 from serve_app.services.container import Services
 from serve_app.services.images import ImageView
+from serve_app.services.progress import Progress
 from serve_app.services.runner import JobRunner
+from serve_app.store import job_claims
 from serve_app.store.repositories.users import LOCAL_USER_ID
 from tests.api.conftest import assert_problem, embed
 from tests.api.sdapi.conftest import until
@@ -183,6 +185,24 @@ async def test_workers_that_keep_house_at_once_do_not_disturb_one_another(
     await services.keep_house()
     assert await count(services, "images") == 0
     assert stored_files(settings) == []
+
+
+async def test_a_picture_whose_job_was_cancelled_at_its_very_end_goes_too(
+    idle_client: httpx.AsyncClient, services: Services
+) -> None:
+    image = await add(services)
+    body = {"image_url": image.id, "style_name": "ink"}
+    await idle_client.post("/api/v1/style", json=body, headers={"Prefer": "respond-async"})
+    async with services.database.transaction() as session:
+        job = await job_claims.claim(session, worker="w", kinds=["style"], lease_s=60)
+    assert job is not None
+    await services.handlers["style"](job, Progress())
+    async with services.database.transaction() as session:
+        await job_claims.acknowledge_cancel(session, job)
+    assert await count(services, "images") == 2
+    await age(services)
+    await services.keep_house()
+    assert await count(services, "images") == 0
 
 
 class TestAWorker:

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
-from deployments.algorithms.segmentation.cutouts import cutout_png, enlarge, enlarge_mask, mask_png, scale_face
+from deployments.algorithms.segmentation.cutouts import cutout_png, enlarge_mask, mask_png
 from deployments.algorithms.segmentation.edges import steeper
+from deployments.algorithms.segmentation.scaling import scale_segmentation
 from deployments.portraits import Segmentation
 from tests.builders import an_image
 from tests.faces import a_face
@@ -59,13 +60,12 @@ def test_a_mask_of_the_pictures_size_is_the_same() -> None:
 def test_a_segmentation_is_enlarged_with_its_faces() -> None:
     mask = a_disc(100, 30)
     face = a_face(50, 40, 20)
-    large = enlarge(Segmentation((face,), mask, mask), an_image((400, 300)))
+    large = scale_segmentation(an_image((400, 300)), Segmentation((face,), mask, mask))
     assert large.face_mask.shape == large.person_mask.shape == (300, 400)
     (moved,) = large.faces
     assert moved.landmarks["chin"] == pytest.approx((200, 180))
     np.testing.assert_allclose(moved.outline, face.outline * [4, 3], rtol=1e-5)
     assert moved.bbox == pytest.approx(tuple(np.multiply(face.bbox, [4, 3, 4, 3])))
-    assert scale_face(face, 1, 1).landmarks == face.landmarks
 
 
 @given(st.integers(1, 50), st.integers(1, 400), st.integers(0, 99))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import aclosing
 from typing import Any
 
@@ -29,12 +29,15 @@ class ScriptedHandle:
 
     def __init__(self, *answers: Any) -> None:
         self._answers = list(answers)
-        self.calls = 0
+        self.calls = self.cancelled = 0
 
     def __getattr__(self, verb: str) -> ScriptedHandle:
         return self
 
-    async def remote(self, *_: Any) -> Any:
+    def remote(self, *_: Any) -> ScriptedResponse:
+        return ScriptedResponse(self)
+
+    async def answer(self) -> Any:
         answer = self._answers[min(self.calls, len(self._answers) - 1)]
         self.calls += 1
         if isinstance(answer, BaseException):
@@ -42,6 +45,19 @@ class ScriptedHandle:
         if callable(answer):
             return await answer()
         return answer
+
+
+class ScriptedResponse:
+    """Awaited as Serve's are."""
+
+    def __init__(self, handle: ScriptedHandle) -> None:
+        self._handle = handle
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._handle.answer().__await__()
+
+    def cancel(self) -> None:
+        self._handle.cancelled += 1
 
 
 def over(handle: ScriptedHandle, deadlines: Deadlines | None = None) -> Gateway:
@@ -78,6 +94,23 @@ async def test_silence_ends_at_the_deadline() -> None:
     handle = ScriptedHandle(asyncio.Event().wait)
     with pytest.raises(DeadlineExceeded, match="find_faces"):
         await over(handle, Deadlines(faces_s=0.01)).find_faces([])
+    assert handle.cancelled == 1
+
+
+async def test_a_call_that_is_not_wanted_any_more_is_cancelled_at_the_replica() -> None:
+    begun = asyncio.Event()
+
+    async def silence() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    handle = ScriptedHandle(silence)
+    call = asyncio.create_task(over(handle).find_faces([]))
+    await begun.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert handle.cancelled == 1
 
 
 async def test_our_own_errors_pass_through_as_what_they_are() -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import cv2
 import numpy as np
 
 from deployments.algorithms.segmentation.edges import follow_edges, steeper
 from deployments.contracts import Gray, Image
-from deployments.portraits import Segmentation, SegmentedFace
 
 _BAND = 256
 """Rows that are worked on at once."""
@@ -19,29 +17,6 @@ _EDGE = 1.5
 _PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
 """The fastest, and for photographs the smallest of zlib's fast ones too: 64 megapixels take 2.6 s and 59 MB, against
 4.3 s and 75 MB by Pillow at level 1 (measured once, on one core)."""
-
-
-def enlarge(segmentation: Segmentation, image: Image) -> Segmentation:
-    """All of it at the size of `image`, the same picture, larger."""
-    height, width = segmentation.face_mask.shape
-    right, down = image.shape[1] / width, image.shape[0] / height
-    return replace(
-        segmentation,
-        faces=tuple(scale_face(face, right, down) for face in segmentation.faces),
-        face_mask=enlarge_mask(image, segmentation.face_mask),
-        person_mask=enlarge_mask(image, segmentation.person_mask),
-    )
-
-
-def scale_face(face: SegmentedFace, right: float, down: float) -> SegmentedFace:
-    """The face in a picture that is `right` times as wide and `down` times as high; the two are nearly the same."""
-    x1, y1, x2, y2 = face.bbox
-    return replace(
-        face,
-        bbox=(x1 * right, y1 * down, x2 * right, y2 * down),
-        landmarks={name: (x * right, y * down) for name, (x, y) in face.landmarks.items()},
-        outline=face.outline * np.array([right, down], np.float32),
-    )
 
 
 def enlarge_mask(image: Image, mask: Gray) -> Gray:

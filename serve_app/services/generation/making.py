@@ -88,7 +88,7 @@ class MakePictures:
         kind: FileFormat = options.samples_format  # type: ignore[assignment]  # one of three, see options
         data = await asyncio.to_thread(encode_picture, image, text, kind, options.jpeg_quality)
         file = ReceivedFile(data, hashlib.sha256(data).hexdigest(), len(data))
-        return (await self._pictures.add(user_id, file)).id
+        return (await self._pictures.add(user_id, file, temporary=True)).id  # until the job has ended well
 
 
 async def start_history(session: AsyncSession, job: Job, order: Order) -> Generation:

@@ -206,6 +206,11 @@ async def remove(session: AsyncSession, user_id: str, image_id: str) -> bool:
     return removed.one_or_none() is not None
 
 
+async def keep(session: AsyncSession, image_ids: Sequence[str]) -> None:
+    """They do not go by themselves any more."""
+    await session.execute(update(ImageRow).where(ImageRow.id == any_text(image_ids)).values(temporary=False))
+
+
 async def remove_temporary(session: AsyncSession, older_than_s: float, limit: int = 1000) -> int:
     """Delete temporary images of that age, unless an album holds them or a job that has not ended names them; how many.
 
