@@ -143,13 +143,38 @@ async def test_a_picture_of_another_shape_cannot_be_laid_over_the_portrait(
         await made_by(engine)
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>busy</html>", b"[]", b"{}", b"\xff\xfe", b'{"predictions": 7}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>busy</html>",
+        b"[]",
+        b"{}",
+        b"null",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"predictions": 7}',
+        b'{"finish_reasons": 7}',
+        '{"images": ["é"]}'.encode(),
+    ],
+    ids=str,
+)
 async def test_an_answer_that_makes_no_sense_is_unavailability(engine: AvatarVendor, body: bytes) -> None:
     engine.garbles(body)
     with pytest.raises((ProviderUnavailable, ProviderRejected)) as raised:
         await made_by(engine)
     # Imagen says by an answer without predictions that its filter took them out.
     assert isinstance(raised.value, ProviderUnavailable) or isinstance(engine, Imagen)
+
+
+@pytest.mark.parametrize("body", [b"null", b"[]", b'"no"', b'{"__type": 7}', b'{"error": 7}', b"[" * 100_000], ids=str)
+@pytest.mark.parametrize("status", [400, 500])
+async def test_an_error_whose_words_make_no_sense_is_still_one_of_ours(
+    engine: AvatarVendor, vendor: VendorServer, status: int, body: bytes
+) -> None:
+    vendor.always(status, body=body)
+    with pytest.raises((ProviderUnavailable, ProviderRejected)):
+        await made_by(engine)
 
 
 @pytest.mark.parametrize("file", [b"no picture", b"", encoded(an_image())[:200]])
@@ -288,6 +313,22 @@ async def test_amazons_models_are_told_in_their_own_words(vendor: VendorServer) 
     assert request.json["imageGenerationConfig"] == {"numberOfImages": 1, "seed": (2**31 + 5) % 858_993_460}
     assert request.json["inPaintingParams"]["negativeText"] == "text"
     assert engine.sent().image.shape == (320, 427, 3)  # its shortest side
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "The provided model identifier is invalid.",
+        "Invocation of model ID amazon.nova-canvas-v1:0 with on-demand throughput isn't supported.",
+    ],
+)
+async def test_a_model_that_bedrock_does_not_serve_is_no_fault_of_the_picture(
+    vendor: VendorServer, message: str
+) -> None:
+    body = {"message": message, "__type": "ValidationException"}
+    vendor.always(400, body, **{"x-amzn-ErrorType": "ValidationException"})
+    with pytest.raises(ProviderUnavailable, match="does not serve the model"):
+        await made_by(NovaCanvas(vendor))
 
 
 async def test_a_picture_too_long_and_thin_for_bedrock_is_left_to_other_engines(vendor: VendorServer) -> None:
