@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import sys
+import tracemalloc
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -15,18 +18,19 @@ import numpy as np
 import pytest
 
 from configs.animals import load_animals
-from configs.settings import Settings
+from configs.settings import Fetch, Settings
 from deployments.algorithms.segmentation.heads import head_mask
 from deployments.engines.local_avatars import LocalAvatarArtist
 from deployments.errors import InvalidRequest, NoFace, ProviderRejected, ProviderTimeout, ProviderUnavailable
 from deployments.portraits import AvatarMode, AvatarPicture, AvatarRequest
 from deployments.providers import open_avatar_provider
-from deployments.providers.cloud_function import check_link
+from deployments.providers.cloud_function import CloudFunctionArtist, check_link
 from tests.builders import a_flat_image, an_image, encoded
 from tests.contract.avatar_vendors import AVATAR_VENDORS, AvatarVendor, Deployed, Imagen, NovaCanvas
 from tests.contract.portraits import a_portrait
 from tests.contract.test_provider_names import with_providers
 from tests.contract.vendor_server import HANG, Reply, VendorServer
+from tests.unit.test_fetch import response, self_signed, serving
 
 pytestmark = pytest.mark.filterwarnings("ignore:The edit_image method is deprecated")
 FOX = load_animals()["fox"]
@@ -392,6 +396,81 @@ async def test_a_link_that_must_not_be_followed_is_not(vendor: VendorServer, dep
     with pytest.raises(ProviderUnavailable):
         await made_by(deployed)
     assert len(vendor.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ["10.0.0.5"],
+        ["169.254.169.254"],
+        ["127.0.0.1"],
+        ["::1"],
+        ["::ffff:127.0.0.1"],
+        ["93.184.216.34", "10.0.0.5"],
+        [],
+    ],
+    ids=str,
+)
+async def test_a_name_that_leads_into_our_network_is_not_followed(
+    vendor: VendorServer, deployed: Deployed, addresses: list[str]
+) -> None:
+    asked: list[tuple[str, int]] = []
+
+    async def resolver(host: str, port: int) -> list[str]:
+        asked.append((host, port))
+        return addresses
+
+    port = int(vendor.url.rsplit(":")[-1])
+    deployed.links(f"https://pictures.example:{port}/made.png", Reply(body=a_png((320, 240))))
+    artist = CloudFunctionArtist(deployed.settings(10, {}).providers, 10, resolver=resolver)
+    with pytest.raises(ProviderUnavailable):
+        await artist.make_avatar(a_portrait(), FOX)
+    await artist.aclose()
+    assert asked == [("pictures.example", port)]
+    assert [request.method for request in vendor.requests] == ["POST"]
+
+
+async def test_a_name_that_an_operator_allows_is_fetched_from_the_address_that_was_checked(
+    vendor: VendorServer, deployed: Deployed, tmp_path: Path
+) -> None:
+    server, client = self_signed("pictures.example", tmp_path)
+
+    async def resolver(host: str, port: int) -> list[str]:
+        return ["127.0.0.1"]
+
+    async with serving(response(a_png((320, 240))), server) as store:
+        deployed.links(f"https://pictures.example:{store.port}/made.png", Reply(500))
+        artist = CloudFunctionArtist(
+            deployed.settings(10, {}).providers,
+            10,
+            Fetch(allowed_hosts=("pictures.example",)),
+            resolver=resolver,
+            ssl_context=client,
+        )
+        made = await artist.make_avatar(a_portrait(), FOX)
+        await artist.aclose()
+    assert made.changed == (0,)
+    assert f"Host: pictures.example:{store.port}\r\n" in store.requests[0]
+
+
+async def test_a_small_answer_that_unpacks_into_a_large_one_is_not_unpacked(
+    vendor: VendorServer, deployed: Deployed
+) -> None:
+    bomb = gzip.compress(gzip.compress(bytes(2**28)))
+    assert len(bomb) < 10_000
+    packed = {"Content-Encoding": "gzip, gzip"}
+    tracemalloc.start()
+    try:
+        deployed.links(f"{vendor.url}/made.png", Reply(body=bomb, headers=packed))
+        with pytest.raises(ProviderUnavailable):
+            await made_by(deployed)
+        vendor.always(body=bomb, **packed)
+        with pytest.raises(ProviderUnavailable):
+            await made_by(deployed)
+        assert tracemalloc.get_traced_memory()[1] < 2**26
+    finally:
+        tracemalloc.stop()
+    assert all(request.headers["accept-encoding"] == "identity" for request in vendor.requests)
 
 
 async def test_redirects_are_followed_and_checked_again(vendor: VendorServer, deployed: Deployed) -> None:
