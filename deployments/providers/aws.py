@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any, TypeVar
 
 from deployments.errors import ProviderError, ProviderUnavailable
@@ -38,6 +39,14 @@ _WRONG_MODEL = ("model identifier", "model id", "on-demand throughput", "operati
 """In a `ValidationException` of Bedrock: the account or the region does not serve the model."""
 
 
+@cache
+def _descriptions() -> Any:
+    """botocore's own, of services and endpoints, read once for all clients of a process: many MB of JSON."""
+    import botocore.loaders
+
+    return botocore.loaders.create_loader()
+
+
 class AwsClient:
     def __init__(
         self,
@@ -57,6 +66,7 @@ class AwsClient:
             import boto3
             import botocore.exceptions
             import botocore.parsers
+            import botocore.session
             from botocore.config import Config
         except ImportError as error:
             raise missing_extra(vendor, keyless) from error
@@ -78,7 +88,9 @@ class AwsClient:
             max_pool_connections=_CALLS,
         )
         try:
-            session = boto3.Session(region_name=region)
+            core = botocore.session.get_session()
+            core.register_component("data_loader", _descriptions())
+            session = boto3.Session(region_name=region, botocore_session=core)
             if session.region_name is None:
                 raise missing_setting(vendor, "region", region_variable, keyless)
             if session.get_credentials() is None:

@@ -35,6 +35,7 @@ from tests.unit.test_fetch import response, self_signed, serving
 pytestmark = pytest.mark.filterwarnings("ignore:The edit_image method is deprecated")
 FOX = load_animals()["fox"]
 RED = (250, 10, 20)
+DEEP = pytest.param(b"[" * 100_000, id="deep")
 
 Maker = Callable[[AvatarRequest], Awaitable[AvatarPicture]]
 
@@ -156,12 +157,11 @@ async def test_a_picture_of_another_shape_cannot_be_laid_over_the_portrait(
         b"{}",
         b"null",
         b"\xff\xfe",
-        b"[" * 100_000,
+        DEEP,
         b'{"predictions": 7}',
         b'{"finish_reasons": 7}',
         '{"images": ["é"]}'.encode(),
     ],
-    ids=str,
 )
 async def test_an_answer_that_makes_no_sense_is_unavailability(engine: AvatarVendor, body: bytes) -> None:
     engine.garbles(body)
@@ -171,7 +171,7 @@ async def test_an_answer_that_makes_no_sense_is_unavailability(engine: AvatarVen
     assert isinstance(raised.value, ProviderUnavailable) or isinstance(engine, Imagen)
 
 
-@pytest.mark.parametrize("body", [b"null", b"[]", b'"no"', b'{"__type": 7}', b'{"error": 7}', b"[" * 100_000], ids=str)
+@pytest.mark.parametrize("body", [b"null", b"[]", b'"no"', b'{"__type": 7}', b'{"error": 7}', DEEP])
 @pytest.mark.parametrize("status", [400, 500])
 async def test_an_error_whose_words_make_no_sense_is_still_one_of_ours(
     engine: AvatarVendor, vendor: VendorServer, status: int, body: bytes
@@ -456,7 +456,7 @@ async def test_a_name_that_an_operator_allows_is_fetched_from_the_address_that_w
 async def test_a_small_answer_that_unpacks_into_a_large_one_is_not_unpacked(
     vendor: VendorServer, deployed: Deployed
 ) -> None:
-    bomb = gzip.compress(gzip.compress(bytes(2**28)))
+    bomb = gzip.compress(gzip.compress(bytes(2**26)))
     assert len(bomb) < 10_000
     packed = {"Content-Encoding": "gzip, gzip"}
     tracemalloc.start()
@@ -467,7 +467,7 @@ async def test_a_small_answer_that_unpacks_into_a_large_one_is_not_unpacked(
         vendor.always(body=bomb, **packed)
         with pytest.raises(ProviderUnavailable):
             await made_by(deployed)
-        assert tracemalloc.get_traced_memory()[1] < 2**26
+        assert tracemalloc.get_traced_memory()[1] < 2**24
     finally:
         tracemalloc.stop()
     assert all(request.headers["accept-encoding"] == "identity" for request in vendor.requests)
