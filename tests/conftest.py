@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,6 +16,10 @@ from serve_app.store import migrate
 from serve_app.store.embedded import ensure_running
 from serve_app.store.models import Base
 from serve_app.store.session import Database
+
+# How long an example takes says more of who else uses the machine than of the code.
+hypothesis.settings.register_profile("darkroom", deadline=None)
+hypothesis.settings.load_profile("darkroom")
 
 UNSAFE_BUT_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 """What survives a killed process survives with these too; only a power failure would tell."""
