@@ -58,6 +58,7 @@ USER 10001:10001
 WORKDIR /var/lib/darkroom
 VOLUME /var/lib/darkroom
 EXPOSE 8000
+# Docker hands its client's proxy variables on; the server is not behind a proxy.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=180s --retries=3 CMD ["python", "-c", \
-    "import os, urllib.request as web; web.urlopen('http://127.0.0.1:' + os.environ['DARKROOM_HTTP_PORT'] + '/healthz', timeout=4)"]
+    "import os, urllib.request as web; web.build_opener(web.ProxyHandler({})).open('http://127.0.0.1:' + os.environ['DARKROOM_HTTP_PORT'] + '/healthz', timeout=4)"]
 ENTRYPOINT ["tini", "--", "sh", "/opt/entrypoint.sh"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
 import zlib
 from dataclasses import dataclass
 
@@ -30,6 +31,8 @@ _BROKEN = (
     zlib.error,
 )
 """What Pillow raises over damaged files."""
+_decoding = threading.Lock()
+"""Fifty million pixels take half a gigabyte, so requests decode theirs one after another."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,9 @@ def normalise(data: bytes, max_pixels: int) -> bytes:
         if picture.width * picture.height > max_pixels:
             raise _too_many(max_pixels)
         try:
-            picture.draft("RGB", (_SIDE_PX, _SIDE_PX))
-            picture.thumbnail((_SIDE_PX, _SIDE_PX))
+            with _decoding:
+                picture.draft("RGB", (_SIDE_PX, _SIDE_PX))
+                picture.thumbnail((_SIDE_PX, _SIDE_PX))
             upright = ImageOps.exif_transpose(picture).convert("RGBA")
         except (*_BROKEN, Image.DecompressionBombError):
             raise Refusal(400, "The picture is damaged or incomplete.", "corrupt") from None
@@ -74,7 +78,8 @@ def read_made(data: bytes) -> Made:
         with Image.open(io.BytesIO(data), formats=tuple(_MADE)) as picture:
             if picture.width * picture.height > _MAX_MADE_PIXELS:
                 raise ValueError("too large")
-            picture.load()
+            with _decoding:
+                picture.load()
             return Made(data, *_MADE[str(picture.format)])
     except (*_BROKEN, Image.DecompressionBombError) as error:
         raise ValueError("no picture") from error

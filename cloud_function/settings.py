@@ -39,12 +39,12 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         location=environment.get("GOOGLE_CLOUD_LOCATION") or "us-central1",
         model=environment.get("AVATAR_MODEL") or "gemini-2.5-flash-image",
         urls=urls,
-        url_ttl_s=int(_positive(environment, "AVATAR_URL_TTL_S", 3600)),
+        url_ttl_s=_whole(environment, "AVATAR_URL_TTL_S", 3600, most=604_800),
         public_base_url=public_base_url.rstrip("/") if public_base_url else None,
-        max_bytes=int(_positive(environment, "AVATAR_MAX_BYTES", 20 * 2**20)),
-        max_pixels=int(_positive(environment, "AVATAR_MAX_PIXELS", 50_000_000)),
-        max_faces=int(_positive(environment, "AVATAR_MAX_FACES", 20)),
-        deadline_s=_positive(environment, "AVATAR_DEADLINE_S", 60),
+        max_bytes=_whole(environment, "AVATAR_MAX_BYTES", 20 * 2**20),
+        max_pixels=_whole(environment, "AVATAR_MAX_PIXELS", 50_000_000),
+        max_faces=_whole(environment, "AVATAR_MAX_FACES", 20),
+        deadline_s=_number(environment, "AVATAR_DEADLINE_S", 60, most=3600),
         vision_endpoint=environment.get("VISION_ENDPOINT") or None,
         vertex_base_url=environment.get("VERTEX_BASE_URL") or None,
     )
@@ -66,12 +66,19 @@ def _required(environment: Mapping[str, str], name: str, what: str) -> str:
     return value
 
 
-def _positive(environment: Mapping[str, str], name: str, default: float) -> float:
+def _whole(environment: Mapping[str, str], name: str, default: int, most: int = 2**31) -> int:
+    value = _number(environment, name, default, most)
+    if value < 1 or value != int(value):
+        raise ValueError(f"{name} is not a whole number.")
+    return int(value)
+
+
+def _number(environment: Mapping[str, str], name: str, default: float, most: float) -> float:
     text = environment.get(name)
     try:
         value = float(text) if text else default
     except ValueError:
         value = 0.0
-    if not 0 < value < float("inf"):
-        raise ValueError(f"{name} is not a number above 0.")
+    if not 0 < value <= most:
+        raise ValueError(f"{name} is not a number above 0 and up to {most}.")
     return value

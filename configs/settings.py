@@ -337,10 +337,10 @@ class Providers(_Group):
     """Or one of Imagen's editing models (`imagen-3.0-capability-001`), which Google means to end in 2027."""
     bedrock_region: str | None = None
     bedrock_endpoint_url: str | None = None
-    bedrock_image_model: str = "stability.stable-image-control-structure-v1:0"
+    bedrock_image_model: str = "us.stability.stable-image-control-structure-v1:0"
     vertex_edit_model: str = "imagen-3.0-capability-001"
     """Of avatars: one of Imagen's editing models, which paint under a mask, or a Gemini image model."""
-    bedrock_inpaint_model: str = "stability.stable-image-inpaint-v1:0"
+    bedrock_inpaint_model: str = "us.stability.stable-image-inpaint-v1:0"
     vision_endpoint: str | None = None
     """`host:port` of Cloud Vision; default: Google's. A loopback address is spoken to in the clear."""
     rekognition_region: str | None = None

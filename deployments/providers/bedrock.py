@@ -103,11 +103,12 @@ class _Bedrock:
         answer = await self._aws.call(lambda client: _invoke(client, model, body))
         if not isinstance(answer, dict):
             raise malformed(_VENDOR)
-        reasons = answer.get("finish_reasons") or [answer.get("error")]  # Stability's spelling, Amazon's
-        if "filter" in str(reasons[0]).lower() or "policy" in str(reasons[0]).lower():
+        reasons = answer.get("finish_reasons")  # Stability's spelling
+        reason = reasons[0] if isinstance(reasons, list) and reasons else reasons or answer.get("error")  # Amazon's
+        if "filter" in str(reason).lower() or "policy" in str(reason).lower():
             raise ProviderRejected(f"{_VENDOR}'s safety filter refused the picture or the prompt.")
         images = answer.get("images")
-        if reasons[0] is not None or not isinstance(images, list) or not images or not isinstance(images[0], str):
+        if reason is not None or not isinstance(images, list) or not images or not isinstance(images[0], str):
             raise malformed(_VENDOR)
         return await picture_of(images[0], _VENDOR)
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 from typing import Any
 
 import httpx
 
 from configs.animals import Animal
-from configs.settings import Providers
+from configs.settings import Fetch, Providers
+from deployments.address_guard import AddressGuard, Resolver, pin, resolve
 from deployments.algorithms.decoding import ImageLimits, make_preview
-from deployments.errors import NoFace, ProviderRejected, ProviderUnavailable
+from deployments.errors import ImageError, NoFace, ProviderRejected, ProviderUnavailable
 from deployments.portraits import AvatarPicture, AvatarRequest
 from deployments.providers.head_edits import prepare_edit
 from deployments.providers.policy import (
@@ -33,6 +35,10 @@ _SIDES = (1, 2048)
 _MAX_ANSWER_BYTES = 64 * 2**10
 _MAX_PICTURE_BYTES = ImageLimits().max_file_bytes
 _MAX_REDIRECTS = 3
+_ATTEMPTS = 3
+"""Addresses of one host that are tried in turn."""
+_PLAIN = {"Accept-Encoding": "identity"}
+"""A small answer that unpacks into a large one is neither asked for nor unpacked."""
 _TECHNICAL = frozenset({401, 403, 404, 405, 408, 429})
 """Of the statuses that begin with 4: those that say something of the function, not of the picture."""
 _NO_FACE = re.compile(rb"\bno[ _-]faces?\b", re.IGNORECASE)
@@ -42,14 +48,35 @@ _TAKES = ("The cloud function has no settings for strength, seed and prompt.",)
 class CloudFunctionArtist:
     """It looks for the faces by itself; of its picture the heads are taken that the request names."""
 
-    def __init__(self, settings: Providers, timeout_s: float) -> None:
-        """Raises `ProviderUnavailable` without a URL."""
+    def __init__(
+        self,
+        settings: Providers,
+        timeout_s: float,
+        fetch: Fetch | None = None,
+        *,
+        resolver: Resolver = resolve,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        """`fetch` says which private addresses its pictures may come from.
+
+        Raises `ProviderUnavailable` without a URL.
+        """
         if settings.cloud_function_url is None:
             raise missing_setting(_VENDOR, "URL", _URL, "local")
         self._settings = settings
         self._timeout_s = timeout_s
         self._url = _parsed(settings.cloud_function_url)
-        self._http = httpx.AsyncClient(timeout=httpx.Timeout(timeout_s, connect=_CONNECT_S), trust_env=False)
+        fetch = fetch or Fetch()
+        self._guard = AddressGuard(fetch.allowed_hosts, fetch.allowed_networks)
+        self._resolver = resolver
+        self._http = httpx.AsyncClient(
+            timeout=httpx.Timeout(timeout_s, connect=_CONNECT_S),
+            trust_env=False,
+            verify=ssl_context or True,
+            headers=_PLAIN,
+            # No connection serves two requests: it is verified for one host name, and addresses are shared by many.
+            limits=httpx.Limits(max_keepalive_connections=0),
+        )
 
     async def make_avatar(self, request: AvatarRequest, animal: Animal) -> AvatarPicture:
         check_paid_call(self._settings, _VENDOR, str(self._url))
@@ -90,18 +117,39 @@ class CloudFunctionArtist:
     async def _fetch(self, link: httpx.URL) -> bytes:
         """The picture; without the token, which is the function's alone."""
         for _ in range(_MAX_REDIRECTS + 1):
-            check_link(link, self._url)
-            async with self._http.stream("GET", link) as response:
+            response = await self._open(link)
+            try:
                 if not response.has_redirect_location:
                     if response.status_code != 200:
-                        raise ProviderUnavailable(f"{_VENDOR} made a picture that cannot be fetched.")
+                        raise _lost()
                     return await _read(response, _MAX_PICTURE_BYTES)
                 link = _parsed(response.headers["location"], link)
+            finally:
+                await response.aclose()
         raise malformed(_VENDOR)
 
+    async def _open(self, link: httpx.URL) -> httpx.Response:
+        """From where the function is, or from a public address, whatever name it has."""
+        if check_link(link, self._url):
+            return await self._http.send(self._http.build_request("GET", link), stream=True)
+        try:
+            target = self._guard.check_url(link)
+            addresses = self._guard.check_addresses(target.host, await self._resolver(target.host, target.port))
+        except ImageError as error:
+            raise malformed(_VENDOR) from error
+        except (OSError, UnicodeError) as error:
+            raise _lost() from error
+        for address in addresses[:_ATTEMPTS]:
+            try:
+                return await self._http.send(pin(self._http.build_request("GET", link), target, address), stream=True)
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                continue
+        raise _lost()
 
-def check_link(link: httpx.URL, function: httpx.URL) -> None:
-    """A picture is fetched by https, or in the clear from where the function is: its host or, like it, this machine.
+
+def check_link(link: httpx.URL, function: httpx.URL) -> bool:
+    """A picture is fetched by https, or in the clear from where the function is: its host or, like it, this machine;
+    -> whether it is there.
 
     Raises `ProviderUnavailable`.
     """
@@ -110,6 +158,11 @@ def check_link(link: httpx.URL, function: httpx.URL) -> None:
     schemes = ("http", "https") if near else () if here else ("https",)
     if link.userinfo or link.scheme not in schemes:
         raise malformed(_VENDOR)
+    return near
+
+
+def _lost() -> ProviderUnavailable:
+    return ProviderUnavailable(f"{_VENDOR} made a picture that cannot be fetched.")
 
 
 def _check_status(status: int, body: bytes) -> None:
@@ -131,8 +184,10 @@ def _parsed(url: str, base: httpx.URL | None = None) -> httpx.URL:
 
 async def _read(response: httpx.Response, most: int) -> bytes:
     """The body, of at most so many bytes."""
+    if response.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
+        raise malformed(_VENDOR)
     body = bytearray()
-    async for part in response.aiter_bytes():
+    async for part in response.aiter_raw():
         body += part
         if len(body) > most:
             raise malformed(_VENDOR)

@@ -52,9 +52,13 @@ class FoundFace:
 
 def shape_face(found: FoundFace, vendor: str) -> SegmentedFace:
     """Raises `ProviderUnavailable` where a point is missing or no number."""
-    points = {name: np.asarray(point, np.float64) for name, point in found.points.items()}
+    turn = (found.score, found.roll, found.yaw, found.pitch)
+    try:
+        points = {name: np.asarray(point, np.float64) for name, point in found.points.items()}
+        numbers = np.asarray([*found.bbox, *turn, *np.ravel(list(points.values()))], np.float64)
+    except (ValueError, TypeError) as error:
+        raise malformed(vendor) from error
     x1, y1, x2, y2 = found.bbox
-    numbers = [*found.bbox, found.score, found.roll, found.yaw, found.pitch, *np.ravel(list(points.values()))]
     if not (points.keys() >= set(_NEEDED) and np.isfinite(numbers).all() and x1 < x2 and y1 < y2):
         raise malformed(vendor)
     down = (points["mouth_left"] + points["mouth_right"] - points["left_eye"] - points["right_eye"]) / 2

@@ -11,6 +11,7 @@ from deployments.algorithms.decoding import make_preview
 from deployments.contracts import Image
 from deployments.errors import ProviderRejected, ProviderUnavailable
 from deployments.providers.policy import (
+    SENSELESS,
     error_of_status,
     malformed,
     missing_credentials,
@@ -80,7 +81,7 @@ class GenaiClient:
             raise missing_credentials(vendor, self._credential, self._keyless) from error
         except httpx.HTTPError as error:
             raise ProviderUnavailable(f"{vendor} cannot be reached.") from error
-        except (ValueError, TypeError, KeyError, AttributeError) as error:  # the SDK, over an answer of another shape
+        except SENSELESS as error:
             raise malformed(vendor) from error
 
     async def redraw(self, model: str, image: Image, prompt: str, seed: int, aspect_ratio: str | None = None) -> Image:

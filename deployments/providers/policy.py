@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import binascii
 import ipaddress
 from base64 import b64decode
 from collections.abc import AsyncIterator
@@ -20,6 +19,8 @@ paid_calls_possible = True
 
 _MAX_ANSWER_PX = 4096
 _LIMITS = ImageLimits()
+SENSELESS = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+"""What an SDK, or our reading of an answer, raises over one of another shape."""
 _CREDENTIALS = frozenset({401, 403})
 _REFUSED = frozenset({400, 413, 415, 422})
 
@@ -105,7 +106,7 @@ async def picture_of(data: bytes | str, vendor: str) -> Image:
     """
     try:
         return await asyncio.to_thread(_decode, data)
-    except (ImageError, binascii.Error) as error:
+    except (ImageError, ValueError) as error:  # of base64
         raise malformed(vendor) from error
 
 

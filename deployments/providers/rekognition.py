@@ -10,10 +10,11 @@ import numpy as np
 
 from configs.settings import Providers
 from deployments.contracts import Image
+from deployments.errors import ProviderUnavailable
 from deployments.portraits import Point, SegmentedFace
 from deployments.providers.aws import AwsClient
 from deployments.providers.face_shapes import FoundFace, shape_face
-from deployments.providers.policy import check_paid_call, malformed, preview_within
+from deployments.providers.policy import SENSELESS, check_paid_call, malformed, preview_within
 
 _VENDOR = "Amazon Rekognition"
 _REGION = "DARKROOM_PROVIDERS__REKOGNITION_REGION"
@@ -80,8 +81,13 @@ class RekognitionFaces:
 
 
 def _encode(image: Image) -> bytes:
-    """As large as Rekognition takes it; places in its answer are shares of width and height, whatever the size."""
+    """As large as Rekognition takes it; places in its answer are shares of width and height, whatever the size.
+
+    Raises `ProviderUnavailable` for a picture that is too long and thin for it; other engines may take it.
+    """
     shortest = min(image.shape[:2])
+    if max(image.shape[:2]) * _MIN_PX > shortest * _MAX_PX:
+        raise ProviderUnavailable(f"{_VENDOR} takes no picture as long and thin as this one.")
     if shortest < _MIN_PX:
         scale = _MIN_PX / shortest
         size = (np.ceil(image.shape[1] * scale).astype(int), np.ceil(image.shape[0] * scale).astype(int))
@@ -107,5 +113,5 @@ def _found(face: Any, width: int, height: int) -> FoundFace:
             yaw=pose["Yaw"],
             pitch=-pose["Pitch"],
         )
-    except (KeyError, TypeError) as error:
+    except SENSELESS as error:
         raise malformed(_VENDOR) from error

@@ -8,20 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import socket
 import ssl
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import httpx
 
 from configs.settings import Fetch, Limits
+from deployments.address_guard import AddressGuard, Resolver, Target, pin, resolve
 from deployments.errors import ImageError, image_error
-from serve_app.services.address_guard import AddressGuard, Target
 from serve_app.services.bucket_fetch import BucketFetcher, names_object
-
-Resolver = Callable[[str, int], Awaitable[list[str]]]
-"""Host name and port -> the addresses it resolves to, the best first. Raises `OSError` when there are none."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _GONE = frozenset({404, 410})
@@ -38,12 +33,6 @@ class Fetched:
     sha256: str
     content_type: str
     """What the other server called it, lower case, without parameters; may be empty, may be a lie."""
-
-
-async def resolve(host: str, port: int) -> list[str]:
-    """The resolver of the operating system."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 class Fetcher:
@@ -134,13 +123,10 @@ class Fetcher:
             raise _failed("The host name cannot be resolved") from error
 
     def _pinned(self, target: Target, address: str) -> httpx.Request:
-        """A request to the checked address that still speaks to the host by name, in `Host` and in TLS."""
         settings = self._settings
         timeout = httpx.Timeout(settings.timeout_s, connect=settings.connect_timeout_s).as_dict()
-        request = httpx.Request("GET", target.url, headers=_HEADERS)
-        request.url = target.url.copy_with(host=address)
-        request.extensions = {"timeout": timeout, "sni_hostname": target.host}
-        return request
+        request = httpx.Request("GET", target.url, headers=_HEADERS, extensions={"timeout": timeout})
+        return pin(request, target, address)
 
     async def _receive(self, response: httpx.Response) -> Fetched:
         if response.status_code in _GONE:

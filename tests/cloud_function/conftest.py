@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -97,6 +98,7 @@ def start(google: Google, tmp_path_factory: pytest.TempPathFactory) -> Callable[
             function = Function(f"http://127.0.0.1:{port}", process, log, google)
             _wait_until_ready(function)
             yield function
+        assert process.returncode in (0, -signal.SIGTERM), log.read_text()
 
     return started
 

@@ -93,11 +93,18 @@ def test_two_pictures_have_two_names(function: Function) -> None:
     assert function.post().json() != function.post().json()
 
 
-def test_a_signed_url_opens_the_picture(start: Callable[..., Any], google: Google, tmp_path: Path) -> None:
+def test_a_signed_url_opens_the_picture_once_there_is_a_key_to_sign_it(
+    start: Callable[..., Any], google: Google, tmp_path: Path
+) -> None:
     google.well()
     key = tmp_path / "key.json"
-    write_service_account(key)
+    before = set(google.stored())
     with start(AVATAR_URLS="signed", AVATAR_URL_TTL_S="90", GOOGLE_APPLICATION_CREDENTIALS=str(key)) as function:
+        refused = function.post()
+        assert (refused.status_code, refused.json()["code"]) == (502, "credentials")
+        assert google.vertex.requests, "it got as far as the storage"
+        assert set(google.stored()) == before, "where no URL can be signed nothing is stored"
+        write_service_account(key)
         url = function.post().json()["image_url"]
     assert "X-Goog-Signature=" in url
     assert "X-Goog-Expires=90" in url

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import grpc
@@ -200,68 +197,41 @@ def test_many_at_once_are_all_answered(function: Function) -> None:
     assert set(answers) == {(400, "no-face")}
 
 
-def test_the_deadline_holds_whoever_is_silent(start: Callable[..., Any], google: Google) -> None:
-    google.well()
-    with start(AVATAR_DEADLINE_S="1.5") as function:
-        google.vision.hang()
-        assert problem(function.post()) == (504, "timeout")
-        google.well()
-        google.vertex.hang()
-        assert problem(function.post()) == (504, "timeout")
+@pytest.fixture(scope="module")
+def hurried(start: Callable[..., Any]) -> Iterator[tuple[Function, VendorServer]]:
+    """A function with little time, and its storage, which is silent."""
+    with VendorServer().serving() as storage:
+        storage.hang()
+        with start(AVATAR_DEADLINE_S="1.5", STORAGE_EMULATOR_HOST=storage.url) as function:
+            yield function, storage
+            function.google.well()
 
 
-def test_the_deadline_holds_for_an_answer_that_comes_byte_by_byte(start: Callable[..., Any], google: Google) -> None:
+def test_the_deadline_holds_whoever_is_silent(hurried: tuple[Function, VendorServer]) -> None:
+    function, storage = hurried
+    function.google.well()
+    assert problem(function.post()) == (504, "timeout")
+    assert storage.requests, "it got as far as the storage"
+    function.google.vertex.hang()
+    assert problem(function.post()) == (504, "timeout")
+    function.google.vision.hang()
+    assert problem(function.post()) == (504, "timeout")
+
+
+def test_the_deadline_holds_for_an_answer_that_comes_byte_by_byte(hurried: tuple[Function, VendorServer]) -> None:
     """Each byte comes well within the timeout of the HTTP client, which counts from one to the next."""
-    google.well()
-    stopped = threading.Event()
-
-    class Dripping(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", "100000")
-            self.end_headers()
-            with suppress(OSError):  # the client went away
-                while not stopped.wait(0.1):
-                    self.wfile.write(b" ")
-
-        def log_message(self, *_: Any) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Dripping)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        base_url = f"http://127.0.0.1:{server.server_address[1]}"
-        with start(AVATAR_DEADLINE_S="1.5", VERTEX_BASE_URL=base_url) as function:
-            began = time.monotonic()
-            assert problem(function.post()) == (504, "timeout")
-            assert time.monotonic() - began < 10
-            stopped.set()
-    finally:
-        stopped.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def test_the_deadline_holds_for_the_storage_as_well(start: Callable[..., Any], google: Google) -> None:
-    google.well()
-    with VendorServer().serving() as silent:
-        silent.hang()
-        with start(AVATAR_DEADLINE_S="1.5", STORAGE_EMULATOR_HOST=silent.url) as function:
-            assert problem(function.post()) == (504, "timeout")
+    function, _ = hurried
+    function.google.well()
+    function.google.vertex.drip()
+    began = time.monotonic()
+    assert problem(function.post()) == (504, "timeout")
+    assert time.monotonic() - began < 10
 
 
 def test_a_bucket_that_is_not_there_is_a_bad_gateway(start: Callable[..., Any], google: Google) -> None:
     google.well()
     with start(AVATAR_BUCKET="no-such-bucket") as function:
         assert problem(function.post()) == (502, "upstream")
-
-
-def test_where_no_url_can_be_signed_nothing_is_stored(start: Callable[..., Any], google: Google) -> None:
-    google.well()
-    with start(AVATAR_URLS="signed") as function:
-        assert problem(function.post()) == (502, "credentials")
-    assert google.vertex.requests, "it got as far as the storage"
 
 
 def test_without_credentials_it_says_so_and_asks_nobody(start: Callable[..., Any], google: Google) -> None:

@@ -157,7 +157,7 @@ class _Bedrock(_Vendor):
 
 
 class Stability(_Bedrock):
-    model = "stability.stable-image-inpaint-v1:0"
+    model = "us.stability.stable-image-inpaint-v1:0"
 
     def draws(self, picture: bytes) -> None:
         self.server.always(json={"seeds": [6], "finish_reasons": [None], "images": [b64encode(picture).decode()]})

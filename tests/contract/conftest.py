@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.vendor_server import VendorServer
+from tests.unit.test_fetch import self_signed
 
 TINY_CLIP = {
     "embed_dim": 32,
@@ -40,7 +41,7 @@ def vendor(no_credentials: None) -> Iterator[VendorServer]:
 
 
 @pytest.fixture
-def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trusting_nobody: str) -> None:
     """An environment in which no SDK finds a key, a file or a metadata server."""
     for name in list(os.environ):
         if name.startswith(("AWS_", "GOOGLE_", "GEMINI_", "CLOUDSDK_", "GCE_")):
@@ -51,6 +52,7 @@ def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", nowhere)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("NO_GCE_CHECK", "true")
+    monkeypatch.setenv("SSL_CERT_FILE", trusting_nobody)
 
 
 @pytest.fixture(scope="session")
@@ -71,3 +73,12 @@ def scheme(request: pytest.FixtureRequest) -> str:
 def endpoint(scheme: str, request: pytest.FixtureRequest) -> str:
     """Of a healthy store."""
     return str(request.getfixturevalue({"s3": "s3_endpoint", "gs": "gcs_endpoint"}[scheme]))
+
+
+@pytest.fixture(scope="session")
+def trusting_nobody(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A file of certificates with one of our own: no server of the internet is believed, and each HTTP client that an
+    SDK opens reads it in no time."""
+    folder = tmp_path_factory.mktemp("certificates")
+    self_signed("nobody.example", folder)
+    return str(folder / "server.pem")

@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import sys
+import tracemalloc
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -15,22 +18,24 @@ import numpy as np
 import pytest
 
 from configs.animals import load_animals
-from configs.settings import Settings
+from configs.settings import Fetch, Settings
 from deployments.algorithms.segmentation.heads import head_mask
 from deployments.engines.local_avatars import LocalAvatarArtist
 from deployments.errors import InvalidRequest, NoFace, ProviderRejected, ProviderTimeout, ProviderUnavailable
 from deployments.portraits import AvatarMode, AvatarPicture, AvatarRequest
 from deployments.providers import open_avatar_provider
-from deployments.providers.cloud_function import check_link
+from deployments.providers.cloud_function import CloudFunctionArtist, check_link
 from tests.builders import a_flat_image, an_image, encoded
 from tests.contract.avatar_vendors import AVATAR_VENDORS, AvatarVendor, Deployed, Imagen, NovaCanvas
 from tests.contract.portraits import a_portrait
 from tests.contract.test_provider_names import with_providers
 from tests.contract.vendor_server import HANG, Reply, VendorServer
+from tests.unit.test_fetch import response, self_signed, serving
 
 pytestmark = pytest.mark.filterwarnings("ignore:The edit_image method is deprecated")
 FOX = load_animals()["fox"]
 RED = (250, 10, 20)
+DEEP = pytest.param(b"[" * 100_000, id="deep")
 
 Maker = Callable[[AvatarRequest], Awaitable[AvatarPicture]]
 
@@ -143,13 +148,37 @@ async def test_a_picture_of_another_shape_cannot_be_laid_over_the_portrait(
         await made_by(engine)
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>busy</html>", b"[]", b"{}", b"\xff\xfe", b'{"predictions": 7}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>busy</html>",
+        b"[]",
+        b"{}",
+        b"null",
+        b"\xff\xfe",
+        DEEP,
+        b'{"predictions": 7}',
+        b'{"finish_reasons": 7}',
+        '{"images": ["é"]}'.encode(),
+    ],
+)
 async def test_an_answer_that_makes_no_sense_is_unavailability(engine: AvatarVendor, body: bytes) -> None:
     engine.garbles(body)
     with pytest.raises((ProviderUnavailable, ProviderRejected)) as raised:
         await made_by(engine)
     # Imagen says by an answer without predictions that its filter took them out.
     assert isinstance(raised.value, ProviderUnavailable) or isinstance(engine, Imagen)
+
+
+@pytest.mark.parametrize("body", [b"null", b"[]", b'"no"', b'{"__type": 7}', b'{"error": 7}', DEEP])
+@pytest.mark.parametrize("status", [400, 500])
+async def test_an_error_whose_words_make_no_sense_is_still_one_of_ours(
+    engine: AvatarVendor, vendor: VendorServer, status: int, body: bytes
+) -> None:
+    vendor.always(status, body=body)
+    with pytest.raises((ProviderUnavailable, ProviderRejected)):
+        await made_by(engine)
 
 
 @pytest.mark.parametrize("file", [b"no picture", b"", encoded(an_image())[:200]])
@@ -290,6 +319,22 @@ async def test_amazons_models_are_told_in_their_own_words(vendor: VendorServer) 
     assert engine.sent().image.shape == (320, 427, 3)  # its shortest side
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "The provided model identifier is invalid.",
+        "Invocation of model ID amazon.nova-canvas-v1:0 with on-demand throughput isn't supported.",
+    ],
+)
+async def test_a_model_that_bedrock_does_not_serve_is_no_fault_of_the_picture(
+    vendor: VendorServer, message: str
+) -> None:
+    body = {"message": message, "__type": "ValidationException"}
+    vendor.always(400, body, **{"x-amzn-ErrorType": "ValidationException"})
+    with pytest.raises(ProviderUnavailable, match="does not serve the model"):
+        await made_by(NovaCanvas(vendor))
+
+
 async def test_a_picture_too_long_and_thin_for_bedrock_is_left_to_other_engines(vendor: VendorServer) -> None:
     with pytest.raises(ProviderUnavailable, match="long and thin"):
         await made_by(AVATAR_VENDORS["stability"](vendor), a_portrait((640, 240)))
@@ -351,6 +396,81 @@ async def test_a_link_that_must_not_be_followed_is_not(vendor: VendorServer, dep
     with pytest.raises(ProviderUnavailable):
         await made_by(deployed)
     assert len(vendor.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ["10.0.0.5"],
+        ["169.254.169.254"],
+        ["127.0.0.1"],
+        ["::1"],
+        ["::ffff:127.0.0.1"],
+        ["93.184.216.34", "10.0.0.5"],
+        [],
+    ],
+    ids=str,
+)
+async def test_a_name_that_leads_into_our_network_is_not_followed(
+    vendor: VendorServer, deployed: Deployed, addresses: list[str]
+) -> None:
+    asked: list[tuple[str, int]] = []
+
+    async def resolver(host: str, port: int) -> list[str]:
+        asked.append((host, port))
+        return addresses
+
+    port = int(vendor.url.rsplit(":")[-1])
+    deployed.links(f"https://pictures.example:{port}/made.png", Reply(body=a_png((320, 240))))
+    artist = CloudFunctionArtist(deployed.settings(10, {}).providers, 10, resolver=resolver)
+    with pytest.raises(ProviderUnavailable):
+        await artist.make_avatar(a_portrait(), FOX)
+    await artist.aclose()
+    assert asked == [("pictures.example", port)]
+    assert [request.method for request in vendor.requests] == ["POST"]
+
+
+async def test_a_name_that_an_operator_allows_is_fetched_from_the_address_that_was_checked(
+    vendor: VendorServer, deployed: Deployed, tmp_path: Path
+) -> None:
+    server, client = self_signed("pictures.example", tmp_path)
+
+    async def resolver(host: str, port: int) -> list[str]:
+        return ["127.0.0.1"]
+
+    async with serving(response(a_png((320, 240))), server) as store:
+        deployed.links(f"https://pictures.example:{store.port}/made.png", Reply(500))
+        artist = CloudFunctionArtist(
+            deployed.settings(10, {}).providers,
+            10,
+            Fetch(allowed_hosts=("pictures.example",)),
+            resolver=resolver,
+            ssl_context=client,
+        )
+        made = await artist.make_avatar(a_portrait(), FOX)
+        await artist.aclose()
+    assert made.changed == (0,)
+    assert f"Host: pictures.example:{store.port}\r\n" in store.requests[0]
+
+
+async def test_a_small_answer_that_unpacks_into_a_large_one_is_not_unpacked(
+    vendor: VendorServer, deployed: Deployed
+) -> None:
+    bomb = gzip.compress(gzip.compress(bytes(2**26)))
+    assert len(bomb) < 10_000
+    packed = {"Content-Encoding": "gzip, gzip"}
+    tracemalloc.start()
+    try:
+        deployed.links(f"{vendor.url}/made.png", Reply(body=bomb, headers=packed))
+        with pytest.raises(ProviderUnavailable):
+            await made_by(deployed)
+        vendor.always(body=bomb, **packed)
+        with pytest.raises(ProviderUnavailable):
+            await made_by(deployed)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+    assert all(request.headers["accept-encoding"] == "identity" for request in vendor.requests)
 
 
 async def test_redirects_are_followed_and_checked_again(vendor: VendorServer, deployed: Deployed) -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,7 +24,7 @@ from deployments.portraits import OPTIONAL_LANDMARKS, REQUIRED_LANDMARKS, Segmen
 from deployments.providers import open_face_provider, policy
 from deployments.segmentation import SegmentationDeployment
 from tests.builders import a_photo, an_image
-from tests.contract.face_truth import Told, TrueFace
+from tests.contract.face_truth import Told, TrueFace, as_rekognition
 from tests.contract.face_vendors import A_FACE, GARBLES, AmazonRekognition, FaceVendor, GoogleVision, opened
 from tests.contract.vendor_server import VendorServer
 from tests.vision_server import VisionServer
@@ -46,6 +47,11 @@ def vision_server(no_credentials: None) -> Iterator[VisionServer]:
 @pytest.fixture(params=VENDORS)
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FaceVendor:
     return _vendor(str(request.param), request, monkeypatch)
+
+
+@pytest.fixture
+def rekognition(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FaceVendor:
+    return _vendor("rekognition", request, monkeypatch)
 
 
 @pytest.fixture(params=ENGINES)
@@ -275,6 +281,76 @@ async def test_an_answer_that_makes_no_sense_is_unavailability(engine: FaceVendo
     engine.garbles(how)
     with pytest.raises(ProviderUnavailable):
         await opened(engine).find_faces(an_image((128, 96)))
+
+
+@pytest.mark.parametrize("status", [200, 400, 500])
+@pytest.mark.parametrize(
+    "answer", [None, 7, "no", [], {"FaceDetails": 7}, {"FaceDetails": [[]]}, {"__type": 7}], ids=str
+)
+async def test_an_answer_of_another_shape_is_unavailability(
+    rekognition: FaceVendor, vendor: VendorServer, status: int, answer: object
+) -> None:
+    vendor.always(status, answer)
+    with pytest.raises((ProviderUnavailable, ProviderRejected)) as raised:
+        await opened(rekognition).find_faces(an_image())
+    assert isinstance(raised.value, ProviderUnavailable) or status == 400
+
+
+@pytest.mark.parametrize("value", ["x", [], {}, None])
+@pytest.mark.parametrize("place", [("Pose", "Roll"), ("Landmarks", 0, "X"), ("BoundingBox", "Left")], ids=str)
+async def test_a_number_that_is_none_is_unavailability(
+    rekognition: FaceVendor, vendor: VendorServer, place: tuple[str | int, ...], value: object
+) -> None:
+    face: Any = as_rekognition(A_FACE, (128, 96))
+    at = face
+    for step in place[:-1]:
+        at = at[step]
+    at[place[-1]] = value
+    vendor.always(json={"FaceDetails": [face]})
+    with pytest.raises(ProviderUnavailable):
+        await opened(rekognition).find_faces(an_image((128, 96)))
+
+
+async def test_a_silent_vendor_takes_no_thread_that_others_need(rekognition: FaceVendor) -> None:
+    rekognition.hangs()
+    provider = opened(rekognition, timeout_s=20)
+    calls = [asyncio.create_task(provider.find_faces(an_image())) for _ in range(40)]
+    async with asyncio.timeout(10):
+        while len(rekognition.calls()) < 8:
+            await asyncio.wait(calls, timeout=0.01)
+        await asyncio.to_thread(int)
+    for call in calls:
+        call.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    await provider.aclose()
+
+
+async def test_a_picture_too_long_and_thin_for_rekognition_is_left_to_other_engines(rekognition: FaceVendor) -> None:
+    with pytest.raises(ProviderUnavailable, match="long and thin"):
+        await opened(rekognition).find_faces(an_image((1000, 20)))
+    assert rekognition.calls() == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "known", "said"),
+    [
+        ({"AWS_SECRET_ACCESS_KEY": None}, {}, "no credentials .see AWS_ACCESS_KEY_ID"),
+        ({"AWS_PROFILE": "nobody"}, {}, "AWS_PROFILE"),
+        ({}, {"rekognition_region": "no region!"}, "DARKROOM_PROVIDERS__REKOGNITION_REGION"),
+        ({}, {"rekognition_endpoint_url": "nonsense"}, "settings of AWS make no sense"),
+    ],
+)
+def test_settings_of_aws_that_make_no_sense_are_unavailability(
+    rekognition: FaceVendor,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str | None],
+    known: dict[str, str],
+    said: str,
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name)
+    with pytest.raises(ProviderUnavailable, match=rf"{said}.*`local` works without"):
+        opened(rekognition, **known)
 
 
 async def test_the_deadline_holds_when_the_vendor_is_silent(engine: FaceVendor) -> None:

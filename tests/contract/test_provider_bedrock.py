@@ -40,7 +40,7 @@ async def test_structure_control_follows_the_picture(vendor: VendorServer, styli
     vendor.always(json=made())
     assert np.array_equal((await stylist.stylize(REQUEST, STYLE)).image, MADE)
     [request] = vendor.requests
-    assert request.path == "/model/stability.stable-image-control-structure-v1%3A0/invoke"
+    assert request.path == "/model/us.stability.stable-image-control-structure-v1%3A0/invoke"
     assert request.headers["authorization"].startswith("AWS4-HMAC-SHA256 Credential=test/")
     body = request.json
     assert np.abs(decode(b64decode(body.pop("image")), 1000).astype(int) - REQUEST.image).mean() < 6

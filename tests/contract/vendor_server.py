@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -34,6 +34,8 @@ class Reply:
 
 HANG = "hang"
 """A reply that does not come."""
+DRIP = "drip"
+"""One that comes byte by byte, until the server is told something else."""
 Answer = Callable[[Request], Reply | str]
 
 
@@ -50,6 +52,9 @@ class VendorServer:
 
     def hang(self) -> None:
         self.answer = lambda request: HANG
+
+    def drip(self) -> None:
+        self.answer = lambda request: DRIP
 
     @contextmanager
     def serving(self) -> Iterator[VendorServer]:
@@ -75,10 +80,14 @@ class VendorServer:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 request = Request(self.command, self.path, headers, self.rfile.read(size))
                 vendor.requests.append(request)
-                reply = vendor.answer(request)
+                answer = vendor.answer
+                reply = answer(request)
                 if isinstance(reply, str):
-                    vendor._released.wait(20)
                     self.close_connection = True
+                    if reply == DRIP:
+                        self.drip(answer)
+                    else:
+                        vendor._released.wait(20)
                     return
                 body = reply.body if reply.body is not None else json.dumps(reply.json).encode()
                 self.send_response(reply.status)
@@ -87,6 +96,14 @@ class VendorServer:
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+
+            def drip(self, answer: Answer) -> None:
+                self.send_response(200)
+                self.send_header("Content-Length", "100000")
+                self.end_headers()
+                with suppress(OSError):  # the client went away
+                    while vendor.answer is answer and not vendor._released.wait(0.1):
+                        self.wfile.write(b" ")
 
             do_GET = do_POST
 

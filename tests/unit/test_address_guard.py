@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deployments.address_guard import AddressGuard, is_public
 from deployments.errors import ImageError
-from serve_app.services.address_guard import AddressGuard, is_public
 
 
 def _code(guard: AddressGuard, url: str, *addresses: str) -> str:

@@ -119,13 +119,19 @@ def test_the_health_check_tells_a_healthy_server_from_a_sick_one(status: int) ->
     assert "/healthz" in {getattr(route, "path", None) for route in router.routes}
 
 
+def test_the_health_check_asks_no_proxy() -> None:
+    with VendorServer().serving() as server:
+        server.always(200, {"status": "x"})
+        assert _health(server.url.rsplit(":")[-1], http_proxy="http://127.0.0.1:9")
+
+
 def test_the_health_check_fails_where_nobody_listens() -> None:
     assert not _health("9")
 
 
-def _health(port: str) -> bool:
+def _health(port: str, **variables: str) -> bool:
     command = health_check()
-    environment = {"PATH": f"{ROOT / '.venv/bin'}:/usr/bin:/bin", "DARKROOM_HTTP_PORT": port}
+    environment = variables | {"PATH": f"{ROOT / '.venv/bin'}:/usr/bin:/bin", "DARKROOM_HTTP_PORT": port}
     return subprocess.run(command, env=environment, capture_output=True, timeout=20, check=False).returncode == 0
 
 

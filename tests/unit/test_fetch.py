@@ -357,7 +357,7 @@ async def test_only_so_many_are_fetched_at_once() -> None:
     assert most == 2
 
 
-def _certificate(name: str, folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+def self_signed(name: str, folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """Contexts of a server with a self-signed certificate for `name`, and of a client that trusts it."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -386,7 +386,7 @@ def _certificate(name: str, folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContex
 
 
 async def test_tls_is_verified_against_the_name_and_not_the_address(tmp_path: Path) -> None:
-    server_side, client_side = _certificate("pictures.example", tmp_path)
+    server_side, client_side = self_signed("pictures.example", tmp_path)
     seen: list[str | None] = []
     server_side.sni_callback = lambda _socket, name, _context: seen.append(name)
     names = {"other.example": ["127.0.0.1"]}
@@ -401,13 +401,13 @@ async def test_tls_is_verified_against_the_name_and_not_the_address(tmp_path: Pa
 
 
 async def test_a_certificate_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
-    server_side, _ = _certificate("pictures.example", tmp_path)
+    server_side, _ = self_signed("pictures.example", tmp_path)
     async with serving(response(), server_side) as server, fetching() as fetcher:
         assert await _code(fetcher, server.url(scheme="https")) == "fetch_failed"
 
 
 async def test_a_redirect_from_https_to_http_is_not_followed(tmp_path: Path) -> None:
-    server_side, client_side = _certificate("pictures.example", tmp_path)
+    server_side, client_side = self_signed("pictures.example", tmp_path)
     async with serving(response()) as plain, serving(redirect(plain.url()), server_side) as server:
         async with fetching(tls=client_side) as fetcher:
             assert await _code(fetcher, server.url(scheme="https")) == "fetch_failed"

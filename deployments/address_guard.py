@@ -1,4 +1,4 @@
-"""Which addresses the server may open on behalf of a client.
+"""Which addresses the server may open on behalf of somebody else.
 
 A client that names a URL makes this machine connect from inside its network: to the cloud's metadata service, to a
 database that trusts the subnet, to itself. So a URL is taken apart strictly, the name is resolved once, every address
@@ -7,8 +7,10 @@ it resolves to is checked, and the connection is made to the checked address, no
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
-from collections.abc import Iterable, Sequence
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import httpx
@@ -17,6 +19,8 @@ from deployments.errors import ImageError, image_error
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Resolver = Callable[[str, int], Awaitable[list[str]]]
+"""Host name and port -> the addresses it resolves to, the best first. Raises `OSError` when there are none."""
 
 MAX_URL_CHARACTERS = 8_192
 
@@ -110,6 +114,19 @@ class AddressGuard:
 
     def _is_permitted(self, address: Address) -> bool:
         return is_public(address) or any(address in network for network in self._networks)
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """The resolver of the operating system."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def pin(request: httpx.Request, target: Target, address: str) -> httpx.Request:
+    """The request, sent to the checked address; it still speaks to the host by name, in `Host` and in TLS."""
+    request.url = target.url.copy_with(host=address)
+    request.extensions = dict(request.extensions) | {"sni_hostname": target.host}
+    return request
 
 
 def is_public(address: Address) -> bool:
