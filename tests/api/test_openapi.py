@@ -54,7 +54,7 @@ class TestWithKeys:
 async def _fuzz(url: str, folder: Path, checks: tuple[str, ...], examples: int, *more: str) -> None:
     command = (
         *(str(Path(sys.executable).with_name("st")), "run", f"{url}/openapi.json", "--checks", ",".join(checks)),
-        *("--max-examples", str(examples), "--seed", "7", "--no-color"),
+        *("--max-examples", str(examples), "--seed", "7", "--no-color", "--workers", "4"),
         *("--continue-on-failure", "--request-timeout", "30", "--suppress-health-check", "all", "--warnings", "off"),
         *more,
     )
