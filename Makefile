@@ -50,10 +50,10 @@ lint: dev ## Style, import rules and the Dockerfile
 types: dev ## Static types
 	@$(BIN)/mypy
 
-# Two processes, a file of tests at a time; those that start a cluster run by themselves after.
+# Two processes, a file of tests at a time; those that start and end clusters and databases run by themselves after.
 test: dev ## Every test, cluster tests included
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not cluster"
-	@$(BIN)/python -m pytest -m cluster
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/store -m "not cluster"
+	@$(BIN)/python -m pytest tests/store tests/cluster
 
 eval: dev ## Figures on labelled pictures: make eval DATA=folder
 	@$(BIN)/python -m bench.evaluate $(DATA)

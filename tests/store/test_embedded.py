@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from serve_app.store import embedded
+from serve_app.store import supervisor as supervisor_module
 from serve_app.store.cluster import prepare_binaries
 from serve_app.store.embedded import EmbeddedPostgres, PostgresNotStarted, ensure_running
 
@@ -108,7 +109,7 @@ def supervisor(folder: Path) -> psutil.Process:
     return psutil.Process(int((folder / "postgres.supervisor").read_text()))
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float = 30) -> None:
+def wait_until(condition: Callable[[], bool], timeout_s: float = supervisor_module.STOP_S + 10) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -269,4 +270,5 @@ def test_signals_to_the_starters_group_do_not_reach_the_server(
     groups = {os.getpgid(process.pid) for process in processes_of(folder)}
     assert os.getpgid(using.pid) not in groups
     using.send_signal(signal.SIGINT)
+    assert using.wait(30) != 0
     wait_until(lambda: not processes_of(folder))
