@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.weights]
 
 @pytest.mark.parametrize(("victim", "salt"), [("Bundle", 1), ("Worker", 2)])
 def test_an_album_survives_the_death_of(server: Server, client: httpx.Client, victim: str, salt: int) -> None:
-    urls = list(upload(client, many_pictures(40, salt)).values())
+    urls = list(upload(client, many_pictures(56, salt)).values())
     job = start_album(client, f"loses-{victim}", urls)
     half_way(client, job)
     killed = server.replica(victim)
@@ -38,7 +38,7 @@ def test_an_album_survives_the_death_of(server: Server, client: httpx.Client, vi
 
 
 def test_a_request_in_flight_when_the_ingress_dies_may_simply_be_repeated(server: Server, client: httpx.Client) -> None:
-    urls = list(upload(client, many_pictures(24, salt=3)).values())
+    urls = list(upload(client, many_pictures(56, salt=3)).values())
     body = {"images": urls, "album_id": "loses-ingress"}
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(_post_embeddings, client, body)
@@ -63,7 +63,7 @@ def _post_embeddings(client: httpx.Client, body: dict[str, object]) -> httpx.Res
 
 
 def test_a_client_that_hangs_up_loses_nothing(client: httpx.Client) -> None:
-    urls = list(upload(client, many_pictures(16, salt=4)).values())
+    urls = list(upload(client, many_pictures(40, salt=4)).values())
     with pytest.raises(httpx.ReadTimeout):
         client.post("/albums/embeddings", json={"images": urls, "album_id": "hangs-up"}, timeout=0.5)
     assert_all_embedded(album_when_analysed(client, "hangs-up"), urls)

@@ -49,7 +49,7 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Past:
             finished = list(upload(client, files).values())
             start_album(client, "finished", finished)
             album_when_analysed(client, "finished")
-            interrupted = list(upload(client, many_pictures(40, salt=7)).values())
+            interrupted = list(upload(client, many_pictures(80, salt=7)).values())
             job = start_album(client, "interrupted", interrupted)
             half_way(client, job)
     finally:
