@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import cv2
 
 from configs.animals import load_animals
@@ -12,7 +10,8 @@ from deployments.algorithms.sample_portrait import sample_portrait
 from deployments.engines.local_avatars import LocalAvatarArtist
 from deployments.errors import InvalidRequest
 from deployments.portraits import LOCAL_AVATARS, AvatarPicture, AvatarRequest
-from deployments.providers import AvatarProvider, open_avatar_provider
+from deployments.providers import open_avatar_provider
+from deployments.providers.opened import OpenedProviders
 from deployments.threads import Threads
 
 
@@ -20,12 +19,11 @@ class AvatarDeployment:
     """`portraits.AvatarArtist`."""
 
     def __init__(self, settings: Settings | None = None) -> None:
-        self._settings = settings or Settings()
+        settings = settings or Settings()
         self._animals = load_animals()
         self._local = LocalAvatarArtist(self._animals)
-        self._providers: dict[str, AvatarProvider] = {}
-        self._opening = asyncio.Lock()
-        self._threads = Threads(self._settings.runtime.threads)
+        self._providers = OpenedProviders(open_avatar_provider, settings)
+        self._threads = Threads(settings.runtime.threads)
         # Calls run side by side, each on one core: OpenCV's own threads would only get in their way.
         cv2.setNumThreads(1)
 
@@ -36,7 +34,7 @@ class AvatarDeployment:
             raise InvalidRequest(f"There is no animal '{request.animal}'.")
         if engine == LOCAL_AVATARS:
             return await self._threads.run(self._local.render, request)
-        return await (await self._provider(engine)).make_avatar(request, animal)
+        return await (await self._providers.get(engine)).make_avatar(request, animal)
 
     async def check_health(self) -> None:
         """A real, small avatar by the local engine; vendors are not asked, that would cost."""
@@ -46,12 +44,4 @@ class AvatarDeployment:
 
     async def aclose(self) -> None:
         """Close the vendors' connections, which otherwise end with the process."""
-        for provider in self._providers.values():
-            await provider.aclose()
-
-    async def _provider(self, engine: str) -> AvatarProvider:
-        """A vendor's SDK is imported when somebody asks for it first."""
-        async with self._opening:
-            if engine not in self._providers:
-                self._providers[engine] = await asyncio.to_thread(open_avatar_provider, engine, self._settings)
-            return self._providers[engine]
+        await self._providers.aclose()

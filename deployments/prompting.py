@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from configs.settings import Settings
 from configs.styles import load_styles
 from deployments.algorithms.style_prompt import write_prompt
 from deployments.contracts import Image
 from deployments.errors import InvalidRequest
-from deployments.providers import PromptProvider, open_prompt_provider
+from deployments.providers import open_prompt_provider
+from deployments.providers.opened import OpenedProviders
 
 TEMPLATE = "template"
 
@@ -20,8 +19,7 @@ class PromptingDeployment:
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings or Settings()
         self._styles = load_styles()
-        self._opening = asyncio.Lock()
-        self._provider: PromptProvider | None = None
+        self._providers = OpenedProviders(open_prompt_provider, self._settings)
 
     async def write_prompt(self, image: Image, style: str) -> str:
         """Raises `InvalidRequest` for a style that is none, and what the provider raises."""
@@ -31,15 +29,11 @@ class PromptingDeployment:
         name = self._settings.styles.prompter
         if name == TEMPLATE:
             return write_prompt(known.diffusion.prompt)
-        async with self._opening:
-            if self._provider is None:  # a vendor's SDK is imported when somebody asks for it
-                self._provider = await asyncio.to_thread(open_prompt_provider, name, self._settings)
-        return await self._provider.write_prompt(image, known)
+        return await (await self._providers.get(name)).write_prompt(image, known)
 
     async def check_health(self) -> None:
         """Nothing can break here; a vendor is not asked, that would cost."""
 
     async def aclose(self) -> None:
         """Close the vendor's connections, which otherwise end with the process."""
-        if self._provider is not None:
-            await self._provider.aclose()
+        await self._providers.aclose()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import cv2
 import numpy as np
 
@@ -13,7 +11,8 @@ from deployments.engines.face_locator import FaceLocator
 from deployments.engines.local_segmenter import LocalSegmenter
 from deployments.faces import make_locator
 from deployments.portraits import LOCAL_SEGMENTATION, Segmentation
-from deployments.providers import FaceProvider, open_face_provider
+from deployments.providers import open_face_provider
+from deployments.providers.opened import OpenedProviders
 from deployments.threads import Threads
 from deployments.weights import weight_file
 
@@ -28,13 +27,12 @@ class SegmentationDeployment:
 
         Raises `WeightsMissing` when the local models' weights are not there.
         """
-        self._settings = settings or Settings()
+        settings = settings or Settings()
         for name in LocalSegmenter.files:
-            weight_file(self._settings, name)
-        threads = self._settings.runtime.threads
-        self._local = LocalSegmenter(self._settings.weights_dir, locator or make_locator(self._settings), threads)
-        self._providers: dict[str, FaceProvider] = {}
-        self._opening = asyncio.Lock()
+            weight_file(settings, name)
+        threads = settings.runtime.threads
+        self._local = LocalSegmenter(settings.weights_dir, locator or make_locator(settings), threads)
+        self._providers = OpenedProviders(open_face_provider, settings)
         self._threads = Threads(threads)
         # Calls run side by side, each on one core: OpenCV's own threads would only get in their way.
         cv2.setNumThreads(1)
@@ -43,7 +41,7 @@ class SegmentationDeployment:
         """Raises `InvalidRequest` for an engine that is none, and what the engine raises."""
         if engine == LOCAL_SEGMENTATION:
             return await self._threads.run(self._local.segment, image)
-        faces = await (await self._provider(engine)).find_faces(image)
+        faces = await (await self._providers.get(engine)).find_faces(image)
         return await self._threads.run(self._local.mask, image, faces)
 
     async def check_health(self) -> None:
@@ -52,12 +50,4 @@ class SegmentationDeployment:
 
     async def aclose(self) -> None:
         """Close the vendors' connections, which otherwise end with the process."""
-        for provider in self._providers.values():
-            await provider.aclose()
-
-    async def _provider(self, engine: str) -> FaceProvider:
-        """A vendor's SDK is imported when somebody asks for it first."""
-        async with self._opening:
-            if engine not in self._providers:
-                self._providers[engine] = await asyncio.to_thread(open_face_provider, engine, self._settings)
-            return self._providers[engine]
+        await self._providers.aclose()

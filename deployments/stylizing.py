@@ -11,19 +11,19 @@ from configs.styles import Style, load_styles
 from deployments.engines.local_styles import LocalStylist
 from deployments.errors import InvalidRequest
 from deployments.generation import LOCAL_ENGINE, StyledPicture, StyleRequest
-from deployments.providers import StyleProvider, open_style_provider
+from deployments.providers import open_style_provider
+from deployments.providers.opened import OpenedProviders
 
 
 class StylizingDeployment:
     """`generation.Stylist`."""
 
     def __init__(self, settings: Settings | None = None) -> None:
-        self._settings = settings or Settings()
+        settings = settings or Settings()
         self._styles = load_styles()
         self._local = LocalStylist()
-        self._providers: dict[str, StyleProvider] = {}
-        self._opening = asyncio.Lock()
-        self._slots = asyncio.Semaphore(self._settings.runtime.threads)
+        self._providers = OpenedProviders(open_style_provider, settings)
+        self._slots = asyncio.Semaphore(settings.runtime.threads)
 
     async def stylize(self, engine: str, request: StyleRequest) -> StyledPicture:
         """Raises `InvalidRequest` for a style or an engine that is none, and what the engine raises."""
@@ -32,7 +32,7 @@ class StylizingDeployment:
             raise InvalidRequest(f"There is no style '{request.style}'.")
         if engine == LOCAL_ENGINE:
             return await self._draw(request, style)
-        return await (await self._provider(engine)).stylize(request, style)
+        return await (await self._providers.get(engine)).stylize(request, style)
 
     async def check_health(self) -> None:
         """A real, small picture by the local engine; vendors are not asked, that would cost."""
@@ -42,15 +42,7 @@ class StylizingDeployment:
 
     async def aclose(self) -> None:
         """Close the vendors' connections, which otherwise end with the process."""
-        for provider in self._providers.values():
-            await provider.aclose()
-
-    async def _provider(self, engine: str) -> StyleProvider:
-        """A vendor's SDK is imported when somebody asks for it first."""
-        async with self._opening:
-            if engine not in self._providers:
-                self._providers[engine] = await asyncio.to_thread(open_style_provider, engine, self._settings)
-            return self._providers[engine]
+        await self._providers.aclose()
 
     async def _draw(self, request: StyleRequest, style: Style) -> StyledPicture:
         async with self._slots:
