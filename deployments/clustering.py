@@ -5,8 +5,6 @@ Peak memory beyond the input: 370 MB at 100,000 faces of 128 numbers, growing in
 
 from __future__ import annotations
 
-import asyncio
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +12,7 @@ from configs.settings import Settings
 from deployments.algorithms.face_additions import add_faces
 from deployments.algorithms.face_clusters import Grouping, group_faces
 from deployments.contracts import Vectors
+from deployments.threads import Threads
 
 
 class ClusteringDeployment:
@@ -22,7 +21,7 @@ class ClusteringDeployment:
     def __init__(self, settings: Settings | None = None) -> None:
         settings = settings or Settings()
         self._grouping = Grouping(cut=settings.faces.person_cut, min_quality=settings.faces.min_quality)
-        self._slots = asyncio.Semaphore(settings.runtime.threads)
+        self._threads = Threads(settings.runtime.threads)
 
     async def check_health(self) -> None:
         """Nothing can break: no model, no connection."""
@@ -39,7 +38,6 @@ class ClusteringDeployment:
         `previous`: labels of an earlier call, -2 for new faces; see `add_faces` for what may then change. Raises
         `ValueError` on arrays of unlike length.
         """
-        async with self._slots:
-            if previous is None:
-                return await asyncio.to_thread(group_faces, vectors, pictures, quality, self._grouping)
-            return await asyncio.to_thread(add_faces, vectors, pictures, quality, previous, self._grouping)
+        if previous is None:
+            return await self._threads.run(group_faces, vectors, pictures, quality, self._grouping)
+        return await self._threads.run(add_faces, vectors, pictures, quality, previous, self._grouping)

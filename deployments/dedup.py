@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 import cv2
 
@@ -12,6 +13,7 @@ from deployments.algorithms.copy_rule import CopyRule, judge
 from deployments.algorithms.local_features import FeatureLimits, describe
 from deployments.algorithms.shortlist import find_candidates
 from deployments.contracts import Image, LocalFeatures, Pairs, PairVerdict, Vectors
+from deployments.threads import Threads
 
 
 class DedupDeployment:
@@ -21,8 +23,8 @@ class DedupDeployment:
         settings = settings or Settings()
         self._limits = FeatureLimits()
         self._rule = CopyRule()
-        self._threads = settings.runtime.threads
-        self._slots = asyncio.Semaphore(self._threads)
+        self._cores = settings.runtime.threads
+        self._threads = Threads(self._cores)
         # Calls run side by side, each on one core: OpenCV's own threads would only get in their way.
         cv2.setNumThreads(1)
 
@@ -30,8 +32,8 @@ class DedupDeployment:
         """Nothing can break: no model, no connection."""
 
     async def find_candidates(self, vectors: Vectors, min_cosine: float, max_neighbours: int) -> Pairs:
-        async with self._slots:
-            return await asyncio.to_thread(find_candidates, vectors, min_cosine, max_neighbours, threads=self._threads)
+        search = partial(find_candidates, threads=self._cores)
+        return await self._threads.run(search, vectors, min_cosine, max_neighbours)
 
     async def describe_images(self, images: Sequence[Image]) -> list[LocalFeatures]:
         return list(await asyncio.gather(*(self._describe(image) for image in images)))
@@ -47,12 +49,10 @@ class DedupDeployment:
         return [verdict for chunk in verdicts for verdict in chunk]
 
     async def _describe(self, image: Image) -> LocalFeatures:
-        async with self._slots:
-            return await asyncio.to_thread(describe, image, self._limits)
+        return await self._threads.run(describe, image, self._limits)
 
     async def _compare(self, features: Sequence[LocalFeatures], pairs: list[tuple[int, int]]) -> list[PairVerdict]:
-        async with self._slots:
-            return await asyncio.to_thread(self._judge_all, features, pairs)
+        return await self._threads.run(self._judge_all, features, pairs)
 
     def _judge_all(self, features: Sequence[LocalFeatures], pairs: list[tuple[int, int]]) -> list[PairVerdict]:
         return [judge(features[i], features[j], self._rule) for i, j in pairs]

@@ -22,6 +22,7 @@ from deployments.generation import (
     Latents,
     ModelCatalogue,
 )
+from deployments.threads import Threads
 from deployments.weights import weight_file
 
 
@@ -41,7 +42,7 @@ class LocalDiffuser:
         self._batches: KeyedBatcher[GenerationRequest, GenerationStep, GeneratedPicture] = KeyedBatcher(
             self._engine.run, self._engine.key, chosen.max_batch, chosen.batch_wait_s
         )
-        self._slots = asyncio.Semaphore(settings.runtime.threads)
+        self._threads = Threads(settings.runtime.threads)
         self._listing = asyncio.Lock()
 
     @property
@@ -60,12 +61,10 @@ class LocalDiffuser:
                 yield event
 
     async def decode_latents(self, latents: Latents, checkpoint: str = "", vae: str = "") -> Image:
-        async with self._slots:
-            return await asyncio.to_thread(self._engine.decode_latents, latents, checkpoint, vae)
+        return await self._threads.run(self._engine.decode_latents, latents, checkpoint, vae)
 
     async def make_hint(self, module: str, image: Image, options: HintOptions) -> Image:
-        async with self._slots:
-            return await asyncio.to_thread(self._engine.make_hint, module, image, options)
+        return await self._threads.run(self._engine.make_hint, module, image, options)
 
     async def list_models(self) -> ModelCatalogue:
         async with self._listing:  # the first one reads every file: others wait for what it learns

@@ -11,6 +11,7 @@ from configs.settings import Settings
 from deployments.contracts import Vectors
 from deployments.engines.efficientnet import EfficientNetEmbedder
 from deployments.engines.open_clip import OpenClipEmbedder
+from deployments.threads import Threads
 from deployments.weights import weight_file
 
 _CALL_VIEWS = 8
@@ -24,7 +25,7 @@ class EmbeddingDeployment:
         """Raises `WeightsMissing` when the engine's weights are not there."""
         settings = settings or Settings()
         self._engine = make_engine(settings)
-        self._slots = asyncio.Semaphore(settings.runtime.threads)
+        self._threads = Threads(settings.runtime.threads)
 
     @property
     def input_px(self) -> int:
@@ -47,8 +48,7 @@ class EmbeddingDeployment:
         await self.embed_images(np.zeros((1, self.input_px, self.input_px, 3), np.uint8))
 
     async def _embed(self, views: NDArray[np.uint8]) -> Vectors:
-        async with self._slots:
-            return await asyncio.to_thread(self._engine.embed, views)
+        return await self._threads.run(self._engine.embed, views)
 
 
 def make_engine(settings: Settings) -> EfficientNetEmbedder | OpenClipEmbedder:

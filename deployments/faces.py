@@ -12,6 +12,7 @@ from deployments.contracts import Face, Image
 from deployments.engines.face_engine import LocalFaceEngine
 from deployments.engines.face_locator import FaceLocator
 from deployments.engines.insightface import InsightFaceEngine
+from deployments.threads import Threads
 from deployments.weights import weight_file
 
 _HEALTH_PX = 64
@@ -27,7 +28,7 @@ class FacesDeployment:
         """
         settings = settings or Settings()
         self._engine = make_engine(settings, locator)
-        self._slots = asyncio.Semaphore(settings.runtime.threads)
+        self._threads = Threads(settings.runtime.threads)
 
     async def find_faces(self, images: Sequence[Image]) -> list[list[Face]]:
         """Pictures are searched side by side: none waits for a crowd in another."""
@@ -38,8 +39,7 @@ class FacesDeployment:
         await self.find_faces([np.zeros((_HEALTH_PX, _HEALTH_PX, 3), np.uint8)])
 
     async def _find_in(self, image: Image) -> list[Face]:
-        async with self._slots:
-            return await asyncio.to_thread(self._engine.find, image)
+        return await self._threads.run(self._engine.find, image)
 
 
 def make_engine(settings: Settings, locator: FaceLocator | None = None) -> LocalFaceEngine | InsightFaceEngine:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import numpy as np
 
 from configs.settings import Settings
@@ -13,6 +11,7 @@ from deployments.errors import InvalidRequest
 from deployments.generation import LOCAL_ENGINE, StyledPicture, StyleRequest
 from deployments.providers import open_style_provider
 from deployments.providers.opened import OpenedProviders
+from deployments.threads import Threads
 
 
 class StylizingDeployment:
@@ -23,7 +22,7 @@ class StylizingDeployment:
         self._styles = load_styles()
         self._local = LocalStylist()
         self._providers = OpenedProviders(open_style_provider, settings)
-        self._slots = asyncio.Semaphore(settings.runtime.threads)
+        self._threads = Threads(settings.runtime.threads)
 
     async def stylize(self, engine: str, request: StyleRequest) -> StyledPicture:
         """Raises `InvalidRequest` for a style or an engine that is none, and what the engine raises."""
@@ -45,6 +44,5 @@ class StylizingDeployment:
         await self._providers.aclose()
 
     async def _draw(self, request: StyleRequest, style: Style) -> StyledPicture:
-        async with self._slots:
-            image = await asyncio.to_thread(self._local.render, request.image, style, request.strength, request.seed)
+        image = await self._threads.run(self._local.render, request.image, style, request.strength, request.seed)
         return StyledPicture(image)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +14,7 @@ from deployments.contracts import VIEWS, Vectors
 from deployments.engines.efficientnet import EfficientNetEmbedder, ImageNetHead
 from deployments.engines.open_clip import OpenClipEmbedder, ZeroShotTagger
 from deployments.engines.sentence import SentenceEncoder
+from deployments.threads import Threads
 from deployments.weights import weight_file
 
 
@@ -25,17 +25,15 @@ class TaggingDeployment:
         """Raises `WeightsMissing` when the engine's weights are not there."""
         settings = settings or Settings()
         self._engine, self._dim = _make_engine(settings)
-        self._slots = asyncio.Semaphore(settings.runtime.threads)
+        self._threads = Threads(settings.runtime.threads)
 
     async def tag_images(self, vectors: Vectors, labels: Sequence[str] | None = None) -> list[dict[str, float]]:
-        async with self._slots:
-            if labels is None:
-                return await asyncio.to_thread(self._engine.tag, vectors)
-            return await asyncio.to_thread(self._engine.judge, vectors, labels)
+        if labels is None:
+            return await self._threads.run(self._engine.tag, vectors)
+        return await self._threads.run(self._engine.judge, vectors, labels)
 
     async def search_images(self, query: str, vectors: Vectors) -> Vectors:
-        async with self._slots:
-            return await asyncio.to_thread(self._engine.search, query, vectors)
+        return await self._threads.run(self._engine.search, query, vectors)
 
     async def check_health(self) -> None:
         """A real, small inference; raises what the engine raises."""
