@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, get_args
 
 from configs.animals import Animal
 from configs.settings import Settings
@@ -29,15 +29,14 @@ from deployments.portraits import (
 )
 from serve_app.services.fallback import choose_engines, first_success
 from serve_app.services.history import Generated
-from serve_app.services.images import ImageService, view_of
+from serve_app.services.images import ImageService
 from serve_app.services.inpainting import DiffusionAvatarArtist
-from serve_app.services.photographs import Order, asked, open_photograph, start_entry
+from serve_app.services.photographs import Order, asked, enqueue_order, made_url, open_photograph, order_of, start_entry
 from serve_app.services.pictures import PictureStore, Readable
 from serve_app.services.progress import Progress
 from serve_app.services.records import problem_members
 from serve_app.services.references import References
 from serve_app.services.segmenting import PeopleFinder, face_view
-from serve_app.store import jobs
 from serve_app.store.jobs import Job
 from serve_app.store.repositories import generations
 from serve_app.store.session import Database
@@ -76,7 +75,7 @@ class AvatarService:
                 "title": animal.title,
                 "description": animal.description,
                 "engines": self._settings.avatars.engines,
-                "modes": ["overlay", "character"],
+                "modes": list(get_args(AvatarMode)),
             }
             for animal in self._animals.values()
         ]
@@ -119,15 +118,7 @@ class AvatarService:
             seed=random.randint(0, MAX_SEED) if order.seed is None else order.seed,
         )
         async with self._database.transaction() as session:
-            job = await jobs.enqueue(
-                session,
-                user_id=user_id,
-                kind="avatar",
-                payload={**asdict(order), "files_url": files_url},
-                max_attempts=self._settings.jobs.max_attempts,
-                priority=1,  # somebody waits for it
-                max_queued=self._settings.jobs.max_queued,
-            )
+            job = await enqueue_order(session, self._settings.jobs, user_id, "avatar", order, files_url)
             await start_entry(session, job, "avatar", order, input_image_id)
         return job.id
 
@@ -160,7 +151,7 @@ class MakeAvatar:
     async def __call__(self, job: Job, progress: Progress) -> Generated:
         """Raises `ImageError` for the picture, `NoFace`, `ProviderError` and what engines raise. The job ends the
         history row."""
-        order = AvatarOrder(**{key: value for key, value in job.payload.items() if key != "files_url"})
+        order = order_of(job, AvatarOrder)
         animal = self._animals.get(order.animal)
         if animal is None:  # its folder went between the request and now
             raise NotFound(f"There is no animal '{order.animal}'.", extra={"animals": list(self._animals)})
@@ -191,7 +182,7 @@ class MakeAvatar:
         warnings = [*found.warnings, *warnings, *made.warnings]
         told: dict[str, Any] = {"faces": faces} | ({"warnings": warnings} if warnings else {})
         answer = {
-            "image_url": job.payload["files_url"] + view_of(stored).key,
+            "image_url": made_url(job, stored),
             "animal": animal.name,
             "mode": request.mode,
             "engine": engine,

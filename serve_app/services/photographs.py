@@ -1,13 +1,16 @@
-"""Where a job that makes a picture of a photograph begins: its row in the history, and the photograph itself."""
+"""Where a job on one photograph begins: the order in the queue, its row in the history, and the photograph itself."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from configs.settings import Jobs
+from serve_app.services.images import view_of
 from serve_app.services.references import References
+from serve_app.store import jobs
 from serve_app.store.jobs import Job
 from serve_app.store.repositories import generations, images
 from serve_app.store.repositories.generations import Generation, GenerationKind
@@ -21,6 +24,36 @@ class Order:
 
     image_url: str
     """The photograph: an image reference."""
+
+
+AnyOrder = TypeVar("AnyOrder", bound=Order)
+_FILES_URL = "files_url"
+"""In a job's payload, beside the order: what a file's key is appended to in the answer."""
+
+
+async def enqueue_order(
+    session: AsyncSession, settings: Jobs, user_id: str, kind: str, order: Order, files_url: str
+) -> Job:
+    """Raises `Overloaded`."""
+    return await jobs.enqueue(
+        session,
+        user_id=user_id,
+        kind=kind,
+        payload={**asdict(order), _FILES_URL: files_url},
+        max_attempts=settings.max_attempts,
+        priority=1,  # somebody waits for it
+        max_queued=settings.max_queued,
+    )
+
+
+def order_of(job: Job, kind: type[AnyOrder]) -> AnyOrder:
+    """The order that was put into the queue."""
+    return kind(**{key: value for key, value in job.payload.items() if key != _FILES_URL})
+
+
+def made_url(job: Job, made: StoredImage) -> str:
+    """The URL, in the job's answer, of a picture that it made."""
+    return str(job.payload[_FILES_URL] + view_of(made).key)
 
 
 def asked(order: Order) -> dict[str, Any]:

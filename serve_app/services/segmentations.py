@@ -6,7 +6,7 @@ for long: a segmentation has no place in the history.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
@@ -17,13 +17,12 @@ from deployments.contracts import Gray, Image
 from deployments.errors import NoFace
 from deployments.portraits import SegmentedFace, SegmentTarget
 from serve_app.services.fallback import choose_engines
-from serve_app.services.images import ImageService, view_of
-from serve_app.services.photographs import Order
+from serve_app.services.images import ImageService
+from serve_app.services.photographs import Order, enqueue_order, made_url, order_of
 from serve_app.services.pictures import PictureStore, Readable
 from serve_app.services.progress import Progress
 from serve_app.services.references import References
 from serve_app.services.segmenting import PeopleFinder, face_view
-from serve_app.store import jobs
 from serve_app.store.jobs import Job
 from serve_app.store.session import Database
 
@@ -50,15 +49,7 @@ class SegmentationService:
         """
         choose_engines(self._settings.segmentation.engines, order.engine)
         async with self._database.transaction() as session:
-            job = await jobs.enqueue(
-                session,
-                user_id=user_id,
-                kind="segmentation",
-                payload={**asdict(order), "files_url": files_url},
-                max_attempts=self._settings.jobs.max_attempts,
-                priority=1,  # somebody waits for it
-                max_queued=self._settings.jobs.max_queued,
-            )
+            job = await enqueue_order(session, self._settings.jobs, user_id, "segmentation", order, files_url)
         return job.id
 
     async def request_of_upload(
@@ -83,7 +74,7 @@ class CutOutPeople:
 
     async def __call__(self, job: Job, progress: Progress) -> dict[str, Any]:
         """Raises `ImageError` for the picture, `NoFace`, `ProviderError` and what engines raise."""
-        order = SegmentationOrder(**{key: value for key, value in job.payload.items() if key != "files_url"})
+        order = order_of(job, SegmentationOrder)
         source = await self._references.open(job.user_id, order.image_url, temporary=True)
         content = source.content
         image = await self._pictures.pixels(content, self._max_px)
@@ -104,7 +95,7 @@ class CutOutPeople:
         stem = PurePath(source.filename or "picture").stem
         for name, data in files.items():
             stored = await self._pictures.add_file(job.user_id, data, f"{stem}-{name}.png", temporary=True)
-            answer[f"{name}_url"] = job.payload["files_url"] + view_of(stored).key
+            answer[f"{name}_url"] = made_url(job, stored)
         warnings = [*found.warnings, *([] if mask.any() else ["Nobody was found: the mask is empty."])]
         return answer | ({"warnings": warnings} if warnings else {})
 

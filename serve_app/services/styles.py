@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from configs.settings import Settings
@@ -26,12 +26,10 @@ from deployments.generation import (
 from serve_app.services.diffusing import DiffusionStylist
 from serve_app.services.fallback import choose_engines, first_success, is_technical
 from serve_app.services.history import Generated
-from serve_app.services.images import view_of
-from serve_app.services.photographs import Order, open_photograph, start_entry
+from serve_app.services.photographs import Order, enqueue_order, made_url, open_photograph, order_of, start_entry
 from serve_app.services.pictures import PictureStore
 from serve_app.services.progress import Progress
 from serve_app.services.references import References
-from serve_app.store import jobs
 from serve_app.store.jobs import Job
 from serve_app.store.repositories import generations
 from serve_app.store.session import Database
@@ -80,15 +78,7 @@ class StyleService:
         # Drawn here and not in the job, so that a second attempt makes the same picture.
         order = order if order.seed is not None else replace(order, seed=random.randint(0, MAX_SEED))
         async with self._database.transaction() as session:
-            job = await jobs.enqueue(
-                session,
-                user_id=user_id,
-                kind="style",
-                payload={**asdict(order), "files_url": files_url},
-                max_attempts=self._settings.jobs.max_attempts,
-                priority=1,  # somebody waits for it
-                max_queued=self._settings.jobs.max_queued,
-            )
+            job = await enqueue_order(session, self._settings.jobs, user_id, "style", order, files_url)
             await start_entry(session, job, "style", order)
         return job.id
 
@@ -117,7 +107,7 @@ class MakeStyle:
 
     async def __call__(self, job: Job, progress: Progress) -> Generated:
         """Raises `ImageError` for the picture, `ProviderError` and what engines raise. The job ends the history row."""
-        order = StyleOrder(**{key: value for key, value in job.payload.items() if key != "files_url"})
+        order = order_of(job, StyleOrder)
         style = self._styles.get(order.style_name)
         if style is None:  # its file went between the request and now
             raise NotFound(f"There is no style '{order.style_name}'.", extra={"styles": list(self._styles)})
@@ -140,7 +130,7 @@ class MakeStyle:
         progress.report(_MADE_SHARE)
         stored = await self._pictures.add_made(job.user_id, made.image, f"{style.name}.jpg")
         answer: dict[str, Any] = {
-            "image_url": job.payload["files_url"] + view_of(stored).key,
+            "image_url": made_url(job, stored),
             "style_name": style.name,
             "engine": engine,
             "prompt": prompt,
