@@ -297,6 +297,9 @@ class Auth(_Group):
     allow_open: bool = False
     """Start without keys on an address that other machines reach: behind a proxy that decides who may call, or in a
     container whose port is published to this machine only."""
+    allow_open_ray: bool = False
+    """Start on a Ray whose ports ask for no token (`RAY_AUTH_MODE`), so that whoever reaches one may run commands as
+    the server's user. For clusters that a firewall closes."""
 
     @field_validator("admin_key", mode="before")
     @classmethod

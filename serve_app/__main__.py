@@ -25,6 +25,7 @@ from deployments.errors import DarkroomError, Unavailable, WeightsMissing
 from deployments.weights import missing_files, read_manifest
 from serve_app import local_ray
 from serve_app.exposure import require_guarded
+from serve_app.ray_token import require_token
 
 if TYPE_CHECKING:
     from serve_app.store.embedded import EmbeddedPostgres
@@ -53,6 +54,7 @@ def main() -> int:
 
 def _run(settings: Settings, started: float, *, diffusion: bool) -> None:
     require_guarded(settings)
+    require_token(settings, local_ray.variables(settings) | os.environ)
     if missing := missing_files(settings.weights_dir, read_manifest()):
         raise WeightsMissing(f"The model weights {missing[0].output} are missing: run `make setup`.")
     _require_free(settings.http_port, "DARKROOM_HTTP_PORT")
@@ -149,7 +151,7 @@ def _welcome(settings: Settings, seconds: float) -> str:
         f"Darkroom is ready after {seconds:.0f} s.\n"
         f"  API        {api}/api/v1\n"
         f"  API docs   {api}/docs\n"
-        f"  dashboard  http://127.0.0.1:{settings.dashboard_port}\n"
+        f"  dashboard  http://127.0.0.1:{settings.dashboard_port}  (`{command} dashboard` prints its token)\n"
         f"  logs       {settings.data_dir / 'logs'}\n"
         f"  try        {command} album FOLDER\n"
         "Ctrl-C stops it."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import structlog
 from fastapi import FastAPI
 from ray import serve
@@ -12,6 +14,7 @@ from deployments.errors import Unavailable
 from serve_app.api.app import build_app
 from serve_app.exposure import require_guarded
 from serve_app.gateway import Gateway, Handle, Handles
+from serve_app.ray_token import keep_default_file_private, require_token
 from serve_app.relay import Relay
 from serve_app.services.container import Services
 from serve_app.telemetry import Metrics, configure_logging
@@ -26,6 +29,8 @@ class Ingress:
     async def __init__(self, worker: Handle, proxy_port: int | None, **capabilities: Handle) -> None:  # type: ignore[misc]
         self._settings = Settings()
         require_guarded(self._settings, _proxy_host())
+        require_token(self._settings, os.environ)
+        keep_default_file_private(os.environ)
         configure_logging(self._settings)
         self._metrics = Metrics("ingress")
         gateway = Gateway(Handles(**capabilities), self._settings.deadlines, self._metrics)

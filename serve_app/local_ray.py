@@ -14,6 +14,7 @@ import psutil
 
 from configs.settings import Settings
 from deployments.errors import Unavailable
+from serve_app import ray_token
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -27,10 +28,9 @@ _STOP_S = 15.0
 _POLL_S = 0.1
 
 
-def set_defaults(settings: Settings) -> None:
-    """Read by Ray when it is imported, and inherited by every process that it starts; the user's own values win."""
-    defaults = {
-        "RAY_AUTH_MODE": "disabled",  # the dashboard is bound to the loopback interface
+def variables(settings: Settings) -> dict[str, str]:
+    """Environment variables of a Ray of this machine's own."""
+    return ray_token.environment(settings) | {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",
         "RAY_DEDUP_LOGS": "0",
@@ -39,8 +39,16 @@ def set_defaults(settings: Settings) -> None:
         # Blocks of 16 MiB, Pillow's own, are kept by each thread's heap: a quarter of a gigabyte after a large picture.
         "PILLOW_BLOCK_SIZE": "64m",
     }
-    for name, value in defaults.items():
+
+
+def set_defaults(settings: Settings) -> None:
+    """Set what Ray reads when it is imported, and every process that it starts inherits; the user's own values win.
+
+    Raises `Unavailable` when the token of Ray's ports cannot be made.
+    """
+    for name, value in variables(settings).items():
         os.environ.setdefault(name, value)
+    ray_token.ensure_named(settings, os.environ)
 
 
 def start(settings: Settings) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from bench.server import ROOT, Server
 from configs.settings import Settings
+from tests.cluster.listeners import assert_no_command_without_token, listeners
 from tests.container_files import health_check, variables
 
 pytestmark = [pytest.mark.cluster, pytest.mark.weights]
@@ -26,7 +27,8 @@ def test_the_entrypoint_brings_up_a_healthy_server_and_sigterm_ends_it(tmp_path:
     server = Server(tmp_path, command=("sh", str(ROOT / "docker/entrypoint.sh")), **environment)
     try:
         server.start()
-        assert (tmp_path / ".ray/auth_token").is_file(), "Ray's ports ask for a token"
+        assert (tmp_path / "ray_token").stat().st_mode & 0o077 == 0
+        assert_no_command_without_token(listeners(server.processes()))
         checked = subprocess.run(health_check(), env=dict(server.environment), timeout=20, check=False)
         assert checked.returncode == 0
         left = server.stop(signal.SIGTERM)

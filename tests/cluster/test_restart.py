@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from bench.server import ROOT, Server, free_port
+from configs.settings import Settings
 from tests.cluster.client import (
     album_when_analysed,
     assert_all_embedded,
@@ -23,6 +24,7 @@ from tests.cluster.client import (
     start_album,
     upload,
 )
+from tests.cluster.listeners import assert_no_command_without_token, listeners
 
 pytestmark = [pytest.mark.cluster, pytest.mark.weights]
 
@@ -111,9 +113,12 @@ def test_serve_run_finds_the_same_data_on_the_named_port_and_ends_everything_too
     config = tmp_path / "local.yaml"
     config.write_text(local.replace("port: 8000", f"port: {free_port()}"))  # 8000 may be taken on this machine
     command = [str(Path(sys.executable).with_name("serve")), "run", str(config)]
-    server = Server(past.data_dir, command, announcement="", RAY_AUTH_MODE="disabled", RAY_TMPDIR=ray_folder)
+    own = {"HOME": str(tmp_path), "DARKROOM_WEIGHTS_DIR": str(Settings().weights_dir), "RAY_TMPDIR": ray_folder}
+    server = Server(past.data_dir, command, announcement="", **own)
     try:
         server.start()
+        assert_no_command_without_token(listeners(server.processes()))
+        assert (tmp_path / ".ray/auth_token").stat().st_mode & 0o077 == 0
         with open_client(server) as client:
             album = client.get("/albums/finished").json()
             assert_all_embedded(album, [image["image"] for image in album["images"]])

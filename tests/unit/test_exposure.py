@@ -50,6 +50,7 @@ def test_keys_without_an_administrator_are_no_configuration() -> None:
     [
         ({"DARKROOM_HTTP_HOST": "0.0.0.0"}, ["DARKROOM_HTTP_HOST=0.0.0.0", "DARKROOM_AUTH__MODE=disabled"]),
         ({"DARKROOM_AUTH__MODE": "api_key"}, ["DARKROOM_AUTH__ADMIN_KEY"]),
+        ({"RAY_AUTH_MODE": "disabled"}, ["RAY_AUTH_MODE=token", "DARKROOM_AUTH__ALLOW_OPEN_RAY"]),
     ],
 )
 def test_the_start_is_refused_in_one_line(tmp_path: Path, variables: dict[str, str], words: list[str]) -> None:
