@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import sys
 from contextlib import aclosing
 from functools import partial
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 os.environ |= {
-    "RAY_AUTH_MODE": "disabled",
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": secrets.token_hex(32),
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_LOG_TO_DRIVER": "0",
     "RAY_worker_niceness": "0",
@@ -83,7 +85,7 @@ async def watch(gateway: Gateway) -> dict[str, Any]:
     )
 
     async def leave_at_the_first_step(checkpoint: str) -> None:
-        long = a_request(steps=150, width=1024, height=1024, checkpoint=checkpoint)
+        long = a_request(steps=150, width=512, height=512, checkpoint=checkpoint)
         async with aclosing(gateway.generate(long)) as events:
             await anext(events)
 
