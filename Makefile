@@ -56,21 +56,21 @@ test: dev ## Every test, cluster tests included
 	@$(BIN)/python -m pytest tests/store tests/cluster
 
 eval: dev ## Figures on labelled pictures: make eval DATA=folder
-	@$(BIN)/python -m bench.evaluate $(DATA)
+	@$(BIN)/python -m bench.quality.evaluate $(DATA)
 
 bench: dev ## Ratios and growth, side by side in one run (about half an hour)
-	@$(BIN)/python -m bench.startup
-	@$(BIN)/python -m bench.recovery
-	@$(BIN)/python -m bench.album
-	@$(BIN)/python -m bench.people
-	@$(BIN)/python -m bench.duplicates
-	@$(BIN)/python -m bench.diffusion
-	@$(BIN)/python -m bench.avatars
+	@$(BIN)/python -m bench.speed.startup
+	@$(BIN)/python -m bench.speed.recovery
+	@$(BIN)/python -m bench.speed.album
+	@$(BIN)/python -m bench.speed.people
+	@$(BIN)/python -m bench.speed.duplicates
+	@$(BIN)/python -m bench.speed.diffusion
+	@$(BIN)/python -m bench.speed.avatars
 
 gallery: dev ## Draw the README's pictures anew
-	@$(BIN)/python -m bench.gallery
-	@$(BIN)/python -m bench.style_sheet
-	@$(BIN)/python -m bench.avatar_sheet
+	@$(BIN)/python -m bench.gallery.album
+	@$(BIN)/python -m bench.gallery.styles
+	@$(BIN)/python -m bench.gallery.avatars
 
 format: dev ## Rewrite the code in the project's style
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .

@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.settings import Settings
-from deployments.avatar import AvatarDeployment
+from deployments.avatars import AvatarDeployment
 from deployments.clustering import ClusteringDeployment
-from deployments.contracts import Face, Image, LocalFeatures, Pairs, PairVerdict, Vectors
+from deployments.contracts.albums import Face, Image, LocalFeatures, Pairs, PairVerdict, Vectors
+from deployments.contracts.diffusion import StyledPicture, StyleRequest
+from deployments.contracts.portraits import AvatarPicture, AvatarRequest, Segmentation
 from deployments.dedup import DedupDeployment
 from deployments.embedding import EmbeddingDeployment
 from deployments.faces import FacesDeployment, make_locator
-from deployments.generation import StyledPicture, StyleRequest
-from deployments.portraits import AvatarPicture, AvatarRequest, Segmentation
 from deployments.prompting import PromptingDeployment
 from deployments.segmentation import SegmentationDeployment
-from deployments.stylizing import StylizingDeployment
+from deployments.stylization import StylizingDeployment
 from deployments.tagging import TaggingDeployment
 
 

@@ -1,6 +1,6 @@
 """People deployment: faces of an album in, a person for each out. No model; one core and the vectors' memory a call.
 
-Peak memory beyond the input: 370 MB at 100,000 faces of 128 numbers, growing in proportion (`python -m bench.people`).
+Peak memory beyond the input: 370 MB at 100,000 faces of 128 numbers, growing in proportion (`bench.speed.people`).
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.settings import Settings
-from deployments.algorithms.face_additions import add_faces
-from deployments.algorithms.face_clusters import Grouping, group_faces
-from deployments.contracts import Vectors
-from deployments.threads import Threads
+from deployments.algorithms.people.clusters import Grouping, group_faces
+from deployments.algorithms.people.incremental import add_faces
+from deployments.contracts.albums import Vectors
+from deployments.kit.threads import Threads
 
 
 class ClusteringDeployment:

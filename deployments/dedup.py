@@ -9,11 +9,11 @@ from functools import partial
 import cv2
 
 from configs.settings import Settings
-from deployments.algorithms.copy_rule import CopyRule, judge
-from deployments.algorithms.local_features import FeatureLimits, describe
-from deployments.algorithms.shortlist import find_candidates
-from deployments.contracts import Image, LocalFeatures, Pairs, PairVerdict, Vectors
-from deployments.threads import Threads
+from deployments.algorithms.duplicates.candidates import find_candidates
+from deployments.algorithms.duplicates.features import FeatureLimits, describe
+from deployments.algorithms.duplicates.verdict import CopyRule, judge
+from deployments.contracts.albums import Image, LocalFeatures, Pairs, PairVerdict, Vectors
+from deployments.kit.threads import Threads
 
 
 class DedupDeployment:

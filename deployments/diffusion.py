@@ -9,10 +9,8 @@ import ray
 from ray import serve
 
 from configs.settings import Settings
-from deployments.contracts import Image
-from deployments.diffuser import LocalDiffuser
-from deployments.engines.diffusion.device import CapMemory, cap_gpu_memory
-from deployments.generation import (
+from deployments.contracts.albums import Image
+from deployments.contracts.diffusion import (
     GeneratedPicture,
     GenerationRequest,
     GenerationStep,
@@ -20,6 +18,8 @@ from deployments.generation import (
     Latents,
     ModelCatalogue,
 )
+from deployments.engines.diffusion.batched import LocalDiffuser
+from deployments.engines.diffusion.device import CapMemory, cap_gpu_memory
 
 _MAX_CHECKPOINTS = 8
 """A replica claims to hold; the bytes of DARKROOM_DIFFUSION__MEMORY_BUDGET_MB decide how many it does."""

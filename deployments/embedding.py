@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.settings import Settings
-from deployments.contracts import Vectors
-from deployments.engines.efficientnet import EfficientNetEmbedder
-from deployments.engines.open_clip import OpenClipEmbedder
-from deployments.threads import Threads
-from deployments.weights import weight_file
+from deployments.contracts.albums import Vectors
+from deployments.engines.embedding.efficientnet import EfficientNetEmbedder
+from deployments.engines.embedding.open_clip import OpenClipEmbedder
+from deployments.kit.threads import Threads
+from deployments.weights.manifest import weight_file
 
 _CALL_VIEWS = 8
 """Views that one core embeds at a time: a call is spread over the cores, and none holds one for long."""

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from configs.settings import Settings
-from deployments.contracts import Face, Image
-from deployments.engines.face_engine import LocalFaceEngine
-from deployments.engines.face_locator import FaceLocator
-from deployments.engines.insightface import InsightFaceEngine
-from deployments.threads import Threads
-from deployments.weights import weight_file
+from deployments.contracts.albums import Face, Image
+from deployments.engines.faces.insightface import InsightFaceEngine
+from deployments.engines.faces.local import LocalFaceEngine
+from deployments.engines.faces.locator import FaceLocator
+from deployments.kit.threads import Threads
+from deployments.weights.manifest import weight_file
 
 _HEALTH_PX = 64
 

@@ -6,15 +6,15 @@ import cv2
 import numpy as np
 
 from configs.settings import Settings
-from deployments.contracts import Image
-from deployments.engines.face_locator import FaceLocator
-from deployments.engines.local_segmenter import LocalSegmenter
+from deployments.contracts.albums import Image
+from deployments.contracts.portraits import LOCAL_SEGMENTATION, Segmentation
+from deployments.engines.faces.locator import FaceLocator
+from deployments.engines.segmentation.local import LocalSegmenter
 from deployments.faces import make_locator
-from deployments.portraits import LOCAL_SEGMENTATION, Segmentation
+from deployments.kit.threads import Threads
 from deployments.providers import open_face_provider
-from deployments.providers.opened import OpenedProviders
-from deployments.threads import Threads
-from deployments.weights import weight_file
+from deployments.providers.pool import OpenedProviders
+from deployments.weights.manifest import weight_file
 
 _HEALTH_PX = 64
 

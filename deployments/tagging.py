@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from configs.settings import Settings
-from deployments.algorithms.lexicon import Lexicon, load_words
-from deployments.algorithms.tagger import ImageNetTagger, TaggerRules
-from deployments.algorithms.tags import load_tags
-from deployments.contracts import VIEWS, Vectors
-from deployments.engines.efficientnet import EfficientNetEmbedder, ImageNetHead
-from deployments.engines.open_clip import OpenClipEmbedder, ZeroShotTagger
-from deployments.engines.sentence import SentenceEncoder
-from deployments.threads import Threads
-from deployments.weights import weight_file
+from deployments.algorithms.tags.imagenet import ImageNetTagger, TaggerRules
+from deployments.algorithms.tags.lexicon import Lexicon, load_words
+from deployments.algorithms.tags.vocabulary import load_tags
+from deployments.contracts.albums import VIEWS, Vectors
+from deployments.engines.embedding.efficientnet import EfficientNetEmbedder, ImageNetHead
+from deployments.engines.embedding.open_clip import OpenClipEmbedder, ZeroShotTagger
+from deployments.engines.embedding.sentence import SentenceEncoder
+from deployments.kit.threads import Threads
+from deployments.weights.manifest import weight_file
 
 
 class TaggingDeployment:

@@ -22,13 +22,13 @@ from pydantic import ValidationError
 
 from configs.settings import Settings
 from deployments.errors import DarkroomError, Unavailable, WeightsMissing
-from deployments.weights import missing_files, read_manifest
+from deployments.weights.manifest import missing_files, read_manifest
 from serve_app import local_ray
 from serve_app.exposure import require_guarded
 from serve_app.ray_token import require_token
 
 if TYPE_CHECKING:
-    from serve_app.store.embedded import EmbeddedPostgres
+    from serve_app.store.embedded.server import EmbeddedPostgres
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _INTERRUPTED = 130
@@ -83,7 +83,7 @@ def _run(settings: Settings, started: float, *, diffusion: bool) -> None:
 
 def _prepare_database(settings: Settings) -> EmbeddedPostgres | None:
     """Start the embedded database unless another is named, and migrate; the embedded one's share is the caller's."""
-    from serve_app.store.embedded import PostgresNotStarted, ensure_running
+    from serve_app.store.embedded.server import PostgresNotStarted, ensure_running
 
     try:
         share = ensure_running(settings.data_dir) if settings.database_url is None else None

@@ -23,9 +23,8 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, 
 from ray.serve.handle import DeploymentHandle
 
 from configs.settings import Deadlines
-from deployments.contracts import Face, Image, LocalFeatures, Pairs, PairVerdict, Vectors
-from deployments.errors import DarkroomError, DeadlineExceeded, NotDeployed, Overloaded, Unavailable
-from deployments.generation import (
+from deployments.contracts.albums import Face, Image, LocalFeatures, Pairs, PairVerdict, Vectors
+from deployments.contracts.diffusion import (
     GeneratedPicture,
     GenerationRequest,
     GenerationStep,
@@ -35,7 +34,8 @@ from deployments.generation import (
     StyledPicture,
     StyleRequest,
 )
-from deployments.portraits import AvatarPicture, AvatarRequest, Segmentation
+from deployments.contracts.portraits import AvatarPicture, AvatarRequest, Segmentation
+from deployments.errors import DarkroomError, DeadlineExceeded, NotDeployed, Overloaded, Unavailable
 from serve_app.telemetry import Metrics
 
 log = structlog.get_logger(__name__)
@@ -66,7 +66,7 @@ class Handles:
 
 
 class Gateway:
-    """Implements every protocol of `deployments.contracts`, `deployments.generation` and `deployments.portraits`."""
+    """Implements every protocol of `deployments.contracts`."""
 
     def __init__(self, handles: Handles, deadlines: Deadlines, metrics: Metrics) -> None:
         self._handles = handles

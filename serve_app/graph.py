@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 
-from deployments.avatar import AvatarDeployment
+from deployments.avatars import AvatarDeployment
 from deployments.bundle import Bundle
 from deployments.clustering import ClusteringDeployment
 from deployments.dedup import DedupDeployment
@@ -20,7 +20,7 @@ from deployments.embedding import EmbeddingDeployment
 from deployments.faces import FacesDeployment
 from deployments.prompting import PromptingDeployment
 from deployments.segmentation import SegmentationDeployment
-from deployments.stylizing import StylizingDeployment
+from deployments.stylization import StylizingDeployment
 from deployments.tagging import TaggingDeployment
 from serve_app.ingress import Ingress
 from serve_app.worker import Worker

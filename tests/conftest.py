@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from deployments.providers import policy
 from serve_app.store import migrate
-from serve_app.store.embedded import ensure_running
+from serve_app.store.embedded.server import ensure_running
 from serve_app.store.models import Base
 from serve_app.store.session import Database
 
@@ -45,8 +45,8 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
-    """Of a server that speaks S3 and has the bucket `tests.object_stores.BUCKET`."""
-    from tests.object_stores import s3_server
+    """Of a server that speaks S3 and has the bucket `tests.support.object_stores.BUCKET`."""
+    from tests.support.object_stores import s3_server
 
     with s3_server() as endpoint:
         yield endpoint
@@ -55,7 +55,7 @@ def s3_endpoint() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def gcs_endpoint() -> Iterator[str]:
     """Of a server that speaks Google Cloud Storage and has the same bucket."""
-    from tests.object_stores import gcs_server
+    from tests.support.object_stores import gcs_server
 
     with gcs_server() as endpoint:
         yield endpoint

@@ -54,7 +54,7 @@ class LocalRecipe(_Part):
     """How the engine without weights draws it."""
 
     look: str
-    """A function of `deployments.algorithms.looks`."""
+    """A function of `deployments.algorithms.styles`."""
     strength: float = Field(0.7, ge=0, le=1)
     options: dict[str, Any] = {}
     """Keyword arguments of the look."""

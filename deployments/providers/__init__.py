@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from configs.animals import Animal
 from configs.settings import Settings
 from configs.styles import Style
-from deployments.contracts import Image
+from deployments.assets.animals import Animal
+from deployments.contracts.albums import Image
+from deployments.contracts.diffusion import StyledPicture, StyleRequest
+from deployments.contracts.portraits import AvatarPicture, AvatarRequest, SegmentedFace
 from deployments.errors import InvalidRequest
-from deployments.generation import StyledPicture, StyleRequest
-from deployments.portraits import AvatarPicture, AvatarRequest, SegmentedFace
 
 
 class StyleProvider(Protocol):

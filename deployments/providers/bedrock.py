@@ -7,17 +7,17 @@ from asyncio import to_thread
 from base64 import b64encode
 from typing import Any
 
-from configs.animals import Animal
 from configs.settings import Providers
 from configs.styles import Style
-from deployments.algorithms.decoding import make_preview
-from deployments.algorithms.style_prompt import plain_prompt
-from deployments.contracts import Image
+from deployments.algorithms.images.decoding import make_preview
+from deployments.algorithms.styles.prompt import plain_prompt
+from deployments.assets.animals import Animal
+from deployments.contracts.albums import Image
+from deployments.contracts.diffusion import MAX_SEED, StyledPicture, StyleRequest
+from deployments.contracts.portraits import AvatarPicture, AvatarRequest
 from deployments.errors import ProviderRejected
-from deployments.generation import MAX_SEED, StyledPicture, StyleRequest
-from deployments.portraits import AvatarPicture, AvatarRequest
 from deployments.providers.aws import AwsClient
-from deployments.providers.head_edits import HeadEdit, png, prepare_edit, prompt_of
+from deployments.providers.masked_edits import HeadEdit, png, prepare_edit, prompt_of
 from deployments.providers.policy import check_paid_call, malformed, picture_of
 
 _VENDOR = "Amazon Bedrock"

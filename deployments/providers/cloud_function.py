@@ -10,13 +10,13 @@ from typing import Any
 
 import httpx
 
-from configs.animals import Animal
 from configs.settings import Fetch, Providers
-from deployments.address_guard import AddressGuard, Resolver, pin, resolve
-from deployments.algorithms.decoding import ImageLimits, make_preview
+from deployments.algorithms.images.decoding import ImageLimits, make_preview
+from deployments.assets.animals import Animal
+from deployments.contracts.portraits import AvatarPicture, AvatarRequest
 from deployments.errors import ImageError, NoFace, ProviderRejected, ProviderUnavailable
-from deployments.portraits import AvatarPicture, AvatarRequest
-from deployments.providers.head_edits import prepare_edit
+from deployments.kit.address_guard import AddressGuard, Resolver, pin, resolve
+from deployments.providers.masked_edits import prepare_edit
 from deployments.providers.policy import (
     check_paid_call,
     error_of_status,

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 from configs.settings import Providers
-from deployments.algorithms.decoding import ImageLimits, decode, make_preview, shrink
-from deployments.contracts import Image
+from deployments.algorithms.images.decoding import ImageLimits, decode, make_preview, shrink
+from deployments.contracts.albums import Image
 from deployments.errors import ImageError, ProviderError, ProviderRejected, ProviderTimeout, ProviderUnavailable
 
 paid_calls_possible = True

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 
 from configs.settings import Providers
-from deployments.contracts import Image
+from deployments.contracts.albums import Image
+from deployments.contracts.portraits import Point, SegmentedFace
 from deployments.errors import ProviderUnavailable
-from deployments.portraits import Point, SegmentedFace
 from deployments.providers.aws import AwsClient
-from deployments.providers.face_shapes import FoundFace, shape_face
+from deployments.providers.landmarks import FoundFace, shape_face
 from deployments.providers.policy import SENSELESS, check_paid_call, malformed, preview_within
 
 _VENDOR = "Amazon Rekognition"

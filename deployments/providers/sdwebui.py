@@ -11,10 +11,10 @@ import numpy as np
 
 from configs.settings import Providers
 from configs.styles import DiffusionRecipe, Style
-from deployments.algorithms.decoding import make_preview
-from deployments.algorithms.working_size import working_size
+from deployments.algorithms.images.decoding import make_preview
+from deployments.algorithms.images.resizing import working_size
+from deployments.contracts.diffusion import StyledPicture, StyleRequest
 from deployments.errors import ProviderUnavailable
-from deployments.generation import StyledPicture, StyleRequest
 from deployments.providers.policy import error_of_status, malformed, missing_setting, picture_of, within
 
 _VENDOR = "The Stable Diffusion server"

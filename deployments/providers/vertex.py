@@ -5,17 +5,17 @@ from __future__ import annotations
 from asyncio import to_thread
 from typing import Any
 
-from configs.animals import Animal
 from configs.settings import Providers
 from configs.styles import Style
-from deployments.algorithms.style_prompt import plain_prompt
-from deployments.contracts import Image
-from deployments.generation import StyledPicture, StyleRequest
-from deployments.portraits import AvatarPicture, AvatarRequest
-from deployments.providers.framing import frame, unframe
+from deployments.algorithms.styles.prompt import plain_prompt
+from deployments.assets.animals import Animal
+from deployments.contracts.albums import Image
+from deployments.contracts.diffusion import StyledPicture, StyleRequest
+from deployments.contracts.portraits import AvatarPicture, AvatarRequest
 from deployments.providers.gemini import instruction
-from deployments.providers.genai import ASPECT_RATIOS, GenaiClient
-from deployments.providers.head_edits import HeadEdit, check_shape, png, prepare_edit, prompt_of
+from deployments.providers.google_genai import ASPECT_RATIOS, GenaiClient
+from deployments.providers.letterbox import frame, unframe
+from deployments.providers.masked_edits import HeadEdit, check_shape, png, prepare_edit, prompt_of
 from deployments.providers.policy import check_paid_call, missing_setting
 
 _VENDOR = "Vertex AI"

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from configs.settings import Providers
-from deployments.contracts import Image, Vectors
+from deployments.contracts.albums import Image, Vectors
+from deployments.contracts.portraits import Point, SegmentedFace
 from deployments.errors import ProviderError, ProviderTimeout, ProviderUnavailable
-from deployments.portraits import Point, SegmentedFace
-from deployments.providers.face_shapes import FoundFace, shape_face
+from deployments.providers.landmarks import FoundFace, shape_face
 from deployments.providers.policy import (
     check_paid_call,
     error_of_status,

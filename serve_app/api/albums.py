@@ -15,7 +15,7 @@ from serve_app.api.answers import LATER, PREFIX, answer_with_job, job_view
 from serve_app.api.deps import JsonBody, PatienceDep, ServicesDep, SettingsDep, User
 from serve_app.api.idempotency import IdempotentRoute
 from serve_app.api.problems import responses
-from serve_app.api.schemas import (
+from serve_app.api.schemas.albums import (
     Album,
     AlbumList,
     AnalysisRequest,
@@ -31,7 +31,7 @@ from serve_app.api.schemas import (
     TagsRequest,
     TagsResult,
 )
-from serve_app.services.records import AnalysisKind
+from serve_app.services.albums.items import AnalysisKind
 
 
 class _Below(APIRoute):

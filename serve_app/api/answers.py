@@ -14,9 +14,9 @@ from deployments.errors import DarkroomError, JobCancelled
 from serve_app.api.context import request_id
 from serve_app.api.deps import Patience
 from serve_app.api.problems import problem_response
-from serve_app.api.schemas import Job
+from serve_app.api.schemas.albums import Job
 from serve_app.services.container import Services
-from serve_app.services.jobs import Job as JobRecord
+from serve_app.services.jobs.service import Job as JobRecord
 
 PREFIX = "/api/v1"
 LATER: dict[int | str, dict[str, Any]] = {202: {"model": Job, "description": "Still at work; see `Location`"}}

@@ -14,8 +14,8 @@ from deployments.errors import DarkroomError, Forbidden, Unauthenticated
 from serve_app.api.answers import PREFIX
 from serve_app.api.middleware import error_answer
 from serve_app.api.sdapi import errors as webui
+from serve_app.services.accounts.users import LOCAL_CALLER, Caller
 from serve_app.services.container import Services
-from serve_app.services.users import LOCAL_CALLER, Caller
 
 OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"})
 """All others need a key."""

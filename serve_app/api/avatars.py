@@ -11,16 +11,16 @@ from serve_app.api.answers import LATER, PREFIX, answer_with_job
 from serve_app.api.bodies import Sent, body_of, picture_and
 from serve_app.api.deps import BaseUrl, Patience, PatienceDep, ServicesDep, SettingsDep, User
 from serve_app.api.idempotency import IdempotentRoute
-from serve_app.api.portrait_schemas import (
+from serve_app.api.problems import responses
+from serve_app.api.schemas.portraits import (
     AnimalList,
     AvatarFields,
     AvatarRequest,
     AvatarResult,
     TutorialAvatar,
 )
-from serve_app.api.problems import responses
-from serve_app.services.avatars import AvatarOrder
 from serve_app.services.container import Services
+from serve_app.services.edits.avatars import AvatarOrder
 
 router = APIRouter(prefix=PREFIX, tags=["avatars"], route_class=IdempotentRoute)
 tutorial = APIRouter(tags=["avatars"], route_class=IdempotentRoute)

@@ -9,8 +9,8 @@ from fastapi import Depends, Header, Request
 
 from configs.settings import Settings
 from deployments.errors import UnsupportedMediaType
+from serve_app.services.accounts.users import Caller
 from serve_app.services.container import Services
-from serve_app.services.users import Caller
 
 
 def get_services(request: Request) -> Services:

@@ -14,8 +14,8 @@ from starlette.datastructures import UploadFile
 
 from deployments.errors import InvalidRequest
 from serve_app.api.deps import get_caller, user_of
+from serve_app.services.accounts.idempotency import Answer
 from serve_app.services.container import Services
-from serve_app.services.idempotency import Answer
 
 _KEPT_HEADERS = ("content-type", "location", "retry-after")
 _MAX_KEY = 255

@@ -14,9 +14,9 @@ from deployments.errors import NotFound, Unavailable
 from serve_app.api.answers import PREFIX, job_view
 from serve_app.api.deps import CallerDep, ServicesDep, User
 from serve_app.api.problems import responses
-from serve_app.api.schemas import Job
+from serve_app.api.schemas.albums import Job
+from serve_app.services.accounts.users import Caller
 from serve_app.services.container import Services
-from serve_app.services.users import Caller
 
 log = structlog.get_logger(__name__)
 

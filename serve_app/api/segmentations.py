@@ -11,9 +11,9 @@ from serve_app.api.answers import LATER, PREFIX, answer_with_job
 from serve_app.api.bodies import Sent, body_of, picture_and
 from serve_app.api.deps import BaseUrl, PatienceDep, ServicesDep, User
 from serve_app.api.idempotency import IdempotentRoute
-from serve_app.api.portrait_schemas import SegmentationFields, SegmentationRequest, SegmentationResult
 from serve_app.api.problems import responses
-from serve_app.services.segmentations import SegmentationOrder
+from serve_app.api.schemas.portraits import SegmentationFields, SegmentationRequest, SegmentationResult
+from serve_app.services.edits.segmentation import SegmentationOrder
 
 router = APIRouter(prefix=PREFIX, tags=["avatars"], route_class=IdempotentRoute)
 

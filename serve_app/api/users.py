@@ -11,9 +11,9 @@ from serve_app.api.answers import PREFIX
 from serve_app.api.deps import BaseUrl, CallerDep, ServicesDep
 from serve_app.api.history import Cursor, Kind, Limit, history_page
 from serve_app.api.problems import responses
-from serve_app.api.schemas import History, NewKey, NewUser, TutorialUser, UserList, UserRequest, UserView
+from serve_app.api.schemas.albums import History, NewKey, NewUser, TutorialUser, UserList, UserRequest, UserView
+from serve_app.services.accounts.users import Caller, User
 from serve_app.services.container import Services
-from serve_app.services.users import Caller, User
 
 # Not `IdempotentRoute`: a kept answer would hold a key in the clear.
 router = APIRouter(prefix=f"{PREFIX}/users", tags=["users"])

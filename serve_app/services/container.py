@@ -9,49 +9,49 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from configs.animals import Animal, load_animals
 from configs.settings import Settings
 from configs.styles import Style, load_styles
-from deployments.contracts import Capabilities
+from deployments.assets.animals import Animal, load_animals
+from deployments.contracts.albums import Capabilities
+from deployments.contracts.diffusion import Generation
+from deployments.contracts.portraits import Portraits
 from deployments.errors import Unavailable
-from deployments.generation import Generation
-from deployments.portraits import Portraits
-from serve_app.services.albums import AlbumService
-from serve_app.services.analysis import AlbumLoader
-from serve_app.services.avatars import AvatarService, MakeAvatar
-from serve_app.services.bucket_fetch import BucketFetcher
-from serve_app.services.duplicates import FindDuplicates
-from serve_app.services.embedding import EmbedAlbum
-from serve_app.services.fetch import Fetcher
-from serve_app.services.generation.captions import Captioner
-from serve_app.services.generation.detecting import Detector
-from serve_app.services.generation.extras import Extras
-from serve_app.services.generation.inputs import PictureInputs
-from serve_app.services.generation.making import MakePictures
-from serve_app.services.generation.options import OptionService
-from serve_app.services.generation.order import KINDS
-from serve_app.services.generation.service import GenerationService
-from serve_app.services.handlers import Handler
+from serve_app.services.accounts.history import HistoryService
+from serve_app.services.accounts.idempotency import IdempotencyService
+from serve_app.services.accounts.users import UserService
+from serve_app.services.albums.duplicates import FindDuplicates
+from serve_app.services.albums.embed import EmbedAlbum
+from serve_app.services.albums.ingest import PictureReader
+from serve_app.services.albums.people import ClusterPeople
+from serve_app.services.albums.quality import JudgeQuality
+from serve_app.services.albums.service import AlbumService
+from serve_app.services.albums.snapshot import AlbumLoader
+from serve_app.services.albums.tags import TagAlbum
+from serve_app.services.completion import Handler
+from serve_app.services.edits.avatars import AvatarService, MakeAvatar
+from serve_app.services.edits.people_finder import PeopleFinder
+from serve_app.services.edits.segmentation import CutOutPeople, SegmentationService
+from serve_app.services.edits.styles import MakeStyle, StyleService
 from serve_app.services.health import HealthService, RemoteMetrics
-from serve_app.services.history import HistoryService
-from serve_app.services.idempotency import IdempotencyService
-from serve_app.services.images import ImageService
-from serve_app.services.jobs import JobService
-from serve_app.services.judging import JudgeQuality
-from serve_app.services.people import ClusterPeople
-from serve_app.services.pictures import PictureStore
-from serve_app.services.reading import PictureReader
-from serve_app.services.references import References
-from serve_app.services.segmentations import CutOutPeople, SegmentationService
-from serve_app.services.segmenting import PeopleFinder
-from serve_app.services.styles import MakeStyle, StyleService
-from serve_app.services.tagging import TagAlbum
-from serve_app.services.users import UserService
+from serve_app.services.images.buckets import BucketFetcher
+from serve_app.services.images.fetch import Fetcher
+from serve_app.services.images.references import References
+from serve_app.services.images.service import ImageService
+from serve_app.services.images.store import PictureStore
+from serve_app.services.jobs.service import JobService
+from serve_app.services.sdapi.controlnet.detect import Detector
+from serve_app.services.sdapi.extras import Extras
+from serve_app.services.sdapi.image_inputs import PictureInputs
+from serve_app.services.sdapi.interrogate import Captioner
+from serve_app.services.sdapi.job import MakePictures
+from serve_app.services.sdapi.options import OptionService
+from serve_app.services.sdapi.order import KINDS
+from serve_app.services.sdapi.service import GenerationService
 from serve_app.storage import open_storage
-from serve_app.store import jobs
-from serve_app.store.embedded import PostgresNotStarted, ensure_running
-from serve_app.store.job_events import JobEvents
+from serve_app.store.embedded.server import PostgresNotStarted, ensure_running
 from serve_app.store.migrate import upgrade
+from serve_app.store.queue import jobs
+from serve_app.store.queue.events import JobEvents
 from serve_app.store.repositories import albums, idempotency, images
 from serve_app.store.session import Database
 

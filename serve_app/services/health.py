@@ -12,13 +12,13 @@ import numpy as np
 import structlog
 
 from configs.settings import Settings
-from deployments.algorithms.sample_portrait import sample_portrait
-from deployments.contracts import VIEWS, Capabilities
+from deployments.algorithms.faces.sample import sample_portrait
+from deployments.contracts.albums import VIEWS, Capabilities
+from deployments.contracts.diffusion import LOCAL_ENGINE, StyleRequest, Stylist
+from deployments.contracts.portraits import LOCAL_AVATARS, LOCAL_SEGMENTATION, AvatarRequest, Portraits
 from deployments.errors import DarkroomError
-from deployments.generation import LOCAL_ENGINE, StyleRequest, Stylist
-from deployments.portraits import LOCAL_AVATARS, LOCAL_SEGMENTATION, AvatarRequest, Portraits
 from serve_app.storage import Storage
-from serve_app.store import jobs
+from serve_app.store.queue import jobs
 from serve_app.store.session import Database
 from serve_app.telemetry import Metrics
 

@@ -18,13 +18,13 @@ import structlog
 
 from configs.settings import Jobs as JobSettings
 from deployments.errors import DarkroomError, DeadlineExceeded, NotDeployed, Overloaded, Unavailable, WeightsMissing
+from serve_app.services.albums.items import problem_members
+from serve_app.services.completion import finish
 from serve_app.services.container import Services
-from serve_app.services.handlers import finish
-from serve_app.services.progress import Progress
-from serve_app.services.records import problem_members
-from serve_app.store import job_claims
-from serve_app.store.job_claims import LeaseLost
-from serve_app.store.jobs import MAKING, Job
+from serve_app.services.jobs.progress import Progress
+from serve_app.store.queue import claims
+from serve_app.store.queue.claims import LeaseLost
+from serve_app.store.queue.jobs import MAKING, Job
 
 log = structlog.get_logger(__name__)
 
@@ -103,7 +103,7 @@ class JobRunner:
     async def _claim(self, kinds: Sequence[str]) -> Job | None:
         try:
             async with self._database.transaction() as session:
-                return await job_claims.claim(session, worker=self._name, kinds=kinds, lease_s=self._settings.lease_s)
+                return await claims.claim(session, worker=self._name, kinds=kinds, lease_s=self._settings.lease_s)
         except Unavailable as error:
             log.warning("no jobs can be claimed", reason=error.message)
             return None
@@ -118,11 +118,11 @@ class JobRunner:
             outcome = "succeeded"
         except asyncio.CancelledError:
             outcome = "handed back"
-            await self._leave(job_claims.hand_back, job)
+            await self._leave(claims.hand_back, job)
             raise
         except _Cancelled:
             outcome = "cancelled"
-            await self._leave(job_claims.acknowledge_cancel, job)
+            await self._leave(claims.acknowledge_cancel, job)
         except LeaseLost:
             log.warning("job is no longer this worker's")  # another has it, or it was deleted
         except DarkroomError as error:
@@ -161,7 +161,7 @@ class JobRunner:
                 await called.wait(self._every_s)
                 try:
                     async with self._database.transaction() as session:
-                        pulse = await job_claims.heartbeat(
+                        pulse = await claims.heartbeat(
                             session,
                             job,
                             lease_s=self._settings.lease_s,
@@ -197,9 +197,9 @@ class JobRunner:
 
     async def _failed(self, job: Job, error: DarkroomError, *, retry: bool) -> str:
         problem = problem_members(error, f"urn:job:{job.id}")
-        wait_s = job_claims.backoff_s(job.attempt) if retry else None
+        wait_s = claims.backoff_s(job.attempt) if retry else None
         log.warning("job failed", slug=error.slug, detail=error.message, retry_in_s=wait_s)
-        return await self._leave(job_claims.fail, job, problem, retry_in_s=wait_s) or "lost"
+        return await self._leave(claims.fail, job, problem, retry_in_s=wait_s) or "lost"
 
     async def _leave(self, action: Any, job: Job, *arguments: Any, **options: Any) -> Any:
         """Say how it ended; without the database or the lease nothing needs saying, the lease runs out by itself."""

@@ -15,18 +15,18 @@ import pytest_asyncio
 import uvicorn
 from fastapi import FastAPI
 
-from configs.animals import Animal
 from configs.settings import Fetch, Jobs, Limits, Settings
 from configs.styles import Style, StyleControl, StyleLora
+from deployments.assets.animals import Animal
 from serve_app.api.app import build_app
 from serve_app.services.container import Services
 from serve_app.services.runner import JobRunner
 from serve_app.store.session import Database
 from serve_app.telemetry import Metrics, configure_logging
-from tests.api.accounts import ADMIN_KEY, BASE, Account, a_client, an_account
-from tests.fake_portraits import an_animal
-from tests.fakes import FakeCapabilities
-from tests.styles import a_style
+from tests.support.accounts import ADMIN_KEY, BASE, Account, a_client, an_account
+from tests.support.fake_portraits import an_animal
+from tests.support.fakes import FakeCapabilities
+from tests.support.styles import a_style
 
 
 @pytest.fixture

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 
 from configs.settings import Embedding, Settings
-from deployments.contracts import Image
+from deployments.contracts.albums import Image
 from serve_app.services.container import Services
-from serve_app.services.progress import Progress
+from serve_app.services.jobs.progress import Progress
 from serve_app.services.runner import JobRunner
 from serve_app.store.repositories import albums
 from serve_app.store.repositories.users import LOCAL_USER_ID
 from serve_app.telemetry import Metrics
 from tests.api.conftest import BASE, assert_problem, embed, upload
-from tests.builders import a_photo, encoded
-from tests.fakes import FakeCapabilities, with_face
+from tests.support.builders import a_photo, encoded
+from tests.support.fakes import FakeCapabilities, with_face
 
 
 def flat(red: int, green: int, blue: int, seed: int = 0) -> Image:

@@ -20,16 +20,16 @@ from structlog.testing import capture_logs
 
 from configs.settings import Auth, Settings
 from serve_app.api.app import build_app
+from serve_app.services.accounts.users import UserService
 from serve_app.services.container import Services
-from serve_app.services.progress import Progress
+from serve_app.services.jobs.progress import Progress
 from serve_app.services.runner import JobRunner
-from serve_app.services.users import UserService
-from serve_app.store.jobs import Job
+from serve_app.store.queue.jobs import Job
 from serve_app.telemetry import Metrics, configure_logging
-from tests.api.accounts import ADMIN_KEY, Account, a_client, bearer, with_keys
 from tests.api.conftest import assert_problem, upload
 from tests.api.sdapi.conftest import assert_webui_error
-from tests.builders import an_image, encoded
+from tests.support.accounts import ADMIN_KEY, Account, a_client, bearer, with_keys
+from tests.support.builders import an_image, encoded
 
 HISTORY = "/api/v1/history"
 OPEN = {"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}

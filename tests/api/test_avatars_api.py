@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from configs.settings import Avatars, Deadlines, Settings
-from deployments.contracts import Image
+from deployments.contracts.albums import Image
 from deployments.errors import (
     NoFace,
     Overloaded,
@@ -25,12 +25,12 @@ from deployments.errors import (
 from serve_app.services.container import Services
 from serve_app.services.runner import JobRunner
 from serve_app.store.repositories import users
-from tests.api.accounts import Account, with_keys
 from tests.api.conftest import BASE, assert_problem, upload
 from tests.api.sdapi.conftest import until
-from tests.builders import a_flat_image, an_image, encoded, encoded_turned
-from tests.fake_portraits import AVATAR_COLOURS
-from tests.fakes import FakeCapabilities, with_face
+from tests.support.accounts import Account, with_keys
+from tests.support.builders import a_flat_image, an_image, encoded, encoded_turned
+from tests.support.fake_portraits import AVATAR_COLOURS
+from tests.support.fakes import FakeCapabilities, with_face
 
 URL, TUTORIAL = "/api/v1/avatars", "/generate-animal-avatar/"
 ENGINES = ("vertex", "bedrock", "local")

@@ -13,10 +13,10 @@ import pytest
 from PIL import Image as PillowImage
 
 from serve_app.cli.main import main
-from tests.builders import a_flat_image, an_image, encoded
-from tests.fake_generation import COLOURS
-from tests.fake_portraits import AVATAR_COLOURS
-from tests.fakes import FakeCapabilities, with_face
+from tests.support.builders import a_flat_image, an_image, encoded
+from tests.support.fake_generation import COLOURS
+from tests.support.fake_portraits import AVATAR_COLOURS
+from tests.support.fakes import FakeCapabilities, with_face
 
 
 @pytest.fixture

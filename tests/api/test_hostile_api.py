@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from serve_app.services.container import Services
 from tests.api.conftest import assert_problem, upload
-from tests.builders import an_image, encoded
+from tests.support.builders import an_image, encoded
 
 JSON = {"Content-Type": "application/json"}
 EMBEDDINGS = "/api/v1/albums/embeddings"

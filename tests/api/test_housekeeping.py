@@ -12,11 +12,11 @@ from sqlalchemy import text
 from configs.settings import Settings
 from deployments.errors import NotFound
 from serve_app.services.container import Services
-from serve_app.services.progress import Progress
+from serve_app.services.jobs.progress import Progress
 from serve_app.store.repositories import albums
 from serve_app.store.repositories.users import LOCAL_USER_ID
 from tests.api.conftest import assert_problem, embed, upload
-from tests.builders import an_image, encoded
+from tests.support.builders import an_image, encoded
 
 
 def stored_files(settings: Settings) -> list[Path]:

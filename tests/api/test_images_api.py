@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.api.conftest import BASE, assert_problem, upload
-from tests.builders import an_image, encoded, encoded_turned
+from tests.support.builders import an_image, encoded, encoded_turned
 
 
 async def test_an_upload_answers_with_the_upright_size_and_a_url_that_serves_its_bytes(

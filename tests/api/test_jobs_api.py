@@ -12,12 +12,12 @@ import pytest
 from configs.settings import Settings
 from deployments.errors import Unavailable
 from serve_app.services.container import Services
-from serve_app.services.jobs import Job
-from serve_app.services.progress import Progress
+from serve_app.services.jobs.progress import Progress
+from serve_app.services.jobs.service import Job
 from serve_app.services.runner import JobRunner
 from serve_app.store.repositories.users import LOCAL_USER_ID
 from tests.api.conftest import assert_problem, upload
-from tests.builders import an_image, encoded
+from tests.support.builders import an_image, encoded
 
 ASYNC = {"Prefer": "respond-async"}
 

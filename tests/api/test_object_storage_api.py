@@ -10,15 +10,15 @@ import pytest
 
 from configs.settings import Fetch, Settings, StorageOptions
 from serve_app.api.app import build_app
-from serve_app.services.bucket_fetch import BucketFetcher
 from serve_app.services.container import Services
-from serve_app.services.pictures import original_key
+from serve_app.services.images.buckets import BucketFetcher
+from serve_app.services.images.store import original_key
 from serve_app.telemetry import Metrics
-from tests.api.accounts import a_client, with_keys
 from tests.api.conftest import BASE, assert_problem, embed, upload
-from tests.builders import an_image, encoded
-from tests.fakes import with_face
-from tests.object_stores import BUCKET, isolate_credentials, s3_client
+from tests.support.accounts import a_client, with_keys
+from tests.support.builders import an_image, encoded
+from tests.support.fakes import with_face
+from tests.support.object_stores import BUCKET, isolate_credentials, s3_client
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from configs.settings import Settings
-from tests.api.accounts import Account, with_keys
+from tests.support.accounts import Account, with_keys
 
 CHECKS = (
     "not_a_server_error",

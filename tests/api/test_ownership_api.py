@@ -14,12 +14,12 @@ import pytest_asyncio
 from configs.settings import Settings, Styles
 from serve_app.services.container import Services
 from serve_app.services.runner import JobRunner
-from tests.api.accounts import Account, bearer, with_keys
 from tests.api.conftest import assert_problem, embed, upload
 from tests.api.sdapi.conftest import SMALL, V1, assert_webui_error, until
-from tests.builders import an_image, encoded
-from tests.fake_diffuser import FakeDiffuser
-from tests.fakes import with_face
+from tests.support.accounts import Account, bearer, with_keys
+from tests.support.builders import an_image, encoded
+from tests.support.fake_diffuser import FakeDiffuser
+from tests.support.fakes import with_face
 
 PICTURE = encoded(with_face(an_image(), person=3), "PNG")
 

@@ -11,16 +11,16 @@ from sqlalchemy import text
 from configs.settings import Jobs, Retention, Settings
 from deployments.errors import NotFound
 from serve_app.services.container import Services
-from serve_app.services.images import ImageView
-from serve_app.services.progress import Progress
+from serve_app.services.images.service import ImageView
+from serve_app.services.jobs.progress import Progress
 from serve_app.services.runner import JobRunner
-from serve_app.store import job_claims
+from serve_app.store.queue import claims
 from serve_app.store.repositories.users import LOCAL_USER_ID
 from tests.api.conftest import assert_problem, embed
 from tests.api.sdapi.conftest import until
 from tests.api.test_housekeeping import PictureServer, count, stored_files
-from tests.builders import an_image, encoded
-from tests.fakes import FakeCapabilities
+from tests.support.builders import an_image, encoded
+from tests.support.fakes import FakeCapabilities
 
 DAY = 86400
 
@@ -194,11 +194,11 @@ async def test_a_picture_whose_job_was_cancelled_at_its_very_end_goes_too(
     body = {"image_url": image.id, "style_name": "ink"}
     await idle_client.post("/api/v1/style", json=body, headers={"Prefer": "respond-async"})
     async with services.database.transaction() as session:
-        job = await job_claims.claim(session, worker="w", kinds=["style"], lease_s=60)
+        job = await claims.claim(session, worker="w", kinds=["style"], lease_s=60)
     assert job is not None
     await services.handlers["style"](job, Progress())
     async with services.database.transaction() as session:
-        await job_claims.acknowledge_cancel(session, job)
+        await claims.acknowledge_cancel(session, job)
     assert await count(services, "images") == 2
     await age(services)
     await services.keep_house()

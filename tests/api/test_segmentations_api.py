@@ -13,14 +13,14 @@ from PIL import Image as PillowImage
 from sqlalchemy import select
 
 from configs.settings import Segmentation, Settings
-from deployments.contracts import Image
+from deployments.contracts.albums import Image
 from deployments.errors import ProviderRejected, ProviderUnavailable
 from serve_app.services.container import Services
 from serve_app.store.models import ImageRow
 from tests.api.conftest import BASE, assert_problem, upload
 from tests.api.sdapi.conftest import until
-from tests.builders import a_flat_image, encoded, encoded_turned
-from tests.fakes import FakeCapabilities, with_face
+from tests.support.builders import a_flat_image, encoded, encoded_turned
+from tests.support.fakes import FakeCapabilities, with_face
 
 URL = "/api/v1/segmentations"
 ENGINES = ("vision", "rekognition", "local")

@@ -14,16 +14,16 @@ from PIL import Image as PillowImage
 
 from configs.settings import Settings, Styles
 from configs.styles import Style, load_styles
+from deployments.contracts.diffusion import Lora
 from deployments.errors import Overloaded, ProviderRejected, ProviderUnavailable, WeightsMissing
-from deployments.generation import Lora
 from deployments.prompting import PromptingDeployment
-from deployments.stylizing import StylizingDeployment
+from deployments.stylization import StylizingDeployment
 from serve_app.services.container import Services
 from tests.api.conftest import BASE, assert_problem, upload
 from tests.api.sdapi.conftest import until
-from tests.builders import a_photo, an_image, encoded, encoded_turned
-from tests.fake_generation import COLOURS
-from tests.fakes import FakeCapabilities
+from tests.support.builders import a_photo, an_image, encoded, encoded_turned
+from tests.support.fake_generation import COLOURS
+from tests.support.fakes import FakeCapabilities
 
 ENGINES = ("gemini", "bedrock", "opencv")
 

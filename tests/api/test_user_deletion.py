@@ -13,21 +13,21 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from configs.settings import Settings, Styles
-from deployments.contracts import Face
+from deployments.contracts.albums import Face
 from deployments.errors import NotFound, Unavailable
 from serve_app.services.container import Services
-from serve_app.services.pictures import PictureStore
-from serve_app.services.progress import Progress
+from serve_app.services.images.store import PictureStore
+from serve_app.services.jobs.progress import Progress
 from serve_app.services.runner import JobRunner
 from serve_app.storage import Storage
 from serve_app.store.repositories import albums
-from tests.api.accounts import Account, with_keys
 from tests.api.conftest import assert_problem, embed, upload
 from tests.api.sdapi.conftest import SMALL, V1, until
 from tests.api.test_housekeeping import PictureServer, count, stored_files
-from tests.builders import an_image, encoded
-from tests.fake_diffuser import FakeDiffuser
-from tests.fakes import with_face
+from tests.support.accounts import Account, with_keys
+from tests.support.builders import an_image, encoded
+from tests.support.fake_diffuser import FakeDiffuser
+from tests.support.fakes import with_face
 
 PORTRAIT = encoded(with_face(an_image((1400, 60)), person=3, size=20), "PNG")
 """Large enough to have a preview."""

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from configs.settings import Auth, Settings
+from serve_app.services.accounts.users import clean_email, clean_username
 from serve_app.services.container import Services
-from serve_app.services.users import clean_email, clean_username
-from serve_app.store.repositories import generations
+from serve_app.store.repositories import history
 from serve_app.store.repositories.users import LOCAL_USER_ID, folded
-from tests.api.accounts import Account, bearer, with_keys
 from tests.api.conftest import assert_problem
+from tests.support.accounts import Account, bearer, with_keys
 
 USERS = "/api/v1/users"
 
@@ -93,7 +93,7 @@ async def test_of_two_users_with_one_address_at_the_same_moment_one_is_made(admi
 @pytest.mark.parametrize(
     "email",
     [
-        *("", "x", "@", "a@", "@example.org", "a@b", "a b@example.org", "a@exa mple.org", "a@@example.org"),
+        *("", "x", "@", "a@", "@example.org", "a@b", "a b@example.org", "a@exa mple.org", "aexample.org"),
         *("a@example..org", ".a@example.org", "a.@example.org", "a..b@example.org", "a@-example.org", "a@example.org."),
         *("a\x00@example.org", "a\u200b@example.org", "a\ufe0f@example.org", "a@[127.0.0.1]", "a@127.0.0.1"),
         *(
@@ -244,7 +244,7 @@ async def test_history_pages_stay_complete_while_rows_are_added(eva: Account, se
         for n in range(count):
             async with services.database.transaction() as session:
                 kind: Any = ("style", "avatar")[n % 2]
-                made.append((await generations.start(session, eva.id, kind, {})).id)
+                made.append((await history.start(session, eva.id, kind, {})).id)
         return made
 
     before = await add(25)

@@ -10,8 +10,8 @@ import pytest
 
 from configs.settings import Settings
 from serve_app.cli.main import main
-from tests.api.accounts import ADMIN_KEY, Account, with_keys
-from tests.builders import an_image, encoded
+from tests.support.accounts import ADMIN_KEY, Account, with_keys
+from tests.support.builders import an_image, encoded
 
 
 @pytest.fixture

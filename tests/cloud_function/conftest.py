@@ -19,10 +19,10 @@ import httpx
 import pytest
 
 from bench.server import free_port
-from tests.builders import a_photo, base64_png, encoded
-from tests.contract.vendor_server import VendorServer
-from tests.object_stores import BUCKET, gcs_client
-from tests.vision_server import VisionServer, a_face
+from tests.support.builders import a_photo, base64_png, encoded
+from tests.support.object_stores import BUCKET, gcs_client
+from tests.support.vendor_server import VendorServer
+from tests.support.vision_server import VisionServer, a_face
 
 SOURCE = Path(__file__).parents[2] / "cloud_function"
 PORTRAIT = encoded(a_photo("astronaut", 320))

@@ -17,7 +17,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from bench.server import free_port
-from configs.animals import load_animals
+from deployments.assets.animals import load_animals
 from tests.cloud_function.conftest import SOURCE, running
 
 REQUIREMENTS = [Requirement(line) for line in (SOURCE / "requirements.txt").read_text().splitlines()]

@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from configs.animals import load_animals
 from configs.settings import Providers
-from deployments.algorithms.segmentation.heads import head_mask
+from deployments.algorithms.segmentation.head_masks import head_mask
+from deployments.assets.animals import load_animals
+from deployments.contracts.portraits import AvatarMode, AvatarPicture
 from deployments.errors import NoFace, ProviderRejected, ProviderUnavailable
-from deployments.portraits import AvatarMode, AvatarPicture
 from deployments.providers.cloud_function import CloudFunctionArtist
-from tests.builders import a_flat_image, base64_png
 from tests.cloud_function.conftest import Function, edited
-from tests.contract.portraits import a_portrait
+from tests.support.builders import a_flat_image, base64_png
+from tests.support.portraits import a_portrait
 
 RED = (250, 10, 20)
 

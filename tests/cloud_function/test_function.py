@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from tests.builders import a_photo, encoded, encoded_turned
 from tests.cloud_function.conftest import MADE, Function, Google, edited
-from tests.object_stores import BUCKET, write_service_account
-from tests.vision_server import a_face
+from tests.support.builders import a_photo, encoded, encoded_turned
+from tests.support.object_stores import BUCKET, write_service_account
+from tests.support.vision_server import a_face
 
 
 def test_a_portrait_comes_back_as_the_url_of_a_stored_picture(function: Function) -> None:

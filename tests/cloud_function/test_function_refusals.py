@@ -14,10 +14,10 @@ import httpx
 import pytest
 from PIL import Image as PillowImage
 
-from tests.builders import a_flat_image, a_photo, encoded
 from tests.cloud_function.conftest import MADE, PORTRAIT, Function, Google, edited
-from tests.contract.vendor_server import VendorServer
-from tests.object_stores import BUCKET
+from tests.support.builders import a_flat_image, a_photo, encoded
+from tests.support.object_stores import BUCKET
+from tests.support.vendor_server import VendorServer
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from bench.server import Server
-from tests.cluster.client import open_client
+from tests.support.album_client import open_client
 
 LEASE_S = 4
 MAX_IMAGES = 60

@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from bench.server import Server
-from tests.builders import a_photo, encoded
-from tests.cluster.client import album_when_analysed, start_album, upload
 from tests.cluster.conftest import MAX_IMAGES
+from tests.support.album_client import album_when_analysed, start_album, upload
+from tests.support.builders import a_photo, encoded
 
 pytestmark = [pytest.mark.cluster, pytest.mark.weights]
 

@@ -11,8 +11,8 @@ import pytest
 
 from bench.server import ROOT, Server
 from configs.settings import Settings
-from tests.cluster.listeners import assert_no_command_without_token, listeners
-from tests.container_files import health_check, variables
+from tests.support.container_files import health_check, variables
+from tests.support.listeners import assert_no_command_without_token, listeners
 
 pytestmark = [pytest.mark.cluster, pytest.mark.weights]
 

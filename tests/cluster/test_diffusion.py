@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("diffusers")
 
 from bench.server import ROOT
-from tests.contract.tiny_diffusion import write_models
+from tests.support.tiny_diffusion import write_models
 
 pytestmark = pytest.mark.cluster
 
@@ -27,7 +27,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory, ray_folder: str) -> dict[str,
     models, out = write_models(folder / "models"), folder / "out"
     out.mkdir()
     environment = os.environ | {"PYTHONPATH": str(ROOT), "RAY_TMPDIR": ray_folder}
-    command = [sys.executable, "-m", "tests.cluster.two_diffusers", str(models), str(out)]
+    command = [sys.executable, "-m", "tests.support.two_diffusers", str(models), str(out)]
     with (folder / "log").open("w+") as log:
         done = subprocess.run(
             command,

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from bench.server import Server
-from tests.cluster.listeners import Listener, assert_no_command_without_token, grpc_codes, http_status, listeners
+from tests.support.listeners import Listener, assert_no_command_without_token, grpc_codes, http_status, listeners
 
 pytestmark = [pytest.mark.cluster, pytest.mark.weights]
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from bench.server import Server
-from tests.cluster.client import (
+from tests.support.album_client import (
     album_when_analysed,
     assert_all_embedded,
     ended,

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from bench.server import Server
-from tests.cluster.client import many_pictures, upload
+from tests.support.album_client import many_pictures, upload
 
 pytestmark = [pytest.mark.cluster, pytest.mark.weights]
 

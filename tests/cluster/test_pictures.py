@@ -14,9 +14,9 @@ from PIL import Image as PillowImage
 
 from bench.server import Server
 from tests.api.sdapi.conftest import pixels
-from tests.builders import a_photo, base64_png, encoded
-from tests.cluster.client import PATIENCE_S, until, upload
-from tests.contract.tiny_diffusion import CHECKPOINT, CONTROLNETS, LORA, write_models
+from tests.support.album_client import PATIENCE_S, until, upload
+from tests.support.builders import a_photo, base64_png, encoded
+from tests.support.tiny_diffusion import CHECKPOINT, CONTROLNETS, LORA, write_models
 
 pytestmark = [pytest.mark.cluster, pytest.mark.weights]
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from bench.server import ROOT, free_port
-from tests.cluster.client import until
+from tests.support.album_client import until
 
 pytestmark = pytest.mark.cluster
 

@@ -14,7 +14,7 @@ import pytest
 
 from bench.server import ROOT, Server, free_port
 from configs.settings import Settings
-from tests.cluster.client import (
+from tests.support.album_client import (
     album_when_analysed,
     assert_all_embedded,
     ended,
@@ -24,7 +24,7 @@ from tests.cluster.client import (
     start_album,
     upload,
 )
-from tests.cluster.listeners import assert_no_command_without_token, listeners
+from tests.support.listeners import assert_no_command_without_token, listeners
 
 pytestmark = [pytest.mark.cluster, pytest.mark.weights]
 

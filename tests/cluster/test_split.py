@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from bench.server import ROOT, free_port
-from tests.cluster.client import album_when_analysed, assert_all_embedded, many_pictures, start_album, upload
+from tests.support.album_client import album_when_analysed, assert_all_embedded, many_pictures, start_album, upload
 
 pytestmark = [pytest.mark.cluster, pytest.mark.weights]
 
@@ -44,7 +44,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, ray_folder: str) -> Iterat
     folder = tmp_path_factory.mktemp("two-nodes")
     ports = (free_port(), free_port())
     environment = os.environ | {"DARKROOM_DATA_DIR": str(folder), "PYTHONPATH": str(ROOT), "RAY_TMPDIR": ray_folder}
-    command = [sys.executable, "-m", "tests.cluster.two_nodes", *map(str, ports)]
+    command = [sys.executable, "-m", "tests.support.two_nodes", *map(str, ports)]
     with (
         (folder / "two_nodes.log").open("w+") as log,
         subprocess.Popen(

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.vendor_server import VendorServer
-from tests.unit.test_fetch import self_signed
+from tests.support.vendor_server import VendorServer
+from tests.unit.services.images.test_fetch import self_signed
 
 TINY_CLIP = {
     "embed_dim": 32,
@@ -57,9 +57,9 @@ def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trusting_nob
 
 @pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A models folder with small seeded diffusion models of the real classes, see `tests.contract.tiny_diffusion`."""
+    """A models folder with small seeded diffusion models of the real classes, see `tests.support.tiny_diffusion`."""
     pytest.importorskip("diffusers")
-    from tests.contract.tiny_diffusion import write_models
+    from tests.support.tiny_diffusion import write_models
 
     return write_models(tmp_path_factory.mktemp("diffusion"))
 

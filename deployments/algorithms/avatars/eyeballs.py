@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.algorithms.avatars.lids import Lids
-from deployments.algorithms.avatars.light import LUMA, Light
+from deployments.algorithms.avatars.eyelids import Lids
+from deployments.algorithms.avatars.lighting import LUMA, Light
 from deployments.algorithms.avatars.planes import Floats
 
 _WHITE = 0.74

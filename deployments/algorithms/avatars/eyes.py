@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from configs.animals.drawing import Eyes
 from deployments.algorithms.avatars.eyeballs import eyeball, in_light
+from deployments.algorithms.avatars.eyelids import Lids
 from deployments.algorithms.avatars.head_space import HeadPose
-from deployments.algorithms.avatars.lids import Lids
-from deployments.algorithms.avatars.light import LUMA, Light
+from deployments.algorithms.avatars.lighting import LUMA, Light
 from deployments.algorithms.avatars.planes import Floats, Window
-from deployments.contracts import Image
-from deployments.portraits import SegmentedFace
+from deployments.assets.animals.drawing import Eyes
+from deployments.contracts.albums import Image
+from deployments.contracts.portraits import SegmentedFace
 
 _NARROWEST = 0.12
 """Width of an eye, in units, under which it is turned away."""

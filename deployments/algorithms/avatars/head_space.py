@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from deployments.algorithms.avatars.planes import Floats
-from deployments.contracts import Gray
-from deployments.portraits import Point, SegmentedFace
+from deployments.contracts.albums import Gray
+from deployments.contracts.portraits import Point, SegmentedFace
 
 _TYPICAL = {
     "nose_tip": (0.62, 0.45),

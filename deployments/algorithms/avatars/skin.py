@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 
 from deployments.algorithms.avatars.head_space import HeadPose
-from deployments.algorithms.avatars.light import LUMA, Light
+from deployments.algorithms.avatars.lighting import LUMA, Light
 from deployments.algorithms.avatars.planes import Floats, Part, Window, blurred
-from deployments.contracts import Gray, Image
-from deployments.portraits import SegmentedFace
+from deployments.contracts.albums import Gray, Image
+from deployments.contracts.portraits import SegmentedFace
 
 
 def own_skin(face_mask: Gray, face: SegmentedFace, window: Window, pose: HeadPose) -> Floats:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from deployments.algorithms.avatars.light import Light
+from deployments.algorithms.avatars.lighting import Light
 from deployments.algorithms.avatars.planes import Floats
 
 _MOVE = 0.035

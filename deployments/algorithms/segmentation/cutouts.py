@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from deployments.algorithms.segmentation.edges import follow_edges, steeper
-from deployments.contracts import Gray, Image
+from deployments.algorithms.segmentation.guided_filter import follow_edges, steeper
+from deployments.contracts.albums import Gray, Image
 
 _BAND = 256
 """Rows that are worked on at once."""

@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.algorithms.face_alignment import Matrix, invert, move_points, warp_square
-from deployments.algorithms.segmentation.edges import follow_edges, steeper
-from deployments.algorithms.segmentation.frames import FaceFrame, frame_of
+from deployments.algorithms.faces.alignment import Matrix, invert, move_points, warp_square
+from deployments.algorithms.faces.frame import FaceFrame, frame_of
+from deployments.algorithms.segmentation.guided_filter import follow_edges, steeper
+from deployments.algorithms.segmentation.occlusion import skin_chance
 from deployments.algorithms.segmentation.polygons import bounds, fill
-from deployments.algorithms.segmentation.skin import skin_chance
-from deployments.contracts import Gray, Image
-from deployments.portraits import SegmentedFace
+from deployments.contracts.albums import Gray, Image
+from deployments.contracts.portraits import SegmentedFace
 
 Floats = NDArray[np.float32]
 

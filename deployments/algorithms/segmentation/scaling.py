@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from deployments.algorithms.segmentation.cutouts import enlarge_mask
-from deployments.contracts import Image
-from deployments.portraits import Segmentation, SegmentedFace
+from deployments.contracts.albums import Image
+from deployments.contracts.portraits import Segmentation, SegmentedFace
 
 
 def scale_segmentation(image: Image, found: Segmentation) -> Segmentation:

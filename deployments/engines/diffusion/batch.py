@@ -12,22 +12,22 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from deployments.algorithms.hint_maps import resize_map
-from deployments.contracts import Image
+from deployments.algorithms.a1111.control_maps import resize_map
+from deployments.algorithms.a1111.samplers import PartialSteps, count_calls, strength_for
+from deployments.contracts.albums import Image
+from deployments.contracts.diffusion import GeneratedPicture, GenerationRequest, GenerationStep, Hires
 from deployments.engines.diffusion.conditioning import Conditioner, Conditioning
-from deployments.engines.diffusion.controls import Unit
-from deployments.engines.diffusion.denoising import Control, Denoiser, Listener, Pass
+from deployments.engines.diffusion.controlnets import Unit
+from deployments.engines.diffusion.denoiser import Control, Denoiser, Listener, Pass
 from deployments.engines.diffusion.device import Device
-from deployments.engines.diffusion.models import Models
+from deployments.engines.diffusion.model_cache import Loan
 from deployments.engines.diffusion.noise import draw_noise, make_generator
 from deployments.engines.diffusion.pipelines import decode, encode
-from deployments.engines.diffusion.requests import kind_of
-from deployments.engines.diffusion.sampler_table import PartialSteps, count_calls, strength_for
-from deployments.engines.diffusion.samplers import make_scheduler
-from deployments.engines.diffusion.shelf import Loan
+from deployments.engines.diffusion.registry import Models
+from deployments.engines.diffusion.scheduler_factory import make_scheduler
 from deployments.engines.diffusion.upscaling import LATENT_UPSCALERS, upscale_image, upscale_latents
+from deployments.engines.diffusion.validation import kind_of
 from deployments.errors import DarkroomError, InvalidRequest, JobCancelled, NotSupported
-from deployments.generation import GeneratedPicture, GenerationRequest, GenerationStep, Hires
 
 _LATENT_PX = 8
 _MASKED = 128

@@ -16,8 +16,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from deployments.contracts.diffusion import ModelFile
 from deployments.errors import WeightsMissing
-from deployments.generation import ModelFile
 
 Kind = Literal["checkpoints", "loras", "controlnets", "vaes"]
 KINDS: tuple[Kind, ...] = ("checkpoints", "loras", "controlnets", "vaes")

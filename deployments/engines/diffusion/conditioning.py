@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from deployments.algorithms.prompts.attention import parse_attention
-from deployments.algorithms.prompts.chunks import CHUNK_TOKENS, Chunk, WeightedTokens, split_chunks
-from deployments.algorithms.prompts.composition import split_parts
-from deployments.algorithms.prompts.schedules import Until, schedule_prompt
+from deployments.algorithms.a1111.prompts.attention import parse_attention
+from deployments.algorithms.a1111.prompts.chunks import CHUNK_TOKENS, Chunk, WeightedTokens, split_chunks
+from deployments.algorithms.a1111.prompts.composition import split_parts
+from deployments.algorithms.a1111.prompts.schedules import Until, schedule_prompt
 from deployments.errors import InvalidRequest
 
 if TYPE_CHECKING:

@@ -8,22 +8,22 @@ from pathlib import Path
 import numpy as np
 
 from configs.settings import Diffusion
-from deployments.contracts import Image
-from deployments.engines.diffusion.batch import Batch, Watch, to_images
-from deployments.engines.diffusion.device import Device
-from deployments.engines.diffusion.hints import Hints
-from deployments.engines.diffusion.models import Models
-from deployments.engines.diffusion.pipelines import decode
-from deployments.engines.diffusion.requests import check_request, shape_key
-from deployments.engines.diffusion.upscaling import check_upscaler
-from deployments.errors import DarkroomError, InvalidRequest, Overloaded
-from deployments.generation import (
+from deployments.contracts.albums import Image
+from deployments.contracts.diffusion import (
     GeneratedPicture,
     GenerationRequest,
     HintOptions,
     Latents,
     ModelCatalogue,
 )
+from deployments.engines.diffusion.batch import Batch, Watch, to_images
+from deployments.engines.diffusion.device import Device
+from deployments.engines.diffusion.pipelines import decode
+from deployments.engines.diffusion.preprocessors import Hints
+from deployments.engines.diffusion.registry import Models
+from deployments.engines.diffusion.upscaling import check_upscaler
+from deployments.engines.diffusion.validation import check_request, shape_key
+from deployments.errors import DarkroomError, InvalidRequest, Overloaded
 
 _RETRY_S = 10
 _PATIENCE_S = 30.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from deployments.generation import GenerationRequest
+from deployments.contracts.diffusion import GenerationRequest
 
 _LATENT_PX = 8
 _PARALLEL = 0.9995

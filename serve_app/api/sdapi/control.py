@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from serve_app.api.deps import ServicesDep, User
 from serve_app.api.sdapi.errors import responses
 from serve_app.api.sdapi.generation import TAG
-from serve_app.services.generation.fields import Int, LenientModel, Switch, Text
-from serve_app.services.generation.watching import progress_view, task_id, task_view
+from serve_app.services.sdapi.lenient_types import Int, LenientModel, Switch, Text
+from serve_app.services.sdapi.progress import progress_view, task_id, task_view
 
 router = APIRouter(prefix="/sdapi/v1", tags=[TAG])
 internal = APIRouter(prefix="/internal", tags=[TAG])

@@ -11,10 +11,10 @@ from pydantic import AliasChoices, BaseModel, Field
 from serve_app.api.deps import ServicesDep, SettingsDep
 from serve_app.api.sdapi.errors import responses
 from serve_app.api.sdapi.generation import TAG
-from serve_app.services.generation.detecting import control_types, module_list
-from serve_app.services.generation.errors import bad_field
-from serve_app.services.generation.fields import LONGEST_LIST, Int, LenientModel, Real, Switch, Text
-from serve_app.services.generation.models import control_title
+from serve_app.services.sdapi.controlnet.detect import control_types, module_list
+from serve_app.services.sdapi.errors import bad_field
+from serve_app.services.sdapi.lenient_types import LONGEST_LIST, Int, LenientModel, Real, Switch, Text
+from serve_app.services.sdapi.model_names import control_title
 
 router = APIRouter(prefix="/controlnet", tags=[TAG])
 

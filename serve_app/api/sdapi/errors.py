@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from deployments.errors import DarkroomError, Overloaded
-from serve_app.services.generation.errors import FieldRefused, WebUiError, refused
+from serve_app.services.sdapi.errors import FieldRefused, WebUiError, refused
 
 log = structlog.get_logger(__name__)
 

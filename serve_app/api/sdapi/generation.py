@@ -17,9 +17,9 @@ from serve_app.api.answers import job_href, wait_while_connected
 from serve_app.api.deps import Patience, PatienceDep, ServicesDep, User
 from serve_app.api.sdapi.errors import problem_error, responses
 from serve_app.services.container import Services
-from serve_app.services.generation.order import Kind
-from serve_app.services.generation.requests import GenerationBody, Img2ImgBody, Txt2ImgBody
-from serve_app.services.jobs import Job
+from serve_app.services.jobs.service import Job
+from serve_app.services.sdapi.order import Kind
+from serve_app.services.sdapi.requests import GenerationBody, Img2ImgBody, Txt2ImgBody
 
 
 class Accepted(BaseModel):

@@ -7,14 +7,14 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from deployments.engines.diffusion.sampler_table import SAMPLERS, SCHEDULERS
-from deployments.generation import ModelCatalogue
+from deployments.algorithms.a1111.samplers import SAMPLERS, SCHEDULERS
+from deployments.contracts.diffusion import ModelCatalogue
 from serve_app.api.deps import ServicesDep, SettingsDep
 from serve_app.api.sdapi.errors import responses
 from serve_app.api.sdapi.generation import TAG
-from serve_app.services.generation.models import title
-from serve_app.services.generation.prompt_styles import prompt_styles
-from serve_app.services.generation.requests import IMAGE_UPSCALERS, LATENT_UPSCALERS, SCRIPTS
+from serve_app.services.sdapi.model_names import title
+from serve_app.services.sdapi.prompt_styles import prompt_styles
+from serve_app.services.sdapi.requests import IMAGE_UPSCALERS, LATENT_UPSCALERS, SCRIPTS
 
 router = APIRouter(prefix="/sdapi/v1", tags=[TAG])
 

@@ -9,14 +9,14 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from deployments.algorithms.infotext import read_infotext
-from deployments.algorithms.picture_files import PARAMETERS, read_texts
+from deployments.algorithms.a1111.image_metadata import PARAMETERS, read_texts
+from deployments.algorithms.a1111.infotext import read_infotext
 from serve_app.api.deps import ServicesDep, SettingsDep
 from serve_app.api.sdapi.errors import responses
 from serve_app.api.sdapi.generation import TAG
-from serve_app.services.generation.errors import bad_field, refused
-from serve_app.services.generation.extras import Enlargement, describe
-from serve_app.services.generation.fields import LONGEST_LIST, Int, LenientModel, Real, Switch, Text
+from serve_app.services.sdapi.errors import bad_field, refused
+from serve_app.services.sdapi.extras import Enlargement, describe
+from serve_app.services.sdapi.lenient_types import LONGEST_LIST, Int, LenientModel, Real, Switch, Text
 
 router = APIRouter(prefix="/sdapi/v1", tags=[TAG])
 

@@ -3,7 +3,7 @@
 from serve_app.store.models.accounts import IdempotencyKeyRow, UserRow, WebUiOptionRow
 from serve_app.store.models.albums import AlbumImageRow, AlbumRow, AnalysisResultRow, PersonFaceRow, PersonRow
 from serve_app.store.models.base import Base
-from serve_app.store.models.generations import GenerationRow
+from serve_app.store.models.history import GenerationRow
 from serve_app.store.models.jobs import JobInputRow, JobRow
 from serve_app.store.models.pictures import (
     ContentRow,

@@ -1,4 +1,4 @@
-"""The durable queue's table; the rules are in `serve_app.store.jobs`."""
+"""The durable queue's table; the rules are in `serve_app.store.queue.jobs`."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from deployments.contracts import Face
+from deployments.contracts.albums import Face
 
 _SINGLE = np.dtype("<f4")
 

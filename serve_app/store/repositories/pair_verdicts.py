@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from deployments.contracts import PairVerdict
+from deployments.contracts.albums import PairVerdict
 
 Pair = tuple[str, str]
 """Two different content hashes, in either order."""

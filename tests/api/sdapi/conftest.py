@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from deployments.contracts import Image
-from tests.builders import base64_png
-from tests.fake_diffuser import FakeDiffuser
+from deployments.contracts.albums import Image
+from tests.support.builders import base64_png
+from tests.support.fake_diffuser import FakeDiffuser
 
 V1 = "/sdapi/v1"
 SMALL = {"width": 64, "height": 64, "steps": 3}

@@ -6,12 +6,12 @@ import numpy as np
 
 from configs.settings import Providers
 from configs.styles import StyleControl, StyleLora
-from deployments.generation import Lora, StyleRequest
+from deployments.contracts.diffusion import Lora, StyleRequest
 from deployments.providers.sdwebui import WebUiStylist
 from tests.api.sdapi.conftest import CANNY
-from tests.builders import an_image
-from tests.fake_diffuser import FakeDiffuser
-from tests.styles import a_style
+from tests.support.builders import an_image
+from tests.support.fake_diffuser import FakeDiffuser
+from tests.support.styles import a_style
 
 
 async def test_a_style_is_made_by_another_darkroom(live_url: str, capabilities: FakeDiffuser) -> None:

@@ -24,8 +24,8 @@ from tests.api.sdapi.conftest import (
     until,
     until_waiting,
 )
-from tests.builders import a_flat_image, base64_png, encoded
-from tests.fake_diffuser import CATALOGUE, FakeDiffuser
+from tests.support.builders import a_flat_image, base64_png, encoded
+from tests.support.fake_diffuser import CATALOGUE, FakeDiffuser
 
 
 async def begin(capabilities: FakeDiffuser, pictures: int = 1) -> None:

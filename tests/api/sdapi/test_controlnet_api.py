@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from configs.settings import Diffusion, Settings
+from deployments.contracts.diffusion import ControlHint
 from deployments.errors import Overloaded
-from deployments.generation import ControlHint
 from tests.api.sdapi.conftest import (
     CANNY,
     SMALL,
@@ -24,8 +24,8 @@ from tests.api.sdapi.conftest import (
     pixels,
     txt2img,
 )
-from tests.builders import a_flat_image, an_image, base64_png
-from tests.fake_diffuser import CATALOGUE, FakeDiffuser
+from tests.support.builders import a_flat_image, an_image, base64_png
+from tests.support.fake_diffuser import CATALOGUE, FakeDiffuser
 
 PICTURE = an_image((64, 64))
 

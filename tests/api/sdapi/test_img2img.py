@@ -16,8 +16,8 @@ from sqlalchemy import text
 from configs.settings import Fetch, Limits, Settings
 from serve_app.services.container import Services
 from tests.api.sdapi.conftest import SMALL, V1, Made, a_unit, assert_webui_error, controlnet, img2img
-from tests.builders import a_flat_image, an_image, base64_png, encoded, encoded_turned
-from tests.fake_diffuser import FakeDiffuser
+from tests.support.builders import a_flat_image, an_image, base64_png, encoded, encoded_turned
+from tests.support.fake_diffuser import FakeDiffuser
 
 
 def a_mask(size: tuple[int, int], left: int, top: int, right: int, bottom: int) -> str:

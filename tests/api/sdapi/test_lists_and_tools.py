@@ -10,9 +10,9 @@ import pytest
 
 from configs.settings import Limits, Settings
 from tests.api.sdapi.conftest import V1, assert_webui_error, pixels
-from tests.builders import a_flat_image, an_image, base64_png
-from tests.fake_diffuser import CATALOGUE, FakeDiffuser
-from tests.fakes import with_face
+from tests.support.builders import a_flat_image, an_image, base64_png
+from tests.support.fake_diffuser import CATALOGUE, FakeDiffuser
+from tests.support.fakes import with_face
 
 
 async def get(client: httpx.AsyncClient, path: str) -> Any:

@@ -13,13 +13,13 @@ import pytest
 import pytest_asyncio
 
 from configs.settings import Diffusion, Settings
-from deployments.contracts import Image
-from deployments.diffuser import LocalDiffuser
-from deployments.generation import GenerationRequest, HintOptions, Latents, ModelCatalogue
+from deployments.contracts.albums import Image
+from deployments.contracts.diffusion import GenerationRequest, HintOptions, Latents, ModelCatalogue
+from deployments.engines.diffusion.batched import LocalDiffuser
 from tests.api.sdapi.conftest import V1, a_unit, controlnet, img2img, statuses, txt2img, until
-from tests.builders import a_photo, base64_png
-from tests.contract import tiny_diffusion
-from tests.fakes import FakeCapabilities
+from tests.support import tiny_diffusion
+from tests.support.builders import a_photo, base64_png
+from tests.support.fakes import FakeCapabilities
 
 
 class OverTheEngine(FakeCapabilities):

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
+from deployments.contracts.diffusion import MAX_SEED, Lora
 from deployments.errors import InvalidRequest, NotDeployed, WeightsMissing
-from deployments.generation import MAX_SEED, Lora
 from tests.api.sdapi.conftest import (
     SMALL,
     V1,
@@ -24,8 +24,8 @@ from tests.api.sdapi.conftest import (
     txt2img,
     until_waiting,
 )
-from tests.builders import an_image, base64_png
-from tests.fake_diffuser import FakeDiffuser
+from tests.support.builders import an_image, base64_png
+from tests.support.fake_diffuser import FakeDiffuser
 
 INFO_KEYS = """prompt all_prompts negative_prompt all_negative_prompts seed all_seeds subseed all_subseeds
 subseed_strength width height sampler_name cfg_scale steps batch_size restore_faces face_restoration_model sd_model_name

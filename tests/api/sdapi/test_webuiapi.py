@@ -12,8 +12,8 @@ import pytest
 import webuiapi
 from PIL import Image as PillowImage
 
-from tests.builders import an_image
-from tests.fake_diffuser import FakeDiffuser
+from tests.support.builders import an_image
+from tests.support.fake_diffuser import FakeDiffuser
 
 
 @pytest.fixture

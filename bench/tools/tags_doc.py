@@ -1,0 +1,54 @@
+"""Write docs/tags.md, the local vocabulary with the classes behind it: `python -m bench.tools.tags_doc`."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from deployments.algorithms.tags.vocabulary import DATA, Tag, load_class_names, load_tags
+
+PAGE = Path(__file__).parents[2] / "docs" / "tags.md"
+_MOST_NAMES = 12
+_HEAD = """# Tags of the local profile
+
+Made by `python -m bench.tools.tags_doc` from `deployments/assets/vocabulary/tags.toml`; edit that file, not this one.
+
+A picture's tags are sums of the probabilities of ImageNet classes (EfficientNet-Lite0), given at 0.5 and above;
+`person`, `people` (two or more), `group` (three or more) and `portrait` come from its faces. Tags marked
+*asked* are too general or too unsure to be given unasked: they answer searches and a client's own labels.
+Labels and searches also know the words in the column "also" and the names of {words} kinds of things, from
+WordNet, that classes belong to ("spaniel", "footwear"); a label that is in no list and has no close synonym
+there is left out of the answer rather than guessed.
+
+**Not in the vocabulary**, because no class shows it: sky, clouds, sunset, night, rain, tree, forest, grass,
+garden, river, waterfall, desert, road, city, skyscraper, swimming pool, party, birthday, sunflower, rose and
+most other flowers, giraffe, deer, donkey, dolphin, rhinoceros, cake, salad, cheese, rice, kite, skateboard, and
+what people do, feel or wear beyond the words below.
+"""
+
+
+def page(sections: Mapping[str, Sequence[Tag]], names: Sequence[str], words: int) -> str:
+    lines = [_HEAD.format(words=words)]
+    for section, tags in sections.items():
+        lines += [f"\n## {section.capitalize()}\n", "| tag | also | ImageNet classes |", "|---|---|---|"]
+        for tag in tags:
+            shown = [names[number] for number in tag.classes[:_MOST_NAMES]]
+            more = len(tag.classes) - len(shown)
+            classes = ", ".join(shown) + (f" and {more} more" if more else "")
+            asked = "" if tag.listed else " *asked*"
+            lines.append(f"| {tag.name}{asked} | {', '.join(tag.words)} | {classes} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    by_name = {tag.name: tag for tag in load_tags()}
+    parsed = tomllib.loads((DATA / "tags.toml").read_text())
+    sections = {section: [by_name[name] for name in entries] for section, entries in parsed.items()}
+    words = len((DATA / "words.tsv").read_text().splitlines()) - 1
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(page(sections, load_class_names(), words))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""Pairs of pictures that may be copies, by their embeddings.
+
+A copy may be cropped, framed or turned, so a picture is looked for with several views of itself among several views of
+the others: whole, centre, trimmed and crop are stored, these and quarter turns of the whole are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deployments.algorithms.duplicates.index import NeighbourIndex
+from deployments.contracts.albums import VIEWS, Pairs, Vectors
+
+RawVectors = NDArray[np.floating[Any]]
+
+_STORED = ("whole", "centre", "trimmed", "crop")
+_TURNS = ("quarter", "half", "three_quarters")
+_EXACT_BELOW = 1_000
+"""Pictures up to which every pair is looked at: about a second of work."""
+_SPARE = 1.5
+"""Neighbours fetched from the index for each one that is kept: the index ranks them by rounded vectors."""
+_SLACK = 0.1
+"""Cosine by which the index may underrate a pair."""
+_BLOCK = 512
+_PAIR_BLOCK = 4096
+
+
+def find_candidates(
+    vectors: RawVectors, min_cosine: float, max_neighbours: int, *, threads: int = 1, exact_below: int = _EXACT_BELOW
+) -> Pairs:
+    """Each picture's `max_neighbours` nearest others whose best view cosine is at least `min_cosine`.
+
+    `vectors` are raw, `[N, V, D]` with V = 7 in the order of `VIEWS`, or V = 1 for whole views only. `float16` and
+    memory-mapped arrays are read in blocks. Up to `exact_below` pictures the result is exact and does not depend on
+    their order; above, it comes from an inverted file over a projection, which hardly ever misses a pair (see
+    docs/duplicates.md) and whose cost grows little more than the number of pictures. The cosines are always exact.
+    Raises `ValueError` for another shape.
+    """
+    if vectors.ndim != 3 or vectors.shape[1] not in (1, len(VIEWS)):
+        raise ValueError(f"vectors must be [N, 1 or {len(VIEWS)}, D], not {list(vectors.shape)}")
+    if len(vectors) < 2 or max_neighbours < 1:
+        return _as_pairs(np.zeros((0, 2), np.int64), np.zeros(0, np.float32))
+    if len(vectors) <= exact_below:
+        found = _all_pairs(vectors, min_cosine)
+    else:
+        found = _indexed_pairs(vectors, min_cosine - _SLACK, round(_SPARE * max_neighbours), threads)
+    cosine = _best_cosines(vectors, found)
+    near = cosine >= min_cosine
+    return _keep_nearest(found[near], cosine[near], len(vectors), max_neighbours)
+
+
+def _all_pairs(vectors: RawVectors, min_cosine: float) -> NDArray[np.int64]:
+    unit = _unit(vectors[:])
+    stored = unit[:, _places(_STORED, unit)]
+    count, views, width = stored.shape
+    targets = stored.reshape(count * views, width).T
+    best = np.full((count, count), -1.0, np.float32)
+    for place in _places(_STORED + _TURNS, unit):
+        best = np.maximum(best, (unit[:, place] @ targets).reshape(count, count, views).max(axis=2))
+    best = np.maximum(best, best.T)
+    # A little room for rounding: the final cosines are taken again, pair by pair.
+    return np.argwhere(np.triu(best >= min_cosine - 1e-3, 1))
+
+
+def _indexed_pairs(vectors: RawVectors, min_cosine: float, neighbours: int, threads: int) -> NDArray[np.int64]:
+    index = NeighbourIndex(_sample(vectors), rows=len(vectors) * min(2, vectors.shape[1]), threads=threads)
+    for owners, rows in _rows(vectors, _STORED):
+        index.add(rows, owners)
+    found = [np.zeros(0, np.int64)]
+    for owners, rows in _rows(vectors, _STORED + _TURNS):
+        asked, answered = index.search(rows, owners, neighbours, min_cosine)
+        low, high = np.minimum(asked, answered), np.maximum(asked, answered)
+        found.append(np.unique(low * len(vectors) + high))
+    codes = np.unique(np.concatenate(found))
+    return np.stack([codes // len(vectors), codes % len(vectors)], axis=1)
+
+
+def _rows(vectors: RawVectors, names: tuple[str, ...]) -> Iterator[tuple[NDArray[np.int64], Vectors]]:
+    """Unit vectors of the named views and the picture each is of, in blocks, without views that repeat the whole."""
+    places = _places(names, vectors)
+    for start in range(0, len(vectors), _BLOCK):
+        block = _unit(vectors[start : start + _BLOCK])
+        owners = np.arange(start, start + len(block))
+        parts = [(owners, block[:, 0])]
+        for place in places[1:]:
+            differs = (block[:, place] != block[:, 0]).any(axis=1)
+            parts.append((owners[differs], block[differs, place]))
+        yield np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+
+
+def _sample(vectors: RawVectors, size: int = 20_000) -> Vectors:
+    """Unit whole views spread evenly over the pictures."""
+    chosen = np.unique(np.linspace(0, len(vectors) - 1, min(size, len(vectors))).astype(np.int64))
+    return _unit(vectors[chosen, :1])[:, 0]
+
+
+def _best_cosines(vectors: RawVectors, pairs: NDArray[np.int64]) -> Vectors:
+    """The best cosine over the views of each pair, either one asking. `pairs` are sorted by their left picture."""
+    stored, asked = _places(_STORED, vectors), _places(_STORED + _TURNS, vectors)
+    size = max(1, _PAIR_BLOCK // vectors.shape[1])
+    best = np.empty(len(pairs), np.float32)
+    for start in range(0, len(pairs), size):
+        block = pairs[start : start + size]
+        # A picture is in many pairs of a block: read and scale it once.
+        pictures, place = np.unique(block, return_inverse=True)
+        unit = _unit(vectors[pictures])
+        left, right = unit[place.reshape(block.shape)[:, 0]], unit[place.reshape(block.shape)[:, 1]]
+        cosine = np.matmul(left[:, asked], right[:, stored].transpose(0, 2, 1)).max(axis=(1, 2))
+        if len(asked) > 1:
+            backward = np.matmul(right[:, asked], left[:, stored].transpose(0, 2, 1)).max(axis=(1, 2))
+            cosine = np.maximum(cosine, backward)
+        best[start : start + size] = cosine
+    return np.minimum(best, 1.0)
+
+
+def _keep_nearest(pairs: NDArray[np.int64], cosine: Vectors, count: int, max_neighbours: int) -> Pairs:
+    """Pairs that are among the `max_neighbours` nearest of either picture."""
+    if not len(pairs):
+        return _as_pairs(pairs, cosine)
+    picture = np.concatenate([pairs[:, 0], pairs[:, 1]])
+    other = np.concatenate([pairs[:, 1], pairs[:, 0]])
+    order = np.lexsort((other, -np.concatenate([cosine, cosine]), picture))
+    first = np.searchsorted(picture[order], np.arange(count))
+    rank = np.arange(len(order)) - first[picture[order]]
+    kept = np.zeros(len(pairs), bool)
+    kept[order[rank < max_neighbours] % len(pairs)] = True
+    return _as_pairs(pairs[kept], cosine[kept])
+
+
+def _as_pairs(pairs: NDArray[np.int64], cosine: Vectors) -> Pairs:
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    return Pairs(left=pairs[order, 0], right=pairs[order, 1], cosine=cosine[order].astype(np.float32))
+
+
+def _places(names: tuple[str, ...], vectors: RawVectors) -> list[int]:
+    """Where the named views are; the whole is all there is where V is 1."""
+    return [VIEWS.index(name) for name in names] if vectors.shape[1] > 1 else [0]
+
+
+def _unit(vectors: RawVectors) -> Vectors:
+    rows = np.array(vectors, np.float32)
+    rows /= np.maximum(np.sqrt(np.einsum("...d,...d->...", rows, rows)), 1e-12)[..., None]
+    return rows

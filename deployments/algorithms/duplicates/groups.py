@@ -1,0 +1,210 @@
+"""Groups of duplicates as stars, and which member to keep.
+
+In a star every member is linked to the centre itself. Linking A to B and B to C would put A and C into one group though
+they may show nothing in common (two crops of opposite corners), so links are never chained. Levels contain one another:
+whole `exact` groups move into `copy` groups, and whole `copy` groups into `similar` ones.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+
+from deployments.contracts.albums import DuplicateLevel, PairVerdict
+
+LEVELS: tuple[DuplicateLevel, ...] = ("exact", "copy", "similar")
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Two pictures that are duplicates at a level."""
+
+    left: str
+    right: str
+    level: DuplicateLevel
+    score: float
+    """0 to 1."""
+
+
+_MIN_SIMILAR_OVERLAP = 0.5
+_CERTAIN_COSINE = 0.95
+"""Whatever the geometry says. Portraits of different people before like backgrounds reach .91."""
+
+
+def link(left: str, right: str, cosine: float, verdict: PairVerdict, min_similar_cosine: float) -> Edge | None:
+    """How two candidates are linked: as copies by the verdict, else as pictures of one moment.
+
+    These look alike to the embedding (`cosine` is that of the shortlist) and show the same place, or look the same.
+    """
+    if verdict.is_copy:
+        return Edge(left, right, "copy", verdict.score)
+    is_one_place = verdict.overlap >= _MIN_SIMILAR_OVERLAP
+    if cosine >= (min_similar_cosine if is_one_place else max(min_similar_cosine, _CERTAIN_COSINE)):
+        return Edge(left, right, "similar", cosine)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateGroup:
+    centre: str
+    """The member that all others are linked to, itself or through a picture of a stricter level."""
+    members: tuple[str, ...]
+    """Two or more, the centre among them, sorted."""
+    level: DuplicateLevel
+    """The loosest level that holds the group together."""
+    scores: Mapping[str, float]
+    """How each member but the centre is linked, 0 to 1."""
+
+
+def group_duplicates(
+    keys: Sequence[str], edges: Iterable[Edge], level: DuplicateLevel = "copy"
+) -> list[DuplicateGroup]:
+    """Disjoint groups at `level`, the largest first; the order of `keys` and `edges` does not matter.
+
+    Keys are canonical (a content hash, say): where two choices are equally good, the smaller key wins. Raises
+    `ValueError` for an edge whose key is not in `keys`.
+    """
+    groups = [_single(key) for key in sorted(set(keys))]
+    known = {group.centre for group in groups}
+    by_level: dict[DuplicateLevel, list[Edge]] = defaultdict(list)
+    for edge in edges:
+        if edge.left not in known or edge.right not in known:
+            raise ValueError("an edge names an unknown picture")
+        if edge.left != edge.right:
+            by_level[edge.level].append(edge)
+    for current in LEVELS[: LEVELS.index(level) + 1]:
+        groups = _join_stars(groups, by_level[current], current)
+    found = [group for group in groups if len(group.members) > 1]
+    return sorted(found, key=lambda group: (-len(group.members), group.members))
+
+
+def _single(key: str) -> DuplicateGroup:
+    return DuplicateGroup(key, (key,), "exact", {})
+
+
+def _join_stars(groups: list[DuplicateGroup], edges: list[Edge], level: DuplicateLevel) -> list[DuplicateGroup]:
+    """Joins whole groups: the one with the most links becomes a centre and takes its free neighbours, and so on."""
+    home = {member: index for index, group in enumerate(groups) for member in group.members}
+    links: dict[int, dict[int, float]] = defaultdict(dict)
+    for edge in edges:
+        a, b = home[edge.left], home[edge.right]
+        if a != b:
+            score = max(edge.score, links[a].get(b, 0.0))
+            links[a][b] = links[b][a] = score
+    free = set(range(len(groups)))
+    joined = []
+    # Taking a star can only lower the rank of others, so a rank read from the queue may be too good, never too bad.
+    queue = [_rank(index, links, free, groups) for index in links]
+    heapify(queue)
+    while queue:
+        rank = heappop(queue)
+        centre = rank[-1]
+        if centre not in free:
+            continue
+        now = _rank(centre, links, free, groups)
+        if now != rank:
+            heappush(queue, now)
+            continue
+        taken = {other: score for other, score in links[centre].items() if other in free}
+        if taken:
+            joined.append(_star(groups, centre, taken, level))
+            free -= {centre, *taken}
+    return joined + [groups[index] for index in sorted(free)]
+
+
+def _rank(
+    index: int, links: Mapping[int, Mapping[int, float]], free: set[int], groups: list[DuplicateGroup]
+) -> tuple[int, float, str, int]:
+    """Smallest first: most pictures reached, then the strongest links, then the smallest key; last, the group."""
+    reached = {other: score for other, score in links[index].items() if other in free}
+    pictures = sum(len(groups[other].members) for other in reached)
+    # Rounded, because a sum of floats depends on its order.
+    return -pictures, -round(sum(reached.values()), 6), groups[index].members[0], index
+
+
+def _star(
+    groups: list[DuplicateGroup], centre: int, taken: Mapping[int, float], level: DuplicateLevel
+) -> DuplicateGroup:
+    scores = dict(groups[centre].scores)
+    for other, score in taken.items():
+        scores.update(dict.fromkeys(groups[other].members, score))
+    members = tuple(sorted({*groups[centre].members, *scores}))
+    return DuplicateGroup(groups[centre].centre, members, level, {key: scores[key] for key in sorted(scores)})
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """What the choice of the picture to keep needs to know."""
+
+    key: str
+    width: int
+    height: int
+    """Of the upright original, in pixels."""
+    bytes: int
+    """Size of the original file."""
+    content_type: str
+    has_border: bool = False
+    """A flat border was found around it (`flat_border.content_box`)."""
+    content_pixels: int | None = None
+    """Pixels of the picture inside its border; default: all."""
+    agreement: float = 1.0
+    """Mean score of its links to the other members: lower for the one that bears a watermark or a filter."""
+
+
+_AS_TAKEN = {"image/heic": 0, "image/heif": 0, "image/tiff": 1, "image/jpeg": 2, "image/avif": 3}
+"""Formats that cameras write come first; others are mostly exports and screenshots."""
+_CLEARLY, _CLEAR_AGREEMENT = 1.05, 1.03
+"""Factors by which one must beat another."""
+
+
+def choose_keeper(members: Sequence[Member]) -> tuple[str, str]:
+    """The key of the picture to keep and why, as a short phrase; the order of `members` does not matter.
+
+    Pixels of the picture itself count first (a crop or a smaller copy has fewer, a border adds none), then a picture
+    without a border, then the one that agrees best with the others, then the file that was compressed least, then the
+    format that cameras write.
+    """
+    if not members:
+        raise ValueError("no members to choose from")
+    ordered = sorted(members, key=lambda member: member.key)
+    most = max(_content_pixels(member) for member in ordered)
+    left = [member for member in ordered if _content_pixels(member) * _CLEARLY >= most]
+    if len(left) == 1:
+        return left[0].key, "highest resolution"
+    without_border = [member for member in left if not member.has_border]
+    if without_border and len(without_border) < len(left):
+        left = without_border
+        if len(left) == 1:
+            return left[0].key, "no border"
+    for value, tolerance, reason in (
+        (lambda member: member.agreement, _CLEAR_AGREEMENT, "fewest changes"),
+        (_bytes_per_pixel, _CLEARLY, "least compressed"),
+    ):
+        best = max(value(member) for member in left)
+        kept = [member for member in left if value(member) * tolerance >= best]
+        if len(kept) == 1 < len(left):
+            return kept[0].key, reason
+        left = kept
+    return _by_format(left)
+
+
+def _by_format(members: list[Member]) -> tuple[str, str]:
+    ranks = {member.key: _AS_TAKEN.get(member.content_type, len(_AS_TAKEN)) for member in members}
+    chosen = min(members, key=lambda m: (ranks[m.key], -_content_pixels(m), -m.bytes, m.key))
+    is_alone = sum(rank == ranks[chosen.key] for rank in ranks.values()) == 1 < len(members)
+    return chosen.key, "original format" if is_alone else "equal in quality"
+
+
+def _content_pixels(member: Member) -> int:
+    return member.content_pixels or member.width * member.height
+
+
+def _bytes_per_pixel(member: Member) -> float:
+    """Lossless formats are large for another reason than quality, so they count as what a fine JPEG has."""
+    per_pixel = member.bytes / max(1, member.width * member.height)
+    return min(per_pixel, _FINE_BYTES_PER_PIXEL)
+
+
+_FINE_BYTES_PER_PIXEL = 1.0

@@ -1,0 +1,202 @@
+"""Lays one picture over another: which similarity or affine map takes the points of one to those of the other?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from deployments.algorithms.duplicates.features import mirrored
+from deployments.contracts.albums import LocalFeatures, Vectors
+
+Matrix = NDArray[np.float64]
+"""`float64[2, 3]`, an affine map."""
+
+_RATIO = 0.85
+"""Lowe's ratio: the best match must be so much nearer than the second best."""
+_REACH_PX = 3.0
+"""Points nearer than this to their place agree with a map."""
+_MIN_MATCHES = 6
+_MIN_REFINED = 12
+"""Agreeing matches that fix the six numbers of an affine map safely."""
+_ENOUGH = 60
+"""Agreeing matches after which the mirrored picture is not tried."""
+_STRONGEST, _SAFE = 400, 30
+"""So many points are matched first. All of them are where fewer than the second number agree, and on flat ground:
+letters are so alike that the strongest points of a page and of its small copy need not be the same ones."""
+_FLAT_BAND, _FLAT_SHARE = 17, 0.4
+"""Flat ground: so many neighbouring grey levels hold this share of the pixels."""
+_MAX_SCALE = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """How `left` lies on `right`."""
+
+    left: LocalFeatures
+    """The first picture, mirrored where that fits."""
+    right: LocalFeatures
+    matrix: Matrix
+    """Maps pixels of `left` to pixels of `right`."""
+    inliers: int
+    """Matches that agree with the map."""
+    residual_px: float
+    """Their median distance from their place, in pixels of the coarser picture."""
+
+    @property
+    def scale(self) -> float:
+        return _scale(self.matrix)
+
+    @property
+    def anisotropy(self) -> float:
+        """How much more one axis is stretched than the other: 1 for a similarity."""
+        stretch = np.linalg.svd(self.matrix[:, :2], compute_uv=False)
+        return float(stretch[0] / max(1e-9, stretch[1]))
+
+    @property
+    def overlap(self) -> float:
+        """Share of the smaller frame that both show, 0 to 1."""
+        return overlap_share(self.matrix, self.left.pixels.shape, self.right.pixels.shape)
+
+
+def align(left: LocalFeatures, right: LocalFeatures) -> Alignment | None:
+    """The best map of `left`, or of its mirror picture, onto `right`; None where too few points agree."""
+    found = _align_either(_strongest(left), _strongest(right))
+    if found is not None and found.inliers >= _SAFE:
+        return found
+    if found is None and not (_is_flat(left) and _is_flat(right)):
+        return None
+    every = _align_either(left, right)
+    return found if every is None or (found is not None and found.inliers >= every.inliers) else every
+
+
+def match_points(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """`int64[M, 2]`: descriptors that are each other's nearest, and clearly nearer than the next."""
+    if min(len(left), len(right)) < 2:
+        return np.zeros((0, 2), np.int64)
+    likeness = _unit(left) @ _unit(right).T
+    rows = np.arange(len(left))
+    best = likeness.argmax(axis=1)
+    first = likeness[rows, best]
+    is_mutual = likeness.argmax(axis=0)[best] == rows
+    likeness[rows, best] = -1.0
+    second = likeness.max(axis=1)
+    # On the unit sphere the squared distance is 2 - 2 cos. Equal descriptors differ by rounding, never clearly.
+    is_clear = np.maximum(1.0 - first, 1e-5) < _RATIO**2 * np.maximum(1.0 - second, 1e-5)
+    chosen = is_mutual & is_clear
+    return np.stack([rows[chosen], best[chosen]], axis=1)
+
+
+def overlap_share(matrix: Matrix, left: tuple[int, ...], right: tuple[int, ...]) -> float:
+    """Share of the smaller of two frames (height, width) that lies in the other, after mapping left onto right."""
+    height, width = left
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
+    mapped = corners @ matrix[:, :2].T + matrix[:, 2]
+    common = _area(_clip_to_frame(mapped, right))
+    return float(common / max(1e-9, min(_area(mapped), right[0] * right[1])))
+
+
+def _strongest(features: LocalFeatures) -> LocalFeatures:
+    """Points are stored strongest first."""
+    first = slice(_STRONGEST)
+    return replace(
+        features, points=features.points[first], sizes=features.sizes[first], descriptors=features.descriptors[first]
+    )
+
+
+def _is_flat(features: LocalFeatures) -> bool:
+    levels = np.bincount(features.pixels.ravel(), minlength=256)
+    bands = np.convolve(levels, np.ones(_FLAT_BAND), mode="same")
+    return bool(bands.max() >= _FLAT_SHARE * features.pixels.size)
+
+
+def _align_either(left: LocalFeatures, right: LocalFeatures) -> Alignment | None:
+    straight = _align_one(left, right)
+    if straight is not None and straight.inliers >= _ENOUGH:
+        return straight
+    turned = _align_one(mirrored(left), right)
+    if straight is None or (turned is not None and turned.inliers > straight.inliers):
+        return turned
+    return straight
+
+
+def _align_one(left: LocalFeatures, right: LocalFeatures) -> Alignment | None:
+    pairs = match_points(left.descriptors, right.descriptors)
+    if len(pairs) < _MIN_MATCHES:
+        return None
+    source, target = left.points[pairs[:, 0]], right.points[pairs[:, 1]]
+    # OpenCV seeds this search anew in each call, so it answers the same each time.
+    matrix, _ = cv2.estimateAffinePartial2D(
+        source, target, method=cv2.RANSAC, ransacReprojThreshold=_REACH_PX, maxIters=2000, confidence=0.999
+    )
+    if matrix is None or not 1 / _MAX_SCALE < _scale(matrix) < _MAX_SCALE:
+        return None
+    matrix, distance, agrees = _refine(matrix, source, target)
+    inliers = int(agrees.sum())
+    if inliers < _MIN_MATCHES:
+        return None
+    residual_px = float(np.median(distance[agrees])) / max(1.0, _scale(matrix))
+    return Alignment(left, right, matrix, inliers, residual_px)
+
+
+def _refine(matrix: Matrix, source: Vectors, target: Vectors) -> tuple[Matrix, Vectors, NDArray[np.bool_]]:
+    """Least-squares affine map through the agreeing matches, twice; the similarity where these are too few."""
+    reach = _REACH_PX * max(1.0, _scale(matrix))
+    distance = _distance(matrix, source, target)
+    agrees = distance < reach
+    for _ in range(2):
+        if agrees.sum() < _MIN_REFINED:
+            break
+        known = np.hstack([source[agrees], np.ones((int(agrees.sum()), 1))])
+        refined = np.linalg.lstsq(known, target[agrees].astype(np.float64), rcond=None)[0].T
+        refined_distance = _distance(refined, source, target)
+        refined_agrees = refined_distance < reach
+        if refined_agrees.sum() < 0.9 * agrees.sum():
+            break
+        matrix, distance, agrees = refined, refined_distance, refined_agrees
+    return matrix, distance, agrees
+
+
+def _scale(matrix: Matrix) -> float:
+    return float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+
+
+def _distance(matrix: Matrix, source: Vectors, target: Vectors) -> Vectors:
+    distance: Vectors = np.linalg.norm(source @ matrix[:, :2].T + matrix[:, 2] - target, axis=1).astype(np.float32)
+    return distance
+
+
+def _unit(descriptors: NDArray[np.uint8]) -> Vectors:
+    vectors = descriptors.astype(np.float32)
+    unit: Vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
+    return unit
+
+
+def _area(polygon: NDArray[np.float64]) -> float:
+    """Shoelace formula."""
+    x, y = polygon[:, 0], polygon[:, 1]
+    return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2) if len(polygon) > 2 else 0.0
+
+
+def _clip_to_frame(polygon: NDArray[np.float64], frame: tuple[int, ...]) -> NDArray[np.float64]:
+    """The part of a convex polygon inside `(0, 0, width, height)`: Sutherland and Hodgman 1974.
+
+    Not `cv2.intersectConvexConvex`, which returns half of the area for identical frames.
+    """
+    height, width = frame
+    corners = [tuple(corner) for corner in polygon]
+    for axis, limit, sign in ((0, 0.0, 1.0), (0, float(width), -1.0), (1, 0.0, 1.0), (1, float(height), -1.0)):
+        kept = []
+        for last, corner in zip([corners[-1], *corners[:-1]], corners, strict=True):
+            from_last, from_corner = sign * (last[axis] - limit), sign * (corner[axis] - limit)
+            if (from_last >= 0) != (from_corner >= 0):
+                part = from_last / (from_last - from_corner)
+                kept.append((last[0] + part * (corner[0] - last[0]), last[1] + part * (corner[1] - last[1])))
+            if from_corner >= 0:
+                kept.append(corner)
+        corners = kept
+        if not corners:
+            break
+    return np.array(corners, np.float64).reshape(-1, 2)

@@ -1,0 +1,54 @@
+"""A face's own coordinates: upright, around the middle of its eyes, in lengths that turning the head hardly changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deployments.algorithms.faces.alignment import Matrix, fit_square, invert, move_points
+from deployments.contracts.portraits import SegmentedFace
+
+Floats = NDArray[np.float32]
+
+_TO_CHIN_PER_EYES = 1.75
+"""Eyes to chin, in distances between the eyes, of a face seen from in front (measured, see docs/segmentation.md)."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaceFrame:
+    """Where the frame lies in the picture."""
+
+    origin: Floats
+    """Middle between the eyes, pixels."""
+    unit: float
+    """Height of the face from the eyes to the chin, pixels, at least half a pixel."""
+    roll: float
+    """Radians, clockwise."""
+
+    def window(self, side: float, centre: tuple[float, float], size: int) -> Matrix:
+        """Brings the picture's square of `side` units around `centre` (right, down) upright to `size` pixels."""
+        return fit_square(self.point(*centre), side * self.unit, self.roll, size)
+
+    def point(self, right: float, down: float) -> Floats:
+        """Picture coordinates of a place in units."""
+        turn = np.array([[np.cos(self.roll), -np.sin(self.roll)], [np.sin(self.roll), np.cos(self.roll)]])
+        return np.asarray(self.origin + turn @ np.array([right, down]) * self.unit, np.float32)
+
+    def units(self, points: NDArray[np.floating]) -> Floats:
+        """Picture coordinates `[N, 2]` in units, right and down from the origin."""
+        return move_points(points, fit_square(self.origin, self.unit, self.roll, 1)) - np.float32(0.5)
+
+    def pixels(self, points: NDArray[np.floating]) -> Floats:
+        """The way back."""
+        return move_points(points + np.float32(0.5), invert(fit_square(self.origin, self.unit, self.roll, 1)))
+
+
+def frame_of(face: SegmentedFace) -> FaceFrame:
+    """Profiles bring the eyes together and a bowed head the chin close to them: the larger of the two says the size."""
+    marks = {name: np.asarray(face.landmarks[name], np.float32) for name in ("left_eye", "right_eye", "chin")}
+    origin = np.asarray((marks["left_eye"] + marks["right_eye"]) / 2, np.float32)
+    eyes = float(np.linalg.norm(marks["right_eye"] - marks["left_eye"]))
+    to_chin = float(np.linalg.norm(marks["chin"] - origin))
+    return FaceFrame(origin, max(to_chin, eyes * _TO_CHIN_PER_EYES * 0.8, 0.5), float(np.radians(face.roll)))

@@ -1,0 +1,279 @@
+"""Untrusted bytes in, upright RGB pixels out.
+
+Every byte that a client sends passes here before anything else looks at it. Three gates, each cheaper than the next:
+the first bytes name the type, the header gives the size and is held against the limits, and only then does the one
+decoder of that type run. Decoders are called by name rather than through `PIL.Image.open`, so nothing is registered,
+no global of Pillow is changed and no other format than the eight below can be reached. Whatever a decoder does with
+hostile data, the caller sees an `ImageError`.
+
+All functions are thread-safe.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+from pillow_heif import HeifImageFile
+
+from deployments.algorithms.images.exif import exif_orientation
+from deployments.algorithms.images.header import ImageHeader, read_header
+from deployments.algorithms.images.jpeg import jpeg_picture_only
+from deployments.algorithms.images.pixel_formats import alpha_of, has_foreign_profile, to_rgb8, to_srgb, turn_upright
+from deployments.algorithms.images.png import png_picture_only
+from deployments.contracts.albums import Image
+from deployments.errors import ImageError, image_error
+
+MAX_SIDE = 65_535
+"""Longest side, pixels: JPEG's own limit, and more than any camera or screen has."""
+WORK_FACTOR = 3
+"""A HEIC or AVIF may be put together from so many times `max_pixels`: a 48 megapixel photo is stored as tiles, the
+assembled grid and a gain map, each counted once."""
+PREVIEW_QUALITY = 92
+
+Source = bytes | Path
+"""A picture file: its bytes, or where it lies."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """What is accepted at all."""
+
+    max_file_bytes: int = 20 * 2**20
+    max_pixels: int = 64_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """A picture file as the outside sees it."""
+
+    content_type: str
+    width: int
+    """Of the upright picture."""
+    height: int
+    file_bytes: int
+
+
+_DECODERS: dict[str, Callable[[io.BytesIO], PillowImage.Image]] = {
+    "image/jpeg": JpegImageFile,
+    "image/png": PngImageFile,
+    "image/webp": WebPImageFile,
+    "image/gif": GifImageFile,
+    "image/bmp": BmpImageFile,
+    "image/tiff": TiffImageFile,
+    "image/heic": HeifImageFile,
+    "image/heif": HeifImageFile,
+    "image/avif": AvifImageFile,
+}
+_PICTURE_ONLY: dict[str, Callable[[bytes], bytes]] = {"image/jpeg": jpeg_picture_only, "image/png": png_picture_only}
+CONTENT_TYPES = frozenset(_DECODERS)
+_TURNED_BY_DECODER = frozenset({"image/tiff", "image/heic", "image/heif"})
+
+# What Pillow's plugins and the libraries under them were seen to raise on damaged files. `Warning` for a process that
+# turns warnings into errors.
+_DECODER_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    AssertionError,
+    RuntimeError,
+    EOFError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    PillowImage.DecompressionBombError,
+    Warning,
+)
+
+
+def inspect(source: Source, limits: ImageLimits | None = None) -> ImageInfo:
+    """Type and upright size from the header alone. The pixels may still turn out damaged: see `read_picture`.
+
+    Raises `ImageError` with one of the codes `empty`, `too_large`, `unsupported_type`, `corrupt`, `too_many_pixels`.
+    """
+    return _open(source, limits or ImageLimits()).info
+
+
+def decode(source: Source, max_px: int, limits: ImageLimits | None = None) -> Image:
+    """`uint8[H, W, 3]`, upright sRGB, longest side at most `max_px`, the first frame. Raises as `inspect` does."""
+    return read_picture(source, max_px, limits)[1]
+
+
+def read_picture(source: Source, max_px: int, limits: ImageLimits | None = None) -> tuple[ImageInfo, Image]:
+    """`inspect` and `decode` in one pass: what an upload is validated with. Raises as `inspect` does.
+
+    A file that ends early is refused as `corrupt`: a half-grey picture would be matched, tagged and shown as if it
+    were the client's. JPEGs are decoded at an eighth to full size, whatever comes closest above `max_px`.
+    """
+    opened = _open(source, limits or ImageLimits())
+    return opened.info, opened.small_pixels(max_px)
+
+
+def decode_layers(source: Source, limits: ImageLimits | None = None) -> tuple[Image, NDArray[np.uint8] | None]:
+    """The picture at full size, transparency on white, and its alpha `uint8[H, W]`, None where it is opaque.
+
+    Raises as `inspect` does.
+    """
+    return _open(source, limits or ImageLimits()).layers()
+
+
+def full_pixels_sha256(source: Source, limits: ImageLimits | None = None) -> str:
+    """Hex digest of the size and the upright RGB pixels at full size, colour profile not applied. Raises as `inspect`.
+
+    Equal for files that hold the same picture: another container without loss, other metadata, the turn in the pixels
+    instead of in a tag. Costs a full decode.
+    """
+    pixels = _open(source, limits or ImageLimits()).full_pixels()
+    digest = hashlib.sha256(struct.pack(">II", pixels.shape[1], pixels.shape[0]))
+    rows = max(1, 1_000_000 // pixels.shape[1])
+    for top in range(0, pixels.shape[0], rows):
+        digest.update(np.ascontiguousarray(pixels[top : top + rows]).data)
+    return digest.hexdigest()
+
+
+def make_preview(image: Image, quality: int = PREVIEW_QUALITY) -> bytes:
+    """`uint8[H, W, 3]` -> JPEG without colour subsampling: small faces and fine texture survive."""
+    file = io.BytesIO()
+    PillowImage.fromarray(image).save(file, "JPEG", quality=quality, subsampling=0)
+    return file.getvalue()
+
+
+def shrink(image: NDArray[np.uint8], max_px: int) -> NDArray[np.uint8]:
+    """Area-averaged so that the longest side is at most `max_px`; unchanged if it already is."""
+    height, width = image.shape[:2]
+    longest = max(width, height)
+    if longest <= max_px:
+        return image
+    size = (max(1, round(width * max_px / longest)), max(1, round(height * max_px / longest)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+class _Opened:
+    """A file whose header was read and found within the limits."""
+
+    def __init__(self, picture: PillowImage.Image, header: ImageHeader, file_bytes: int) -> None:
+        self._picture = picture
+        self._type = header.content_type
+        self._turn = _remaining_turn(picture, header)
+        self._profile: bytes | None = picture.info.get("icc_profile")
+        width, height = picture.size
+        if self._turn >= 5:
+            width, height = height, width
+        self.info = ImageInfo(self._type, width, height, file_bytes)
+
+    def small_pixels(self, max_px: int) -> Image:
+        if self._type == "image/jpeg":
+            self._draft(max_px)
+        foreign = has_foreign_profile(self._profile, self._picture.mode)
+        pixels = shrink(self._load(keep_cmyk=foreign), max_px)
+        if foreign and self._profile:
+            pixels = to_srgb(pixels, self._profile)
+        return np.ascontiguousarray(turn_upright(pixels, self._turn))
+
+    def layers(self) -> tuple[Image, NDArray[np.uint8] | None]:
+        foreign = has_foreign_profile(self._profile, self._picture.mode)
+        pixels = self._load(keep_cmyk=foreign, keep_open=True)
+        try:
+            alpha = alpha_of(self._picture)
+        except _DECODER_ERRORS as error:
+            raise _damaged() from error
+        finally:
+            self._picture.close()
+        if foreign and self._profile:
+            pixels = to_srgb(pixels, self._profile)
+        upright = np.ascontiguousarray(turn_upright(pixels, self._turn))
+        return upright, None if alpha is None else np.ascontiguousarray(turn_upright(alpha, self._turn))
+
+    def full_pixels(self) -> Image:
+        return turn_upright(self._load(keep_cmyk=False), self._turn)
+
+    def _draft(self, max_px: int) -> None:
+        width, height = self._picture.size
+        scale = min(1.0, max_px / max(width, height))
+        self._picture.draft(None, (max(1, round(width * scale)), max(1, round(height * scale))))
+
+    def _load(self, *, keep_cmyk: bool, keep_open: bool = False) -> NDArray[np.uint8]:
+        picture = self._picture
+        expected = picture.size
+        try:
+            bits = picture.tag_v2.get(258) if isinstance(picture, TiffImageFile) else None
+            picture.load()
+            if picture.size != expected:
+                raise ValueError("the pixels have another size than the header says")
+            sample_bits = bits[0] if isinstance(bits, tuple) and bits else None
+            return to_rgb8(picture, keep_cmyk=keep_cmyk, sample_bits=sample_bits)
+        except _DECODER_ERRORS as error:
+            raise _damaged() from error
+        finally:
+            if not keep_open:
+                picture.close()
+
+
+def _open(source: Source, limits: ImageLimits) -> _Opened:
+    data = _read(source, limits)
+    header = read_header(data)
+    _check_size(header.width, header.height, limits)
+    if header.decoded_pixels > WORK_FACTOR * limits.max_pixels:
+        raise _too_many_pixels(limits)
+    picture_only = _PICTURE_ONLY.get(header.content_type)
+    try:
+        picture = _DECODERS[header.content_type](io.BytesIO(picture_only(data) if picture_only else data))
+        width, height = picture.size
+    except _DECODER_ERRORS as error:
+        raise _damaged() from error
+    _check_size(width, height, limits)
+    return _Opened(picture, header, len(data))
+
+
+def _read(source: Source, limits: ImageLimits) -> bytes:
+    size = source.stat().st_size if isinstance(source, Path) else len(source)
+    if size > limits.max_file_bytes:
+        raise image_error("too_large", f"The file has {size} bytes, {limits.max_file_bytes} are allowed")
+    return source.read_bytes() if isinstance(source, Path) else source
+
+
+def _check_size(width: int, height: int, limits: ImageLimits) -> None:
+    if width < 1 or height < 1:
+        raise _damaged()
+    if width * height > limits.max_pixels or max(width, height) > MAX_SIDE:
+        raise _too_many_pixels(limits)
+
+
+def _remaining_turn(picture: PillowImage.Image, header: ImageHeader) -> int:
+    """The orientation that the decoder leaves to its caller."""
+    if header.content_type in _TURNED_BY_DECODER:
+        return 1
+    if header.content_type == "image/avif":  # Pillow hands the irot and imir boxes on as an EXIF orientation
+        return exif_orientation(picture.info.get("exif", b"").removeprefix(b"Exif\0\0"))
+    return header.turn
+
+
+def _damaged() -> ImageError:
+    return image_error("corrupt", "The picture data is damaged or incomplete")
+
+
+def _too_many_pixels(limits: ImageLimits) -> ImageError:
+    return image_error(
+        "too_many_pixels",
+        f"At most {limits.max_pixels} pixels and {MAX_SIDE} a side are allowed, the header gives more",
+    )

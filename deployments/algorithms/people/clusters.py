@@ -1,0 +1,154 @@
+"""Who is who: faces of an album into people, whatever the order in which they come.
+
+Average linkage (see `linkage`) over canonically sorted faces. Faces that the gate refuses, or whose vector is no
+direction (not finite, or of no length), belong to nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deployments.algorithms.people.linkage import link
+from deployments.algorithms.people.neighbours import Forest
+
+Vectors = NDArray[np.float32]
+Labels = NDArray[np.int64]
+
+NOBODY = -1
+"""Label of a face too poor to belong to anybody."""
+LEAST_LENGTH = 1e-6
+"""A vector shorter than this has no direction."""
+UNIT_SLACK = 1e-5
+"""How far from one the length of a unit vector may be for the rounding of float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """How faces are grouped."""
+
+    cut: float = 0.385
+    """Two groups of faces are one person up to this root-mean-square distance between them (unit vectors)."""
+    min_quality: float = 0.2
+    """Faces under this belong to nobody."""
+    forest: Forest = field(default_factory=Forest)
+    exact_faces: int = 4096
+    """Albums up to this size are updated to exactly the grouping that grouping all of them anew gives."""
+    dissolved_clusters: int = 8
+    """In larger albums: how many of the nearest clusters a new face may change; more were never needed."""
+    settled_faces: int = 24
+    """In larger albums: a cluster of more faces than this takes new faces and others in, but is not taken apart."""
+    reach: float = 0.02
+    """In larger albums: a cluster this much farther than the cut from a new face may still change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Atoms:
+    """What linkage starts from, in canonical order."""
+
+    means: Vectors
+    counts: NDArray[np.int64]
+    pictures: list[set[int]]
+    atom_of: NDArray[np.int64]
+    """The atom of each face."""
+
+
+def group_faces(vectors: Vectors, pictures: NDArray[np.int64], quality: Vectors, grouping: Grouping) -> Labels:
+    """`float32[N, D]` face vectors, the picture of each, quality 0 to 1 -> person `int64[N]`, -1: nobody.
+
+    People are numbered from 0, the most frequent first. Two faces of one picture are never one person. Neither the
+    people nor their numbers depend on the order of the faces or on how pictures are numbered, except that faces with
+    the same vector in pictures with the same faces are interchangeable. Raises `ValueError` on arrays of unlike length.
+    """
+    usable = find_usable(vectors, pictures, quality, grouping.min_quality)
+    labels = np.full(len(vectors), NOBODY)
+    if len(usable):
+        atoms = make_atoms(unit(vectors[usable]), pictures[usable])
+        linked = link(atoms.means, atoms.counts, atoms.pictures, grouping.cut, grouping.forest)
+        labels[usable] = number(linked.cluster[atoms.atom_of])
+    return labels
+
+
+def find_usable(
+    vectors: Vectors, pictures: NDArray[np.int64], quality: Vectors, min_quality: float
+) -> NDArray[np.int64]:
+    """Rows of the faces that can belong to somebody."""
+    if vectors.ndim != 2 or not len(vectors) == len(pictures) == len(quality):
+        raise ValueError("vectors, pictures and quality must be of one length")
+    length = np.einsum("nd,nd->n", vectors, vectors)
+    # A quality that is no number fails every comparison.
+    return np.flatnonzero((quality >= min_quality) & np.isfinite(length) & (length > LEAST_LENGTH**2))
+
+
+def unit(vectors: Vectors) -> Vectors:
+    """The vectors at length one; those that are so within `UNIT_SLACK` as they are."""
+    length = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
+    off = np.abs(length - 1) > UNIT_SLACK
+    if not off.any():
+        return vectors
+    vectors = vectors.copy()
+    vectors[off] /= length[off, None]
+    return vectors
+
+
+def make_atoms(vectors: Vectors, pictures: NDArray[np.int64]) -> Atoms:
+    """Sort unit vectors canonically and unite equal ones of different pictures (a photograph uploaded twice).
+
+    Equal vectors merge first in any case, since nothing is nearer; thousands of them would slow linkage down.
+    """
+    order, rank = _sort(vectors, pictures)
+    rank, held = rank[order], pictures[order]
+    start = np.searchsorted(rank, rank)
+    # The j-th face of its picture with this very vector belongs to the vector's j-th atom.
+    copy = np.zeros(len(order), np.int64)
+    for row in np.flatnonzero((start[1:] == start[:-1]) & (held[1:] == held[:-1])) + 1:
+        copy[row] = copy[row - 1] + 1
+    _, first, atom, counts = np.unique(
+        np.stack([rank, copy], axis=1), axis=0, return_index=True, return_inverse=True, return_counts=True
+    )
+    of_atom: list[set[int]] = [set() for _ in first]
+    for index, picture in zip(atom.ravel().tolist(), held.tolist(), strict=True):
+        of_atom[index].add(picture)
+    atom_of = np.empty(len(order), np.int64)
+    atom_of[order] = atom.ravel()
+    return Atoms(vectors[order[first]], counts, of_atom, atom_of)
+
+
+def number(clusters: NDArray[np.int64]) -> Labels:
+    """Number clusters from 0 by falling size, equal sizes by rising name."""
+    _, inverse, counts = np.unique(clusters, return_inverse=True, return_counts=True)
+    place = np.empty(len(counts), np.int64)
+    place[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
+    return place[inverse]
+
+
+def _sort(vectors: Vectors, pictures: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """An order that depends only on what faces and pictures hold, and each face's rank; equal vectors share a rank."""
+    # Adding nothing turns -0 into 0, so that equal vectors have equal bytes.
+    rows = (
+        np.ascontiguousarray(vectors + np.float32(0))
+        .view(np.dtype((np.void, vectors.itemsize * vectors.shape[1])))
+        .ravel()
+    )
+    order = np.argsort(rows, kind="stable")
+    sorted_rows = rows[order]
+    rank = np.empty(len(rows), np.int64)
+    rank[order] = np.concatenate([[0], np.cumsum(sorted_rows[1:] != sorted_rows[:-1])])
+    if rank.max() + 1 < len(rank):
+        # Equal vectors are told apart by the other faces of their pictures, never by how pictures are numbered.
+        place = _sort_pictures(rank, pictures)
+        order = np.lexsort((pictures, place, rank))
+    return order, rank
+
+
+def _sort_pictures(rank: NDArray[np.int64], pictures: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each face the place of its picture among all, by the vectors that they hold."""
+    holds: dict[int, list[int]] = {}
+    for face_rank, picture in sorted(zip(rank.tolist(), pictures.tolist(), strict=True)):
+        holds.setdefault(picture, []).append(face_rank)
+    contents: Sequence[tuple[int, ...]] = sorted({tuple(held) for held in holds.values()})
+    place = {content: index for index, content in enumerate(contents)}
+    return np.array([place[tuple(holds[picture])] for picture in pictures.tolist()])

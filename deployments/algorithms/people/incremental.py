@@ -1,0 +1,172 @@
+"""Faces added to an album that is already grouped: only people near them change, and keep their numbers."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deployments.algorithms.people.clusters import (
+    NOBODY,
+    Grouping,
+    Labels,
+    Vectors,
+    find_usable,
+    group_faces,
+    make_atoms,
+    number,
+    unit,
+)
+from deployments.algorithms.people.linkage import SLACK, link
+
+BLOCK_PRODUCTS = 4_000_000
+"""Inner products held at once (16 MB)."""
+
+
+def add_faces(
+    vectors: Vectors, pictures: NDArray[np.int64], quality: Vectors, previous: Labels, grouping: Grouping
+) -> Labels:
+    """Like `group_faces` on all faces, given the labels of an earlier call; faces with a negative label are new.
+
+    The clusters near a new face are dissolved and linked again with it; every other cluster keeps its label. A changed
+    cluster's label goes where most of its faces went (`carry_labels`).
+
+    - Up to `grouping.exact_faces` usable faces, near means: connected to a new face by steps within the cut and by
+      clusters. If `previous` is the grouping of the old faces, the result is the grouping of all faces.
+    - Beyond, the `dissolved_clusters` nearest that have a face within the cut of a new one; those over `settled_faces`
+      faces are not taken apart. The cost of a new face is a product with every old one and linking at most
+      `dissolved_clusters * settled_faces` faces.
+
+    A cluster of `previous` that holds two faces of one picture is dissolved as well.
+    """
+    if len(previous) != len(vectors):
+        raise ValueError("previous and vectors must be of one length")
+    usable = find_usable(vectors, pictures, quality, grouping.min_quality)
+    old = np.maximum(previous[usable], NOBODY)
+    if not np.any(old > NOBODY):
+        return group_faces(vectors, pictures, quality, grouping)
+    labels = np.full(len(vectors), NOBODY)
+    labels[usable] = _add(_Faces(vectors, usable, pictures[usable]), old, grouping)
+    return labels
+
+
+def carry_labels(old: Labels, new: Labels, highest: int = NOBODY) -> Labels:
+    """The partition `new` with the labels of `old`, both `int64[N]`; negative labels: in no cluster.
+
+    The largest overlaps are served first: a new cluster takes the label of the old one that it shares most faces with,
+    unless another shares more, or as many and comes first in `new`. Clusters without an old label get numbers above
+    the highest of `old` and `highest`, in their order in `new`. So an unchanged cluster keeps its label, and clusters
+    that unite keep the label of the largest part.
+    """
+    before, old_at = np.unique(old, return_inverse=True)
+    after, new_at = np.unique(new, return_inverse=True)
+    both = (old >= 0) & (new >= 0)
+    pairs, shared = np.unique(new_at[both] * len(before) + old_at[both], return_counts=True)
+    carried: dict[int, int] = {}
+    taken: set[int] = set()
+    for pair in pairs[np.argsort(-shared, kind="stable")].tolist():
+        cluster, label = divmod(pair, len(before))
+        if label not in taken and cluster not in carried:
+            carried[cluster] = int(before[label])
+            taken.add(label)
+    following = itertools.count(max(int(before.max(initial=NOBODY)), highest) + 1)
+    names = [
+        NOBODY if cluster < 0 else carried[place] if place in carried else next(following)
+        for place, cluster in enumerate(after.tolist())
+    ]
+    return np.array(names, np.int64)[new_at]
+
+
+class _Faces:
+    """Usable faces, their vectors taken out only where they are needed: a copy of all costs more than the rest."""
+
+    def __init__(self, vectors: Vectors, usable: NDArray[np.int64], pictures: NDArray[np.int64]) -> None:
+        self._vectors, self._usable, self.pictures = vectors, usable, pictures
+
+    def __len__(self) -> int:
+        return len(self._usable)
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> Vectors:
+        return unit(self._vectors[self._usable[rows]])
+
+
+def _add(faces: _Faces, old: Labels, grouping: Grouping) -> Labels:
+    new_faces = (old < 0) | np.isin(old, _labels_with_a_picture_twice(faces.pictures, old))
+    if not new_faces.any():
+        return old
+    whole: list[NDArray[np.int64]] = []
+    if len(faces) <= grouping.exact_faces:
+        loose = _connected(faces, old, new_faces, grouping)
+    else:
+        loose, whole = _near(faces, old, new_faces, grouping)
+    atoms = make_atoms(faces[loose], faces.pictures[loose])
+    means = np.empty((len(whole), atoms.means.shape[1]), np.float32)
+    for place, members in enumerate(whole):
+        means[place] = faces[members].mean(axis=0, dtype=np.float64)
+    # Clusters as a whole come after the faces, in an order of their own that does not depend on how faces came.
+    order = sorted(range(len(whole)), key=lambda place: means[place].tobytes())
+    whole = [whole[place] for place in order]
+    linked = link(
+        np.concatenate([atoms.means, means[order]]),
+        np.concatenate([atoms.counts, np.array([len(members) for members in whole], np.int64)]),
+        atoms.pictures + [set(faces.pictures[members].tolist()) for members in whole],
+        grouping.cut,
+        grouping.forest,
+    )
+    rows = np.concatenate([loose, *whole])
+    cluster = linked.cluster[: len(atoms.counts)][atoms.atom_of]
+    of_whole = np.repeat(linked.cluster[len(atoms.counts) :], [len(members) for members in whole])
+    labels = old.copy()
+    labels[rows] = carry_labels(old[rows], number(np.concatenate([cluster, of_whole])), int(old.max()))
+    return labels
+
+
+def _labels_with_a_picture_twice(pictures: NDArray[np.int64], old: Labels) -> Labels:
+    rows = np.flatnonzero(old >= 0)
+    rows = rows[np.lexsort((pictures[rows], old[rows]))]
+    again = (old[rows][1:] == old[rows][:-1]) & (pictures[rows][1:] == pictures[rows][:-1])
+    return np.unique(old[rows][1:][again])
+
+
+def _connected(faces: _Faces, old: Labels, new_faces: NDArray[np.bool_], grouping: Grouping) -> NDArray[np.int64]:
+    """Rows connected to a new face by steps within the cut, whole clusters always."""
+    floor = 1 - grouping.cut**2 / 2 - SLACK
+    everything = faces[np.arange(len(faces))]
+    inside = new_faces.copy()
+    border = np.flatnonzero(inside)
+    while len(border):
+        near = ~inside & ((everything @ everything[border].T).max(axis=1) >= floor)
+        border = np.flatnonzero(~inside & np.isin(old, old[near]))
+        inside[border] = True
+    return np.flatnonzero(inside)
+
+
+def _near(
+    faces: _Faces, old: Labels, new_faces: NDArray[np.bool_], grouping: Grouping
+) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
+    """Rows to link one by one, and the rows of clusters that take part undivided."""
+    fresh, kept = np.flatnonzero(new_faces), np.flatnonzero(~new_faces)
+    if not len(kept):
+        return fresh, []
+    _, cluster_of, size = np.unique(old[kept], return_inverse=True, return_counts=True)
+    by_cluster, start = np.argsort(cluster_of, kind="stable"), np.cumsum(size) - size
+    divided, undivided = np.zeros(len(size), bool), np.zeros(len(size), bool)
+    held = faces[kept]
+    for first in range(0, len(fresh), rows_at_once := max(1, BLOCK_PRODUCTS // len(kept))):
+        products = faces[fresh[first : first + rows_at_once]] @ held.T
+        face, row = np.divmod(np.flatnonzero(products >= 1 - grouping.cut**2 / 2), len(kept))
+        face, cluster = np.divmod(np.unique(face * len(size) + cluster_of[row]), len(size))
+        # These clusters have a face within the cut; now the mean product with all their faces.
+        many = size[cluster]
+        pair = np.repeat(np.arange(len(cluster)), many)
+        member = by_cluster[np.arange(len(pair)) + (start[cluster] + many - np.cumsum(many))[pair]]
+        mean = np.bincount(pair, products[face[pair], member], minlength=len(cluster)) / many
+        order = np.lexsort((cluster, -mean, face))
+        order = order[mean[order] >= 1 - (grouping.cut + grouping.reach) ** 2 / 2]
+        place = np.arange(len(order)) - np.searchsorted(face[order], face[order])
+        undivided[cluster[order]] = True
+        divided[cluster[order[place < grouping.dissolved_clusters]]] = True
+    divided &= size <= grouping.settled_faces
+    whole = [kept[by_cluster[start[at] : start[at] + size[at]]] for at in np.flatnonzero(undivided & ~divided)]
+    return np.concatenate([fresh, kept[divided[cluster_of]]]), whole

@@ -1,0 +1,99 @@
+"""Where a small segmentation model looks in a large picture, and putting what it saw in several places together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from deployments.algorithms.faces.alignment import Matrix, invert, move_points
+from deployments.algorithms.faces.frame import FaceFrame
+from deployments.algorithms.segmentation.guided_filter import follow_edges, steeper
+from deployments.algorithms.segmentation.polygons import bounds
+from deployments.contracts.albums import Image
+
+Floats = NDArray[np.float32]
+
+_SQUARES = ((5.5, (0.0, 0.7), 1.0), (13.0, (0.0, 4.0), 0.5))
+"""Squares around a face: side and centre in its frame, and weight. Head and shoulders, and the whole body."""
+_WHOLE_WEIGHT = 0.1
+"""Of the look at the whole picture where a closer one sees too."""
+_NO_GAIN = 1.2
+"""A square this many times as large as the picture's longer side shows no more than the whole picture does."""
+_EDGE = 3.0
+"""Pixels of the model's input by which its borders may be wrong."""
+_UNSURE = 0.2, 0.8
+"""Chances beyond these are taken for certain."""
+_FADE = 3
+"""Power with which a look's weight falls to nothing towards its border: there the model sees halves of other people,
+whom their own looks show whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A turned square of the picture."""
+
+    matrix: Matrix
+    """Brings the picture to the model's input."""
+    weight: float
+
+
+def looks_at_people(frames: Sequence[FaceFrame], height: int, width: int, size: int) -> list[Look]:
+    """Squares around faces, set upright, in which people are larger or straighter than in the whole picture."""
+    looks = []
+    for frame in frames:
+        for side, centre, weight in _SQUARES:
+            if side * frame.unit < _NO_GAIN * max(height, width):
+                looks.append(Look(frame.window(side, centre, size), weight))
+    return looks
+
+
+def quarter_turns(frames: Sequence[FaceFrame]) -> int:
+    """Counter-clockwise turns that set the largest face of a picture nearest to upright."""
+    if not frames:
+        return 0
+    largest = max(frames, key=lambda frame: frame.unit)
+    return round(largest.roll / (np.pi / 2)) % 4
+
+
+def combine(image: Image, whole: Floats, looks: Sequence[Look], chances: Sequence[Floats]) -> Floats:
+    """`float32[H, W]`: the chance of a person at each pixel, the weighted mean of all looks that saw it.
+
+    `whole` and each of `chances` are `float32[S, S]`: what was seen in the picture, squeezed to the square, and by each
+    of the looks. Borders are moved onto the image's edges as far as each was able to see.
+    """
+    height, width = image.shape[:2]
+    seen = cv2.resize(steeper(whole, *_UNSURE), (width, height), interpolation=cv2.INTER_LINEAR)
+    total = follow_edges(image, seen, _EDGE * max(height, width) / len(whole)) * np.float32(_WHOLE_WEIGHT)
+    weights = np.full_like(total, _WHOLE_WEIGHT)
+    for look, chance in zip(looks, chances, strict=True):
+        size = len(chance)
+        back = invert(look.matrix)
+        corners = move_points(np.array([[0.0, 0], [size, 0], [0, size], [size, size]]), back)
+        low, high = bounds(corners, 0, (height, width))
+        if (high <= low).any():
+            continue
+        part = np.s_[low[1] : high[1], low[0] : high[0]]
+        back[:, 2] -= low
+        shape = int(high[0] - low[0]), int(high[1] - low[1])
+        seen = cv2.warpAffine(steeper(chance, *_UNSURE), back, shape, borderMode=cv2.BORDER_REPLICATE)
+        fade = cv2.warpAffine(_fade(size), back, shape) * np.float32(look.weight)
+        reach = _EDGE * float(np.hypot(back[0, 0], back[0, 1]))
+        total[part] += follow_edges(np.ascontiguousarray(image[part]), seen, reach) * fade
+        weights[part] += fade
+    return steeper(np.divide(total, weights, out=total), 0.1, 0.9)
+
+
+def _fade(size: int) -> Floats:
+    """1 in the middle of a square, 0 at its border."""
+    inside = np.minimum(np.arange(size) + 0.5, size - np.arange(size) - 0.5) / (size / 2)
+    ramp = (1 - (1 - inside) ** _FADE).astype(np.float32) ** _FADE
+    return np.asarray(ramp[:, None] * ramp, np.float32)
+
+
+def unturned(plane: Floats, turns: int) -> Floats:
+    """What was seen after so many counter-clockwise quarter turns, turned back."""
+    return np.ascontiguousarray(np.rot90(plane, -turns))

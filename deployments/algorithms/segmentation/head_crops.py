@@ -1,0 +1,56 @@
+"""The part of a photograph that an image model sees of one head, and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from deployments.algorithms.images.resizing import working_size
+from deployments.algorithms.segmentation.head_masks import blend
+from deployments.contracts.albums import Gray, Image
+
+_MARGIN = 1.3
+"""Side of the crop, in those of the head's own square: the model fits the animal to what is around it."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadCrop:
+    rows: slice
+    columns: slice
+    """Where it lies in the photograph."""
+    image: Image
+    mask: Gray
+    """Both at the model's size."""
+
+
+def cut_head(photograph: Image, mask: Gray, pixels: int) -> HeadCrop | None:
+    """A square around what the mask shows, pushed into the photograph (and cut by it where that is narrower), of about
+    so many pixels, sides multiples of 8. None: the mask is black."""
+    ys, xs = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(ys):
+        return None
+    side = round(_MARGIN * max(ys[-1] - ys[0] + 1, xs[-1] - xs[0] + 1))
+    rows = _span(int(ys[0] + ys[-1] + 1) // 2, side, mask.shape[0])
+    columns = _span(int(xs[0] + xs[-1] + 1) // 2, side, mask.shape[1])
+    size = working_size(columns.stop - columns.start, rows.stop - rows.start, pixels)
+    return HeadCrop(rows, columns, _resized(photograph[rows, columns], size), _resized(mask[rows, columns], size))
+
+
+def put_head_back(photograph: Image, mask: Gray, crop: HeadCrop, made: Image) -> Image:
+    """The photograph with what was made of the crop; where the mask, of the photograph's size, is black, untouched."""
+    place = (crop.rows, crop.columns)
+    out = photograph.copy()
+    out[place] = blend(photograph[place], made, mask[place])
+    return out
+
+
+def _span(middle: int, side: int, length: int) -> slice:
+    start = max(0, min(middle - side // 2, length - side))
+    return slice(start, min(start + side, length))
+
+
+def _resized(image: Image, size: tuple[int, int]) -> Image:
+    shrinks = image.shape[1] > size[0]
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC), np.uint8)

@@ -1,0 +1,74 @@
+"""Tags, labels and search over ImageNet class probabilities. The two models come in as functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from deployments.algorithms.tags.lexicon import Lexicon, Meaning, relevance
+from deployments.algorithms.tags.vocabulary import TAG_VIEWS, Tag, class_probabilities, concept_probabilities
+from deployments.contracts.albums import Vectors
+from deployments.errors import NotSupported
+
+_MIN_SCORE = 0.01
+"""Below this a tag is not worth ranking."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaggerRules:
+    temperature: float = 0.8
+    max_prior: float = 0.18
+    min_relevance: float = 0.2
+    """A picture less relevant than this to a query does not show it."""
+
+
+class ImageNetTagger:
+    """The classifier's classes, through the reviewed vocabulary and the lexicon."""
+
+    def __init__(
+        self, classify: Callable[[Vectors], Vectors], tags: Sequence[Tag], lexicon: Lexicon, rules: TaggerRules
+    ) -> None:
+        """`classify`: raw features `float32[..., D]` -> logits `float32[..., 1000]`."""
+        self._classify = classify
+        self._tags = tuple(tag for tag in tags if tag.listed)
+        self._lexicon = lexicon
+        self._rules = rules
+
+    def tag(self, vectors: Vectors) -> list[dict[str, float]]:
+        """View vectors `float32[N, V, D]` -> every listed tag worth ranking, a dict a picture."""
+        concepts = [tag.classes for tag in self._tags]
+        scores = concept_probabilities(self._probabilities(vectors), concepts, self._rules.max_prior)
+        scores *= np.array([tag.trust for tag in self._tags], np.float32)
+        names = [tag.name for tag in self._tags]
+        return [
+            {name: float(score) for name, score in zip(names, row, strict=True) if score >= _MIN_SCORE}
+            for row in scores
+        ]
+
+    def judge(self, vectors: Vectors, labels: Sequence[str]) -> list[dict[str, float]]:
+        """The probability of each label that the lexicon understands in full; the others are missing."""
+        meanings = {label: meaning for label in labels if (meaning := self._lexicon.label(label))}
+        probabilities = self._probabilities(vectors)
+        columns = [self._relevance(probabilities, meaning) for meaning in meanings.values()]
+        return [
+            {label: float(column[picture]) for label, column in zip(meanings, columns, strict=True)}
+            for picture in range(len(vectors))
+        ]
+
+    def search(self, query: str, vectors: Vectors) -> Vectors:
+        """Relevance `float32[N]`; exactly 0 for a picture that does not show it. Raises `NotSupported`."""
+        meaning = self._lexicon.query(query)
+        if meaning is None:
+            raise NotSupported(
+                "The local models know no such thing: search for a tag or another everyday word for what pictures show."
+            )
+        found = self._relevance(self._probabilities(vectors), meaning)
+        return np.where(found >= self._rules.min_relevance * meaning.understood, found, np.float32(0))
+
+    def _probabilities(self, vectors: Vectors) -> Vectors:
+        return class_probabilities(self._classify(vectors[:, TAG_VIEWS]), self._rules.temperature)
+
+    def _relevance(self, probabilities: Vectors, meaning: Meaning) -> Vectors:
+        return relevance(meaning, concept_probabilities(probabilities, meaning.parts, self._rules.max_prior))

@@ -1,0 +1,161 @@
+"""What a word, a label or a query means in ImageNet classes, and how sure that is.
+
+First the words themselves (reviewed tags and their synonyms, then WordNet's names over the classes), in singular or
+plural. Only what no list knows goes to the sentence model, and there the bar is high: "dolphin" is near "whale" and
+"invoice" near "document" for such a model, and whoever asks for the one must not be shown the other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from deployments.algorithms.tags.vocabulary import DATA, Tag, expand_ranges, normalise
+from deployments.contracts.albums import Vectors
+
+Encoder = Callable[[Sequence[str]], Vectors]
+"""Texts -> unit vectors `float32[N, D]`."""
+Classes = tuple[int, ...]
+
+_STOP_WORDS = frozenset(
+    "a an and any at by for from her his in inside into is its my near next of off on onto or our outside over "
+    "the their there these this those to under up with your image images photo photograph photographs photos picture "
+    "pictures pic pics shot shots snapshot show showing me find all one two three four five six several many "
+    "some".split()
+)
+_IRREGULAR = {
+    "mice": "mouse",
+    "geese": "goose",
+    "feet": "foot",
+    "teeth": "tooth",
+    "children": "child",
+    "people": "people",
+    "men": "man",
+    "women": "woman",
+    "leaves": "leaf",
+    "wolves": "wolf",
+    "calves": "calf",
+    "knives": "knife",
+    "loaves": "loaf",
+    "scarves": "scarf",
+    "shelves": "shelf",
+    "oxen": "ox",
+    "buses": "bus",
+    "gases": "gas",
+    "shoes": "shoe",
+    "canoes": "canoe",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """The parts of a text that have a meaning here: each a set of classes."""
+
+    parts: tuple[Classes, ...]
+    understood: float
+    """0 to 1: the share of the text's content words that the parts cover."""
+
+
+class Lexicon:
+    """Texts into classes. `encode` is called only when a text is in no list."""
+
+    def __init__(
+        self,
+        tags: Sequence[Tag],
+        words: dict[str, Classes],
+        encode: Encoder,
+        min_cosine: float,
+    ) -> None:
+        self._encode = encode
+        self._min_cosine = min_cosine
+        self._phrases: dict[str, Classes] = {}
+        tag_phrases = {phrase: tag.classes for tag in tags for phrase in tag.words}
+        tag_phrases |= {tag.name: tag.classes for tag in tags}
+        for phrase, classes in [*words.items(), *tag_phrases.items()]:
+            self._phrases[singular(phrase)] = classes
+        self._longest = max(len(phrase.split()) for phrase in self._phrases)
+        self._near = tuple(tag_phrases)
+
+    def label(self, text: str) -> Meaning | None:
+        """What a client's label means; None unless every content word of it has a meaning."""
+        meaning = self.query(text)
+        return meaning if meaning and meaning.understood == 1 else None
+
+    def query(self, text: str) -> Meaning | None:
+        """What can be understood of a query, the longest known phrases first; None if that is nothing."""
+        words = [word for word in singular(text).split() if word not in _STOP_WORDS]
+        if not words:
+            return None
+        whole = self._phrases.get(singular(text)) or self._phrases.get(" ".join(words)) or self._nearest(text)
+        if whole:
+            return Meaning((whole,), 1.0)
+        parts: list[Classes] = []
+        understood = start = 0
+        while start < len(words):
+            for length in range(min(self._longest, len(words) - start), 0, -1):
+                phrase = " ".join(words[start : start + length])
+                classes = self._phrases.get(phrase) or (self._nearest(phrase) if length == 1 else None)
+                if classes:
+                    parts.append(classes)
+                    understood += length
+                    start += length
+                    break
+            else:
+                start += 1
+        return Meaning(tuple(dict.fromkeys(parts)), understood / len(words)) if parts else None
+
+    def _nearest(self, text: str) -> Classes | None:
+        """The classes of the tag that means almost the same.
+
+        Not where the text is a piece of the tag's name: "toast" is no toaster, and "mouse" no computer mouse.
+        """
+        asked = normalise(text)
+        cosines = self._near_vectors @ self._encode([asked])[0]
+        best = int(np.argmax(cosines))
+        if cosines[best] < self._min_cosine or asked in self._near[best]:
+            return None
+        return self._phrases[singular(self._near[best])]
+
+    @cached_property
+    def _near_vectors(self) -> Vectors:
+        """A second or two of work, so only when a text first needs it."""
+        return self._encode([normalise(phrase) for phrase in self._near])
+
+
+def load_words(path: Path = DATA / "words.tsv") -> dict[str, Classes]:
+    """Word -> classes, as `python -m bench.tools.tag_words` made them from WordNet."""
+    rows = (line.split("\t") for line in path.read_text().splitlines()[1:])
+    return {word: expand_ranges(ranges) for word, ranges in rows}
+
+
+def singular(phrase: str) -> str:
+    """The phrase normalised and each word of it in the singular, by the regular English endings."""
+    return " ".join(_singular_word(word) for word in normalise(phrase).split())
+
+
+def _singular_word(word: str) -> str:
+    word = word.removesuffix("'s").removesuffix("'")
+    if word in _IRREGULAR:
+        return _IRREGULAR[word]
+    if len(word) <= 3 or word.endswith(("ss", "us", "is", "news")) or not word.endswith("s"):
+        return word
+    if word.endswith("ies") and len(word) > 4:
+        return f"{word[:-3]}y"
+    if re.search(r"(ss|sh|ch|x|zz|to|[^aeiou]ro)es$", word):
+        return word[:-2]
+    return word[:-1]
+
+
+def relevance(meaning: Meaning, part_probabilities: Vectors) -> Vectors:
+    """Probability of each part of a meaning `float32[N, P]` -> `float32[N]`.
+
+    The geometric mean of the parts, since a picture must show them all and they share one probability between them;
+    less what was not understood of the text.
+    """
+    clipped = np.maximum(part_probabilities, np.float32(1e-9))
+    return np.asarray(np.exp(np.log(clipped).mean(axis=1)) * meaning.understood, np.float32)

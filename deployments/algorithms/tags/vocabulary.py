@@ -1,0 +1,205 @@
+"""Class probabilities into everyday words, and which of them a picture is given.
+
+The words stand in `data/tags.toml`, reviewed by hand; docs/tags.md shows them with the names of their classes.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deployments.contracts.albums import VIEWS, Vectors
+
+DATA = Path(__file__).parents[2] / "assets" / "vocabulary"
+IMAGENET_CLASSES = 1000
+TAG_VIEWS = tuple(VIEWS.index(view) for view in ("whole", "crop"))
+"""Their mean says as much as more views do; the turned views say less."""
+
+
+_PEOPLE_WORDS = {
+    "person": {"persons", "people", "human", "humans", "someone", "somebody", "face", "faces"},
+    "portrait": {"portraits", "headshot", "headshots"},
+    "group": {"groups", "group photo", "group picture", "group portrait", "group of people"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A word and what it stands for."""
+
+    name: str
+    classes: tuple[int, ...]
+    """ImageNet classes whose probabilities add up to the tag's."""
+    words: tuple[str, ...] = ()
+    """Other words for the same thing."""
+    listed: bool = True
+    """Whether a picture gets it without being asked about it."""
+    trust: float = 1.0
+    """What its sum is multiplied by, 0 to 1. Less than 1 for a word whose classes look like nothing in common: what a
+    network does not know spreads over helmets, sledges and balls as easily as over sports."""
+
+
+@dataclass(frozen=True, slots=True)
+class TagRules:
+    """Which scores become tags."""
+
+    threshold: float = 0.5
+    top_k: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleRules:
+    """When a face makes a picture one of people. Shares are of the picture's area, 0 to 1."""
+
+    min_share: float = 0.004
+    portrait_share: float = 0.05
+    """One face at least this large is a portrait ..."""
+    bystander_share: float = 0.25
+    """... unless the next face is larger than this share of the first."""
+    people_size: int = 2
+    """Faces that make it "people" ..."""
+    group_size: int = 3
+    """... and "group"."""
+
+
+def load_tags(path: Path = DATA / "tags.toml") -> tuple[Tag, ...]:
+    sections = tomllib.loads(path.read_text())
+    return tuple(
+        Tag(
+            name,
+            expand_ranges(entry["classes"]),
+            tuple(entry.get("words", ())),
+            bool(entry.get("listed", True)),
+            float(entry.get("trust", 1.0)),
+        )
+        for section in sections.values()
+        for name, entry in section.items()
+    )
+
+
+def load_class_names(path: Path = DATA / "imagenet.txt") -> tuple[str, ...]:
+    """The name of each ImageNet class, in their order."""
+    return tuple(line.split(" ", 1)[1] for line in path.read_text().splitlines()[1:])
+
+
+def expand_ranges(ranges: str) -> tuple[int, ...]:
+    """`"3 7-9"` -> `(3, 7, 8, 9)`."""
+    numbers: list[int] = []
+    for part in ranges.split():
+        first, _, last = part.partition("-")
+        numbers += range(int(first), int(last or first) + 1)
+    return tuple(numbers)
+
+
+def class_ranges(classes: Iterable[int]) -> str:
+    """`(3, 7, 8, 9)` -> `"3 7-9"`."""
+    runs: list[list[int]] = []
+    for number in sorted(classes):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return " ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def class_probabilities(logits: Vectors, temperature: float) -> Vectors:
+    """Logits `float32[N, V, C]` of V views -> `float32[N, C]`: the mean over the views of the softmax of each.
+
+    A temperature under 1 sharpens: a network trained with label smoothing is less sure than it could be.
+    """
+    scaled = logits / temperature
+    exponentials = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return np.asarray((exponentials / exponentials.sum(axis=-1, keepdims=True)).mean(axis=1), np.float32)
+
+
+def concept_probabilities(probabilities: Vectors, concepts: Sequence[Sequence[int]], max_prior: float) -> Vectors:
+    """Class probabilities `float32[N, C]` -> `float32[N, len(concepts)]`, each the sum over a concept's classes.
+
+    Four ImageNet classes in ten are animals, and in no album are four pictures in ten. A concept's odds are therefore
+    multiplied by the odds of `max_prior` over the odds of its share of all classes, where that share is larger.
+    """
+    members = np.zeros((probabilities.shape[1], len(concepts)), np.float32)
+    for column, classes in enumerate(concepts):
+        members[list(classes), column] = 1
+    share = members.mean(axis=0)
+    summed = np.clip(probabilities @ members, 0, 1)
+    ratio = np.minimum(1, _odds(max_prior) / np.maximum(_odds(share), np.float32(1e-9)))
+    return np.asarray(summed * ratio / (1 - summed + summed * ratio), np.float32)
+
+
+def _odds(probability: float | Vectors) -> Vectors:
+    limited = np.clip(np.asarray(probability, np.float32), 0, 1 - 1e-6)
+    return np.asarray(limited / (1 - limited), np.float32)
+
+
+def select_tags(
+    scores: Mapping[str, float], rules: TagRules, *, top_k: int | None = None, threshold: float | None = None
+) -> dict[str, float]:
+    """The tags that one picture is given, the likeliest first, equal ones by name.
+
+    A client's `threshold` and `top_k` replace those of the rules. A threshold of 0 gives every tag that has a score.
+    """
+    least = rules.threshold if threshold is None else threshold
+    most = rules.top_k if top_k is None else top_k
+    ranked = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+    return dict([(tag, score) for tag, score in ranked if score >= least][:most])
+
+
+def merge_scores(*scores: Mapping[str, float]) -> dict[str, float]:
+    """The highest score of each tag, where several sources judge one picture."""
+    merged: dict[str, float] = {}
+    for source in scores:
+        for tag, score in source.items():
+            merged[tag] = max(score, merged.get(tag, 0.0))
+    return merged
+
+
+def people_tags(
+    boxes: Sequence[tuple[float, float, float, float]] | NDArray[np.float32],
+    scores: Sequence[float],
+    width: int,
+    height: int,
+    rules: PeopleRules = PeopleRules(),
+) -> dict[str, float]:
+    """What the faces of a picture of `width` x `height` pixels make of it: `{tag: probability}`, empty without faces.
+
+    "person": somebody is in it. "people": two or more are, as sure as the second surest of them. "group": three or
+    more. "portrait": one face dominates. Whoever asks for people means any of these: see `people_tag`.
+    """
+    area = float(width * height)
+    shares = [max(0.0, x2 - x1) * max(0.0, y2 - y1) / area for x1, y1, x2, y2 in boxes]
+    faces = sorted(
+        ((share, float(score)) for share, score in zip(shares, scores, strict=True) if share >= rules.min_share),
+        reverse=True,
+    )
+    if not faces:
+        return {}
+    surest = sorted((score for _, score in faces), reverse=True)
+    tags = {"person": surest[0]}
+    for tag, size in (("people", rules.people_size), ("group", rules.group_size)):
+        if len(surest) >= size:
+            tags[tag] = surest[size - 1]
+    next_share = faces[1][0] if len(faces) > 1 else 0.0
+    if faces[0][0] >= rules.portrait_share and next_share <= rules.bystander_share * faces[0][0]:
+        tags["portrait"] = faces[0][1]
+    return tags
+
+
+def people_tag(text: str) -> str | None:
+    """The tag of `people_tags` that a label or query asks for, if it asks for one: faces answer it, not the tagger.
+
+    "people" asks for every picture with somebody in it, hence for "person".
+    """
+    asked = normalise(text)
+    return next((tag for tag, words in _PEOPLE_WORDS.items() if asked == tag or asked in words), None)
+
+
+def normalise(phrase: str) -> str:
+    """Lower case, words apart by one space, without punctuation: the form in which phrases are compared."""
+    return " ".join(re.sub(r"[^\w']+|_", " ", phrase.lower()).split())

@@ -1,0 +1,47 @@
+"""Avatars: the shell around the engine that draws and around the vendors' image models."""
+
+from __future__ import annotations
+
+import cv2
+
+from configs.settings import Settings
+from deployments.algorithms.faces.sample import sample_portrait
+from deployments.assets.animals import load_animals
+from deployments.contracts.portraits import LOCAL_AVATARS, AvatarPicture, AvatarRequest
+from deployments.engines.drawn.avatars import LocalAvatarArtist
+from deployments.errors import InvalidRequest
+from deployments.kit.threads import Threads
+from deployments.providers import open_avatar_provider
+from deployments.providers.pool import OpenedProviders
+
+
+class AvatarDeployment:
+    """`portraits.AvatarArtist`."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        settings = settings or Settings()
+        self._animals = load_animals()
+        self._local = LocalAvatarArtist(self._animals)
+        self._providers = OpenedProviders(open_avatar_provider, settings)
+        self._threads = Threads(settings.runtime.threads)
+        # Calls run side by side, each on one core: OpenCV's own threads would only get in their way.
+        cv2.setNumThreads(1)
+
+    async def make_avatar(self, engine: str, request: AvatarRequest) -> AvatarPicture:
+        """Raises `InvalidRequest` for an animal or an engine that is none, and what the engine raises."""
+        animal = self._animals.get(request.animal)
+        if animal is None:
+            raise InvalidRequest(f"There is no animal '{request.animal}'.")
+        if engine == LOCAL_AVATARS:
+            return await self._threads.run(self._local.render, request)
+        return await (await self._providers.get(engine)).make_avatar(request, animal)
+
+    async def check_health(self) -> None:
+        """A real, small avatar by the local engine; vendors are not asked, that would cost."""
+        image, segmentation = sample_portrait()
+        animal = next(iter(self._animals))
+        await self.make_avatar(LOCAL_AVATARS, AvatarRequest(image, animal, "overlay", segmentation))
+
+    async def aclose(self) -> None:
+        """Close the vendors' connections, which otherwise end with the process."""
+        await self._providers.aclose()

@@ -1,0 +1,155 @@
+"""What segmentation and avatars take, give and raise. Needs only numpy.
+
+Pictures are `uint8[H, W, 3]`, RGB, upright. Left and right are the viewer's, in the face turned upright. All
+capabilities may raise `errors.DeadlineExceeded`, `errors.Overloaded` and `errors.Unavailable`; each names what else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from deployments.contracts.albums import Gray, Image, Vectors
+
+LOCAL_SEGMENTATION = "local"
+LOCAL_AVATARS = "local"
+"""The engines that need no vendor."""
+DIFFUSION_AVATARS = "diffusers"
+"""The avatar engine that works through a `generation.Diffuser`."""
+
+Point = tuple[float, float]
+SegmentTarget = Literal["face", "person"]
+AvatarMode = Literal["overlay", "character"]
+"""overlay: the person's face with the animal's features. character: the animal's head instead of the person's; body and
+background stay."""
+
+REQUIRED_LANDMARKS = (
+    "left_eye",
+    "right_eye",
+    "nose_tip",
+    "mouth_left",
+    "mouth_right",
+    "upper_lip",
+    "lower_lip",
+    "chin",
+    "left_temple",
+    "right_temple",
+)
+"""Named points that every engine gives: centres of the eyes, outer middle of the lips, the bottom of the chin, and
+where the face ends at the height of the eyes, before the ears."""
+OPTIONAL_LANDMARKS = (
+    "left_eye_outer",
+    "left_eye_inner",
+    "left_eye_top",
+    "left_eye_bottom",
+    "right_eye_inner",
+    "right_eye_outer",
+    "right_eye_top",
+    "right_eye_bottom",
+    "left_brow",
+    "right_brow",
+    "nose_bridge",
+    "nose_bottom",
+    "nose_left",
+    "nose_right",
+    "left_jaw",
+    "right_jaw",
+    "forehead",
+)
+"""Those that an engine adds where it knows them: corners and lids of the eyes, tops of the brows, the point between the
+eyes, base and wings of the nose, angles of the jaw, the middle of the forehead below the hair."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentedFace:
+    """A face whose shape is known."""
+
+    bbox: tuple[float, float, float, float]
+    """`(x1, y1, x2, y2)`, pixels of the picture; may reach over its border."""
+    score: float
+    """Detection confidence, 0 to 1."""
+    landmarks: dict[str, Point]
+    """All of `REQUIRED_LANDMARKS`, any of `OPTIONAL_LANDMARKS`, pixels."""
+    outline: Vectors
+    """`float32[N, 2]`: the polygon around the face from the forehead to the chin, without hair and ears."""
+    roll: float
+    """Degrees clockwise by which the face is turned in the picture, -180 to 180."""
+    yaw: float
+    """Degrees by which it looks to the viewer's right (its nose lies right of its middle), about -90 to 90."""
+    pitch: float
+    """Degrees by which it looks down, about -90 to 90; 0 where an engine cannot tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segmentation:
+    """Faces and people of one picture."""
+
+    faces: tuple[SegmentedFace, ...]
+    """The most confident first; none where nobody was found."""
+    face_mask: Gray
+    """`uint8[H, W]`, 255: skin of a face, 0: anything else, between: its soft edge."""
+    person_mask: Gray
+    """`uint8[H, W]`, the same of people with hair, clothes and what they hold."""
+    warnings: tuple[str, ...] = ()
+    """What could not be done as asked, in words for the client."""
+
+
+class Segmenter(Protocol):
+    async def segment_portrait(self, engine: str, image: Image) -> Segmentation:
+        """Faces, face mask and person mask by `engine`: `local`, `vision` or `rekognition`.
+
+        No face is no error here. Raises `InvalidRequest` for an engine that is none, `ProviderUnavailable` (technical:
+        the next engine may be tried), `ProviderRejected` (logical).
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AvatarRequest:
+    """A portrait whose people are to become animals."""
+
+    image: Image
+    animal: str
+    """Name of an animal of `deployments/assets/animals` that is known to exist."""
+    mode: AvatarMode
+    segmentation: Segmentation
+    """Of `image`, with the faces that are to be changed, at least one."""
+    prompt: str = ""
+    """What an image model is told; drawn engines do without."""
+    negative_prompt: str = ""
+    strength: float = 1.0
+    """0 to 1: how far from the photograph. Of drawn engines: the opacity."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AvatarPicture:
+    image: Image
+    """As large as the request's. Outside of the heads the photograph is untouched, whoever made it."""
+    changed: tuple[int, ...]
+    """Indices into the request's faces: those that are animals now."""
+    warnings: tuple[str, ...] = ()
+
+
+class AvatarArtist(Protocol):
+    """Engines that make animals of people: `local` here, vendors elsewhere. `diffusers` works through a `Diffuser`."""
+
+    async def make_avatar(self, engine: str, request: AvatarRequest) -> AvatarPicture:
+        """By `local`, `vertex`, `bedrock` or `cloud_function`.
+
+        Raises `InvalidRequest` for an engine or animal that is none, `NoFace` where the engine looks for faces itself
+        and finds none, `ProviderUnavailable` (technical), `ProviderRejected` (logical).
+        """
+        ...
+
+
+class Portraits(Segmenter, AvatarArtist, Protocol):
+    """All that the use cases of segmentation and avatars need."""
+
+
+def empty_segmentation(image: Image) -> Segmentation:
+    """Of a picture without people."""
+    nothing = np.zeros(image.shape[:2], np.uint8)
+    return Segmentation((), nothing, nothing.copy())

@@ -1,0 +1,98 @@
+"""`generation.Diffuser` in one process: the engine behind batches of equal shape. The deployment is its shell."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+
+from configs.settings import Settings
+from deployments.contracts.albums import Image
+from deployments.contracts.diffusion import (
+    GeneratedPicture,
+    GenerationRequest,
+    GenerationStep,
+    HintOptions,
+    Latents,
+    ModelCatalogue,
+)
+from deployments.engines.diffusion.device import CapMemory, Device, cap_gpu_memory, open_device
+from deployments.engines.diffusion.engine import DiffusionEngine
+from deployments.engines.diffusion.preprocessors import FaceSearch, Hints
+from deployments.engines.faces.local import LocalFaceEngine
+from deployments.engines.faces.locator import FaceLocator
+from deployments.kit.batching import KeyedBatcher
+from deployments.kit.threads import Threads
+from deployments.weights.manifest import weight_file
+
+
+class LocalDiffuser:
+    """One batch at a time; hints, previews and lists beside it."""
+
+    def __init__(self, settings: Settings, gpu_share: float = 0.0, cap_memory: CapMemory = cap_gpu_memory) -> None:
+        """Caps the process's share of the GPU at once; models are loaded by the first request that needs them.
+
+        Raises `Unavailable` without PyTorch and diffusers, or without the device.
+        """
+        chosen = settings.diffusion
+        self._device = open_device(chosen, gpu_share, cap_memory)
+        folder = chosen.models_dir or settings.weights_dir / "diffusion"
+        hints = Hints(folder / "annotators", face_search(settings), self._device.name)
+        self._engine = DiffusionEngine(chosen, folder, hints, self._device)
+        self._batches: KeyedBatcher[GenerationRequest, GenerationStep, GeneratedPicture] = KeyedBatcher(
+            self._engine.run, self._engine.key, chosen.max_batch, chosen.batch_wait_s
+        )
+        self._threads = Threads(settings.runtime.threads)
+        self._listing = asyncio.Lock()
+
+    @property
+    def device(self) -> Device:
+        return self._device
+
+    @property
+    def engine(self) -> DiffusionEngine:
+        return self._engine
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationStep | GeneratedPicture, None]:
+        """See `Diffuser.generate`."""
+        self._engine.check(request)
+        async with aclosing(self._batches.submit(request)) as events:
+            async for event in events:
+                yield event
+
+    async def decode_latents(self, latents: Latents, checkpoint: str = "", vae: str = "") -> Image:
+        return await self._threads.run(self._engine.decode_latents, latents, checkpoint, vae)
+
+    async def make_hint(self, module: str, image: Image, options: HintOptions) -> Image:
+        return await self._threads.run(self._engine.make_hint, module, image, options)
+
+    async def list_models(self) -> ModelCatalogue:
+        async with self._listing:  # the first one reads every file: others wait for what it learns
+            return await asyncio.to_thread(self._engine.list_models)
+
+    async def has_checkpoint(self, name: str) -> bool:
+        return await asyncio.to_thread(self._engine.has_checkpoint, name)
+
+    def unload(self, checkpoint: str) -> None:
+        """Free a checkpoint unless a batch is using it."""
+        self._engine.unload(checkpoint)
+
+    async def check_health(self) -> None:
+        """Raises when the device no longer computes, which only a new process mends."""
+        await asyncio.to_thread(self._device.check)
+
+    async def close(self) -> None:
+        """End what runs within a step and free the models."""
+        await self._batches.close()
+        await asyncio.to_thread(self._engine.close)
+
+
+def face_search(settings: Settings) -> Callable[[], FaceSearch]:
+    """Opens the local face engine, whose landmarks are those of MediaPipe's mesh. Raises `WeightsMissing` then."""
+
+    def open_search() -> FaceSearch:
+        for name in LocalFaceEngine.files:
+            weight_file(settings, name)
+        return LocalFaceEngine(settings.weights_dir, FaceLocator(settings.weights_dir, settings.runtime.threads)).find
+
+    return open_search

@@ -1,0 +1,132 @@
+"""Models as requests name them, loaded within the memory budget."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from configs.settings import Diffusion
+from deployments.contracts.diffusion import Lora
+from deployments.engines.diffusion.catalogue import Catalogue, Model
+from deployments.engines.diffusion.device import Device
+from deployments.engines.diffusion.loading import Checkpoint, Loader, files_bytes, module_bytes
+from deployments.engines.diffusion.model_cache import Key, Loan, Shelf
+from deployments.engines.diffusion.pipelines import make_pipeline
+from deployments.errors import NotSupported
+
+log = structlog.get_logger(__name__)
+
+_OWN_VAE = ("", "automatic", "none")
+_MAX_SHOWN, _MAX_LOGGED = 60, 300
+
+
+class Models:
+    """Getting one may take as long as loading it does. What was got stays until its loan ends."""
+
+    def __init__(self, settings: Diffusion, folder: Path, device: Device) -> None:
+        self.catalogue = Catalogue(folder, settings.checkpoint)
+        self.shelf = Shelf(settings.memory_budget_mb * 2**20, device.give_back)
+        self.tiling = threading.Lock()
+        """Held while a batch makes shared networks look around the edge, and by whoever must not see them so."""
+        self._loader = Loader(self.catalogue, device, offline=settings.offline, compile_unet=settings.compile)
+
+    def find_checkpoint(self, name: str) -> Model:
+        """Raises `WeightsMissing`."""
+        return self.catalogue.find("checkpoints", name) if name.strip() else self.catalogue.default_checkpoint()
+
+    def checkpoint(self, loan: Loan, name: str) -> Checkpoint:
+        """Empty: the configured one. Raises `WeightsMissing`, `NotSupported`, `Overloaded`."""
+        model = self.find_checkpoint(name)
+        found: Checkpoint = loan.get(
+            _checkpoint_key(model),
+            lambda: self._loader.checkpoint(model),
+            lambda made: module_bytes(made.unet, made.vae, made.text_encoder),
+            expected_bytes=files_bytes(model),
+        )
+        return found
+
+    def forget_checkpoint(self, name: str) -> None:
+        """Unload it unless a batch is using it."""
+        if model := self.catalogue.look_up("checkpoints", name):
+            self.shelf.drop(_checkpoint_key(model))
+
+    def vae(self, loan: Loan, name: str, checkpoint: Checkpoint) -> Any:
+        """Empty, "Automatic" or "None": the checkpoint's own. Raises `WeightsMissing`, `Overloaded`."""
+        if name.strip().lower() in _OWN_VAE:
+            return checkpoint.vae
+        model = self.catalogue.find("vaes", name)
+        return loan.get(("vae", model.name), lambda: self._loader.vae(model), module_bytes)
+
+    def controlnet(self, loan: Loan, name: str, checkpoint: Checkpoint) -> Any:
+        """Raises `WeightsMissing`, `NotSupported` (it is for another family of checkpoints), `Overloaded`."""
+        model = self.catalogue.find("controlnets", name)
+        net = loan.get(
+            ("controlnet", model.name),
+            lambda: self._loader.controlnet(model),
+            module_bytes,
+            expected_bytes=files_bytes(model),
+        )
+        if net.config.cross_attention_dim != checkpoint.unet.config.cross_attention_dim:
+            raise NotSupported(f"The ControlNet '{model.name}' does not fit the checkpoint '{checkpoint.model.name}'.")
+        return net
+
+    def use_loras(self, loan: Loan, checkpoint: Checkpoint, loras: Sequence[Lora]) -> tuple[str, ...]:
+        """Make these, and no others, act in the checkpoint. -> What could not be used, in words."""
+        warnings: list[str] = []
+        weights: dict[str, dict[str, float]] = defaultdict(lambda: {"unet": 0.0, "text_encoder": 0.0})
+        pipeline = make_pipeline("text", checkpoint, checkpoint.scheduler, checkpoint.vae, None)
+        for lora in loras:
+            if adapter := self._lora(loan, checkpoint, pipeline, lora.name):
+                weights[adapter]["unet"] += lora.unet_weight
+                weights[adapter]["text_encoder"] += lora.text_encoder_weight
+            else:
+                warnings.append(f"LoRA '{lora.name[:_MAX_SHOWN]}' is not here or cannot be read: left out.")
+        if weights:
+            pipeline.enable_lora()
+            pipeline.set_adapters(list(weights), adapter_weights=list(weights.values()))
+        elif pipeline.get_list_adapters():
+            pipeline.disable_lora()
+        return tuple(warnings)
+
+    def _lora(self, loan: Loan, checkpoint: Checkpoint, pipeline: Any, name: str) -> str | None:
+        """The adapter's name in the checkpoint."""
+        from safetensors import SafetensorError
+        from torch import OutOfMemoryError
+
+        model = self.catalogue.look_up("loras", name)
+        if model is None or model.weights is None:
+            return None
+        path, adapter = model.weights, f"lora_{hashlib.sha256(model.name.encode()).hexdigest()[:16]}"
+
+        def load() -> str:
+            pipeline.load_lora_weights(
+                str(path.parent), weight_name=path.name, adapter_name=adapter, local_files_only=True
+            )
+            return adapter
+
+        key = (*_checkpoint_key(checkpoint.model), "lora", model.name)
+        try:
+            loan.get(
+                key,
+                load,
+                lambda _: path.stat().st_size,
+                close=lambda: pipeline.delete_adapters(adapter),
+            )
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            if any(adapter in adapters for adapters in pipeline.get_list_adapters().values()):
+                pipeline.delete_adapters(adapter)  # it fits one of the networks, and stays there otherwise
+            if isinstance(error, OutOfMemoryError):
+                raise
+            log.warning("LoRA not loaded", lora=model.name, error=repr(error)[:_MAX_LOGGED])
+            return None
+        return adapter
+
+
+def _checkpoint_key(model: Model) -> Key:
+    return ("checkpoint", model.name)

@@ -1,0 +1,115 @@
+"""What a request may ask for, and which requests may share a batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable
+from dataclasses import fields
+
+from configs.settings import Diffusion
+from deployments.contracts.diffusion import MAX_SEED, GenerationRequest, Hires
+from deployments.engines.diffusion.controlnets import Unit
+from deployments.errors import InvalidRequest
+
+_GRID = 8
+_LEAST_PX = 64
+_MOST_CHARACTERS = 20_000
+_MOST_GUIDANCE = 100.0
+_MOST_LORAS = 32
+_MOST_CONTROL_WEIGHT = 2.0
+_MOST_CLIP_SKIP = 12
+_MAX_SHOWN = 20
+_OWN = (
+    "prompt", "negative_prompt", "seed", "variation_seed", "variation_strength", "seed_size", "init_image", "mask",
+    "controls", "hires", "clip_skip",
+)  # fmt: skip
+"""Fields in which requests of one batch may differ, or that are compared in another way."""
+
+
+def check_request(request: GenerationRequest, limits: Diffusion) -> None:
+    """Raises `InvalidRequest` with what is wrong, before anything is loaded or allocated."""
+    _check_size(request.width, request.height, limits)
+    _within("steps", request.steps, 1, limits.max_steps)
+    _within("guidance_scale", request.guidance_scale, 0, _MOST_GUIDANCE)
+    _within("clip_skip", request.clip_skip, 1, _MOST_CLIP_SKIP)
+    _within("denoising_strength", request.denoising_strength, 0, 1)
+    _within("variation_strength", request.variation_strength, 0, 1)
+    for name in ("seed", "variation_seed"):
+        _within(name, getattr(request, name), 0, MAX_SEED)
+    for name in ("prompt", "negative_prompt"):
+        if len(getattr(request, name)) > _MOST_CHARACTERS:
+            raise InvalidRequest(f"{name}: at most {_MOST_CHARACTERS} characters.")
+    if request.eta is not None:
+        _within("eta", request.eta, 0, 10)
+    if request.seed_size is not None:
+        _check_size(*request.seed_size, limits)
+    if len(request.loras) > _MOST_LORAS:
+        raise InvalidRequest(f"At most {_MOST_LORAS} LoRAs.")
+    for lora in request.loras:
+        if not (math.isfinite(lora.text_encoder_weight) and math.isfinite(lora.unet_weight)):
+            raise InvalidRequest("The weight of a LoRA is a number.")
+    if request.hires:
+        _check_hires(request, request.hires, limits)
+    _check_images(request, limits)
+
+
+def shape_key(request: GenerationRequest) -> Hashable:
+    """Requests with equal keys run as one batch: they differ in words, seeds and pixels only."""
+    common = tuple(getattr(request, field.name) for field in fields(request) if field.name not in _OWN)
+    hires = request.hires and (
+        request.hires.width,
+        request.hires.height,
+        request.hires.steps,
+        request.hires.denoising_strength,
+        request.hires.upscaler,
+        request.hires.sampler,
+        request.hires.scheduler,
+    )
+    controls = tuple((Unit.of(hint), hint.passes) for hint in request.controls)
+    return common, kind_of(request), controls, hires
+
+
+def kind_of(request: GenerationRequest) -> str:
+    """text, image or inpaint."""
+    if request.init_image is None:
+        return "text"
+    return "image" if request.mask is None else "inpaint"
+
+
+def _check_size(width: int, height: int, limits: Diffusion) -> None:
+    for side in (width, height):
+        if side % _GRID or not _LEAST_PX <= side <= limits.max_side_px:
+            raise InvalidRequest(
+                f"Width and height are multiples of {_GRID} from {_LEAST_PX} to {limits.max_side_px}, "
+                f"not {str(width)[:_MAX_SHOWN]} x {str(height)[:_MAX_SHOWN]}."
+            )
+
+
+def _check_hires(request: GenerationRequest, hires: Hires, limits: Diffusion) -> None:
+    _check_size(hires.width, hires.height, limits)
+    _within("hires steps", hires.steps, 1, limits.max_steps)
+    _within("hires denoising_strength", hires.denoising_strength, 0, 1)
+    if request.init_image is not None:
+        raise InvalidRequest("Hires fix goes with pictures from text, not with an init image.")
+
+
+def _check_images(request: GenerationRequest, limits: Diffusion) -> None:
+    size = (request.height, request.width)
+    if request.init_image is not None and request.init_image.shape != (*size, 3):
+        raise InvalidRequest("The init image has not the size of the picture to make.")
+    if request.mask is not None and (request.init_image is None or request.mask.shape != size):
+        raise InvalidRequest("A mask goes with an init image and has its size.")
+    if len(request.controls) > limits.max_controls:
+        raise InvalidRequest(f"At most {limits.max_controls} ControlNets at once.")
+    sizes = {size, (request.hires.height, request.hires.width)} if request.hires else {size}
+    for hint in request.controls:
+        if hint.image.shape not in {(*size, 3) for size in sizes}:
+            raise InvalidRequest("The picture of a ControlNet has not the size of the picture to make.")
+        _within("ControlNet weight", hint.weight, 0, _MOST_CONTROL_WEIGHT)
+        if not 0 <= hint.start <= hint.end <= 1:
+            raise InvalidRequest("A ControlNet acts from a start to an end, both 0 to 1.")
+
+
+def _within(name: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:  # nor is a nan
+        raise InvalidRequest(f"{name} is {least:g} to {most:g}, not {str(value)[:_MAX_SHOWN]}.")

@@ -1,0 +1,148 @@
+"""Any open_clip model: image and text vectors in one space, and zero-shot judgement of labels.
+
+open_clip and PyTorch come with the extra `darkroom[diffusion]` and are imported when an engine is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deployments.algorithms.tags.vocabulary import TAG_VIEWS
+from deployments.contracts.albums import Vectors
+from deployments.errors import NotSupported, Unavailable, WeightsMissing
+
+PROMPTS = ("a photo of a {}.", "a photo of the {}.", "a picture of {}.", "{}")
+"""A label's vector is the mean over these sentences, as in CLIP's own zero-shot recipe (Radford et al. 2021)."""
+BACKGROUND = ("a photo.", "a picture.", "an image of something.")
+"""What a label must beat where the model has no bias of its own."""
+_MIN_SCORE = 0.01
+_TEXT_BATCH = 128
+
+
+class OpenClipEmbedder:
+    """Image and text towers. `embed` and `embed_texts` may be called from several threads."""
+
+    def __init__(self, model: str, pretrained: str, device: str = "cpu") -> None:
+        """`pretrained` is one of open_clip's tags or a local checkpoint; empty means random weights, for tests.
+
+        Raises `Unavailable` without the extra, `WeightsMissing` when the weights are neither cached nor to be had.
+        """
+        self._torch, self._model, self._tokenize = _load(model, pretrained, device)
+        self._device = device
+        visual = self._model.visual
+        size = visual.image_size
+        self.input_px = int(size[0] if isinstance(size, tuple | list) else size)
+        self.dim = int(self.embed(np.zeros((1, self.input_px, self.input_px, 3), np.uint8)).shape[1])
+
+    def embed(self, views: NDArray[np.uint8]) -> Vectors:
+        """`uint8[N, S, S, 3]` RGB, S = `input_px` -> raw image features `float32[N, dim]`."""
+        torch, visual = self._torch, self._model.visual
+        pixels = torch.tensor(np.ascontiguousarray(views), device=self._device).permute(0, 3, 1, 2).float() / 255
+        mean, std = (torch.tensor(values, device=self._device).view(1, 3, 1, 1) for values in _statistics(visual))
+        with torch.inference_mode():
+            return np.asarray(self._model.encode_image((pixels - mean) / std).float().cpu().numpy(), np.float32)
+
+    def embed_texts(self, texts: Sequence[str]) -> Vectors:
+        """Unit text features `float32[N, dim]`."""
+        parts = [np.empty((0, self.dim), np.float32)]
+        with self._torch.inference_mode():
+            for start in range(0, len(texts), _TEXT_BATCH):
+                tokens = self._tokenize(list(texts[start : start + _TEXT_BATCH])).to(self._device)
+                parts.append(self._model.encode_text(tokens).float().cpu().numpy())
+        return _unit(np.concatenate(parts))
+
+    def classify_labels(self, vectors: Vectors, labels: Sequence[str]) -> Vectors:
+        """Image features `float32[N, dim]` -> the probability of each label on its own, `float32[N, len(labels)]`."""
+        return self.classify(vectors, self.label_vectors(labels))
+
+    def label_vectors(self, labels: Sequence[str]) -> Vectors:
+        """Unit vectors `float32[len(labels), dim]`, each the mean over the prompts."""
+        sentences = [prompt.format(label) for label in labels for prompt in PROMPTS]
+        return _unit(self.embed_texts(sentences).reshape(len(labels), len(PROMPTS), self.dim).mean(axis=1))
+
+    def classify(self, vectors: Vectors, labels: Vectors) -> Vectors:
+        """Image features `float32[N, dim]` and label vectors `float32[L, dim]` -> probabilities `float32[N, L]`."""
+        images = _unit(vectors)
+        scale = float(self._model.logit_scale.detach().exp())
+        logits = scale * images @ labels.T
+        bias = getattr(self._model, "logit_bias", None)
+        if bias is not None:  # SigLIP was trained to judge each pair on its own
+            return np.asarray(1 / (1 + np.exp(-(logits + float(bias.detach())))), np.float32)
+        background = scale * images @ self.embed_texts(BACKGROUND).T
+        top = np.maximum(logits.max(axis=1, keepdims=True), background.max(axis=1, keepdims=True))
+        against = np.exp(background - top).sum(axis=1, keepdims=True)
+        return np.asarray(np.exp(logits - top) / (np.exp(logits - top) + against), np.float32)
+
+
+class ZeroShotTagger:
+    """Tags, labels and search by the text tower. Knows every word, so no label is missing and no query refused."""
+
+    def __init__(self, embedder: OpenClipEmbedder, vocabulary: Sequence[str]) -> None:
+        self._embedder = embedder
+        self._vocabulary = tuple(vocabulary)
+
+    def tag(self, vectors: Vectors) -> list[dict[str, float]]:
+        scores = self._embedder.classify(_picture_vectors(vectors), self._vocabulary_vectors)
+        return [
+            {tag: float(score) for tag, score in zip(self._vocabulary, row, strict=True) if score >= _MIN_SCORE}
+            for row in scores
+        ]
+
+    @cached_property
+    def _vocabulary_vectors(self) -> Vectors:
+        """Thousands of sentences, so once."""
+        return self._embedder.label_vectors(self._vocabulary)
+
+    def judge(self, vectors: Vectors, labels: Sequence[str]) -> list[dict[str, float]]:
+        known = [label for label in labels if label.strip()]
+        if not known:
+            return [{} for _ in vectors]
+        scores = self._embedder.classify_labels(_picture_vectors(vectors), known)
+        return [{label: float(score) for label, score in zip(known, row, strict=True)} for row in scores]
+
+    def search(self, query: str, vectors: Vectors) -> Vectors:
+        if not query.strip():
+            raise NotSupported("An empty query matches nothing.")
+        return self._embedder.classify_labels(_picture_vectors(vectors), [query])[:, 0]
+
+
+def _picture_vectors(views: Vectors) -> Vectors:
+    """`float32[N, V, D]` in the order of `VIEWS` -> `float32[N, D]`, the mean of the upright views' directions."""
+    return np.asarray(_unit(views[:, TAG_VIEWS]).mean(axis=1), np.float32)
+
+
+def _unit(vectors: Vectors) -> Vectors:
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12), np.float32)
+
+
+def _statistics(visual: Any) -> tuple[Sequence[float], Sequence[float]]:
+    """Channel means and deviations of the model's training, in 0 to 1. A model without its own uses OpenAI's."""
+    from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+
+    mean, std = getattr(visual, "image_mean", None), getattr(visual, "image_std", None)
+    return mean or OPENAI_DATASET_MEAN, std or OPENAI_DATASET_STD
+
+
+@lru_cache(maxsize=2)
+def _load(model: str, pretrained: str, device: str) -> tuple[Any, Any, Any]:
+    """torch, the model and its tokenizer, once a process: embedder and tagger share them."""
+    try:
+        import open_clip
+        import torch
+    except ImportError as error:
+        raise Unavailable("The open_clip engine needs PyTorch and open_clip: install darkroom[diffusion].") from error
+    try:
+        network = open_clip.create_model(model, pretrained=pretrained or None, device=device)
+        tokenize = open_clip.get_tokenizer(model)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise WeightsMissing(
+            f"The open_clip model {model} with weights {pretrained!r} is neither in the cache nor to be fetched: set "
+            "DARKROOM_EMBEDDING__OPEN_CLIP_PRETRAINED to a tag of open_clip's or to a local checkpoint.",
+            extra={"setting": "DARKROOM_EMBEDDING__OPEN_CLIP_PRETRAINED"},
+        ) from error
+    return torch, network.eval(), tokenize

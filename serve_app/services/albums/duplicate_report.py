@@ -1,0 +1,128 @@
+"""From links between contents to groups of duplicates and the picture to keep. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence, Set
+from typing import Any
+
+from deployments.algorithms.duplicates.groups import DuplicateGroup, Edge, Member, choose_keeper, group_duplicates
+from deployments.contracts.albums import DuplicateLevel
+from serve_app.services.albums.items import Item
+
+_RANK: dict[DuplicateLevel, int] = {"exact": 0, "copy": 1, "similar": 2}
+
+
+Pair = tuple[int, int]
+"""Places of two contents in a list, the smaller one first."""
+
+
+def pairs_between_groups(copies: Set[Pair]) -> set[Pair]:
+    """Where a copy links two groups: the centre of each with every member of the other."""
+    keys = {place: f"{place:09d}" for pair in copies for place in pair}
+    groups = group_duplicates(list(keys.values()), [Edge(keys[a], keys[b], "copy", 1.0) for a, b in sorted(copies)])
+    members = {int(group.centre): [int(member) for member in group.members] for group in groups}
+    centre_of = {member: centre for centre, group in members.items() for member in group}
+    wanted = set()
+    for a, b in copies:
+        one, other = centre_of.get(a, a), centre_of.get(b, b)
+        if one != other:
+            wanted |= {(one, member) for member in members.get(other, [other])}
+            wanted |= {(other, member) for member in members.get(one, [one])}
+    return {(min(pair), max(pair)) for pair in wanted if pair[0] != pair[1]}
+
+
+def group_items(items: Sequence[Item], links: Sequence[Edge], level: DuplicateLevel) -> list[DuplicateGroup]:
+    """Groups of references. `links` are between content hashes; references to one content are exact duplicates."""
+    edges = []
+    first: dict[str, str] = {}
+    for item in sorted(items, key=lambda item: (item.sha256, item.ref)):
+        key = _key(item)
+        if item.sha256 in first:
+            edges.append(Edge(first[item.sha256], key, "exact", 1.0))
+        first.setdefault(item.sha256, key)
+    edges += [Edge(first[link.left], first[link.right], link.level, link.score) for link in links]
+    return group_duplicates([_key(item) for item in items], edges, level)
+
+
+def duplicates_payload(
+    items: Sequence[Item],
+    groups: Sequence[DuplicateGroup],
+    links: Sequence[Edge],
+    content_pixels: Mapping[str, int],
+    failed: list[dict[str, str]],
+) -> dict[str, Any]:
+    """The detailed answer. `content_pixels`: content -> pixels inside its flat border, where it has one."""
+    by_key = {_key(item): item for item in items}
+    level_of = {frozenset((link.left, link.right)): link.level for link in sorted(links, key=lambda e: -_RANK[e.level])}
+    neighbours = _neighbours(links)
+    duplicates, detailed = {}, []
+    for number, group in enumerate(groups, 1):
+        name = f"duplicate_group_{number}"
+        members = [by_key[key] for key in group.members]
+        agreement = _agreement({item.sha256 for item in members}, neighbours)
+        keep, reason = choose_keeper(
+            [_member(item, content_pixels.get(item.sha256), agreement[item.sha256]) for item in members]
+        )
+        kept = by_key[keep]
+        refs = sorted(item.ref for item in members)
+        duplicates[name] = refs
+        views = [
+            {
+                "image": item.ref,
+                "score": round(1.0 if item is kept else _score(group, keep, _key(item)), 4),
+                "level": _level(level_of, kept, item, group.level),
+            }
+            for item in sorted(members, key=lambda item: item.ref)
+        ]
+        detailed.append(
+            {"group": name, "level": group.level, "keep": kept.ref, "keep_reason": reason, "members": views}
+        )
+    return {"duplicates": duplicates, "failed": failed, "groups": detailed}
+
+
+def _key(item: Item) -> str:
+    return f"{item.sha256} {item.ref}"
+
+
+def _member(item: Item, content_pixels: int | None, agreement: float) -> Member:
+    return Member(
+        _key(item),
+        item.width,
+        item.height,
+        item.bytes,
+        item.content_type,
+        has_border=content_pixels is not None,
+        content_pixels=content_pixels,
+        agreement=agreement,
+    )
+
+
+def _neighbours(links: Sequence[Edge]) -> dict[str, dict[str, float]]:
+    neighbours: dict[str, dict[str, float]] = defaultdict(dict)
+    for link in links:
+        neighbours[link.left][link.right] = neighbours[link.right][link.left] = link.score
+    return neighbours
+
+
+def _agreement(group: Set[str], neighbours: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Mean score of each content's links to others of the group; 1 for one that has none."""
+    agreement = {}
+    for sha in group:
+        scores = sorted(score for other, score in neighbours.get(sha, {}).items() if other in group)
+        agreement[sha] = sum(scores) / len(scores) if scores else 1.0
+    return agreement
+
+
+def _score(group: DuplicateGroup, keep: str, key: str) -> float:
+    """Members are linked to the centre, so two others are as sure as the weaker of their links."""
+    return min(group.scores.get(keep, 1.0), group.scores.get(key, 1.0))
+
+
+def _level(
+    level_of: Mapping[frozenset[str], DuplicateLevel], kept: Item, item: Item, otherwise: DuplicateLevel
+) -> DuplicateLevel:
+    """How the member relates to the picture to keep; through a third picture: what holds the group together."""
+    if item.sha256 == kept.sha256:
+        return "exact"
+    return level_of.get(frozenset((item.sha256, kept.sha256)), otherwise)

@@ -1,0 +1,198 @@
+"""The job that finds duplicates: vectors name the suspects, a geometric check convicts, verdicts are kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence, Set
+from typing import Any
+
+from configs.settings import Settings
+from deployments.algorithms.duplicates.groups import Edge, link
+from deployments.algorithms.images.borders import content_box
+from deployments.contracts.albums import DuplicateFinder, DuplicateLevel, LocalFeatures, Pairs, PairVerdict
+from deployments.errors import ImageError
+from serve_app.services.albums.duplicate_report import Pair, duplicates_payload, group_items, pairs_between_groups
+from serve_app.services.albums.snapshot import AlbumLoader, Subject, keep_result
+from serve_app.services.images.store import PictureStore
+from serve_app.services.jobs.progress import Progress
+from serve_app.store.queue.jobs import Job
+from serve_app.store.repositories import pair_verdicts, vectors
+from serve_app.store.repositories.images import Content
+from serve_app.store.session import Database
+
+_VERSION = "sift/2"
+"""Of the geometric check; another one makes the kept verdicts void."""
+_SAME_PIXELS_COSINE = 0.97
+"""Files with the same upright pixels differ in their vectors only by how their decoders scale."""
+_MERGING_ROUNDS = 3
+_PAIRS_A_CALL = 32
+_KEPT_FEATURES = 512
+"""Pictures whose local features are held at once: about 100 MB."""
+
+
+class FindDuplicates:
+    def __init__(
+        self,
+        database: Database,
+        albums: AlbumLoader,
+        pictures: PictureStore,
+        finder: DuplicateFinder,
+        settings: Settings,
+    ) -> None:
+        self._database = database
+        self._albums = albums
+        self._pictures = pictures
+        self._finder = finder
+        self._settings = settings
+
+    async def __call__(self, job: Job, progress: Progress) -> dict[str, Any]:
+        subject = await self._albums.load(job, progress)
+        parameters = job.payload["parameters"]
+        level: DuplicateLevel = parameters.get("level") or "copy"
+        links: list[Edge] = []
+        if len(subject.contents) > 1:
+            rest = progress.part(progress.share, 1.0)
+            pairs = await self._candidates(subject)
+            links += await self._same_pixels(subject, pairs)
+            rest.report(0.1)
+            if level != "exact":
+                links += await self._copies_and_shots(subject, pairs, rest.part(0.1, 1.0))
+        groups = group_items(subject.items, links, level)
+        pixels = await self._content_pixels(subject, {key.split(" ")[0] for group in groups for key in group.members})
+        payload = duplicates_payload(subject.items, groups, links, pixels, subject.failed)
+        await keep_result(self._database, subject, "duplicates", parameters, payload)
+        return payload
+
+    async def _candidates(self, subject: Subject) -> Pairs:
+        async with self._database.transaction() as session:
+            embedded, _ = await vectors.load(session, self._settings.embedding_model, subject.shas)
+        limits = self._settings.duplicates
+        return await self._finder.find_candidates(embedded, limits.min_cosine, limits.max_neighbours)
+
+    async def _same_pixels(self, subject: Subject, pairs: Pairs) -> list[Edge]:
+        """Files of different bytes that hold the same upright pixels."""
+        suspects = [
+            (a, b)
+            for a, b, cosine in _rows(pairs)
+            if cosine >= _SAME_PIXELS_COSINE and _size(subject.contents[a]) == _size(subject.contents[b])
+        ]
+        hashes = {}
+        for place in sorted({place for pair in suspects for place in pair}):
+            try:
+                hashes[place] = await self._pictures.pixel_sha256(subject.contents[place])
+            except ImageError:
+                continue  # decodes small but not in full: its own picture then
+        first: dict[str, int] = {}
+        return [
+            Edge(subject.contents[first.setdefault(digest, place)].sha256, subject.contents[place].sha256, "exact", 1.0)
+            for place, digest in hashes.items()
+        ]
+
+    async def _copies_and_shots(self, subject: Subject, pairs: Pairs, progress: Progress) -> list[Edge]:
+        """Copies and shots of one moment among the candidates, and copies among the pairs that their groups suggest.
+
+        The shortlist names a few neighbours of each picture. Where there are more copies of one picture than that, they
+        fall into several groups; comparing the groups' centres with one another's members brings them together.
+        """
+        cosines = {(a, b): cosine for a, b, cosine in _rows(pairs)}
+        verdicts = await self._verdicts(subject, cosines.keys(), progress.part(0.0, 0.8))
+        for _ in range(_MERGING_ROUNDS):
+            copies = {pair for pair, verdict in verdicts.items() if verdict.is_copy}
+            wanted = pairs_between_groups(copies) - verdicts.keys()
+            if not wanted:
+                break
+            verdicts |= await self._verdicts(subject, wanted, progress.part(progress.share, 1.0))
+        min_cosine = self._settings.duplicates.min_similar_cosine
+        shas = subject.shas
+        found = (
+            link(shas[a], shas[b], cosines.get((a, b), 0.0), verdict, min_cosine)
+            for (a, b), verdict in sorted(verdicts.items())
+        )
+        return [edge for edge in found if edge is not None]
+
+    async def _verdicts(self, subject: Subject, pairs: Set[Pair], progress: Progress) -> dict[Pair, PairVerdict]:
+        """The kept verdicts, and new ones of the others."""
+        names = {(a, b): (subject.contents[a].sha256, subject.contents[b].sha256) for a, b in sorted(pairs)}
+        async with self._database.transaction() as session:
+            known = await pair_verdicts.load(session, _VERSION, list(names.values()))
+        verdicts = {pair: known[name] for pair, name in names.items() if name in known}
+        return verdicts | await self._check(subject, [pair for pair in names if pair not in verdicts], progress)
+
+    async def _content_pixels(self, subject: Subject, shas: set[str]) -> dict[str, int]:
+        """Pixels of those originals that lie inside a flat border (a screenshot's, a frame's)."""
+        found = {}
+        for content in subject.contents:
+            if content.sha256 in shas:
+                try:
+                    image = await self._pictures.preview(content)
+                except ImageError:
+                    continue
+                if (box := await asyncio.to_thread(content_box, image)) is not None:
+                    share = (box[2] - box[0]) * (box[3] - box[1]) / (image.shape[0] * image.shape[1])
+                    found[content.sha256] = round(share * content.width * content.height)
+        return found
+
+    async def _check(self, subject: Subject, pairs: Sequence[Pair], progress: Progress) -> dict[Pair, PairVerdict]:
+        features = _FeatureCache(self._finder, self._pictures, subject.contents)
+        batches = [pairs[start : start + _PAIRS_A_CALL] for start in range(0, len(pairs), _PAIRS_A_CALL)]
+        gate = asyncio.Semaphore(self._settings.runtime.threads)
+        verdicts: dict[Pair, PairVerdict] = {}
+
+        async def check(batch: Sequence[Pair]) -> None:
+            async with gate:
+                found = await features.of(sorted({place for pair in batch for place in pair}))
+                usable = [pair for pair in batch if pair[0] in found and pair[1] in found]
+                order = {place: index for index, place in enumerate(found)}
+                new = await self._finder.compare_images(
+                    list(found.values()), [order[a] for a, _ in usable], [order[b] for _, b in usable]
+                )
+            checked = dict(zip(usable, new, strict=True))
+            async with self._database.transaction() as session:
+                named = {(subject.contents[a].sha256, subject.contents[b].sha256): v for (a, b), v in checked.items()}
+                await pair_verdicts.save(session, _VERSION, named)
+            verdicts.update(checked)
+            progress.report(len(verdicts) / len(pairs))
+
+        async with asyncio.TaskGroup() as group:
+            for batch in batches:
+                group.create_task(check(batch))
+        return verdicts
+
+
+class _FeatureCache:
+    """Local features of the pictures that were needed last. Pairs come sorted, so few are computed twice."""
+
+    def __init__(self, finder: DuplicateFinder, pictures: PictureStore, contents: Sequence[Content]) -> None:
+        self._finder = finder
+        self._pictures = pictures
+        self._contents = contents
+        self._kept: OrderedDict[int, LocalFeatures] = OrderedDict()
+
+    async def of(self, places: Sequence[int]) -> dict[int, LocalFeatures]:
+        """Features by place; a picture that cannot be decoded any more is missing."""
+        found = {place: self._kept[place] for place in places if place in self._kept}
+        missing, images = [], []
+        for place in places:
+            if place not in found:
+                try:
+                    images.append(await self._pictures.preview(self._contents[place]))
+                    missing.append(place)
+                except ImageError:
+                    continue
+        if missing:
+            found |= dict(zip(missing, await self._finder.describe_images(images), strict=True))
+        for place, features in found.items():
+            self._kept[place] = features
+            self._kept.move_to_end(place)
+        while len(self._kept) > _KEPT_FEATURES:
+            self._kept.popitem(last=False)
+        return found
+
+
+def _rows(pairs: Pairs) -> list[tuple[int, int, float]]:
+    return list(zip(pairs.left.tolist(), pairs.right.tolist(), pairs.cosine.tolist(), strict=True))
+
+
+def _size(content: Content) -> tuple[int, int]:
+    return content.width, content.height

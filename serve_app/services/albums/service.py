@@ -1,0 +1,241 @@
+"""Albums as clients see them: ask for an analysis, look at what is known, search."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from configs.settings import Settings
+from deployments.algorithms.tags.vocabulary import people_tag
+from deployments.contracts.albums import VIEWS, Tagger, Vectors
+from deployments.errors import NotFound
+from serve_app.services.albums.items import RESULT_KEYS, AnalysisKind, own_image_id, without_details
+from serve_app.services.albums.snapshot import AlbumLoader
+from serve_app.services.albums.tags import TagAlbum
+from serve_app.services.completion import analysis_key
+from serve_app.services.images.store import PictureStore
+from serve_app.services.jobs.progress import Progress
+from serve_app.store.queue import jobs
+from serve_app.store.queue.jobs import Job
+from serve_app.store.repositories import albums, images, results, vectors
+from serve_app.store.repositories.albums import Album
+from serve_app.store.session import Database
+
+_EPHEMERAL_S = 24 * 3600.0
+"""How long pictures of an ad-hoc call stay embedded, so that the next question about them is quick."""
+
+_CHUNK = 512
+"""Pictures whose vectors are held at once: 18 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Either the result at once, or the job that will have it."""
+
+    job_id: str = ""
+    result: dict[str, Any] | None = None
+
+
+class AlbumService:
+    def __init__(
+        self,
+        database: Database,
+        loader: AlbumLoader,
+        pictures: PictureStore,
+        tagging: TagAlbum,
+        tagger: Tagger,
+        settings: Settings,
+    ) -> None:
+        self._database = database
+        self._loader = loader
+        self._pictures = pictures
+        self._tagging = tagging
+        self._tagger = tagger
+        self._settings = settings
+
+    async def request_embeddings(self, user_id: str, refs: Sequence[str], name: str | None) -> str:
+        """Add the pictures to the album, made if need be, and start reading them. -> job id"""
+        own = await self._own_images(user_id, refs)
+        async with self._database.transaction() as session:
+            album = await albums.open_album(session, user_id, name)
+            await albums.add_refs(session, album.id, refs, own)
+            job = await jobs.enqueue(
+                session,
+                user_id=user_id,
+                kind="embeddings",
+                album_id=album.id,
+                payload={"refs": list(dict.fromkeys(refs)), "image_ids": [image_id for image_id in own if image_id]},
+                max_attempts=self._settings.jobs.max_attempts,
+                max_queued=self._settings.jobs.max_queued,
+            )
+        return job.id
+
+    async def request_analysis(
+        self,
+        user_id: str,
+        kind: AnalysisKind,
+        parameters: dict[str, Any],
+        refs: Sequence[str] | None,
+        name: str | None,
+        detail: bool,
+    ) -> Answer:
+        """A stored result when it is of the album's present state, else a job. Raises `NotFound`."""
+        parameters = {key: value for key, value in parameters.items() if value is not None}
+        own = await self._own_images(user_id, refs or ())
+        async with self._database.transaction() as session:
+            if refs is None:
+                album = await self._find(session, user_id, name or "")
+                key = results.params_key(parameters)
+                ready = await results.find(session, album.id, kind, key)
+                if ready is not None and ready.album_version == album.version:
+                    return Answer(result=ready.payload if detail else without_details(ready.payload))
+                dedupe_key = None if detail else analysis_key(album.id, kind, parameters, album.version)
+            else:
+                album = await albums.open_album(session, user_id, None, lives_s=_EPHEMERAL_S)
+                await albums.add_refs(session, album.id, refs, own)
+                dedupe_key = None
+            job = await jobs.enqueue(
+                session,
+                user_id=user_id,
+                kind=kind,
+                album_id=album.id,
+                payload={"parameters": parameters, "detail": detail},
+                max_attempts=self._settings.jobs.max_attempts,
+                dedupe_key=dedupe_key,
+                priority=1,  # somebody waits for it
+                max_queued=self._settings.jobs.max_queued,
+            )
+        return Answer(job_id=job.id)
+
+    async def list_albums(self, user_id: str, limit: int, cursor: str | None) -> dict[str, Any]:
+        async with self._database.transaction() as session:
+            page = await albums.load_page(session, user_id, limit + 1, cursor)
+            counts = await albums.count_items(session, [album.id for album in page])
+        items = [
+            {
+                "album_id": album.public_id,
+                "created_at": album.created_at,
+                "updated_at": album.updated_at,
+                "image_count": sum(counts[album.id].values()),
+            }
+            for album in page[:limit]
+        ]
+        return {"items": items, "next_cursor": page[limit - 1].id if len(page) > limit else None}
+
+    async def get_album(self, user_id: str, name: str) -> dict[str, Any]:
+        """The album; `jobs` holds `Job` records."""
+        async with self._database.transaction() as session:
+            album = await self._find(session, user_id, name)
+            items = await albums.load_items(session, album.id)
+            its_jobs: list[Job] = await jobs.load_for_album(session, album.id)
+            latest = await results.load_latest(session, album.id)
+        return {
+            "album_id": album.public_id,
+            "created_at": album.created_at,
+            "updated_at": album.updated_at,
+            "images": [
+                {
+                    "image": item.ref,
+                    "id": item.image_id,
+                    "status": item.status,
+                    "code": item.code,
+                    "detail": item.detail,
+                }
+                for item in items
+            ],
+            "jobs": its_jobs,
+            "results": {
+                RESULT_KEYS[kind]: latest[kind].payload[RESULT_KEYS[kind]] if kind in latest else None
+                for kind in ("tags", "duplicates", "people")
+            },
+        }
+
+    async def delete_album(self, user_id: str, name: str) -> None:
+        async with self._database.transaction() as session:
+            album = await self._find(session, user_id, name)
+            await albums.remove(session, album.id)
+        await self._pictures.collect_unused()
+
+    async def search(self, user_id: str, name: str, query: str, limit: int) -> list[dict[str, Any]]:
+        """Pictures that the words fit, the best first. Raises `NotSupported` for words that the models do not know."""
+        async with self._database.transaction() as session:
+            album = await self._find(session, user_id, name)
+        subject = await self._loader.snapshot(album.id)
+        if not subject.contents:
+            return []
+        if people_tag(query) is not None:
+            scores = await self._tagging.score(subject, [query], Progress())
+            found = {sha: of[query] for sha, of in scores.items()}
+        else:
+            found = {}
+            async for shas, embedded in self._vectors(subject.shas):
+                relevance = await self._tagger.search_images(query, embedded)
+                found |= dict(zip(shas, relevance.tolist(), strict=True))
+        hits: list[dict[str, Any]] = [
+            {"image": item.ref, "score": round(found.get(item.sha256, 0.0), 4)} for item in subject.items
+        ]
+        return sorted((hit for hit in hits if hit["score"] > 0), key=_best_first)[:limit]
+
+    async def similar(self, user_id: str, name: str, ref: str, limit: int) -> list[dict[str, Any]]:
+        """Pictures of the album that look like one of the user's, without that one, by cosine of their vectors."""
+        async with self._database.transaction() as session:
+            album = await self._find(session, user_id, name)
+        subject = await self._loader.snapshot(album.id)
+        sha = next((item.sha256 for item in subject.items if item.ref == ref), None)
+        if sha is None:
+            own = await self._own_images(user_id, [ref])
+            if own[0] is None:
+                raise NotFound("This picture is neither in the album nor one that you uploaded.")
+            async with self._database.transaction() as session:
+                image = await images.get(session, user_id, own[0])
+            sha = image.content.sha256 if image else ""
+        async with self._database.transaction() as session:
+            [own], [is_embedded] = await vectors.load(session, self._settings.embedding_model, [sha])
+        if not is_embedded:
+            raise NotFound("This picture has not been embedded yet: post it to an album first.")
+        cosine: dict[str, float] = {}
+        async for shas, embedded in self._vectors(subject.shas):
+            cosine |= dict(zip(shas, _cosine(own, embedded).tolist(), strict=True))
+        hits = [
+            {"image": item.ref, "score": round(cosine[item.sha256], 4)}
+            for item in subject.items
+            if item.ref != ref and item.sha256 in cosine
+        ]
+        return sorted(hits, key=_best_first)[:limit]
+
+    async def _vectors(self, shas: Sequence[str]) -> AsyncIterator[tuple[list[str], Vectors]]:
+        """Those contents that have vectors of the present model, with them, `float32[N, V, D]`, some at a time."""
+        for start in range(0, len(shas), _CHUNK):
+            wanted = shas[start : start + _CHUNK]
+            async with self._database.transaction() as session:
+                embedded, present = await vectors.load(session, self._settings.embedding_model, wanted)
+            if present.any():
+                yield [sha for sha, there in zip(wanted, present, strict=True) if there], embedded[present]
+
+    async def _find(self, session: Any, user_id: str, name: str) -> Album:
+        album = await albums.find(session, user_id, name)
+        if album is None:
+            raise NotFound(f"There is no album '{name}'.")
+        return album
+
+    async def _own_images(self, user_id: str, refs: Sequence[str]) -> list[str | None]:
+        """The id of our own image that each reference names, if any."""
+        ids = [own_image_id(ref) for ref in refs]
+        async with self._database.transaction() as session:
+            known = await images.load(session, user_id, [image_id for image_id in ids if image_id])
+        return [image_id if image_id in known else None for image_id in ids]
+
+
+def _cosine(one: Vectors, others: Vectors) -> Vectors:
+    """Cosine of the whole-picture views: `float32[V, D]` against `float32[N, V, D]`."""
+    view = VIEWS.index("whole")
+    rows = others[:, view]
+    norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(one[view])
+    return np.asarray(rows @ one[view] / np.maximum(norms, 1e-12), np.float32)
+
+
+def _best_first(hit: dict[str, Any]) -> tuple[float, str]:
+    return -hit["score"], hit["image"]

@@ -1,0 +1,73 @@
+"""The job that tags an album."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from configs.settings import Settings
+from deployments.algorithms.tags.vocabulary import (
+    PeopleRules,
+    TagRules,
+    merge_scores,
+    people_tag,
+    people_tags,
+    select_tags,
+)
+from deployments.contracts.albums import Tagger
+from serve_app.services.albums.snapshot import AlbumLoader, Subject, keep_result
+from serve_app.services.albums.tags_result import tags_payload
+from serve_app.services.jobs.progress import Progress
+from serve_app.store.queue.jobs import Job
+from serve_app.store.repositories import faces, vectors
+from serve_app.store.session import Database
+
+_CHUNK = 256
+"""Pictures a call: 9 MB of vectors."""
+
+
+class TagAlbum:
+    def __init__(self, database: Database, albums: AlbumLoader, tagger: Tagger, settings: Settings) -> None:
+        self._database = database
+        self._albums = albums
+        self._tagger = tagger
+        self._settings = settings
+        self._rules = PeopleRules(settings.tags.min_face_share, settings.tags.portrait_share)
+
+    async def __call__(self, job: Job, progress: Progress) -> dict[str, Any]:
+        subject = await self._albums.load(job, progress)
+        parameters = job.payload["parameters"]
+        labels = parameters.get("labels")
+        scores = await self.score(subject, labels, progress.part(progress.share, 1.0))
+        rules = TagRules(self._settings.tags.threshold, self._settings.tags.top_k)
+        chosen = {
+            sha: select_tags(of, rules, top_k=parameters.get("top_k"), threshold=parameters.get("threshold"))
+            for sha, of in scores.items()
+        }
+        payload = tags_payload(subject.items, chosen, subject.failed)
+        await keep_result(self._database, subject, "tags", parameters, payload)
+        return payload
+
+    async def score(
+        self, subject: Subject, labels: list[str] | None, progress: Progress
+    ) -> dict[str, dict[str, float]]:
+        """Content -> tag -> probability. With `labels` those of them that can be judged; faces answer for people."""
+        asked = None if labels is None else {label: people_tag(label) for label in labels}
+        others = None if asked is None else [label for label, tag in asked.items() if tag is None]
+        scores: dict[str, dict[str, float]] = {}
+        for start in range(0, len(subject.contents), _CHUNK):
+            chunk = subject.contents[start : start + _CHUNK]
+            shas = [content.sha256 for content in chunk]
+            async with self._database.transaction() as session:
+                embedded, _ = await vectors.load(session, self._settings.embedding_model, shas)
+                found = await faces.load(session, self._settings.faces_model, shas)
+            tagged = await self._tagger.tag_images(embedded, others) if others != [] else [{} for _ in chunk]
+            for place, (content, tags) in enumerate(zip(chunk, tagged, strict=True)):
+                mine = found.pictures == place
+                people = people_tags(
+                    found.boxes[mine], found.scores[mine].tolist(), content.width, content.height, self._rules
+                )
+                if asked is not None:
+                    people = {label: people.get(tag, 0.0) for label, tag in asked.items() if tag is not None}
+                scores[content.sha256] = merge_scores(tags, people)
+            progress.report((start + len(chunk)) / len(subject.contents))
+        return scores

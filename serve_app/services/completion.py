@@ -1,0 +1,64 @@
+"""Kinds of jobs: who runs them, and what their end leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from serve_app.services.accounts.history import Generated, note_success
+from serve_app.services.albums.embed import Embedded
+from serve_app.services.albums.items import FOLLOW_UPS, without_details
+from serve_app.services.jobs.progress import Progress
+from serve_app.store.queue import claims, jobs
+from serve_app.store.queue.jobs import Job
+from serve_app.store.repositories import albums, results
+
+Handler = Callable[[Job, Progress], Coroutine[Any, Any, Any]]
+
+DEFAULTS: dict[str, dict[str, Any]] = {"tags": {}, "people": {"min_images": 1}, "duplicates": {"level": "copy"}}
+"""Parameters of the follow-up jobs: those of a request that names none, so that it finds their results."""
+
+
+def analysis_key(album_id: str, kind: str, parameters: dict[str, Any], version: int) -> str:
+    """Names one analysis of one state of an album: asked for twice, it runs once."""
+    return f"{album_id}/{kind}/{results.params_key(parameters)}/{version}"
+
+
+async def finish(session: AsyncSession, job: Job, result: Any, max_attempts: int) -> None:
+    """End a job with what its handler returned. Raises `LeaseLost`, which rolls everything back.
+
+    The album's lock comes before the job's, as in the deletion of an album, so that the two cannot wait for each other.
+    Raises `NotFound` when the album is gone.
+    """
+    if job.album_id is not None:
+        await albums.lock(session, job.album_id)
+    if isinstance(result, Embedded):
+        started = await _start_follow_ups(session, job, max_attempts)
+        links = [{"id": one.id, "kind": one.kind, "href": f"/api/v1/jobs/{one.id}"} for one in started]
+        answer = {"album_id": result.album_id, "embedded": result.embedded, "failed": result.failed, "jobs": links}
+    elif isinstance(result, Generated):
+        await note_success(session, result)
+        answer = result.answer
+    else:
+        answer = result if job.payload.get("detail") else without_details(result)
+    await claims.complete(session, job, answer)
+
+
+async def _start_follow_ups(session: AsyncSession, job: Job, max_attempts: int) -> list[Job]:
+    album = await albums.get(session, job.album_id or "")
+    if album is None:
+        return []
+    return [
+        await jobs.enqueue(
+            session,
+            user_id=job.user_id,
+            kind=kind,
+            album_id=album.id,
+            payload={"parameters": DEFAULTS[kind], "detail": False},
+            max_attempts=max_attempts,
+            dedupe_key=analysis_key(album.id, kind, DEFAULTS[kind], album.version),
+        )
+        for kind in FOLLOW_UPS
+    ]

@@ -1,0 +1,248 @@
+"""People who become animals: ask for it, and the job that does it.
+
+history row -> fetch -> segmentation engines in order -> avatar engines in order -> store -> history. No database
+session is held meanwhile.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, get_args
+
+from configs.settings import Settings
+from deployments.algorithms.segmentation.scaling import scale_faces, scale_segmentation
+from deployments.assets.animals import Animal
+from deployments.contracts.albums import Image
+from deployments.contracts.diffusion import MAX_SEED, Diffuser
+from deployments.contracts.portraits import (
+    DIFFUSION_AVATARS,
+    LOCAL_AVATARS,
+    AvatarArtist,
+    AvatarMode,
+    AvatarPicture,
+    AvatarRequest,
+    Segmentation,
+    SegmentedFace,
+)
+from deployments.errors import ImageError, NoFace, NotFound
+from serve_app.services.accounts.history import Generated
+from serve_app.services.albums.items import problem_members
+from serve_app.services.edits.avatar_diffusion import DiffusionAvatarArtist
+from serve_app.services.edits.fallback import choose_engines, first_success
+from serve_app.services.edits.orders import (
+    Order,
+    asked,
+    enqueue_order,
+    made_url,
+    open_photograph,
+    order_of,
+    start_entry,
+)
+from serve_app.services.edits.people_finder import PeopleFinder, face_view
+from serve_app.services.images.references import References
+from serve_app.services.images.service import ImageService
+from serve_app.services.images.store import PictureStore, Readable
+from serve_app.services.jobs.progress import Progress
+from serve_app.store.queue.jobs import Job
+from serve_app.store.repositories import history
+from serve_app.store.session import Database
+from serve_app.telemetry import Metrics
+
+_READ_SHARE, _FOUND_SHARE, _MADE_SHARE = 0.05, 0.2, 0.95
+"""Of the progress bar: where reading the picture, finding the faces and changing them end."""
+
+
+@dataclass(frozen=True, slots=True)
+class AvatarOrder(Order):
+    """None: the animal's own, or the settings'."""
+
+    animal: str
+    mode: AvatarMode | None = None
+    engine: str | None = None
+    prompt: str | None = None
+    negative_prompt: str | None = None
+    strength: float | None = None
+    seed: int | None = None
+
+
+class AvatarService:
+    def __init__(
+        self, database: Database, images: ImageService, animals: Mapping[str, Animal], settings: Settings
+    ) -> None:
+        self._database = database
+        self._images = images
+        self._animals = animals
+        self._settings = settings
+
+    def list_animals(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": animal.name,
+                "title": animal.title,
+                "description": animal.description,
+                "engines": self._settings.avatars.engines,
+                "modes": list(get_args(AvatarMode)),
+            }
+            for animal in self._animals.values()
+        ]
+
+    async def request_avatar(self, user_id: str, order: AvatarOrder, files_url: str) -> str:
+        """Start making the picture. -> job id. `files_url`: what a file's key is appended to in the answer.
+
+        Raises `NotFound` for an animal and `InvalidRequest` for an engine that is not there, `Overloaded`.
+        """
+        self._check(order)
+        return await self._start(user_id, order, files_url)
+
+    async def request_of_upload(
+        self, user_id: str, order: AvatarOrder, filename: str | None, source: Readable, files_url: str
+    ) -> str:
+        """The same of a picture that comes with the request. Raises `ImageError` too; the history says so."""
+        self._check(order)
+        try:
+            image = await self._images.upload(user_id, filename, source, temporary=True)
+        except ImageError as error:
+            async with self._database.transaction() as session:
+                row = await history.start(session, user_id, "avatar", asked(order))
+                await history.fail(session, row.id, problem_members(error))
+            raise
+        return await self._start(user_id, replace(order, image_url=files_url + image.key), files_url, image.id)
+
+    def _check(self, order: AvatarOrder) -> None:
+        if order.animal not in self._animals:
+            known = ", ".join(self._animals)
+            raise NotFound(
+                f"There is no animal '{order.animal}'. There are: {known}.", extra={"animals": list(self._animals)}
+            )
+        choose_engines(self._settings.avatars.engines, order.engine)
+
+    async def _start(self, user_id: str, order: AvatarOrder, files_url: str, input_image_id: str | None = None) -> str:
+        # Settled here and not in the job, so that a second attempt makes the same picture.
+        order = replace(
+            order,
+            mode=order.mode or self._settings.avatars.mode,
+            seed=random.randint(0, MAX_SEED) if order.seed is None else order.seed,
+        )
+        async with self._database.transaction() as session:
+            job = await enqueue_order(session, self._settings.jobs, user_id, "avatar", order, files_url)
+            await start_entry(session, job, "avatar", order, input_image_id)
+        return job.id
+
+
+class MakeAvatar:
+    """The job behind `POST /avatars`."""
+
+    def __init__(
+        self,
+        database: Database,
+        references: References,
+        pictures: PictureStore,
+        people: PeopleFinder,
+        artist: AvatarArtist,
+        diffuser: Diffuser,
+        animals: Mapping[str, Animal],
+        settings: Settings,
+        metrics: Metrics,
+    ) -> None:
+        self._database = database
+        self._references = references
+        self._pictures = pictures
+        self._people = people
+        self._artist = artist
+        self._diffusion = DiffusionAvatarArtist(diffuser, settings.avatars)
+        self._animals = animals
+        self._settings = settings
+        self._metrics = metrics
+
+    async def __call__(self, job: Job, progress: Progress) -> Generated:
+        """Raises `ImageError` for the picture, `NoFace`, `ProviderError` and what engines raise. The job ends the
+        history row."""
+        order = order_of(job, AvatarOrder)
+        animal = self._animals.get(order.animal)
+        if animal is None:  # its folder went between the request and now
+            raise NotFound(f"There is no animal '{order.animal}'.", extra={"animals": list(self._animals)})
+        history_id, source = await open_photograph(self._database, self._references, job, "avatar", order)
+        image = await self._pictures.pixels(source.content, self._settings.avatars.max_px)
+        progress.report(_READ_SHARE)
+        found_by, seen = await self._people.find(image)
+        found = await self._pictures.in_thread(lambda: scale_segmentation(image, seen))
+        people, warnings = _largest(found, self._settings.avatars.max_faces)
+        request = _request(image, animal, order, people)
+        known = {"segmentation_engine": found_by, "prompt": request.prompt}
+        async with self._database.transaction() as session:
+            await history.describe(session, history_id, parameters=known)
+        progress.report(_FOUND_SHARE)
+
+        making = progress.part(_FOUND_SHARE, _MADE_SHARE)
+        engine, made = await first_success(
+            choose_engines(self._settings.avatars.engines, order.engine),
+            lambda engine: self._render(engine, _with_strength(request, animal, order, engine), making),
+            deadline_s=self._settings.deadlines.avatar_s,
+            each_s=self._settings.avatars.engine_timeout_s,
+            note=lambda engine, outcome: self._metrics.providers.labels("avatar", engine, outcome).inc(),
+        )
+        progress.report(_MADE_SHARE)
+        stored = await self._pictures.add_made(job.user_id, made.image, f"{animal.name}.jpg")
+        in_original = scale_faces(people, source.content.width, source.content.height)
+        faces = [face_view(in_original[index]) for index in made.changed]
+        warnings = [*found.warnings, *warnings, *made.warnings]
+        told: dict[str, Any] = {"faces": faces} | ({"warnings": warnings} if warnings else {})
+        answer = {
+            "image_url": made_url(job, stored),
+            "animal": animal.name,
+            "mode": request.mode,
+            "engine": engine,
+            "seed": request.seed,
+            "history_id": history_id,
+        }
+        return Generated(answer | told, history_id, [stored.id], engine, told)
+
+    async def _render(self, engine: str, request: AvatarRequest, progress: Progress) -> AvatarPicture:
+        if engine == DIFFUSION_AVATARS:
+            made = await self._diffusion.render(request, progress)
+        else:
+            made = await self._artist.make_avatar(engine, request)
+        if not made.changed:
+            raise NoFace("None of the faces in the picture could be changed.")
+        return made
+
+
+def _largest(found: Segmentation, most: int) -> tuple[Segmentation, list[str]]:
+    """The faces that are changed, in the order in which they were found, and what is said of the others.
+
+    Raises `NoFace`.
+    """
+    if not found.faces:
+        raise NoFace("There is no face in the picture.")
+    if len(found.faces) <= most:
+        return found, []
+    kept = sorted(sorted(range(len(found.faces)), key=lambda index: -_area(found.faces[index]))[:most])
+    warning = f"Of {len(found.faces)} faces the {most} largest were changed, {len(found.faces) - most} were left."
+    return replace(found, faces=tuple(found.faces[index] for index in kept)), [warning]
+
+
+def _area(face: SegmentedFace) -> float:
+    x1, y1, x2, y2 = face.bbox
+    return (x2 - x1) * (y2 - y1)
+
+
+def _request(image: Image, animal: Animal, order: AvatarOrder, people: Segmentation) -> AvatarRequest:
+    mode = order.mode or "character"
+    own = animal.prompts.character if mode == "character" else animal.prompts.overlay
+    return AvatarRequest(
+        image=image,
+        animal=animal.name,
+        mode=mode,
+        segmentation=people,
+        prompt=own if order.prompt is None else order.prompt,
+        negative_prompt=animal.prompts.negative if order.negative_prompt is None else order.negative_prompt,
+        seed=order.seed or 0,
+    )
+
+
+def _with_strength(request: AvatarRequest, animal: Animal, order: AvatarOrder, engine: str) -> AvatarRequest:
+    """An opacity for the engine that draws, a distance from the photograph for the others."""
+    own = 1.0 if engine == LOCAL_AVATARS else animal.prompts.strength
+    return replace(request, strength=own if order.strength is None else order.strength)

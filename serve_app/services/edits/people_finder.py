@@ -1,0 +1,42 @@
+"""Faces and people of a picture, for whoever needs them: the segmentation engines in order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from configs.settings import Settings
+from deployments.algorithms.images.decoding import shrink
+from deployments.contracts.albums import Image
+from deployments.contracts.portraits import Segmentation, SegmentedFace, Segmenter
+from serve_app.services.edits.fallback import choose_engines, first_success
+from serve_app.services.images.store import PictureStore
+from serve_app.telemetry import Metrics
+
+
+class PeopleFinder:
+    def __init__(self, segmenter: Segmenter, pictures: PictureStore, settings: Settings, metrics: Metrics) -> None:
+        self._segmenter = segmenter
+        self._pictures = pictures
+        self._settings = settings
+        self._metrics = metrics
+
+    async def find(self, image: Image, engine: str | None = None) -> tuple[str, Segmentation]:
+        """-> the engine that did it, what it found, in pixels of the picture as it saw it.
+
+        Engines look at no more than `settings.segmentation.max_px`. `engine`: this one only. Raises what
+        `choose_engines` and engines raise.
+        """
+        chosen = self._settings.segmentation
+        small = await self._pictures.in_thread(lambda: shrink(image, chosen.max_px))
+        return await first_success(
+            choose_engines(chosen.engines, engine),
+            lambda engine: self._segmenter.segment_portrait(engine, small),
+            deadline_s=self._settings.deadlines.segment_s,
+            each_s=chosen.engine_timeout_s,
+            note=lambda engine, outcome: self._metrics.providers.labels("segmentation", engine, outcome).inc(),
+        )
+
+
+def face_view(face: SegmentedFace) -> dict[str, Any]:
+    """What answers and the history say of a face, which is in pixels of the original."""
+    return {"bbox": [round(value, 1) for value in face.bbox], "score": round(face.score, 3)}

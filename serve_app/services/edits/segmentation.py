@@ -1,0 +1,112 @@
+"""Faces or people cut out of a photograph: ask for it, and the job that does it.
+
+fetch -> engines in order -> mask and cut-out of the original's size -> store. These two are all that is kept, and not
+for long: a segmentation has no place in the history.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+from typing import Any
+
+from configs.settings import Settings
+from deployments.algorithms.segmentation.cutouts import cutout_png, enlarge_mask, mask_png
+from deployments.algorithms.segmentation.scaling import scale_faces
+from deployments.contracts.albums import Gray, Image
+from deployments.contracts.portraits import SegmentedFace, SegmentTarget
+from deployments.errors import NoFace
+from serve_app.services.edits.fallback import choose_engines
+from serve_app.services.edits.orders import Order, enqueue_order, made_url, order_of
+from serve_app.services.edits.people_finder import PeopleFinder, face_view
+from serve_app.services.images.references import References
+from serve_app.services.images.service import ImageService
+from serve_app.services.images.store import PictureStore, Readable
+from serve_app.services.jobs.progress import Progress
+from serve_app.store.queue.jobs import Job
+from serve_app.store.session import Database
+
+_READ_SHARE, _FOUND_SHARE, _CUT_SHARE = 0.1, 0.5, 0.8
+"""Of the progress bar: where reading the picture, finding people and cutting them out end."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentationOrder(Order):
+    target: SegmentTarget = "face"
+    engine: str | None = None
+
+
+class SegmentationService:
+    def __init__(self, database: Database, images: ImageService, settings: Settings) -> None:
+        self._database = database
+        self._images = images
+        self._settings = settings
+
+    async def request_segmentation(self, user_id: str, order: SegmentationOrder, files_url: str) -> str:
+        """Start the work. -> job id. `files_url`: what a file's key is appended to in the answer.
+
+        Raises `InvalidRequest` for an engine that is not there, `Overloaded`.
+        """
+        choose_engines(self._settings.segmentation.engines, order.engine)
+        async with self._database.transaction() as session:
+            job = await enqueue_order(session, self._settings.jobs, user_id, "segmentation", order, files_url)
+        return job.id
+
+    async def request_of_upload(
+        self, user_id: str, order: SegmentationOrder, filename: str | None, source: Readable, files_url: str
+    ) -> str:
+        """The same of a picture that comes with the request. Raises `ImageError` too."""
+        choose_engines(self._settings.segmentation.engines, order.engine)
+        image = await self._images.upload(user_id, filename, source, temporary=True)
+        return await self.request_segmentation(user_id, replace(order, image_url=files_url + image.key), files_url)
+
+
+class CutOutPeople:
+    """The job behind `POST /segmentations`."""
+
+    def __init__(
+        self, references: References, pictures: PictureStore, people: PeopleFinder, settings: Settings
+    ) -> None:
+        self._references = references
+        self._pictures = pictures
+        self._people = people
+        self._max_px = settings.segmentation.max_px
+
+    async def __call__(self, job: Job, progress: Progress) -> dict[str, Any]:
+        """Raises `ImageError` for the picture, `NoFace`, `ProviderError` and what engines raise."""
+        order = order_of(job, SegmentationOrder)
+        source = await self._references.open(job.user_id, order.image_url, temporary=True)
+        content = source.content
+        image = await self._pictures.pixels(content, self._max_px)
+        progress.report(_READ_SHARE)
+        engine, found = await self._people.find(image, order.engine)
+        if order.target == "face" and not found.faces:
+            raise NoFace("There is no face in the picture.")
+        progress.report(_FOUND_SHARE)
+
+        mask = found.face_mask if order.target == "face" else found.person_mask
+        files = await self._pictures.with_original(content, lambda original: _cut_out(original, mask))
+        progress.report(_CUT_SHARE)
+        answer: dict[str, Any] = {
+            "faces": [_shape_view(face) for face in scale_faces(found, content.width, content.height)],
+            "target": order.target,
+            "engine": engine,
+        }
+        stem = PurePath(source.filename or "picture").stem
+        for name, data in files.items():
+            stored = await self._pictures.add_file(job.user_id, data, f"{stem}-{name}.png", temporary=True)
+            answer[f"{name}_url"] = made_url(job, stored)
+        warnings = [*found.warnings, *([] if mask.any() else ["Nobody was found: the mask is empty."])]
+        return answer | ({"warnings": warnings} if warnings else {})
+
+
+def _cut_out(image: Image, mask: Gray) -> dict[str, bytes]:
+    """Files of the image's size."""
+    large = enlarge_mask(image, mask)
+    return {"mask": mask_png(large), "cutout": cutout_png(image, large)}
+
+
+def _shape_view(face: SegmentedFace) -> dict[str, Any]:
+    angles = {name: round(getattr(face, name), 1) for name in ("roll", "yaw", "pitch")}
+    landmarks = {name: [round(x, 1), round(y, 1)] for name, (x, y) in face.landmarks.items()}
+    return face_view(face) | {"landmarks": landmarks} | angles

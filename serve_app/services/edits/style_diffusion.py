@@ -1,0 +1,122 @@
+"""A style by the diffusion engine: its recipe and the photograph become a request for a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import aclosing
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from configs.styles import DiffusionRecipe, StyleControl
+from deployments.algorithms.a1111.prompts.extra_networks import extract_networks
+from deployments.algorithms.images.resizing import working_size
+from deployments.contracts.albums import Image
+from deployments.contracts.diffusion import (
+    ControlHint,
+    Diffuser,
+    GeneratedPicture,
+    GenerationRequest,
+    HintModule,
+    HintOptions,
+    Lora,
+    ModelCatalogue,
+    ModelFile,
+    StyledPicture,
+    StyleRequest,
+)
+from deployments.errors import Unavailable, WeightsMissing
+from serve_app.services.jobs.progress import Progress
+
+_HINT_SHARE = 0.15
+"""Of the progress bar, where a recipe has ControlNets."""
+
+
+class DiffusionStylist:
+    """Engine `diffusers`: img2img over the photograph, held in shape by the recipe's ControlNets."""
+
+    def __init__(self, diffuser: Diffuser, pixels: int) -> None:
+        """`pixels`: width times height at which the model works."""
+        self._diffuser = diffuser
+        self._pixels = pixels
+
+    async def render(self, request: StyleRequest, recipe: DiffusionRecipe, progress: Progress) -> StyledPicture:
+        """Parts of the recipe whose weights are not there are left out with a warning; the checkpoint is not.
+
+        Raises what `Diffuser` raises.
+        """
+        catalogue = await self._diffuser.list_models()
+        width, height = working_size(request.image.shape[1], request.image.shape[0], self._pixels)
+        source = np.asarray(cv2.resize(request.image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+        asked = extract_networks(request.prompt)
+        own = (Lora(lora.name, lora.weight, lora.weight) for lora in recipe.loras)
+        loras, warnings = find_loras((*own, *asked.loras), catalogue)
+        share = _HINT_SHARE if recipe.controls else 0.0
+        controls, more = await self._hints(recipe, catalogue, source, progress.part(0.0, share))
+        wanted = GenerationRequest(
+            prompt=asked.text,
+            negative_prompt=request.negative_prompt,
+            seed=request.seed,
+            width=width,
+            height=height,
+            steps=recipe.steps,
+            guidance_scale=recipe.guidance_scale,
+            sampler=recipe.sampler,
+            scheduler=recipe.scheduler,
+            checkpoint=recipe.checkpoint,
+            clip_skip=recipe.clip_skip,
+            loras=loras,
+            controls=controls,
+            init_image=source,
+            denoising_strength=request.strength,
+        )
+        made = await generate_picture(self._diffuser, wanted, progress.part(share, 1.0))
+        return StyledPicture(made.image, (*warnings, *more, *made.warnings))
+
+    async def _hints(
+        self, recipe: DiffusionRecipe, catalogue: ModelCatalogue, source: Image, progress: Progress
+    ) -> tuple[tuple[ControlHint, ...], list[str]]:
+        hints: list[ControlHint] = []
+        warnings: list[str] = []
+        for number, control in enumerate(recipe.controls, 1):
+            model = _find(catalogue.controlnets, control.model)
+            if model is None or not _is_available(catalogue.modules, control):
+                warnings.append(f"Without ControlNet {control.model}: it is not installed.")
+                continue
+            try:
+                image = await self._diffuser.make_hint(control.module, source, HintOptions())
+            except WeightsMissing as error:
+                warnings.append(f"Without ControlNet {control.model}: {error.message}")
+                continue
+            hints.append(ControlHint(model, image, weight=control.weight, mode=control.mode))
+            progress.report(number / len(recipe.controls))
+        return tuple(hints), warnings
+
+
+async def generate_picture(diffuser: Diffuser, wanted: GenerationRequest, progress: Progress) -> GeneratedPicture:
+    """The picture; steps are the progress. Raises what `Diffuser` raises."""
+    # Closed whatever happens: that is how the engine learns that nobody wants the rest.
+    async with aclosing(diffuser.generate(wanted)) as events:  # type: ignore[type-var]
+        async for event in events:
+            if isinstance(event, GeneratedPicture):
+                return event
+            progress.report(event.step / event.steps)
+    raise Unavailable("The diffusion engine ended without a picture.")
+
+
+def find_loras(wanted: Iterable[Lora], catalogue: ModelCatalogue) -> tuple[tuple[Lora, ...], list[str]]:
+    """Those that are installed, by the catalogue's names, and a warning for each that is not."""
+    found = [(lora, _find(catalogue.loras, lora.name)) for lora in wanted]
+    warnings = [f"Without LoRA {lora.name}: it is not installed." for lora, name in found if name is None]
+    return tuple(replace(lora, name=name) for lora, name in found if name is not None), warnings
+
+
+def _find(files: Iterable[ModelFile], wanted: str) -> str | None:
+    """The name under which the catalogue has the model."""
+    return next((file.name for file in files if wanted in (file.name, file.alias)), None)
+
+
+def _is_available(modules: Iterable[HintModule], control: StyleControl) -> bool:
+    known = next((module for module in modules if control.module in (module.name, module.label)), None)
+    return known is None or known.available

@@ -1,0 +1,177 @@
+"""A photograph in a style: ask for it, and the job that makes it.
+
+history row -> fetch -> prompt -> engines in order -> store -> history. No database session is held meanwhile.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from configs.settings import Settings
+from configs.styles import Style
+from deployments.algorithms.styles.prompt import write_prompt
+from deployments.contracts.albums import Image
+from deployments.contracts.diffusion import (
+    DIFFUSION_ENGINE,
+    LOCAL_ENGINE,
+    MAX_SEED,
+    Generation,
+    StyledPicture,
+    StyleRequest,
+)
+from deployments.errors import DarkroomError, NotFound
+from serve_app.services.accounts.history import Generated
+from serve_app.services.edits.fallback import choose_engines, first_success, is_technical
+from serve_app.services.edits.orders import Order, enqueue_order, made_url, open_photograph, order_of, start_entry
+from serve_app.services.edits.style_diffusion import DiffusionStylist
+from serve_app.services.images.references import References
+from serve_app.services.images.store import PictureStore
+from serve_app.services.jobs.progress import Progress
+from serve_app.store.queue.jobs import Job
+from serve_app.store.repositories import history
+from serve_app.store.session import Database
+from serve_app.telemetry import Metrics
+
+_READ_SHARE, _PROMPT_SHARE, _MADE_SHARE = 0.05, 0.15, 0.95
+"""Of the progress bar: where reading the picture, writing the prompt and making the picture end."""
+
+
+@dataclass(frozen=True, slots=True)
+class StyleOrder(Order):
+    """None: the style's own, or the settings'."""
+
+    style_name: str
+    prompt: str | None = None
+    negative_prompt: str | None = None
+    strength: float | None = None
+    seed: int | None = None
+    engine: str | None = None
+
+
+class StyleService:
+    def __init__(self, database: Database, styles: Mapping[str, Style], settings: Settings) -> None:
+        self._database = database
+        self._styles = styles
+        self._settings = settings
+
+    def list_styles(self) -> list[dict[str, Any]]:
+        engines = list(self._settings.styles.engines)
+        return [
+            {"name": style.name, "title": style.title, "description": style.description, "engines": engines}
+            for style in self._styles.values()
+        ]
+
+    async def request_style(self, user_id: str, order: StyleOrder, files_url: str) -> str:
+        """Start making the picture. -> job id. `files_url`: what a file's key is appended to in the answer.
+
+        Raises `NotFound` for a style and `InvalidRequest` for an engine that is not there, `Overloaded`.
+        """
+        if order.style_name not in self._styles:
+            known = ", ".join(self._styles)
+            raise NotFound(
+                f"There is no style '{order.style_name}'. There are: {known}.", extra={"styles": list(self._styles)}
+            )
+        choose_engines(self._settings.styles.engines, order.engine)
+        # Drawn here and not in the job, so that a second attempt makes the same picture.
+        order = order if order.seed is not None else replace(order, seed=random.randint(0, MAX_SEED))
+        async with self._database.transaction() as session:
+            job = await enqueue_order(session, self._settings.jobs, user_id, "style", order, files_url)
+            await start_entry(session, job, "style", order)
+        return job.id
+
+
+class MakeStyle:
+    """The job behind `POST /style`."""
+
+    def __init__(
+        self,
+        database: Database,
+        references: References,
+        pictures: PictureStore,
+        generation: Generation,
+        styles: Mapping[str, Style],
+        settings: Settings,
+        metrics: Metrics,
+    ) -> None:
+        self._database = database
+        self._references = references
+        self._pictures = pictures
+        self._generation = generation
+        self._diffusion = DiffusionStylist(generation, settings.styles.diffusion_pixels)
+        self._styles = styles
+        self._settings = settings
+        self._metrics = metrics
+
+    async def __call__(self, job: Job, progress: Progress) -> Generated:
+        """Raises `ImageError` for the picture, `ProviderError` and what engines raise. The job ends the history row."""
+        order = order_of(job, StyleOrder)
+        style = self._styles.get(order.style_name)
+        if style is None:  # its file went between the request and now
+            raise NotFound(f"There is no style '{order.style_name}'.", extra={"styles": list(self._styles)})
+        history_id, source = await open_photograph(self._database, self._references, job, "style", order)
+        image = await self._pictures.pixels(source.content, self._settings.styles.max_px)
+        progress.report(_READ_SHARE)
+        prompt, warnings = await self._prompt(image, style, order)
+        async with self._database.transaction() as session:
+            await history.describe(session, history_id, parameters={"prompt": prompt})
+        progress.report(_PROMPT_SHARE)
+
+        making = progress.part(_PROMPT_SHARE, _MADE_SHARE)
+        engine, made = await first_success(
+            choose_engines(self._settings.styles.engines, order.engine),
+            lambda engine: self._render(engine, image, style, prompt, order, making),
+            deadline_s=self._settings.deadlines.style_s,
+            each_s=self._settings.styles.engine_timeout_s,
+            note=lambda engine, outcome: self._count("style", engine, outcome),
+        )
+        progress.report(_MADE_SHARE)
+        stored = await self._pictures.add_made(job.user_id, made.image, f"{style.name}.jpg")
+        answer: dict[str, Any] = {
+            "image_url": made_url(job, stored),
+            "style_name": style.name,
+            "engine": engine,
+            "prompt": prompt,
+            "seed": order.seed,
+            "history_id": history_id,
+        }
+        warnings += made.warnings
+        told = {"warnings": warnings} if warnings else {}
+        return Generated(answer | told, history_id, [stored.id], engine, told)
+
+    async def _prompt(self, image: Image, style: Style, order: StyleOrder) -> tuple[str, list[str]]:
+        """The client's, the prompter's, or where that one cannot be had the style's own, with a warning."""
+        if order.prompt is not None:
+            return order.prompt, []
+        prompter = self._settings.styles.prompter
+        try:
+            prompt = await self._generation.write_prompt(image, style.name)
+        except DarkroomError as error:
+            if not is_technical(error):
+                self._count("prompt", prompter, "rejected")
+                raise
+            self._count("prompt", prompter, "unavailable")
+            return write_prompt(style.diffusion.prompt), [f"The style's own prompt was used. {error.message}"]
+        self._count("prompt", prompter, "ok")
+        return prompt, []
+
+    async def _render(
+        self, engine: str, image: Image, style: Style, prompt: str, order: StyleOrder, progress: Progress
+    ) -> StyledPicture:
+        recipe = style.local if engine == LOCAL_ENGINE else style.diffusion
+        request = StyleRequest(
+            image=image,
+            style=style.name,
+            prompt=prompt,
+            negative_prompt=style.diffusion.negative_prompt if order.negative_prompt is None else order.negative_prompt,
+            strength=recipe.strength if order.strength is None else order.strength,
+            seed=order.seed or 0,
+        )
+        if engine == DIFFUSION_ENGINE:
+            return await self._diffusion.render(request, style.diffusion, progress)
+        return await self._generation.stylize(engine, request)
+
+    def _count(self, use: str, provider: str, outcome: str) -> None:
+        self._metrics.providers.labels(use, provider, outcome).inc()

@@ -1,0 +1,49 @@
+"""One image reference at a time: the user's own picture, or a URL whose picture becomes one."""
+
+from __future__ import annotations
+
+from deployments.errors import ImageError, image_error
+from serve_app.services.albums.items import own_image_id
+from serve_app.services.images.fetch import Fetcher
+from serve_app.services.images.store import FetchedFor, PictureStore, ReceivedFile
+from serve_app.store.repositories import images
+from serve_app.store.repositories.images import StoredImage
+from serve_app.store.session import Database
+
+
+class References:
+    """Turns references into stored pictures. Every method raises `ImageError` with one of the contract's codes."""
+
+    def __init__(self, database: Database, pictures: PictureStore, fetcher: Fetcher) -> None:
+        self._database = database
+        self._pictures = pictures
+        self._fetcher = fetcher
+
+    async def open(self, user_id: str, ref: str, *, temporary: bool = False) -> StoredImage:
+        """The user's image that the reference names, else what a URL leads to, stored as the user's.
+
+        `temporary`: what is fetched goes by itself after a while.
+        """
+        image_id = own_image_id(ref)
+        if image_id is not None:
+            async with self._database.transaction() as session:
+                own = await images.get(session, user_id, image_id)
+            if own is not None:
+                return own
+        return await self.fetch(user_id, ref, temporary=temporary)
+
+    async def fetch(
+        self, user_id: str, ref: str, fetched_for: FetchedFor | None = None, *, temporary: bool = False
+    ) -> StoredImage:
+        """Of a reference that is none of the user's images: fetch it, guarded, and store it."""
+        if ref.partition("://")[0].lower() not in {"http", "https", "s3", "gs"}:
+            raise image_error("not_found", "There is no such image, and it is no URL")
+        try:
+            fetched = await self._fetcher.fetch(ref)
+        except ImageError as error:
+            # A url of ours whose image is another's or was deleted: we do not open to ourselves.
+            if error.code in {"forbidden_address", "fetch_failed"} and own_image_id(ref):
+                raise image_error("not_found", "There is no such image") from error
+            raise
+        file = ReceivedFile(fetched.data, fetched.sha256, len(fetched.data))
+        return await self._pictures.add(user_id, file, fetched_for=fetched_for, temporary=temporary)

@@ -1,0 +1,138 @@
+"""Uploads: what a client sends, gets back and deletes."""
+
+from __future__ import annotations
+
+import mimetypes
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from unicodedata import category
+
+from configs.settings import Settings
+from deployments.errors import NotFound
+from serve_app.services.images.store import PictureStore, Readable
+from serve_app.store.repositories import albums, images
+from serve_app.store.repositories.images import StoredImage
+from serve_app.store.session import Database
+
+_EXTENSIONS = {
+    "image/jpeg": ".jpg",
+    "image/heic": ".heic",
+    "image/heif": ".heif",
+    "image/avif": ".avif",
+    "image/webp": ".webp",
+}
+
+_MAX_NAME = 255
+
+
+@dataclass(frozen=True, slots=True)
+class ImageView:
+    """A stored picture as clients know it."""
+
+    id: str
+    key: str
+    """Under which `/files` serves it: id and name ending."""
+    sha256: str
+    content_type: str
+    width: int
+    height: int
+    bytes: int
+    filename: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FileContent:
+    content_type: str
+    size: int
+    """Bytes."""
+    sha256: str
+    chunks: AsyncIterator[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """The object store serves the file itself."""
+
+    url: str
+    fresh_s: int
+    """For so long the URL is sure to work."""
+
+
+def image_id_of(key: str) -> str:
+    """The id in a file key; the ending is for people and their programs."""
+    return key.partition(".")[0]
+
+
+def view_of(image: StoredImage) -> ImageView:
+    """What a client is told of the picture."""
+    content = image.content
+    ending = _EXTENSIONS.get(content.content_type) or mimetypes.guess_extension(content.content_type) or ""
+    return ImageView(
+        id=image.id,
+        key=image.id + ending,
+        sha256=content.sha256,
+        content_type=content.content_type,
+        width=content.width,
+        height=content.height,
+        bytes=content.size_bytes,
+        filename=image.filename,
+        created_at=image.created_at,
+    )
+
+
+def _storable(filename: str | None) -> str | None:
+    """What a client calls its file is for people to read; no name is worth refusing the picture for."""
+    if filename is None:
+        return None
+    kept = filename[:_MAX_NAME]
+    return "".join("\N{REPLACEMENT CHARACTER}" if category(c) in {"Cc", "Cs"} else c for c in kept)
+
+
+class ImageService:
+    def __init__(self, database: Database, pictures: PictureStore, settings: Settings) -> None:
+        self._database = database
+        self._pictures = pictures
+        self._url_ttl_s = settings.storage.url_ttl_s
+
+    async def upload(
+        self, user_id: str, filename: str | None, source: Readable, *, temporary: bool = False
+    ) -> ImageView:
+        """Store one picture. Raises `ImageError` with the code of its rejection."""
+        with tempfile.TemporaryDirectory(prefix="darkroom-upload-") as folder:
+            file = await self._pictures.receive(source, Path(folder))
+            return view_of(await self._pictures.add(user_id, file, filename=_storable(filename), temporary=temporary))
+
+    async def get(self, user_id: str, image_id: str) -> ImageView:
+        return view_of(await self._find(user_id, image_id))
+
+    async def open_file(self, user_id: str, key: str) -> FileContent | Elsewhere:
+        image = await self._find(user_id, image_id_of(key))
+        content = image.content
+        if url := await self._pictures.url(content):
+            return Elsewhere(url, self._url_ttl_s // 2)
+        return FileContent(content.content_type, content.size_bytes, content.sha256, await self._pictures.open(content))
+
+    async def delete(self, user_id: str, image_id: str) -> None:
+        """Out of every album too, with vectors and faces unless another album has the same picture; the bytes go when
+        no image holds them any more."""
+        async with self._database.transaction() as session:
+            image = await images.get(session, user_id, image_id)
+            if image is None or not await images.remove(session, user_id, image_id):
+                raise _no_image(image_id)
+            await albums.forget_unheld(session, [image.content.sha256])
+        await self._pictures.collect_unused()
+
+    async def _find(self, user_id: str, image_id: str) -> StoredImage:
+        async with self._database.transaction() as session:
+            image = await images.get(session, user_id, image_id)
+        if image is None:
+            raise _no_image(image_id)
+        return image
+
+
+def _no_image(image_id: str) -> NotFound:
+    return NotFound(f"There is no image '{image_id}'.")

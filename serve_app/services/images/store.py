@@ -1,0 +1,215 @@
+"""Pictures in storage: validated once, kept once under the hash of their bytes, decoded small ever after."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from configs.settings import Settings
+from deployments.algorithms.images.decoding import ImageLimits, decode, full_pixels_sha256, make_preview, read_picture
+from deployments.contracts.albums import Image
+from deployments.errors import image_error
+from deployments.kit.threads import Threads, to_its_end
+from serve_app.storage import Storage, content_key
+from serve_app.store.repositories import albums, images
+from serve_app.store.repositories.images import Content, NewImage, StoredImage
+from serve_app.store.session import Database
+
+T = TypeVar("T")
+_READ_BYTES = 2**18
+MADE_QUALITY = 95
+"""JPEG quality of pictures that were made here: nothing to be seen of it, a fifth of a PNG's bytes."""
+
+
+class Readable(Protocol):
+    """An upload in progress."""
+
+    async def read(self, size: int = -1, /) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedFor:
+    """Why a picture was fetched: for this item of an album, from this URL."""
+
+    album_id: str
+    item_id: int
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedFile:
+    """A complete file that nobody has looked into yet: its bytes, or where the receiver keeps it."""
+
+    source: bytes | Path
+    sha256: str
+    size_bytes: int
+
+
+def original_key(sha256: str) -> str:
+    return content_key("originals", sha256)
+
+
+def preview_key(sha256: str) -> str:
+    return content_key("previews", sha256, ".jpg")
+
+
+class PictureStore:
+    """Files, their rows, and the pixels that models see."""
+
+    def __init__(self, database: Database, storage: Storage, settings: Settings) -> None:
+        self._database = database
+        self._storage = storage
+        self._preview_px = settings.limits.preview_px
+        self._limits = ImageLimits(settings.limits.max_file_bytes, settings.limits.max_pixels)
+        self._threads = Threads(settings.runtime.decode_threads)
+
+    async def receive(self, source: Readable, folder: Path) -> ReceivedFile:
+        """Stream an upload into `folder`, hashing on the way. Raises `ImageError` `too_large` or `empty`."""
+        digest, size = hashlib.sha256(), 0
+        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+            while data := await source.read(_READ_BYTES):
+                size += len(data)
+                if size > self._limits.max_file_bytes:
+                    raise image_error("too_large", f"The file has more than {self._limits.max_file_bytes} bytes")
+                digest.update(data)
+                await asyncio.to_thread(file.write, data)
+        if size == 0:
+            raise image_error("empty", "The file is empty")
+        return ReceivedFile(Path(file.name), digest.hexdigest(), size)
+
+    async def add(
+        self,
+        user_id: str,
+        file: ReceivedFile,
+        *,
+        filename: str | None = None,
+        fetched_for: FetchedFor | None = None,
+        temporary: bool = False,
+        limits: ImageLimits | None = None,
+    ) -> StoredImage:
+        """Validate by decoding, store the bytes, write the rows.
+
+        A temporary picture goes by itself after a while. One that was fetched is attached to its item, unless another
+        job was quicker: then its image is returned. `limits`: default those of clients' pictures.
+        Raises `ImageError` when it is no usable picture, `NotFound` when the item it was fetched for is gone.
+        """
+        info, pixels = await self.in_thread(lambda: read_picture(file.source, self._preview_px, limits or self._limits))
+        has_preview = max(info.width, info.height) > self._preview_px
+        content = Content(
+            file.sha256, file.size_bytes, info.content_type, info.width, info.height, has_preview=has_preview
+        )
+        await self._announce(content)
+        put = partial(self._put_files, file, info.content_type, pixels if has_preview else None)
+        new = NewImage(content, filename, fetched_for.url if fetched_for else None, temporary)
+        try:
+            await to_its_end(put())
+            async with self._database.transaction() as session:
+                image_id = (
+                    await albums.lock_item(session, fetched_for.album_id, fetched_for.item_id) if fetched_for else None
+                )
+                if image_id is None:
+                    [added] = await images.add(session, user_id, [new])
+                    image_id = added.id
+                    if added.check_file and not await self._storage.exists(original_key(file.sha256)):
+                        await to_its_end(put())  # a collector was quicker
+                    if fetched_for:
+                        await albums.attach_image(session, fetched_for.item_id, image_id)
+                stored = await images.get(session, user_id, image_id)
+        except BaseException:
+            # A collector may have taken the announcement before the file was there: make it known again.
+            await asyncio.shield(self._announce(content))
+            raise
+        if stored is None:
+            raise RuntimeError("an image vanished in the transaction that added it")
+        return stored
+
+    async def preview(self, content: Content) -> Image:
+        """The upright picture, longest side at most `limits.preview_px`."""
+        key = preview_key(content.sha256) if content.has_preview else original_key(content.sha256)
+        data = await self._storage.get(key)
+        return await self.in_thread(lambda: decode(data, self._preview_px, self._limits))
+
+    async def pixels(self, content: Content, max_px: int) -> Image:
+        """The upright picture from its original bytes, longest side at most `max_px`. Raises `ImageError`."""
+        data = await self.read(content)
+        return await self.in_thread(lambda: decode(data, max_px, self._limits))
+
+    async def with_original(self, content: Content, work: Callable[[Image], T]) -> T:
+        """What `work` makes of the upright picture at full size. Raises `ImageError`.
+
+        In one thread with the decoding: of pictures that have 180 MB only those that are worked on are in memory.
+        """
+        data = await self.read(content)
+        return await self.in_thread(lambda: work(decode(data, max(content.width, content.height), self._limits)))
+
+    async def add_made(self, user_id: str, image: Image, filename: str) -> StoredImage:
+        """Store a picture that a job made as one of the user's, a JPEG without colour subsampling.
+
+        Temporary until the job has ended well (`history.note_success`): of a job that is cancelled or repeated nobody
+        would find and delete it.
+        """
+        data = await self.in_thread(lambda: make_preview(image, MADE_QUALITY))
+        return await self.add_file(user_id, data, filename, temporary=True)
+
+    async def add_file(self, user_id: str, data: bytes, filename: str, *, temporary: bool = False) -> StoredImage:
+        """Store a picture file that was made here, of however many bytes: a PNG may have more than its original."""
+        file = ReceivedFile(data, hashlib.sha256(data).hexdigest(), len(data))
+        limits = replace(self._limits, max_file_bytes=len(data))
+        return await self.add(user_id, file, filename=filename, temporary=temporary, limits=limits)
+
+    async def pixel_sha256(self, content: Content) -> str:
+        """Hash of the upright pixels at full size; computed once for a content."""
+        if content.pixel_sha256 is not None:
+            return content.pixel_sha256
+        data = await self.read(content)
+        digest = await self.in_thread(lambda: full_pixels_sha256(data, self._limits))
+        async with self._database.transaction() as session:
+            await images.describe_content(session, content.sha256, pixel_sha256=digest)
+        return digest
+
+    async def open(self, content: Content) -> AsyncIterator[bytes]:
+        """The bytes as they were sent, piece by piece. Raises `NotFound` before the first."""
+        return (await self._storage.open(original_key(content.sha256))).chunks
+
+    async def url(self, content: Content) -> str | None:
+        """Where a client gets the bytes without this server, if the storage is set up so."""
+        return await self._storage.url(original_key(content.sha256))
+
+    async def read(self, content: Content) -> bytes:
+        """All bytes as they were sent. Raises `NotFound`."""
+        return await self._storage.get(original_key(content.sha256))
+
+    async def collect_unused(self) -> int:
+        """Delete what no image holds any more: rows, vectors, faces, files. -> how many contents."""
+        total = 0
+        while True:
+            async with self._database.transaction() as session:
+                unused = await images.collect_unused(session)
+                keys = [key(content.sha256) for content in unused for key in (original_key, preview_key)]
+                # All have ended before the transaction does: a late one could meet the next upload of its content.
+                ended = await asyncio.gather(*(self._storage.delete(key) for key in keys), return_exceptions=True)
+                for failure in (outcome for outcome in ended if outcome is not None):
+                    raise failure
+            total += len(unused)
+            if not unused:
+                return total
+
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """Work on pixels beside the event loop, `runtime.decode_threads` at once."""
+        return await self._threads.run(work)
+
+    async def _announce(self, content: Content) -> None:
+        async with self._database.transaction() as session:
+            await images.announce(session, content)
+
+    async def _put_files(self, file: ReceivedFile, content_type: str, preview: Image | None) -> None:
+        await self._storage.put(original_key(file.sha256), file.source, content_type)
+        if preview is not None:
+            data = await self.in_thread(lambda: make_preview(preview))
+            await self._storage.put(preview_key(file.sha256), data, "image/jpeg")

@@ -1,0 +1,147 @@
+"""What the ControlNets of a request are shown: each unit's picture, preprocessed and fitted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from deployments.algorithms.a1111.inpainting import Canvas
+from deployments.algorithms.a1111.resizing import fit, fit_hint, pixel_perfect_resolution
+from deployments.algorithms.images.decoding import shrink
+from deployments.contracts.albums import Image
+from deployments.contracts.diffusion import ControlHint, Diffuser, ModelCatalogue, ModelFile, ResizeMode
+from deployments.errors import DarkroomError, Unavailable, WeightsMissing
+from serve_app.services.sdapi.controlnet.units import ControlUnit, describe, prepare
+from serve_app.services.sdapi.image_inputs import PictureInputs
+from serve_app.services.sdapi.model_names import control_title, find_controlnet, find_module
+
+_LONGEST_PX = 4096
+"""Larger pictures are reduced before a preprocessor, which works on far smaller ones, is shown them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What became of all units together."""
+
+    controls: tuple[ControlHint, ...] = ()
+    maps: tuple[Image, ...] = ()
+    """To be returned beside the pictures, in the order of the units; with hires fix that of its size comes first."""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What the hints must fit."""
+
+    size: tuple[int, int]
+    hires: tuple[int, int] | None = None
+    canvas: Canvas | None = None
+    """Of img2img: a unit without a picture of its own looks at this one's."""
+    original: Image | None = None
+    resize_mode: ResizeMode = "stretch"
+    """Of the request, for such units."""
+
+
+class _UnitFailed(Exception):
+    pass
+
+
+class HintMaker:
+    def __init__(self, diffuser: Diffuser, pictures: PictureInputs) -> None:
+        self._diffuser = diffuser
+        self._pictures = pictures
+
+    async def make(
+        self,
+        units: Sequence[ControlUnit],
+        inputs: Mapping[str, bytes],
+        frame: Frame,
+        catalogue: ModelCatalogue,
+    ) -> Hints:
+        """One unit that cannot be prepared leaves all of them out, with a warning that says why.
+
+        Raises technical errors, which another attempt may not meet.
+        """
+        warnings = [f"ControlNet {place}: {text}" for place, unit in enumerate(units) for text in unit.warnings]
+        tasks = [self._make(place, unit, inputs, frame, catalogue) for place, unit in enumerate(units)]
+        made = await asyncio.gather(*tasks, return_exceptions=True)
+        failed = [(place, one) for place, one in enumerate(made) if isinstance(one, BaseException)]
+        for _, error in failed:
+            if not isinstance(error, _UnitFailed):
+                raise error
+        if failed:
+            warnings += [f"ControlNet {place} was not applied, nor any other unit: {error}" for place, error in failed]
+            return Hints(warnings=tuple(warnings))
+        good = [one for one in made if isinstance(one, Hints)]
+        return Hints(
+            tuple(control for one in good for control in one.controls),
+            tuple(shown for one in good for shown in one.maps),
+            {key: value for one in good for key, value in one.parameters.items()},
+            tuple(warnings),
+        )
+
+    async def _make(
+        self, place: int, unit: ControlUnit, inputs: Mapping[str, bytes], frame: Frame, catalogue: ModelCatalogue
+    ) -> Hints:
+        model = self._model(unit, catalogue)
+        module = find_module(catalogue, unit.module)
+        if module is None:
+            raise _UnitFailed(f"the preprocessor {unit.module!r} is not here any more")
+        try:
+            image, mode = await self._picture(place, unit, inputs, frame)
+            size = (image.shape[1], image.shape[0])
+            resolution = pixel_perfect_resolution(size, frame.size, mode) if unit.pixel_perfect else None
+            prepared = prepare(unit, module, resolution)
+            drawn = await self._diffuser.make_hint(module.name, image, prepared.options)
+        except DarkroomError as error:
+            if isinstance(error, Unavailable) and not isinstance(error, WeightsMissing):
+                raise
+            if error.status in {429, 504}:
+                raise
+            raise _UnitFailed(error.message) from error
+        first = await asyncio.to_thread(fit_hint, drawn, frame.size, mode)
+        shown, controls = [first], []
+        control = ControlHint(model.name, first, unit.weight, unit.guidance_start, unit.guidance_end, unit.control_mode)
+        if frame.hires is None:
+            controls.append(control)
+        else:
+            large = await asyncio.to_thread(fit_hint, drawn, frame.hires, mode)
+            shown.insert(0, large)
+            if unit.hr_option != "hires":
+                controls.append(replace(control, passes="first"))
+            if unit.hr_option != "first":
+                controls.append(replace(control, image=large, passes="hires"))
+        text = {f"ControlNet {place}": describe(unit, prepared, control_title(model))}
+        return Hints(tuple(controls), tuple(shown) if unit.save_detected_map else (), text)
+
+    def _model(self, unit: ControlUnit, catalogue: ModelCatalogue) -> ModelFile:
+        if unit.model.strip().lower() in {"none", ""}:
+            raise _UnitFailed("it names no model")
+        model = find_controlnet(catalogue, unit.model)
+        if model is None:
+            raise _UnitFailed(f"the model {unit.model[:100]!r} is not here")
+        return model
+
+    async def _picture(
+        self, place: int, unit: ControlUnit, inputs: Mapping[str, bytes], frame: Frame
+    ) -> tuple[Image, ResizeMode]:
+        image = inputs.get(f"unit{place}.image")
+        mask = inputs.get(f"unit{place}.mask")
+        if mask is not None:
+            scribble, _ = await self._pictures.decode(mask)
+            if np.ptp(scribble, axis=(0, 1)).any():  # a mask that is not uniform is what the client drew
+                return shrink(scribble, _LONGEST_PX), unit.resize_mode
+        area = frame.canvas.area if frame.canvas else None
+        if image is not None:
+            pixels, _ = await self._pictures.decode(image)
+            if area is not None and frame.original is not None and unit.inpaint_crop_input_image:
+                whole = (frame.original.shape[1], frame.original.shape[0])
+                pixels = area.cut(await asyncio.to_thread(fit, pixels, whole, unit.resize_mode))
+            return shrink(pixels, _LONGEST_PX), unit.resize_mode
+        if frame.original is None:
+            raise _UnitFailed("it has no picture")
+        return shrink(area.cut(frame.original) if area else frame.original, _LONGEST_PX), frame.resize_mode

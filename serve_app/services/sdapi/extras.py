@@ -1,0 +1,117 @@
+"""Enlarging pictures after the fact, without a model: Lanczos or nearest neighbours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image as PillowImage
+
+from configs.settings import Settings
+from deployments.algorithms.a1111.image_metadata import PARAMETERS, encode_picture, read_texts
+from deployments.algorithms.a1111.resizing import scaled_size
+from deployments.contracts.albums import Image
+from deployments.errors import PayloadTooLarge
+from serve_app.services.sdapi.errors import bad_field, broken
+from serve_app.services.sdapi.image_inputs import PictureInputs
+from serve_app.services.sdapi.requests import IMAGE_UPSCALERS
+
+NONE = "None"
+_FILTERS = {"Lanczos": PillowImage.Resampling.LANCZOS, "Nearest": PillowImage.Resampling.NEAREST}
+
+
+@dataclass(frozen=True, slots=True)
+class Enlargement:
+    upscaler: str = NONE
+    """None: the picture stays as it is."""
+    second_upscaler: str = NONE
+    second_visibility: float = 0.0
+    """0 to 1: how much of the second one's result is mixed in."""
+    factor: float | None = 2.0
+    """None: to `size`."""
+    size: tuple[int, int] = (512, 512)
+    crop: bool = True
+    """To `size` exactly, cut at the rims; else covering it."""
+
+
+class Extras:
+    def __init__(self, inputs: PictureInputs, settings: Settings) -> None:
+        self._inputs = inputs
+        self._max_pixels = settings.limits.max_pixels
+        self._max_bytes = settings.limits.max_sdapi_bytes
+        self._at_once = asyncio.Semaphore(settings.runtime.decode_threads)
+
+    def check(self, wanted: Enlargement) -> None:
+        """Raises `WebUiError` for an upscaler that is not here."""
+        for name in (wanted.upscaler, wanted.second_upscaler):
+            if name not in IMAGE_UPSCALERS:
+                raise broken("AssertionError", f"could not find upscaler named {name[:80]}")
+
+    async def enlarge(self, text: str, wanted: Enlargement) -> bytes:
+        """A PNG that keeps what the picture said of how it was made. Raises `WebUiError`, `FieldRefused`."""
+        data = await self._inputs.read(text)
+        image, _ = await self._inputs.decode(data)
+        width, height = _target(image, wanted)
+        if width * height > self._max_pixels:
+            raise bad_field(f"the result would have more than {self._max_pixels} pixels", "upscaling_resize")
+        async with self._at_once:
+            return await asyncio.to_thread(_enlarge, image, wanted, data)
+
+    async def enlarge_all(self, texts: Iterable[str], wanted: Enlargement) -> list[bytes]:
+        """The same for several, in order. Raises `PayloadTooLarge` too, when the files come to more than a body may."""
+        files: list[bytes] = []
+        for text in texts:
+            files.append(await self.enlarge(text, wanted))
+            if len(files) > 1 and sum(map(len, files)) > self._max_bytes:
+                raise PayloadTooLarge(f"The pictures would have more than {self._max_bytes} bytes.")
+        return files
+
+
+def describe(wanted: Enlargement, ignored: list[str]) -> str:
+    """`html_info`: what was done, and what was not."""
+    if wanted.upscaler == NONE:
+        done = []
+    elif wanted.factor is None:
+        done = [f"Postprocess upscale to: {wanted.size[0]}x{wanted.size[1]}"]
+    else:
+        done = [f"Postprocess upscale by: {wanted.factor:g}"]
+    done += [f"Postprocess upscaler: {wanted.upscaler}"] if done else []
+    if done and wanted.second_upscaler != NONE and wanted.second_visibility > 0:
+        done.append(f"Postprocess upscaler 2: {wanted.second_upscaler}")
+    lines = [", ".join(done), *(f"Warning: {text}" for text in ignored)]
+    return "".join(f"<p>{line}</p>" for line in lines if line)
+
+
+def _target(image: Image, wanted: Enlargement) -> tuple[int, int]:
+    size = (image.shape[1], image.shape[0])
+    if wanted.upscaler == NONE:
+        return size
+    if wanted.factor is not None:
+        return max(1, int(size[0] * wanted.factor)), max(1, int(size[1] * wanted.factor))
+    return wanted.size if wanted.crop else scaled_size(size, wanted.size, cover=True)
+
+
+def _enlarge(image: Image, wanted: Enlargement, source: bytes) -> bytes:
+    size, parameters = _target(image, wanted), read_texts(source).get(PARAMETERS, "")
+    if wanted.upscaler == NONE:
+        return encode_picture(image, parameters)
+    picture = PillowImage.fromarray(image)
+    if wanted.factor is None and wanted.crop:
+        picture = _cut_to_shape(picture, size)
+    out = np.asarray(picture.resize(size, _FILTERS[wanted.upscaler]), np.uint8)
+    if wanted.second_upscaler != NONE and wanted.second_visibility > 0:
+        other = np.asarray(picture.resize(size, _FILTERS[wanted.second_upscaler]), np.uint8)
+        # As bytes: floating point would take gigabytes for the largest pictures.
+        out = np.asarray(cv2.addWeighted(out, 1 - wanted.second_visibility, other, wanted.second_visibility, 0))
+    return encode_picture(out, parameters)
+
+
+def _cut_to_shape(picture: PillowImage.Image, size: tuple[int, int]) -> PillowImage.Image:
+    """Its middle, in the shape of `size`."""
+    ratio = min(picture.width / size[0], picture.height / size[1])
+    width, height = max(1, round(size[0] * ratio)), max(1, round(size[1] * ratio))
+    left, top = (picture.width - width) // 2, (picture.height - height) // 2
+    return picture.crop((left, top, left + width, top + height))

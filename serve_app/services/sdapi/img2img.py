@@ -1,0 +1,159 @@
+"""What pictures begin with: noise, with a second pass or without; a picture, whole or under a mask; tiles of one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from deployments.algorithms.a1111.inpainting import Canvas, blur_mask, mask_of
+from deployments.algorithms.a1111.inpainting import prepare as prepare_canvas
+from deployments.algorithms.a1111.prompts.extra_networks import extract_networks
+from deployments.algorithms.a1111.resizing import resize
+from deployments.algorithms.a1111.samplers import choose_sampler
+from deployments.contracts.albums import Gray, Image
+from deployments.contracts.diffusion import GenerationRequest, Hires, ResizeMode
+from serve_app.services.sdapi.controlnet.hints import Frame
+from serve_app.services.sdapi.image_inputs import PictureInputs
+from serve_app.services.sdapi.requests import Img2ImgBody, Txt2ImgBody
+from serve_app.services.sdapi.sd_upscale import NAME as SD_UPSCALE
+from serve_app.services.sdapi.sd_upscale import SdUpscale, Sheet
+
+_RESIZE_MODES: tuple[ResizeMode, ...] = ("stretch", "crop", "fill", "stretch")
+_LATENT_RESIZE = 3
+_FILLS = ("fill", "original", "latent noise", "latent nothing")
+_CONTENTS = ("original", "original", "noise", "nothing")
+_STRENGTH = 0.75
+"""When the request names none; the original's hires fix breaks there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    request: GenerationRequest
+    """What is common to all pictures."""
+    frame: Frame
+    canvases: tuple[Canvas | None, ...] = (None,)
+    """One for all, or one for each picture of a batch, or of a sheet."""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    """For the infotext."""
+    warnings: tuple[str, ...] = ()
+    sheet: Sheet | None = None
+
+
+def begin_with_noise(body: Txt2ImgBody, request: GenerationRequest) -> Beginning:
+    first, target = body.sizes()
+    request = replace(request, width=first[0], height=first[1])
+    if not body.enable_hr:
+        return Beginning(request, Frame(first))
+    warnings: list[str] = []
+    if body.hr_resize_x and body.hr_resize_y and target[0] * first[1] != target[1] * first[0]:
+        warnings.append("hr_resize_x and hr_resize_y stretch the picture where its shape changes")
+    words = extract_networks(body.hr_prompt)
+    if words.loras:
+        warnings.append("LoRAs in hr_prompt have no effect: those of the prompt act in both passes")
+    sampler = "" if body.hr_sampler_name in (None, "Use same sampler") else body.hr_sampler_name
+    scheduler = "" if body.hr_scheduler in (None, "Use same scheduler") else body.hr_scheduler
+    chosen = choose_sampler(sampler or request.sampler, scheduler or request.scheduler)
+    strength = _STRENGTH if body.denoising_strength is None else body.denoising_strength
+    hires = Hires(
+        *target,
+        steps=body.hr_second_pass_steps or body.steps,
+        denoising_strength=strength,
+        upscaler=body.hr_upscaler or "Latent",
+        prompt=words.text,
+        negative_prompt=body.hr_negative_prompt,
+        sampler=chosen.sampler.name if sampler else "",
+        scheduler=chosen.scheduler.label if sampler or scheduler else "",
+    )
+    resized = bool(body.hr_resize_x or body.hr_resize_y)
+    parameters = {
+        "Denoising strength": strength,
+        "Hires upscale": None if resized else body.hr_scale,
+        "Hires resize": f"{body.hr_resize_x}x{body.hr_resize_y}" if resized else None,
+        "Hires steps": body.hr_second_pass_steps or None,
+        "Hires upscaler": hires.upscaler,
+    }
+    return Beginning(
+        replace(request, hires=hires),
+        Frame(first, target),
+        parameters=parameters,
+        warnings=(*warnings, *chosen.warnings),
+    )
+
+
+async def begin_with_pictures(
+    body: Img2ImgBody, request: GenerationRequest, inputs: Mapping[str, bytes], pictures: PictureInputs
+) -> Beginning:
+    """`inputs`: `init0`, `init1` ... and `mask`. Raises `WebUiError` for one that cannot be read."""
+    names = [name for place in range(len(inputs)) if (name := f"init{place}") in inputs]
+    images = [(await pictures.decode(inputs[name]))[0] for name in names]
+    strength = _STRENGTH if body.denoising_strength is None else body.denoising_strength
+    request = replace(request, denoising_strength=strength)
+    if (body.script_name or "").lower() == SD_UPSCALE:
+        return await _begin_with_tiles(body, request, images[0], has_mask="mask" in inputs)
+    size, mode = (request.width, request.height), _RESIZE_MODES[body.resize_mode]
+    mask = await _read_mask(body, inputs["mask"], pictures) if "mask" in inputs else None
+    canvases = [
+        await asyncio.to_thread(
+            prepare_canvas,
+            image,
+            mask,
+            size,
+            mode,
+            only_masked=body.inpaint_full_res,
+            padding=body.inpaint_full_res_padding,
+            fill=body.inpainting_fill != 1,
+        )
+        for image in images
+    ]
+    is_latent = body.resize_mode == _LATENT_RESIZE
+    return Beginning(
+        replace(request, masked_content=_CONTENTS[body.inpainting_fill]),  # type: ignore[arg-type]  # four literals
+        Frame(size, None, canvases[0], images[0], mode),
+        tuple(canvases),
+        {"Denoising strength": strength} | ({} if mask is None else _describe_mask(body)),
+        ("Resize mode 3 (latent) was done on the pixels",) if is_latent else (),
+    )
+
+
+async def _begin_with_tiles(body: Img2ImgBody, request: GenerationRequest, image: Image, has_mask: bool) -> Beginning:
+    """Raises `FieldRefused` for too many."""
+    script, size = SdUpscale.of(body.script_args), (request.width, request.height)
+    sheet = await asyncio.to_thread(Sheet.of, image, script, size, body.n_iter)
+    return Beginning(
+        request,
+        Frame(size),
+        tuple(Canvas(resize(box.cut(sheet.base), size)) for box in sheet.boxes),
+        {
+            "Denoising strength": request.denoising_strength,
+            "SD upscale overlap": script.overlap,
+            "SD upscale upscaler": script.upscaler,
+        },
+        ("A mask has no effect on SD upscale",) if has_mask else (),
+        sheet,
+    )
+
+
+async def _read_mask(body: Img2ImgBody, data: bytes, pictures: PictureInputs) -> Gray:
+    image, alpha = await pictures.decode(data)
+    mask = mask_of(image, alpha, rounded=body.mask_round)
+    if body.inpainting_mask_invert:
+        mask = 255 - mask
+    return await asyncio.to_thread(blur_mask, mask, *_blurs(body))
+
+
+def _blurs(body: Img2ImgBody) -> tuple[int, int]:
+    """Across and down."""
+    return (body.mask_blur_x, body.mask_blur_y) if body.mask_blur is None else (body.mask_blur, body.mask_blur)
+
+
+def _describe_mask(body: Img2ImgBody) -> dict[str, Any]:
+    across, down = _blurs(body)
+    return {
+        "Mask blur": (across if across == down else f"{across}x{down}") or None,
+        "Mask mode": "Inpaint not masked" if body.inpainting_mask_invert else None,
+        "Inpaint area": "Only masked" if body.inpaint_full_res else None,
+        "Masked area padding": body.inpaint_full_res_padding if body.inpaint_full_res else None,
+        "Masked content": _FILLS[body.inpainting_fill],
+    }

@@ -1,0 +1,34 @@
+"""What a picture shows, as words in a row: the tags that an album would give it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+
+from configs.settings import Settings
+from deployments.algorithms.images.decoding import shrink
+from deployments.algorithms.images.views import make_views
+from deployments.algorithms.tags.vocabulary import PeopleRules, TagRules, merge_scores, people_tags, select_tags
+from deployments.contracts.albums import Capabilities, Image
+
+
+class Captioner:
+    def __init__(self, capabilities: Capabilities, settings: Settings) -> None:
+        self._capabilities = capabilities
+        self._settings = settings
+        self._people = PeopleRules(settings.tags.min_face_share, settings.tags.portrait_share)
+
+    async def caption(self, image: Image) -> str:
+        """The surest tag first; empty for a picture that nothing is recognised in."""
+        settings = self._settings
+        seen = await asyncio.to_thread(shrink, image, settings.limits.preview_px)
+        views = await asyncio.to_thread(make_views, seen, settings.embedding.input_px)
+        vectors, [faces] = await asyncio.gather(
+            self._capabilities.embed_images(views), self._capabilities.find_faces([seen])
+        )
+        [tags] = await self._capabilities.tag_images(vectors[None])
+        boxes = np.array([face.bbox for face in faces], np.float32).reshape(-1, 4)
+        people = people_tags(boxes, [face.score for face in faces], seen.shape[1], seen.shape[0], self._people)
+        chosen = select_tags(merge_scores(tags, people), TagRules(settings.tags.threshold, settings.tags.top_k))
+        return ", ".join(chosen)

@@ -1,0 +1,109 @@
+"""The job that makes pictures: plan, draw, store, describe."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from configs.settings import Settings
+from deployments.algorithms.a1111.image_metadata import FileFormat, encode_picture
+from deployments.contracts.albums import Image
+from deployments.contracts.diffusion import Diffuser
+from serve_app.services.accounts.history import Generated
+from serve_app.services.images.store import PictureStore, ReceivedFile
+from serve_app.services.jobs.progress import Progress
+from serve_app.services.sdapi.generate import draw_all
+from serve_app.services.sdapi.image_inputs import PictureInputs
+from serve_app.services.sdapi.info import describe, infotext
+from serve_app.services.sdapi.order import PICTURES, Order
+from serve_app.services.sdapi.plan import Plan, Planner
+from serve_app.services.sdapi.tasks import Made
+from serve_app.store.queue import jobs
+from serve_app.store.queue.jobs import Job
+from serve_app.store.repositories import history
+from serve_app.store.repositories.history import Generation
+from serve_app.store.session import Database
+
+ENGINE = "diffusers"
+
+
+class MakePictures:
+    """The handler of the job kinds `txt2img` and `img2img`.
+
+    Its answer holds `images`, ids in the order in which clients get them, and `info`, see `info.describe`.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        pictures: PictureStore,
+        inputs: PictureInputs,
+        diffuser: Diffuser,
+        settings: Settings,
+    ) -> None:
+        self._database = database
+        self._pictures = pictures
+        self._inputs = inputs
+        self._diffuser = diffuser
+        self._settings = settings
+
+    async def __call__(self, job: Job, progress: Progress) -> Generated:
+        order = Order.of(job.kind, job.payload)
+        async with self._database.transaction() as session:
+            history = await start_history(session, job, order)
+            inputs = await jobs.load_inputs(session, job.id)
+        planner = Planner(self._diffuser, self._inputs)
+        plan = await planner.plan(order, inputs, await self._diffuser.list_models())
+        drawn = await draw_all(self._diffuser, plan.shots, self._settings.diffusion.max_batch, progress)
+        if plan.sheet is not None:
+            drawn = await asyncio.to_thread(plan.sheet.join, drawn)
+        made = [one for one in drawn if one is not None]
+        texts = [infotext(plan, one, order) for one in made]
+        files, texts, first = self._gather(order, plan, made, texts)
+        stored = [await self._store(job.user_id, order, image, text) for image, text in files]
+        said = describe(order, plan, made, texts, index_of_first_image=first, started=job.created_at)
+        # Grid and maps too, after the pictures: what the history does not name, nobody could find and delete.
+        pictures = (*stored[first : first + len(made)], *stored[:first], *stored[first + len(made) :])
+        told = {"warnings": said["warnings"]} if said["warnings"] else {}
+        return Generated({"images": stored, "info": said}, history.id, pictures, ENGINE, told)
+
+    def _gather(
+        self, order: Order, plan: Plan, made: Sequence[Made], texts: list[str]
+    ) -> tuple[list[tuple[Image, str]], list[str], int]:
+        """The pictures with what is said of each, in the order of the answer, and the place of the first real one."""
+        files = [(one.image, text) for one, text in zip(made, texts, strict=True)]
+        first = 0
+        if order.body.save_images and len(files) > 1:
+            files.insert(0, (grid([one.image for one in made]), texts[0]))
+            texts, first = [texts[0], *texts], 1
+        return files + [(shown, "") for shown in plan.maps if made], texts, first
+
+    async def _store(self, user_id: str, order: Order, image: Image, text: str) -> str:
+        options = order.options
+        kind: FileFormat = options.samples_format  # type: ignore[assignment]  # one of three, see options
+        data = await asyncio.to_thread(encode_picture, image, text, kind, options.jpeg_quality)
+        file = ReceivedFile(data, hashlib.sha256(data).hexdigest(), len(data))
+        return (await self._pictures.add(user_id, file, temporary=True)).id  # until the job has ended well
+
+
+async def start_history(session: AsyncSession, job: Job, order: Order) -> Generation:
+    """The job's row in the history; it ends with the job."""
+    asked = order.body.model_dump(exclude_defaults=True, exclude=PICTURES)
+    return await history.start(session, job.user_id, order.kind, asked, job_id=job.id)
+
+
+def grid(images: Sequence[Image]) -> Image:
+    """All pictures in one, as square as it gets."""
+    rows = round(math.sqrt(len(images)))
+    columns = math.ceil(len(images) / rows)
+    height, width = (max(image.shape[axis] for image in images) for axis in (0, 1))
+    sheet = np.zeros((rows * height, columns * width, 3), np.uint8)
+    for place, image in enumerate(images):
+        top, left = place // columns * height, place % columns * width
+        sheet[top : top + image.shape[0], left : left + image.shape[1]] = image
+    return sheet

@@ -1,0 +1,178 @@
+"""The settings that clients read and change, and what a request's `override_settings` make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from configs.settings import Settings
+from deployments.contracts.diffusion import Diffuser, ModelCatalogue
+from deployments.errors import NotDeployed
+from serve_app.services.sdapi.errors import broken
+from serve_app.services.sdapi.lenient_types import Int, Switch, Text
+from serve_app.services.sdapi.model_names import find_checkpoint, find_vae, title
+from serve_app.store.repositories import sd_options
+from serve_app.store.session import Database
+
+CHECKPOINT, VAE = "sd_model_checkpoint", "sd_vae"
+_MODEL_VAE = frozenset({"", "automatic", "none"})
+"""Names that stand for the VAE of the checkpoint itself."""
+DEFAULTS: dict[str, Any] = {
+    CHECKPOINT: "",
+    VAE: "Automatic",
+    "CLIP_stop_at_last_layers": 1,
+    "samples_format": "png",
+    "jpeg_quality": 80,
+    "send_seed": True,
+    "enable_prompt_comments": True,
+    "img2img_fix_steps": False,
+    "face_restoration": False,
+    "tiling": False,
+}
+_READ_ONLY = frozenset({"sd_checkpoint_hash", "control_net_unit_count"})
+_KNOWN_WITHOUT_EFFECT = frozenset(
+    {
+        *("eta_noise_seed_delta", "eta_ancestral", "eta_ddim", "s_churn", "s_tmin", "s_tmax", "s_noise"),
+        *("s_min_uncond", "randn_source", "emphasis", "comma_padding_backtrack", "pad_cond_uncond", "upcast_attn"),
+        *("sd_vae_as_default", "sd_unet", "sd_hypernetwork", "sd_lora", "token_merging_ratio", "filter_nsfw"),
+        *("face_restoration_model", "code_former_weight", "img2img_background_color", "img2img_color_correction"),
+        *("initial_noise_multiplier", "inpainting_mask_weight", "live_previews_enable", "show_progress_every_n_steps"),
+        *("show_progress_type", "samples_save", "grid_save", "save_images_add_number", "return_grid", "return_mask"),
+        *("do_not_show_images", "enable_pnginfo", "webp_lossless", "save_to_dirs", "upscaler_for_img2img"),
+        *("sd_checkpoint_cache", "sd_checkpoints_limit", "use_old_karras_scheduler_sigmas", "uni_pc_order"),
+        *("sdxl_crop_left", "sdxl_crop_top", "sdxl_refiner_low_aesthetic_score", "sdxl_refiner_high_aesthetic_score"),
+        *("sgm_noise_multiplier", "always_discard_next_to_last_sigma", "sd_noise_schedule", "fp8_storage"),
+    }
+)
+"""Settings of the original that a request may bring along: accepted, and said to do nothing here."""
+_TYPES: dict[type, TypeAdapter[Any]] = {bool: TypeAdapter(Switch), int: TypeAdapter(Int), str: TypeAdapter(Text)}
+_RANGES = {"CLIP_stop_at_last_layers": (1, 12), "jpeg_quality": (1, 100)}
+_FORMATS = {"png": "png", "jpg": "jpg", "jpeg": "jpg", "webp": "webp"}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What they come to for one request. Lives in the job's payload."""
+
+    checkpoint: str = ""
+    """Names as the catalogue has them; empty: the configured one."""
+    vae: str = ""
+    clip_skip: int = 1
+    samples_format: str = "png"
+    jpeg_quality: int = 80
+    prompt_comments: bool = True
+    exact_steps: bool = False
+    face_restoration: bool = False
+    tiling: bool = False
+
+
+class OptionService:
+    def __init__(self, database: Database, diffuser: Diffuser, settings: Settings) -> None:
+        self._database = database
+        self._diffuser = diffuser
+        self._settings = settings
+
+    async def catalogue(self) -> ModelCatalogue:
+        """What the diffusion engine has; nothing where none is deployed."""
+        try:
+            return await self._diffuser.list_models()
+        except NotDeployed:
+            return ModelCatalogue()
+
+    async def view(self, user_id: str) -> dict[str, Any]:
+        """All settings, flat. Whatever it holds is accepted by `change`."""
+        catalogue = await self.catalogue()
+        values = await self._load(user_id)
+        wanted = values[CHECKPOINT] or catalogue.default_checkpoint
+        checkpoint = find_checkpoint(catalogue, wanted) if wanted else None
+        return {
+            **values,
+            CHECKPOINT: title(checkpoint) if checkpoint else wanted,
+            "sd_checkpoint_hash": checkpoint.sha256 if checkpoint else "",
+            "control_net_unit_count": self._settings.diffusion.max_controls,
+        }
+
+    async def change(self, user_id: str, values: Mapping[str, Any]) -> None:
+        """Raises `WebUiError`: a name that is none (unless its value is null), an unknown checkpoint."""
+        changed = {}
+        for name, value in values.items():
+            if value is None or name in _READ_ONLY or name in _KNOWN_WITHOUT_EFFECT:
+                continue
+            changed[name] = _checked(name, value)
+        if changed.get(CHECKPOINT):
+            changed[CHECKPOINT] = await self._resolve(user_id, changed[CHECKPOINT])
+        async with self._database.transaction() as session:
+            await sd_options.save(session, user_id, changed)
+
+    async def keep(self, user_id: str, overrides: Mapping[str, Any], catalogue: ModelCatalogue) -> None:
+        """Make a request's own settings the user's. A checkpoint that is not here was not used, and is not kept."""
+        wanted = overrides.get(CHECKPOINT)
+        if wanted and find_checkpoint(catalogue, str(wanted)) is None:
+            overrides = {**overrides, CHECKPOINT: None}
+        await self.change(user_id, overrides)
+
+    async def for_request(
+        self, user_id: str, overrides: Mapping[str, Any], catalogue: ModelCatalogue
+    ) -> tuple[Options, list[str]]:
+        """The user's settings under a request's own, and what of these has no effect. Raises `WebUiError`."""
+        values, warnings = await self._load(user_id), []
+        for name, value in overrides.items():
+            if value is None:
+                continue
+            if name in _KNOWN_WITHOUT_EFFECT or name in _READ_ONLY:
+                warnings.append(f"The setting {name} has no effect on this server")
+                continue
+            value = _checked(name, value)
+            if name == CHECKPOINT and value and find_checkpoint(catalogue, value) is None:
+                warnings.append(f"The checkpoint {value!r} is not here; the current one was used")
+                continue
+            values[name] = value
+        checkpoint = find_checkpoint(catalogue, values[CHECKPOINT]) if values[CHECKPOINT] else None
+        vae = None
+        if values[VAE].lower() not in _MODEL_VAE:
+            vae = find_vae(catalogue, values[VAE])
+            if vae is None:
+                warnings.append(f"The VAE {values[VAE]!r} is not here; the checkpoint's own was used")
+        options = Options(
+            checkpoint.name if checkpoint else "",
+            vae.name if vae else "",
+            values["CLIP_stop_at_last_layers"],
+            _FORMATS.get(values["samples_format"].lower(), "png"),
+            values["jpeg_quality"],
+            values["enable_prompt_comments"],
+            values["img2img_fix_steps"],
+            values["face_restoration"],
+            values["tiling"],
+        )
+        return options, warnings
+
+    async def _load(self, user_id: str) -> dict[str, Any]:
+        async with self._database.transaction() as session:
+            stored = await sd_options.load(session, user_id)
+        return {**DEFAULTS, **{name: value for name, value in stored.items() if name in DEFAULTS}}
+
+    async def _resolve(self, user_id: str, wanted: str) -> str:
+        """The name of a checkpoint. What `view` says of a model that is gone is accepted as it is."""
+        catalogue = await self.catalogue()
+        found = find_checkpoint(catalogue, wanted)
+        if found is not None:
+            return found.name
+        if wanted == ((await self._load(user_id))[CHECKPOINT] or catalogue.default_checkpoint):
+            return wanted
+        raise broken("RuntimeError", f"model {wanted!r} not found")
+
+
+def _checked(name: str, value: Any) -> Any:
+    if name not in DEFAULTS:
+        raise broken("KeyError", repr(name))
+    try:
+        value = _TYPES[type(DEFAULTS[name])].validate_python(value)
+    except ValidationError:
+        raise broken("ValueError", f"bad value for setting {name}") from None
+    if name in _RANGES:
+        least, most = _RANGES[name]
+        value = min(most, max(least, value))
+    return value

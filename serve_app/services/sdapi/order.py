@@ -1,0 +1,45 @@
+"""A request that was understood, as a job carries it: everything but the pictures, which are the job's inputs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from serve_app.services.sdapi.controlnet.units import ControlUnit
+from serve_app.services.sdapi.options import Options
+from serve_app.services.sdapi.requests import GenerationBody, Img2ImgBody, Txt2ImgBody
+
+Kind = Literal["txt2img", "img2img"]
+KINDS: tuple[Kind, ...] = ("txt2img", "img2img")
+PICTURES = {"init_images", "mask", "latent_mask", "firstpass_image", "alwayson_scripts", "infotext", "comments"}
+"""Fields that hold pictures, or were used up when the request was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    kind: Kind
+    body: GenerationBody
+    options: Options
+    units: tuple[ControlUnit, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """What was noticed when it was accepted."""
+
+    def payload(self) -> dict[str, Any]:
+        return {
+            "request": self.body.model_dump(exclude=PICTURES),
+            "options": asdict(self.options),
+            "units": [unit.model_dump(exclude={"image", "mask"}) for unit in self.units],
+            "warnings": list(self.warnings),
+            "task_id": self.body.force_task_id,
+        }
+
+    @classmethod
+    def of(cls, kind: str, payload: dict[str, Any]) -> Order:
+        form = Txt2ImgBody if kind == "txt2img" else Img2ImgBody
+        return cls(
+            "txt2img" if kind == "txt2img" else "img2img",
+            form.model_validate(payload["request"]),
+            Options(**payload["options"]),
+            tuple(ControlUnit.model_validate(unit) for unit in payload["units"]),
+            tuple(payload["warnings"]),
+        )

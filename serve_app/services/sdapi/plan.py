@@ -1,0 +1,144 @@
+"""From an order to the requests that the engine gets, one a picture."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from deployments.algorithms.a1111.samplers import choose_sampler
+from deployments.contracts.albums import Image
+from deployments.contracts.diffusion import MAX_SEED, Diffuser, GenerationRequest, ModelCatalogue
+from serve_app.services.sdapi.controlnet.hints import HintMaker
+from serve_app.services.sdapi.image_inputs import PictureInputs
+from serve_app.services.sdapi.img2img import Beginning, begin_with_noise, begin_with_pictures
+from serve_app.services.sdapi.order import Order
+from serve_app.services.sdapi.prompts import read_words
+from serve_app.services.sdapi.requests import GenerationBody, Img2ImgBody, Txt2ImgBody, on_grid
+from serve_app.services.sdapi.sd_upscale import Sheet
+from serve_app.services.sdapi.tasks import Shot
+
+_LEAST_SEED_PX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    shots: tuple[Shot, ...]
+    prompt: str
+    """With its styles and tags, as the answer names it; `negative_prompt` likewise."""
+    negative_prompt: str
+    maps: tuple[Image, ...]
+    """Of ControlNets, to be returned beside the pictures."""
+    parameters: dict[str, Any]
+    """What the infotext says beyond the usual."""
+    restore_faces: bool
+    warnings: tuple[str, ...]
+    sheet: Sheet | None = None
+    """What the shots are tiles of, picture after picture."""
+
+    @property
+    def pictures(self) -> tuple[Shot, ...]:
+        """A shot for each picture of the answer: itself, or its first tile."""
+        return self.shots[:: len(self.sheet.boxes)] if self.sheet else self.shots
+
+
+class Planner:
+    def __init__(self, diffuser: Diffuser, pictures: PictureInputs) -> None:
+        self._pictures = pictures
+        self._hints = HintMaker(diffuser, pictures)
+
+    async def plan(self, order: Order, inputs: Mapping[str, bytes], catalogue: ModelCatalogue) -> Plan:
+        """Raises `WebUiError` for pictures that cannot be read, and technical errors of the preprocessors."""
+        body, options = order.body, order.options
+        words = read_words(body, catalogue, comments=options.prompt_comments)
+        chosen = choose_sampler(body.sampler, body.scheduler or "")
+        width, height = on_grid((body.width, body.height))
+        request = GenerationRequest(
+            prompt=words.text,
+            negative_prompt=words.negative_prompt,
+            variation_strength=body.subseed_strength,
+            seed_size=_seed_size(body),
+            width=width,
+            height=height,
+            steps=body.steps,
+            guidance_scale=body.cfg_scale,
+            sampler=chosen.sampler.name,
+            scheduler=chosen.scheduler.label,
+            eta=body.eta,
+            checkpoint=options.checkpoint,
+            vae=options.vae,
+            clip_skip=options.clip_skip,
+            loras=words.loras,
+            exact_steps=options.exact_steps,
+            tiling=options.tiling if body.tiling is None else body.tiling,
+        )
+        if isinstance(body, Img2ImgBody):
+            beginning = await begin_with_pictures(body, request, inputs, self._pictures)
+        else:
+            assert isinstance(body, Txt2ImgBody)  # noqa: S101 - there are two kinds
+            beginning = begin_with_noise(body, request)
+        warnings = [*order.warnings, *_without_effect(body), *words.warnings, *chosen.warnings, *beginning.warnings]
+        units = order.units
+        if beginning.sheet is not None and units:
+            warnings.append("ControlNets are not applied to the tiles of SD upscale")
+            units = ()
+        hints = await self._hints.make(units, inputs, beginning.frame, catalogue)
+        restore_faces = options.face_restoration if body.restore_faces is None else body.restore_faces
+        if restore_faces:
+            warnings.append("Faces were not restored: this server has no model for that")
+        return Plan(
+            shots=_shots(body, replace(beginning.request, controls=hints.controls), beginning),
+            prompt=words.prompt,
+            negative_prompt=words.negative_prompt,
+            maps=hints.maps,
+            parameters={**beginning.parameters, **hints.parameters, "Lora hashes": words.hashes},
+            restore_faces=restore_faces,
+            warnings=tuple(dict.fromkeys([*warnings, *hints.warnings])),
+            sheet=beginning.sheet,
+        )
+
+
+def draw_seed(asked: int) -> int:
+    """-1 is any."""
+    return random.randrange(MAX_SEED - 1) if asked == -1 else asked % (MAX_SEED + 1)
+
+
+def _shots(body: GenerationBody, request: GenerationRequest, beginning: Beginning) -> tuple[Shot, ...]:
+    """In the original's order, batch after batch; seeds count up, from one more for each sheet of tiles."""
+    canvases, is_sheet = beginning.canvases, beginning.sheet is not None
+    size = body.batch_size if len(canvases) == 1 and not is_sheet else len(canvases)
+    seed, subseed = draw_seed(body.seed), draw_seed(body.subseed)
+    shots = []
+    for place in range(size * body.n_iter):
+        canvas = canvases[place % len(canvases)]
+        step = sum(divmod(place, size)) if is_sheet else place
+        own_seed = (seed if body.subseed_strength else seed + step) % (MAX_SEED + 1)
+        own_subseed = (subseed + step) % (MAX_SEED + 1)
+        one = replace(request, seed=own_seed, variation_seed=own_subseed)
+        if canvas is not None:
+            one = replace(one, init_image=canvas.image, mask=canvas.mask)
+        shots.append(Shot(one, own_seed, own_subseed, canvas))
+    return tuple(shots)
+
+
+def _without_effect(body: GenerationBody) -> list[str]:
+    """Fields that ask for what this server does not do."""
+    asked: dict[str, object] = {
+        "s_churn": body.s_churn,
+        "s_tmin": body.s_tmin,
+        "s_tmax": body.s_tmax,
+        "s_min_uncond": body.s_min_uncond,
+        "s_noise": (body.s_noise or 1.0) - 1.0,
+        "refiner_checkpoint": body.refiner_checkpoint,
+    }
+    if isinstance(body, Txt2ImgBody) and body.hr_checkpoint_name != "Use same checkpoint":
+        asked["hr_checkpoint_name"] = body.hr_checkpoint_name
+    if isinstance(body, Img2ImgBody):
+        asked["initial_noise_multiplier"] = (body.initial_noise_multiplier or 1.0) - 1.0
+    return [f"{name} has no effect on this server" for name, value in asked.items() if value]
+
+
+def _seed_size(body: GenerationBody) -> tuple[int, int] | None:
+    size = on_grid((body.seed_resize_from_w, body.seed_resize_from_h))
+    return size if min(size) >= _LEAST_SEED_PX else None

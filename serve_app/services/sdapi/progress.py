@@ -1,0 +1,82 @@
+"""How far pictures are, in the words of the Stable Diffusion web API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from serve_app.services.sdapi.service import Watched
+from serve_app.store.queue.jobs import Job
+
+_BEGUN = 0.01
+"""A job that runs is never at zero: clients take that for idle."""
+
+
+def progress_view(job: Job | None) -> dict[str, Any]:
+    """Of a running job; of none, or one that does not run, what an idle server says."""
+    if job is None or job.status != "running":
+        return _view(0.0, 0.0, _state())
+    asked = job.payload["request"]
+    batches, steps = int(asked["n_iter"]), int(asked["steps"])
+    place = min(job.progress * batches, batches - 1e-9)
+    state = _state(
+        interrupted=job.stop_requested == "interrupt",
+        job=f"scripts_{job.kind}",
+        job_count=batches,
+        job_timestamp=job.created_at.strftime("%Y%m%d%H%M%S"),
+        job_no=int(place),
+        sampling_step=int(place % 1 * steps),
+        sampling_steps=steps,
+    )
+    return _view(min(1.0, _BEGUN + job.progress), job.eta_s or 0.0, state)
+
+
+def task_view(job: Job | None, watched: Watched, id_live_preview: int) -> dict[str, Any]:
+    """Of one task by its id, as `/internal/progress` has it."""
+    status = job.status if job else ""
+    view: dict[str, Any] = {
+        "active": status == "running",
+        "queued": status == "queued",
+        "completed": bool(job and job.is_finished),
+        "progress": None,
+        "eta": None,
+        "live_preview": None,
+        "id_live_preview": id_live_preview,
+        "textinfo": None,
+    }
+    if job and status == "running":
+        return view | {"progress": min(1.0, _BEGUN + job.progress), "eta": job.eta_s}
+    if job and status == "queued":
+        ids = [one.id for one in watched.waiting]
+        place = f"In queue: {ids.index(job.id) + 1}/{len(ids)}" if job.id in ids else "Waiting..."
+        return view | {"textinfo": place}
+    return view if job else view | {"textinfo": "Waiting..."}
+
+
+def task_id(job: Job) -> str:
+    """What the client calls it, or its own id."""
+    return str(job.payload.get("task_id") or job.id)
+
+
+def _view(progress: float, eta_s: float, state: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "progress": progress,
+        "eta_relative": eta_s,
+        "state": state,
+        "current_image": None,
+        "textinfo": None,
+    }
+
+
+def _state(**known: Any) -> dict[str, Any]:
+    idle = {
+        "skipped": False,
+        "interrupted": False,
+        "stopping_generation": False,
+        "job": "",
+        "job_count": 0,
+        "job_timestamp": "0",
+        "job_no": 0,
+        "sampling_step": 0,
+        "sampling_steps": 0,
+    }
+    return idle | known

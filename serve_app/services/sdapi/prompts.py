@@ -1,0 +1,46 @@
+"""What a client writes and what the engine reads: styles, comments, LoRAs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from deployments.algorithms.a1111.prompts.extra_networks import extract_networks, merge_styles, strip_comments
+from deployments.contracts.diffusion import Lora, ModelCatalogue
+from serve_app.services.sdapi.model_names import find_lora
+from serve_app.services.sdapi.prompt_styles import find_style
+from serve_app.services.sdapi.requests import GenerationBody
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    prompt: str
+    """With its styles and tags, as the answer names it; `negative_prompt` likewise."""
+    negative_prompt: str
+    text: str
+    """Without the tags, for the engine."""
+    loras: tuple[Lora, ...]
+    hashes: str | None
+    """Of the LoRAs' files, for the infotext."""
+    warnings: tuple[str, ...]
+
+
+def read_words(body: GenerationBody, catalogue: ModelCatalogue, *, comments: bool) -> Words:
+    """`comments`: `#` begins one. Raises `InvalidRequest` for a prompt that its styles make too long."""
+    styles = {name: find_style(name) for name in body.styles or ()}
+    warnings = [f"There is no style {name[:80]!r}" for name, style in styles.items() if style is None]
+    known = [style for style in styles.values() if style is not None]
+    prompt = merge_styles(body.prompt, [style.prompt for style in known])
+    negative = merge_styles(body.negative_prompt, [style.negative_prompt for style in known])
+    if comments:
+        prompt, negative = strip_comments(prompt), strip_comments(negative)
+    networks = extract_networks(prompt)
+    warnings += [f"{tag[:100]} has no effect" for tag in networks.ignored]
+    loras, hashes = [], []
+    for asked in () if body.disable_extra_networks else networks.loras:
+        found = find_lora(catalogue, asked.name)
+        if found is None:
+            warnings.append(f"The LoRA {asked.name[:100]!r} is not here")
+            continue
+        loras.append(replace(asked, name=found.name))
+        hashes.append(f"{asked.name}: {found.sha256[:12]}")
+    return Words(prompt, negative, networks.text, tuple(loras), ", ".join(hashes) or None, tuple(warnings))

@@ -1,0 +1,175 @@
+"""Pictures as clients of the Stable Diffusion web API ask for them: order, watch, stop, read."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from configs.settings import Settings
+from deployments.contracts.diffusion import Diffuser, ModelCatalogue
+from deployments.errors import NotFound, PayloadTooLarge
+from serve_app.services.images.store import PictureStore
+from serve_app.services.sdapi.controlnet.units import ControlUnit, read_units
+from serve_app.services.sdapi.errors import bad_field, broken, refused
+from serve_app.services.sdapi.image_inputs import PictureInputs
+from serve_app.services.sdapi.job import start_history
+from serve_app.services.sdapi.model_names import find_checkpoint
+from serve_app.services.sdapi.options import OptionService
+from serve_app.services.sdapi.order import KINDS, Kind, Order
+from serve_app.services.sdapi.plan import draw_seed
+from serve_app.services.sdapi.requests import GenerationBody, Img2ImgBody, Txt2ImgBody, check, with_infotext
+from serve_app.services.sdapi.sd_upscale import NAME as SD_UPSCALE
+from serve_app.services.sdapi.sd_upscale import SdUpscale
+from serve_app.store.queue import jobs
+from serve_app.store.queue.jobs import Job, StopRequest
+from serve_app.store.repositories import images
+from serve_app.store.session import Database
+
+_LARGEST_PAYLOAD = 2**19
+"""Bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """How far the user's pictures are."""
+
+    running: Job | None
+    """The newest that runs."""
+    waiting: tuple[Job, ...]
+    """The oldest first."""
+
+
+class GenerationService:
+    def __init__(
+        self,
+        database: Database,
+        pictures: PictureStore,
+        inputs: PictureInputs,
+        options: OptionService,
+        diffuser: Diffuser,
+        settings: Settings,
+    ) -> None:
+        self._database = database
+        self._pictures = pictures
+        self._inputs = inputs
+        self._options = options
+        self._diffuser = diffuser
+        self._settings = settings
+
+    async def order(self, user_id: str, kind: Kind, body: GenerationBody) -> str:
+        """Start making the pictures. -> job id
+
+        Raises `WebUiError` and `FieldRefused` for what cannot be understood, `Overloaded` when too many jobs wait,
+        `NotDeployed`, and what the engine raises when it is asked for its models.
+        """
+        check(body, kind, self._settings)
+        body = with_infotext(body)  # whose fields are as good as the client's own
+        check(body, kind, self._settings)
+        if (body.script_name or "").lower() == SD_UPSCALE:
+            SdUpscale.of(body.script_args)
+        catalogue = await self._diffuser.list_models()
+        _check_checkpoints(body, catalogue)
+        options, warnings = await self._options.for_request(user_id, body.override_settings or {}, catalogue)
+        most = self._settings.diffusion.max_controls
+        units, more = read_units(body.alwayson_scripts, catalogue, most)
+        data = await self._read_pictures(body, units)
+        # Drawn here and not in the job, so that a second attempt makes the same pictures.
+        seeds = {"seed": draw_seed(body.seed), "subseed": draw_seed(body.subseed)}
+        order = Order(kind, body.model_copy(update=seeds), options, tuple(units), (*warnings, *more))
+        payload = order.payload()
+        _check_payload(payload)
+        if not body.override_settings_restore_afterwards and body.override_settings:
+            # Before there is a job: of one whose call fails, nobody would hear.
+            await self._options.keep(user_id, body.override_settings, catalogue)
+        async with self._database.transaction() as session:
+            job = await jobs.enqueue(
+                session,
+                user_id=user_id,
+                kind=kind,
+                payload=payload,
+                max_attempts=self._settings.jobs.max_attempts,
+                priority=1,  # somebody waits for it
+                max_queued=self._settings.jobs.max_queued,
+            )
+            await jobs.add_inputs(session, job.id, data)
+            await start_history(session, job, order)
+        return job.id
+
+    async def read(self, user_id: str, image_ids: Sequence[str]) -> list[bytes]:
+        """The files of stored pictures. Raises `NotFound` when one was deleted meanwhile."""
+        async with self._database.transaction() as session:
+            stored = await images.load(session, user_id, image_ids)
+        if missing := [image_id for image_id in image_ids if image_id not in stored]:
+            raise NotFound(f"There is no image '{missing[0]}'.")
+        return [await self._pictures.read(stored[image_id].content) for image_id in image_ids]
+
+    async def stop(self, user_id: str, what: StopRequest, task_id: str | None = None) -> None:
+        """Ask all pictures of the user that are being made to end, or those of one request by its `force_task_id`."""
+        async with self._database.transaction() as session:
+            job = await jobs.find_by_task(session, user_id, task_id) if task_id else None
+            if job is not None or not task_id:
+                await jobs.request_stop(session, user_id, KINDS, what, job_id=job.id if job else None)
+
+    async def watch(self, user_id: str) -> Watched:
+        async with self._database.transaction() as session:
+            unfinished = await jobs.load_unfinished(session, user_id, KINDS)
+        running = [job for job in unfinished if job.status == "running"]
+        waiting = tuple(job for job in unfinished if job.status == "queued")
+        return Watched(running[-1] if running else None, waiting)
+
+    async def find_task(self, user_id: str, task_id: str) -> Job | None:
+        """By what the client calls it, its `force_task_id`."""
+        async with self._database.transaction() as session:
+            return await jobs.find_by_task(session, user_id, task_id)
+
+    async def _read_pictures(self, body: GenerationBody, units: Sequence[ControlUnit]) -> dict[str, bytes]:
+        """Name -> bytes, each found good. What a unit's picture lacks is told by the job: it is no reason to refuse."""
+        wanted: dict[str, str] = {}
+        if isinstance(body, Img2ImgBody):
+            sent = [text for text in body.init_images or () if text]
+            if not sent:
+                raise refused(404, "Init image not found")
+            if len(sent) > body.batch_size and len(sent) > 1:
+                raise broken(
+                    "RuntimeError", f"bad number of images passed: {len(sent)}; expecting {body.batch_size} or less"
+                )
+            wanted |= {f"init{place}": text for place, text in enumerate(sent)}
+            if body.mask:
+                wanted["mask"] = body.mask
+        read = await asyncio.gather(*(self._inputs.read(text) for text in wanted.values()))
+        data = dict(zip(wanted, read, strict=True))
+        self._check_size(data)
+        for place, unit in enumerate(units):
+            for name, text in zip(("image", "mask"), unit.pictures(), strict=True):
+                if text:
+                    data[f"unit{place}.{name}"] = await self._inputs.read_leniently(text)
+                    self._check_size(data)
+        return data
+
+    def _check_size(self, data: Mapping[str, bytes]) -> None:
+        """Addresses bring more than the body that names them: what a job keeps is bounded as if it were the body."""
+        most = self._settings.limits.max_sdapi_bytes
+        if sum(map(len, data.values())) > most:
+            raise PayloadTooLarge(f"The pictures of the request have more than {most} bytes.")
+
+
+def _check_payload(payload: Mapping[str, Any]) -> None:
+    """What is not looked at field by field must be possible to store, and small: it is read with every heartbeat."""
+    try:
+        size = len(json.dumps(payload, ensure_ascii=False, allow_nan=False).encode())
+    except ValueError as error:
+        raise bad_field("a number or text that cannot be stored") from error
+    if size > _LARGEST_PAYLOAD:
+        raise bad_field(f"the request without its pictures has {size} bytes; at most {_LARGEST_PAYLOAD} are taken")
+
+
+def _check_checkpoints(body: GenerationBody, catalogue: ModelCatalogue) -> None:
+    names = [body.refiner_checkpoint]
+    if isinstance(body, Txt2ImgBody) and body.enable_hr and body.hr_checkpoint_name != "Use same checkpoint":
+        names.append(body.hr_checkpoint_name)
+    for name in names:
+        if name and name.lower() != "none" and find_checkpoint(catalogue, name) is None:
+            raise broken("Exception", f"Could not find checkpoint with name {name[:100]}")

@@ -1,0 +1,201 @@
+"""Durable jobs: what workers do with them.
+
+A claim is a lease: its holder renews it while it works (`heartbeat`), and loses the job when it does not. The attempt
+number is the fence: whatever a worker writes counts only while the job is running on the attempt that it claimed, so a
+worker that was thought dead and comes back can spoil nothing. `complete` belongs into the same transaction as the
+results: then both are there once or not at all.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Update, case, false, func, literal, select, text, update
+from sqlalchemy.dialects.postgresql import JSON
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from deployments.errors import Conflict
+from serve_app.store.arrays import any_text
+from serve_app.store.models import JobRow
+from serve_app.store.queue.jobs import Job, JobStatus, change
+
+Pulse = Literal["ok", "cancel", "lost", "interrupt", "skip"]
+LOST_PROBLEM = {
+    "type": "/problems/internal-error",
+    "title": "Internal error",
+    "status": 500,
+    "detail": "The job was given up: every process that worked on it died or stopped answering",
+}
+
+_NEXT = text("""
+    WITH turns AS (
+        SELECT user_id, (SELECT max(started_at) FROM jobs AS past WHERE past.user_id = waiting.user_id) AS last_turn
+        FROM (
+            SELECT DISTINCT user_id FROM jobs
+            WHERE status = 'queued' AND run_after <= clock_timestamp() AND kind = ANY(CAST(:kinds AS text[]))
+        ) AS waiting
+    )
+    SELECT id FROM jobs AS job JOIN turns USING (user_id)
+    WHERE status = 'queued' AND run_after <= clock_timestamp() AND kind = ANY(CAST(:kinds AS text[]))
+    AND NOT EXISTS (
+        SELECT FROM jobs AS busy
+        WHERE busy.status = 'running' AND busy.album_id = job.album_id AND busy.kind = job.kind
+    )
+    AND NOT EXISTS (
+        SELECT FROM jobs AS reading
+        WHERE reading.album_id = job.album_id AND reading.kind = 'embeddings' AND job.kind <> 'embeddings'
+        AND reading.status IN ('queued', 'running') AND (reading.created_at, reading.id) < (job.created_at, job.id)
+    )
+    ORDER BY priority DESC, last_turn NULLS FIRST, created_at, id
+    LIMIT 1
+    FOR UPDATE OF job SKIP LOCKED
+""")
+"""Users take turns, the one who has waited longest for a start first; among one user's jobs the oldest first. An
+analysis waits for pictures that were posted to its album before it was."""
+
+
+class LeaseLost(Conflict):
+    """Another worker has the job, or it has ended: nothing that this worker still says of it counts."""
+
+
+async def claim(session: AsyncSession, *, worker: str, kinds: Sequence[str], lease_s: float) -> Job | None:
+    """The next waiting job of these kinds, now running in this worker's name; None when there is none.
+
+    Expired leases of others are taken back first. Two jobs of one kind never run on one album at once. Commit before
+    working on it.
+    """
+    await requeue_expired(session)
+    while True:
+        job_id = await session.scalar(_NEXT, {"kinds": list(kinds)})
+        if job_id is None:
+            return None
+        start = (
+            update(JobRow)
+            .where(JobRow.id == job_id)
+            .values(
+                status="running",
+                attempt=JobRow.attempt + 1,
+                worker=worker,
+                lease_until=_after(lease_s),
+                started_at=func.clock_timestamp(),
+                progress=0.0,
+                eta_s=None,
+                stop_requested=None,
+            )
+        )
+        try:
+            async with session.begin_nested():
+                return (await change(session, start))[0]
+        except IntegrityError as error:
+            if "jobs_one_running_key" not in str(error.orig):
+                raise
+            # Another worker has just started the same kind on this album; the next look sees it.
+
+
+async def heartbeat(
+    session: AsyncSession, job: Job, *, lease_s: float, progress: float | None = None, eta_s: float | None = None
+) -> Pulse:
+    """Renew the lease, and say how far the work is (0 to 1).
+
+    `cancel`: the client does not want it any more; stop, and say `acknowledge_cancel`. `lost`: stop, and say nothing.
+    `interrupt`: end with what there is. `skip`: leave out what is being worked on; said once for each time it is asked.
+    """
+    values: dict[str, Any] = {"lease_until": _after(lease_s)}
+    if progress is None:
+        renewing = _held(job).values(values).returning(JobRow.cancel_requested, JobRow.stop_requested)
+        renewed = (await session.execute(renewing.execution_options(synchronize_session=False))).one_or_none()
+        held, cancel, stop = renewed is not None, bool(renewed and renewed[0]), renewed[1] if renewed else None
+    else:
+        values |= {"progress": min(1.0, max(0.0, progress)), "eta_s": eta_s}
+        changed = await change(session, _held(job).values(values))
+        held = bool(changed)
+        cancel, stop = (changed[0].cancel_requested, changed[0].stop_requested) if changed else (False, None)
+    if not held:
+        return "lost"
+    if cancel:
+        return "cancel"
+    if stop == "skip":
+        await session.execute(_held(job).values(stop_requested=None))
+    return stop or "ok"  # type: ignore[return-value]  # the table allows only these
+
+
+async def complete(session: AsyncSession, job: Job, result: Mapping[str, Any]) -> None:
+    """Raises `LeaseLost`, which must roll back what the worker wrote in this transaction."""
+    await _leave(session, job, "succeeded", result=dict(result), problem=None, progress=1.0, eta_s=0.0)
+
+
+async def fail(
+    session: AsyncSession, job: Job, problem: Mapping[str, Any], *, retry_in_s: float | None = None
+) -> JobStatus:
+    """The status it has now: queued again if `retry_in_s` is given and attempts are left, else failed.
+
+    A job that was asked to stop is cancelled instead. Raises `LeaseLost`.
+    """
+    again = (JobRow.attempt < JobRow.max_attempts) if retry_in_s is not None else false()
+    status = case((JobRow.cancel_requested, "cancelled"), (again, "queued"), else_="failed")
+    left = await _leave(session, job, status, problem=dict(problem), run_after=_after(retry_in_s or 0.0))
+    return left.status
+
+
+async def acknowledge_cancel(session: AsyncSession, job: Job) -> None:
+    """The worker has stopped because it was asked to. Raises `LeaseLost`."""
+    await _leave(session, job, "cancelled")
+
+
+async def hand_back(session: AsyncSession, job: Job) -> None:
+    """The worker is shutting down: the job waits again, at once and without an attempt less. Raises `LeaseLost`."""
+    status = case((JobRow.cancel_requested, "cancelled"), else_="queued")
+    await _leave(session, job, status, max_attempts=JobRow.max_attempts + 1)
+
+
+async def requeue_expired(session: AsyncSession) -> list[Job]:
+    """Jobs whose worker fell silent wait again; those without an attempt left fail, those not wanted are cancelled."""
+    expired = select(JobRow.id).where(JobRow.status == "running", JobRow.lease_until < func.clock_timestamp())
+    ids = list(await session.scalars(expired.with_for_update(skip_locked=True)))
+    if not ids:
+        return []
+    is_last = JobRow.attempt >= JobRow.max_attempts
+    status = case((JobRow.cancel_requested, "cancelled"), (is_last, "failed"), else_="queued")
+    problem = case((is_last & ~JobRow.cancel_requested, literal(LOST_PROBLEM, JSON)), else_=JobRow.problem)
+    return await change(
+        session, update(JobRow).where(JobRow.id == any_text(ids)).values(**_left(status), problem=problem)
+    )
+
+
+def backoff_s(attempt: int, *, base_s: float = 2.0, cap_s: float = 300.0) -> float:
+    """Seconds to wait after the given attempt (1, 2, ...) failed: doubling, half of it by chance, so that jobs which
+    failed together do not come back together."""
+    longest = min(cap_s, base_s * 2.0 ** (min(attempt, 30) - 1))
+    return longest * random.uniform(0.5, 1.0)
+
+
+def _held(job: Job) -> Update:
+    """An update that counts only while the worker that claimed `job` holds it."""
+    return update(JobRow).where(JobRow.id == job.id, JobRow.attempt == job.attempt, JobRow.status == "running")
+
+
+async def _leave(session: AsyncSession, job: Job, status: str | ColumnElement[str], **values: Any) -> Job:
+    changed = await change(session, _held(job).values(**_left(status), **values))
+    if not changed:
+        raise LeaseLost("The job is no longer this worker's")
+    return changed[0]
+
+
+def _left(status: str | ColumnElement[str]) -> dict[str, Any]:
+    """What changes when a job stops running."""
+    is_queued = false() if isinstance(status, str) else status == "queued"
+    return {
+        "status": status,
+        "lease_until": None,
+        "worker": None,
+        "finished_at": case((is_queued, None), else_=func.clock_timestamp()),
+    }
+
+
+def _after(seconds: float) -> ColumnElement[Any]:
+    """By the database's clock, the only one that all workers share."""
+    return func.clock_timestamp() + timedelta(seconds=seconds)

@@ -1,0 +1,299 @@
+"""Durable jobs: what clients and use cases do with them. Workers' side: `job_claims`; waiting: `job_events`.
+
+    queued ──claim──▶ running ──▶ succeeded | failed | cancelled
+       ▲                 │
+       └── retry, lost lease, hand-over
+
+Every function works in the caller's transaction, so a job becomes visible together with the rows that it is about, and
+its listeners are told when the transaction commits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import Update, case, delete, func, null, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from deployments.errors import Overloaded
+from serve_app.store.arrays import any_text
+from serve_app.store.ids import new_id
+from serve_app.store.models import JobInputRow, JobRow
+from serve_app.store.repositories import history
+
+JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+StopRequest = Literal["interrupt", "skip"]
+CHANNEL = "darkroom_jobs"
+"""Of the notifications; each says `<status> <job id>`, or `asked <job id>` when a running job's worker is wanted."""
+MAKING = frozenset({"txt2img", "img2img", "style", "avatar", "segmentation"})
+"""Kinds that make pictures. They take long and somebody waits for each, so they have worker slots and places in the
+queue of their own, away from the analyses of albums."""
+IS_UNFINISHED = text("status IN ('queued', 'running')")
+"""Spelled as in the index of dedupe keys, which is found by it."""
+_NOTIFY = text("SELECT pg_notify(:channel, notice) FROM unnest(CAST(:notices AS text[])) AS one (notice)")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    id: str
+    user_id: str
+    kind: str
+    album_id: str | None
+    payload: dict[str, Any]
+    priority: int
+    status: JobStatus
+    progress: float
+    """0 to 1."""
+    eta_s: float | None
+    attempt: int
+    max_attempts: int
+    worker: str | None
+    cancel_requested: bool
+    stop_requested: StopRequest | None
+    result: dict[str, Any] | None
+    problem: dict[str, Any] | None
+    """RFC 9457 members of what went wrong."""
+    run_after: datetime
+    created_at: datetime
+    started_at: datetime | None
+    """When the latest attempt began."""
+    finished_at: datetime | None
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status not in ("queued", "running")
+
+
+COLUMNS = (
+    JobRow.id,
+    JobRow.user_id,
+    JobRow.kind,
+    JobRow.album_id,
+    JobRow.payload,
+    JobRow.priority,
+    JobRow.status,
+    JobRow.progress,
+    JobRow.eta_s,
+    JobRow.attempt,
+    JobRow.max_attempts,
+    JobRow.worker,
+    JobRow.cancel_requested,
+    JobRow.stop_requested,
+    JobRow.result,
+    JobRow.problem,
+    JobRow.run_after,
+    JobRow.created_at,
+    JobRow.started_at,
+    JobRow.finished_at,
+)
+"""In the order of `Job`'s fields."""
+
+
+async def enqueue(
+    session: AsyncSession,
+    *,
+    user_id: str,
+    kind: str,
+    payload: Mapping[str, Any],
+    max_attempts: int,
+    album_id: str | None = None,
+    dedupe_key: str | None = None,
+    priority: int = 0,
+    delay_s: float = 0.0,
+    max_queued: int | None = None,
+) -> Job:
+    """A job that runs once the transaction has committed, or the user's unfinished one with the same `dedupe_key`.
+
+    A running job may have read what it works on before the caller's change: put what it depends on (the album's
+    version) into the key. `max_queued`: see `check_capacity`.
+    """
+    while True:
+        if dedupe_key is not None and (existing := await _find_unfinished(session, user_id, dedupe_key)) is not None:
+            return existing
+        if max_queued is not None:
+            await check_capacity(session, kind, max_queued)
+        statement = (
+            insert(JobRow)
+            .values(
+                id=new_id("job"),
+                user_id=user_id,
+                kind=kind,
+                album_id=album_id,
+                payload=dict(payload),
+                priority=priority,
+                max_attempts=max_attempts,
+                dedupe_key=dedupe_key,
+                run_after=func.now() + timedelta(seconds=delay_s),
+            )
+            .on_conflict_do_nothing(index_elements=[JobRow.user_id, JobRow.dedupe_key], index_where=IS_UNFINISHED)
+            .returning(*COLUMNS)
+        )
+        made = (await session.execute(statement)).one_or_none()
+        if made is not None:
+            job = Job(*made)
+            await publish(session, [job])
+            return job
+        # Somebody else made it between the look and the insert, and it may have finished since: look again.
+
+
+async def check_capacity(session: AsyncSession, kind: str, max_queued: int) -> None:
+    """Raises `Overloaded` with `retry_after_s` when `max_queued` jobs or more wait for the same slots as `kind`.
+
+    The hint is how long the queue would need to drain to half, going by the jobs of the last minutes.
+    """
+    making = JobRow.kind.in_(sorted(MAKING))
+    in_its_lane = making if kind in MAKING else ~making
+    waiting = await session.scalar(select(func.count()).where(JobRow.status == "queued", in_its_lane)) or 0
+    if waiting < max_queued:
+        return
+    window_s = 300.0
+    finished = select(func.count()).where(JobRow.finished_at > func.now() - timedelta(seconds=window_s), in_its_lane)
+    per_second = (await session.scalar(finished) or 0) / window_s
+    retry_after_s = min(60, max(5, round(waiting / 2 / per_second))) if per_second else 30
+    raise Overloaded("Too many jobs are waiting", extra={"retry_after_s": retry_after_s})
+
+
+async def get(session: AsyncSession, job_id: str, *, user_id: str | None = None) -> Job | None:
+    """With `user_id`: only that user's."""
+    statement = select(*COLUMNS).where(JobRow.id == job_id)
+    if user_id is not None:
+        statement = statement.where(JobRow.user_id == user_id)
+    found = (await session.execute(statement)).one_or_none()
+    return None if found is None else Job(*found)
+
+
+async def load_for_album(session: AsyncSession, album_id: str, limit: int = 50) -> list[Job]:
+    """The album's jobs, the newest first, without payloads and results, which weigh megabytes for a large album."""
+    light = [null() if column.key in {"payload", "result"} else column for column in COLUMNS]
+    statement = select(*light).where(JobRow.album_id == album_id).order_by(JobRow.id.desc()).limit(limit)
+    return [replace(Job(*row), payload={}) for row in await session.execute(statement)]
+
+
+async def load_page(session: AsyncSession, user_id: str, limit: int, cursor: str | None = None) -> list[Job]:
+    """The user's jobs, newest first, those after the id `cursor`."""
+    statement = select(*COLUMNS).where(JobRow.user_id == user_id)
+    if cursor is not None:
+        statement = statement.where(JobRow.id < cursor)
+    return [Job(*row) for row in await session.execute(statement.order_by(JobRow.id.desc()).limit(limit))]
+
+
+async def count_by_status(session: AsyncSession) -> dict[tuple[str, JobStatus], int]:
+    """Unfinished jobs by kind and status, for metrics."""
+    statement = (
+        select(JobRow.kind, JobRow.status, func.count()).where(IS_UNFINISHED).group_by(JobRow.kind, JobRow.status)
+    )
+    return {(kind, status): count for kind, status, count in await session.execute(statement)}  # type: ignore[misc]
+
+
+async def cancel(session: AsyncSession, user_id: str, job_id: str) -> Job | None:
+    """A waiting job ends at once, a running one is asked to; a finished one stays as it is. None: not the user's."""
+    is_waiting = JobRow.status == "queued"
+    asked = (
+        update(JobRow)
+        .where(JobRow.id == job_id, JobRow.user_id == user_id, IS_UNFINISHED)
+        .values(
+            cancel_requested=True,
+            dedupe_key=None,  # the same work may be asked for anew
+            status=case((is_waiting, "cancelled"), else_=JobRow.status),
+            finished_at=case((is_waiting, func.clock_timestamp())),
+        )
+    )
+    changed = await change(session, asked)
+    await _call_workers(session, changed)
+    return changed[0] if changed else await get(session, job_id, user_id=user_id)
+
+
+async def request_stop(
+    session: AsyncSession, user_id: str, kinds: Sequence[str], what: StopRequest, *, job_id: str | None = None
+) -> list[Job]:
+    """Ask the user's running jobs of these kinds, or one, to end early: with what there is, or with a part left out."""
+    asked = (
+        update(JobRow)
+        .where(JobRow.user_id == user_id, JobRow.kind == any_text(kinds), JobRow.status == "running")
+        .values(stop_requested=case((JobRow.stop_requested == "interrupt", "interrupt"), else_=what))
+    )
+    if job_id is not None:
+        asked = asked.where(JobRow.id == job_id)
+    changed = await change(session, asked)
+    await _call_workers(session, changed)
+    return changed
+
+
+async def load_unfinished(session: AsyncSession, user_id: str, kinds: Sequence[str]) -> list[Job]:
+    """The user's waiting and running jobs of these kinds, the oldest first."""
+    statement = select(*COLUMNS).where(JobRow.user_id == user_id, JobRow.kind == any_text(kinds), IS_UNFINISHED)
+    return [Job(*row) for row in await session.execute(statement.order_by(JobRow.id))]
+
+
+async def find_by_task(session: AsyncSession, user_id: str, task_id: str) -> Job | None:
+    """The user's newest job whose payload has this `task_id`, among the last hundred."""
+    recent = select(JobRow.id).where(JobRow.user_id == user_id).order_by(JobRow.id.desc()).limit(100).subquery()
+    statement = (
+        select(*COLUMNS)
+        .where(JobRow.id.in_(select(recent.c.id)), JobRow.payload["task_id"].astext == task_id)
+        .order_by(JobRow.id.desc())
+        .limit(1)
+    )
+    found = (await session.execute(statement)).one_or_none()
+    return None if found is None else Job(*found)
+
+
+async def add_inputs(session: AsyncSession, job_id: str, inputs: Mapping[str, bytes]) -> None:
+    """Bytes that the job works on, by name. They go when it ends."""
+    if inputs:
+        rows = [{"job_id": job_id, "name": name, "data": data} for name, data in inputs.items()]
+        await session.execute(insert(JobInputRow), rows)
+
+
+async def load_inputs(session: AsyncSession, job_id: str) -> dict[str, bytes]:
+    rows = await session.execute(select(JobInputRow.name, JobInputRow.data).where(JobInputRow.job_id == job_id))
+    return {row.name: row.data for row in rows}
+
+
+async def remove_finished(session: AsyncSession, older_than_s: float, limit: int = 1000) -> int:
+    """Forget jobs that finished so long ago; how many."""
+    old = select(JobRow.id).where(JobRow.finished_at < func.now() - timedelta(seconds=older_than_s)).limit(limit)
+    ids = list(await session.scalars(old.with_for_update(skip_locked=True)))
+    await session.execute(delete(JobRow).where(JobRow.id == any_text(ids)))
+    return len(ids)
+
+
+async def change(session: AsyncSession, statement: Update) -> list[Job]:
+    """Run an update of jobs; the history says what became of them, and listeners are told."""
+    returning = statement.returning(*COLUMNS).execution_options(synchronize_session=False)
+    changed = [Job(*row) for row in await session.execute(returning)]
+    if ended := [job.id for job in changed if job.is_finished]:
+        await session.execute(delete(JobInputRow).where(JobInputRow.job_id == any_text(ended)))
+    await history.end_with_jobs(session, [job.id for job in changed if job.status in ("failed", "cancelled")])
+    await publish(session, changed)
+    return changed
+
+
+async def publish_gone(session: AsyncSession, job_ids: Sequence[str]) -> None:
+    """Tell listeners and workers, when the transaction commits, that these jobs were deleted."""
+    await _notify(session, [f"{word} {job_id}" for job_id in job_ids for word in ("cancelled", "asked")])
+
+
+async def publish(session: AsyncSession, changed: Sequence[Job]) -> None:
+    """Tell listeners, when the transaction commits, that these jobs changed."""
+    await _notify(session, [f"{job.status} {job.id}" for job in changed])
+
+
+async def _call_workers(session: AsyncSession, asked: Sequence[Job]) -> None:
+    """Let the workers of running jobs look at once what is wanted of them."""
+    await _notify(session, [f"asked {job.id}" for job in asked if job.status == "running"])
+
+
+async def _notify(session: AsyncSession, notices: list[str]) -> None:
+    if notices:
+        await session.execute(_NOTIFY, {"channel": CHANNEL, "notices": notices})
+
+
+async def _find_unfinished(session: AsyncSession, user_id: str, dedupe_key: str) -> Job | None:
+    statement = select(*COLUMNS).where(JobRow.user_id == user_id, JobRow.dedupe_key == dedupe_key, IS_UNFINISHED)
+    found = (await session.execute(statement)).one_or_none()
+    return None if found is None else Job(*found)

@@ -1,0 +1,128 @@
+"""What every embedding engine owes its callers, and what each one is."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from configs.settings import Embedding, Settings
+from deployments.embedding import EmbeddingDeployment
+from deployments.engines.embedding.open_clip import OpenClipEmbedder
+from deployments.errors import Unavailable, WeightsMissing
+
+
+@pytest.fixture(params=[pytest.param("efficientnet", marks=pytest.mark.weights), "open_clip"])
+def settings(request: pytest.FixtureRequest) -> Settings:
+    if request.param == "efficientnet":
+        return Settings()
+    model, pretrained = request.getfixturevalue("tiny_clip")
+    return Settings(embedding=Embedding(engine="open_clip", open_clip_model=model, open_clip_pretrained=pretrained))
+
+
+@pytest.fixture
+def embedding(settings: Settings) -> EmbeddingDeployment:
+    return EmbeddingDeployment(settings)
+
+
+def some_views(count: int, side: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+
+
+def a_photo(side: int) -> np.ndarray:
+    return np.asarray(Image.fromarray(data.cat()).resize((side, side)))
+
+
+async def test_each_view_has_a_vector(embedding: EmbeddingDeployment) -> None:
+    vectors = await embedding.embed_images(some_views(11, embedding.input_px))
+    assert vectors.shape == (11, embedding.dim)
+    assert vectors.dtype == np.float32
+    assert np.isfinite(vectors).all()
+
+
+async def test_no_views_have_no_vectors(embedding: EmbeddingDeployment) -> None:
+    vectors = await embedding.embed_images(some_views(0, embedding.input_px))
+    assert vectors.shape == (0, embedding.dim)
+
+
+async def test_a_vector_depends_neither_on_its_company_nor_on_its_place(embedding: EmbeddingDeployment) -> None:
+    views = some_views(19, embedding.input_px)
+    together = await embedding.embed_images(views)
+    turned = await embedding.embed_images(views[::-1])
+    alone = await embedding.embed_images(views[13:14])
+    scale = np.abs(together).max()
+    np.testing.assert_allclose(turned[::-1], together, atol=1e-4 * scale)
+    np.testing.assert_allclose(alone[0], together[13], atol=1e-4 * scale)
+
+
+async def test_calls_side_by_side_do_not_mix(embedding: EmbeddingDeployment) -> None:
+    calls = [some_views(3, embedding.input_px, seed) for seed in range(6)]
+    expected = [await embedding.embed_images(views) for views in calls]
+    found = await asyncio.gather(*(embedding.embed_images(views) for views in calls))
+    for vectors, wanted in zip(found, expected, strict=True):
+        np.testing.assert_allclose(vectors, wanted, atol=1e-4 * np.abs(wanted).max())
+
+
+async def test_views_that_are_not_contiguous_are_read_right(embedding: EmbeddingDeployment) -> None:
+    side = embedding.input_px
+    mirrored = some_views(2, side)[:, :, ::-1]
+    vectors = await embedding.embed_images(mirrored)
+    expected = await embedding.embed_images(mirrored.copy())
+    np.testing.assert_array_equal(vectors, expected)
+
+
+async def test_a_healthy_engine_says_so(embedding: EmbeddingDeployment) -> None:
+    await embedding.check_health()
+
+
+@pytest.mark.weights
+async def test_a_photo_and_its_darker_copy_are_nearer_than_another_photo() -> None:
+    embedding = EmbeddingDeployment(Settings())
+    cat = a_photo(224)
+    rocket = np.asarray(Image.fromarray(data.rocket()).resize((224, 224)))
+    vectors = await embedding.embed_images(np.stack([cat, (cat * 0.7).astype(np.uint8), rocket]))
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert unit[0] @ unit[1] > 0.8 > 0.5 > unit[0] @ unit[2]
+
+
+def test_missing_weights_are_named_with_their_setting(tmp_path: Path) -> None:
+    with pytest.raises(WeightsMissing, match=r"efficientnet_lite0\.onnx.*DARKROOM_WEIGHTS_DIR"):
+        EmbeddingDeployment(Settings(weights_dir=tmp_path))
+
+
+def test_image_and_text_vectors_equal_open_clips_own(tiny_clip: tuple[str, str]) -> None:
+    open_clip = pytest.importorskip("open_clip")
+    torch = pytest.importorskip("torch")
+    model, _, preprocess = open_clip.create_model_and_transforms(tiny_clip[0], pretrained=tiny_clip[1])
+    model.eval()
+    engine = OpenClipEmbedder(*tiny_clip)
+    photo = a_photo(engine.input_px)
+    texts = ["a photo of a cat", "a rocket"]
+    with torch.inference_mode():
+        image = model.encode_image(preprocess(Image.fromarray(photo))[None]).numpy()
+        text = model.encode_text(open_clip.get_tokenizer(tiny_clip[0])(texts), normalize=True).numpy()
+    np.testing.assert_allclose(engine.embed(photo[None]), image, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(engine.embed_texts(texts), text, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("pretrained", ["no_such_tag", "/nowhere/checkpoint.pt"])
+def test_open_clip_weights_that_are_not_to_be_had_are_named(tiny_clip: tuple[str, str], pretrained: str) -> None:
+    with pytest.raises(WeightsMissing, match="DARKROOM_EMBEDDING__OPEN_CLIP_PRETRAINED"):
+        OpenClipEmbedder(tiny_clip[0], pretrained)
+
+
+def test_a_model_that_open_clip_does_not_know_is_named() -> None:
+    pytest.importorskip("open_clip")
+    with pytest.raises(WeightsMissing, match="no-such-model"):
+        OpenClipEmbedder("no-such-model", "")
+
+
+def test_without_the_extra_the_message_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "open_clip", None)
+    with pytest.raises(Unavailable, match=r"darkroom\[diffusion\]"):
+        OpenClipEmbedder("another-model", "")

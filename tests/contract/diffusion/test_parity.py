@@ -1,0 +1,184 @@
+"""The engine's picture equals one that diffusers makes when it is called directly, to one grey level.
+
+The direct calls below are written on their own: stock pipelines from the same files, a prompt as text, a generator.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("diffusers")
+
+import diffusers
+import torch
+
+from deployments.algorithms.a1111.samplers import SAMPLERS
+from deployments.contracts.albums import Image
+from deployments.contracts.diffusion import ControlHint, Lora
+from deployments.engines.diffusion.conditioning import Conditioner
+from deployments.engines.diffusion.engine import DiffusionEngine
+from deployments.engines.diffusion.scheduler_factory import make_scheduler
+from tests.support.builders import an_image
+from tests.support.diffusing import NEGATIVE, PROMPT, SIZE, a_mask, an_engine, difference, make_one
+from tests.support.tiny_diffusion import CHECKPOINT, CONTROLNETS, LORA, OTHER_CHECKPOINT, VAE
+
+SEED, STEPS = 7, 4
+LINSPACE = {"timestep_spacing": "linspace", "steps_offset": 0}
+LEADING = {"timestep_spacing": "leading", "steps_offset": 1, "clip_sample": False, "set_alpha_to_one": False}
+STOCK: dict[str, tuple[Any, dict[str, Any]]] = {
+    "Euler": (diffusers.EulerDiscreteScheduler, LINSPACE),
+    "Euler a": (diffusers.EulerAncestralDiscreteScheduler, LINSPACE),
+    "Heun": (diffusers.HeunDiscreteScheduler, LINSPACE),
+    "LMS": (diffusers.LMSDiscreteScheduler, LINSPACE),
+    "DDIM": (diffusers.DDIMScheduler, LEADING),
+    "PLMS": (diffusers.PNDMScheduler, {"skip_prk_steps": True, **LEADING}),
+    "UniPC": (
+        diffusers.UniPCMultistepScheduler,
+        {"solver_order": 3, "solver_type": "bh1", "final_sigmas_type": "sigma_min", **LINSPACE},
+    ),
+}
+"""Samplers that diffusers has as they are."""
+HINTS = [an_image((SIZE, SIZE), seed) for seed in (1, 2)]
+NAMES = [CONTROLNETS["canny"], CONTROLNETS["depth"]]
+CONTROLS = tuple(ControlHint(name, hint, weight) for name, hint, weight in zip(NAMES, HINTS, (0.8, 1.3), strict=True))
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_models: Path) -> DiffusionEngine:
+    return an_engine(tiny_models)
+
+
+class Direct:
+    """Calls diffusers as its documentation does."""
+
+    def __init__(self, models: Path) -> None:
+        self._models = models
+        self.parts = diffusers.StableDiffusionPipeline.from_pretrained(models / "checkpoints" / CHECKPOINT).components
+        self.scheduler = self.parts["scheduler"]
+        self.nets = [diffusers.ControlNetModel.from_pretrained(models / "controlnets" / name) for name in NAMES]
+
+    def use(self, sampler: str) -> None:
+        cls, options = STOCK[sampler]
+        self.parts["scheduler"] = cls.from_config(self.scheduler.config, **options)
+
+    def pipeline(self, cls: Any, **parts: Any) -> Any:
+        pipeline = cls(**{**self.parts, **parts}, requires_safety_checker=False)
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
+
+    def paint(self, pipeline: Any, **arguments: Any) -> Image:
+        words = {} if "prompt_embeds" in arguments else {"prompt": PROMPT, "negative_prompt": NEGATIVE}
+        options = {"num_inference_steps": STEPS, "guidance_scale": 7.0, "output_type": "np", **words, **arguments}
+        (picture,) = pipeline(**options).images
+        return np.asarray((picture * 255).round().astype(np.uint8))
+
+    def paint_text(self, controls: bool = False, **arguments: Any) -> Image:
+        generator = torch.Generator().manual_seed(SEED)
+        noise = torch.randn((1, 4, SIZE // 8, SIZE // 8), generator=generator)
+        options: dict[str, Any] = {"latents": noise, "generator": generator, "width": SIZE, "height": SIZE, **arguments}
+        if not controls:
+            return self.paint(self.pipeline(diffusers.StableDiffusionPipeline), **options)
+        pipeline = self.pipeline(diffusers.StableDiffusionControlNetPipeline, controlnet=self.nets)
+        return self.paint(pipeline, image=self.hints(), controlnet_conditioning_scale=[0.8, 1.3], **options)
+
+    def hints(self) -> list[Any]:
+        return [torch.from_numpy(hint.transpose(2, 0, 1))[None].float() / 255 for hint in HINTS]
+
+    def encoded(self, image: Image) -> Any:
+        pixels = torch.from_numpy(image.transpose(2, 0, 1))[None].float() / 255
+        vae = self.parts["vae"]
+        with torch.no_grad():
+            return vae.encode(pixels * 2 - 1).latent_dist.mean * vae.config.scaling_factor
+
+
+@pytest.fixture
+def direct(tiny_models: Path) -> Direct:
+    return Direct(tiny_models)
+
+
+@pytest.mark.parametrize("controls", [(), CONTROLS], ids=["alone", "controlled"])
+@pytest.mark.parametrize("sampler", STOCK)
+def test_samplers_that_diffusers_has(engine: DiffusionEngine, direct: Direct, sampler: str, controls: Any) -> None:
+    direct.use(sampler)
+    theirs = direct.paint_text(bool(controls))
+    ours = make_one(engine, sampler=sampler, scheduler="Uniform", controls=controls)
+    assert difference(ours, theirs) <= 1
+    assert theirs.std() > 10
+
+
+@pytest.mark.parametrize("controls", [(), CONTROLS], ids=["alone", "controlled"])
+@pytest.mark.parametrize("sampler", [sampler.name for sampler in SAMPLERS if sampler.name not in STOCK])
+def test_samplers_of_the_table(engine: DiffusionEngine, direct: Direct, sampler: str, controls: Any) -> None:
+    direct.parts["scheduler"], _ = make_scheduler(sampler, "Automatic", direct.scheduler.config)
+    ours = make_one(engine, sampler=sampler, controls=controls)
+    # a list of one: samplers with noise of their own seed it from there
+    assert difference(ours, direct.paint_text(bool(controls))) <= 1
+
+
+@pytest.mark.parametrize("controls", [(), CONTROLS], ids=["alone", "controlled"])
+@pytest.mark.parametrize("sampler", ["Euler", "Euler a", "DDIM"])
+def test_a_picture_from_a_picture(engine: DiffusionEngine, direct: Direct, sampler: str, controls: Any) -> None:
+    direct.use(sampler)
+    image = an_image((SIZE, SIZE), 5)
+    options: dict[str, Any] = {
+        "image": direct.encoded(image),
+        "strength": 3 / 4,
+        "generator": [torch.Generator().manual_seed(SEED)],
+    }
+    if controls:
+        pipeline = direct.pipeline(diffusers.StableDiffusionControlNetImg2ImgPipeline, controlnet=direct.nets)
+        options |= {"control_image": direct.hints(), "controlnet_conditioning_scale": [0.8, 1.3]}
+    else:
+        pipeline = direct.pipeline(diffusers.StableDiffusionImg2ImgPipeline)
+    ours = make_one(engine, sampler=sampler, controls=controls, init_image=image, denoising_strength=0.6)
+    assert difference(ours, direct.paint(pipeline, **options)) <= 1
+
+
+def test_inpainting(engine: DiffusionEngine, direct: Direct) -> None:
+    direct.use("Euler")
+    image, mask = an_image((SIZE, SIZE), 5), a_mask()
+    theirs = direct.paint(
+        direct.pipeline(diffusers.StableDiffusionInpaintPipeline),
+        image=direct.encoded(image),
+        masked_image_latents=torch.zeros(1, 4, SIZE // 8, SIZE // 8),  # only inpainting checkpoints look at them
+        mask_image=torch.from_numpy(mask)[None, None].float() / 255,
+        strength=3 / 4,
+        generator=[torch.Generator().manual_seed(SEED)],
+        width=SIZE,
+        height=SIZE,
+    )
+    ours = make_one(engine, init_image=image, mask=mask, denoising_strength=0.6)
+    assert difference(ours, theirs) <= 1
+
+
+@pytest.mark.parametrize("controls", [(), CONTROLS], ids=["alone", "controlled"])
+def test_a_lora_with_a_weight_for_each_network(engine: DiffusionEngine, direct: Direct, controls: Any) -> None:
+    direct.use("Euler")
+    pipeline = direct.pipeline(diffusers.StableDiffusionPipeline)
+    pipeline.load_lora_weights(direct._models / "loras", weight_name=f"{LORA}.safetensors", adapter_name="x")
+    pipeline.set_adapters(["x"], adapter_weights=[{"unet": 1.1, "text_encoder": 0.5}])
+    theirs = direct.paint_text(bool(controls))
+    ours = make_one(engine, loras=(Lora(LORA, 0.5, 1.1),), controls=controls)
+    assert difference(ours, theirs) <= 1
+    assert difference(ours, make_one(engine, controls=controls)) > 3
+
+
+def test_prompt_weights_and_clip_skip(engine: DiffusionEngine, direct: Direct) -> None:
+    direct.use("Euler a")
+    words = Conditioner(direct.parts["tokenizer"], direct.parts["text_encoder"])
+    told = words.encode("a (cat:1.4), [dog]", NEGATIVE, STEPS, clip_skip=2).at(0)
+    theirs = direct.paint_text(prompt_embeds=told.positive, negative_prompt_embeds=told.negative)
+    ours = make_one(engine, prompt="a (cat:1.4), [dog]", clip_skip=2, sampler="Euler a")
+    assert difference(ours, theirs) <= 1
+
+
+def test_another_checkpoint_and_another_vae(engine: DiffusionEngine, tiny_models: Path, direct: Direct) -> None:
+    other = diffusers.StableDiffusionPipeline.from_pretrained(tiny_models / "checkpoints" / OTHER_CHECKPOINT)
+    direct.parts = other.components
+    direct.parts["vae"] = diffusers.AutoencoderKL.from_pretrained(tiny_models / "vaes" / VAE)
+    direct.use("Euler")
+    assert difference(make_one(engine, checkpoint=OTHER_CHECKPOINT, vae=VAE), direct.paint_text()) <= 1

@@ -1,0 +1,154 @@
+"""Preprocessors by name: sliders, weights that are missing, networks of the real shape with random weights.
+
+MiDaS has 123 million weights and is too large to make here; it takes the same way as HED.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from configs.settings import Settings
+from deployments.contracts.albums import Face, Image
+from deployments.contracts.diffusion import HintOptions
+from deployments.engines.diffusion.batched import face_search
+from deployments.engines.diffusion.preprocessors import MODULES, Hints
+from deployments.errors import InvalidRequest, WeightsMissing
+from tests.support.builders import a_photo, an_image
+
+IMAGE = an_image((96, 80), 3)
+
+
+def a_circle(width: float, score: float, at: tuple[float, float]) -> Face:
+    angles = np.linspace(0, 2 * np.pi, 468, endpoint=False)
+    points = np.stack([np.cos(angles), np.sin(angles)], axis=1) * width / 2 + at
+    return Face((0, 0, 1, 1), score, 1.0, points.astype(np.float32), np.zeros(4, np.float32))
+
+
+def two_faces(image: Image) -> Sequence[Face]:
+    """In the left and in the right half; the right one is doubtful."""
+    height, width = image.shape[:2]
+    return [a_circle(width / 3, 0.9, (width / 4, height / 2)), a_circle(width / 3, 0.4, (width * 3 / 4, height / 2))]
+
+
+@pytest.fixture
+def hints(tmp_path: Path) -> Hints:
+    return Hints(tmp_path, lambda: two_faces)
+
+
+@pytest.mark.parametrize("name", ["none", "canny", "threshold", "scribble_xdog", "invert", "mediapipe_face"])
+def test_a_map_has_the_size_of_its_picture(hints: Hints, name: str) -> None:
+    drawn = hints.make(name, IMAGE, HintOptions())
+    assert (drawn.shape, drawn.dtype) == (IMAGE.shape, np.uint8)
+
+
+def test_none_gives_the_picture_back_and_invert_its_negative(hints: Hints) -> None:
+    np.testing.assert_array_equal(hints.make("none", IMAGE, HintOptions()), IMAGE)
+    np.testing.assert_array_equal(hints.make("invert", IMAGE, HintOptions()), 255 - IMAGE)
+
+
+@pytest.mark.parametrize(("name", "label"), [(m.name, m.label) for m in MODULES if m.name != m.label])
+def test_name_and_label_are_the_same(hints: Hints, name: str, label: str) -> None:
+    try:
+        np.testing.assert_array_equal(hints.make(name, IMAGE, HintOptions()), hints.make(label, IMAGE, HintOptions()))
+    except WeightsMissing as missing:
+        with pytest.raises(WeightsMissing, match=missing.extra["file"]):
+            hints.make(label, IMAGE, HintOptions())
+
+
+def test_an_unknown_module_is_refused(hints: Hints) -> None:
+    with pytest.raises(InvalidRequest, match="clip_vision"):
+        hints.make("clip_vision", IMAGE, HintOptions())
+
+
+@pytest.mark.parametrize(
+    ("module", "file"), [("softedge_hed", "ControlNetHED.pth"), ("depth_midas", "dpt_hybrid-midas-501f0c75.pt")]
+)
+def test_missing_weights_name_file_and_setting(hints: Hints, module: str, file: str, tmp_path: Path) -> None:
+    with pytest.raises(WeightsMissing, match="DARKROOM_DIFFUSION__MODELS_DIR") as raised:
+        hints.make(module, IMAGE, HintOptions())
+    assert file in raised.value.message
+    assert str(tmp_path) not in raised.value.message
+
+
+def test_a_threshold_outside_its_slider_is_the_default(hints: Hints) -> None:
+    default = hints.make("canny", IMAGE, HintOptions(threshold_a=100, threshold_b=200))
+    for outside in (-1.0, 0.0, 256.0, None):
+        options = HintOptions(threshold_a=outside, threshold_b=outside)
+        np.testing.assert_array_equal(hints.make("canny", IMAGE, options), default)
+    assert (hints.make("canny", IMAGE, HintOptions(threshold_a=1, threshold_b=10)) != default).any()
+
+
+def test_a_resolution_outside_its_slider_is_512(hints: Hints) -> None:
+    default = hints.make("canny", IMAGE, HintOptions(processor_res=512))
+    for outside in (-1, 0, 63, 100_000):
+        np.testing.assert_array_equal(hints.make("canny", IMAGE, HintOptions(processor_res=outside)), default)
+    assert (hints.make("canny", IMAGE, HintOptions(processor_res=64)) != default).any()
+
+
+def test_a_strip_is_not_blown_up(hints: Hints) -> None:
+    strip = np.zeros((2, 4000, 3), np.uint8)
+    assert hints.make("canny", strip, HintOptions(processor_res=2048)).shape == strip.shape
+
+
+def test_as_many_faces_are_drawn_as_asked_for_and_sure_enough(hints: Hints) -> None:
+    def halves(**options: float) -> tuple[bool, bool]:
+        drawn = hints.make("mediapipe_face", an_image((256, 256)), HintOptions(**options))  # type: ignore[arg-type]
+        return bool(drawn[:, :128].any()), bool(drawn[:, 128:].any())
+
+    assert halves(threshold_a=1) == (True, False)
+    assert halves(threshold_a=2) == (True, False)
+    assert halves(threshold_a=2, threshold_b=0.3) == (True, True)
+    assert halves(threshold_a=1, threshold_b=0.3) == (True, False)
+
+
+def test_modules_say_whether_their_weights_are_here(tmp_path: Path) -> None:
+    def nothing() -> None:
+        raise WeightsMissing("no face engine")
+
+    (tmp_path / "ControlNetHED.pth").write_bytes(b"")
+    available = {module.name: module.available for module in Hints(tmp_path, nothing).modules()}  # type: ignore[arg-type]
+    assert (available["canny"], available["hed"], available["depth"]) == (True, True, False)
+    assert not available["mediapipe_face"]
+
+
+def test_sliders_are_those_of_a1111(hints: Hints) -> None:
+    sliders = {module.name: module.sliders for module in hints.modules()}
+    assert sliders["canny"] == (
+        {"name": "Resolution", "value": 512, "min": 64, "max": 2048, "step": 8},
+        {"name": "Low Threshold", "value": 100, "min": 1, "max": 255, "step": 1},
+        {"name": "High Threshold", "value": 200, "min": 1, "max": 255, "step": 1},
+    )
+    assert sliders["none"] == ()
+
+
+def test_hed_draws_with_weights_from_the_folder(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of packages of detectors that are not used
+        from controlnet_aux.hed import ControlNetHED_Apache2
+    torch.manual_seed(0)
+    torch.save(ControlNetHED_Apache2().state_dict(), tmp_path / "ControlNetHED.pth")
+    hints = Hints(tmp_path, lambda: two_faces)
+    soft, safe, scribble = (
+        hints.make(name, IMAGE, HintOptions(processor_res=64)) for name in ("softedge_hed", "hed_safe", "scribble_hed")
+    )
+    assert soft.shape == IMAGE.shape
+    assert len(np.unique(soft)) > len(np.unique(safe))
+    assert set(np.unique(scribble)) <= {0, 255}
+
+
+@pytest.mark.weights
+def test_a_photographed_face_is_drawn_where_it_is() -> None:
+    hints = Hints(Path("nowhere"), face_search(Settings()))
+    drawn = hints.make("mediapipe_face", a_photo("astronaut"), HintOptions())
+    ys, xs = np.nonzero(drawn.any(axis=2))
+    np.testing.assert_allclose([xs.min(), ys.min(), xs.max(), ys.max()], [175, 67, 272, 178], atol=16)
+    right, left = (
+        np.argwhere((drawn == colour).all(axis=2)).mean(axis=0)[1] for colour in ((180, 200, 10), (10, 200, 180))
+    )
+    assert right < left  # the person's right is on the left of the picture

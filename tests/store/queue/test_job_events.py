@@ -1,0 +1,197 @@
+"""Whoever waits for a job hears of it at once, and in the end even when nobody tells."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from deployments.errors import NotFound, Unavailable
+from serve_app.store import migrate
+from serve_app.store.embedded.server import ensure_running
+from serve_app.store.queue import claims, jobs
+from serve_app.store.queue.events import JobEvents, Signal, follow, wait_until_finished
+from serve_app.store.queue.jobs import Job
+from serve_app.store.repositories.users import LOCAL_USER_ID
+from serve_app.store.session import Database
+
+FOR_EVER = 600.0
+"""Seconds between polls: in tests with this one only a notification can wake."""
+
+
+@pytest.fixture
+async def events(database: Database) -> AsyncIterator[JobEvents]:
+    async with JobEvents(database.dsn, poll_s=FOR_EVER) as events:
+        with events.work() as signal:
+            await signal.wait()  # says so when it listens
+        yield events
+
+
+async def enqueue(database: Database) -> Job:
+    async with database.transaction() as session:
+        return await jobs.enqueue(session, user_id=LOCAL_USER_ID, kind="tags", payload={}, max_attempts=3)
+
+
+async def claim(database: Database) -> Job:
+    async with database.transaction() as session:
+        job = await claims.claim(session, worker="test", kinds=["tags"], lease_s=60)
+    assert job is not None
+    return job
+
+
+async def finish(database: Database) -> None:
+    job = await claim(database)
+    async with database.transaction() as session:
+        await claims.complete(session, job, {"n": 1})
+
+
+async def wait_until_watched(events: JobEvents, job: Job) -> None:
+    while True:
+        if job.id in events._watched:
+            return
+        await asyncio.sleep(0)
+
+
+async def test_a_queued_job_wakes_a_waiting_worker(database: Database, events: JobEvents) -> None:
+    with events.work() as signal:
+        waiting = asyncio.create_task(signal.wait())
+        await enqueue(database)
+        async with asyncio.timeout(30):
+            await waiting
+
+
+async def test_a_job_that_ends_wakes_workers_for_the_one_behind_it(database: Database, events: JobEvents) -> None:
+    await enqueue(database)
+    job = await claim(database)
+    with events.work() as signal:
+        waiting = asyncio.create_task(signal.wait())
+        async with database.transaction() as session:
+            await claims.complete(session, job, {})
+        async with asyncio.timeout(30):
+            await waiting
+
+
+async def test_a_waiter_gets_the_finished_job(database: Database, events: JobEvents) -> None:
+    job = await enqueue(database)
+    waiting = asyncio.create_task(wait_until_finished(database, events, job.id, 30))
+    await wait_until_watched(events, job)
+    await finish(database)
+    done = await waiting
+    assert (done.status, done.result) == ("succeeded", {"n": 1})
+
+
+async def test_a_wait_ends_with_its_time(database: Database, events: JobEvents) -> None:
+    job = await enqueue(database)
+    assert (await wait_until_finished(database, events, job.id, 0.05)).status == "queued"
+
+
+async def test_a_job_that_ended_before_needs_no_waiting(database: Database, events: JobEvents) -> None:
+    job = await enqueue(database)
+    await finish(database)
+    assert (await wait_until_finished(database, events, job.id, FOR_EVER)).status == "succeeded"
+
+
+async def test_an_unknown_job_is_not_found(database: Database, events: JobEvents) -> None:
+    with pytest.raises(NotFound):
+        await wait_until_finished(database, events, "job_unknown", 1)
+
+
+async def test_a_follower_sees_every_step_until_the_end(database: Database, events: JobEvents) -> None:
+    job = await enqueue(database)
+    seen: list[tuple[str, float]] = []
+    changes = follow(database, events, job.id)
+    seen.append(step(await anext(changes)))
+    running = await claim(database)
+    seen.append(step(await anext(changes)))
+    async with database.transaction() as session:
+        await claims.heartbeat(session, running, lease_s=60, progress=0.5)
+    seen.append(step(await anext(changes)))
+    async with database.transaction() as session:
+        await claims.complete(session, running, {})
+    seen += [step(job) async for job in changes]
+    assert seen == [("queued", 0.0), ("running", 0.0), ("running", 0.5), ("succeeded", 1.0)]
+    assert events._watched == {}
+
+
+def step(job: Job) -> tuple[str, float]:
+    return job.status, job.progress
+
+
+async def test_a_rolled_back_change_tells_nobody(database: Database, events: JobEvents) -> None:
+    with events.work() as work:
+        job = await enqueue(database)
+        await work.wait()
+        with events.watch(job.id) as signal:
+            async with database.transaction() as session:
+                await jobs.cancel(session, LOCAL_USER_ID, job.id)
+                await session.rollback()
+            await enqueue(database)  # its notice would come after the other
+            await work.wait()
+            assert not signal._event.is_set()
+
+
+async def test_without_notifications_the_poll_finds_the_end(database: Database) -> None:
+    deaf = JobEvents(database.dsn, poll_s=0.01)  # never entered: nobody listens
+    job = await enqueue(database)
+    waiting = asyncio.create_task(wait_until_finished(database, deaf, job.id, 30))
+    await finish(database)
+    assert (await waiting).status == "succeeded"
+
+
+async def test_a_notice_between_two_waits_is_not_missed() -> None:
+    signal = Signal(FOR_EVER)
+    signal.set()
+    async with asyncio.timeout(30):
+        await signal.wait()
+    waiting = asyncio.create_task(signal.wait())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    signal.set()
+    async with asyncio.timeout(30):
+        await waiting
+
+
+async def test_a_cut_connection_is_made_anew_and_everyone_looks_again(database: Database, events: JobEvents) -> None:
+    with events.work() as signal:
+        async with database.transaction() as session:
+            cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'job-events'"
+            await session.execute(text(cut))
+        async with asyncio.timeout(30):
+            await signal.wait()
+            await enqueue(database)
+            await signal.wait()
+
+
+async def test_a_wait_outlives_a_killed_and_restarted_database(tmp_path: Path) -> None:
+    server = await asyncio.to_thread(ensure_running, tmp_path, options={"fsync": "off"})
+    database = Database(server.dsn, application_name="test")
+    try:
+        await migrate.upgrade(server.dsn)
+        async with JobEvents(server.dsn, poll_s=0.05) as events:
+            job = await enqueue(database)
+            waiting = asyncio.create_task(wait_until_finished(database, events, job.id, 60))
+            await wait_until_watched(events, job)
+            os.kill(int((tmp_path / "postgres" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+            while True:
+                try:
+                    await finish(database)
+                    break
+                except Unavailable:
+                    await asyncio.sleep(0.05)
+            assert (await waiting).result == {"n": 1}
+    finally:
+        await database.close()
+        await asyncio.to_thread(server.release)
+
+
+async def test_a_wait_in_vain_says_that_the_database_is_away(tmp_path: Path) -> None:
+    database = Database(f"postgresql+asyncpg://postgres@/postgres?host={tmp_path}", application_name="test")
+    async with JobEvents(database.dsn, poll_s=0.01) as events:
+        with pytest.raises(Unavailable):
+            await wait_until_finished(database, events, "job_1", 0.05)
+    await database.close()

@@ -1,0 +1,440 @@
+"""The durable queue: nothing is lost, nothing is done twice, nobody starves."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from deployments.errors import Overloaded
+from serve_app.store.queue import claims, jobs
+from serve_app.store.queue.claims import LeaseLost
+from serve_app.store.queue.jobs import Job
+from serve_app.store.repositories import albums, results, users
+from serve_app.store.repositories.users import LOCAL_USER_ID
+from serve_app.store.session import Database
+
+LEASE_S = 60.0
+
+
+@pytest.fixture
+async def session(database: Database) -> AsyncIterator[AsyncSession]:
+    """A transaction that is rolled back (the queue's clock runs on within it)."""
+    async with database.transaction() as session:
+        yield session
+        await session.rollback()
+
+
+async def enqueue(session: AsyncSession, kind: str = "tags", **values: Any) -> Job:
+    options = {"user_id": LOCAL_USER_ID, "payload": {}, "max_attempts": 3, **values}
+    return await jobs.enqueue(session, kind=kind, **options)
+
+
+async def claim(session: AsyncSession, *kinds: str, lease_s: float = LEASE_S) -> Job | None:
+    return await claims.claim(session, worker="test", kinds=kinds or ("tags",), lease_s=lease_s)
+
+
+async def claimed(session: AsyncSession, **options: Any) -> Job:
+    job = await claim(session, **options)
+    assert job is not None
+    return job
+
+
+async def now(session: AsyncSession, job: Job) -> Job:
+    found = await jobs.get(session, job.id)
+    assert found is not None
+    return found
+
+
+async def expire(session: AsyncSession, job: Job) -> None:
+    await session.execute(text("UPDATE jobs SET lease_until = '-infinity' WHERE id = :id"), {"id": job.id})
+
+
+# Waiting and running
+
+
+async def test_a_job_goes_from_queued_over_running_to_succeeded(session: AsyncSession) -> None:
+    queued = await enqueue(session, payload={"album": 1})
+    running = await claimed(session)
+    assert (queued.status, running.id, running.status, running.attempt) == ("queued", queued.id, "running", 1)
+    assert running.payload == {"album": 1}
+    await claims.complete(session, running, {"tags": []})
+    done = await now(session, running)
+    assert (done.status, done.progress, done.result, done.is_finished) == ("succeeded", 1.0, {"tags": []}, True)
+    assert done.finished_at is not None
+    assert await claim(session) is None
+
+
+async def test_a_job_is_seen_only_when_the_rows_it_is_about_are(database: Database) -> None:
+    async with database.transaction() as writing:
+        await enqueue(writing)
+        async with database.transaction() as reading:
+            assert await claim(reading) is None
+    async with database.transaction() as reading:
+        assert await claim(reading) is not None
+
+
+async def test_a_worker_takes_only_the_kinds_it_knows(session: AsyncSession) -> None:
+    await enqueue(session, kind="people")
+    assert await claim(session, "tags", "duplicates") is None
+    assert await claim(session, "tags", "people") is not None
+
+
+async def test_jobs_of_one_user_run_in_the_order_they_came_but_for_priority(session: AsyncSession) -> None:
+    ids = [(await enqueue(session)).id for _ in range(3)]
+    urgent = await enqueue(session, priority=1)
+    assert [(await claimed(session)).id for _ in range(4)] == [urgent.id, *ids]
+
+
+async def test_a_delayed_job_waits_for_its_time(session: AsyncSession) -> None:
+    await enqueue(session, delay_s=3600)
+    assert await claim(session) is None
+
+
+async def test_users_take_turns_however_many_jobs_one_of_them_queues(session: AsyncSession) -> None:
+    eva = (await users.add(session, "eva", "eva@example.org")).id
+    for _ in range(5):
+        await enqueue(session)
+    for _ in range(2):
+        await enqueue(session, user_id=eva)
+    order = [(await claimed(session)).user_id for _ in range(7)]
+    assert order[:4] in ([LOCAL_USER_ID, eva] * 2, [eva, LOCAL_USER_ID] * 2)
+
+
+async def test_two_jobs_of_one_kind_do_not_run_on_one_album_at_once(session: AsyncSession) -> None:
+    album = await albums.open_album(session, LOCAL_USER_ID, "holiday")
+    other = await albums.open_album(session, LOCAL_USER_ID, "other")
+    first = await enqueue(session, album_id=album.id)
+    second = await enqueue(session, album_id=album.id)
+    elsewhere = await enqueue(session, album_id=other.id)
+    people = await enqueue(session, kind="people", album_id=album.id)
+    running = [await claimed(session, lease_s=LEASE_S) for _ in range(2)]
+    assert [job.id for job in running] == [first.id, elsewhere.id]
+    assert (await claim(session, "people")).id == people.id  # type: ignore[union-attr]
+    assert await claim(session) is None
+    await claims.complete(session, running[0], {})
+    assert (await claimed(session)).id == second.id
+
+
+async def test_an_analysis_waits_for_pictures_posted_to_its_album_before_it(session: AsyncSession) -> None:
+    album = await albums.open_album(session, LOCAL_USER_ID, "holiday")
+    before = await enqueue(session, album_id=album.id)
+    await enqueue(session, kind="embeddings", album_id=album.id)
+    after = await enqueue(session, kind="people", album_id=album.id)
+    assert (await claimed(session)).id == before.id
+    assert await claim(session, "people") is None
+    reading = await claim(session, "embeddings")
+    assert reading is not None
+    assert await claim(session, "people") is None
+    await claims.complete(session, reading, {})
+    assert (await claim(session, "people")).id == after.id  # type: ignore[union-attr]
+
+
+# Asking for work
+
+
+async def test_the_same_work_asked_for_twice_is_one_job_until_it_ends(session: AsyncSession) -> None:
+    first = await enqueue(session, dedupe_key="album 1 v1")
+    assert (await enqueue(session, dedupe_key="album 1 v1")).id == first.id
+    assert (await enqueue(session, dedupe_key="album 1 v2")).id != first.id
+    running = await claimed(session)
+    assert (await enqueue(session, dedupe_key="album 1 v1")).id == first.id
+    await claims.complete(session, running, {})
+    assert (await enqueue(session, dedupe_key="album 1 v1")).id != first.id
+
+
+async def test_a_cancelled_job_does_not_stand_for_the_same_work_asked_for_anew(session: AsyncSession) -> None:
+    await enqueue(session, dedupe_key="key")
+    running = await claimed(session)
+    await jobs.cancel(session, LOCAL_USER_ID, running.id)
+    assert (await enqueue(session, dedupe_key="key")).id != running.id
+
+
+async def test_the_same_work_asked_for_at_once_is_one_job(database: Database) -> None:
+    async def ask() -> str:
+        async with database.transaction() as session:
+            return (await enqueue(session, dedupe_key="key")).id
+
+    assert len(set(await asyncio.gather(*(ask() for _ in range(8))))) == 1
+
+
+async def test_a_full_queue_refuses_with_a_hint_when_to_come_back(session: AsyncSession) -> None:
+    for _ in range(3):
+        await enqueue(session, max_queued=3, dedupe_key=None)
+    known = await enqueue(session, dedupe_key="known")
+    with pytest.raises(Overloaded) as refused:
+        await enqueue(session, max_queued=3)
+    assert 5 <= refused.value.retry_after_s <= 60
+    assert (await enqueue(session, max_queued=3, dedupe_key="known")).id == known.id
+
+
+# Leases and fences
+
+
+async def test_a_job_whose_worker_fell_silent_is_claimed_again(session: AsyncSession) -> None:
+    await enqueue(session)
+    first = await claimed(session)
+    assert await claim(session) is None
+    await expire(session, first)
+    second = await claimed(session)
+    assert (second.id, second.attempt) == (first.id, 2)
+
+
+async def test_a_heartbeat_keeps_the_job(session: AsyncSession) -> None:
+    await enqueue(session)
+    job = await claimed(session)
+    await expire(session, job)
+    assert await claims.heartbeat(session, job, lease_s=LEASE_S, progress=0.5, eta_s=9) == "ok"
+    assert await claim(session) is None
+    after = await now(session, job)
+    assert (after.progress, after.eta_s) == (0.5, 9)
+    assert await claims.heartbeat(session, job, lease_s=LEASE_S) == "ok"
+    assert (await now(session, job)).progress == 0.5
+
+
+async def test_a_worker_that_lost_the_job_can_write_nothing_of_it(session: AsyncSession) -> None:
+    await enqueue(session)
+    zombie = await claimed(session)
+    await expire(session, zombie)
+    heir = await claimed(session)
+    assert await claims.heartbeat(session, zombie, lease_s=LEASE_S, progress=1.0) == "lost"
+    for late_word in (
+        claims.complete(session, zombie, {"from": "zombie"}),
+        claims.fail(session, zombie, {}),
+        claims.hand_back(session, zombie),
+        claims.acknowledge_cancel(session, zombie),
+    ):
+        with pytest.raises(LeaseLost):
+            await late_word
+    assert await now(session, heir) == heir
+
+
+async def test_a_late_result_is_rolled_back_with_its_refused_completion(database: Database) -> None:
+    async with database.transaction() as session:
+        album = await albums.open_album(session, LOCAL_USER_ID, "holiday")
+        await enqueue(session, album_id=album.id)
+        zombie = await claimed(session)
+    async with database.transaction() as session:
+        await expire(session, zombie)
+        await claimed(session)
+
+    async def finish() -> None:
+        async with database.transaction() as session:
+            await results.save(session, album.id, "tags", "key", 1, {"from": "zombie"})
+            await claims.complete(session, zombie, {})
+
+    with pytest.raises(LeaseLost):
+        await finish()
+    async with database.transaction() as session:
+        assert await results.load_latest(session, album.id) == {}
+
+
+async def test_a_job_that_kills_its_workers_is_given_up(session: AsyncSession) -> None:
+    await enqueue(session, max_attempts=2)
+    for _ in range(2):
+        await expire(session, await claimed(session))
+    assert await claim(session) is None
+    [failed] = await jobs.load_page(session, LOCAL_USER_ID, 10)
+    assert (failed.status, failed.attempt) == ("failed", 2)
+    assert failed.problem is not None
+    assert failed.problem["status"] == 500
+
+
+async def test_a_failure_worth_another_try_waits_and_is_tried_again(session: AsyncSession) -> None:
+    await enqueue(session, max_attempts=2)
+    assert await claims.fail(session, await claimed(session), {"title": "busy"}, retry_in_s=3600) == "queued"
+    assert await claim(session) is None
+    await session.execute(text("UPDATE jobs SET run_after = now()"))
+    job = await claimed(session)
+    assert job.attempt == 2
+    assert await claims.fail(session, job, {"title": "busy"}, retry_in_s=0) == "failed"
+
+
+async def test_a_failure_for_good_is_final(session: AsyncSession) -> None:
+    await enqueue(session)
+    job = await claimed(session)
+    assert await claims.fail(session, job, {"title": "no face", "status": 422}) == "failed"
+    assert (await now(session, job)).problem == {"title": "no face", "status": 422}
+    assert await claim(session) is None
+
+
+async def test_a_worker_that_shuts_down_hands_its_job_back_at_no_cost(session: AsyncSession) -> None:
+    await enqueue(session, max_attempts=1)
+    await claims.hand_back(session, await claimed(session))
+    again = await claimed(session)
+    assert again.attempt == 2
+    assert await claims.fail(session, again, {}, retry_in_s=0) == "failed"
+
+
+def test_waits_between_attempts_grow_and_are_bounded() -> None:
+    for attempt in range(1, 50):
+        longest = min(300.0, 2.0 * 2.0 ** (attempt - 1))
+        assert longest / 2 <= claims.backoff_s(attempt) <= longest
+
+
+# Cancelling
+
+
+async def test_a_waiting_job_is_cancelled_at_once(session: AsyncSession) -> None:
+    job = await enqueue(session)
+    cancelled = await jobs.cancel(session, LOCAL_USER_ID, job.id)
+    assert cancelled is not None
+    assert (cancelled.status, cancelled.is_finished) == ("cancelled", True)
+    assert await claim(session) is None
+
+
+async def test_a_running_job_is_asked_to_stop_and_then_is_cancelled(session: AsyncSession) -> None:
+    await enqueue(session)
+    job = await claimed(session)
+    asked = await jobs.cancel(session, LOCAL_USER_ID, job.id)
+    assert asked is not None
+    assert (asked.status, asked.cancel_requested) == ("running", True)
+    assert await claims.heartbeat(session, job, lease_s=LEASE_S) == "cancel"
+    await claims.acknowledge_cancel(session, job)
+    assert (await now(session, job)).status == "cancelled"
+
+
+@pytest.mark.parametrize("end", ["fail", "hand_back", "expire"])
+async def test_a_job_nobody_wants_any_more_is_not_tried_again(session: AsyncSession, end: str) -> None:
+    await enqueue(session)
+    job = await claimed(session)
+    await jobs.cancel(session, LOCAL_USER_ID, job.id)
+    if end == "fail":
+        await claims.fail(session, job, {}, retry_in_s=0)
+    elif end == "hand_back":
+        await claims.hand_back(session, job)
+    else:
+        await expire(session, job)
+    assert await claim(session) is None
+    assert (await now(session, job)).status == "cancelled"
+
+
+async def test_cancelling_what_has_ended_or_is_anothers_changes_nothing(session: AsyncSession) -> None:
+    await enqueue(session)
+    job = await claimed(session)
+    await claims.complete(session, job, {})
+    after = await jobs.cancel(session, LOCAL_USER_ID, job.id)
+    assert after is not None
+    assert (after.status, after.cancel_requested) == ("succeeded", False)
+    eva = await users.add(session, "eva", "eva@example.org")
+    waiting = await enqueue(session)
+    assert await jobs.cancel(session, eva.id, waiting.id) is None
+    assert await jobs.get(session, waiting.id, user_id=eva.id) is None
+    assert (await now(session, waiting)).status == "queued"
+
+
+# Looking at the queue
+
+
+async def test_old_finished_jobs_are_forgotten_and_no_others(database: Database) -> None:
+    async with database.transaction() as session:
+        await enqueue(session)
+        await claims.complete(session, await claimed(session), {})
+        waiting = await enqueue(session)
+    async with database.transaction() as session:
+        assert await jobs.remove_finished(session, 60) == 0
+        assert await jobs.remove_finished(session, 0) == 1
+        assert [job.id for job in await jobs.load_page(session, LOCAL_USER_ID, 10)] == [waiting.id]
+
+
+async def test_unfinished_jobs_are_counted_by_kind_and_status(session: AsyncSession) -> None:
+    for kind in ("tags", "tags", "people"):
+        await enqueue(session, kind=kind)
+    await claimed(session)
+    counts = await jobs.count_by_status(session)
+    assert counts == {("tags", "running"): 1, ("tags", "queued"): 1, ("people", "queued"): 1}
+
+
+async def test_an_albums_jobs_are_listed_newest_first(session: AsyncSession) -> None:
+    album = await albums.open_album(session, LOCAL_USER_ID, "holiday")
+    made = [(await enqueue(session, album_id=album.id)).id for _ in range(3)]
+    await enqueue(session)
+    assert [job.id for job in await jobs.load_for_album(session, album.id)] == made[::-1]
+
+
+# Many at once, and death
+
+
+async def test_eight_workers_run_a_hundred_jobs_once_each_and_never_two_on_one_album(database: Database) -> None:
+    async with database.transaction() as session:
+        places = [await albums.open_album(session, LOCAL_USER_ID, str(number)) for number in range(10)]
+        made = {
+            (await enqueue(session, album_id=places[number % 20].id if number % 20 < 10 else None)).id
+            for number in range(100)
+        }
+    runs: list[str] = []
+    busy: set[str] = set()
+
+    async def work() -> None:
+        while len(runs) < len(made):
+            async with database.transaction() as session:
+                job = await claim(session)
+            if job is None:
+                await asyncio.sleep(0)
+                continue
+            if job.album_id is not None:
+                assert job.album_id not in busy
+                busy.add(job.album_id)
+            await asyncio.sleep(0)
+            async with database.transaction() as session:
+                if job.album_id is not None:
+                    busy.remove(job.album_id)
+                runs.append(job.id)
+                await claims.complete(session, job, {})
+
+    await asyncio.gather(*(work() for _ in range(8)))
+    assert sorted(runs) == sorted(made)
+    async with database.transaction() as session:
+        assert await session.scalar(text("SELECT max(attempt) FROM jobs WHERE status = 'succeeded'")) == 1
+
+
+WORKER = """
+import asyncio, sys
+from serve_app.store.queue import claims
+from serve_app.store.repositories import results
+from serve_app.store.session import Database
+
+async def main():
+    database = Database(sys.argv[1], application_name="victim")
+    async with database.transaction() as session:
+        job = await claims.claim(session, worker="victim", kinds=["tags"], lease_s=0.2)
+    async with database.transaction() as session:
+        await results.save(session, job.album_id, "tags", f"attempt {job.attempt}", 1, {})
+        await claims.complete(session, job, {"by": "victim"})
+        print("about to commit", flush=True)
+        await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_job_whose_worker_is_killed_is_finished_once_by_another(database: Database) -> None:
+    async with database.transaction() as session:
+        album = await albums.open_album(session, LOCAL_USER_ID, "holiday")
+        queued = await enqueue(session, album_id=album.id)
+    victim = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", WORKER, database.dsn, stdout=asyncio.subprocess.PIPE
+    )
+    assert victim.stdout is not None
+    assert await victim.stdout.readline() == b"about to commit\n"
+    os.kill(victim.pid, signal.SIGKILL)
+    await victim.communicate()
+    job = None
+    while job is None:  # until the lease has run out
+        async with database.transaction() as session:
+            job = await claim(session)
+    assert (job.id, job.attempt) == (queued.id, 2)
+    async with database.transaction() as session:
+        await results.save(session, album.id, "tags", f"attempt {job.attempt}", 1, {})
+        await claims.complete(session, job, {"by": "heir"})
+    async with database.transaction() as session:
+        assert (await now(session, job)).result == {"by": "heir"}
+        assert await results.find(session, album.id, "tags", "attempt 1") is None
+        assert await results.find(session, album.id, "tags", "attempt 2") is not None

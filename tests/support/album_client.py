@@ -1,0 +1,94 @@
+"""What the cluster tests do over HTTP, and how they wait."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import httpx
+
+from bench.server import Server
+from tests.support.builders import a_photo, encoded
+
+T = TypeVar("T")
+
+PATIENCE_S = 120.0
+"""Nothing here takes so long; a test that waits for it has failed."""
+ENDED = {"succeeded", "failed", "cancelled"}
+
+
+def open_client(server: Server) -> httpx.Client:
+    return httpx.Client(base_url=f"{server.url}/api/v1", timeout=PATIENCE_S, trust_env=False)
+
+
+def until(condition: Callable[[], T | None], what: str) -> T:
+    """The first answer of `condition` that is neither None nor False; a server that is away answers later."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        try:
+            if answer := condition():
+                return answer
+        except (httpx.HTTPError, LookupError):
+            pass
+        time.sleep(0.05)
+    raise AssertionError(f"waited in vain until {what}")
+
+
+def upload(client: httpx.Client, files: Mapping[str, bytes]) -> dict[str, str]:
+    """Store pictures. -> name: url"""
+    response = client.post("/images", files=[("file", item) for item in files.items()])
+    assert response.status_code == 201, response.text
+    return dict(zip(files, (image["url"] for image in response.json()["images"]), strict=True))
+
+
+def start_album(client: httpx.Client, album: str, refs: Sequence[str]) -> str:
+    """Post pictures to an album without waiting. -> the job, which the server has acknowledged"""
+    body = {"images": list(refs), "album_id": album}
+    response = client.post("/albums/embeddings", json=body, headers={"Prefer": "respond-async"})
+    assert response.status_code == 202, response.text
+    return str(response.json()["id"])
+
+
+def look(client: httpx.Client, job: str) -> dict[str, Any]:
+    response = client.get(f"/jobs/{job}")
+    response.raise_for_status()
+    return dict(response.json())
+
+
+def half_way(client: httpx.Client, job: str) -> dict[str, Any]:
+    """The job when some of its pictures are done and some are not."""
+    found = until(lambda: (seen := look(client, job))["progress"] > 0 and seen, f"{job} has begun")
+    assert found["status"] == "running", f"too few pictures to be caught half way: {found}"
+    return found
+
+
+def ended(client: httpx.Client, job: str) -> dict[str, Any]:
+    return until(lambda: (seen := look(client, job))["status"] in ENDED and seen, f"{job} ends")
+
+
+def album_when_analysed(client: httpx.Client, album: str) -> dict[str, Any]:
+    """The album when none of its jobs is open."""
+
+    def settled() -> dict[str, Any] | None:
+        response = client.get(f"/albums/{album}")
+        response.raise_for_status()
+        found: dict[str, Any] = response.json()
+        return found if found["jobs"] and all(job["status"] in ENDED for job in found["jobs"]) else None
+
+    return until(settled, f"the jobs of {album} end")
+
+
+def many_pictures(count: int, salt: int) -> dict[str, bytes]:
+    """Distinct photographs with a person in each, enough of them to be caught half way. Other salt, other bytes."""
+    picture = a_photo("astronaut")
+    return {f"{place}.jpg": encoded(picture[: 512 - place, : 512 - salt], quality=85) for place in range(count)}
+
+
+def assert_all_embedded(album: dict[str, Any], refs: Sequence[str]) -> None:
+    """Every picture is there and read, every analysis succeeded, and everybody is the one person of the photographs."""
+    assert {image["image"] for image in album["images"]} == set(refs)
+    assert {image["status"] for image in album["images"]} == {"embedded"}
+    assert {job["status"] for job in album["jobs"]} == {"succeeded"}
+    people = album["results"]["people_clusters"]
+    assert {frozenset(found) for found in people.values()} == {frozenset(refs)}

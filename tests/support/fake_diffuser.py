@@ -1,0 +1,143 @@
+"""A diffusion engine without a model: pictures by prompt and seed, a step at a time, held up and failing on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+
+import numpy as np
+
+from deployments.contracts.albums import Image
+from deployments.contracts.diffusion import (
+    GeneratedPicture,
+    GenerationRequest,
+    GenerationStep,
+    HintModule,
+    HintOptions,
+    Latents,
+    ModelCatalogue,
+    ModelFile,
+)
+from deployments.errors import InvalidRequest, WeightsMissing
+from tests.support.fakes import FakeCapabilities
+
+
+def a_model(name: str, file: str | None = None) -> ModelFile:
+    return ModelFile(name, name, f"{zlib.crc32(name.encode()):08x}" * 8, file or f"{name}.safetensors")
+
+
+def a_slider(name: str, value: float, least: float, most: float) -> dict[str, str | float]:
+    return {"name": name, "value": value, "min": least, "max": most, "step": 1}
+
+
+_RESOLUTION = a_slider("Resolution", 512, 64, 2048)
+CATALOGUE = ModelCatalogue(
+    checkpoints=(a_model("tiny"), a_model("ghiblistyle"), a_model("hub/model", "hub/model")),
+    loras=(a_model("ghibli_style_offset"), a_model("ink")),
+    controlnets=tuple(
+        a_model(name)
+        for name in (
+            "control_v11p_sd15_canny",
+            "control_v11p_sd15_softedge",
+            "control_v11f1p_sd15_depth",
+            "control_v2p_sd15_mediapipe_face",
+        )
+    ),
+    vaes=(a_model("clear"),),
+    modules=(
+        HintModule("none", "none", True),
+        HintModule(
+            "canny",
+            "canny",
+            True,
+            (_RESOLUTION, a_slider("Low Threshold", 100, 1, 255), a_slider("High Threshold", 200, 1, 255)),
+        ),
+        HintModule("depth", "depth_midas", True, (_RESOLUTION,)),
+        HintModule("hed", "softedge_hed", True, (_RESOLUTION,)),
+        HintModule("mediapipe_face", "mediapipe_face", True, (_RESOLUTION, a_slider("Max Faces", 1, 1, 10))),
+        HintModule("openpose", "openpose_full", False, (_RESOLUTION,)),
+    ),
+    default_checkpoint="tiny",
+)
+
+
+class FakeDiffuser(FakeCapabilities):
+    """Implements every capability; those of `Diffuser` as clients of the Stable Diffusion web API need them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.catalogue = CATALOGUE
+        self.requests: list[GenerationRequest] = []
+        self.hints: list[tuple[str, tuple[int, int], HintOptions]] = []
+        self.failure: BaseException | None = None
+        """What `generate` raises after the first step."""
+        self.listing_failure: BaseException | None = None
+        """What `list_models` raises."""
+        self.go = asyncio.Event()
+        """Pictures wait for it after their first step, when it is not set."""
+        self.go.set()
+        self.begun = asyncio.Semaphore(0)
+        """Released once for each picture that has done its first step."""
+        self.given_up = asyncio.Semaphore(0)
+        """Likewise for each that was stopped before its end."""
+        self.running = self.most_running = 0
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationStep | GeneratedPicture]:
+        self.requests.append(request)
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        steps = request.steps + (request.hires.steps if request.hires else 0)
+        size = (request.hires.width, request.hires.height) if request.hires else (request.width, request.height)
+        latents: Latents = np.full((4, size[1] // 8, size[0] // 8), 0.5, np.float16)
+        try:
+            for step in range(1, steps + 1):
+                yield GenerationStep(step, steps, latents)
+                if step == 1:
+                    self.begun.release()
+                    if self.failure is not None:
+                        raise self.failure
+                    await self.go.wait()
+        except (GeneratorExit, asyncio.CancelledError):
+            self.given_up.release()
+            raise
+        finally:
+            self.running -= 1
+        checkpoint = next(model for model in self.catalogue.checkpoints if model.name == (request.checkpoint or "tiny"))
+        yield GeneratedPicture(a_picture(request, size), checkpoint.name, checkpoint.sha256)
+
+    async def decode_latents(self, latents: Latents, checkpoint: str = "", vae: str = "") -> Image:
+        grey = int(255 * float(latents[0, 0, 0]))
+        return np.full((latents.shape[1] * 8, latents.shape[2] * 8, 3), grey, np.uint8)
+
+    async def make_hint(self, module: str, image: Image, options: HintOptions) -> Image:
+        known = next((one for one in self.catalogue.modules if module in (one.name, one.label)), None)
+        if known is None:
+            raise InvalidRequest(f"There is no preprocessor '{module}'.")
+        if not known.available:
+            raise WeightsMissing(f"The weights of {module} are missing.")
+        self.hints.append((known.name, (image.shape[1], image.shape[0]), options))
+        return image if known.name == "none" else np.asarray(255 - image, np.uint8)
+
+    async def list_models(self) -> ModelCatalogue:
+        if self.listing_failure is not None:
+            raise self.listing_failure
+        return self.catalogue
+
+    def without(self, **kinds: tuple[ModelFile, ...]) -> None:
+        """Other models than usual."""
+        self.catalogue = replace(self.catalogue, **kinds)  # type: ignore[arg-type]
+
+
+def a_picture(request: GenerationRequest, size: tuple[int, int]) -> Image:
+    """What comes out: coarse noise by prompt and seed, or the negative of the init image under the mask."""
+    if request.init_image is None:
+        varied = request.variation_seed if request.variation_strength else 0
+        rng = np.random.default_rng([zlib.crc32(request.prompt.encode()), request.seed, varied])
+        cells = rng.integers(0, 255, (size[1] // 8, size[0] // 8, 3), np.uint8)
+        return np.asarray(cells.repeat(8, axis=0).repeat(8, axis=1), np.uint8)
+    made = 255 - request.init_image
+    if request.mask is None:
+        return np.asarray(made, np.uint8)
+    return np.where(request.mask[..., None] > 127, made, request.init_image).astype(np.uint8)

@@ -1,0 +1,105 @@
+"""Capabilities simple enough to predict: colours stand for tags, flat squares for faces.
+
+A face is a flat square of at least 8 x 8 pixels whose red is 250 and whose green is 5; its blue is the person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from deployments.contracts.albums import Face, Image, LocalFeatures, Pairs, PairVerdict, Vectors
+from deployments.errors import NotSupported
+from tests.support.fake_generation import FakeGeneration
+from tests.support.fake_portraits import FakePortraits
+
+_GRID = 8
+COLOURS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1)}
+
+
+def with_face(image: Image, person: int, at: tuple[int, int] = (4, 4), size: int = 16) -> Image:
+    """The picture with a face that `FakeCapabilities` finds."""
+    out = image.copy()
+    out[at[1] : at[1] + size, at[0] : at[0] + size] = (250, 5, person)
+    return out
+
+
+class FakeCapabilities(FakeGeneration, FakePortraits):
+    """Implements every protocol of `deployments.contracts.albums`, `generation` and `portraits` without a model."""
+
+    def __init__(self) -> None:
+        FakeGeneration.__init__(self)
+        FakePortraits.__init__(self)
+        self.calls: list[str] = []
+
+    async def embed_images(self, views: NDArray[np.uint8]) -> Vectors:
+        self.calls.append("embed_images")
+        small = [cv2.resize(view, (_GRID, _GRID), interpolation=cv2.INTER_AREA) for view in views]
+        return np.stack(small).reshape(len(views), -1).astype(np.float32) / 255 + 0.01
+
+    async def tag_images(self, vectors: Vectors, labels: Sequence[str] | None = None) -> list[dict[str, float]]:
+        self.calls.append("tag_images")
+        colours = vectors[:, 0].astype(np.float32).reshape(len(vectors), -1, 3).mean(1)
+        shares = colours / colours.sum(1, keepdims=True)
+        known = [name for name in (labels or COLOURS) if name in COLOURS]
+        return [{name: float(share @ np.array(COLOURS[name])) for name in known} for share in shares]
+
+    async def search_images(self, query: str, vectors: Vectors) -> Vectors:
+        if query not in COLOURS:
+            raise NotSupported(f"Nothing is known about '{query}'.")
+        return np.array([scores[query] for scores in await self.tag_images(vectors)], np.float32)
+
+    async def find_faces(self, images: Sequence[Image]) -> list[list[Face]]:
+        self.calls.append("find_faces")
+        return [_faces(image) for image in images]
+
+    async def cluster_faces(
+        self,
+        vectors: Vectors,
+        pictures: NDArray[np.int64],
+        quality: Vectors,
+        previous: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.int64]:
+        self.calls.append("cluster_faces")
+        return np.asarray(np.argmax(vectors, axis=1), np.int64)
+
+    async def find_candidates(self, vectors: Vectors, min_cosine: float, max_neighbours: int) -> Pairs:
+        self.calls.append("find_candidates")
+        rows = vectors[:, 0].astype(np.float32)
+        rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        cosine = rows @ rows.T
+        left, right = np.nonzero(np.triu(cosine >= min_cosine, 1))
+        return Pairs(left.astype(np.int64), right.astype(np.int64), cosine[left, right].astype(np.float32))
+
+    async def describe_images(self, images: Sequence[Image]) -> list[LocalFeatures]:
+        self.calls.append("describe_images")
+        none = np.zeros((0, 2), np.float32)
+        grey = [cv2.cvtColor(cv2.resize(image, (32, 32)), cv2.COLOR_RGB2GRAY) for image in images]
+        return [LocalFeatures(pixels, none, none[:, 0], np.zeros((0, 128), np.uint8)) for pixels in grey]
+
+    async def compare_images(
+        self, features: Sequence[LocalFeatures], left: Sequence[int], right: Sequence[int]
+    ) -> list[PairVerdict]:
+        self.calls.append("compare_images")
+        verdicts = []
+        for i, j in zip(left, right, strict=True):
+            difference = np.abs(features[i].pixels.astype(int) - features[j].pixels).mean()
+            verdicts.append(PairVerdict(bool(difference < 6), max(0.0, 1 - difference / 64)))
+        return verdicts
+
+
+def _faces(image: Image) -> list[Face]:
+    colours = image.astype(int)
+    faces = []
+    for person in np.unique(image[(np.abs(colours[..., 0] - 250) < 4) & (np.abs(colours[..., 1] - 5) < 4)][:, 2] // 16):
+        mask = np.all(np.abs(colours - (250, 5, person * 16 + 8)) < (4, 4, 9), axis=2)
+        ys, xs = np.nonzero(mask)
+        if len(xs) < 64:
+            continue
+        box = (float(xs.min()), float(ys.min()), float(xs.max() + 1), float(ys.max() + 1))
+        vector = np.eye(16, dtype=np.float32)[int(person)]
+        faces.append(Face(box, 0.99, 0.9, np.zeros((5, 2), np.float32), vector))
+    return faces

@@ -1,0 +1,174 @@
+"""The YAML files of the repository, checked strictly: Serve itself accepts misspelt fields and ignores them."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+import yaml
+from jsonschema import Draft7Validator
+from pydantic import BaseModel, SecretStr
+from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
+from ray.serve._private.build_app import build_app
+from ray.serve.schema import ServeDeploySchema
+
+from configs.settings import Auth, Settings
+from serve_app.exposure import require_guarded
+from serve_app.graph import Args, build
+
+ROOT = Path(__file__).parents[3]
+SERVE_FILES = sorted((ROOT / "configs").glob("*.yaml"))
+
+
+def _serve_config(path: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(path.read_text())
+    return yaml.safe_load(loaded["spec"]["serveConfigV2"]) if "spec" in loaded else loaded
+
+
+def _unknown_fields(sent: Any, parsed: Any, where: str = "") -> list[str]:
+    """Fields of the YAML that the parsed model does not have."""
+    if isinstance(parsed, BaseModel):
+        fields = type(parsed).model_fields
+        return [
+            problem
+            for key, value in sent.items()
+            for problem in (
+                _unknown_fields(value, getattr(parsed, key), f"{where}.{key}") if key in fields else [f"{where}.{key}"]
+            )
+        ]
+    if isinstance(parsed, list):
+        return [
+            p for i, (s, m) in enumerate(zip(sent, parsed, strict=True)) for p in _unknown_fields(s, m, f"{where}[{i}]")
+        ]
+    return []
+
+
+@pytest.mark.parametrize("path", SERVE_FILES, ids=lambda path: path.name)
+def test_a_serve_file_has_no_field_that_serve_does_not_know(path: Path) -> None:
+    config = _serve_config(path)
+    assert _unknown_fields(config, ServeDeploySchema.model_validate(config)) == []
+
+
+@pytest.mark.parametrize("path", SERVE_FILES, ids=lambda path: path.name)
+def test_a_serve_file_names_only_deployments_that_its_graph_builds(path: Path) -> None:
+    [application] = _serve_config(path)["applications"]
+    graph = build(Args.model_validate(application.get("args", {})))
+    built = build_app(graph, name="darkroom", default_runtime_env={})
+    names = {deployment.name for deployment in built.deployments}
+    assert {entry["name"] for entry in application.get("deployments", [])} <= names
+
+
+def test_in_production_every_deployment_states_its_resources_and_its_queue_limits() -> None:
+    [application] = _serve_config(ROOT / "configs/production.yaml")["applications"]
+    built = build_app(build(Args.model_validate(application["args"])), name="darkroom", default_runtime_env={})
+    stated = {entry["name"]: entry for entry in application["deployments"]}
+    assert set(stated) == {deployment.name for deployment in built.deployments}
+    for entry in stated.values():
+        assert entry["ray_actor_options"]["num_cpus"] > 0
+        assert entry["max_queued_requests"] > 0
+        scaling = entry.get("autoscaling_config")
+        if scaling:
+            assert scaling["target_ongoing_requests"] <= entry["max_ongoing_requests"]
+
+
+def test_in_production_pictures_in_the_making_leave_room_for_lists_and_previews() -> None:
+    [application] = _serve_config(ROOT / "configs/production.yaml")["applications"]
+    stated = {entry["name"]: entry for entry in application["deployments"]}
+    streams = stated["Worker"]["num_replicas"] * Settings().jobs.generations
+    assert stated["Diffusion"]["max_ongoing_requests"] > streams
+
+
+def test_the_diffusion_engine_is_deployed_where_it_is_asked_for() -> None:
+    names = [
+        {deployment.name for deployment in build_app(build(args), name="x", default_runtime_env={}).deployments}
+        for args in (Args(), Args(diffusion=True, diffusion_gpus=0.5))
+    ]
+    assert names[1] - names[0] == {"Diffusion"}
+
+
+def test_kubernetes_runs_the_production_configuration_word_for_word() -> None:
+    assert _serve_config(ROOT / "configs/rayservice.yaml") == _serve_config(ROOT / "configs/production.yaml")
+
+
+def test_in_kubernetes_the_head_runs_no_replicas_and_a_worker_group_has_gpus() -> None:
+    cluster = yaml.safe_load((ROOT / "configs/rayservice.yaml").read_text())["spec"]["rayClusterConfig"]
+    assert cluster["rayVersion"] == ray.__version__
+    assert cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
+    assert cluster["authOptions"] == {"mode": "token"}
+    limits = [
+        group["template"]["spec"]["containers"][0]["resources"]["limits"] for group in cluster["workerGroupSpecs"]
+    ]
+    assert any("nvidia.com/gpu" in limit for limit in limits)
+
+
+def test_every_replica_of_production_fits_a_worker_of_the_cluster() -> None:
+    cluster = yaml.safe_load((ROOT / "cluster.yaml").read_text())
+    workers = [node["resources"] for name, node in cluster["available_node_types"].items() if name != "head"]
+    [application] = _serve_config(ROOT / "configs/production.yaml")["applications"]
+    for entry in application["deployments"]:
+        wanted = entry["ray_actor_options"]
+        assert any(
+            wanted["num_cpus"] <= node["CPU"] and wanted.get("num_gpus", 0) <= node.get("GPU", 0) for node in workers
+        ), entry["name"]
+
+
+def test_the_variables_of_production_are_settings() -> None:
+    """A misspelt variable would be ignored without a word."""
+    [application] = _serve_config(ROOT / "configs/production.yaml")["applications"]
+    for variable in application["runtime_env"]["env_vars"]:
+        fields: Any = Settings
+        for part in variable.removeprefix("DARKROOM_").lower().split("__"):
+            assert part in fields.model_fields, variable
+            fields = fields.model_fields[part].annotation
+
+
+def test_production_asks_for_keys() -> None:
+    [application] = _serve_config(ROOT / "configs/production.yaml")["applications"]
+    variables = application["runtime_env"]["env_vars"]
+    assert variables["DARKROOM_AUTH__MODE"] == "api_key"
+    auth = Auth(mode=variables["DARKROOM_AUTH__MODE"], admin_key=SecretStr("of the environment"))
+    require_guarded(Settings(http_host=variables["DARKROOM_HTTP_HOST"], auth=auth))
+
+
+@pytest.mark.parametrize("path", [ROOT / "cluster.yaml", *SERVE_FILES], ids=lambda path: path.name)
+def test_no_secret_stands_in_a_file(path: Path) -> None:
+    text = "\n".join(line for line in path.read_text().splitlines() if not line.lstrip().startswith("#"))
+    assert not re.search(r"(?i)(password|secret_key|auth_token|admin_key|database_url)\s*[:=]", text)
+
+
+def test_a_misspelt_argument_of_the_graph_is_refused() -> None:
+    with pytest.raises(ValueError, match="topologie"):
+        Args.model_validate({"topologie": "split"})
+
+
+def test_the_cluster_file_fits_the_schema_that_ray_ships() -> None:
+    schema_path = Path(ray.__file__).parent / "autoscaler" / "ray-schema.json"
+    schema = json.loads(schema_path.read_text())
+    cluster = yaml.safe_load((ROOT / "cluster.yaml").read_text())
+    assert [error.message for error in Draft7Validator(schema).iter_errors(cluster)] == []
+
+
+def test_the_head_of_the_cluster_runs_no_replicas() -> None:
+    cluster = yaml.safe_load((ROOT / "cluster.yaml").read_text())
+    head = cluster["available_node_types"][cluster["head_node_type"]]
+    assert head["resources"] == {"CPU": 0, "GPU": 0}
+    assert any(node["resources"].get("GPU") for node in cluster["available_node_types"].values())
+
+
+def test_serve_validates_what_a_file_gives_the_graph() -> None:
+    """Serve hands a plain dict to a builder whose annotation it cannot read."""
+    graph = call_user_app_builder_with_args_if_necessary(build, {"topology": "split", "proxy_port": "8000"})
+    names = {deployment.name for deployment in build_app(graph, name="darkroom", default_runtime_env={}).deployments}
+    assert {
+        "Embedding",
+        "Tagging",
+        "Faces",
+        "Clustering",
+        "Dedup",
+        "Stylizing",
+        "Prompting",
+        "Segmentation",
+        "Avatars",
+    } <= names

@@ -1,0 +1,138 @@
+"""Streams that share their work, over a run that does what the test says."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+
+import pytest
+
+from deployments.errors import InvalidRequest, Unavailable
+from deployments.kit.batching import KeyedBatcher
+
+Batcher = KeyedBatcher[str, int, str]
+
+
+class Runner:
+    """Two steps and the request in capitals; a request's first letter is its key. Waits where it is told to."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.go = threading.Event()
+        self.go.set()
+        self.began = threading.Event()
+        self.cancelled: list[list[bool]] = []
+
+    def run(self, requests: Sequence[str], watch: object) -> list[str | Exception]:
+        self.batches.append(list(requests))
+        self.began.set()
+        assert self.go.wait(10)
+        for step in (1, 2):
+            for place in range(len(requests)):
+                watch.report(place, step)  # type: ignore[attr-defined]
+        self.cancelled.append([watch.is_cancelled(place) for place in range(len(requests))])  # type: ignore[attr-defined]
+        if "!" in requests:
+            raise RuntimeError("broken")
+        return [InvalidRequest(request) if request.endswith("?") else request.upper() for request in requests]
+
+
+@pytest.fixture
+def runner() -> Runner:
+    return Runner()
+
+
+@pytest.fixture
+async def batcher(runner: Runner) -> AsyncIterator[Batcher]:
+    made: Batcher = KeyedBatcher(runner.run, lambda request: request[0], max_batch=3, wait_s=0.02)
+    yield made
+    runner.go.set()
+    await made.close()
+
+
+async def events_of(batcher: Batcher, request: str) -> list[int | str]:
+    return [event async for event in batcher.submit(request)]
+
+
+async def test_a_request_hears_its_steps_and_then_its_result(batcher: Batcher) -> None:
+    assert await events_of(batcher, "a") == [1, 2, "A"]
+
+
+async def test_requests_of_one_key_share_a_run(batcher: Batcher, runner: Runner) -> None:
+    results = await asyncio.gather(*(events_of(batcher, request) for request in ("a1", "b1", "a2", "a3", "a4")))
+    assert [events[-1] for events in results] == ["A1", "B1", "A2", "A3", "A4"]
+    assert runner.batches == [["a1", "a2", "a3"], ["b1"], ["a4"]]
+
+
+async def test_those_who_come_while_a_batch_runs_are_the_next_one(batcher: Batcher, runner: Runner) -> None:
+    runner.go.clear()
+    first = asyncio.create_task(events_of(batcher, "a1"))
+    await asyncio.to_thread(runner.began.wait, 10)
+    others = [asyncio.create_task(events_of(batcher, request)) for request in ("a2", "a3")]
+    await asyncio.sleep(0)
+    runner.go.set()
+    await asyncio.gather(first, *others)
+    assert runner.batches == [["a1"], ["a2", "a3"]]
+
+
+async def test_each_request_has_an_error_of_its_own(batcher: Batcher) -> None:
+    good, bad = await asyncio.gather(events_of(batcher, "a"), events_of(batcher, "a?"), return_exceptions=True)
+    assert good == [1, 2, "A"]
+    assert isinstance(bad, InvalidRequest)
+
+
+async def test_a_run_that_breaks_is_everybodys_error_and_the_next_one_works(batcher: Batcher) -> None:
+    with pytest.raises(RuntimeError, match="broken"):
+        await events_of(batcher, "!")
+    assert (await events_of(batcher, "a"))[-1] == "A"
+
+
+async def test_who_leaves_while_it_runs_is_cancelled_and_the_others_are_not(batcher: Batcher, runner: Runner) -> None:
+    runner.go.clear()
+    stays = asyncio.create_task(events_of(batcher, "a1"))
+    leaves = asyncio.create_task(events_of(batcher, "a2"))
+    await asyncio.to_thread(runner.began.wait, 10)
+    leaves.cancel()
+    await asyncio.gather(leaves, return_exceptions=True)
+    runner.go.set()
+    assert (await stays)[-1] == "A1"
+    assert runner.cancelled == [[False, True]]
+
+
+async def test_closing_the_iterator_is_leaving(batcher: Batcher, runner: Runner) -> None:
+    async with aclosing(batcher.submit("a")) as events:
+        assert await anext(events) == 1
+    assert (await events_of(batcher, "b"))[-1] == "B"
+    assert runner.batches == [["a"], ["b"]]
+
+
+async def test_who_leaves_while_it_waits_is_never_run(batcher: Batcher, runner: Runner) -> None:
+    runner.go.clear()
+    first = asyncio.create_task(events_of(batcher, "a1"))
+    await asyncio.to_thread(runner.began.wait, 10)
+    waiting = asyncio.create_task(events_of(batcher, "b1"))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    runner.go.set()
+    await first
+    assert (await events_of(batcher, "c"))[-1] == "C"
+    assert runner.batches == [["a1"], ["c"]]
+
+
+async def test_closing_ends_those_who_wait_and_those_who_run(runner: Runner) -> None:
+    batcher: Batcher = KeyedBatcher(runner.run, lambda request: request[0], max_batch=3, wait_s=0)
+    runner.go.clear()
+    tasks = [asyncio.create_task(events_of(batcher, "a"))]
+    await asyncio.to_thread(runner.began.wait, 10)
+    tasks.append(asyncio.create_task(events_of(batcher, "b")))
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(batcher.close())
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    runner.go.set()
+    await closing
+    assert all(isinstance(outcome, Unavailable) for outcome in outcomes)
+    assert runner.batches == [["a"]]
+    with pytest.raises(Unavailable):
+        await events_of(batcher, "c")

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from deployments.kit.threads import Threads
+
+
+class Work:
+    """Blocking work that goes on until it is let go."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.begun = threading.Semaphore(0)
+        self.running = 0
+        self.most = 0
+        self._lock = threading.Lock()
+
+    def __call__(self) -> str:
+        with self._lock:
+            self.running += 1
+            self.most = max(self.most, self.running)
+        self.begun.release()
+        assert self.go.wait(20)
+        with self._lock:
+            self.running -= 1
+        return "done"
+
+
+@pytest.fixture
+def work() -> Work:
+    return Work()
+
+
+async def begun(work: Work, count: int) -> None:
+    for _ in range(count):
+        assert await asyncio.to_thread(work.begun.acquire, timeout=20)
+
+
+async def test_no_more_run_at_once_than_there_are_threads(work: Work) -> None:
+    threads = Threads(2)
+    calls = [asyncio.create_task(threads.run(work)) for _ in range(6)]
+    await begun(work, 2)
+    work.go.set()
+    assert await asyncio.gather(*calls) == ["done"] * 6
+    assert work.most == 2
+
+
+async def test_cancelled_calls_keep_their_threads_until_the_work_has_ended(work: Work) -> None:
+    threads = Threads(2)
+    unwanted = [asyncio.create_task(threads.run(work)) for _ in range(2)]
+    await begun(work, 2)
+    for call in unwanted:
+        call.cancel()
+    wanted = asyncio.create_task(threads.run(work))
+    for _ in range(10):  # turns of the event loop, in two of which a call that did not wait would end
+        await asyncio.sleep(0)
+    assert not any(call.done() for call in (*unwanted, wanted))
+    work.go.set()
+    assert await wanted == "done"
+    assert work.most == 2
+    await asyncio.wait(unwanted)
+    assert all(call.cancelled() for call in unwanted)
+
+
+async def test_work_that_has_not_begun_is_left_out(work: Work) -> None:
+    threads = Threads(1)
+    first = asyncio.create_task(threads.run(work))
+    await begun(work, 1)
+    waiting = asyncio.create_task(threads.run(work))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    work.go.set()
+    assert await first == "done"
+    assert work.begun.acquire(blocking=False) is False
+
+
+async def test_what_the_work_raises_is_raised() -> None:
+    def fails() -> None:
+        raise ValueError("broken")
+
+    threads = Threads(1)
+    with pytest.raises(ValueError, match="broken"):
+        await threads.run(fails)
+    assert await threads.run(str, 5) == "5"

@@ -1,0 +1,254 @@
+"""The gateway over handles that behave as Ray's do: lost replicas, full queues, silence."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import aclosing
+from typing import Any
+
+import numpy as np
+import pytest
+from ray.exceptions import ActorDiedError, RayTaskError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+
+from configs.settings import Deadlines
+from deployments.algorithms.faces.sample import sample_portrait
+from deployments.contracts.diffusion import GenerationRequest, HintOptions, StyleRequest
+from deployments.contracts.portraits import AvatarRequest
+from deployments.errors import DeadlineExceeded, NoFace, NotSupported, Overloaded, Unavailable
+from serve_app import gateway
+from serve_app.gateway import Gateway, Handles
+from serve_app.telemetry import Metrics
+
+Answer = Callable[[], Awaitable[Any]]
+
+
+class ScriptedHandle:
+    """Answers each call with the next of its answers; the last one again and again."""
+
+    def __init__(self, *answers: Any) -> None:
+        self._answers = list(answers)
+        self.calls = self.cancelled = 0
+
+    def __getattr__(self, verb: str) -> ScriptedHandle:
+        return self
+
+    def remote(self, *_: Any) -> ScriptedResponse:
+        return ScriptedResponse(self)
+
+    async def answer(self) -> Any:
+        answer = self._answers[min(self.calls, len(self._answers) - 1)]
+        self.calls += 1
+        if isinstance(answer, BaseException):
+            raise answer
+        if callable(answer):
+            return await answer()
+        return answer
+
+
+class ScriptedResponse:
+    """Awaited as Serve's are."""
+
+    def __init__(self, handle: ScriptedHandle) -> None:
+        self._handle = handle
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._handle.answer().__await__()
+
+    def cancel(self) -> None:
+        self._handle.cancelled += 1
+
+
+def over(handle: ScriptedHandle, deadlines: Deadlines | None = None) -> Gateway:
+    return Gateway(Handles(*[handle] * 9), deadlines or Deadlines(), Metrics("test"))  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway, "_BACKOFF_S", 0.0)
+
+
+async def test_a_call_that_died_with_its_replica_is_made_again() -> None:
+    handle = ScriptedHandle(ActorDiedError(), ActorDiedError(), [[]])
+    assert await over(handle).find_faces([np.zeros((2, 2, 3), np.uint8)]) == [[]]
+    assert handle.calls == 3
+
+
+async def test_replicas_that_keep_dying_make_the_capability_unavailable() -> None:
+    with pytest.raises(Unavailable):
+        await over(ScriptedHandle(ActorDiedError())).find_faces([])
+
+
+async def test_a_full_queue_is_overload() -> None:
+    with pytest.raises(Overloaded):
+        await over(ScriptedHandle(BackPressureError(num_queued_requests=9, max_queued_requests=9))).find_faces([])
+
+
+async def test_a_deployment_that_failed_to_start_is_unavailable() -> None:
+    with pytest.raises(Unavailable):
+        await over(ScriptedHandle(DeploymentUnavailableError("x"))).find_faces([])
+
+
+async def test_silence_ends_at_the_deadline() -> None:
+    handle = ScriptedHandle(asyncio.Event().wait)
+    with pytest.raises(DeadlineExceeded, match="find_faces"):
+        await over(handle, Deadlines(faces_s=0.01)).find_faces([])
+    assert handle.cancelled == 1
+
+
+async def test_a_call_that_is_not_wanted_any_more_is_cancelled_at_the_replica() -> None:
+    begun = asyncio.Event()
+
+    async def silence() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    handle = ScriptedHandle(silence)
+    call = asyncio.create_task(over(handle).find_faces([]))
+    await begun.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert handle.cancelled == 1
+
+
+async def test_our_own_errors_pass_through_as_what_they_are() -> None:
+    wrapped = RayTaskError("find_faces", "traceback", NotSupported("no")).as_instanceof_cause()
+    with pytest.raises(NotSupported) as raised:
+        await over(ScriptedHandle(wrapped)).find_faces([])
+    assert raised.value.status == 422
+
+
+async def test_a_bug_in_a_replica_does_not_reach_the_client() -> None:
+    wrapped = RayTaskError("find_faces", "secret path in a traceback", ValueError("x")).as_instanceof_cause()
+    with pytest.raises(Unavailable) as raised:
+        await over(ScriptedHandle(wrapped)).find_faces([])
+    assert "secret" not in raised.value.message
+
+
+class Stream:
+    """A streaming call that gives its events, raises them, or waits for ever on None."""
+
+    def __init__(self, events: list[Any]) -> None:
+        self._events = iter(events)
+        self.is_cancelled = False
+
+    async def __anext__(self) -> Any:
+        event = next(self._events, StopAsyncIteration())
+        if event is None:
+            await asyncio.Event().wait()
+        if isinstance(event, BaseException):
+            raise event
+        return event
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
+class StreamingHandle:
+    """Each call is the next of its streams."""
+
+    def __init__(self, *streams: list[Any]) -> None:
+        self.streams = [Stream(events) for events in streams]
+        self.options_given: list[dict[str, Any]] = []
+        self.calls = 0
+        self.generate = self
+
+    def options(self, **options: Any) -> StreamingHandle:
+        self.options_given.append(options)
+        return self
+
+    def remote(self, *_: Any) -> Stream:
+        self.calls += 1
+        return self.streams[self.calls - 1]
+
+
+def generating(handle: Any, deadlines: Deadlines | None = None) -> Gateway:
+    handles = Handles(*[ScriptedHandle()] * 9, diffusion=handle)  # type: ignore[arg-type]
+    return Gateway(handles, deadlines or Deadlines(), Metrics("test"))
+
+
+async def events_of(gateway: Gateway, checkpoint: str = "") -> list[Any]:
+    return [event async for event in gateway.generate(GenerationRequest("cat", checkpoint=checkpoint))]
+
+
+async def test_events_of_a_generation_pass_through_as_they_come() -> None:
+    handle = StreamingHandle([1, 2, "picture"])
+    assert await events_of(generating(handle), "dreamy") == [1, 2, "picture"]
+    assert handle.options_given == [{"stream": True, "multiplexed_model_id": "dreamy"}]
+
+
+async def test_closing_the_iterator_cancels_the_call() -> None:
+    handle = StreamingHandle([1, None])
+    stream: AsyncIterator[Any] = generating(handle).generate(GenerationRequest("cat"))
+    async with aclosing(stream) as events:  # type: ignore[type-var]
+        assert await anext(events) == 1
+    assert handle.streams[0].is_cancelled
+
+
+async def test_a_generation_whose_replica_died_before_its_first_step_is_made_again() -> None:
+    handle = StreamingHandle([ActorDiedError()], [1, "picture"])
+    assert await events_of(generating(handle)) == [1, "picture"]
+
+
+async def test_a_generation_whose_replica_died_half_way_is_not() -> None:
+    handle = StreamingHandle([1, ActorDiedError()], [1, "picture"])
+    with pytest.raises(Unavailable):
+        await events_of(generating(handle))
+    assert handle.calls == 1
+
+
+async def test_a_silent_generation_ends_at_the_deadline_and_is_cancelled() -> None:
+    handle = StreamingHandle([1, None])
+    with pytest.raises(DeadlineExceeded, match="generate"):
+        await events_of(generating(handle, Deadlines(generate_s=0.01)))
+    assert handle.streams[0].is_cancelled
+
+
+async def test_a_full_queue_of_generations_is_overload() -> None:
+    with pytest.raises(Overloaded):
+        await events_of(generating(StreamingHandle([BackPressureError(num_queued_requests=9, max_queued_requests=9)])))
+
+
+async def test_handles_of_checkpoints_are_kept_but_not_without_bound() -> None:
+    names = [f"checkpoint {number}" for number in range(100)]
+    handle = StreamingHandle(*[["picture"]] * 102)
+    gateway = generating(handle)
+    for name in (*names, names[-1], names[0]):
+        await events_of(gateway, name)
+    assert len(handle.options_given) == 101
+
+
+async def test_without_the_engine_it_is_said_how_to_switch_it_on() -> None:
+    with pytest.raises(Unavailable, match="--diffusion"):
+        await events_of(over(ScriptedHandle()))
+    with pytest.raises(Unavailable, match="--diffusion"):
+        await over(ScriptedHandle()).make_hint("canny", np.zeros((8, 8, 3), np.uint8), HintOptions())
+
+
+async def test_styles_and_prompts_have_their_own_deadlines() -> None:
+    image = np.zeros((2, 2, 3), np.uint8)
+    silent = over(ScriptedHandle(asyncio.Event().wait), Deadlines(style_s=0.01, prompt_s=0.01))
+    with pytest.raises(DeadlineExceeded, match="stylize"):
+        await silent.stylize("opencv", StyleRequest(image, "ink", "x"))
+    with pytest.raises(DeadlineExceeded, match="write_prompt"):
+        await silent.write_prompt(image, "ink")
+
+
+async def test_segmentation_and_avatars_have_their_own_deadlines() -> None:
+    image, segmentation = sample_portrait()
+    silent = over(ScriptedHandle(asyncio.Event().wait), Deadlines(segment_s=0.01, avatar_s=0.01))
+    with pytest.raises(DeadlineExceeded, match="segment_portrait"):
+        await silent.segment_portrait("local", image)
+    with pytest.raises(DeadlineExceeded, match="make_avatar"):
+        await silent.make_avatar("local", AvatarRequest(image, "fox", "overlay", segmentation))
+
+
+async def test_a_replica_of_avatars_that_was_lost_is_asked_again_and_its_errors_pass_through() -> None:
+    image, segmentation = sample_portrait()
+    refused = RayTaskError("make_avatar", "traceback", NoFace("None.")).as_instanceof_cause()
+    handle = ScriptedHandle(ActorDiedError(), refused)
+    with pytest.raises(NoFace):
+        await over(handle).make_avatar("local", AvatarRequest(image, "fox", "overlay", segmentation))
+    assert handle.calls == 2

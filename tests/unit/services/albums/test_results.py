@@ -1,0 +1,126 @@
+"""From groupings to answers: pure functions, so the hard cases need no server."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from deployments.algorithms.duplicates.groups import Edge, group_duplicates
+from serve_app.services.albums.duplicate_report import duplicates_payload, group_items, pairs_between_groups
+from serve_app.services.albums.items import Item, without_details
+from serve_app.services.albums.people_result import AlbumFace, people_payload
+from serve_app.services.albums.tags_result import tags_payload
+
+
+def an_item(ref: str, sha: str, width: int = 100, height: int = 80, size: int = 5000) -> Item:
+    return Item(ref, f"img_{ref}", sha, width, height, size, "image/jpeg")
+
+
+def duplicates(items: list[Item], links: list[Edge], level: str = "copy", borders: dict[str, int] | None = None):  # type: ignore[no-untyped-def]
+    groups = group_items(items, links, level)  # type: ignore[arg-type]
+    return duplicates_payload(items, groups, links, borders or {}, [])
+
+
+def test_two_uploads_of_the_same_bytes_are_exact_duplicates_without_any_link() -> None:
+    answer = duplicates([an_item("b", "1"), an_item("a", "1"), an_item("c", "2")], [])
+    assert answer["duplicates"] == {"duplicate_group_1": ["a", "b"]}
+    assert {member["level"] for member in answer["groups"][0]["members"]} == {"exact"}
+
+
+def test_a_picture_alone_is_no_group() -> None:
+    assert duplicates([an_item("a", "1")], [])["duplicates"] == {}
+
+
+def test_the_larger_picture_is_kept_and_the_answer_says_why() -> None:
+    items = [an_item("small", "1", 50, 40), an_item("large", "2", 500, 400)]
+    [group] = duplicates(items, [Edge("1", "2", "copy", 0.9)])["groups"]
+    assert group["keep"] == "large"
+    assert group["keep_reason"] == "highest resolution"
+    assert [(m["image"], m["score"], m["level"]) for m in group["members"]] == [
+        ("large", 1.0, "exact"),
+        ("small", 0.9, "copy"),
+    ]
+
+
+def test_a_screenshot_with_many_pixels_is_not_kept_for_its_border() -> None:
+    items = [an_item("photo", "1", 400, 300), an_item("screenshot", "2", 1000, 2000)]
+    [group] = duplicates(items, [Edge("1", "2", "copy", 0.9)], borders={"2": 350 * 260})["groups"]
+    assert group["keep"] == "photo"
+
+
+def test_unlike_pictures_are_not_chained_through_a_third() -> None:
+    items = [an_item(name, name) for name in "abcd"]
+    links = [Edge("a", "b", "copy", 0.9), Edge("b", "c", "copy", 0.9), Edge("c", "d", "copy", 0.9)]
+    for group in duplicates(items, links)["duplicates"].values():
+        linked = {frozenset((link.left, link.right)) for link in links}
+        assert any(all(frozenset((centre, other)) in linked for other in group if other != centre) for centre in group)
+
+
+def test_more_copies_than_the_shortlist_names_come_together_over_their_centres() -> None:
+    copies, known = set(), {(a, b) for a in range(40) for b in range(a + 1, min(a + 5, 40))}
+    copies |= known  # each knows four neighbours; all forty are copies of one picture
+    for _ in range(3):
+        copies |= pairs_between_groups(copies)
+    groups = group_duplicates([str(n) for n in range(40)], [Edge(str(a), str(b), "copy", 1.0) for a, b in copies])
+    assert len(groups[0].members) > 3 * 9
+    assert len(copies) < 40 * 39 / 2
+
+
+def test_groups_without_a_link_suggest_nothing() -> None:
+    assert pairs_between_groups({(0, 1), (2, 3)}) == set()
+
+
+def test_duplicates_do_not_depend_on_the_order_of_items_and_links() -> None:
+    items = [an_item(f"r{n}", str(n % 7), 50 + n % 3, 40) for n in range(12)]
+    links = [Edge(str(a), str(b), "copy", 0.8 + a / 100) for a in range(6) for b in range(a + 1, 7) if (a + b) % 3]
+    expected = duplicates(items, links)
+    for seed in range(5):
+        shuffle = random.Random(seed).shuffle
+        shuffle(items)
+        shuffle(links)
+        assert duplicates(items, links) == expected
+
+
+def a_face(face_id: str, sha: str, quality: float = 0.5) -> AlbumFace:
+    return AlbumFace(face_id, sha, (1, 2, 30, 40), 0.9, quality)
+
+
+def test_people_are_ordered_by_their_pictures_and_named_in_that_order() -> None:
+    items = [an_item("a", "1"), an_item("b", "2"), an_item("c", "2")]
+    faces = [a_face("f1", "1"), a_face("f2", "2"), a_face("f3", "2", 0.9)]
+    answer = people_payload(items, faces, {"f1": "per_x", "f2": "per_x", "f3": "per_y"}, [], 1)
+    assert answer["people_clusters"] == {"person1": ["a", "b", "c"], "person2": ["b", "c"]}
+    assert [(person["id"], person["name"]) for person in answer["people"]] == [
+        ("per_x", "person1"),
+        ("per_y", "person2"),
+    ]
+
+
+def test_faces_that_belong_to_nobody_are_listed_apart() -> None:
+    answer = people_payload([an_item("a", "1")], [a_face("f1", "1", 0.05)], {}, [], 1)
+    assert answer["people_clusters"] == {}
+    assert [face["image"] for face in answer["unassigned_faces"]] == ["a"]
+
+
+def test_the_best_face_represents_a_person() -> None:
+    items = [an_item("a", "1"), an_item("b", "2")]
+    faces = [a_face("f1", "1", 0.4), a_face("f2", "2", 0.8)]
+    [person] = people_payload(items, faces, {"f1": "p", "f2": "p"}, [], 1)["people"]
+    assert person["representative_face"]["image"] == "b"
+
+
+@pytest.mark.parametrize(("least", "left"), [(1, 2), (2, 1), (3, 0)])
+def test_people_in_too_few_pictures_are_left_out(least: int, left: int) -> None:
+    items = [an_item("a", "1"), an_item("b", "2")]
+    faces = [a_face("f1", "1"), a_face("f2", "2"), a_face("f3", "2")]
+    answer = people_payload(items, faces, {"f1": "p", "f2": "p", "f3": "q"}, [], least)
+    assert len(answer["people_clusters"]) == len(answer["people"]) == left
+
+
+def test_tags_list_every_reference_of_a_content_the_most_frequent_tag_first() -> None:
+    items = [an_item("b", "1"), an_item("a", "1"), an_item("c", "2")]
+    answer = tags_payload(items, {"1": {"dog": 0.9, "pet": 0.8}, "2": {"pet": 0.7}}, [])
+    assert list(answer["tags"].items()) == [("pet", ["a", "b", "c"]), ("dog", ["a", "b"])]
+    assert answer["scores"]["c"] == {"pet": 0.7}
+    assert set(without_details(answer)) == {"tags", "failed"}

@@ -1,0 +1,70 @@
+"""A style by the diffusion engine, over one that only counts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from deployments.contracts.diffusion import GenerationRequest, Lora, StyleRequest
+from deployments.errors import Unavailable, WeightsMissing
+from serve_app.services.edits.style_diffusion import DiffusionStylist
+from serve_app.services.jobs.progress import Progress
+from tests.support.builders import an_image
+from tests.support.fake_generation import FakeGeneration
+from tests.support.styles import a_style
+
+REQUEST = StyleRequest(an_image((96, 64)), "ink", "a fox in ink", "photograph", 0.6, 5)
+
+
+class Watched(Progress):
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[float] = []
+
+    def report(self, share: float) -> None:
+        super().report(share)
+        self.told.append(self.share)
+
+
+async def test_hints_and_then_steps_are_the_progress() -> None:
+    progress = Watched()
+    await DiffusionStylist(FakeGeneration(), 64 * 96).render(REQUEST, a_style().diffusion, progress)
+    assert progress.told == pytest.approx([0.15, 0.3625, 0.575, 0.7875, 1.0])
+
+
+async def test_the_generation_is_closed_when_the_engine_fails_half_way() -> None:
+    engine = FakeGeneration()
+    engine.failures = {"diffusers": Unavailable("The replica died.")}
+    progress = Watched()
+    with pytest.raises(Unavailable):
+        await DiffusionStylist(engine, 64 * 96).render(REQUEST, a_style(controls=()).diffusion, progress)
+    assert progress.told == [0.25, 0.5]
+
+
+async def test_loras_in_the_clients_prompt_are_taken_out_of_it_and_loaded() -> None:
+    engine = FakeGeneration()
+    request = replace(REQUEST, prompt="a fox <lora:ink:0.5><lora:absent:1>")
+    made = await DiffusionStylist(engine, 64 * 96).render(request, a_style(loras=()).diffusion, Progress())
+    [wanted] = engine.generated
+    assert (wanted.prompt, wanted.loras) == ("a fox ", (Lora("ink", 0.5, 0.5),))
+    assert made.warnings == ("Without LoRA absent: it is not installed.",)
+
+
+async def test_a_preprocessor_without_weights_is_left_out_with_its_reason() -> None:
+    class WithoutHints(FakeGeneration):
+        async def make_hint(self, *_: object) -> object:  # type: ignore[override]
+            raise WeightsMissing("canny.pth is missing.")
+
+    made = await DiffusionStylist(WithoutHints(), 64 * 96).render(REQUEST, a_style().diffusion, Progress())
+    assert made.warnings == ("Without ControlNet canny: canny.pth is missing.",)
+
+
+async def test_an_engine_that_ends_without_a_picture_is_unavailable() -> None:
+    class Empty(FakeGeneration):
+        async def generate(self, request: GenerationRequest):  # type: ignore[no-untyped-def,override]
+            return
+            yield
+
+    with pytest.raises(Unavailable):
+        await DiffusionStylist(Empty(), 64 * 96).render(REQUEST, a_style().diffusion, Progress())
