@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from configs.settings import Settings
 from deployments.avatars import AvatarDeployment
 from deployments.clustering import ClusteringDeployment
-from deployments.contracts.albums import Face, Image, LocalFeatures, Pairs, PairVerdict, Vectors
-from deployments.contracts.diffusion import StyledPicture, StyleRequest
+from deployments.contracts.albums import Face, LocalFeatures, Pairs, PairVerdict
+from deployments.contracts.arrays import Image, Vectors
 from deployments.contracts.portraits import AvatarPicture, AvatarRequest, Segmentation
+from deployments.contracts.styles import StyledPicture, StyleRequest
 from deployments.dedup import DedupDeployment
 from deployments.embedding import EmbeddingDeployment
 from deployments.faces import FacesDeployment, make_locator

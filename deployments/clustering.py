@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from configs.settings import Settings
 from deployments.algorithms.people.clusters import Grouping, group_faces
 from deployments.algorithms.people.incremental import add_faces
-from deployments.contracts.albums import Vectors
+from deployments.contracts.arrays import Vectors
 from deployments.kit.threads import Threads
 
 

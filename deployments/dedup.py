@@ -12,7 +12,8 @@ from configs.settings import Settings
 from deployments.algorithms.duplicates.candidates import find_candidates
 from deployments.algorithms.duplicates.features import FeatureLimits, describe
 from deployments.algorithms.duplicates.verdict import CopyRule, judge
-from deployments.contracts.albums import Image, LocalFeatures, Pairs, PairVerdict, Vectors
+from deployments.contracts.albums import LocalFeatures, Pairs, PairVerdict
+from deployments.contracts.arrays import Image, Vectors
 from deployments.kit.threads import Threads
 
 

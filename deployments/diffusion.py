@@ -9,7 +9,7 @@ import ray
 from ray import serve
 
 from configs.settings import Settings
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import (
     GeneratedPicture,
     GenerationRequest,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.settings import Settings
-from deployments.contracts.albums import Vectors
+from deployments.contracts.arrays import Vectors
 from deployments.engines.embedding.efficientnet import EfficientNetEmbedder
 from deployments.engines.embedding.open_clip import OpenClipEmbedder
 from deployments.kit.threads import Threads

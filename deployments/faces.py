@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from configs.settings import Settings
-from deployments.contracts.albums import Face, Image
+from deployments.contracts.albums import Face
+from deployments.contracts.arrays import Image
 from deployments.engines.faces.insightface import InsightFaceEngine
 from deployments.engines.faces.local import LocalFaceEngine
 from deployments.engines.faces.locator import FaceLocator

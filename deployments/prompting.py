@@ -5,7 +5,7 @@ from __future__ import annotations
 from configs.settings import Settings
 from configs.styles import load_styles
 from deployments.algorithms.styles.prompt import write_prompt
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from deployments.errors import InvalidRequest
 from deployments.providers import open_prompt_provider
 from deployments.providers.pool import OpenedProviders

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from configs.settings import Settings
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from deployments.contracts.portraits import LOCAL_SEGMENTATION, Segmentation
 from deployments.engines.faces.locator import FaceLocator
 from deployments.engines.segmentation.local import LocalSegmenter

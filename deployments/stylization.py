@@ -6,7 +6,7 @@ import numpy as np
 
 from configs.settings import Settings
 from configs.styles import Style, load_styles
-from deployments.contracts.diffusion import LOCAL_ENGINE, StyledPicture, StyleRequest
+from deployments.contracts.styles import LOCAL_ENGINE, StyledPicture, StyleRequest
 from deployments.engines.drawn.styles import LocalStylist
 from deployments.errors import InvalidRequest
 from deployments.kit.threads import Threads

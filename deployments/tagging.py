@@ -10,7 +10,7 @@ from configs.settings import Settings
 from deployments.algorithms.tags.imagenet import ImageNetTagger, TaggerRules
 from deployments.algorithms.tags.lexicon import Lexicon, load_words
 from deployments.algorithms.tags.vocabulary import load_tags
-from deployments.contracts.albums import VIEWS, Vectors
+from deployments.contracts.arrays import VIEWS, Vectors
 from deployments.engines.embedding.efficientnet import EfficientNetEmbedder, ImageNetHead
 from deployments.engines.embedding.open_clip import OpenClipEmbedder, ZeroShotTagger
 from deployments.engines.embedding.sentence import SentenceEncoder

@@ -23,7 +23,8 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, 
 from ray.serve.handle import DeploymentHandle
 
 from configs.settings import Deadlines
-from deployments.contracts.albums import Face, Image, LocalFeatures, Pairs, PairVerdict, Vectors
+from deployments.contracts.albums import Face, LocalFeatures, Pairs, PairVerdict
+from deployments.contracts.arrays import Image, Vectors
 from deployments.contracts.diffusion import (
     GeneratedPicture,
     GenerationRequest,
@@ -31,10 +32,9 @@ from deployments.contracts.diffusion import (
     HintOptions,
     Latents,
     ModelCatalogue,
-    StyledPicture,
-    StyleRequest,
 )
 from deployments.contracts.portraits import AvatarPicture, AvatarRequest, Segmentation
+from deployments.contracts.styles import StyledPicture, StyleRequest
 from deployments.errors import DarkroomError, DeadlineExceeded, NotDeployed, Overloaded, Unavailable
 from serve_app.telemetry import Metrics
 

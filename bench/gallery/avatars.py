@@ -17,7 +17,7 @@ from PIL import ImageDraw, ImageFont
 from configs.settings import Settings
 from deployments.algorithms.avatars.infill import behind
 from deployments.assets.animals import Animal, load_animals
-from deployments.contracts.albums import Gray, Image
+from deployments.contracts.arrays import Gray, Image
 from deployments.contracts.portraits import AvatarMode, AvatarRequest, Segmentation
 from deployments.engines.drawn.avatars import LocalAvatarArtist
 from deployments.engines.faces.locator import FaceLocator

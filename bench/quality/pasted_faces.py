@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.algorithms.faces.alignment import move_points
-from deployments.contracts.albums import Gray, Image
+from deployments.algorithms.images.affine import move_points
+from deployments.contracts.arrays import Gray, Image
 
 ROLLS = (0, 30, -30, 90, -90, 180)
 MARKS = ("left_eye", "right_eye", "nose_tip", "mouth_left", "mouth_right")

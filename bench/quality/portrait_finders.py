@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.quality.pasted_faces import MARKS
-from deployments.contracts.albums import Gray, Image
+from deployments.contracts.arrays import Gray, Image
 
 Box = tuple[float, float, float, float]
 

@@ -19,7 +19,7 @@ import numpy as np
 from bench.quality.contact_sheet import Mistake
 from bench.quality.pasted_faces import ROLLS, Paste, Portrait, paste_faces
 from bench.quality.portrait_finders import Box, Finder, Found, engine_finder
-from deployments.contracts.albums import Gray, Image
+from deployments.contracts.arrays import Gray, Image
 
 Figures = dict[str, float]
 _HEAD_GROWTH = 0.25

@@ -15,20 +15,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
-"""`uint8[H, W, 3]`, RGB, upright."""
-Gray = NDArray[np.uint8]
-"""`uint8[H, W]`."""
-Vectors = NDArray[np.float32]
-"""`float32[N, D]`, a row each."""
-
-VIEWS = ("whole", "centre", "trimmed", "quarter", "half", "three_quarters", "crop")
-"""The square views of a picture that are embedded, in the order in which their vectors are stored.
-
-whole: all of it, stretched to the square. centre: its middle 70 %, stretched. trimmed: without a flat border, stretched
-(the same as whole where there is none). quarter, half, three_quarters: whole, turned counter-clockwise by 90, 180, 270
-degrees. crop: the largest centred square at 224/256 of the short side, the classifier's own view.
-"""
+from deployments.contracts.arrays import Gray, Image, Vectors
 
 DuplicateLevel = Literal["exact", "copy", "similar"]
 

@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from deployments.contracts.albums import Gray, Image, Vectors
+from deployments.contracts.arrays import Gray, Image, Vectors
 
 LOCAL_SEGMENTATION = "local"
 LOCAL_AVATARS = "local"

@@ -12,9 +12,9 @@ from typing import Protocol
 from configs.settings import Settings
 from configs.styles import Style
 from deployments.assets.animals import Animal
-from deployments.contracts.albums import Image
-from deployments.contracts.diffusion import StyledPicture, StyleRequest
+from deployments.contracts.arrays import Image
 from deployments.contracts.portraits import AvatarPicture, AvatarRequest, SegmentedFace
+from deployments.contracts.styles import StyledPicture, StyleRequest
 from deployments.errors import InvalidRequest
 
 

@@ -12,9 +12,10 @@ from configs.styles import Style
 from deployments.algorithms.images.decoding import make_preview
 from deployments.algorithms.styles.prompt import plain_prompt
 from deployments.assets.animals import Animal
-from deployments.contracts.albums import Image
-from deployments.contracts.diffusion import MAX_SEED, StyledPicture, StyleRequest
+from deployments.contracts.arrays import Image
+from deployments.contracts.diffusion import MAX_SEED
 from deployments.contracts.portraits import AvatarPicture, AvatarRequest
+from deployments.contracts.styles import StyledPicture, StyleRequest
 from deployments.errors import ProviderRejected
 from deployments.providers.aws import AwsClient
 from deployments.providers.masked_edits import HeadEdit, png, prepare_edit, prompt_of

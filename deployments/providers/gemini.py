@@ -7,8 +7,8 @@ import os
 from configs.settings import Providers
 from configs.styles import Style
 from deployments.algorithms.styles.prompt import clean_subject, plain_prompt, write_prompt
-from deployments.contracts.albums import Image
-from deployments.contracts.diffusion import StyledPicture, StyleRequest
+from deployments.contracts.arrays import Image
+from deployments.contracts.styles import StyledPicture, StyleRequest
 from deployments.providers.google_genai import GenaiClient
 from deployments.providers.policy import check_paid_call, malformed, missing_setting
 

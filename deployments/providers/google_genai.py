@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import httpx
 
 from deployments.algorithms.images.decoding import make_preview
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from deployments.errors import ProviderRejected, ProviderUnavailable
 from deployments.providers.policy import (
     SENSELESS,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from deployments.algorithms.faces.alignment import roll_of
-from deployments.contracts.albums import Vectors
+from deployments.contracts.arrays import Vectors
 from deployments.contracts.portraits import REQUIRED_LANDMARKS, Point, SegmentedFace
 from deployments.providers.policy import malformed
 

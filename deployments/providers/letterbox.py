@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 
 
 def frame(image: Image, ratios: Sequence[str]) -> tuple[Image, str]:

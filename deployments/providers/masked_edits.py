@@ -14,7 +14,7 @@ from PIL import Image as PillowImage
 from deployments.algorithms.segmentation.head_masks import blend, head_mask
 from deployments.algorithms.styles.prompt import plain_prompt
 from deployments.assets.animals import Animal
-from deployments.contracts.albums import Gray, Image
+from deployments.contracts.arrays import Gray, Image
 from deployments.contracts.portraits import AvatarPicture, AvatarRequest
 from deployments.errors import ProviderUnavailable
 from deployments.providers.policy import malformed

@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 from configs.settings import Providers
-from deployments.algorithms.images.decoding import ImageLimits, decode, make_preview, shrink
-from deployments.contracts.albums import Image
+from deployments.algorithms.images.decoding import ImageLimits, decode, make_preview
+from deployments.algorithms.images.resizing import shrink
+from deployments.contracts.arrays import Image
 from deployments.errors import ImageError, ProviderError, ProviderRejected, ProviderTimeout, ProviderUnavailable
 
 paid_calls_possible = True

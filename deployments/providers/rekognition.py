@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from configs.settings import Providers
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from deployments.contracts.portraits import Point, SegmentedFace
 from deployments.errors import ProviderUnavailable
 from deployments.providers.aws import AwsClient

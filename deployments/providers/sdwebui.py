@@ -13,7 +13,7 @@ from configs.settings import Providers
 from configs.styles import DiffusionRecipe, Style
 from deployments.algorithms.images.decoding import make_preview
 from deployments.algorithms.images.resizing import working_size
-from deployments.contracts.diffusion import StyledPicture, StyleRequest
+from deployments.contracts.styles import StyledPicture, StyleRequest
 from deployments.errors import ProviderUnavailable
 from deployments.providers.policy import error_of_status, malformed, missing_setting, picture_of, within
 

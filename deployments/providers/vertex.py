@@ -9,9 +9,9 @@ from configs.settings import Providers
 from configs.styles import Style
 from deployments.algorithms.styles.prompt import plain_prompt
 from deployments.assets.animals import Animal
-from deployments.contracts.albums import Image
-from deployments.contracts.diffusion import StyledPicture, StyleRequest
+from deployments.contracts.arrays import Image
 from deployments.contracts.portraits import AvatarPicture, AvatarRequest
+from deployments.contracts.styles import StyledPicture, StyleRequest
 from deployments.providers.gemini import instruction
 from deployments.providers.google_genai import ASPECT_RATIOS, GenaiClient
 from deployments.providers.letterbox import frame, unframe

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from configs.settings import Providers
-from deployments.contracts.albums import Image, Vectors
+from deployments.contracts.arrays import Image, Vectors
 from deployments.contracts.portraits import Point, SegmentedFace
 from deployments.errors import ProviderError, ProviderTimeout, ProviderUnavailable
 from deployments.providers.landmarks import FoundFace, shape_face

@@ -14,7 +14,7 @@ from deployments.errors import DarkroomError, JobCancelled
 from serve_app.api.context import request_id
 from serve_app.api.deps import Patience
 from serve_app.api.problems import problem_response
-from serve_app.api.schemas.albums import Job
+from serve_app.api.schemas.jobs import Job
 from serve_app.services.container import Services
 from serve_app.services.jobs.service import Job as JobRecord
 

@@ -10,7 +10,7 @@ from serve_app.api.answers import PREFIX, job_href
 from serve_app.api.deps import BaseUrl, ServicesDep, User
 from serve_app.api.images import image_url
 from serve_app.api.problems import responses
-from serve_app.api.schemas.albums import History, HistoryItem
+from serve_app.api.schemas.users import History, HistoryItem
 from serve_app.services.accounts.history import HistoryEntry
 from serve_app.services.container import Services
 

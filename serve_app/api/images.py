@@ -13,7 +13,7 @@ from serve_app.api.answers import PREFIX
 from serve_app.api.deps import BaseUrl, MultipartBody, ServicesDep, SettingsDep, User
 from serve_app.api.idempotency import IdempotentRoute
 from serve_app.api.problems import problem_of, problem_response, responses
-from serve_app.api.schemas.albums import ImageDetail, Rejected, TutorialUpload, Upload, Uploads
+from serve_app.api.schemas.images import ImageDetail, Rejected, TutorialUpload, Upload, Uploads
 from serve_app.services.images.service import Elsewhere, ImageView
 
 router = APIRouter(prefix=PREFIX, tags=["images"], route_class=IdempotentRoute)

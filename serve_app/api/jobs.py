@@ -14,7 +14,7 @@ from deployments.errors import NotFound, Unavailable
 from serve_app.api.answers import PREFIX, job_view
 from serve_app.api.deps import CallerDep, ServicesDep, User
 from serve_app.api.problems import responses
-from serve_app.api.schemas.albums import Job
+from serve_app.api.schemas.jobs import Job
 from serve_app.services.accounts.users import Caller
 from serve_app.services.container import Services
 

@@ -11,7 +11,7 @@ from serve_app.api.answers import LATER, PREFIX, answer_with_job
 from serve_app.api.deps import BaseUrl, JsonBody, PatienceDep, ServicesDep, User
 from serve_app.api.idempotency import IdempotentRoute
 from serve_app.api.problems import responses
-from serve_app.api.schemas.albums import StyleList, StyleRequest, StyleResult
+from serve_app.api.schemas.styles import StyleList, StyleRequest, StyleResult
 from serve_app.services.edits.styles import StyleOrder
 
 router = APIRouter(prefix=PREFIX, tags=["styles"], route_class=IdempotentRoute)

@@ -11,7 +11,7 @@ from serve_app.api.answers import PREFIX
 from serve_app.api.deps import BaseUrl, CallerDep, ServicesDep
 from serve_app.api.history import Cursor, Kind, Limit, history_page
 from serve_app.api.problems import responses
-from serve_app.api.schemas.albums import History, NewKey, NewUser, TutorialUser, UserList, UserRequest, UserView
+from serve_app.api.schemas.users import History, NewKey, NewUser, TutorialUser, UserList, UserRequest, UserView
 from serve_app.services.accounts.users import Caller, User
 from serve_app.services.container import Services
 

@@ -9,21 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from serve_app.services.accounts.history import Generated, note_success
 from serve_app.services.albums.embed import Embedded
-from serve_app.services.albums.items import FOLLOW_UPS, without_details
+from serve_app.services.albums.items import DEFAULTS, FOLLOW_UPS, analysis_key, without_details
 from serve_app.services.jobs.progress import Progress
 from serve_app.store.queue import claims, jobs
 from serve_app.store.queue.jobs import Job
-from serve_app.store.repositories import albums, results
+from serve_app.store.repositories import albums
 
 Handler = Callable[[Job, Progress], Coroutine[Any, Any, Any]]
-
-DEFAULTS: dict[str, dict[str, Any]] = {"tags": {}, "people": {"min_images": 1}, "duplicates": {"level": "copy"}}
-"""Parameters of the follow-up jobs: those of a request that names none, so that it finds their results."""
-
-
-def analysis_key(album_id: str, kind: str, parameters: dict[str, Any], version: int) -> str:
-    """Names one analysis of one state of an album: asked for twice, it runs once."""
-    return f"{album_id}/{kind}/{results.params_key(parameters)}/{version}"
 
 
 async def finish(session: AsyncSession, job: Job, result: Any, max_attempts: int) -> None:

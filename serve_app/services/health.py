@@ -13,9 +13,10 @@ import structlog
 
 from configs.settings import Settings
 from deployments.algorithms.faces.sample import sample_portrait
-from deployments.contracts.albums import VIEWS, Capabilities
-from deployments.contracts.diffusion import LOCAL_ENGINE, StyleRequest, Stylist
+from deployments.contracts.albums import Capabilities
+from deployments.contracts.arrays import VIEWS
 from deployments.contracts.portraits import LOCAL_AVATARS, LOCAL_SEGMENTATION, AvatarRequest, Portraits
+from deployments.contracts.styles import LOCAL_ENGINE, StyleRequest, Stylist
 from deployments.errors import DarkroomError
 from serve_app.storage import Storage
 from serve_app.store.queue import jobs

@@ -18,9 +18,9 @@ import structlog
 
 from configs.settings import Jobs as JobSettings
 from deployments.errors import DarkroomError, DeadlineExceeded, NotDeployed, Overloaded, Unavailable, WeightsMissing
-from serve_app.services.albums.items import problem_members
 from serve_app.services.completion import finish
 from serve_app.services.container import Services
+from serve_app.services.jobs.problems import problem_members
 from serve_app.services.jobs.progress import Progress
 from serve_app.store.queue import claims
 from serve_app.store.queue.claims import LeaseLost

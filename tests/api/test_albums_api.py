@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from configs.settings import Embedding, Settings
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from serve_app.services.container import Services
 from serve_app.services.jobs.progress import Progress
 from serve_app.services.runner import JobRunner

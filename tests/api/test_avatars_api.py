@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from configs.settings import Avatars, Deadlines, Settings
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from deployments.errors import (
     NoFace,
     Overloaded,

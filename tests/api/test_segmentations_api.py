@@ -13,7 +13,7 @@ from PIL import Image as PillowImage
 from sqlalchemy import select
 
 from configs.settings import Segmentation, Settings
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from deployments.errors import ProviderRejected, ProviderUnavailable
 from serve_app.services.container import Services
 from serve_app.store.models import ImageRow

@@ -15,7 +15,7 @@ from werkzeug.formparser import FormDataParser
 
 from configs.settings import Avatars, Providers, Settings
 from deployments.algorithms.images.decoding import decode
-from deployments.contracts.albums import Gray, Image
+from deployments.contracts.arrays import Gray, Image
 from deployments.providers import AvatarProvider, open_avatar_provider
 from deployments.providers.vertex import VertexArtist
 from tests.contract.providers.test_gemini import says

@@ -14,7 +14,7 @@ import pillow_heif
 import skimage
 from PIL import Image as PillowImage
 
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 
 ORIENTATION_TAG = 274
 _OPPOSITE_TURN = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from configs.settings import Diffusion
-from deployments.contracts.albums import Face, Image
+from deployments.contracts.albums import Face
+from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import GeneratedPicture, GenerationRequest, GenerationStep
 from deployments.engines.diffusion.device import open_device
 from deployments.engines.diffusion.engine import DiffusionEngine

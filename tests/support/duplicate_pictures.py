@@ -12,7 +12,7 @@ import skimage.data
 from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 
 _WORDS = (
     "time people way water day part sound work place year live give back thing name good man sentence think say great "

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import (
     GeneratedPicture,
     GenerationRequest,

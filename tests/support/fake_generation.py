@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 
 import numpy as np
 
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import (
     GeneratedPicture,
     GenerationRequest,
@@ -17,9 +17,8 @@ from deployments.contracts.diffusion import (
     Latents,
     ModelCatalogue,
     ModelFile,
-    StyledPicture,
-    StyleRequest,
 )
+from deployments.contracts.styles import StyledPicture, StyleRequest
 
 COLOURS = {
     "opencv": (200, 30, 30),

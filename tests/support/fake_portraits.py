@@ -9,7 +9,8 @@ import numpy as np
 
 from deployments.assets.animals import Animal, AnimalPrompts
 from deployments.assets.animals.drawing import Drawing, Layer
-from deployments.contracts.albums import Face, Image
+from deployments.contracts.albums import Face
+from deployments.contracts.arrays import Image
 from deployments.contracts.portraits import AvatarPicture, AvatarRequest, Segmentation, SegmentedFace
 
 AVATAR_COLOURS = {"local": (220, 120, 20), "vertex": (20, 220, 120), "bedrock": (120, 20, 220)}

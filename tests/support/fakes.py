@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.contracts.albums import Face, Image, LocalFeatures, Pairs, PairVerdict, Vectors
+from deployments.contracts.albums import Face, LocalFeatures, Pairs, PairVerdict
+from deployments.contracts.arrays import Image, Vectors
 from deployments.errors import NotSupported
 from tests.support.fake_generation import FakeGeneration
 from tests.support.fake_portraits import FakePortraits

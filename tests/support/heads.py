@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from deployments.contracts.portraits import Point, Segmentation, SegmentedFace
 
 ASTRONAUT_EYES, ASTRONAUT_UNIT, ASTRONAUT_ROLL = (223.0, 108.0), 43.0, 3.0

@@ -6,7 +6,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from deployments.contracts.portraits import AvatarMode, AvatarRequest, Segmentation
 from deployments.providers.landmarks import FoundFace, shape_face
 from tests.support.builders import an_image

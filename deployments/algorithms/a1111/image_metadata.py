@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from deployments.algorithms.images.header import read_header
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from deployments.errors import ImageError
 
 FileFormat = Literal["png", "jpg", "webp"]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.algorithms.a1111.resizing import fit, resize
-from deployments.contracts.albums import Gray, Image
+from deployments.contracts.arrays import Gray, Image
 from deployments.contracts.diffusion import ResizeMode
 
 _FILL_SIGMAS = ((256, 1), (64, 1), (16, 2), (4, 4), (2, 2), (0, 1))

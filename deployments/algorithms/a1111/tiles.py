@@ -9,7 +9,7 @@ import numpy as np
 
 from deployments.algorithms.a1111.inpainting import Box
 from deployments.algorithms.a1111.resizing import resize
-from deployments.contracts.albums import Image, Vectors
+from deployments.contracts.arrays import Image, Vectors
 
 
 def tile_boxes(size: tuple[int, int], tile: tuple[int, int], overlap: int) -> list[Box]:

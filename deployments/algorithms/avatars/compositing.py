@@ -13,12 +13,12 @@ from deployments.algorithms.avatars.head_space import HeadPose, pose_of, seat_of
 from deployments.algorithms.avatars.infill import without_hair
 from deployments.algorithms.avatars.layers import PaintedLayer
 from deployments.algorithms.avatars.lighting import Light, light_over, lit
-from deployments.algorithms.avatars.planes import Floats, Part, Window, blurred
+from deployments.algorithms.avatars.planes import Part, Window, blurred
 from deployments.algorithms.avatars.skin import bare, lips, own_skin, rooted, shades_of_skin
 from deployments.algorithms.avatars.svg import Box
 from deployments.algorithms.avatars.variation import Variation
 from deployments.assets.animals.drawing import Drawing, Eyes
-from deployments.contracts.albums import Gray, Image
+from deployments.contracts.arrays import Floats, Gray, Image
 from deployments.contracts.portraits import AvatarMode, Point, Segmentation, SegmentedFace
 
 _MARGIN = 0.4

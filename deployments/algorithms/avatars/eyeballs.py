@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from deployments.algorithms.avatars.eyelids import Lids
 from deployments.algorithms.avatars.lighting import LUMA, Light
-from deployments.algorithms.avatars.planes import Floats
+from deployments.contracts.arrays import Floats
 
 _WHITE = 0.74
 """Luma of the white of an eye in full light."""

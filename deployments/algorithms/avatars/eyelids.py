@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deployments.algorithms.avatars.planes import Floats
+from deployments.contracts.arrays import Floats
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from deployments.algorithms.avatars.eyeballs import eyeball, in_light
 from deployments.algorithms.avatars.eyelids import Lids
 from deployments.algorithms.avatars.head_space import HeadPose
 from deployments.algorithms.avatars.lighting import LUMA, Light
-from deployments.algorithms.avatars.planes import Floats, Window
+from deployments.algorithms.avatars.planes import Window
 from deployments.assets.animals.drawing import Eyes
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Floats, Image
 from deployments.contracts.portraits import SegmentedFace
 
 _NARROWEST = 0.12

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.algorithms.avatars.planes import Floats
 from deployments.algorithms.avatars.svg import Box, Rgba
 from deployments.assets.animals.drawing import Coat, Comb
+from deployments.contracts.arrays import Floats
 
 _SHIFT = 4
 """Fractional bits of OpenCV's coordinates."""

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deployments.algorithms.avatars.planes import Floats
-from deployments.contracts.albums import Gray
+from deployments.contracts.arrays import Floats, Gray
 from deployments.contracts.portraits import Point, SegmentedFace
 
 _TYPICAL = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from deployments.algorithms.avatars.planes import Floats, blurred
-from deployments.contracts.albums import Gray
+from deployments.algorithms.avatars.planes import blurred
+from deployments.contracts.arrays import Floats, Gray
 
 
 def hair_zone(x: Floats, y: Floats) -> Floats:

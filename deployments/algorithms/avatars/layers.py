@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 from deployments.algorithms.avatars.fur import grow, mottle
-from deployments.algorithms.avatars.planes import Floats
 from deployments.algorithms.avatars.svg import Box, Rgba, rasterise, view_box
 from deployments.assets.animals.drawing import Dome, Layer
+from deployments.contracts.arrays import Floats
 
 SIZES_PX = (10, 16, 24, 36, 54, 80, 120, 180, 270, 400)
 """Pixels a unit in which parts are painted."""

@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 
 from deployments.algorithms.avatars.head_space import HeadPose
-from deployments.algorithms.avatars.planes import Floats
-from deployments.contracts.albums import Gray, Image
+from deployments.contracts.arrays import Floats, Gray, Image
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _USUAL_SKIN = np.array([1.22, 0.95, 0.80], np.float32)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from deployments.contracts.arrays import Floats
+
 Part = tuple[slice, slice]
 """Rows and columns."""
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from deployments.algorithms.avatars.head_space import HeadPose
 from deployments.algorithms.avatars.lighting import LUMA, Light
-from deployments.algorithms.avatars.planes import Floats, Part, Window, blurred
-from deployments.contracts.albums import Gray, Image
+from deployments.algorithms.avatars.planes import Part, Window, blurred
+from deployments.contracts.arrays import Floats, Gray, Image
 from deployments.contracts.portraits import SegmentedFace
 
 

@@ -11,7 +11,7 @@ import resvg_py
 from numpy.typing import NDArray
 
 from deployments.algorithms.avatars.infill import fill_in
-from deployments.algorithms.avatars.planes import Floats
+from deployments.contracts.arrays import Floats
 
 Rgba = NDArray[np.uint8]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from deployments.algorithms.avatars.lighting import Light
-from deployments.algorithms.avatars.planes import Floats
+from deployments.contracts.arrays import Floats
 
 _MOVE = 0.035
 """Units by which markings lie elsewhere, at most."""

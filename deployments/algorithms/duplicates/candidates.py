@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.algorithms.duplicates.index import NeighbourIndex
-from deployments.contracts.albums import VIEWS, Pairs, Vectors
+from deployments.contracts.albums import Pairs
+from deployments.contracts.arrays import VIEWS, Vectors
 
 RawVectors = NDArray[np.floating[Any]]
 

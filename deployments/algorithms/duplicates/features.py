@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.algorithms.images.borders import content_box
-from deployments.contracts.albums import Gray, Image, LocalFeatures, Vectors
+from deployments.contracts.albums import LocalFeatures
+from deployments.contracts.arrays import Gray, Image, Vectors
 
 _DESCRIPTOR_STEPS = 512.0
 _MIN_CONTRAST = 20.0

@@ -12,7 +12,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.contracts.albums import Vectors
+from deployments.contracts.arrays import Vectors
 
 _DIMENSIONS = 256
 _LISTS = 4.0

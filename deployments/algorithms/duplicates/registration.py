@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.algorithms.duplicates.features import mirrored
-from deployments.contracts.albums import LocalFeatures, Vectors
+from deployments.contracts.albums import LocalFeatures
+from deployments.contracts.arrays import Vectors
 
 Matrix = NDArray[np.float64]
 """`float64[2, 3]`, an affine map."""

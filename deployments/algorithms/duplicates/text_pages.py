@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from deployments.contracts.albums import Gray, Vectors
+from deployments.contracts.arrays import Gray, Vectors
 
 _STROKE_PX = 7
 """Strokes thinner than this are ink, at the working size of 384 pixels."""

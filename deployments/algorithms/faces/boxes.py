@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from deployments.contracts.arrays import Floats
 
 
 class Window(NamedTuple):

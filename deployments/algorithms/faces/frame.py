@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.algorithms.faces.alignment import Matrix, fit_square, invert, move_points
+from deployments.algorithms.images.affine import fit_square, invert, move_points
+from deployments.contracts.arrays import Floats, Matrix
 from deployments.contracts.portraits import SegmentedFace
-
-Floats = NDArray[np.float32]
 
 _TO_CHIN_PER_EYES = 1.75
 """Eyes to chin, in distances between the eyes, of a face seen from in front (measured, see docs/segmentation.md)."""

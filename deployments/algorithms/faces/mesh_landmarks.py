@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deployments.algorithms.faces.alignment import MESH_EYES, roll_of
+from deployments.contracts.arrays import Floats
 from deployments.contracts.portraits import SegmentedFace
-
-Floats = NDArray[np.float32]
 
 MESH_NAMES: dict[str, tuple[int, ...]] = {
     "left_eye": MESH_EYES[0],

@@ -13,12 +13,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from deployments.algorithms.faces.alignment import five_points
-from deployments.contracts.albums import Image
-
-Floats = NDArray[np.float32]
+from deployments.contracts.arrays import Floats, Image
 
 SIZE_PX = (10.0, 40.0)
 """Width of the face's box. At 24 px every face was still nearest to the right person, at 20 px 93 %, at 13 px 67 %."""

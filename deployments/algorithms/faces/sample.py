@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from deployments.contracts.portraits import Point, Segmentation, SegmentedFace
 
 _LANDMARKS: dict[str, Point] = {

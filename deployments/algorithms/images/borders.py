@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 
 Box = tuple[int, int, int, int]
 

@@ -19,7 +19,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
@@ -37,7 +36,8 @@ from deployments.algorithms.images.header import ImageHeader, read_header
 from deployments.algorithms.images.jpeg import jpeg_picture_only
 from deployments.algorithms.images.pixel_formats import alpha_of, has_foreign_profile, to_rgb8, to_srgb, turn_upright
 from deployments.algorithms.images.png import png_picture_only
-from deployments.contracts.albums import Image
+from deployments.algorithms.images.resizing import shrink
+from deployments.contracts.arrays import Image
 from deployments.errors import ImageError, image_error
 
 MAX_SIDE = 65_535
@@ -156,16 +156,6 @@ def make_preview(image: Image, quality: int = PREVIEW_QUALITY) -> bytes:
     file = io.BytesIO()
     PillowImage.fromarray(image).save(file, "JPEG", quality=quality, subsampling=0)
     return file.getvalue()
-
-
-def shrink(image: NDArray[np.uint8], max_px: int) -> NDArray[np.uint8]:
-    """Area-averaged so that the longest side is at most `max_px`; unchanged if it already is."""
-    height, width = image.shape[:2]
-    longest = max(width, height)
-    if longest <= max_px:
-        return image
-    size = (max(1, round(width * max_px / longest)), max(1, round(height * max_px / longest)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 class _Opened:

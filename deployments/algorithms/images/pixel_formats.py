@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import ImageCms
 
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 
 BAND_PIXELS = 4_000_000
 """Pixels converted at a time: what a conversion needs besides its result stays under about 50 MB."""

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.algorithms.images.decoding import shrink
-from deployments.contracts.albums import Gray, Image
+from deployments.algorithms.images.resizing import shrink
+from deployments.contracts.arrays import Gray, Image
 
 ISSUES = ("blurry", "dark", "overexposed", "low_contrast", "low_resolution")
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
 _STEP_PX = 8
 """A latent is so many pixels wide."""
 
@@ -14,3 +18,13 @@ def working_size(width: int, height: int, pixels: int) -> tuple[int, int]:
 
 def _rounded(side: float) -> int:
     return max(_STEP_PX, round(side / _STEP_PX) * _STEP_PX)
+
+
+def shrink(image: NDArray[np.uint8], max_px: int) -> NDArray[np.uint8]:
+    """Area-averaged so that the longest side is at most `max_px`; unchanged if it already is."""
+    height, width = image.shape[:2]
+    longest = max(width, height)
+    if longest <= max_px:
+        return image
+    size = (max(1, round(width * max_px / longest)), max(1, round(height * max_px / longest)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.algorithms.images.borders import content_box
-from deployments.contracts.albums import VIEWS, Image
+from deployments.contracts.arrays import VIEWS, Image
 
 _CENTRE = 0.7
 _CROP = 224 / 256

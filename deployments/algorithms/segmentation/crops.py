@@ -7,15 +7,12 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from deployments.algorithms.faces.alignment import Matrix, invert, move_points
 from deployments.algorithms.faces.frame import FaceFrame
+from deployments.algorithms.images.affine import invert, move_points
 from deployments.algorithms.segmentation.guided_filter import follow_edges, steeper
 from deployments.algorithms.segmentation.polygons import bounds
-from deployments.contracts.albums import Image
-
-Floats = NDArray[np.float32]
+from deployments.contracts.arrays import Floats, Image, Matrix
 
 _SQUARES = ((5.5, (0.0, 0.7), 1.0), (13.0, (0.0, 4.0), 0.5))
 """Squares around a face: side and centre in its frame, and weight. Head and shoulders, and the whole body."""

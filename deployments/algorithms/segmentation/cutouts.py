@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from deployments.algorithms.segmentation.guided_filter import follow_edges, steeper
-from deployments.contracts.albums import Gray, Image
+from deployments.contracts.arrays import Gray, Image
 
 _BAND = 256
 """Rows that are worked on at once."""

@@ -8,15 +8,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.algorithms.faces.alignment import Matrix, invert, move_points, warp_square
 from deployments.algorithms.faces.frame import FaceFrame, frame_of
+from deployments.algorithms.images.affine import invert, move_points, warp_square
 from deployments.algorithms.segmentation.guided_filter import follow_edges, steeper
 from deployments.algorithms.segmentation.occlusion import skin_chance
 from deployments.algorithms.segmentation.polygons import bounds, fill
-from deployments.contracts.albums import Gray, Image
+from deployments.contracts.arrays import Floats, Gray, Image, Matrix
 from deployments.contracts.portraits import SegmentedFace
-
-Floats = NDArray[np.float32]
 
 _SIDE = 3.6
 """Of the upright square in which a face is worked on, in heights from its eyes to its chin."""

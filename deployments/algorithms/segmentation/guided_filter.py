@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from deployments.contracts.albums import Image
-
-Floats = NDArray[np.float32]
+from deployments.contracts.arrays import Floats, Image
 
 _NOISE = 8.0
 """Differences of brightness below this are no edges, levels of 255."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from deployments.algorithms.images.resizing import working_size
 from deployments.algorithms.segmentation.head_masks import blend
-from deployments.contracts.albums import Gray, Image
+from deployments.contracts.arrays import Gray, Image
 
 _MARGIN = 1.3
 """Side of the crop, in those of the head's own square: the model fits the animal to what is around it."""

@@ -5,14 +5,11 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from deployments.algorithms.faces.frame import frame_of
 from deployments.algorithms.segmentation.polygons import bounds, fill, scaled
-from deployments.contracts.albums import Gray, Image
+from deployments.contracts.arrays import Gray, Image
 from deployments.contracts.portraits import AvatarMode, Segmentation, SegmentedFace
-
-Floats = NDArray[np.float32]
 
 _SOFT = 0.08
 """Standard deviation of the mask's edge, in heights from the eyes to the chin."""

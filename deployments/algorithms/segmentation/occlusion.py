@@ -6,9 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Floats, Image
 
-Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 
 _MAX_SAMPLES = 250

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from deployments.algorithms.segmentation.cutouts import enlarge_mask
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from deployments.contracts.portraits import Segmentation, SegmentedFace
 
 

@@ -26,7 +26,7 @@ from deployments.algorithms.styles.pixel_art import pixel_art
 from deployments.algorithms.styles.pop_art import pop_art
 from deployments.algorithms.styles.stained_glass import stained_glass
 from deployments.algorithms.styles.watercolor import watercolor
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 
 Look = Callable[..., Image]
 

@@ -28,7 +28,7 @@ from deployments.algorithms.styles.techniques.planes import (
     to_plane,
 )
 from deployments.algorithms.styles.techniques.skies import evening_sky, open_background
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 
 
 def anime(

@@ -25,7 +25,7 @@ from deployments.algorithms.styles.techniques.planes import (
     to_lab,
     to_plane,
 )
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 
 _INK = np.array([0.07, 0.05, 0.09], np.float32)
 

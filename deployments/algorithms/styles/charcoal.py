@@ -22,7 +22,7 @@ from deployments.algorithms.styles.techniques.planes import (
     to_plane,
 )
 from deployments.algorithms.styles.techniques.texture import lit, noise, paper, standardised, streaks
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 
 _SHEETS = {"sand": "#b99d78", "grey": "#8f959b", "blue": "#7d93a8"}
 _COAL, _CHALK = colour("#1b1716"), colour("#fff8ea")

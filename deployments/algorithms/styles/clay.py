@@ -28,7 +28,7 @@ from deployments.algorithms.styles.techniques.planes import (
     to_plane,
 )
 from deployments.algorithms.styles.techniques.texture import clouds, noise
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 
 _SEAM, _SEAM_BY_FACE = 7.0, 45.0
 """Lab distance of two lumps' colours from which there is a seam between them."""

@@ -26,7 +26,7 @@ from deployments.algorithms.styles.techniques.planes import (
     to_plane,
 )
 from deployments.algorithms.styles.techniques.texture import noise, streaks
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 
 _SHARPEST = 0.45
 """Unit below which edges are as steep as pixels allow, and no steeper."""

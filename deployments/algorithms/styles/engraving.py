@@ -22,7 +22,7 @@ from deployments.algorithms.styles.techniques.planes import (
     to_plane,
 )
 from deployments.algorithms.styles.techniques.texture import noise
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 
 _SHEET, _INK = colour("#f1ead6"), colour("#16243a")
 

@@ -28,7 +28,7 @@ from deployments.algorithms.styles.techniques.planes import (
 from deployments.algorithms.styles.techniques.skies import open_background, summer_sky
 from deployments.algorithms.styles.techniques.strokes import Brush, lay_strokes
 from deployments.algorithms.styles.techniques.texture import lit, paper
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 
 _SEPIA = colour("#4a2f22")
 _BRUSHES = ((20.0, 0.0), (10.0, 0.03), (4.5, 0.035))

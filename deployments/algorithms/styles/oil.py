@@ -22,7 +22,7 @@ from deployments.algorithms.styles.techniques.planes import (
 )
 from deployments.algorithms.styles.techniques.strokes import Brush, lay_strokes
 from deployments.algorithms.styles.techniques.texture import lit, noise, standardised, weave
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 
 _RADII = (26.0, 13.0, 6.5, 3.4)
 """Of the brushes, broad to fine, in units."""

@@ -22,7 +22,7 @@ from deployments.algorithms.styles.techniques.planes import (
     to_plane,
 )
 from deployments.algorithms.styles.techniques.texture import lit, noise, paper, streaks
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 
 _DIRECTIONS = 8
 _SHEET = np.array([0.965, 0.955, 0.93], np.float32)

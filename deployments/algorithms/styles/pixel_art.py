@@ -29,7 +29,7 @@ from deployments.algorithms.styles.techniques.planes import (
     to_lab,
     to_plane,
 )
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 
 _BAYER = (np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]], np.float32) + 0.5) / 16 - 0.5
 _PIXEL = 10.5

@@ -26,7 +26,7 @@ from deployments.algorithms.styles.techniques.planes import (
     to_lab,
     to_plane,
 )
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 
 _PAPER, _BLACK = colour("#fdf6e3"), colour("#14101a")
 _RED, _PINK, _YELLOW, _BLUE, _CYAN = (colour(c) for c in ("#e4202c", "#f7a6a0", "#ffd21e", "#1c4fb4", "#4fb9e6"))

@@ -27,7 +27,7 @@ from deployments.algorithms.styles.techniques.planes import (
     to_plane,
 )
 from deployments.algorithms.styles.techniques.texture import clouds, lit, noise
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 
 _LARGEST_FACE = 0.45
 """Share of the picture; what is larger is cut up."""

@@ -24,7 +24,7 @@ from deployments.algorithms.styles.techniques.planes import (
     to_plane,
 )
 from deployments.algorithms.styles.techniques.texture import clouds, lit, noise, paper
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 
 _SHEET = np.array([0.985, 0.975, 0.95], np.float32)
 _INDIGO = np.array([0.17, 0.18, 0.27], np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 
 from deployments.algorithms.tags.lexicon import Lexicon, Meaning, relevance
 from deployments.algorithms.tags.vocabulary import TAG_VIEWS, Tag, class_probabilities, concept_probabilities
-from deployments.contracts.albums import Vectors
+from deployments.contracts.arrays import Vectors
 from deployments.errors import NotSupported
 
 _MIN_SCORE = 0.01

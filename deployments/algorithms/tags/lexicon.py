@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from deployments.algorithms.tags.vocabulary import DATA, Tag, expand_ranges, normalise
-from deployments.contracts.albums import Vectors
+from deployments.contracts.arrays import Vectors
 
 Encoder = Callable[[Sequence[str]], Vectors]
 """Texts -> unit vectors `float32[N, D]`."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.contracts.albums import VIEWS, Vectors
+from deployments.contracts.arrays import VIEWS, Vectors
 
 DATA = Path(__file__).parents[2] / "assets" / "vocabulary"
 IMAGENET_CLASSES = 1000

@@ -14,7 +14,7 @@ import numpy as np
 
 from deployments.algorithms.a1111.control_maps import resize_map
 from deployments.algorithms.a1111.samplers import PartialSteps, count_calls, strength_for
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import GeneratedPicture, GenerationRequest, GenerationStep, Hires
 from deployments.engines.diffusion.conditioning import Conditioner, Conditioning
 from deployments.engines.diffusion.controlnets import Unit

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from configs.settings import Diffusion
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import (
     GeneratedPicture,
     GenerationRequest,

@@ -13,7 +13,8 @@ from typing import Any, Literal
 import numpy as np
 
 from deployments.algorithms.a1111 import control_maps
-from deployments.contracts.albums import Face, Image
+from deployments.contracts.albums import Face
+from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import HintModule, HintOptions
 from deployments.engines.diffusion.catalogue import MODELS_DIR
 from deployments.errors import InvalidRequest, Unavailable, WeightsMissing

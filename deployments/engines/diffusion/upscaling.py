@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from deployments.errors import InvalidRequest
 
 LATENT_UPSCALERS: dict[str, tuple[str, bool]] = {

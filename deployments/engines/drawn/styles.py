@@ -9,7 +9,7 @@ from pydantic import ConfigDict, ValidationError, create_model
 
 from configs.styles import Style, load_styles
 from deployments.algorithms.styles import LOOKS, options_of, redraw
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from deployments.errors import InvalidRequest
 
 

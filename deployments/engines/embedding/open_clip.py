@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.algorithms.tags.vocabulary import TAG_VIEWS
-from deployments.contracts.albums import Vectors
+from deployments.contracts.arrays import Vectors
 from deployments.errors import NotSupported, Unavailable, WeightsMissing
 
 PROMPTS = ("a photo of a {}.", "a photo of the {}.", "a picture of {}.", "{}")

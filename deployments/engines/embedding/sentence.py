@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deployments.contracts.albums import Vectors
+from deployments.contracts.arrays import Vectors
 from deployments.engines.runtime import open_session
 
 _MAX_TOKENS = 128

@@ -11,19 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.algorithms.faces.alignment import (
-    fit_square,
-    invert,
-    move_points,
-    quarter_turn_back,
-    roll_of,
-    warp_square,
-)
+from deployments.algorithms.faces.alignment import roll_of
 from deployments.algorithms.faces.boxes import Window, is_cut, square_windows, suppress_overlaps
-from deployments.contracts.albums import Image
+from deployments.algorithms.images.affine import fit_square, invert, move_points, quarter_turn_back, warp_square
+from deployments.contracts.arrays import Floats, Image
 from deployments.engines.runtime import InterpreterPool, open_session
-
-Floats = NDArray[np.float32]
 
 _INPUT_PX = 192
 _CELLS = 48

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.contracts.albums import Vectors
+from deployments.contracts.arrays import Vectors
 from deployments.engines.runtime import open_session
 
 

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.algorithms.faces.alignment import chip_by_eyes, move_points, quarter_turn_back
+from deployments.algorithms.faces.alignment import chip_by_eyes
 from deployments.algorithms.faces.quality import judge_face, turn_degrees_of_five
-from deployments.contracts.albums import Face, Image
+from deployments.algorithms.images.affine import move_points, quarter_turn_back
+from deployments.contracts.albums import Face
+from deployments.contracts.arrays import Image
 from deployments.errors import Unavailable, WeightsMissing
-
-Floats = NDArray[np.float32]
 
 _MODEL = "buffalo_l"
 _LONGEST_STRIP = 64

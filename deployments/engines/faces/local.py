@@ -8,7 +8,8 @@ import numpy as np
 
 from deployments.algorithms.faces.alignment import face_chips
 from deployments.algorithms.faces.quality import judge_face, turn_degrees
-from deployments.contracts.albums import Face, Image
+from deployments.contracts.albums import Face
+from deployments.contracts.arrays import Image
 from deployments.engines.faces.embedder import FaceEmbedder
 from deployments.engines.faces.locator import FaceLocator, LocatedFace
 

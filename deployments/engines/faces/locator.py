@@ -11,16 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from deployments.algorithms.faces.alignment import bounding_square, five_points, roll_of
+from deployments.algorithms.faces.alignment import five_points, roll_of
 from deployments.algorithms.faces.boxes import suppress_overlaps
 from deployments.algorithms.faces.quality import landmark_agreement, landmark_disagreement
-from deployments.contracts.albums import Image
+from deployments.algorithms.images.affine import bounding_square
+from deployments.contracts.arrays import Floats, Image
 from deployments.engines.faces.detector import Candidates, FaceDetector, FaceVerifier
 from deployments.engines.faces.mesh import FaceMesh, Mesh
-
-Floats = NDArray[np.float32]
 
 _WORTH_A_LOOK = 0.3
 """ONet's probability under which a candidate is dropped at once."""

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from deployments.algorithms.faces.alignment import MESH_POINTS, fit_square, invert, move_points, warp_square
-from deployments.contracts.albums import Image
+from deployments.algorithms.faces.alignment import MESH_POINTS
+from deployments.algorithms.images.affine import fit_square, invert, move_points, warp_square
+from deployments.contracts.arrays import Floats, Image
 from deployments.engines.runtime import InterpreterPool
-
-Floats = NDArray[np.float32]
 
 _INPUT_PX = 192
 _MARGIN = 1.5

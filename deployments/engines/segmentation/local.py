@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deployments.algorithms.faces.mesh_landmarks import describe_mesh
 from deployments.algorithms.segmentation.face_masks import face_mask
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from deployments.contracts.portraits import Segmentation, SegmentedFace
 from deployments.engines.faces.locator import FaceLocator
 from deployments.engines.segmentation.person_mask import PersonMask

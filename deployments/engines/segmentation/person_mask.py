@@ -7,17 +7,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from deployments.algorithms.faces.alignment import warp_square
 from deployments.algorithms.faces.frame import frame_of
+from deployments.algorithms.images.affine import warp_square
 from deployments.algorithms.segmentation.crops import combine, looks_at_people, quarter_turns, unturned
 from deployments.algorithms.segmentation.polygons import fill, scaled
-from deployments.contracts.albums import Gray, Image
+from deployments.contracts.arrays import Floats, Gray, Image
 from deployments.contracts.portraits import SegmentedFace
 from deployments.engines.runtime import InterpreterPool
-
-Floats = NDArray[np.float32]
 
 _INPUT_PX = 256
 _SURE = 0.8

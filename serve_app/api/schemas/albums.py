@@ -3,67 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from deployments.contracts.diffusion import MAX_SEED
-from serve_app.services.accounts.users import clean_email, clean_username
-
-ImageRef = Annotated[str, StringConstraints(min_length=1, max_length=8192)]
-AlbumId = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00]+$")]
-
-StyleName = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00]+$")]
-Prompt = Annotated[str, StringConstraints(max_length=4000, pattern=r"^[^\x00]*$")]
-
-EXAMPLE_REF = "http://127.0.0.1:8000/api/v1/files/img_0198c3f2a1b27c3d.jpg"
-
-
-class Body(BaseModel):
-    """A request body: an unknown field is a mistake worth telling."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class Upload(BaseModel):
-    """A stored picture; width and height are those of the upright picture."""
-
-    id: str
-    url: str
-    sha256: str
-    content_type: str
-    width: int
-    height: int
-    bytes: int
-
-
-class Rejected(BaseModel):
-    filename: str | None
-    code: str = Field(examples=["corrupt"])
-    detail: str
-
-
-class Uploads(BaseModel):
-    images: list[Upload]
-    rejected: list[Rejected]
-
-
-class ImageDetail(Upload):
-    filename: str | None
-    created_at: datetime
-
-
-class TutorialUpload(Upload):
-    filename: str | None
-
-
-class Failed(BaseModel):
-    """A picture that could not be used, and why."""
-
-    image: str
-    code: str = Field(examples=["fetch_failed"])
-    detail: str
+from serve_app.api.schemas.common import EXAMPLE_REF, AlbumId, Body, Failed, ImageRef, Label
+from serve_app.api.schemas.jobs import JobLink, JobState
 
 
 class EmbeddingsRequest(Body):
@@ -111,12 +56,6 @@ class ClustersRequest(AnalysisRequest):
 
 class QualityRequest(AnalysisRequest):
     model_config = ConfigDict(json_schema_extra={"example": {"album_id": "summer"}})
-
-
-class JobLink(BaseModel):
-    id: str
-    kind: str
-    href: str
 
 
 class EmbeddingsResult(BaseModel):
@@ -204,43 +143,6 @@ class AlbumImage(BaseModel):
     detail: str | None = None
 
 
-class JobState(BaseModel):
-    """How far a job is."""
-
-    id: str
-    kind: str
-    status: Literal["queued", "running", "succeeded", "failed", "cancelled"]
-    progress: float = Field(ge=0, le=1)
-    eta_s: float | None = Field(description="seconds left, once that is more than a guess")
-    problem: dict[str, Any] | None = Field(description="why it failed: a problem document")
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-
-
-class Job(JobState):
-    """A job with what it found: the answer that the call would have given."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "id": "job_01m80cw92wytpj416mh8yyxn5m",
-                "kind": "tags",
-                "status": "running",
-                "progress": 0.4,
-                "eta_s": 3.2,
-                "problem": None,
-                "result": None,
-                "created_at": "2026-03-01T12:00:00Z",
-                "started_at": "2026-03-01T12:00:01Z",
-                "finished_at": None,
-            }
-        }
-    )
-
-    result: dict[str, Any] | None
-
-
 class AlbumResults(BaseModel):
     """The latest result of each kind; null until there is one."""
 
@@ -277,90 +179,3 @@ class Hit(BaseModel):
 
 class Hits(BaseModel):
     results: list[Hit]
-
-
-class StyleEntry(BaseModel):
-    name: str
-    title: str
-    description: str
-    engines: list[str] = Field(description="tried in this order")
-
-
-class StyleList(BaseModel):
-    styles: list[StyleEntry]
-
-
-class StyleRequest(Body):
-    model_config = ConfigDict(json_schema_extra={"example": {"image_url": EXAMPLE_REF, "style_name": "watercolor"}})
-
-    image_url: ImageRef = Field(description="an image reference")
-    style_name: StyleName
-    prompt: Prompt | None = Field(None, description="instead of the one that is written from the picture")
-    negative_prompt: Prompt | None = Field(None, description="instead of the style's own")
-    strength: float | None = Field(None, ge=0, le=1, description="how far from the photograph")
-    seed: int | None = Field(None, ge=0, le=MAX_SEED, description="the same one makes the same picture again")
-    engine: StyleName | None = Field(None, description="this one only, of those that `GET /styles` lists")
-
-
-class StyleResult(BaseModel):
-    image_url: str
-    style_name: str
-    engine: str = Field(description="the one that made the picture")
-    prompt: str
-    seed: int
-    history_id: str
-    warnings: list[str] | None = Field(None, description="what was left out, or done otherwise than asked")
-
-
-class HistoryItem(BaseModel):
-    id: str
-    user: str
-    kind: Literal["style", "avatar", "txt2img", "img2img"]
-    status: Literal["started", "succeeded", "failed", "cancelled"]
-    input: str | None = Field(description="the image reference, as it was sent")
-    output_url: str | None = Field(description="the first picture; null when there is none, or it was deleted")
-    output_urls: list[str]
-    parameters: dict[str, Any]
-    engine: str | None = Field(description="the one that made the picture")
-    duration: float | None = Field(description="seconds of the last attempt")
-    problem: dict[str, Any] | None = Field(description="why it failed: a problem document")
-    job: str | None
-    created_at: datetime
-    finished_at: datetime | None
-
-
-class History(BaseModel):
-    items: list[HistoryItem] = Field(description="the newest first")
-    next_cursor: str | None
-
-
-class UserRequest(Body):
-    model_config = ConfigDict(json_schema_extra={"example": {"username": "eva", "email": "eva@example.org"}})
-
-    username: Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(clean_username)] = Field(
-        description="1 to 64 characters; case makes no other name"
-    )
-    email: Annotated[str, StringConstraints(min_length=3, max_length=512), AfterValidator(clean_email)]
-
-
-class TutorialUser(BaseModel):
-    id: str
-    username: str
-    email: str
-
-
-class UserView(TutorialUser):
-    created_at: datetime
-
-
-class NewKey(BaseModel):
-    api_key: str = Field(description="shown this once", examples=["dk_3q2-7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"])
-
-
-class NewUser(UserView, NewKey):
-    """A user with the key."""
-
-
-class UserList(BaseModel):
-    items: list[UserView] = Field(description="the newest first")
-    next_cursor: str | None

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.contracts.diffusion import MAX_SEED
 from deployments.contracts.portraits import AvatarMode, SegmentTarget
-from serve_app.api.schemas.albums import EXAMPLE_REF, Body, ImageRef, Prompt, StyleName
+from serve_app.api.schemas.common import EXAMPLE_REF, Body, ImageRef, Prompt, StyleName
 
 Box = tuple[float, float, float, float]
 

@@ -13,7 +13,7 @@ from serve_app.api.deps import ServicesDep, SettingsDep
 from serve_app.api.sdapi.errors import responses
 from serve_app.api.sdapi.generation import TAG
 from serve_app.services.sdapi.model_names import title
-from serve_app.services.sdapi.prompt_styles import prompt_styles
+from serve_app.services.sdapi.prompts import prompt_styles
 from serve_app.services.sdapi.requests import IMAGE_UPSCALERS, LATENT_UPSCALERS, SCRIPTS
 
 router = APIRouter(prefix="/sdapi/v1", tags=[TAG])

@@ -16,7 +16,8 @@ import structlog
 from configs.settings import Settings
 from deployments.algorithms.images.quality import assess
 from deployments.algorithms.images.views import make_views
-from deployments.contracts.albums import Capabilities, Face, Image
+from deployments.contracts.albums import Capabilities, Face
+from deployments.contracts.arrays import Image
 from deployments.errors import ImageError
 from serve_app.services.images.references import References
 from serve_app.services.images.store import FetchedFor, PictureStore

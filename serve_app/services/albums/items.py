@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from deployments.errors import DarkroomError
+from serve_app.store.repositories import results
 
 AnalysisKind = Literal["tags", "duplicates", "people", "quality"]
 FOLLOW_UPS: tuple[AnalysisKind, ...] = ("tags", "people", "duplicates")
@@ -15,7 +14,6 @@ FOLLOW_UPS: tuple[AnalysisKind, ...] = ("tags", "people", "duplicates")
 RESULT_KEYS = {"tags": "tags", "duplicates": "duplicates", "people": "people_clusters", "quality": "quality"}
 """Kind of analysis -> the key under which its answer stands."""
 
-_OWN_REF = re.compile(r"(?:https?://[^?#]+/api/v1/files/)?(img_[0-9a-z]{10,64})(?:\.[a-z0-9]{1,5})?")
 _DETAILS = frozenset({"scores", "groups", "people", "unassigned_faces"})
 
 
@@ -45,28 +43,15 @@ class Failure:
         return {"image": self.ref, "code": self.code, "detail": self.detail}
 
 
-def problem_members(error: DarkroomError, instance: str | None = None) -> dict[str, Any]:
-    """RFC 9457 members, as jobs and the history keep them."""
-    members: dict[str, Any] = {
-        **error.extra,
-        "type": f"/problems/{error.slug}",
-        "title": error.title,
-        "status": error.status,
-        "detail": error.message,
-    }
-    return members | ({"instance": instance} if instance else {})
-
-
-def own_image_id(ref: str) -> str | None:
-    """The image id in a reference of the kind that this server issues: a bare id, or the URL of a stored file.
-
-    By whatever host name it came: the server may be known by several. Ids are long and random, so a URL with one that
-    is the user's is ours.
-    """
-    match = _OWN_REF.fullmatch(ref)
-    return match[1] if match else None
-
-
 def without_details(payload: dict[str, Any]) -> dict[str, Any]:
     """The plain answer out of a detailed one."""
     return {key: value for key, value in payload.items() if key not in _DETAILS}
+
+
+DEFAULTS: dict[str, dict[str, Any]] = {"tags": {}, "people": {"min_images": 1}, "duplicates": {"level": "copy"}}
+"""Parameters of the follow-up jobs: those of a request that names none, so that it finds their results."""
+
+
+def analysis_key(album_id: str, kind: str, parameters: dict[str, Any], version: int) -> str:
+    """Names one analysis of one state of an album: asked for twice, it runs once."""
+    return f"{album_id}/{kind}/{results.params_key(parameters)}/{version}"

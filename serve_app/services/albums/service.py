@@ -10,12 +10,13 @@ import numpy as np
 
 from configs.settings import Settings
 from deployments.algorithms.tags.vocabulary import people_tag
-from deployments.contracts.albums import VIEWS, Tagger, Vectors
+from deployments.contracts.albums import Tagger
+from deployments.contracts.arrays import VIEWS, Vectors
 from deployments.errors import NotFound
-from serve_app.services.albums.items import RESULT_KEYS, AnalysisKind, own_image_id, without_details
+from serve_app.services.albums.items import RESULT_KEYS, AnalysisKind, analysis_key, without_details
 from serve_app.services.albums.snapshot import AlbumLoader
 from serve_app.services.albums.tags import TagAlbum
-from serve_app.services.completion import analysis_key
+from serve_app.services.images.references import own_image_id
 from serve_app.services.images.store import PictureStore
 from serve_app.services.jobs.progress import Progress
 from serve_app.store.queue import jobs

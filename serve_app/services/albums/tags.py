@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from configs.settings import Settings
@@ -14,8 +16,8 @@ from deployments.algorithms.tags.vocabulary import (
     select_tags,
 )
 from deployments.contracts.albums import Tagger
+from serve_app.services.albums.items import Item
 from serve_app.services.albums.snapshot import AlbumLoader, Subject, keep_result
-from serve_app.services.albums.tags_result import tags_payload
 from serve_app.services.jobs.progress import Progress
 from serve_app.store.queue.jobs import Job
 from serve_app.store.repositories import faces, vectors
@@ -71,3 +73,17 @@ class TagAlbum:
                 scores[content.sha256] = merge_scores(tags, people)
             progress.report((start + len(chunk)) / len(subject.contents))
         return scores
+
+
+def tags_payload(
+    items: Sequence[Item], tags: Mapping[str, Mapping[str, float]], failed: list[dict[str, str]]
+) -> dict[str, Any]:
+    """The detailed answer; `tags`: content -> tag -> probability. The most frequent tag first, pictures in order."""
+    pictures: dict[str, list[str]] = defaultdict(list)
+    scores = {}
+    for item in sorted(items, key=lambda item: item.ref):
+        for tag in tags[item.sha256]:
+            pictures[tag].append(item.ref)
+        scores[item.ref] = {tag: round(score, 4) for tag, score in tags[item.sha256].items()}
+    order = sorted(pictures, key=lambda tag: (-len(pictures[tag]), tag))
+    return {"tags": {tag: pictures[tag] for tag in order}, "failed": failed, "scores": scores}

@@ -9,10 +9,10 @@ from configs.settings import Avatars
 from deployments.algorithms.a1111.prompts.extra_networks import extract_networks
 from deployments.algorithms.segmentation.head_crops import HeadCrop, cut_head, put_head_back
 from deployments.algorithms.segmentation.head_masks import head_mask
-from deployments.contracts.albums import Gray
+from deployments.contracts.arrays import Gray
 from deployments.contracts.diffusion import MAX_SEED, Diffuser, GenerationRequest, Lora
 from deployments.contracts.portraits import AvatarPicture, AvatarRequest, SegmentedFace
-from serve_app.services.edits.style_diffusion import find_loras, generate_picture
+from serve_app.services.edits.diffusion import find_loras, generate_picture
 from serve_app.services.jobs.progress import Progress
 
 

@@ -14,7 +14,7 @@ from typing import Any, get_args
 from configs.settings import Settings
 from deployments.algorithms.segmentation.scaling import scale_faces, scale_segmentation
 from deployments.assets.animals import Animal
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import MAX_SEED, Diffuser
 from deployments.contracts.portraits import (
     DIFFUSION_AVATARS,
@@ -28,7 +28,6 @@ from deployments.contracts.portraits import (
 )
 from deployments.errors import ImageError, NoFace, NotFound
 from serve_app.services.accounts.history import Generated
-from serve_app.services.albums.items import problem_members
 from serve_app.services.edits.avatar_diffusion import DiffusionAvatarArtist
 from serve_app.services.edits.fallback import choose_engines, first_success
 from serve_app.services.edits.orders import (
@@ -44,6 +43,7 @@ from serve_app.services.edits.people_finder import PeopleFinder, face_view
 from serve_app.services.images.references import References
 from serve_app.services.images.service import ImageService
 from serve_app.services.images.store import PictureStore, Readable
+from serve_app.services.jobs.problems import problem_members
 from serve_app.services.jobs.progress import Progress
 from serve_app.store.queue.jobs import Job
 from serve_app.store.repositories import history

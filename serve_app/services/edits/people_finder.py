@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from configs.settings import Settings
-from deployments.algorithms.images.decoding import shrink
-from deployments.contracts.albums import Image
+from deployments.algorithms.images.resizing import shrink
+from deployments.contracts.arrays import Image
 from deployments.contracts.portraits import Segmentation, SegmentedFace, Segmenter
 from serve_app.services.edits.fallback import choose_engines, first_success
 from serve_app.services.images.store import PictureStore

@@ -13,7 +13,7 @@ from typing import Any
 from configs.settings import Settings
 from deployments.algorithms.segmentation.cutouts import cutout_png, enlarge_mask, mask_png
 from deployments.algorithms.segmentation.scaling import scale_faces
-from deployments.contracts.albums import Gray, Image
+from deployments.contracts.arrays import Gray, Image
 from deployments.contracts.portraits import SegmentedFace, SegmentTarget
 from deployments.errors import NoFace
 from serve_app.services.edits.fallback import choose_engines

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import aclosing
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -12,21 +10,19 @@ import numpy as np
 from configs.styles import DiffusionRecipe, StyleControl
 from deployments.algorithms.a1111.prompts.extra_networks import extract_networks
 from deployments.algorithms.images.resizing import working_size
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import (
     ControlHint,
     Diffuser,
-    GeneratedPicture,
     GenerationRequest,
     HintModule,
     HintOptions,
     Lora,
     ModelCatalogue,
-    ModelFile,
-    StyledPicture,
-    StyleRequest,
 )
-from deployments.errors import Unavailable, WeightsMissing
+from deployments.contracts.styles import StyledPicture, StyleRequest
+from deployments.errors import WeightsMissing
+from serve_app.services.edits.diffusion import _find, find_loras, generate_picture
 from serve_app.services.jobs.progress import Progress
 
 _HINT_SHARE = 0.15
@@ -92,29 +88,6 @@ class DiffusionStylist:
             hints.append(ControlHint(model, image, weight=control.weight, mode=control.mode))
             progress.report(number / len(recipe.controls))
         return tuple(hints), warnings
-
-
-async def generate_picture(diffuser: Diffuser, wanted: GenerationRequest, progress: Progress) -> GeneratedPicture:
-    """The picture; steps are the progress. Raises what `Diffuser` raises."""
-    # Closed whatever happens: that is how the engine learns that nobody wants the rest.
-    async with aclosing(diffuser.generate(wanted)) as events:  # type: ignore[type-var]
-        async for event in events:
-            if isinstance(event, GeneratedPicture):
-                return event
-            progress.report(event.step / event.steps)
-    raise Unavailable("The diffusion engine ended without a picture.")
-
-
-def find_loras(wanted: Iterable[Lora], catalogue: ModelCatalogue) -> tuple[tuple[Lora, ...], list[str]]:
-    """Those that are installed, by the catalogue's names, and a warning for each that is not."""
-    found = [(lora, _find(catalogue.loras, lora.name)) for lora in wanted]
-    warnings = [f"Without LoRA {lora.name}: it is not installed." for lora, name in found if name is None]
-    return tuple(replace(lora, name=name) for lora, name in found if name is not None), warnings
-
-
-def _find(files: Iterable[ModelFile], wanted: str) -> str | None:
-    """The name under which the catalogue has the model."""
-    return next((file.name for file in files if wanted in (file.name, file.alias)), None)
 
 
 def _is_available(modules: Iterable[HintModule], control: StyleControl) -> bool:

@@ -13,15 +13,9 @@ from typing import Any
 from configs.settings import Settings
 from configs.styles import Style
 from deployments.algorithms.styles.prompt import write_prompt
-from deployments.contracts.albums import Image
-from deployments.contracts.diffusion import (
-    DIFFUSION_ENGINE,
-    LOCAL_ENGINE,
-    MAX_SEED,
-    Generation,
-    StyledPicture,
-    StyleRequest,
-)
+from deployments.contracts.arrays import Image
+from deployments.contracts.diffusion import MAX_SEED, Generation
+from deployments.contracts.styles import DIFFUSION_ENGINE, LOCAL_ENGINE, StyledPicture, StyleRequest
 from deployments.errors import DarkroomError, NotFound
 from serve_app.services.accounts.history import Generated
 from serve_app.services.edits.fallback import choose_engines, first_success, is_technical

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
 from deployments.errors import ImageError, image_error
-from serve_app.services.albums.items import own_image_id
 from serve_app.services.images.fetch import Fetcher
 from serve_app.services.images.store import FetchedFor, PictureStore, ReceivedFile
 from serve_app.store.repositories import images
@@ -47,3 +48,16 @@ class References:
             raise
         file = ReceivedFile(fetched.data, fetched.sha256, len(fetched.data))
         return await self._pictures.add(user_id, file, fetched_for=fetched_for, temporary=temporary)
+
+
+_OWN_REF = re.compile(r"(?:https?://[^?#]+/api/v1/files/)?(img_[0-9a-z]{10,64})(?:\.[a-z0-9]{1,5})?")
+
+
+def own_image_id(ref: str) -> str | None:
+    """The image id in a reference of the kind that this server issues: a bare id, or the URL of a stored file.
+
+    By whatever host name it came: the server may be known by several. Ids are long and random, so a URL with one that
+    is the user's is ours.
+    """
+    match = _OWN_REF.fullmatch(ref)
+    return match[1] if match else None

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 from configs.settings import Settings
 from deployments.algorithms.images.decoding import ImageLimits, decode, full_pixels_sha256, make_preview, read_picture
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from deployments.errors import image_error
 from deployments.kit.threads import Threads, to_its_end
 from serve_app.storage import Storage, content_key

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import TypeVar, cast
 
 from deployments.algorithms.a1111.inpainting import lay_over
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import Diffuser, GeneratedPicture, GenerationStep
 from serve_app.services.jobs.progress import Progress
 from serve_app.services.sdapi.tasks import Made, Shot

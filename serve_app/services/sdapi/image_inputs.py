@@ -8,7 +8,7 @@ import binascii
 
 from configs.settings import Settings
 from deployments.algorithms.images.decoding import ImageLimits, decode_layers
-from deployments.contracts.albums import Gray, Image
+from deployments.contracts.arrays import Gray, Image
 from deployments.errors import ImageError
 from serve_app.services.images.fetch import Fetcher
 from serve_app.services.sdapi.errors import WebUiError, refused

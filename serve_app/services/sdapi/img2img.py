@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from deployments.algorithms.a1111.inpainting import Canvas, blur_mask, mask_of
 from deployments.algorithms.a1111.inpainting import prepare as prepare_canvas
-from deployments.algorithms.a1111.prompts.extra_networks import extract_networks
 from deployments.algorithms.a1111.resizing import resize
-from deployments.algorithms.a1111.samplers import choose_sampler
-from deployments.contracts.albums import Gray, Image
-from deployments.contracts.diffusion import GenerationRequest, Hires, ResizeMode
+from deployments.contracts.arrays import Gray, Image
+from deployments.contracts.diffusion import GenerationRequest, ResizeMode
 from serve_app.services.sdapi.controlnet.hints import Frame
 from serve_app.services.sdapi.image_inputs import PictureInputs
-from serve_app.services.sdapi.requests import Img2ImgBody, Txt2ImgBody
+from serve_app.services.sdapi.init import _STRENGTH, Beginning
+from serve_app.services.sdapi.requests import Img2ImgBody
 from serve_app.services.sdapi.sd_upscale import NAME as SD_UPSCALE
 from serve_app.services.sdapi.sd_upscale import SdUpscale, Sheet
 
@@ -24,62 +23,6 @@ _RESIZE_MODES: tuple[ResizeMode, ...] = ("stretch", "crop", "fill", "stretch")
 _LATENT_RESIZE = 3
 _FILLS = ("fill", "original", "latent noise", "latent nothing")
 _CONTENTS = ("original", "original", "noise", "nothing")
-_STRENGTH = 0.75
-"""When the request names none; the original's hires fix breaks there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Beginning:
-    request: GenerationRequest
-    """What is common to all pictures."""
-    frame: Frame
-    canvases: tuple[Canvas | None, ...] = (None,)
-    """One for all, or one for each picture of a batch, or of a sheet."""
-    parameters: dict[str, Any] = field(default_factory=dict)
-    """For the infotext."""
-    warnings: tuple[str, ...] = ()
-    sheet: Sheet | None = None
-
-
-def begin_with_noise(body: Txt2ImgBody, request: GenerationRequest) -> Beginning:
-    first, target = body.sizes()
-    request = replace(request, width=first[0], height=first[1])
-    if not body.enable_hr:
-        return Beginning(request, Frame(first))
-    warnings: list[str] = []
-    if body.hr_resize_x and body.hr_resize_y and target[0] * first[1] != target[1] * first[0]:
-        warnings.append("hr_resize_x and hr_resize_y stretch the picture where its shape changes")
-    words = extract_networks(body.hr_prompt)
-    if words.loras:
-        warnings.append("LoRAs in hr_prompt have no effect: those of the prompt act in both passes")
-    sampler = "" if body.hr_sampler_name in (None, "Use same sampler") else body.hr_sampler_name
-    scheduler = "" if body.hr_scheduler in (None, "Use same scheduler") else body.hr_scheduler
-    chosen = choose_sampler(sampler or request.sampler, scheduler or request.scheduler)
-    strength = _STRENGTH if body.denoising_strength is None else body.denoising_strength
-    hires = Hires(
-        *target,
-        steps=body.hr_second_pass_steps or body.steps,
-        denoising_strength=strength,
-        upscaler=body.hr_upscaler or "Latent",
-        prompt=words.text,
-        negative_prompt=body.hr_negative_prompt,
-        sampler=chosen.sampler.name if sampler else "",
-        scheduler=chosen.scheduler.label if sampler or scheduler else "",
-    )
-    resized = bool(body.hr_resize_x or body.hr_resize_y)
-    parameters = {
-        "Denoising strength": strength,
-        "Hires upscale": None if resized else body.hr_scale,
-        "Hires resize": f"{body.hr_resize_x}x{body.hr_resize_y}" if resized else None,
-        "Hires steps": body.hr_second_pass_steps or None,
-        "Hires upscaler": hires.upscaler,
-    }
-    return Beginning(
-        replace(request, hires=hires),
-        Frame(first, target),
-        parameters=parameters,
-        warnings=(*warnings, *chosen.warnings),
-    )
 
 
 async def begin_with_pictures(

@@ -7,10 +7,11 @@ import asyncio
 import numpy as np
 
 from configs.settings import Settings
-from deployments.algorithms.images.decoding import shrink
+from deployments.algorithms.images.resizing import shrink
 from deployments.algorithms.images.views import make_views
 from deployments.algorithms.tags.vocabulary import PeopleRules, TagRules, merge_scores, people_tags, select_tags
-from deployments.contracts.albums import Capabilities, Image
+from deployments.contracts.albums import Capabilities
+from deployments.contracts.arrays import Image
 
 
 class Captioner:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from configs.settings import Settings
 from deployments.algorithms.a1111.image_metadata import FileFormat, encode_picture
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import Diffuser
 from serve_app.services.accounts.history import Generated
 from serve_app.services.images.store import PictureStore, ReceivedFile

@@ -8,16 +8,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from deployments.algorithms.a1111.samplers import choose_sampler
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import MAX_SEED, Diffuser, GenerationRequest, ModelCatalogue
 from serve_app.services.sdapi.controlnet.hints import HintMaker
 from serve_app.services.sdapi.image_inputs import PictureInputs
-from serve_app.services.sdapi.img2img import Beginning, begin_with_noise, begin_with_pictures
+from serve_app.services.sdapi.img2img import begin_with_pictures
+from serve_app.services.sdapi.init import Beginning
 from serve_app.services.sdapi.order import Order
 from serve_app.services.sdapi.prompts import read_words
 from serve_app.services.sdapi.requests import GenerationBody, Img2ImgBody, Txt2ImgBody, on_grid
 from serve_app.services.sdapi.sd_upscale import Sheet
 from serve_app.services.sdapi.tasks import Shot
+from serve_app.services.sdapi.txt2img import begin_with_noise
 
 _LEAST_SEED_PX = 64
 

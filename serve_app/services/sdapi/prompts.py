@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from deployments.algorithms.a1111.prompts.extra_networks import extract_networks, merge_styles, strip_comments
+from configs.styles import SUBJECT, load_styles
+from deployments.algorithms.a1111.prompts.extra_networks import (
+    PLACEHOLDER,
+    extract_networks,
+    merge_styles,
+    strip_comments,
+)
 from deployments.contracts.diffusion import Lora, ModelCatalogue
 from serve_app.services.sdapi.model_names import find_lora
-from serve_app.services.sdapi.prompt_styles import find_style
 from serve_app.services.sdapi.requests import GenerationBody
 
 
@@ -44,3 +49,22 @@ def read_words(body: GenerationBody, catalogue: ModelCatalogue, *, comments: boo
         loras.append(replace(asked, name=found.name))
         hashes.append(f"{asked.name}: {found.sha256[:12]}")
     return Words(prompt, negative, networks.text, tuple(loras), ", ".join(hashes) or None, tuple(warnings))
+
+
+@dataclass(frozen=True, slots=True)
+class PromptStyle:
+    name: str
+    prompt: str
+    """Holds `{prompt}` where the client's own goes."""
+    negative_prompt: str
+
+
+def prompt_styles() -> list[PromptStyle]:
+    return [
+        PromptStyle(name, style.diffusion.prompt.replace(SUBJECT, PLACEHOLDER), style.diffusion.negative_prompt)
+        for name, style in load_styles().items()
+    ]
+
+
+def find_style(name: str) -> PromptStyle | None:
+    return next((style for style in prompt_styles() if style.name == name), None)

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from deployments.algorithms.a1111.inpainting import Box
 from deployments.algorithms.a1111.tiles import count_tiles, join_tiles, tile_boxes
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from serve_app.services.sdapi.errors import bad_field, broken
 from serve_app.services.sdapi.lenient_types import Int, Real
 from serve_app.services.sdapi.requests import IMAGE_UPSCALERS

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from tests.support.builders import base64_png
 from tests.support.fake_diffuser import FakeDiffuser
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from configs.settings import Providers
 from configs.styles import StyleControl, StyleLora
-from deployments.contracts.diffusion import Lora, StyleRequest
+from deployments.contracts.diffusion import Lora
+from deployments.contracts.styles import StyleRequest
 from deployments.providers.sdwebui import WebUiStylist
 from tests.api.sdapi.conftest import CANNY
 from tests.support.builders import an_image

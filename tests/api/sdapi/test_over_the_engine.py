@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from configs.settings import Diffusion, Settings
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import GenerationRequest, HintOptions, Latents, ModelCatalogue
 from deployments.engines.diffusion.batched import LocalDiffuser
 from tests.api.sdapi.conftest import V1, a_unit, controlnet, img2img, statuses, txt2img, until

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from configs.settings import Settings
-from deployments.contracts.albums import VIEWS, DuplicateFinder
+from deployments.contracts.albums import DuplicateFinder
+from deployments.contracts.arrays import VIEWS
 from deployments.dedup import DedupDeployment
 from tests.support import duplicate_pictures as pictures
 

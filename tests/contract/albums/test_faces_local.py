@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from configs.settings import Faces, Settings
-from deployments.contracts.albums import Face, Image
+from deployments.contracts.albums import Face
+from deployments.contracts.arrays import Image
 from deployments.engines.faces.local import LocalFaceEngine
 from deployments.engines.faces.locator import FaceLocator
 from deployments.errors import WeightsMissing

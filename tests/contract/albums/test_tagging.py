@@ -14,7 +14,7 @@ from PIL import Image
 from skimage import data
 
 from configs.settings import Embedding, Settings
-from deployments.contracts.albums import VIEWS
+from deployments.contracts.arrays import VIEWS
 from deployments.embedding import EmbeddingDeployment
 from deployments.engines.embedding.sentence import SentenceEncoder, WordPiece
 from deployments.errors import NotSupported, WeightsMissing

@@ -17,7 +17,7 @@ import diffusers
 import torch
 
 from deployments.algorithms.a1111.samplers import SAMPLERS
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import ControlHint, Lora
 from deployments.engines.diffusion.conditioning import Conditioner
 from deployments.engines.diffusion.engine import DiffusionEngine

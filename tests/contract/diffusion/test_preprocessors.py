@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from configs.settings import Settings
-from deployments.contracts.albums import Face, Image
+from deployments.contracts.albums import Face
+from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import HintOptions
 from deployments.engines.diffusion.batched import face_search
 from deployments.engines.diffusion.preprocessors import MODULES, Hints

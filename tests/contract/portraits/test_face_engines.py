@@ -16,7 +16,7 @@ import pytest
 
 from configs.settings import Providers, Settings
 from deployments.algorithms.images.decoding import decode
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from deployments.contracts.portraits import OPTIONAL_LANDMARKS, REQUIRED_LANDMARKS, SegmentedFace
 from deployments.engines.segmentation.local import LocalSegmenter
 from deployments.errors import InvalidRequest, ProviderRejected, ProviderTimeout, ProviderUnavailable

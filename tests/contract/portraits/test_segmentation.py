@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from configs.settings import Settings
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from deployments.contracts.portraits import LOCAL_SEGMENTATION, OPTIONAL_LANDMARKS, REQUIRED_LANDMARKS, Segmentation
 from deployments.engines.faces.local import LocalFaceEngine
 from deployments.engines.segmentation.local import LocalSegmenter

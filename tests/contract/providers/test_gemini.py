@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from configs.settings import Providers
 from deployments.algorithms.images.decoding import decode
-from deployments.contracts.diffusion import StyleRequest
+from deployments.contracts.styles import StyleRequest
 from deployments.errors import ProviderRejected, ProviderTimeout, ProviderUnavailable
 from deployments.providers.gemini import GeminiPrompter, GeminiStylist
 from tests.support.builders import an_image, base64_png

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from configs.settings import Providers, Settings
 from deployments.algorithms.images.decoding import decode
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from deployments.errors import InvalidRequest, ProviderUnavailable
 from deployments.providers import open_prompt_provider, open_style_provider, policy
 from tests.contract.providers.test_gemini import REQUEST, STYLE

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from configs.settings import Providers, Settings, Styles
 from configs.styles import load_styles
 from deployments.algorithms.styles.prompt import UNKNOWN_SUBJECT
-from deployments.contracts.diffusion import StyleRequest
+from deployments.contracts.styles import StyleRequest
 from deployments.errors import InvalidRequest, ProviderUnavailable
 from deployments.prompting import PromptingDeployment
 from deployments.stylization import StylizingDeployment

@@ -14,8 +14,9 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
 from configs.settings import Deadlines
 from deployments.algorithms.faces.sample import sample_portrait
-from deployments.contracts.diffusion import GenerationRequest, HintOptions, StyleRequest
+from deployments.contracts.diffusion import GenerationRequest, HintOptions
 from deployments.contracts.portraits import AvatarRequest
+from deployments.contracts.styles import StyleRequest
 from deployments.errors import DeadlineExceeded, NoFace, NotSupported, Overloaded, Unavailable
 from serve_app import gateway
 from serve_app.gateway import Gateway, Handles

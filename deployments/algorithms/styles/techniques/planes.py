@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 
 Plane = NDArray[np.floating[Any]]
 """`float32[H, W]` or `float32[H, W, C]`."""

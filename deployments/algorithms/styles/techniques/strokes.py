@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from deployments.algorithms.styles.techniques.edge_flow import Flow
 from deployments.algorithms.styles.techniques.planes import Plane, Random, blur, to_plane
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 
 _POINTS = 9
 """Of a stroke's path, one radius apart."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from deployments.algorithms.a1111.image_metadata import encode_picture
-from deployments.algorithms.images.decoding import shrink
+from deployments.algorithms.images.resizing import shrink
 from deployments.contracts.diffusion import Diffuser, HintModule, ModelCatalogue
 from serve_app.services.sdapi.controlnet.units import ControlUnit, prepare
 from serve_app.services.sdapi.errors import refused

@@ -10,8 +10,8 @@ import numpy as np
 
 from deployments.algorithms.a1111.inpainting import Canvas
 from deployments.algorithms.a1111.resizing import fit, fit_hint, pixel_perfect_resolution
-from deployments.algorithms.images.decoding import shrink
-from deployments.contracts.albums import Image
+from deployments.algorithms.images.resizing import shrink
+from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import ControlHint, Diffuser, ModelCatalogue, ModelFile, ResizeMode
 from deployments.errors import DarkroomError, Unavailable, WeightsMissing
 from serve_app.services.sdapi.controlnet.units import ControlUnit, describe, prepare

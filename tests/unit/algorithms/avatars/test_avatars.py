@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from deployments.assets.animals import load_animals
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from deployments.contracts.portraits import AvatarMode, AvatarPicture, AvatarRequest, SegmentedFace
 from deployments.engines.drawn.avatars import LocalAvatarArtist
 from deployments.errors import InvalidRequest

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from deployments.algorithms.duplicates.candidates import find_candidates
-from deployments.contracts.albums import VIEWS
+from deployments.contracts.arrays import VIEWS
 
 WHOLE, QUARTER, TRIMMED, CENTRE = (VIEWS.index(name) for name in ("whole", "quarter", "trimmed", "centre"))
 

@@ -9,16 +9,18 @@ from deployments.algorithms.faces.alignment import (
     DLIB_TEMPLATE,
     MESH_FOR_DLIB,
     MESH_POINTS,
-    bounding_square,
     chip_by_eyes,
     face_chips,
+    five_points,
+    roll_of,
+)
+from deployments.algorithms.images.affine import (
+    bounding_square,
     fit_similarity,
     fit_square,
-    five_points,
     invert,
     move_points,
     quarter_turn_back,
-    roll_of,
     warp_square,
 )
 from tests.support.builders import a_photo, an_image

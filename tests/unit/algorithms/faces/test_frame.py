@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.algorithms.faces.alignment import MESH_POINTS, move_points
+from deployments.algorithms.faces.alignment import MESH_POINTS
 from deployments.algorithms.faces.frame import frame_of
 from deployments.algorithms.faces.mesh_landmarks import MESH_NAMES, MESH_OUTLINE, describe_mesh, pose_of
+from deployments.algorithms.images.affine import move_points
 from deployments.contracts.portraits import OPTIONAL_LANDMARKS, REQUIRED_LANDMARKS
 from tests.support.faces import LANDMARKS, a_face
 

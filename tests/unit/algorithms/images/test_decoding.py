@@ -18,7 +18,7 @@ from deployments.algorithms.images.decoding import (
     make_preview,
     read_picture,
 )
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from tests.support.builders import a_flat_image, a_photo, an_image, encoded, encoded_turned
 
 FORMATS = {

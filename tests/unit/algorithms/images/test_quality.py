@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from deployments.algorithms.images.quality import ISSUES, Quality, assess
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from tests.support.builders import a_flat_image, a_photo, an_image
 
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket")

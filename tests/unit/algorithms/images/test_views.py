@@ -3,7 +3,7 @@ import pytest
 
 from deployments.algorithms.images.borders import content_box
 from deployments.algorithms.images.views import make_views
-from deployments.contracts.albums import VIEWS
+from deployments.contracts.arrays import VIEWS
 from tests.support import duplicate_pictures as pictures
 
 

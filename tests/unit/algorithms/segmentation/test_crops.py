@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployments.algorithms.faces.alignment import move_points
 from deployments.algorithms.faces.frame import frame_of
+from deployments.algorithms.images.affine import move_points
 from deployments.algorithms.segmentation.crops import combine, looks_at_people, quarter_turns, unturned
 from tests.support.builders import a_flat_image
 from tests.support.faces import a_face

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from deployments.algorithms.faces.frame import frame_of
 from deployments.algorithms.segmentation.face_masks import face_mask
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from deployments.contracts.portraits import SegmentedFace
 from tests.support.builders import an_image
 from tests.support.faces import a_face

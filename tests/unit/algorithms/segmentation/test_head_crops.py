@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployments.algorithms.segmentation.head_crops import cut_head, put_head_back
-from deployments.contracts.albums import Gray, Image
+from deployments.contracts.arrays import Gray, Image
 from tests.support.builders import an_image
 
 sides = st.integers(40, 160)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from deployments.algorithms.styles import LOOKS, options_of, redraw
 from deployments.algorithms.styles.techniques.planes import bare_skin, to_plane
-from deployments.contracts.albums import Image
+from deployments.contracts.arrays import Image
 from tests.support.builders import a_flat_image, a_photo, an_image
 
 _PHOTOS = ("astronaut", "chelsea", "coffee")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from deployments.algorithms.tags.imagenet import ImageNetTagger, TaggerRules
 from deployments.algorithms.tags.lexicon import Lexicon, Meaning, load_words, relevance, singular
 from deployments.algorithms.tags.vocabulary import Tag, load_tags
-from deployments.contracts.albums import VIEWS
+from deployments.contracts.arrays import VIEWS
 from deployments.errors import NotSupported
 
 DOG, BEACH, TOASTER, POODLE = (1, 2), (3,), (4,), (2,)

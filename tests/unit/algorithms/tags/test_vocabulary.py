@@ -23,7 +23,7 @@ from deployments.algorithms.tags.vocabulary import (
     people_tags,
     select_tags,
 )
-from deployments.contracts.albums import VIEWS
+from deployments.contracts.arrays import VIEWS
 
 FACE = (40.0, 40.0, 60.0, 60.0)
 """4 % of a picture of 100 x 100."""

@@ -9,8 +9,8 @@ import pytest
 from deployments.algorithms.duplicates.groups import Edge, group_duplicates
 from serve_app.services.albums.duplicate_report import duplicates_payload, group_items, pairs_between_groups
 from serve_app.services.albums.items import Item, without_details
-from serve_app.services.albums.people_result import AlbumFace, people_payload
-from serve_app.services.albums.tags_result import tags_payload
+from serve_app.services.albums.people import AlbumFace, people_payload
+from serve_app.services.albums.tags import tags_payload
 
 
 def an_item(ref: str, sha: str, width: int = 100, height: int = 80, size: int = 5000) -> Item:

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from deployments.contracts.diffusion import GenerationRequest, Lora, StyleRequest
+from deployments.contracts.diffusion import GenerationRequest, Lora
+from deployments.contracts.styles import StyleRequest
 from deployments.errors import Unavailable, WeightsMissing
 from serve_app.services.edits.style_diffusion import DiffusionStylist
 from serve_app.services.jobs.progress import Progress

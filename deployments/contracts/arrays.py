@@ -1,0 +1,32 @@
+"""Arrays that cross a border: shapes and dtypes by name. Needs only numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+"""`uint8[H, W, 3]`, RGB, upright."""
+
+
+Gray = NDArray[np.uint8]
+"""`uint8[H, W]`."""
+
+
+Vectors = NDArray[np.float32]
+"""`float32[N, D]`, a row each."""
+
+
+VIEWS = ("whole", "centre", "trimmed", "quarter", "half", "three_quarters", "crop")
+"""The square views of a picture that are embedded, in the order in which their vectors are stored.
+
+whole: all of it, stretched to the square. centre: its middle 70 %, stretched. trimmed: without a flat border, stretched
+(the same as whole where there is none). quarter, half, three_quarters: whole, turned counter-clockwise by 90, 180, 270
+degrees. crop: the largest centred square at 224/256 of the short side, the classifier's own view.
+"""
+
+
+Floats = NDArray[np.float32]
+"""`float32` of any shape."""
+Matrix = NDArray[np.float64]
+"""`float64[2, 3]`, a plane map: a point goes to `matrix[:, :2] @ point + matrix[:, 2]`."""

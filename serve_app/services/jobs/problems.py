@@ -1,0 +1,19 @@
+"""Problem documents (RFC 9457) as jobs and the history keep them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deployments.errors import DarkroomError
+
+
+def problem_members(error: DarkroomError, instance: str | None = None) -> dict[str, Any]:
+    """RFC 9457 members, as jobs and the history keep them."""
+    members: dict[str, Any] = {
+        **error.extra,
+        "type": f"/problems/{error.slug}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.message,
+    }
+    return members | ({"instance": instance} if instance else {})
