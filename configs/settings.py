@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
-class _Group(BaseModel):
+class _Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -23,7 +23,7 @@ def _xdg(variable: str, fallback: str) -> Path:
     return Path(os.environ.get(variable) or Path.home() / fallback) / "darkroom"
 
 
-class Limits(_Group):
+class Limits(_Options):
     """What a request may hold."""
 
     max_file_bytes: int = Field(20 * 2**20, gt=0)
@@ -46,7 +46,7 @@ class Limits(_Group):
     """Longest side at which pictures are analysed; larger ones get a stored JPEG preview of this size."""
 
 
-class Fetch(_Group):
+class Fetch(_Options):
     """How the server fetches a URL that a client names."""
 
     timeout_s: float = Field(20.0, gt=0)
@@ -62,7 +62,7 @@ class Fetch(_Group):
     `s3://bucket`, or `gs://bucket/folder` for what lies below. Never the server's own storage."""
 
 
-class StorageOptions(_Group):
+class StorageOptions(_Options):
     """Object stores, where `storage_url` is `s3://bucket/folder` or `gs://bucket/folder`.
 
     Credentials are found by the vendors' libraries in their own places (variables, files, roles), never here.
@@ -109,7 +109,7 @@ class StorageOptions(_Group):
         return self
 
 
-class Jobs(_Group):
+class Jobs(_Options):
     """The durable queue."""
 
     lease_s: float = Field(30.0, gt=0)
@@ -136,7 +136,7 @@ class Jobs(_Group):
     """Pictures a model call holds."""
 
 
-class Runtime(_Group):
+class Runtime(_Options):
     """Threads of one process."""
 
     threads: int = Field(2, gt=0)
@@ -144,7 +144,7 @@ class Runtime(_Group):
     decode_threads: int = Field(2, gt=0)
 
 
-class Deadlines(_Group):
+class Deadlines(_Options):
     """Seconds a single call to a capability may take."""
 
     embed_s: float = Field(60.0, gt=0)
@@ -163,7 +163,7 @@ class Deadlines(_Group):
     generate_s: float = Field(600.0, gt=0)
 
 
-class Embedding(_Group):
+class Embedding(_Options):
     engine: Literal["efficientnet", "open_clip"] = "efficientnet"
     open_clip_model: str = "ViT-B-16-SigLIP"
     open_clip_pretrained: str = "webli"
@@ -173,7 +173,7 @@ class Embedding(_Group):
     device: str = "cpu"
 
 
-class Tags(_Group):
+class Tags(_Options):
     threshold: float = Field(0.5, ge=0, le=1)
     top_k: int = Field(10, gt=0)
     temperature: float = Field(0.8, gt=0)
@@ -190,7 +190,7 @@ class Tags(_Group):
     """One face at least this share of the picture, and none near it in size, makes it a portrait."""
 
 
-class Faces(_Group):
+class FaceOptions(_Options):
     engine: Literal["local", "insightface"] = "local"
     insightface_root: Path | None = None
     """Folder that holds `models/buffalo_l`; default: insightface's own."""
@@ -211,14 +211,14 @@ class Faces(_Group):
         return self.cut or {"local": 0.385, "insightface": 1.1}[self.engine]
 
 
-class Duplicates(_Group):
+class Duplicates(_Options):
     min_cosine: float = Field(0.55, ge=-1, le=1)
     max_neighbours: int = Field(10, gt=0)
     min_similar_cosine: float = Field(0.85, ge=-1, le=1)
     """Level `similar`: pictures of one moment."""
 
 
-class Diffusion(_Group):
+class Diffusion(_Options):
     """The engine over diffusers; it is deployed where the Serve configuration says `diffusion: true`."""
 
     models_dir: Path | None = None
@@ -245,7 +245,7 @@ class Diffusion(_Group):
     """torch.compile the UNet: minutes at the start, a third less time for each picture after."""
 
 
-class Styles(_Group):
+class Styles(_Options):
     engines: tuple[Literal["opencv", "diffusers", "sdwebui", "gemini", "vertex", "bedrock"], ...] = ("opencv",)
     """Tried in this order: a technical failure goes on to the next, a refused picture does not."""
     prompter: Literal["template", "gemini"] = "template"
@@ -257,7 +257,7 @@ class Styles(_Group):
     """One engine's share of the deadline `deadlines.style_s`."""
 
 
-class Segmentation(_Group):
+class SegmentationOptions(_Options):
     engines: tuple[Literal["local", "vision", "rekognition"], ...] = ("local",)
     """Tried in this order: a technical failure goes on to the next, a refused picture does not."""
     max_px: int = Field(1600, ge=64)
@@ -266,7 +266,7 @@ class Segmentation(_Group):
     """One engine's share of the deadline `deadlines.segment_s`."""
 
 
-class Avatars(_Group):
+class Avatars(_Options):
     engines: tuple[Literal["local", "diffusers", "vertex", "bedrock", "cloud_function"], ...] = ("local",)
     """As `segmentation.engines`."""
     mode: Literal["overlay", "character"] = "character"
@@ -286,7 +286,7 @@ class Avatars(_Group):
     """One engine's share of the deadline `deadlines.avatar_s`."""
 
 
-class Auth(_Group):
+class Auth(_Options):
     """Who may call."""
 
     mode: Literal["disabled", "api_key"] = "disabled"
@@ -314,7 +314,7 @@ class Auth(_Group):
         return self
 
 
-class Retention(_Group):
+class Retention(_Options):
     """What is removed by itself."""
 
     temporary_s: float = Field(86400.0, gt=0)
@@ -322,7 +322,7 @@ class Retention(_Group):
     and cut-outs of a segmentation. A picture that an album holds is not temporary, nor is one that was uploaded."""
 
 
-class Providers(_Group):
+class Providers(_Options):
     """Addresses and names at vendors. Keys are read by their SDKs from their own variables, never from here."""
 
     sdwebui_url: str | None = None
@@ -389,11 +389,11 @@ class Settings(BaseSettings):
     deadlines: Deadlines = Deadlines()
     embedding: Embedding = Embedding()
     tags: Tags = Tags()
-    faces: Faces = Faces()
+    faces: FaceOptions = FaceOptions()
     duplicates: Duplicates = Duplicates()
     diffusion: Diffusion = Diffusion()
     styles: Styles = Styles()
-    segmentation: Segmentation = Segmentation()
+    segmentation: SegmentationOptions = SegmentationOptions()
     avatars: Avatars = Avatars()
     auth: Auth = Auth()
     retention: Retention = Retention()

@@ -7,12 +7,12 @@ import cv2
 from configs.settings import Settings
 from deployments.algorithms.faces.sample import sample_portrait
 from deployments.assets.animals import load_animals
-from deployments.contracts.portraits import LOCAL_AVATARS, AvatarPicture, AvatarRequest
+from deployments.contracts.portraits import LOCAL_AVATARS, AvatarPicture, AvatarTask
 from deployments.engines.drawn.avatars import LocalAvatarArtist
 from deployments.errors import InvalidRequest
 from deployments.kit.threads import Threads
 from deployments.providers import open_avatar_provider
-from deployments.providers.pool import OpenedProviders
+from deployments.providers.pool import ProviderPool
 
 
 class AvatarDeployment:
@@ -22,12 +22,12 @@ class AvatarDeployment:
         settings = settings or Settings()
         self._animals = load_animals()
         self._local = LocalAvatarArtist(self._animals)
-        self._providers = OpenedProviders(open_avatar_provider, settings)
+        self._providers = ProviderPool(open_avatar_provider, settings)
         self._threads = Threads(settings.runtime.threads)
         # Calls run side by side, each on one core: OpenCV's own threads would only get in their way.
         cv2.setNumThreads(1)
 
-    async def make_avatar(self, engine: str, request: AvatarRequest) -> AvatarPicture:
+    async def make_avatar(self, engine: str, request: AvatarTask) -> AvatarPicture:
         """Raises `InvalidRequest` for an animal or an engine that is none, and what the engine raises."""
         animal = self._animals.get(request.animal)
         if animal is None:
@@ -40,7 +40,7 @@ class AvatarDeployment:
         """A real, small avatar by the local engine; vendors are not asked, that would cost."""
         image, segmentation = sample_portrait()
         animal = next(iter(self._animals))
-        await self.make_avatar(LOCAL_AVATARS, AvatarRequest(image, animal, "overlay", segmentation))
+        await self.make_avatar(LOCAL_AVATARS, AvatarTask(image, animal, "overlay", segmentation))
 
     async def aclose(self) -> None:
         """Close the vendors' connections, which otherwise end with the process."""

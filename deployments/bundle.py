@@ -17,8 +17,8 @@ from deployments.avatars import AvatarDeployment
 from deployments.clustering import ClusteringDeployment
 from deployments.contracts.albums import Face, LocalFeatures, Pairs, PairVerdict
 from deployments.contracts.arrays import Image, Vectors
-from deployments.contracts.portraits import AvatarPicture, AvatarRequest, Segmentation
-from deployments.contracts.styles import StyledPicture, StyleRequest
+from deployments.contracts.portraits import AvatarPicture, AvatarTask, Segmentation
+from deployments.contracts.styles import StyledPicture, StyleTask
 from deployments.dedup import DedupDeployment
 from deployments.embedding import EmbeddingDeployment
 from deployments.faces import FacesDeployment, make_locator
@@ -89,7 +89,7 @@ class Bundle:
     ) -> list[PairVerdict]:
         return await self._dedup.compare_images(features, left, right)
 
-    async def stylize(self, engine: str, request: StyleRequest) -> StyledPicture:
+    async def stylize(self, engine: str, request: StyleTask) -> StyledPicture:
         return await self._stylizing.stylize(engine, request)
 
     async def write_prompt(self, image: Image, style: str) -> str:
@@ -98,5 +98,5 @@ class Bundle:
     async def segment_portrait(self, engine: str, image: Image) -> Segmentation:
         return await self._segmentation.segment_portrait(engine, image)
 
-    async def make_avatar(self, engine: str, request: AvatarRequest) -> AvatarPicture:
+    async def make_avatar(self, engine: str, request: AvatarTask) -> AvatarPicture:
         return await self._avatars.make_avatar(engine, request)

@@ -9,18 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.settings import Settings
-from deployments.algorithms.people.clusters import Grouping, group_faces
+from deployments.algorithms.people.clusters import ClusteringOptions, group_faces
 from deployments.algorithms.people.incremental import add_faces
 from deployments.contracts.arrays import Vectors
 from deployments.kit.threads import Threads
 
 
 class ClusteringDeployment:
-    """`contracts.FaceClusterer`."""
+    """`contracts.albums.FaceClusterer`."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         settings = settings or Settings()
-        self._grouping = Grouping(cut=settings.faces.person_cut, min_quality=settings.faces.min_quality)
+        self._grouping = ClusteringOptions(cut=settings.faces.person_cut, min_quality=settings.faces.min_quality)
         self._threads = Threads(settings.runtime.threads)
 
     async def check_health(self) -> None:

@@ -11,19 +11,19 @@ import cv2
 from configs.settings import Settings
 from deployments.algorithms.duplicates.candidates import find_candidates
 from deployments.algorithms.duplicates.features import FeatureLimits, describe
-from deployments.algorithms.duplicates.verdict import CopyRule, judge
+from deployments.algorithms.duplicates.verdict import CopyCriteria, verify_pair
 from deployments.contracts.albums import LocalFeatures, Pairs, PairVerdict
 from deployments.contracts.arrays import Image, Vectors
 from deployments.kit.threads import Threads
 
 
 class DedupDeployment:
-    """The capability `contracts.DuplicateFinder`."""
+    """The capability `contracts.albums.DuplicateFinder`."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         settings = settings or Settings()
         self._limits = FeatureLimits()
-        self._rule = CopyRule()
+        self._rule = CopyCriteria()
         self._cores = settings.runtime.threads
         self._threads = Threads(self._cores)
         # Calls run side by side, each on one core: OpenCV's own threads would only get in their way.
@@ -56,7 +56,7 @@ class DedupDeployment:
         return await self._threads.run(self._judge_all, features, pairs)
 
     def _judge_all(self, features: Sequence[LocalFeatures], pairs: list[tuple[int, int]]) -> list[PairVerdict]:
-        return [judge(features[i], features[j], self._rule) for i, j in pairs]
+        return [verify_pair(features[i], features[j], self._rule) for i, j in pairs]
 
 
 _PAIRS_A_CALL = 16

@@ -18,7 +18,7 @@ from deployments.contracts.diffusion import (
     Latents,
     ModelCatalogue,
 )
-from deployments.engines.diffusion.batched import LocalDiffuser
+from deployments.engines.diffusion.batched import BatchedDiffuser
 from deployments.engines.diffusion.device import CapMemory, cap_gpu_memory
 
 _MAX_CHECKPOINTS = 8
@@ -26,12 +26,12 @@ _MAX_CHECKPOINTS = 8
 
 
 class DiffusionDeployment:
-    """`generation.Diffuser`."""
+    """`contracts.diffusion.Diffuser`."""
 
     def __init__(self, settings: Settings | None = None, cap_memory: CapMemory = cap_gpu_memory) -> None:
         """Raises `Unavailable` when PyTorch, diffusers or the device is missing."""
         granted: dict[str, float] = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
-        self._diffuser = LocalDiffuser(settings or Settings(), granted.get("GPU", 0.0), cap_memory)
+        self._diffuser = BatchedDiffuser(settings or Settings(), granted.get("GPU", 0.0), cap_memory)
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationStep | GeneratedPicture, None]:
         """Called with `stream=True`, and with the checkpoint's name as `multiplexed_model_id`."""
@@ -66,8 +66,8 @@ class _Claim:
     """Makes Serve send requests for a checkpoint to the replica that has it. It is loaded when its batch runs: not
     before, lest it push out the one that is running."""
 
-    def __init__(self, diffuser: LocalDiffuser, checkpoint: str) -> None:
-        self._diffuser: LocalDiffuser | None = diffuser
+    def __init__(self, diffuser: BatchedDiffuser, checkpoint: str) -> None:
+        self._diffuser: BatchedDiffuser | None = diffuser
         self._checkpoint = checkpoint
 
     def __del__(self) -> None:

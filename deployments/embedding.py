@@ -19,7 +19,7 @@ _CALL_VIEWS = 8
 
 
 class EmbeddingDeployment:
-    """`contracts.ImageEmbedder`."""
+    """`contracts.albums.ImageEmbedder`."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         """Raises `WeightsMissing` when the engine's weights are not there."""

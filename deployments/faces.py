@@ -20,7 +20,7 @@ _HEALTH_PX = 64
 
 
 class FacesDeployment:
-    """`contracts.FaceFinder`."""
+    """`contracts.albums.FaceFinder`."""
 
     def __init__(self, settings: Settings | None = None, locator: FaceLocator | None = None) -> None:
         """`locator`: one that another deployment of this process uses too; the local engine takes it.

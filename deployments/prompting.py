@@ -8,18 +8,18 @@ from deployments.algorithms.styles.prompt import write_prompt
 from deployments.contracts.arrays import Image
 from deployments.errors import InvalidRequest
 from deployments.providers import open_prompt_provider
-from deployments.providers.pool import OpenedProviders
+from deployments.providers.pool import ProviderPool
 
 TEMPLATE = "template"
 
 
 class PromptingDeployment:
-    """`generation.Prompter`."""
+    """`contracts.styles.Prompter`."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings or Settings()
         self._styles = load_styles()
-        self._providers = OpenedProviders(open_prompt_provider, self._settings)
+        self._providers = ProviderPool(open_prompt_provider, self._settings)
 
     async def write_prompt(self, image: Image, style: str) -> str:
         """Raises `InvalidRequest` for a style that is none, and what the provider raises."""

@@ -13,7 +13,7 @@ from deployments.engines.segmentation.local import LocalSegmenter
 from deployments.faces import make_locator
 from deployments.kit.threads import Threads
 from deployments.providers import open_face_provider
-from deployments.providers.pool import OpenedProviders
+from deployments.providers.pool import ProviderPool
 from deployments.weights.manifest import weight_file
 
 _HEALTH_PX = 64
@@ -32,7 +32,7 @@ class SegmentationDeployment:
             weight_file(settings, name)
         threads = settings.runtime.threads
         self._local = LocalSegmenter(settings.weights_dir, locator or make_locator(settings), threads)
-        self._providers = OpenedProviders(open_face_provider, settings)
+        self._providers = ProviderPool(open_face_provider, settings)
         self._threads = Threads(threads)
         # Calls run side by side, each on one core: OpenCV's own threads would only get in their way.
         cv2.setNumThreads(1)

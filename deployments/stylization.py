@@ -6,25 +6,25 @@ import numpy as np
 
 from configs.settings import Settings
 from configs.styles import Style, load_styles
-from deployments.contracts.styles import LOCAL_ENGINE, StyledPicture, StyleRequest
+from deployments.contracts.styles import LOCAL_ENGINE, StyledPicture, StyleTask
 from deployments.engines.drawn.styles import LocalStylist
 from deployments.errors import InvalidRequest
 from deployments.kit.threads import Threads
 from deployments.providers import open_style_provider
-from deployments.providers.pool import OpenedProviders
+from deployments.providers.pool import ProviderPool
 
 
 class StylizingDeployment:
-    """`generation.Stylist`."""
+    """`contracts.styles.Stylist`."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         settings = settings or Settings()
         self._styles = load_styles()
         self._local = LocalStylist()
-        self._providers = OpenedProviders(open_style_provider, settings)
+        self._providers = ProviderPool(open_style_provider, settings)
         self._threads = Threads(settings.runtime.threads)
 
-    async def stylize(self, engine: str, request: StyleRequest) -> StyledPicture:
+    async def stylize(self, engine: str, request: StyleTask) -> StyledPicture:
         """Raises `InvalidRequest` for a style or an engine that is none, and what the engine raises."""
         style = self._styles.get(request.style)
         if style is None:
@@ -37,12 +37,12 @@ class StylizingDeployment:
         """A real, small picture by the local engine; vendors are not asked, that would cost."""
         style = next(iter(self._styles.values()), None)
         if style is not None:
-            await self._draw(StyleRequest(np.full((32, 32, 3), 128, np.uint8), style.name, prompt=""), style)
+            await self._draw(StyleTask(np.full((32, 32, 3), 128, np.uint8), style.name, prompt=""), style)
 
     async def aclose(self) -> None:
         """Close the vendors' connections, which otherwise end with the process."""
         await self._providers.aclose()
 
-    async def _draw(self, request: StyleRequest, style: Style) -> StyledPicture:
+    async def _draw(self, request: StyleTask, style: Style) -> StyledPicture:
         image = await self._threads.run(self._local.render, request.image, style, request.strength, request.seed)
         return StyledPicture(image)

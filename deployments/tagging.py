@@ -19,7 +19,7 @@ from deployments.weights.manifest import weight_file
 
 
 class TaggingDeployment:
-    """`contracts.Tagger`."""
+    """`contracts.albums.Tagger`."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         """Raises `WeightsMissing` when the engine's weights are not there."""

@@ -33,8 +33,8 @@ from deployments.contracts.diffusion import (
     Latents,
     ModelCatalogue,
 )
-from deployments.contracts.portraits import AvatarPicture, AvatarRequest, Segmentation
-from deployments.contracts.styles import StyledPicture, StyleRequest
+from deployments.contracts.portraits import AvatarPicture, AvatarTask, Segmentation
+from deployments.contracts.styles import StyledPicture, StyleTask
 from deployments.errors import DarkroomError, DeadlineExceeded, NotDeployed, Overloaded, Unavailable
 from serve_app.telemetry import Metrics
 
@@ -109,7 +109,7 @@ class Gateway:
         arguments = (list(features), list(left), list(right))
         return await self._call(self._handles.dedup, "compare_images", self._deadlines.duplicates_s, *arguments)  # type: ignore[no-any-return]
 
-    async def stylize(self, engine: str, request: StyleRequest) -> StyledPicture:
+    async def stylize(self, engine: str, request: StyleTask) -> StyledPicture:
         return await self._call(self._handles.stylizing, "stylize", self._deadlines.style_s, engine, request)  # type: ignore[no-any-return]
 
     async def write_prompt(self, image: Image, style: str) -> str:
@@ -119,7 +119,7 @@ class Gateway:
         arguments = (engine, image)
         return await self._call(self._handles.segmentation, "segment_portrait", self._deadlines.segment_s, *arguments)  # type: ignore[no-any-return]
 
-    async def make_avatar(self, engine: str, request: AvatarRequest) -> AvatarPicture:
+    async def make_avatar(self, engine: str, request: AvatarTask) -> AvatarPicture:
         return await self._call(self._handles.avatars, "make_avatar", self._deadlines.avatar_s, engine, request)  # type: ignore[no-any-return]
 
     async def generate(self, request: GenerationRequest) -> AsyncIterator[GenerationStep | GeneratedPicture]:

@@ -60,7 +60,7 @@ def analyse(pictures: dict[str, Image.Image]) -> tuple[dict[str, str], dict[str,
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class AlbumCell:
     picture: str
     caption: str
     box: list[float] | None = None
@@ -71,7 +71,7 @@ class Cell:
 
 def draw(pictures: dict[str, Image.Image], names: dict[str, str], answers: dict[str, Any]) -> Image.Image:
     tagged = [
-        Cell(names[url], ", ".join(list(tags)[:3]) or "-")
+        AlbumCell(names[url], ", ".join(list(tags)[:3]) or "-")
         for url, tags in sorted(
             answers["tags"]["scores"].items(), key=lambda entry: list(pictures).index(names[entry[0]])
         )
@@ -80,10 +80,10 @@ def draw(pictures: dict[str, Image.Image], names: dict[str, str], answers: dict[
     copies, people = [], []
     for group in answers["duplicates"]["groups"]:
         members = [member["image"] for member in group["members"] if member["image"] != group["keep"]]
-        copies += [Cell(names[group["keep"]], f"keep: {group['keep_reason']}", gap=_APART)]
-        copies += [Cell(names[url], "copy") for url in members]
+        copies += [AlbumCell(names[group["keep"]], f"keep: {group['keep_reason']}", gap=_APART)]
+        copies += [AlbumCell(names[url], "copy") for url in members]
     for person in answers["clusters"]["people"]:
-        cells = [Cell(names[face["image"]], person["name"], face["bbox"]) for face in person["faces"]]
+        cells = [AlbumCell(names[face["image"]], person["name"], face["bbox"]) for face in person["faces"]]
         people += [replace(cells[0], gap=_APART), *cells[1:]]
     strips = [
         _title("Tags"),
@@ -107,11 +107,11 @@ def _title(text: str) -> Image.Image:
     return strip
 
 
-def _rows(cells: list[Cell], columns: int, pictures: dict[str, Image.Image]) -> list[Image.Image]:
+def _rows(cells: list[AlbumCell], columns: int, pictures: dict[str, Image.Image]) -> list[Image.Image]:
     return [_row(cells[start : start + columns], pictures) for start in range(0, len(cells), columns)]
 
 
-def _row(cells: list[Cell], pictures: dict[str, Image.Image]) -> Image.Image:
+def _row(cells: list[AlbumCell], pictures: dict[str, Image.Image]) -> Image.Image:
     small = [_thumbnail(pictures[cell.picture], cell.box) for cell in cells]
     height = max(picture.height for picture in small)
     row = Image.new("RGB", (_WIDTH, height + 26), _PAPER)

@@ -18,7 +18,7 @@ from configs.settings import Settings
 from deployments.algorithms.avatars.infill import behind
 from deployments.assets.animals import Animal, load_animals
 from deployments.contracts.arrays import Gray, Image
-from deployments.contracts.portraits import AvatarMode, AvatarRequest, Segmentation
+from deployments.contracts.portraits import AvatarMode, AvatarTask, Segmentation
 from deployments.engines.drawn.avatars import LocalAvatarArtist
 from deployments.engines.faces.locator import FaceLocator
 from deployments.engines.segmentation.local import LocalSegmenter
@@ -113,7 +113,7 @@ class Studio:
         return self._segmenter.segment(image)
 
     def draw(self, image: Image, segmentation: Segmentation, animal: Animal, mode: AvatarMode) -> Image:
-        return self._artist.render(AvatarRequest(image, animal.name, mode, segmentation)).image
+        return self._artist.render(AvatarTask(image, animal.name, mode, segmentation)).image
 
 
 def cells_of_animals(studio: Studio, animals: list[Animal]) -> list[Cell]:

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from bench.quality.pasted_faces import MARKS
 from deployments.contracts.arrays import Gray, Image
 
-Box = tuple[float, float, float, float]
+FaceBox = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """What was said about one picture."""
 
-    boxes: list[Box]
+    boxes: list[FaceBox]
     marks: list[NDArray[np.float32]]
     """`float32[5, 2]` a face, as `MARKS`."""
     mask: Gray
@@ -65,7 +65,7 @@ def http_finder(client: httpx.Client) -> Finder:
         mask = np.frombuffer(client.get(answer["mask_url"]).raise_for_status().content, np.uint8)
         faces = answer["faces"]
         marks = [np.array([face["landmarks"][name] for name in MARKS], np.float32) for face in faces]
-        boxes: list[Box] = [tuple(face["bbox"]) for face in faces]
+        boxes: list[FaceBox] = [tuple(face["bbox"]) for face in faces]
         return Found(boxes, marks, np.asarray(cv2.imdecode(mask, cv2.IMREAD_GRAYSCALE), np.uint8))
 
     return find

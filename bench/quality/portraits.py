@@ -18,7 +18,7 @@ import numpy as np
 
 from bench.quality.contact_sheet import Mistake
 from bench.quality.pasted_faces import ROLLS, Paste, Portrait, paste_faces
-from bench.quality.portrait_finders import Box, Finder, Found, engine_finder
+from bench.quality.portrait_finders import FaceBox, Finder, Found, engine_finder
 from deployments.contracts.arrays import Gray, Image
 
 Figures = dict[str, float]
@@ -74,7 +74,7 @@ def _central(found_in: dict[Path, Found]) -> tuple[Figures, list[Mistake]]:
     }, mistakes
 
 
-def _grown(box: Box) -> tuple[int, int, int, int]:
+def _grown(box: FaceBox) -> tuple[int, int, int, int]:
     x1, y1, x2, y2 = box
     right, down = (x2 - x1) * _HEAD_GROWTH, (y2 - y1) * _HEAD_GROWTH
     return round(x1 - right), round(y1 - down), round(x2 + right), round(y2 + down)

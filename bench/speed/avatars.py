@@ -22,9 +22,9 @@ from PIL import Image as PillowImage
 from bench.report import Report
 from bench.server import running_server
 from configs.settings import Settings
-from deployments.algorithms.images.decoding import decode, make_preview
+from deployments.algorithms.images.decoding import decode, encode_jpeg
 from deployments.assets.animals import load_animals
-from deployments.contracts.portraits import AvatarRequest
+from deployments.contracts.portraits import AvatarTask
 from deployments.engines.drawn.avatars import LocalAvatarArtist
 from deployments.engines.faces.locator import FaceLocator
 from deployments.engines.segmentation.local import LocalSegmenter
@@ -86,8 +86,8 @@ def bare_loop(files: list[bytes]) -> float:
     def work(number: int) -> None:
         animal, mode = _order(number)
         image = decode(files[number], settings.avatars.max_px)
-        request = AvatarRequest(image, animal, mode, segmenter.segment(image))  # type: ignore[arg-type]
-        make_preview(artist.render(request).image, 95)
+        request = AvatarTask(image, animal, mode, segmenter.segment(image))  # type: ignore[arg-type]
+        encode_jpeg(artist.render(request).image, 95)
 
     with ThreadPoolExecutor(settings.runtime.threads) as pool:
         list(pool.map(work, range(_WARM_UP)))

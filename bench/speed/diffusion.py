@@ -24,7 +24,7 @@ import psutil
 from bench.report import Report
 from configs.settings import Settings
 from deployments.contracts.diffusion import GenerationRequest
-from deployments.engines.diffusion.batched import LocalDiffuser
+from deployments.engines.diffusion.batched import BatchedDiffuser
 
 _ROUNDS = 5
 _FEW, _MANY = 5, 50
@@ -53,7 +53,7 @@ async def _measure(settings: Settings, names: list[str], size: int, steps: int, 
     request = GenerationRequest(
         "a photo of the cat", "blurry", width=size, height=size, steps=steps, checkpoint=names[0], sampler="Euler a"
     )
-    diffuser = LocalDiffuser(settings)
+    diffuser = BatchedDiffuser(settings)
     try:
         await _picture(diffuser, request)
         direct = _direct(diffuser, request)
@@ -90,7 +90,7 @@ async def _switch(settings: Settings, names: list[str], request: GenerationReque
     """A budget for one checkpoint, and another one wanted each time."""
     largest = max(_folder_bytes(settings, name) for name in names)
     tight = settings.diffusion.model_copy(update={"memory_budget_mb": int(largest * 1.3 / _MB) + 1})
-    diffuser = LocalDiffuser(settings.model_copy(update={"diffusion": tight}))
+    diffuser = BatchedDiffuser(settings.model_copy(update={"diffusion": tight}))
     used: dict[int, float] = {}
     try:
         for turn in range(1, _MANY + 1):
@@ -104,19 +104,19 @@ async def _switch(settings: Settings, names: list[str], request: GenerationReque
     report.add("growth", used[_MANY] / used[_FEW], "", target=1.05, at_most=True)
 
 
-async def _picture(diffuser: LocalDiffuser, request: GenerationRequest) -> None:
+async def _picture(diffuser: BatchedDiffuser, request: GenerationRequest) -> None:
     async for _ in diffuser.generate(request):
         pass
 
 
-def _direct(diffuser: LocalDiffuser, request: GenerationRequest) -> Callable[[], None]:
+def _direct(diffuser: BatchedDiffuser, request: GenerationRequest) -> Callable[[], None]:
     """The same picture by a stock pipeline over the same weights."""
     import diffusers
     import torch
 
     device = diffuser.device
-    with diffuser.engine.models.shelf.borrowing() as loan:
-        checkpoint = diffuser.engine.models.checkpoint(loan, request.checkpoint)
+    with diffuser.engine.models.cache.lease() as lease:
+        checkpoint = diffuser.engine.models.checkpoint(lease, request.checkpoint)
     pipeline = diffusers.StableDiffusionPipeline(**checkpoint.components, scheduler=checkpoint.scheduler)
     pipeline.scheduler = diffusers.EulerAncestralDiscreteScheduler.from_config(
         checkpoint.scheduler.config, timestep_spacing="linspace", steps_offset=0
@@ -144,7 +144,7 @@ def _timed(call: Callable[[], None]) -> float:
     return time.perf_counter() - started
 
 
-def _memory_bytes(diffuser: LocalDiffuser) -> float:
+def _memory_bytes(diffuser: BatchedDiffuser) -> float:
     """Of the device, or of the process where that is the device."""
     gc.collect()
     memory = diffuser.device.memory()

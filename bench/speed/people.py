@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from bench.quality.metrics import Score
 from bench.report import Report
-from bench.speed.synthetic_faces import Album, invent_album
-from deployments.algorithms.people.clusters import Grouping, group_faces
+from bench.speed.synthetic_faces import SyntheticAlbum, invent_album
+from deployments.algorithms.people.clusters import ClusteringOptions, group_faces
 from deployments.algorithms.people.incremental import add_faces
 from deployments.algorithms.people.neighbours import Forest
 
@@ -52,7 +52,7 @@ def bcubed_of(labels: NDArray[np.int64], people: NDArray[np.int64]) -> Score:
     return Score(float(np.mean(shared[both] / size[cluster])), float(np.mean(shared[both] / album[person])))
 
 
-def measure_grouping(file: Path, grouping: Grouping) -> Measured:
+def measure_grouping(file: Path, grouping: ClusteringOptions) -> Measured:
     album = _load(file)
     before = _peak_kb()
     timings = []
@@ -63,7 +63,7 @@ def measure_grouping(file: Path, grouping: Grouping) -> Measured:
     return Measured(*min(timings), (_peak_kb() - before) / 1024, bcubed_of(labels, album.people))
 
 
-def measure_addition(file: Path, grouping: Grouping) -> Measured:
+def measure_addition(file: Path, grouping: ClusteringOptions) -> Measured:
     """`ADDED` faces, chosen at random, added to the rest; scored like the whole."""
     album = _load(file)
     new = np.zeros(len(album.people), bool)
@@ -90,7 +90,7 @@ def main() -> None:
         for faces in SIZES:
             file = Path(folder) / f"{faces}.npz"
             np.savez(file, **asdict(invent_album(faces, seed)))
-            spent[faces] = found = _apart(measure_grouping, file, Grouping())
+            spent[faces] = found = _apart(measure_grouping, file, ClusteringOptions())
             report.add(f"{faces} faces", found.cpu_s, "s, one core")
             report.add(f"{faces} faces, clock", found.wall_s, "s")
             report.add(f"{faces} faces, memory beyond the input", found.peak_mb, "MB")
@@ -98,7 +98,7 @@ def main() -> None:
             report.add(f"{faces} faces, BCubed recall", found.score.recall, "")
             report.add(f"{faces} faces, BCubed F", found.score.f, "")
             if faces == SIZES[1]:
-                every_pair = _apart(measure_grouping, file, Grouping(forest=Forest(leaf_points=faces)))
+                every_pair = _apart(measure_grouping, file, ClusteringOptions(forest=Forest(leaf_points=faces)))
                 report.add(f"{faces} faces, BCubed F by comparing all pairs", every_pair.score.f, "")
                 report.add(
                     "F lost by not comparing them", every_pair.score.f - found.score.f, "", target=0.005, at_most=True
@@ -106,7 +106,7 @@ def main() -> None:
         for small, large in itertools.pairwise(SIZES):
             growth = log10(spent[large].cpu_s / spent[small].cpu_s) / log10(large / small)
             report.add(f"growth exponent, {small} to {large}", growth, "", target=1.25, at_most=True)
-        added = _apart(measure_addition, file, Grouping())
+        added = _apart(measure_addition, file, ClusteringOptions())
         whole = spent[SIZES[-1]]
         report.add(f"{ADDED} faces added to {SIZES[-1]}", added.cpu_s, "s, one core")
         report.add("of grouping all anew", added.cpu_s / whole.cpu_s, "", target=0.02, at_most=True)
@@ -114,9 +114,9 @@ def main() -> None:
     report.finish()
 
 
-def _load(file: Path) -> Album:
+def _load(file: Path) -> SyntheticAlbum:
     with np.load(file) as columns:
-        return Album(**columns)
+        return SyntheticAlbum(**columns)
 
 
 def _peak_kb() -> int:
@@ -125,7 +125,7 @@ def _peak_kb() -> int:
     return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
 
 
-def _apart(measure: Callable[[Path, Grouping], Measured], file: Path, grouping: Grouping) -> Measured:
+def _apart(measure: Callable[[Path, ClusteringOptions], Measured], file: Path, grouping: ClusteringOptions) -> Measured:
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
         return process.submit(measure, file, grouping).result()
 

@@ -25,7 +25,7 @@ SAME_PICTURE = (0.62, 0.2, 0.09, 0.05, 0.02, 0.02)
 
 
 @dataclass(frozen=True, slots=True)
-class Album:
+class SyntheticAlbum:
     """`vectors` `float32[N, 128]` of unit length, `pictures` and `people` `int64[N]`, `quality` `float32[N]`.
 
     Every noise face (blur, statues, strangers far off) is a person of its own.
@@ -37,7 +37,7 @@ class Album:
     quality: NDArray[np.float32]
 
 
-def invent_album(faces: int, seed: int = 0, noise: float = 0.1, tail: float = 1.1) -> Album:
+def invent_album(faces: int, seed: int = 0, noise: float = 0.1, tail: float = 1.1) -> SyntheticAlbum:
     """An album of `faces` faces; `noise` of them nobody's, half of these with a quality that the gate should stop.
 
     `tail` is the exponent of the Pareto law of the number of faces a person has, cut at 5 % of the album.
@@ -61,7 +61,7 @@ def invent_album(faces: int, seed: int = 0, noise: float = 0.1, tail: float = 1.
     quality = np.where(owner < crowd, rng.uniform(0.35, 1, faces), rng.uniform(0, 0.4, faces))
     order = rng.permutation(faces)
     owner = owner[order]
-    return Album(
+    return SyntheticAlbum(
         vectors[order].astype(np.float32),
         _pictures(owner, rng),
         owner.astype(np.int64),

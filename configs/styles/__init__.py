@@ -13,16 +13,16 @@ SUBJECT = "{subject}"
 """Stands in a prompt where a prompter's words about the picture go."""
 
 
-class _Part(BaseModel):
+class _StyleModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class StyleLora(_Part):
+class StyleLora(_StyleModel):
     name: str
     weight: float = Field(1.0, ge=-2, le=2)
 
 
-class StyleControl(_Part):
+class StyleControl(_StyleModel):
     """A ControlNet that holds the picture's structure."""
 
     module: str
@@ -32,7 +32,7 @@ class StyleControl(_Part):
     mode: Literal["balanced", "prompt", "control"] = "balanced"
 
 
-class DiffusionRecipe(_Part):
+class DiffusionRecipe(_StyleModel):
     """How an image model is asked for the style."""
 
     prompt: str
@@ -50,7 +50,7 @@ class DiffusionRecipe(_Part):
     controls: tuple[StyleControl, ...] = ()
 
 
-class LocalRecipe(_Part):
+class LocalRecipe(_StyleModel):
     """How the engine without weights draws it."""
 
     look: str
@@ -60,7 +60,7 @@ class LocalRecipe(_Part):
     """Keyword arguments of the look."""
 
 
-class Style(_Part):
+class Style(_StyleModel):
     name: str
     title: str
     description: str

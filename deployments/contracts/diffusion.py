@@ -211,5 +211,5 @@ class Diffuser(Protocol):
     async def list_models(self) -> ModelCatalogue: ...
 
 
-class Generation(Diffuser, Stylist, Prompter, Protocol):
+class ImageGeneration(Diffuser, Stylist, Prompter, Protocol):
     """All that the use cases of making pictures need."""

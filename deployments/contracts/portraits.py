@@ -17,7 +17,7 @@ LOCAL_SEGMENTATION = "local"
 LOCAL_AVATARS = "local"
 """The engines that need no vendor."""
 DIFFUSION_AVATARS = "diffusers"
-"""The avatar engine that works through a `generation.Diffuser`."""
+"""The avatar engine that works through a `contracts.diffusion.Diffuser`."""
 
 Point = tuple[float, float]
 SegmentTarget = Literal["face", "person"]
@@ -107,7 +107,7 @@ class Segmenter(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class AvatarRequest:
+class AvatarTask:
     """A portrait whose people are to become animals."""
 
     image: Image
@@ -136,7 +136,7 @@ class AvatarPicture:
 class AvatarArtist(Protocol):
     """Engines that make animals of people: `local` here, vendors elsewhere. `diffusers` works through a `Diffuser`."""
 
-    async def make_avatar(self, engine: str, request: AvatarRequest) -> AvatarPicture:
+    async def make_avatar(self, engine: str, request: AvatarTask) -> AvatarPicture:
         """By `local`, `vertex`, `bedrock` or `cloud_function`.
 
         Raises `InvalidRequest` for an engine or animal that is none, `NoFace` where the engine looks for faces itself

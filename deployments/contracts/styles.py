@@ -16,7 +16,7 @@ DIFFUSION_ENGINE = "diffusers"
 
 
 @dataclass(frozen=True, slots=True)
-class StyleRequest:
+class StyleTask:
     """A picture to be redrawn in a style of `configs/styles`."""
 
     image: Image
@@ -39,7 +39,7 @@ class StyledPicture:
 class Stylist(Protocol):
     """Engines that redraw a picture: `opencv` here, vendors elsewhere. `diffusers` works through a `Diffuser`."""
 
-    async def stylize(self, engine: str, request: StyleRequest) -> StyledPicture:
+    async def stylize(self, engine: str, request: StyleTask) -> StyledPicture:
         """Raises `ProviderUnavailable` (technical: the next engine may be tried), `ProviderRejected` (logical)."""
         ...
 

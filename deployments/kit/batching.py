@@ -17,13 +17,13 @@ from typing import Generic, Protocol, TypeVar
 
 from deployments.errors import Unavailable
 
-Request = TypeVar("Request")
+Work = TypeVar("Work")
 Step = TypeVar("Step")
 Reported = TypeVar("Reported", contravariant=True)
-Result = TypeVar("Result")
+BatchResult = TypeVar("BatchResult")
 
 
-class Watch(Protocol[Reported]):
+class BatchListener(Protocol[Reported]):
     """What a running batch tells and asks. Places are those of the batch. Called from the thread of the run."""
 
     def report(self, place: int, step: Reported) -> None: ...
@@ -31,13 +31,13 @@ class Watch(Protocol[Reported]):
     def is_cancelled(self, place: int) -> bool: ...
 
 
-Run = Callable[[Sequence[Request], Watch[Step]], Sequence[Result | Exception]]
+Run = Callable[[Sequence[Work], BatchListener[Step]], Sequence[BatchResult | Exception]]
 """One outcome a request, in their order; those of cancelled requests are thrown away."""
 
 
 @dataclass(eq=False)
-class _Ticket(Generic[Request]):
-    request: Request
+class _Ticket(Generic[Work]):
+    request: Work
     key: Hashable
     arrived: float
     events: asyncio.Queue[object] = field(default_factory=asyncio.Queue)
@@ -50,13 +50,13 @@ class _Outcome:
     value: object
 
 
-class KeyedBatcher(Generic[Request, Step, Result]):
+class KeyedBatcher(Generic[Work, Step, BatchResult]):
     """Runs one batch at a time in a thread of its own, the key of the longest waiting request first."""
 
     def __init__(
         self,
-        run: Run[Request, Step, Result],
-        key: Callable[[Request], Hashable],
+        run: Run[Work, Step, BatchResult],
+        key: Callable[[Work], Hashable],
         max_batch: int,
         wait_s: float,
     ) -> None:
@@ -65,14 +65,14 @@ class KeyedBatcher(Generic[Request, Step, Result]):
         self._key = key
         self._max_batch = max_batch
         self._wait_s = wait_s
-        self._waiting: deque[_Ticket[Request]] = deque()
-        self._running: list[_Ticket[Request]] = []
+        self._waiting: deque[_Ticket[Work]] = deque()
+        self._running: list[_Ticket[Work]] = []
         self._arrival = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
         self._closed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batch")
 
-    async def submit(self, request: Request) -> AsyncGenerator[Step | Result, None]:
+    async def submit(self, request: Work) -> AsyncGenerator[Step | BatchResult, None]:
         """Steps, then the result. Closing the iterator takes the request out of its batch within a step.
 
         Raises what the run returns or raises for the request.
@@ -129,7 +129,7 @@ class KeyedBatcher(Generic[Request, Step, Result]):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._arrival.wait(), left)
 
-    def _take(self) -> list[_Ticket[Request]]:
+    def _take(self) -> list[_Ticket[Work]]:
         if not self._waiting:
             return []
         key = self._waiting[0].key
@@ -138,9 +138,9 @@ class KeyedBatcher(Generic[Request, Step, Result]):
             self._waiting.remove(ticket)
         return batch
 
-    async def _run_batch(self, batch: list[_Ticket[Request]]) -> None:
+    async def _run_batch(self, batch: list[_Ticket[Work]]) -> None:
         loop = asyncio.get_running_loop()
-        watch = _Tickets[Request, Step](batch, loop)
+        watch = _Tickets[Work, Step](batch, loop)
         self._running = batch
         try:
             requests = [ticket.request for ticket in batch]
@@ -153,8 +153,8 @@ class KeyedBatcher(Generic[Request, Step, Result]):
             ticket.events.put_nowait(_Outcome(outcome))
 
 
-class _Tickets(Generic[Request, Step]):
-    def __init__(self, batch: Sequence[_Ticket[Request]], loop: asyncio.AbstractEventLoop) -> None:
+class _Tickets(Generic[Work, Step]):
+    def __init__(self, batch: Sequence[_Ticket[Work]], loop: asyncio.AbstractEventLoop) -> None:
         self._batch = batch
         self._loop = loop
 

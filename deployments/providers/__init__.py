@@ -13,13 +13,13 @@ from configs.settings import Settings
 from configs.styles import Style
 from deployments.assets.animals import Animal
 from deployments.contracts.arrays import Image
-from deployments.contracts.portraits import AvatarPicture, AvatarRequest, SegmentedFace
-from deployments.contracts.styles import StyledPicture, StyleRequest
+from deployments.contracts.portraits import AvatarPicture, AvatarTask, SegmentedFace
+from deployments.contracts.styles import StyledPicture, StyleTask
 from deployments.errors import InvalidRequest
 
 
 class StyleProvider(Protocol):
-    async def stylize(self, request: StyleRequest, style: Style) -> StyledPicture:
+    async def stylize(self, request: StyleTask, style: Style) -> StyledPicture:
         """Raises `ProviderUnavailable`, `ProviderRejected`."""
         ...
 
@@ -43,7 +43,7 @@ class FaceProvider(Protocol):
 
 
 class AvatarProvider(Protocol):
-    async def make_avatar(self, request: AvatarRequest, animal: Animal) -> AvatarPicture:
+    async def make_avatar(self, request: AvatarTask, animal: Animal) -> AvatarPicture:
         """Raises `NoFace`, `ProviderUnavailable`, `ProviderRejected`."""
         ...
 

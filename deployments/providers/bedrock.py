@@ -9,13 +9,13 @@ from typing import Any
 
 from configs.settings import Providers
 from configs.styles import Style
-from deployments.algorithms.images.decoding import make_preview
+from deployments.algorithms.images.decoding import encode_jpeg
 from deployments.algorithms.styles.prompt import plain_prompt
 from deployments.assets.animals import Animal
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import MAX_SEED
-from deployments.contracts.portraits import AvatarPicture, AvatarRequest
-from deployments.contracts.styles import StyledPicture, StyleRequest
+from deployments.contracts.portraits import AvatarPicture, AvatarTask
+from deployments.contracts.styles import StyledPicture, StyleTask
 from deployments.errors import ProviderRejected
 from deployments.providers.aws import AwsClient
 from deployments.providers.masked_edits import HeadEdit, png, prepare_edit, prompt_of
@@ -43,7 +43,7 @@ class BedrockStylist:
         self._bedrock = _Bedrock(settings, timeout_s, keyless="opencv")
         self._model = settings.bedrock_image_model
 
-    async def stylize(self, request: StyleRequest, style: Style) -> StyledPicture:
+    async def stylize(self, request: StyleTask, style: Style) -> StyledPicture:
         self._bedrock.check_paid_call()
         body = await to_thread(_stability_body, request.prompt, request.negative_prompt, request.image, request.seed)
         if _CONTROL in self._model:
@@ -64,7 +64,7 @@ class BedrockArtist:
         self._bedrock = _Bedrock(settings, timeout_s, keyless="local")
         self._model = settings.bedrock_inpaint_model
 
-    async def make_avatar(self, request: AvatarRequest, animal: Animal) -> AvatarPicture:
+    async def make_avatar(self, request: AvatarTask, animal: Animal) -> AvatarPicture:
         self._bedrock.check_paid_call()
         prompt = prompt_of(request, animal)
         if any(name in self._model for name in _AMAZON):
@@ -127,7 +127,7 @@ def _invoke(client: Any, model: str, body: dict[str, Any]) -> Any:
 def _stability_body(prompt: str, negative_prompt: str, image: Image, seed: int) -> dict[str, Any]:
     body: dict[str, Any] = {
         "prompt": plain_prompt(prompt)[:_MAX_PROMPT],
-        "image": _base64(make_preview(image)),
+        "image": _base64(encode_jpeg(image)),
         "seed": 1 + seed % (MAX_SEED - 1),  # zero means: any
         "output_format": "png",
     }
@@ -141,7 +141,7 @@ def _amazon_body(prompt: str, edit: HeadEdit) -> dict[str, Any]:
     """Titan and Nova Canvas change what is black in the mask."""
     params = {
         "text": prompt[:_AMAZON_PROMPT],
-        "image": _base64(make_preview(edit.image)),
+        "image": _base64(encode_jpeg(edit.image)),
         "maskImage": _base64(png(255 - edit.paint)),
     }
     negative = plain_prompt(edit.request.negative_prompt)

@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 
 from configs.settings import Fetch, Providers
-from deployments.algorithms.images.decoding import ImageLimits, make_preview
+from deployments.algorithms.images.decoding import ImageLimits, encode_jpeg
 from deployments.assets.animals import Animal
-from deployments.contracts.portraits import AvatarPicture, AvatarRequest
+from deployments.contracts.portraits import AvatarPicture, AvatarTask
 from deployments.errors import ImageError, NoFace, ProviderRejected, ProviderUnavailable
 from deployments.kit.address_guard import AddressGuard, Resolver, pin, resolve
 from deployments.providers.masked_edits import prepare_edit
@@ -78,10 +78,10 @@ class CloudFunctionArtist:
             limits=httpx.Limits(max_keepalive_connections=0),
         )
 
-    async def make_avatar(self, request: AvatarRequest, animal: Animal) -> AvatarPicture:
+    async def make_avatar(self, request: AvatarTask, animal: Animal) -> AvatarPicture:
         check_paid_call(self._settings, _VENDOR, str(self._url))
         edit = await prepare_edit(_VENDOR, request, _SIDES)
-        portrait = await asyncio.to_thread(make_preview, edit.image)
+        portrait = await asyncio.to_thread(encode_jpeg, edit.image)
         try:
             async with within(self._timeout_s, _VENDOR):
                 link = await self._post(portrait, {"animal": animal.name, "mode": request.mode})

@@ -8,7 +8,7 @@ from configs.settings import Providers
 from configs.styles import Style
 from deployments.algorithms.styles.prompt import clean_subject, plain_prompt, write_prompt
 from deployments.contracts.arrays import Image
-from deployments.contracts.styles import StyledPicture, StyleRequest
+from deployments.contracts.styles import StyledPicture, StyleTask
 from deployments.providers.google_genai import GenaiClient
 from deployments.providers.policy import check_paid_call, malformed, missing_setting
 
@@ -58,7 +58,7 @@ class GeminiStylist:
         self._settings = settings
         self._client = _open(settings, timeout_s, keyless="opencv")
 
-    async def stylize(self, request: StyleRequest, style: Style) -> StyledPicture:
+    async def stylize(self, request: StyleTask, style: Style) -> StyledPicture:
         check_paid_call(self._settings, _VENDOR, self._settings.gemini_base_url)
         prompt = instruction(request)
         image = await self._client.redraw(self._settings.gemini_image_model, request.image, prompt, request.seed)
@@ -68,7 +68,7 @@ class GeminiStylist:
         await self._client.aclose()
 
 
-def instruction(request: StyleRequest) -> str:
+def instruction(request: StyleTask) -> str:
     """How an image model that edits by words is asked; it is told in words what to avoid, too."""
     told = _REDRAW.format(prompt=plain_prompt(request.prompt).rstrip(" ."))
     negative = plain_prompt(request.negative_prompt)

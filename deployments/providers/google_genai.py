@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from deployments.algorithms.images.decoding import make_preview
+from deployments.algorithms.images.decoding import encode_jpeg
 from deployments.contracts.arrays import Image
 from deployments.errors import ProviderRejected, ProviderUnavailable
 from deployments.providers.policy import (
@@ -121,11 +121,11 @@ class GenaiClient:
 
     def photograph(self, image: Image) -> Any:
         """The reference image that is edited, [1] in the prompt."""
-        picture = self.types.Image(image_bytes=make_preview(image), mime_type="image/jpeg")
+        picture = self.types.Image(image_bytes=encode_jpeg(image), mime_type="image/jpeg")
         return self.types.RawReferenceImage(reference_id=1, reference_image=picture)
 
     def part(self, image: Image) -> Any:
-        return self.types.Part.from_bytes(data=make_preview(image), mime_type="image/jpeg")
+        return self.types.Part.from_bytes(data=encode_jpeg(image), mime_type="image/jpeg")
 
     def parts_of(self, answer: Any) -> list[Any]:
         """Of the first candidate. Raises `ProviderRejected` where the vendor's filters refused."""

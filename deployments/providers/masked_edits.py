@@ -15,7 +15,7 @@ from deployments.algorithms.segmentation.head_masks import blend, head_mask
 from deployments.algorithms.styles.prompt import plain_prompt
 from deployments.assets.animals import Animal
 from deployments.contracts.arrays import Gray, Image
-from deployments.contracts.portraits import AvatarPicture, AvatarRequest
+from deployments.contracts.portraits import AvatarPicture, AvatarTask
 from deployments.errors import ProviderUnavailable
 from deployments.providers.policy import malformed
 
@@ -25,7 +25,7 @@ _MOST_STRETCH = 1.05
 
 @dataclass(frozen=True, slots=True)
 class HeadEdit:
-    request: AvatarRequest
+    request: AvatarTask
     mask: Gray
     """Of the heads, soft, as large as the request's picture."""
     image: Image
@@ -41,7 +41,7 @@ class HeadEdit:
 
 
 async def prepare_edit(
-    vendor: str, request: AvatarRequest, sides: tuple[int, int], longest_by_shortest: float = np.inf
+    vendor: str, request: AvatarTask, sides: tuple[int, int], longest_by_shortest: float = np.inf
 ) -> HeadEdit:
     """`sides`: the shortest and the longest that the vendor takes.
 
@@ -60,7 +60,7 @@ def check_shape(made: Image, sent: Image, vendor: str) -> None:
         raise malformed(vendor)
 
 
-def prompt_of(request: AvatarRequest, animal: Animal) -> str:
+def prompt_of(request: AvatarTask, animal: Animal) -> str:
     """In words, for models that read sentences."""
     return plain_prompt(request.prompt or getattr(animal.prompts, request.mode))
 
@@ -72,7 +72,7 @@ def png(image: Image | Gray) -> bytes:
     return file.getvalue()
 
 
-def _prepare(request: AvatarRequest, shortest: int, longest: int) -> HeadEdit:
+def _prepare(request: AvatarTask, shortest: int, longest: int) -> HeadEdit:
     mask = head_mask(request.segmentation, request.mode)
     height, width = mask.shape
     scale = min(max(1.0, shortest / min(height, width)), longest / max(height, width))

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 from configs.settings import Providers
-from deployments.algorithms.images.decoding import ImageLimits, decode, make_preview
+from deployments.algorithms.images.decoding import ImageLimits, decode, encode_jpeg
 from deployments.algorithms.images.resizing import shrink
 from deployments.contracts.arrays import Image
 from deployments.errors import ImageError, ProviderError, ProviderRejected, ProviderTimeout, ProviderUnavailable
@@ -94,7 +94,7 @@ def preview_within(image: Image, max_px: int, max_bytes: int) -> tuple[bytes, fl
     """A JPEG of the picture that a vendor takes, at most `max_px` on its longest side and `max_bytes` large, and how
     many pixels of the picture one of its pixels is wide."""
     small = shrink(image, max_px)
-    while len(data := make_preview(small)) > max_bytes:
+    while len(data := encode_jpeg(small)) > max_bytes:
         small = shrink(small, max(small.shape[:2]) * 3 // 4)
     return data, image.shape[1] / small.shape[1]
 

@@ -16,7 +16,7 @@ class _Closing(Protocol):
 P = TypeVar("P", bound=_Closing)
 
 
-class OpenedProviders(Generic[P]):
+class ProviderPool(Generic[P]):
     def __init__(self, open_provider: Callable[[str, Settings], P], settings: Settings) -> None:
         """`open_provider`: one of `deployments.providers`."""
         self._open = open_provider

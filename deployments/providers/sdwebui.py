@@ -11,9 +11,9 @@ import numpy as np
 
 from configs.settings import Providers
 from configs.styles import DiffusionRecipe, Style
-from deployments.algorithms.images.decoding import make_preview
+from deployments.algorithms.images.decoding import encode_jpeg
 from deployments.algorithms.images.resizing import working_size
-from deployments.contracts.styles import StyledPicture, StyleRequest
+from deployments.contracts.styles import StyledPicture, StyleTask
 from deployments.errors import ProviderUnavailable
 from deployments.providers.policy import error_of_status, malformed, missing_setting, picture_of, within
 
@@ -45,7 +45,7 @@ class WebUiStylist:
         self._timeout_s = timeout_s
         self._pixels = pixels
 
-    async def stylize(self, request: StyleRequest, style: Style) -> StyledPicture:
+    async def stylize(self, request: StyleTask, style: Style) -> StyledPicture:
         recipe = style.diffusion
         async with within(self._timeout_s, _VENDOR):
             controls = await self._controlnets() if recipe.controls else {}
@@ -71,11 +71,11 @@ class WebUiStylist:
         return {str(name).partition(" [")[0]: str(name) for name in names}
 
     def _payload(
-        self, request: StyleRequest, recipe: DiffusionRecipe, controls: dict[str, str]
+        self, request: StyleTask, recipe: DiffusionRecipe, controls: dict[str, str]
     ) -> tuple[dict[str, Any], list[str]]:
         width, height = working_size(request.image.shape[1], request.image.shape[0], self._pixels)
         source = np.asarray(cv2.resize(request.image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-        picture = b64encode(make_preview(source)).decode()
+        picture = b64encode(encode_jpeg(source)).decode()
         loras = "".join(f" <lora:{lora.name}:{lora.weight:g}>" for lora in recipe.loras)
         overrides: dict[str, Any] = {"CLIP_stop_at_last_layers": recipe.clip_skip}
         if recipe.checkpoint:

@@ -10,8 +10,8 @@ from configs.styles import Style
 from deployments.algorithms.styles.prompt import plain_prompt
 from deployments.assets.animals import Animal
 from deployments.contracts.arrays import Image
-from deployments.contracts.portraits import AvatarPicture, AvatarRequest
-from deployments.contracts.styles import StyledPicture, StyleRequest
+from deployments.contracts.portraits import AvatarPicture, AvatarTask
+from deployments.contracts.styles import StyledPicture, StyleTask
 from deployments.providers.gemini import instruction
 from deployments.providers.google_genai import ASPECT_RATIOS, GenaiClient
 from deployments.providers.letterbox import frame, unframe
@@ -43,7 +43,7 @@ class VertexStylist:
         self._settings = settings
         self._client = _open(settings, timeout_s, "opencv", credentials)
 
-    async def stylize(self, request: StyleRequest, style: Style) -> StyledPicture:
+    async def stylize(self, request: StyleTask, style: Style) -> StyledPicture:
         check_paid_call(self._settings, _VENDOR, self._settings.vertex_base_url)
         model, prompt = self._settings.vertex_image_model, instruction(request)
         if _is_imagen(model):
@@ -67,7 +67,7 @@ class VertexArtist:
         self._settings = settings
         self._client = _open(settings, timeout_s, "local", credentials)
 
-    async def make_avatar(self, request: AvatarRequest, animal: Animal) -> AvatarPicture:
+    async def make_avatar(self, request: AvatarTask, animal: Animal) -> AvatarPicture:
         check_paid_call(self._settings, _VENDOR, self._settings.vertex_base_url)
         edit = await prepare_edit(_VENDOR, request, _SIDES)
         prompt = prompt_of(request, animal)

@@ -12,7 +12,7 @@ from starlette.types import Scope
 
 from deployments.errors import PayloadTooLarge
 from serve_app.api.answers import LATER, PREFIX, answer_with_job, job_view
-from serve_app.api.deps import JsonBody, PatienceDep, ServicesDep, SettingsDep, User
+from serve_app.api.deps import CurrentUser, JsonBody, ServicesDep, SettingsDep, WaitPreferenceDep
 from serve_app.api.idempotency import IdempotentRoute
 from serve_app.api.problems import responses
 from serve_app.api.schemas.albums import (
@@ -50,7 +50,7 @@ below = APIRouter(prefix=f"{PREFIX}/albums", tags=["albums"], route_class=_Below
 """To be included before `router`, whose routes take any path for an id."""
 
 Detail = Annotated[bool, Query(description="add scores, faces and which duplicate to keep")]
-Limit = Annotated[int, Query(ge=1, le=500)]
+SearchLimit = Annotated[int, Query(ge=1, le=500)]
 
 _ERRORS = responses(404, 409, 413, 415, 422, 429, 503, 504)
 
@@ -69,10 +69,10 @@ def _check_count(images: list[str] | None, settings: SettingsDep) -> None:
 )
 async def embed_album(
     body: EmbeddingsRequest,
-    user: User,
+    user: CurrentUser,
     services: ServicesDep,
     settings: SettingsDep,
-    patience: PatienceDep,
+    wait_preference: WaitPreferenceDep,
 ) -> Response:
     """Read the pictures, store their vectors and faces, and start tags, duplicates and people as durable jobs.
 
@@ -80,19 +80,24 @@ async def embed_album(
     """
     _check_count(body.images, settings)
     job_id = await services.albums.request_embeddings(user, body.images, body.album_id)
-    return await answer_with_job(services, user, job_id, patience, status=201)
+    return await answer_with_job(services, user, job_id, wait_preference, status=201)
 
 
 class Analysis:
-    """A call for an analysis: on whose behalf, with which patience, and how much it wants to know."""
+    """A call for an analysis: on whose behalf, with which wait preference, and how much it wants to know."""
 
     def __init__(
-        self, user: User, services: ServicesDep, settings: SettingsDep, patience: PatienceDep, detail: Detail = False
+        self,
+        user: CurrentUser,
+        services: ServicesDep,
+        settings: SettingsDep,
+        wait_preference: WaitPreferenceDep,
+        detail: Detail = False,
     ) -> None:
         self._user = user
         self._services = services
         self._settings = settings
-        self._patience = patience
+        self._patience = wait_preference
         self._detail = detail
 
     async def answer(self, kind: AnalysisKind, body: AnalysisRequest, **parameters: Any) -> Response:
@@ -135,7 +140,10 @@ async def assess_quality(body: QualityRequest, analysis: AnalysisDep) -> Respons
 
 @router.get("", response_model=AlbumList, responses=responses(422))
 async def list_albums(
-    user: User, services: ServicesDep, limit: Limit = 50, cursor: Annotated[str | None, Query(max_length=200)] = None
+    user: CurrentUser,
+    services: ServicesDep,
+    limit: SearchLimit = 50,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
 ) -> dict[str, Any]:
     """Albums, the newest first."""
     return await services.albums.list_albums(user, limit, cursor)
@@ -144,10 +152,10 @@ async def list_albums(
 @below.get("/{album_id:path}/search", response_model=Hits, responses=responses(404, 422, 429, 503, 504))
 async def search_album(
     album_id: str,
-    user: User,
+    user: CurrentUser,
     services: ServicesDep,
     q: Annotated[str, Query(min_length=1, max_length=200, description="words", examples=["dog on a beach"])],
-    limit: Limit = 20,
+    limit: SearchLimit = 20,
 ) -> dict[str, Any]:
     """Pictures that show what the words say, the best first."""
     return {"results": await services.albums.search(user, album_id, q, limit)}
@@ -156,24 +164,24 @@ async def search_album(
 @below.get("/{album_id:path}/similar", response_model=Hits, responses=responses(404, 422, 429, 503, 504))
 async def similar_images(
     album_id: str,
-    user: User,
+    user: CurrentUser,
     services: ServicesDep,
     image: Annotated[str, Query(min_length=1, max_length=8192, description="a picture of the album, as it was sent")],
-    limit: Limit = 20,
+    limit: SearchLimit = 20,
 ) -> dict[str, Any]:
     """Pictures of the album that look like this one, the most similar first."""
     return {"results": await services.albums.similar(user, album_id, image, limit)}
 
 
 @router.get("/{album_id:path}", response_model=Album, responses=responses(404))
-async def get_album(album_id: str, user: User, services: ServicesDep) -> dict[str, Any]:
+async def get_album(album_id: str, user: CurrentUser, services: ServicesDep) -> dict[str, Any]:
     """An album: its pictures, its jobs, and the latest result of each analysis."""
     album = await services.albums.get_album(user, album_id)
     return album | {"jobs": [job_view(job) for job in album["jobs"]]}
 
 
 @router.delete("/{album_id:path}", status_code=204, responses=responses(404))
-async def delete_album(album_id: str, user: User, services: ServicesDep) -> Response:
+async def delete_album(album_id: str, user: CurrentUser, services: ServicesDep) -> Response:
     """Delete an album with its vectors, faces and results. Pictures that were uploaded stay."""
     await services.albums.delete_album(user, album_id)
     return Response(status_code=204)

@@ -12,18 +12,18 @@ from starlette.requests import ClientDisconnect
 
 from deployments.errors import DarkroomError, JobCancelled
 from serve_app.api.context import request_id
-from serve_app.api.deps import Patience
+from serve_app.api.deps import WaitPreference
 from serve_app.api.problems import problem_response
 from serve_app.api.schemas.jobs import Job
 from serve_app.services.container import Services
-from serve_app.services.jobs.service import Job as JobRecord
+from serve_app.services.jobs.service import QueuedJob
 
 PREFIX = "/api/v1"
 LATER: dict[int | str, dict[str, Any]] = {202: {"model": Job, "description": "Still at work; see `Location`"}}
 """OpenAPI entry of routes that answer with a job."""
 
 
-def job_view(job: JobRecord) -> dict[str, Any]:
+def job_view(job: QueuedJob) -> dict[str, Any]:
     """The job as `GET /jobs/{id}` shows it. What an attempt left that will be repeated is no news for the client."""
     view = Job.model_validate(job, from_attributes=True)
     if view.status != "failed":
@@ -39,7 +39,7 @@ def job_href(job_id: str) -> str:
 
 async def wait_while_connected(
     request: Request, services: Services, user: str, job_id: str, wait_s: float
-) -> JobRecord:
+) -> QueuedJob:
     """The job when it has ended, or as it is after so many seconds.
 
     When the client hangs up by then, or the wait breaks off otherwise, the job is cancelled: nobody would hear of it.
@@ -47,7 +47,7 @@ async def wait_while_connected(
     """
     waiting = asyncio.create_task(services.jobs.wait(user, job_id, wait_s))
     gone = asyncio.create_task(_disconnected(request))
-    job: JobRecord | None = None
+    job: QueuedJob | None = None
     try:
         await asyncio.wait({waiting, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not waiting.done():
@@ -69,16 +69,21 @@ async def _disconnected(request: Request) -> None:
 
 
 async def answer_with_job(
-    services: Services, user: str, job_id: str, patience: Patience, status: int = 200, attended: Request | None = None
+    services: Services,
+    user: str,
+    job_id: str,
+    wait_preference: WaitPreference,
+    status: int = 200,
+    cancel_on_disconnect: Request | None = None,
 ) -> Response:
-    """Wait for the job within the client's patience. A failed job answers with its problem.
+    """Wait for the job within the client's wait preference. A failed job answers with its problem.
 
-    `attended`: the request whose client must stay for the job to go on.
+    `cancel_on_disconnect`: the request whose client must stay for the job to go on.
     """
-    if attended is None or patience.wait_s == 0:
-        job = await services.jobs.wait(user, job_id, patience.wait_s)
+    if cancel_on_disconnect is None or wait_preference.wait_s == 0:
+        job = await services.jobs.wait(user, job_id, wait_preference.wait_s)
     else:
-        job = await wait_while_connected(attended, services, user, job_id, patience.wait_s)
+        job = await wait_while_connected(cancel_on_disconnect, services, user, job_id, wait_preference.wait_s)
     if job.status == "succeeded":
         return JSONResponse(job.result, status_code=status)
     if job.status == "failed" and job.problem:

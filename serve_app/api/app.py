@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 from configs.settings import Settings
 from serve_app.api import albums, avatars, history, images, jobs, operations, problems, segmentations, styles, users
 from serve_app.api.auth import Authentication, basic, bearer
-from serve_app.api.middleware import Edge
+from serve_app.api.middleware import HttpEdge
 from serve_app.api.sdapi import control, controlnet, generation, lists, tools
 from serve_app.api.sdapi import errors as webui_errors
 from serve_app.services.container import Services
@@ -37,7 +37,7 @@ def build_app(services: Services, settings: Settings, metrics: Metrics, *, behin
         version=version("darkroom"),
         description=_DESCRIPTION,
         middleware=[
-            Middleware(Edge, limits=settings.limits, metrics=metrics, behind_serve=behind_serve),
+            Middleware(HttpEdge, limits=settings.limits, metrics=metrics, behind_serve=behind_serve),
             Middleware(Authentication, services=services, settings=settings),
         ],
     )

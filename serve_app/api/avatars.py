@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from serve_app.api.answers import LATER, PREFIX, answer_with_job
-from serve_app.api.bodies import Sent, body_of, picture_and
-from serve_app.api.deps import BaseUrl, Patience, PatienceDep, ServicesDep, SettingsDep, User
+from serve_app.api.bodies import ReceivedForm, body_of, picture_and
+from serve_app.api.deps import BaseUrl, CurrentUser, ServicesDep, SettingsDep, WaitPreference, WaitPreferenceDep
 from serve_app.api.idempotency import IdempotentRoute
 from serve_app.api.problems import responses
 from serve_app.api.schemas.portraits import (
@@ -20,7 +20,7 @@ from serve_app.api.schemas.portraits import (
     TutorialAvatar,
 )
 from serve_app.services.container import Services
-from serve_app.services.edits.avatars import AvatarOrder
+from serve_app.services.edits.avatars import AvatarEdit
 
 router = APIRouter(prefix=PREFIX, tags=["avatars"], route_class=IdempotentRoute)
 tutorial = APIRouter(tags=["avatars"], route_class=IdempotentRoute)
@@ -43,18 +43,18 @@ async def list_animals(services: ServicesDep) -> dict[str, Any]:
 )
 async def make_avatar(
     request: Request,
-    user: User,
+    user: CurrentUser,
     services: ServicesDep,
-    patience: PatienceDep,
+    wait_preference: WaitPreferenceDep,
     base: BaseUrl,
-    sent: Annotated[Sent[AvatarFields], Depends(picture_and(AvatarFields, AvatarRequest))],
+    sent: Annotated[ReceivedForm[AvatarFields], Depends(picture_and(AvatarFields, AvatarRequest))],
 ) -> Response:
     """Everybody in the photograph becomes the animal. Engines are tried in order; the answer names the one that made
     the picture, and the faces that were changed.
 
     The work stops when the client hangs up; once it was answered 202 it goes on.
     """
-    return await _answer(request, user, services, patience, base, sent, sent.fields.model_dump())
+    return await _answer(request, user, services, wait_preference, base, sent, sent.fields.model_dump())
 
 
 @tutorial.post("/generate-animal-avatar", include_in_schema=False)
@@ -66,31 +66,31 @@ async def make_avatar(
 )
 async def generate_animal_avatar(
     request: Request,
-    user: User,
+    user: CurrentUser,
     services: ServicesDep,
     settings: SettingsDep,
-    patience: PatienceDep,
+    wait_preference: WaitPreferenceDep,
     base: BaseUrl,
-    sent: Annotated[Sent[TutorialAvatar], Depends(picture_and(TutorialAvatar, None))],
+    sent: Annotated[ReceivedForm[TutorialAvatar], Depends(picture_and(TutorialAvatar, None))],
 ) -> Response:
     """`POST /api/v1/avatars` in the tutorial's spelling."""
     fields = sent.fields.model_dump() | {"animal": sent.fields.animal or settings.avatars.animal}
-    return await _answer(request, user, services, patience, base, sent, fields)
+    return await _answer(request, user, services, wait_preference, base, sent, fields)
 
 
 async def _answer(
     request: Request,
     user: str,
     services: Services,
-    patience: Patience,
+    wait_preference: WaitPreference,
     base: str,
-    sent: Sent[Any],
+    sent: ReceivedForm[Any],
     fields: dict[str, Any],
 ) -> Response:
-    order = AvatarOrder(**{"image_url": ""} | fields)
+    order = AvatarEdit(**{"image_url": ""} | fields)
     files_url = f"{base}{PREFIX}/files/"
     if sent.file is None:
         job_id = await services.avatars.request_avatar(user, order, files_url)
     else:
         job_id = await services.avatars.request_of_upload(user, order, sent.file.filename, sent.file, files_url)
-    return await answer_with_job(services, user, job_id, patience, attended=request)
+    return await answer_with_job(services, user, job_id, wait_preference, cancel_on_disconnect=request)

@@ -21,7 +21,7 @@ _FILE = "file"
 
 
 @dataclass(frozen=True, slots=True)
-class Sent(Generic[M]):
+class ReceivedForm(Generic[M]):
     """What a client sent."""
 
     fields: M
@@ -29,19 +29,19 @@ class Sent(Generic[M]):
     """None: the fields have an `image_url`."""
 
 
-def picture_and(fields: type[M], with_url: type[M] | None) -> Callable[..., AsyncIterator[Sent[M]]]:
+def picture_and(fields: type[M], with_url: type[M] | None) -> Callable[..., AsyncIterator[ReceivedForm[M]]]:
     """A dependency that reads a body of `fields` and a picture.
 
     `with_url`: the model of JSON bodies, `fields` with an `image_url`; None: only forms are understood.
     """
 
-    async def read(request: Request, idempotency_key: IdempotencyKey = None) -> AsyncIterator[Sent[M]]:
+    async def read(request: Request, idempotency_key: IdempotencyKey = None) -> AsyncIterator[ReceivedForm[M]]:
         try:
             yield await parse(request)
         finally:
             await request.close()  # the files of a form
 
-    async def parse(request: Request) -> Sent[M]:
+    async def parse(request: Request) -> ReceivedForm[M]:
         kind = content_type(request)
         if kind == FORM:
             return await _read_form(request, fields)
@@ -49,7 +49,7 @@ def picture_and(fields: type[M], with_url: type[M] | None) -> Callable[..., Asyn
             raise UnsupportedMediaType(f"Send the picture as {FORM}, in a field named `{_FILE}`.")
         if kind not in {"application/json", ""}:
             raise UnsupportedMediaType(f"Send the request as application/json, or as {FORM} with a field `{_FILE}`.")
-        return Sent(_validated(with_url, await _read_json(request)), None)
+        return ReceivedForm(_validated(with_url, await _read_json(request)), None)
 
     return read
 
@@ -75,7 +75,7 @@ async def _read_json(request: Request) -> Any:
         raise _unreadable("JSON that cannot be read", ("body",), "json_invalid") from None
 
 
-async def _read_form(request: Request, fields: type[M]) -> Sent[M]:
+async def _read_form(request: Request, fields: type[M]) -> ReceivedForm[M]:
     form = await request.form()
     files = form.getlist(_FILE)
     if len(files) != 1 or not isinstance(files[0], UploadFile):
@@ -88,7 +88,7 @@ async def _read_form(request: Request, fields: type[M]) -> Sent[M]:
         if name in values:
             raise _unreadable("sent more than once", ("body", name))
         values[name] = value
-    return Sent(_validated(fields, values), files[0])
+    return ReceivedForm(_validated(fields, values), files[0])
 
 
 def _validated(model: type[M], sent: Any) -> M:

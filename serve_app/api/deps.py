@@ -44,7 +44,7 @@ def current_user(caller: CallerDep) -> str:
     return user_of(caller)
 
 
-User = Annotated[str, Depends(current_user)]
+CurrentUser = Annotated[str, Depends(current_user)]
 
 
 def base_url(request: Request, settings: SettingsDep) -> str:
@@ -55,7 +55,7 @@ def base_url(request: Request, settings: SettingsDep) -> str:
 BaseUrl = Annotated[str, Depends(base_url)]
 
 
-class Patience:
+class WaitPreference:
     """How long a client waits for a job: `Prefer: respond-async`, `wait=N`, or both: wait, then 202 (RFC 7240)."""
 
     def __init__(self, wait_s: float, *, is_stated: bool) -> None:
@@ -64,7 +64,7 @@ class Patience:
         """Whether the client said so; else it is the server's own."""
 
 
-def patience(
+def wait_preference(
     settings: SettingsDep,
     prefer: Annotated[
         list[str] | None,
@@ -73,14 +73,14 @@ def patience(
             examples=[["respond-async"]],
         ),
     ] = None,
-) -> Patience:
+) -> WaitPreference:
     preferred = _preferences(prefer or ())
     most_s = settings.jobs.sync_wait_s
     wait = preferred.get("wait", "")
     if wait.isdecimal():
-        return Patience(min(most_s, float(wait[:9])), is_stated=True)
+        return WaitPreference(min(most_s, float(wait[:9])), is_stated=True)
     is_stated = "respond-async" in preferred
-    return Patience(0.0 if is_stated else most_s, is_stated=is_stated)
+    return WaitPreference(0.0 if is_stated else most_s, is_stated=is_stated)
 
 
 def _preferences(headers: Iterable[str]) -> dict[str, str]:
@@ -92,7 +92,7 @@ def _preferences(headers: Iterable[str]) -> dict[str, str]:
     return preferred
 
 
-PatienceDep = Annotated[Patience, Depends(patience)]
+WaitPreferenceDep = Annotated[WaitPreference, Depends(wait_preference)]
 
 
 def content_type(request: Request) -> str:

@@ -14,20 +14,20 @@ from starlette.datastructures import UploadFile
 
 from deployments.errors import InvalidRequest
 from serve_app.api.deps import get_caller, user_of
-from serve_app.services.accounts.idempotency import Answer
+from serve_app.services.accounts.idempotency import StoredAnswer
 from serve_app.services.container import Services
 
 _KEPT_HEADERS = ("content-type", "location", "retry-after")
 _MAX_KEY = 255
 _READ_BYTES = 2**18
 
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+RouteHandler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class IdempotentRoute(APIRoute):
     """A route whose POST honours `Idempotency-Key`."""
 
-    def get_route_handler(self) -> Handler:
+    def get_route_handler(self) -> RouteHandler:
         handler = super().get_route_handler()
         if "POST" not in (self.methods or ()):
             return handler
@@ -46,12 +46,12 @@ class IdempotentRoute(APIRoute):
         return once
 
 
-async def _once(handler: Handler, request: Request, key: str) -> Response:
+async def _once(handler: RouteHandler, request: Request, key: str) -> Response:
     services: Services = request.app.state.services
     route = f"{request.method} {request.scope['path']}"
     user = user_of(get_caller(request))
     first = await services.idempotency.begin(user, key, route, await _fingerprint(request))
-    if isinstance(first, Answer):
+    if isinstance(first, StoredAnswer):
         return Response(first.body, first.status, {**first.headers, "Idempotent-Replayed": "true"})
     try:
         response = await handler(request)

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response, Streamin
 
 from deployments.errors import ImageError, PayloadTooLarge
 from serve_app.api.answers import PREFIX
-from serve_app.api.deps import BaseUrl, MultipartBody, ServicesDep, SettingsDep, User
+from serve_app.api.deps import BaseUrl, CurrentUser, MultipartBody, ServicesDep, SettingsDep
 from serve_app.api.idempotency import IdempotentRoute
 from serve_app.api.problems import problem_of, problem_response, responses
 from serve_app.api.schemas.images import ImageDetail, Rejected, TutorialUpload, Upload, Uploads
@@ -53,7 +53,7 @@ def _upload(image: ImageView, base: str) -> dict[str, Any]:
     responses=responses(400, 409, 413, 415, 422, 429, 503),
 )
 async def upload_images(
-    file: Files, user: User, services: ServicesDep, settings: SettingsDep, base: BaseUrl
+    file: Files, user: CurrentUser, services: ServicesDep, settings: SettingsDep, base: BaseUrl
 ) -> Response:
     """Store pictures. One unusable file does not stop the others: it is listed under `rejected` with a code."""
     if len(file) > settings.limits.max_images:
@@ -86,21 +86,21 @@ async def upload_images(
 
 
 @router.get("/images/{image_id}", response_model=ImageDetail, responses=responses(404))
-async def get_image(image_id: str, user: User, services: ServicesDep, base: BaseUrl) -> dict[str, Any]:
+async def get_image(image_id: str, user: CurrentUser, services: ServicesDep, base: BaseUrl) -> dict[str, Any]:
     """What is known of a stored picture."""
     image = await services.images.get(user, image_id)
     return _upload(image, base) | {"filename": image.filename, "created_at": image.created_at}
 
 
 @router.delete("/images/{image_id}", status_code=204, responses=responses(404))
-async def delete_image(image_id: str, user: User, services: ServicesDep) -> Response:
+async def delete_image(image_id: str, user: CurrentUser, services: ServicesDep) -> Response:
     """Delete a picture, from the albums it is in too. Its bytes go when nobody else stored the same."""
     await services.images.delete(user, image_id)
     return Response(status_code=204)
 
 
 @router.get("/files/{key}", response_class=Response, responses=_PICTURE | responses(404))
-async def get_file(key: str, user: User, services: ServicesDep) -> Response:
+async def get_file(key: str, user: CurrentUser, services: ServicesDep) -> Response:
     """The bytes of a stored picture, as they were sent, or a redirect to them."""
     file = await services.images.open_file(user, key)
     if isinstance(file, Elsewhere):
@@ -123,7 +123,7 @@ async def get_file(key: str, user: User, services: ServicesDep) -> Response:
     responses=responses(400, 409, 413, 415, 422, 429, 503),
 )
 async def upload_image(
-    file: Annotated[UploadFile, File()], user: User, services: ServicesDep, base: BaseUrl
+    file: Annotated[UploadFile, File()], user: CurrentUser, services: ServicesDep, base: BaseUrl
 ) -> Response:
     """Store one picture; `POST /api/v1/images` in the tutorial's spelling."""
     image = await services.images.upload(user, file.filename, file)

@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 
 from deployments.errors import NotFound, Unavailable
 from serve_app.api.answers import PREFIX, job_view
-from serve_app.api.deps import CallerDep, ServicesDep, User
+from serve_app.api.deps import CallerDep, CurrentUser, ServicesDep
 from serve_app.api.problems import responses
 from serve_app.api.schemas.jobs import Job
 from serve_app.services.accounts.users import Caller
@@ -26,7 +26,7 @@ router = APIRouter(prefix=f"{PREFIX}/jobs", tags=["jobs"])
 
 
 @router.get("/{job_id}", response_model=Job, responses=responses(404))
-async def get_job(job_id: str, user: User, services: ServicesDep) -> dict[str, Any]:
+async def get_job(job_id: str, user: CurrentUser, services: ServicesDep) -> dict[str, Any]:
     """How far a job is, and its result or its problem when it ended."""
     return job_view(await services.jobs.get(user, job_id))
 
@@ -36,7 +36,7 @@ async def get_job(job_id: str, user: User, services: ServicesDep) -> dict[str, A
     response_class=StreamingResponse,
     responses=_EVENTS | responses(404),
 )
-async def watch_job(job_id: str, user: User, caller: CallerDep, services: ServicesDep) -> StreamingResponse:
+async def watch_job(job_id: str, user: CurrentUser, caller: CallerDep, services: ServicesDep) -> StreamingResponse:
     """The job as server-sent events, one on each change, until it ends or the key is void."""
     await services.jobs.get(user, job_id)  # 404 before the stream begins
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -56,6 +56,6 @@ async def _events(services: Services, user: str, caller: Caller, job_id: str) ->
 
 
 @router.delete("/{job_id}", response_model=Job, responses=responses(404))
-async def cancel_job(job_id: str, user: User, services: ServicesDep) -> dict[str, Any]:
+async def cancel_job(job_id: str, user: CurrentUser, services: ServicesDep) -> dict[str, Any]:
     """Ask a job to stop. One that waits is cancelled at once, one that runs within a step of its work."""
     return job_view(await services.jobs.cancel(user, job_id))

@@ -31,7 +31,7 @@ _CLIENT_GONE = 499
 """In logs and metrics, as other servers have it: nobody was there to be answered."""
 
 
-class Edge:
+class HttpEdge:
     """Wraps the application. Pure ASGI, so that streamed bodies and server-sent events pass through untouched.
 
     `behind_serve`: Serve's proxy adds an id to each request that has none, and appends it to each answer.

@@ -8,12 +8,12 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from serve_app.api.answers import LATER, PREFIX, answer_with_job
-from serve_app.api.bodies import Sent, body_of, picture_and
-from serve_app.api.deps import BaseUrl, PatienceDep, ServicesDep, User
+from serve_app.api.bodies import ReceivedForm, body_of, picture_and
+from serve_app.api.deps import BaseUrl, CurrentUser, ServicesDep, WaitPreferenceDep
 from serve_app.api.idempotency import IdempotentRoute
 from serve_app.api.problems import responses
 from serve_app.api.schemas.portraits import SegmentationFields, SegmentationRequest, SegmentationResult
-from serve_app.services.edits.segmentation import SegmentationOrder
+from serve_app.services.edits.segmentation import CutoutEdit
 
 router = APIRouter(prefix=PREFIX, tags=["avatars"], route_class=IdempotentRoute)
 
@@ -26,20 +26,20 @@ router = APIRouter(prefix=PREFIX, tags=["avatars"], route_class=IdempotentRoute)
 )
 async def segment(
     request: Request,
-    user: User,
+    user: CurrentUser,
     services: ServicesDep,
-    patience: PatienceDep,
+    wait_preference: WaitPreferenceDep,
     base: BaseUrl,
-    sent: Annotated[Sent[SegmentationFields], Depends(picture_and(SegmentationFields, SegmentationRequest))],
+    sent: Annotated[ReceivedForm[SegmentationFields], Depends(picture_and(SegmentationFields, SegmentationRequest))],
 ) -> Response:
     """Faces with their landmarks, and a mask and a cut-out of the faces' skin or of the people.
 
     A picture without a face is a problem where faces are asked for; where people are, the mask is empty then.
     """
-    order = SegmentationOrder(**{"image_url": ""} | sent.fields.model_dump())
+    order = CutoutEdit(**{"image_url": ""} | sent.fields.model_dump())
     files_url = f"{base}{PREFIX}/files/"
     if sent.file is None:
         job_id = await services.segmentations.request_segmentation(user, order, files_url)
     else:
         job_id = await services.segmentations.request_of_upload(user, order, sent.file.filename, sent.file, files_url)
-    return await answer_with_job(services, user, job_id, patience, attended=request)
+    return await answer_with_job(services, user, job_id, wait_preference, cancel_on_disconnect=request)

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from serve_app.api.answers import LATER, PREFIX, answer_with_job
-from serve_app.api.deps import BaseUrl, JsonBody, PatienceDep, ServicesDep, User
+from serve_app.api.deps import BaseUrl, CurrentUser, JsonBody, ServicesDep, WaitPreferenceDep
 from serve_app.api.idempotency import IdempotentRoute
 from serve_app.api.problems import responses
 from serve_app.api.schemas.styles import StyleList, StyleRequest, StyleResult
-from serve_app.services.edits.styles import StyleOrder
+from serve_app.services.edits.styles import StyleEdit
 
 router = APIRouter(prefix=PREFIX, tags=["styles"], route_class=IdempotentRoute)
 
@@ -27,12 +27,17 @@ async def list_styles(services: ServicesDep) -> dict[str, Any]:
 
 @router.post("/style", response_model=StyleResult, dependencies=[JsonBody], responses=LATER | _ERRORS)
 async def make_style(
-    body: StyleRequest, request: Request, user: User, services: ServicesDep, patience: PatienceDep, base: BaseUrl
+    body: StyleRequest,
+    request: Request,
+    user: CurrentUser,
+    services: ServicesDep,
+    wait_preference: WaitPreferenceDep,
+    base: BaseUrl,
 ) -> Response:
     """The photograph in the style. Engines are tried in order; the answer names the one that made the picture.
 
     The work stops when the client hangs up; once it was answered 202 it goes on.
     """
-    order = StyleOrder(**body.model_dump())
+    order = StyleEdit(**body.model_dump())
     job_id = await services.styles.request_style(user, order, f"{base}{PREFIX}/files/")
-    return await answer_with_job(services, user, job_id, patience, attended=request)
+    return await answer_with_job(services, user, job_id, wait_preference, cancel_on_disconnect=request)

@@ -9,10 +9,10 @@ from fastapi.responses import JSONResponse, Response
 
 from serve_app.api.answers import PREFIX
 from serve_app.api.deps import BaseUrl, CallerDep, ServicesDep
-from serve_app.api.history import Cursor, Kind, Limit, history_page
+from serve_app.api.history import Cursor, HistoryKind, HistoryLimit, history_page
 from serve_app.api.problems import responses
 from serve_app.api.schemas.users import History, NewKey, NewUser, TutorialUser, UserList, UserRequest, UserView
-from serve_app.services.accounts.users import Caller, User
+from serve_app.services.accounts.users import Caller, StoredUser
 from serve_app.services.container import Services
 
 # Not `IdempotentRoute`: a kept answer would hold a key in the clear.
@@ -24,7 +24,7 @@ _SECRET = {"Cache-Control": "no-store"}
 _MOST_LISTED = 1000
 
 
-def _view(user: User) -> dict[str, Any]:
+def _view(user: StoredUser) -> dict[str, Any]:
     return UserView.model_validate(user, from_attributes=True).model_dump(mode="json")
 
 
@@ -39,7 +39,7 @@ async def create_user(body: UserRequest, caller: CallerDep, services: ServicesDe
 
 @router.get("", response_model=UserList, responses=responses(403, 422))
 async def list_users(
-    caller: CallerDep, services: ServicesDep, limit: Limit = 50, cursor: Cursor = None
+    caller: CallerDep, services: ServicesDep, limit: HistoryLimit = 50, cursor: Cursor = None
 ) -> dict[str, Any]:
     """Users, the newest first."""
     caller.check_admin()
@@ -96,8 +96,8 @@ async def list_history_of(
     caller: CallerDep,
     services: ServicesDep,
     base: BaseUrl,
-    kind: Kind = None,
-    limit: Limit = 50,
+    kind: HistoryKind = None,
+    limit: HistoryLimit = 50,
     cursor: Cursor = None,
 ) -> dict[str, Any]:
     """As `GET /history`, of this user."""
@@ -105,6 +105,6 @@ async def list_history_of(
     return await history_page(services, user.id, base, kind, limit, cursor)
 
 
-async def _find(user_id: str, caller: Caller, services: Services) -> User:
+async def _find(user_id: str, caller: Caller, services: Services) -> StoredUser:
     caller.check_may_see(user_id)
     return await services.users.get(user_id)

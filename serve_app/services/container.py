@@ -13,7 +13,7 @@ from configs.settings import Settings
 from configs.styles import Style, load_styles
 from deployments.assets.animals import Animal, load_animals
 from deployments.contracts.albums import Capabilities
-from deployments.contracts.diffusion import Generation
+from deployments.contracts.diffusion import ImageGeneration
 from deployments.contracts.portraits import Portraits
 from deployments.errors import Unavailable
 from serve_app.services.accounts.history import HistoryService
@@ -21,29 +21,29 @@ from serve_app.services.accounts.idempotency import IdempotencyService
 from serve_app.services.accounts.users import UserService
 from serve_app.services.albums.duplicates import FindDuplicates
 from serve_app.services.albums.embed import EmbedAlbum
-from serve_app.services.albums.ingest import PictureReader
+from serve_app.services.albums.ingest import AlbumIngester
 from serve_app.services.albums.people import ClusterPeople
-from serve_app.services.albums.quality import JudgeQuality
+from serve_app.services.albums.quality import AssessQuality
 from serve_app.services.albums.service import AlbumService
-from serve_app.services.albums.snapshot import AlbumLoader
+from serve_app.services.albums.snapshot import AlbumSnapshots
 from serve_app.services.albums.tags import TagAlbum
-from serve_app.services.completion import Handler
-from serve_app.services.edits.avatars import AvatarService, MakeAvatar
+from serve_app.services.completion import JobHandler
+from serve_app.services.edits.avatars import AvatarService, CreateAvatar
 from serve_app.services.edits.people_finder import PeopleFinder
-from serve_app.services.edits.segmentation import CutOutPeople, SegmentationService
-from serve_app.services.edits.styles import MakeStyle, StyleService
+from serve_app.services.edits.segmentation import CutOut, SegmentationService
+from serve_app.services.edits.styles import ApplyStyle, StyleService
 from serve_app.services.health import HealthService, RemoteMetrics
 from serve_app.services.images.buckets import BucketFetcher
 from serve_app.services.images.fetch import Fetcher
-from serve_app.services.images.references import References
+from serve_app.services.images.references import ImageReferences
 from serve_app.services.images.service import ImageService
-from serve_app.services.images.store import PictureStore
+from serve_app.services.images.store import ImageStore
 from serve_app.services.jobs.service import JobService
 from serve_app.services.sdapi.controlnet.detect import Detector
 from serve_app.services.sdapi.extras import Extras
-from serve_app.services.sdapi.image_inputs import PictureInputs
+from serve_app.services.sdapi.image_inputs import ImageInputs
 from serve_app.services.sdapi.interrogate import Captioner
-from serve_app.services.sdapi.job import MakePictures
+from serve_app.services.sdapi.job import GenerateImages
 from serve_app.services.sdapi.options import OptionService
 from serve_app.services.sdapi.order import KINDS
 from serve_app.services.sdapi.service import GenerationService
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from serve_app.telemetry import Metrics
 
 
-class Models(Capabilities, Generation, Portraits, Protocol):
+class AllCapabilities(Capabilities, ImageGeneration, Portraits, Protocol):
     """Every capability: a gateway to replicas in production."""
 
 
@@ -71,8 +71,8 @@ class Services:
     metrics: Metrics
     database: Database
     events: JobEvents
-    pictures: PictureStore
-    reader: PictureReader
+    pictures: ImageStore
+    reader: AlbumIngester
     images: ImageService
     albums: AlbumService
     styles: StyleService
@@ -80,7 +80,7 @@ class Services:
     avatars: AvatarService
     generation: GenerationService
     options: OptionService
-    inputs: PictureInputs
+    inputs: ImageInputs
     extras: Extras
     captioner: Captioner
     detector: Detector
@@ -89,14 +89,14 @@ class Services:
     jobs: JobService
     idempotency: IdempotencyService
     health: HealthService
-    handlers: dict[str, Handler]
+    handlers: dict[str, JobHandler]
     _owned: AsyncExitStack
 
     @classmethod
     async def open(
         cls,
         settings: Settings,
-        capabilities: Models,
+        capabilities: AllCapabilities,
         metrics: Metrics,
         *,
         name: str,
@@ -124,22 +124,22 @@ class Services:
             opening.push_async_callback(fetcher.aclose)
             events = await opening.enter_async_context(JobEvents(dsn, poll_s=settings.jobs.poll_s))
 
-            pictures = PictureStore(database, storage, settings)
-            references = References(database, pictures, fetcher)
-            reader = PictureReader(database, pictures, references, capabilities, settings, metrics)
-            loader = AlbumLoader(database, reader)
+            pictures = ImageStore(database, storage, settings)
+            references = ImageReferences(database, pictures, fetcher)
+            reader = AlbumIngester(database, pictures, references, capabilities, settings, metrics)
+            loader = AlbumSnapshots(database, reader)
             tagging = TagAlbum(database, loader, capabilities, settings)
             styles = load_styles() if styles is None else styles
             animals = load_animals() if animals is None else animals
             images = ImageService(database, pictures, settings)
             people = PeopleFinder(capabilities, pictures, settings, metrics)
-            make_style = MakeStyle(database, references, pictures, capabilities, styles, settings, metrics)
-            make_avatar = MakeAvatar(
+            make_style = ApplyStyle(database, references, pictures, capabilities, styles, settings, metrics)
+            make_avatar = CreateAvatar(
                 database, references, pictures, people, capabilities, capabilities, animals, settings, metrics
             )
-            inputs = PictureInputs(fetcher, settings)
+            inputs = ImageInputs(fetcher, settings)
             options = OptionService(database, capabilities, settings)
-            make_pictures = MakePictures(database, pictures, inputs, capabilities, settings)
+            make_pictures = GenerateImages(database, pictures, inputs, capabilities, settings)
             return cls(
                 settings=settings,
                 metrics=metrics,
@@ -177,9 +177,9 @@ class Services:
                     "tags": tagging,
                     "duplicates": FindDuplicates(database, loader, pictures, capabilities, settings),
                     "people": ClusterPeople(database, loader, capabilities, settings),
-                    "quality": JudgeQuality(database, loader),
+                    "quality": AssessQuality(database, loader),
                     "style": make_style,
-                    "segmentation": CutOutPeople(references, pictures, people, settings),
+                    "segmentation": CutOut(references, pictures, people, settings),
                     "avatar": make_avatar,
                     **dict.fromkeys(KINDS, make_pictures),
                 },
@@ -189,7 +189,7 @@ class Services:
     async def close(self) -> None:
         await self._owned.aclose()
 
-    async def keep_house(self) -> None:
+    async def run_housekeeping(self) -> None:
         """Remove what has expired: hidden albums, ended jobs, temporary pictures, answers to repeated requests, unused
         files."""
         keep_s = self.settings.jobs.keep_finished_s

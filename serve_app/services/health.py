@@ -15,8 +15,8 @@ from configs.settings import Settings
 from deployments.algorithms.faces.sample import sample_portrait
 from deployments.contracts.albums import Capabilities
 from deployments.contracts.arrays import VIEWS
-from deployments.contracts.portraits import LOCAL_AVATARS, LOCAL_SEGMENTATION, AvatarRequest, Portraits
-from deployments.contracts.styles import LOCAL_ENGINE, StyleRequest, Stylist
+from deployments.contracts.portraits import LOCAL_AVATARS, LOCAL_SEGMENTATION, AvatarTask, Portraits
+from deployments.contracts.styles import LOCAL_ENGINE, StyleTask, Stylist
 from deployments.errors import DarkroomError
 from serve_app.storage import Storage
 from serve_app.store.queue import jobs
@@ -122,14 +122,14 @@ class HealthService:
         await self._capabilities.compare_images(features, [0], [1])
 
     async def _draw(self, style: str) -> None:
-        await self._capabilities.stylize(LOCAL_ENGINE, StyleRequest(_picture(), style, prompt=""))
+        await self._capabilities.stylize(LOCAL_ENGINE, StyleTask(_picture(), style, prompt=""))
 
     async def _segment(self) -> None:
         await self._capabilities.segment_portrait(LOCAL_SEGMENTATION, _picture())
 
     async def _make_avatar(self, animal: str) -> None:
         image, segmentation = sample_portrait(_SIDE)
-        await self._capabilities.make_avatar(LOCAL_AVATARS, AvatarRequest(image, animal, "overlay", segmentation))
+        await self._capabilities.make_avatar(LOCAL_AVATARS, AvatarTask(image, animal, "overlay", segmentation))
 
 
 def _picture() -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:

@@ -24,7 +24,7 @@ from serve_app.services.jobs.problems import problem_members
 from serve_app.services.jobs.progress import Progress
 from serve_app.store.queue import claims
 from serve_app.store.queue.claims import LeaseLost
-from serve_app.store.queue.jobs import MAKING, Job
+from serve_app.store.queue.jobs import GENERATION_KINDS, QueuedJob
 
 log = structlog.get_logger(__name__)
 
@@ -57,24 +57,24 @@ class JobRunner:
     async def run(self) -> None:
         """Claim and run until `stop`; rides out a database that is away for a while."""
         kinds = set(self._services.handlers)
-        housekeeping = asyncio.create_task(self._keep_house())
-        lanes = [
-            asyncio.create_task(self._serve(sorted(of), slots))
+        housekeeping = asyncio.create_task(self._run_housekeeping())
+        pools = [
+            asyncio.create_task(self._run_pool(sorted(of), slots))
             for of, slots in (
-                (kinds - MAKING, self._settings.concurrency),
-                (kinds & MAKING, self._settings.generations),
+                (kinds - GENERATION_KINDS, self._settings.concurrency),
+                (kinds & GENERATION_KINDS, self._settings.generations),
             )
         ]
         try:
-            await asyncio.gather(*lanes)
+            await asyncio.gather(*pools)
         finally:
-            others: tuple[asyncio.Task[Any], ...] = (*lanes, *self._running, housekeeping)
+            others: tuple[asyncio.Task[Any], ...] = (*pools, *self._running, housekeeping)
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
             self._stopped.set()
 
-    async def _serve(self, kinds: Sequence[str], concurrency: int) -> None:
+    async def _run_pool(self, kinds: Sequence[str], concurrency: int) -> None:
         slots = asyncio.Semaphore(concurrency)
         stopping = asyncio.create_task(self._stopping.wait())
         try:
@@ -100,7 +100,7 @@ class JobRunner:
         self._stopping.set()
         await self._stopped.wait()
 
-    async def _claim(self, kinds: Sequence[str]) -> Job | None:
+    async def _claim(self, kinds: Sequence[str]) -> QueuedJob | None:
         try:
             async with self._database.transaction() as session:
                 return await claims.claim(session, worker=self._name, kinds=kinds, lease_s=self._settings.lease_s)
@@ -108,7 +108,7 @@ class JobRunner:
             log.warning("no jobs can be claimed", reason=error.message)
             return None
 
-    async def _run(self, job: Job) -> None:
+    async def _run(self, job: QueuedJob) -> None:
         structlog.contextvars.bind_contextvars(job=job.id, kind=job.kind)
         started, outcome = time.monotonic(), "lost"
         progress = Progress()
@@ -118,11 +118,11 @@ class JobRunner:
             outcome = "succeeded"
         except asyncio.CancelledError:
             outcome = "handed back"
-            await self._leave(claims.hand_back, job)
+            await self._record_end(claims.hand_back, job)
             raise
         except _Cancelled:
             outcome = "cancelled"
-            await self._leave(claims.acknowledge_cancel, job)
+            await self._record_end(claims.acknowledge_cancel, job)
         except LeaseLost:
             log.warning("job is no longer this worker's")  # another has it, or it was deleted
         except DarkroomError as error:
@@ -137,7 +137,7 @@ class JobRunner:
             self._services.metrics.job_seconds.labels(job.kind).observe(seconds)
             log.info("job ended", outcome=outcome, attempt=job.attempt, seconds=round(seconds, 3))
 
-    async def _work(self, job: Job, progress: Progress) -> Any:
+    async def _work(self, job: QueuedJob, progress: Progress) -> Any:
         """The handler's result. Raises `_Cancelled` and `LeaseLost` when the heartbeat says so."""
         work: asyncio.Task[Any] = asyncio.create_task(self._services.handlers[job.kind](job, progress))
         beat = asyncio.create_task(self._beat(job, progress))
@@ -153,7 +153,7 @@ class JobRunner:
                 task.cancel()
             await asyncio.gather(work, beat, return_exceptions=True)
 
-    async def _beat(self, job: Job, progress: Progress) -> None:
+    async def _beat(self, job: QueuedJob, progress: Progress) -> None:
         """Renew the lease every so often, and at once when the client wants something of the job."""
         last = time.monotonic()
         with self._services.events.calls(job.id) as called:
@@ -182,7 +182,7 @@ class JobRunner:
                 if pulse == "skip":
                     progress.skip()
 
-    async def _finish(self, job: Job, result: Any) -> None:
+    async def _finish(self, job: QueuedJob, result: Any) -> None:
         """As patient with a database that is away as the heartbeat is: what took minutes is not thrown away."""
         began = time.monotonic()
         while True:
@@ -195,24 +195,24 @@ class JobRunner:
                     raise
                 await asyncio.sleep(self._every_s)
 
-    async def _failed(self, job: Job, error: DarkroomError, *, retry: bool) -> str:
+    async def _failed(self, job: QueuedJob, error: DarkroomError, *, retry: bool) -> str:
         problem = problem_members(error, f"urn:job:{job.id}")
         wait_s = claims.backoff_s(job.attempt) if retry else None
         log.warning("job failed", slug=error.slug, detail=error.message, retry_in_s=wait_s)
-        return await self._leave(claims.fail, job, problem, retry_in_s=wait_s) or "lost"
+        return await self._record_end(claims.fail, job, problem, retry_in_s=wait_s) or "lost"
 
-    async def _leave(self, action: Any, job: Job, *arguments: Any, **options: Any) -> Any:
+    async def _record_end(self, action: Any, job: QueuedJob, *arguments: Any, **options: Any) -> Any:
         """Say how it ended; without the database or the lease nothing needs saying, the lease runs out by itself."""
         with contextlib.suppress(LeaseLost, Unavailable):
             async with self._database.transaction() as session:
                 return await action(session, job, *arguments, **options)
 
-    async def _keep_house(self) -> None:
+    async def _run_housekeeping(self) -> None:
         """Expired albums, old jobs and keys, files that nothing refers to: every so often, by any worker."""
         while True:
             await asyncio.sleep(self._settings.housekeeping_s)
             try:
-                await self._services.keep_house()
+                await self._services.run_housekeeping()
             except DarkroomError as error:
                 log.warning("housekeeping failed", reason=error.message)
 

@@ -24,7 +24,7 @@ from serve_app.services.accounts.users import UserService
 from serve_app.services.container import Services
 from serve_app.services.jobs.progress import Progress
 from serve_app.services.runner import JobRunner
-from serve_app.store.queue.jobs import Job
+from serve_app.store.queue.jobs import QueuedJob
 from serve_app.telemetry import Metrics, configure_logging
 from tests.api.conftest import assert_problem, upload
 from tests.api.sdapi.conftest import assert_webui_error
@@ -153,7 +153,7 @@ async def test_a_revoked_key_hears_no_more_of_a_job_that_it_watches(
 ) -> None:
     go = asyncio.Event()
 
-    async def work(job: Job, progress: Progress) -> dict[str, Any]:
+    async def work(job: QueuedJob, progress: Progress) -> dict[str, Any]:
         await go.wait()
         return {"tags": {}}
 
@@ -207,7 +207,7 @@ async def test_a_body_is_not_read_before_the_key_is_known(app: FastAPI) -> None:
     assert starts == [401, 403]
 
 
-class TestTheWebApi:
+class TestWebApiKeys:
     @pytest.mark.parametrize(
         ("method", "path"),
         [("GET", "/sdapi/v1/samplers"), ("GET", "/controlnet/version"), ("GET", "/internal/ping")],

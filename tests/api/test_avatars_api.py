@@ -251,7 +251,7 @@ async def test_when_all_engines_fail_the_problem_says_what_each_said(
     ]
 
 
-class TestShortDeadlines:
+class TestAvatarsWithShortDeadlines:
     @pytest.fixture
     def settings(self, settings: Settings) -> Settings:
         chosen = Avatars(engines=ENGINES, engine_timeout_s=0.3)
@@ -275,7 +275,7 @@ class TestShortDeadlines:
         assert (entry["status"], entry["output_urls"]) == ("failed", [])
 
 
-class TestDiffusers:
+class TestAvatarsByDiffusers:
     @pytest.fixture
     def settings(self, settings: Settings) -> Settings:
         chosen = Avatars(
@@ -496,7 +496,7 @@ async def test_a_reference_that_cannot_be_read_is_a_bad_image(client: httpx.Asyn
 async def test_another_users_picture_is_not_found(client: httpx.AsyncClient, services: Services) -> None:
     async with services.database.transaction() as session:
         other = await users.add(session, "other", "other@example.org")
-    stored = await services.pictures.add_file(other.id, encoded(a_portrait(), "PNG"), "theirs.png")
+    stored = await services.pictures.store_file(other.id, encoded(a_portrait(), "PNG"), "theirs.png")
     assert assert_problem(await avatar(client, stored.id), 400, "bad-image")["code"] == "not_found"
 
 

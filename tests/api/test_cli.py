@@ -240,7 +240,7 @@ async def test_animals_lists_them(live_url: str, capsys: pytest.CaptureFixture[s
 def test_the_key_of_the_environment_goes_with_every_request(monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[str | None] = []
 
-    class Listening(BaseHTTPRequestHandler):
+    class ListeningServer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             heard.append(self.headers["Authorization"])
             body = b'{"animals": []}'
@@ -252,7 +252,7 @@ def test_the_key_of_the_environment_goes_with_every_request(monkeypatch: pytest.
         def log_message(self, *_: object) -> None:
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Listening) as server:
+    with HTTPServer(("127.0.0.1", 0), ListeningServer) as server:
         serving = threading.Thread(target=server.serve_forever)
         serving.start()
         for key in ("dk_secret", None):

@@ -76,7 +76,7 @@ async def test_an_album_deleted_while_its_pictures_are_fetched_leaves_nothing(
         with pytest.raises(ExceptionGroup) as raised:
             await asyncio.wait_for(reading, 20)
     assert raised.group_contains(NotFound)
-    await services.keep_house()
+    await services.run_housekeeping()
     assert await count(services, "images") == 0
     assert stored_files(settings) == []
 
@@ -91,7 +91,7 @@ async def test_an_upload_that_fails_after_its_file_was_stored_leaves_no_file(
     files = {"file": ("a.png", encoded(an_image(size=(1400, 30)), "PNG"))}
     assert_problem(await idle_client.post("/api/v1/images", files=files), 500)
     assert stored_files(settings)
-    await services.keep_house()
+    await services.run_housekeeping()
     assert stored_files(settings) == []
 
 
@@ -101,7 +101,7 @@ async def test_every_expired_album_goes_in_one_round(client: httpx.AsyncClient, 
         assert (await client.post("/api/v1/albums/quality", json={"images": [ref]})).status_code == 200
     async with services.database.transaction() as session:
         await session.execute(text("UPDATE albums SET expires_at = now() - interval '1 s'"))
-    await services.keep_house()
+    await services.run_housekeeping()
     assert await count(services, "albums") == 0
     assert await count(services, "jobs") == 0
 

@@ -23,7 +23,7 @@ from tests.support.fakes import with_face
 
 PICTURE = encoded(with_face(an_image(), person=3), "PNG")
 
-MAKING: dict[str, dict[str, str]] = {"style": {"style_name": "ink"}, "avatars": {"animal": "fox"}, "segmentations": {}}
+EDITS: dict[str, dict[str, str]] = {"style": {"style_name": "ink"}, "avatars": {"animal": "fox"}, "segmentations": {}}
 """Route -> what it needs beside the picture."""
 MADE = (
     ("style", "image_url"),
@@ -62,7 +62,7 @@ async def evas(eva: Account, worker: JobRunner) -> Belongings:
     await embed(eva.client, "a", [url])
     made = {
         path: (await eva.client.post(f"/api/v1/{path}", json={"image_url": url, **fields})).json()
-        for path, fields in MAKING.items()
+        for path, fields in EDITS.items()
     }
     urls = tuple(made[path][name] for path, name in MADE)
     [job] = [job for job in (await eva.client.get("/api/v1/albums/a")).json()["jobs"] if job["kind"] == "embeddings"]
@@ -141,7 +141,7 @@ async def test_anothers_picture_as_a_reference_is_not_found(bob: Account, evas: 
     assert [(entry["image"], entry["code"]) for entry in answer["failed"]] == [(ref, "not_found")]
     quality = (await bob.client.post("/api/v1/albums/quality", json={"images": [own, ref]})).json()
     assert [entry["code"] for entry in quality["failed"]] == ["not_found"]
-    for path, fields in MAKING.items():
+    for path, fields in EDITS.items():
         made = await bob.client.post(f"/api/v1/{path}", json={"image_url": ref, **fields})
         assert assert_problem(made, 400, "bad-image")["code"] == "not_found"
 
@@ -197,7 +197,7 @@ async def test_the_administrators_key_replays_nobodys_answer(eva: Account, admin
     assert_problem(await admin.post("/api/v1/style", json=body, headers=headers), 403)
 
 
-class TestTheWebApi:
+class TestWebApiOwnership:
     @pytest_asyncio.fixture()
     async def held_up(
         self, eva: Account, worker: JobRunner, capabilities: FakeDiffuser

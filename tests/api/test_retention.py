@@ -30,7 +30,7 @@ def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"retention": Retention(temporary_s=DAY)})
 
 
-class Sent:
+class SentFile:
     """An upload in progress."""
 
     def __init__(self, data: bytes) -> None:
@@ -44,7 +44,7 @@ class Sent:
 async def add(services: Services, seed: int = 0, *, temporary: bool = True) -> ImageView:
     """A picture large enough to have a preview."""
     data = encoded(an_image((1400, 40), seed), "PNG")
-    return await services.images.upload(LOCAL_USER_ID, "a.png", Sent(data), temporary=temporary)
+    return await services.images.upload(LOCAL_USER_ID, "a.png", SentFile(data), temporary=temporary)
 
 
 async def age(services: Services, seconds: float = DAY + 1) -> None:
@@ -65,7 +65,7 @@ async def test_an_old_temporary_picture_goes_with_its_files(services: Services, 
     image = await add(services)
     assert len(stored_files(settings)) == 2
     await age(services)
-    await services.keep_house()
+    await services.run_housekeeping()
     assert not await is_there(services, image)
     assert stored_files(settings) == []
 
@@ -74,7 +74,7 @@ async def test_a_young_one_and_one_that_was_uploaded_to_stay_are_kept(services: 
     kept = await add(services, temporary=False)
     await age(services)
     young = await add(services, seed=1)
-    await services.keep_house()
+    await services.run_housekeeping()
     assert await is_there(services, kept)
     assert await is_there(services, young)
 
@@ -84,7 +84,7 @@ async def test_of_equal_pictures_the_one_that_is_not_temporary_keeps_the_bytes(
 ) -> None:
     temporary, kept = await add(services), await add(services, temporary=False)
     await age(services)
-    await services.keep_house()
+    await services.run_housekeeping()
     assert not await is_there(services, temporary)
     assert await is_there(services, kept)
     assert len(stored_files(settings)) == 2
@@ -96,10 +96,10 @@ async def test_a_picture_that_an_album_holds_stays_until_the_album_goes(
     image = await add(services)
     await embed(client, "a", [image.id])
     await age(services)
-    await services.keep_house()
+    await services.run_housekeeping()
     assert await is_there(services, image)
     await client.delete("/api/v1/albums/a")
-    await services.keep_house()
+    await services.run_housekeeping()
     assert not await is_there(services, image)
 
 
@@ -110,10 +110,10 @@ async def test_a_picture_that_a_waiting_job_names_stays_until_the_job_has_ended(
     body = {"image_url": f"http://darkroom.test/api/v1/files/{image.key}", "style_name": "ink"}
     job = (await idle_client.post("/api/v1/style", json=body, headers={"Prefer": "respond-async"})).json()
     await age(services)
-    await services.keep_house()
+    await services.run_housekeeping()
     assert await is_there(services, image)
     await idle_client.delete(f"/api/v1/jobs/{job['id']}")
-    await services.keep_house()
+    await services.run_housekeeping()
     assert not await is_there(services, image)
 
 
@@ -129,7 +129,7 @@ async def test_what_a_job_has_fetched_stays_while_it_runs_and_the_history_outliv
         job = (await client.post("/api/v1/style", json=body, headers={"Prefer": "respond-async"})).json()
         await asyncio.wait_for(capabilities.hangs.wait(), 20)
     await age(services)
-    await services.keep_house()
+    await services.run_housekeeping()
     assert await count(services, "images") == 1
     await client.delete(f"/api/v1/jobs/{job['id']}")
 
@@ -138,7 +138,7 @@ async def test_what_a_job_has_fetched_stays_while_it_runs_and_the_history_outliv
         return bool(entry["status"] == "cancelled")
 
     await until(ended)
-    await services.keep_house()
+    await services.run_housekeeping()
     assert await count(services, "images") == 0
     [entry] = (await client.get("/api/v1/history")).json()["items"]
     assert entry["input"] == url
@@ -150,7 +150,7 @@ async def test_the_history_keeps_its_row_and_its_output_when_the_input_goes(
     image = await add(services)
     made = (await client.post("/api/v1/style", json={"image_url": image.id, "style_name": "ink"})).json()
     await age(services)
-    await services.keep_house()
+    await services.run_housekeeping()
     assert not await is_there(services, image)
     entry = (await client.get(f"/api/v1/history/{made['history_id']}")).json()
     assert entry["output_url"] == made["image_url"]
@@ -170,7 +170,7 @@ async def test_more_than_one_batch_goes_in_one_round(services: Services, setting
             {"user": LOCAL_USER_ID, "sha": image.sha256},
         )
     await age(services)
-    await services.keep_house()
+    await services.run_housekeeping()
     assert await count(services, "images") == 0
     assert stored_files(settings) == []
 
@@ -181,8 +181,8 @@ async def test_workers_that_keep_house_at_once_do_not_disturb_one_another(
     for seed in range(6):
         await add(services, seed)
     await age(services)
-    await asyncio.gather(*(services.keep_house() for _ in range(4)))
-    await services.keep_house()
+    await asyncio.gather(*(services.run_housekeeping() for _ in range(4)))
+    await services.run_housekeeping()
     assert await count(services, "images") == 0
     assert stored_files(settings) == []
 
@@ -201,7 +201,7 @@ async def test_a_picture_whose_job_was_cancelled_at_its_very_end_goes_too(
         await claims.acknowledge_cancel(session, job)
     assert await count(services, "images") == 2
     await age(services)
-    await services.keep_house()
+    await services.run_housekeeping()
     assert await count(services, "images") == 0
 
 

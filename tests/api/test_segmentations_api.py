@@ -12,7 +12,7 @@ import pytest
 from PIL import Image as PillowImage
 from sqlalchemy import select
 
-from configs.settings import Segmentation, Settings
+from configs.settings import SegmentationOptions, Settings
 from deployments.contracts.arrays import Image
 from deployments.errors import ProviderRejected, ProviderUnavailable
 from serve_app.services.container import Services
@@ -28,7 +28,7 @@ ENGINES = ("vision", "rekognition", "local")
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    chosen = Segmentation(engines=ENGINES, max_px=256, engine_timeout_s=10)
+    chosen = SegmentationOptions(engines=ENGINES, max_px=256, engine_timeout_s=10)
     return settings.model_copy(update={"segmentation": chosen})
 
 

@@ -227,7 +227,7 @@ async def test_readiness_draws_a_small_picture_and_asks_no_vendor(
     assert sorted(capabilities.asked) == ["avatar:local", "opencv", "segment:local"]
 
 
-class TestShortDeadlines:
+class TestStylesWithShortDeadlines:
     @pytest.fixture
     def settings(self, settings: Settings) -> Settings:
         return settings.model_copy(update={"styles": Styles(engines=ENGINES, engine_timeout_s=0.2)})
@@ -246,7 +246,7 @@ class TestShortDeadlines:
         assert [one["engine"] for one in problem["engines"]] == list(ENGINES)
 
 
-class TestDiffusers:
+class TestStylesByDiffusers:
     @pytest.fixture
     def settings(self, settings: Settings) -> Settings:
         styles = Styles(engines=("diffusers", "opencv"), engine_timeout_s=0.5, diffusion_pixels=64 * 96)

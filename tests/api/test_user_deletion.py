@@ -16,7 +16,7 @@ from configs.settings import Settings, Styles
 from deployments.contracts.albums import Face
 from deployments.errors import NotFound, Unavailable
 from serve_app.services.container import Services
-from serve_app.services.images.store import PictureStore
+from serve_app.services.images.store import ImageStore
 from serve_app.services.jobs.progress import Progress
 from serve_app.services.runner import JobRunner
 from serve_app.storage import Storage
@@ -267,7 +267,7 @@ async def test_an_album_that_is_being_read_leaves_nothing(
     capabilities.look.set()
     assert (await asyncio.wait_for(embedding, 20)).status_code == 404
     await idle(services, worker)
-    await services.keep_house()
+    await services.run_housekeeping()
     await assert_nothing_left(services, settings, eva.id)
 
 
@@ -305,7 +305,7 @@ async def test_a_picture_that_is_being_fetched_leaves_nothing(
         pictures.go.set()
         assert (await asyncio.wait_for(posted, 20)).status_code == 404
     await idle(services, worker)
-    await services.keep_house()
+    await services.run_housekeeping()
     await assert_nothing_left(services, settings, eva.id)
 
 
@@ -331,20 +331,20 @@ async def test_a_file_that_is_just_being_written_goes_with_the_next_housekeeping
 ) -> None:
     """The collector has taken the announcement by the time that the file is there."""
     storage = GatedStorage(services.pictures._storage)
-    store = PictureStore(services.database, storage, settings)  # type: ignore[arg-type]
-    adding = asyncio.create_task(store.add_file(eva.id, PORTRAIT, "made.png"))
+    store = ImageStore(services.database, storage, settings)  # type: ignore[arg-type]
+    adding = asyncio.create_task(store.store_file(eva.id, PORTRAIT, "made.png"))
     await asyncio.wait_for(storage.writing.wait(), 20)
     await leave(eva)
     assert await count(services, "contents") == 0
     if is_cancelled:  # its worker hears that the job is lost
         adding.cancel()
         await asyncio.sleep(0)
-        await services.keep_house()
+        await services.run_housekeeping()
     storage.go.set()
     with pytest.raises(asyncio.CancelledError if is_cancelled else NotFound):
         await asyncio.wait_for(adding, 20)
     assert stored_files(settings)
-    await services.keep_house()
+    await services.run_housekeeping()
     await assert_nothing_left(services, settings, eva.id)
 
 
@@ -367,7 +367,7 @@ async def test_uploads_at_the_same_moment_end_well_or_find_nobody(
     *sent, left = await asyncio.gather(*(send(seed) for seed in range(12)), leave_amid())
     assert left == 204
     assert set(sent) <= {201, 401, 404}
-    await services.keep_house()
+    await services.run_housekeeping()
     await assert_nothing_left(services, settings, eva.id)
 
 
@@ -392,7 +392,7 @@ async def test_jobs_that_end_at_the_same_moment_disturb_nothing(
         await until(some_ended)
         await leave(eva)
         await idle(services, worker)
-    await services.keep_house()
+    await services.run_housekeeping()
     await assert_nothing_left(services, settings, eva.id)
     assert [line for line in lines if line["log_level"] == "error"] == []
     [bobs] = await upload(bob.client, PORTRAIT)  # the worker goes on

@@ -6,28 +6,28 @@ import httpx
 import pytest
 
 from bench.server import Server
-from tests.support.listeners import Listener, assert_no_command_without_token, grpc_codes, http_status, listeners
+from tests.support.listeners import ListeningSocket, assert_no_command_without_token, grpc_codes, http_status, listeners
 
 pytestmark = [pytest.mark.cluster, pytest.mark.weights]
 
 
 @pytest.fixture(scope="module")
-def sockets(server: Server) -> list[Listener]:
+def sockets(server: Server) -> list[ListeningSocket]:
     found = listeners(server.processes())
     assert {server.port, server.dashboard_port} <= {each.port for each in found}
     return found
 
 
-def test_every_socket_that_others_reach_asks_for_the_token(sockets: list[Listener]) -> None:
+def test_every_socket_that_others_reach_asks_for_the_token(sockets: list[ListeningSocket]) -> None:
     open_to_others = [each for each in sockets if not each.is_loopback]
     assert [each for each in open_to_others if not _refuses(each)] == []
 
 
-def test_only_replicas_listen_beyond_loopback(sockets: list[Listener]) -> None:
+def test_only_replicas_listen_beyond_loopback(sockets: list[ListeningSocket]) -> None:
     assert [each for each in sockets if not each.is_loopback and "ServeReplica" not in each.process] == []
 
 
-def test_no_socket_runs_a_command_without_the_token(sockets: list[Listener]) -> None:
+def test_no_socket_runs_a_command_without_the_token(sockets: list[ListeningSocket]) -> None:
     assert_no_command_without_token(sockets)
 
 
@@ -42,6 +42,6 @@ def test_the_token_of_the_data_folder_opens_the_dashboard(server: Server) -> Non
     assert codes == [401, 403, 200]
 
 
-def _refuses(listener: Listener) -> bool:
+def _refuses(listener: ListeningSocket) -> bool:
     status = http_status(listener, "GET", "/")
     return status == 401 if status is not None else "UNAUTHENTICATED" in grpc_codes(listener)

@@ -19,11 +19,11 @@ from deployments.contracts.arrays import Gray, Image
 from deployments.providers import AvatarProvider, open_avatar_provider
 from deployments.providers.vertex import VertexArtist
 from tests.contract.providers.test_gemini import says
-from tests.support.vendor_server import Reply, Request, VendorServer
+from tests.support.vendor_server import Reply, VendorRequest, VendorServer
 
 
 @dataclass(frozen=True)
-class Sent:
+class SentEdit:
     """What a vendor was sent."""
 
     image: Image
@@ -51,7 +51,7 @@ class AvatarVendor(Protocol):
 
     def garbles(self, body: bytes) -> None: ...
 
-    def sent(self) -> Sent: ...
+    def sent(self) -> SentEdit: ...
 
     def open(self, timeout_s: float = 10, **settings: Any) -> AvatarProvider: ...
 
@@ -112,14 +112,14 @@ class Imagen(_Google):
     def filters(self) -> None:
         self.server.always(json={"predictions": [{"raiFilteredReason": "Filtered for violence."}]})
 
-    def sent(self) -> Sent:
+    def sent(self) -> SentEdit:
         [instance] = self.server.requests[0].json["instances"]
         photograph, mask = instance["referenceImages"]
         assert mask["maskImageConfig"]["maskMode"] == "MASK_MODE_USER_PROVIDED"
         pictures = [
             decode(b64decode(image["referenceImage"]["bytesBase64Encoded"]), 4096) for image in (photograph, mask)
         ]
-        return Sent(pictures[0], pictures[1][..., 0], instance["prompt"])
+        return SentEdit(pictures[0], pictures[1][..., 0], instance["prompt"])
 
 
 class GeminiImage(_Google):
@@ -131,12 +131,12 @@ class GeminiImage(_Google):
     def filters(self) -> None:
         self.server.always(json={"candidates": [{"finishReason": "IMAGE_SAFETY", "index": 0}]})
 
-    def sent(self) -> Sent:
+    def sent(self) -> SentEdit:
         picture, words = self.server.requests[0].json["contents"][0]["parts"]
-        return Sent(decode(urlsafe_b64decode(picture["inlineData"]["data"]), 4096), None, words["text"])
+        return SentEdit(decode(urlsafe_b64decode(picture["inlineData"]["data"]), 4096), None, words["text"])
 
 
-class _Bedrock(_Vendor):
+class _BedrockServer(_Vendor):
     engine, credential = "bedrock", "AWS_ACCESS_KEY_ID"
     statuses: ClassVar = {
         "quota": (429, {"message": "busy at /secret/path", "__type": "ThrottlingException"}),
@@ -156,7 +156,7 @@ class _Bedrock(_Vendor):
         return region | {"bedrock_inpaint_model": self.model}
 
 
-class Stability(_Bedrock):
+class Stability(_BedrockServer):
     model = "us.stability.stable-image-inpaint-v1:0"
 
     def draws(self, picture: bytes) -> None:
@@ -165,14 +165,14 @@ class Stability(_Bedrock):
     def filters(self) -> None:
         self.server.always(json={"finish_reasons": ["Filter reason: output image"]})
 
-    def sent(self) -> Sent:
+    def sent(self) -> SentEdit:
         body = self.server.requests[0].json
-        return Sent(
+        return SentEdit(
             decode(b64decode(body["image"]), 4096), decode(b64decode(body["mask"]), 4096)[..., 0], body["prompt"]
         )
 
 
-class NovaCanvas(_Bedrock):
+class NovaCanvas(_BedrockServer):
     model = "amazon.nova-canvas-v1:0"
 
     def draws(self, picture: bytes) -> None:
@@ -182,12 +182,12 @@ class NovaCanvas(_Bedrock):
         blocked = "All of the generated images have been blocked by our content filters."
         self.server.always(json={"images": [], "error": blocked})
 
-    def sent(self) -> Sent:
+    def sent(self) -> SentEdit:
         body = self.server.requests[0].json
         assert body["taskType"] == "INPAINTING"
         params = body["inPaintingParams"]
         mask = decode(b64decode(params["maskImage"]), 4096)[..., 0]
-        return Sent(decode(b64decode(params["image"]), 4096), np.asarray(255 - mask), params["text"])
+        return SentEdit(decode(b64decode(params["image"]), 4096), np.asarray(255 - mask), params["text"])
 
 
 class Deployed(_Vendor):
@@ -218,13 +218,13 @@ class Deployed(_Vendor):
     def finds_nobody(self) -> None:
         self.server.always(400, {"error": "No faces were found in the picture.", "code": "no-face"})
 
-    def sent(self) -> Sent:
+    def sent(self) -> SentEdit:
         fields, file = self.form(self.server.requests[0])
         assert fields["mode"] in ("character", "overlay")
-        return Sent(decode(file, 4096), None, fields["animal"])
+        return SentEdit(decode(file, 4096), None, fields["animal"])
 
     @staticmethod
-    def form(request: Request) -> tuple[dict[str, str], bytes]:
+    def form(request: VendorRequest) -> tuple[dict[str, str], bytes]:
         mimetype, _, boundary = request.headers["content-type"].partition("; boundary=")
         _, fields, files = FormDataParser().parse(
             io.BytesIO(request.body), mimetype, len(request.body), {"boundary": boundary}

@@ -14,7 +14,7 @@ from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import GeneratedPicture, GenerationRequest, GenerationStep
 from deployments.engines.diffusion.device import open_device
 from deployments.engines.diffusion.engine import DiffusionEngine
-from deployments.engines.diffusion.preprocessors import Hints
+from deployments.engines.diffusion.preprocessors import Preprocessors
 from tests.support.tiny_diffusion import CHECKPOINT
 
 PROMPT, NEGATIVE = "a photo of the cat, best quality", "worst quality, blurry"
@@ -44,7 +44,7 @@ def no_faces(_image: Image) -> Sequence[Face]:
 
 def an_engine(models: Path, **settings: Any) -> DiffusionEngine:
     chosen = Diffusion(**{"checkpoint": CHECKPOINT, "models_dir": models, "offline": True, **settings})
-    hints = Hints(models / "annotators", lambda: no_faces)
+    hints = Preprocessors(models / "annotators", lambda: no_faces)
     return DiffusionEngine(chosen, models, hints, open_device(chosen, gpu_share=0))
 
 

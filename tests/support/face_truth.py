@@ -35,7 +35,7 @@ _BOX = np.array([(-0.65, -0.45), (0.65, -0.45), (0.65, 1.0), (-0.65, 1.0)])
 
 
 @dataclass(frozen=True)
-class Told:
+class FaceAsSeen:
     """What a vendor says of a face."""
 
     points: dict[str, Point]
@@ -58,7 +58,7 @@ class TrueFace:
     pitch: float = 0.0
     score: float = 0.98
 
-    def told(self) -> Told:
+    def told(self) -> FaceAsSeen:
         head = _HEAD | {name.replace("left", "right"): (-x, y, z) for name, (x, y, z) in _HEAD.items() if x}
         yaw, pitch = np.radians([self.yaw, self.pitch])
         points = {}
@@ -66,7 +66,7 @@ class TrueFace:
             right, ahead = x * np.cos(yaw) + z * np.sin(yaw), z * np.cos(yaw) - x * np.sin(yaw)
             points[name] = self._place(right, y * np.cos(pitch) + ahead * np.sin(pitch))
         skin = [self._place(x, y) for x, y in _BOX]
-        return Told(points, skin, self.roll, self.yaw, self.pitch, self.score)
+        return FaceAsSeen(points, skin, self.roll, self.yaw, self.pitch, self.score)
 
     def _place(self, right: float, down: float) -> Point:
         roll = np.radians(self.roll)
@@ -75,7 +75,7 @@ class TrueFace:
         return float(self.eyes[0] + x * self.size), float(self.eyes[1] + y * self.size)
 
 
-def as_vision(face: Told) -> vision.FaceAnnotation:
+def as_vision(face: FaceAsSeen) -> vision.FaceAnnotation:
     skin = [vision.Vertex(x=round(x), y=round(y)) for x, y in face.skin]
     annotation = vision.FaceAnnotation(
         bounding_poly=vision.BoundingPoly(vertices=skin),
@@ -95,7 +95,7 @@ def as_vision(face: Told) -> vision.FaceAnnotation:
     return annotation
 
 
-def as_rekognition(face: Told, size: tuple[int, int]) -> dict[str, Any]:
+def as_rekognition(face: FaceAsSeen, size: tuple[int, int]) -> dict[str, Any]:
     """`size`: width and height of the picture."""
     low, high = np.min(face.skin, axis=0) / size, np.max(face.skin, axis=0) / size
     marks = [

@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Protocol
 import grpc
 from google.cloud import vision
 
-from configs.settings import Providers, Segmentation, Settings
+from configs.settings import Providers, SegmentationOptions, Settings
 from deployments.providers import FaceProvider, open_face_provider
-from tests.support.face_truth import Told, TrueFace, as_rekognition, as_vision
+from tests.support.face_truth import FaceAsSeen, TrueFace, as_rekognition, as_vision
 from tests.support.vendor_server import VendorServer
 from tests.support.vision_server import VisionServer
 
@@ -20,7 +20,7 @@ class FaceVendor(Protocol):
     credential: str
     """What a message about refused credentials names."""
 
-    def sees(self, size: tuple[int, int], *faces: Told) -> None: ...
+    def sees(self, size: tuple[int, int], *faces: FaceAsSeen) -> None: ...
 
     def fails(self, how: str) -> None:
         """`quota`, `down`, `broken`, `credentials` or `picture` (refused)."""
@@ -56,7 +56,7 @@ class GoogleVision:
     def __init__(self, server: VisionServer) -> None:
         self._server = server
 
-    def sees(self, size: tuple[int, int], *faces: Told) -> None:
+    def sees(self, size: tuple[int, int], *faces: FaceAsSeen) -> None:
         self._server.faces(*map(as_vision, faces))
 
     def fails(self, how: str) -> None:
@@ -100,7 +100,7 @@ class AmazonRekognition:
     def __init__(self, server: VendorServer) -> None:
         self._server = server
 
-    def sees(self, size: tuple[int, int], *faces: Told) -> None:
+    def sees(self, size: tuple[int, int], *faces: FaceAsSeen) -> None:
         self._answers({"FaceDetails": [as_rekognition(face, size) for face in faces]})
 
     def fails(self, how: str) -> None:
@@ -138,6 +138,7 @@ def opened(vendor: FaceVendor, timeout_s: float = 10, **settings: Any) -> FacePr
     return open_face_provider(
         vendor.engine,
         Settings(
-            providers=Providers(**(vendor.settings() | settings)), segmentation=Segmentation(engine_timeout_s=timeout_s)
+            providers=Providers(**(vendor.settings() | settings)),
+            segmentation=SegmentationOptions(engine_timeout_s=timeout_s),
         ),
     )

@@ -18,7 +18,7 @@ from deployments.contracts.diffusion import (
     ModelCatalogue,
     ModelFile,
 )
-from deployments.contracts.styles import StyledPicture, StyleRequest
+from deployments.contracts.styles import StyledPicture, StyleTask
 
 COLOURS = {
     "opencv": (200, 30, 30),
@@ -48,7 +48,7 @@ class FakeGeneration:
         """Somebody has come to hang."""
         self.asked: list[str] = []
         """Engines, and `prompter`, in the order in which they were asked."""
-        self.styled: list[StyleRequest] = []
+        self.styled: list[StyleTask] = []
         self.generated: list[GenerationRequest] = []
         self.closed = 0
         """Generations that were given up before their end."""
@@ -57,7 +57,7 @@ class FakeGeneration:
         await self._be_asked("prompter")
         return f"a picture of {image.shape[1]} by {image.shape[0]} in {style}"
 
-    async def stylize(self, engine: str, request: StyleRequest) -> StyledPicture:
+    async def stylize(self, engine: str, request: StyleTask) -> StyledPicture:
         self.styled.append(request)
         await self._be_asked(engine)
         return StyledPicture(_painted(engine, request.image))

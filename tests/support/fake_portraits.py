@@ -11,7 +11,7 @@ from deployments.assets.animals import Animal, AnimalPrompts
 from deployments.assets.animals.drawing import Drawing, Layer
 from deployments.contracts.albums import Face
 from deployments.contracts.arrays import Image
-from deployments.contracts.portraits import AvatarPicture, AvatarRequest, Segmentation, SegmentedFace
+from deployments.contracts.portraits import AvatarPicture, AvatarTask, Segmentation, SegmentedFace
 
 AVATAR_COLOURS = {"local": (220, 120, 20), "vertex": (20, 220, 120), "bedrock": (120, 20, 220)}
 _LANDMARKS = {
@@ -49,7 +49,7 @@ class FakePortraits:
 
     def __init__(self) -> None:
         self.segmented: list[Image] = []
-        self.avatars: list[AvatarRequest] = []
+        self.avatars: list[AvatarTask] = []
         self.changes: tuple[int, ...] | None = None
         """The faces that avatar engines change; None: all."""
 
@@ -62,7 +62,7 @@ class FakePortraits:
         [found] = await self.find_faces([image])
         return _segmentation(image, [_shape(face) for face in found])
 
-    async def make_avatar(self, engine: str, request: AvatarRequest) -> AvatarPicture:
+    async def make_avatar(self, engine: str, request: AvatarTask) -> AvatarPicture:
         self.avatars.append(request)
         await self._be_asked(f"avatar:{engine}")
         faces = request.segmentation.faces

@@ -28,7 +28,7 @@ _WAIT_S = 10.0
 
 
 @dataclass(frozen=True)
-class Listener:
+class ListeningSocket:
     process: str
     host: str
     port: int
@@ -47,14 +47,14 @@ class Listener:
         return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
 
-def listeners(processes: Iterable[psutil.Process]) -> list[Listener]:
-    found: set[Listener] = set()
+def listeners(processes: Iterable[psutil.Process]) -> list[ListeningSocket]:
+    found: set[ListeningSocket] = set()
     for process in processes:
         with contextlib.suppress(psutil.Error):
             name = " ".join(process.cmdline())[:60]
             for connection in process.net_connections(kind="tcp"):
                 if connection.status == psutil.CONN_LISTEN:
-                    found.add(Listener(name, connection.laddr.ip, connection.laddr.port))
+                    found.add(ListeningSocket(name, connection.laddr.ip, connection.laddr.port))
     return sorted(found, key=lambda each: each.port)
 
 
@@ -67,7 +67,7 @@ def own_address() -> str:
     return "127.0.0.1"
 
 
-def http_status(listener: Listener, method: str, path: str, **options: Any) -> int | None:
+def http_status(listener: ListeningSocket, method: str, path: str, **options: Any) -> int | None:
     """None: it does not speak HTTP/1.1."""
     try:
         return httpx.request(
@@ -77,7 +77,7 @@ def http_status(listener: Listener, method: str, path: str, **options: Any) -> i
         return None
 
 
-def grpc_codes(listener: Listener) -> set[str]:
+def grpc_codes(listener: ListeningSocket) -> set[str]:
     """What Ray's methods answer to an empty message without a token."""
     codes: set[str] = set()
     with grpc.insecure_channel(listener.address, options=[("grpc.enable_http_proxy", 0)]) as channel:
@@ -90,7 +90,7 @@ def grpc_codes(listener: Listener) -> set[str]:
     return codes
 
 
-def assert_no_command_without_token(found: Iterable[Listener]) -> None:
+def assert_no_command_without_token(found: Iterable[ListeningSocket]) -> None:
     """No socket takes a job, and no method of Ray answers, without the token; some of each kind ask for it."""
     jobs = {
         (each, route): http_status(each, "POST", route, json={"entrypoint": "id"})

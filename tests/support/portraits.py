@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from deployments.contracts.arrays import Image
-from deployments.contracts.portraits import AvatarMode, AvatarRequest, Segmentation
+from deployments.contracts.portraits import AvatarMode, AvatarTask, Segmentation
 from deployments.providers.landmarks import FoundFace, shape_face
 from tests.support.builders import an_image
 from tests.support.face_truth import TrueFace
@@ -15,7 +15,7 @@ from tests.support.face_truth import TrueFace
 
 def a_portrait(
     size: tuple[int, int] = (320, 240), faces: int = 1, mode: AvatarMode = "character", image: Image | None = None
-) -> AvatarRequest:
+) -> AvatarTask:
     """`size`: width and height; the faces stand side by side."""
     image = an_image(size, seed=3) if image is None else image
     width, height = image.shape[1], image.shape[0]
@@ -34,7 +34,7 @@ def a_portrait(
         x, y = (round(value) for value in truth.eyes)
         cv2.ellipse(person, (x, y), (round(truth.size * 1.2), round(truth.size * 1.5)), 0, 0, 360, 255, -1)
         cv2.rectangle(person, (x - round(truth.size), y + round(truth.size)), (x + round(truth.size), height), 255, -1)
-    return AvatarRequest(
+    return AvatarTask(
         image,
         "fox",
         mode,

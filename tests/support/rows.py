@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from deployments.contracts.albums import Face
 from serve_app.store.repositories import albums, images
-from serve_app.store.repositories.albums import Album, Outcome
+from serve_app.store.repositories.albums import Outcome, StoredAlbum
 from serve_app.store.repositories.images import AddedImage, Content, NewImage
 from serve_app.store.repositories.users import LOCAL_USER_ID
 
@@ -31,7 +31,7 @@ async def an_image(session: AsyncSession, name: str = "picture", user_id: str = 
 
 async def an_album(
     session: AsyncSession, name: str | None = "holiday", refs: Sequence[str] = (), fetched: Sequence[str] = ()
-) -> Album:
+) -> StoredAlbum:
     """An album whose references are embedded; those in `fetched` are pictures that came from a URL."""
     album = await albums.open_album(session, LOCAL_USER_ID, name)
     everything = [*refs, *fetched]

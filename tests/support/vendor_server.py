@@ -12,7 +12,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Request:
+class VendorRequest:
     method: str
     path: str
     headers: dict[str, str]
@@ -36,13 +36,13 @@ HANG = "hang"
 """A reply that does not come."""
 DRIP = "drip"
 """One that comes byte by byte, until the server is told something else."""
-Answer = Callable[[Request], Reply | str]
+VendorAnswer = Callable[[VendorRequest], Reply | str]
 
 
 class VendorServer:
     def __init__(self) -> None:
-        self.requests: list[Request] = []
-        self.answer: Answer = lambda request: Reply(500)
+        self.requests: list[VendorRequest] = []
+        self.answer: VendorAnswer = lambda request: Reply(500)
         self.url = ""
         self._released = threading.Event()
 
@@ -74,11 +74,11 @@ class VendorServer:
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         vendor = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class VendorHandler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 size = int(self.headers.get("content-length", 0))
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                request = Request(self.command, self.path, headers, self.rfile.read(size))
+                request = VendorRequest(self.command, self.path, headers, self.rfile.read(size))
                 vendor.requests.append(request)
                 answer = vendor.answer
                 reply = answer(request)
@@ -97,7 +97,7 @@ class VendorServer:
                 self.end_headers()
                 self.wfile.write(body)
 
-            def drip(self, answer: Answer) -> None:
+            def drip(self, answer: VendorAnswer) -> None:
                 self.send_response(200)
                 self.send_header("Content-Length", "100000")
                 self.end_headers()
@@ -109,4 +109,4 @@ class VendorServer:
 
             def log_message(self, *_: Any) -> None: ...
 
-        return Handler
+        return VendorHandler

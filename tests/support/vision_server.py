@@ -11,7 +11,7 @@ import grpc
 from google.cloud import vision
 
 SERVICE = "google.cloud.vision.v1.ImageAnnotator"
-Answer = Callable[[vision.BatchAnnotateImagesRequest, grpc.ServicerContext], vision.AnnotateImageResponse | bytes]
+VisionAnswer = Callable[[vision.BatchAnnotateImagesRequest, grpc.ServicerContext], vision.AnnotateImageResponse | bytes]
 _MAX_BYTES = 10 * 2**20
 """Of a request, as Google has it; gRPC would take less."""
 
@@ -27,7 +27,7 @@ class VisionServer:
 
     def faces(self, *faces: vision.FaceAnnotation) -> None:
         """It finds these."""
-        self._answer: Answer = lambda request, context: vision.AnnotateImageResponse(face_annotations=faces)
+        self._answer: VisionAnswer = lambda request, context: vision.AnnotateImageResponse(face_annotations=faces)
 
     def refuse(self, code: int, message: str = "") -> None:
         """It answers with an error for the image: a number of google.rpc.Code."""

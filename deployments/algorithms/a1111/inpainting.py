@@ -23,7 +23,7 @@ _BLUR_AT = 8.0
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class PixelBox:
     """`left`, `top` inclusive, `right`, `bottom` exclusive, pixels."""
 
     left: int
@@ -40,7 +40,7 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
-class Canvas:
+class InpaintCanvas:
     """What is handed to the engine, and what its result is laid over."""
 
     image: Image
@@ -49,7 +49,7 @@ class Canvas:
     original: Image | None = None
     """Kept where `overlay` is 0; None: the result stands alone."""
     overlay: Gray | None = None
-    area: Box | None = None
+    area: PixelBox | None = None
     """Where in `original` the result belongs; None: all of it."""
 
 
@@ -73,13 +73,13 @@ def _kernel(sigma: int) -> int:
     return 2 * int(2.5 * sigma + 0.5) + 1
 
 
-def masked_area(mask: Gray, padding: int) -> Box | None:
+def masked_area(mask: Gray, padding: int) -> PixelBox | None:
     """The smallest box around what the mask marks, `padding` pixels wider, inside the picture; None: nothing marked."""
     ys, xs = np.nonzero(mask)
     if not len(xs):
         return None
     height, width = mask.shape
-    return Box(
+    return PixelBox(
         max(0, int(xs.min()) - padding),
         max(0, int(ys.min()) - padding),
         min(width, int(xs.max()) + 1 + padding),
@@ -87,15 +87,15 @@ def masked_area(mask: Gray, padding: int) -> Box | None:
     )
 
 
-def widen(box: Box, aspect: tuple[int, int], frame: tuple[int, int]) -> Box:
+def widen(box: PixelBox, aspect: tuple[int, int], frame: tuple[int, int]) -> PixelBox:
     """Grown to the shape of `aspect` (width, height) as far as `frame` has room, moved inwards where it sticks out."""
     width, height = box.size
     wanted = aspect[0] / aspect[1]
     if width / height > wanted:
         top, bottom = _stretch(box.top, box.bottom, round(width / wanted), frame[1])
-        return Box(box.left, top, box.right, bottom)
+        return PixelBox(box.left, top, box.right, bottom)
     left, right = _stretch(box.left, box.right, round(height * wanted), frame[0])
-    return Box(left, box.top, right, box.bottom)
+    return PixelBox(left, box.top, right, box.bottom)
 
 
 def _stretch(begin: int, end: int, wanted: int, room: int) -> tuple[int, int]:
@@ -130,7 +130,7 @@ def _blur(layer: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def lay_over(result: Image, canvas: Canvas) -> Image:
+def lay_over(result: Image, canvas: InpaintCanvas) -> Image:
     """The engine's picture in its place of the original, soft along the mask."""
     if canvas.original is None or canvas.overlay is None:
         return result
@@ -155,23 +155,23 @@ def prepare(
     only_masked: bool = True,
     padding: int = 0,
     fill: bool = True,
-) -> Canvas:
+) -> InpaintCanvas:
     """A picture and its (softened) mask -> what the engine works on, `size` large.
 
     `only_masked`: the engine sees the marked area alone, enlarged to `size`, and the result keeps the picture's own
     size. An empty mask then means none at all. `fill`: see `fill_masked`.
     """
     if mask is None:
-        return Canvas(fit(image, size, mode))
+        return InpaintCanvas(fit(image, size, mode))
     if only_masked:
         frame = (image.shape[1], image.shape[0])
         mask = resize(mask, frame)
         area = masked_area(mask, padding)
         if area is None:
-            return Canvas(fit(image, size, mode))
+            return InpaintCanvas(fit(image, size, mode))
         area = widen(area, size, frame)
         canvas, small = fit(area.cut(image), size, "fill"), fit(area.cut(mask), size, "fill")
-        return Canvas(fill_masked(canvas, small) if fill else canvas, small, image, mask, area)
+        return InpaintCanvas(fill_masked(canvas, small) if fill else canvas, small, image, mask, area)
     canvas, small = fit(image, size, mode), fit(mask, size, mode)
     overlay = np.clip(small.astype(np.uint16) * 2, 0, 255).astype(np.uint8)
-    return Canvas(fill_masked(canvas, small) if fill else canvas, small, canvas, overlay)
+    return InpaintCanvas(fill_masked(canvas, small) if fill else canvas, small, canvas, overlay)

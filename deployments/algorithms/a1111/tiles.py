@@ -7,17 +7,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from deployments.algorithms.a1111.inpainting import Box
+from deployments.algorithms.a1111.inpainting import PixelBox
 from deployments.algorithms.a1111.resizing import resize
 from deployments.contracts.arrays import Image, Vectors
 
 
-def tile_boxes(size: tuple[int, int], tile: tuple[int, int], overlap: int) -> list[Box]:
+def tile_boxes(size: tuple[int, int], tile: tuple[int, int], overlap: int) -> list[PixelBox]:
     """Row by row, evenly spread, each as large as `tile` where the picture is, neighbours sharing `overlap` or more."""
     across = _starts(size[0], tile[0], overlap)
     down = _starts(size[1], tile[1], overlap)
     return [
-        Box(left, top, min(size[0], left + tile[0]), min(size[1], top + tile[1])) for top in down for left in across
+        PixelBox(left, top, min(size[0], left + tile[0]), min(size[1], top + tile[1]))
+        for top in down
+        for left in across
     ]
 
 
@@ -25,7 +27,7 @@ def count_tiles(size: tuple[int, int], tile: tuple[int, int], overlap: int) -> i
     return len(_starts(size[0], tile[0], overlap)) * len(_starts(size[1], tile[1], overlap))
 
 
-def join_tiles(base: Image, boxes: Sequence[Box], tiles: Sequence[Image | None]) -> Image:
+def join_tiles(base: Image, boxes: Sequence[PixelBox], tiles: Sequence[Image | None]) -> Image:
     """`base` with the tiles in their boxes, faded into one another where they overlap; None: as it is there."""
     total = np.zeros(base.shape, np.float32)
     weight = np.zeros(base.shape[:2], np.float32)

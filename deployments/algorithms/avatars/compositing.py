@@ -13,9 +13,9 @@ from deployments.algorithms.avatars.head_space import HeadPose, pose_of, seat_of
 from deployments.algorithms.avatars.infill import without_hair
 from deployments.algorithms.avatars.layers import PaintedLayer
 from deployments.algorithms.avatars.lighting import Light, light_over, lit
-from deployments.algorithms.avatars.planes import Part, Window, blurred
+from deployments.algorithms.avatars.planes import PlaneSlices, PlaneWindow, blurred
 from deployments.algorithms.avatars.skin import bare, lips, own_skin, rooted, shades_of_skin
-from deployments.algorithms.avatars.svg import Box
+from deployments.algorithms.avatars.svg import ViewBox
 from deployments.algorithms.avatars.variation import Variation
 from deployments.assets.animals.drawing import Drawing, Eyes
 from deployments.contracts.arrays import Floats, Gray, Image
@@ -26,7 +26,7 @@ _MARGIN = 0.4
 
 
 @dataclass(frozen=True, slots=True)
-class Canvas:
+class PortraitCanvas:
     """A picture that is drawn on, in place."""
 
     picture: Image
@@ -34,12 +34,12 @@ class Canvas:
     """`uint8[H, W]`: where heads have been drawn, 255 for all of it."""
 
     @classmethod
-    def of(cls, photograph: Image) -> Canvas:
+    def of(cls, photograph: Image) -> PortraitCanvas:
         return cls(photograph.copy(), np.zeros(photograph.shape[:2], np.uint8))
 
 
 def draw_head(
-    canvas: Canvas,
+    canvas: PortraitCanvas,
     photograph: Image,
     segmentation: Segmentation,
     face: SegmentedFace,
@@ -76,7 +76,7 @@ def draw_head(
     return True
 
 
-def _window(layers: Sequence[PaintedLayer], pose: HeadPose, photograph: Image) -> Window | None:
+def _window(layers: Sequence[PaintedLayer], pose: HeadPose, photograph: Image) -> PlaneWindow | None:
     height, width = photograph.shape[:2]
     corners = [pose.place(x, y) for painted in layers for x, y in _corners(painted.box)]
     corners_x, corners_y = zip(*corners, strict=True)
@@ -86,10 +86,10 @@ def _window(layers: Sequence[PaintedLayer], pose: HeadPose, photograph: Image) -
         return None
     columns, rows = np.meshgrid(np.arange(left, right, dtype=np.float32), np.arange(top, bottom, dtype=np.float32))
     x, y = pose.from_picture(np.asarray(columns, np.float32), np.asarray(rows, np.float32))
-    return Window(slice(top, bottom), slice(left, right), x, y)
+    return PlaneWindow(slice(top, bottom), slice(left, right), x, y)
 
 
-def _corners(box: Box) -> list[Point]:
+def _corners(box: ViewBox) -> list[Point]:
     xs, ys = (box.x - _MARGIN, box.x + box.width + _MARGIN), (box.y - _MARGIN, box.y + box.height + _MARGIN)
     return [(x, y) for x in xs for y in ys]
 
@@ -98,7 +98,7 @@ def _laid(
     photograph: Image,
     segmentation: Segmentation,
     layers: Sequence[PaintedLayer],
-    window: Window,
+    window: PlaneWindow,
     pose: HeadPose,
     light: Light,
     face: SegmentedFace,
@@ -147,7 +147,7 @@ def _laid(
     return drawn, cover, shade
 
 
-def _part(painted: PaintedLayer, window: Window, pose: HeadPose) -> Part | None:
+def _part(painted: PaintedLayer, window: PlaneWindow, pose: HeadPose) -> PlaneSlices | None:
     """Rows and columns of the window that the layer may reach."""
     box, near = painted.box, 0.5
     inside = (

@@ -11,7 +11,7 @@ from deployments.algorithms.avatars.eyeballs import eyeball, in_light
 from deployments.algorithms.avatars.eyelids import Lids
 from deployments.algorithms.avatars.head_space import HeadPose
 from deployments.algorithms.avatars.lighting import LUMA, Light
-from deployments.algorithms.avatars.planes import Window
+from deployments.algorithms.avatars.planes import PlaneWindow
 from deployments.assets.animals.drawing import Eyes
 from deployments.contracts.arrays import Floats, Image
 from deployments.contracts.portraits import SegmentedFace
@@ -37,7 +37,13 @@ class Opening:
 
 
 def see_through(
-    picture: Floats, photograph: Image, face: SegmentedFace, pose: HeadPose, look: Eyes, light: Light, window: Window
+    picture: Floats,
+    photograph: Image,
+    face: SegmentedFace,
+    pose: HeadPose,
+    look: Eyes,
+    light: Light,
+    window: PlaneWindow,
 ) -> None:
     """Opens the eyes in `picture`, `float32[h, w, 3]`, 0 to 255: what is drawn in the window."""
     top, left = window.rows.start, window.columns.start

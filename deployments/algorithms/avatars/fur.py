@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.algorithms.avatars.svg import Box, Rgba
+from deployments.algorithms.avatars.svg import Rgba, ViewBox
 from deployments.assets.animals.drawing import Coat, Comb
 from deployments.contracts.arrays import Floats
 
@@ -35,7 +35,7 @@ _FUR = (
 _FEATHERS = (_Pass(density=150, width=0.15, length=1.0, light=0.0),)
 
 
-def comb_field(combs: tuple[Comb, ...], box: Box, px: float) -> Floats:
+def comb_field(combs: tuple[Comb, ...], box: ViewBox, px: float) -> Floats:
     """`float32[H, W, 2]`: the hair, in units, at every pixel; combs and their mirror images blended by distance."""
     at = np.array([comb.at for comb in combs] + [(-comb.at[0], comb.at[1]) for comb in combs], np.float32)
     hair = np.array([comb.hair for comb in combs] + [(-comb.hair[0], comb.hair[1]) for comb in combs], np.float32)
@@ -47,7 +47,7 @@ def comb_field(combs: tuple[Comb, ...], box: Box, px: float) -> Floats:
     return np.asarray(cv2.resize(field, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def grow(flat: Rgba, coat: Coat, box: Box, px: float, seed: int) -> Rgba:
+def grow(flat: Rgba, coat: Coat, box: ViewBox, px: float, seed: int) -> Rgba:
     """The flat drawing, `uint8[H, W, 4]`, with its coat. What grows at the edge reaches over it."""
     rng = np.random.default_rng(seed)
     field = comb_field(coat.combs, box, px)
@@ -83,7 +83,7 @@ def _lay(
     clump: Floats,
     stroke: _Pass,
     coat: Coat,
-    box: Box,
+    box: ViewBox,
     px: float,
     rng: np.random.Generator,
 ) -> None:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from deployments.algorithms.avatars.fur import grow, mottle
-from deployments.algorithms.avatars.svg import Box, Rgba, rasterise, view_box
+from deployments.algorithms.avatars.svg import Rgba, ViewBox, rasterise, view_box
 from deployments.assets.animals.drawing import Dome, Layer
 from deployments.contracts.arrays import Floats
 
@@ -21,7 +21,7 @@ _RELIEF_PX = 24.0
 @dataclass(frozen=True, slots=True)
 class PaintedLayer:
     layer: Layer
-    box: Box
+    box: ViewBox
     px: float
     colours: Rgba
     """`uint8[H, W, 4]`, straight alpha, `px` a unit."""
@@ -65,7 +65,7 @@ def paint(layer: Layer, svg: str, px: int, seed: int = 0) -> PaintedLayer:
     return PaintedLayer(layer, box, px, colours, relief_of(layer, box))
 
 
-def relief_of(layer: Layer, box: Box) -> Floats:
+def relief_of(layer: Layer, box: ViewBox) -> Floats:
     """Depths are those from the eyes: a head's dome leaves them where the person's are."""
     x, y = box.grid(_RELIEF_PX)
     depth = np.full(x.shape, layer.depth, np.float32)

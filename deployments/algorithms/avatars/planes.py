@@ -9,12 +9,12 @@ import numpy as np
 
 from deployments.contracts.arrays import Floats
 
-Part = tuple[slice, slice]
+PlaneSlices = tuple[slice, slice]
 """Rows and columns."""
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class PlaneWindow:
     """The part of the picture that a head may change."""
 
     rows: slice
@@ -24,7 +24,7 @@ class Window:
     """Turned head space at every pixel."""
 
     @property
-    def area(self) -> Part:
+    def area(self) -> PlaneSlices:
         return self.rows, self.columns
 
 

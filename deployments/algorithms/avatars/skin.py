@@ -7,12 +7,12 @@ import numpy as np
 
 from deployments.algorithms.avatars.head_space import HeadPose
 from deployments.algorithms.avatars.lighting import LUMA, Light
-from deployments.algorithms.avatars.planes import Part, Window, blurred
+from deployments.algorithms.avatars.planes import PlaneSlices, PlaneWindow, blurred
 from deployments.contracts.arrays import Floats, Gray, Image
 from deployments.contracts.portraits import SegmentedFace
 
 
-def own_skin(face_mask: Gray, face: SegmentedFace, window: Window, pose: HeadPose) -> Floats:
+def own_skin(face_mask: Gray, face: SegmentedFace, window: PlaneWindow, pose: HeadPose) -> Floats:
     """0 to 1: the skin of this face, none of another that is near."""
     own = np.zeros_like(face_mask)
     outline = np.round((face.outline - (window.columns.start, window.rows.start)) * 16).astype(np.int32)
@@ -22,7 +22,7 @@ def own_skin(face_mask: Gray, face: SegmentedFace, window: Window, pose: HeadPos
     return blurred(np.minimum(own, face_mask).astype(np.float32) / 255, 0.05 * pose.unit_px)
 
 
-def bare(photograph: Image, light: Light, window: Window) -> Floats:
+def bare(photograph: Image, light: Light, window: PlaneWindow) -> Floats:
     """0 where hair hangs over the forehead, else 1: it is darker than skin is in this light."""
     luma = photograph.astype(np.float32) @ LUMA / 255
     slope = light.slope[0] * np.clip(window.x, -1, 1) + light.slope[1] * (np.clip(window.y, -1, 1.7) - 0.5)
@@ -40,7 +40,7 @@ def shades_of_skin(photograph: Image, light: Light) -> Floats:
     return np.asarray(np.where(soft > 1.15, 1.15 + 0.35 * np.tanh((soft - 1.15) / 0.35), soft), np.float32)
 
 
-def lips(face: SegmentedFace, pose: HeadPose, window: Window, part: Part) -> Floats:
+def lips(face: SegmentedFace, pose: HeadPose, window: PlaneWindow, part: PlaneSlices) -> Floats:
     """0 to 1 around the person's mouth."""
     ends = [pose.locate(face.landmarks[name]) for name in ("mouth_left", "mouth_right")]
     middles = [pose.locate(face.landmarks[name]) for name in ("upper_lip", "lower_lip")]

@@ -20,7 +20,7 @@ _MAX_SIDE = 12.0
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class ViewBox:
     """In head space."""
 
     x: float
@@ -37,13 +37,13 @@ class Box:
         return np.asarray(x, np.float32), np.asarray(y, np.float32)
 
 
-def view_box(svg: str) -> Box:
+def view_box(svg: str) -> ViewBox:
     """Raises `ValueError` when there is none, or none of at most 12 units a side."""
     found = _VIEW_BOX.search(svg)
     numbers = [float(number) for number in found.group(1).replace(",", " ").split()] if found else []
     if len(numbers) != 4 or not (0 < numbers[2] <= _MAX_SIDE and 0 < numbers[3] <= _MAX_SIDE):
         raise ValueError('needs a viewBox="x y width height" in head units, at most 12 a side')
-    return Box(*numbers)
+    return ViewBox(*numbers)
 
 
 def rasterise(svg: str, px: float) -> Rgba:

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.algorithms.duplicates.registration import Alignment, Matrix
-from deployments.contracts.arrays import Gray, Vectors
+from deployments.algorithms.duplicates.registration import Alignment
+from deployments.contracts.arrays import Gray, Matrix, Vectors
 
 _AGREES = 0.7
 """Correlation from which two blocks show the same. The sign is free: a colour filter can swap light and dark."""

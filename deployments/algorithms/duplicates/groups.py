@@ -18,7 +18,7 @@ LEVELS: tuple[DuplicateLevel, ...] = ("exact", "copy", "similar")
 
 
 @dataclass(frozen=True, slots=True)
-class Edge:
+class DuplicateLink:
     """Two pictures that are duplicates at a level."""
 
     left: str
@@ -33,21 +33,23 @@ _CERTAIN_COSINE = 0.95
 """Whatever the geometry says. Portraits of different people before like backgrounds reach .91."""
 
 
-def link(left: str, right: str, cosine: float, verdict: PairVerdict, min_similar_cosine: float) -> Edge | None:
+def classify_pair(
+    left: str, right: str, cosine: float, verdict: PairVerdict, min_similar_cosine: float
+) -> DuplicateLink | None:
     """How two candidates are linked: as copies by the verdict, else as pictures of one moment.
 
     These look alike to the embedding (`cosine` is that of the shortlist) and show the same place, or look the same.
     """
     if verdict.is_copy:
-        return Edge(left, right, "copy", verdict.score)
+        return DuplicateLink(left, right, "copy", verdict.score)
     is_one_place = verdict.overlap >= _MIN_SIMILAR_OVERLAP
     if cosine >= (min_similar_cosine if is_one_place else max(min_similar_cosine, _CERTAIN_COSINE)):
-        return Edge(left, right, "similar", cosine)
+        return DuplicateLink(left, right, "similar", cosine)
     return None
 
 
 @dataclass(frozen=True, slots=True)
-class DuplicateGroup:
+class ImageGroup:
     centre: str
     """The member that all others are linked to, itself or through a picture of a stricter level."""
     members: tuple[str, ...]
@@ -59,8 +61,8 @@ class DuplicateGroup:
 
 
 def group_duplicates(
-    keys: Sequence[str], edges: Iterable[Edge], level: DuplicateLevel = "copy"
-) -> list[DuplicateGroup]:
+    keys: Sequence[str], edges: Iterable[DuplicateLink], level: DuplicateLevel = "copy"
+) -> list[ImageGroup]:
     """Disjoint groups at `level`, the largest first; the order of `keys` and `edges` does not matter.
 
     Keys are canonical (a content hash, say): where two choices are equally good, the smaller key wins. Raises
@@ -68,7 +70,7 @@ def group_duplicates(
     """
     groups = [_single(key) for key in sorted(set(keys))]
     known = {group.centre for group in groups}
-    by_level: dict[DuplicateLevel, list[Edge]] = defaultdict(list)
+    by_level: dict[DuplicateLevel, list[DuplicateLink]] = defaultdict(list)
     for edge in edges:
         if edge.left not in known or edge.right not in known:
             raise ValueError("an edge names an unknown picture")
@@ -80,11 +82,11 @@ def group_duplicates(
     return sorted(found, key=lambda group: (-len(group.members), group.members))
 
 
-def _single(key: str) -> DuplicateGroup:
-    return DuplicateGroup(key, (key,), "exact", {})
+def _single(key: str) -> ImageGroup:
+    return ImageGroup(key, (key,), "exact", {})
 
 
-def _join_stars(groups: list[DuplicateGroup], edges: list[Edge], level: DuplicateLevel) -> list[DuplicateGroup]:
+def _join_stars(groups: list[ImageGroup], edges: list[DuplicateLink], level: DuplicateLevel) -> list[ImageGroup]:
     """Joins whole groups: the one with the most links becomes a centre and takes its free neighbours, and so on."""
     home = {member: index for index, group in enumerate(groups) for member in group.members}
     links: dict[int, dict[int, float]] = defaultdict(dict)
@@ -115,7 +117,7 @@ def _join_stars(groups: list[DuplicateGroup], edges: list[Edge], level: Duplicat
 
 
 def _rank(
-    index: int, links: Mapping[int, Mapping[int, float]], free: set[int], groups: list[DuplicateGroup]
+    index: int, links: Mapping[int, Mapping[int, float]], free: set[int], groups: list[ImageGroup]
 ) -> tuple[int, float, str, int]:
     """Smallest first: most pictures reached, then the strongest links, then the smallest key; last, the group."""
     reached = {other: score for other, score in links[index].items() if other in free}
@@ -124,14 +126,12 @@ def _rank(
     return -pictures, -round(sum(reached.values()), 6), groups[index].members[0], index
 
 
-def _star(
-    groups: list[DuplicateGroup], centre: int, taken: Mapping[int, float], level: DuplicateLevel
-) -> DuplicateGroup:
+def _star(groups: list[ImageGroup], centre: int, taken: Mapping[int, float], level: DuplicateLevel) -> ImageGroup:
     scores = dict(groups[centre].scores)
     for other, score in taken.items():
         scores.update(dict.fromkeys(groups[other].members, score))
     members = tuple(sorted({*groups[centre].members, *scores}))
-    return DuplicateGroup(groups[centre].centre, members, level, {key: scores[key] for key in sorted(scores)})
+    return ImageGroup(groups[centre].centre, members, level, {key: scores[key] for key in sorted(scores)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,7 @@ from numpy.typing import NDArray
 
 from deployments.algorithms.duplicates.features import mirrored
 from deployments.contracts.albums import LocalFeatures
-from deployments.contracts.arrays import Vectors
-
-Matrix = NDArray[np.float64]
-"""`float64[2, 3]`, an affine map."""
+from deployments.contracts.arrays import Matrix, Vectors
 
 _RATIO = 0.85
 """Lowe's ratio: the best match must be so much nearer than the second best."""

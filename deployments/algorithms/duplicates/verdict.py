@@ -18,7 +18,7 @@ from deployments.contracts.albums import LocalFeatures, PairVerdict
 
 
 @dataclass(frozen=True, slots=True)
-class CopyRule:
+class CopyCriteria:
     """Limits of the decision; docs/duplicates.md says on what pictures they were set."""
 
     min_inliers: int = 12
@@ -44,9 +44,9 @@ _FINE_PX, _COARSE_PX = 384, 256
 _UNLIKE = PairVerdict(is_copy=False, score=0.0)
 
 
-def judge(left: LocalFeatures, right: LocalFeatures, rule: CopyRule | None = None) -> PairVerdict:
+def verify_pair(left: LocalFeatures, right: LocalFeatures, rule: CopyCriteria | None = None) -> PairVerdict:
     """The verdict on a pair; the order of the two does not matter."""
-    rule = rule or CopyRule()
+    rule = rule or CopyCriteria()
     left, right = sorted((left, right), key=lambda features: (features.pixels.shape, features.pixels.tobytes()))
     alignment = align(left, right)
     if alignment is None or alignment.inliers < rule.min_inliers or alignment.anisotropy > rule.max_anisotropy:
@@ -68,7 +68,7 @@ def judge(left: LocalFeatures, right: LocalFeatures, rule: CopyRule | None = Non
     return PairVerdict(is_copy=is_copy, score=score, overlap=overlap)
 
 
-def _keeps_structure(alignment: Alignment, coarse: CommonFrame, fine: CommonFrame, rule: CopyRule) -> bool:
+def _keeps_structure(alignment: Alignment, coarse: CommonFrame, fine: CommonFrame, rule: CopyCriteria) -> bool:
     # Noise and compression disturb the finest edges: twice the loss at the coarser scale counts as much.
     lost = lost_structure(fine, block_px=15, lost_share=0.5, hidden_by=1.5).both
     if lost > rule.max_lost_and_moved:

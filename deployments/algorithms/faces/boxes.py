@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deployments.contracts.arrays import Floats
 
 
-class Window(NamedTuple):
+class SearchWindow(NamedTuple):
     """A square part of a picture; it may reach over the border."""
 
     x: int
@@ -52,7 +52,7 @@ def suppress_overlaps(boxes: Floats, scores: Floats, max_iou: float, max_contain
     return np.array(kept, np.intp)
 
 
-def square_windows(height: int, width: int, grid: int, overlap: float = 0.25) -> list[Window]:
+def square_windows(height: int, width: int, grid: int, overlap: float = 0.25) -> list[SearchWindow]:
     """Square windows that together cover a picture, `grid` of them along its longer side.
 
     Each is wider than its share of that side by `overlap`, and neighbours have at least `overlap` of a window in
@@ -66,10 +66,10 @@ def square_windows(height: int, width: int, grid: int, overlap: float = 0.25) ->
         count = int(np.ceil((length - side) / step)) + 1 if length > side else 1
         return np.linspace(0, max(0, length - side), count).astype(np.int64)
 
-    return [Window(int(x), int(y), side) for y in starts(height) for x in starts(width)]
+    return [SearchWindow(int(x), int(y), side) for y in starts(height) for x in starts(width)]
 
 
-def is_cut(boxes: Floats, window: Window, height: int, width: int, margin: float = 0.01) -> NDArray[np.bool_]:
+def is_cut(boxes: Floats, window: SearchWindow, height: int, width: int, margin: float = 0.01) -> NDArray[np.bool_]:
     """Which boxes, in pixels of the picture, end at a border of the window that is not a border of the picture.
 
     `margin` is a share of the window's side. Such a box shows part of a face that another window holds whole.

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from deployments.contracts.arrays import Image
 
-Box = tuple[int, int, int, int]
+ContentBox = tuple[int, int, int, int]
 
 _SEARCH_PX = 256
 """Longest side at which the border is looked for."""
@@ -24,7 +24,7 @@ _MIN_FILL = 0.9
 """Share of its bounding box that the content fills. A product on white paper is no picture in a frame."""
 
 
-def content_box(image: Image) -> Box | None:
+def content_box(image: Image) -> ContentBox | None:
     """Box of the one rectangular picture inside a flat surround, in pixels of `image`; None where there is none."""
     height, width = image.shape[:2]
     scale = min(1.0, _SEARCH_PX / max(height, width))
@@ -53,7 +53,7 @@ def _flat_surround(small: Image) -> NDArray[np.int16] | None:
     return colour if is_flat.mean() >= _FLAT_SHARE else None
 
 
-def _largest_component(mask: NDArray[np.bool_]) -> tuple[Box, float] | None:
+def _largest_component(mask: NDArray[np.bool_]) -> tuple[ContentBox, float] | None:
     """Bounding box of the one large connected part of `mask`, and the share of it inside the part's outline."""
     closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)

@@ -151,7 +151,7 @@ def full_pixels_sha256(source: Source, limits: ImageLimits | None = None) -> str
     return digest.hexdigest()
 
 
-def make_preview(image: Image, quality: int = PREVIEW_QUALITY) -> bytes:
+def encode_jpeg(image: Image, quality: int = PREVIEW_QUALITY) -> bytes:
     """`uint8[H, W, 3]` -> JPEG without colour subsampling: small faces and fine texture survive."""
     file = io.BytesIO()
     PillowImage.fromarray(image).save(file, "JPEG", quality=quality, subsampling=0)

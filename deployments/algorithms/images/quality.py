@@ -47,7 +47,7 @@ _MIN_PIXELS, _MANY_PIXELS = 640 * 480, 8_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Quality:
+class QualityReport:
     """All numbers 0 (useless) to 1."""
 
     sharpness: float
@@ -60,7 +60,7 @@ class Quality:
     """Some of `ISSUES`, in that order."""
 
 
-def assess(image: Image, width: int | None = None, height: int | None = None) -> Quality:
+def assess(image: Image, width: int | None = None, height: int | None = None) -> QualityReport:
     """`uint8[H, W, 3]`; `width` and `height` are those of the original where `image` is a smaller version of it."""
     pixels = (width or image.shape[1]) * (height or image.shape[0])
     working = shrink(image, WORKING_PX)
@@ -81,7 +81,7 @@ def assess(image: Image, width: int | None = None, height: int | None = None) ->
         "low_resolution": pixels < _MIN_PIXELS,
     }
     score = sharpness**0.5 * exposure**0.3 * _resolution(pixels) ** 0.2
-    return Quality(
+    return QualityReport(
         round(sharpness, 3), round(exposure, 3), round(score, 3), tuple(issue for issue in ISSUES if found[issue])
     )
 

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from deployments.algorithms.people.linkage import link
 from deployments.algorithms.people.neighbours import Forest
+from deployments.contracts.arrays import Vectors
 
-Vectors = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
-NOBODY = -1
+UNASSIGNED = -1
 """Label of a face too poor to belong to anybody."""
 LEAST_LENGTH = 1e-6
 """A vector shorter than this has no direction."""
@@ -27,7 +27,7 @@ UNIT_SLACK = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
-class Grouping:
+class ClusteringOptions:
     """How faces are grouped."""
 
     cut: float = 0.385
@@ -56,7 +56,7 @@ class Atoms:
     """The atom of each face."""
 
 
-def group_faces(vectors: Vectors, pictures: NDArray[np.int64], quality: Vectors, grouping: Grouping) -> Labels:
+def group_faces(vectors: Vectors, pictures: NDArray[np.int64], quality: Vectors, grouping: ClusteringOptions) -> Labels:
     """`float32[N, D]` face vectors, the picture of each, quality 0 to 1 -> person `int64[N]`, -1: nobody.
 
     People are numbered from 0, the most frequent first. Two faces of one picture are never one person. Neither the
@@ -64,7 +64,7 @@ def group_faces(vectors: Vectors, pictures: NDArray[np.int64], quality: Vectors,
     the same vector in pictures with the same faces are interchangeable. Raises `ValueError` on arrays of unlike length.
     """
     usable = find_usable(vectors, pictures, quality, grouping.min_quality)
-    labels = np.full(len(vectors), NOBODY)
+    labels = np.full(len(vectors), UNASSIGNED)
     if len(usable):
         atoms = make_atoms(unit(vectors[usable]), pictures[usable])
         linked = link(atoms.means, atoms.counts, atoms.pictures, grouping.cut, grouping.forest)

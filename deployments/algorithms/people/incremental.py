@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.algorithms.people.clusters import (
-    NOBODY,
-    Grouping,
+    UNASSIGNED,
+    ClusteringOptions,
     Labels,
-    Vectors,
     find_usable,
     group_faces,
     make_atoms,
@@ -19,13 +18,14 @@ from deployments.algorithms.people.clusters import (
     unit,
 )
 from deployments.algorithms.people.linkage import SLACK, link
+from deployments.contracts.arrays import Vectors
 
 BLOCK_PRODUCTS = 4_000_000
 """Inner products held at once (16 MB)."""
 
 
 def add_faces(
-    vectors: Vectors, pictures: NDArray[np.int64], quality: Vectors, previous: Labels, grouping: Grouping
+    vectors: Vectors, pictures: NDArray[np.int64], quality: Vectors, previous: Labels, grouping: ClusteringOptions
 ) -> Labels:
     """Like `group_faces` on all faces, given the labels of an earlier call; faces with a negative label are new.
 
@@ -43,15 +43,15 @@ def add_faces(
     if len(previous) != len(vectors):
         raise ValueError("previous and vectors must be of one length")
     usable = find_usable(vectors, pictures, quality, grouping.min_quality)
-    old = np.maximum(previous[usable], NOBODY)
-    if not np.any(old > NOBODY):
+    old = np.maximum(previous[usable], UNASSIGNED)
+    if not np.any(old > UNASSIGNED):
         return group_faces(vectors, pictures, quality, grouping)
-    labels = np.full(len(vectors), NOBODY)
+    labels = np.full(len(vectors), UNASSIGNED)
     labels[usable] = _add(_Faces(vectors, usable, pictures[usable]), old, grouping)
     return labels
 
 
-def carry_labels(old: Labels, new: Labels, highest: int = NOBODY) -> Labels:
+def carry_labels(old: Labels, new: Labels, highest: int = UNASSIGNED) -> Labels:
     """The partition `new` with the labels of `old`, both `int64[N]`; negative labels: in no cluster.
 
     The largest overlaps are served first: a new cluster takes the label of the old one that it shares most faces with,
@@ -70,9 +70,9 @@ def carry_labels(old: Labels, new: Labels, highest: int = NOBODY) -> Labels:
         if label not in taken and cluster not in carried:
             carried[cluster] = int(before[label])
             taken.add(label)
-    following = itertools.count(max(int(before.max(initial=NOBODY)), highest) + 1)
+    following = itertools.count(max(int(before.max(initial=UNASSIGNED)), highest) + 1)
     names = [
-        NOBODY if cluster < 0 else carried[place] if place in carried else next(following)
+        UNASSIGNED if cluster < 0 else carried[place] if place in carried else next(following)
         for place, cluster in enumerate(after.tolist())
     ]
     return np.array(names, np.int64)[new_at]
@@ -91,7 +91,7 @@ class _Faces:
         return unit(self._vectors[self._usable[rows]])
 
 
-def _add(faces: _Faces, old: Labels, grouping: Grouping) -> Labels:
+def _add(faces: _Faces, old: Labels, grouping: ClusteringOptions) -> Labels:
     new_faces = (old < 0) | np.isin(old, _labels_with_a_picture_twice(faces.pictures, old))
     if not new_faces.any():
         return old
@@ -129,7 +129,9 @@ def _labels_with_a_picture_twice(pictures: NDArray[np.int64], old: Labels) -> La
     return np.unique(old[rows][1:][again])
 
 
-def _connected(faces: _Faces, old: Labels, new_faces: NDArray[np.bool_], grouping: Grouping) -> NDArray[np.int64]:
+def _connected(
+    faces: _Faces, old: Labels, new_faces: NDArray[np.bool_], grouping: ClusteringOptions
+) -> NDArray[np.int64]:
     """Rows connected to a new face by steps within the cut, whole clusters always."""
     floor = 1 - grouping.cut**2 / 2 - SLACK
     everything = faces[np.arange(len(faces))]
@@ -143,7 +145,7 @@ def _connected(faces: _Faces, old: Labels, new_faces: NDArray[np.bool_], groupin
 
 
 def _near(
-    faces: _Faces, old: Labels, new_faces: NDArray[np.bool_], grouping: Grouping
+    faces: _Faces, old: Labels, new_faces: NDArray[np.bool_], grouping: ClusteringOptions
 ) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
     """Rows to link one by one, and the rows of clusters that take part undivided."""
     fresh, kept = np.flatnonzero(new_faces), np.flatnonzero(~new_faces)

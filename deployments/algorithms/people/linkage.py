@@ -22,10 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.algorithms.people.neighbours import Forest, nearest
-
-Vectors = NDArray[np.float32]
-Ids = NDArray[np.int64]
+from deployments.algorithms.people.neighbours import Forest, Ids, nearest
+from deployments.contracts.arrays import Vectors
 
 CONFIRMATIONS = 2
 """Searches by other trees after the last merge, where not all pairs are compared; a third found 1 merge in 7,000."""

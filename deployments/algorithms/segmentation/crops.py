@@ -1,4 +1,4 @@
-"""Where a small segmentation model looks in a large picture, and putting what it saw in several places together."""
+"""Multi-crop inference for person segmentation, and its weighted merge."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from deployments.contracts.arrays import Floats, Image, Matrix
 _SQUARES = ((5.5, (0.0, 0.7), 1.0), (13.0, (0.0, 4.0), 0.5))
 """Squares around a face: side and centre in its frame, and weight. Head and shoulders, and the whole body."""
 _WHOLE_WEIGHT = 0.1
-"""Of the look at the whole picture where a closer one sees too."""
+"""Of the crop of the whole picture where a closer one sees too."""
 _NO_GAIN = 1.2
 """A square this many times as large as the picture's longer side shows no more than the whole picture does."""
 _EDGE = 3.0
@@ -25,12 +25,12 @@ _EDGE = 3.0
 _UNSURE = 0.2, 0.8
 """Chances beyond these are taken for certain."""
 _FADE = 3
-"""Power with which a look's weight falls to nothing towards its border: there the model sees halves of other people,
-whom their own looks show whole."""
+"""Power with which a crop's weight falls to nothing towards its border: there the model sees halves of other people,
+whom their own crops show whole."""
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Crop:
     """A turned square of the picture."""
 
     matrix: Matrix
@@ -38,14 +38,14 @@ class Look:
     weight: float
 
 
-def looks_at_people(frames: Sequence[FaceFrame], height: int, width: int, size: int) -> list[Look]:
+def person_crops(frames: Sequence[FaceFrame], height: int, width: int, size: int) -> list[Crop]:
     """Squares around faces, set upright, in which people are larger or straighter than in the whole picture."""
-    looks = []
+    crops = []
     for frame in frames:
         for side, centre, weight in _SQUARES:
             if side * frame.unit < _NO_GAIN * max(height, width):
-                looks.append(Look(frame.window(side, centre, size), weight))
-    return looks
+                crops.append(Crop(frame.window(side, centre, size), weight))
+    return crops
 
 
 def quarter_turns(frames: Sequence[FaceFrame]) -> int:
@@ -56,19 +56,19 @@ def quarter_turns(frames: Sequence[FaceFrame]) -> int:
     return round(largest.roll / (np.pi / 2)) % 4
 
 
-def combine(image: Image, whole: Floats, looks: Sequence[Look], chances: Sequence[Floats]) -> Floats:
-    """`float32[H, W]`: the chance of a person at each pixel, the weighted mean of all looks that saw it.
+def merge_crops(image: Image, whole: Floats, crops: Sequence[Crop], chances: Sequence[Floats]) -> Floats:
+    """`float32[H, W]`: the chance of a person at each pixel, the weighted mean of all crops that saw it.
 
     `whole` and each of `chances` are `float32[S, S]`: what was seen in the picture, squeezed to the square, and by each
-    of the looks. Borders are moved onto the image's edges as far as each was able to see.
+    of the crops. Borders are moved onto the image's edges as far as each was able to see.
     """
     height, width = image.shape[:2]
     seen = cv2.resize(steeper(whole, *_UNSURE), (width, height), interpolation=cv2.INTER_LINEAR)
     total = follow_edges(image, seen, _EDGE * max(height, width) / len(whole)) * np.float32(_WHOLE_WEIGHT)
     weights = np.full_like(total, _WHOLE_WEIGHT)
-    for look, chance in zip(looks, chances, strict=True):
+    for crop, chance in zip(crops, chances, strict=True):
         size = len(chance)
-        back = invert(look.matrix)
+        back = invert(crop.matrix)
         corners = move_points(np.array([[0.0, 0], [size, 0], [0, size], [size, size]]), back)
         low, high = bounds(corners, 0, (height, width))
         if (high <= low).any():
@@ -77,7 +77,7 @@ def combine(image: Image, whole: Floats, looks: Sequence[Look], chances: Sequenc
         back[:, 2] -= low
         shape = int(high[0] - low[0]), int(high[1] - low[1])
         seen = cv2.warpAffine(steeper(chance, *_UNSURE), back, shape, borderMode=cv2.BORDER_REPLICATE)
-        fade = cv2.warpAffine(_fade(size), back, shape) * np.float32(look.weight)
+        fade = cv2.warpAffine(_fade(size), back, shape) * np.float32(crop.weight)
         reach = _EDGE * float(np.hypot(back[0, 0], back[0, 1]))
         total[part] += follow_edges(np.ascontiguousarray(image[part]), seen, reach) * fade
         weights[part] += fade
@@ -91,6 +91,6 @@ def _fade(size: int) -> Floats:
     return np.asarray(ramp[:, None] * ramp, np.float32)
 
 
-def unturned(plane: Floats, turns: int) -> Floats:
+def rotate_back(plane: Floats, turns: int) -> Floats:
     """What was seen after so many counter-clockwise quarter turns, turned back."""
     return np.ascontiguousarray(np.rot90(plane, -turns))

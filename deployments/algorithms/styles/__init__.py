@@ -1,7 +1,7 @@
 """Looks: a photograph redrawn in a style by image processing alone, no weights.
 
 A look is a function of the photograph, the unit (pixels that a thousandth of the picture's size takes, about), a random
-generator and options of its own. `redraw` is the only way in: it settles size, strength and seed for all of them.
+generator and options of its own. `apply_style` is the only way in: it settles size, strength and seed for all of them.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from deployments.algorithms.styles.stained_glass import stained_glass
 from deployments.algorithms.styles.watercolor import watercolor
 from deployments.contracts.arrays import Image
 
-Look = Callable[..., Image]
+StyleFilter = Callable[..., Image]
 
-LOOKS: dict[str, Look] = {
+FILTERS: dict[str, StyleFilter] = {
     look.__name__: look
     for look in (
         anime,
@@ -58,7 +58,7 @@ _AT_OWN_SIZE = {pixel_art}
 """Looks whose edges must fall on the picture's own pixels."""
 
 
-def redraw(
+def apply_style(
     image: Image, look: str, strength: float = 1.0, seed: int = 0, options: Mapping[str, Any] | None = None
 ) -> Image:
     """`uint8[H, W, 3]` RGB of any size -> the same, in the look; the same for the same seed.
@@ -66,7 +66,7 @@ def redraw(
     `strength`, 0 to 1: 0 is the photograph, 1 the full style; between, marks are finer and the photograph shows
     through. Raises `KeyError` for an unknown look, `TypeError` for an unknown option.
     """
-    draw = LOOKS[look]
+    draw = FILTERS[look]
     strength = float(np.clip(strength, 0, 1))
     if strength == 0:
         return image.copy()
@@ -82,7 +82,7 @@ def redraw(
 
 def options_of(look: str) -> dict[str, inspect.Parameter]:
     """Name -> parameter, its type annotated with the range it may have."""
-    signature = inspect.signature(LOOKS[look], eval_str=True)
+    signature = inspect.signature(FILTERS[look], eval_str=True)
     return {name: known for name, known in signature.parameters.items() if known.kind is known.KEYWORD_ONLY}
 
 

@@ -1,6 +1,6 @@
 """Class probabilities into everyday words, and which of them a picture is given.
 
-The words stand in `data/tags.toml`, reviewed by hand; docs/tags.md shows them with the names of their classes.
+The words stand in `assets/vocabulary/tags.toml`, reviewed by hand; docs/tags.md shows them with their classes.
 """
 
 from __future__ import annotations

@@ -12,11 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from deployments.assets.animals.drawing import Drawing
 
 
-class _Part(BaseModel):
+class _AnimalModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class AnimalPrompts(_Part):
+class AnimalPrompts(_AnimalModel):
     """How an image model is asked for the animal."""
 
     character: str
@@ -27,7 +27,7 @@ class AnimalPrompts(_Part):
     strength: float = Field(0.9, ge=0, le=1)
 
 
-class Animal(_Part):
+class Animal(_AnimalModel):
     name: str
     title: str
     description: str

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from deployments.engines.diffusion.conditioning import Told
+from deployments.engines.diffusion.conditioning import StepConditioning
 
 _RESIDUALS = ("down_block_additional_residuals", "mid_block_additional_residual")
 
 
 @contextmanager
-def composing(unet: Any, told: Callable[[], Sequence[Told]]) -> Iterator[None]:
+def composable_unet(unet: Any, told: Callable[[], Sequence[StepConditioning]]) -> Iterator[None]:
     """While it holds, the UNet's batch is N unconditional rows and N conditional ones, and `told` says what each row is
     told at the present call. ControlNets have seen the first condition only, and add the same to all."""
     hooks = (
@@ -31,7 +31,9 @@ def composing(unet: Any, told: Callable[[], Sequence[Told]]) -> Iterator[None]:
             hook.remove()
 
 
-def _widen(args: tuple[Any, ...], options: dict[str, Any], told: Sequence[Told]) -> tuple[tuple[Any, ...], Any]:
+def _widen(
+    args: tuple[Any, ...], options: dict[str, Any], told: Sequence[StepConditioning]
+) -> tuple[tuple[Any, ...], Any]:
     """A row more for each condition after the first."""
     import torch
 
@@ -50,7 +52,7 @@ def _widen(args: tuple[Any, ...], options: dict[str, Any], told: Sequence[Told])
     return (_repeat(sample, places), *rest), options
 
 
-def _compose(made: tuple[Any, ...], told: Sequence[Told]) -> tuple[Any, ...]:
+def _compose(made: tuple[Any, ...], told: Sequence[StepConditioning]) -> tuple[Any, ...]:
     import torch
 
     predictions, count = made[0], len(told)

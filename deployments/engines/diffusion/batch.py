@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,28 +17,21 @@ from deployments.algorithms.a1111.samplers import PartialSteps, count_calls, str
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import GeneratedPicture, GenerationRequest, GenerationStep, Hires
 from deployments.engines.diffusion.conditioning import Conditioner, Conditioning
-from deployments.engines.diffusion.controlnets import Unit
-from deployments.engines.diffusion.denoiser import Control, Denoiser, Listener, Pass
+from deployments.engines.diffusion.controlnets import ControlUnit
+from deployments.engines.diffusion.denoiser import Control, DenoisePass, Denoiser, StepCallback
 from deployments.engines.diffusion.device import Device
-from deployments.engines.diffusion.model_cache import Loan
+from deployments.engines.diffusion.model_cache import Lease
 from deployments.engines.diffusion.noise import draw_noise, make_generator
 from deployments.engines.diffusion.pipelines import decode, encode
-from deployments.engines.diffusion.registry import Models
+from deployments.engines.diffusion.registry import ModelRegistry
 from deployments.engines.diffusion.scheduler_factory import make_scheduler
 from deployments.engines.diffusion.upscaling import LATENT_UPSCALERS, upscale_image, upscale_latents
 from deployments.engines.diffusion.validation import kind_of
 from deployments.errors import DarkroomError, InvalidRequest, JobCancelled, NotSupported
+from deployments.kit.batching import BatchListener
 
 _LATENT_PX = 8
 _MASKED = 128
-
-
-class Watch(Protocol):
-    """What a running batch tells and asks; places are those of the batch."""
-
-    def report(self, place: int, step: GenerationStep) -> None: ...
-
-    def is_cancelled(self, place: int) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -55,7 +48,12 @@ class Batch:
     """Requests of one key. Made and run once, in one thread."""
 
     def __init__(
-        self, models: Models, device: Device, loan: Loan, requests: Sequence[GenerationRequest], watch: Watch
+        self,
+        models: ModelRegistry,
+        device: Device,
+        lease: Lease,
+        requests: Sequence[GenerationRequest],
+        watch: BatchListener[GenerationStep],
     ) -> None:
         """Loads what the requests need. Raises `WeightsMissing`, `NotSupported`, `Overloaded`."""
         lead = requests[0]
@@ -63,15 +61,15 @@ class Batch:
         self._device = device
         self._requests = requests
         self._watch = watch
-        self._checkpoint = models.checkpoint(loan, lead.checkpoint)
+        self._checkpoint = models.checkpoint(lease, lead.checkpoint)
         if self._checkpoint.is_for_inpainting and (kind_of(lead) != "inpaint" or lead.hires):
             name = self._checkpoint.model.name
             raise NotSupported(f"The checkpoint '{name}' is for inpainting only: it needs a picture and a mask.")
-        self._vae = models.vae(loan, lead.vae, self._checkpoint)
-        self._nets = [models.controlnet(loan, hint.model, self._checkpoint) for hint in lead.controls]
+        self._vae = models.vae(lease, lead.vae, self._checkpoint)
+        self._nets = [models.controlnet(lease, hint.model, self._checkpoint) for hint in lead.controls]
         self._conditioner = Conditioner(self._checkpoint.tokenizer, self._checkpoint.text_encoder)
         self._sha256 = models.catalogue.sha256(self._checkpoint.model)
-        self._warnings = [*models.use_loras(loan, self._checkpoint, lead.loras)]
+        self._warnings = [*models.use_loras(lease, self._checkpoint, lead.loras)]
 
     def run(self) -> list[GeneratedPicture | DarkroomError]:
         """In the order of the requests; `JobCancelled` for those that nobody waits for any more."""
@@ -168,7 +166,7 @@ class Batch:
         noise = [
             draw_noise(row.request, generator, channels, size) for row, generator in zip(rows, generators, strict=True)
         ]
-        job = Pass(
+        job = DenoisePass(
             kind=kind,
             size=size,
             scheduler=made,
@@ -191,7 +189,7 @@ class Batch:
             hints = [row.request.controls[number] for row in rows]
             if hints[0].passes in ("both", which):
                 seen = self._pixels([resize_map(hint.image, size) for hint in hints])
-                controls.append(Control(Unit.of(hints[0], hires=which == "hires"), net, seen))
+                controls.append(Control(ControlUnit.of(hints[0], hires=which == "hires"), net, seen))
         return controls
 
     def _begin(self, rows: Sequence[_Row], first: Denoiser | None) -> Any | None:
@@ -249,7 +247,7 @@ class Batch:
             masks.append(np.kron(coarse, np.ones((_LATENT_PX, _LATENT_PX), bool)))
         return torch.from_numpy(np.stack(masks)[:, None]).to(self._device.name, self._device.dtype)
 
-    def _listener(self, rows: Sequence[_Row], done_before: int, total: int) -> Listener:
+    def _listener(self, rows: Sequence[_Row], done_before: int, total: int) -> StepCallback:
         def listen(done: int, latents: Any) -> bool:
             import torch
 

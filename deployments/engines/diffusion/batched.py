@@ -1,4 +1,4 @@
-"""`generation.Diffuser` in one process: the engine behind batches of equal shape. The deployment is its shell."""
+"""`contracts.diffusion.Diffuser` in one process: the engine behind batches of equal shape."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from deployments.contracts.diffusion import (
 )
 from deployments.engines.diffusion.device import CapMemory, Device, cap_gpu_memory, open_device
 from deployments.engines.diffusion.engine import DiffusionEngine
-from deployments.engines.diffusion.preprocessors import FaceSearch, Hints
+from deployments.engines.diffusion.preprocessors import FaceSearch, Preprocessors
 from deployments.engines.faces.local import LocalFaceEngine
 from deployments.engines.faces.locator import FaceLocator
 from deployments.kit.batching import KeyedBatcher
@@ -26,7 +26,7 @@ from deployments.kit.threads import Threads
 from deployments.weights.manifest import weight_file
 
 
-class LocalDiffuser:
+class BatchedDiffuser:
     """One batch at a time; hints, previews and lists beside it."""
 
     def __init__(self, settings: Settings, gpu_share: float = 0.0, cap_memory: CapMemory = cap_gpu_memory) -> None:
@@ -37,7 +37,7 @@ class LocalDiffuser:
         chosen = settings.diffusion
         self._device = open_device(chosen, gpu_share, cap_memory)
         folder = chosen.models_dir or settings.weights_dir / "diffusion"
-        hints = Hints(folder / "annotators", face_search(settings), self._device.name)
+        hints = Preprocessors(folder / "annotators", face_search(settings), self._device.name)
         self._engine = DiffusionEngine(chosen, folder, hints, self._device)
         self._batches: KeyedBatcher[GenerationRequest, GenerationStep, GeneratedPicture] = KeyedBatcher(
             self._engine.run, self._engine.key, chosen.max_batch, chosen.batch_wait_s

@@ -19,8 +19,8 @@ from typing import Literal
 from deployments.contracts.diffusion import ModelFile
 from deployments.errors import WeightsMissing
 
-Kind = Literal["checkpoints", "loras", "controlnets", "vaes"]
-KINDS: tuple[Kind, ...] = ("checkpoints", "loras", "controlnets", "vaes")
+ModelKind = Literal["checkpoints", "loras", "controlnets", "vaes"]
+KINDS: tuple[ModelKind, ...] = ("checkpoints", "loras", "controlnets", "vaes")
 
 MODELS_DIR = "DARKROOM_DIFFUSION__MODELS_DIR"
 CHECKPOINT = "DARKROOM_DIFFUSION__CHECKPOINT"
@@ -39,7 +39,7 @@ _MAX_SHOWN = 80
 class Model:
     """A model on disk, or one that a hub knows by `name` (then `path` is None)."""
 
-    kind: Kind
+    kind: ModelKind
     name: str
     path: Path | None
 
@@ -112,7 +112,7 @@ class Catalogue:
         self._default = default_checkpoint
         self._hashes = Hashes(folder / "hashes.json")
 
-    def models(self, kind: Kind) -> list[Model]:
+    def models(self, kind: ModelKind) -> list[Model]:
         """By name. The configured checkpoint is one of them even when only a hub has it."""
         folder = self.folder / kind
         paths = [path for path in folder.iterdir() if _is_model(path)] if folder.is_dir() else []
@@ -121,7 +121,7 @@ class Catalogue:
             found.append(Model(kind, self._default, None))
         return sorted(found, key=lambda model: model.name.lower())
 
-    def find(self, kind: Kind, name: str) -> Model:
+    def find(self, kind: ModelKind, name: str) -> Model:
         """The model that A1111 would take for `name`. Raises `WeightsMissing`."""
         if found := self.look_up(kind, name):
             return found
@@ -131,7 +131,7 @@ class Catalogue:
             extra={"model": shown, "setting": MODELS_DIR},
         )
 
-    def look_up(self, kind: Kind, name: str) -> Model | None:
+    def look_up(self, kind: ModelKind, name: str) -> Model | None:
         """`name` as a name, a file name, an alias, a title with a hash, or a hash of its own."""
         models = self.models(kind)
         wanted = name.strip()
@@ -166,7 +166,7 @@ class Catalogue:
         """Empty for a model that only a hub has."""
         return self._hashes.of(model.weights) if model.weights else ""
 
-    def describe(self, kind: Kind) -> tuple[ModelFile, ...]:
+    def describe(self, kind: ModelKind) -> tuple[ModelFile, ...]:
         """Reads and hashes every file that it has not seen yet: minutes for a large folder's first time."""
         return tuple(ModelFile(model.name, model.alias, self.sha256(model), model.file) for model in self.models(kind))
 

@@ -40,7 +40,7 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class StepConditioning:
     """What the denoiser is told at one call."""
 
     conditions: tuple[Condition, ...]
@@ -63,14 +63,14 @@ class Told:
 class Conditioning:
     """All calls of one pass. Every tensor of it has the same length: shorter ones end in encoded empty chunks."""
 
-    told: tuple[Told, ...]
+    told: tuple[StepConditioning, ...]
     """In order, one for each stretch of calls in which nothing changes."""
     ends: tuple[int, ...]
     """The last call of each stretch, counted from 0."""
     chunks: int
     """Requests can share a batch when these are equal, and only then is a picture the same as it would be alone."""
 
-    def at(self, call: int) -> Told:
+    def at(self, call: int) -> StepConditioning:
         """`call` from 0; calls past the end are told what the last one was."""
         return self.told[min(bisect_left(self.ends, call), len(self.told) - 1)]
 
@@ -113,7 +113,7 @@ class Conditioner:
         told, ends = [], []
         for end, positives, negative_text in prompts.stretches():
             conditions = tuple(Condition(encode(prompts.read[text]), weight) for text, weight in positives)
-            told.append(Told(conditions, encode(prompts.read[negative_text])))
+            told.append(StepConditioning(conditions, encode(prompts.read[negative_text])))
             ends.append(end)
         return Conditioning(tuple(told), tuple(ends), prompts.chunks)
 

@@ -21,7 +21,7 @@ _EDGE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class ControlUnit:
     """What of a hint is the same for all requests of a batch."""
 
     model: str
@@ -31,7 +31,7 @@ class Unit:
     mode: ControlMode
 
     @classmethod
-    def of(cls, hint: ControlHint, *, hires: bool = False) -> Unit:
+    def of(cls, hint: ControlHint, *, hires: bool = False) -> ControlUnit:
         mode = hint.mode
         if hires and mode == "balanced" and any(word in hint.model.lower() for word in _ALWAYS_SOFT):
             mode = "prompt"
@@ -56,7 +56,7 @@ def window(start: float, end: float, calls: int) -> tuple[float, float] | None:
     return (first, last) if first < last and first <= 1 - 1 / calls + _EDGE else None
 
 
-def make_controlnets(nets: Sequence[Any], units: Sequence[Unit], *, guided: bool) -> Any:
+def make_controlnets(nets: Sequence[Any], units: Sequence[ControlUnit], *, guided: bool) -> Any:
     """A `MultiControlNetModel` over `nets` with the units' weights and modes.
 
     `guided`: the batch holds the unconditional halves first, as it does with classifier-free guidance.

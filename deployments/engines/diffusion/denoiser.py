@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from deployments.engines.diffusion.and_prompts import composing
-from deployments.engines.diffusion.conditioning import Conditioning, Told
-from deployments.engines.diffusion.controlnets import Unit, make_controlnets, window
+from deployments.engines.diffusion.and_prompts import composable_unet
+from deployments.engines.diffusion.conditioning import Conditioning, StepConditioning
+from deployments.engines.diffusion.controlnets import ControlUnit, make_controlnets, window
 from deployments.engines.diffusion.loading import Checkpoint
 from deployments.engines.diffusion.pipelines import make_pipeline
 
@@ -18,13 +18,13 @@ from deployments.engines.diffusion.pipelines import make_pipeline
 class Control:
     """A ControlNet of the pass and what it sees, `[N, 3, H, W]` in 0 to 1."""
 
-    unit: Unit
+    unit: ControlUnit
     net: Any
     hints: Any
 
 
 @dataclass(frozen=True)
-class Pass:
+class DenoisePass:
     """Everything that has rows has one a request."""
 
     kind: str
@@ -47,7 +47,7 @@ class Pass:
     controls: Sequence[Control] = ()
 
 
-Listener = Callable[[int, Any], bool]
+StepCallback = Callable[[int, Any], bool]
 """Is told after each call: how many are done, and what the pictures look like now, as scaled latents. Its answer says
 whether to go on."""
 
@@ -58,10 +58,10 @@ class Denoiser:
 
     checkpoint: Checkpoint
     vae: Any
-    job: Pass
+    job: DenoisePass
     calls: int = field(init=False)
     _pipeline: Any = field(init=False)
-    _told: list[Told] = field(init=False, default_factory=list)
+    _told: list[StepConditioning] = field(init=False, default_factory=list)
     """At the present call."""
     _windows: list[tuple[float, float]] = field(init=False, default_factory=list)
     _controls: list[Control] = field(init=False, default_factory=list)
@@ -85,7 +85,7 @@ class Denoiser:
             together = make_controlnets(nets, units, guided=self.is_guided)
             self._pipeline = make_pipeline(job.kind, self.checkpoint, job.scheduler, self.vae, together)
 
-    def run(self, listener: Listener, image_latents: Any | None) -> Any:
+    def run(self, listener: StepCallback, image_latents: Any | None) -> Any:
         """-> the latents at the end, or wherever the listener stopped it. `image_latents`: what to begin with, for all
         kinds but `text`."""
         job, pipeline = self.job, self._pipeline
@@ -138,7 +138,7 @@ class Denoiser:
 
     def _composing(self) -> AbstractContextManager[None]:
         if self.is_guided and any(words.is_composed for words in self.job.words):
-            return composing(self.checkpoint.unet, lambda: self._told)
+            return composable_unet(self.checkpoint.unet, lambda: self._told)
         return nullcontext()
 
     def _embeddings(self) -> tuple[Any, Any]:
@@ -147,12 +147,12 @@ class Denoiser:
 
         return torch.cat([row.negative for row in self._told]), torch.cat([row.positive for row in self._told])
 
-    def _after_call(self, listener: Listener) -> Callable[..., dict[str, Any]]:
+    def _after_call(self, listener: StepCallback) -> Callable[..., dict[str, Any]]:
         import torch
 
         def after(pipeline: Any, call: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
             latents = tensors["latents"]
-            behind = behind_noise(pipeline.scheduler, latents, tensors["noise_pred"], call, self.calls)
+            behind = predict_x0(pipeline.scheduler, latents, tensors["noise_pred"], call, self.calls)
             if not listener(call + 1, behind):
                 pipeline._interrupt = True
                 return {}
@@ -166,7 +166,7 @@ class Denoiser:
         return after
 
 
-def behind_noise(scheduler: Any, latents: Any, noise: Any, call: int, calls: int) -> Any:
+def predict_x0(scheduler: Any, latents: Any, noise: Any, call: int, calls: int) -> Any:
     """What the latents would be without the noise that the model saw: a preview. Exact for samplers that add none."""
     if call == calls - 1 or scheduler.config.prediction_type != "epsilon" or noise.shape != latents.shape:
         return latents

@@ -12,18 +12,20 @@ from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import (
     GeneratedPicture,
     GenerationRequest,
+    GenerationStep,
     HintOptions,
     Latents,
     ModelCatalogue,
 )
-from deployments.engines.diffusion.batch import Batch, Watch, to_images
+from deployments.engines.diffusion.batch import Batch, to_images
 from deployments.engines.diffusion.device import Device
 from deployments.engines.diffusion.pipelines import decode
-from deployments.engines.diffusion.preprocessors import Hints
-from deployments.engines.diffusion.registry import Models
+from deployments.engines.diffusion.preprocessors import Preprocessors
+from deployments.engines.diffusion.registry import ModelRegistry
 from deployments.engines.diffusion.upscaling import check_upscaler
 from deployments.engines.diffusion.validation import check_request, shape_key
 from deployments.errors import DarkroomError, InvalidRequest, Overloaded
+from deployments.kit.batching import BatchListener
 
 _RETRY_S = 10
 _PATIENCE_S = 30.0
@@ -33,15 +35,15 @@ _PATIENCE_S = 30.0
 class DiffusionEngine:
     """Stable Diffusion 1.x and 2.x over diffusers. `run` is called by one thread at a time, the rest by any."""
 
-    def __init__(self, settings: Diffusion, folder: Path, hints: Hints, device: Device) -> None:
+    def __init__(self, settings: Diffusion, folder: Path, hints: Preprocessors, device: Device) -> None:
         """`folder`: the models folder. Nothing is loaded yet."""
         self._settings = settings
         self._device = device
         self._hints = hints
-        self._models = Models(settings, folder, device)
+        self._models = ModelRegistry(settings, folder, device)
 
     @property
-    def models(self) -> Models:
+    def models(self) -> ModelRegistry:
         return self._models
 
     def check(self, request: GenerationRequest) -> None:
@@ -54,14 +56,16 @@ class DiffusionEngine:
         """Requests of equal keys may share a batch."""
         return shape_key(request)
 
-    def run(self, requests: Sequence[GenerationRequest], watch: Watch) -> list[GeneratedPicture | DarkroomError]:
+    def run(
+        self, requests: Sequence[GenerationRequest], watch: BatchListener[GenerationStep]
+    ) -> list[GeneratedPicture | DarkroomError]:
         """Requests of one key -> an outcome each, in their order; of cancelled ones it means nothing."""
         import torch
 
         refusal: DarkroomError
         try:
-            with torch.no_grad(), self._models.shelf.borrowing(_PATIENCE_S) as loan:
-                return Batch(self._models, self._device, loan, requests, watch).run()
+            with torch.no_grad(), self._models.cache.lease(_PATIENCE_S) as lease:
+                return Batch(self._models, self._device, lease, requests, watch).run()
         except torch.OutOfMemoryError:
             refusal = Overloaded("The device has too little memory for this now.", extra={"retry_after_s": _RETRY_S})
         except DarkroomError as error:
@@ -75,8 +79,8 @@ class DiffusionEngine:
 
         if latents.ndim != 3 or max(latents.shape) > self._settings.max_side_px // 8:
             raise InvalidRequest("Latents are channels by height by width, no larger than the largest picture's.")
-        with torch.no_grad(), self._models.shelf.borrowing() as loan:
-            network = self._models.vae(loan, vae, self._models.checkpoint(loan, checkpoint))
+        with torch.no_grad(), self._models.cache.lease() as lease:
+            network = self._models.vae(lease, vae, self._models.checkpoint(lease, checkpoint))
             if latents.shape[0] != network.config.latent_channels:
                 raise InvalidRequest(f"Latents of this checkpoint have {network.config.latent_channels} channels.")
             given = torch.from_numpy(np.array(latents))[None].to(self._device.name, self._device.dtype)
@@ -109,4 +113,4 @@ class DiffusionEngine:
         self._models.forget_checkpoint(checkpoint)
 
     def close(self) -> None:
-        self._models.shelf.clear()
+        self._models.cache.clear()

@@ -21,7 +21,7 @@ class _Item:
     close: Callable[[], None] | None
 
 
-class Shelf:
+class ModelCache:
     """Thread-safe; loads one thing at a time. A key that begins with another one belongs to it and leaves with it."""
 
     def __init__(self, budget_bytes: int, give_back: Callable[[], None] = lambda: None) -> None:
@@ -43,15 +43,18 @@ class Shelf:
             return list(self._items)
 
     @contextmanager
-    def borrowing(self, patience_s: float = 0) -> Iterator[Loan]:
-        """What is got through the loan stays loaded until the block ends. What does not fit beside others' loans waits
-        `patience_s` for their end. Two patient loans could wait for each other: there is one at a time."""
-        loan = Loan(self, patience_s)
+    def lease(self, timeout_s: float = 0) -> Iterator[Lease]:
+        """Pin what is got through the lease until the block ends.
+
+        What does not fit beside other leases waits up to `timeout_s` seconds for their end. Only one lease at a time
+        may wait, since two could wait for each other.
+        """
+        lease = Lease(self, timeout_s)
         try:
-            yield loan
+            yield lease
         finally:
             with self._lock:
-                self._in_use.subtract(loan.keys)
+                self._in_use.subtract(lease.keys)
                 self._lock.notify_all()
 
     def drop(self, key: Key) -> None:
@@ -71,7 +74,7 @@ class Shelf:
         size_of: Callable[[Any], int],
         expected: int,
         close: Any,
-        loan: Loan,
+        lease: Lease,
     ) -> Any:
         with self._lock:
             if key not in self._items:
@@ -80,19 +83,19 @@ class Shelf:
                 self._items[key] = _Item(value, size_of(value), close)
             owners = [known for known in self._items if key[: len(known)] == known]
             self._in_use.update(owners)
-            loan.keys += owners
+            lease.keys += owners
             for owner in sorted(owners, key=len):  # an owner is never newer than what belongs to it
                 self._items.move_to_end(owner)
-            self._lock.wait_for(lambda: self._make_room(0) or not self._is_lent_beside(loan), loan.patience_s)
+            self._lock.wait_for(lambda: self._make_room(0) or not self._is_pinned_elsewhere(lease), lease.timeout_s)
             if self.used_bytes > self._budget:
                 self._in_use.subtract(owners)
-                del loan.keys[-len(owners) :]
+                del lease.keys[-len(owners) :]
                 self.drop(key)
                 raise Overloaded("The models of this request together are larger than the engine's memory budget.")
             return self._items[key].value
 
-    def _is_lent_beside(self, loan: Loan) -> bool:
-        return (self._in_use - Counter(loan.keys)).total() > 0
+    def _is_pinned_elsewhere(self, lease: Lease) -> bool:
+        return (self._in_use - Counter(lease.keys)).total() > 0
 
     def _make_room(self, wanted: int) -> bool:
         """Whether there is."""
@@ -116,12 +119,12 @@ class Shelf:
         self._give_back()
 
 
-class Loan:
-    """Gets things from the shelf for as long as they are used."""
+class Lease:
+    """Gets things from the cache for as long as they are used."""
 
-    def __init__(self, shelf: Shelf, patience_s: float) -> None:
-        self._shelf = shelf
-        self.patience_s = patience_s
+    def __init__(self, cache: ModelCache, timeout_s: float) -> None:
+        self._cache = cache
+        self.timeout_s = timeout_s
         self.keys: list[Key] = []
 
     def get(
@@ -137,4 +140,4 @@ class Loan:
 
         Raises what `load` raises, and `Overloaded` when it does not fit beside what is in use.
         """
-        return self._shelf._get(key, load, size_of, expected_bytes, close, self)
+        return self._cache._get(key, load, size_of, expected_bytes, close, self)

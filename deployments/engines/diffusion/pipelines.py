@@ -29,7 +29,7 @@ def _classes() -> MappingProxyType[tuple[str, bool], type[Any]]:
     import diffusers
     import torch
 
-    class Prepared:
+    class PreparedLatents:
         """What `prepare` was told before the call, each with one row a request."""
 
         noise: Any
@@ -38,11 +38,11 @@ def _classes() -> MappingProxyType[tuple[str, bool], type[Any]]:
         def prepare(self, noise: Any, image_latents: Any) -> None:
             self.noise, self.image_latents = noise, image_latents
 
-    class FromImage(Prepared):
+    class FromImage(PreparedLatents):
         def prepare_latents(self, image: Any, timestep: Any, *_: Any, **__: Any) -> Any:
             return self.scheduler.add_noise(self.image_latents, self.noise, timestep)  # type: ignore[attr-defined]
 
-    class Inpainting(Prepared):
+    class Inpainting(PreparedLatents):
         def prepare_latents(self, *_: Any, timestep: Any, return_image_latents: bool = False, **__: Any) -> Any:
             start = self.scheduler.add_noise(self.image_latents, self.noise, timestep)  # type: ignore[attr-defined]
             return (start, self.noise, self.image_latents) if return_image_latents else (start, self.noise)
@@ -53,7 +53,7 @@ def _classes() -> MappingProxyType[tuple[str, bool], type[Any]]:
                 return torch.zeros_like(self.image_latents)
             return encode(self.vae, image)  # type: ignore[attr-defined]
 
-    class Image(FromImage, diffusers.StableDiffusionImg2ImgPipeline):  # type: ignore[misc]
+    class ImageToImage(FromImage, diffusers.StableDiffusionImg2ImgPipeline):  # type: ignore[misc]
         pass
 
     class ControlledImage(FromImage, diffusers.StableDiffusionControlNetImg2ImgPipeline):  # type: ignore[misc]
@@ -69,7 +69,7 @@ def _classes() -> MappingProxyType[tuple[str, bool], type[Any]]:
         {
             ("text", False): diffusers.StableDiffusionPipeline,
             ("text", True): diffusers.StableDiffusionControlNetPipeline,
-            ("image", False): Image,
+            ("image", False): ImageToImage,
             ("image", True): ControlledImage,
             ("inpaint", False): Inpaint,
             ("inpaint", True): ControlledInpaint,

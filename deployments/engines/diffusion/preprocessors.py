@@ -21,7 +21,7 @@ from deployments.errors import InvalidRequest, Unavailable, WeightsMissing
 
 FaceSearch = Callable[[Image], Sequence[Face]]
 """The faces of a picture, the surest first, with the 468 landmarks of MediaPipe's mesh."""
-Draw = Callable[["Hints", Image, float, float], Image]
+Draw = Callable[["Preprocessors", Image, float, float], Image]
 
 _DEFAULT_PX, _LEAST_PX, _MOST_PX = 512, 64, 2048
 _MAX_SHOWN = 40
@@ -112,7 +112,7 @@ MODULES: tuple[Module, ...] = (
 _BY_NAME = {name: module for module in MODULES for name in (module.name, module.label)}
 
 
-class Hints:
+class Preprocessors:
     """`make` may be called from several threads; the networks run one call at a time."""
 
     def __init__(self, annotators: Path, face_search: Callable[[], FaceSearch], device: str = "cpu") -> None:

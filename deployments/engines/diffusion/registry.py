@@ -16,7 +16,7 @@ from deployments.contracts.diffusion import Lora
 from deployments.engines.diffusion.catalogue import Catalogue, Model
 from deployments.engines.diffusion.device import Device
 from deployments.engines.diffusion.loading import Checkpoint, Loader, files_bytes, module_bytes
-from deployments.engines.diffusion.model_cache import Key, Loan, Shelf
+from deployments.engines.diffusion.model_cache import Key, Lease, ModelCache
 from deployments.engines.diffusion.pipelines import make_pipeline
 from deployments.errors import NotSupported
 
@@ -26,12 +26,12 @@ _OWN_VAE = ("", "automatic", "none")
 _MAX_SHOWN, _MAX_LOGGED = 60, 300
 
 
-class Models:
-    """Getting one may take as long as loading it does. What was got stays until its loan ends."""
+class ModelRegistry:
+    """Getting one may take as long as loading it does. What was got stays until its lease ends."""
 
     def __init__(self, settings: Diffusion, folder: Path, device: Device) -> None:
         self.catalogue = Catalogue(folder, settings.checkpoint)
-        self.shelf = Shelf(settings.memory_budget_mb * 2**20, device.give_back)
+        self.cache = ModelCache(settings.memory_budget_mb * 2**20, device.give_back)
         self.tiling = threading.Lock()
         """Held while a batch makes shared networks look around the edge, and by whoever must not see them so."""
         self._loader = Loader(self.catalogue, device, offline=settings.offline, compile_unet=settings.compile)
@@ -40,10 +40,10 @@ class Models:
         """Raises `WeightsMissing`."""
         return self.catalogue.find("checkpoints", name) if name.strip() else self.catalogue.default_checkpoint()
 
-    def checkpoint(self, loan: Loan, name: str) -> Checkpoint:
+    def checkpoint(self, lease: Lease, name: str) -> Checkpoint:
         """Empty: the configured one. Raises `WeightsMissing`, `NotSupported`, `Overloaded`."""
         model = self.find_checkpoint(name)
-        found: Checkpoint = loan.get(
+        found: Checkpoint = lease.get(
             _checkpoint_key(model),
             lambda: self._loader.checkpoint(model),
             lambda made: module_bytes(made.unet, made.vae, made.text_encoder),
@@ -54,19 +54,19 @@ class Models:
     def forget_checkpoint(self, name: str) -> None:
         """Unload it unless a batch is using it."""
         if model := self.catalogue.look_up("checkpoints", name):
-            self.shelf.drop(_checkpoint_key(model))
+            self.cache.drop(_checkpoint_key(model))
 
-    def vae(self, loan: Loan, name: str, checkpoint: Checkpoint) -> Any:
+    def vae(self, lease: Lease, name: str, checkpoint: Checkpoint) -> Any:
         """Empty, "Automatic" or "None": the checkpoint's own. Raises `WeightsMissing`, `Overloaded`."""
         if name.strip().lower() in _OWN_VAE:
             return checkpoint.vae
         model = self.catalogue.find("vaes", name)
-        return loan.get(("vae", model.name), lambda: self._loader.vae(model), module_bytes)
+        return lease.get(("vae", model.name), lambda: self._loader.vae(model), module_bytes)
 
-    def controlnet(self, loan: Loan, name: str, checkpoint: Checkpoint) -> Any:
+    def controlnet(self, lease: Lease, name: str, checkpoint: Checkpoint) -> Any:
         """Raises `WeightsMissing`, `NotSupported` (it is for another family of checkpoints), `Overloaded`."""
         model = self.catalogue.find("controlnets", name)
-        net = loan.get(
+        net = lease.get(
             ("controlnet", model.name),
             lambda: self._loader.controlnet(model),
             module_bytes,
@@ -76,13 +76,13 @@ class Models:
             raise NotSupported(f"The ControlNet '{model.name}' does not fit the checkpoint '{checkpoint.model.name}'.")
         return net
 
-    def use_loras(self, loan: Loan, checkpoint: Checkpoint, loras: Sequence[Lora]) -> tuple[str, ...]:
+    def use_loras(self, lease: Lease, checkpoint: Checkpoint, loras: Sequence[Lora]) -> tuple[str, ...]:
         """Make these, and no others, act in the checkpoint. -> What could not be used, in words."""
         warnings: list[str] = []
         weights: dict[str, dict[str, float]] = defaultdict(lambda: {"unet": 0.0, "text_encoder": 0.0})
         pipeline = make_pipeline("text", checkpoint, checkpoint.scheduler, checkpoint.vae, None)
         for lora in loras:
-            if adapter := self._lora(loan, checkpoint, pipeline, lora.name):
+            if adapter := self._lora(lease, checkpoint, pipeline, lora.name):
                 weights[adapter]["unet"] += lora.unet_weight
                 weights[adapter]["text_encoder"] += lora.text_encoder_weight
             else:
@@ -94,7 +94,7 @@ class Models:
             pipeline.disable_lora()
         return tuple(warnings)
 
-    def _lora(self, loan: Loan, checkpoint: Checkpoint, pipeline: Any, name: str) -> str | None:
+    def _lora(self, lease: Lease, checkpoint: Checkpoint, pipeline: Any, name: str) -> str | None:
         """The adapter's name in the checkpoint."""
         from safetensors import SafetensorError
         from torch import OutOfMemoryError
@@ -112,7 +112,7 @@ class Models:
 
         key = (*_checkpoint_key(checkpoint.model), "lora", model.name)
         try:
-            loan.get(
+            lease.get(
                 key,
                 load,
                 lambda _: path.stat().st_size,

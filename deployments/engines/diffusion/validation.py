@@ -8,7 +8,7 @@ from dataclasses import fields
 
 from configs.settings import Diffusion
 from deployments.contracts.diffusion import MAX_SEED, GenerationRequest, Hires
-from deployments.engines.diffusion.controlnets import Unit
+from deployments.engines.diffusion.controlnets import ControlUnit
 from deployments.errors import InvalidRequest
 
 _GRID = 8
@@ -65,7 +65,7 @@ def shape_key(request: GenerationRequest) -> Hashable:
         request.hires.sampler,
         request.hires.scheduler,
     )
-    controls = tuple((Unit.of(hint), hint.passes) for hint in request.controls)
+    controls = tuple((ControlUnit.of(hint), hint.passes) for hint in request.controls)
     return common, kind_of(request), controls, hires
 
 

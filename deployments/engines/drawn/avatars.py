@@ -6,11 +6,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 
-from deployments.algorithms.avatars.compositing import Canvas, draw_head
+from deployments.algorithms.avatars.compositing import PortraitCanvas, draw_head
 from deployments.algorithms.avatars.head_space import pose_of
 from deployments.algorithms.avatars.layers import PaintedLayer, paint, size_for
 from deployments.assets.animals import Animal, load_animals
-from deployments.contracts.portraits import AvatarPicture, AvatarRequest
+from deployments.contracts.portraits import AvatarPicture, AvatarTask
 from deployments.errors import InvalidRequest
 
 _CHECK_PX = 6
@@ -28,7 +28,7 @@ class LocalAvatarArtist:
         for animal in self._animals.values():
             _check(animal)
 
-    def render(self, request: AvatarRequest) -> AvatarPicture:
+    def render(self, request: AvatarTask) -> AvatarPicture:
         """Every face of the request's segmentation, the farthest first. Raises `InvalidRequest` for an animal that the
         engine was not built with."""
         animal = self._animals.get(request.animal)
@@ -36,7 +36,7 @@ class LocalAvatarArtist:
             raise InvalidRequest(f"There is no animal {request.animal!r}.")
         faces = request.segmentation.faces
         nearest_last = sorted(range(len(faces)), key=lambda index: pose_of(faces[index]).unit_px)
-        canvas = Canvas.of(request.image)
+        canvas = PortraitCanvas.of(request.image)
         changed = []
         for index in nearest_last:
             size = size_for(pose_of(faces[index]).unit_px)

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ConfigDict, ValidationError, create_model
 
 from configs.styles import Style, load_styles
-from deployments.algorithms.styles import LOOKS, options_of, redraw
+from deployments.algorithms.styles import FILTERS, apply_style, options_of
 from deployments.contracts.arrays import Image
 from deployments.errors import InvalidRequest
 
@@ -28,14 +28,14 @@ class LocalStylist:
         if style.name not in self._options:
             raise InvalidRequest(f"There is no style {style.name!r}.")
         chosen = style.local.strength if strength is None else strength
-        return redraw(image, style.local.look, chosen, seed, self._options[style.name])
+        return apply_style(image, style.local.look, chosen, seed, self._options[style.name])
 
 
 def _checked_options(style: Style) -> dict[str, Any]:
     """All options of the style's look, those that it does not name at their defaults."""
     look = style.local.look
-    if look not in LOOKS:
-        raise ValueError(f"style {style.name}: there is no look {look!r}, only {', '.join(LOOKS)}")
+    if look not in FILTERS:
+        raise ValueError(f"style {style.name}: there is no look {look!r}, only {', '.join(FILTERS)}")
     fields: dict[str, Any] = {name: (option.annotation, option.default) for name, option in options_of(look).items()}
     form = create_model(look, __config__=ConfigDict(extra="forbid"), **fields)
     try:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.algorithms.faces.alignment import roll_of
-from deployments.algorithms.faces.boxes import Window, is_cut, square_windows, suppress_overlaps
+from deployments.algorithms.faces.boxes import SearchWindow, is_cut, square_windows, suppress_overlaps
 from deployments.algorithms.images.affine import fit_square, invert, move_points, quarter_turn_back, warp_square
 from deployments.contracts.arrays import Floats, Image
 from deployments.engines.runtime import InterpreterPool, open_session
@@ -89,8 +89,8 @@ class FaceDetector:
         longer = max(height, width)
         border = round(longer * _PADDING)
         parts = [
-            self._look(image, Window(0, 0, longer)),
-            self._look(image, Window(-border, -border, longer + 2 * border)),
+            self._look(image, SearchWindow(0, 0, longer)),
+            self._look(image, SearchWindow(-border, -border, longer + 2 * border)),
         ]
         grid = min(max_grid, self._grid(longer))
         for window in square_windows(height, width, grid, _WINDOW_OVERLAP) if grid > 1 else ():
@@ -108,7 +108,7 @@ class FaceDetector:
         largest_window = self._smallest_px * _INPUT_PX / _SMALLEST_IN_INPUT_PX
         return ceil(longer * (1 + _WINDOW_OVERLAP) / largest_window) if longer > largest_window else 1
 
-    def _look(self, image: Image, window: Window) -> Candidates:
+    def _look(self, image: Image, window: SearchWindow) -> Candidates:
         """Runs the model on one square; what lies outside the picture is black."""
         x, y = max(window.x, 0), max(window.y, 0)
         part = image[y : window.y + window.side, x : window.x + window.side]

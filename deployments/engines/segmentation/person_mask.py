@@ -10,7 +10,7 @@ import numpy as np
 
 from deployments.algorithms.faces.frame import frame_of
 from deployments.algorithms.images.affine import warp_square
-from deployments.algorithms.segmentation.crops import combine, looks_at_people, quarter_turns, unturned
+from deployments.algorithms.segmentation.crops import merge_crops, person_crops, quarter_turns, rotate_back
 from deployments.algorithms.segmentation.polygons import fill, scaled
 from deployments.contracts.arrays import Floats, Gray, Image
 from deployments.contracts.portraits import SegmentedFace
@@ -37,11 +37,11 @@ class PersonMask:
         """
         height, width = image.shape[:2]
         frames = [frame_of(face) for face in faces]
-        looks = looks_at_people(frames, height, width, _INPUT_PX)
+        crops = person_crops(frames, height, width, _INPUT_PX)
         turns = quarter_turns(frames)
-        whole = unturned(self._run(_squeezed(np.rot90(image, turns))), turns)
-        chances = [self._run(warp_square(image, look.matrix, _INPUT_PX)) for look in looks]
-        chance = combine(image, whole, looks, chances)
+        whole = rotate_back(self._run(_squeezed(np.rot90(image, turns))), turns)
+        chances = [self._run(warp_square(image, crop.matrix, _INPUT_PX)) for crop in crops]
+        chance = merge_crops(image, whole, crops, chances)
         for face in faces:
             fill(chance, scaled(face.outline, _SURE), 1.0)
         return np.asarray(np.rint(chance * 255), np.uint8)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Query
 from pydantic import BaseModel
 
-from serve_app.api.deps import ServicesDep, User
+from serve_app.api.deps import CurrentUser, ServicesDep
 from serve_app.api.sdapi.errors import responses
 from serve_app.api.sdapi.generation import TAG
 from serve_app.services.sdapi.lenient_types import Int, LenientModel, Switch, Text
@@ -67,7 +67,7 @@ class Nothing(BaseModel):
 
 @router.get("/progress", response_model=ProgressAnswer, responses=responses(422))
 async def get_progress(
-    user: User,
+    user: CurrentUser,
     services: ServicesDep,
     skip_current_image: Annotated[str, Query(description="there is none")] = "false",
     force_task_id: TaskId = None,
@@ -79,38 +79,38 @@ async def get_progress(
 
 
 @router.post("/interrupt", response_model=Nothing, responses=responses(422))
-async def interrupt(user: User, services: ServicesDep, force_task_id: TaskId = None) -> dict[str, Any]:
+async def interrupt(user: CurrentUser, services: ServicesDep, force_task_id: TaskId = None) -> dict[str, Any]:
     """End what is being made, or one request of it, with what there is; the waiting calls answer with that."""
     await services.generation.stop(user, "interrupt", force_task_id)
     return {}
 
 
 @router.post("/skip", response_model=None, responses=responses(422))
-async def skip(user: User, services: ServicesDep, force_task_id: TaskId = None) -> None:
+async def skip(user: CurrentUser, services: ServicesDep, force_task_id: TaskId = None) -> None:
     """End the pictures that are being drawn with what there is, and go on with those that are not begun."""
     await services.generation.stop(user, "skip", force_task_id)
 
 
 @router.get("/options", response_model=dict[str, Any], responses=responses(500, 503))
-async def get_options(user: User, services: ServicesDep) -> dict[str, Any]:
+async def get_options(user: CurrentUser, services: ServicesDep) -> dict[str, Any]:
     return await services.options.view(user)
 
 
 @router.post("/options", response_model=None, responses=responses(422, 500, 503))
-async def set_options(user: User, services: ServicesDep, values: Annotated[dict[str, Any], Body()]) -> None:
+async def set_options(user: CurrentUser, services: ServicesDep, values: Annotated[dict[str, Any], Body()]) -> None:
     """Some of the settings, or all that were got."""
     await services.options.change(user, values)
 
 
 @internal.post("/progress", response_model=TaskAnswer, responses=responses(422))
-async def get_task(body: TaskQuery, user: User, services: ServicesDep) -> dict[str, Any]:
+async def get_task(body: TaskQuery, user: CurrentUser, services: ServicesDep) -> dict[str, Any]:
     """Of one request by its `force_task_id`."""
     job = await services.generation.find_task(user, body.id_task) if body.id_task else None
     return task_view(job, await services.generation.watch(user), body.id_live_preview)
 
 
 @internal.get("/pending-tasks", response_model=PendingTasks)
-async def get_pending_tasks(user: User, services: ServicesDep) -> dict[str, Any]:
+async def get_pending_tasks(user: CurrentUser, services: ServicesDep) -> dict[str, Any]:
     waiting = (await services.generation.watch(user)).waiting
     return {"size": len(waiting), "tasks": [task_id(job) for job in waiting]}
 

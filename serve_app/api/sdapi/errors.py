@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 PREFIXES = ("/sdapi/", "/controlnet/", "/internal/")
 _RETRY_AFTER_S = 5
 
-Handler = Callable[[Request, Exception], Response | Awaitable[Response]]
+ErrorHandler = Callable[[Request, Exception], Response | Awaitable[Response]]
 
 
 class WebUiProblem(BaseModel):
@@ -124,16 +124,16 @@ def _on_validation_error(_: Request, error: Exception) -> Response:
 
 def install(app: FastAPI) -> None:
     """Let the web API's paths have their own handlers; all others keep those that are there."""
-    ours: dict[type[Exception], Handler] = {
+    ours: dict[type[Exception], ErrorHandler] = {
         DarkroomError: _on_darkroom_error,
         HTTPException: _on_http_exception,
         RequestValidationError: _on_validation_error,
     }
     for kind, handler in ours.items():
-        app.add_exception_handler(kind, _by_path(handler, cast(Handler, app.exception_handlers[kind])))
+        app.add_exception_handler(kind, _by_path(handler, cast(ErrorHandler, app.exception_handlers[kind])))
 
 
-def _by_path(webui: Handler, other: Handler) -> Handler:
+def _by_path(webui: ErrorHandler, other: ErrorHandler) -> ErrorHandler:
     async def choose(request: Request, error: Exception) -> Response:
         chosen = webui if is_webui(request.url.path) else other
         response = chosen(request, error)

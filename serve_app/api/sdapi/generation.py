@@ -14,11 +14,11 @@ from pydantic import BaseModel
 
 from deployments.errors import DarkroomError, DeadlineExceeded, JobCancelled
 from serve_app.api.answers import job_href, wait_while_connected
-from serve_app.api.deps import Patience, PatienceDep, ServicesDep, User
+from serve_app.api.deps import CurrentUser, ServicesDep, WaitPreference, WaitPreferenceDep
 from serve_app.api.sdapi.errors import problem_error, responses
 from serve_app.services.container import Services
-from serve_app.services.jobs.service import Job
-from serve_app.services.sdapi.order import Kind
+from serve_app.services.jobs.service import QueuedJob
+from serve_app.services.sdapi.order import SdapiKind
 from serve_app.services.sdapi.requests import GenerationBody, Img2ImgBody, Txt2ImgBody
 
 
@@ -51,30 +51,35 @@ class GenerationAnswer(BaseModel):
 
 @router.post("/txt2img", response_model=GenerationAnswer, responses=_ANSWERS)
 async def make_from_text(
-    body: Txt2ImgBody, request: Request, user: User, services: ServicesDep, patience: PatienceDep
+    body: Txt2ImgBody, request: Request, user: CurrentUser, services: ServicesDep, wait_preference: WaitPreferenceDep
 ) -> Response:
     """Pictures from a prompt. The work stops when the client hangs up."""
-    return await _answer("txt2img", body, request, user, services, patience)
+    return await _answer("txt2img", body, request, user, services, wait_preference)
 
 
 @router.post("/img2img", response_model=GenerationAnswer, responses=_ANSWERS)
 async def make_from_image(
-    body: Img2ImgBody, request: Request, user: User, services: ServicesDep, patience: PatienceDep
+    body: Img2ImgBody, request: Request, user: CurrentUser, services: ServicesDep, wait_preference: WaitPreferenceDep
 ) -> Response:
     """Pictures from a picture and a prompt, or new parts of one under a mask."""
-    return await _answer("img2img", body, request, user, services, patience)
+    return await _answer("img2img", body, request, user, services, wait_preference)
 
 
 async def _answer(
-    kind: Kind, body: GenerationBody, request: Request, user: str, services: Services, patience: Patience
+    kind: SdapiKind,
+    body: GenerationBody,
+    request: Request,
+    user: str,
+    services: Services,
+    wait_preference: WaitPreference,
 ) -> Response:
     echo = _echo(body)
     job_id = await _order(services, user, kind, body)
     job = None
-    if not patience.is_stated:
+    if not wait_preference.is_stated:
         job = await _wait(request, services, user, job_id)
-    elif patience.wait_s:
-        job = await wait_while_connected(request, services, user, job_id, patience.wait_s)
+    elif wait_preference.wait_s:
+        job = await wait_while_connected(request, services, user, job_id, wait_preference.wait_s)
     if job is None or not job.is_finished:
         accepted = Accepted(id=job_id, href=job_href(job_id))
         return JSONResponse(accepted.model_dump(), 202, {"Location": accepted.href, "Retry-After": "1"})
@@ -88,7 +93,7 @@ async def _answer(
     return JSONResponse({"images": images, "parameters": echo, "info": json.dumps(result["info"])})
 
 
-async def _order(services: Services, user: str, kind: Kind, body: GenerationBody) -> str:
+async def _order(services: Services, user: str, kind: SdapiKind, body: GenerationBody) -> str:
     """-> job id. When the call is cancelled half way, so is the job that it may have made."""
     ordering = asyncio.create_task(services.generation.order(user, kind, body))
     try:
@@ -99,7 +104,7 @@ async def _order(services: Services, user: str, kind: Kind, body: GenerationBody
         raise
 
 
-async def _wait(request: Request, services: Services, user: str, job_id: str) -> Job:
+async def _wait(request: Request, services: Services, user: str, job_id: str) -> QueuedJob:
     """The ended job. One that is not ready by the deadline is cancelled, as when the client is gone."""
     job = await wait_while_connected(request, services, user, job_id, services.settings.deadlines.generate_s)
     if not job.is_finished:

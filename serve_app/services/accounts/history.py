@@ -11,12 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from deployments.errors import NotFound
 from serve_app.services.images.service import ImageView, view_of
 from serve_app.store.repositories import history, images
-from serve_app.store.repositories.history import Generation
+from serve_app.store.repositories.history import HistoryEntry
 from serve_app.store.session import Database
 
 
 @dataclass(frozen=True, slots=True)
-class Generated:
+class GenerationResult:
     """What a job that made pictures hands to its end: the answer, and what the history is to say."""
 
     answer: dict[str, Any]
@@ -30,13 +30,13 @@ class Generated:
 
 
 @dataclass(frozen=True, slots=True)
-class HistoryEntry:
-    generation: Generation
+class HistoryView:
+    generation: HistoryEntry
     outputs: list[ImageView]
     """Those that are still there."""
 
 
-async def note_success(session: AsyncSession, made: Generated) -> None:
+async def record_success(session: AsyncSession, made: GenerationResult) -> None:
     """In the transaction that completes the job; from now on its pictures stay."""
     await images.keep(session, made.image_ids)
     await history.describe(session, made.history_id, parameters=made.parameters)
@@ -47,7 +47,7 @@ class HistoryService:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def get(self, user_id: str, history_id: str) -> HistoryEntry:
+    async def get(self, user_id: str, history_id: str) -> HistoryView:
         """Raises `NotFound` for an entry that is not the user's."""
         async with self._database.transaction() as session:
             found = await history.get(session, user_id, history_id)
@@ -58,7 +58,7 @@ class HistoryService:
 
     async def load_page(
         self, user_id: str, kind: str | None, limit: int, cursor: str | None
-    ) -> tuple[list[HistoryEntry], str | None]:
+    ) -> tuple[list[HistoryView], str | None]:
         """Newest first, and the cursor of the next page. Raises `InvalidRequest` for a cursor that is none."""
         async with self._database.transaction() as session:
             page = await history.load_page(session, user_id, limit=limit + 1, kind=kind, cursor=cursor)
@@ -66,10 +66,10 @@ class HistoryService:
         return entries, page[limit - 1].id if len(page) > limit else None
 
 
-async def _with_outputs(session: AsyncSession, user_id: str, page: Sequence[Generation]) -> list[HistoryEntry]:
+async def _with_outputs(session: AsyncSession, user_id: str, page: Sequence[HistoryEntry]) -> list[HistoryView]:
     wanted = [image_id for one in page for image_id in one.output_image_ids]
     stored = await images.load(session, user_id, wanted)
     return [
-        HistoryEntry(one, [view_of(stored[image_id]) for image_id in one.output_image_ids if image_id in stored])
+        HistoryView(one, [view_of(stored[image_id]) for image_id in one.output_image_ids if image_id in stored])
         for one in page
     ]

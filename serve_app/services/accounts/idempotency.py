@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from serve_app.store.repositories import idempotency
-from serve_app.store.repositories.idempotency import Answer, Ticket
+from serve_app.store.repositories.idempotency import StoredAnswer, Ticket
 from serve_app.store.session import Database
 
-__all__ = ["Answer", "IdempotencyService", "Ticket"]
+__all__ = ["IdempotencyService", "StoredAnswer", "Ticket"]
 
 
 class IdempotencyService:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def begin(self, user_id: str, key: str, route: str, request_sha256: str) -> Ticket | Answer:
+    async def begin(self, user_id: str, key: str, route: str, request_sha256: str) -> Ticket | StoredAnswer:
         """A ticket to answer, or the first answer. Raises `Conflict` and `InvalidRequest`."""
         async with self._database.transaction() as session:
             return await idempotency.begin(session, user_id, key, route, request_sha256)

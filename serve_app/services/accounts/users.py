@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 
 from configs.settings import Auth
 from deployments.errors import Conflict, Forbidden, NotFound, Unavailable
-from serve_app.services.images.store import PictureStore
+from serve_app.services.images.store import ImageStore
 from serve_app.store.queue import jobs
 from serve_app.store.repositories import users
-from serve_app.store.repositories.users import LOCAL_USER_ID, User
+from serve_app.store.repositories.users import LOCAL_USER_ID, StoredUser
 from serve_app.store.session import Database
 
-__all__ = ["Caller", "User", "UserService", "clean_email", "clean_username"]
+__all__ = ["Caller", "StoredUser", "UserService", "clean_email", "clean_username"]
 
 _KEY = re.compile(r"dk_[A-Za-z0-9_-]{43}")
 _KEY_BYTES = 32
@@ -62,7 +62,7 @@ _ADMIN = Caller(None, is_admin=True)
 class UserService:
     """Every method that takes a user's id raises `NotFound` when there is no such user."""
 
-    def __init__(self, database: Database, pictures: PictureStore, settings: Auth) -> None:
+    def __init__(self, database: Database, pictures: ImageStore, settings: Auth) -> None:
         self._database = database
         self._pictures = pictures
         self._admin = None if settings.admin_key is None else _digest(settings.admin_key.get_secret_value())
@@ -85,20 +85,20 @@ class UserService:
         async with self._database.transaction() as session:
             return await users.find_by_key(session, caller.key_hash) is not None
 
-    async def create(self, username: str, email: str) -> tuple[User, str]:
+    async def create(self, username: str, email: str) -> tuple[StoredUser, str]:
         """The user and its key, which is shown this once. Raises `Conflict` for a taken name or address."""
         key = _new_key()
         async with self._database.transaction() as session:
             return await users.add(session, username, email, _digest(key)), key
 
-    async def get(self, user_id: str) -> User:
+    async def get(self, user_id: str) -> StoredUser:
         async with self._database.transaction() as session:
             user = await users.get(session, user_id)
         if user is None:
             raise _no_user(user_id)
         return user
 
-    async def load_page(self, limit: int, cursor: str | None) -> tuple[list[User], str | None]:
+    async def load_page(self, limit: int, cursor: str | None) -> tuple[list[StoredUser], str | None]:
         """Newest first, and the cursor of the next page. Raises `InvalidRequest` for a cursor that is none."""
         async with self._database.transaction() as session:
             page = await users.load_page(session, limit + 1, cursor)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
-from deployments.algorithms.duplicates.groups import DuplicateGroup, Edge, Member, choose_keeper, group_duplicates
+from deployments.algorithms.duplicates.groups import DuplicateLink, ImageGroup, Member, choose_keeper, group_duplicates
 from deployments.contracts.albums import DuplicateLevel
 from serve_app.services.albums.items import Item
 
@@ -20,7 +20,9 @@ Pair = tuple[int, int]
 def pairs_between_groups(copies: Set[Pair]) -> set[Pair]:
     """Where a copy links two groups: the centre of each with every member of the other."""
     keys = {place: f"{place:09d}" for pair in copies for place in pair}
-    groups = group_duplicates(list(keys.values()), [Edge(keys[a], keys[b], "copy", 1.0) for a, b in sorted(copies)])
+    groups = group_duplicates(
+        list(keys.values()), [DuplicateLink(keys[a], keys[b], "copy", 1.0) for a, b in sorted(copies)]
+    )
     members = {int(group.centre): [int(member) for member in group.members] for group in groups}
     centre_of = {member: centre for centre, group in members.items() for member in group}
     wanted = set()
@@ -32,23 +34,23 @@ def pairs_between_groups(copies: Set[Pair]) -> set[Pair]:
     return {(min(pair), max(pair)) for pair in wanted if pair[0] != pair[1]}
 
 
-def group_items(items: Sequence[Item], links: Sequence[Edge], level: DuplicateLevel) -> list[DuplicateGroup]:
+def group_items(items: Sequence[Item], links: Sequence[DuplicateLink], level: DuplicateLevel) -> list[ImageGroup]:
     """Groups of references. `links` are between content hashes; references to one content are exact duplicates."""
     edges = []
     first: dict[str, str] = {}
     for item in sorted(items, key=lambda item: (item.sha256, item.ref)):
         key = _key(item)
         if item.sha256 in first:
-            edges.append(Edge(first[item.sha256], key, "exact", 1.0))
+            edges.append(DuplicateLink(first[item.sha256], key, "exact", 1.0))
         first.setdefault(item.sha256, key)
-    edges += [Edge(first[link.left], first[link.right], link.level, link.score) for link in links]
+    edges += [DuplicateLink(first[link.left], first[link.right], link.level, link.score) for link in links]
     return group_duplicates([_key(item) for item in items], edges, level)
 
 
 def duplicates_payload(
     items: Sequence[Item],
-    groups: Sequence[DuplicateGroup],
-    links: Sequence[Edge],
+    groups: Sequence[ImageGroup],
+    links: Sequence[DuplicateLink],
     content_pixels: Mapping[str, int],
     failed: list[dict[str, str]],
 ) -> dict[str, Any]:
@@ -98,7 +100,7 @@ def _member(item: Item, content_pixels: int | None, agreement: float) -> Member:
     )
 
 
-def _neighbours(links: Sequence[Edge]) -> dict[str, dict[str, float]]:
+def _neighbours(links: Sequence[DuplicateLink]) -> dict[str, dict[str, float]]:
     neighbours: dict[str, dict[str, float]] = defaultdict(dict)
     for link in links:
         neighbours[link.left][link.right] = neighbours[link.right][link.left] = link.score
@@ -114,7 +116,7 @@ def _agreement(group: Set[str], neighbours: Mapping[str, Mapping[str, float]]) -
     return agreement
 
 
-def _score(group: DuplicateGroup, keep: str, key: str) -> float:
+def _score(group: ImageGroup, keep: str, key: str) -> float:
     """Members are linked to the centre, so two others are as sure as the weaker of their links."""
     return min(group.scores.get(keep, 1.0), group.scores.get(key, 1.0))
 

@@ -8,15 +8,15 @@ from collections.abc import Sequence, Set
 from typing import Any
 
 from configs.settings import Settings
-from deployments.algorithms.duplicates.groups import Edge, link
+from deployments.algorithms.duplicates.groups import DuplicateLink, classify_pair
 from deployments.algorithms.images.borders import content_box
 from deployments.contracts.albums import DuplicateFinder, DuplicateLevel, LocalFeatures, Pairs, PairVerdict
 from deployments.errors import ImageError
 from serve_app.services.albums.duplicate_report import Pair, duplicates_payload, group_items, pairs_between_groups
-from serve_app.services.albums.snapshot import AlbumLoader, Subject, keep_result
-from serve_app.services.images.store import PictureStore
+from serve_app.services.albums.snapshot import AlbumSnapshot, AlbumSnapshots, keep_result
+from serve_app.services.images.store import ImageStore
 from serve_app.services.jobs.progress import Progress
-from serve_app.store.queue.jobs import Job
+from serve_app.store.queue.jobs import QueuedJob
 from serve_app.store.repositories import pair_verdicts, vectors
 from serve_app.store.repositories.images import Content
 from serve_app.store.session import Database
@@ -35,8 +35,8 @@ class FindDuplicates:
     def __init__(
         self,
         database: Database,
-        albums: AlbumLoader,
-        pictures: PictureStore,
+        albums: AlbumSnapshots,
+        pictures: ImageStore,
         finder: DuplicateFinder,
         settings: Settings,
     ) -> None:
@@ -46,83 +46,85 @@ class FindDuplicates:
         self._finder = finder
         self._settings = settings
 
-    async def __call__(self, job: Job, progress: Progress) -> dict[str, Any]:
-        subject = await self._albums.load(job, progress)
+    async def __call__(self, job: QueuedJob, progress: Progress) -> dict[str, Any]:
+        snapshot = await self._albums.load(job, progress)
         parameters = job.payload["parameters"]
         level: DuplicateLevel = parameters.get("level") or "copy"
-        links: list[Edge] = []
-        if len(subject.contents) > 1:
+        links: list[DuplicateLink] = []
+        if len(snapshot.contents) > 1:
             rest = progress.part(progress.share, 1.0)
-            pairs = await self._candidates(subject)
-            links += await self._same_pixels(subject, pairs)
+            pairs = await self._candidates(snapshot)
+            links += await self._same_pixels(snapshot, pairs)
             rest.report(0.1)
             if level != "exact":
-                links += await self._copies_and_shots(subject, pairs, rest.part(0.1, 1.0))
-        groups = group_items(subject.items, links, level)
-        pixels = await self._content_pixels(subject, {key.split(" ")[0] for group in groups for key in group.members})
-        payload = duplicates_payload(subject.items, groups, links, pixels, subject.failed)
-        await keep_result(self._database, subject, "duplicates", parameters, payload)
+                links += await self._copies_and_shots(snapshot, pairs, rest.part(0.1, 1.0))
+        groups = group_items(snapshot.items, links, level)
+        pixels = await self._content_pixels(snapshot, {key.split(" ")[0] for group in groups for key in group.members})
+        payload = duplicates_payload(snapshot.items, groups, links, pixels, snapshot.failed)
+        await keep_result(self._database, snapshot, "duplicates", parameters, payload)
         return payload
 
-    async def _candidates(self, subject: Subject) -> Pairs:
+    async def _candidates(self, snapshot: AlbumSnapshot) -> Pairs:
         async with self._database.transaction() as session:
-            embedded, _ = await vectors.load(session, self._settings.embedding_model, subject.shas)
+            embedded, _ = await vectors.load(session, self._settings.embedding_model, snapshot.shas)
         limits = self._settings.duplicates
         return await self._finder.find_candidates(embedded, limits.min_cosine, limits.max_neighbours)
 
-    async def _same_pixels(self, subject: Subject, pairs: Pairs) -> list[Edge]:
+    async def _same_pixels(self, snapshot: AlbumSnapshot, pairs: Pairs) -> list[DuplicateLink]:
         """Files of different bytes that hold the same upright pixels."""
         suspects = [
             (a, b)
             for a, b, cosine in _rows(pairs)
-            if cosine >= _SAME_PIXELS_COSINE and _size(subject.contents[a]) == _size(subject.contents[b])
+            if cosine >= _SAME_PIXELS_COSINE and _size(snapshot.contents[a]) == _size(snapshot.contents[b])
         ]
         hashes = {}
         for place in sorted({place for pair in suspects for place in pair}):
             try:
-                hashes[place] = await self._pictures.pixel_sha256(subject.contents[place])
+                hashes[place] = await self._pictures.pixel_sha256(snapshot.contents[place])
             except ImageError:
                 continue  # decodes small but not in full: its own picture then
         first: dict[str, int] = {}
         return [
-            Edge(subject.contents[first.setdefault(digest, place)].sha256, subject.contents[place].sha256, "exact", 1.0)
+            DuplicateLink(
+                snapshot.contents[first.setdefault(digest, place)].sha256, snapshot.contents[place].sha256, "exact", 1.0
+            )
             for place, digest in hashes.items()
         ]
 
-    async def _copies_and_shots(self, subject: Subject, pairs: Pairs, progress: Progress) -> list[Edge]:
+    async def _copies_and_shots(self, snapshot: AlbumSnapshot, pairs: Pairs, progress: Progress) -> list[DuplicateLink]:
         """Copies and shots of one moment among the candidates, and copies among the pairs that their groups suggest.
 
         The shortlist names a few neighbours of each picture. Where there are more copies of one picture than that, they
         fall into several groups; comparing the groups' centres with one another's members brings them together.
         """
         cosines = {(a, b): cosine for a, b, cosine in _rows(pairs)}
-        verdicts = await self._verdicts(subject, cosines.keys(), progress.part(0.0, 0.8))
+        verdicts = await self._verdicts(snapshot, cosines.keys(), progress.part(0.0, 0.8))
         for _ in range(_MERGING_ROUNDS):
             copies = {pair for pair, verdict in verdicts.items() if verdict.is_copy}
             wanted = pairs_between_groups(copies) - verdicts.keys()
             if not wanted:
                 break
-            verdicts |= await self._verdicts(subject, wanted, progress.part(progress.share, 1.0))
+            verdicts |= await self._verdicts(snapshot, wanted, progress.part(progress.share, 1.0))
         min_cosine = self._settings.duplicates.min_similar_cosine
-        shas = subject.shas
+        shas = snapshot.shas
         found = (
-            link(shas[a], shas[b], cosines.get((a, b), 0.0), verdict, min_cosine)
+            classify_pair(shas[a], shas[b], cosines.get((a, b), 0.0), verdict, min_cosine)
             for (a, b), verdict in sorted(verdicts.items())
         )
         return [edge for edge in found if edge is not None]
 
-    async def _verdicts(self, subject: Subject, pairs: Set[Pair], progress: Progress) -> dict[Pair, PairVerdict]:
+    async def _verdicts(self, snapshot: AlbumSnapshot, pairs: Set[Pair], progress: Progress) -> dict[Pair, PairVerdict]:
         """The kept verdicts, and new ones of the others."""
-        names = {(a, b): (subject.contents[a].sha256, subject.contents[b].sha256) for a, b in sorted(pairs)}
+        names = {(a, b): (snapshot.contents[a].sha256, snapshot.contents[b].sha256) for a, b in sorted(pairs)}
         async with self._database.transaction() as session:
             known = await pair_verdicts.load(session, _VERSION, list(names.values()))
         verdicts = {pair: known[name] for pair, name in names.items() if name in known}
-        return verdicts | await self._check(subject, [pair for pair in names if pair not in verdicts], progress)
+        return verdicts | await self._check(snapshot, [pair for pair in names if pair not in verdicts], progress)
 
-    async def _content_pixels(self, subject: Subject, shas: set[str]) -> dict[str, int]:
+    async def _content_pixels(self, snapshot: AlbumSnapshot, shas: set[str]) -> dict[str, int]:
         """Pixels of those originals that lie inside a flat border (a screenshot's, a frame's)."""
         found = {}
-        for content in subject.contents:
+        for content in snapshot.contents:
             if content.sha256 in shas:
                 try:
                     image = await self._pictures.preview(content)
@@ -133,8 +135,10 @@ class FindDuplicates:
                     found[content.sha256] = round(share * content.width * content.height)
         return found
 
-    async def _check(self, subject: Subject, pairs: Sequence[Pair], progress: Progress) -> dict[Pair, PairVerdict]:
-        features = _FeatureCache(self._finder, self._pictures, subject.contents)
+    async def _check(
+        self, snapshot: AlbumSnapshot, pairs: Sequence[Pair], progress: Progress
+    ) -> dict[Pair, PairVerdict]:
+        features = _FeatureCache(self._finder, self._pictures, snapshot.contents)
         batches = [pairs[start : start + _PAIRS_A_CALL] for start in range(0, len(pairs), _PAIRS_A_CALL)]
         gate = asyncio.Semaphore(self._settings.runtime.threads)
         verdicts: dict[Pair, PairVerdict] = {}
@@ -149,7 +153,7 @@ class FindDuplicates:
                 )
             checked = dict(zip(usable, new, strict=True))
             async with self._database.transaction() as session:
-                named = {(subject.contents[a].sha256, subject.contents[b].sha256): v for (a, b), v in checked.items()}
+                named = {(snapshot.contents[a].sha256, snapshot.contents[b].sha256): v for (a, b), v in checked.items()}
                 await pair_verdicts.save(session, _VERSION, named)
             verdicts.update(checked)
             progress.report(len(verdicts) / len(pairs))
@@ -163,7 +167,7 @@ class FindDuplicates:
 class _FeatureCache:
     """Local features of the pictures that were needed last. Pairs come sorted, so few are computed twice."""
 
-    def __init__(self, finder: DuplicateFinder, pictures: PictureStore, contents: Sequence[Content]) -> None:
+    def __init__(self, finder: DuplicateFinder, pictures: ImageStore, contents: Sequence[Content]) -> None:
         self._finder = finder
         self._pictures = pictures
         self._contents = contents

@@ -19,13 +19,13 @@ from deployments.algorithms.images.views import make_views
 from deployments.contracts.albums import Capabilities, Face
 from deployments.contracts.arrays import Image
 from deployments.errors import ImageError
-from serve_app.services.images.references import References
-from serve_app.services.images.store import FetchedFor, PictureStore
+from serve_app.services.images.references import ImageReferences
+from serve_app.services.images.store import FetchedFor, ImageStore
 from serve_app.services.jobs.progress import Progress
 from serve_app.store.repositories import albums, faces, quality, vectors
 from serve_app.store.repositories.albums import AlbumItem, Outcome
 from serve_app.store.repositories.images import Content
-from serve_app.store.repositories.quality import Quality
+from serve_app.store.repositories.quality import StoredQuality
 from serve_app.store.session import Database
 from serve_app.telemetry import Metrics
 
@@ -35,14 +35,14 @@ _FETCH_SHARE = 0.2
 """Of the progress bar, where there is something to fetch."""
 
 
-class PictureReader:
+class AlbumIngester:
     """Brings every picture of an album to status `embedded` or `failed`."""
 
     def __init__(
         self,
         database: Database,
-        pictures: PictureStore,
-        references: References,
+        pictures: ImageStore,
+        references: ImageReferences,
         capabilities: Capabilities,
         settings: Settings,
         metrics: Metrics,
@@ -164,7 +164,7 @@ class PictureReader:
 
     async def _compute(
         self, fresh: Sequence[tuple[Content, Image]]
-    ) -> tuple[np.ndarray[tuple[int, int, int], np.dtype[np.float32]], dict[str, list[Face]], dict[str, Quality]]:
+    ) -> tuple[np.ndarray[tuple[int, int, int], np.dtype[np.float32]], dict[str, list[Face]], dict[str, StoredQuality]]:
         images = [image for _, image in fresh]
         input_px = self._settings.embedding.input_px
         (views, judged), found = await asyncio.gather(
@@ -190,13 +190,13 @@ def _chunk_size(count: int, most: int, threads: int) -> int:
 
 def _look(
     fresh: Sequence[tuple[Content, Image]], input_px: int
-) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.uint8]], dict[str, Quality]]:
+) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.uint8]], dict[str, StoredQuality]]:
     """The square views `uint8[N, V, S, S, 3]`, and how well each picture was taken."""
     views = np.stack([make_views(image, input_px) for _, image in fresh])
     judged = {}
     for content, image in fresh:
         seen = assess(image, content.width, content.height)
-        judged[content.sha256] = Quality(seen.sharpness, seen.exposure, seen.score, tuple(seen.issues))
+        judged[content.sha256] = StoredQuality(seen.sharpness, seen.exposure, seen.score, tuple(seen.issues))
     return views, judged
 
 

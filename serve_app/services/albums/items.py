@@ -32,7 +32,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class UnusableImage:
     """A picture that could not be used."""
 
     ref: str

@@ -14,15 +14,15 @@ from deployments.contracts.albums import Tagger
 from deployments.contracts.arrays import VIEWS, Vectors
 from deployments.errors import NotFound
 from serve_app.services.albums.items import RESULT_KEYS, AnalysisKind, analysis_key, without_details
-from serve_app.services.albums.snapshot import AlbumLoader
+from serve_app.services.albums.snapshot import AlbumSnapshots
 from serve_app.services.albums.tags import TagAlbum
 from serve_app.services.images.references import own_image_id
-from serve_app.services.images.store import PictureStore
+from serve_app.services.images.store import ImageStore
 from serve_app.services.jobs.progress import Progress
 from serve_app.store.queue import jobs
-from serve_app.store.queue.jobs import Job
+from serve_app.store.queue.jobs import QueuedJob
 from serve_app.store.repositories import albums, images, results, vectors
-from serve_app.store.repositories.albums import Album
+from serve_app.store.repositories.albums import StoredAlbum
 from serve_app.store.session import Database
 
 _EPHEMERAL_S = 24 * 3600.0
@@ -33,7 +33,7 @@ _CHUNK = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AlbumAnswer:
     """Either the result at once, or the job that will have it."""
 
     job_id: str = ""
@@ -44,8 +44,8 @@ class AlbumService:
     def __init__(
         self,
         database: Database,
-        loader: AlbumLoader,
-        pictures: PictureStore,
+        loader: AlbumSnapshots,
+        pictures: ImageStore,
         tagging: TagAlbum,
         tagger: Tagger,
         settings: Settings,
@@ -82,7 +82,7 @@ class AlbumService:
         refs: Sequence[str] | None,
         name: str | None,
         detail: bool,
-    ) -> Answer:
+    ) -> AlbumAnswer:
         """A stored result when it is of the album's present state, else a job. Raises `NotFound`."""
         parameters = {key: value for key, value in parameters.items() if value is not None}
         own = await self._own_images(user_id, refs or ())
@@ -92,7 +92,7 @@ class AlbumService:
                 key = results.params_key(parameters)
                 ready = await results.find(session, album.id, kind, key)
                 if ready is not None and ready.album_version == album.version:
-                    return Answer(result=ready.payload if detail else without_details(ready.payload))
+                    return AlbumAnswer(result=ready.payload if detail else without_details(ready.payload))
                 dedupe_key = None if detail else analysis_key(album.id, kind, parameters, album.version)
             else:
                 album = await albums.open_album(session, user_id, None, lives_s=_EPHEMERAL_S)
@@ -109,7 +109,7 @@ class AlbumService:
                 priority=1,  # somebody waits for it
                 max_queued=self._settings.jobs.max_queued,
             )
-        return Answer(job_id=job.id)
+        return AlbumAnswer(job_id=job.id)
 
     async def list_albums(self, user_id: str, limit: int, cursor: str | None) -> dict[str, Any]:
         async with self._database.transaction() as session:
@@ -127,11 +127,11 @@ class AlbumService:
         return {"items": items, "next_cursor": page[limit - 1].id if len(page) > limit else None}
 
     async def get_album(self, user_id: str, name: str) -> dict[str, Any]:
-        """The album; `jobs` holds `Job` records."""
+        """The album; `jobs` holds `QueuedJob` records."""
         async with self._database.transaction() as session:
             album = await self._find(session, user_id, name)
             items = await albums.load_items(session, album.id)
-            its_jobs: list[Job] = await jobs.load_for_album(session, album.id)
+            its_jobs: list[QueuedJob] = await jobs.load_for_album(session, album.id)
             latest = await results.load_latest(session, album.id)
         return {
             "album_id": album.public_id,
@@ -164,19 +164,19 @@ class AlbumService:
         """Pictures that the words fit, the best first. Raises `NotSupported` for words that the models do not know."""
         async with self._database.transaction() as session:
             album = await self._find(session, user_id, name)
-        subject = await self._loader.snapshot(album.id)
-        if not subject.contents:
+        snapshot = await self._loader.snapshot(album.id)
+        if not snapshot.contents:
             return []
         if people_tag(query) is not None:
-            scores = await self._tagging.score(subject, [query], Progress())
+            scores = await self._tagging.score(snapshot, [query], Progress())
             found = {sha: of[query] for sha, of in scores.items()}
         else:
             found = {}
-            async for shas, embedded in self._vectors(subject.shas):
+            async for shas, embedded in self._vectors(snapshot.shas):
                 relevance = await self._tagger.search_images(query, embedded)
                 found |= dict(zip(shas, relevance.tolist(), strict=True))
         hits: list[dict[str, Any]] = [
-            {"image": item.ref, "score": round(found.get(item.sha256, 0.0), 4)} for item in subject.items
+            {"image": item.ref, "score": round(found.get(item.sha256, 0.0), 4)} for item in snapshot.items
         ]
         return sorted((hit for hit in hits if hit["score"] > 0), key=_best_first)[:limit]
 
@@ -184,8 +184,8 @@ class AlbumService:
         """Pictures of the album that look like one of the user's, without that one, by cosine of their vectors."""
         async with self._database.transaction() as session:
             album = await self._find(session, user_id, name)
-        subject = await self._loader.snapshot(album.id)
-        sha = next((item.sha256 for item in subject.items if item.ref == ref), None)
+        snapshot = await self._loader.snapshot(album.id)
+        sha = next((item.sha256 for item in snapshot.items if item.ref == ref), None)
         if sha is None:
             own = await self._own_images(user_id, [ref])
             if own[0] is None:
@@ -198,11 +198,11 @@ class AlbumService:
         if not is_embedded:
             raise NotFound("This picture has not been embedded yet: post it to an album first.")
         cosine: dict[str, float] = {}
-        async for shas, embedded in self._vectors(subject.shas):
+        async for shas, embedded in self._vectors(snapshot.shas):
             cosine |= dict(zip(shas, _cosine(own, embedded).tolist(), strict=True))
         hits = [
             {"image": item.ref, "score": round(cosine[item.sha256], 4)}
-            for item in subject.items
+            for item in snapshot.items
             if item.ref != ref and item.sha256 in cosine
         ]
         return sorted(hits, key=_best_first)[:limit]
@@ -216,7 +216,7 @@ class AlbumService:
             if present.any():
                 yield [sha for sha, there in zip(wanted, present, strict=True) if there], embedded[present]
 
-    async def _find(self, session: Any, user_id: str, name: str) -> Album:
+    async def _find(self, session: Any, user_id: str, name: str) -> StoredAlbum:
         album = await albums.find(session, user_id, name)
         if album is None:
             raise NotFound(f"There is no album '{name}'.")

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from deployments.errors import AllImagesFailed, NotFound
-from serve_app.services.albums.ingest import PictureReader
-from serve_app.services.albums.items import Failure, Item
+from serve_app.services.albums.ingest import AlbumIngester
+from serve_app.services.albums.items import Item, UnusableImage
 from serve_app.services.jobs.progress import Progress
-from serve_app.store.queue.jobs import Job
+from serve_app.store.queue.jobs import QueuedJob
 from serve_app.store.repositories import albums, results
 from serve_app.store.repositories.images import Content
 from serve_app.store.session import Database
@@ -20,7 +20,7 @@ READING_SHARE = 0.5
 
 
 @dataclass(frozen=True)
-class Subject:
+class AlbumSnapshot:
     """An album as one analysis sees it, sorted: answers do not depend on the order in which pictures were posted."""
 
     album_id: str
@@ -28,7 +28,7 @@ class Subject:
     items: list[Item]
     contents: list[Content]
     """Distinct, by hash."""
-    failures: list[Failure]
+    failures: list[UnusableImage]
 
     @property
     def failed(self) -> list[dict[str, str]]:
@@ -39,24 +39,24 @@ class Subject:
         return [content.sha256 for content in self.contents]
 
 
-class AlbumLoader:
-    def __init__(self, database: Database, reader: PictureReader) -> None:
+class AlbumSnapshots:
+    def __init__(self, database: Database, reader: AlbumIngester) -> None:
         self._database = database
         self._reader = reader
 
-    async def load(self, job: Job, progress: Progress) -> Subject:
+    async def load(self, job: QueuedJob, progress: Progress) -> AlbumSnapshot:
         """The album of a job; what is pending in it is read first. Raises `AllImagesFailed` when nothing is usable."""
         if job.album_id is None:
             raise NotFound("The album is gone.")
         await self._reader.read_album(job.user_id, job.album_id, progress.part(0.0, READING_SHARE))
-        subject = await self.snapshot(job.album_id)
-        if not subject.items and subject.failures:
+        snapshot = await self.snapshot(job.album_id)
+        if not snapshot.items and snapshot.failures:
             raise AllImagesFailed(
-                f"None of the {len(subject.failures)} images could be used.", extra={"failed": subject.failed}
+                f"None of the {len(snapshot.failures)} images could be used.", extra={"failed": snapshot.failed}
             )
-        return subject
+        return snapshot
 
-    async def snapshot(self, album_id: str) -> Subject:
+    async def snapshot(self, album_id: str) -> AlbumSnapshot:
         """The album as it is now, without reading anything."""
         async with self._database.transaction() as session:
             album = await albums.get(session, album_id)
@@ -69,9 +69,11 @@ class AlbumLoader:
             for item, c in ready
         ]
         failures = [
-            Failure(item.ref, item.code or "corrupt", item.detail or "") for item in loaded if item.status == "failed"
+            UnusableImage(item.ref, item.code or "corrupt", item.detail or "")
+            for item in loaded
+            if item.status == "failed"
         ]
-        return Subject(
+        return AlbumSnapshot(
             album_id,
             album.version,
             sorted(items, key=lambda item: (item.sha256, item.ref)),
@@ -81,8 +83,8 @@ class AlbumLoader:
 
 
 async def keep_result(
-    database: Database, subject: Subject, kind: str, parameters: Mapping[str, Any], payload: dict[str, Any]
+    database: Database, snapshot: AlbumSnapshot, kind: str, parameters: Mapping[str, Any], payload: dict[str, Any]
 ) -> None:
     key = results.params_key(parameters)
     async with database.transaction() as session:
-        await results.save(session, subject.album_id, kind, key, subject.version, payload)
+        await results.save(session, snapshot.album_id, kind, key, snapshot.version, payload)

@@ -17,9 +17,9 @@ from deployments.algorithms.tags.vocabulary import (
 )
 from deployments.contracts.albums import Tagger
 from serve_app.services.albums.items import Item
-from serve_app.services.albums.snapshot import AlbumLoader, Subject, keep_result
+from serve_app.services.albums.snapshot import AlbumSnapshot, AlbumSnapshots, keep_result
 from serve_app.services.jobs.progress import Progress
-from serve_app.store.queue.jobs import Job
+from serve_app.store.queue.jobs import QueuedJob
 from serve_app.store.repositories import faces, vectors
 from serve_app.store.session import Database
 
@@ -28,36 +28,36 @@ _CHUNK = 256
 
 
 class TagAlbum:
-    def __init__(self, database: Database, albums: AlbumLoader, tagger: Tagger, settings: Settings) -> None:
+    def __init__(self, database: Database, albums: AlbumSnapshots, tagger: Tagger, settings: Settings) -> None:
         self._database = database
         self._albums = albums
         self._tagger = tagger
         self._settings = settings
         self._rules = PeopleRules(settings.tags.min_face_share, settings.tags.portrait_share)
 
-    async def __call__(self, job: Job, progress: Progress) -> dict[str, Any]:
-        subject = await self._albums.load(job, progress)
+    async def __call__(self, job: QueuedJob, progress: Progress) -> dict[str, Any]:
+        snapshot = await self._albums.load(job, progress)
         parameters = job.payload["parameters"]
         labels = parameters.get("labels")
-        scores = await self.score(subject, labels, progress.part(progress.share, 1.0))
+        scores = await self.score(snapshot, labels, progress.part(progress.share, 1.0))
         rules = TagRules(self._settings.tags.threshold, self._settings.tags.top_k)
         chosen = {
             sha: select_tags(of, rules, top_k=parameters.get("top_k"), threshold=parameters.get("threshold"))
             for sha, of in scores.items()
         }
-        payload = tags_payload(subject.items, chosen, subject.failed)
-        await keep_result(self._database, subject, "tags", parameters, payload)
+        payload = tags_payload(snapshot.items, chosen, snapshot.failed)
+        await keep_result(self._database, snapshot, "tags", parameters, payload)
         return payload
 
     async def score(
-        self, subject: Subject, labels: list[str] | None, progress: Progress
+        self, snapshot: AlbumSnapshot, labels: list[str] | None, progress: Progress
     ) -> dict[str, dict[str, float]]:
         """Content -> tag -> probability. With `labels` those of them that can be judged; faces answer for people."""
         asked = None if labels is None else {label: people_tag(label) for label in labels}
         others = None if asked is None else [label for label, tag in asked.items() if tag is None]
         scores: dict[str, dict[str, float]] = {}
-        for start in range(0, len(subject.contents), _CHUNK):
-            chunk = subject.contents[start : start + _CHUNK]
+        for start in range(0, len(snapshot.contents), _CHUNK):
+            chunk = snapshot.contents[start : start + _CHUNK]
             shas = [content.sha256 for content in chunk]
             async with self._database.transaction() as session:
                 embedded, _ = await vectors.load(session, self._settings.embedding_model, shas)
@@ -71,7 +71,7 @@ class TagAlbum:
                 if asked is not None:
                     people = {label: people.get(tag, 0.0) for label, tag in asked.items() if tag is not None}
                 scores[content.sha256] = merge_scores(tags, people)
-            progress.report((start + len(chunk)) / len(subject.contents))
+            progress.report((start + len(chunk)) / len(snapshot.contents))
         return scores
 
 

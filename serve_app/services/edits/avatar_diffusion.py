@@ -11,7 +11,7 @@ from deployments.algorithms.segmentation.head_crops import HeadCrop, cut_head, p
 from deployments.algorithms.segmentation.head_masks import head_mask
 from deployments.contracts.arrays import Gray
 from deployments.contracts.diffusion import MAX_SEED, Diffuser, GenerationRequest, Lora
-from deployments.contracts.portraits import AvatarPicture, AvatarRequest, SegmentedFace
+from deployments.contracts.portraits import AvatarPicture, AvatarTask, SegmentedFace
 from serve_app.services.edits.diffusion import find_loras, generate_picture
 from serve_app.services.jobs.progress import Progress
 
@@ -23,7 +23,7 @@ class DiffusionAvatarArtist:
         self._diffuser = diffuser
         self._settings = settings
 
-    async def render(self, request: AvatarRequest, progress: Progress) -> AvatarPicture:
+    async def render(self, request: AvatarTask, progress: Progress) -> AvatarPicture:
         """Faces are changed in their order; each sees what was made of those before. Raises what `Diffuser` raises."""
         asked = extract_networks(request.prompt)
         loras, warnings = await self._loras(asked.loras)
@@ -56,7 +56,7 @@ class DiffusionAvatarArtist:
             changed.append(number)
         return AvatarPicture(image, tuple(changed), tuple(warnings))
 
-    def _cut(self, request: AvatarRequest, face: SegmentedFace) -> tuple[Gray, HeadCrop | None]:
+    def _cut(self, request: AvatarTask, face: SegmentedFace) -> tuple[Gray, HeadCrop | None]:
         mask = head_mask(replace(request.segmentation, faces=(face,)), request.mode)
         return mask, cut_head(request.image, mask, self._settings.diffusion_pixels)
 

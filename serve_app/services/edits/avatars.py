@@ -22,30 +22,30 @@ from deployments.contracts.portraits import (
     AvatarArtist,
     AvatarMode,
     AvatarPicture,
-    AvatarRequest,
+    AvatarTask,
     Segmentation,
     SegmentedFace,
 )
 from deployments.errors import ImageError, NoFace, NotFound
-from serve_app.services.accounts.history import Generated
+from serve_app.services.accounts.history import GenerationResult
 from serve_app.services.edits.avatar_diffusion import DiffusionAvatarArtist
 from serve_app.services.edits.fallback import choose_engines, first_success
 from serve_app.services.edits.orders import (
-    Order,
-    asked,
-    enqueue_order,
-    made_url,
-    open_photograph,
-    order_of,
-    start_entry,
+    EditRequest,
+    edit_of,
+    enqueue_edit,
+    history_parameters,
+    load_source_image,
+    result_url,
+    start_history,
 )
 from serve_app.services.edits.people_finder import PeopleFinder, face_view
-from serve_app.services.images.references import References
+from serve_app.services.images.references import ImageReferences
 from serve_app.services.images.service import ImageService
-from serve_app.services.images.store import PictureStore, Readable
+from serve_app.services.images.store import ImageStore, Readable
 from serve_app.services.jobs.problems import problem_members
 from serve_app.services.jobs.progress import Progress
-from serve_app.store.queue.jobs import Job
+from serve_app.store.queue.jobs import QueuedJob
 from serve_app.store.repositories import history
 from serve_app.store.session import Database
 from serve_app.telemetry import Metrics
@@ -55,7 +55,7 @@ _READ_SHARE, _FOUND_SHARE, _MADE_SHARE = 0.05, 0.2, 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class AvatarOrder(Order):
+class AvatarEdit(EditRequest):
     """None: the animal's own, or the settings'."""
 
     animal: str
@@ -88,7 +88,7 @@ class AvatarService:
             for animal in self._animals.values()
         ]
 
-    async def request_avatar(self, user_id: str, order: AvatarOrder, files_url: str) -> str:
+    async def request_avatar(self, user_id: str, order: AvatarEdit, files_url: str) -> str:
         """Start making the picture. -> job id. `files_url`: what a file's key is appended to in the answer.
 
         Raises `NotFound` for an animal and `InvalidRequest` for an engine that is not there, `Overloaded`.
@@ -97,7 +97,7 @@ class AvatarService:
         return await self._start(user_id, order, files_url)
 
     async def request_of_upload(
-        self, user_id: str, order: AvatarOrder, filename: str | None, source: Readable, files_url: str
+        self, user_id: str, order: AvatarEdit, filename: str | None, source: Readable, files_url: str
     ) -> str:
         """The same of a picture that comes with the request. Raises `ImageError` too; the history says so."""
         self._check(order)
@@ -105,12 +105,12 @@ class AvatarService:
             image = await self._images.upload(user_id, filename, source, temporary=True)
         except ImageError as error:
             async with self._database.transaction() as session:
-                row = await history.start(session, user_id, "avatar", asked(order))
+                row = await history.start(session, user_id, "avatar", history_parameters(order))
                 await history.fail(session, row.id, problem_members(error))
             raise
         return await self._start(user_id, replace(order, image_url=files_url + image.key), files_url, image.id)
 
-    def _check(self, order: AvatarOrder) -> None:
+    def _check(self, order: AvatarEdit) -> None:
         if order.animal not in self._animals:
             known = ", ".join(self._animals)
             raise NotFound(
@@ -118,7 +118,7 @@ class AvatarService:
             )
         choose_engines(self._settings.avatars.engines, order.engine)
 
-    async def _start(self, user_id: str, order: AvatarOrder, files_url: str, input_image_id: str | None = None) -> str:
+    async def _start(self, user_id: str, order: AvatarEdit, files_url: str, input_image_id: str | None = None) -> str:
         # Settled here and not in the job, so that a second attempt makes the same picture.
         order = replace(
             order,
@@ -126,19 +126,19 @@ class AvatarService:
             seed=random.randint(0, MAX_SEED) if order.seed is None else order.seed,
         )
         async with self._database.transaction() as session:
-            job = await enqueue_order(session, self._settings.jobs, user_id, "avatar", order, files_url)
-            await start_entry(session, job, "avatar", order, input_image_id)
+            job = await enqueue_edit(session, self._settings.jobs, user_id, "avatar", order, files_url)
+            await start_history(session, job, "avatar", order, input_image_id)
         return job.id
 
 
-class MakeAvatar:
+class CreateAvatar:
     """The job behind `POST /avatars`."""
 
     def __init__(
         self,
         database: Database,
-        references: References,
-        pictures: PictureStore,
+        references: ImageReferences,
+        pictures: ImageStore,
         people: PeopleFinder,
         artist: AvatarArtist,
         diffuser: Diffuser,
@@ -156,18 +156,18 @@ class MakeAvatar:
         self._settings = settings
         self._metrics = metrics
 
-    async def __call__(self, job: Job, progress: Progress) -> Generated:
+    async def __call__(self, job: QueuedJob, progress: Progress) -> GenerationResult:
         """Raises `ImageError` for the picture, `NoFace`, `ProviderError` and what engines raise. The job ends the
         history row."""
-        order = order_of(job, AvatarOrder)
+        order = edit_of(job, AvatarEdit)
         animal = self._animals.get(order.animal)
         if animal is None:  # its folder went between the request and now
             raise NotFound(f"There is no animal '{order.animal}'.", extra={"animals": list(self._animals)})
-        history_id, source = await open_photograph(self._database, self._references, job, "avatar", order)
-        image = await self._pictures.pixels(source.content, self._settings.avatars.max_px)
+        history_id, source = await load_source_image(self._database, self._references, job, "avatar", order)
+        image = await self._pictures.load(source.content, self._settings.avatars.max_px)
         progress.report(_READ_SHARE)
         found_by, seen = await self._people.find(image)
-        found = await self._pictures.in_thread(lambda: scale_segmentation(image, seen))
+        found = await self._pictures.run_in_thread(lambda: scale_segmentation(image, seen))
         people, warnings = _largest(found, self._settings.avatars.max_faces)
         request = _request(image, animal, order, people)
         known = {"segmentation_engine": found_by, "prompt": request.prompt}
@@ -184,22 +184,22 @@ class MakeAvatar:
             note=lambda engine, outcome: self._metrics.providers.labels("avatar", engine, outcome).inc(),
         )
         progress.report(_MADE_SHARE)
-        stored = await self._pictures.add_made(job.user_id, made.image, f"{animal.name}.jpg")
+        stored = await self._pictures.store_result(job.user_id, made.image, f"{animal.name}.jpg")
         in_original = scale_faces(people, source.content.width, source.content.height)
         faces = [face_view(in_original[index]) for index in made.changed]
         warnings = [*found.warnings, *warnings, *made.warnings]
         told: dict[str, Any] = {"faces": faces} | ({"warnings": warnings} if warnings else {})
         answer = {
-            "image_url": made_url(job, stored),
+            "image_url": result_url(job, stored),
             "animal": animal.name,
             "mode": request.mode,
             "engine": engine,
             "seed": request.seed,
             "history_id": history_id,
         }
-        return Generated(answer | told, history_id, [stored.id], engine, told)
+        return GenerationResult(answer | told, history_id, [stored.id], engine, told)
 
-    async def _render(self, engine: str, request: AvatarRequest, progress: Progress) -> AvatarPicture:
+    async def _render(self, engine: str, request: AvatarTask, progress: Progress) -> AvatarPicture:
         if engine == DIFFUSION_AVATARS:
             made = await self._diffusion.render(request, progress)
         else:
@@ -228,10 +228,10 @@ def _area(face: SegmentedFace) -> float:
     return (x2 - x1) * (y2 - y1)
 
 
-def _request(image: Image, animal: Animal, order: AvatarOrder, people: Segmentation) -> AvatarRequest:
+def _request(image: Image, animal: Animal, order: AvatarEdit, people: Segmentation) -> AvatarTask:
     mode = order.mode or "character"
     own = animal.prompts.character if mode == "character" else animal.prompts.overlay
-    return AvatarRequest(
+    return AvatarTask(
         image=image,
         animal=animal.name,
         mode=mode,
@@ -242,7 +242,7 @@ def _request(image: Image, animal: Animal, order: AvatarOrder, people: Segmentat
     )
 
 
-def _with_strength(request: AvatarRequest, animal: Animal, order: AvatarOrder, engine: str) -> AvatarRequest:
+def _with_strength(request: AvatarTask, animal: Animal, order: AvatarEdit, engine: str) -> AvatarTask:
     """An opacity for the engine that draws, a distance from the photograph for the others."""
     own = 1.0 if engine == LOCAL_AVATARS else animal.prompts.strength
     return replace(request, strength=own if order.strength is None else order.strength)

@@ -26,7 +26,7 @@ _LATE = (ProviderTimeout, DeadlineExceeded)
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class EngineFailure:
     engine: str
     error: DarkroomError
 
@@ -65,11 +65,11 @@ async def first_success(
     or `ProviderUnavailable`; `extra["engines"]` lists what each said.
     """
     end = asyncio.get_running_loop().time() + deadline_s
-    failures: list[Failure] = []
+    failures: list[EngineFailure] = []
     for engine in engines:
         left_s = end - asyncio.get_running_loop().time()
         if left_s <= 0:
-            failures.append(Failure(engine, ProviderTimeout("The engines before it left no time.")))
+            failures.append(EngineFailure(engine, ProviderTimeout("The engines before it left no time.")))
             continue
         try:
             made = await _within(attempt(engine), min(each_s, left_s))
@@ -77,7 +77,7 @@ async def first_success(
             note(engine, _outcome(error))
             if not is_technical(error):
                 raise
-            failures.append(Failure(engine, error))
+            failures.append(EngineFailure(engine, error))
         else:
             note(engine, "ok")
             return engine, made
@@ -102,7 +102,7 @@ def _outcome(error: DarkroomError) -> str:
     return "unavailable" if is_technical(error) else "rejected"
 
 
-def _all_failed(failures: Sequence[Failure]) -> DarkroomError:
+def _all_failed(failures: Sequence[EngineFailure]) -> DarkroomError:
     said = {"engines": [failure.view() for failure in failures]}
     if len(failures) == 1:
         [only] = failures

@@ -8,32 +8,32 @@ from typing import Any, TypeVar
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from configs.settings import Jobs
-from serve_app.services.images.references import References
+from serve_app.services.images.references import ImageReferences
 from serve_app.services.images.service import view_of
 from serve_app.store.queue import jobs
-from serve_app.store.queue.jobs import Job
+from serve_app.store.queue.jobs import QueuedJob
 from serve_app.store.repositories import history, images
-from serve_app.store.repositories.history import Generation, GenerationKind
+from serve_app.store.repositories.history import GenerationKind, HistoryEntry
 from serve_app.store.repositories.images import StoredImage
 from serve_app.store.session import Database
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class EditRequest:
     """What a client asks for; each use case adds its own. None: left to the server."""
 
     image_url: str
     """The photograph: an image reference."""
 
 
-AnyOrder = TypeVar("AnyOrder", bound=Order)
+AnyEdit = TypeVar("AnyEdit", bound=EditRequest)
 _FILES_URL = "files_url"
 """In a job's payload, beside the order: what a file's key is appended to in the answer."""
 
 
-async def enqueue_order(
-    session: AsyncSession, settings: Jobs, user_id: str, kind: str, order: Order, files_url: str
-) -> Job:
+async def enqueue_edit(
+    session: AsyncSession, settings: Jobs, user_id: str, kind: str, order: EditRequest, files_url: str
+) -> QueuedJob:
     """Raises `Overloaded`."""
     return await jobs.enqueue(
         session,
@@ -46,45 +46,45 @@ async def enqueue_order(
     )
 
 
-def order_of(job: Job, kind: type[AnyOrder]) -> AnyOrder:
+def edit_of(job: QueuedJob, kind: type[AnyEdit]) -> AnyEdit:
     """The order that was put into the queue."""
     return kind(**{key: value for key, value in job.payload.items() if key != _FILES_URL})
 
 
-def made_url(job: Job, made: StoredImage) -> str:
+def result_url(job: QueuedJob, made: StoredImage) -> str:
     """The URL, in the job's answer, of a picture that it made."""
     return str(job.payload[_FILES_URL] + view_of(made).key)
 
 
-def asked(order: Order) -> dict[str, Any]:
+def history_parameters(order: EditRequest) -> dict[str, Any]:
     """What the history keeps of the order, the photograph aside."""
     return {key: value for key, value in asdict(order).items() if key != "image_url" and value is not None}
 
 
-async def start_entry(
-    session: AsyncSession, job: Job, kind: GenerationKind, order: Order, input_image_id: str | None = None
-) -> Generation:
+async def start_history(
+    session: AsyncSession, job: QueuedJob, kind: GenerationKind, order: EditRequest, input_image_id: str | None = None
+) -> HistoryEntry:
     """The job's row; it ends with the job, even if no worker ever has it."""
     return await history.start(
         session,
         job.user_id,
         kind,
-        asked(order),
+        history_parameters(order),
         input_ref=order.image_url,
         input_image_id=input_image_id,
         job_id=job.id,
     )
 
 
-async def open_photograph(
-    database: Database, references: References, job: Job, kind: GenerationKind, order: Order
+async def load_source_image(
+    database: Database, references: ImageReferences, job: QueuedJob, kind: GenerationKind, order: EditRequest
 ) -> tuple[str, StoredImage]:
     """-> id of the history row, the photograph; what an earlier attempt fetched is not fetched again.
 
     Raises `ImageError`.
     """
     async with database.transaction() as session:
-        row = await start_entry(session, job, kind, order)
+        row = await start_history(session, job, kind, order)
         source = await images.get(session, job.user_id, row.input_image_id) if row.input_image_id else None
     if source is None:
         source = await references.open(job.user_id, order.image_url, temporary=True)

@@ -9,12 +9,12 @@ from deployments.algorithms.images.resizing import shrink
 from deployments.contracts.arrays import Image
 from deployments.contracts.portraits import Segmentation, SegmentedFace, Segmenter
 from serve_app.services.edits.fallback import choose_engines, first_success
-from serve_app.services.images.store import PictureStore
+from serve_app.services.images.store import ImageStore
 from serve_app.telemetry import Metrics
 
 
 class PeopleFinder:
-    def __init__(self, segmenter: Segmenter, pictures: PictureStore, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, segmenter: Segmenter, pictures: ImageStore, settings: Settings, metrics: Metrics) -> None:
         self._segmenter = segmenter
         self._pictures = pictures
         self._settings = settings
@@ -27,7 +27,7 @@ class PeopleFinder:
         `choose_engines` and engines raise.
         """
         chosen = self._settings.segmentation
-        small = await self._pictures.in_thread(lambda: shrink(image, chosen.max_px))
+        small = await self._pictures.run_in_thread(lambda: shrink(image, chosen.max_px))
         return await first_success(
             choose_engines(chosen.engines, engine),
             lambda engine: self._segmenter.segment_portrait(engine, small),

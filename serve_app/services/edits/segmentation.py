@@ -17,13 +17,13 @@ from deployments.contracts.arrays import Gray, Image
 from deployments.contracts.portraits import SegmentedFace, SegmentTarget
 from deployments.errors import NoFace
 from serve_app.services.edits.fallback import choose_engines
-from serve_app.services.edits.orders import Order, enqueue_order, made_url, order_of
+from serve_app.services.edits.orders import EditRequest, edit_of, enqueue_edit, result_url
 from serve_app.services.edits.people_finder import PeopleFinder, face_view
-from serve_app.services.images.references import References
+from serve_app.services.images.references import ImageReferences
 from serve_app.services.images.service import ImageService
-from serve_app.services.images.store import PictureStore, Readable
+from serve_app.services.images.store import ImageStore, Readable
 from serve_app.services.jobs.progress import Progress
-from serve_app.store.queue.jobs import Job
+from serve_app.store.queue.jobs import QueuedJob
 from serve_app.store.session import Database
 
 _READ_SHARE, _FOUND_SHARE, _CUT_SHARE = 0.1, 0.5, 0.8
@@ -31,7 +31,7 @@ _READ_SHARE, _FOUND_SHARE, _CUT_SHARE = 0.1, 0.5, 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class SegmentationOrder(Order):
+class CutoutEdit(EditRequest):
     target: SegmentTarget = "face"
     engine: str | None = None
 
@@ -42,18 +42,18 @@ class SegmentationService:
         self._images = images
         self._settings = settings
 
-    async def request_segmentation(self, user_id: str, order: SegmentationOrder, files_url: str) -> str:
+    async def request_segmentation(self, user_id: str, order: CutoutEdit, files_url: str) -> str:
         """Start the work. -> job id. `files_url`: what a file's key is appended to in the answer.
 
         Raises `InvalidRequest` for an engine that is not there, `Overloaded`.
         """
         choose_engines(self._settings.segmentation.engines, order.engine)
         async with self._database.transaction() as session:
-            job = await enqueue_order(session, self._settings.jobs, user_id, "segmentation", order, files_url)
+            job = await enqueue_edit(session, self._settings.jobs, user_id, "segmentation", order, files_url)
         return job.id
 
     async def request_of_upload(
-        self, user_id: str, order: SegmentationOrder, filename: str | None, source: Readable, files_url: str
+        self, user_id: str, order: CutoutEdit, filename: str | None, source: Readable, files_url: str
     ) -> str:
         """The same of a picture that comes with the request. Raises `ImageError` too."""
         choose_engines(self._settings.segmentation.engines, order.engine)
@@ -61,23 +61,23 @@ class SegmentationService:
         return await self.request_segmentation(user_id, replace(order, image_url=files_url + image.key), files_url)
 
 
-class CutOutPeople:
+class CutOut:
     """The job behind `POST /segmentations`."""
 
     def __init__(
-        self, references: References, pictures: PictureStore, people: PeopleFinder, settings: Settings
+        self, references: ImageReferences, pictures: ImageStore, people: PeopleFinder, settings: Settings
     ) -> None:
         self._references = references
         self._pictures = pictures
         self._people = people
         self._max_px = settings.segmentation.max_px
 
-    async def __call__(self, job: Job, progress: Progress) -> dict[str, Any]:
+    async def __call__(self, job: QueuedJob, progress: Progress) -> dict[str, Any]:
         """Raises `ImageError` for the picture, `NoFace`, `ProviderError` and what engines raise."""
-        order = order_of(job, SegmentationOrder)
+        order = edit_of(job, CutoutEdit)
         source = await self._references.open(job.user_id, order.image_url, temporary=True)
         content = source.content
-        image = await self._pictures.pixels(content, self._max_px)
+        image = await self._pictures.load(content, self._max_px)
         progress.report(_READ_SHARE)
         engine, found = await self._people.find(image, order.engine)
         if order.target == "face" and not found.faces:
@@ -85,7 +85,7 @@ class CutOutPeople:
         progress.report(_FOUND_SHARE)
 
         mask = found.face_mask if order.target == "face" else found.person_mask
-        files = await self._pictures.with_original(content, lambda original: _cut_out(original, mask))
+        files = await self._pictures.process_original(content, lambda original: _cut_out(original, mask))
         progress.report(_CUT_SHARE)
         answer: dict[str, Any] = {
             "faces": [_shape_view(face) for face in scale_faces(found, content.width, content.height)],
@@ -94,8 +94,8 @@ class CutOutPeople:
         }
         stem = PurePath(source.filename or "picture").stem
         for name, data in files.items():
-            stored = await self._pictures.add_file(job.user_id, data, f"{stem}-{name}.png", temporary=True)
-            answer[f"{name}_url"] = made_url(job, stored)
+            stored = await self._pictures.store_file(job.user_id, data, f"{stem}-{name}.png", temporary=True)
+            answer[f"{name}_url"] = result_url(job, stored)
         warnings = [*found.warnings, *([] if mask.any() else ["Nobody was found: the mask is empty."])]
         return answer | ({"warnings": warnings} if warnings else {})
 

@@ -20,7 +20,7 @@ from deployments.contracts.diffusion import (
     Lora,
     ModelCatalogue,
 )
-from deployments.contracts.styles import StyledPicture, StyleRequest
+from deployments.contracts.styles import StyledPicture, StyleTask
 from deployments.errors import WeightsMissing
 from serve_app.services.edits.diffusion import _find, find_loras, generate_picture
 from serve_app.services.jobs.progress import Progress
@@ -37,7 +37,7 @@ class DiffusionStylist:
         self._diffuser = diffuser
         self._pixels = pixels
 
-    async def render(self, request: StyleRequest, recipe: DiffusionRecipe, progress: Progress) -> StyledPicture:
+    async def render(self, request: StyleTask, recipe: DiffusionRecipe, progress: Progress) -> StyledPicture:
         """Parts of the recipe whose weights are not there are left out with a warning; the checkpoint is not.
 
         Raises what `Diffuser` raises.

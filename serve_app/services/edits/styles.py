@@ -14,17 +14,24 @@ from configs.settings import Settings
 from configs.styles import Style
 from deployments.algorithms.styles.prompt import write_prompt
 from deployments.contracts.arrays import Image
-from deployments.contracts.diffusion import MAX_SEED, Generation
-from deployments.contracts.styles import DIFFUSION_ENGINE, LOCAL_ENGINE, StyledPicture, StyleRequest
+from deployments.contracts.diffusion import MAX_SEED, ImageGeneration
+from deployments.contracts.styles import DIFFUSION_ENGINE, LOCAL_ENGINE, StyledPicture, StyleTask
 from deployments.errors import DarkroomError, NotFound
-from serve_app.services.accounts.history import Generated
+from serve_app.services.accounts.history import GenerationResult
 from serve_app.services.edits.fallback import choose_engines, first_success, is_technical
-from serve_app.services.edits.orders import Order, enqueue_order, made_url, open_photograph, order_of, start_entry
+from serve_app.services.edits.orders import (
+    EditRequest,
+    edit_of,
+    enqueue_edit,
+    load_source_image,
+    result_url,
+    start_history,
+)
 from serve_app.services.edits.style_diffusion import DiffusionStylist
-from serve_app.services.images.references import References
-from serve_app.services.images.store import PictureStore
+from serve_app.services.images.references import ImageReferences
+from serve_app.services.images.store import ImageStore
 from serve_app.services.jobs.progress import Progress
-from serve_app.store.queue.jobs import Job
+from serve_app.store.queue.jobs import QueuedJob
 from serve_app.store.repositories import history
 from serve_app.store.session import Database
 from serve_app.telemetry import Metrics
@@ -34,7 +41,7 @@ _READ_SHARE, _PROMPT_SHARE, _MADE_SHARE = 0.05, 0.15, 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class StyleOrder(Order):
+class StyleEdit(EditRequest):
     """None: the style's own, or the settings'."""
 
     style_name: str
@@ -58,7 +65,7 @@ class StyleService:
             for style in self._styles.values()
         ]
 
-    async def request_style(self, user_id: str, order: StyleOrder, files_url: str) -> str:
+    async def request_style(self, user_id: str, order: StyleEdit, files_url: str) -> str:
         """Start making the picture. -> job id. `files_url`: what a file's key is appended to in the answer.
 
         Raises `NotFound` for a style and `InvalidRequest` for an engine that is not there, `Overloaded`.
@@ -72,20 +79,20 @@ class StyleService:
         # Drawn here and not in the job, so that a second attempt makes the same picture.
         order = order if order.seed is not None else replace(order, seed=random.randint(0, MAX_SEED))
         async with self._database.transaction() as session:
-            job = await enqueue_order(session, self._settings.jobs, user_id, "style", order, files_url)
-            await start_entry(session, job, "style", order)
+            job = await enqueue_edit(session, self._settings.jobs, user_id, "style", order, files_url)
+            await start_history(session, job, "style", order)
         return job.id
 
 
-class MakeStyle:
+class ApplyStyle:
     """The job behind `POST /style`."""
 
     def __init__(
         self,
         database: Database,
-        references: References,
-        pictures: PictureStore,
-        generation: Generation,
+        references: ImageReferences,
+        pictures: ImageStore,
+        generation: ImageGeneration,
         styles: Mapping[str, Style],
         settings: Settings,
         metrics: Metrics,
@@ -99,14 +106,14 @@ class MakeStyle:
         self._settings = settings
         self._metrics = metrics
 
-    async def __call__(self, job: Job, progress: Progress) -> Generated:
+    async def __call__(self, job: QueuedJob, progress: Progress) -> GenerationResult:
         """Raises `ImageError` for the picture, `ProviderError` and what engines raise. The job ends the history row."""
-        order = order_of(job, StyleOrder)
+        order = edit_of(job, StyleEdit)
         style = self._styles.get(order.style_name)
         if style is None:  # its file went between the request and now
             raise NotFound(f"There is no style '{order.style_name}'.", extra={"styles": list(self._styles)})
-        history_id, source = await open_photograph(self._database, self._references, job, "style", order)
-        image = await self._pictures.pixels(source.content, self._settings.styles.max_px)
+        history_id, source = await load_source_image(self._database, self._references, job, "style", order)
+        image = await self._pictures.load(source.content, self._settings.styles.max_px)
         progress.report(_READ_SHARE)
         prompt, warnings = await self._prompt(image, style, order)
         async with self._database.transaction() as session:
@@ -122,9 +129,9 @@ class MakeStyle:
             note=lambda engine, outcome: self._count("style", engine, outcome),
         )
         progress.report(_MADE_SHARE)
-        stored = await self._pictures.add_made(job.user_id, made.image, f"{style.name}.jpg")
+        stored = await self._pictures.store_result(job.user_id, made.image, f"{style.name}.jpg")
         answer: dict[str, Any] = {
-            "image_url": made_url(job, stored),
+            "image_url": result_url(job, stored),
             "style_name": style.name,
             "engine": engine,
             "prompt": prompt,
@@ -133,9 +140,9 @@ class MakeStyle:
         }
         warnings += made.warnings
         told = {"warnings": warnings} if warnings else {}
-        return Generated(answer | told, history_id, [stored.id], engine, told)
+        return GenerationResult(answer | told, history_id, [stored.id], engine, told)
 
-    async def _prompt(self, image: Image, style: Style, order: StyleOrder) -> tuple[str, list[str]]:
+    async def _prompt(self, image: Image, style: Style, order: StyleEdit) -> tuple[str, list[str]]:
         """The client's, the prompter's, or where that one cannot be had the style's own, with a warning."""
         if order.prompt is not None:
             return order.prompt, []
@@ -152,10 +159,10 @@ class MakeStyle:
         return prompt, []
 
     async def _render(
-        self, engine: str, image: Image, style: Style, prompt: str, order: StyleOrder, progress: Progress
+        self, engine: str, image: Image, style: Style, prompt: str, order: StyleEdit, progress: Progress
     ) -> StyledPicture:
         recipe = style.local if engine == LOCAL_ENGINE else style.diffusion
-        request = StyleRequest(
+        request = StyleTask(
             image=image,
             style=style.name,
             prompt=prompt,

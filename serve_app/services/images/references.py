@@ -6,16 +6,16 @@ import re
 
 from deployments.errors import ImageError, image_error
 from serve_app.services.images.fetch import Fetcher
-from serve_app.services.images.store import FetchedFor, PictureStore, ReceivedFile
+from serve_app.services.images.store import FetchedFor, ImageStore, ReceivedFile
 from serve_app.store.repositories import images
 from serve_app.store.repositories.images import StoredImage
 from serve_app.store.session import Database
 
 
-class References:
+class ImageReferences:
     """Turns references into stored pictures. Every method raises `ImageError` with one of the contract's codes."""
 
-    def __init__(self, database: Database, pictures: PictureStore, fetcher: Fetcher) -> None:
+    def __init__(self, database: Database, pictures: ImageStore, fetcher: Fetcher) -> None:
         self._database = database
         self._pictures = pictures
         self._fetcher = fetcher

@@ -12,7 +12,7 @@ from unicodedata import category
 
 from configs.settings import Settings
 from deployments.errors import NotFound
-from serve_app.services.images.store import PictureStore, Readable
+from serve_app.services.images.store import ImageStore, Readable
 from serve_app.store.repositories import albums, images
 from serve_app.store.repositories.images import StoredImage
 from serve_app.store.session import Database
@@ -93,7 +93,7 @@ def _storable(filename: str | None) -> str | None:
 
 
 class ImageService:
-    def __init__(self, database: Database, pictures: PictureStore, settings: Settings) -> None:
+    def __init__(self, database: Database, pictures: ImageStore, settings: Settings) -> None:
         self._database = database
         self._pictures = pictures
         self._url_ttl_s = settings.storage.url_ttl_s

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from configs.settings import Settings
-from deployments.algorithms.images.decoding import ImageLimits, decode, full_pixels_sha256, make_preview, read_picture
+from deployments.algorithms.images.decoding import ImageLimits, decode, encode_jpeg, full_pixels_sha256, read_picture
 from deployments.contracts.arrays import Image
 from deployments.errors import image_error
 from deployments.kit.threads import Threads, to_its_end
@@ -59,7 +59,7 @@ def preview_key(sha256: str) -> str:
     return content_key("previews", sha256, ".jpg")
 
 
-class PictureStore:
+class ImageStore:
     """Files, their rows, and the pixels that models see."""
 
     def __init__(self, database: Database, storage: Storage, settings: Settings) -> None:
@@ -99,7 +99,9 @@ class PictureStore:
         job was quicker: then its image is returned. `limits`: default those of clients' pictures.
         Raises `ImageError` when it is no usable picture, `NotFound` when the item it was fetched for is gone.
         """
-        info, pixels = await self.in_thread(lambda: read_picture(file.source, self._preview_px, limits or self._limits))
+        info, pixels = await self.run_in_thread(
+            lambda: read_picture(file.source, self._preview_px, limits or self._limits)
+        )
         has_preview = max(info.width, info.height) > self._preview_px
         content = Content(
             file.sha256, file.size_bytes, info.content_type, info.width, info.height, has_preview=has_preview
@@ -133,31 +135,31 @@ class PictureStore:
         """The upright picture, longest side at most `limits.preview_px`."""
         key = preview_key(content.sha256) if content.has_preview else original_key(content.sha256)
         data = await self._storage.get(key)
-        return await self.in_thread(lambda: decode(data, self._preview_px, self._limits))
+        return await self.run_in_thread(lambda: decode(data, self._preview_px, self._limits))
 
-    async def pixels(self, content: Content, max_px: int) -> Image:
+    async def load(self, content: Content, max_px: int) -> Image:
         """The upright picture from its original bytes, longest side at most `max_px`. Raises `ImageError`."""
         data = await self.read(content)
-        return await self.in_thread(lambda: decode(data, max_px, self._limits))
+        return await self.run_in_thread(lambda: decode(data, max_px, self._limits))
 
-    async def with_original(self, content: Content, work: Callable[[Image], T]) -> T:
+    async def process_original(self, content: Content, work: Callable[[Image], T]) -> T:
         """What `work` makes of the upright picture at full size. Raises `ImageError`.
 
         In one thread with the decoding: of pictures that have 180 MB only those that are worked on are in memory.
         """
         data = await self.read(content)
-        return await self.in_thread(lambda: work(decode(data, max(content.width, content.height), self._limits)))
+        return await self.run_in_thread(lambda: work(decode(data, max(content.width, content.height), self._limits)))
 
-    async def add_made(self, user_id: str, image: Image, filename: str) -> StoredImage:
+    async def store_result(self, user_id: str, image: Image, filename: str) -> StoredImage:
         """Store a picture that a job made as one of the user's, a JPEG without colour subsampling.
 
-        Temporary until the job has ended well (`history.note_success`): of a job that is cancelled or repeated nobody
+        Temporary until the job has ended well (`history.record_success`): of a job that is cancelled or repeated nobody
         would find and delete it.
         """
-        data = await self.in_thread(lambda: make_preview(image, MADE_QUALITY))
-        return await self.add_file(user_id, data, filename, temporary=True)
+        data = await self.run_in_thread(lambda: encode_jpeg(image, MADE_QUALITY))
+        return await self.store_file(user_id, data, filename, temporary=True)
 
-    async def add_file(self, user_id: str, data: bytes, filename: str, *, temporary: bool = False) -> StoredImage:
+    async def store_file(self, user_id: str, data: bytes, filename: str, *, temporary: bool = False) -> StoredImage:
         """Store a picture file that was made here, of however many bytes: a PNG may have more than its original."""
         file = ReceivedFile(data, hashlib.sha256(data).hexdigest(), len(data))
         limits = replace(self._limits, max_file_bytes=len(data))
@@ -168,7 +170,7 @@ class PictureStore:
         if content.pixel_sha256 is not None:
             return content.pixel_sha256
         data = await self.read(content)
-        digest = await self.in_thread(lambda: full_pixels_sha256(data, self._limits))
+        digest = await self.run_in_thread(lambda: full_pixels_sha256(data, self._limits))
         async with self._database.transaction() as session:
             await images.describe_content(session, content.sha256, pixel_sha256=digest)
         return digest
@@ -200,7 +202,7 @@ class PictureStore:
             if not unused:
                 return total
 
-    async def in_thread(self, work: Callable[[], T]) -> T:
+    async def run_in_thread(self, work: Callable[[], T]) -> T:
         """Work on pixels beside the event loop, `runtime.decode_threads` at once."""
         return await self._threads.run(work)
 
@@ -211,5 +213,5 @@ class PictureStore:
     async def _put_files(self, file: ReceivedFile, content_type: str, preview: Image | None) -> None:
         await self._storage.put(original_key(file.sha256), file.source, content_type)
         if preview is not None:
-            data = await self.in_thread(lambda: make_preview(preview))
+            data = await self.run_in_thread(lambda: encode_jpeg(preview))
             await self._storage.put(preview_key(file.sha256), data, "image/jpeg")

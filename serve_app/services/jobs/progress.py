@@ -27,7 +27,7 @@ class Progress:
 
     def part(self, begin: float, end: float) -> Progress:
         """For a step of the work: its 0 to 1 is `begin` to `end` of this one."""
-        return _Part(0.0, self.started, self.interrupted, self.skipped, self, begin, end)
+        return _PartialProgress(0.0, self.started, self.interrupted, self.skipped, self, begin, end)
 
     def eta_s(self) -> float | None:
         """Seconds left if the rest goes as the beginning did; None while that would be a guess."""
@@ -37,7 +37,7 @@ class Progress:
 
 
 @dataclass
-class _Part(Progress):
+class _PartialProgress(Progress):
     whole: Progress = field(default_factory=Progress)
     begin: float = 0.0
     end: float = 1.0

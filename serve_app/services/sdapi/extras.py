@@ -16,7 +16,7 @@ from deployments.algorithms.a1111.resizing import scaled_size
 from deployments.contracts.arrays import Image
 from deployments.errors import PayloadTooLarge
 from serve_app.services.sdapi.errors import bad_field, broken
-from serve_app.services.sdapi.image_inputs import PictureInputs
+from serve_app.services.sdapi.image_inputs import ImageInputs
 from serve_app.services.sdapi.requests import IMAGE_UPSCALERS
 
 NONE = "None"
@@ -38,7 +38,7 @@ class Enlargement:
 
 
 class Extras:
-    def __init__(self, inputs: PictureInputs, settings: Settings) -> None:
+    def __init__(self, inputs: ImageInputs, settings: Settings) -> None:
         self._inputs = inputs
         self._max_pixels = settings.limits.max_pixels
         self._max_bytes = settings.limits.max_sdapi_bytes

@@ -11,14 +11,16 @@ from deployments.algorithms.a1111.inpainting import lay_over
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import Diffuser, GeneratedPicture, GenerationStep
 from serve_app.services.jobs.progress import Progress
-from serve_app.services.sdapi.tasks import Made, Shot
+from serve_app.services.sdapi.tasks import FinishedImage, ImageTask
 
 T = TypeVar("T")
 _DRAWN = 0.98
 """Of the progress bar; storing the pictures is the rest."""
 
 
-async def draw_all(diffuser: Diffuser, shots: Sequence[Shot], at_once: int, progress: Progress) -> list[Made | None]:
+async def generate_all(
+    diffuser: Diffuser, shots: Sequence[ImageTask], at_once: int, progress: Progress
+) -> list[FinishedImage | None]:
     """The pictures in order, at most `at_once` at a time.
 
     When the client interrupts, those that were begun end with what they have and the others are None; when it
@@ -32,7 +34,7 @@ async def draw_all(diffuser: Diffuser, shots: Sequence[Shot], at_once: int, prog
         shares[place] = share
         progress.report(_DRAWN * sum(shares) / len(shots))
 
-    async def draw(place: int, shot: Shot) -> Made | None:
+    async def draw(place: int, shot: ImageTask) -> FinishedImage | None:
         async with gate:
             made = await _draw(diffuser, shot, progress, lambda share: report(place, share))
             report(place, 1.0)
@@ -47,7 +49,9 @@ async def draw_all(diffuser: Diffuser, shots: Sequence[Shot], at_once: int, prog
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _draw(diffuser: Diffuser, shot: Shot, progress: Progress, report: Callable[[float], None]) -> Made | None:
+async def _draw(
+    diffuser: Diffuser, shot: ImageTask, progress: Progress, report: Callable[[float], None]
+) -> FinishedImage | None:
     request = shot.request
     last: GenerationStep | None = None
     if progress.interrupted.is_set():
@@ -58,17 +62,17 @@ async def _draw(diffuser: Diffuser, shot: Shot, progress: Progress, report: Call
         async for news in steps:
             if isinstance(news, GeneratedPicture):
                 image = await _finish(shot, news.image)
-                return Made(shot, image, news.checkpoint, news.checkpoint_sha256, news.warnings)
+                return FinishedImage(shot, image, news.checkpoint, news.checkpoint_sha256, news.warnings)
             last = news
             report(last.step / last.steps)
     if last is None:
         return None
     image = await diffuser.decode_latents(last.latents, request.checkpoint, request.vae)
     note = f"The picture was stopped after {last.step} of {last.steps} steps"
-    return Made(shot, await _finish(shot, image), request.checkpoint, "", (note,))
+    return FinishedImage(shot, await _finish(shot, image), request.checkpoint, "", (note,))
 
 
-async def _finish(shot: Shot, image: Image) -> Image:
+async def _finish(shot: ImageTask, image: Image) -> Image:
     return image if shot.canvas is None else await asyncio.to_thread(lay_over, image, shot.canvas)
 
 

@@ -18,7 +18,7 @@ _BAD_URL = "Invalid image url"
 _PRIVATE = "Request to local resource not allowed"
 
 
-class PictureInputs:
+class ImageInputs:
     def __init__(self, fetcher: Fetcher, settings: Settings) -> None:
         self._fetcher = fetcher
         self._limits = ImageLimits(settings.limits.max_file_bytes, settings.limits.max_pixels)
@@ -43,7 +43,7 @@ class PictureInputs:
                 raise
             return b""
 
-    async def pixels(self, text: str) -> tuple[Image, Gray | None]:
+    async def load(self, text: str) -> tuple[Image, Gray | None]:
         """The upright picture and its alpha, if any of it is transparent. Raises `WebUiError`."""
         return await self.decode(await self.read(text))
 

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from deployments.algorithms.a1111.inpainting import Canvas, blur_mask, mask_of
+from deployments.algorithms.a1111.inpainting import InpaintCanvas, blur_mask, mask_of
 from deployments.algorithms.a1111.inpainting import prepare as prepare_canvas
 from deployments.algorithms.a1111.resizing import resize
 from deployments.contracts.arrays import Gray, Image
 from deployments.contracts.diffusion import GenerationRequest, ResizeMode
-from serve_app.services.sdapi.controlnet.hints import Frame
-from serve_app.services.sdapi.image_inputs import PictureInputs
-from serve_app.services.sdapi.init import _STRENGTH, Beginning
+from serve_app.services.sdapi.controlnet.hints import ControlFrame
+from serve_app.services.sdapi.image_inputs import ImageInputs
+from serve_app.services.sdapi.init import DENOISING_STRENGTH, Init
 from serve_app.services.sdapi.requests import Img2ImgBody
 from serve_app.services.sdapi.sd_upscale import NAME as SD_UPSCALE
 from serve_app.services.sdapi.sd_upscale import SdUpscale, Sheet
@@ -25,16 +25,16 @@ _FILLS = ("fill", "original", "latent noise", "latent nothing")
 _CONTENTS = ("original", "original", "noise", "nothing")
 
 
-async def begin_with_pictures(
-    body: Img2ImgBody, request: GenerationRequest, inputs: Mapping[str, bytes], pictures: PictureInputs
-) -> Beginning:
+async def init_img2img(
+    body: Img2ImgBody, request: GenerationRequest, inputs: Mapping[str, bytes], pictures: ImageInputs
+) -> Init:
     """`inputs`: `init0`, `init1` ... and `mask`. Raises `WebUiError` for one that cannot be read."""
     names = [name for place in range(len(inputs)) if (name := f"init{place}") in inputs]
     images = [(await pictures.decode(inputs[name]))[0] for name in names]
-    strength = _STRENGTH if body.denoising_strength is None else body.denoising_strength
+    strength = DENOISING_STRENGTH if body.denoising_strength is None else body.denoising_strength
     request = replace(request, denoising_strength=strength)
     if (body.script_name or "").lower() == SD_UPSCALE:
-        return await _begin_with_tiles(body, request, images[0], has_mask="mask" in inputs)
+        return await _init_sd_upscale(body, request, images[0], has_mask="mask" in inputs)
     size, mode = (request.width, request.height), _RESIZE_MODES[body.resize_mode]
     mask = await _read_mask(body, inputs["mask"], pictures) if "mask" in inputs else None
     canvases = [
@@ -51,23 +51,23 @@ async def begin_with_pictures(
         for image in images
     ]
     is_latent = body.resize_mode == _LATENT_RESIZE
-    return Beginning(
+    return Init(
         replace(request, masked_content=_CONTENTS[body.inpainting_fill]),  # type: ignore[arg-type]  # four literals
-        Frame(size, None, canvases[0], images[0], mode),
+        ControlFrame(size, None, canvases[0], images[0], mode),
         tuple(canvases),
         {"Denoising strength": strength} | ({} if mask is None else _describe_mask(body)),
         ("Resize mode 3 (latent) was done on the pixels",) if is_latent else (),
     )
 
 
-async def _begin_with_tiles(body: Img2ImgBody, request: GenerationRequest, image: Image, has_mask: bool) -> Beginning:
+async def _init_sd_upscale(body: Img2ImgBody, request: GenerationRequest, image: Image, has_mask: bool) -> Init:
     """Raises `FieldRefused` for too many."""
     script, size = SdUpscale.of(body.script_args), (request.width, request.height)
     sheet = await asyncio.to_thread(Sheet.of, image, script, size, body.n_iter)
-    return Beginning(
+    return Init(
         request,
-        Frame(size),
-        tuple(Canvas(resize(box.cut(sheet.base), size)) for box in sheet.boxes),
+        ControlFrame(size),
+        tuple(InpaintCanvas(resize(box.cut(sheet.base), size)) for box in sheet.boxes),
         {
             "Denoising strength": request.denoising_strength,
             "SD upscale overlap": script.overlap,
@@ -78,7 +78,7 @@ async def _begin_with_tiles(body: Img2ImgBody, request: GenerationRequest, image
     )
 
 
-async def _read_mask(body: Img2ImgBody, data: bytes, pictures: PictureInputs) -> Gray:
+async def _read_mask(body: Img2ImgBody, data: bytes, pictures: ImageInputs) -> Gray:
     image, alpha = await pictures.decode(data)
     mask = mask_of(image, alpha, rounded=body.mask_round)
     if body.inpainting_mask_invert:

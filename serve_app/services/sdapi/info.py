@@ -8,15 +8,15 @@ from typing import Any
 
 from deployments.algorithms.a1111.infotext import write_infotext
 from deployments.contracts.diffusion import GenerationRequest
-from serve_app.services.sdapi.order import Order
+from serve_app.services.sdapi.order import GenerationOrder
 from serve_app.services.sdapi.plan import Plan
-from serve_app.services.sdapi.tasks import Made
+from serve_app.services.sdapi.tasks import FinishedImage
 
 VERSION = "v1.10.1"
 """Of the web UI whose API this is."""
 
 
-def infotext(plan: Plan, made: Made, order: Order) -> str:
+def infotext(plan: Plan, made: FinishedImage, order: GenerationOrder) -> str:
     """The text that travels with the picture."""
     request, shot = made.shot.request, made.shot
     varied = request.variation_strength > 0
@@ -42,9 +42,9 @@ def infotext(plan: Plan, made: Made, order: Order) -> str:
 
 
 def describe(
-    order: Order,
+    order: GenerationOrder,
     plan: Plan,
-    made: Sequence[Made],
+    made: Sequence[FinishedImage],
     infotexts: Sequence[str],
     *,
     index_of_first_image: int,

@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from deployments.algorithms.a1111.inpainting import Canvas
+from deployments.algorithms.a1111.inpainting import InpaintCanvas
 from deployments.contracts.diffusion import GenerationRequest
-from serve_app.services.sdapi.controlnet.hints import Frame
+from serve_app.services.sdapi.controlnet.hints import ControlFrame
 from serve_app.services.sdapi.sd_upscale import Sheet
 
-_STRENGTH = 0.75
+DENOISING_STRENGTH = 0.75
 """When the request names none; the original's hires fix breaks there."""
 
 
 @dataclass(frozen=True, slots=True)
-class Beginning:
+class Init:
     request: GenerationRequest
     """What is common to all pictures."""
-    frame: Frame
-    canvases: tuple[Canvas | None, ...] = (None,)
+    frame: ControlFrame
+    canvases: tuple[InpaintCanvas | None, ...] = (None,)
     """One for all, or one for each picture of a batch, or of a sheet."""
     parameters: dict[str, Any] = field(default_factory=dict)
     """For the infotext."""

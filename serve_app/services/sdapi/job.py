@@ -14,25 +14,25 @@ from configs.settings import Settings
 from deployments.algorithms.a1111.image_metadata import FileFormat, encode_picture
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import Diffuser
-from serve_app.services.accounts.history import Generated
-from serve_app.services.images.store import PictureStore, ReceivedFile
+from serve_app.services.accounts.history import GenerationResult
+from serve_app.services.images.store import ImageStore, ReceivedFile
 from serve_app.services.jobs.progress import Progress
-from serve_app.services.sdapi.generate import draw_all
-from serve_app.services.sdapi.image_inputs import PictureInputs
+from serve_app.services.sdapi.generate import generate_all
+from serve_app.services.sdapi.image_inputs import ImageInputs
 from serve_app.services.sdapi.info import describe, infotext
-from serve_app.services.sdapi.order import PICTURES, Order
+from serve_app.services.sdapi.order import PICTURES, GenerationOrder
 from serve_app.services.sdapi.plan import Plan, Planner
-from serve_app.services.sdapi.tasks import Made
+from serve_app.services.sdapi.tasks import FinishedImage
 from serve_app.store.queue import jobs
-from serve_app.store.queue.jobs import Job
+from serve_app.store.queue.jobs import QueuedJob
 from serve_app.store.repositories import history
-from serve_app.store.repositories.history import Generation
+from serve_app.store.repositories.history import HistoryEntry
 from serve_app.store.session import Database
 
 ENGINE = "diffusers"
 
 
-class MakePictures:
+class GenerateImages:
     """The handler of the job kinds `txt2img` and `img2img`.
 
     Its answer holds `images`, ids in the order in which clients get them, and `info`, see `info.describe`.
@@ -41,8 +41,8 @@ class MakePictures:
     def __init__(
         self,
         database: Database,
-        pictures: PictureStore,
-        inputs: PictureInputs,
+        pictures: ImageStore,
+        inputs: ImageInputs,
         diffuser: Diffuser,
         settings: Settings,
     ) -> None:
@@ -52,14 +52,14 @@ class MakePictures:
         self._diffuser = diffuser
         self._settings = settings
 
-    async def __call__(self, job: Job, progress: Progress) -> Generated:
-        order = Order.of(job.kind, job.payload)
+    async def __call__(self, job: QueuedJob, progress: Progress) -> GenerationResult:
+        order = GenerationOrder.of(job.kind, job.payload)
         async with self._database.transaction() as session:
             history = await start_history(session, job, order)
             inputs = await jobs.load_inputs(session, job.id)
         planner = Planner(self._diffuser, self._inputs)
         plan = await planner.plan(order, inputs, await self._diffuser.list_models())
-        drawn = await draw_all(self._diffuser, plan.shots, self._settings.diffusion.max_batch, progress)
+        drawn = await generate_all(self._diffuser, plan.shots, self._settings.diffusion.max_batch, progress)
         if plan.sheet is not None:
             drawn = await asyncio.to_thread(plan.sheet.join, drawn)
         made = [one for one in drawn if one is not None]
@@ -70,10 +70,10 @@ class MakePictures:
         # Grid and maps too, after the pictures: what the history does not name, nobody could find and delete.
         pictures = (*stored[first : first + len(made)], *stored[:first], *stored[first + len(made) :])
         told = {"warnings": said["warnings"]} if said["warnings"] else {}
-        return Generated({"images": stored, "info": said}, history.id, pictures, ENGINE, told)
+        return GenerationResult({"images": stored, "info": said}, history.id, pictures, ENGINE, told)
 
     def _gather(
-        self, order: Order, plan: Plan, made: Sequence[Made], texts: list[str]
+        self, order: GenerationOrder, plan: Plan, made: Sequence[FinishedImage], texts: list[str]
     ) -> tuple[list[tuple[Image, str]], list[str], int]:
         """The pictures with what is said of each, in the order of the answer, and the place of the first real one."""
         files = [(one.image, text) for one, text in zip(made, texts, strict=True)]
@@ -83,7 +83,7 @@ class MakePictures:
             texts, first = [texts[0], *texts], 1
         return files + [(shown, "") for shown in plan.maps if made], texts, first
 
-    async def _store(self, user_id: str, order: Order, image: Image, text: str) -> str:
+    async def _store(self, user_id: str, order: GenerationOrder, image: Image, text: str) -> str:
         options = order.options
         kind: FileFormat = options.samples_format  # type: ignore[assignment]  # one of three, see options
         data = await asyncio.to_thread(encode_picture, image, text, kind, options.jpeg_quality)
@@ -91,7 +91,7 @@ class MakePictures:
         return (await self._pictures.add(user_id, file, temporary=True)).id  # until the job has ended well
 
 
-async def start_history(session: AsyncSession, job: Job, order: Order) -> Generation:
+async def start_history(session: AsyncSession, job: QueuedJob, order: GenerationOrder) -> HistoryEntry:
     """The job's row in the history; it ends with the job."""
     asked = order.body.model_dump(exclude_defaults=True, exclude=PICTURES)
     return await history.start(session, job.user_id, order.kind, asked, job_id=job.id)

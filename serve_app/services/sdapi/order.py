@@ -5,22 +5,22 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from serve_app.services.sdapi.controlnet.units import ControlUnit
+from serve_app.services.sdapi.controlnet.units import ControlNetUnit
 from serve_app.services.sdapi.options import Options
 from serve_app.services.sdapi.requests import GenerationBody, Img2ImgBody, Txt2ImgBody
 
-Kind = Literal["txt2img", "img2img"]
-KINDS: tuple[Kind, ...] = ("txt2img", "img2img")
+SdapiKind = Literal["txt2img", "img2img"]
+KINDS: tuple[SdapiKind, ...] = ("txt2img", "img2img")
 PICTURES = {"init_images", "mask", "latent_mask", "firstpass_image", "alwayson_scripts", "infotext", "comments"}
 """Fields that hold pictures, or were used up when the request was read."""
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    kind: Kind
+class GenerationOrder:
+    kind: SdapiKind
     body: GenerationBody
     options: Options
-    units: tuple[ControlUnit, ...] = ()
+    units: tuple[ControlNetUnit, ...] = ()
     warnings: tuple[str, ...] = ()
     """What was noticed when it was accepted."""
 
@@ -34,12 +34,12 @@ class Order:
         }
 
     @classmethod
-    def of(cls, kind: str, payload: dict[str, Any]) -> Order:
+    def of(cls, kind: str, payload: dict[str, Any]) -> GenerationOrder:
         form = Txt2ImgBody if kind == "txt2img" else Img2ImgBody
         return cls(
             "txt2img" if kind == "txt2img" else "img2img",
             form.model_validate(payload["request"]),
             Options(**payload["options"]),
-            tuple(ControlUnit.model_validate(unit) for unit in payload["units"]),
+            tuple(ControlNetUnit.model_validate(unit) for unit in payload["units"]),
             tuple(payload["warnings"]),
         )

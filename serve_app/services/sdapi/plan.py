@@ -11,22 +11,22 @@ from deployments.algorithms.a1111.samplers import choose_sampler
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import MAX_SEED, Diffuser, GenerationRequest, ModelCatalogue
 from serve_app.services.sdapi.controlnet.hints import HintMaker
-from serve_app.services.sdapi.image_inputs import PictureInputs
-from serve_app.services.sdapi.img2img import begin_with_pictures
-from serve_app.services.sdapi.init import Beginning
-from serve_app.services.sdapi.order import Order
-from serve_app.services.sdapi.prompts import read_words
+from serve_app.services.sdapi.image_inputs import ImageInputs
+from serve_app.services.sdapi.img2img import init_img2img
+from serve_app.services.sdapi.init import Init
+from serve_app.services.sdapi.order import GenerationOrder
+from serve_app.services.sdapi.prompts import resolve_prompt
 from serve_app.services.sdapi.requests import GenerationBody, Img2ImgBody, Txt2ImgBody, on_grid
 from serve_app.services.sdapi.sd_upscale import Sheet
-from serve_app.services.sdapi.tasks import Shot
-from serve_app.services.sdapi.txt2img import begin_with_noise
+from serve_app.services.sdapi.tasks import ImageTask
+from serve_app.services.sdapi.txt2img import init_txt2img
 
 _LEAST_SEED_PX = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    shots: tuple[Shot, ...]
+    shots: tuple[ImageTask, ...]
     prompt: str
     """With its styles and tags, as the answer names it; `negative_prompt` likewise."""
     negative_prompt: str
@@ -40,20 +40,20 @@ class Plan:
     """What the shots are tiles of, picture after picture."""
 
     @property
-    def pictures(self) -> tuple[Shot, ...]:
+    def pictures(self) -> tuple[ImageTask, ...]:
         """A shot for each picture of the answer: itself, or its first tile."""
         return self.shots[:: len(self.sheet.boxes)] if self.sheet else self.shots
 
 
 class Planner:
-    def __init__(self, diffuser: Diffuser, pictures: PictureInputs) -> None:
+    def __init__(self, diffuser: Diffuser, pictures: ImageInputs) -> None:
         self._pictures = pictures
         self._hints = HintMaker(diffuser, pictures)
 
-    async def plan(self, order: Order, inputs: Mapping[str, bytes], catalogue: ModelCatalogue) -> Plan:
+    async def plan(self, order: GenerationOrder, inputs: Mapping[str, bytes], catalogue: ModelCatalogue) -> Plan:
         """Raises `WebUiError` for pictures that cannot be read, and technical errors of the preprocessors."""
         body, options = order.body, order.options
-        words = read_words(body, catalogue, comments=options.prompt_comments)
+        words = resolve_prompt(body, catalogue, comments=options.prompt_comments)
         chosen = choose_sampler(body.sampler, body.scheduler or "")
         width, height = on_grid((body.width, body.height))
         request = GenerationRequest(
@@ -76,28 +76,28 @@ class Planner:
             tiling=options.tiling if body.tiling is None else body.tiling,
         )
         if isinstance(body, Img2ImgBody):
-            beginning = await begin_with_pictures(body, request, inputs, self._pictures)
+            init = await init_img2img(body, request, inputs, self._pictures)
         else:
             assert isinstance(body, Txt2ImgBody)  # noqa: S101 - there are two kinds
-            beginning = begin_with_noise(body, request)
-        warnings = [*order.warnings, *_without_effect(body), *words.warnings, *chosen.warnings, *beginning.warnings]
+            init = init_txt2img(body, request)
+        warnings = [*order.warnings, *_without_effect(body), *words.warnings, *chosen.warnings, *init.warnings]
         units = order.units
-        if beginning.sheet is not None and units:
+        if init.sheet is not None and units:
             warnings.append("ControlNets are not applied to the tiles of SD upscale")
             units = ()
-        hints = await self._hints.make(units, inputs, beginning.frame, catalogue)
+        hints = await self._hints.make(units, inputs, init.frame, catalogue)
         restore_faces = options.face_restoration if body.restore_faces is None else body.restore_faces
         if restore_faces:
             warnings.append("Faces were not restored: this server has no model for that")
         return Plan(
-            shots=_shots(body, replace(beginning.request, controls=hints.controls), beginning),
+            shots=_shots(body, replace(init.request, controls=hints.controls), init),
             prompt=words.prompt,
             negative_prompt=words.negative_prompt,
             maps=hints.maps,
-            parameters={**beginning.parameters, **hints.parameters, "Lora hashes": words.hashes},
+            parameters={**init.parameters, **hints.parameters, "Lora hashes": words.hashes},
             restore_faces=restore_faces,
             warnings=tuple(dict.fromkeys([*warnings, *hints.warnings])),
-            sheet=beginning.sheet,
+            sheet=init.sheet,
         )
 
 
@@ -106,9 +106,9 @@ def draw_seed(asked: int) -> int:
     return random.randrange(MAX_SEED - 1) if asked == -1 else asked % (MAX_SEED + 1)
 
 
-def _shots(body: GenerationBody, request: GenerationRequest, beginning: Beginning) -> tuple[Shot, ...]:
+def _shots(body: GenerationBody, request: GenerationRequest, init: Init) -> tuple[ImageTask, ...]:
     """In the original's order, batch after batch; seeds count up, from one more for each sheet of tiles."""
-    canvases, is_sheet = beginning.canvases, beginning.sheet is not None
+    canvases, is_sheet = init.canvases, init.sheet is not None
     size = body.batch_size if len(canvases) == 1 and not is_sheet else len(canvases)
     seed, subseed = draw_seed(body.seed), draw_seed(body.subseed)
     shots = []
@@ -120,7 +120,7 @@ def _shots(body: GenerationBody, request: GenerationRequest, beginning: Beginnin
         one = replace(request, seed=own_seed, variation_seed=own_subseed)
         if canvas is not None:
             one = replace(one, init_image=canvas.image, mask=canvas.mask)
-        shots.append(Shot(one, own_seed, own_subseed, canvas))
+        shots.append(ImageTask(one, own_seed, own_subseed, canvas))
     return tuple(shots)
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from serve_app.services.sdapi.service import Watched
-from serve_app.store.queue.jobs import Job
+from serve_app.services.sdapi.service import GenerationQueue
+from serve_app.store.queue.jobs import QueuedJob
 
 _BEGUN = 0.01
 """A job that runs is never at zero: clients take that for idle."""
 
 
-def progress_view(job: Job | None) -> dict[str, Any]:
+def progress_view(job: QueuedJob | None) -> dict[str, Any]:
     """Of a running job; of none, or one that does not run, what an idle server says."""
     if job is None or job.status != "running":
         return _view(0.0, 0.0, _state())
@@ -30,7 +30,7 @@ def progress_view(job: Job | None) -> dict[str, Any]:
     return _view(min(1.0, _BEGUN + job.progress), job.eta_s or 0.0, state)
 
 
-def task_view(job: Job | None, watched: Watched, id_live_preview: int) -> dict[str, Any]:
+def task_view(job: QueuedJob | None, watched: GenerationQueue, id_live_preview: int) -> dict[str, Any]:
     """Of one task by its id, as `/internal/progress` has it."""
     status = job.status if job else ""
     view: dict[str, Any] = {
@@ -52,7 +52,7 @@ def task_view(job: Job | None, watched: Watched, id_live_preview: int) -> dict[s
     return view if job else view | {"textinfo": "Waiting..."}
 
 
-def task_id(job: Job) -> str:
+def task_id(job: QueuedJob) -> str:
     """What the client calls it, or its own id."""
     return str(job.payload.get("task_id") or job.id)
 

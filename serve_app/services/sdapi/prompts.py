@@ -17,7 +17,7 @@ from serve_app.services.sdapi.requests import GenerationBody
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class ResolvedPrompt:
     prompt: str
     """With its styles and tags, as the answer names it; `negative_prompt` likewise."""
     negative_prompt: str
@@ -29,7 +29,7 @@ class Words:
     warnings: tuple[str, ...]
 
 
-def read_words(body: GenerationBody, catalogue: ModelCatalogue, *, comments: bool) -> Words:
+def resolve_prompt(body: GenerationBody, catalogue: ModelCatalogue, *, comments: bool) -> ResolvedPrompt:
     """`comments`: `#` begins one. Raises `InvalidRequest` for a prompt that its styles make too long."""
     styles = {name: find_style(name) for name in body.styles or ()}
     warnings = [f"There is no style {name[:80]!r}" for name, style in styles.items() if style is None]
@@ -48,7 +48,7 @@ def read_words(body: GenerationBody, catalogue: ModelCatalogue, *, comments: boo
             continue
         loras.append(replace(asked, name=found.name))
         hashes.append(f"{asked.name}: {found.sha256[:12]}")
-    return Words(prompt, negative, networks.text, tuple(loras), ", ".join(hashes) or None, tuple(warnings))
+    return ResolvedPrompt(prompt, negative, networks.text, tuple(loras), ", ".join(hashes) or None, tuple(warnings))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ import numpy as np
 from PIL import Image as PillowImage
 from pydantic import TypeAdapter, ValidationError
 
-from deployments.algorithms.a1111.inpainting import Box
+from deployments.algorithms.a1111.inpainting import PixelBox
 from deployments.algorithms.a1111.tiles import count_tiles, join_tiles, tile_boxes
 from deployments.contracts.arrays import Image
 from serve_app.services.sdapi.errors import bad_field, broken
 from serve_app.services.sdapi.lenient_types import Int, Real
 from serve_app.services.sdapi.requests import IMAGE_UPSCALERS
-from serve_app.services.sdapi.tasks import Made
+from serve_app.services.sdapi.tasks import FinishedImage
 
 NAME = "sd upscale"
 _MOST_TILES = 64
@@ -61,7 +61,7 @@ class Sheet:
     """An enlarged picture and the tiles of it that are redrawn."""
 
     base: Image
-    boxes: tuple[Box, ...]
+    boxes: tuple[PixelBox, ...]
 
     @classmethod
     def of(cls, image: Image, script: SdUpscale, tile: tuple[int, int], times: int) -> Sheet:
@@ -78,9 +78,9 @@ class Sheet:
             base = np.asarray(PillowImage.fromarray(image).resize(size, _FILTERS[script.upscaler]), np.uint8)
         return cls(base, tuple(tile_boxes(size, tile, overlap)))
 
-    def join(self, made: Sequence[Made | None]) -> list[Made | None]:
+    def join(self, made: Sequence[FinishedImage | None]) -> list[FinishedImage | None]:
         """Tiles, picture after picture -> the pictures. None: not one of its tiles was drawn."""
-        pictures: list[Made | None] = []
+        pictures: list[FinishedImage | None] = []
         for start in range(0, len(made), len(self.boxes)):
             tiles = made[start : start + len(self.boxes)]
             drawn = [tile for tile in tiles if tile is not None]

@@ -11,20 +11,20 @@ from typing import Any
 from configs.settings import Settings
 from deployments.contracts.diffusion import Diffuser, ModelCatalogue
 from deployments.errors import NotFound, PayloadTooLarge
-from serve_app.services.images.store import PictureStore
-from serve_app.services.sdapi.controlnet.units import ControlUnit, read_units
+from serve_app.services.images.store import ImageStore
+from serve_app.services.sdapi.controlnet.units import ControlNetUnit, read_units
 from serve_app.services.sdapi.errors import bad_field, broken, refused
-from serve_app.services.sdapi.image_inputs import PictureInputs
+from serve_app.services.sdapi.image_inputs import ImageInputs
 from serve_app.services.sdapi.job import start_history
 from serve_app.services.sdapi.model_names import find_checkpoint
 from serve_app.services.sdapi.options import OptionService
-from serve_app.services.sdapi.order import KINDS, Kind, Order
+from serve_app.services.sdapi.order import KINDS, GenerationOrder, SdapiKind
 from serve_app.services.sdapi.plan import draw_seed
 from serve_app.services.sdapi.requests import GenerationBody, Img2ImgBody, Txt2ImgBody, check, with_infotext
 from serve_app.services.sdapi.sd_upscale import NAME as SD_UPSCALE
 from serve_app.services.sdapi.sd_upscale import SdUpscale
 from serve_app.store.queue import jobs
-from serve_app.store.queue.jobs import Job, StopRequest
+from serve_app.store.queue.jobs import QueuedJob, StopRequest
 from serve_app.store.repositories import images
 from serve_app.store.session import Database
 
@@ -33,12 +33,12 @@ _LARGEST_PAYLOAD = 2**19
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class GenerationQueue:
     """How far the user's pictures are."""
 
-    running: Job | None
+    running: QueuedJob | None
     """The newest that runs."""
-    waiting: tuple[Job, ...]
+    waiting: tuple[QueuedJob, ...]
     """The oldest first."""
 
 
@@ -46,8 +46,8 @@ class GenerationService:
     def __init__(
         self,
         database: Database,
-        pictures: PictureStore,
-        inputs: PictureInputs,
+        pictures: ImageStore,
+        inputs: ImageInputs,
         options: OptionService,
         diffuser: Diffuser,
         settings: Settings,
@@ -59,7 +59,7 @@ class GenerationService:
         self._diffuser = diffuser
         self._settings = settings
 
-    async def order(self, user_id: str, kind: Kind, body: GenerationBody) -> str:
+    async def order(self, user_id: str, kind: SdapiKind, body: GenerationBody) -> str:
         """Start making the pictures. -> job id
 
         Raises `WebUiError` and `FieldRefused` for what cannot be understood, `Overloaded` when too many jobs wait,
@@ -78,7 +78,7 @@ class GenerationService:
         data = await self._read_pictures(body, units)
         # Drawn here and not in the job, so that a second attempt makes the same pictures.
         seeds = {"seed": draw_seed(body.seed), "subseed": draw_seed(body.subseed)}
-        order = Order(kind, body.model_copy(update=seeds), options, tuple(units), (*warnings, *more))
+        order = GenerationOrder(kind, body.model_copy(update=seeds), options, tuple(units), (*warnings, *more))
         payload = order.payload()
         _check_payload(payload)
         if not body.override_settings_restore_afterwards and body.override_settings:
@@ -113,19 +113,19 @@ class GenerationService:
             if job is not None or not task_id:
                 await jobs.request_stop(session, user_id, KINDS, what, job_id=job.id if job else None)
 
-    async def watch(self, user_id: str) -> Watched:
+    async def watch(self, user_id: str) -> GenerationQueue:
         async with self._database.transaction() as session:
             unfinished = await jobs.load_unfinished(session, user_id, KINDS)
         running = [job for job in unfinished if job.status == "running"]
         waiting = tuple(job for job in unfinished if job.status == "queued")
-        return Watched(running[-1] if running else None, waiting)
+        return GenerationQueue(running[-1] if running else None, waiting)
 
-    async def find_task(self, user_id: str, task_id: str) -> Job | None:
+    async def find_task(self, user_id: str, task_id: str) -> QueuedJob | None:
         """By what the client calls it, its `force_task_id`."""
         async with self._database.transaction() as session:
             return await jobs.find_by_task(session, user_id, task_id)
 
-    async def _read_pictures(self, body: GenerationBody, units: Sequence[ControlUnit]) -> dict[str, bytes]:
+    async def _read_pictures(self, body: GenerationBody, units: Sequence[ControlNetUnit]) -> dict[str, bytes]:
         """Name -> bytes, each found good. What a unit's picture lacks is told by the job: it is no reason to refuse."""
         wanted: dict[str, str] = {}
         if isinstance(body, Img2ImgBody):

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deployments.algorithms.a1111.inpainting import Canvas
+from deployments.algorithms.a1111.inpainting import InpaintCanvas
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import GenerationRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
+class ImageTask:
     """One picture to make."""
 
     request: GenerationRequest
     seed: int
     subseed: int
-    canvas: Canvas | None = None
+    canvas: InpaintCanvas | None = None
     """What the result is laid over."""
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class FinishedImage:
     """One finished picture, or one that was stopped half way."""
 
-    shot: Shot
+    shot: ImageTask
     image: Image
     checkpoint: str
     checkpoint_sha256: str

@@ -7,16 +7,16 @@ from dataclasses import replace
 from deployments.algorithms.a1111.prompts.extra_networks import extract_networks
 from deployments.algorithms.a1111.samplers import choose_sampler
 from deployments.contracts.diffusion import GenerationRequest, Hires
-from serve_app.services.sdapi.controlnet.hints import Frame
-from serve_app.services.sdapi.init import _STRENGTH, Beginning
+from serve_app.services.sdapi.controlnet.hints import ControlFrame
+from serve_app.services.sdapi.init import DENOISING_STRENGTH, Init
 from serve_app.services.sdapi.requests import Txt2ImgBody
 
 
-def begin_with_noise(body: Txt2ImgBody, request: GenerationRequest) -> Beginning:
+def init_txt2img(body: Txt2ImgBody, request: GenerationRequest) -> Init:
     first, target = body.sizes()
     request = replace(request, width=first[0], height=first[1])
     if not body.enable_hr:
-        return Beginning(request, Frame(first))
+        return Init(request, ControlFrame(first))
     warnings: list[str] = []
     if body.hr_resize_x and body.hr_resize_y and target[0] * first[1] != target[1] * first[0]:
         warnings.append("hr_resize_x and hr_resize_y stretch the picture where its shape changes")
@@ -26,7 +26,7 @@ def begin_with_noise(body: Txt2ImgBody, request: GenerationRequest) -> Beginning
     sampler = "" if body.hr_sampler_name in (None, "Use same sampler") else body.hr_sampler_name
     scheduler = "" if body.hr_scheduler in (None, "Use same scheduler") else body.hr_scheduler
     chosen = choose_sampler(sampler or request.sampler, scheduler or request.scheduler)
-    strength = _STRENGTH if body.denoising_strength is None else body.denoising_strength
+    strength = DENOISING_STRENGTH if body.denoising_strength is None else body.denoising_strength
     hires = Hires(
         *target,
         steps=body.hr_second_pass_steps or body.steps,
@@ -45,9 +45,9 @@ def begin_with_noise(body: Txt2ImgBody, request: GenerationRequest) -> Beginning
         "Hires steps": body.hr_second_pass_steps or None,
         "Hires upscaler": hires.upscaler,
     }
-    return Beginning(
+    return Init(
         replace(request, hires=hires),
-        Frame(first, target),
+        ControlFrame(first, target),
         parameters=parameters,
         warnings=(*warnings, *chosen.warnings),
     )

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from deployments.errors import Conflict
 from serve_app.store.arrays import any_text
 from serve_app.store.models import JobRow
-from serve_app.store.queue.jobs import Job, JobStatus, change
+from serve_app.store.queue.jobs import JobStatus, QueuedJob, change
 
 Pulse = Literal["ok", "cancel", "lost", "interrupt", "skip"]
 LOST_PROBLEM = {
@@ -62,7 +62,7 @@ class LeaseLost(Conflict):
     """Another worker has the job, or it has ended: nothing that this worker still says of it counts."""
 
 
-async def claim(session: AsyncSession, *, worker: str, kinds: Sequence[str], lease_s: float) -> Job | None:
+async def claim(session: AsyncSession, *, worker: str, kinds: Sequence[str], lease_s: float) -> QueuedJob | None:
     """The next waiting job of these kinds, now running in this worker's name; None when there is none.
 
     Expired leases of others are taken back first. Two jobs of one kind never run on one album at once. Commit before
@@ -97,7 +97,7 @@ async def claim(session: AsyncSession, *, worker: str, kinds: Sequence[str], lea
 
 
 async def heartbeat(
-    session: AsyncSession, job: Job, *, lease_s: float, progress: float | None = None, eta_s: float | None = None
+    session: AsyncSession, job: QueuedJob, *, lease_s: float, progress: float | None = None, eta_s: float | None = None
 ) -> Pulse:
     """Renew the lease, and say how far the work is (0 to 1).
 
@@ -123,13 +123,13 @@ async def heartbeat(
     return stop or "ok"  # type: ignore[return-value]  # the table allows only these
 
 
-async def complete(session: AsyncSession, job: Job, result: Mapping[str, Any]) -> None:
+async def complete(session: AsyncSession, job: QueuedJob, result: Mapping[str, Any]) -> None:
     """Raises `LeaseLost`, which must roll back what the worker wrote in this transaction."""
-    await _leave(session, job, "succeeded", result=dict(result), problem=None, progress=1.0, eta_s=0.0)
+    await _record_end(session, job, "succeeded", result=dict(result), problem=None, progress=1.0, eta_s=0.0)
 
 
 async def fail(
-    session: AsyncSession, job: Job, problem: Mapping[str, Any], *, retry_in_s: float | None = None
+    session: AsyncSession, job: QueuedJob, problem: Mapping[str, Any], *, retry_in_s: float | None = None
 ) -> JobStatus:
     """The status it has now: queued again if `retry_in_s` is given and attempts are left, else failed.
 
@@ -137,22 +137,22 @@ async def fail(
     """
     again = (JobRow.attempt < JobRow.max_attempts) if retry_in_s is not None else false()
     status = case((JobRow.cancel_requested, "cancelled"), (again, "queued"), else_="failed")
-    left = await _leave(session, job, status, problem=dict(problem), run_after=_after(retry_in_s or 0.0))
+    left = await _record_end(session, job, status, problem=dict(problem), run_after=_after(retry_in_s or 0.0))
     return left.status
 
 
-async def acknowledge_cancel(session: AsyncSession, job: Job) -> None:
+async def acknowledge_cancel(session: AsyncSession, job: QueuedJob) -> None:
     """The worker has stopped because it was asked to. Raises `LeaseLost`."""
-    await _leave(session, job, "cancelled")
+    await _record_end(session, job, "cancelled")
 
 
-async def hand_back(session: AsyncSession, job: Job) -> None:
+async def hand_back(session: AsyncSession, job: QueuedJob) -> None:
     """The worker is shutting down: the job waits again, at once and without an attempt less. Raises `LeaseLost`."""
     status = case((JobRow.cancel_requested, "cancelled"), else_="queued")
-    await _leave(session, job, status, max_attempts=JobRow.max_attempts + 1)
+    await _record_end(session, job, status, max_attempts=JobRow.max_attempts + 1)
 
 
-async def requeue_expired(session: AsyncSession) -> list[Job]:
+async def requeue_expired(session: AsyncSession) -> list[QueuedJob]:
     """Jobs whose worker fell silent wait again; those without an attempt left fail, those not wanted are cancelled."""
     expired = select(JobRow.id).where(JobRow.status == "running", JobRow.lease_until < func.clock_timestamp())
     ids = list(await session.scalars(expired.with_for_update(skip_locked=True)))
@@ -173,12 +173,14 @@ def backoff_s(attempt: int, *, base_s: float = 2.0, cap_s: float = 300.0) -> flo
     return longest * random.uniform(0.5, 1.0)
 
 
-def _held(job: Job) -> Update:
+def _held(job: QueuedJob) -> Update:
     """An update that counts only while the worker that claimed `job` holds it."""
     return update(JobRow).where(JobRow.id == job.id, JobRow.attempt == job.attempt, JobRow.status == "running")
 
 
-async def _leave(session: AsyncSession, job: Job, status: str | ColumnElement[str], **values: Any) -> Job:
+async def _record_end(
+    session: AsyncSession, job: QueuedJob, status: str | ColumnElement[str], **values: Any
+) -> QueuedJob:
     changed = await change(session, _held(job).values(**_left(status), **values))
     if not changed:
         raise LeaseLost("The job is no longer this worker's")

@@ -18,7 +18,7 @@ from sqlalchemy import make_url
 
 from deployments.errors import NotFound, Unavailable
 from serve_app.store.queue import jobs
-from serve_app.store.queue.jobs import CHANNEL, Job
+from serve_app.store.queue.jobs import CHANNEL, QueuedJob
 from serve_app.store.session import Database
 
 
@@ -137,7 +137,7 @@ class JobEvents:
                 connection.terminate()
 
 
-async def wait_until_finished(database: Database, events: JobEvents, job_id: str, timeout_s: float) -> Job:
+async def wait_until_finished(database: Database, events: JobEvents, job_id: str, timeout_s: float) -> QueuedJob:
     """The job when it has finished, or as it is when the time is over.
 
     Rides out a database that is away for less than that. Raises `NotFound` when there is no such job (any more), and
@@ -159,13 +159,13 @@ async def wait_until_finished(database: Database, events: JobEvents, job_id: str
 
 async def follow(
     database: Database, events: JobEvents, job_id: str, *, quiet_s: float = math.inf
-) -> AsyncIterator[Job | None]:
+) -> AsyncIterator[QueuedJob | None]:
     """The job now and after each change, until it has finished; None whenever nothing has changed for `quiet_s`.
 
     Raises `NotFound` and `Unavailable`.
     """
     loop = asyncio.get_running_loop()
-    seen: Job | None = None
+    seen: QueuedJob | None = None
     with events.watch(job_id) as signal:
         while seen is None or not seen.is_finished:
             job = await _read(database, job_id)
@@ -179,7 +179,7 @@ async def follow(
                 await signal.wait(quiet_s)
 
 
-async def _read(database: Database, job_id: str) -> Job:
+async def _read(database: Database, job_id: str) -> QueuedJob:
     async with database.transaction() as session:
         job = await jobs.get(session, job_id)
     if job is None:

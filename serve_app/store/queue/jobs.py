@@ -1,4 +1,4 @@
-"""Durable jobs: what clients and use cases do with them. Workers' side: `job_claims`; waiting: `job_events`.
+"""Durable jobs: what clients and use cases do with them. Workers' side: `claims`; waiting: `events`.
 
     queued ──claim──▶ running ──▶ succeeded | failed | cancelled
        ▲                 │
@@ -29,7 +29,7 @@ JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 StopRequest = Literal["interrupt", "skip"]
 CHANNEL = "darkroom_jobs"
 """Of the notifications; each says `<status> <job id>`, or `asked <job id>` when a running job's worker is wanted."""
-MAKING = frozenset({"txt2img", "img2img", "style", "avatar", "segmentation"})
+GENERATION_KINDS = frozenset({"txt2img", "img2img", "style", "avatar", "segmentation"})
 """Kinds that make pictures. They take long and somebody waits for each, so they have worker slots and places in the
 queue of their own, away from the analyses of albums."""
 IS_UNFINISHED = text("status IN ('queued', 'running')")
@@ -38,7 +38,7 @@ _NOTIFY = text("SELECT pg_notify(:channel, notice) FROM unnest(CAST(:notices AS 
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class QueuedJob:
     id: str
     user_id: str
     kind: str
@@ -90,7 +90,7 @@ COLUMNS = (
     JobRow.started_at,
     JobRow.finished_at,
 )
-"""In the order of `Job`'s fields."""
+"""In the order of `QueuedJob`'s fields."""
 
 
 async def enqueue(
@@ -105,7 +105,7 @@ async def enqueue(
     priority: int = 0,
     delay_s: float = 0.0,
     max_queued: int | None = None,
-) -> Job:
+) -> QueuedJob:
     """A job that runs once the transaction has committed, or the user's unfinished one with the same `dedupe_key`.
 
     A running job may have read what it works on before the caller's change: put what it depends on (the album's
@@ -134,7 +134,7 @@ async def enqueue(
         )
         made = (await session.execute(statement)).one_or_none()
         if made is not None:
-            job = Job(*made)
+            job = QueuedJob(*made)
             await publish(session, [job])
             return job
         # Somebody else made it between the look and the insert, and it may have finished since: look again.
@@ -145,8 +145,8 @@ async def check_capacity(session: AsyncSession, kind: str, max_queued: int) -> N
 
     The hint is how long the queue would need to drain to half, going by the jobs of the last minutes.
     """
-    making = JobRow.kind.in_(sorted(MAKING))
-    in_its_lane = making if kind in MAKING else ~making
+    making = JobRow.kind.in_(sorted(GENERATION_KINDS))
+    in_its_lane = making if kind in GENERATION_KINDS else ~making
     waiting = await session.scalar(select(func.count()).where(JobRow.status == "queued", in_its_lane)) or 0
     if waiting < max_queued:
         return
@@ -157,28 +157,28 @@ async def check_capacity(session: AsyncSession, kind: str, max_queued: int) -> N
     raise Overloaded("Too many jobs are waiting", extra={"retry_after_s": retry_after_s})
 
 
-async def get(session: AsyncSession, job_id: str, *, user_id: str | None = None) -> Job | None:
+async def get(session: AsyncSession, job_id: str, *, user_id: str | None = None) -> QueuedJob | None:
     """With `user_id`: only that user's."""
     statement = select(*COLUMNS).where(JobRow.id == job_id)
     if user_id is not None:
         statement = statement.where(JobRow.user_id == user_id)
     found = (await session.execute(statement)).one_or_none()
-    return None if found is None else Job(*found)
+    return None if found is None else QueuedJob(*found)
 
 
-async def load_for_album(session: AsyncSession, album_id: str, limit: int = 50) -> list[Job]:
+async def load_for_album(session: AsyncSession, album_id: str, limit: int = 50) -> list[QueuedJob]:
     """The album's jobs, the newest first, without payloads and results, which weigh megabytes for a large album."""
     light = [null() if column.key in {"payload", "result"} else column for column in COLUMNS]
     statement = select(*light).where(JobRow.album_id == album_id).order_by(JobRow.id.desc()).limit(limit)
-    return [replace(Job(*row), payload={}) for row in await session.execute(statement)]
+    return [replace(QueuedJob(*row), payload={}) for row in await session.execute(statement)]
 
 
-async def load_page(session: AsyncSession, user_id: str, limit: int, cursor: str | None = None) -> list[Job]:
+async def load_page(session: AsyncSession, user_id: str, limit: int, cursor: str | None = None) -> list[QueuedJob]:
     """The user's jobs, newest first, those after the id `cursor`."""
     statement = select(*COLUMNS).where(JobRow.user_id == user_id)
     if cursor is not None:
         statement = statement.where(JobRow.id < cursor)
-    return [Job(*row) for row in await session.execute(statement.order_by(JobRow.id.desc()).limit(limit))]
+    return [QueuedJob(*row) for row in await session.execute(statement.order_by(JobRow.id.desc()).limit(limit))]
 
 
 async def count_by_status(session: AsyncSession) -> dict[tuple[str, JobStatus], int]:
@@ -189,7 +189,7 @@ async def count_by_status(session: AsyncSession) -> dict[tuple[str, JobStatus], 
     return {(kind, status): count for kind, status, count in await session.execute(statement)}  # type: ignore[misc]
 
 
-async def cancel(session: AsyncSession, user_id: str, job_id: str) -> Job | None:
+async def cancel(session: AsyncSession, user_id: str, job_id: str) -> QueuedJob | None:
     """A waiting job ends at once, a running one is asked to; a finished one stays as it is. None: not the user's."""
     is_waiting = JobRow.status == "queued"
     asked = (
@@ -209,7 +209,7 @@ async def cancel(session: AsyncSession, user_id: str, job_id: str) -> Job | None
 
 async def request_stop(
     session: AsyncSession, user_id: str, kinds: Sequence[str], what: StopRequest, *, job_id: str | None = None
-) -> list[Job]:
+) -> list[QueuedJob]:
     """Ask the user's running jobs of these kinds, or one, to end early: with what there is, or with a part left out."""
     asked = (
         update(JobRow)
@@ -223,13 +223,13 @@ async def request_stop(
     return changed
 
 
-async def load_unfinished(session: AsyncSession, user_id: str, kinds: Sequence[str]) -> list[Job]:
+async def load_unfinished(session: AsyncSession, user_id: str, kinds: Sequence[str]) -> list[QueuedJob]:
     """The user's waiting and running jobs of these kinds, the oldest first."""
     statement = select(*COLUMNS).where(JobRow.user_id == user_id, JobRow.kind == any_text(kinds), IS_UNFINISHED)
-    return [Job(*row) for row in await session.execute(statement.order_by(JobRow.id))]
+    return [QueuedJob(*row) for row in await session.execute(statement.order_by(JobRow.id))]
 
 
-async def find_by_task(session: AsyncSession, user_id: str, task_id: str) -> Job | None:
+async def find_by_task(session: AsyncSession, user_id: str, task_id: str) -> QueuedJob | None:
     """The user's newest job whose payload has this `task_id`, among the last hundred."""
     recent = select(JobRow.id).where(JobRow.user_id == user_id).order_by(JobRow.id.desc()).limit(100).subquery()
     statement = (
@@ -239,7 +239,7 @@ async def find_by_task(session: AsyncSession, user_id: str, task_id: str) -> Job
         .limit(1)
     )
     found = (await session.execute(statement)).one_or_none()
-    return None if found is None else Job(*found)
+    return None if found is None else QueuedJob(*found)
 
 
 async def add_inputs(session: AsyncSession, job_id: str, inputs: Mapping[str, bytes]) -> None:
@@ -262,10 +262,10 @@ async def remove_finished(session: AsyncSession, older_than_s: float, limit: int
     return len(ids)
 
 
-async def change(session: AsyncSession, statement: Update) -> list[Job]:
+async def change(session: AsyncSession, statement: Update) -> list[QueuedJob]:
     """Run an update of jobs; the history says what became of them, and listeners are told."""
     returning = statement.returning(*COLUMNS).execution_options(synchronize_session=False)
-    changed = [Job(*row) for row in await session.execute(returning)]
+    changed = [QueuedJob(*row) for row in await session.execute(returning)]
     if ended := [job.id for job in changed if job.is_finished]:
         await session.execute(delete(JobInputRow).where(JobInputRow.job_id == any_text(ended)))
     await history.end_with_jobs(session, [job.id for job in changed if job.status in ("failed", "cancelled")])
@@ -278,12 +278,12 @@ async def publish_gone(session: AsyncSession, job_ids: Sequence[str]) -> None:
     await _notify(session, [f"{word} {job_id}" for job_id in job_ids for word in ("cancelled", "asked")])
 
 
-async def publish(session: AsyncSession, changed: Sequence[Job]) -> None:
+async def publish(session: AsyncSession, changed: Sequence[QueuedJob]) -> None:
     """Tell listeners, when the transaction commits, that these jobs changed."""
     await _notify(session, [f"{job.status} {job.id}" for job in changed])
 
 
-async def _call_workers(session: AsyncSession, asked: Sequence[Job]) -> None:
+async def _call_workers(session: AsyncSession, asked: Sequence[QueuedJob]) -> None:
     """Let the workers of running jobs look at once what is wanted of them."""
     await _notify(session, [f"asked {job.id}" for job in asked if job.status == "running"])
 
@@ -293,7 +293,7 @@ async def _notify(session: AsyncSession, notices: list[str]) -> None:
         await session.execute(_NOTIFY, {"channel": CHANNEL, "notices": notices})
 
 
-async def _find_unfinished(session: AsyncSession, user_id: str, dedupe_key: str) -> Job | None:
+async def _find_unfinished(session: AsyncSession, user_id: str, dedupe_key: str) -> QueuedJob | None:
     statement = select(*COLUMNS).where(JobRow.user_id == user_id, JobRow.dedupe_key == dedupe_key, IS_UNFINISHED)
     found = (await session.execute(statement)).one_or_none()
-    return None if found is None else Job(*found)
+    return None if found is None else QueuedJob(*found)

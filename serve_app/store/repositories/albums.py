@@ -25,7 +25,7 @@ ItemStatus = Literal["pending", "embedded", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Album:
+class StoredAlbum:
     id: str
     user_id: str
     name: str | None
@@ -128,7 +128,9 @@ _SETTLE = text("""
 """)
 
 
-async def open_album(session: AsyncSession, user_id: str, name: str | None, *, lives_s: float | None = None) -> Album:
+async def open_album(
+    session: AsyncSession, user_id: str, name: str | None, *, lives_s: float | None = None
+) -> StoredAlbum:
     """The user's album of this name, made if there is none, and locked until the transaction ends.
 
     Without a name: a new one, known by our id. With `lives_s` it is the hidden album of an ad-hoc call: no list shows
@@ -140,31 +142,31 @@ async def open_album(session: AsyncSession, user_id: str, name: str | None, *, l
         .values(id=new_id("alb"), user_id=user_id, name=name, expires_at=expires_at)
         .on_conflict_do_update(index_elements=[AlbumRow.user_id, AlbumRow.name], set_={"updated_at": func.now()})
     )
-    return Album(*(await session.execute(statement.returning(*_ALBUM))).one())
+    return StoredAlbum(*(await session.execute(statement.returning(*_ALBUM))).one())
 
 
-async def find(session: AsyncSession, user_id: str, public_id: str) -> Album | None:
+async def find(session: AsyncSession, user_id: str, public_id: str) -> StoredAlbum | None:
     """The user's album by the name that the client gave it, or by our id if it gave none."""
     statement = select(*_ALBUM).where(
         AlbumRow.user_id == user_id,
         or_(AlbumRow.name == public_id, (AlbumRow.id == public_id) & AlbumRow.name.is_(None)),
     )
     found = (await session.execute(statement.order_by(AlbumRow.name.nulls_last()).limit(1))).one_or_none()
-    return None if found is None else Album(*found)
+    return None if found is None else StoredAlbum(*found)
 
 
-async def get(session: AsyncSession, album_id: str) -> Album | None:
+async def get(session: AsyncSession, album_id: str) -> StoredAlbum | None:
     """By our id, whoever's it is: for jobs."""
     found = (await session.execute(select(*_ALBUM).where(AlbumRow.id == album_id))).one_or_none()
-    return None if found is None else Album(*found)
+    return None if found is None else StoredAlbum(*found)
 
 
-async def load_page(session: AsyncSession, user_id: str, limit: int, cursor: str | None = None) -> list[Album]:
-    """The user's albums, newest first, those after the id `cursor` (`Album.id`). Hidden ones are left out."""
+async def load_page(session: AsyncSession, user_id: str, limit: int, cursor: str | None = None) -> list[StoredAlbum]:
+    """The user's albums, newest first, those after the id `cursor` (`StoredAlbum.id`). Hidden ones are left out."""
     statement = select(*_ALBUM).where(AlbumRow.user_id == user_id, AlbumRow.expires_at.is_(None))
     if cursor is not None:
         statement = statement.where(AlbumRow.id < cursor)
-    return [Album(*row) for row in await session.execute(statement.order_by(AlbumRow.id.desc()).limit(limit))]
+    return [StoredAlbum(*row) for row in await session.execute(statement.order_by(AlbumRow.id.desc()).limit(limit))]
 
 
 async def count_items(session: AsyncSession, album_ids: Sequence[str]) -> dict[str, dict[ItemStatus, int]]:

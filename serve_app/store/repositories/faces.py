@@ -16,7 +16,7 @@ _SINGLE = np.dtype("<f4")
 
 
 @dataclass(frozen=True, slots=True)
-class Faces:
+class StoredFaces:
     """M faces of N contents, by content and then by confidence."""
 
     ids: NDArray[np.int64]
@@ -94,14 +94,14 @@ async def save(session: AsyncSession, model: str, found: Mapping[str, Sequence[F
     await session.execute(_SAVE_FACES, parameters)
 
 
-async def load(session: AsyncSession, model: str, shas: Sequence[str]) -> Faces:
+async def load(session: AsyncSession, model: str, shas: Sequence[str]) -> StoredFaces:
     """Without landmarks, which are long and seldom needed."""
     parameters = {"model": model, "shas": list(shas)}
     scanned = np.zeros(len(shas), np.bool_)
     scanned[[place - 1 for place in await session.scalars(_SCANNED, parameters)]] = True
     rows = (await session.execute(_LOAD, parameters)).all()
     vectors = np.frombuffer(b"".join(row.vector for row in rows), _SINGLE)
-    return Faces(
+    return StoredFaces(
         ids=np.array([row.id for row in rows], np.int64),
         pictures=np.array([row.place - 1 for row in rows], np.int64),
         boxes=np.array([row.bbox for row in rows], np.float32).reshape(-1, 4),

@@ -30,7 +30,7 @@ _ID = re.compile(r"gen_[0-9a-hjkmnp-tv-z]{26}")
 
 
 @dataclass(frozen=True, slots=True)
-class Generation:
+class HistoryEntry:
     id: str
     user_id: str
     kind: GenerationKind
@@ -73,7 +73,7 @@ _COLUMNS = (
     GenerationRow.started_at,
     GenerationRow.finished_at,
 )
-"""In the order of `Generation`'s fields."""
+"""In the order of `HistoryEntry`'s fields."""
 _IS_OPEN = GenerationRow.status == "started"
 
 
@@ -86,7 +86,7 @@ async def start(
     input_ref: str | None = None,
     input_image_id: str | None = None,
     job_id: str | None = None,
-) -> Generation:
+) -> HistoryEntry:
     """A new row; or, of a job that was tried before, its row, begun anew unless it has ended."""
     statement = insert(GenerationRow).values(
         id=new_id("gen"),
@@ -110,7 +110,7 @@ async def start(
     if made is None:
         ended = select(*_COLUMNS).where(GenerationRow.job_id == job_id)
         made = (await session.execute(ended)).one()
-    return Generation(*made)
+    return HistoryEntry(*made)
 
 
 async def describe(
@@ -157,16 +157,16 @@ async def end_with_jobs(session: AsyncSession, job_ids: Sequence[str]) -> None:
     await session.execute(statement.execution_options(synchronize_session=False))
 
 
-async def get(session: AsyncSession, user_id: str, generation_id: str) -> Generation | None:
+async def get(session: AsyncSession, user_id: str, generation_id: str) -> HistoryEntry | None:
     """The user's own."""
     statement = select(*_COLUMNS).where(GenerationRow.id == generation_id, GenerationRow.user_id == user_id)
     found = (await session.execute(statement)).one_or_none()
-    return None if found is None else Generation(*found)
+    return None if found is None else HistoryEntry(*found)
 
 
 async def load_page(
     session: AsyncSession, user_id: str, *, limit: int, kind: str | None = None, cursor: str | None = None
-) -> list[Generation]:
+) -> list[HistoryEntry]:
     """Newest first, those after the id `cursor`. Raises `InvalidRequest` for a cursor that is none."""
     statement = select(*_COLUMNS).where(GenerationRow.user_id == user_id)
     if kind is not None:
@@ -176,7 +176,7 @@ async def load_page(
             raise InvalidRequest("The cursor is none that this server gave", extra={"parameter": "cursor"})
         statement = statement.where(GenerationRow.id < cursor)
     statement = statement.order_by(GenerationRow.id.desc()).limit(limit)
-    return [Generation(*row) for row in await session.execute(statement)]
+    return [HistoryEntry(*row) for row in await session.execute(statement)]
 
 
 async def _end(session: AsyncSession, generation_id: str, status: GenerationStatus, **values: Any) -> bool:

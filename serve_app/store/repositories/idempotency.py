@@ -16,7 +16,7 @@ from deployments.errors import Conflict, InvalidRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StoredAnswer:
     status: int
     headers: dict[str, str]
     body: bytes
@@ -65,7 +65,7 @@ async def begin(
     *,
     stale_after_s: float = 300.0,
     keep_s: float = 86400.0,
-) -> Ticket | Answer:
+) -> Ticket | StoredAnswer:
     """A ticket to answer this request, or the answer that it was given before. Commit before working on it.
 
     `route` is method and path. An answer that was begun `stale_after_s` ago and never finished (its process was killed)
@@ -83,7 +83,7 @@ async def begin(
         raise InvalidRequest("This Idempotency-Key was used for another request")
     if first is None or first.status is None:
         raise Conflict("The first request with this Idempotency-Key is still being answered")
-    return Answer(first.status, first.headers, first.body)
+    return StoredAnswer(first.status, first.headers, first.body)
 
 
 async def finish(

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from deployments.contracts.albums import PairVerdict
 
-Pair = tuple[str, str]
+ShaPair = tuple[str, str]
 """Two different content hashes, in either order."""
 
 _SAVE = text("""
@@ -31,7 +31,7 @@ _LOAD = text("""
 """)
 
 
-async def save(session: AsyncSession, version: str, verdicts: Mapping[Pair, PairVerdict]) -> None:
+async def save(session: AsyncSession, version: str, verdicts: Mapping[ShaPair, PairVerdict]) -> None:
     """Pairs of which a content was deleted meanwhile are passed over."""
     ordered = {_ordered(pair): verdict for pair, verdict in verdicts.items()}
     parameters = {
@@ -45,7 +45,7 @@ async def save(session: AsyncSession, version: str, verdicts: Mapping[Pair, Pair
     await session.execute(_SAVE, parameters)
 
 
-async def load(session: AsyncSession, version: str, pairs: Sequence[Pair]) -> dict[Pair, PairVerdict]:
+async def load(session: AsyncSession, version: str, pairs: Sequence[ShaPair]) -> dict[ShaPair, PairVerdict]:
     """The verdicts that are known, under the pairs as they were given."""
     ordered = {_ordered(pair) for pair in pairs}
     parameters = {"version": version, "a": [a for a, _ in ordered], "b": [b for _, b in ordered]}
@@ -54,7 +54,7 @@ async def load(session: AsyncSession, version: str, pairs: Sequence[Pair]) -> di
     return {pair: known[_ordered(pair)] for pair in pairs if _ordered(pair) in known}
 
 
-def _ordered(pair: Pair) -> Pair:
+def _ordered(pair: ShaPair) -> ShaPair:
     a, b = pair
     if a == b:
         raise ValueError("A content is no pair with itself")

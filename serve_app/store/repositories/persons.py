@@ -22,7 +22,7 @@ UNKNOWN = -2
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class StoredPerson:
     id: str
     label: int
     """What the clusterer is told of it as `previous`."""
@@ -47,10 +47,10 @@ async def load_labels(session: AsyncSession, album_id: str, face_ids: NDArray[np
     return np.array([known.get(face_id, UNKNOWN) for face_id in face_ids.tolist()], np.int64)
 
 
-async def load(session: AsyncSession, album_id: str) -> dict[int, Person]:
+async def load(session: AsyncSession, album_id: str) -> dict[int, StoredPerson]:
     """The album's persons by label."""
     rows = await session.execute(select(PersonRow.id, PersonRow.label).where(PersonRow.album_id == album_id))
-    return {label: Person(person_id, label) for person_id, label in rows}
+    return {label: StoredPerson(person_id, label) for person_id, label in rows}
 
 
 async def save(

@@ -14,7 +14,7 @@ from serve_app.store.models import PictureQualityRow
 
 
 @dataclass(frozen=True, slots=True)
-class Quality:
+class StoredQuality:
     """All numbers 0 to 1."""
 
     sharpness: float
@@ -35,7 +35,7 @@ _SAVE = text("""
 """)
 
 
-async def save(session: AsyncSession, quality: Mapping[str, Quality]) -> None:
+async def save(session: AsyncSession, quality: Mapping[str, StoredQuality]) -> None:
     """By content; earlier ones are replaced, a content that was deleted meanwhile is passed over."""
     rows = [
         {
@@ -50,7 +50,7 @@ async def save(session: AsyncSession, quality: Mapping[str, Quality]) -> None:
     await session.execute(_SAVE, {"rows": json.dumps(rows)})
 
 
-async def load(session: AsyncSession, shas: Sequence[str]) -> dict[str, Quality]:
+async def load(session: AsyncSession, shas: Sequence[str]) -> dict[str, StoredQuality]:
     """Of the contents that have been judged."""
     columns = (
         PictureQualityRow.sha256,
@@ -60,4 +60,7 @@ async def load(session: AsyncSession, shas: Sequence[str]) -> dict[str, Quality]
         PictureQualityRow.issues,
     )
     rows = await session.execute(select(*columns).where(PictureQualityRow.sha256 == any_text(shas)))
-    return {sha: Quality(sharpness, exposure, score, tuple(issues)) for sha, sharpness, exposure, score, issues in rows}
+    return {
+        sha: StoredQuality(sharpness, exposure, score, tuple(issues))
+        for sha, sharpness, exposure, score, issues in rows
+    }

@@ -17,7 +17,7 @@ from serve_app.store.models import AnalysisResultRow
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class StoredResult:
     kind: str
     params_key: str
     album_version: int
@@ -66,15 +66,15 @@ async def save(
     )
 
 
-async def find(session: AsyncSession, album_id: str, kind: str, key: str) -> Result | None:
+async def find(session: AsyncSession, album_id: str, kind: str, key: str) -> StoredResult | None:
     statement = select(*_COLUMNS).where(
         AnalysisResultRow.album_id == album_id, AnalysisResultRow.kind == kind, AnalysisResultRow.params_key == key
     )
     found = (await session.execute(statement)).one_or_none()
-    return None if found is None else Result(*found)
+    return None if found is None else StoredResult(*found)
 
 
-async def load_latest(session: AsyncSession, album_id: str) -> dict[str, Result]:
+async def load_latest(session: AsyncSession, album_id: str) -> dict[str, StoredResult]:
     """The newest answer of each kind."""
     statement = (
         select(*_COLUMNS)
@@ -87,4 +87,4 @@ async def load_latest(session: AsyncSession, album_id: str) -> dict[str, Result]
             AnalysisResultRow.params_key,
         )
     )
-    return {row.kind: Result(*row) for row in await session.execute(statement)}
+    return {row.kind: StoredResult(*row) for row in await session.execute(statement)}

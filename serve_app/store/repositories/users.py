@@ -21,7 +21,7 @@ _CURSOR = re.compile(r"usr_(?:local|[0-9a-hjkmnp-tv-z]{26})")
 
 
 @dataclass(frozen=True, slots=True)
-class User:
+class StoredUser:
     id: str
     username: str
     email: str
@@ -36,7 +36,7 @@ def folded(text: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
-async def add(session: AsyncSession, username: str, email: str, api_key_hash: str | None = None) -> User:
+async def add(session: AsyncSession, username: str, email: str, api_key_hash: str | None = None) -> StoredUser:
     """Raises `Conflict`, whose `extra["taken"]` says which of the two is taken."""
     unique = {"username_folded": folded(username), "email_folded": folded(email)}
     row = {"id": new_id("usr"), "username": username, "email": email, "api_key_hash": api_key_hash, **unique}
@@ -44,7 +44,7 @@ async def add(session: AsyncSession, username: str, email: str, api_key_hash: st
     while True:
         made = (await session.execute(statement)).one_or_none()
         if made is not None:
-            return User(*made)
+            return StoredUser(*made)
         taken = await _taken(session, **unique)
         if taken:
             named = " and ".join({"username": "user name", "email": "e-mail address"}[one] for one in taken)
@@ -60,15 +60,15 @@ async def _taken(session: AsyncSession, username_folded: str, email_folded: str)
     return [name for place, name in enumerate(("username", "email")) if any(row[place] for row in found)]
 
 
-async def get(session: AsyncSession, user_id: str) -> User | None:
+async def get(session: AsyncSession, user_id: str) -> StoredUser | None:
     found = (await session.execute(select(*_COLUMNS).where(UserRow.id == user_id))).one_or_none()
-    return None if found is None else User(*found)
+    return None if found is None else StoredUser(*found)
 
 
-async def find_by_key(session: AsyncSession, api_key_hash: str) -> User | None:
+async def find_by_key(session: AsyncSession, api_key_hash: str) -> StoredUser | None:
     statement = select(*_COLUMNS).where(UserRow.api_key_hash == api_key_hash)
     found = (await session.execute(statement)).one_or_none()
-    return None if found is None else User(*found)
+    return None if found is None else StoredUser(*found)
 
 
 async def set_key(session: AsyncSession, user_id: str, api_key_hash: str | None) -> bool:
@@ -77,14 +77,14 @@ async def set_key(session: AsyncSession, user_id: str, api_key_hash: str | None)
     return (await session.scalar(statement.returning(UserRow.id))) is not None
 
 
-async def load_page(session: AsyncSession, limit: int, cursor: str | None = None) -> list[User]:
+async def load_page(session: AsyncSession, limit: int, cursor: str | None = None) -> list[StoredUser]:
     """Newest first, those after the id `cursor`. Raises `InvalidRequest` for a cursor that is none."""
     statement = select(*_COLUMNS).order_by(UserRow.id.desc()).limit(limit)
     if cursor is not None:
         if _CURSOR.fullmatch(cursor) is None:
             raise InvalidRequest("The cursor is none that this server gave", extra={"parameter": "cursor"})
         statement = statement.where(UserRow.id < cursor)
-    return [User(*row) for row in await session.execute(statement)]
+    return [StoredUser(*row) for row in await session.execute(statement)]
 
 
 async def remove(session: AsyncSession, user_id: str) -> list[str] | None:

@@ -31,7 +31,7 @@ def pixels(text: str) -> Image:
     return np.asarray(PillowImage.open(io.BytesIO(base64.b64decode(text, validate=True))).convert("RGB"))
 
 
-class Made:
+class SdapiAnswer:
     """An answer of txt2img or img2img, taken apart."""
 
     def __init__(self, response: httpx.Response) -> None:
@@ -51,12 +51,12 @@ class Made:
         return "\n".join(self.info["warnings"])
 
 
-async def txt2img(client: httpx.AsyncClient, **fields: Any) -> Made:
-    return Made(await client.post(f"{V1}/txt2img", json=SMALL | fields))
+async def txt2img(client: httpx.AsyncClient, **fields: Any) -> SdapiAnswer:
+    return SdapiAnswer(await client.post(f"{V1}/txt2img", json=SMALL | fields))
 
 
-async def img2img(client: httpx.AsyncClient, image: np.ndarray, **fields: Any) -> Made:
-    return Made(await client.post(f"{V1}/img2img", json=SMALL | {"init_images": [base64_png(image)]} | fields))
+async def img2img(client: httpx.AsyncClient, image: np.ndarray, **fields: Any) -> SdapiAnswer:
+    return SdapiAnswer(await client.post(f"{V1}/img2img", json=SMALL | {"init_images": [base64_png(image)]} | fields))
 
 
 async def until(condition: Any) -> Any:

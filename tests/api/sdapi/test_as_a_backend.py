@@ -7,7 +7,7 @@ import numpy as np
 from configs.settings import Providers
 from configs.styles import StyleControl, StyleLora
 from deployments.contracts.diffusion import Lora
-from deployments.contracts.styles import StyleRequest
+from deployments.contracts.styles import StyleTask
 from deployments.providers.sdwebui import WebUiStylist
 from tests.api.sdapi.conftest import CANNY
 from tests.support.builders import an_image
@@ -25,7 +25,7 @@ async def test_a_style_is_made_by_another_darkroom(live_url: str, capabilities: 
     )
     stylist = WebUiStylist(Providers(sdwebui_url=live_url), timeout_s=30, pixels=128 * 128)
     try:
-        styled = await stylist.stylize(StyleRequest(an_image((256, 256)), "ink", "a cat", seed=5), style)
+        styled = await stylist.stylize(StyleTask(an_image((256, 256)), "ink", "a cat", seed=5), style)
     finally:
         await stylist.aclose()
     [request] = capabilities.requests

@@ -16,7 +16,7 @@ from tests.api.conftest import upload
 from tests.api.sdapi.conftest import (
     SMALL,
     V1,
-    Made,
+    SdapiAnswer,
     assert_webui_error,
     img2img,
     statuses,
@@ -331,6 +331,6 @@ async def test_settings_that_are_none_are_errors_of_the_original(idle_client: ht
 
 async def test_settings_are_kept_within_what_makes_sense(client: httpx.AsyncClient, capabilities: FakeDiffuser) -> None:
     await client.post(f"{V1}/options", json={"CLIP_stop_at_last_layers": 99, "img2img_fix_steps": 1, "tiling": "on"})
-    Made(await client.post(f"{V1}/txt2img", json=SMALL))
+    SdapiAnswer(await client.post(f"{V1}/txt2img", json=SMALL))
     [request] = capabilities.requests
     assert (request.clip_skip, request.exact_steps, request.tiling) == (12, True, True)

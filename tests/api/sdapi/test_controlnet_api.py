@@ -16,7 +16,7 @@ from tests.api.sdapi.conftest import (
     CANNY,
     SMALL,
     V1,
-    Made,
+    SdapiAnswer,
     a_unit,
     assert_webui_error,
     controlnet,
@@ -330,7 +330,7 @@ async def test_four_units_as_a_client_sends_them(client: httpx.AsyncClient, capa
             unit("canny", CANNY, control_mode=mine, threshold_a=100, threshold_b=200),
         ),
     }
-    made = Made(await client.post(f"{V1}/img2img", json=body))
+    made = SdapiAnswer(await client.post(f"{V1}/img2img", json=body))
     [request] = capabilities.requests
     assert [control.mode for control in request.controls] == ["control", "prompt", "prompt", "prompt"]
     assert [lora.unet_weight for lora in request.loras] == [1.1]

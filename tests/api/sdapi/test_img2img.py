@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from configs.settings import Fetch, Limits, Settings
 from serve_app.services.container import Services
-from tests.api.sdapi.conftest import SMALL, V1, Made, a_unit, assert_webui_error, controlnet, img2img
+from tests.api.sdapi.conftest import SMALL, V1, SdapiAnswer, a_unit, assert_webui_error, controlnet, img2img
 from tests.support.builders import a_flat_image, an_image, base64_png, encoded, encoded_turned
 from tests.support.fake_diffuser import FakeDiffuser
 
@@ -55,7 +55,7 @@ async def test_transparent_pixels_are_white_and_turned_pictures_upright(
     await img2img(client, clear)
     picture = an_image((64, 64))
     turned = base64.b64encode(encoded_turned(picture, 6, "PNG")).decode()
-    Made(await client.post(f"{V1}/img2img", json=SMALL | {"init_images": [f"data:image/png;base64,{turned}"]}))
+    SdapiAnswer(await client.post(f"{V1}/img2img", json=SMALL | {"init_images": [f"data:image/png;base64,{turned}"]}))
     white, upright = (request.init_image for request in capabilities.requests)
     assert white is not None
     assert np.all(white == 255)
@@ -200,7 +200,7 @@ class TestAddresses:
     async def test_a_picture_is_fetched(
         self, client: httpx.AsyncClient, capabilities: FakeDiffuser, address: str
     ) -> None:
-        Made(await client.post(f"{V1}/img2img", json=SMALL | {"init_images": [f"{address}/picture"]}))
+        SdapiAnswer(await client.post(f"{V1}/img2img", json=SMALL | {"init_images": [f"{address}/picture"]}))
         init = capabilities.requests[0].init_image
         assert init is not None
         assert np.array_equal(init, an_image((64, 64)))
@@ -209,7 +209,7 @@ class TestAddresses:
         response = await idle_client.post(f"{V1}/img2img", json=SMALL | {"init_images": [f"{address}/words"]})
         assert_webui_error(response, 500, "HTTPException", detail="Invalid image url")
 
-    class TestSmall:
+    class TestSmallImg2Img:
         @pytest.fixture
         def settings(self, settings: Settings) -> Settings:
             return settings.model_copy(update={"limits": Limits(max_sdapi_bytes=40_000)})

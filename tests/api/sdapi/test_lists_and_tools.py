@@ -119,7 +119,7 @@ async def test_several_pictures_are_enlarged_in_order(idle_client: httpx.AsyncCl
     assert [(image.shape, int(image[0, 0, 0])) for image in images] == [((32, 32, 3), 10), ((32, 32, 3), 20)]
 
 
-class TestSmall:
+class TestSmallTools:
     @pytest.fixture
     def settings(self, settings: Settings) -> Settings:
         return settings.model_copy(update={"limits": Limits(max_sdapi_bytes=100_000)})

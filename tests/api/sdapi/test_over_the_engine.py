@@ -15,7 +15,7 @@ import pytest_asyncio
 from configs.settings import Diffusion, Settings
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import GenerationRequest, HintOptions, Latents, ModelCatalogue
-from deployments.engines.diffusion.batched import LocalDiffuser
+from deployments.engines.diffusion.batched import BatchedDiffuser
 from tests.api.sdapi.conftest import V1, a_unit, controlnet, img2img, statuses, txt2img, until
 from tests.support import tiny_diffusion
 from tests.support.builders import a_photo, base64_png
@@ -25,7 +25,7 @@ from tests.support.fakes import FakeCapabilities
 class OverTheEngine(FakeCapabilities):
     """The engine makes the pictures; everything else is predictable."""
 
-    def __init__(self, diffuser: LocalDiffuser) -> None:
+    def __init__(self, diffuser: BatchedDiffuser) -> None:
         super().__init__()
         self._diffuser = diffuser
 
@@ -48,15 +48,15 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest_asyncio.fixture(scope="module")
-async def diffuser(models: Path) -> AsyncIterator[LocalDiffuser]:
+async def diffuser(models: Path) -> AsyncIterator[BatchedDiffuser]:
     chosen = Diffusion(models_dir=models, checkpoint=tiny_diffusion.CHECKPOINT, offline=True)
-    opened = LocalDiffuser(Settings(diffusion=chosen))
+    opened = BatchedDiffuser(Settings(diffusion=chosen))
     yield opened
     await opened.close()
 
 
 @pytest.fixture
-def capabilities(diffuser: LocalDiffuser) -> OverTheEngine:
+def capabilities(diffuser: BatchedDiffuser) -> OverTheEngine:
     return OverTheEngine(diffuser)
 
 

@@ -17,7 +17,7 @@ from deployments.errors import InvalidRequest, NotDeployed, WeightsMissing
 from tests.api.sdapi.conftest import (
     SMALL,
     V1,
-    Made,
+    SdapiAnswer,
     a_unit,
     assert_webui_error,
     controlnet,
@@ -253,7 +253,7 @@ async def test_an_infotext_fills_what_the_client_left_open(
 ) -> None:
     text = "a dog\nNegative prompt: cat\nSteps: 5, Sampler: DDIM, CFG scale: 3, Seed: 9, Size: 128x64, Clip skip: 2"
     response = await client.post(f"{V1}/txt2img", json={"infotext": text, "steps": 4})
-    assert Made(response).images[0].shape == (64, 128, 3)
+    assert SdapiAnswer(response).images[0].shape == (64, 128, 3)
     [request] = capabilities.requests
     assert (request.prompt, request.steps, request.sampler, request.seed) == ("a dog", 4, "DDIM", 9)
     assert request.clip_skip == 2

@@ -1,4 +1,4 @@
-"""The clustering shell keeps the promises of `contracts.FaceClusterer`."""
+"""The clustering shell keeps the promises of `contracts.albums.FaceClusterer`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 import numpy as np
 import pytest
 
-from configs.settings import Faces, Runtime, Settings
+from configs.settings import FaceOptions, Runtime, Settings
 from deployments.clustering import ClusteringDeployment
 from deployments.contracts.albums import FaceClusterer
 from tests.unit.algorithms.people.test_linkage import partition, some_people
@@ -15,7 +15,7 @@ from tests.unit.algorithms.people.test_linkage import partition, some_people
 
 @pytest.fixture
 def clusterer() -> FaceClusterer:
-    return ClusteringDeployment(Settings(faces=Faces(cut=0.6, min_quality=0.3), runtime=Runtime(threads=1)))
+    return ClusteringDeployment(Settings(faces=FaceOptions(cut=0.6, min_quality=0.3), runtime=Runtime(threads=1)))
 
 
 async def test_people_are_found_and_poor_faces_left_out(clusterer: FaceClusterer) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import numpy as np
 import pytest
 
-from configs.settings import Faces, Runtime, Settings
+from configs.settings import FaceOptions, Runtime, Settings
 from deployments.contracts.albums import Face
 from deployments.faces import FacesDeployment
 from tests.support.builders import a_flat_image, a_photo, an_image
@@ -23,7 +23,7 @@ def faces(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         return FacesDeployment(Settings(runtime=runtime))
     pytest.importorskip("insightface")
     root = write_models(tmp_path_factory.mktemp("insightface"))
-    return FacesDeployment(Settings(runtime=runtime, faces=Faces(engine="insightface", insightface_root=root)))
+    return FacesDeployment(Settings(runtime=runtime, faces=FaceOptions(engine="insightface", insightface_root=root)))
 
 
 def same(left: list[Face], right: list[Face]) -> bool:

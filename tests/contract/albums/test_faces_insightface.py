@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from configs.settings import Faces, Settings
+from configs.settings import FaceOptions, Settings
 from deployments.engines.faces.insightface import InsightFaceEngine
 from deployments.errors import Unavailable, WeightsMissing
 from deployments.faces import FacesDeployment
@@ -67,10 +67,10 @@ def test_boxes_are_in_pixels_of_the_picture_given(engine: InsightFaceEngine) -> 
 
 
 def test_when_nothing_is_found_upright_the_turned_picture_is_searched(engine: InsightFaceEngine) -> None:
-    """`Analysis` stands for a detector that knows upright faces only: it answers to one turn of the picture."""
+    """`InsightFaceApp` stands for a detector that knows upright faces only: it answers to one turn of the picture."""
     upright = a_photo("rocket", 120)[:60, :100]
 
-    class Analysis:
+    class InsightFaceApp:
         def get(self, bgr: np.ndarray) -> list[Any]:
             if not np.array_equal(bgr[:, :, ::-1], upright):
                 return []
@@ -82,7 +82,7 @@ def test_when_nothing_is_found_upright_the_turned_picture_is_searched(engine: In
             ]
 
     lying = InsightFaceEngine.__new__(InsightFaceEngine)
-    lying._analysis = Analysis()
+    lying._analysis = InsightFaceApp()
     (face,) = lying.find(np.rot90(upright, -1))
     assert face.bbox == (14.0, 20.0, 54.0, 60.0)
     right_eye, left_eye = face.landmarks[:2]
@@ -95,7 +95,7 @@ def test_a_missing_file_is_named_with_its_setting_and_not_fetched(tmp_path: Path
     root = write_models(tmp_path)
     (root / "models" / "buffalo_l" / missing).unlink()
     with pytest.raises(WeightsMissing, match=r"DARKROOM_FACES__INSIGHTFACE_ROOT") as caught:
-        FacesDeployment(Settings(faces=Faces(engine="insightface", insightface_root=root)))
+        FacesDeployment(Settings(faces=FaceOptions(engine="insightface", insightface_root=root)))
     assert missing in caught.value.message
     assert str(tmp_path) not in caught.value.message
     assert not (root / "models" / "buffalo_l" / missing).exists()

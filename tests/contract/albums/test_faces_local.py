@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from configs.settings import Faces, Settings
+from configs.settings import FaceOptions, Settings
 from deployments.contracts.albums import Face
 from deployments.contracts.arrays import Image
 from deployments.engines.faces.local import LocalFaceEngine
@@ -137,5 +137,5 @@ def test_missing_weights_are_named_with_their_setting(tmp_path: Path, name: str)
         if other != name:
             (tmp_path / other).touch()
     with pytest.raises(WeightsMissing, match="DARKROOM_WEIGHTS_DIR") as caught:
-        FacesDeployment(Settings(weights_dir=tmp_path, faces=Faces(engine="local")))
+        FacesDeployment(Settings(weights_dir=tmp_path, faces=FaceOptions(engine="local")))
     assert name in caught.value.message

@@ -16,7 +16,7 @@ import torch
 from diffusers import ControlNetModel
 
 from deployments.contracts.diffusion import ControlHint, ControlMode, Hires
-from deployments.engines.diffusion.controlnets import Unit, make_controlnets, residual_weights
+from deployments.engines.diffusion.controlnets import ControlUnit, make_controlnets, residual_weights
 from deployments.engines.diffusion.engine import DiffusionEngine
 from tests.support.builders import an_image
 from tests.support.diffusing import SIZE, a_request, an_engine, difference, make, make_one
@@ -54,7 +54,9 @@ def residuals_of(net: Any, hint: Any) -> list[Any]:
     return [*down, middle]
 
 
-def together(nets: Sequence[Any], units: Sequence[Unit], active: Sequence[float] = (1.0, 1.0)) -> list[Any] | None:
+def together(
+    nets: Sequence[Any], units: Sequence[ControlUnit], active: Sequence[float] = (1.0, 1.0)
+) -> list[Any] | None:
     sample, timestep, words, hints = the_inputs()
     with torch.no_grad():
         made = make_controlnets(nets, units, guided=True)
@@ -64,8 +66,8 @@ def together(nets: Sequence[Any], units: Sequence[Unit], active: Sequence[float]
     return None if down is None else [*down, middle]
 
 
-def a_unit(weight: float = 1.0, mode: ControlMode = "balanced") -> Unit:
-    return Unit("any", weight, 0.0, 1.0, mode)
+def a_unit(weight: float = 1.0, mode: ControlMode = "balanced") -> ControlUnit:
+    return ControlUnit("any", weight, 0.0, 1.0, mode)
 
 
 def test_balanced_adds_every_residual_by_the_weight(nets: list[Any]) -> None:
@@ -142,8 +144,8 @@ def test_the_window_is_inclusive_as_in_a1111(
 
 
 def engine_unet(engine: DiffusionEngine) -> Any:
-    with engine.models.shelf.borrowing() as loan:
-        return engine.models.checkpoint(loan, "").unet
+    with engine.models.cache.lease() as lease:
+        return engine.models.checkpoint(lease, "").unet
 
 
 def test_each_mode_makes_another_picture(engine: DiffusionEngine) -> None:
@@ -183,5 +185,5 @@ def test_a_unit_may_act_in_one_pass_only(engine: DiffusionEngine, passes: Any) -
 
 def test_thin_lines_fade_in_the_second_pass() -> None:
     canny, depth = ControlHint(NAMES[0], HINT), ControlHint(NAMES[1], HINT)
-    assert (Unit.of(canny).mode, Unit.of(canny, hires=True).mode) == ("balanced", "prompt")
-    assert Unit.of(depth, hires=True).mode == "balanced"
+    assert (ControlUnit.of(canny).mode, ControlUnit.of(canny, hires=True).mode) == ("balanced", "prompt")
+    assert ControlUnit.of(depth, hires=True).mode == "balanced"

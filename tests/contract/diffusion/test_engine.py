@@ -341,8 +341,8 @@ def test_a_lora_that_fits_only_the_unet_leaves_no_trace(tmp_path: Path, tiny_mod
     (picture,) = make(engine, a_request(loras=(Lora("half"),)))
     assert any("half" in warning for warning in picture.warnings)
     np.testing.assert_array_equal(picture.image, make_one(engine))
-    with engine.models.shelf.borrowing() as loan:
-        assert not any("lora_A" in name for name, _ in engine.models.checkpoint(loan, "").unet.named_parameters())
+    with engine.models.cache.lease() as lease:
+        assert not any("lora_A" in name for name, _ in engine.models.checkpoint(lease, "").unet.named_parameters())
 
 
 def test_a_lora_for_which_memory_is_out_is_not_left_out(
@@ -397,7 +397,7 @@ def test_a_lora_for_which_memory_is_out_is_not_left_out(
 def test_absurd_requests_are_refused_before_anything_is_loaded(fresh: DiffusionEngine, change: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
         fresh.check(a_request(**change))
-    assert fresh.models.shelf.keys() == []
+    assert fresh.models.cache.keys() == []
 
 
 def test_a_prompt_that_is_too_long_in_tokens_is_refused(engine: DiffusionEngine) -> None:
@@ -469,10 +469,10 @@ def test_models_beyond_the_budget_leave_in_turn(tiny_models: Path) -> None:
     engine = an_engine(tiny_models, memory_budget_mb=9)  # one checkpoint is 5 MB, a ControlNet 2
     make(engine, a_request(controls=(CONTROL,)))
     make(engine, a_request(checkpoint=OTHER_CHECKPOINT))
-    kept = {key[1] for key in engine.models.shelf.keys()}
+    kept = {key[1] for key in engine.models.cache.keys()}
     assert OTHER_CHECKPOINT in kept
     assert CHECKPOINT not in kept
-    assert engine.models.shelf.used_bytes < 9 * 2**20
+    assert engine.models.cache.used_bytes < 9 * 2**20
 
 
 def test_a_request_whose_models_exceed_the_budget_is_refused(tiny_models: Path) -> None:

@@ -17,7 +17,7 @@ from deployments.contracts.albums import Face
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import HintOptions
 from deployments.engines.diffusion.batched import face_search
-from deployments.engines.diffusion.preprocessors import MODULES, Hints
+from deployments.engines.diffusion.preprocessors import MODULES, Preprocessors
 from deployments.errors import InvalidRequest, WeightsMissing
 from tests.support.builders import a_photo, an_image
 
@@ -37,23 +37,23 @@ def two_faces(image: Image) -> Sequence[Face]:
 
 
 @pytest.fixture
-def hints(tmp_path: Path) -> Hints:
-    return Hints(tmp_path, lambda: two_faces)
+def hints(tmp_path: Path) -> Preprocessors:
+    return Preprocessors(tmp_path, lambda: two_faces)
 
 
 @pytest.mark.parametrize("name", ["none", "canny", "threshold", "scribble_xdog", "invert", "mediapipe_face"])
-def test_a_map_has_the_size_of_its_picture(hints: Hints, name: str) -> None:
+def test_a_map_has_the_size_of_its_picture(hints: Preprocessors, name: str) -> None:
     drawn = hints.make(name, IMAGE, HintOptions())
     assert (drawn.shape, drawn.dtype) == (IMAGE.shape, np.uint8)
 
 
-def test_none_gives_the_picture_back_and_invert_its_negative(hints: Hints) -> None:
+def test_none_gives_the_picture_back_and_invert_its_negative(hints: Preprocessors) -> None:
     np.testing.assert_array_equal(hints.make("none", IMAGE, HintOptions()), IMAGE)
     np.testing.assert_array_equal(hints.make("invert", IMAGE, HintOptions()), 255 - IMAGE)
 
 
 @pytest.mark.parametrize(("name", "label"), [(m.name, m.label) for m in MODULES if m.name != m.label])
-def test_name_and_label_are_the_same(hints: Hints, name: str, label: str) -> None:
+def test_name_and_label_are_the_same(hints: Preprocessors, name: str, label: str) -> None:
     try:
         np.testing.assert_array_equal(hints.make(name, IMAGE, HintOptions()), hints.make(label, IMAGE, HintOptions()))
     except WeightsMissing as missing:
@@ -61,7 +61,7 @@ def test_name_and_label_are_the_same(hints: Hints, name: str, label: str) -> Non
             hints.make(label, IMAGE, HintOptions())
 
 
-def test_an_unknown_module_is_refused(hints: Hints) -> None:
+def test_an_unknown_module_is_refused(hints: Preprocessors) -> None:
     with pytest.raises(InvalidRequest, match="clip_vision"):
         hints.make("clip_vision", IMAGE, HintOptions())
 
@@ -69,14 +69,14 @@ def test_an_unknown_module_is_refused(hints: Hints) -> None:
 @pytest.mark.parametrize(
     ("module", "file"), [("softedge_hed", "ControlNetHED.pth"), ("depth_midas", "dpt_hybrid-midas-501f0c75.pt")]
 )
-def test_missing_weights_name_file_and_setting(hints: Hints, module: str, file: str, tmp_path: Path) -> None:
+def test_missing_weights_name_file_and_setting(hints: Preprocessors, module: str, file: str, tmp_path: Path) -> None:
     with pytest.raises(WeightsMissing, match="DARKROOM_DIFFUSION__MODELS_DIR") as raised:
         hints.make(module, IMAGE, HintOptions())
     assert file in raised.value.message
     assert str(tmp_path) not in raised.value.message
 
 
-def test_a_threshold_outside_its_slider_is_the_default(hints: Hints) -> None:
+def test_a_threshold_outside_its_slider_is_the_default(hints: Preprocessors) -> None:
     default = hints.make("canny", IMAGE, HintOptions(threshold_a=100, threshold_b=200))
     for outside in (-1.0, 0.0, 256.0, None):
         options = HintOptions(threshold_a=outside, threshold_b=outside)
@@ -84,19 +84,19 @@ def test_a_threshold_outside_its_slider_is_the_default(hints: Hints) -> None:
     assert (hints.make("canny", IMAGE, HintOptions(threshold_a=1, threshold_b=10)) != default).any()
 
 
-def test_a_resolution_outside_its_slider_is_512(hints: Hints) -> None:
+def test_a_resolution_outside_its_slider_is_512(hints: Preprocessors) -> None:
     default = hints.make("canny", IMAGE, HintOptions(processor_res=512))
     for outside in (-1, 0, 63, 100_000):
         np.testing.assert_array_equal(hints.make("canny", IMAGE, HintOptions(processor_res=outside)), default)
     assert (hints.make("canny", IMAGE, HintOptions(processor_res=64)) != default).any()
 
 
-def test_a_strip_is_not_blown_up(hints: Hints) -> None:
+def test_a_strip_is_not_blown_up(hints: Preprocessors) -> None:
     strip = np.zeros((2, 4000, 3), np.uint8)
     assert hints.make("canny", strip, HintOptions(processor_res=2048)).shape == strip.shape
 
 
-def test_as_many_faces_are_drawn_as_asked_for_and_sure_enough(hints: Hints) -> None:
+def test_as_many_faces_are_drawn_as_asked_for_and_sure_enough(hints: Preprocessors) -> None:
     def halves(**options: float) -> tuple[bool, bool]:
         drawn = hints.make("mediapipe_face", an_image((256, 256)), HintOptions(**options))  # type: ignore[arg-type]
         return bool(drawn[:, :128].any()), bool(drawn[:, 128:].any())
@@ -112,12 +112,12 @@ def test_modules_say_whether_their_weights_are_here(tmp_path: Path) -> None:
         raise WeightsMissing("no face engine")
 
     (tmp_path / "ControlNetHED.pth").write_bytes(b"")
-    available = {module.name: module.available for module in Hints(tmp_path, nothing).modules()}  # type: ignore[arg-type]
+    available = {module.name: module.available for module in Preprocessors(tmp_path, nothing).modules()}  # type: ignore[arg-type]
     assert (available["canny"], available["hed"], available["depth"]) == (True, True, False)
     assert not available["mediapipe_face"]
 
 
-def test_sliders_are_those_of_a1111(hints: Hints) -> None:
+def test_sliders_are_those_of_a1111(hints: Preprocessors) -> None:
     sliders = {module.name: module.sliders for module in hints.modules()}
     assert sliders["canny"] == (
         {"name": "Resolution", "value": 512, "min": 64, "max": 2048, "step": 8},
@@ -134,7 +134,7 @@ def test_hed_draws_with_weights_from_the_folder(tmp_path: Path) -> None:
         from controlnet_aux.hed import ControlNetHED_Apache2
     torch.manual_seed(0)
     torch.save(ControlNetHED_Apache2().state_dict(), tmp_path / "ControlNetHED.pth")
-    hints = Hints(tmp_path, lambda: two_faces)
+    hints = Preprocessors(tmp_path, lambda: two_faces)
     soft, safe, scribble = (
         hints.make(name, IMAGE, HintOptions(processor_res=64)) for name in ("softedge_hed", "hed_safe", "scribble_hed")
     )
@@ -145,7 +145,7 @@ def test_hed_draws_with_weights_from_the_folder(tmp_path: Path) -> None:
 
 @pytest.mark.weights
 def test_a_photographed_face_is_drawn_where_it_is() -> None:
-    hints = Hints(Path("nowhere"), face_search(Settings()))
+    hints = Preprocessors(Path("nowhere"), face_search(Settings()))
     drawn = hints.make("mediapipe_face", a_photo("astronaut"), HintOptions())
     ys, xs = np.nonzero(drawn.any(axis=2))
     np.testing.assert_allclose([xs.min(), ys.min(), xs.max(), ys.max()], [175, 67, 272, 178], atol=16)

@@ -25,7 +25,7 @@ from tests.support.tiny_diffusion import CHECKPOINT, SCHEDULER
 SAMPLER_NAMES = [sampler.name for sampler in SAMPLERS]
 NOISY = [sampler.name for sampler in SAMPLERS if sampler.adds_noise and not sampler.substitute]
 SCHEDULE_NAMES = list(SCHEDULES)
-Denoiser = Callable[[Any, float], Any]
+DenoiseFunction = Callable[[Any, float], Any]
 """x = picture + sigma * noise, and sigma -> the picture."""
 BETAS = np.linspace(SCHEDULER["beta_start"] ** 0.5, SCHEDULER["beta_end"] ** 0.5, 1000) ** 2
 LEVELS = NoiseLevels.of(np.cumprod(1 - BETAS))

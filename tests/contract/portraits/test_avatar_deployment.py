@@ -15,7 +15,7 @@ from configs.settings import Avatars, Settings
 from deployments.algorithms.faces.sample import sample_portrait
 from deployments.algorithms.segmentation.head_masks import head_mask
 from deployments.avatars import AvatarDeployment
-from deployments.contracts.portraits import AvatarMode, AvatarRequest
+from deployments.contracts.portraits import AvatarMode, AvatarTask
 from deployments.errors import InvalidRequest, ProviderUnavailable
 from serve_app.services.edits.avatar_diffusion import DiffusionAvatarArtist
 from serve_app.services.jobs.progress import Progress
@@ -23,8 +23,8 @@ from serve_app.services.jobs.progress import Progress
 IMAGE, SEGMENTATION = sample_portrait(96)
 
 
-def a_request(animal: str = "fox", mode: AvatarMode = "overlay") -> AvatarRequest:
-    return AvatarRequest(IMAGE, animal, mode, SEGMENTATION, "a fox", strength=1.0, seed=3)
+def a_request(animal: str = "fox", mode: AvatarMode = "overlay") -> AvatarTask:
+    return AvatarTask(IMAGE, animal, mode, SEGMENTATION, "a fox", strength=1.0, seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +77,11 @@ def test_no_vendors_library_is_loaded_before_it_is_asked_for() -> None:
 async def test_heads_are_painted_by_the_diffusion_engine_and_the_rest_is_untouched(
     tiny_models: Path, mode: AvatarMode
 ) -> None:
-    from deployments.engines.diffusion.batched import LocalDiffuser
+    from deployments.engines.diffusion.batched import BatchedDiffuser
     from tests.support.tiny_diffusion import CHECKPOINT
 
     settings = Settings(diffusion={"models_dir": tiny_models, "checkpoint": CHECKPOINT, "offline": True})
-    diffuser = LocalDiffuser(settings)
+    diffuser = BatchedDiffuser(settings)
     artist = DiffusionAvatarArtist(diffuser, Avatars(diffusion_pixels=64 * 64, diffusion_steps=4))
     try:
         first, again, other = [

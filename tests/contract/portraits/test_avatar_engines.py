@@ -20,7 +20,7 @@ import pytest
 from configs.settings import Fetch, Settings
 from deployments.algorithms.segmentation.head_masks import head_mask
 from deployments.assets.animals import load_animals
-from deployments.contracts.portraits import AvatarMode, AvatarPicture, AvatarRequest
+from deployments.contracts.portraits import AvatarMode, AvatarPicture, AvatarTask
 from deployments.engines.drawn.avatars import LocalAvatarArtist
 from deployments.errors import InvalidRequest, NoFace, ProviderRejected, ProviderTimeout, ProviderUnavailable
 from deployments.providers import open_avatar_provider
@@ -37,7 +37,7 @@ FOX = load_animals()["fox"]
 RED = (250, 10, 20)
 DEEP = pytest.param(b"[" * 100_000, id="deep")
 
-Maker = Callable[[AvatarRequest], Awaitable[AvatarPicture]]
+Maker = Callable[[AvatarTask], Awaitable[AvatarPicture]]
 
 
 @pytest.fixture(autouse=True)
@@ -63,13 +63,13 @@ def make(request: pytest.FixtureRequest, vendor: VendorServer) -> Maker:
     if request.param == "local":
         local = LocalAvatarArtist()
 
-        async def draw(portrait: AvatarRequest) -> AvatarPicture:
+        async def draw(portrait: AvatarTask) -> AvatarPicture:
             return await asyncio.to_thread(local.render, portrait)
 
         return draw
     engine = AVATAR_VENDORS[request.param](vendor)
 
-    async def ask(portrait: AvatarRequest) -> AvatarPicture:
+    async def ask(portrait: AvatarTask) -> AvatarPicture:
         engine.draws(a_png((portrait.image.shape[1], portrait.image.shape[0])))
         return await made_by(engine, portrait)
 
@@ -80,7 +80,7 @@ def a_png(size: tuple[int, int], colour: tuple[int, int, int] = RED) -> bytes:
     return encoded(a_flat_image(size, colour), "PNG")
 
 
-async def made_by(engine: AvatarVendor, portrait: AvatarRequest | None = None, **options: Any) -> AvatarPicture:
+async def made_by(engine: AvatarVendor, portrait: AvatarTask | None = None, **options: Any) -> AvatarPicture:
     provider = engine.open(**options)
     try:
         return await provider.make_avatar(portrait or a_portrait(), FOX)

@@ -24,7 +24,7 @@ from deployments.faces import make_locator
 from deployments.providers import open_face_provider, policy
 from deployments.segmentation import SegmentationDeployment
 from tests.support.builders import a_photo, an_image
-from tests.support.face_truth import Told, TrueFace, as_rekognition
+from tests.support.face_truth import FaceAsSeen, TrueFace, as_rekognition
 from tests.support.face_vendors import A_FACE, GARBLES, AmazonRekognition, FaceVendor, GoogleVision, opened
 from tests.support.vendor_server import VendorServer
 from tests.support.vision_server import VisionServer
@@ -35,7 +35,7 @@ VENDORS = ["vision", "rekognition"]
 ENGINES = [pytest.param("local", marks=pytest.mark.weights), *VENDORS]
 TURNS = [0, 30, 90, 180, -90, -30, 135]
 
-Finder = Callable[[Image, list[TrueFace]], Awaitable[list[SegmentedFace]]]
+FinderUnderTest = Callable[[Image, list[TrueFace]], Awaitable[list[SegmentedFace]]]
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def rekognition(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture(params=ENGINES)
-def find(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Finder:
+def find(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FinderUnderTest:
     """Asks an engine for the faces of a picture; vendors are told which are there."""
     if request.param == "local":
         local: LocalSegmenter = request.getfixturevalue("local_segmenter")
@@ -115,7 +115,9 @@ def upright(face: SegmentedFace) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("clockwise", TURNS)
-async def test_a_face_is_described_as_the_contract_says_however_it_is_turned(find: Finder, clockwise: float) -> None:
+async def test_a_face_is_described_as_the_contract_says_however_it_is_turned(
+    find: FinderUnderTest, clockwise: float
+) -> None:
     picture, truth = turned(a_photo("astronaut"), ASTRONAUT, clockwise)
     (face,) = await find(picture, [truth])
     assert set(REQUIRED_LANDMARKS) <= face.landmarks.keys() <= set(REQUIRED_LANDMARKS) | set(OPTIONAL_LANDMARKS)
@@ -145,11 +147,11 @@ async def test_a_face_is_described_as_the_contract_says_however_it_is_turned(fin
     assert face.outline.shape[0] >= 12
 
 
-async def test_nobody_is_no_error(find: Finder) -> None:
+async def test_nobody_is_no_error(find: FinderUnderTest) -> None:
     assert await find(a_photo("coffee"), []) == []
 
 
-async def test_the_most_confident_face_comes_first(find: Finder) -> None:
+async def test_the_most_confident_face_comes_first(find: FinderUnderTest) -> None:
     picture = np.concatenate([cv2.GaussianBlur(a_photo("astronaut"), (0, 0), 3), a_photo("astronaut")], axis=1)
     right = TrueFace((ASTRONAUT.eyes[0] + 512, ASTRONAUT.eyes[1]), ASTRONAUT.size, score=0.99)
     left = TrueFace(ASTRONAUT.eyes, ASTRONAUT.size, score=0.7)
@@ -189,11 +191,11 @@ def overlap(left: np.ndarray, right: np.ndarray) -> float:
     return float((left & right).sum() / (left | right).sum())
 
 
-def told_of(face: SegmentedFace) -> Told:
+def told_of(face: SegmentedFace) -> FaceAsSeen:
     points = {name.replace("temple", "ear"): point for name, point in face.landmarks.items()}
     x, y, width, height = cv2.boundingRect(face.outline)
     skin = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
-    return Told(points, skin, face.roll, face.yaw, face.pitch, face.score)
+    return FaceAsSeen(points, skin, face.roll, face.yaw, face.pitch, face.score)
 
 
 @pytest.mark.parametrize(("yaw", "pitch"), [(30.0, 0.0), (-30.0, 0.0), (0.0, 20.0), (0.0, -20.0), (-55.0, 0.0)])

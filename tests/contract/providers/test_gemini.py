@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from configs.settings import Providers
 from deployments.algorithms.images.decoding import decode
-from deployments.contracts.styles import StyleRequest
+from deployments.contracts.styles import StyleTask
 from deployments.errors import ProviderRejected, ProviderTimeout, ProviderUnavailable
 from deployments.providers.gemini import GeminiPrompter, GeminiStylist
 from tests.support.builders import an_image, base64_png
@@ -21,7 +21,7 @@ from tests.support.styles import a_style
 from tests.support.vendor_server import VendorServer
 
 STYLE = a_style()
-REQUEST = StyleRequest(an_image((96, 64)), "ink", "ink drawing of a cat.", "photograph", 0.6, 2**31 + 5)
+REQUEST = StyleTask(an_image((96, 64)), "ink", "ink drawing of a cat.", "photograph", 0.6, 2**31 + 5)
 MADE = an_image((120, 80), seed=4)
 REFUSALS = ["SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "IMAGE_SAFETY", "RECITATION"]
 

@@ -18,7 +18,7 @@ from deployments.providers.sdwebui import WebUiStylist
 from tests.contract.providers.test_gemini import MADE, REQUEST, STYLE
 from tests.support.builders import base64_png
 from tests.support.styles import a_style
-from tests.support.vendor_server import Reply, Request, VendorServer
+from tests.support.vendor_server import Reply, VendorRequest, VendorServer
 
 PICTURE = base64_png(MADE)
 
@@ -47,7 +47,7 @@ async def test_the_recipe_becomes_an_img2img_request_with_its_controlnets(
     made = await stylist.stylize(REQUEST, STYLE)
     assert np.array_equal(made.image, MADE)
     assert made.warnings == ()
-    request: Request = vendor.requests[-1]
+    request: VendorRequest = vendor.requests[-1]
     assert (request.method, request.path) == ("POST", "/sdapi/v1/img2img")
     assert b64decode(request.headers["authorization"].removeprefix("Basic ")) == b"me:pass:word"
     body = request.json

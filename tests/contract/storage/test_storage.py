@@ -46,7 +46,7 @@ HOSTILE = [
 
 
 @dataclass
-class Place:
+class StoragePlace:
     """A storage, and a look at what lies there past it."""
 
     storage: Storage
@@ -56,7 +56,7 @@ class Place:
 @pytest.fixture(params=["local", "s3", "gcs"])
 async def place(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Place]:
+) -> AsyncIterator[StoragePlace]:
     """Empty; beside it lies `secret`."""
     isolate_credentials(monkeypatch)
     folder = f"folder-{uuid.uuid4().hex}"
@@ -87,12 +87,12 @@ async def place(
                 return [blob.name.removeprefix(f"{folder}/") for blob in client.list_blobs(BUCKET, prefix=folder)]
 
     storage = await open_storage(url, Settings(data_dir=tmp_path, storage=StorageOptions(**options)))
-    yield Place(storage, lambda: sorted(names()))
+    yield StoragePlace(storage, lambda: sorted(names()))
     await storage.close()
 
 
 @pytest.fixture
-def storage(place: Place) -> Storage:
+def storage(place: StoragePlace) -> Storage:
     return place.storage
 
 
@@ -114,7 +114,7 @@ async def test_what_is_put_comes_back_from_bytes_and_from_a_file(storage: Storag
     assert (tmp_path / "upload").exists()
 
 
-async def test_keys_are_names_below_the_folder_of_the_address(place: Place) -> None:
+async def test_keys_are_names_below_the_folder_of_the_address(place: StoragePlace) -> None:
     await place.storage.put(content_key("originals", SHA), b"x")
     await place.storage.put(content_key("previews", SHA, ".jpg"), b"y")
     assert place.names() == [f"originals/ab/12/{SHA}", f"previews/ab/12/{SHA}.jpg"]
@@ -140,7 +140,7 @@ async def test_an_empty_object_is_an_object(storage: Storage) -> None:
     assert await _all(storage, "a") == b""
 
 
-async def test_a_hostile_key_is_never_there_and_cannot_be_written(place: Place, tmp_path: Path) -> None:
+async def test_a_hostile_key_is_never_there_and_cannot_be_written(place: StoragePlace, tmp_path: Path) -> None:
     storage = place.storage
     for key in HOSTILE:
         assert not is_key(key)
@@ -172,7 +172,7 @@ async def test_a_missing_upload_is_not_mistaken_for_a_missing_object(storage: St
     assert not await storage.exists("a")
 
 
-async def test_deleting_removes_one_object_and_may_be_repeated(place: Place) -> None:
+async def test_deleting_removes_one_object_and_may_be_repeated(place: StoragePlace) -> None:
     await place.storage.put("originals/ab/12/one", b"x")
     await place.storage.put("originals/ab/12/two", b"x")
     for _ in range(2):
@@ -209,7 +209,7 @@ async def test_a_reader_sees_all_of_an_object_or_nothing(storage: Storage) -> No
     assert first == second == third == data
 
 
-async def test_a_healthy_storage_passes_its_check_and_stays_as_it_was(place: Place) -> None:
+async def test_a_healthy_storage_passes_its_check_and_stays_as_it_was(place: StoragePlace) -> None:
     await place.storage.check()
     assert place.names() == []
 

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from configs.settings import Providers, Settings, Styles
 from configs.styles import load_styles
 from deployments.algorithms.styles.prompt import UNKNOWN_SUBJECT
-from deployments.contracts.styles import StyleRequest
+from deployments.contracts.styles import StyleTask
 from deployments.errors import InvalidRequest, ProviderUnavailable
 from deployments.prompting import PromptingDeployment
 from deployments.stylization import StylizingDeployment
@@ -32,7 +32,7 @@ def stylizing() -> StylizingDeployment:
 async def test_every_style_is_drawn_without_weights_in_the_size_of_the_picture(
     stylizing: StylizingDeployment, name: str
 ) -> None:
-    request = StyleRequest(PHOTO, name, prompt="", strength=load_styles()[name].local.strength, seed=3)
+    request = StyleTask(PHOTO, name, prompt="", strength=load_styles()[name].local.strength, seed=3)
     made = (await stylizing.stylize("opencv", request)).image
     assert (made.shape, made.dtype) == (PHOTO.shape, np.uint8)
     assert np.abs(made.astype(int) - PHOTO).mean() > 3
@@ -45,14 +45,14 @@ async def test_it_is_healthy_without_asking_a_vendor(stylizing: StylizingDeploym
 
 async def test_an_unknown_style_or_engine_is_an_invalid_request(stylizing: StylizingDeployment) -> None:
     with pytest.raises(InvalidRequest):
-        await stylizing.stylize("opencv", StyleRequest(PHOTO, "nope", ""))
+        await stylizing.stylize("opencv", StyleTask(PHOTO, "nope", ""))
     with pytest.raises(InvalidRequest):
-        await stylizing.stylize("nobody", StyleRequest(PHOTO, STYLE_NAMES[0], ""))
+        await stylizing.stylize("nobody", StyleTask(PHOTO, STYLE_NAMES[0], ""))
 
 
 async def test_a_vendor_that_lacks_its_credential_says_so_when_it_is_asked(no_credentials: None) -> None:
     with pytest.raises(ProviderUnavailable, match="GEMINI_API_KEY"):
-        await StylizingDeployment(Settings()).stylize("gemini", StyleRequest(PHOTO, STYLE_NAMES[0], ""))
+        await StylizingDeployment(Settings()).stylize("gemini", StyleTask(PHOTO, STYLE_NAMES[0], ""))
 
 
 async def test_a_vendor_is_opened_once_and_asked_by_its_name(vendor: VendorServer) -> None:
@@ -60,7 +60,7 @@ async def test_a_vendor_is_opened_once_and_asked_by_its_name(vendor: VendorServe
     vendor.always(500)
     for _ in range(2):
         with pytest.raises(ProviderUnavailable):
-            await stylizing.stylize("sdwebui", StyleRequest(an_image((32, 32)), STYLE_NAMES[0], ""))
+            await stylizing.stylize("sdwebui", StyleTask(an_image((32, 32)), STYLE_NAMES[0], ""))
     assert vendor.requests
     await stylizing.aclose()
 

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from serve_app.store.queue import claims, jobs
 from serve_app.store.queue.events import JobEvents
-from serve_app.store.queue.jobs import Job
+from serve_app.store.queue.jobs import QueuedJob
 from serve_app.store.repositories import sd_options, users
 from serve_app.store.session import Database
 
@@ -16,17 +16,17 @@ KINDS = ["txt2img", "img2img"]
 USER = users.LOCAL_USER_ID
 
 
-async def enqueue(session: AsyncSession, kind: str = "txt2img", task_id: str | None = None) -> Job:
+async def enqueue(session: AsyncSession, kind: str = "txt2img", task_id: str | None = None) -> QueuedJob:
     return await jobs.enqueue(session, user_id=USER, kind=kind, payload={"task_id": task_id}, max_attempts=3)
 
 
-async def claim(session: AsyncSession) -> Job:
+async def claim(session: AsyncSession) -> QueuedJob:
     job = await claims.claim(session, worker="w", kinds=[*KINDS, "tags"], lease_s=30)
     assert job is not None
     return job
 
 
-async def beat(session: AsyncSession, job: Job, progress: float | None = 0.5) -> str:
+async def beat(session: AsyncSession, job: QueuedJob, progress: float | None = 0.5) -> str:
     return await claims.heartbeat(session, job, lease_s=30, progress=progress)
 
 

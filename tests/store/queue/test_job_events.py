@@ -16,7 +16,7 @@ from serve_app.store import migrate
 from serve_app.store.embedded.server import ensure_running
 from serve_app.store.queue import claims, jobs
 from serve_app.store.queue.events import JobEvents, Signal, follow, wait_until_finished
-from serve_app.store.queue.jobs import Job
+from serve_app.store.queue.jobs import QueuedJob
 from serve_app.store.repositories.users import LOCAL_USER_ID
 from serve_app.store.session import Database
 
@@ -32,12 +32,12 @@ async def events(database: Database) -> AsyncIterator[JobEvents]:
         yield events
 
 
-async def enqueue(database: Database) -> Job:
+async def enqueue(database: Database) -> QueuedJob:
     async with database.transaction() as session:
         return await jobs.enqueue(session, user_id=LOCAL_USER_ID, kind="tags", payload={}, max_attempts=3)
 
 
-async def claim(database: Database) -> Job:
+async def claim(database: Database) -> QueuedJob:
     async with database.transaction() as session:
         job = await claims.claim(session, worker="test", kinds=["tags"], lease_s=60)
     assert job is not None
@@ -50,7 +50,7 @@ async def finish(database: Database) -> None:
         await claims.complete(session, job, {"n": 1})
 
 
-async def wait_until_watched(events: JobEvents, job: Job) -> None:
+async def wait_until_watched(events: JobEvents, job: QueuedJob) -> None:
     while True:
         if job.id in events._watched:
             return
@@ -118,7 +118,7 @@ async def test_a_follower_sees_every_step_until_the_end(database: Database, even
     assert events._watched == {}
 
 
-def step(job: Job) -> tuple[str, float]:
+def step(job: QueuedJob) -> tuple[str, float]:
     return job.status, job.progress
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from serve_app.store.queue import claims, jobs
 from serve_app.store.queue.claims import LeaseLost
-from serve_app.store.queue.jobs import Job
+from serve_app.store.queue.jobs import QueuedJob
 from serve_app.store.repositories import albums
 from serve_app.store.repositories.users import LOCAL_USER_ID
 from serve_app.store.session import Database
@@ -96,7 +96,7 @@ class Queue(RuleBasedStateMachine):
         return job
 
     @rule(job=claims)
-    def fall_silent(self, job: Job) -> None:
+    def fall_silent(self, job: QueuedJob) -> None:
         if self.holds(job):
             self.run(
                 lambda s: s.execute(text("UPDATE jobs SET lease_until = '-infinity' WHERE id = :i"), {"i": job.id})
@@ -104,7 +104,7 @@ class Queue(RuleBasedStateMachine):
             self.model[job.id].silent = True
 
     @rule(job=claims, progress=st.none() | st.floats(-1, 2))
-    def beat(self, job: Job, progress: float | None) -> None:
+    def beat(self, job: QueuedJob, progress: float | None) -> None:
         pulse = self.run(lambda s: claims.heartbeat(s, job, lease_s=3600, progress=progress))
         if not self.holds(job):
             assert pulse == "lost"
@@ -113,24 +113,24 @@ class Queue(RuleBasedStateMachine):
             self.model[job.id].silent = False
 
     @rule(job=claims)
-    def complete(self, job: Job) -> None:
+    def complete(self, job: QueuedJob) -> None:
         if self.write(job, lambda s: claims.complete(s, job, {"attempt": job.attempt})):
             self.model[job.id].status, self.model[job.id].silent = "succeeded", False
 
     @rule(job=claims, again=st.booleans())
-    def fail(self, job: Job, again: bool) -> None:
+    def fail(self, job: QueuedJob, again: bool) -> None:
         if self.write(job, lambda s: claims.fail(s, job, {}, retry_in_s=0 if again else None)):
             expected = self.model[job.id]
             expected.stop(again=again and expected.attempt < expected.max_attempts)
 
     @rule(job=claims)
-    def hand_back(self, job: Job) -> None:
+    def hand_back(self, job: QueuedJob) -> None:
         if self.write(job, lambda s: claims.hand_back(s, job)):
             self.model[job.id].max_attempts += 1
             self.model[job.id].stop(again=True)
 
     @rule(job=claims)
-    def acknowledge(self, job: Job) -> None:
+    def acknowledge(self, job: QueuedJob) -> None:
         if self.write(job, lambda s: claims.acknowledge_cancel(s, job)):
             self.model[job.id].status, self.model[job.id].silent = "cancelled", False
 
@@ -156,11 +156,11 @@ class Queue(RuleBasedStateMachine):
             assert 0 <= job.progress <= 1
             assert (job.result is not None) == (job.status == "succeeded")
 
-    def holds(self, job: Job) -> bool:
+    def holds(self, job: QueuedJob) -> bool:
         expected = self.model[job.id]
         return expected.status == "running" and expected.attempt == job.attempt
 
-    def write(self, job: Job, work: Callable[[AsyncSession], Coroutine[Any, Any, Any]]) -> bool:
+    def write(self, job: QueuedJob, work: Callable[[AsyncSession], Coroutine[Any, Any, Any]]) -> bool:
         """Whether the worker's word counted, which it must exactly while it holds the job."""
         counted = False
         with suppress(LeaseLost):

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from deployments.errors import Overloaded
 from serve_app.store.queue import claims, jobs
 from serve_app.store.queue.claims import LeaseLost
-from serve_app.store.queue.jobs import Job
+from serve_app.store.queue.jobs import QueuedJob
 from serve_app.store.repositories import albums, results, users
 from serve_app.store.repositories.users import LOCAL_USER_ID
 from serve_app.store.session import Database
@@ -32,28 +32,28 @@ async def session(database: Database) -> AsyncIterator[AsyncSession]:
         await session.rollback()
 
 
-async def enqueue(session: AsyncSession, kind: str = "tags", **values: Any) -> Job:
+async def enqueue(session: AsyncSession, kind: str = "tags", **values: Any) -> QueuedJob:
     options = {"user_id": LOCAL_USER_ID, "payload": {}, "max_attempts": 3, **values}
     return await jobs.enqueue(session, kind=kind, **options)
 
 
-async def claim(session: AsyncSession, *kinds: str, lease_s: float = LEASE_S) -> Job | None:
+async def claim(session: AsyncSession, *kinds: str, lease_s: float = LEASE_S) -> QueuedJob | None:
     return await claims.claim(session, worker="test", kinds=kinds or ("tags",), lease_s=lease_s)
 
 
-async def claimed(session: AsyncSession, **options: Any) -> Job:
+async def claimed(session: AsyncSession, **options: Any) -> QueuedJob:
     job = await claim(session, **options)
     assert job is not None
     return job
 
 
-async def now(session: AsyncSession, job: Job) -> Job:
+async def now(session: AsyncSession, job: QueuedJob) -> QueuedJob:
     found = await jobs.get(session, job.id)
     assert found is not None
     return found
 
 
-async def expire(session: AsyncSession, job: Job) -> None:
+async def expire(session: AsyncSession, job: QueuedJob) -> None:
     await session.execute(text("UPDATE jobs SET lease_until = '-infinity' WHERE id = :id"), {"id": job.id})
 
 

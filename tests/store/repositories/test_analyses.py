@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from deployments.contracts.albums import PairVerdict
 from serve_app.store.repositories import faces, images, pair_verdicts, persons, quality, results, vectors
 from serve_app.store.repositories.images import NewImage
-from serve_app.store.repositories.quality import Quality
+from serve_app.store.repositories.quality import StoredQuality
 from serve_app.store.repositories.users import LOCAL_USER_ID
 from tests.support.rows import a_content, a_face, a_sha, an_album, an_image
 
@@ -59,7 +59,7 @@ async def test_vectors_saved_again_are_replaced(session: AsyncSession) -> None:
 async def test_what_is_said_of_a_content_deleted_meanwhile_is_passed_over(session: AsyncSession) -> None:
     await an_image(session, "a")
     await vectors.save(session, "model", [A, B], some_vectors(2))
-    await quality.save(session, {B: Quality(0, 0, 0, ())})
+    await quality.save(session, {B: StoredQuality(0, 0, 0, ())})
     await faces.save(session, "model", {A: [], B: [a_face()]})
     await pair_verdicts.save(session, "1", {(A, B): PairVerdict(True, 1)})
     assert (await vectors.load(session, "model", [A, B]))[1].tolist() == [True, False]
@@ -87,7 +87,7 @@ async def test_vectors_of_many_pictures_come_back_whole(session: AsyncSession) -
 
 @pytest.mark.usefixtures("pictures")
 async def test_quality_comes_back_and_is_replaced(session: AsyncSession) -> None:
-    good, bad = Quality(0.75, 0.5, 0.5, ()), Quality(0.25, 0.5, 0.125, ("blurry", "dark"))
+    good, bad = StoredQuality(0.75, 0.5, 0.5, ()), StoredQuality(0.25, 0.5, 0.125, ("blurry", "dark"))
     await quality.save(session, {A: good, B: good})
     await quality.save(session, {B: bad})
     assert await quality.load(session, [A, B, C]) == {A: good, B: bad}

@@ -8,16 +8,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from deployments.errors import InvalidRequest
 from serve_app.store.queue import claims, jobs
-from serve_app.store.queue.jobs import Job
+from serve_app.store.queue.jobs import QueuedJob
 from serve_app.store.repositories import history, images, users
-from serve_app.store.repositories.history import Generation
+from serve_app.store.repositories.history import HistoryEntry
 from serve_app.store.repositories.users import LOCAL_USER_ID
 from tests.support.rows import an_image
 
 PROBLEM = {"type": "/problems/provider-rejected", "status": 422, "detail": "refused"}
 
 
-async def a_job(session: AsyncSession) -> Job:
+async def a_job(session: AsyncSession) -> QueuedJob:
     """A style job that this worker holds."""
     await jobs.enqueue(session, user_id=LOCAL_USER_ID, kind="style", payload={}, max_attempts=3)
     job = await claims.claim(session, worker="w", kinds=["style"], lease_s=30)
@@ -25,12 +25,12 @@ async def a_job(session: AsyncSession) -> Job:
     return job
 
 
-async def a_generation(session: AsyncSession, job_id: str | None = None, **values: object) -> Generation:
+async def a_generation(session: AsyncSession, job_id: str | None = None, **values: object) -> HistoryEntry:
     parameters = {"style_name": "oil"}
     return await history.start(session, LOCAL_USER_ID, "style", parameters, job_id=job_id, **values)  # type: ignore[arg-type]
 
 
-async def reread(session: AsyncSession, generation: Generation) -> Generation:
+async def reread(session: AsyncSession, generation: HistoryEntry) -> HistoryEntry:
     found = await history.get(session, LOCAL_USER_ID, generation.id)
     assert found is not None
     return found

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from deployments.errors import Conflict, InvalidRequest, NotFound
 from serve_app.store.repositories import albums, idempotency, users
-from serve_app.store.repositories.idempotency import Answer, Ticket
+from serve_app.store.repositories.idempotency import StoredAnswer, Ticket
 from serve_app.store.repositories.users import LOCAL_USER_ID
 from serve_app.store.session import Database
 
@@ -106,7 +106,7 @@ async def begin(session: AsyncSession) -> Ticket:
 async def test_a_repeated_request_gets_the_first_answer(session: AsyncSession) -> None:
     ticket = await begin(session)
     await idempotency.finish(session, ticket, status=201, headers={"Location": "/x"}, body=b"\x00\xff")
-    assert await idempotency.begin(session, *REQUEST) == Answer(201, {"Location": "/x"}, b"\x00\xff")
+    assert await idempotency.begin(session, *REQUEST) == StoredAnswer(201, {"Location": "/x"}, b"\x00\xff")
 
 
 async def test_a_request_repeated_while_the_first_is_answered_is_a_conflict(session: AsyncSession) -> None:
@@ -139,7 +139,7 @@ async def test_an_answer_whose_process_died_is_begun_anew_and_the_dead_ones_word
         await idempotency.abandon(session, first)
         await idempotency.finish(session, second, status=200, headers={}, body=b"right")
     async with database.transaction() as session:
-        assert await idempotency.begin(session, *REQUEST) == Answer(200, {}, b"right")
+        assert await idempotency.begin(session, *REQUEST) == StoredAnswer(200, {}, b"right")
         assert isinstance(await idempotency.begin(session, *REQUEST, keep_s=0), Ticket)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from configs.styles import SUBJECT, DiffusionRecipe, LocalRecipe, Style, load_styles
-from deployments.algorithms.styles import LOOKS
+from deployments.algorithms.styles import FILTERS
 from deployments.engines.drawn.styles import LocalStylist
 from deployments.errors import InvalidRequest
 from tests.support.builders import a_photo
@@ -46,7 +46,7 @@ def test_every_style_that_was_asked_for_has_a_file() -> None:
 
 
 def test_every_look_has_a_style() -> None:
-    assert {style.local.look for style in load_styles().values()} == set(LOOKS)
+    assert {style.local.look for style in load_styles().values()} == set(FILTERS)
 
 
 @every_style

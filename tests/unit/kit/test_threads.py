@@ -8,7 +8,7 @@ import pytest
 from deployments.kit.threads import Threads
 
 
-class Work:
+class Counted:
     """Blocking work that goes on until it is let go."""
 
     def __init__(self) -> None:
@@ -30,16 +30,16 @@ class Work:
 
 
 @pytest.fixture
-def work() -> Work:
-    return Work()
+def work() -> Counted:
+    return Counted()
 
 
-async def begun(work: Work, count: int) -> None:
+async def begun(work: Counted, count: int) -> None:
     for _ in range(count):
         assert await asyncio.to_thread(work.begun.acquire, timeout=20)
 
 
-async def test_no_more_run_at_once_than_there_are_threads(work: Work) -> None:
+async def test_no_more_run_at_once_than_there_are_threads(work: Counted) -> None:
     threads = Threads(2)
     calls = [asyncio.create_task(threads.run(work)) for _ in range(6)]
     await begun(work, 2)
@@ -48,7 +48,7 @@ async def test_no_more_run_at_once_than_there_are_threads(work: Work) -> None:
     assert work.most == 2
 
 
-async def test_cancelled_calls_keep_their_threads_until_the_work_has_ended(work: Work) -> None:
+async def test_cancelled_calls_keep_their_threads_until_the_work_has_ended(work: Counted) -> None:
     threads = Threads(2)
     unwanted = [asyncio.create_task(threads.run(work)) for _ in range(2)]
     await begun(work, 2)
@@ -65,7 +65,7 @@ async def test_cancelled_calls_keep_their_threads_until_the_work_has_ended(work:
     assert all(call.cancelled() for call in unwanted)
 
 
-async def test_work_that_has_not_begun_is_left_out(work: Work) -> None:
+async def test_work_that_has_not_begun_is_left_out(work: Counted) -> None:
     threads = Threads(1)
     first = asyncio.create_task(threads.run(work))
     await begun(work, 1)

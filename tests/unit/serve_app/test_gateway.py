@@ -15,14 +15,14 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from configs.settings import Deadlines
 from deployments.algorithms.faces.sample import sample_portrait
 from deployments.contracts.diffusion import GenerationRequest, HintOptions
-from deployments.contracts.portraits import AvatarRequest
-from deployments.contracts.styles import StyleRequest
+from deployments.contracts.portraits import AvatarTask
+from deployments.contracts.styles import StyleTask
 from deployments.errors import DeadlineExceeded, NoFace, NotSupported, Overloaded, Unavailable
 from serve_app import gateway
 from serve_app.gateway import Gateway, Handles
 from serve_app.telemetry import Metrics
 
-Answer = Callable[[], Awaitable[Any]]
+HandleAnswer = Callable[[], Awaitable[Any]]
 
 
 class ScriptedHandle:
@@ -232,7 +232,7 @@ async def test_styles_and_prompts_have_their_own_deadlines() -> None:
     image = np.zeros((2, 2, 3), np.uint8)
     silent = over(ScriptedHandle(asyncio.Event().wait), Deadlines(style_s=0.01, prompt_s=0.01))
     with pytest.raises(DeadlineExceeded, match="stylize"):
-        await silent.stylize("opencv", StyleRequest(image, "ink", "x"))
+        await silent.stylize("opencv", StyleTask(image, "ink", "x"))
     with pytest.raises(DeadlineExceeded, match="write_prompt"):
         await silent.write_prompt(image, "ink")
 
@@ -243,7 +243,7 @@ async def test_segmentation_and_avatars_have_their_own_deadlines() -> None:
     with pytest.raises(DeadlineExceeded, match="segment_portrait"):
         await silent.segment_portrait("local", image)
     with pytest.raises(DeadlineExceeded, match="make_avatar"):
-        await silent.make_avatar("local", AvatarRequest(image, "fox", "overlay", segmentation))
+        await silent.make_avatar("local", AvatarTask(image, "fox", "overlay", segmentation))
 
 
 async def test_a_replica_of_avatars_that_was_lost_is_asked_again_and_its_errors_pass_through() -> None:
@@ -251,5 +251,5 @@ async def test_a_replica_of_avatars_that_was_lost_is_asked_again_and_its_errors_
     refused = RayTaskError("make_avatar", "traceback", NoFace("None.")).as_instanceof_cause()
     handle = ScriptedHandle(ActorDiedError(), refused)
     with pytest.raises(NoFace):
-        await over(handle).make_avatar("local", AvatarRequest(image, "fox", "overlay", segmentation))
+        await over(handle).make_avatar("local", AvatarTask(image, "fox", "overlay", segmentation))
     assert handle.calls == 2

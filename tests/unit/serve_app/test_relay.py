@@ -10,7 +10,7 @@ import pytest
 
 from serve_app.relay import Relay
 
-Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+ConnectionHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 PATIENCE_S = 10.0
 
 
@@ -22,7 +22,7 @@ async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @asynccontextmanager
-async def _relay_to(handler: Handler, max_connections: int = 10) -> AsyncIterator[int]:
+async def _relay_to(handler: ConnectionHandler, max_connections: int = 10) -> AsyncIterator[int]:
     """The port of a relay to a server of that behaviour."""
     server = await asyncio.start_server(handler, "127.0.0.1", 0)
     relay = Relay("127.0.0.1", server.sockets[0].getsockname()[1], max_connections)

@@ -22,7 +22,7 @@ from deployments.weights.conversion import CONVERTERS
 from deployments.weights.manifest import Package, WeightFile, install, missing_files, read_manifest, weight_file
 
 CONTENT = b"the numbers of a model"
-Run = Callable[..., subprocess.CompletedProcess[str]]
+RunCommand = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def sha256(data: bytes) -> str:

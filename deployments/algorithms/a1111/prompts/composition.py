@@ -9,14 +9,14 @@ _AND = re.compile(r"\bAND\b(?!_PERP|_SALT|_TOPK)")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?|\d*\.\d+)", re.ASCII)
 
 
-class Part(NamedTuple):
+class PromptPart(NamedTuple):
     """One condition: the prediction is `uncond + sum(weight * guidance * (cond - uncond))`."""
 
     text: str
     weight: float
 
 
-def split_parts(prompt: str) -> list[Part]:
+def split_parts(prompt: str) -> list[PromptPart]:
     """At least one. A number behind a last colon is the part's weight, even where there is no AND, as upstream has it.
 
     AND is split before brackets are read: `(a AND b:1.2)` gives `(a` and `b:1.2)`.
@@ -24,9 +24,9 @@ def split_parts(prompt: str) -> list[Part]:
     return [_read(text) for text in _AND.split(prompt)]
 
 
-def _read(text: str) -> Part:
+def _read(text: str) -> PromptPart:
     before, colon, after = text.rpartition(":")
     after = after.strip()
     if colon and len(after) <= 32 and _NUMBER.fullmatch(after):
-        return Part(before.strip(), float(after))
-    return Part(text.strip(), 1.0)
+        return PromptPart(before.strip(), float(after))
+    return PromptPart(text.strip(), 1.0)

@@ -9,9 +9,9 @@ from typing import Any
 from deployments.algorithms.a1111.image_metadata import encode_picture
 from deployments.algorithms.images.resizing import shrink
 from deployments.contracts.diffusion import Diffuser, HintModule, ModelCatalogue
-from serve_app.services.sdapi.controlnet.units import ControlUnit, prepare
+from serve_app.services.sdapi.controlnet.units import ControlNetUnit, prepare
 from serve_app.services.sdapi.errors import refused
-from serve_app.services.sdapi.image_inputs import PictureInputs
+from serve_app.services.sdapi.image_inputs import ImageInputs
 from serve_app.services.sdapi.model_names import control_title, find_module
 
 _LONGEST_PX = 4096
@@ -36,7 +36,7 @@ _TYPES: dict[str, tuple[str, ...]] = {
 
 
 class Detector:
-    def __init__(self, diffuser: Diffuser, inputs: PictureInputs) -> None:
+    def __init__(self, diffuser: Diffuser, inputs: ImageInputs) -> None:
         self._diffuser = diffuser
         self._inputs = inputs
 
@@ -49,11 +49,13 @@ class Detector:
             raise refused(422, "Module not available")
         if not pictures:
             raise refused(422, "No image selected")
-        unit = ControlUnit(module=name, processor_res=processor_res, threshold_a=threshold_a, threshold_b=threshold_b)
+        unit = ControlNetUnit(
+            module=name, processor_res=processor_res, threshold_a=threshold_a, threshold_b=threshold_b
+        )
         options = prepare(unit, module).options
         maps = []
         for text in pictures:
-            image, _ = await self._inputs.pixels(text)
+            image, _ = await self._inputs.load(text)
             drawn = await self._diffuser.make_hint(module.name, shrink(image, _LONGEST_PX), options)
             maps.append(await asyncio.to_thread(encode_picture, drawn))
         return maps

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from deployments.algorithms.a1111.inpainting import Canvas
+from deployments.algorithms.a1111.inpainting import InpaintCanvas
 from deployments.algorithms.a1111.resizing import fit, fit_hint, pixel_perfect_resolution
 from deployments.algorithms.images.resizing import shrink
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import ControlHint, Diffuser, ModelCatalogue, ModelFile, ResizeMode
 from deployments.errors import DarkroomError, Unavailable, WeightsMissing
-from serve_app.services.sdapi.controlnet.units import ControlUnit, describe, prepare
-from serve_app.services.sdapi.image_inputs import PictureInputs
+from serve_app.services.sdapi.controlnet.units import ControlNetUnit, describe, prepare
+from serve_app.services.sdapi.image_inputs import ImageInputs
 from serve_app.services.sdapi.model_names import control_title, find_controlnet, find_module
 
 _LONGEST_PX = 4096
@@ -23,7 +23,7 @@ _LONGEST_PX = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Hints:
+class ControlHints:
     """What became of all units together."""
 
     controls: tuple[ControlHint, ...] = ()
@@ -34,12 +34,12 @@ class Hints:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class ControlFrame:
     """What the hints must fit."""
 
     size: tuple[int, int]
     hires: tuple[int, int] | None = None
-    canvas: Canvas | None = None
+    canvas: InpaintCanvas | None = None
     """Of img2img: a unit without a picture of its own looks at this one's."""
     original: Image | None = None
     resize_mode: ResizeMode = "stretch"
@@ -51,17 +51,17 @@ class _UnitFailed(Exception):
 
 
 class HintMaker:
-    def __init__(self, diffuser: Diffuser, pictures: PictureInputs) -> None:
+    def __init__(self, diffuser: Diffuser, pictures: ImageInputs) -> None:
         self._diffuser = diffuser
         self._pictures = pictures
 
     async def make(
         self,
-        units: Sequence[ControlUnit],
+        units: Sequence[ControlNetUnit],
         inputs: Mapping[str, bytes],
-        frame: Frame,
+        frame: ControlFrame,
         catalogue: ModelCatalogue,
-    ) -> Hints:
+    ) -> ControlHints:
         """One unit that cannot be prepared leaves all of them out, with a warning that says why.
 
         Raises technical errors, which another attempt may not meet.
@@ -75,9 +75,9 @@ class HintMaker:
                 raise error
         if failed:
             warnings += [f"ControlNet {place} was not applied, nor any other unit: {error}" for place, error in failed]
-            return Hints(warnings=tuple(warnings))
-        good = [one for one in made if isinstance(one, Hints)]
-        return Hints(
+            return ControlHints(warnings=tuple(warnings))
+        good = [one for one in made if isinstance(one, ControlHints)]
+        return ControlHints(
             tuple(control for one in good for control in one.controls),
             tuple(shown for one in good for shown in one.maps),
             {key: value for one in good for key, value in one.parameters.items()},
@@ -85,8 +85,13 @@ class HintMaker:
         )
 
     async def _make(
-        self, place: int, unit: ControlUnit, inputs: Mapping[str, bytes], frame: Frame, catalogue: ModelCatalogue
-    ) -> Hints:
+        self,
+        place: int,
+        unit: ControlNetUnit,
+        inputs: Mapping[str, bytes],
+        frame: ControlFrame,
+        catalogue: ModelCatalogue,
+    ) -> ControlHints:
         model = self._model(unit, catalogue)
         module = find_module(catalogue, unit.module)
         if module is None:
@@ -116,9 +121,9 @@ class HintMaker:
             if unit.hr_option != "first":
                 controls.append(replace(control, image=large, passes="hires"))
         text = {f"ControlNet {place}": describe(unit, prepared, control_title(model))}
-        return Hints(tuple(controls), tuple(shown) if unit.save_detected_map else (), text)
+        return ControlHints(tuple(controls), tuple(shown) if unit.save_detected_map else (), text)
 
-    def _model(self, unit: ControlUnit, catalogue: ModelCatalogue) -> ModelFile:
+    def _model(self, unit: ControlNetUnit, catalogue: ModelCatalogue) -> ModelFile:
         if unit.model.strip().lower() in {"none", ""}:
             raise _UnitFailed("it names no model")
         model = find_controlnet(catalogue, unit.model)
@@ -127,7 +132,7 @@ class HintMaker:
         return model
 
     async def _picture(
-        self, place: int, unit: ControlUnit, inputs: Mapping[str, bytes], frame: Frame
+        self, place: int, unit: ControlNetUnit, inputs: Mapping[str, bytes], frame: ControlFrame
     ) -> tuple[Image, ResizeMode]:
         image = inputs.get(f"unit{place}.image")
         mask = inputs.get(f"unit{place}.mask")

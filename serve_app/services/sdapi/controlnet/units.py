@@ -70,7 +70,7 @@ def _one_of(choices: Mapping[Any, Any]) -> BeforeValidator:
     return BeforeValidator(choose)
 
 
-class ControlUnit(LenientModel):
+class ControlNetUnit(LenientModel):
     """One unit, by any of the names that its fields have had."""
 
     enabled: Switch = True
@@ -128,7 +128,7 @@ class ControlUnit(LenientModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreprocessorPlan:
     """How a unit's preprocessor runs, and what is said of it."""
 
     options: HintOptions
@@ -136,7 +136,9 @@ class Prepared:
     """Thresholds, -1 where the module has none."""
 
 
-def read_units(scripts: Mapping[str, Any], catalogue: ModelCatalogue, most: int) -> tuple[list[ControlUnit], list[str]]:
+def read_units(
+    scripts: Mapping[str, Any], catalogue: ModelCatalogue, most: int
+) -> tuple[list[ControlNetUnit], list[str]]:
     """The enabled units out of `alwayson_scripts`, and warnings. Raises `WebUiError`."""
     given: list[Any] = []
     for name, script in scripts.items():
@@ -144,7 +146,7 @@ def read_units(scripts: Mapping[str, Any], catalogue: ModelCatalogue, most: int)
             given += _arguments(script)
     if len(given) > _MOST_UNITS:
         raise refused(422, f"{len(given)} ControlNet units in one request; at most {_MOST_UNITS} are read")
-    units: list[ControlUnit] = []
+    units: list[ControlNetUnit] = []
     warnings: list[str] = []
     for place, argument in enumerate(given):
         if isinstance(argument, bool | str | int | float):
@@ -170,15 +172,15 @@ def _arguments(script: Any) -> list[Any]:
     return [argument for argument in arguments if argument is not None]
 
 
-def _parse(argument: Any) -> ControlUnit:
+def _parse(argument: Any) -> ControlNetUnit:
     try:
-        return ControlUnit.model_validate(argument)
+        return ControlNetUnit.model_validate(argument)
     except ValidationError as error:
         told = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:5])
         raise broken("ValidationError", told) from None
 
 
-def prepare(unit: ControlUnit, module: HintModule, resolution: int | None = None) -> Prepared:
+def prepare(unit: ControlNetUnit, module: HintModule, resolution: int | None = None) -> PreprocessorPlan:
     """Numbers that are out of a module's range mean its defaults. `resolution`: that of a pixel perfect unit."""
     least, most, default = _RESOLUTION
     chosen = unit.processor_res if resolution is None else min(most, max(least, resolution))
@@ -204,10 +206,10 @@ def prepare(unit: ControlUnit, module: HintModule, resolution: int | None = None
             log.warning(f"[{unit.module}.{name}] Invalid value({value}), using default value {usual:g}.")
         thresholds.append(None)
         shown.append(usual)
-    return Prepared(HintOptions(chosen, *thresholds), (shown[0], shown[1]))
+    return PreprocessorPlan(HintOptions(chosen, *thresholds), (shown[0], shown[1]))
 
 
-def describe(unit: ControlUnit, prepared: Prepared, model: str) -> str:
+def describe(unit: ControlNetUnit, prepared: PreprocessorPlan, model: str) -> str:
     """A unit as the parameters of a picture name it."""
     parts: dict[str, object] = {
         "Module": unit.module,

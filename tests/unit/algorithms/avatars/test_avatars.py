@@ -10,7 +10,7 @@ import pytest
 
 from deployments.assets.animals import load_animals
 from deployments.contracts.arrays import Image
-from deployments.contracts.portraits import AvatarMode, AvatarPicture, AvatarRequest, SegmentedFace
+from deployments.contracts.portraits import AvatarMode, AvatarPicture, AvatarTask, SegmentedFace
 from deployments.engines.drawn.avatars import LocalAvatarArtist
 from deployments.errors import InvalidRequest
 from tests.support.builders import a_photo
@@ -39,7 +39,7 @@ def drawn(
     seed: int = 0,
 ) -> AvatarPicture:
     segmentation = a_segmentation(image, faces)
-    return artist.render(AvatarRequest(image, animal, mode, segmentation, strength=strength, seed=seed))
+    return artist.render(AvatarTask(image, animal, mode, segmentation, strength=strength, seed=seed))
 
 
 def change(made: Image, photograph: Image) -> float:

@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.algorithms.duplicates.groups import Edge, Member, choose_keeper, group_duplicates, link
+from deployments.algorithms.duplicates.groups import (
+    DuplicateLink,
+    Member,
+    choose_keeper,
+    classify_pair,
+    group_duplicates,
+)
 from deployments.contracts.albums import PairVerdict
 
 KEYS = [f"k{number:02}" for number in range(14)]
@@ -12,7 +18,7 @@ LEVELS = ("exact", "copy", "similar")
 
 edges_among_keys = st.lists(
     st.builds(
-        Edge,
+        DuplicateLink,
         left=st.sampled_from(KEYS),
         right=st.sampled_from(KEYS),
         level=st.sampled_from(LEVELS),
@@ -23,7 +29,7 @@ edges_among_keys = st.lists(
 
 
 def copies(*pairs, score=0.9):
-    return [Edge(left, right, "copy", score) for left, right in pairs]
+    return [DuplicateLink(left, right, "copy", score) for left, right in pairs]
 
 
 def members(groups):
@@ -46,8 +52,8 @@ def test_groups_do_not_depend_on_the_order_of_keys_and_edges(edges, level, shuff
     assert group_duplicates(keys, mixed, level) == group_duplicates(KEYS, edges, level)
 
 
-def random_side(edge: Edge, shuffle: random.Random) -> Edge:
-    return edge if shuffle.random() < 0.5 else Edge(edge.right, edge.left, edge.level, edge.score)
+def random_side(edge: DuplicateLink, shuffle: random.Random) -> DuplicateLink:
+    return edge if shuffle.random() < 0.5 else DuplicateLink(edge.right, edge.left, edge.level, edge.score)
 
 
 @given(edges_among_keys)
@@ -67,9 +73,9 @@ def test_every_member_is_linked_to_the_centre_itself(pairs):
 
 
 def test_crops_of_opposite_corners_meet_only_at_their_original():
-    with_original = group_duplicates(["crop1", "crop2", "whole"], copies(("crop1", "whole"), ("whole", "crop2")))
-    assert members(with_original) == [("crop1", "crop2", "whole")]
-    assert with_original[0].centre == "whole"
+    process_original = group_duplicates(["crop1", "crop2", "whole"], copies(("crop1", "whole"), ("whole", "crop2")))
+    assert members(process_original) == [("crop1", "crop2", "whole")]
+    assert process_original[0].centre == "whole"
 
 
 def test_a_chain_of_links_is_not_one_group():
@@ -78,14 +84,22 @@ def test_a_chain_of_links_is_not_one_group():
 
 
 def test_identical_files_are_one_picture_to_the_looser_levels():
-    edges = [Edge("a", "b", "exact", 1), Edge("b", "c", "copy", 0.9), Edge("a", "d", "similar", 0.9)]
+    edges = [
+        DuplicateLink("a", "b", "exact", 1),
+        DuplicateLink("b", "c", "copy", 0.9),
+        DuplicateLink("a", "d", "similar", 0.9),
+    ]
     assert members(group_duplicates("abcd", edges, "exact")) == [("a", "b")]
     assert members(group_duplicates("abcd", edges, "copy")) == [("a", "b", "c")]
     assert members(group_duplicates("abcd", edges, "similar")) == [("a", "b", "c", "d")]
 
 
 def test_the_level_of_a_group_is_the_loosest_link_in_it():
-    edges = [Edge("a", "b", "exact", 1), Edge("c", "d", "exact", 1), Edge("d", "e", "copy", 0.8)]
+    edges = [
+        DuplicateLink("a", "b", "exact", 1),
+        DuplicateLink("c", "d", "exact", 1),
+        DuplicateLink("d", "e", "copy", 0.8),
+    ]
     assert {group.members: group.level for group in group_duplicates("abcde", edges)} == {
         ("a", "b"): "exact",
         ("c", "d", "e"): "copy",
@@ -93,7 +107,7 @@ def test_the_level_of_a_group_is_the_loosest_link_in_it():
 
 
 def test_scores_tell_how_each_member_is_linked():
-    (group,) = group_duplicates("abc", [Edge("a", "b", "copy", 0.7), Edge("a", "c", "copy", 0.8)])
+    (group,) = group_duplicates("abc", [DuplicateLink("a", "b", "copy", 0.7), DuplicateLink("a", "c", "copy", 0.8)])
     assert group.scores == {"b": 0.7, "c": 0.8}
 
 
@@ -113,19 +127,19 @@ def test_thousands_of_pictures_are_grouped_at_once():
 
 
 def test_candidates_are_linked_as_copies_by_the_verdict():
-    assert link("a", "b", 0.6, PairVerdict(True, 0.9, 1.0), 0.85) == Edge("a", "b", "copy", 0.9)
+    assert classify_pair("a", "b", 0.6, PairVerdict(True, 0.9, 1.0), 0.85) == DuplicateLink("a", "b", "copy", 0.9)
 
 
 def test_look_alikes_of_one_place_are_similar():
     one_place = PairVerdict(False, 0.3, 0.9)
-    assert link("a", "b", 0.9, one_place, 0.85) == Edge("a", "b", "similar", 0.9)
-    assert link("a", "b", 0.8, one_place, 0.85) is None
+    assert classify_pair("a", "b", 0.9, one_place, 0.85) == DuplicateLink("a", "b", "similar", 0.9)
+    assert classify_pair("a", "b", 0.8, one_place, 0.85) is None
 
 
 def test_look_alikes_of_unknown_place_are_similar_only_when_hardly_told_apart():
     unknown_place = PairVerdict(False, 0.0, 0.0)
-    assert link("a", "b", 0.91, unknown_place, 0.85) is None
-    assert link("a", "b", 0.97, unknown_place, 0.85) == Edge("a", "b", "similar", 0.97)
+    assert classify_pair("a", "b", 0.91, unknown_place, 0.85) is None
+    assert classify_pair("a", "b", 0.97, unknown_place, 0.85) == DuplicateLink("a", "b", "similar", 0.97)
 
 
 def member(key, **changes):

@@ -3,7 +3,7 @@ import pytest
 
 from deployments.algorithms.duplicates.features import describe
 from deployments.algorithms.duplicates.text_pages import looks_like_page
-from deployments.algorithms.duplicates.verdict import judge
+from deployments.algorithms.duplicates.verdict import verify_pair
 from tests.support import duplicate_pictures as pictures
 
 PHOTOS = ("astronaut", "coffee", "chelsea")
@@ -13,7 +13,7 @@ PHOTOS = ("astronaut", "coffee", "chelsea")
 @pytest.mark.parametrize("edit", pictures.EDITS)
 def test_an_edited_photo_is_a_copy(name, edit):
     original = pictures.photo(name)
-    verdict = judge(describe(original), describe(pictures.EDITS[edit](original)))
+    verdict = verify_pair(describe(original), describe(pictures.EDITS[edit](original)))
     assert verdict.is_copy
     assert 0.5 < verdict.score <= 1
 
@@ -26,23 +26,23 @@ def test_an_edited_photo_is_a_copy(name, edit):
 )
 def test_another_shot_of_the_scene_is_no_copy(name, shoot):
     original = pictures.photo(name)
-    assert not judge(describe(original), describe(shoot(original))).is_copy
+    assert not verify_pair(describe(original), describe(shoot(original))).is_copy
 
 
 def test_a_stereo_pair_is_no_copy():
     left, right, _ = pictures.skimage.data.stereo_motorcycle()
-    assert not judge(describe(left), describe(right)).is_copy
+    assert not verify_pair(describe(left), describe(right)).is_copy
 
 
 def test_neighbours_of_a_panorama_overlap_but_are_no_copies():
     scene = pictures.photo("astronaut")
-    verdict = judge(describe(scene[:, :360].copy()), describe(scene[:, 150:].copy()))
+    verdict = verify_pair(describe(scene[:, :360].copy()), describe(scene[:, 150:].copy()))
     assert not verdict.is_copy
     assert verdict.overlap == pytest.approx(210 / 360, abs=0.02)
 
 
 def test_different_photos_are_no_copies():
-    verdict = judge(describe(pictures.photo("astronaut")), describe(pictures.photo("coffee")))
+    verdict = verify_pair(describe(pictures.photo("astronaut")), describe(pictures.photo("coffee")))
     assert not verdict.is_copy
     assert verdict.score == verdict.overlap == 0
 
@@ -51,17 +51,17 @@ def test_different_photos_are_no_copies():
 @pytest.mark.parametrize("changed", [0.5, 0.2])
 def test_pages_with_other_lines_are_no_copies(size, changed):
     page = describe(pictures.text_page(1, size=size))
-    assert not judge(page, describe(pictures.text_page(1, changed=changed, size=size))).is_copy
+    assert not verify_pair(page, describe(pictures.text_page(1, changed=changed, size=size))).is_copy
 
 
 def test_pages_with_other_lines_are_no_copies_even_when_rescanned():
     page = describe(pictures.text_page(2))
-    assert not judge(page, describe(pictures.rescanned(pictures.text_page(2, changed=0.5)))).is_copy
+    assert not verify_pair(page, describe(pictures.rescanned(pictures.text_page(2, changed=0.5)))).is_copy
 
 
 @pytest.mark.parametrize("draw", [pictures.form, pictures.chat], ids=["form", "chat"])
 def test_screens_that_share_a_frame_but_not_the_words_are_no_copies(draw):
-    assert not judge(describe(draw(3, 4)), describe(draw(3, 5))).is_copy
+    assert not verify_pair(describe(draw(3, 4)), describe(draw(3, 5))).is_copy
 
 
 @pytest.mark.parametrize(
@@ -73,20 +73,20 @@ def test_screens_that_share_a_frame_but_not_the_words_are_no_copies(draw):
     ids=["rescanned", "jpeg_20", "half_size"],
 )
 def test_the_same_page_is_a_copy(page, edit):
-    assert judge(describe(page), describe(edit(page))).is_copy
+    assert verify_pair(describe(page), describe(edit(page))).is_copy
 
 
 @pytest.mark.parametrize("other", ["mirrored_crop_jpeg", "watermark"])
 def test_the_verdict_does_not_depend_on_the_order_of_the_pair(other):
     original = pictures.photo("astronaut")
     first, second = describe(original), describe(pictures.EDITS[other](original))
-    assert judge(first, second) == judge(second, first)
+    assert verify_pair(first, second) == verify_pair(second, first)
 
 
 def test_pictures_without_structure_are_no_copies():
     gray = describe(np.full((200, 300, 3), 128, np.uint8))
     lighter = describe(np.full((200, 300, 3), 140, np.uint8))
-    assert not judge(gray, lighter).is_copy
+    assert not verify_pair(gray, lighter).is_copy
 
 
 def test_pages_are_told_from_photos():

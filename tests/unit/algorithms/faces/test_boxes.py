@@ -4,7 +4,14 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from deployments.algorithms.faces.boxes import Window, box_areas, is_cut, overlaps, square_windows, suppress_overlaps
+from deployments.algorithms.faces.boxes import (
+    SearchWindow,
+    box_areas,
+    is_cut,
+    overlaps,
+    square_windows,
+    suppress_overlaps,
+)
 
 SIDES = st.integers(1, 3000)
 GRIDS = st.integers(1, 8)
@@ -93,7 +100,7 @@ def test_a_small_face_is_whole_in_one_of_the_windows(h: int, w: int, grid: int, 
 
 
 def test_a_box_at_an_inner_border_is_cut_and_one_at_the_pictures_border_is_not() -> None:
-    window = Window(x=0, y=50, side=100)
+    window = SearchWindow(x=0, y=50, side=100)
     at_the_left, at_the_top, at_the_right, inside = (
         (0, 80, 20, 99),
         (30, 50, 60, 80),

@@ -13,9 +13,9 @@ from deployments.algorithms.images.decoding import (
     CONTENT_TYPES,
     ImageLimits,
     decode,
+    encode_jpeg,
     full_pixels_sha256,
     inspect,
-    make_preview,
     read_picture,
 )
 from deployments.contracts.arrays import Image
@@ -244,7 +244,7 @@ def test_a_missing_file_is_not_called_a_damaged_picture(tmp_path: Path) -> None:
 
 def test_a_preview_is_a_jpeg_that_looks_the_same() -> None:
     photo = a_photo("chelsea", 300)
-    preview = make_preview(photo)
+    preview = encode_jpeg(photo)
     assert inspect(preview).content_type == "image/jpeg"
     assert _difference(decode(preview, 1280), photo) < 3
 

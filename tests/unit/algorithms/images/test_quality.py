@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from deployments.algorithms.images.quality import ISSUES, Quality, assess
+from deployments.algorithms.images.quality import ISSUES, QualityReport, assess
 from deployments.contracts.arrays import Image
 from tests.support.builders import a_flat_image, a_photo, an_image
 
@@ -21,7 +21,7 @@ def _exposed(image: Image, stops: float) -> Image:
     return (np.clip(light, 0, 1) ** (1 / 2.2) * 255).astype(np.uint8)
 
 
-def _large(image: Image) -> Quality:
+def _large(image: Image) -> QualityReport:
     return assess(image, width=4000, height=3000)
 
 

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bench.speed.synthetic_faces import invent_album
-from deployments.algorithms.people.clusters import Grouping, group_faces
+from deployments.algorithms.people.clusters import ClusteringOptions, group_faces
 from tests.unit.algorithms.people.test_linkage import partition, some_people
 
-GROUPING = Grouping(cut=0.6, min_quality=0.2)
-Faces = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]
+OPTIONS = ClusteringOptions(cut=0.6, min_quality=0.2)
+FaceArrays = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]
 
 
 @st.composite
-def albums(draw: st.DrawFn) -> Faces:
+def albums(draw: st.DrawFn) -> FaceArrays:
     """Faces with twins, copies, crowded pictures and poor ones; distances on both sides of the cut."""
     seed = draw(st.integers(0, 10**6))
     vectors, _ = some_people(
@@ -38,7 +38,7 @@ def albums(draw: st.DrawFn) -> Faces:
     return vectors, pictures, quality
 
 
-def content(labels: NDArray[np.int64], album: Faces) -> list[list[bytes]]:
+def content(labels: NDArray[np.int64], album: FaceArrays) -> list[list[bytes]]:
     """The clusters by what their faces hold: equal faces are interchangeable."""
     vectors, pictures, _ = album
     keys = [vectors[i].tobytes() + bytes(str(pictures[i]), "ascii") for i in range(len(vectors))]
@@ -48,12 +48,12 @@ def content(labels: NDArray[np.int64], album: Faces) -> list[list[bytes]]:
 @settings(max_examples=80, deadline=None)
 @given(album=albums(), order=st.randoms(use_true_random=False))
 def test_the_order_of_the_faces_changes_neither_people_nor_their_numbers(
-    album: Faces, order: np.random.Generator
+    album: FaceArrays, order: np.random.Generator
 ) -> None:
     shuffled = list(range(len(album[0])))
     order.shuffle(shuffled)
     mixed = tuple(column[shuffled] for column in album)
-    labels, again = group_faces(*album, GROUPING), group_faces(*mixed, GROUPING)
+    labels, again = group_faces(*album, OPTIONS), group_faces(*mixed, OPTIONS)
     assert content(labels, album) == content(again, mixed)
     assert np.array_equal(np.sort(labels), np.sort(again))
 
@@ -61,15 +61,15 @@ def test_the_order_of_the_faces_changes_neither_people_nor_their_numbers(
 def test_a_large_album_is_grouped_alike_in_any_order() -> None:
     album = invent_album(6000, seed=4)
     shuffled = np.random.default_rng(0).permutation(6000)
-    labels = group_faces(album.vectors, album.pictures, album.quality, Grouping())
-    again = group_faces(album.vectors[shuffled], album.pictures[shuffled], album.quality[shuffled], Grouping())
+    labels = group_faces(album.vectors, album.pictures, album.quality, ClusteringOptions())
+    again = group_faces(album.vectors[shuffled], album.pictures[shuffled], album.quality[shuffled], ClusteringOptions())
     assert np.array_equal(labels[shuffled], again)
 
 
 @settings(max_examples=80, deadline=None)
 @given(album=albums())
-def test_two_faces_of_one_picture_are_never_one_person(album: Faces) -> None:
-    labels = group_faces(*album, GROUPING)
+def test_two_faces_of_one_picture_are_never_one_person(album: FaceArrays) -> None:
+    labels = group_faces(*album, OPTIONS)
     for cluster in partition(labels):
         held = album[1][sorted(cluster)]
         assert len(set(held.tolist())) == len(held)
@@ -77,14 +77,14 @@ def test_two_faces_of_one_picture_are_never_one_person(album: Faces) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(album=albums())
-def test_people_of_more_than_one_face_stay_within_the_cut(album: Faces) -> None:
-    labels = group_faces(*album, GROUPING)
+def test_people_of_more_than_one_face_stay_within_the_cut(album: FaceArrays) -> None:
+    labels = group_faces(*album, OPTIONS)
     for cluster in partition(labels):
         mean = album[0][sorted(cluster)].astype(np.float64).mean(axis=0)
         # The last merge was at most at the cut, every earlier one below: so is the mean over all pairs.
         size = len(cluster)
         pairs = size * (size - 1) or 1
-        assert 2 * size**2 * (1 - mean @ mean) / pairs <= GROUPING.cut**2 * (1 + 1e-5)
+        assert 2 * size**2 * (1 - mean @ mean) / pairs <= OPTIONS.cut**2 * (1 + 1e-5)
 
 
 @settings(max_examples=40, deadline=None)
@@ -92,18 +92,18 @@ def test_people_of_more_than_one_face_stay_within_the_cut(album: Faces) -> None:
 def test_people_far_apart_are_found_whatever_their_number(seed: int, people: int, faces: int) -> None:
     # Forty dimensions hold eight random directions well over the cut apart.
     vectors, owner = some_people(seed, people, faces, spread=0.01, dimensions=40)
-    labels = group_faces(vectors, np.arange(len(vectors)), np.ones(len(vectors), np.float32), GROUPING)
+    labels = group_faces(vectors, np.arange(len(vectors)), np.ones(len(vectors), np.float32), OPTIONS)
     assert partition(labels) == partition(owner)
 
 
 @settings(max_examples=40, deadline=None)
 @given(album=albums())
-def test_poor_faces_belong_to_nobody_and_change_nothing(album: Faces) -> None:
-    labels = group_faces(*album, GROUPING)
-    good = album[2] >= GROUPING.min_quality
+def test_poor_faces_belong_to_nobody_and_change_nothing(album: FaceArrays) -> None:
+    labels = group_faces(*album, OPTIONS)
+    good = album[2] >= OPTIONS.min_quality
     assert np.array_equal(labels >= 0, good)
     without = tuple(column[good] for column in album)
-    assert np.array_equal(labels[good], group_faces(*without, GROUPING))
+    assert np.array_equal(labels[good], group_faces(*without, OPTIONS))
 
 
 def test_twins_in_one_picture_stay_two_people_through_the_whole_album() -> None:
@@ -112,7 +112,7 @@ def test_twins_in_one_picture_stay_two_people_through_the_whole_album() -> None:
     vectors = np.repeat(twins, 10, axis=0) + 0.02 * rng.standard_normal((20, 64))
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     pictures = np.tile(np.arange(10), 2)
-    labels = group_faces(vectors, pictures, np.ones(20, np.float32), GROUPING)
+    labels = group_faces(vectors, pictures, np.ones(20, np.float32), OPTIONS)
     assert partition(labels) == {frozenset(range(10)), frozenset(range(10, 20))}
 
 
@@ -125,7 +125,7 @@ def test_one_face_between_two_people_does_not_unite_them() -> None:
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     cut = 0.9
     assert (np.linalg.norm(vectors[:16] - vectors[16], axis=1) < cut).all(), "the bridge reaches both"
-    labels = group_faces(vectors, np.arange(17), np.ones(17, np.float32), Grouping(cut=cut))
+    labels = group_faces(vectors, np.arange(17), np.ones(17, np.float32), ClusteringOptions(cut=cut))
     assert labels[0] != labels[8]
     assert len(set(labels[:8].tolist())) == len(set(labels[8:16].tolist())) == 1
 
@@ -133,20 +133,20 @@ def test_one_face_between_two_people_does_not_unite_them() -> None:
 def test_a_photograph_uploaded_twice_gives_the_same_people_twice() -> None:
     vectors, owner = some_people(5, people=3, faces=1)
     pictures = np.array([1, 1, 1, 2, 2, 2])
-    labels = group_faces(np.tile(vectors, (2, 1)), pictures, np.ones(6, np.float32), GROUPING)
+    labels = group_faces(np.tile(vectors, (2, 1)), pictures, np.ones(6, np.float32), OPTIONS)
     assert partition(labels) == partition(np.tile(owner, 2))
 
 
 def test_thousands_of_copies_are_one_person_at_once() -> None:
     vectors, _ = some_people(6, people=1, faces=1)
-    labels = group_faces(np.repeat(vectors, 5000, axis=0), np.arange(5000), np.ones(5000, np.float32), GROUPING)
+    labels = group_faces(np.repeat(vectors, 5000, axis=0), np.arange(5000), np.ones(5000, np.float32), OPTIONS)
     assert not labels.any()
 
 
 def test_people_are_numbered_by_how_often_they_appear() -> None:
     vectors, owner = some_people(7, people=3, faces=9, spread=0.01, dimensions=40)
     chosen = np.concatenate([np.flatnonzero(owner == person)[:count] for person, count in ((0, 2), (1, 9), (2, 5))])
-    labels = group_faces(vectors[chosen], np.arange(16), np.ones(16, np.float32), GROUPING)
+    labels = group_faces(vectors[chosen], np.arange(16), np.ones(16, np.float32), OPTIONS)
     assert labels.tolist() == [2] * 2 + [0] * 9 + [1] * 5
 
 
@@ -154,28 +154,28 @@ def test_people_are_numbered_by_how_often_they_appear() -> None:
 def test_a_vector_without_direction_belongs_to_nobody_and_harms_nobody(bad: float) -> None:
     vectors, owner = some_people(8, people=2, faces=3, spread=0.01, dimensions=40)
     broken = np.concatenate([vectors, np.full((1, 40), bad, np.float32)])
-    labels = group_faces(broken, np.arange(7), np.ones(7, np.float32), GROUPING)
+    labels = group_faces(broken, np.arange(7), np.ones(7, np.float32), OPTIONS)
     assert labels[6] == -1
     assert partition(labels[:6]) == partition(owner)
 
 
 def test_a_quality_that_is_no_number_belongs_to_nobody() -> None:
     vectors, _ = some_people(9, people=1, faces=2)
-    assert group_faces(vectors, np.arange(2), np.array([1, np.nan], np.float32), GROUPING).tolist() == [0, -1]
+    assert group_faces(vectors, np.arange(2), np.array([1, np.nan], np.float32), OPTIONS).tolist() == [0, -1]
 
 
 def test_lengths_of_vectors_do_not_matter() -> None:
     vectors, owner = some_people(10, people=3, faces=4, spread=0.01, dimensions=40)
     scale = np.random.default_rng(0).uniform(0.5, 30, (12, 1)).astype(np.float32)
-    assert partition(group_faces(vectors * scale, np.arange(12), np.ones(12, np.float32), GROUPING)) == partition(owner)
+    assert partition(group_faces(vectors * scale, np.arange(12), np.ones(12, np.float32), OPTIONS)) == partition(owner)
 
 
 def test_an_empty_album_has_no_people() -> None:
-    nothing = group_faces(np.zeros((0, 8), np.float32), np.zeros(0, np.int64), np.zeros(0, np.float32), GROUPING)
+    nothing = group_faces(np.zeros((0, 8), np.float32), np.zeros(0, np.int64), np.zeros(0, np.float32), OPTIONS)
     assert nothing.shape == (0,)
     assert nothing.dtype == np.int64
 
 
 def test_columns_of_unlike_length_are_refused() -> None:
     with pytest.raises(ValueError, match="one length"):
-        group_faces(np.zeros((2, 8), np.float32), np.zeros(1, np.int64), np.zeros(2, np.float32), GROUPING)
+        group_faces(np.zeros((2, 8), np.float32), np.zeros(1, np.int64), np.zeros(2, np.float32), OPTIONS)

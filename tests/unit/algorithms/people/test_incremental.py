@@ -9,34 +9,36 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bench.speed.synthetic_faces import invent_album
-from deployments.algorithms.people.clusters import Grouping, group_faces
+from deployments.algorithms.people.clusters import ClusteringOptions, group_faces
 from deployments.algorithms.people.incremental import add_faces, carry_labels
-from tests.unit.algorithms.people.test_clusters import GROUPING, Faces, albums
+from tests.unit.algorithms.people.test_clusters import OPTIONS, FaceArrays, albums
 from tests.unit.algorithms.people.test_linkage import partition, some_people
 
 NEW = -2
-LOCAL = Grouping(cut=0.6, min_quality=0.2, exact_faces=0)
+LOCAL = ClusteringOptions(cut=0.6, min_quality=0.2, exact_faces=0)
 """Updates like those of an album too large for exact ones."""
 
 
-def split(album: Faces, seed: int, share: float) -> np.ndarray:
+def split(album: FaceArrays, seed: int, share: float) -> np.ndarray:
     """Which faces are new."""
     return np.random.default_rng(seed).uniform(size=len(album[0])) < share
 
 
 @settings(max_examples=100, deadline=None)
 @given(album=albums(), seed=st.integers(0, 1000), share=st.floats(0, 1))
-def test_adding_equals_grouping_anew(album: Faces, seed: int, share: float) -> None:
+def test_adding_equals_grouping_anew(album: FaceArrays, seed: int, share: float) -> None:
     album = distinct(album)
     new = split(album, seed, share)
     labels = np.full(len(new), NEW)
-    labels[~new] = group_faces(*(column[~new] for column in album), GROUPING)
-    assert partition(add_faces(*album, labels, GROUPING)) == partition(group_faces(*album, GROUPING))
+    labels[~new] = group_faces(*(column[~new] for column in album), OPTIONS)
+    assert partition(add_faces(*album, labels, OPTIONS)) == partition(group_faces(*album, OPTIONS))
 
 
 @settings(max_examples=100, deadline=None)
-@given(album=albums(), seed=st.integers(0, 1000), grouping=st.sampled_from([GROUPING, LOCAL]))
-def test_added_faces_of_one_picture_are_never_one_person(album: Faces, seed: int, grouping: Grouping) -> None:
+@given(album=albums(), seed=st.integers(0, 1000), grouping=st.sampled_from([OPTIONS, LOCAL]))
+def test_added_faces_of_one_picture_are_never_one_person(
+    album: FaceArrays, seed: int, grouping: ClusteringOptions
+) -> None:
     # Labels of an earlier call may be wrong, even put two faces of one picture together.
     previous = np.random.default_rng(seed).integers(-2, 4, len(album[0]))
     for cluster in partition(add_faces(*album, previous, grouping)):
@@ -45,10 +47,12 @@ def test_added_faces_of_one_picture_are_never_one_person(album: Faces, seed: int
 
 
 @settings(max_examples=60, deadline=None)
-@given(album=albums(), seed=st.integers(0, 1000), grouping=st.sampled_from([GROUPING, LOCAL]))
-def test_the_order_of_the_faces_is_nothing_to_additions(album: Faces, seed: int, grouping: Grouping) -> None:
+@given(album=albums(), seed=st.integers(0, 1000), grouping=st.sampled_from([OPTIONS, LOCAL]))
+def test_the_order_of_the_faces_is_nothing_to_additions(
+    album: FaceArrays, seed: int, grouping: ClusteringOptions
+) -> None:
     album = distinct(album)
-    previous = np.where(split(album, seed, 0.4), NEW, group_faces(*album, GROUPING))
+    previous = np.where(split(album, seed, 0.4), NEW, group_faces(*album, OPTIONS))
     order = np.random.default_rng(seed).permutation(len(previous))
     labels = add_faces(*album, previous, grouping)
     mixed = (album[0][order], album[1][order], album[2][order])
@@ -56,8 +60,8 @@ def test_the_order_of_the_faces_is_nothing_to_additions(album: Faces, seed: int,
 
 
 @settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 10**6), grouping=st.sampled_from([GROUPING, LOCAL]))
-def test_people_far_from_the_new_face_keep_label_and_faces(seed: int, grouping: Grouping) -> None:
+@given(seed=st.integers(0, 10**6), grouping=st.sampled_from([OPTIONS, LOCAL]))
+def test_people_far_from_the_new_face_keep_label_and_faces(seed: int, grouping: ClusteringOptions) -> None:
     vectors, owner = some_people(seed, people=6, faces=4, spread=0.02, dimensions=40)
     # Numbers as after years of additions, and a person whom a user has put together from two.
     previous = np.array([70, 3, 70, 12, 5, 90])[owner]
@@ -66,16 +70,16 @@ def test_people_far_from_the_new_face_keep_label_and_faces(seed: int, grouping: 
     assert labels.tolist() == [*previous[:-1].tolist(), 90]
 
 
-@pytest.mark.parametrize("grouping", [GROUPING, LOCAL])
-def test_a_stranger_gets_a_number_above_all_others(grouping: Grouping) -> None:
+@pytest.mark.parametrize("grouping", [OPTIONS, LOCAL])
+def test_a_stranger_gets_a_number_above_all_others(grouping: ClusteringOptions) -> None:
     vectors, owner = some_people(1, people=3, faces=3, spread=0.02, dimensions=40)
     previous = np.where(owner == 2, NEW, owner + 7)
     labels = add_faces(vectors, np.arange(9), np.ones(9, np.float32), previous, grouping)
     assert labels.tolist() == [7] * 3 + [8] * 3 + [9] * 3
 
 
-@pytest.mark.parametrize("grouping", [GROUPING, LOCAL])
-def test_a_face_that_unites_two_halves_of_a_person_keeps_the_larger_half_s_number(grouping: Grouping) -> None:
+@pytest.mark.parametrize("grouping", [OPTIONS, LOCAL])
+def test_a_face_that_unites_two_halves_of_a_person_keeps_the_larger_half_s_number(grouping: ClusteringOptions) -> None:
     def at(degrees: float) -> list[float]:
         return [np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))]
 
@@ -88,8 +92,8 @@ def test_a_face_that_unites_two_halves_of_a_person_keeps_the_larger_half_s_numbe
     assert set(add_faces(vectors, np.arange(5), quality, previous, grouping).tolist()) == {4}
 
 
-@pytest.mark.parametrize("grouping", [GROUPING, LOCAL])
-def test_a_face_that_became_too_poor_leaves_and_nobody_else_moves(grouping: Grouping) -> None:
+@pytest.mark.parametrize("grouping", [OPTIONS, LOCAL])
+def test_a_face_that_became_too_poor_leaves_and_nobody_else_moves(grouping: ClusteringOptions) -> None:
     vectors, owner = some_people(2, people=2, faces=4, spread=0.02, dimensions=40)
     quality = np.ones(8, np.float32)
     quality[0] = 0.1
@@ -99,13 +103,13 @@ def test_a_face_that_became_too_poor_leaves_and_nobody_else_moves(grouping: Grou
 
 def test_without_earlier_people_adding_is_grouping() -> None:
     vectors, owner = some_people(3, people=2, faces=4, spread=0.02, dimensions=40)
-    labels = add_faces(vectors, np.arange(8), np.ones(8, np.float32), np.full(8, NEW), GROUPING)
+    labels = add_faces(vectors, np.arange(8), np.ones(8, np.float32), np.full(8, NEW), OPTIONS)
     assert partition(labels) == partition(owner)
 
 
 def test_an_album_grown_little_by_little_is_as_good_as_one_grouped_at_once() -> None:
     album = invent_album(1500, seed=2)
-    grouping = Grouping(exact_faces=0)
+    grouping = ClusteringOptions(exact_faces=0)
     labels = np.full(1500, NEW)
     for end in range(100, 1501, 100):
         labels[:end] = add_faces(album.vectors[:end], album.pictures[:end], album.quality[:end], labels[:end], grouping)
@@ -120,7 +124,7 @@ def test_labels_of_unlike_length_are_refused() -> None:
             np.zeros(2, np.int64),
             np.zeros(2, np.float32),
             np.zeros(1, np.int64),
-            GROUPING,
+            OPTIONS,
         )
 
 
@@ -168,7 +172,7 @@ def test_new_clusters_are_numbered_on_in_their_order() -> None:
     assert carry_labels(np.array([8, 8, -2]), np.array([1, 1, 0]), highest=20).tolist() == [8, 8, 21]
 
 
-def distinct(album: Faces) -> Faces:
+def distinct(album: FaceArrays) -> FaceArrays:
     """The album with every vector moved a little: which of several equal faces merges first is nobody's promise."""
     rng = np.random.default_rng(0)
     moved = album[0] + 0.01 * rng.standard_normal(album[0].shape)

@@ -1,4 +1,4 @@
-"""Where the person model looks, and how its answers are put together."""
+"""Crops that the person model sees, and how its answers are put together."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from deployments.algorithms.faces.frame import frame_of
 from deployments.algorithms.images.affine import move_points
-from deployments.algorithms.segmentation.crops import combine, looks_at_people, quarter_turns, unturned
+from deployments.algorithms.segmentation.crops import merge_crops, person_crops, quarter_turns, rotate_back
 from tests.support.builders import a_flat_image
 from tests.support.faces import a_face
 
@@ -23,16 +23,16 @@ def seen(value: float) -> np.ndarray:
 @given(st.integers(1, 90), st.integers(1, 90), st.sampled_from([0.0, 1.0]))
 @settings(max_examples=30, deadline=None)
 def test_a_picture_without_faces_gets_what_was_seen_in_the_whole(width: int, height: int, value: float) -> None:
-    chance = combine(a_flat_image((width, height)), seen(value), [], [])
+    chance = merge_crops(a_flat_image((width, height)), seen(value), [], [])
     np.testing.assert_allclose(chance, np.full((height, width), value), atol=1e-6)
 
 
 @pytest.mark.parametrize("roll", [0, 35, 90, 180])
 def test_a_close_look_finds_a_person_whom_the_whole_picture_hides(roll: float) -> None:
     frame = frame_of(a_face(300, 200, 20, roll))
-    looks = looks_at_people([frame], 400, 600, SIZE)
-    assert len(looks) == 2
-    chance = combine(a_flat_image((600, 400)), seen(0), looks, [seen(1)] * 2)
+    crops = person_crops([frame], 400, 600, SIZE)
+    assert len(crops) == 2
+    chance = merge_crops(a_flat_image((600, 400)), seen(0), crops, [seen(1)] * 2)
     right, down = np.round(frame.point(0, 0.5)).astype(int)
     assert chance[down, right] > 0.95
     assert chance[:, :20].max() < 0.05
@@ -41,14 +41,14 @@ def test_a_close_look_finds_a_person_whom_the_whole_picture_hides(roll: float) -
 def test_the_nearest_look_decides_between_two_people() -> None:
     """One is clearly seen by its own look, and missed at the border of the other's."""
     frames = [frame_of(a_face(x, 150, 25)) for x in (200, 270)]
-    looks = looks_at_people(frames, 400, 500, SIZE)[::2]
-    chance = combine(a_flat_image((500, 400)), seen(0), looks, [seen(1), seen(0)])
+    crops = person_crops(frames, 400, 500, SIZE)[::2]
+    chance = merge_crops(a_flat_image((500, 400)), seen(0), crops, [seen(1), seen(0)])
     assert chance[150, 200] > 0.8
     assert chance[150, 270] < 0.2
 
 
 def test_a_face_that_fills_the_picture_is_seen_well_enough_in_the_whole() -> None:
-    assert looks_at_people([frame_of(a_face(100, 100, 80))], 200, 200, SIZE) == []
+    assert person_crops([frame_of(a_face(100, 100, 80))], 200, 200, SIZE) == []
 
 
 @given(st.floats(-180, 180), st.integers(1, 60), st.integers(1, 60))
@@ -57,12 +57,12 @@ def test_the_picture_is_turned_until_its_largest_face_is_nearly_upright(roll: fl
     turns = quarter_turns([frame_of(face) for face in faces])
     assert abs((roll - 90 * turns + 180) % 360 - 180) <= 45.01
     plane = np.arange(width * height, dtype=np.float32).reshape(height, width)
-    np.testing.assert_array_equal(unturned(np.rot90(plane, turns), turns), plane)
+    np.testing.assert_array_equal(rotate_back(np.rot90(plane, turns), turns), plane)
 
 
 def test_a_look_shows_the_face_upright_above_its_middle() -> None:
     face = a_face(300, 200, 20, roll=120)
-    for look in looks_at_people([frame_of(face)], 400, 600, SIZE):
+    for look in person_crops([frame_of(face)], 400, 600, SIZE):
         marks = np.array([face.landmarks["left_eye"], face.landmarks["right_eye"], face.landmarks["chin"]])
         left, right, chin = move_points(marks, look.matrix)
         assert left[0] < SIZE / 2 < right[0]

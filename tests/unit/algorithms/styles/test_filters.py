@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployments.algorithms.styles import LOOKS, options_of, redraw
+from deployments.algorithms.styles import FILTERS, apply_style, options_of
 from deployments.algorithms.styles.techniques.planes import bare_skin, to_plane
 from deployments.contracts.arrays import Image
 from tests.support.builders import a_flat_image, a_photo, an_image
@@ -22,18 +22,18 @@ _STRUCTURE = 0.035
 _SAME_EDGES = 0.92
 """Correlation of edge strength above which two pictures have the same lines."""
 
-every_look = pytest.mark.parametrize("look", LOOKS)
+every_look = pytest.mark.parametrize("look", FILTERS)
 
 
 @cache
 def _drawn(look: str, photo: str) -> Image:
-    return redraw(a_photo(photo, 192), look, seed=3)
+    return apply_style(a_photo(photo, 192), look, seed=3)
 
 
 @every_look
 @pytest.mark.parametrize("size", [(16, 16), (17, 31), (1, 1), (640, 16), (16, 640), (97, 64)])
 def test_picture_keeps_its_size_and_type(look: str, size: tuple[int, int]) -> None:
-    drawn = redraw(an_image(size), look)
+    drawn = apply_style(an_image(size), look)
     assert drawn.shape == (size[1], size[0], 3)
     assert drawn.dtype == np.uint8
 
@@ -44,14 +44,14 @@ def test_picture_keeps_its_size_and_type(look: str, size: tuple[int, int]) -> No
 def test_any_size_seed_and_strength_can_be_drawn(
     look: str, width: int, height: int, seed: int, strength: float
 ) -> None:
-    drawn = redraw(an_image((width, height)), look, strength, seed)
+    drawn = apply_style(an_image((width, height)), look, strength, seed)
     assert drawn.shape == (height, width, 3)
 
 
 @every_look
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (128, 128, 128), (222, 170, 140), (10, 60, 200)])
 def test_flat_picture_stays_calm(look: str, colour: tuple[int, int, int]) -> None:
-    drawn = redraw(a_flat_image((80, 60), colour), look)
+    drawn = apply_style(a_flat_image((80, 60), colour), look)
     # Paper, dots and brush marks there may be, but no false object: broad means lie close together.
     broad = cv2.blur(to_plane(drawn), (25, 25))[20:-20, 25:-25]
     assert broad.std(axis=(0, 1)).max() < 0.17
@@ -60,44 +60,44 @@ def test_flat_picture_stays_calm(look: str, colour: tuple[int, int, int]) -> Non
 @every_look
 def test_grey_picture_can_be_drawn_and_shows_its_subject(look: str) -> None:
     photo = a_photo("camera", 160)
-    tones, drawn = (_blurred_luma(picture) for picture in (photo, redraw(photo, look, seed=3)))
+    tones, drawn = (_blurred_luma(picture) for picture in (photo, apply_style(photo, look, seed=3)))
     assert np.corrcoef(tones.ravel(), drawn.ravel())[0, 1] > 0.6
 
 
 @every_look
 def test_the_same_seed_draws_the_same_picture(look: str) -> None:
     photo = a_photo("coffee", 80)
-    assert np.array_equal(redraw(photo, look, seed=3), redraw(photo, look, seed=3))
+    assert np.array_equal(apply_style(photo, look, seed=3), apply_style(photo, look, seed=3))
 
 
 @pytest.mark.parametrize(
-    "look", sorted(LOOKS.keys() - {"cartoon", "pop_art", "engraving", "pixel_art", "stained_glass"})
+    "look", sorted(FILTERS.keys() - {"cartoon", "pop_art", "engraving", "pixel_art", "stained_glass"})
 )
 def test_another_seed_draws_another_picture(look: str) -> None:
     photo = a_photo("coffee", 80)
-    assert not np.array_equal(redraw(photo, look, seed=3), redraw(photo, look, seed=4))
+    assert not np.array_equal(apply_style(photo, look, seed=3), apply_style(photo, look, seed=4))
 
 
 @every_look
 def test_drawing_leaves_the_photograph_as_it_was(look: str) -> None:
     photo = a_photo("coffee", 64)
     before = photo.copy()
-    redraw(photo, look)
-    redraw(photo, look, strength=0)[:] = 0
+    apply_style(photo, look)
+    apply_style(photo, look, strength=0)[:] = 0
     assert np.array_equal(photo, before)
 
 
 @every_look
 def test_strength_0_is_the_photograph(look: str) -> None:
     photo = a_photo("astronaut", 64)
-    assert np.array_equal(redraw(photo, look, strength=0), photo)
+    assert np.array_equal(apply_style(photo, look, strength=0), photo)
 
 
 @every_look
 def test_strength_leads_from_the_photograph_to_the_style(look: str) -> None:
     photo = a_photo("astronaut", 80)
     away = [
-        float(np.abs(to_plane(redraw(photo, look, strength, 3)) - to_plane(photo)).mean())
+        float(np.abs(to_plane(apply_style(photo, look, strength, 3)) - to_plane(photo)).mean())
         for strength in (0.02, 0.3, 0.6, 1.0)
     ]
     assert away[0] < 0.02
@@ -118,7 +118,7 @@ def test_style_is_no_colour_filter_of_the_photograph(look: str, photo: str) -> N
     assert _is_restyled(a_photo(photo, 192), _drawn(look, photo))
 
 
-@pytest.mark.parametrize(("one", "other"), list(combinations(LOOKS, 2)))
+@pytest.mark.parametrize(("one", "other"), list(combinations(FILTERS, 2)))
 def test_no_style_is_a_tint_of_another(one: str, other: str) -> None:
     restyled = [_is_restyled(_drawn(one, photo), _drawn(other, photo)) for photo in _PHOTOS]
     assert all(restyled), f"{one} and {other} differ only by colour on {_PHOTOS[restyled.index(False)]}"
@@ -142,7 +142,7 @@ def test_that_measure_knows_a_tint_when_it_sees_one(look: str, tint: str) -> Non
 def test_style_looks_alike_at_other_resolutions(look: str) -> None:
     photo = a_photo("astronaut")
     sizes = (256, 128)
-    drawn = [_blurred(redraw(_shrunk(photo, size), look, seed=3), size) for size in sizes]
+    drawn = [_blurred(apply_style(_shrunk(photo, size), look, seed=3), size) for size in sizes]
     assert np.abs(drawn[0] - drawn[1]).mean() < 0.05
 
 
@@ -151,15 +151,15 @@ def test_option_does_something_at_both_ends_of_its_range(look: str) -> None:
     photo = a_photo("astronaut", 112)
     for name, option in options_of(look).items():
         ends = _ends(option.annotation)
-        low, high = (redraw(photo, look, seed=3, options={name: end}) for end in ends)
+        low, high = (apply_style(photo, look, seed=3, options={name: end}) for end in ends)
         assert not np.array_equal(low, high), name
 
 
 def test_unknown_look_and_unknown_option_are_refused() -> None:
     with pytest.raises(KeyError):
-        redraw(an_image(), "vaporwave")
+        apply_style(an_image(), "vaporwave")
     with pytest.raises(TypeError, match="sparkle"):
-        redraw(an_image(), "oil", options={"sparkle": 1})
+        apply_style(an_image(), "oil", options={"sparkle": 1})
 
 
 def test_pixel_art_has_square_pixels_of_few_colours() -> None:
@@ -254,7 +254,7 @@ def test_skin_of_every_tone_is_found_whole_with_the_half_in_the_shade(complexion
 @every_complexion
 def test_pop_art_prints_no_cold_ink_in_a_face(complexion: str) -> None:
     portrait, face = _a_portrait(complexion)
-    inks = to_plane(redraw(portrait, "pop_art", seed=3))[face]
+    inks = to_plane(apply_style(portrait, "pop_art", seed=3))[face]
     assert (inks[:, 2] > inks[:, 0] + 0.06).mean() < 0.01
 
 
@@ -262,7 +262,9 @@ def test_pop_art_prints_no_cold_ink_in_a_face(complexion: str) -> None:
 def test_clay_face_is_one_lump_without_cracks(complexion: str) -> None:
     portrait, face = _a_portrait(complexion)
     cheek = face & (np.indices(face.shape)[0] > 115) & (np.indices(face.shape)[0] < 145)
-    drawn, tones = (to_plane(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY)) for p in (redraw(portrait, "clay", seed=3), portrait))
+    drawn, tones = (
+        to_plane(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY)) for p in (apply_style(portrait, "clay", seed=3), portrait)
+    )
     # A crack is a thin line darker than both of its sides, which the photograph has not.
     cracks = _dark_lines(drawn) > _dark_lines(tones) + 0.05
     assert cracks[cheek].mean() < 0.005
@@ -271,7 +273,7 @@ def test_clay_face_is_one_lump_without_cracks(complexion: str) -> None:
 @every_complexion
 def test_stained_glass_cuts_no_face(complexion: str) -> None:
     portrait, face = _a_portrait(complexion)
-    drawn = to_plane(cv2.cvtColor(redraw(portrait, "stained_glass", seed=3), cv2.COLOR_RGB2GRAY))
+    drawn = to_plane(cv2.cvtColor(apply_style(portrait, "stained_glass", seed=3), cv2.COLOR_RGB2GRAY))
     assert (
         _dark_lines(drawn)[face & (_dark_lines(to_plane(cv2.cvtColor(portrait, cv2.COLOR_RGB2GRAY))) < 0.02)] > 0.12
     ).mean() < 0.02
@@ -279,7 +281,7 @@ def test_stained_glass_cuts_no_face(complexion: str) -> None:
 
 def test_pixel_art_leaves_plain_grounds_plain() -> None:
     portrait, _ = _a_portrait("tan")
-    drawn = redraw(portrait, "pixel_art", seed=3)
+    drawn = apply_style(portrait, "pixel_art", seed=3)
     assert len(np.unique(drawn[:60, :40].reshape(-1, 3), axis=0)) == 1
 
 

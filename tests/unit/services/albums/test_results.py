@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from deployments.algorithms.duplicates.groups import Edge, group_duplicates
+from deployments.algorithms.duplicates.groups import DuplicateLink, group_duplicates
 from serve_app.services.albums.duplicate_report import duplicates_payload, group_items, pairs_between_groups
 from serve_app.services.albums.items import Item, without_details
 from serve_app.services.albums.people import AlbumFace, people_payload
@@ -17,7 +17,9 @@ def an_item(ref: str, sha: str, width: int = 100, height: int = 80, size: int = 
     return Item(ref, f"img_{ref}", sha, width, height, size, "image/jpeg")
 
 
-def duplicates(items: list[Item], links: list[Edge], level: str = "copy", borders: dict[str, int] | None = None):  # type: ignore[no-untyped-def]
+def duplicates(
+    items: list[Item], links: list[DuplicateLink], level: str = "copy", borders: dict[str, int] | None = None
+):  # type: ignore[no-untyped-def]
     groups = group_items(items, links, level)  # type: ignore[arg-type]
     return duplicates_payload(items, groups, links, borders or {}, [])
 
@@ -34,7 +36,7 @@ def test_a_picture_alone_is_no_group() -> None:
 
 def test_the_larger_picture_is_kept_and_the_answer_says_why() -> None:
     items = [an_item("small", "1", 50, 40), an_item("large", "2", 500, 400)]
-    [group] = duplicates(items, [Edge("1", "2", "copy", 0.9)])["groups"]
+    [group] = duplicates(items, [DuplicateLink("1", "2", "copy", 0.9)])["groups"]
     assert group["keep"] == "large"
     assert group["keep_reason"] == "highest resolution"
     assert [(m["image"], m["score"], m["level"]) for m in group["members"]] == [
@@ -45,13 +47,17 @@ def test_the_larger_picture_is_kept_and_the_answer_says_why() -> None:
 
 def test_a_screenshot_with_many_pixels_is_not_kept_for_its_border() -> None:
     items = [an_item("photo", "1", 400, 300), an_item("screenshot", "2", 1000, 2000)]
-    [group] = duplicates(items, [Edge("1", "2", "copy", 0.9)], borders={"2": 350 * 260})["groups"]
+    [group] = duplicates(items, [DuplicateLink("1", "2", "copy", 0.9)], borders={"2": 350 * 260})["groups"]
     assert group["keep"] == "photo"
 
 
 def test_unlike_pictures_are_not_chained_through_a_third() -> None:
     items = [an_item(name, name) for name in "abcd"]
-    links = [Edge("a", "b", "copy", 0.9), Edge("b", "c", "copy", 0.9), Edge("c", "d", "copy", 0.9)]
+    links = [
+        DuplicateLink("a", "b", "copy", 0.9),
+        DuplicateLink("b", "c", "copy", 0.9),
+        DuplicateLink("c", "d", "copy", 0.9),
+    ]
     for group in duplicates(items, links)["duplicates"].values():
         linked = {frozenset((link.left, link.right)) for link in links}
         assert any(all(frozenset((centre, other)) in linked for other in group if other != centre) for centre in group)
@@ -62,7 +68,9 @@ def test_more_copies_than_the_shortlist_names_come_together_over_their_centres()
     copies |= known  # each knows four neighbours; all forty are copies of one picture
     for _ in range(3):
         copies |= pairs_between_groups(copies)
-    groups = group_duplicates([str(n) for n in range(40)], [Edge(str(a), str(b), "copy", 1.0) for a, b in copies])
+    groups = group_duplicates(
+        [str(n) for n in range(40)], [DuplicateLink(str(a), str(b), "copy", 1.0) for a, b in copies]
+    )
     assert len(groups[0].members) > 3 * 9
     assert len(copies) < 40 * 39 / 2
 
@@ -73,7 +81,9 @@ def test_groups_without_a_link_suggest_nothing() -> None:
 
 def test_duplicates_do_not_depend_on_the_order_of_items_and_links() -> None:
     items = [an_item(f"r{n}", str(n % 7), 50 + n % 3, 40) for n in range(12)]
-    links = [Edge(str(a), str(b), "copy", 0.8 + a / 100) for a in range(6) for b in range(a + 1, 7) if (a + b) % 3]
+    links = [
+        DuplicateLink(str(a), str(b), "copy", 0.8 + a / 100) for a in range(6) for b in range(a + 1, 7) if (a + b) % 3
+    ]
     expected = duplicates(items, links)
     for seed in range(5):
         shuffle = random.Random(seed).shuffle

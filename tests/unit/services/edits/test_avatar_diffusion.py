@@ -11,18 +11,18 @@ from configs.settings import Avatars
 from deployments.algorithms.faces.sample import sample_portrait
 from deployments.algorithms.segmentation.head_masks import head_mask
 from deployments.contracts.diffusion import MAX_SEED, Lora
-from deployments.contracts.portraits import REQUIRED_LANDMARKS, AvatarMode, AvatarRequest
+from deployments.contracts.portraits import REQUIRED_LANDMARKS, AvatarMode, AvatarTask
 from deployments.errors import Unavailable
 from serve_app.services.edits.avatar_diffusion import DiffusionAvatarArtist
 from tests.support.fake_generation import COLOURS, FakeGeneration
-from tests.unit.services.edits.test_style_diffusion import Watched
+from tests.unit.services.edits.test_style_diffusion import RecordedProgress
 
 SETTINGS = Avatars(diffusion_pixels=64 * 64, diffusion_steps=12, checkpoint="painter")
 IMAGE, SEGMENTATION = sample_portrait(200)
-REQUEST = AvatarRequest(IMAGE, "fox", "character", SEGMENTATION, "a fox", "blurry", 0.8, MAX_SEED)
+REQUEST = AvatarTask(IMAGE, "fox", "character", SEGMENTATION, "a fox", "blurry", 0.8, MAX_SEED)
 
 
-def twice(request: AvatarRequest) -> AvatarRequest:
+def twice(request: AvatarTask) -> AvatarTask:
     """The same face two times."""
     return replace(request, segmentation=replace(SEGMENTATION, faces=SEGMENTATION.faces * 2))
 
@@ -30,7 +30,7 @@ def twice(request: AvatarRequest) -> AvatarRequest:
 @pytest.mark.parametrize("mode", ["overlay", "character"])
 async def test_the_head_is_made_anew_and_nothing_else(mode: AvatarMode) -> None:
     request = replace(REQUEST, mode=mode)
-    made = await DiffusionAvatarArtist(FakeGeneration(), SETTINGS).render(request, Watched())
+    made = await DiffusionAvatarArtist(FakeGeneration(), SETTINGS).render(request, RecordedProgress())
     mask = head_mask(SEGMENTATION, mode)
     assert made.changed == (0,)
     assert np.array_equal(made.image[mask == 0], IMAGE[mask == 0])
@@ -38,14 +38,14 @@ async def test_the_head_is_made_anew_and_nothing_else(mode: AvatarMode) -> None:
 
 
 async def test_every_step_of_every_head_is_progress() -> None:
-    progress = Watched()
+    progress = RecordedProgress()
     await DiffusionAvatarArtist(FakeGeneration(), SETTINGS).render(twice(REQUEST), progress)
     assert progress.told == pytest.approx([0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0])
 
 
 async def test_each_head_has_a_seed_of_its_own_and_sees_those_before() -> None:
     engine = FakeGeneration()
-    await DiffusionAvatarArtist(engine, SETTINGS).render(twice(REQUEST), Watched())
+    await DiffusionAvatarArtist(engine, SETTINGS).render(twice(REQUEST), RecordedProgress())
     first, second = engine.generated
     assert (first.seed, second.seed) == (MAX_SEED, 0)
     assert (first.checkpoint, first.steps) == ("painter", 12)
@@ -57,7 +57,7 @@ async def test_each_head_has_a_seed_of_its_own_and_sees_those_before() -> None:
 async def test_loras_in_the_prompt_are_taken_out_of_it_and_loaded() -> None:
     engine = FakeGeneration()
     request = replace(REQUEST, prompt="a fox<lora:ink:0.5><lora:absent:1>")
-    made = await DiffusionAvatarArtist(engine, SETTINGS).render(request, Watched())
+    made = await DiffusionAvatarArtist(engine, SETTINGS).render(request, RecordedProgress())
     [wanted] = engine.generated
     assert (wanted.prompt, wanted.loras) == ("a fox", (Lora("ink", 0.5, 0.5),))
     assert made.warnings == ("Without LoRA absent: it is not installed.",)
@@ -70,7 +70,7 @@ async def test_a_head_outside_of_the_picture_is_no_face_that_was_changed() -> No
     )
     request = replace(REQUEST, segmentation=replace(SEGMENTATION, faces=(outside, *SEGMENTATION.faces)))
     engine = FakeGeneration()
-    assert (await DiffusionAvatarArtist(engine, SETTINGS).render(request, Watched())).changed == (1,)
+    assert (await DiffusionAvatarArtist(engine, SETTINGS).render(request, RecordedProgress())).changed == (1,)
     assert len(engine.generated) == 1
 
 
@@ -78,7 +78,7 @@ async def test_a_failure_half_way_is_the_failure_of_the_whole() -> None:
     engine = FakeGeneration()
     engine.failures = {"diffusers": Unavailable("The replica died.")}
     with pytest.raises(Unavailable):
-        await DiffusionAvatarArtist(engine, SETTINGS).render(REQUEST, Watched())
+        await DiffusionAvatarArtist(engine, SETTINGS).render(REQUEST, RecordedProgress())
 
 
 def test_the_sample_portrait_keeps_the_contract() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from deployments.contracts.diffusion import GenerationRequest, Lora
-from deployments.contracts.styles import StyleRequest
+from deployments.contracts.styles import StyleTask
 from deployments.errors import Unavailable, WeightsMissing
 from serve_app.services.edits.style_diffusion import DiffusionStylist
 from serve_app.services.jobs.progress import Progress
@@ -15,10 +15,10 @@ from tests.support.builders import an_image
 from tests.support.fake_generation import FakeGeneration
 from tests.support.styles import a_style
 
-REQUEST = StyleRequest(an_image((96, 64)), "ink", "a fox in ink", "photograph", 0.6, 5)
+REQUEST = StyleTask(an_image((96, 64)), "ink", "a fox in ink", "photograph", 0.6, 5)
 
 
-class Watched(Progress):
+class RecordedProgress(Progress):
     def __init__(self) -> None:
         super().__init__()
         self.told: list[float] = []
@@ -29,7 +29,7 @@ class Watched(Progress):
 
 
 async def test_hints_and_then_steps_are_the_progress() -> None:
-    progress = Watched()
+    progress = RecordedProgress()
     await DiffusionStylist(FakeGeneration(), 64 * 96).render(REQUEST, a_style().diffusion, progress)
     assert progress.told == pytest.approx([0.15, 0.3625, 0.575, 0.7875, 1.0])
 
@@ -37,7 +37,7 @@ async def test_hints_and_then_steps_are_the_progress() -> None:
 async def test_the_generation_is_closed_when_the_engine_fails_half_way() -> None:
     engine = FakeGeneration()
     engine.failures = {"diffusers": Unavailable("The replica died.")}
-    progress = Watched()
+    progress = RecordedProgress()
     with pytest.raises(Unavailable):
         await DiffusionStylist(engine, 64 * 96).render(REQUEST, a_style(controls=()).diffusion, progress)
     assert progress.told == [0.25, 0.5]

@@ -21,10 +21,10 @@ from serve_app.services.images.fetch import Fetched, Fetcher, resolve
 from tests.support.builders import an_image, encoded
 
 PICTURE = encoded(an_image())
-Handler = Callable[[str, asyncio.StreamWriter], Awaitable[None]]
+PathHandler = Callable[[str, asyncio.StreamWriter], Awaitable[None]]
 
 
-class Server:
+class FileServer:
     """An HTTP server of a few lines that can misbehave in any way; it remembers what it was asked."""
 
     def __init__(self, port: int, requests: list[str]) -> None:
@@ -36,7 +36,7 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(answer: bytes | Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+async def serving(answer: bytes | PathHandler, tls: ssl.SSLContext | None = None) -> AsyncIterator[FileServer]:
     requests: list[str] = []
     tasks: set[asyncio.Task[None]] = set()
 
@@ -58,7 +58,7 @@ async def serving(answer: bytes | Handler, tls: ssl.SSLContext | None = None) ->
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     try:
-        yield Server(server.sockets[0].getsockname()[1], requests)
+        yield FileServer(server.sockets[0].getsockname()[1], requests)
     finally:
         server.close()
         for task in tasks:
