@@ -14,16 +14,19 @@
     ├── Conflict                  409
     ├── PayloadTooLarge           413
     ├── UnsupportedMediaType      415
-    ├── Overloaded                429  a queue is full; `extra["retry_after_s"]`
-    ├── Unavailable               503  a dependency is down
-    │   ├── WeightsMissing        503  names the file and the setting
-    │   └── NotDeployed           503  names how to switch the engine on
-    ├── DeadlineExceeded          504
+    ├── Overloaded                429  a queue is full; `extra["retry_after_s"]`   technical, transient
+    ├── Unavailable               503  a dependency is down                        technical, transient
+    │   ├── WeightsMissing        503  names the file and the setting              technical
+    │   └── NotDeployed           503  names how to switch the engine on           technical
+    ├── DeadlineExceeded          504  a call took longer than it may              technical, transient
     ├── ProviderError             502  an outside vendor failed
-    │   ├── ProviderUnavailable   503  technical: the next backend may be tried
-    │   │   └── ProviderTimeout   504  it took longer than it was given
-    │   └── ProviderRejected      422  logical: trying elsewhere would not help
-    └── JobCancelled              409  raised inside a job that was asked to stop
+    │   ├── ProviderUnavailable   503  quota, network, the vendor's own fault      technical, transient
+    │   │   └── ProviderTimeout   504  it took longer than it was given            technical, transient
+    │   └── ProviderRejected      422  the vendor refused the image or the prompt
+    └── JobCancelled              409  the job ended because it was asked to
+
+A technical error is no fault of the request: another engine may succeed with it. A transient one may be gone a little
+later: the job is tried again. Missing weights are not, for nobody brings them in the meantime.
 
 One positional message and keyword extras with defaults: any other signature does not survive the pickling between
 Ray actors. A message is shown to clients, so it names no path, no host of ours and no secret.
@@ -41,6 +44,10 @@ class DarkroomError(Exception):
     slug: ClassVar[str] = "internal-error"
     title: ClassVar[str] = "Internal error"
     status: ClassVar[int] = 500
+    is_technical: ClassVar[bool] = False
+    """Whether another engine may succeed with the same request."""
+    is_transient: ClassVar[bool] = False
+    """Whether the same call may succeed a little later."""
 
     def __init__(self, message: str, *, extra: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
@@ -115,6 +122,7 @@ class UnsupportedMediaType(DarkroomError):
 
 class Overloaded(DarkroomError):
     slug, title, status = "overloaded", "Too many requests", 429
+    is_technical = is_transient = True
 
     @property
     def retry_after_s(self) -> int:
@@ -123,18 +131,22 @@ class Overloaded(DarkroomError):
 
 class Unavailable(DarkroomError):
     slug, title, status = "unavailable", "Temporarily unavailable", 503
+    is_technical = is_transient = True
 
 
 class WeightsMissing(Unavailable):
     slug, title = "weights-missing", "Model weights missing"
+    is_transient = False
 
 
 class NotDeployed(Unavailable):
     slug, title = "not-deployed", "Not deployed"
+    is_transient = False
 
 
 class DeadlineExceeded(DarkroomError):
     slug, title, status = "deadline-exceeded", "Deadline exceeded", 504
+    is_technical = is_transient = True
 
 
 class ProviderError(DarkroomError):
@@ -143,6 +155,7 @@ class ProviderError(DarkroomError):
 
 class ProviderUnavailable(ProviderError):
     slug, title, status = "provider-unavailable", "Provider unavailable", 503
+    is_technical = is_transient = True
 
 
 class ProviderTimeout(ProviderUnavailable):

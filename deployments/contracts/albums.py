@@ -17,6 +17,10 @@ from numpy.typing import NDArray
 
 from deployments.contracts.arrays import Gray, Image, Vectors
 
+UNASSIGNED = -1
+"""Label of a face that belongs to no person."""
+UNKNOWN = -2
+"""Label of a face that no clustering has seen yet."""
 DuplicateLevel = Literal["exact", "copy", "similar"]
 
 
@@ -114,8 +118,9 @@ class FaceClusterer(Protocol):
     ) -> NDArray[np.int64]:
         """`float32[N, D]` unit vectors, the picture each is from, quality `float32[N]` -> cluster label `int64[N]`.
 
-        -1: too poor to belong to anybody. Two faces of one picture never share a label. `previous` holds the labels of
-        an earlier call for the faces that were in it and -2 for new ones: then only clusters near the new faces change.
+        `UNASSIGNED`: too poor to belong to anybody. Two faces of one picture never share a label. `previous` holds the
+        labels of an earlier call for the faces that were in it, `UNKNOWN` for new ones: then only clusters near the new
+        faces change.
         The grouping does not depend on the order of the faces.
         """
         ...

@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 
 from configs.settings import Jobs as JobSettings
-from deployments.errors import DarkroomError, DeadlineExceeded, NotDeployed, Overloaded, Unavailable, WeightsMissing
+from deployments.errors import DarkroomError, Unavailable
 from serve_app.services.completion import finish
 from serve_app.services.container import Services
 from serve_app.services.jobs.problems import problem_members
@@ -28,9 +28,6 @@ from serve_app.store.queue.jobs import GENERATION_KINDS, QueuedJob
 
 log = structlog.get_logger(__name__)
 
-_TECHNICAL = (Unavailable, DeadlineExceeded, Overloaded)
-"""Worth another attempt: the same job may well succeed a little later. Not when weights or an engine are
-missing: nobody brings them meanwhile."""
 _BEATS_A_LEASE = 6
 _MAX_BEAT_S = 1.0
 """Clients watch the progress that heartbeats write."""
@@ -126,8 +123,7 @@ class JobRunner:
         except LeaseLost:
             log.warning("job is no longer this worker's")  # another has it, or it was deleted
         except DarkroomError as error:
-            again = isinstance(error, _TECHNICAL) and not isinstance(error, (WeightsMissing, NotDeployed))
-            outcome = await self._failed(job, error, retry=again)
+            outcome = await self._failed(job, error, retry=error.is_transient)
         except Exception as error:  # the border of the worker: a bug in a handler must not end the others
             log.error("job broke", exc_info=error)
             outcome = await self._failed(job, DarkroomError("Something broke on our side."), retry=True)

@@ -4,6 +4,7 @@ import pickle
 
 import pytest
 
+from deployments import errors
 from deployments.errors import DarkroomError, ImageTooLarge, UnsupportedImage, image_error
 
 
@@ -23,6 +24,36 @@ def test_every_error_names_a_problem_type_and_an_error_status(cls: type[Darkroom
     assert cls.slug
     assert cls.title
     assert 400 <= cls.status < 600
+
+
+TRANSIENT = {
+    errors.Overloaded,
+    errors.Unavailable,
+    errors.DeadlineExceeded,
+    errors.ProviderUnavailable,
+    errors.ProviderTimeout,
+}
+ONLY_TECHNICAL = {errors.WeightsMissing, errors.NotDeployed}
+
+
+@pytest.mark.parametrize("cls", _tree(DarkroomError))
+def test_an_error_is_transient_where_time_may_mend_it_and_technical_where_another_engine_may(
+    cls: type[DarkroomError],
+) -> None:
+    assert cls("x").is_transient is (cls in TRANSIENT)
+    assert cls("x").is_technical is (cls in TRANSIENT | ONLY_TECHNICAL)
+
+
+@pytest.mark.parametrize("cls", _tree(DarkroomError))
+def test_the_drawn_tree_says_of_every_error_what_it_is(cls: type[DarkroomError]) -> None:
+    [line] = [
+        line
+        for line in (errors.__doc__ or "").splitlines()
+        if f" {cls.__name__} " in f" {line} " and "Raised" not in line
+    ]
+    if cls is not DarkroomError:
+        assert str(cls.status) in line
+    assert ("technical" in line, "transient" in line) == (cls.is_technical, cls.is_transient)
 
 
 def test_an_image_code_chooses_the_http_status() -> None:

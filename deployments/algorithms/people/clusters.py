@@ -12,14 +12,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from deployments.algorithms.people.label_matching import Labels
 from deployments.algorithms.people.linkage import link
 from deployments.algorithms.people.neighbours import Forest
+from deployments.contracts.albums import UNASSIGNED
 from deployments.contracts.arrays import Vectors
 
-Labels = NDArray[np.int64]
-
-UNASSIGNED = -1
-"""Label of a face too poor to belong to anybody."""
 LEAST_LENGTH = 1e-6
 """A vector shorter than this has no direction."""
 UNIT_SLACK = 1e-5

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 from numpy.typing import NDArray
 
 from deployments.algorithms.people.clusters import (
-    UNASSIGNED,
     ClusteringOptions,
-    Labels,
     find_usable,
     group_faces,
     make_atoms,
     number,
     unit,
 )
+from deployments.algorithms.people.label_matching import Labels, carry_labels
 from deployments.algorithms.people.linkage import SLACK, link
+from deployments.contracts.albums import UNASSIGNED
 from deployments.contracts.arrays import Vectors
 
 BLOCK_PRODUCTS = 4_000_000
@@ -49,33 +47,6 @@ def add_faces(
     labels = np.full(len(vectors), UNASSIGNED)
     labels[usable] = _add(_Faces(vectors, usable, pictures[usable]), old, grouping)
     return labels
-
-
-def carry_labels(old: Labels, new: Labels, highest: int = UNASSIGNED) -> Labels:
-    """The partition `new` with the labels of `old`, both `int64[N]`; negative labels: in no cluster.
-
-    The largest overlaps are served first: a new cluster takes the label of the old one that it shares most faces with,
-    unless another shares more, or as many and comes first in `new`. Clusters without an old label get numbers above
-    the highest of `old` and `highest`, in their order in `new`. So an unchanged cluster keeps its label, and clusters
-    that unite keep the label of the largest part.
-    """
-    before, old_at = np.unique(old, return_inverse=True)
-    after, new_at = np.unique(new, return_inverse=True)
-    both = (old >= 0) & (new >= 0)
-    pairs, shared = np.unique(new_at[both] * len(before) + old_at[both], return_counts=True)
-    carried: dict[int, int] = {}
-    taken: set[int] = set()
-    for pair in pairs[np.argsort(-shared, kind="stable")].tolist():
-        cluster, label = divmod(pair, len(before))
-        if label not in taken and cluster not in carried:
-            carried[cluster] = int(before[label])
-            taken.add(label)
-    following = itertools.count(max(int(before.max(initial=UNASSIGNED)), highest) + 1)
-    names = [
-        UNASSIGNED if cluster < 0 else carried[place] if place in carried else next(following)
-        for place, cluster in enumerate(after.tolist())
-    ]
-    return np.array(names, np.int64)[new_at]
 
 
 class _Faces:

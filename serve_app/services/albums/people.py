@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from configs.settings import Settings
-from deployments.contracts.albums import FaceClusterer
+from deployments.contracts.albums import UNASSIGNED, UNKNOWN, FaceClusterer
 from serve_app.services.albums.items import Item
 from serve_app.services.albums.snapshot import AlbumSnapshots, keep_result
 from serve_app.services.jobs.progress import Progress
@@ -35,7 +35,7 @@ class ClusterPeople:
             previous = await persons.load_labels(session, snapshot.album_id, found.ids)
         labels = np.zeros(0, np.int64)
         if len(found.ids):
-            known = previous if (previous != persons.UNKNOWN).any() else None
+            known = previous if (previous != UNKNOWN).any() else None
             labels = await self._clusterer.cluster_faces(found.vectors, found.pictures, found.quality, known)
         progress.report(0.9)
         async with self._database.transaction() as session:
@@ -57,7 +57,7 @@ class ClusterPeople:
         person_of = {
             face.id: people[label].id
             for face, label in zip(album_faces, labels.tolist(), strict=True)
-            if label != persons.UNASSIGNED
+            if label != UNASSIGNED
         }
         parameters = job.payload["parameters"]
         payload = people_payload(

@@ -14,14 +14,12 @@ from deployments.errors import (
     Overloaded,
     ProviderTimeout,
     ProviderUnavailable,
-    Unavailable,
 )
 
 T = TypeVar("T")
 Note = Callable[[str, str], None]
 """Hears the engine and its outcome: ok, unavailable, overloaded, deadline, rejected."""
 
-_TECHNICAL = (ProviderUnavailable, Unavailable, DeadlineExceeded, Overloaded)
 _LATE = (ProviderTimeout, DeadlineExceeded)
 
 
@@ -32,11 +30,6 @@ class EngineFailure:
 
     def view(self) -> dict[str, str]:
         return {"engine": self.engine, "type": f"/problems/{self.error.slug}", "detail": self.error.message}
-
-
-def is_technical(error: DarkroomError) -> bool:
-    """Whether another engine may do better with the same request."""
-    return isinstance(error, _TECHNICAL)
 
 
 def choose_engines(configured: Sequence[str], asked: str | None) -> Sequence[str]:
@@ -61,8 +54,9 @@ async def first_success(
 ) -> tuple[str, T]:
     """The first engine that does it, and what it made. All of them together have `deadline_s`, each at most `each_s`.
 
-    Raises a logical error as it is. When all fail, the error of the only one, or `ProviderTimeout` when all were late,
-    or `ProviderUnavailable`; `extra["engines"]` lists what each said.
+    Raises an error that is not technical as it is. When all fail, the error of the only one; the first one's where none
+    is transient; `ProviderTimeout` where all were late; else `ProviderUnavailable`. `extra["engines"]` lists what each
+    said.
     """
     end = asyncio.get_running_loop().time() + deadline_s
     failures: list[EngineFailure] = []
@@ -75,7 +69,7 @@ async def first_success(
             made = await _within(attempt(engine), min(each_s, left_s))
         except DarkroomError as error:
             note(engine, _outcome(error))
-            if not is_technical(error):
+            if not error.is_technical:
                 raise
             failures.append(EngineFailure(engine, error))
         else:
@@ -99,7 +93,7 @@ def _outcome(error: DarkroomError) -> str:
         return "deadline"
     if isinstance(error, Overloaded):
         return "overloaded"
-    return "unavailable" if is_technical(error) else "rejected"
+    return "unavailable" if error.is_technical else "rejected"
 
 
 def _all_failed(failures: Sequence[EngineFailure]) -> DarkroomError:
@@ -107,6 +101,11 @@ def _all_failed(failures: Sequence[EngineFailure]) -> DarkroomError:
     if len(failures) == 1:
         [only] = failures
         return type(only.error)(only.error.message, extra={**only.error.extra, **said})
-    kind = ProviderTimeout if all(isinstance(failure.error, _LATE) for failure in failures) else ProviderUnavailable
     told = " ".join(f"{failure.engine}: {failure.error.message}" for failure in failures)
-    return kind(f"None of the engines succeeded. {told}", extra=said)
+    return _common_kind([failure.error for failure in failures])(f"None of the engines succeeded. {told}", extra=said)
+
+
+def _common_kind(errors: Sequence[DarkroomError]) -> type[DarkroomError]:
+    if not any(error.is_transient for error in errors):
+        return type(errors[0])
+    return ProviderTimeout if all(isinstance(error, _LATE) for error in errors) else ProviderUnavailable

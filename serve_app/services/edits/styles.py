@@ -18,7 +18,7 @@ from deployments.contracts.diffusion import MAX_SEED, ImageGeneration
 from deployments.contracts.styles import DIFFUSION_ENGINE, LOCAL_ENGINE, StyledPicture, StyleTask
 from deployments.errors import DarkroomError, NotFound
 from serve_app.services.accounts.history import GenerationResult
-from serve_app.services.edits.fallback import choose_engines, first_success, is_technical
+from serve_app.services.edits.fallback import choose_engines, first_success
 from serve_app.services.edits.orders import (
     EditRequest,
     edit_of,
@@ -150,7 +150,7 @@ class ApplyStyle:
         try:
             prompt = await self._generation.write_prompt(image, style.name)
         except DarkroomError as error:
-            if not is_technical(error):
+            if not error.is_technical:
                 self._count("prompt", prompter, "rejected")
                 raise
             self._count("prompt", prompter, "unavailable")

@@ -11,14 +11,11 @@ from sqlalchemy import delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from deployments.algorithms.people.label_matching import carry_labels, number_by_first_face
+from deployments.contracts.albums import UNASSIGNED, UNKNOWN
 from serve_app.store.arrays import any_text
 from serve_app.store.ids import new_id
 from serve_app.store.models import PersonRow
-
-UNASSIGNED = -1
-"""The label of a face that belongs to nobody."""
-UNKNOWN = -2
-"""The label of a face that no call has seen yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,23 +60,17 @@ async def save(
     the album's lock (`albums.open_album`), or runs in the album's only job of this kind.
     """
     old = await load(session, album_id)
-    inherited = inherit_labels(await load_labels(session, album_id, face_ids), clusters)
-    free = max(old, default=-1) + 1
-    labels = {cluster: inherited.get(cluster) for cluster in np.unique(clusters[clusters >= 0]).tolist()}
-    for cluster, label in labels.items():
-        if label is None:
-            labels[cluster] = free
-            free += 1
-    named = {UNASSIGNED: UNASSIGNED, **{cluster: int(label) for cluster, label in labels.items() if label is not None}}
-    result = np.array([named[cluster] for cluster in np.maximum(clusters, -1).tolist()], np.int64)
+    previous = await load_labels(session, album_id, face_ids)
+    result = carry_labels(previous, number_by_first_face(clusters), highest=max(old, default=UNASSIGNED))
+    labels = set(result[result >= 0].tolist())
 
     ids = {label: person.id for label, person in old.items()}
-    new = [label for label in named.values() if label != UNASSIGNED and label not in ids]
+    new = sorted(labels - ids.keys())
     if new:
         rows = [{"id": new_id("per"), "album_id": album_id, "label": label} for label in new]
         await session.execute(insert(PersonRow), rows)
-        ids |= {row["label"]: row["id"] for row in rows}  # type: ignore[misc]
-    gone = [ids[label] for label in old if label not in set(named.values())]
+        ids |= {row["label"]: row["id"] for row in rows}
+    gone = [ids[label] for label in old if label not in labels]
     await _forget(session, album_id, gone)
     parameters = {
         "album_id": album_id,
@@ -88,23 +79,6 @@ async def save(
     }
     await session.execute(_ASSIGN, parameters)
     return result
-
-
-def inherit_labels(previous: NDArray[np.int64], clusters: NDArray[np.int64]) -> dict[int, int]:
-    """Cluster -> label of the earlier person that it continues: the largest overlaps first, each side used once."""
-    both = (previous >= 0) & (clusters >= 0)
-    pairs, first, shared = np.unique(
-        np.stack([clusters[both], previous[both]]), axis=1, return_index=True, return_counts=True
-    )
-    heirs: dict[int, int] = {}
-    taken: set[int] = set()
-    # Ties go to the older label, then to the earlier face: how the clusters are numbered decides nothing.
-    order = np.lexsort((first, pairs[1], -shared))
-    for cluster, label in pairs[:, order].T.tolist():
-        if cluster not in heirs and label not in taken:
-            heirs[cluster] = label
-            taken.add(label)
-    return heirs
 
 
 async def _forget(session: AsyncSession, album_id: str, person_ids: Sequence[str]) -> None:

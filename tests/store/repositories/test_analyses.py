@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from deployments.contracts.albums import PairVerdict
@@ -204,28 +202,3 @@ async def test_an_album_without_faces_has_no_persons(session: AsyncSession) -> N
     nothing = np.zeros(0, np.int64)
     assert (await persons.save(session, album.id, nothing, nothing)).tolist() == []
     assert await persons.load(session, album.id) == {}
-
-
-label_lists = st.lists(st.tuples(st.integers(-2, 4), st.integers(-1, 4)), max_size=30)
-
-
-@given(label_lists, st.permutations(range(5)))
-def test_inheritance_is_one_to_one_and_blind_to_how_clusters_are_numbered(
-    faces_of: list[tuple[int, int]], renamed: list[int]
-) -> None:
-    previous = np.array([old for old, _ in faces_of], np.int64)
-    clusters = np.array([new for _, new in faces_of], np.int64)
-    heirs = persons.inherit_labels(previous, clusters)
-    assert len(set(heirs.values())) == len(heirs)
-    for cluster, label in heirs.items():
-        assert ((clusters == cluster) & (previous == label)).any()
-    other = np.array([renamed[cluster] if cluster >= 0 else -1 for cluster in clusters.tolist()], np.int64)
-    assert persons.inherit_labels(previous, other) == {renamed[cluster]: label for cluster, label in heirs.items()}
-
-
-@given(st.lists(st.integers(0, 4), max_size=30), st.permutations(range(5)))
-def test_the_same_grouping_under_other_numbers_changes_no_person(labels: list[int], renamed: list[int]) -> None:
-    previous = np.array(labels, np.int64)
-    clusters = np.array([renamed[label] for label in labels], np.int64)
-    heirs = persons.inherit_labels(previous, clusters)
-    assert [heirs[cluster] for cluster in clusters.tolist()] == labels

@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from bench.speed.synthetic_faces import invent_album
 from deployments.algorithms.people.clusters import ClusteringOptions, group_faces
-from deployments.algorithms.people.incremental import add_faces, carry_labels
+from deployments.algorithms.people.incremental import add_faces
+from deployments.contracts.albums import UNKNOWN
 from tests.unit.algorithms.people.test_clusters import OPTIONS, FaceArrays, albums
 from tests.unit.algorithms.people.test_linkage import partition, some_people
 
-NEW = -2
 LOCAL = ClusteringOptions(cut=0.6, min_quality=0.2, exact_faces=0)
 """Updates like those of an album too large for exact ones."""
 
@@ -29,7 +28,7 @@ def split(album: FaceArrays, seed: int, share: float) -> np.ndarray:
 def test_adding_equals_grouping_anew(album: FaceArrays, seed: int, share: float) -> None:
     album = distinct(album)
     new = split(album, seed, share)
-    labels = np.full(len(new), NEW)
+    labels = np.full(len(new), UNKNOWN)
     labels[~new] = group_faces(*(column[~new] for column in album), OPTIONS)
     assert partition(add_faces(*album, labels, OPTIONS)) == partition(group_faces(*album, OPTIONS))
 
@@ -52,7 +51,7 @@ def test_the_order_of_the_faces_is_nothing_to_additions(
     album: FaceArrays, seed: int, grouping: ClusteringOptions
 ) -> None:
     album = distinct(album)
-    previous = np.where(split(album, seed, 0.4), NEW, group_faces(*album, OPTIONS))
+    previous = np.where(split(album, seed, 0.4), UNKNOWN, group_faces(*album, OPTIONS))
     order = np.random.default_rng(seed).permutation(len(previous))
     labels = add_faces(*album, previous, grouping)
     mixed = (album[0][order], album[1][order], album[2][order])
@@ -65,7 +64,7 @@ def test_people_far_from_the_new_face_keep_label_and_faces(seed: int, grouping: 
     vectors, owner = some_people(seed, people=6, faces=4, spread=0.02, dimensions=40)
     # Numbers as after years of additions, and a person whom a user has put together from two.
     previous = np.array([70, 3, 70, 12, 5, 90])[owner]
-    previous[-1] = NEW
+    previous[-1] = UNKNOWN
     labels = add_faces(vectors, np.arange(24), np.ones(24, np.float32), previous, grouping)
     assert labels.tolist() == [*previous[:-1].tolist(), 90]
 
@@ -73,7 +72,7 @@ def test_people_far_from_the_new_face_keep_label_and_faces(seed: int, grouping: 
 @pytest.mark.parametrize("grouping", [OPTIONS, LOCAL])
 def test_a_stranger_gets_a_number_above_all_others(grouping: ClusteringOptions) -> None:
     vectors, owner = some_people(1, people=3, faces=3, spread=0.02, dimensions=40)
-    previous = np.where(owner == 2, NEW, owner + 7)
+    previous = np.where(owner == 2, UNKNOWN, owner + 7)
     labels = add_faces(vectors, np.arange(9), np.ones(9, np.float32), previous, grouping)
     assert labels.tolist() == [7] * 3 + [8] * 3 + [9] * 3
 
@@ -88,7 +87,7 @@ def test_a_face_that_unites_two_halves_of_a_person_keeps_the_larger_half_s_numbe
     quality = np.ones(5, np.float32)
     apart = group_faces(vectors[:3], np.arange(3), quality[:3], grouping)
     assert apart.tolist() == [0, 0, 1]
-    previous = np.array([4, 4, 9, NEW, NEW])
+    previous = np.array([4, 4, 9, UNKNOWN, UNKNOWN])
     assert set(add_faces(vectors, np.arange(5), quality, previous, grouping).tolist()) == {4}
 
 
@@ -103,14 +102,14 @@ def test_a_face_that_became_too_poor_leaves_and_nobody_else_moves(grouping: Clus
 
 def test_without_earlier_people_adding_is_grouping() -> None:
     vectors, owner = some_people(3, people=2, faces=4, spread=0.02, dimensions=40)
-    labels = add_faces(vectors, np.arange(8), np.ones(8, np.float32), np.full(8, NEW), OPTIONS)
+    labels = add_faces(vectors, np.arange(8), np.ones(8, np.float32), np.full(8, UNKNOWN), OPTIONS)
     assert partition(labels) == partition(owner)
 
 
 def test_an_album_grown_little_by_little_is_as_good_as_one_grouped_at_once() -> None:
     album = invent_album(1500, seed=2)
     grouping = ClusteringOptions(exact_faces=0)
-    labels = np.full(1500, NEW)
+    labels = np.full(1500, UNKNOWN)
     for end in range(100, 1501, 100):
         labels[:end] = add_faces(album.vectors[:end], album.pictures[:end], album.quality[:end], labels[:end], grouping)
     at_once = group_faces(album.vectors, album.pictures, album.quality, grouping)
@@ -126,50 +125,6 @@ def test_labels_of_unlike_length_are_refused() -> None:
             np.zeros(1, np.int64),
             OPTIONS,
         )
-
-
-LABELS = arrays(np.int64, 20, elements=st.integers(-2, 5))
-
-
-@given(old=LABELS, new=LABELS)
-def test_carried_labels_keep_the_partition(old: np.ndarray, new: np.ndarray) -> None:
-    carried = carry_labels(old, new)
-    assert partition(carried) == partition(new)
-    assert np.array_equal(carried < 0, new < 0)
-
-
-@given(old=LABELS, new=LABELS)
-def test_an_unchanged_cluster_keeps_its_label(old: np.ndarray, new: np.ndarray) -> None:
-    carried = carry_labels(old, new)
-    for cluster in partition(old) & partition(new):
-        rows = sorted(cluster)
-        assert np.array_equal(carried[rows], old[rows])
-
-
-@given(old=LABELS, new=LABELS)
-def test_a_label_is_carried_only_by_a_cluster_that_holds_a_face_of_it(old: np.ndarray, new: np.ndarray) -> None:
-    carried = carry_labels(old, new)
-    for label in set(carried[carried >= 0].tolist()):
-        assert label > old.max(initial=-1) or (old[carried == label] == label).any()
-
-
-@given(old=LABELS, new=LABELS)
-def test_a_label_goes_to_the_largest_part_unless_that_had_a_larger(old: np.ndarray, new: np.ndarray) -> None:
-    carried = carry_labels(old, new)
-    for label in set(old[old >= 0].tolist()):
-        parts = {
-            c: int(np.sum((old == label) & (carried == c)))
-            for c in set(carried[(old == label) & (carried >= 0)].tolist())
-        }
-        for cluster, shared in parts.items():
-            if shared > parts.get(label, 0):
-                # It had a face in common with the label it took at least as often.
-                assert np.sum((old == cluster) & (carried == cluster)) >= shared
-
-
-def test_new_clusters_are_numbered_on_in_their_order() -> None:
-    assert carry_labels(np.array([8, 8, -2, -2]), np.array([1, 1, 0, 3])).tolist() == [8, 8, 9, 10]
-    assert carry_labels(np.array([8, 8, -2]), np.array([1, 1, 0]), highest=20).tolist() == [8, 8, 21]
 
 
 def distinct(album: FaceArrays) -> FaceArrays:

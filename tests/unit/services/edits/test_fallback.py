@@ -8,11 +8,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from deployments.errors import (
-    DarkroomError,
     DeadlineExceeded,
-    ImageError,
     InvalidRequest,
-    NoFace,
+    NotDeployed,
     Overloaded,
     ProviderRejected,
     ProviderTimeout,
@@ -20,7 +18,7 @@ from deployments.errors import (
     Unavailable,
     WeightsMissing,
 )
-from serve_app.services.edits.fallback import choose_engines, first_success, is_technical
+from serve_app.services.edits.fallback import choose_engines, first_success
 
 
 def scripted(**outcomes: BaseException | str | None) -> Callable[[str], Awaitable[str]]:
@@ -35,25 +33,6 @@ def scripted(**outcomes: BaseException | str | None) -> Callable[[str], Awaitabl
         return str(outcome)
 
     return attempt
-
-
-@pytest.mark.parametrize(
-    ("cls", "technical"),
-    [
-        (ProviderUnavailable, True),
-        (ProviderTimeout, True),
-        (Unavailable, True),
-        (WeightsMissing, True),
-        (DeadlineExceeded, True),
-        (Overloaded, True),
-        (ProviderRejected, False),
-        (InvalidRequest, False),
-        (NoFace, False),
-        (ImageError, False),
-    ],
-)
-def test_each_error_is_technical_or_logical(cls: type[DarkroomError], technical: bool) -> None:
-    assert is_technical(cls("x")) is technical
 
 
 async def test_the_first_that_succeeds_is_named_and_no_later_one_is_asked() -> None:
@@ -93,6 +72,21 @@ async def test_failures_of_several_kinds_are_unavailability() -> None:
         await first_success(["a", "b"], attempt, deadline_s=10, each_s=10)
     assert type(raised.value) is ProviderUnavailable
     assert raised.value.message == "None of the engines succeeded. a: late b: full"
+
+
+async def test_engines_without_weights_are_not_tried_again() -> None:
+    attempt = scripted(a=WeightsMissing("no file"), b=NotDeployed("no engine"))
+    with pytest.raises(WeightsMissing) as raised:
+        await first_success(["a", "b"], attempt, deadline_s=10, each_s=10)
+    assert not raised.value.is_transient
+    assert [one["engine"] for one in raised.value.extra["engines"]] == ["a", "b"]
+
+
+async def test_one_engine_that_may_come_back_makes_the_failure_transient() -> None:
+    attempt = scripted(a=WeightsMissing("no file"), b=Overloaded("full"))
+    with pytest.raises(ProviderUnavailable) as raised:
+        await first_success(["a", "b"], attempt, deadline_s=10, each_s=10)
+    assert raised.value.is_transient
 
 
 async def test_a_timeout_inside_an_engine_is_a_bug_not_our_deadline() -> None:

@@ -1,0 +1,53 @@
+"""Labels of an earlier grouping matched to the clusters of a new one, so that a person stays the same person."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deployments.contracts.albums import UNASSIGNED
+
+Labels = NDArray[np.int64]
+
+
+def carry_labels(old: Labels, new: Labels, highest: int = UNASSIGNED) -> Labels:
+    """Relabel the partition `new` with the labels of `old`, both `int64[N]`; negative labels are in no cluster.
+
+    The largest overlaps are served first: a new cluster takes the label of the old one that it shares most faces with,
+    unless another shares more. Ties go to the smaller old label, then to the smaller number in `new`. Clusters without
+    an old label get numbers above the highest of `old` and `highest`, in their order in `new`. So an unchanged cluster
+    keeps its label, and clusters that unite keep the label of the largest part.
+    """
+    before, old_at = np.unique(old, return_inverse=True)
+    after, new_at = np.unique(new, return_inverse=True)
+    both = (old >= 0) & (new >= 0)
+    pairs, shared = np.unique(old_at[both] * len(after) + new_at[both], return_counts=True)
+    carried: dict[int, int] = {}
+    taken: set[int] = set()
+    for pair in pairs[np.argsort(-shared, kind="stable")].tolist():
+        label, cluster = divmod(pair, len(after))
+        if label not in taken and cluster not in carried:
+            carried[cluster] = int(before[label])
+            taken.add(label)
+    following = itertools.count(max(int(before.max(initial=UNASSIGNED)), highest) + 1)
+    names = [
+        UNASSIGNED if cluster < 0 else carried[place] if place in carried else next(following)
+        for place, cluster in enumerate(after.tolist())
+    ]
+    return np.array(names, np.int64)[new_at]
+
+
+def number_by_first_face(clusters: Labels) -> Labels:
+    """Number the clusters `int64[N]` from 0 by their first face; negative labels become `UNASSIGNED`.
+
+    However a clusterer numbers its clusters, equal partitions of the same faces come out equal.
+    """
+    found, first, place = np.unique(clusters, return_index=True, return_inverse=True)
+    numbers = np.empty(len(found), np.int64)
+    ordered = np.argsort(first, kind="stable")
+    ordered = ordered[found[ordered] >= 0]
+    numbers[:] = UNASSIGNED
+    numbers[ordered] = np.arange(len(ordered))
+    return numbers[place]
