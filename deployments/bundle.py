@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from configs.settings import Settings
 from deployments.avatars import AvatarDeployment
+from deployments.capabilities import BUNDLED
 from deployments.clustering import ClusteringDeployment
 from deployments.contracts.albums import Face, LocalFeatures, Pairs, PairVerdict
 from deployments.contracts.arrays import Image, Vectors
@@ -45,17 +46,7 @@ class Bundle:
         self._avatars = AvatarDeployment(settings)
 
     async def check_health(self) -> None:
-        await asyncio.gather(
-            self._embedding.check_health(),
-            self._tagging.check_health(),
-            self._faces.check_health(),
-            self._clustering.check_health(),
-            self._dedup.check_health(),
-            self._stylizing.check_health(),
-            self._prompting.check_health(),
-            self._segmentation.check_health(),
-            self._avatars.check_health(),
-        )
+        await asyncio.gather(*(getattr(self, f"_{name}").check_health() for name in BUNDLED))
 
     async def embed_images(self, views: NDArray[np.uint8]) -> Vectors:
         return await self._embedding.embed_images(views)

@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, 
 from ray.serve.handle import DeploymentHandle
 
 from configs.settings import Deadlines
+from deployments.capabilities import CAPABILITIES
 from deployments.contracts.albums import Face, LocalFeatures, Pairs, PairVerdict
 from deployments.contracts.arrays import Image, Vectors
 from deployments.contracts.diffusion import (
@@ -48,43 +48,27 @@ _STREAMS = 32
 """Streaming handles that are kept, one a checkpoint: each has a connection of its own to the controller."""
 
 
-@dataclass(frozen=True)
-class Handles:
-    """A handle for each capability; in the compact topology they all lead to the same replica."""
-
-    embedding: Handle
-    tagging: Handle
-    faces: Handle
-    clustering: Handle
-    dedup: Handle
-    stylizing: Handle
-    prompting: Handle
-    segmentation: Handle
-    avatars: Handle
-    diffusion: Handle | None = None
-    """None where the graph was built without the engine."""
-
-
 class Gateway:
     """Implements every protocol of `deployments.contracts`."""
 
-    def __init__(self, handles: Handles, deadlines: Deadlines, metrics: Metrics) -> None:
+    def __init__(self, handles: Mapping[str, Handle], deadlines: Deadlines, metrics: Metrics) -> None:
+        """`handles`: by name of `CAPABILITIES`; in the compact topology most lead to one replica."""
         self._handles = handles
         self._deadlines = deadlines
         self._metrics = metrics
         self._streams: OrderedDict[str, Handle] = OrderedDict()
 
     async def embed_images(self, views: NDArray[np.uint8]) -> Vectors:
-        return await self._call(self._handles.embedding, "embed_images", self._deadlines.embed_s, views)  # type: ignore[no-any-return]
+        return await self._call("embedding", "embed_images", views)  # type: ignore[no-any-return]
 
     async def tag_images(self, vectors: Vectors, labels: Sequence[str] | None = None) -> list[dict[str, float]]:
-        return await self._call(self._handles.tagging, "tag_images", self._deadlines.tags_s, vectors, labels)  # type: ignore[no-any-return]
+        return await self._call("tagging", "tag_images", vectors, labels)  # type: ignore[no-any-return]
 
     async def search_images(self, query: str, vectors: Vectors) -> Vectors:
-        return await self._call(self._handles.tagging, "search_images", self._deadlines.tags_s, query, vectors)  # type: ignore[no-any-return]
+        return await self._call("tagging", "search_images", query, vectors)  # type: ignore[no-any-return]
 
     async def find_faces(self, images: Sequence[Image]) -> list[list[Face]]:
-        return await self._call(self._handles.faces, "find_faces", self._deadlines.faces_s, list(images))  # type: ignore[no-any-return]
+        return await self._call("faces", "find_faces", list(images))  # type: ignore[no-any-return]
 
     async def cluster_faces(
         self,
@@ -94,33 +78,33 @@ class Gateway:
         previous: NDArray[np.int64] | None = None,
     ) -> NDArray[np.int64]:
         arguments = (vectors, pictures, quality, previous)
-        return await self._call(self._handles.clustering, "cluster_faces", self._deadlines.clusters_s, *arguments)  # type: ignore[no-any-return]
+        return await self._call("clustering", "cluster_faces", *arguments)  # type: ignore[no-any-return]
 
     async def find_candidates(self, vectors: Vectors, min_cosine: float, max_neighbours: int) -> Pairs:
         arguments = (vectors, min_cosine, max_neighbours)
-        return await self._call(self._handles.dedup, "find_candidates", self._deadlines.duplicates_s, *arguments)  # type: ignore[no-any-return]
+        return await self._call("dedup", "find_candidates", *arguments)  # type: ignore[no-any-return]
 
     async def describe_images(self, images: Sequence[Image]) -> list[LocalFeatures]:
-        return await self._call(self._handles.dedup, "describe_images", self._deadlines.duplicates_s, list(images))  # type: ignore[no-any-return]
+        return await self._call("dedup", "describe_images", list(images))  # type: ignore[no-any-return]
 
     async def compare_images(
         self, features: Sequence[LocalFeatures], left: Sequence[int], right: Sequence[int]
     ) -> list[PairVerdict]:
         arguments = (list(features), list(left), list(right))
-        return await self._call(self._handles.dedup, "compare_images", self._deadlines.duplicates_s, *arguments)  # type: ignore[no-any-return]
+        return await self._call("dedup", "compare_images", *arguments)  # type: ignore[no-any-return]
 
     async def stylize(self, engine: str, request: StyleTask) -> StyledPicture:
-        return await self._call(self._handles.stylizing, "stylize", self._deadlines.style_s, engine, request)  # type: ignore[no-any-return]
+        return await self._call("stylizing", "stylize", engine, request)  # type: ignore[no-any-return]
 
     async def write_prompt(self, image: Image, style: str) -> str:
-        return await self._call(self._handles.prompting, "write_prompt", self._deadlines.prompt_s, image, style)  # type: ignore[no-any-return]
+        return await self._call("prompting", "write_prompt", image, style)  # type: ignore[no-any-return]
 
     async def segment_portrait(self, engine: str, image: Image) -> Segmentation:
         arguments = (engine, image)
-        return await self._call(self._handles.segmentation, "segment_portrait", self._deadlines.segment_s, *arguments)  # type: ignore[no-any-return]
+        return await self._call("segmentation", "segment_portrait", *arguments)  # type: ignore[no-any-return]
 
     async def make_avatar(self, engine: str, request: AvatarTask) -> AvatarPicture:
-        return await self._call(self._handles.avatars, "make_avatar", self._deadlines.avatar_s, engine, request)  # type: ignore[no-any-return]
+        return await self._call("avatars", "make_avatar", engine, request)  # type: ignore[no-any-return]
 
     async def generate(self, request: GenerationRequest) -> AsyncIterator[GenerationStep | GeneratedPicture]:
         """Made again when its replica died before the first step. Closing the iterator stops the work there."""
@@ -142,33 +126,35 @@ class Gateway:
 
     async def decode_latents(self, latents: Latents, checkpoint: str = "", vae: str = "") -> Image:
         arguments = (latents, checkpoint, vae)
-        return await self._call(self._diffusion, "decode_latents", self._deadlines.hint_s, *arguments)  # type: ignore[no-any-return]
+        return await self._call("diffusion", "decode_latents", *arguments)  # type: ignore[no-any-return]
 
     async def make_hint(self, module: str, image: Image, options: HintOptions) -> Image:
-        return await self._call(self._diffusion, "make_hint", self._deadlines.hint_s, module, image, options)  # type: ignore[no-any-return]
+        return await self._call("diffusion", "make_hint", module, image, options)  # type: ignore[no-any-return]
 
     async def list_models(self) -> ModelCatalogue:
-        return await self._call(self._diffusion, "list_models", self._deadlines.hint_s)  # type: ignore[no-any-return]
+        return await self._call("diffusion", "list_models")  # type: ignore[no-any-return]
 
-    @property
-    def _diffusion(self) -> Handle:
-        if self._handles.diffusion is None:
-            raise NotDeployed(
-                "This server runs no diffusion engine. Install the extra `diffusion` (`make dev`), start with `make run"
-                " ARGS=--diffusion` or say `diffusion: true` in the Serve configuration."
-            )
-        return self._handles.diffusion
+    def _handle(self, capability: str) -> Handle:
+        """Raises `NotDeployed` where the graph was built without it."""
+        if capability in self._handles:
+            return self._handles[capability]
+        raise NotDeployed(
+            f"This server runs no {capability} engine. Install the extra `{capability}` (`make dev`), start with "
+            f"`make run ARGS=--{capability}` or say `{capability}: true` in the Serve configuration."
+        )
 
     def _stream_handle(self, checkpoint: str) -> Handle:
         """Prefers the replica that has the checkpoint."""
         if checkpoint not in self._streams:
-            self._streams[checkpoint] = self._diffusion.options(stream=True, multiplexed_model_id=checkpoint)
+            self._streams[checkpoint] = self._handle("diffusion").options(stream=True, multiplexed_model_id=checkpoint)
             if len(self._streams) > _STREAMS:
                 self._streams.popitem(last=False)
         self._streams.move_to_end(checkpoint)
         return self._streams[checkpoint]
 
-    async def _call(self, handle: Handle, verb: str, deadline_s: float, *arguments: Any) -> Any:
+    async def _call(self, capability: str, verb: str, *arguments: Any) -> Any:
+        handle = self._handle(capability)
+        deadline_s: float = getattr(self._deadlines, CAPABILITIES[capability].deadline)
         with self._translated(verb, deadline_s):
             async with asyncio.timeout(deadline_s):
                 return await _call_until_answered(handle, verb, arguments)

@@ -11,17 +11,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 
-from deployments.avatars import AvatarDeployment
 from deployments.bundle import Bundle
-from deployments.clustering import ClusteringDeployment
-from deployments.dedup import DedupDeployment
-from deployments.diffusion import DiffusionDeployment
-from deployments.embedding import EmbeddingDeployment
-from deployments.faces import FacesDeployment
-from deployments.prompting import PromptingDeployment
-from deployments.segmentation import SegmentationDeployment
-from deployments.stylization import StylizingDeployment
-from deployments.tagging import TaggingDeployment
+from deployments.capabilities import BUNDLED, CAPABILITIES
 from serve_app.ingress import Ingress
 from serve_app.worker import Worker
 
@@ -46,40 +37,24 @@ def build(args: Args) -> serve.Application:
     deployment = partial(_deployment, drain_s=_DRAIN_S[args.topology])
     if args.topology == "compact":
         bundle = deployment(Bundle, cpus=0.5, max_ongoing=32).bind()
-        capabilities = dict.fromkeys(_CAPABILITIES, bundle)
+        capabilities = dict.fromkeys(BUNDLED, bundle)
     else:
-        capabilities = {
-            "embedding": deployment(EmbeddingDeployment, name="Embedding").bind(),
-            "tagging": deployment(TaggingDeployment, name="Tagging").bind(),
-            "faces": deployment(FacesDeployment, name="Faces").bind(),
-            "clustering": deployment(ClusteringDeployment, name="Clustering").bind(),
-            "dedup": deployment(DedupDeployment, name="Dedup").bind(),
-            "stylizing": deployment(StylizingDeployment, name="Stylizing").bind(),
-            "prompting": deployment(PromptingDeployment, name="Prompting").bind(),
-            "segmentation": deployment(SegmentationDeployment, name="Segmentation").bind(),
-            "avatars": deployment(AvatarDeployment, name="Avatars").bind(),
-        }
+        split = (CAPABILITIES[name] for name in BUNDLED)
+        capabilities = {one.name: deployment(one.load(), name=one.deployment).bind() for one in split}
     if args.diffusion:
-        drain_s = _DIFFUSION_DRAIN_S[args.topology]
-        diffusion = _deployment(DiffusionDeployment, name="Diffusion", drain_s=drain_s, gpus=args.diffusion_gpus)
-        capabilities["diffusion"] = diffusion.bind()
+        diffusion = CAPABILITIES["diffusion"]
+        capabilities["diffusion"] = _deployment(
+            diffusion.load(),
+            name=diffusion.deployment,
+            drain_s=_DIFFUSION_DRAIN_S[args.topology],
+            gpus=args.diffusion_gpus,
+        ).bind()
     worker = deployment(Worker, cpus=0.1, max_ongoing=8).bind(**capabilities)
     return deployment(Ingress, cpus=0.1, max_ongoing=256).bind(
         worker=worker, proxy_port=args.proxy_port, **capabilities
     )
 
 
-_CAPABILITIES = (
-    "embedding",
-    "tagging",
-    "faces",
-    "clustering",
-    "dedup",
-    "stylizing",
-    "prompting",
-    "segmentation",
-    "avatars",
-)
 _DRAIN_S = {"compact": (0.2, 3.0), "split": (2.0, 30.0)}
 """How often a replica that is asked to stop looks whether its calls have ended, and how long it may take in all.
 Whoever presses Ctrl-C waits for it; in a cluster, other replicas answer meanwhile. Neither loses a job."""

@@ -13,7 +13,7 @@ from configs.settings import Settings
 from deployments.errors import Unavailable
 from serve_app.api.app import build_app
 from serve_app.exposure import require_guarded
-from serve_app.gateway import Gateway, Handle, Handles
+from serve_app.gateway import Gateway, Handle
 from serve_app.ray_token import keep_default_file_private, require_token
 from serve_app.relay import Relay
 from serve_app.services.container import Services
@@ -33,7 +33,7 @@ class Ingress:
         keep_default_file_private(os.environ)
         configure_logging(self._settings)
         self._metrics = Metrics("ingress")
-        gateway = Gateway(Handles(**capabilities), self._settings.deadlines, self._metrics)
+        gateway = Gateway(capabilities, self._settings.deadlines, self._metrics)
         self._services = await Services.open(
             self._settings, gateway, self._metrics, name="ingress", worker_metrics=worker.render_metrics.remote
         )

@@ -7,7 +7,7 @@ import asyncio
 import structlog
 
 from configs.settings import Settings
-from serve_app.gateway import Gateway, Handle, Handles
+from serve_app.gateway import Gateway, Handle
 from serve_app.services.container import Services
 from serve_app.services.runner import JobRunner
 from serve_app.telemetry import Metrics, configure_logging
@@ -22,7 +22,7 @@ class Worker:
         settings = Settings()
         configure_logging(settings)
         self._metrics = Metrics("worker")
-        gateway = Gateway(Handles(**capabilities), settings.deadlines, self._metrics)
+        gateway = Gateway(capabilities, settings.deadlines, self._metrics)
         self._services = await Services.open(settings, gateway, self._metrics, name="worker")
         self._runner = JobRunner(self._services, settings.jobs)
         self._loop = asyncio.create_task(self._runner.run(), name="job-runner")

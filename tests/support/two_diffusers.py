@@ -31,7 +31,7 @@ from configs.settings import Deadlines, Settings
 from deployments.contracts.diffusion import GeneratedPicture, GenerationRequest, HintOptions
 from deployments.diffusion import DiffusionDeployment
 from deployments.errors import InvalidRequest
-from serve_app.gateway import Gateway, Handles
+from serve_app.gateway import Gateway
 from serve_app.telemetry import Metrics
 from tests.support.builders import an_image
 
@@ -61,7 +61,7 @@ def main(models: Path, out: Path) -> None:
         handle: Any = serve.run(
             deployment.bind(settings, partial(record_cap, out)), name="diffusion", route_prefix=None
         )
-        gateway = Gateway(Handles(*[handle] * 9, diffusion=handle), Deadlines(generate_s=PATIENCE_S), Metrics("test"))
+        gateway = Gateway({"diffusion": handle}, Deadlines(generate_s=PATIENCE_S), Metrics("test"))
         seen = asyncio.run(watch(gateway))
         seen["free_gpus"] = ray.available_resources().get("GPU", 0.0)
         seen["caps"] = [json.loads(path.read_text()) for path in sorted(out.glob("*.json"))]

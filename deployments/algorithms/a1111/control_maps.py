@@ -8,12 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from deployments.algorithms.a1111.resizing import resize_map
 from deployments.contracts.arrays import Image
 
 _GRID = 64
-_FEW_COLOURS = 200
-_DARK, _BRIGHT = 16, 240
-_MOST_SQUARES = 0.1
 _SMALLEST_FACE_PX = 64
 _LINE_PX = 2
 _PUPIL_PX = 2
@@ -58,26 +56,6 @@ def at_resolution(image: Image, short_side: int, draw: Callable[[Image], Image])
     return resize_map(drawn[: size[1], : size[0]], (width, height))
 
 
-def resize_map(drawn: Image, size: tuple[int, int]) -> Image:
-    """To `size` (width, height) without inventing colours: label maps keep theirs, two-valued maps stay so, and lines
-    one pixel wide stay that thin."""
-    height, width = drawn.shape[:2]
-    if (width, height) == size:
-        return drawn
-    colours = _count_colours(drawn)
-    if 2 < colours < _FEW_COLOURS:
-        return np.asarray(cv2.resize(drawn, size, interpolation=cv2.INTER_NEAREST), np.uint8)
-    shrinks = size[0] * size[1] < width * height
-    out = cv2.resize(drawn, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-    if colours != 2 or drawn.min() >= _DARK or drawn.max() <= _BRIGHT:
-        return np.asarray(out, np.uint8)
-    grey = out.min(axis=2)
-    _, binary = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    if _is_thin(drawn.min(axis=2)):
-        binary = cv2.ximgproc.thinning(binary)
-    return _as_rgb(binary)
-
-
 def draw_canny(image: Image, low: float, high: float) -> Image:
     """White edges of the RGB picture on black."""
     return _as_rgb(cv2.Canny(image, low, high))
@@ -113,20 +91,6 @@ def draw_faces(size: tuple[int, int], faces: Sequence[NDArray[np.float32]]) -> I
                 colour
             )
     return canvas
-
-
-def _count_colours(image: Image) -> int:
-    """By a table of all there can be: sorting the pixels takes seconds."""
-    wide = image.astype(np.uint32)
-    seen = np.zeros(2**24, np.bool_)
-    seen[wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]] = True
-    return int(np.count_nonzero(seen))
-
-
-def _is_thin(lines: NDArray[np.uint8]) -> bool:
-    """Whether they are one pixel wide: hardly any four of their pixels make a square."""
-    squares = cv2.erode(lines, np.ones((2, 2), np.uint8))
-    return bool(np.count_nonzero(squares) <= _MOST_SQUARES * np.count_nonzero(lines))
 
 
 def _as_rgb(grey: NDArray[np.uint8]) -> Image:

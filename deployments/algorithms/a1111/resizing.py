@@ -15,6 +15,10 @@ Pixels = NDArray[np.uint8]
 
 _FEW_COLOURS = 200
 """A map of fewer colours is a segmentation: mixing them would invent classes."""
+_DARK, _BRIGHT = 16, 240
+"""A map of two colours that lie beyond these is black and white."""
+_MOST_SQUARES = 0.1
+"""Share of a line drawing's pixels that may make squares of 2 x 2 where its lines are one pixel wide."""
 
 
 def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
@@ -43,8 +47,8 @@ def fit_hint(hint: Image, size: tuple[int, int], mode: ResizeMode) -> Image:
     if (hint.shape[1], hint.shape[0]) == size:
         return hint
     if mode == "stretch":
-        return _resize_map(hint, size)
-    scaled = _resize_map(hint, scaled_size((hint.shape[1], hint.shape[0]), size, cover=mode == "crop"))
+        return resize_map(hint, size)
+    scaled = resize_map(hint, scaled_size((hint.shape[1], hint.shape[0]), size, cover=mode == "crop"))
     if mode == "crop":
         return _middle(scaled, size)
     border = np.concatenate([hint[0], hint[-1], hint[:, 0], hint[:, -1]])
@@ -53,6 +57,26 @@ def fit_hint(hint: Image, size: tuple[int, int], mode: ResizeMode) -> Image:
     top, _, left, _ = _margins(scaled, size)
     canvas[top : top + scaled.shape[0], left : left + scaled.shape[1]] = scaled
     return canvas
+
+
+def resize_map(drawn: Image, size: tuple[int, int]) -> Image:
+    """To `size` (width, height) without inventing colours: label maps keep theirs, two-valued maps stay so, and lines
+    one pixel wide stay that thin."""
+    height, width = drawn.shape[:2]
+    if (width, height) == size:
+        return drawn
+    colours = _count_colours(drawn)
+    if 2 < colours < _FEW_COLOURS:
+        return np.asarray(cv2.resize(drawn, size, interpolation=cv2.INTER_NEAREST), np.uint8)
+    shrinks = size[0] * size[1] < width * height
+    out = cv2.resize(drawn, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    if colours != 2 or drawn.min() >= _DARK or drawn.max() <= _BRIGHT:
+        return np.asarray(out, np.uint8)
+    grey = out.min(axis=2)
+    _, binary = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    if _is_thin(drawn.min(axis=2)):
+        binary = cv2.ximgproc.thinning(binary)
+    return np.repeat(np.asarray(binary, np.uint8)[..., None], 3, axis=2)
 
 
 def scaled_size(size: tuple[int, int], frame: tuple[int, int], *, cover: bool) -> tuple[int, int]:
@@ -80,27 +104,15 @@ def _margins(scaled: Pixels, size: tuple[int, int]) -> tuple[int, int, int, int]
     return down // 2, down - down // 2, across // 2, across - across // 2
 
 
-def _resize_map(hint: Image, size: tuple[int, int]) -> Image:
-    if (hint.shape[1], hint.shape[0]) == size:
-        return hint
-    colours = np.unique(hint.reshape(-1, 3), axis=0)
-    is_binary = len(colours) == 2 and colours.min() < 16 and colours.max() > 240
-    shrinks = size[0] * size[1] < hint.shape[0] * hint.shape[1]
-    if 2 < len(colours) < _FEW_COLOURS:
-        way = cv2.INTER_NEAREST
-    else:
-        way = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    resized = np.asarray(cv2.resize(hint, size, interpolation=way), np.uint8)
-    if not is_binary:
-        return resized
-    grey = resized.max(axis=2)
-    _, sharp = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    if _is_thin(hint[..., 0] > 127):
-        sharp = cv2.ximgproc.thinning(sharp)
-    return np.repeat(np.asarray(sharp, np.uint8)[..., None], 3, axis=2)
+def _count_colours(image: Image) -> int:
+    """By a table of all there can be: sorting the pixels takes seconds."""
+    wide = image.astype(np.uint32)
+    seen = np.zeros(2**24, np.bool_)
+    seen[wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]] = True
+    return int(np.count_nonzero(seen))
 
 
-def _is_thin(lines: NDArray[np.bool_]) -> bool:
-    """Whether all strokes are one pixel wide, as an edge detector draws them: no 2 x 2 block is full."""
-    full = lines[:-1, :-1] & lines[1:, :-1] & lines[:-1, 1:] & lines[1:, 1:]
-    return bool(lines.any() and full.sum() < 0.05 * lines.sum())
+def _is_thin(lines: NDArray[np.uint8]) -> bool:
+    """Whether they are one pixel wide: hardly any four of their pixels make a square."""
+    squares = cv2.erode(lines, np.ones((2, 2), np.uint8))
+    return bool(np.count_nonzero(squares) <= _MOST_SQUARES * np.count_nonzero(lines))

@@ -12,7 +12,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from deployments.algorithms.a1111.control_maps import resize_map
+from deployments.algorithms.a1111.bounds import LATENT_UPSCALERS
+from deployments.algorithms.a1111.resizing import resize_map
 from deployments.algorithms.a1111.samplers import PartialSteps, count_calls, strength_for
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import GeneratedPicture, GenerationRequest, GenerationStep, Hires
@@ -25,7 +26,7 @@ from deployments.engines.diffusion.noise import draw_noise, make_generator
 from deployments.engines.diffusion.pipelines import decode, encode
 from deployments.engines.diffusion.registry import ModelRegistry
 from deployments.engines.diffusion.scheduler_factory import make_scheduler
-from deployments.engines.diffusion.upscaling import LATENT_UPSCALERS, upscale_image, upscale_latents
+from deployments.engines.diffusion.upscaling import upscale_image, upscale_latents
 from deployments.engines.diffusion.validation import kind_of
 from deployments.errors import DarkroomError, InvalidRequest, JobCancelled, NotSupported
 from deployments.kit.batching import BatchListener

@@ -7,27 +7,20 @@ from typing import Any
 import cv2
 import numpy as np
 
+from deployments.algorithms.a1111.bounds import GRID_PX, HIRES_UPSCALERS, LATENT_UPSCALERS
 from deployments.contracts.arrays import Image
 from deployments.errors import InvalidRequest
 
-LATENT_UPSCALERS: dict[str, tuple[str, bool]] = {
-    "Latent": ("bilinear", False),
-    "Latent (antialiased)": ("bilinear", True),
-    "Latent (bicubic)": ("bicubic", False),
-    "Latent (bicubic antialiased)": ("bicubic", True),
-    "Latent (nearest)": ("nearest", False),
-    "Latent (nearest-exact)": ("nearest-exact", False),
-}
-"""Name -> how torch interpolates, and whether against aliasing."""
-IMAGE_UPSCALERS = {"None": cv2.INTER_LANCZOS4, "Lanczos": cv2.INTER_LANCZOS4, "Nearest": cv2.INTER_NEAREST}
+_INTERPOLATION = {"None": cv2.INTER_LANCZOS4, "Lanczos": cv2.INTER_LANCZOS4, "Nearest": cv2.INTER_NEAREST}
 _MAX_SHOWN = 40
 
 
 def check_upscaler(name: str) -> None:
     """Raises `InvalidRequest` for one that is not here."""
-    if name not in LATENT_UPSCALERS and name not in IMAGE_UPSCALERS:
-        known = ", ".join((*LATENT_UPSCALERS, *IMAGE_UPSCALERS))
-        raise InvalidRequest(f"There is no upscaler '{name[:_MAX_SHOWN]}' here; there are {known}.")
+    if name not in HIRES_UPSCALERS:
+        raise InvalidRequest(
+            f"There is no upscaler '{name[:_MAX_SHOWN]}' here; there are {', '.join(HIRES_UPSCALERS)}."
+        )
 
 
 def upscale_latents(latents: Any, name: str, size: tuple[int, int]) -> Any:
@@ -35,9 +28,9 @@ def upscale_latents(latents: Any, name: str, size: tuple[int, int]) -> Any:
     import torch
 
     mode, antialias = LATENT_UPSCALERS[name]
-    target = (size[1] // 8, size[0] // 8)
+    target = (size[1] // GRID_PX, size[0] // GRID_PX)
     return torch.nn.functional.interpolate(latents, size=target, mode=mode, antialias=antialias)
 
 
 def upscale_image(image: Image, name: str, size: tuple[int, int]) -> Image:
-    return np.asarray(cv2.resize(image, size, interpolation=IMAGE_UPSCALERS[name]), np.uint8)
+    return np.asarray(cv2.resize(image, size, interpolation=_INTERPOLATION[name]), np.uint8)

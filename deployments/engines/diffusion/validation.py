@@ -7,14 +7,11 @@ from collections.abc import Hashable
 from dataclasses import fields
 
 from configs.settings import Diffusion
+from deployments.algorithms.a1111.bounds import GRID_PX, LEAST_PX, LONGEST_PROMPT, MOST_GUIDANCE
 from deployments.contracts.diffusion import MAX_SEED, GenerationRequest, Hires
 from deployments.engines.diffusion.controlnets import ControlUnit
 from deployments.errors import InvalidRequest
 
-_GRID = 8
-_LEAST_PX = 64
-_MOST_CHARACTERS = 20_000
-_MOST_GUIDANCE = 100.0
 _MOST_LORAS = 32
 _MOST_CONTROL_WEIGHT = 2.0
 _MOST_CLIP_SKIP = 12
@@ -30,15 +27,15 @@ def check_request(request: GenerationRequest, limits: Diffusion) -> None:
     """Raises `InvalidRequest` with what is wrong, before anything is loaded or allocated."""
     _check_size(request.width, request.height, limits)
     _within("steps", request.steps, 1, limits.max_steps)
-    _within("guidance_scale", request.guidance_scale, 0, _MOST_GUIDANCE)
+    _within("guidance_scale", request.guidance_scale, 0, MOST_GUIDANCE)
     _within("clip_skip", request.clip_skip, 1, _MOST_CLIP_SKIP)
     _within("denoising_strength", request.denoising_strength, 0, 1)
     _within("variation_strength", request.variation_strength, 0, 1)
     for name in ("seed", "variation_seed"):
         _within(name, getattr(request, name), 0, MAX_SEED)
     for name in ("prompt", "negative_prompt"):
-        if len(getattr(request, name)) > _MOST_CHARACTERS:
-            raise InvalidRequest(f"{name}: at most {_MOST_CHARACTERS} characters.")
+        if len(getattr(request, name)) > LONGEST_PROMPT:
+            raise InvalidRequest(f"{name}: at most {LONGEST_PROMPT} characters.")
     if request.eta is not None:
         _within("eta", request.eta, 0, 10)
     if request.seed_size is not None:
@@ -78,9 +75,9 @@ def kind_of(request: GenerationRequest) -> str:
 
 def _check_size(width: int, height: int, limits: Diffusion) -> None:
     for side in (width, height):
-        if side % _GRID or not _LEAST_PX <= side <= limits.max_side_px:
+        if side % GRID_PX or not LEAST_PX <= side <= limits.max_side_px:
             raise InvalidRequest(
-                f"Width and height are multiples of {_GRID} from {_LEAST_PX} to {limits.max_side_px}, "
+                f"Width and height are multiples of {GRID_PX} from {LEAST_PX} to {limits.max_side_px}, "
                 f"not {str(width)[:_MAX_SHOWN]} x {str(height)[:_MAX_SHOWN]}."
             )
 

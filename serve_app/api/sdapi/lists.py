@@ -7,14 +7,14 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from deployments.algorithms.a1111.samplers import SAMPLERS, SCHEDULERS
 from deployments.contracts.diffusion import ModelCatalogue
 from serve_app.api.deps import ServicesDep, SettingsDep
 from serve_app.api.sdapi.errors import responses
 from serve_app.api.sdapi.generation import TAG
+from serve_app.services.sdapi.listings import IMAGE_UPSCALERS, LATENT_UPSCALERS, sampler_rows, scheduler_rows
 from serve_app.services.sdapi.model_names import title
 from serve_app.services.sdapi.prompts import prompt_styles
-from serve_app.services.sdapi.requests import IMAGE_UPSCALERS, LATENT_UPSCALERS, SCRIPTS
+from serve_app.services.sdapi.requests import SCRIPTS
 
 router = APIRouter(prefix="/sdapi/v1", tags=[TAG])
 
@@ -26,21 +26,12 @@ Row = dict[str, Any]
 
 @router.get("/samplers", response_model=list[Row])
 async def list_samplers() -> list[Row]:
-    return [{"name": one.name, "aliases": list(one.aliases), "options": one.options} for one in SAMPLERS]
+    return sampler_rows()
 
 
 @router.get("/schedulers", response_model=list[Row])
 async def list_schedulers() -> list[Row]:
-    return [
-        {
-            "name": one.name,
-            "label": one.label,
-            "aliases": list(one.aliases) or None,
-            "default_rho": one.default_rho,
-            "need_inner_model": one.need_inner_model,
-        }
-        for one in SCHEDULERS
-    ]
+    return scheduler_rows()
 
 
 @router.get("/sd-models", response_model=list[Row], responses=_MODELS)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from deployments.algorithms.a1111.image_metadata import PARAMETERS, read_texts
-from deployments.algorithms.a1111.infotext import read_infotext
 from serve_app.api.deps import ServicesDep, SettingsDep
 from serve_app.api.sdapi.errors import responses
 from serve_app.api.sdapi.generation import TAG
 from serve_app.services.sdapi.errors import bad_field, refused
 from serve_app.services.sdapi.extras import Enlargement, describe
 from serve_app.services.sdapi.lenient_types import LONGEST_LIST, Int, LenientModel, Real, Switch, Text
+from serve_app.services.sdapi.png_info import read_generation_info
 
 router = APIRouter(prefix="/sdapi/v1", tags=[TAG])
 
@@ -122,9 +120,7 @@ async def enlarge_images(body: BatchImagesBody, services: ServicesDep, settings:
 @router.post("/png-info", response_model=PngInfoAnswer, responses=_ERRORS)
 async def read_png_info(body: ImageBody, services: ServicesDep) -> dict[str, Any]:
     """How a picture was made, as its file says: PNG, JPEG or WebP."""
-    texts = await asyncio.to_thread(read_texts, await services.inputs.read(body.image))
-    info = texts.pop(PARAMETERS, "")
-    return {"info": info, "items": texts, "parameters": read_infotext(info)}
+    return await read_generation_info(services.inputs, body.image)
 
 
 @router.post("/interrogate", response_model=Caption, responses=responses(404, 413, 422, 429, 500, 503, 504))

@@ -11,13 +11,13 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from configs.settings import Settings
+from deployments.algorithms.a1111.bounds import IMAGE_UPSCALERS
 from deployments.algorithms.a1111.image_metadata import PARAMETERS, encode_picture, read_texts
 from deployments.algorithms.a1111.resizing import scaled_size
 from deployments.contracts.arrays import Image
 from deployments.errors import PayloadTooLarge
 from serve_app.services.sdapi.errors import bad_field, broken
 from serve_app.services.sdapi.image_inputs import ImageInputs
-from serve_app.services.sdapi.requests import IMAGE_UPSCALERS
 
 NONE = "None"
 _FILTERS = {"Lanczos": PillowImage.Resampling.LANCZOS, "Nearest": PillowImage.Resampling.NEAREST}

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import Field, ValidationError
 
 from configs.settings import Settings
+from deployments.algorithms.a1111.bounds import GRID_PX, HIRES_UPSCALERS, LEAST_PX, LONGEST_PROMPT, MOST_GUIDANCE
 from deployments.algorithms.a1111.infotext import read_infotext
 from serve_app.services.sdapi.errors import bad_field, broken, refused
 from serve_app.services.sdapi.lenient_types import LONGEST_LIST, Int, LenientModel, Real, Switch, Text
@@ -17,17 +18,8 @@ from serve_app.services.sdapi.lenient_types import LONGEST_LIST, Int, LenientMod
 SCRIPTS = {"txt2img": (), "img2img": ("sd upscale",)}
 """Selectable scripts that are served, by lower-case title."""
 ALWAYS_ON = ("controlnet",)
-LATENT_UPSCALERS = tuple(
-    f"Latent{kind}"
-    for kind in ("", " (antialiased)", " (bicubic)", " (bicubic antialiased)", " (nearest)", " (nearest-exact)")
-)
-IMAGE_UPSCALERS = ("None", "Lanczos", "Nearest")
-HIRES_UPSCALERS = (*LATENT_UPSCALERS, *IMAGE_UPSCALERS)
 _MAX_SEED_TEXT = 2**63
-_LEAST_PX, _GRID = 64, 8
-_LONGEST_PROMPT = 20_000
 _LONGEST_INFOTEXT = 200_000
-_MOST_GUIDANCE = 100.0
 _MOST_BLUR = 256
 R = TypeVar("R", bound="GenerationBody")
 
@@ -140,7 +132,7 @@ class Img2ImgBody(GenerationBody):
 
 def on_grid(size: tuple[int, int]) -> tuple[int, int]:
     """The largest size within that the engine can make."""
-    return size[0] // _GRID * _GRID, size[1] // _GRID * _GRID
+    return size[0] // GRID_PX * GRID_PX, size[1] // GRID_PX * GRID_PX
 
 
 _FROM_INFOTEXT = {
@@ -187,9 +179,9 @@ def check(body: GenerationBody, kind: str, settings: Settings) -> None:
     """Raises `FieldRefused` for absurd amounts, and `WebUiError` for scripts that are not here."""
     most_px, most = settings.diffusion.max_side_px, settings.limits.max_generated
     _within(body.steps, 1, settings.diffusion.max_steps, "steps")
-    _within(body.width, _LEAST_PX, most_px, "width")
-    _within(body.height, _LEAST_PX, most_px, "height")
-    _within(body.cfg_scale, 0, _MOST_GUIDANCE, "cfg_scale")
+    _within(body.width, LEAST_PX, most_px, "width")
+    _within(body.height, LEAST_PX, most_px, "height")
+    _within(body.cfg_scale, 0, MOST_GUIDANCE, "cfg_scale")
     _within(body.batch_size, 1, most, "batch_size")
     _within(body.n_iter, 1, most, "n_iter")
     if body.pictures > most:
@@ -201,8 +193,8 @@ def check(body: GenerationBody, kind: str, settings: Settings) -> None:
         if body.enable_hr:
             _check_hires(body, most_px)
     for name in ("prompt", "negative_prompt", "hr_prompt", "hr_negative_prompt"):
-        if len(getattr(body, name, "")) > _LONGEST_PROMPT:
-            raise bad_field(f"ensure this value has at most {_LONGEST_PROMPT} characters", name)
+        if len(getattr(body, name, "")) > LONGEST_PROMPT:
+            raise bad_field(f"ensure this value has at most {LONGEST_PROMPT} characters", name)
     if len(body.infotext or "") > _LONGEST_INFOTEXT:
         raise bad_field(f"ensure this value has at most {_LONGEST_INFOTEXT} characters", "infotext")
     _check_scripts(body, kind)
@@ -216,8 +208,8 @@ def _within(value: float, least: float, most: float, field: str) -> None:
 def _check_hires(body: Txt2ImgBody, most_px: int) -> None:
     _within(body.hr_scale, 0, 100, "hr_scale")
     for first, target in zip(*body.sizes(), strict=True):
-        _within(first, _LEAST_PX, most_px, "firstphase_width")
-        _within(target, _LEAST_PX, most_px, "hr_scale")
+        _within(first, LEAST_PX, most_px, "firstphase_width")
+        _within(target, LEAST_PX, most_px, "hr_scale")
     if body.hr_upscaler is not None and body.hr_upscaler not in HIRES_UPSCALERS:
         raise broken("Exception", f"could not find upscaler named {body.hr_upscaler[:80]}")
 

@@ -10,12 +10,12 @@ import numpy as np
 from PIL import Image as PillowImage
 from pydantic import TypeAdapter, ValidationError
 
+from deployments.algorithms.a1111.bounds import IMAGE_UPSCALERS
 from deployments.algorithms.a1111.inpainting import PixelBox
 from deployments.algorithms.a1111.tiles import count_tiles, join_tiles, tile_boxes
 from deployments.contracts.arrays import Image
 from serve_app.services.sdapi.errors import bad_field, broken
 from serve_app.services.sdapi.lenient_types import Int, Real
-from serve_app.services.sdapi.requests import IMAGE_UPSCALERS
 from serve_app.services.sdapi.tasks import FinishedImage
 
 NAME = "sd upscale"

@@ -14,12 +14,13 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
 from configs.settings import Deadlines
 from deployments.algorithms.faces.sample import sample_portrait
+from deployments.capabilities import BUNDLED
 from deployments.contracts.diffusion import GenerationRequest, HintOptions
 from deployments.contracts.portraits import AvatarTask
 from deployments.contracts.styles import StyleTask
 from deployments.errors import DeadlineExceeded, NoFace, NotSupported, Overloaded, Unavailable
 from serve_app import gateway
-from serve_app.gateway import Gateway, Handles
+from serve_app.gateway import Gateway
 from serve_app.telemetry import Metrics
 
 HandleAnswer = Callable[[], Awaitable[Any]]
@@ -62,7 +63,7 @@ class ScriptedResponse:
 
 
 def over(handle: ScriptedHandle, deadlines: Deadlines | None = None) -> Gateway:
-    return Gateway(Handles(*[handle] * 9), deadlines or Deadlines(), Metrics("test"))  # type: ignore[arg-type]
+    return Gateway(dict.fromkeys(BUNDLED, handle), deadlines or Deadlines(), Metrics("test"))  # type: ignore[arg-type]
 
 
 @pytest.fixture(autouse=True)
@@ -166,7 +167,7 @@ class StreamingHandle:
 
 
 def generating(handle: Any, deadlines: Deadlines | None = None) -> Gateway:
-    handles = Handles(*[ScriptedHandle()] * 9, diffusion=handle)  # type: ignore[arg-type]
+    handles = {**dict.fromkeys(BUNDLED, ScriptedHandle()), "diffusion": handle}  # type: ignore[arg-type]
     return Gateway(handles, deadlines or Deadlines(), Metrics("test"))
 
 

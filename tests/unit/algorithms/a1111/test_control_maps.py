@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployments.algorithms.a1111 import control_maps
+from deployments.algorithms.a1111.resizing import resize_map
 from tests.support.builders import a_flat_image, an_image
 
 
@@ -33,7 +34,7 @@ def test_preprocessors_see_multiples_of_64_padded_by_their_edge(size: tuple[int,
 def test_a_map_of_few_colours_keeps_them() -> None:
     drawn = np.zeros((20, 30, 3), np.uint8)
     drawn[:10], drawn[10:, :15] = (255, 0, 0), (0, 180, 10)
-    colours = {tuple(colour) for colour in control_maps.resize_map(drawn, (77, 51)).reshape(-1, 3)}
+    colours = {tuple(colour) for colour in resize_map(drawn, (77, 51)).reshape(-1, 3)}
     assert colours == {(255, 0, 0), (0, 180, 10), (0, 0, 0)}
 
 
@@ -41,12 +42,12 @@ def test_a_map_of_few_colours_keeps_them() -> None:
 def test_a_map_of_two_values_keeps_them(size: tuple[int, int]) -> None:
     drawn = np.zeros((128, 128, 3), np.uint8)
     cv2.circle(drawn, (64, 64), 40, (255, 255, 255), -1)
-    assert set(np.unique(control_maps.resize_map(drawn, size))) == {0, 255}
+    assert set(np.unique(resize_map(drawn, size))) == {0, 255}
 
 
 def test_lines_of_one_pixel_stay_that_thin_when_a_map_grows() -> None:
     edges = control_maps.draw_canny(an_image((96, 96)), 100, 200)
-    grown = control_maps.resize_map(edges, (256, 256))
+    grown = resize_map(edges, (256, 256))
     assert grown.any()
     assert not cv2.erode(grown[..., 0], np.ones((3, 3), np.uint8)).any()
 
@@ -55,7 +56,7 @@ def test_lines_of_one_pixel_stay_that_thin_when_a_map_grows() -> None:
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(0, 5))
 def test_every_map_takes_every_size(width: int, height: int, seed: int) -> None:
     drawn = an_image((40, 30), seed) if seed else control_maps.draw_canny(an_image((40, 30)), 100, 200)
-    resized = control_maps.resize_map(drawn, (width, height))
+    resized = resize_map(drawn, (width, height))
     assert (resized.shape, resized.dtype) == ((height, width, 3), np.uint8)
 
 
