@@ -1,0 +1,55 @@
+"""The OpenAPI document, without a server: `python -m bench.tools.openapi FILE` writes it, `--against FILE` compares.
+
+To compare with an earlier commit, write its document from a checkout of it first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+from configs.settings import Settings
+from serve_app.api.app import build_app
+from serve_app.services.container import Services
+from serve_app.telemetry import Metrics
+
+
+def document() -> dict[str, Any]:
+    """What `/openapi.json` answers with the settings of the environment."""
+    no_services = cast(Services, None)  # routes ask for them, the document does not
+    return build_app(no_services, Settings(), Metrics("openapi")).openapi()
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Lines of a unified diff of the two, keys sorted; none where they are equal."""
+    return list(difflib.unified_diff(_lines(old), _lines(new), "before", "after", lineterm=""))
+
+
+def _lines(found: dict[str, Any]) -> list[str]:
+    return json.dumps(found, indent=1, sort_keys=True).splitlines()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.tools.openapi", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("file", type=Path, nargs="?", help="where to write the document (default: standard output)")
+    parser.add_argument("--against", type=Path, help="an earlier document: print what differs, exit with 1 if anything")
+    options = parser.parse_args()
+    found = document()
+    if options.against:
+        changed = differences(json.loads(options.against.read_text()), found)
+        sys.stdout.writelines(f"{line}\n" for line in changed)
+        return int(bool(changed))
+    text = json.dumps(found, indent=1, sort_keys=True) + "\n"
+    if options.file:
+        options.file.write_text(text)
+    else:
+        sys.stdout.write(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
