@@ -50,10 +50,14 @@ lint: dev ## Style, import rules and the Dockerfile
 types: dev ## Static types
 	@$(BIN)/mypy
 
-# Two processes, a file of tests at a time; those that start and end clusters and databases run by themselves after.
+# Two processes, a file of tests at a time, no threads of theirs that wait for each other's processor; those that start
+# clusters run by themselves after. The second part runs whatever became of the first.
 test: dev ## Every test, cluster tests included
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/store -m "not cluster"
-	@$(BIN)/python -m pytest tests/store tests/cluster
+	@failed=; \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not cluster" || \
+	  failed="$$failed, those without a cluster"; \
+	$(BIN)/python -m pytest tests/cluster || failed="$$failed, those with one"; \
+	test -z "$$failed" || { echo "Tests failed: $${failed#, }" >&2; exit 1; }
 
 eval: dev ## Figures on labelled pictures: make eval DATA=folder
 	@$(BIN)/python -m bench.quality.evaluate $(DATA)

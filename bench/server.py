@@ -139,10 +139,11 @@ class Server:
             total += times.user + times.system + times.children_user + times.children_system
         return total
 
-    def stop(self, number: signal.Signals = signal.SIGINT) -> list[psutil.Process]:
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> list[psutil.Process]:
         """Send the signal to the whole foreground group, as a terminal does. -> processes that outlived it
 
-        The exit status is in `exit_status`. Whatever is left after a minute is killed.
+        A server whose starter ignores SIGINT ignores it too. The exit status is in `exit_status`. Whatever is left
+        after a minute is killed.
         """
         before = self.processes()
         os.killpg(self.pid, number)

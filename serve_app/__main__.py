@@ -30,7 +30,12 @@ from serve_app.ray_token import require_token
 if TYPE_CHECKING:
     from serve_app.store.embedded.server import EmbeddedPostgres
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = (
+    signal.SIGTERM,
+    *(each for each in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(each) is not signal.SIG_IGN),
+)
+"""That end the server. What the starter ignores stays ignored: a closed terminal under `nohup`, and Ctrl-C where it is
+meant for somebody else, which is how a script's shell starts what it puts in the background."""
 _INTERRUPTED = 130
 """Exit status of a command that Ctrl-C ended before it did its work."""
 
