@@ -85,7 +85,7 @@ def test_ears_sit_on_the_middle_of_a_head_that_is_turned() -> None:
     to_the_right = seat_of(pose_of(a_face((300, 300), 60, yaw=35)), np.ascontiguousarray(mask[:, ::-1]))
 
     assert to_the_left.shift == pytest.approx(-to_the_right.shift, abs=0.06)
-    middle, _ = to_the_left.settle(np.array([30 / 60], np.float32), np.zeros(1, np.float32))
+    middle, _ = to_the_left.place(np.array([30 / 60], np.float32), np.zeros(1, np.float32))
     ears_in_between = 0.3 * np.sin(np.radians(35))
     assert middle[0] == pytest.approx(ears_in_between, abs=0.08)
 
