@@ -1,4 +1,4 @@
-"""The looks of the local style engine: what holds for all of them, on pictures of every kind."""
+"""Style filters of the local engine: what holds for all of them, on images of every kind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PHOTOS = ("astronaut", "chelsea", "coffee")
 _STRUCTURE = 0.035
 """RMS, of the range 0 to 1, that the best colour map from one style to another must leave over."""
 _SAME_EDGES = 0.92
-"""Correlation of edge strength above which two pictures have the same lines."""
+"""Correlation of edge strength above which two images have the same lines."""
 
 every_style = pytest.mark.parametrize("style", FILTERS)
 
@@ -32,7 +32,7 @@ def _drawn(style: str, photo: str) -> Image:
 
 @every_style
 @pytest.mark.parametrize("size", [(16, 16), (17, 31), (1, 1), (640, 16), (16, 640), (97, 64)])
-def test_picture_keeps_its_size_and_type(style: str, size: tuple[int, int]) -> None:
+def test_a_styled_image_keeps_its_size_and_type(style: str, size: tuple[int, int]) -> None:
     drawn = apply_style(an_image(size), style)
     assert drawn.shape == (size[1], size[0], 3)
     assert drawn.dtype == np.uint8
@@ -41,7 +41,7 @@ def test_picture_keeps_its_size_and_type(style: str, size: tuple[int, int]) -> N
 @every_style
 @settings(max_examples=5, deadline=None)
 @given(width=st.integers(1, 64), height=st.integers(1, 64), seed=st.integers(0, 2**32 - 1), strength=st.floats(0, 1))
-def test_any_size_seed_and_strength_can_be_drawn(
+def test_any_size_seed_and_strength_can_be_styled(
     style: str, width: int, height: int, seed: int, strength: float
 ) -> None:
     drawn = apply_style(an_image((width, height)), style, strength, seed)
@@ -50,7 +50,7 @@ def test_any_size_seed_and_strength_can_be_drawn(
 
 @every_style
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (128, 128, 128), (222, 170, 140), (10, 60, 200)])
-def test_flat_picture_stays_calm(style: str, colour: tuple[int, int, int]) -> None:
+def test_a_flat_image_stays_calm_in_every_style(style: str, colour: tuple[int, int, int]) -> None:
     drawn = apply_style(a_flat_image((80, 60), colour), style)
     # Paper, dots and brush marks there may be, but no false object: broad means lie close together.
     broad = cv2.blur(to_plane(drawn), (25, 25))[20:-20, 25:-25]
@@ -58,14 +58,14 @@ def test_flat_picture_stays_calm(style: str, colour: tuple[int, int, int]) -> No
 
 
 @every_style
-def test_grey_picture_can_be_drawn_and_shows_its_subject(style: str) -> None:
+def test_a_grey_image_can_be_styled_and_shows_its_subject(style: str) -> None:
     photo = a_photo("camera", 160)
     tones, drawn = (_blurred_luma(picture) for picture in (photo, apply_style(photo, style, seed=3)))
     assert np.corrcoef(tones.ravel(), drawn.ravel())[0, 1] > 0.6
 
 
 @every_style
-def test_the_same_seed_draws_the_same_picture(style: str) -> None:
+def test_equal_seeds_give_equal_styled_images(style: str) -> None:
     photo = a_photo("coffee", 80)
     assert np.array_equal(apply_style(photo, style, seed=3), apply_style(photo, style, seed=3))
 
@@ -73,13 +73,13 @@ def test_the_same_seed_draws_the_same_picture(style: str) -> None:
 @pytest.mark.parametrize(
     "style", sorted(FILTERS.keys() - {"cartoon", "pop_art", "engraving", "pixel_art", "stained_glass"})
 )
-def test_another_seed_draws_another_picture(style: str) -> None:
+def test_another_seed_gives_another_styled_image(style: str) -> None:
     photo = a_photo("coffee", 80)
     assert not np.array_equal(apply_style(photo, style, seed=3), apply_style(photo, style, seed=4))
 
 
 @every_style
-def test_drawing_leaves_the_photograph_as_it_was(style: str) -> None:
+def test_styling_leaves_the_photograph_as_it_was(style: str) -> None:
     photo = a_photo("coffee", 64)
     before = photo.copy()
     apply_style(photo, style)
@@ -88,13 +88,13 @@ def test_drawing_leaves_the_photograph_as_it_was(style: str) -> None:
 
 
 @every_style
-def test_strength_0_is_the_photograph(style: str) -> None:
+def test_style_strength_0_is_the_photograph(style: str) -> None:
     photo = a_photo("astronaut", 64)
     assert np.array_equal(apply_style(photo, style, strength=0), photo)
 
 
 @every_style
-def test_strength_leads_from_the_photograph_to_the_style(style: str) -> None:
+def test_style_strength_leads_from_the_photograph_to_the_style(style: str) -> None:
     photo = a_photo("astronaut", 80)
     away = [
         float(np.abs(to_plane(apply_style(photo, style, strength, 3)) - to_plane(photo)).mean())
@@ -126,7 +126,7 @@ def test_no_style_is_a_tint_of_another(one: str, other: str) -> None:
 
 @pytest.mark.parametrize("tint", ["sepia", "negative", "gamma", "channels swapped", "warmer"])
 @pytest.mark.parametrize("style", ["oil", "cartoon", "pixel_art", "pencil"])
-def test_that_measure_knows_a_tint_when_it_sees_one(style: str, tint: str) -> None:
+def test_the_measure_of_restyling_recognises_a_tint(style: str, tint: str) -> None:
     drawn = to_plane(_drawn(style, "astronaut"))
     tinted = {
         "sepia": drawn.mean(axis=2, keepdims=True) * np.array([1.0, 0.8, 0.6]),
@@ -147,7 +147,7 @@ def test_style_looks_alike_at_other_resolutions(style: str) -> None:
 
 
 @every_style
-def test_option_does_something_at_both_ends_of_its_range(style: str) -> None:
+def test_every_style_option_does_something_at_both_ends_of_its_range(style: str) -> None:
     photo = a_photo("astronaut", 112)
     for name, option in options_of(style).items():
         ends = _ends(option.annotation)
@@ -155,7 +155,7 @@ def test_option_does_something_at_both_ends_of_its_range(style: str) -> None:
         assert not np.array_equal(low, high), name
 
 
-def test_unknown_look_and_unknown_option_are_refused() -> None:
+def test_unknown_style_and_unknown_option_are_refused() -> None:
     with pytest.raises(KeyError):
         apply_style(an_image(), "vaporwave")
     with pytest.raises(TypeError, match="sparkle"):
