@@ -1,4 +1,4 @@
-"""Maps that ControlNets are shown, as far as they need no network: lines, edges, a face drawn from its landmarks."""
+"""ControlNet maps that need no network: lines, edges, a face drawn from its landmarks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PUPIL_PX = 2
 _HEAD, _MOUTH = (10, 200, 10), (10, 180, 10)
 _LEFT_EYE, _LEFT_BROW, _LEFT_PUPIL = (10, 200, 180), (10, 220, 180), (10, 200, 250)
 _RIGHT_EYE, _RIGHT_BROW, _RIGHT_PUPIL = (180, 200, 10), (180, 220, 10), (250, 200, 10)
-"""RGB of the pictures that the ControlNet `mediapipe_face` was trained on; left is the person's left."""
+"""RGB of the images that the ControlNet `mediapipe_face` was trained on; left is the person's left."""
 _LEFT_RING = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
 _RIGHT_RING = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
 _OVAL = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
@@ -43,9 +43,9 @@ _OPEN = (
 
 
 def at_resolution(image: Image, short_side: int, draw: Callable[[Image], Image]) -> Image:
-    """What `draw` makes of the picture when its short side is `short_side` px and both are padded to multiples of 64.
+    """Draw a map at another resolution: short side `short_side` px, both sides padded to multiples of 64.
 
-    The map has the picture's size again.
+    The map has the image's size again.
     """
     height, width = image.shape[:2]
     scale = short_side / min(height, width)
@@ -57,24 +57,24 @@ def at_resolution(image: Image, short_side: int, draw: Callable[[Image], Image])
 
 
 def draw_canny(image: Image, low: float, high: float) -> Image:
-    """White edges of the RGB picture on black."""
+    """Draw white edges of the RGB image on black."""
     return _as_rgb(cv2.Canny(image, low, high))
 
 
 def draw_threshold(image: Image, above: float) -> Image:
-    """White where a channel is the brighter; a channel at a time."""
+    """Threshold each channel: white where it is brighter than `above`."""
     return np.where(image > above, 255, 0).astype(np.uint8)
 
 
 def draw_xdog(image: Image, threshold: float) -> Image:
-    """A scribble: white where a difference of Gaussians is dark enough."""
+    """Draw a scribble: white where a difference of Gaussians is dark enough."""
     sharp, soft = (cv2.GaussianBlur(image.astype(np.float32), (0, 0), sigma) for sigma in (0.5, 5.0))
     difference = np.clip(255 - (soft - sharp).min(axis=2), 0, 255).astype(np.uint8)
     return _as_rgb(np.where(2.0 * (255.0 - difference) > threshold, 255, 0).astype(np.uint8))
 
 
 def draw_faces(size: tuple[int, int], faces: Sequence[NDArray[np.float32]]) -> Image:
-    """Contours and pupils of face meshes `float32[468, 2]` in pixels, on a black picture of `size` (width, height).
+    """Draw contours and pupils of face meshes `float32[468, 2]`, pixels, on a black image of `size` (width, height).
 
     Faces under 64 px are left out. A pupil is the middle of its eye: the mesh without irises knows no better.
     """

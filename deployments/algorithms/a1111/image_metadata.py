@@ -1,4 +1,4 @@
-"""Generated pictures as files that say how they were made, and what such files say."""
+"""Image files with their generation parameters: encoding and reading back."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from deployments.errors import ImageError
 
 FileFormat = Literal["png", "jpg", "webp"]
 PARAMETERS = "parameters"
+"""Key of the text that says how an image was made."""
 _MAX_TEXT = 200_000
 _UNICODE, _ASCII = b"UNICODE\0", b"ASCII\0\0\0"
 _ERRORS = (
@@ -28,7 +29,7 @@ _ERRORS = (
 
 
 def encode_picture(image: Image, parameters: str = "", format: FileFormat = "png", quality: int = 80) -> bytes:
-    """A file with `parameters` in the text chunk of that name, or in the EXIF comment of a JPEG or WebP."""
+    """Encode an image with `parameters` in the text chunk of that name, or in the EXIF comment of a JPEG or WebP."""
     picture, file = PillowImage.fromarray(image), io.BytesIO()
     if format == "png":
         chunks = PngImagePlugin.PngInfo()
@@ -47,7 +48,8 @@ def encode_picture(image: Image, parameters: str = "", format: FileFormat = "png
 
 
 def read_texts(data: bytes) -> dict[str, str]:
-    """The texts in a picture file that is known to be one; `parameters` holds how it was made. Nothing else is read."""
+    """Read the texts in a file that is known to be an image; `parameters` holds how it was made. Nothing else is
+    read."""
     try:
         kind = read_header(data).content_type
         if kind == "image/png":

@@ -1,4 +1,4 @@
-"""The line of parameters that travels with a generated picture, as the Stable Diffusion web UI writes and reads it:
+"""The line of parameters that travels with a generated image, as the Stable Diffusion web UI writes and reads it:
 
 a cat
 Negative prompt: blurry
@@ -17,7 +17,7 @@ _NEGATIVE = "Negative prompt:"
 _PAIR = re.compile(r'\s{0,9}(\w[\w \-/]{0,60}):\s{0,9}("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
 _SIZE = re.compile(r"(\d+)x(\d+)")
 _FEWEST = 3
-"""A last line of fewer pairs is part of the prompt."""
+"""Pairs that make a last line parameters; one of fewer is part of the prompt."""
 _DEFAULTS: dict[str, Value] = {
     "Clip skip": "1",
     "Hires resize-1": 0,
@@ -35,18 +35,18 @@ _DEFAULTS: dict[str, Value] = {
     "Schedule type": "Automatic",
     "Emphasis": "Original",
 }
-"""What an older or shorter text means by its silence."""
+"""Values that an older or shorter text leaves out."""
 
 
 def write_infotext(prompt: str, negative_prompt: str, parameters: Mapping[str, Value | None]) -> str:
-    """Parameters that are None are left out; one that would be misread is quoted."""
+    """Write an infotext. Parameters that are None are left out; one that would be misread is quoted."""
     pairs = ", ".join(f"{key}: {_quote(value)}" for key, value in parameters.items() if value is not None)
     negative = f"\n{_NEGATIVE} {negative_prompt}" if negative_prompt else ""
     return f"{prompt}{negative}\n{pairs}".strip()
 
 
 def read_infotext(text: str, *, with_defaults: bool = True) -> dict[str, Value]:
-    """`Prompt`, `Negative prompt` and every pair; `512x768` under `Size` becomes `Size-1` and `Size-2`."""
+    """Read `Prompt`, `Negative prompt` and every pair; `512x768` under `Size` becomes `Size-1` and `Size-2`."""
     *lines, last = text.strip().split("\n") or [""]
     pairs = _PAIR.findall(last)
     if len(pairs) < _FEWEST:

@@ -1,5 +1,5 @@
-"""Inpainting in picture space as the Stable Diffusion web UI does it: masks, the area to work on, what is put under
-the mask beforehand, and how the result is laid over the original.
+"""Inpainting in image space as the Stable Diffusion web UI does it: masks, the area to work on, the fill under the
+mask, and blending the result over the original.
 
 Masks are `uint8[H, W]`: 255 make anew, 0 keep, between: both.
 """
@@ -19,12 +19,12 @@ from deployments.contracts.diffusion import ResizeMode
 _FILL_SIGMAS = ((256, 1), (64, 1), (16, 2), (4, 4), (2, 2), (0, 1))
 """Blurs of the surroundings, pixels, and how often each is laid over the last: coarse colours first, then detail."""
 _BLUR_AT = 8.0
-"""Larger blurs are done on a reduced picture, where they are this large."""
+"""Larger blurs are done on a reduced image, where they are this large."""
 
 
 @dataclass(frozen=True, slots=True)
 class PixelBox:
-    """`left`, `top` inclusive, `right`, `bottom` exclusive, pixels."""
+    """A box in pixels: `left`, `top` inclusive, `right`, `bottom` exclusive."""
 
     left: int
     top: int
@@ -33,35 +33,38 @@ class PixelBox:
 
     @property
     def size(self) -> tuple[int, int]:
+        """Width and height."""
         return self.right - self.left, self.bottom - self.top
 
     def cut(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Cut the box out of `pixels`; returns a copy."""
         return np.ascontiguousarray(pixels[self.top : self.bottom, self.left : self.right])
 
 
 @dataclass(frozen=True, slots=True)
 class InpaintCanvas:
-    """What is handed to the engine, and what its result is laid over."""
+    """Input of the engine, and what its result is laid over."""
 
     image: Image
     mask: Gray | None = None
-    """Of the same size; None: all of it is made anew."""
+    """Mask of the same size; None: all of it is made anew."""
     original: Image | None = None
-    """Kept where `overlay` is 0; None: the result stands alone."""
+    """Image kept where `overlay` is 0; None: the result stands alone."""
     overlay: Gray | None = None
     area: PixelBox | None = None
-    """Where in `original` the result belongs; None: all of it."""
+    """Place of the result in `original`; None: all of it."""
 
 
 def mask_of(image: Image, alpha: Gray | None, *, rounded: bool = True) -> Gray:
-    """A client's mask picture -> mask: its transparency where it has any, else its brightness; white is made anew."""
+    """Convert a client's mask image to a mask: its transparency where it has any, else its brightness; white is made
+    anew."""
     if alpha is None:
         return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
     return np.where(alpha > 128, 255, 0).astype(np.uint8) if rounded else alpha
 
 
 def blur_mask(mask: Gray, across: int, down: int) -> Gray:
-    """Soften by a Gaussian of so many pixels' standard deviation an axis."""
+    """Soften a mask by a Gaussian of so many pixels' standard deviation an axis."""
     if across > 0:
         mask = np.asarray(cv2.GaussianBlur(mask, (_kernel(across), 1), across), np.uint8)
     if down > 0:
@@ -74,7 +77,7 @@ def _kernel(sigma: int) -> int:
 
 
 def masked_area(mask: Gray, padding: int) -> PixelBox | None:
-    """The smallest box around what the mask marks, `padding` pixels wider, inside the picture; None: nothing marked."""
+    """Find the smallest box around what the mask marks, `padding` wider, inside the image; None: nothing is marked."""
     ys, xs = np.nonzero(mask)
     if not len(xs):
         return None
@@ -88,7 +91,8 @@ def masked_area(mask: Gray, padding: int) -> PixelBox | None:
 
 
 def widen(box: PixelBox, aspect: tuple[int, int], frame: tuple[int, int]) -> PixelBox:
-    """Grown to the shape of `aspect` (width, height) as far as `frame` has room, moved inwards where it sticks out."""
+    """Grow a box to the shape of `aspect` (width, height) as far as `frame` has room; move it inwards where it sticks
+    out."""
     width, height = box.size
     wanted = aspect[0] / aspect[1]
     if width / height > wanted:
@@ -106,7 +110,7 @@ def _stretch(begin: int, end: int, wanted: int, room: int) -> tuple[int, int]:
 
 
 def fill_masked(image: Image, mask: Gray) -> Image:
-    """The surroundings' colours drawn in under the mask, the softer the farther from its border."""
+    """Fill in under the mask with the surroundings' colours, the softer the farther from its border."""
     kept = 1 - mask.astype(np.float32)[..., None] / 255
     if not kept.any():
         return image
@@ -131,7 +135,7 @@ def _blur(layer: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
 
 
 def lay_over(result: Image, canvas: InpaintCanvas) -> Image:
-    """The engine's picture in its place of the original, soft along the mask."""
+    """Blend the engine's image into its place of the original, soft along the mask."""
     if canvas.original is None or canvas.overlay is None:
         return result
     if canvas.area is not None:
@@ -156,9 +160,9 @@ def prepare(
     padding: int = 0,
     fill: bool = True,
 ) -> InpaintCanvas:
-    """A picture and its (softened) mask -> what the engine works on, `size` large.
+    """Prepare an image and its (softened) mask for the engine, at `size`.
 
-    `only_masked`: the engine sees the marked area alone, enlarged to `size`, and the result keeps the picture's own
+    `only_masked`: the engine sees the marked area alone, enlarged to `size`, and the result keeps the image's own
     size. An empty mask then means none at all. `fill`: see `fill_masked`.
     """
     if mask is None:

@@ -1,4 +1,4 @@
-"""Fitting a picture into a frame of another shape, as the Stable Diffusion web UI does it; hints of ControlNets too."""
+"""Resizing of images and ControlNet hints into a frame of another shape, as the Stable Diffusion web UI does it."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ _MOST_SQUARES = 0.1
 
 
 def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    """To `size` (width, height), whatever the aspect, by Lanczos."""
+    """Resize to `size` (width, height), whatever the aspect, by Lanczos."""
     if (pixels.shape[1], pixels.shape[0]) == size:
         return pixels
     return np.asarray(PillowImage.fromarray(pixels).resize(size, PillowImage.Resampling.LANCZOS), np.uint8)
 
 
 def fit(pixels: Pixels, size: tuple[int, int], mode: ResizeMode) -> Pixels:
-    """To `size`: stretched; covered and cropped in the middle; or contained, its outermost pixels drawn to the rim."""
+    """Fit to `size`: stretched; covered and cropped in the middle; or contained, its outermost pixels drawn to the
+    rim."""
     if mode == "stretch":
         return resize(pixels, size)
     scaled = resize(pixels, scaled_size((pixels.shape[1], pixels.shape[0]), size, cover=mode == "crop"))
@@ -40,7 +41,7 @@ def fit(pixels: Pixels, size: tuple[int, int], mode: ResizeMode) -> Pixels:
 
 
 def fit_hint(hint: Image, size: tuple[int, int], mode: ResizeMode) -> Image:
-    """A map of a preprocessor to `size`, its kind kept: flat colours stay flat, black and white stay so.
+    """Fit a preprocessor's map to `size`, its kind kept: flat colours stay flat, black and white stay so.
 
     With "fill" the rim gets the median colour of the map's border.
     """
@@ -80,7 +81,7 @@ def resize_map(drawn: Image, size: tuple[int, int]) -> Image:
 
 
 def scaled_size(size: tuple[int, int], frame: tuple[int, int], *, cover: bool) -> tuple[int, int]:
-    """Width and height of a picture of `size` scaled until it covers the frame, or else is contained in it."""
+    """Scale `size` until it covers the frame, or else is contained in it: width and height."""
     ratios = (frame[0] / size[0], frame[1] / size[1])
     ratio = max(ratios) if cover else min(ratios)
     scaled = [max(1, round(side * ratio)) for side in size]
@@ -89,7 +90,7 @@ def scaled_size(size: tuple[int, int], frame: tuple[int, int], *, cover: bool) -
 
 
 def pixel_perfect_resolution(size: tuple[int, int], frame: tuple[int, int], mode: ResizeMode) -> int:
-    """The short side at which a preprocessor's pixels are those of the picture to make."""
+    """Compute the short side at which a preprocessor's pixels are those of the image to make."""
     ratios = (frame[0] / size[0], frame[1] / size[1])
     return round((min(ratios) if mode == "fill" else max(ratios)) * min(size))
 

@@ -1,4 +1,4 @@
-"""A1111's samplers and schedulers as data, by its names, and the arithmetic of its steps. Needs no PyTorch.
+"""Samplers and schedulers of A1111 as data, by its names, and the arithmetic of its steps. Needs no PyTorch.
 
 Which of diffusers' classes does the work is `samplers`' business. The order of both tables is that of A1111's lists.
 """
@@ -9,18 +9,19 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 FALLBACK_SAMPLER = "DPM++ 2M"
+"""Sampler that replaces unknown ones."""
 MAX_SCHEDULE_STEPS = 1000
-"""A schedule is no finer than the noise levels that models were trained on."""
+"""Longest schedule: no finer than the noise levels that models were trained on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sampler:
-    """One row of `/sdapi/v1/samplers`."""
+    """A sampler, one row of `/sdapi/v1/samplers`."""
 
     name: str
     aliases: tuple[str, ...]
     options: dict[str, str] = field(default_factory=dict)
-    """As A1111 lists them: all values are text."""
+    """Options as A1111 lists them: all values are text."""
     substitute: str = ""
     """Name of the sampler that does its work, where diffusers has no equivalent."""
     takes_scheduler: bool = True
@@ -29,18 +30,18 @@ class Sampler:
 
     @property
     def scheduler(self) -> str:
-        """Name of the default one."""
+        """Name of the default scheduler."""
         return self.options.get("scheduler", "uniform")
 
     @property
     def is_second_order(self) -> bool:
-        """Two calls of the denoiser a step."""
+        """True for two calls of the denoiser a step."""
         return "second_order" in self.options
 
 
 @dataclass(frozen=True, slots=True)
 class Scheduler:
-    """One row of `/sdapi/v1/schedulers`: how noise levels are spread over the steps."""
+    """A scheduler, one row of `/sdapi/v1/schedulers`: how noise levels are spread over the steps."""
 
     name: str
     label: str
@@ -104,18 +105,19 @@ _SCHEDULERS = {
 
 
 class Choice(NamedTuple):
-    """What a request's names stand for."""
+    """Sampler and scheduler that a request's names stand for."""
 
     sampler: Sampler
-    """As it was asked for: its `substitute` is not yet looked at."""
+    """As asked for: its `substitute` is not yet looked at."""
     scheduler: Scheduler
     """`AUTOMATIC` where it is left to the sampler."""
     warnings: tuple[str, ...] = ()
-    """What was asked for and is not done, for the client."""
+    """Warnings for the client: what was asked for and is not done."""
 
 
 def choose_sampler(sampler: str, scheduler: str = "") -> Choice:
-    """By name or alias, in any case. A name may end in a scheduler's, which then counts: "DPM++ 2M Karras".
+    """Find a sampler by name or alias, in any case. A name may end in a scheduler's, which then counts: "DPM++ 2M
+    Karras".
 
     Unknown names are replaced, as A1111 does, but not silently.
     """
@@ -140,28 +142,28 @@ def choose_sampler(sampler: str, scheduler: str = "") -> Choice:
 
 
 def working_sampler(sampler: Sampler) -> Sampler:
-    """The one that does its work: itself, or its substitute."""
+    """Find the sampler that does the work: itself, or its substitute."""
     return _SAMPLERS[sampler.substitute.casefold()] if sampler.substitute else sampler
 
 
 def count_calls(sampler: str, steps: int) -> int:
-    """Calls of the denoiser that prompt schedules reckon with."""
+    """Count the calls of the denoiser that prompt schedules reckon with."""
     return steps * 2 if working_sampler(choose_sampler(sampler).sampler).is_second_order else steps
 
 
 class PartialSteps(NamedTuple):
-    """How much of a schedule is run when a picture is begun with."""
+    """Share of a schedule that is run when an image is begun with."""
 
     steps: int
-    """Of the whole schedule: diffusers' `num_inference_steps`."""
+    """Steps of the whole schedule: diffusers' `num_inference_steps`."""
     strength: float
     """diffusers' `strength`, so that it runs exactly `runs`."""
     runs: int
-    """Steps that are done; 0: the picture is left as it is."""
+    """Steps that are run; 0: the image is left as it is."""
 
 
 def strength_for(denoising_strength: float, steps: int, exact_steps: bool = False) -> PartialSteps:
-    """A1111's steps of img2img: `int(min(strength, .999) * steps) + 1` of `steps`.
+    """Compute A1111's steps of img2img: `int(min(strength, .999) * steps) + 1` of `steps`.
 
     With `exact_steps` (hires passes, and a client's option) `steps` are run, of a schedule so long that they are the
     strength's share of it.
@@ -181,5 +183,5 @@ def strength_for(denoising_strength: float, steps: int, exact_steps: bool = Fals
 
 
 def _share(runs: int, steps: int) -> float:
-    """A little more than the quotient: diffusers rounds `strength * steps` down."""
+    """Divide, a little rounded up: diffusers rounds `strength * steps` down."""
     return min(1.0, runs / steps + 1e-6)

@@ -1,4 +1,4 @@
-"""A large picture in tiles that overlap, and one made of such tiles again without visible seams."""
+"""Tiling of a large image with overlap, and joining such tiles again without visible seams."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from deployments.contracts.arrays import Image, Vectors
 
 
 def tile_boxes(size: tuple[int, int], tile: tuple[int, int], overlap: int) -> list[PixelBox]:
-    """Row by row, evenly spread, each as large as `tile` where the picture is, neighbours sharing `overlap` or more."""
+    """Lay out tiles row by row, evenly spread, as large as `tile` where the image is, neighbours sharing `overlap` or
+    more."""
     across = _starts(size[0], tile[0], overlap)
     down = _starts(size[1], tile[1], overlap)
     return [
@@ -24,11 +25,13 @@ def tile_boxes(size: tuple[int, int], tile: tuple[int, int], overlap: int) -> li
 
 
 def count_tiles(size: tuple[int, int], tile: tuple[int, int], overlap: int) -> int:
+    """Count the tiles that `tile_boxes` lays out."""
     return len(_starts(size[0], tile[0], overlap)) * len(_starts(size[1], tile[1], overlap))
 
 
 def join_tiles(base: Image, boxes: Sequence[PixelBox], tiles: Sequence[Image | None]) -> Image:
-    """`base` with the tiles in their boxes, faded into one another where they overlap; None: as it is there."""
+    """Lay the tiles in their boxes over `base`, faded into one another where they overlap; None: `base` as it is
+    there."""
     total = np.zeros(base.shape, np.float32)
     weight = np.zeros(base.shape[:2], np.float32)
     for box, tile in zip(boxes, tiles, strict=True):
@@ -49,6 +52,6 @@ def _starts(length: int, tile: int, overlap: int) -> list[int]:
 
 
 def _ramp(length: int) -> Vectors:
-    """Weight of a tile's rows: most in the middle, little and never nothing at the rims."""
+    """Weigh a tile's rows: most in the middle, little and never nothing at the rims."""
     places = np.arange(length, dtype=np.float32)
     return np.asarray(np.minimum(places, places[::-1]) + 1, np.float32)

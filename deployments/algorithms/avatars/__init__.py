@@ -1,1 +1,1 @@
-"""Animals drawn over people: parts painted once from the front, then posed, lit and laid over a photograph."""
+"""Avatars: animals drawn over people, from parts painted once from the front, then posed, shaded and composited."""

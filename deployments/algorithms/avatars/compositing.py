@@ -1,4 +1,4 @@
-"""One face becomes an animal: painted layers, posed and lit, over the photograph."""
+"""Compositing of an animal over one face: painted layers, posed and shaded, over the photograph."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from deployments.algorithms.avatars.eyes import see_through
 from deployments.algorithms.avatars.head_space import HeadPose, pose_of, seat_of
 from deployments.algorithms.avatars.infill import without_hair
 from deployments.algorithms.avatars.layers import PaintedLayer
-from deployments.algorithms.avatars.lighting import Light, light_over, lit
+from deployments.algorithms.avatars.lighting import Light, light_over, shade
 from deployments.algorithms.avatars.planes import PlaneSlices, PlaneWindow, blurred
-from deployments.algorithms.avatars.skin import bare, lips, own_skin, rooted, shades_of_skin
+from deployments.algorithms.avatars.skin import hair_blend, lips, own_skin, shades_of_skin, skin_visibility
 from deployments.algorithms.avatars.svg import ViewBox
 from deployments.algorithms.avatars.variation import Variation
 from deployments.assets.animals.drawing import Drawing, Eyes
@@ -27,14 +27,15 @@ _MARGIN = 0.4
 
 @dataclass(frozen=True, slots=True)
 class PortraitCanvas:
-    """A picture that is drawn on, in place."""
+    """An image that is drawn on, in place."""
 
     picture: Image
     heads: Gray
-    """`uint8[H, W]`: where heads have been drawn, 255 for all of it."""
+    """`uint8[H, W]`: coverage of the heads drawn so far, 255 for all of it."""
 
     @classmethod
     def of(cls, photograph: Image) -> PortraitCanvas:
+        """Start a canvas on a copy of the photograph."""
         return cls(photograph.copy(), np.zeros(photograph.shape[:2], np.uint8))
 
 
@@ -49,7 +50,10 @@ def draw_head(
     strength: float,
     seed: int,
 ) -> bool:
-    """False when the head lies outside of the picture. Light, skin and eyes are those of `photograph`."""
+    """Draw the animal's head over one face of the canvas.
+
+    False when the head lies outside of the image. Light, skin and eyes are those of `photograph`.
+    """
     pose = pose_of(face)
     window = _window(layers, pose, photograph)
     if window is None or strength <= 0:
@@ -63,11 +67,11 @@ def draw_head(
         person = np.minimum(segmentation.person_mask[area], 255 - canvas.heads[area])
         base = without_hair(before, person, window.x, window.y, pose.unit_px, rng)
     variation = Variation.of(seed)
-    drawn, cover, shade = _laid(
-        photograph[area], segmentation, layers, window, pose, variation.toned(light), face, mode, variation
+    drawn, cover, shadow = _composite_layers(
+        photograph[area], segmentation, layers, window, pose, variation.tint(light), face, mode, variation
     )
-    made, cover = _printed(drawn, cover, light, rng)
-    after = base * shade[..., None] * (1 - cover[..., None]) + made * 255
+    made, cover = _match_grain(drawn, cover, light, rng)
+    after = base * shadow[..., None] * (1 - cover[..., None]) + made * 255
     eyes: Eyes = drawing.overlay if mode == "overlay" else drawing.character
     see_through(after, photograph, face, pose, eyes, light, window)
     mixed = before + (np.clip(after, 0, 255) - before) * np.float32(strength)
@@ -77,6 +81,7 @@ def draw_head(
 
 
 def _window(layers: Sequence[PaintedLayer], pose: HeadPose, photograph: Image) -> PlaneWindow | None:
+    """Find the part of the image that the layers may reach; None where there is none."""
     height, width = photograph.shape[:2]
     corners = [pose.place(x, y) for painted in layers for x, y in _corners(painted.box)]
     corners_x, corners_y = zip(*corners, strict=True)
@@ -94,7 +99,7 @@ def _corners(box: ViewBox) -> list[Point]:
     return [(x, y) for x in xs for y in ys]
 
 
-def _laid(
+def _composite_layers(
     photograph: Image,
     segmentation: Segmentation,
     layers: Sequence[PaintedLayer],
@@ -105,9 +110,10 @@ def _laid(
     mode: AvatarMode,
     variation: Variation,
 ) -> tuple[Floats, Floats, Floats]:
-    """Premultiplied colours `float32[h, w, 3]`, 0 to 1, how far they cover, and the shade on the photograph."""
+    """Composite the layers: premultiplied colours `float32[h, w, 3]`, 0 to 1, their cover, and their shadow on the
+    photograph."""
     shape = window.x.shape
-    drawn, cover, shade = np.zeros((*shape, 3), np.float32), np.zeros(shape, np.float32), np.ones(shape, np.float32)
+    drawn, cover, shadow = np.zeros((*shape, 3), np.float32), np.zeros(shape, np.float32), np.ones(shape, np.float32)
     skin: Floats | None = None
     covered = cover
     seat = seat_of(pose, segmentation.person_mask)
@@ -120,7 +126,7 @@ def _laid(
             continue
         x, y = window.x[part], window.y[part]
         if seated := layer.root is not None and mode == "overlay":
-            x, y = seat.settle(x, y)
+            x, y = seat.place(x, y)
         x, y = pose.face_on(x, y, painted.depth, layer.follow, layer.rigid_at)
         rgba = painted.rgba(*variation.moved(x, y))
         alpha = rgba[..., 3].astype(np.float32) * np.float32(layer.opacity / 255)
@@ -131,24 +137,24 @@ def _laid(
         if layer.tint:
             if skin is None:
                 skin = shades_of_skin(photograph, light)
-                covered = own_skin(face_mask, face, window, pose) * bare(photograph, light, window)
-            made = lit(colours, np.zeros((*x.shape, 2), np.float32), light, 0.0) * skin[part][..., None]
+                covered = own_skin(face_mask, face, window, pose) * skin_visibility(photograph, light, window)
+            made = shade(colours, np.zeros((*x.shape, 2), np.float32), light, 0.0) * skin[part][..., None]
             alpha = alpha * covered[part] * (1 - 0.6 * lips(face, pose, window, part))
         else:
-            made = lit(colours, painted.normals(x, y), light, shine)
+            made = shade(colours, painted.normals(x, y), light, shine)
         if seated and layer.root is not None:
-            alpha = alpha * rooted(photograph[part], person_mask[part], x, y, layer.root)
+            alpha = alpha * hair_blend(photograph[part], person_mask[part], x, y, layer.root)
         if layer.shadow:
             dark = 1 - layer.shadow * _shadow(alpha, pose, light)
-            shade[part] *= dark
+            shadow[part] *= dark
             drawn[part] *= dark[..., None]
         drawn[part] += (made - drawn[part]) * alpha[..., None]
         cover[part] += (1 - cover[part]) * alpha
-    return drawn, cover, shade
+    return drawn, cover, shadow
 
 
 def _part(painted: PaintedLayer, window: PlaneWindow, pose: HeadPose) -> PlaneSlices | None:
-    """Rows and columns of the window that the layer may reach."""
+    """Find rows and columns of the window that the layer may reach."""
     box, near = painted.box, 0.5
     inside = (
         (window.x > box.x - near)
@@ -163,7 +169,7 @@ def _part(painted: PaintedLayer, window: PlaneWindow, pose: HeadPose) -> PlaneSl
 
 
 def _shadow(alpha: Floats, pose: HeadPose, light: Light) -> Floats:
-    """Of what lies above: soft, a little down and away from the light."""
+    """Cast the shadow of a layer: soft, a little down and away from the light."""
     soft = blurred(alpha, 0.12 * pose.unit_px)
     x, y = -0.12 * light.slope[0], 0.09
     cos, sin = np.cos(pose.roll) * pose.unit_px, np.sin(pose.roll) * pose.unit_px
@@ -171,8 +177,8 @@ def _shadow(alpha: Floats, pose: HeadPose, light: Light) -> Floats:
     return np.asarray(cv2.warpAffine(soft, move, alpha.shape[::-1], borderMode=cv2.BORDER_REPLICATE), np.float32)
 
 
-def _printed(drawn: Floats, cover: Floats, light: Light, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """As soft and as grainy as the photograph."""
+def _match_grain(drawn: Floats, cover: Floats, light: Light, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Match the photograph's softness and grain."""
     if light.blur_px > 0.5:
         drawn, cover = (cv2.GaussianBlur(plane, (0, 0), light.blur_px) for plane in (drawn, cover))
     noise = rng.standard_normal(cover.shape, np.float32) * np.float32(light.grain)

@@ -16,19 +16,22 @@ _WHITE = 0.74
 def eyeball(
     eye: Floats, edge: Floats, place: Floats, x: Floats, y: Floats, made: Lids, light: Light, rim: str
 ) -> Floats:
-    """`eye`, `float32[h, w, 3]`, 0 to 255, at the pixels `x`, `y` between the lids `made`; `edge`, units beyond
-    them, and `place`, 0 at the upper and 1 at the lower, are `float32[h, w]`."""
+    """Render an eyeball: `eye`, `float32[h, w, 3]`, 0 to 255, at the pixels `x`, `y` between the lids `made`.
+
+    `edge`, units beyond the lids, and `place`, 0 at the upper and 1 at the lower, are `float32[h, w]`.
+    """
     bright = _brightened(eye, edge < 0, light)
     _drawn_over(bright, edge, x, y, made, light, in_light(rim, light))
     return np.asarray(bright * _shade_of_lids(edge, place)[..., None], np.float32)
 
 
 def in_light(colour: str, light: Light) -> Floats:
+    """Convert `#rrggbb` to `float32[3]`, 0 to 255, under the light's exposure."""
     return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)], np.float32) * np.float32(light.exposure)
 
 
 def _brightened(eye: Floats, inside: NDArray[np.bool_], light: Light) -> Floats:
-    """The white of eyes that lie deep is grey, in a bright coat it has to be white."""
+    """Brighten the white of the eye: that of eyes that lie deep is grey, in a bright coat it has to be white."""
     if not inside.any():
         return eye
     luma = eye @ LUMA
@@ -43,7 +46,8 @@ def _brightened(eye: Floats, inside: NDArray[np.bool_], light: Light) -> Floats:
 
 
 def _iris(eye: Floats, edge: Floats, x: Floats, y: Floats, made: Lids) -> Floats | None:
-    """Its centre, `float32[2]`, pixels: of what is dark; None where there are too few pixels to tell."""
+    """Locate the iris, `float32[2]`, pixels, as the centre of what is dark; None where there are too few pixels to
+    tell."""
     luma, inside = eye @ LUMA, edge < -0.02
     if inside.sum() < 12:
         return None
@@ -54,13 +58,13 @@ def _iris(eye: Floats, edge: Floats, x: Floats, y: Floats, made: Lids) -> Floats
 
 
 def _visible(luma: Floats) -> float:
-    """0 to 1: whether there is an iris between whites, not a closed lid or a glass that mirrors."""
+    """Rate whether there is an iris between whites, 0 to 1, not a closed lid or a glass that mirrors."""
     dark, bright = np.percentile(luma, (8, 88))
     return float(np.interp(dark / max(bright, 1.0), [0.3, 0.5], [1, 0]))
 
 
 def _drawn_over(eye: Floats, edge: Floats, x: Floats, y: Floats, made: Lids, light: Light, rim: Floats) -> None:
-    """An eye that cannot be seen is drawn in the rim's colour; one without a catch-light gets one."""
+    """Draw an eye that cannot be seen in the rim's colour, and give one without a catch-light one."""
     iris = _iris(eye, edge, x, y, made)
     if iris is None:
         return
@@ -87,7 +91,7 @@ def _drawn_over(eye: Floats, edge: Floats, x: Floats, y: Floats, made: Lids, lig
 
 
 def _shade_of_lids(edge: Floats, place: Floats) -> Floats:
-    """On the eyeball: along its edge, and more below the upper lid."""
+    """Compute the lids' shade on the eyeball: along its edge, and more below the upper lid."""
     rounding = 0.72 + 0.28 * np.clip(-edge / 0.06, 0, 1)
     below = 1 - 0.34 * np.clip(1 - place / 0.38, 0, 1)
     return np.asarray(rounding * below, np.float32)

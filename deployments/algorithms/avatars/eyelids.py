@@ -1,4 +1,4 @@
-"""Where an eye is between its lids."""
+"""Eyelids: the geometry of an eye between its lids."""
 
 from __future__ import annotations
 
@@ -20,26 +20,27 @@ class Lids:
     half: float
     above: float
     below: float
-    """Pixels from the centre to a corner and to the lids."""
+    """`half`, `above` and `below`: pixels from the centre to a corner and to the lids."""
     bow: float = 1.0
     """Exponent of the arcs: 1 almonds, 0.5 ellipses."""
 
     @property
     def down(self) -> Floats:
+        """Unit vector `float32[2]` at right angles to `along`."""
         return np.array([-self.along[1], self.along[0]], np.float32)
 
     def local(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
-        """Pixels along and down from the centre."""
+        """Convert image coordinates to pixels along and down from the centre."""
         dx, dy = x - self.centre[0], y - self.centre[1]
         return dx * self.along[0] + dy * self.along[1], dy * self.along[0] - dx * self.along[1]
 
     def arcs(self, share: Floats) -> tuple[Floats, Floats]:
-        """Upper and lower lid, pixels down, at `share` -1 to 1 of the way to the corners."""
+        """Compute upper and lower lid, pixels down, at `share` -1 to 1 of the way to the corners."""
         arc = np.maximum(1 - share * share, 1e-4) ** np.float32(self.bow)
         return np.asarray(-self.above * arc, np.float32), np.asarray(self.below * arc, np.float32)
 
     def polygon(self, longer: float = 1.0) -> Floats:
-        """`float32[N, 2]`, pixels."""
+        """Outline the eye, `float32[N, 2]`, pixels, `longer` times as long."""
         share = np.sin(np.linspace(-np.pi / 2, np.pi / 2, 33)).astype(np.float32)
         upper, lower = self.arcs(share)
         a = np.concatenate([share, share[::-1]]) * np.float32(self.half * longer)

@@ -15,11 +15,12 @@ from deployments.contracts.arrays import Floats
 _SHIFT = 4
 """Fractional bits of OpenCV's coordinates."""
 _FINEST_PX = 1.1
+"""Least breadth of a stroke, pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Pass:
-    """Strokes of one kind: how many a square unit, how wide and long, how light."""
+    """Strokes of one kind: number a square unit, width and length, lightness."""
 
     density: float
     width: float
@@ -36,7 +37,7 @@ _FEATHERS = (_Pass(density=150, width=0.15, length=1.0, light=0.0),)
 
 
 def comb_field(combs: tuple[Comb, ...], box: ViewBox, px: float) -> Floats:
-    """`float32[H, W, 2]`: the hair, in units, at every pixel; combs and their mirror images blended by distance."""
+    """Interpolate the hair, in units, at every pixel, `float32[H, W, 2]`: combs and their mirror images by distance."""
     at = np.array([comb.at for comb in combs] + [(-comb.at[0], comb.at[1]) for comb in combs], np.float32)
     hair = np.array([comb.hair for comb in combs] + [(-comb.hair[0], comb.hair[1]) for comb in combs], np.float32)
     coarse = max(4.0, min(px, 10.0))
@@ -48,7 +49,7 @@ def comb_field(combs: tuple[Comb, ...], box: ViewBox, px: float) -> Floats:
 
 
 def grow(flat: Rgba, coat: Coat, box: ViewBox, px: float, seed: int) -> Rgba:
-    """The flat drawing, `uint8[H, W, 4]`, with its coat. What grows at the edge reaches over it."""
+    """Grow the coat on a flat drawing, `uint8[H, W, 4]`. What grows at the edge reaches over it."""
     rng = np.random.default_rng(seed)
     field = comb_field(coat.combs, box, px)
     soft = cv2.GaussianBlur(flat, (0, 0), max(0.02 * px, 0.6))
@@ -63,7 +64,7 @@ def grow(flat: Rgba, coat: Coat, box: ViewBox, px: float, seed: int) -> Rgba:
 
 
 def mottle(flat: Rgba, coat: Coat, px: float, seed: int) -> Rgba:
-    """Smooth skin with its pores and patches."""
+    """Texture smooth skin with its pores and patches."""
     rng = np.random.default_rng(seed)
     shape = flat.shape[:2]
     patches = 0.5 * _noise(shape, max(0.3 * px, 2), rng) + 0.35 * _noise(shape, max(0.07 * px, 2), rng)
@@ -87,6 +88,7 @@ def _lay(
     px: float,
     rng: np.random.Generator,
 ) -> None:
+    """Lay the strokes of one pass, those farthest from the coat's origin first."""
     height, width = flat.shape[:2]
     density = min(stroke.density * coat.density / coat.width, px * px / 3)
     step = px / np.sqrt(density)
@@ -120,7 +122,7 @@ def _lay(
 def _hairs(
     canvas: Rgba, roots: Floats, middle: Floats, tips: Floats, breadth: Floats, colours: Floats, contrast: float
 ) -> None:
-    """Leaves with a dark root and a light tip."""
+    """Draw hairs as leaves with a dark root and a light tip."""
     across = _across(tips - roots) * (breadth / 2)[:, None]
     shape = np.stack([roots - across * 0.5, middle - across, tips, middle + across, roots + across * 0.5], axis=1)
     light = middle + (roots - middle) * 0.15
@@ -135,7 +137,7 @@ def _hairs(
 def _feathers(
     canvas: Rgba, roots: Floats, middle: Floats, tips: Floats, breadth: Floats, colours: Floats, contrast: float
 ) -> None:
-    """Rounded scales with a dark hem, a light border and a shaft."""
+    """Draw feathers as rounded scales with a dark hem, a light border and a shaft."""
     along = tips - roots
     across = _across(along) * (breadth / 2)[:, None]
 
@@ -178,7 +180,7 @@ def _paints(colours: Floats) -> list[tuple[float, ...]]:
 
 
 def _noise(shape: tuple[int, int], reach: float, rng: np.random.Generator) -> Floats:
-    """Smooth, `float32[H, W]`, mean 0, deviation 1, patches of about `reach` pixels."""
+    """Make smooth noise, `float32[H, W]`, mean 0, deviation 1, patches of about `reach` pixels."""
     height, width = shape
     small = rng.standard_normal((int(height / reach) + 3, int(width / reach) + 3)).astype(np.float32)
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)

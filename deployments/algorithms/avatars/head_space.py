@@ -1,7 +1,7 @@
-"""Head space: the origin between the eyes, the unit their distance, y down, depth towards the viewer.
+"""Head space: face coordinates with origin between the eyes, their distance the unit, y down, depth to the viewer.
 
 A point of the animal is turned by yaw and pitch, moved as far as the person's nose, mouth and chin lie from where they
-are expected, then scaled and rolled into the picture. Pixels need the way back.
+are expected, then scaled and rolled into the image. Pixels need the way back.
 """
 
 from __future__ import annotations
@@ -22,16 +22,21 @@ _TYPICAL = {
 }
 """y and depth of an average face that looks straight ahead with its mouth closed."""
 _EYES_TO_MOUTH = 1.1
+"""Eyes to mouth of an average face, in units."""
 _MOST_YAW, _MOST_PITCH = np.radians(48), np.radians(28)
-"""Farther round, what is painted from the front would tear."""
+"""Largest yaw and pitch shown, radians. Farther round, what is painted from the front would tear."""
 _MOST_STRETCH = 0.4
+"""Units by which a landmark may be off its expected place."""
 _SMALLEST_PX = 2.0
+"""Least pixels a unit."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeadPose:
+    """Position, size, turn and stretch of a head in the image."""
+
     origin: Point
-    """Pixels of the picture."""
+    """Pixels of the image."""
     unit_px: float
     roll: float
     yaw: float
@@ -41,22 +46,23 @@ class HeadPose:
     """`float32[K, 3]`: y, and how far the face is off there in x and y."""
 
     def to_picture(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
-        """Of the turned head, `(0, 0)` between the eyes, one unit = `unit_px`."""
+        """Convert turned head space, `(0, 0)` between the eyes, one unit = `unit_px`, to pixels of the image."""
         cos, sin = np.cos(self.roll) * self.unit_px, np.sin(self.roll) * self.unit_px
         return self.origin[0] + x * cos - y * sin, self.origin[1] + x * sin + y * cos
 
     def from_picture(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+        """Convert pixels of the image to turned head space."""
         cos, sin = np.float32(np.cos(self.roll) / self.unit_px), np.float32(np.sin(self.roll) / self.unit_px)
         dx, dy = x - np.float32(self.origin[0]), y - np.float32(self.origin[1])
         return dx * cos + dy * sin, dy * cos - dx * sin
 
     def place(self, x: float, y: float) -> Point:
-        """`to_picture` of one point."""
+        """Convert one point as `to_picture` does."""
         across, down = self.to_picture(np.array([x], np.float32), np.array([y], np.float32))
         return float(across[0]), float(down[0])
 
     def locate(self, point: Point) -> Point:
-        """`from_picture` of one point."""
+        """Convert one point as `from_picture` does."""
         x, y = self.from_picture(np.array(point[:1], np.float32), np.array(point[1:], np.float32))
         return float(x[0]), float(y[0])
 
@@ -68,7 +74,7 @@ class HeadPose:
         follow: float = 1.0,
         rigid_at: float | None = None,
     ) -> tuple[Floats, Floats]:
-        """The way back: where on the frontal drawing, `depth` high there, a point of the turned head is."""
+        """Find the place on the frontal drawing, `depth` high there, of a point of the turned head."""
         if rigid_at is None:
             off_x, off_y = self._off(y, self.knots[:, 0], follow)
         else:
@@ -82,11 +88,13 @@ class HeadPose:
         return left - aside * z, top - down * z
 
     def _off(self, y: Floats, at: Floats, follow: float) -> tuple[Floats, Floats]:
+        """Interpolate how far the face is off at `y`."""
         off_x = np.asarray(np.interp(y, at, self.knots[:, 1] * follow), np.float32)
         return off_x, np.asarray(np.interp(y, at, self.knots[:, 2] * follow), np.float32)
 
 
 def pose_of(face: SegmentedFace) -> HeadPose:
+    """Estimate the pose of a head from the landmarks and angles of its face."""
     left, right = np.array(face.landmarks["left_eye"]), np.array(face.landmarks["right_eye"])
     roll, yaw = float(np.radians(face.roll)), float(np.radians(np.clip(face.yaw, -75, 75)))
     pitch = float(np.clip(np.radians(face.pitch), -_MOST_PITCH, _MOST_PITCH))
@@ -102,6 +110,7 @@ def pose_of(face: SegmentedFace) -> HeadPose:
 
 
 def _knots(face: SegmentedFace, bare: HeadPose) -> Floats:
+    """Measure how far nose, mouth and chin lie from where an average face has them."""
     knots = [(-0.6, 0.0, 0.0), (0.0, 0.0, 0.0)]
     meant_before = 0.0
     for name, (y, z) in _TYPICAL.items():
@@ -117,26 +126,27 @@ def _knots(face: SegmentedFace, bare: HeadPose) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """Where ears sit on a person's hair."""
+    """Fit of an animal's ears on a person's hair."""
 
     rise: float
     """Units by which the hair reaches higher than usual."""
     spread: float
-    """Its width, 1 the usual."""
+    """Width of the hair, 1 the usual."""
     shift: float = 0.0
     """Units by which its middle lies farther to the right than that of the ears does."""
 
-    def settle(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
-        """A point of the turned head -> of one with usual hair."""
+    def place(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+        """Map a point of the turned head to that of one with usual hair."""
         return (x - np.float32(self.shift)) / np.float32(self.spread), y + np.float32(self.rise)
 
 
 _USUAL_TOP, _USUAL_HALF_WIDTH = -1.7, 1.4
+"""Top and half width of usual hair, in units."""
 _EAR_DEPTH = -0.3
 
 
 def seat_of(pose: HeadPose, person_mask: Gray) -> Seat:
-    """By the outline of the hair; the usual where the picture does not show it."""
+    """Fit ears to the outline of the hair; the usual where the image does not show it."""
     ys = np.linspace(-0.8, -2.6, 37, dtype=np.float32)
     top = _run_of(person_mask, pose, np.zeros(37, np.float32), ys)
     xs = np.linspace(0.2, 2.6, 49, dtype=np.float32)
@@ -155,7 +165,7 @@ def seat_of(pose: HeadPose, person_mask: Gray) -> Seat:
 
 
 def _run_of(mask: Gray, pose: HeadPose, x: Floats, y: Floats) -> int | None:
-    """How many points in a row are of the person; None when it never ends inside of the picture."""
+    """Count the points in a row that are of the person; None when the run never ends inside of the image."""
     columns, rows = (np.round(values).astype(int) for values in pose.to_picture(x, y))
     inside = (columns >= 0) & (rows >= 0) & (columns < mask.shape[1]) & (rows < mask.shape[0])
     of_person = np.array([not ok or mask[r, c] >= 128 for ok, r, c in zip(inside, rows, columns, strict=True)])

@@ -1,4 +1,5 @@
-"""What is not there, made up smoothly from what is around: the background behind hair, colours beside edges."""
+"""Infill of unknown pixels from their surroundings (push-pull interpolation): the background behind hair, colours
+beside edges."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from deployments.contracts.arrays import Floats, Gray
 
 
 def hair_zone(x: Floats, y: Floats) -> Floats:
-    """0 to 1 in the turned head space: around the head and down to the neck, where hair may hang, no shoulders."""
+    """Weigh turned head space by where hair may hang, 0 to 1: around the head and down to the neck, no shoulders."""
     away = np.sqrt((x / 3.1) ** 2 + ((y + 0.4) / 3.2) ** 2)
     above = np.clip((2.1 - 0.2 * np.abs(x) - y) / 0.35, 0, 1)
     return np.asarray(np.clip((1 - away) / 0.12, 0, 1) * above, np.float32)
@@ -19,7 +20,7 @@ def hair_zone(x: Floats, y: Floats) -> Floats:
 def without_hair(
     picture: Floats, person: Gray, x: Floats, y: Floats, unit_px: float, rng: np.random.Generator
 ) -> Floats:
-    """The picture, `float32[H, W, 3]`, 0 to 255, with its background where the head and its hair were."""
+    """Replace the head and its hair by background: `float32[H, W, 3]`, 0 to 255."""
     zone = hair_zone(x, y)
     if not (zone.any() and (person < 110).any()):
         return picture
@@ -41,8 +42,10 @@ def without_hair(
 
 
 def _mirrored(picture: Floats, person: Gray, unit_px: float) -> tuple[Floats, Floats]:
-    """What lies outside of the person's outline, mirrored into it, so that patterns go on beside the head; and where
-    that can be, 0 to 1: not far inside, and not from another person."""
+    """Mirror what lies outside of the person's outline into it, so that patterns go on beside the head.
+
+    Returns where that can be, 0 to 1, too: not far inside, and not from another person.
+    """
     inside = (person >= 90).astype(np.uint8)
     away, labels = cv2.distanceTransformWithLabels(inside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     rows, columns = np.nonzero(inside == 0)
@@ -62,7 +65,7 @@ def _mirrored(picture: Floats, person: Gray, unit_px: float) -> tuple[Floats, Fl
 
 
 def grain_of(picture: Floats, person: Gray) -> float:
-    """Standard deviation of the background's noise."""
+    """Measure the standard deviation of the background's noise."""
     luma = np.ascontiguousarray(picture[..., 1])
     fine = np.abs(luma - cv2.GaussianBlur(luma, (0, 0), 1))[person < 30]
     # A Gaussian of 1 takes about a fifth of white noise away; the median leaves edges out.
@@ -70,7 +73,7 @@ def grain_of(picture: Floats, person: Gray) -> float:
 
 
 def behind(picture: Floats, person: Gray, spread_px: float) -> Floats:
-    """`float32[H, W, 3]` with the person filled in from around; grain is up to the caller."""
+    """Fill the person in from around, `float32[H, W, 3]`; grain is up to the caller."""
     reach = max(1, round(spread_px))
     grown = cv2.dilate(person, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
     known = (grown < 110).astype(np.float32)
@@ -78,7 +81,7 @@ def behind(picture: Floats, person: Gray, spread_px: float) -> Floats:
 
 
 def fill_in(colours: Floats, known: Floats) -> Floats:
-    """`float32[H, W, 3]`: where `known`, `float32[H, W]`, is 0 the colours come from ever farther away."""
+    """Fill in `float32[H, W, 3]` where `known`, `float32[H, W]`, is 0, by colours from ever farther away."""
     levels = [np.dstack([colours * known[..., None], known])]
     while min(levels[-1].shape[:2]) > 2:
         levels.append(cv2.pyrDown(levels[-1]))

@@ -1,4 +1,4 @@
-"""The parts of an animal, painted from the front: colours, depth and which way they face."""
+"""Painted layers: the parts of an animal from the front, with colours, depth and surface normals."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ from deployments.contracts.arrays import Floats
 SIZES_PX = (10, 16, 24, 36, 54, 80, 120, 180, 270, 400)
 """Pixels a unit in which parts are painted."""
 _RELIEF_PX = 24.0
+"""Pixels a unit of reliefs."""
 
 
 @dataclass(frozen=True, slots=True)
 class PaintedLayer:
+    """A layer of the drawing, painted at one size."""
+
     layer: Layer
     box: ViewBox
     px: float
@@ -30,16 +33,19 @@ class PaintedLayer:
 
     @property
     def size_bytes(self) -> int:
+        """Memory of its arrays."""
         return self.colours.nbytes + self.relief.nbytes
 
     def depth(self, x: Floats, y: Floats) -> Floats:
+        """Sample the depth at head coordinates, `float32[H, W]`."""
         return self._sample(np.ascontiguousarray(self.relief[..., 0]), x, y, _RELIEF_PX)
 
     def normals(self, x: Floats, y: Floats) -> Floats:
-        """`float32[H, W, 2]`."""
+        """Sample x and y of the surface normal at head coordinates, `float32[H, W, 2]`."""
         return self._sample(np.ascontiguousarray(self.relief[..., 1:]), x, y, _RELIEF_PX)
 
     def rgba(self, x: Floats, y: Floats) -> Rgba:
+        """Sample the colours at head coordinates, `uint8[H, W, 4]`, straight alpha; transparent outside of the box."""
         columns = (x - np.float32(self.box.x)) * np.float32(self.px) - np.float32(0.5)
         rows = (y - np.float32(self.box.y)) * np.float32(self.px) - np.float32(0.5)
         return np.asarray(cv2.remap(self.colours, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT))
@@ -52,11 +58,13 @@ class PaintedLayer:
 
 
 def size_for(unit_px: float) -> int:
+    """Choose the size of `SIZES_PX` to paint for a head of `unit_px` pixels a unit."""
     return next((size for size in SIZES_PX if size >= 0.95 * unit_px), SIZES_PX[-1])
 
 
 def paint(layer: Layer, svg: str, px: int, seed: int = 0) -> PaintedLayer:
-    """Raises `ValueError` for an SVG that cannot be drawn."""
+    """Rasterise a layer's SVG at `px` pixels a unit and grow its coat. Raises `ValueError` for an SVG that cannot be
+    drawn."""
     box = view_box(svg)
     colours = rasterise(svg, px)
     if layer.coat is not None:
@@ -66,7 +74,8 @@ def paint(layer: Layer, svg: str, px: int, seed: int = 0) -> PaintedLayer:
 
 
 def relief_of(layer: Layer, box: ViewBox) -> Floats:
-    """Depths are those from the eyes: a head's dome leaves them where the person's are."""
+    """Compute depth and normals of a layer. Depths are those from the eyes: a head's dome leaves them where the
+    person's are."""
     x, y = box.grid(_RELIEF_PX)
     depth = np.full(x.shape, layer.depth, np.float32)
     eye_x, eye_y = np.array([-0.5], np.float32), np.zeros(1, np.float32)

@@ -1,4 +1,4 @@
-"""The light of a photograph over a face, and parts of an animal under it."""
+"""Lighting: the light of a photograph over a face, estimated, and parts of an animal shaded by it."""
 
 from __future__ import annotations
 
@@ -11,31 +11,37 @@ from deployments.algorithms.avatars.head_space import HeadPose
 from deployments.contracts.arrays import Floats, Gray, Image
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+"""Weights of red, green and blue in luma (Rec. 601)."""
 _USUAL_SKIN = np.array([1.22, 0.95, 0.80], np.float32)
-"""Of its luma: what is redder stands in warm light, within the range of skins."""
+"""Colour of usual skin, in its luma: what is redder stands in warm light, within the range of skins."""
 _STEPS = 48
+"""Samples a side at which the face is read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Light:
+    """Light over a face, and the photograph's black, grain and softness."""
+
     slope: tuple[float, float]
-    """How much brighter, in natural logarithms, the face gets to its right and downwards, a unit of its roundness."""
+    """Gain of the face's brightness to its right and downwards, in natural logarithms a unit of its roundness."""
     exposure: float
+    """Gain of all colours."""
     cast: Floats
     """`float32[3]`: gains of red, green and blue, about 1."""
     black: Floats
-    """`float32[3]`, 0 to 1: what the darkest places of the photograph look like."""
+    """`float32[3]`, 0 to 1: colour of the darkest places of the photograph."""
     colourfulness: float
     """0 in a grey photograph, 1 in one in colour."""
     skin: float
     """Luma of the middle of the face, 0 to 1."""
     grain: float
-    """Deviation of the noise, 0 to 1."""
+    """Standard deviation of the noise, 0 to 1."""
     blur_px: float
-    """How soft the photograph is."""
+    """Softness of the photograph, pixels."""
 
 
 def light_over(photograph: Image, face_mask: Gray, pose: HeadPose) -> Light:
+    """Estimate the light over a face of the photograph."""
     steps = np.linspace(0, 1, _STEPS, dtype=np.float32)
     x, y = (np.asarray(plane, np.float32) for plane in np.meshgrid(steps * 1.7 - 0.85, steps * 2 - 0.5))
     columns, rows = pose.to_picture(x, y)
@@ -75,12 +81,12 @@ def light_over(photograph: Image, face_mask: Gray, pose: HeadPose) -> Light:
     )
 
 
-def lit(colours: Floats, normals: Floats, light: Light, shine: float) -> Floats:
-    """`float32[H, W, 3]`, 0 to 1, under the light; `normals`, `float32[H, W, 2]`: those of the surface."""
+def shade(colours: Floats, normals: Floats, light: Light, shine: float) -> Floats:
+    """Shade colours `float32[H, W, 3]`, 0 to 1, by the light; `normals`, `float32[H, W, 2]`: those of the surface."""
     nx, ny = normals[..., 0], normals[..., 1]
     facing = np.sqrt(np.maximum(1 - nx * nx - ny * ny, 0))
-    shade = np.exp(nx * light.slope[0] + ny * (light.slope[1] - 0.22)) * (0.56 + 0.46 * facing)
-    made = colours * (shade * light.exposure)[..., None] * light.cast
+    diffuse = np.exp(nx * light.slope[0] + ny * (light.slope[1] - 0.22)) * (0.56 + 0.46 * facing)
+    made = colours * (diffuse * light.exposure)[..., None] * light.cast
     if shine:
         half = np.array([0.5 * light.slope[0], -0.45 + 0.5 * light.slope[1]], np.float32)
         gleam = np.exp(-((nx - half[0]) ** 2 + (ny - half[1]) ** 2) / 0.06)
@@ -94,12 +100,13 @@ def lit(colours: Floats, normals: Floats, light: Light, shine: float) -> Floats:
 
 
 def _shoulder(values: Floats) -> Floats:
-    """Highlights run out instead of being cut off."""
+    """Compress highlights so that they run out instead of being cut off."""
     over = np.maximum(values - 0.75, 0)
     return np.asarray(np.where(values > 0.75, 0.75 + 0.25 * (1 - np.exp(-over / 0.25)), values), np.float32)
 
 
 def _slope(logs: Floats, x: Floats, y: Floats, weights: Floats) -> tuple[float, float]:
+    """Fit the slope of log brightness over the face, by regularised least squares."""
     root = np.sqrt(weights).ravel()
     design = np.stack([np.ones(x.size), x.ravel(), y.ravel() - 0.5], axis=1) * root[:, None]
     design = np.vstack([design, np.diag([0.0, 3.0, 3.0])])
@@ -109,7 +116,7 @@ def _slope(logs: Floats, x: Floats, y: Floats, weights: Floats) -> tuple[float, 
 
 
 def _around(photograph: Image, pose: HeadPose) -> Image:
-    """The head and what is near, small."""
+    """Cut out the head and what is near, 64 x 64 pixels."""
     height, width = photograph.shape[:2]
     reach = 4 * pose.unit_px
     x, y = pose.origin
@@ -119,6 +126,7 @@ def _around(photograph: Image, pose: HeadPose) -> Image:
 
 
 def _middle_of_face(photograph: Image, pose: HeadPose) -> Floats:
+    """Cut out the luma of the middle of the face, 0 to 1."""
     height, width = photograph.shape[:2]
     x, y = pose.place(0, 0.5)
     reach = max(1.1 * pose.unit_px, 6)
@@ -128,13 +136,14 @@ def _middle_of_face(photograph: Image, pose: HeadPose) -> Floats:
 
 
 def _grain(photograph: Image, pose: HeadPose, spread: float) -> float:
+    """Estimate the standard deviation of the noise in the face, 0 to 1."""
     luma = _middle_of_face(photograph, pose)
     fine = luma - cv2.GaussianBlur(luma, (0, 0), 1)
     return float(np.clip(np.median(np.abs(fine)) * 1.48 * 0.8, 0, 0.04))
 
 
 def _blur(photograph: Image, pose: HeadPose) -> float:
-    """From how much finer structure there is than coarser: photographs that were enlarged have none."""
+    """Estimate softness from how much finer structure there is than coarser: enlarged photographs have none."""
     luma = _middle_of_face(photograph, pose)
     once, twice = cv2.GaussianBlur(luma, (0, 0), 1), cv2.GaussianBlur(luma, (0, 0), 2.5)
     ratio = float((luma - once).std() / ((once - twice).std() + 1e-4))

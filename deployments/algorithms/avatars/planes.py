@@ -1,4 +1,4 @@
-"""What every step of drawing a head needs of pictures: `float32[H, W]` planes, 0 to 1, and the window they lie in."""
+"""Image planes `float32[H, W]`, 0 to 1, and the window of the image that a head is drawn in."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ PlaneSlices = tuple[slice, slice]
 
 @dataclass(frozen=True, slots=True)
 class PlaneWindow:
-    """The part of the picture that a head may change."""
+    """Part of the image that a head may change."""
 
     rows: slice
     columns: slice
     x: Floats
     y: Floats
-    """Turned head space at every pixel."""
+    """`x` and `y`: turned head space at every pixel."""
 
     @property
     def area(self) -> PlaneSlices:
+        """Rows and columns, for indexing."""
         return self.rows, self.columns
 
 
 def blurred(plane: Floats, sigma: float) -> Floats:
-    """Gaussian; wide ones on a smaller copy."""
+    """Blur by a Gaussian; wide ones on a smaller copy."""
     if sigma < 0.3:
         return plane
     if sigma <= 4:

@@ -1,4 +1,4 @@
-"""The person's skin and hair as an overlay needs them: whose skin it is, its shades, the mouth, strands before ears."""
+"""The person's skin and hair for overlays: own skin, its shades, the mouth, strands of hair before ears."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deployments.contracts.portraits import SegmentedFace
 
 
 def own_skin(face_mask: Gray, face: SegmentedFace, window: PlaneWindow, pose: HeadPose) -> Floats:
-    """0 to 1: the skin of this face, none of another that is near."""
+    """Mask the skin of this face, 0 to 1, none of another that is near."""
     own = np.zeros_like(face_mask)
     outline = np.round((face.outline - (window.columns.start, window.rows.start)) * 16).astype(np.int32)
     cv2.fillPoly(own, [outline], 255, cv2.LINE_AA, 4)
@@ -22,8 +22,8 @@ def own_skin(face_mask: Gray, face: SegmentedFace, window: PlaneWindow, pose: He
     return blurred(np.minimum(own, face_mask).astype(np.float32) / 255, 0.05 * pose.unit_px)
 
 
-def bare(photograph: Image, light: Light, window: PlaneWindow) -> Floats:
-    """0 where hair hangs over the forehead, else 1: it is darker than skin is in this light."""
+def skin_visibility(photograph: Image, light: Light, window: PlaneWindow) -> Floats:
+    """Mask where skin is visible: 0 where hair hangs over the forehead, darker than skin is in this light, else 1."""
     luma = photograph.astype(np.float32) @ LUMA / 255
     slope = light.slope[0] * np.clip(window.x, -1, 1) + light.slope[1] * (np.clip(window.y, -1, 1.7) - 0.5)
     ratio = (luma + 0.02) / (light.skin * np.exp(slope) + 0.02)
@@ -33,7 +33,7 @@ def bare(photograph: Image, light: Light, window: PlaneWindow) -> Floats:
 
 
 def shades_of_skin(photograph: Image, light: Light) -> Floats:
-    """Shades and wrinkles of the photograph's face, 1 at its middle tone."""
+    """Extract shades and wrinkles of the photograph's face, 1 at its middle tone."""
     luma = photograph.astype(np.float32) @ LUMA / 255
     ratio = (luma + 0.03) / (light.skin + 0.03)
     soft = np.clip(ratio, 0.05, 3) ** np.float32(0.85)
@@ -41,7 +41,7 @@ def shades_of_skin(photograph: Image, light: Light) -> Floats:
 
 
 def lips(face: SegmentedFace, pose: HeadPose, window: PlaneWindow, part: PlaneSlices) -> Floats:
-    """0 to 1 around the person's mouth."""
+    """Mask the person's mouth, 0 to 1."""
     ends = [pose.locate(face.landmarks[name]) for name in ("mouth_left", "mouth_right")]
     middles = [pose.locate(face.landmarks[name]) for name in ("upper_lip", "lower_lip")]
     middle = [(ends[0][k] + ends[1][k] + middles[0][k] + middles[1][k]) / 4 for k in (0, 1)]
@@ -51,9 +51,12 @@ def lips(face: SegmentedFace, pose: HeadPose, window: PlaneWindow, part: PlaneSl
     return np.asarray(np.clip((1.25 - away) / 0.6, 0, 1), np.float32)
 
 
-def rooted(photograph: Image, person_mask: Gray, x: Floats, y: Floats, root: tuple[float, float]) -> Floats:
-    """0 to 1: lower down, the photograph's lighter strands of hair come before the part, then all of its hair; where
-    there is no hair the part ends at its root."""
+def hair_blend(photograph: Image, person_mask: Gray, x: Floats, y: Floats, root: tuple[float, float]) -> Floats:
+    """Blend a part into the person's hair, 0 to 1.
+
+    Lower down, the photograph's lighter strands of hair come before the part, then all of its hair; where there is no
+    hair the part ends at its root.
+    """
     luma = photograph.astype(np.float32) @ LUMA
     strands = luma - cv2.GaussianBlur(luma, (0, 0), 4)
     strands = np.clip(strands / (2 * float(strands.std()) + 1), -1, 1)

@@ -1,4 +1,4 @@
-"""SVG text -> pixels in head space."""
+"""SVG rasterisation into head space."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from deployments.algorithms.avatars.infill import fill_in
 from deployments.contracts.arrays import Floats
 
 Rgba = NDArray[np.uint8]
+"""`uint8[H, W, 4]`, straight alpha."""
 
 _VIEW_BOX = re.compile(r'<svg[^>]*\sviewBox="([^"]+)"')
 _MAX_SIDE = 12.0
+"""Largest side of a view box, units."""
 
 
 @dataclass(frozen=True, slots=True)
 class ViewBox:
-    """In head space."""
+    """View box of an SVG, in head space."""
 
     x: float
     y: float
@@ -29,7 +31,7 @@ class ViewBox:
     height: float
 
     def grid(self, px: float) -> tuple[Floats, Floats]:
-        """x and y, `float32[H, W]`, of the centres of pixels, `px` a unit."""
+        """Compute x and y, `float32[H, W]`, of the centres of pixels, `px` a unit."""
         columns, rows = round(self.width * px), round(self.height * px)
         xs = self.x + (np.arange(columns, dtype=np.float32) + 0.5) / px
         ys = self.y + (np.arange(rows, dtype=np.float32) + 0.5) / px
@@ -38,7 +40,7 @@ class ViewBox:
 
 
 def view_box(svg: str) -> ViewBox:
-    """Raises `ValueError` when there is none, or none of at most 12 units a side."""
+    """Read the view box of an SVG. Raises `ValueError` when there is none, or none of at most 12 units a side."""
     found = _VIEW_BOX.search(svg)
     numbers = [float(number) for number in found.group(1).replace(",", " ").split()] if found else []
     if len(numbers) != 4 or not (0 < numbers[2] <= _MAX_SIDE and 0 < numbers[3] <= _MAX_SIDE):
@@ -47,7 +49,8 @@ def view_box(svg: str) -> ViewBox:
 
 
 def rasterise(svg: str, px: float) -> Rgba:
-    """`uint8[H, W, 4]`, straight alpha, `px` pixels a unit. Colours reach over the edges. Raises `ValueError`."""
+    """Rasterise to `uint8[H, W, 4]`, straight alpha, `px` pixels a unit. Colours reach over the edges. Raises
+    `ValueError`."""
     box = view_box(svg)
     columns = round(box.width * px)
     # Without a size of its own an SVG is taken for one of whole units, and drawn out of proportion.
@@ -64,7 +67,7 @@ def rasterise(svg: str, px: float) -> Rgba:
 
 
 def _bled(rgba: Rgba) -> Rgba:
-    """The colour of nothing is that of the nearest something, so that soft edges do not darken."""
+    """Give transparent pixels the colour of the nearest opaque ones, so that soft edges do not darken."""
     half = cv2.resize(rgba, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     near = fill_in(half[..., :3].astype(np.float32), (half[..., 3] > 40).astype(np.float32))
     near = cv2.resize(np.clip(near, 0, 255).astype(np.uint8), rgba.shape[1::-1], interpolation=cv2.INTER_LINEAR)

@@ -1,0 +1,1 @@
+"""Duplicate detection: candidate pairs, local features, registration, verdicts, groups."""

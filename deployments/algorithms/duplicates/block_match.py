@@ -1,7 +1,7 @@
-"""Compares two aligned pictures pixel by pixel: do their small blocks show the same?
+"""Block-wise comparison of two registered images: whether their small blocks show the same.
 
-An edit of a picture (another size, compression, tint, blur) keeps every edge in its place or loses it; an overlay hides
-some. Another shot of the same scene, or the same form filled in anew, loses edges of one picture *and* shows edges that
+An edit of an image (another size, compression, tint, blur) keeps every edge in its place or loses it; an overlay hides
+some. Another shot of the same scene, or the same form filled in anew, loses edges of one image *and* shows edges that
 the first does not have. `lost_structure` measures both directions.
 """
 
@@ -17,46 +17,49 @@ from deployments.algorithms.duplicates.registration import Alignment
 from deployments.contracts.arrays import Gray, Matrix, Vectors
 
 _AGREES = 0.7
-"""Correlation from which two blocks show the same. The sign is free: a colour filter can swap light and dark."""
+"""Correlation from which two blocks agree. The sign is free: a colour filter can swap light and dark."""
 _CLEAR_DEVIATION, _FAINT_DEVIATION = 6.0, 2.0
 """Grey levels of standard deviation from which a block has texture; the second where hardly any block has the first."""
 _MIN_CLEAR_SHARE = 0.01
+"""Share of blocks with clear texture under which faint texture counts too."""
 _DIRECTION = 0.8
 """Cosine of two gradients from which they point the same way."""
 _FAINTER = 0.25
-"""A gradient is still there at this share of its usual strength: under a half-transparent overlay, say."""
+"""Share of its usual strength from which a gradient is still there: under a half-transparent overlay, say."""
 
 
 @dataclass(frozen=True, slots=True)
 class CommonFrame:
-    """What both pictures show, at the same place and scale."""
+    """Common part of two images, at the same place and scale."""
 
     left: Vectors
     """`float32[H, W]`, grey levels."""
     right: Vectors
+    """`float32[H, W]`, grey levels."""
     valid: Vectors
-    """`float32[H, W]`, 1 where both pictures have pixels."""
+    """`float32[H, W]`, 1 where both images have pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class LostStructure:
-    """Share of the common area where edges of one picture are missing in the other."""
+    """Share of the common area where edges of one image are missing in the other."""
 
     of_left: float
     of_right: float
 
     @property
     def both(self) -> float:
-        """Each shows what the other does not: neither can be an edit of the other."""
+        """Loss in both directions: each shows what the other does not, so neither can be an edit of the other."""
         return min(self.of_left, self.of_right)
 
     @property
     def any(self) -> float:
+        """Loss in the worse direction."""
         return max(self.of_left, self.of_right)
 
 
 def common_frame(alignment: Alignment, long_side_px: int) -> CommonFrame | None:
-    """The two warped into the frame of the coarser, cut to what both show; None where that is next to nothing."""
+    """Warp both images into the frame of the coarser, cut to what both show; None where that is next to nothing."""
     fine, coarse, matrix = alignment.left.pixels, alignment.right.pixels, alignment.matrix
     is_swapped = alignment.scale > 1
     if is_swapped:
@@ -77,7 +80,7 @@ def common_frame(alignment: Alignment, long_side_px: int) -> CommonFrame | None:
 
 
 def block_agreement(frame: CommonFrame, block_px: int = 17) -> float:
-    """Share of the textured blocks that correlate, 0 to 1; 0 where nothing has texture."""
+    """Measure the share of the textured blocks that correlate, 0 to 1; 0 where nothing has texture."""
     blocks = _compare_blocks(frame, block_px, sigma=1.2)
     deviation = np.maximum(blocks.left_deviation, blocks.right_deviation)
     is_textured = blocks.is_whole & (deviation > _CLEAR_DEVIATION)
@@ -89,10 +92,10 @@ def block_agreement(frame: CommonFrame, block_px: int = 17) -> float:
 def lost_structure(
     frame: CommonFrame, block_px: int, lost_share: float, hidden_by: float | None = None, edge: float = 5.0
 ) -> LostStructure:
-    """Blocks in which more than `lost_share` of one picture's edges are missing in the other.
+    """Measure the share of blocks in which more than `lost_share` of one image's edges are missing in the other.
 
     `edge`: grey levels a pixel that make an edge. With `hidden_by`, an edge is not called missing where the other
-    picture has one so many times stronger: an overlay may hide it.
+    image has one so many times stronger: an overlay may hide it.
     """
     left_x, left_y = _gradient(frame.left)
     right_x, right_y = _gradient(frame.right)
@@ -101,7 +104,7 @@ def lost_structure(
     is_edge = (left > edge) & (right > edge) & (valid > 0)
     gain = float(np.median(right[is_edge] / left[is_edge])) if is_edge.sum() > 30 else 1.0
     is_parallel = np.abs(left_x * right_x + left_y * right_y) > _DIRECTION * left * right
-    # Where one picture is fainter all over, its edges count from a fainter level.
+    # Where one image is fainter all over, its edges count from a fainter level.
     left_edge, right_edge = (edge * min(1.0, max(0.3, faintness)) for faintness in (1 / max(gain, 1e-3), gain))
 
     def lost(own: Vectors, other: Vectors, own_edge: float, gain: float) -> NDArray[np.bool_]:
@@ -122,13 +125,14 @@ def lost_structure(
 
 
 _MIN_EDGE_MASS = 0.6
-"""Mean gradient over a block under which it has too few edges to judge: a tenth of its pixels on a faint edge."""
+"""Mean gradient of a block under which it has too few edges to judge: a tenth of its pixels on a faint edge."""
 
 
 def median_shift(frame: CommonFrame) -> float:
-    """Pixels by which the corners of one picture are off their place in the other, the median; 0 where none is found.
+    """Measure by how many pixels the corners of one image are off their place in the other, the median; 0 if none is
+    found.
 
-    Lucas and Kanade on pictures of even local contrast, so that faint texture, of a table top say, counts like strong.
+    Lucas and Kanade on images of even local contrast, so that faint texture, of a table top say, counts like strong.
     """
     left, right = _even_contrast(frame.left), _even_contrast(frame.right)
     mask = cv2.erode(frame.valid, np.ones((9, 9))).astype(np.uint8)
@@ -145,10 +149,11 @@ def median_shift(frame: CommonFrame) -> float:
 
 
 _MIN_CORNERS = 10
+"""Corners needed for a shift to count."""
 
 
 def _track(first: Gray, second: Gray, points: Vectors) -> tuple[Vectors, NDArray[np.uint8]]:
-    """Where the points of `first` are in `second`, and whether they were found."""
+    """Track the points of `first` into `second`: their places there, and whether they were found."""
     stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 20, 0.01)
     start = np.zeros_like(points)
     there, found, _ = cv2.calcOpticalFlowPyrLK(
@@ -158,7 +163,7 @@ def _track(first: Gray, second: Gray, points: Vectors) -> tuple[Vectors, NDArray
 
 
 def moved_content(frame: CommonFrame, block_px: int = 21, reach_px: int = 14, max_blocks: int = 40) -> float:
-    """Share of the blocks that differ in place but are found again a little further: something moved between shots."""
+    """Estimate the share of blocks that differ in place but are found again nearby: something moved between shots."""
     blocks = _compare_blocks(frame, block_px, sigma=1.0)
     is_textured = np.minimum(blocks.left_deviation, blocks.right_deviation) > _CLEAR_DEVIATION
     half = block_px // 2
@@ -173,7 +178,9 @@ def moved_content(frame: CommonFrame, block_px: int = 21, reach_px: int = 14, ma
 
 
 _DIFFERS = 0.6
+"""Correlation under which a block differs."""
 _FOUND, _FOUND_PX = 0.8, 1.5
+"""Correlation at which a block is found again, and how many pixels away it must be to have moved."""
 
 
 def _is_found_nearby(left: Vectors, right: Vectors, y: int, x: int, half: int, reach_px: int) -> bool:
@@ -187,13 +194,13 @@ def _is_found_nearby(left: Vectors, right: Vectors, y: int, x: int, half: int, r
 
 @dataclass(frozen=True, slots=True)
 class _Blocks:
-    """Around each pixel of the frame; all `[H, W]`."""
+    """Statistics of the block around each pixel of the frame; all `[H, W]`."""
 
     is_whole: NDArray[np.bool_]
     left_deviation: Vectors
     right_deviation: Vectors
     correlation: Vectors
-    """Without sign, 0 to 1."""
+    """Absolute, 0 to 1."""
 
 
 def _compare_blocks(frame: CommonFrame, block_px: int, sigma: float) -> _Blocks:
@@ -210,7 +217,7 @@ def _compare_blocks(frame: CommonFrame, block_px: int, sigma: float) -> _Blocks:
 
 
 def _bounds(matrix: Matrix, fine: tuple[int, ...], coarse: tuple[int, ...]) -> tuple[Vectors, Vectors]:
-    """Box of the coarse frame that the fine picture covers: (x1, y1), (x2, y2)."""
+    """Find the box of the coarse frame that the fine image covers: (x1, y1), (x2, y2)."""
     height, width = fine
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64) @ matrix[:, :2].T + matrix[:, 2]
     low = np.maximum(corners.min(axis=0), 0).astype(np.float32)
@@ -219,13 +226,13 @@ def _bounds(matrix: Matrix, fine: tuple[int, ...], coarse: tuple[int, ...]) -> t
 
 
 def _chain(second: Matrix, first: Matrix) -> Matrix:
-    """The map that does `first`, then `second`."""
+    """Compose two maps: `first`, then `second`."""
     chained: Matrix = np.hstack([second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2:] + second[:, 2:]])
     return chained
 
 
 def _warp(pixels: Gray, matrix: Matrix, size: tuple[int, int]) -> tuple[Vectors, NDArray[np.uint8]]:
-    """The picture in the frame, smoothed before it shrinks, and a mask of where it has pixels."""
+    """Warp the image into the frame, smoothed before it shrinks; returns a mask of where it has pixels, too."""
     shrink = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
     sigma = 0.55 * np.sqrt(max(0.0, 1 / max(shrink, 1e-3) ** 2 - 1))
     smooth = _blur(pixels, sigma) if sigma > 0.3 else pixels
@@ -235,7 +242,7 @@ def _warp(pixels: Gray, matrix: Matrix, size: tuple[int, int]) -> tuple[Vectors,
 
 
 def _gradient(pixels: Vectors) -> tuple[Vectors, Vectors]:
-    """Grey levels a pixel, along x and y."""
+    """Compute the gradient, grey levels a pixel, along x and y."""
     smooth = _blur(pixels, 0.8)
     return cv2.Scharr(smooth, cv2.CV_32F, 1, 0, scale=1 / 32), cv2.Scharr(smooth, cv2.CV_32F, 0, 1, scale=1 / 32)
 

@@ -1,6 +1,6 @@
-"""Pairs of pictures that may be copies, by their embeddings.
+"""Candidate pairs: images whose embeddings are near enough that one may be a copy of the other.
 
-A copy may be cropped, framed or turned, so a picture is looked for with several views of itself among several views of
+A copy may be cropped, framed or turned, so an image is looked for with several views of itself among several views of
 the others: whole, centre, trimmed and crop are stored, these and quarter turns of the whole are asked for.
 """
 
@@ -21,7 +21,7 @@ RawVectors = NDArray[np.floating[Any]]
 _STORED = ("whole", "centre", "trimmed", "crop")
 _TURNS = ("quarter", "half", "three_quarters")
 _EXACT_BELOW = 1_000
-"""Pictures up to which every pair is looked at: about a second of work."""
+"""Number of images up to which every pair is compared: about a second of work."""
 _SPARE = 1.5
 """Neighbours fetched from the index for each one that is kept: the index ranks them by rounded vectors."""
 _SLACK = 0.1
@@ -33,12 +33,12 @@ _PAIR_BLOCK = 4096
 def find_candidates(
     vectors: RawVectors, min_cosine: float, max_neighbours: int, *, threads: int = 1, exact_below: int = _EXACT_BELOW
 ) -> Pairs:
-    """Each picture's `max_neighbours` nearest others whose best view cosine is at least `min_cosine`.
+    """Find each image's `max_neighbours` nearest others whose best view cosine is at least `min_cosine`.
 
     `vectors` are raw, `[N, V, D]` with V = 7 in the order of `VIEWS`, or V = 1 for whole views only. `float16` and
-    memory-mapped arrays are read in blocks. Up to `exact_below` pictures the result is exact and does not depend on
+    memory-mapped arrays are read in blocks. Up to `exact_below` images the result is exact and does not depend on
     their order; above, it comes from an inverted file over a projection, which hardly ever misses a pair (see
-    docs/duplicates.md) and whose cost grows little more than the number of pictures. The cosines are always exact.
+    docs/duplicates.md) and whose cost grows little more than the number of images. The cosines are always exact.
     Raises `ValueError` for another shape.
     """
     if vectors.ndim != 3 or vectors.shape[1] not in (1, len(VIEWS)):
@@ -81,7 +81,8 @@ def _indexed_pairs(vectors: RawVectors, min_cosine: float, neighbours: int, thre
 
 
 def _rows(vectors: RawVectors, names: tuple[str, ...]) -> Iterator[tuple[NDArray[np.int64], Vectors]]:
-    """Unit vectors of the named views and the picture each is of, in blocks, without views that repeat the whole."""
+    """Iterate unit vectors of the named views and the image each is of, in blocks, without views that repeat the
+    whole."""
     places = _places(names, vectors)
     for start in range(0, len(vectors), _BLOCK):
         block = _unit(vectors[start : start + _BLOCK])
@@ -94,19 +95,20 @@ def _rows(vectors: RawVectors, names: tuple[str, ...]) -> Iterator[tuple[NDArray
 
 
 def _sample(vectors: RawVectors, size: int = 20_000) -> Vectors:
-    """Unit whole views spread evenly over the pictures."""
+    """Take unit whole views spread evenly over the images."""
     chosen = np.unique(np.linspace(0, len(vectors) - 1, min(size, len(vectors))).astype(np.int64))
     return _unit(vectors[chosen, :1])[:, 0]
 
 
 def _best_cosines(vectors: RawVectors, pairs: NDArray[np.int64]) -> Vectors:
-    """The best cosine over the views of each pair, either one asking. `pairs` are sorted by their left picture."""
+    """Compute the best cosine over the views of each pair, either one asking. `pairs` are sorted by their left
+    image."""
     stored, asked = _places(_STORED, vectors), _places(_STORED + _TURNS, vectors)
     size = max(1, _PAIR_BLOCK // vectors.shape[1])
     best = np.empty(len(pairs), np.float32)
     for start in range(0, len(pairs), size):
         block = pairs[start : start + size]
-        # A picture is in many pairs of a block: read and scale it once.
+        # An image is in many pairs of a block: read and scale it once.
         pictures, place = np.unique(block, return_inverse=True)
         unit = _unit(vectors[pictures])
         left, right = unit[place.reshape(block.shape)[:, 0]], unit[place.reshape(block.shape)[:, 1]]
@@ -119,7 +121,7 @@ def _best_cosines(vectors: RawVectors, pairs: NDArray[np.int64]) -> Vectors:
 
 
 def _keep_nearest(pairs: NDArray[np.int64], cosine: Vectors, count: int, max_neighbours: int) -> Pairs:
-    """Pairs that are among the `max_neighbours` nearest of either picture."""
+    """Keep pairs that are among the `max_neighbours` nearest of either image."""
     if not len(pairs):
         return _as_pairs(pairs, cosine)
     picture = np.concatenate([pairs[:, 0], pairs[:, 1]])
@@ -138,7 +140,7 @@ def _as_pairs(pairs: NDArray[np.int64], cosine: Vectors) -> Pairs:
 
 
 def _places(names: tuple[str, ...], vectors: RawVectors) -> list[int]:
-    """Where the named views are; the whole is all there is where V is 1."""
+    """Find the indices of the named views; the whole is all there is where V is 1."""
     return [VIEWS.index(name) for name in names] if vectors.shape[1] > 1 else [0]
 
 

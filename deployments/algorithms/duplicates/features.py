@@ -1,4 +1,4 @@
-"""Keypoints with RootSIFT descriptors, on a small grey picture: what the geometric check compares.
+"""Keypoints with RootSIFT descriptors on a small grey image, as registration compares them.
 
 SIFT: Lowe 2004. RootSIFT (the square root of the L1-normalised histogram): Arandjelović and Zisserman, CVPR 2012. Its
 components are at most 1 and nearly always under 1/2, so a byte of 1/512 steps holds one.
@@ -17,19 +17,21 @@ from deployments.contracts.albums import LocalFeatures
 from deployments.contracts.arrays import Gray, Image, Vectors
 
 _DESCRIPTOR_STEPS = 512.0
+"""Steps a unit in which descriptors are stored."""
 _MIN_CONTRAST = 20.0
 """Grey levels under which stretching the contrast would only show noise."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureLimits:
-    """How finely a picture is described."""
+    """Resolution and number of an image's features."""
 
     long_side_px: int = 384
+    """Longest side at which features are detected."""
     max_enlargement: float = 2.0
-    """Tiny pictures are enlarged at most so much: there is nothing finer to find in them."""
+    """Factor by which tiny images are enlarged at most: there is nothing finer to find in them."""
     points: int = 800
-    """The strongest are kept, strongest first."""
+    """Keypoints kept, strongest first."""
     contrast: float = 0.008
     """OpenCV's `contrastThreshold`: a fifth of its default, for blurred and dark copies."""
     edge: float = 12.0
@@ -37,7 +39,7 @@ class FeatureLimits:
 
 
 def describe(image: Image, limits: FeatureLimits | None = None) -> LocalFeatures:
-    """Features of a picture without its flat border. A picture without structure has no points."""
+    """Detect the features of an image without its flat border. An image without structure has no points."""
     limits = limits or FeatureLimits()
     pixels = _stretch_contrast(_resize(_trim(image), limits))
     detector = cv2.SIFT.create(
@@ -58,7 +60,7 @@ def describe(image: Image, limits: FeatureLimits | None = None) -> LocalFeatures
 
 
 def mirrored(features: LocalFeatures) -> LocalFeatures:
-    """The features of the picture turned left to right, without detecting them again.
+    """Mirror features left to right, without detecting them again.
 
     A descriptor is 4 rows of 4 cells of 8 directions, in the frame of its keypoint's own direction. Mirroring swaps
     the rows across that direction and reverses the sense in which directions are counted.

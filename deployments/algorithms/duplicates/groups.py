@@ -1,4 +1,4 @@
-"""Groups of duplicates as stars, and which member to keep.
+"""Duplicate groups as stars, and the member of each to keep.
 
 In a star every member is linked to the centre itself. Linking A to B and B to C would put A and C into one group though
 they may show nothing in common (two crops of opposite corners), so links are never chained. Levels contain one another:
@@ -19,7 +19,7 @@ LEVELS: tuple[DuplicateLevel, ...] = ("exact", "copy", "similar")
 
 @dataclass(frozen=True, slots=True)
 class DuplicateLink:
-    """Two pictures that are duplicates at a level."""
+    """Two images that are duplicates at a level."""
 
     left: str
     right: str
@@ -30,15 +30,17 @@ class DuplicateLink:
 
 _MIN_SIMILAR_OVERLAP = 0.5
 _CERTAIN_COSINE = 0.95
-"""Whatever the geometry says. Portraits of different people before like backgrounds reach .91."""
+"""Cosine at which images are similar whatever the geometry says. Portraits of different people before like backgrounds
+reach .91."""
 
 
 def classify_pair(
     left: str, right: str, cosine: float, verdict: PairVerdict, min_similar_cosine: float
 ) -> DuplicateLink | None:
-    """How two candidates are linked: as copies by the verdict, else as pictures of one moment.
+    """Link two candidates: as copies by the verdict, else as images of one moment; None if neither.
 
-    These look alike to the embedding (`cosine` is that of the shortlist) and show the same place, or look the same.
+    Images of one moment look alike to the embedding (`cosine` is that of the candidate pair) and show the same place,
+    or look the same.
     """
     if verdict.is_copy:
         return DuplicateLink(left, right, "copy", verdict.score)
@@ -50,20 +52,22 @@ def classify_pair(
 
 @dataclass(frozen=True, slots=True)
 class ImageGroup:
+    """A star of two or more duplicates."""
+
     centre: str
-    """The member that all others are linked to, itself or through a picture of a stricter level."""
+    """The member that all others are linked to, itself or through an image of a stricter level."""
     members: tuple[str, ...]
     """Two or more, the centre among them, sorted."""
     level: DuplicateLevel
     """The loosest level that holds the group together."""
     scores: Mapping[str, float]
-    """How each member but the centre is linked, 0 to 1."""
+    """Score of each member's link but the centre's, 0 to 1."""
 
 
 def group_duplicates(
     keys: Sequence[str], edges: Iterable[DuplicateLink], level: DuplicateLevel = "copy"
 ) -> list[ImageGroup]:
-    """Disjoint groups at `level`, the largest first; the order of `keys` and `edges` does not matter.
+    """Form disjoint groups at `level`, the largest first; the order of `keys` and `edges` does not matter.
 
     Keys are canonical (a content hash, say): where two choices are equally good, the smaller key wins. Raises
     `ValueError` for an edge whose key is not in `keys`.
@@ -87,7 +91,7 @@ def _single(key: str) -> ImageGroup:
 
 
 def _join_stars(groups: list[ImageGroup], edges: list[DuplicateLink], level: DuplicateLevel) -> list[ImageGroup]:
-    """Joins whole groups: the one with the most links becomes a centre and takes its free neighbours, and so on."""
+    """Join whole groups: the one with the most links becomes a centre and takes its free neighbours, and so on."""
     home = {member: index for index, group in enumerate(groups) for member in group.members}
     links: dict[int, dict[int, float]] = defaultdict(dict)
     for edge in edges:
@@ -119,7 +123,7 @@ def _join_stars(groups: list[ImageGroup], edges: list[DuplicateLink], level: Dup
 def _rank(
     index: int, links: Mapping[int, Mapping[int, float]], free: set[int], groups: list[ImageGroup]
 ) -> tuple[int, float, str, int]:
-    """Smallest first: most pictures reached, then the strongest links, then the smallest key; last, the group."""
+    """Rank a group as a centre, smallest first: most images reached, strongest links, smallest key; last, its index."""
     reached = {other: score for other, score in links[index].items() if other in free}
     pictures = sum(len(groups[other].members) for other in reached)
     # Rounded, because a sum of floats depends on its order.
@@ -136,33 +140,33 @@ def _star(groups: list[ImageGroup], centre: int, taken: Mapping[int, float], lev
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """What the choice of the picture to keep needs to know."""
+    """Facts about a group's member that decide which image to keep."""
 
     key: str
     width: int
     height: int
-    """Of the upright original, in pixels."""
+    """Width and height of the upright original, in pixels."""
     bytes: int
     """Size of the original file."""
     content_type: str
     has_border: bool = False
-    """A flat border was found around it (`flat_border.content_box`)."""
+    """A flat border was found around it (`borders.content_box`)."""
     content_pixels: int | None = None
-    """Pixels of the picture inside its border; default: all."""
+    """Pixels of the image inside its border; default: all."""
     agreement: float = 1.0
     """Mean score of its links to the other members: lower for the one that bears a watermark or a filter."""
 
 
 _AS_TAKEN = {"image/heic": 0, "image/heif": 0, "image/tiff": 1, "image/jpeg": 2, "image/avif": 3}
-"""Formats that cameras write come first; others are mostly exports and screenshots."""
+"""Ranks of file formats. Those that cameras write come first; others are mostly exports and screenshots."""
 _CLEARLY, _CLEAR_AGREEMENT = 1.05, 1.03
-"""Factors by which one must beat another."""
+"""Factors by which one member must beat another, in size and in agreement."""
 
 
 def choose_keeper(members: Sequence[Member]) -> tuple[str, str]:
-    """The key of the picture to keep and why, as a short phrase; the order of `members` does not matter.
+    """Choose the image to keep: its key, and why as a short phrase; the order of `members` does not matter.
 
-    Pixels of the picture itself count first (a crop or a smaller copy has fewer, a border adds none), then a picture
+    Pixels of the image itself count first (a crop or a smaller copy has fewer, a border adds none), then an image
     without a border, then the one that agrees best with the others, then the file that was compressed least, then the
     format that cameras write.
     """
@@ -202,7 +206,8 @@ def _content_pixels(member: Member) -> int:
 
 
 def _bytes_per_pixel(member: Member) -> float:
-    """Lossless formats are large for another reason than quality, so they count as what a fine JPEG has."""
+    """Compute file size per pixel, at most that of a fine JPEG: lossless formats are large for another reason than
+    quality."""
     per_pixel = member.bytes / max(1, member.width * member.height)
     return min(per_pixel, _FINE_BYTES_PER_PIXEL)
 

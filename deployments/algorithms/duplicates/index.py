@@ -1,4 +1,4 @@
-"""Nearest neighbours among millions of embeddings: a projection, then an inverted file of 4-bit codes.
+"""Approximate nearest neighbours among millions of embeddings: a projection, then an inverted file of 4-bit codes.
 
 The file is faiss' (Douze et al. 2024, arXiv 2401.08281; codes: André et al. 2015, "fast scan"). It reads few lists a
 query, and short ones, so that the cost of a query grows slowly with the collection. Its scores are rough.
@@ -15,21 +15,23 @@ from numpy.typing import NDArray
 from deployments.contracts.arrays import Vectors
 
 _DIMENSIONS = 256
+"""Dimensions after the projection."""
 _LISTS = 4.0
 """Lists of the inverted file, times the root of the number of rows."""
 _PROBED, _PROBED_AT, _PROBED_GROWTH = 64, 10_000, 0.3
 """Lists that a query reads at so many rows, and the power with which they grow: a far copy's list is found more rarely
 among many."""
 _TRAINING_ROWS = 32
-"""Rows a list that k-means sees."""
+"""Rows a list that k-means is trained on."""
 _SEED = 1234
 
 
 class NeighbourIndex:
-    """Rows of unit vectors, each owned by a picture. Fill it first, then search."""
+    """Index of unit vectors, each owned by an image. Fill it first, then search."""
 
     def __init__(self, sample: Vectors, rows: int, *, threads: int = 1) -> None:
-        """`sample`: unit vectors `float32[S, D]` like those to come; `rows`: about how many will come."""
+        """Train the projection. `sample`: unit vectors `float32[S, D]` like those to come; `rows`: about how many will
+        come."""
         self._threads = threads
         self._projection = _principal_directions(sample, _DIMENSIONS)
         self._parts: list[Vectors] = []
@@ -39,15 +41,16 @@ class NeighbourIndex:
         self._owner_of: NDArray[np.int64] = np.zeros(0, np.int64)
 
     def add(self, rows: Vectors, owners: NDArray[np.int64]) -> None:
+        """Add unit vectors `float32[N, D]` and the image that owns each."""
         self._parts.append(self._project(rows))
         self._owners.append(owners)
 
     def search(
         self, rows: Vectors, owners: NDArray[np.int64], neighbours: int, min_cosine: float
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(asking, answering) pictures of the rows near each row, its own picture's left out."""
+        """Find the rows near each row, those of its own image left out: (asking, answering) images."""
         index = self._index or self._build()
-        # A picture stands there with up to four rows, its own ones first of all.
+        # An image stands there with up to four rows, its own ones first of all.
         cosine, found = index.search(self._project(rows), neighbours + 4)
         answering = self._owner_of[found]
         asking = np.broadcast_to(owners[:, None], found.shape)
@@ -76,6 +79,7 @@ class NeighbourIndex:
 
 
 def _principal_directions(sample: Vectors, dimensions: int) -> Vectors:
-    """`float32[D, dimensions]`. Not centred: what must survive is the cosine, not the variance."""
+    """Compute principal directions `float32[D, dimensions]`, not centred: what must survive is the cosine, not the
+    variance."""
     _, directions = np.linalg.eigh(sample.T @ sample / len(sample))
     return np.ascontiguousarray(directions[:, ::-1][:, :dimensions])

@@ -1,4 +1,4 @@
-"""Lays one picture over another: which similarity or affine map takes the points of one to those of the other?"""
+"""Image registration: the similarity or affine map that lays one image over another (RANSAC over RootSIFT matches)."""
 
 from __future__ import annotations
 
@@ -15,52 +15,55 @@ from deployments.contracts.arrays import Matrix, Vectors
 _RATIO = 0.85
 """Lowe's ratio: the best match must be so much nearer than the second best."""
 _REACH_PX = 3.0
-"""Points nearer than this to their place agree with a map."""
+"""Distance within which a mapped point agrees with its match, pixels."""
 _MIN_MATCHES = 6
+"""Matches, and agreeing matches, that a map needs."""
 _MIN_REFINED = 12
 """Agreeing matches that fix the six numbers of an affine map safely."""
 _ENOUGH = 60
-"""Agreeing matches after which the mirrored picture is not tried."""
+"""Agreeing matches after which the mirrored image is not tried."""
 _STRONGEST, _SAFE = 400, 30
-"""So many points are matched first. All of them are where fewer than the second number agree, and on flat ground:
-letters are so alike that the strongest points of a page and of its small copy need not be the same ones."""
+"""Points matched first, and agreeing matches under which all of them are, as they are on flat ground: letters are so
+alike that the strongest points of a page and of its small copy need not be the same ones."""
 _FLAT_BAND, _FLAT_SHARE = 17, 0.4
 """Flat ground: so many neighbouring grey levels hold this share of the pixels."""
 _MAX_SCALE = 20.0
+"""Factor by which one image may be larger than the other."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """How `left` lies on `right`."""
+    """Result of registering `left` on `right`."""
 
     left: LocalFeatures
-    """The first picture, mirrored where that fits."""
+    """The first image, mirrored where that fits."""
     right: LocalFeatures
     matrix: Matrix
     """Maps pixels of `left` to pixels of `right`."""
     inliers: int
     """Matches that agree with the map."""
     residual_px: float
-    """Their median distance from their place, in pixels of the coarser picture."""
+    """Their median distance from their place, in pixels of the coarser image."""
 
     @property
     def scale(self) -> float:
+        """Factor by which the map enlarges."""
         return _scale(self.matrix)
 
     @property
     def anisotropy(self) -> float:
-        """How much more one axis is stretched than the other: 1 for a similarity."""
+        """Ratio of the two axes' stretch: 1 for a similarity."""
         stretch = np.linalg.svd(self.matrix[:, :2], compute_uv=False)
         return float(stretch[0] / max(1e-9, stretch[1]))
 
     @property
     def overlap(self) -> float:
-        """Share of the smaller frame that both show, 0 to 1."""
+        """Share of the smaller frame that both images show, 0 to 1."""
         return overlap_share(self.matrix, self.left.pixels.shape, self.right.pixels.shape)
 
 
 def align(left: LocalFeatures, right: LocalFeatures) -> Alignment | None:
-    """The best map of `left`, or of its mirror picture, onto `right`; None where too few points agree."""
+    """Find the best map of `left`, or of its mirror image, onto `right`; None where too few points agree."""
     found = _align_either(_strongest(left), _strongest(right))
     if found is not None and found.inliers >= _SAFE:
         return found
@@ -71,7 +74,7 @@ def align(left: LocalFeatures, right: LocalFeatures) -> Alignment | None:
 
 
 def match_points(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """`int64[M, 2]`: descriptors that are each other's nearest, and clearly nearer than the next."""
+    """Match descriptors that are each other's nearest, and clearly nearer than the next: index pairs `int64[M, 2]`."""
     if min(len(left), len(right)) < 2:
         return np.zeros((0, 2), np.int64)
     likeness = _unit(left) @ _unit(right).T
@@ -88,7 +91,7 @@ def match_points(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[n
 
 
 def overlap_share(matrix: Matrix, left: tuple[int, ...], right: tuple[int, ...]) -> float:
-    """Share of the smaller of two frames (height, width) that lies in the other, after mapping left onto right."""
+    """Measure the share of the smaller of two frames (height, width) that lies in the other, left mapped onto right."""
     height, width = left
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
     mapped = corners @ matrix[:, :2].T + matrix[:, 2]
@@ -97,7 +100,7 @@ def overlap_share(matrix: Matrix, left: tuple[int, ...], right: tuple[int, ...])
 
 
 def _strongest(features: LocalFeatures) -> LocalFeatures:
-    """Points are stored strongest first."""
+    """Keep the strongest points, which are stored first."""
     first = slice(_STRONGEST)
     return replace(
         features, points=features.points[first], sizes=features.sizes[first], descriptors=features.descriptors[first]
@@ -105,12 +108,14 @@ def _strongest(features: LocalFeatures) -> LocalFeatures:
 
 
 def _is_flat(features: LocalFeatures) -> bool:
+    """Tell whether a few neighbouring grey levels cover much of the image."""
     levels = np.bincount(features.pixels.ravel(), minlength=256)
     bands = np.convolve(levels, np.ones(_FLAT_BAND), mode="same")
     return bool(bands.max() >= _FLAT_SHARE * features.pixels.size)
 
 
 def _align_either(left: LocalFeatures, right: LocalFeatures) -> Alignment | None:
+    """Register `left` as it is or mirrored, whichever gives more agreeing matches."""
     straight = _align_one(left, right)
     if straight is not None and straight.inliers >= _ENOUGH:
         return straight
@@ -140,7 +145,8 @@ def _align_one(left: LocalFeatures, right: LocalFeatures) -> Alignment | None:
 
 
 def _refine(matrix: Matrix, source: Vectors, target: Vectors) -> tuple[Matrix, Vectors, NDArray[np.bool_]]:
-    """Least-squares affine map through the agreeing matches, twice; the similarity where these are too few."""
+    """Fit a least-squares affine map through the agreeing matches, twice; keep the similarity where these are too
+    few."""
     reach = _REACH_PX * max(1.0, _scale(matrix))
     distance = _distance(matrix, source, target)
     agrees = distance < reach
@@ -173,13 +179,13 @@ def _unit(descriptors: NDArray[np.uint8]) -> Vectors:
 
 
 def _area(polygon: NDArray[np.float64]) -> float:
-    """Shoelace formula."""
+    """Compute the area of a polygon (shoelace formula)."""
     x, y = polygon[:, 0], polygon[:, 1]
     return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2) if len(polygon) > 2 else 0.0
 
 
 def _clip_to_frame(polygon: NDArray[np.float64], frame: tuple[int, ...]) -> NDArray[np.float64]:
-    """The part of a convex polygon inside `(0, 0, width, height)`: Sutherland and Hodgman 1974.
+    """Clip a convex polygon to `(0, 0, width, height)`: Sutherland and Hodgman 1974.
 
     Not `cv2.intersectConvexConvex`, which returns half of the area for identical frames.
     """

@@ -1,0 +1,1 @@
+"""One face: alignment, boxes, quality, its own coordinates, landmarks of its mesh."""

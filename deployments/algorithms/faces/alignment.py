@@ -1,4 +1,4 @@
-"""Cutting faces out of a picture: upright, at the size and place that a network was trained on."""
+"""Face alignment: cutting faces out upright, at the size and place that a network was trained on."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from deployments.algorithms.images.affine import fit_similarity, warp_square
 from deployments.contracts.arrays import Floats, Image
 
 MESH_POINTS = 468
+"""Points of MediaPipe's face mesh."""
 MESH_EYES = ((33, 133), (362, 263))
 """Outer and inner corner of the person's right eye, inner and outer of the left, in MediaPipe's face mesh."""
 MESH_FIVE = ((33, 133), (362, 263), (1,), (61,), (291,))
@@ -31,19 +32,20 @@ in dlib's `get_face_chip_details` (image_transforms/interpolation.h), to which t
 
 
 def roll_of(eyes: NDArray[np.floating]) -> float:
-    """Radians, -pi to pi, by which a face is turned clockwise; `[2, 2]`: its right eye, then its left."""
+    """Measure by how much a face is turned clockwise, radians, -pi to pi; `eyes` `[2, 2]`: its right eye, then its
+    left."""
     dx, dy = eyes[1] - eyes[0]
     return float(np.arctan2(dy, dx))
 
 
 def chip_by_eyes(image: Image, eyes: NDArray[np.floating], padding: float, size: int) -> Image:
-    """`uint8[size, size, 3]`: like one of `face_chips`, where only the centres of the eyes `[2, 2]` are known."""
+    """Align a face as `face_chips` does, knowing only the centres of its eyes `[2, 2]`: `uint8[size, size, 3]`."""
     places = np.stack([DLIB_TEMPLATE[2:4].mean(axis=0), DLIB_TEMPLATE[:2].mean(axis=0)])
     return warp_square(image, fit_similarity(eyes, (places + padding) / (1 + 2 * padding) * size), size)
 
 
 def face_chips(image: Image, mesh: Floats, paddings: Sequence[float], size: int) -> NDArray[np.uint8]:
-    """`uint8[2 * len(paddings), size, size, 3]`: a face aligned to dlib's template, at each padding plain and mirrored.
+    """Align a face to dlib's template, at each padding plain and mirrored: `uint8[2 * len(paddings), size, size, 3]`.
 
     `mesh` is `float32[468, 2 or 3]`; a padding is the border around the template's unit square, as a share of its side.
     """
@@ -57,5 +59,6 @@ def face_chips(image: Image, mesh: Floats, paddings: Sequence[float], size: int)
 
 
 def five_points(mesh: Floats) -> Floats:
-    """`float32[5, 2]`: eye centres, tip of the nose, corners of the mouth, out of `float32[468, 2 or 3]`."""
+    """Take eye centres, tip of the nose and corners of the mouth, `float32[5, 2]`, from a mesh `float32[468, 2 or
+    3]`."""
     return np.stack([mesh[list(group), :2].mean(axis=0) for group in MESH_FIVE]).astype(np.float32)

@@ -1,6 +1,6 @@
-"""Boxes: overlap, suppression of doubles, and the windows in which a picture is searched.
+"""Face boxes: overlap, non-maximum suppression, and the windows in which an image is searched.
 
-Boxes are rows of `float32[N, 4]`, `(x1, y1, x2, y2)` in pixels; they may reach over the border of their picture.
+Boxes are rows of `float32[N, 4]`, `(x1, y1, x2, y2)` in pixels; they may reach over the border of their image.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from deployments.contracts.arrays import Floats
 
 
 class SearchWindow(NamedTuple):
-    """A square part of a picture; it may reach over the border."""
+    """A square part of an image; it may reach over the border."""
 
     x: int
     y: int
@@ -22,12 +22,13 @@ class SearchWindow(NamedTuple):
 
 
 def box_areas(boxes: Floats) -> Floats:
-    """`float32[N]`, square pixels; 0 for a box whose corners are swapped."""
+    """Compute areas `float32[N]`, square pixels; 0 for a box whose corners are swapped."""
     return np.asarray(np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1), np.float32)
 
 
 def overlaps(box: Floats, others: Floats) -> tuple[Floats, Floats]:
-    """Of one box with `float32[N, 4]` others: intersection over union, and intersection over the smaller of the two."""
+    """Measure one box against `float32[N, 4]` others: intersection over union, and intersection over the smaller of the
+    two."""
     top_left, bottom_right = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
     common = box_areas(np.concatenate([top_left, bottom_right], axis=1))
     area, areas = box_areas(box[None])[0], box_areas(others)
@@ -36,7 +37,7 @@ def overlaps(box: Floats, others: Floats) -> tuple[Floats, Floats]:
 
 
 def suppress_overlaps(boxes: Floats, scores: Floats, max_iou: float, max_contained: float = 1.0) -> NDArray[np.intp]:
-    """Indices of the boxes that no better-scored kept box overlaps, best first.
+    """Select the boxes that no better-scored kept box overlaps: their indices, best first.
 
     A box goes when its intersection over union with a kept one is above `max_iou`, or when more than the share
     `max_contained` of the smaller of the two lies in the other, as a box from nose to chin does in that of its face.
@@ -53,10 +54,10 @@ def suppress_overlaps(boxes: Floats, scores: Floats, max_iou: float, max_contain
 
 
 def square_windows(height: int, width: int, grid: int, overlap: float = 0.25) -> list[SearchWindow]:
-    """Square windows that together cover a picture, `grid` of them along its longer side.
+    """Cover an image by square windows, `grid` of them along its longer side.
 
     Each is wider than its share of that side by `overlap`, and neighbours have at least `overlap` of a window in
-    common: a face up to that size is whole in one of them. All windows lie inside the picture where it is large enough.
+    common: a face up to that size is whole in one of them. All windows lie inside the image where it is large enough.
     """
     longer = max(height, width)
     side = max(1, min(longer, round(longer / grid * (1 + overlap))))
@@ -70,7 +71,7 @@ def square_windows(height: int, width: int, grid: int, overlap: float = 0.25) ->
 
 
 def is_cut(boxes: Floats, window: SearchWindow, height: int, width: int, margin: float = 0.01) -> NDArray[np.bool_]:
-    """Which boxes, in pixels of the picture, end at a border of the window that is not a border of the picture.
+    """Tell which boxes, in pixels of the image, end at a border of the window that is not a border of the image.
 
     `margin` is a share of the window's side. Such a box shows part of a face that another window holds whole.
     """

@@ -1,4 +1,4 @@
-"""A face's own coordinates: upright, around the middle of its eyes, in lengths that turning the head hardly changes."""
+"""Face coordinates: upright, around the middle of the eyes, in lengths that turning the head hardly changes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from deployments.contracts.arrays import Floats, Matrix
 from deployments.contracts.portraits import SegmentedFace
 
 _TO_CHIN_PER_EYES = 1.75
-"""Eyes to chin, in distances between the eyes, of a face seen from in front (measured, see docs/segmentation.md)."""
+"""Eyes to chin, in distances between the eyes, of a face seen from the front (measured, see docs/segmentation.md)."""
 
 
 @dataclass(frozen=True, slots=True)
 class FaceFrame:
-    """Where the frame lies in the picture."""
+    """Position, size and roll of a face's coordinates in the image."""
 
     origin: Floats
     """Middle between the eyes, pixels."""
@@ -27,25 +27,28 @@ class FaceFrame:
     """Radians, clockwise."""
 
     def window(self, side: float, centre: tuple[float, float], size: int) -> Matrix:
-        """Brings the picture's square of `side` units around `centre` (right, down) upright to `size` pixels."""
+        """Map the image's square of `side` units around `centre` (right, down) upright to `size` pixels."""
         return fit_square(self.point(*centre), side * self.unit, self.roll, size)
 
     def point(self, right: float, down: float) -> Floats:
-        """Picture coordinates of a place in units."""
+        """Convert a place in units (right, down from the origin) to image coordinates `float32[2]`."""
         turn = np.array([[np.cos(self.roll), -np.sin(self.roll)], [np.sin(self.roll), np.cos(self.roll)]])
         return np.asarray(self.origin + turn @ np.array([right, down]) * self.unit, np.float32)
 
     def units(self, points: NDArray[np.floating]) -> Floats:
-        """Picture coordinates `[N, 2]` in units, right and down from the origin."""
+        """Convert image coordinates `[N, 2]` to units, right and down from the origin."""
         return move_points(points, fit_square(self.origin, self.unit, self.roll, 1)) - np.float32(0.5)
 
     def pixels(self, points: NDArray[np.floating]) -> Floats:
-        """The way back."""
+        """Convert units `[N, 2]`, right and down from the origin, to image coordinates."""
         return move_points(points + np.float32(0.5), invert(fit_square(self.origin, self.unit, self.roll, 1)))
 
 
 def frame_of(face: SegmentedFace) -> FaceFrame:
-    """Profiles bring the eyes together and a bowed head the chin close to them: the larger of the two says the size."""
+    """Derive a face's coordinates from its landmarks.
+
+    Profiles bring the eyes together and a bowed head the chin close to them: the larger of the two says the size.
+    """
     marks = {name: np.asarray(face.landmarks[name], np.float32) for name in ("left_eye", "right_eye", "chin")}
     origin = np.asarray((marks["left_eye"] + marks["right_eye"]) / 2, np.float32)
     eyes = float(np.linalg.norm(marks["right_eye"] - marks["left_eye"]))

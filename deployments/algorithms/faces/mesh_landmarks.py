@@ -1,4 +1,4 @@
-"""From the 468 points of MediaPipe's face mesh to named landmarks, outline and pose."""
+"""Named landmarks, outline and pose from the 468 points of MediaPipe's face mesh."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MESH_NAMES: dict[str, tuple[int, ...]] = {
     "right_jaw": (397,),
     "forehead": (10,),
 }
-"""A landmark is the mean of its points. What is the person's right in MediaPipe is left here."""
+"""Landmarks by name, each the mean of its points. What is the person's right in MediaPipe is left here."""
 MESH_OUTLINE = (
     *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152),
     *(148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
@@ -46,7 +46,7 @@ MESH_OUTLINE = (
 
 
 def describe_mesh(mesh: Floats, box: Floats, score: float) -> SegmentedFace:
-    """`mesh` is `float32[468, 3]`: x and y in pixels, z away from the camera in pixels."""
+    """Describe a face by its mesh `float32[468, 3]`: x and y in pixels, z away from the camera in pixels."""
     roll, yaw, pitch = pose_of(mesh)
     x1, y1, x2, y2 = (float(edge) for edge in box)
     points = {name: mesh[list(indices), :2].mean(axis=0) for name, indices in MESH_NAMES.items()}
@@ -62,7 +62,7 @@ def describe_mesh(mesh: Floats, box: Floats, score: float) -> SegmentedFace:
 
 
 def pose_of(mesh: Floats) -> tuple[float, float, float]:
-    """Roll, yaw and pitch in degrees, as `SegmentedFace` has them."""
+    """Estimate roll, yaw and pitch in degrees, as `SegmentedFace` has them."""
     eyes = [mesh[list(corners)].mean(axis=0) for corners in MESH_EYES]
     across = (eyes[1] - eyes[0]) + (mesh[356] - mesh[127])
     down = mesh[152] - mesh[10]

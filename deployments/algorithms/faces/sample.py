@@ -1,4 +1,4 @@
-"""A portrait that is known without looking: what engines which need a face prove with that they work."""
+"""A drawn sample portrait with known landmarks, for the readiness checks of engines that need a face."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ _LANDMARKS: dict[str, Point] = {
     "left_temple": (-0.75, -0.2),
     "right_temple": (0.75, -0.2),
 }
-"""From the middle of the face, in halves of its height."""
+"""Landmarks from the middle of the face, in halves of its height."""
 _WIDTH = 0.75
-"""Of the face, in its height."""
+"""Width of the face, in its height."""
 
 
 def sample_portrait(side: int = 64) -> tuple[Image, Segmentation]:
-    """A flat face before a grey wall, `uint8[side, side, 3]`, upright and looking ahead, and where it is."""
+    """Draw a flat face before a grey wall, `uint8[side, side, 3]`, upright and looking ahead; returns its segmentation
+    too."""
     middle, half = side / 2, side / 4
     angles = np.linspace(0, 2 * np.pi, 36, endpoint=False)
     outline = middle + half * np.stack([_WIDTH * np.sin(angles), -np.cos(angles)], axis=1)

@@ -1,0 +1,1 @@
+"""Image files to pixels, and pixels to pixels: decoding, headers, quality, views, affine maps."""

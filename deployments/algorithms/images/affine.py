@@ -1,4 +1,4 @@
-"""Plane maps `float64[2, 3]`: fitting, inverting and applying them, and squares cut by them."""
+"""Affine maps of the plane `float64[2, 3]`: fitting, inverting and applying them, and warping squares by them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from deployments.contracts.arrays import Floats, Image, Matrix
 
 _SMALLEST_SCALE = 1e-4
+"""Scale under which a map is taken to shrink the image to nothing."""
 
 
 def fit_similarity(source: NDArray[np.floating], target: NDArray[np.floating]) -> Matrix:
-    """The turn, scale and shift, without mirroring, that bring `[N, 2]` points closest to their targets.
+    """Fit the rotation, scale and shift, without mirroring, that bring `[N, 2]` points closest to their targets.
 
     Least squares in closed form (S. Umeyama, 1991, in the plane). Points that all coincide give scale 0.
     """
@@ -26,24 +27,24 @@ def fit_similarity(source: NDArray[np.floating], target: NDArray[np.floating]) -
 
 
 def fit_square(centre: NDArray[np.floating], side: float, roll: float, size: int) -> Matrix:
-    """Sets the square of `side` pixels around `centre`, turned clockwise by `roll` radians, upright, `size` wide."""
+    """Map the square of `side` pixels around `centre`, turned clockwise by `roll` radians, upright to `size` pixels."""
     cos, sin = np.cos(roll) * size / side, np.sin(roll) * size / side
     turn = np.array([[cos, sin], [-sin, cos]])
     return np.column_stack([turn, size / 2 - turn @ np.asarray(centre, np.float64)])
 
 
 def invert(matrix: Matrix) -> Matrix:
-    """The way back."""
+    """Invert an affine map."""
     return np.asarray(cv2.invertAffineTransform(matrix), np.float64)
 
 
 def move_points(points: NDArray[np.floating], matrix: Matrix) -> Floats:
-    """`[..., 2]` points through the matrix."""
+    """Map `[..., 2]` points by the matrix."""
     return (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
 
 
 def quarter_turn_back(height: int, width: int, turns: int) -> Matrix:
-    """Brings points of `np.rot90(image, turns)` back to the image, which is `height` by `width` pixels."""
+    """Map points of `np.rot90(image, turns)` back to the image, which is `height` by `width` pixels."""
     return (
         np.array([[1.0, 0, 0], [0, 1, 0]]),
         np.array([[0.0, -1, width - 1], [1, 0, 0]]),
@@ -53,7 +54,7 @@ def quarter_turn_back(height: int, width: int, turns: int) -> Matrix:
 
 
 def bounding_square(points: NDArray[np.floating], roll: float) -> tuple[Floats, float]:
-    """Centre `float32[2]` and side of the smallest square, turned by `roll`, around `[N, 2]` points."""
+    """Find centre `float32[2]` and side of the smallest square, turned by `roll`, around `[N, 2]` points."""
     upright = fit_square(np.zeros(2), 1, roll, 1)[:, :2]
     turned = points @ upright.T
     low, high = turned.min(axis=0), turned.max(axis=0)
@@ -62,10 +63,10 @@ def bounding_square(points: NDArray[np.floating], roll: float) -> tuple[Floats, 
 
 
 def warp_square(image: Image, matrix: Matrix, size: int) -> Image:
-    """`uint8[size, size, 3]`: the picture through the matrix, black outside its border.
+    """Warp the image by the matrix to `uint8[size, size, 3]`, black outside its border.
 
     Where it shrinks to less than half it is averaged first: bilinear interpolation alone would skip pixels. Only the
-    part that is needed is touched. A matrix that shrinks the picture to nothing gives black.
+    part that is needed is touched. A matrix that shrinks the image to nothing gives black.
     """
     if np.hypot(matrix[0, 0], matrix[0, 1]) < _SMALLEST_SCALE:
         return np.zeros((size, size, 3), np.uint8)

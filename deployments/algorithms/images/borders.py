@@ -1,4 +1,4 @@
-"""Finds the picture inside a flat surround: a caption border, a screenshot's letterbox, a scanner's lid."""
+"""Detection of the image inside a flat surround: a caption border, a screenshot's letterbox, a scanner's lid."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from deployments.contracts.arrays import Image
 
 ContentBox = tuple[int, int, int, int]
+"""Left, top (inclusive), right, bottom (exclusive), pixels."""
 
 _SEARCH_PX = 256
 """Longest side at which the border is looked for."""
@@ -17,15 +18,15 @@ _FLAT_LEVELS = 10
 _FLAT_SHARE = 0.9
 """Share of the outermost ring that must be flat before anything is trimmed."""
 _MIN_AREA, _MAX_AREA = 0.03, 0.985
-"""Share of the picture that the content may take: less is a mark on a page, more is nothing to trim."""
+"""Share of the image that the content may take: less is a mark on a page, more is nothing to trim."""
 _MIN_PART = 0.8
-"""Share of everything that is not surround that the content holds. A form's heading is no picture in a frame."""
+"""Share of everything that is not surround that the content holds. A form's heading is no framed image."""
 _MIN_FILL = 0.9
-"""Share of its bounding box that the content fills. A product on white paper is no picture in a frame."""
+"""Share of its bounding box that the content fills. A product on white paper is no framed image."""
 
 
 def content_box(image: Image) -> ContentBox | None:
-    """Box of the one rectangular picture inside a flat surround, in pixels of `image`; None where there is none."""
+    """Find the one rectangular image inside a flat surround, in pixels of `image`; None where there is none."""
     height, width = image.shape[:2]
     scale = min(1.0, _SEARCH_PX / max(height, width))
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
@@ -44,7 +45,7 @@ def content_box(image: Image) -> ContentBox | None:
 
 
 def _flat_surround(small: Image) -> NDArray[np.int16] | None:
-    """Median colour of the outermost ring, if nearly all of the ring has it."""
+    """Find the median colour of the outermost ring; None unless nearly all of the ring has it."""
     ring = max(1, round(0.008 * max(small.shape[:2])))
     sides = (small[:ring], small[-ring:], small[:, :ring], small[:, -ring:])
     edge = np.concatenate([side.reshape(-1, 3) for side in sides]).astype(np.int16)
@@ -54,7 +55,8 @@ def _flat_surround(small: Image) -> NDArray[np.int16] | None:
 
 
 def _largest_component(mask: NDArray[np.bool_]) -> tuple[ContentBox, float] | None:
-    """Bounding box of the one large connected part of `mask`, and the share of it inside the part's outline."""
+    """Find the bounding box of the one large connected part of `mask`, and the share of it inside the part's
+    outline."""
     closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
     if count < 2:

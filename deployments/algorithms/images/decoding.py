@@ -1,4 +1,4 @@
-"""Untrusted bytes in, upright RGB pixels out.
+"""Safe decoding of untrusted image files to upright RGB pixels.
 
 Every byte that a client sends passes here before anything else looks at it. Three gates, each cheaper than the next:
 the first bytes name the type, the header gives the size and is held against the limits, and only then does the one
@@ -43,17 +43,18 @@ from deployments.errors import ImageError, image_error
 MAX_SIDE = 65_535
 """Longest side, pixels: JPEG's own limit, and more than any camera or screen has."""
 WORK_FACTOR = 3
-"""A HEIC or AVIF may be put together from so many times `max_pixels`: a 48 megapixel photo is stored as tiles, the
+"""Factor of `max_pixels` up to which a HEIC or AVIF may be assembled: a 48 megapixel photo is stored as tiles, the
 assembled grid and a gain map, each counted once."""
 PREVIEW_QUALITY = 92
+"""JPEG quality of previews, 0 to 100."""
 
 Source = bytes | Path
-"""A picture file: its bytes, or where it lies."""
+"""An image file: its bytes, or its path."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """What is accepted at all."""
+    """Limits on the size of accepted files."""
 
     max_file_bytes: int = 20 * 2**20
     max_pixels: int = 64_000_000
@@ -61,12 +62,13 @@ class ImageLimits:
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
-    """A picture file as the outside sees it."""
+    """Type, upright size and file size of an image file."""
 
     content_type: str
     width: int
-    """Of the upright picture."""
+    """Width of the upright image, pixels."""
     height: int
+    """Height of the upright image, pixels."""
     file_bytes: int
 
 
@@ -83,6 +85,7 @@ _DECODERS: dict[str, Callable[[io.BytesIO], PillowImage.Image]] = {
 }
 _PICTURE_ONLY: dict[str, Callable[[bytes], bytes]] = {"image/jpeg": jpeg_picture_only, "image/png": png_picture_only}
 CONTENT_TYPES = frozenset(_DECODERS)
+"""Media types that can be decoded."""
 _TURNED_BY_DECODER = frozenset({"image/tiff", "image/heic", "image/heif"})
 
 # What Pillow's plugins and the libraries under them were seen to raise on damaged files. `Warning` for a process that
@@ -107,7 +110,7 @@ _DECODER_ERRORS = (
 
 
 def inspect(source: Source, limits: ImageLimits | None = None) -> ImageInfo:
-    """Type and upright size from the header alone. The pixels may still turn out damaged: see `read_picture`.
+    """Read type and upright size from the header alone. The pixels may still turn out damaged: see `read_picture`.
 
     Raises `ImageError` with one of the codes `empty`, `too_large`, `unsupported_type`, `corrupt`, `too_many_pixels`.
     """
@@ -115,14 +118,15 @@ def inspect(source: Source, limits: ImageLimits | None = None) -> ImageInfo:
 
 
 def decode(source: Source, max_px: int, limits: ImageLimits | None = None) -> Image:
-    """`uint8[H, W, 3]`, upright sRGB, longest side at most `max_px`, the first frame. Raises as `inspect` does."""
+    """Decode to `uint8[H, W, 3]`, upright sRGB, longest side at most `max_px`, the first frame. Raises as `inspect`
+    does."""
     return read_picture(source, max_px, limits)[1]
 
 
 def read_picture(source: Source, max_px: int, limits: ImageLimits | None = None) -> tuple[ImageInfo, Image]:
-    """`inspect` and `decode` in one pass: what an upload is validated with. Raises as `inspect` does.
+    """Inspect and decode in one pass, as uploads are validated. Raises as `inspect` does.
 
-    A file that ends early is refused as `corrupt`: a half-grey picture would be matched, tagged and shown as if it
+    A file that ends early is refused as `corrupt`: a half-grey image would be matched, tagged and shown as if it
     were the client's. JPEGs are decoded at an eighth to full size, whatever comes closest above `max_px`.
     """
     opened = _open(source, limits or ImageLimits())
@@ -130,7 +134,7 @@ def read_picture(source: Source, max_px: int, limits: ImageLimits | None = None)
 
 
 def decode_layers(source: Source, limits: ImageLimits | None = None) -> tuple[Image, NDArray[np.uint8] | None]:
-    """The picture at full size, transparency on white, and its alpha `uint8[H, W]`, None where it is opaque.
+    """Decode at full size: colours `uint8[H, W, 3]`, transparency on white, and alpha `uint8[H, W]`, None where opaque.
 
     Raises as `inspect` does.
     """
@@ -138,9 +142,10 @@ def decode_layers(source: Source, limits: ImageLimits | None = None) -> tuple[Im
 
 
 def full_pixels_sha256(source: Source, limits: ImageLimits | None = None) -> str:
-    """Hex digest of the size and the upright RGB pixels at full size, colour profile not applied. Raises as `inspect`.
+    """Hash the size and the upright RGB pixels at full size, colour profile not applied: a hex digest. Raises as
+    `inspect`.
 
-    Equal for files that hold the same picture: another container without loss, other metadata, the turn in the pixels
+    Equal for files that hold the same image: another container without loss, other metadata, the turn in the pixels
     instead of in a tag. Costs a full decode.
     """
     pixels = _open(source, limits or ImageLimits()).full_pixels()
@@ -152,14 +157,14 @@ def full_pixels_sha256(source: Source, limits: ImageLimits | None = None) -> str
 
 
 def encode_jpeg(image: Image, quality: int = PREVIEW_QUALITY) -> bytes:
-    """`uint8[H, W, 3]` -> JPEG without colour subsampling: small faces and fine texture survive."""
+    """Encode `uint8[H, W, 3]` as a JPEG without colour subsampling: small faces and fine texture survive."""
     file = io.BytesIO()
     PillowImage.fromarray(image).save(file, "JPEG", quality=quality, subsampling=0)
     return file.getvalue()
 
 
 class _Opened:
-    """A file whose header was read and found within the limits."""
+    """An image file whose header was read and found within the limits."""
 
     def __init__(self, picture: PillowImage.Image, header: ImageHeader, file_bytes: int) -> None:
         self._picture = picture
@@ -172,6 +177,7 @@ class _Opened:
         self.info = ImageInfo(self._type, width, height, file_bytes)
 
     def small_pixels(self, max_px: int) -> Image:
+        """Decode upright sRGB, longest side at most `max_px`."""
         if self._type == "image/jpeg":
             self._draft(max_px)
         foreign = has_foreign_profile(self._profile, self._picture.mode)
@@ -181,6 +187,7 @@ class _Opened:
         return np.ascontiguousarray(turn_upright(pixels, self._turn))
 
     def layers(self) -> tuple[Image, NDArray[np.uint8] | None]:
+        """Decode upright sRGB and alpha at full size; see `decode_layers`."""
         foreign = has_foreign_profile(self._profile, self._picture.mode)
         pixels = self._load(keep_cmyk=foreign, keep_open=True)
         try:
@@ -195,6 +202,7 @@ class _Opened:
         return upright, None if alpha is None else np.ascontiguousarray(turn_upright(alpha, self._turn))
 
     def full_pixels(self) -> Image:
+        """Decode upright RGB at full size, colour profile not applied."""
         return turn_upright(self._load(keep_cmyk=False), self._turn)
 
     def _draft(self, max_px: int) -> None:
@@ -250,7 +258,7 @@ def _check_size(width: int, height: int, limits: ImageLimits) -> None:
 
 
 def _remaining_turn(picture: PillowImage.Image, header: ImageHeader) -> int:
-    """The orientation that the decoder leaves to its caller."""
+    """Find the EXIF orientation that the decoder leaves to its caller."""
     if header.content_type in _TURNED_BY_DECODER:
         return 1
     if header.content_type == "image/avif":  # Pillow hands the irot and imir boxes on as an EXIF orientation

@@ -1,4 +1,4 @@
-"""The one thing needed of a picture's EXIF block: how it must be turned (TIFF 6.0, EXIF 2.32)."""
+"""EXIF orientation of an image, the one thing needed of its EXIF block (TIFF 6.0, EXIF 2.32)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ _FORMATS = {1: "B", 3: "H", 4: "I"}
 
 
 def exif_orientation(exif: bytes) -> int:
-    """The orientation, 1 to 8, in a block of EXIF data (a TIFF directory); 1 where there is none or it is damaged."""
+    """Read the orientation, 1 to 8, from a block of EXIF data (a TIFF directory); 1 where there is none or it is
+    damaged."""
     if not exif.startswith(TIFF_SIGNATURES):
         return 1
     try:
@@ -21,7 +22,7 @@ def exif_orientation(exif: bytes) -> int:
 
 
 def tiff_tags(data: bytes) -> dict[int, int]:
-    """The single unsigned integers of the first directory, by tag. Raises `struct.error` when it is cut short."""
+    """Read the single unsigned integers of the first directory, by tag. Raises `struct.error` when it is cut short."""
     order = "<" if data.startswith(b"II") else ">"
     (directory,) = struct.unpack_from(order + "I", data, 4)
     (count,) = struct.unpack_from(order + "H", data, directory)

@@ -1,7 +1,7 @@
-"""What a picture file says about itself, read without decoding a pixel.
+"""Type and size of an image file, read from its header without decoding a pixel.
 
 The type comes from the first bytes, never from a name or a header of the request. Sizes are those of the stored
-picture, before any turn. Files that would keep a decoder busy with something other than pixels (millions of segments,
+image, before any turn. Files that would keep a decoder busy with something other than pixels (millions of segments,
 hundreds of scans, a grid of thousands of tiles) are refused here, so that the decoders see only plausible ones.
 
 Layouts: GIF89a, BMP (wingdi.h), WebP container (RFC 9649), TIFF 6.0; the others have a module each.
@@ -19,13 +19,14 @@ from deployments.algorithms.images.png import PNG_SIGNATURE, read_png
 from deployments.errors import ImageError, image_error
 
 MAX_WEBP_CHUNKS = 2_000
+"""Chunks of a WebP file searched for its EXIF block."""
 MAX_GIF_BLOCKS = 50_000
 """Sub-blocks of extensions before the first frame: 12 MB of comments."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """Type and stored size of a picture file."""
+    """Type and stored size of an image file."""
 
     content_type: str
     width: int
@@ -37,7 +38,10 @@ class ImageHeader:
 
 
 def read_header(data: bytes) -> ImageHeader:
-    """Raises `ImageError`: `empty`, `unsupported_type`, or `corrupt` where the header is cut or contradicts itself."""
+    """Read type and stored size of an image file.
+
+    Raises `ImageError`: `empty`, `unsupported_type`, or `corrupt` where the header is cut or contradicts itself.
+    """
     if not data:
         raise image_error("empty", "The file is empty")
     try:

@@ -1,6 +1,6 @@
-"""The boxes of a HEIC or AVIF file that tell how large its pictures are (ISO/IEC 14496-12 and 23008-12).
+"""Image sizes in the boxes of a HEIC or AVIF file (ISO/IEC 14496-12 and 23008-12).
 
-A file of this family is a graph of items: the primary picture may be assembled from hundreds of tiles, and one item may
+A file of this family is a graph of items: the primary image may be assembled from hundreds of tiles, and one item may
 be used many times over. So the sizes of all items are read, and the pixels of everything that is referred to are added
 up: what a decoder would have to produce, whatever the primary item claims.
 """
@@ -20,16 +20,20 @@ MAX_BOXES = 20_000
 
 @dataclass(frozen=True, slots=True)
 class HeifSizes:
+    """Type and sizes that a HEIC or AVIF file declares."""
+
     content_type: str
     width: int
     height: int
-    """Of the largest item, before any turn."""
+    """Width and height of the largest item, before any turn."""
     decoded_pixels: int
     """Pixels of the largest item, or of everything that derived items refer to if that is more."""
 
 
 def read_heif(data: bytes) -> HeifSizes | None:
-    """None when the brands are those of something else (a video, say). Sizes are 0 where the file gives none.
+    """Read type and sizes of a HEIC or AVIF file; None when its brands are those of something else (a video, say).
+
+    Sizes are 0 where the file gives none.
 
     Raises `struct.error` when a box is cut short.
     """
@@ -69,17 +73,20 @@ def _content_type(data: bytes) -> str | None:
 
 
 class _Budget:
+    """Count of boxes and references that may still be read."""
+
     def __init__(self) -> None:
         self.left = MAX_BOXES
 
     def spend(self) -> None:
+        """Count one box or reference. Raises `struct.error` when there are too many."""
         self.left -= 1
         if self.left < 0:
             raise struct.error("too many boxes")
 
 
 def _boxes(data: bytes, start: int, end: int, budget: _Budget) -> Iterator[tuple[bytes, int, int]]:
-    """(kind, start, end) of the payload of each box between two positions; a box that is cut short ends at `end`."""
+    """Iterate (kind, start, end) of the payload of each box between two positions; a box cut short ends at `end`."""
     while start + 8 <= end:
         budget.spend()
         length, kind = struct.unpack_from(">I4s", data, start)
@@ -97,7 +104,7 @@ def _boxes(data: bytes, start: int, end: int, budget: _Budget) -> Iterator[tuple
 def _item_properties(
     data: bytes, start: int, end: int, budget: _Budget
 ) -> tuple[list[tuple[int, int]], dict[int, list[int]]]:
-    """Size of every property, (0, 0) where it is no size, and for each item the indices of its properties."""
+    """Read the size of every property, (0, 0) where it is no size, and for each item the indices of its properties."""
     sizes: list[tuple[int, int]] = []
     properties: dict[int, list[int]] = {}
     for kind, first, last in _boxes(data, start, end, budget):
@@ -123,7 +130,7 @@ def _associations(data: bytes, at: int, budget: _Budget) -> Iterator[tuple[int, 
 
 
 def _references(data: bytes, start: int, end: int, budget: _Budget) -> Iterator[int]:
-    """Every item that another is made from, as often as it is used."""
+    """Iterate every item that another is made from, as often as it is used."""
     (version_flags,) = struct.unpack_from(">I", data, start)
     item = "I" if version_flags >> 24 else "H"
     width = struct.calcsize(item)

@@ -1,4 +1,4 @@
-"""The segments of a JPEG file before its pixels (ITU-T T.81 annex B)."""
+"""Segments of a JPEG file before its pixels (ITU-T T.81 annex B)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from deployments.errors import image_error
 
 MAX_SEGMENTS = 2_000
-"""20 MB of metadata in the largest segments are 320."""
+"""Segments read at most. 20 MB of metadata in the largest segments are 320."""
 MAX_SCANS = 100
-"""Encoders write about 10 scans into a progressive file; each costs a pass over all coefficients."""
+"""Scans allowed. Encoders write about 10 into a progressive file; each costs a pass over all coefficients."""
 
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
@@ -23,6 +23,8 @@ _NEXT_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 
 @dataclass(frozen=True, slots=True)
 class JpegHeader:
+    """Stored size and EXIF block of a JPEG file."""
+
     width: int
     height: int
     exif: bytes
@@ -30,7 +32,10 @@ class JpegHeader:
 
 
 def read_jpeg(data: bytes) -> JpegHeader:
-    """Raises `ImageError` (`corrupt`), `struct.error` or `IndexError` for a file that ends early or never begins."""
+    """Read the size and EXIF block of a JPEG.
+
+    Raises `ImageError` (`corrupt`), `struct.error` or `IndexError` for a file that ends early or never begins.
+    """
     width, height, components, progressive, exif = 0, 0, 0, False, b""
     for marker, start, end in _segments(data):
         if marker in _START_OF_FRAME:
@@ -46,7 +51,7 @@ def read_jpeg(data: bytes) -> JpegHeader:
 
 
 def jpeg_picture_only(data: bytes) -> bytes:
-    """The same JPEG without metadata but its colours (JFIF, ICC, Adobe), so that no decoder parses the rest."""
+    """Strip a JPEG's metadata except its colours (JFIF, ICC, Adobe), so that no decoder parses the rest."""
     kept = [data[:2]]
     for marker, start, end in _segments(data):
         if marker == _START_OF_SCAN:
@@ -63,7 +68,7 @@ def _matters(data: bytes, marker: int, start: int) -> bool:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """(marker, start, end) of the payload of each segment, the first scan's header last."""
+    """Iterate (marker, start, end) of the payload of each segment, the first scan's header last."""
     position = 2
     for _ in range(MAX_SEGMENTS):
         position = data.find(b"\xff", position)

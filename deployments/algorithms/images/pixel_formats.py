@@ -1,4 +1,4 @@
-"""From what a decoder delivers (16 bits, palettes, transparency, CMYK, a colour profile) to plain 8-bit RGB."""
+"""Conversion of decoded pixels (16 bits, palettes, transparency, CMYK, colour profiles) to plain 8-bit RGB."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ MAX_PROFILE_BYTES = 4 * 2**20
 """Larger colour profiles are ignored; those of printing presses have up to 3 MB."""
 
 Convert = Callable[[PillowImage.Image], NDArray[np.uint8]]
+"""Band of a Pillow image -> `uint8[H, W, C]`."""
 
 
 def to_rgb8(picture: PillowImage.Image, *, keep_cmyk: bool = False, sample_bits: int | None = None) -> Image:
-    """A loaded Pillow picture of any mode -> `uint8[H, W, 3]`, not turned; `uint8[H, W, 4]` for CMYK that is kept.
+    """Convert a loaded Pillow image of any mode to `uint8[H, W, 3]`, not turned; to `uint8[H, W, 4]` if CMYK is kept.
 
     Transparency is laid on white. Samples of more than 8 bits are scaled, never clipped: by `sample_bits` where the
     file tells it, else by the smallest usual range that holds them. Raises `ValueError` for a mode without a meaning
@@ -69,7 +70,7 @@ def _on_white(band: PillowImage.Image) -> NDArray[np.uint8]:
 
 
 def alpha_of(picture: PillowImage.Image) -> NDArray[np.uint8] | None:
-    """Opacity `uint8[H, W]` of a loaded picture, not turned; None when all of it is opaque."""
+    """Read the opacity `uint8[H, W]` of a loaded image, not turned; None when all of it is opaque."""
     if not picture.has_transparency_data:
         return None
     alpha = picture.convert("RGBA").getchannel("A")
@@ -77,7 +78,7 @@ def alpha_of(picture: PillowImage.Image) -> NDArray[np.uint8] | None:
 
 
 def _range(picture: PillowImage.Image) -> tuple[float, float]:
-    """Black and white level of samples that may lie anywhere."""
+    """Guess black and white level of samples that may lie anywhere."""
     lowest, highest = (float(value) for value in picture.getextrema())  # type: ignore[arg-type]  # one band: two numbers
     if not (np.isfinite(lowest) and np.isfinite(highest)):
         raise ValueError("the samples are not finite")
@@ -101,7 +102,7 @@ def _scaled(black: float, white: float) -> Convert:
 
 
 def has_foreign_profile(profile: bytes | None, mode: str) -> bool:
-    """Whether an embedded ICC profile gives the numbers of an RGB or CMYK picture another meaning than sRGB."""
+    """Tell whether an embedded ICC profile gives the numbers of an RGB or CMYK image another meaning than sRGB."""
     if not profile or len(profile) > MAX_PROFILE_BYTES or len(profile) < 128:
         return False
     space = profile[16:20]
@@ -113,7 +114,7 @@ def has_foreign_profile(profile: bytes | None, mode: str) -> bool:
 
 
 def to_srgb(pixels: NDArray[np.uint8], profile: bytes) -> Image:
-    """`uint8[H, W, 3]` RGB or `uint8[H, W, 4]` CMYK in the colours of an ICC profile -> sRGB.
+    """Convert `uint8[H, W, 3]` RGB or `uint8[H, W, 4]` CMYK in the colours of an ICC profile to sRGB.
 
     Phones store Display P3, cameras Adobe RGB: taken for sRGB both look pale. A profile that cannot be used is ignored.
     """
@@ -127,7 +128,7 @@ def to_srgb(pixels: NDArray[np.uint8], profile: bytes) -> Image:
 
 
 def turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Undo an EXIF orientation, 1 to 8. A view, not a copy."""
+    """Undo an EXIF orientation, 1 to 8. Returns a view, not a copy."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.transpose(1, 0, 2)
     if orientation in (2, 3, 6, 7):

@@ -1,4 +1,4 @@
-"""The chunks of a PNG file (W3C PNG, third edition)."""
+"""Chunks of a PNG file (W3C PNG, third edition)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from deployments.errors import image_error
 
 MAX_CHUNKS = 50_000
-"""A 20 MB file in the 8 kB chunks that libpng writes has 2,500."""
+"""Chunks read at most. A 20 MB file in the 8 kB chunks that libpng writes has 2,500."""
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PICTURE = frozenset({b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"sRGB", b"IDAT", b"IEND"})
 
 
 def read_png(data: bytes) -> tuple[int, int, bytes]:
-    """Width, height, EXIF block (a TIFF directory, or empty). Raises `ImageError` (`corrupt`) or `struct.error`."""
+    """Read width, height and EXIF block (a TIFF directory, or empty). Raises `ImageError` (`corrupt`) or
+    `struct.error`."""
     if data[12:16] != b"IHDR":
         raise image_error("corrupt", "The file is damaged: its first chunk is not a header")
     width, height = struct.unpack_from(">II", data, 16)
@@ -23,13 +24,13 @@ def read_png(data: bytes) -> tuple[int, int, bytes]:
 
 
 def png_picture_only(data: bytes) -> bytes:
-    """The same PNG without text, time stamps and the later frames of an animation, which a decoder would unpack too."""
+    """Strip a PNG's text, time stamps and later animation frames, which a decoder would unpack too."""
     kept = (data[start:end] for kind, start, end in _chunks(data) if kind in _PICTURE)
     return b"".join((PNG_SIGNATURE, *kept))
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """(kind, start, end) of each chunk, its length and check sum included; the last may be cut short."""
+    """Iterate (kind, start, end) of each chunk, its length and check sum included; the last may be cut short."""
     position = len(PNG_SIGNATURE)
     for _ in range(MAX_CHUNKS):
         if position + 8 > len(data):

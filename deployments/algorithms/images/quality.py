@@ -1,6 +1,6 @@
-"""How good a photograph is technically: sharp somewhere, exposed well, large enough. Not whether it is beautiful.
+"""Technical image quality assessment: sharp somewhere, exposed well, large enough. Beauty is not judged.
 
-Everything is judged at one working size, as the eye does on a screen, so that a 48 megapixel picture is not "blurry"
+Everything is judged at one working size, as the eye does on a screen, so that a 48 megapixel image is not "blurry"
 for what shows only in its pixels. The thresholds were set on about 450 photographs and on blurred (Gaussian, motion),
 noisy, darkened and brightened versions of them, and looked at.
 """
@@ -17,19 +17,21 @@ from deployments.algorithms.images.resizing import shrink
 from deployments.contracts.arrays import Gray, Image
 
 ISSUES = ("blurry", "dark", "overexposed", "low_contrast", "low_resolution")
+"""Names of the issues that can be reported, in the order of reports."""
 
 WORKING_PX = 512
+"""Longest side at which sharpness is judged, pixels."""
 _BLUR_PX = 9
-"""Width of the box that a sharp picture is re-blurred with (Crete et al. 2007, at their value)."""
+"""Width of the box that an image is re-blurred with, pixels (Crete et al. 2007, at their value)."""
 _BLOCK_PX = 32
 _MIN_GRADIENT = 2.0
-"""Mean grey levels a pixel by which the texture of a block stands out of nothing."""
+"""Mean grey levels a pixel from which a block counts as textured."""
 _MIN_BLOCKS = 4
 _BEST_SHARE = 0.1
-"""Of the textured blocks: a portrait before a soft background is sharp."""
+"""Share of the textured blocks, the sharpest, that is judged: a portrait before a soft background is sharp."""
 _NOISE_FACTOR, _MAX_NOISE = 3.0, 6.0
 _SOFT, _CRISP = 0.15, 0.85
-"""Re-blur scores that count as sharpness 0 and 1. Originals have .75 to .94, pictures blurred by a Gaussian of 2 px at
+"""Re-blur scores that count as sharpness 0 and 1. Originals have .75 to .94, images blurred by a Gaussian of 2 px at
 the working size about .5, by 3 px about .3."""
 
 _STATISTICS_PX = 256
@@ -40,18 +42,19 @@ _MAX_BLOWN = 0.5
 _DEEP_SHADOW = 50.0
 _WHITE, _NEARLY_WHITE = 250, 235
 _BACKGROUND_SHARE = 0.7
-"""Of the outermost pixels: above, the white is a background (a cut-out, a page, a screenshot), not lost light."""
+"""Share of white outermost pixels above which the white is a background (a cut-out, a page, a screenshot), not lost
+light."""
 _MIN_CONTRAST = 60.0
-"""Luma levels between the 1st and the 99th percentile."""
+"""Least luma levels between the 1st and the 99th percentile."""
 _MIN_PIXELS, _MANY_PIXELS = 640 * 480, 8_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class QualityReport:
-    """All numbers 0 (useless) to 1."""
+    """Technical quality of one image. All numbers 0 (useless) to 1."""
 
     sharpness: float
-    """Of the sharpest tenth of the picture; under 0.5 it is called blurry."""
+    """Sharpness of the sharpest tenth of the image; under 0.5 it is called blurry."""
     exposure: float
     """Under 0.5 it is called dark or overexposed."""
     score: float
@@ -61,7 +64,10 @@ class QualityReport:
 
 
 def assess(image: Image, width: int | None = None, height: int | None = None) -> QualityReport:
-    """`uint8[H, W, 3]`; `width` and `height` are those of the original where `image` is a smaller version of it."""
+    """Assess the technical quality of `uint8[H, W, 3]`.
+
+    `width` and `height` are those of the original where `image` is a smaller version of it.
+    """
     pixels = (width or image.shape[1]) * (height or image.shape[0])
     working = shrink(image, WORKING_PX)
     sharpness = _sharpness(np.asarray(cv2.cvtColor(working, cv2.COLOR_RGB2GRAY), np.uint8))
@@ -87,7 +93,7 @@ def assess(image: Image, width: int | None = None, height: int | None = None) ->
 
 
 def _sharpness(grey: Gray) -> float:
-    """How much of the sharpest blocks' gradient a further blur takes away, 0 to 1; the worse of the two directions.
+    """Measure how much of the sharpest blocks' gradient a further blur takes away, 0 to 1; the worse of two directions.
 
     What is blurred already loses little (Crete et al., "The blur effect", 2007). One direction alone suffers from a
     moving camera. Gradients within the noise count for neither.
@@ -101,7 +107,7 @@ def _sharpness(grey: Gray) -> float:
 
 
 def _direction_sharpness(picture: NDArray[np.float32], floor: float) -> tuple[float, int]:
-    """Sharpness along the columns, and the number of blocks with texture in that direction."""
+    """Measure sharpness along the columns, and count the blocks with texture in that direction."""
     if picture.shape[0] < 2:
         return 0.0, 0
     gradient = cv2.absdiff(picture[1:], picture[:-1])
@@ -118,7 +124,7 @@ def _direction_sharpness(picture: NDArray[np.float32], floor: float) -> tuple[fl
 
 
 def _block_means(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Of half overlapping blocks, flat."""
+    """Average half overlapping blocks; the result is flat."""
     height, width = values.shape
     halves = (max(1, width * 2 // _BLOCK_PX), max(1, height * 2 // _BLOCK_PX))
     means = cv2.resize(values, halves, interpolation=cv2.INTER_AREA)
@@ -126,7 +132,7 @@ def _block_means(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _noise(picture: NDArray[np.float32]) -> float:
-    """Standard deviation of the noise in the smoothest tenth of the picture (Immerkaer, "Fast noise variance
+    """Estimate the standard deviation of the noise in the smoothest tenth of the image (Immerkaer, "Fast noise variance
     estimation", 1996)."""
     second = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
     response = np.abs(cv2.filter2D(picture, -1, second))
@@ -134,7 +140,8 @@ def _noise(picture: NDArray[np.float32]) -> float:
 
 
 def _blown_share(small: Image) -> float:
-    """Share of the picture without detail; of a cut-out or a page, share of what is on the white ground."""
+    """Measure the share of the image without detail; for a cut-out or a page, the share of what is on the white
+    ground."""
     red, green, blue = (small[..., channel] for channel in range(3))
     # The second largest channel: warm light clips two long before the third.
     second = np.maximum(np.minimum(red, green), np.minimum(np.maximum(red, green), blue))

@@ -1,4 +1,4 @@
-"""The size at which a diffusion model redraws a picture."""
+"""Image resizing: shrinking by area averages, and the working size of diffusion models."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 _STEP_PX = 8
-"""A latent is so many pixels wide."""
+"""Width of a latent, pixels."""
 
 
 def working_size(width: int, height: int, pixels: int) -> tuple[int, int]:
-    """Width and height, multiples of 8, of about so many pixels in the shape of `width` by `height`."""
+    """Compute width and height, multiples of 8, of about `pixels` pixels in the shape of `width` by `height`."""
     scale = (pixels / (width * height)) ** 0.5
     return _rounded(width * scale), _rounded(height * scale)
 
@@ -21,7 +21,7 @@ def _rounded(side: float) -> int:
 
 
 def shrink(image: NDArray[np.uint8], max_px: int) -> NDArray[np.uint8]:
-    """Area-averaged so that the longest side is at most `max_px`; unchanged if it already is."""
+    """Shrink by area averages so that the longest side is at most `max_px`; unchanged if it already is."""
     height, width = image.shape[:2]
     longest = max(width, height)
     if longest <= max_px:

@@ -1,4 +1,4 @@
-"""The square views of a picture that are embedded; `contracts.VIEWS` says what each shows."""
+"""Square views of an image that are embedded; `contracts.arrays.VIEWS` says what each shows."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from deployments.algorithms.images.borders import content_box
 from deployments.contracts.arrays import VIEWS, Image
 
 _CENTRE = 0.7
+"""Share of either side that the centre view shows."""
 _CROP = 224 / 256
-"""The usual evaluation crop of ImageNet classifiers (resize to 256, cut 224)."""
+"""Share of the shorter side: the usual evaluation crop of ImageNet classifiers (resize to 256, cut 224)."""
 
 
 def make_views(image: Image, size: int) -> NDArray[np.uint8]:
-    """`uint8[7, size, size, 3]` in the order of `contracts.VIEWS`."""
+    """Cut the views of an image: `uint8[7, size, size, 3]` in the order of `contracts.arrays.VIEWS`."""
     height, width = image.shape[:2]
     whole = _square(image, size)
     box = content_box(image)
@@ -33,14 +34,14 @@ def make_views(image: Image, size: int) -> NDArray[np.uint8]:
 
 
 def _middle(image: Image, height: float, width: float) -> Image:
-    """The centred part of about that size, at least a pixel."""
+    """Cut the centred part of about that size, at least a pixel."""
     part_h, part_w = max(1, round(height)), max(1, round(width))
     top, left = (image.shape[0] - part_h) // 2, (image.shape[1] - part_w) // 2
     return image[top : top + part_h, left : left + part_w]
 
 
 def _square(image: Image, size: int) -> Image:
-    """Stretched to `size` x `size`: averaged where it shrinks, interpolated where it grows."""
+    """Stretch to `size` x `size`: averaged where it shrinks, interpolated where it grows."""
     shrinks = image.shape[0] >= size and image.shape[1] >= size
     method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
     resized: Image = cv2.resize(image, (size, size), interpolation=method)

@@ -1,0 +1,1 @@
+"""Many faces into people: average linkage, incremental clustering, neighbour search."""

@@ -1,7 +1,7 @@
-"""Who is who: faces of an album into people, whatever the order in which they come.
+"""Face clustering: the faces of an album into people, independent of the order in which they come.
 
 Average linkage (see `linkage`) over canonically sorted faces. Faces that the gate refuses, or whose vector is no
-direction (not finite, or of no length), belong to nobody.
+direction (not finite, or of no length), belong to no person.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from deployments.contracts.albums import UNASSIGNED
 from deployments.contracts.arrays import Vectors
 
 LEAST_LENGTH = 1e-6
-"""A vector shorter than this has no direction."""
+"""Length under which a vector has no direction."""
 UNIT_SLACK = 1e-5
-"""How far from one the length of a unit vector may be for the rounding of float32."""
+"""Rounding of float32 by which the length of a unit vector may differ from one."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClusteringOptions:
-    """How faces are grouped."""
+    """Thresholds and limits of face clustering."""
 
     cut: float = 0.385
     """Two groups of faces are one person up to this root-mean-square distance between them (unit vectors)."""
     min_quality: float = 0.2
-    """Faces under this belong to nobody."""
+    """Faces under this quality, 0 to 1, belong to no person."""
     forest: Forest = field(default_factory=Forest)
     exact_faces: int = 4096
     """Albums up to this size are updated to exactly the grouping that grouping all of them anew gives."""
     dissolved_clusters: int = 8
-    """In larger albums: how many of the nearest clusters a new face may change; more were never needed."""
+    """Nearest clusters that a new face may change in larger albums; more were never needed."""
     settled_faces: int = 24
-    """In larger albums: a cluster of more faces than this takes new faces and others in, but is not taken apart."""
+    """Size above which a cluster in a larger album takes new faces and others in, but is not taken apart."""
     reach: float = 0.02
-    """In larger albums: a cluster this much farther than the cut from a new face may still change."""
+    """Distance beyond the cut at which a cluster in a larger album may still change for a new face."""
 
 
 @dataclass(frozen=True, slots=True)
 class Atoms:
-    """What linkage starts from, in canonical order."""
+    """Starting points of linkage, in canonical order: faces with one vector are united."""
 
     means: Vectors
     counts: NDArray[np.int64]
@@ -55,11 +55,11 @@ class Atoms:
 
 
 def group_faces(vectors: Vectors, pictures: NDArray[np.int64], quality: Vectors, grouping: ClusteringOptions) -> Labels:
-    """`float32[N, D]` face vectors, the picture of each, quality 0 to 1 -> person `int64[N]`, -1: nobody.
+    """Group face vectors `float32[N, D]`, with the image of each and quality 0 to 1, into people `int64[N]`, -1: none.
 
-    People are numbered from 0, the most frequent first. Two faces of one picture are never one person. Neither the
-    people nor their numbers depend on the order of the faces or on how pictures are numbered, except that faces with
-    the same vector in pictures with the same faces are interchangeable. Raises `ValueError` on arrays of unlike length.
+    People are numbered from 0, the most frequent first. Two faces of one image are never one person. Neither the
+    people nor their numbers depend on the order of the faces or on how images are numbered, except that faces with
+    the same vector in images with the same faces are interchangeable. Raises `ValueError` on arrays of unlike length.
     """
     usable = find_usable(vectors, pictures, quality, grouping.min_quality)
     labels = np.full(len(vectors), UNASSIGNED)
@@ -73,7 +73,7 @@ def group_faces(vectors: Vectors, pictures: NDArray[np.int64], quality: Vectors,
 def find_usable(
     vectors: Vectors, pictures: NDArray[np.int64], quality: Vectors, min_quality: float
 ) -> NDArray[np.int64]:
-    """Rows of the faces that can belong to somebody."""
+    """Select the rows of the faces that can belong to a person."""
     if vectors.ndim != 2 or not len(vectors) == len(pictures) == len(quality):
         raise ValueError("vectors, pictures and quality must be of one length")
     length = np.einsum("nd,nd->n", vectors, vectors)
@@ -82,7 +82,7 @@ def find_usable(
 
 
 def unit(vectors: Vectors) -> Vectors:
-    """The vectors at length one; those that are so within `UNIT_SLACK` as they are."""
+    """Scale vectors to length one; those that are so within `UNIT_SLACK` stay as they are."""
     length = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
     off = np.abs(length - 1) > UNIT_SLACK
     if not off.any():
@@ -93,14 +93,14 @@ def unit(vectors: Vectors) -> Vectors:
 
 
 def make_atoms(vectors: Vectors, pictures: NDArray[np.int64]) -> Atoms:
-    """Sort unit vectors canonically and unite equal ones of different pictures (a photograph uploaded twice).
+    """Sort unit vectors canonically and unite equal ones of different images (an image uploaded twice).
 
     Equal vectors merge first in any case, since nothing is nearer; thousands of them would slow linkage down.
     """
     order, rank = _sort(vectors, pictures)
     rank, held = rank[order], pictures[order]
     start = np.searchsorted(rank, rank)
-    # The j-th face of its picture with this very vector belongs to the vector's j-th atom.
+    # The j-th face of its image with this very vector belongs to the vector's j-th atom.
     copy = np.zeros(len(order), np.int64)
     for row in np.flatnonzero((start[1:] == start[:-1]) & (held[1:] == held[:-1])) + 1:
         copy[row] = copy[row - 1] + 1
@@ -124,7 +124,7 @@ def number(clusters: NDArray[np.int64]) -> Labels:
 
 
 def _sort(vectors: Vectors, pictures: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """An order that depends only on what faces and pictures hold, and each face's rank; equal vectors share a rank."""
+    """Order faces by nothing but what faces and images hold, and rank them; equal vectors share a rank."""
     # Adding nothing turns -0 into 0, so that equal vectors have equal bytes.
     rows = (
         np.ascontiguousarray(vectors + np.float32(0))
@@ -136,14 +136,14 @@ def _sort(vectors: Vectors, pictures: NDArray[np.int64]) -> tuple[NDArray[np.int
     rank = np.empty(len(rows), np.int64)
     rank[order] = np.concatenate([[0], np.cumsum(sorted_rows[1:] != sorted_rows[:-1])])
     if rank.max() + 1 < len(rank):
-        # Equal vectors are told apart by the other faces of their pictures, never by how pictures are numbered.
+        # Equal vectors are told apart by the other faces of their images, never by how images are numbered.
         place = _sort_pictures(rank, pictures)
         order = np.lexsort((pictures, place, rank))
     return order, rank
 
 
 def _sort_pictures(rank: NDArray[np.int64], pictures: NDArray[np.int64]) -> NDArray[np.int64]:
-    """For each face the place of its picture among all, by the vectors that they hold."""
+    """Rank each face's image among all images, by the vectors that they hold."""
     holds: dict[int, list[int]] = {}
     for face_rank, picture in sorted(zip(rank.tolist(), pictures.tolist(), strict=True)):
         holds.setdefault(picture, []).append(face_rank)

@@ -1,4 +1,4 @@
-"""Faces added to an album that is already grouped: only people near them change, and keep their numbers."""
+"""Incremental clustering: faces added to a grouped album change only people near them, who keep their numbers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BLOCK_PRODUCTS = 4_000_000
 def add_faces(
     vectors: Vectors, pictures: NDArray[np.int64], quality: Vectors, previous: Labels, grouping: ClusteringOptions
 ) -> Labels:
-    """Like `group_faces` on all faces, given the labels of an earlier call; faces with a negative label are new.
+    """Group all faces like `group_faces`, given the labels of an earlier call; faces with a negative label are new.
 
     The clusters near a new face are dissolved and linked again with it; every other cluster keeps its label. A changed
     cluster's label goes where most of its faces went (`carry_labels`).
@@ -36,7 +36,7 @@ def add_faces(
       faces are not taken apart. The cost of a new face is a product with every old one and linking at most
       `dissolved_clusters * settled_faces` faces.
 
-    A cluster of `previous` that holds two faces of one picture is dissolved as well.
+    A cluster of `previous` that holds two faces of one image is dissolved as well.
     """
     if len(previous) != len(vectors):
         raise ValueError("previous and vectors must be of one length")
@@ -50,7 +50,7 @@ def add_faces(
 
 
 class _Faces:
-    """Usable faces, their vectors taken out only where they are needed: a copy of all costs more than the rest."""
+    """Usable faces whose vectors are taken out only where they are needed: a copy of all costs more than the rest."""
 
     def __init__(self, vectors: Vectors, usable: NDArray[np.int64], pictures: NDArray[np.int64]) -> None:
         self._vectors, self._usable, self.pictures = vectors, usable, pictures
@@ -94,6 +94,7 @@ def _add(faces: _Faces, old: Labels, grouping: ClusteringOptions) -> Labels:
 
 
 def _labels_with_a_picture_twice(pictures: NDArray[np.int64], old: Labels) -> Labels:
+    """Find the clusters that hold two faces of one image."""
     rows = np.flatnonzero(old >= 0)
     rows = rows[np.lexsort((pictures[rows], old[rows]))]
     again = (old[rows][1:] == old[rows][:-1]) & (pictures[rows][1:] == pictures[rows][:-1])
@@ -103,7 +104,7 @@ def _labels_with_a_picture_twice(pictures: NDArray[np.int64], old: Labels) -> La
 def _connected(
     faces: _Faces, old: Labels, new_faces: NDArray[np.bool_], grouping: ClusteringOptions
 ) -> NDArray[np.int64]:
-    """Rows connected to a new face by steps within the cut, whole clusters always."""
+    """Find the rows connected to a new face by steps within the cut; whole clusters always."""
     floor = 1 - grouping.cut**2 / 2 - SLACK
     everything = faces[np.arange(len(faces))]
     inside = new_faces.copy()
@@ -118,7 +119,7 @@ def _connected(
 def _near(
     faces: _Faces, old: Labels, new_faces: NDArray[np.bool_], grouping: ClusteringOptions
 ) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
-    """Rows to link one by one, and the rows of clusters that take part undivided."""
+    """Select rows to link one by one, and the rows of clusters that take part undivided."""
     fresh, kept = np.flatnonzero(new_faces), np.flatnonzero(~new_faces)
     if not len(kept):
         return fresh, []

@@ -2,7 +2,7 @@
 
 The mean squared distance of two clusters of unit vectors needs no pairs: with m(X) the mean vector of X,
 mean |a - b|^2 = 2 - 2 m(A).m(B). So the closest cluster is the one whose mean has the largest inner product, and a
-nearest-neighbour search over mean vectors serves linkage at every stage. On the development pictures this criterion
+nearest-neighbour search over mean vectors serves linkage at every stage. On the development images this criterion
 groups exactly as the mean distance does, at a cut higher by the spread of the distances (.385 for .38).
 
 Merging two clusters never brings them closer to a third than the closer of the two was (the criterion is reducible;
@@ -32,14 +32,14 @@ MOST_LISTED = 4_000_000
 SLACK = 1e-6
 """Inner products of float32 vectors closer than this count as equal."""
 FOREST_SLACK = 5e-3
-"""The same where not all pairs are compared: a third less searching for .0003 of BCubed F at 100,000 faces."""
+"""`SLACK` where not all pairs are compared: a third less searching for .0003 of BCubed F at 100,000 faces."""
 PAIR_BLOCK = 4096
 """Pairs whose vectors are gathered at once: 4 MB stay in the cache, sixteen times as many cost a tenth of all time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """`cluster` `int64[N]`: the lowest atom of the cluster that each atom ended in."""
+    """Result of linkage. `cluster` `int64[N]`: the lowest atom of the cluster that each atom ended in."""
 
     cluster: Ids
     searches: int
@@ -56,7 +56,7 @@ def link(
     """Merge atoms (single faces, or clusters already formed) while the closest two are at most `cut` apart.
 
     `means` `float32[N, D]`: the mean of an atom's unit vectors; `counts` `int64[N]`: how many; `pictures`: those that
-    its faces come from. Distance: root of the mean squared distance of the faces, infinite if the two share a picture.
+    its faces come from. Distance: root of the mean squared distance of the faces, infinite if the two share an image.
     Exact, up to ties, while N is at most `forest.exhaustive_points`; ties go to the lower atoms. Atoms are read in
     their order, which the caller makes canonical.
     """
@@ -66,7 +66,7 @@ def link(
 
 
 class _Linkage:
-    """Clusters are named by their lowest atom.
+    """State of a linkage: clusters, named by their lowest atom, and their listed neighbours.
 
     A pair is a listed one with a similarity at or over the floor, `left < right`; a slot of -inf is empty.
     """
@@ -95,6 +95,7 @@ class _Linkage:
         """Clusters whose pairs have changed since these two were taken."""
 
     def run(self) -> None:
+        """Search and merge until no two clusters are within the cut."""
         confirmations = 0 if self._exact else CONFIRMATIONS
         listed = self._forest.listed
         while True:
@@ -109,12 +110,13 @@ class _Linkage:
             if self._merge_all():
                 listed = self._forest.listed
             elif listed >= min(most, len(self._means)):
-                # As many as can be listed share a picture with the cluster that asks: leave it.
+                # As many as can be listed share an image with the cluster that asks: leave it.
                 self._bound[waiting] = self._floor
             else:
                 listed *= 2
 
     def clusters(self) -> Ids:
+        """Name the cluster that each atom ended in by its lowest atom, `int64[N]`."""
         parent = self._parent
         while not np.array_equal(above := parent[parent], parent):
             parent = above
@@ -124,7 +126,7 @@ class _Linkage:
         return np.flatnonzero(self._parent == np.arange(len(self._parent)))
 
     def _certain(self, clusters: Ids) -> NDArray[np.bool_]:
-        """Whose best listed neighbour is the nearest there is (or which has none within the cut)."""
+        """Tell whose best listed neighbour is the nearest there is (or which has none within the cut)."""
         bound = self._bound[clusters]
         return (bound <= self._floor + self._slack) | (self._best[clusters] >= bound - self._slack)
 
@@ -149,11 +151,11 @@ class _Linkage:
         self._stale[alive] = True
 
     def _keys(self, left: Ids, right: Ids) -> Ids:
-        """One number for each different pair, whichever end comes first."""
+        """Number each different pair, whichever end comes first."""
         return np.minimum(left, right) * len(self._parent) + np.maximum(left, right)
 
     def _merge_all(self) -> int:
-        """Merge until no two clusters are certainly each other's nearest; how many merges that were."""
+        """Merge until no two clusters are certainly each other's nearest; returns the number of merges."""
         merged = 0
         while True:
             left, right = self._mutual()
@@ -170,7 +172,7 @@ class _Linkage:
             merged += int(np.count_nonzero(~apart))
 
     def _mutual(self) -> tuple[Ids, Ids]:
-        """Pairs that have become certainly each other's nearest since the last call."""
+        """Find the pairs that have become certainly each other's nearest since the last call."""
         stale = np.flatnonzero(self._stale)
         self._refresh(stale)
         partner = self._partner[stale]
@@ -215,7 +217,7 @@ class _Linkage:
         self._relist(left, right)
 
     def _relist(self, left: Ids, right: Ids) -> None:
-        """Let the pairs of merged clusters name what these became, once, and measure them anew."""
+        """Rename merged clusters in their pairs to what these became, once, and measure these anew."""
         name = np.arange(len(self._parent))
         name[right] = left
         changed = np.zeros(len(name), bool)
@@ -245,7 +247,7 @@ class _Linkage:
 
 
 def _sort_once(keys: Ids) -> Ids:
-    """The different keys, rising. numpy's own `unique` hashes them, at 300,000 a hundred times slower than sorting."""
+    """Sort keys and drop repeats. numpy's own `unique` hashes them, at 300,000 a hundred times slower than sorting."""
     keys = np.sort(keys)
     first = np.ones(len(keys), bool)
     first[1:] = keys[1:] != keys[:-1]

@@ -1,4 +1,4 @@
-"""Which points have the largest inner products with which, among many: all pairs when few, a forest when many.
+"""Nearest neighbours by inner product: all pairs when points are few, a forest of projection trees when many.
 
 The forest: every tree halves the points along random directions that favour the principal axes until a leaf holds at
 most `leaf_points`, and compares all points within a leaf by one matrix product. The work is `trees * leaf_points`
@@ -31,7 +31,7 @@ SAMPLE_POINTS = 2048
 
 @dataclass(frozen=True, slots=True)
 class Forest:
-    """How hard to search: more trees and larger leaves find more and cost proportionally more."""
+    """Search effort: more trees and larger leaves find more and cost proportionally more."""
 
     trees: int = 8
     leaf_points: int = 512
@@ -40,13 +40,13 @@ class Forest:
 
     @property
     def exhaustive_points(self) -> int:
-        """Up to so many points comparing all pairs is no dearer than the trees."""
+        """Number of points up to which comparing all pairs is no dearer than the trees."""
         return self.trees * self.leaf_points
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """For each of R queries up to K points, most similar first, ties to the lower id.
+    """Up to K nearest points of each of R queries, most similar first, ties to the lower id.
 
     `ids` `int64[R, K]`, -1 where there are fewer; `similarity` `float32[R, K]`, inner products, -inf there.
     """
@@ -56,7 +56,7 @@ class Neighbours:
 
 
 def nearest(points: Points, queries: Ids, count: int, floor: float, forest: Forest, seed: int = 0) -> Neighbours:
-    """The `count` points other than itself most similar to each of `points[queries]`, at least `floor`.
+    """Find the `count` points other than itself most similar to each of `points[queries]`, at least `floor`.
 
     `points` `float32[N, D]`, of any length; `floor` must be positive. Exact if N or the number of queries is at most
     `forest.exhaustive_points`, else some are missed. The same input and `seed` give the same output.
@@ -84,7 +84,7 @@ def nearest(points: Points, queries: Ids, count: int, floor: float, forest: Fore
 
 
 def _strongest(block: Points, own: Points, asking: Ids, names: Ids, count: int, floor: float) -> Packed:
-    """`uint64[len(own), count]`: the best of `block` for each of `own`, in rising order.
+    """Find the best of `block` for each of `own`, in rising order: `uint64[len(own), count]`.
 
     `asking`: the row of `block` that each of `own` is; `names`: the id of each row of `block`.
     """
@@ -107,7 +107,7 @@ def _strongest(block: Points, own: Points, asking: Ids, names: Ids, count: int, 
 
 
 def _merge(left: Packed, right: Packed) -> Packed:
-    """The best of two tables, row by row, every id once."""
+    """Merge two tables row by row into the best entries of both, every id once."""
     both = np.concatenate([left, right], axis=1)
     # The same pair's product can differ in its last bits from one leaf to another: compare ids, not entries.
     turned = (both << HALF) | (both >> HALF)
@@ -120,7 +120,8 @@ def _merge(left: Packed, right: Packed) -> Packed:
 
 
 def _pack(ids: Ids, similarity: Points) -> Packed:
-    """One sortable number an entry: the bits of a positive float sort like the float; a lower id sorts higher."""
+    """Pack each entry into one sortable number: bits of a positive float sort like the float; a lower id sorts
+    higher."""
     bits = np.ascontiguousarray(similarity, np.float32).view(np.uint32).astype(np.uint64)
     return np.asarray((bits << HALF) | (LAST_ID - ids.astype(np.uint64)))
 
@@ -134,14 +135,14 @@ def _unpack(found: Packed) -> Neighbours:
 
 
 def _principal_axes(points: Points) -> Points:
-    """`float32[D, D]`, the axes as rows, scaled by their variances."""
+    """Estimate the principal axes, as rows scaled by their variances: `float32[D, D]`."""
     sample = points[:: max(1, len(points) // SAMPLE_POINTS)].astype(np.float64)
     variance, axes = np.linalg.eigh(np.cov(sample.T))
     return np.asarray(axes * np.maximum(variance, 0), np.float32).T
 
 
 def _leaves(points: Points, axes: Points, leaf_points: int, rng: np.random.Generator) -> Iterator[Ids]:
-    """One random tree's leaves: disjoint, covering, of equal size to within one point."""
+    """Split the points by one random tree into leaves: disjoint, covering, of equal size to within one point."""
     depth = int(np.ceil(np.log2(len(points) / leaf_points)))
     directions = rng.standard_normal((depth, len(axes))).astype(np.float32) @ axes
     # Directions at right angles cut a branch in ways its parent has not.

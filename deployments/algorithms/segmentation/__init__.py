@@ -1,1 +1,1 @@
-"""Shapes of faces and people in pictures, from what models or vendors found. Pure functions."""
+"""Segmentation of faces, heads and people: masks, crops and cut-outs from what models or vendors found."""

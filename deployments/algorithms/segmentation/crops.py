@@ -17,13 +17,13 @@ from deployments.contracts.arrays import Floats, Image, Matrix
 _SQUARES = ((5.5, (0.0, 0.7), 1.0), (13.0, (0.0, 4.0), 0.5))
 """Squares around a face: side and centre in its frame, and weight. Head and shoulders, and the whole body."""
 _WHOLE_WEIGHT = 0.1
-"""Of the crop of the whole picture where a closer one sees too."""
+"""Weight of the crop of the whole image where a closer one sees too."""
 _NO_GAIN = 1.2
-"""A square this many times as large as the picture's longer side shows no more than the whole picture does."""
+"""Size of a square, in the image's longer sides, from which it shows no more than the whole image does."""
 _EDGE = 3.0
 """Pixels of the model's input by which its borders may be wrong."""
 _UNSURE = 0.2, 0.8
-"""Chances beyond these are taken for certain."""
+"""Range of undecided chances; those beyond are taken for certain."""
 _FADE = 3
 """Power with which a crop's weight falls to nothing towards its border: there the model sees halves of other people,
 whom their own crops show whole."""
@@ -31,15 +31,15 @@ whom their own crops show whole."""
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """A turned square of the picture."""
+    """A turned square of the image."""
 
     matrix: Matrix
-    """Brings the picture to the model's input."""
+    """Maps the image to the model's input."""
     weight: float
 
 
 def person_crops(frames: Sequence[FaceFrame], height: int, width: int, size: int) -> list[Crop]:
-    """Squares around faces, set upright, in which people are larger or straighter than in the whole picture."""
+    """Place upright squares around faces, in which people are larger or straighter than in the whole image."""
     crops = []
     for frame in frames:
         for side, centre, weight in _SQUARES:
@@ -49,7 +49,7 @@ def person_crops(frames: Sequence[FaceFrame], height: int, width: int, size: int
 
 
 def quarter_turns(frames: Sequence[FaceFrame]) -> int:
-    """Counter-clockwise turns that set the largest face of a picture nearest to upright."""
+    """Count the counter-clockwise turns that set the largest face of an image nearest to upright."""
     if not frames:
         return 0
     largest = max(frames, key=lambda frame: frame.unit)
@@ -57,9 +57,9 @@ def quarter_turns(frames: Sequence[FaceFrame]) -> int:
 
 
 def merge_crops(image: Image, whole: Floats, crops: Sequence[Crop], chances: Sequence[Floats]) -> Floats:
-    """`float32[H, W]`: the chance of a person at each pixel, the weighted mean of all crops that saw it.
+    """Merge crops into the chance of a person at each pixel, `float32[H, W]`: the weighted mean of all that saw it.
 
-    `whole` and each of `chances` are `float32[S, S]`: what was seen in the picture, squeezed to the square, and by each
+    `whole` and each of `chances` are `float32[S, S]`: what was seen in the image, squeezed to the square, and by each
     of the crops. Borders are moved onto the image's edges as far as each was able to see.
     """
     height, width = image.shape[:2]
@@ -85,12 +85,12 @@ def merge_crops(image: Image, whole: Floats, crops: Sequence[Crop], chances: Seq
 
 
 def _fade(size: int) -> Floats:
-    """1 in the middle of a square, 0 at its border."""
+    """Compute weights of a square's pixels: 1 in the middle, 0 at its border."""
     inside = np.minimum(np.arange(size) + 0.5, size - np.arange(size) - 0.5) / (size / 2)
     ramp = (1 - (1 - inside) ** _FADE).astype(np.float32) ** _FADE
     return np.asarray(ramp[:, None] * ramp, np.float32)
 
 
 def rotate_back(plane: Floats, turns: int) -> Floats:
-    """What was seen after so many counter-clockwise quarter turns, turned back."""
+    """Undo counter-clockwise quarter turns of a plane."""
     return np.ascontiguousarray(np.rot90(plane, -turns))

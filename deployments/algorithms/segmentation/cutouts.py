@@ -1,4 +1,4 @@
-"""Masks at the size of the original, and the PNG files of masks and cut-outs. Large pictures are worked on in bands."""
+"""Masks at the size of the original, and PNG files of masks and cut-outs. Large images are worked on in bands."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from deployments.algorithms.segmentation.guided_filter import follow_edges, stee
 from deployments.contracts.arrays import Gray, Image
 
 _BAND = 256
-"""Rows that are worked on at once."""
+"""Rows processed at once."""
 _EDGE = 1.5
 """Pixels of the small mask by which its borders may move."""
 _PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
-"""The fastest, and for photographs the smallest of zlib's fast ones too: 64 megapixels take 2.6 s and 59 MB, against
-4.3 s and 75 MB by Pillow at level 1 (measured once, on one core)."""
+"""Encoder options: the fastest, and for photographs the smallest of zlib's fast ones too: 64 megapixels take 2.6 s and
+59 MB, against 4.3 s and 75 MB by Pillow at level 1 (measured once, on one core)."""
 
 
 def enlarge_mask(image: Image, mask: Gray) -> Gray:
-    """`mask` at the size of `image`, of which it was made at a smaller size: soft, and on the image's own edges.
+    """Enlarge `mask` to the size of `image`, a smaller version of which it was made on: soft, on the image's own edges.
 
     Beside its result it takes memory for `_BAND` rows.
     """
@@ -50,7 +50,7 @@ def enlarge_mask(image: Image, mask: Gray) -> Gray:
 
 
 def cutout_png(image: Image, mask: Gray) -> bytes:
-    """An RGBA PNG: the image where the mask is white, transparent where it is black.
+    """Encode a cut-out as an RGBA PNG: the image where the mask is white, transparent where it is black.
 
     What is wholly transparent is black too: a cut-out must not carry its background along. Raises `ValueError` for a
     mask of another size.
@@ -66,7 +66,7 @@ def cutout_png(image: Image, mask: Gray) -> bytes:
 
 
 def mask_png(mask: Gray) -> bytes:
-    """An 8-bit grey PNG."""
+    """Encode a mask as an 8-bit grey PNG."""
     return _encoded(mask)
 
 

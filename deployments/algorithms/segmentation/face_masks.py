@@ -1,4 +1,4 @@
-"""The skin of faces as a mask: the outline, without hair over it, on the edges of the picture."""
+"""Face masks: the skin inside each face's outline, without hair over it, on the edges of the image."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from deployments.contracts.arrays import Floats, Gray, Image, Matrix
 from deployments.contracts.portraits import SegmentedFace
 
 _SIDE = 3.6
-"""Of the upright square in which a face is worked on, in heights from its eyes to its chin."""
+"""Side of the upright square in which a face is worked on, in heights from its eyes to its chin."""
 _CROP_PX = (48, 160)
+"""Least and most pixels a side of that square."""
 _EDGE = 0.05
-"""Reach of the edges, in the same heights."""
+"""Reach of the edges, in heights from the eyes to the chin."""
 _RAISED = 0.5
-"""The outline's height over the brows is raised by this share, where the colours show skin."""
+"""Share by which the outline's height over the brows is raised, where the colours show skin."""
 _ABOVE = 0.6
-"""So far beyond the outline hair is looked for."""
+"""Distance beyond the outline up to which hair is looked for, in heights from the eyes to the chin."""
 _BROW = 0.24
 """Height of the brows over the eyes where an engine does not name them."""
 _AT_CORE, _AT_RIM, _RIM = 0.95, 0.45, 0.45
@@ -34,9 +35,10 @@ _BEYOND = 0.35
 
 
 def face_mask(image: Image, faces: Sequence[SegmentedFace], person: Gray) -> Gray:
-    """`uint8[H, W]`: 255 skin of a face, 0 anything else, soft between. Glasses and beards are part of a face.
+    """Draw the skin of faces, `uint8[H, W]`: 255 skin, 0 anything else, soft between. Glasses and beards belong to a
+    face.
 
-    `person` is the person mask of the picture, beyond which no face reaches.
+    `person` is the person mask of the image, beyond which no face reaches.
     """
     mask = np.zeros(image.shape[:2], np.uint8)
     for face in faces:
@@ -45,6 +47,7 @@ def face_mask(image: Image, faces: Sequence[SegmentedFace], person: Gray) -> Gra
 
 
 def _add_face(mask: Gray, image: Image, face: SegmentedFace, person: Gray) -> None:
+    """Draw one face into `mask`; only its own part of the image is touched."""
     frame = frame_of(face)
     edge = _EDGE * frame.unit
     shape = _with_forehead(face, frame)
@@ -64,7 +67,7 @@ def _add_face(mask: Gray, image: Image, face: SegmentedFace, person: Gray) -> No
 
 
 def _with_forehead(face: SegmentedFace, frame: FaceFrame) -> Floats:
-    """The outline with its upper part raised: many foreheads are higher than the mesh, which knows no hairline."""
+    """Raise the upper part of the outline: many foreheads are higher than the mesh, which knows no hairline."""
     outline = frame.units(face.outline)
     above = np.clip(-outline[:, 1] - _BROW, 0, None)
     outline[:, 1] -= _RAISED * above
@@ -72,7 +75,7 @@ def _with_forehead(face: SegmentedFace, frame: FaceFrame) -> Floats:
 
 
 def _without_hair(image: Image, face: SegmentedFace, frame: FaceFrame, person: Gray) -> tuple[Floats, Matrix]:
-    """Chance of skin in the face's upright square, and the matrix that brings the picture there."""
+    """Compute the chance of skin in the face's upright square, and the matrix that maps the image there."""
     size = int(np.clip(round(_SIDE * frame.unit), *_CROP_PX))
     matrix = frame.window(_SIDE, (0.0, 0.0), size)
     crop = warp_square(image, matrix, size)
@@ -97,7 +100,7 @@ def _without_hair(image: Image, face: SegmentedFace, frame: FaceFrame, person: G
 
 
 def _one_piece(chance: Floats) -> Floats:
-    """Without holes: what is not joined to the surroundings is a highlight, a bindi or a plaster."""
+    """Fill holes: what is not joined to the surroundings is a highlight, a bindi or a plaster."""
     hair = (chance < 0.5).astype(np.uint8)
     _, labels = cv2.connectedComponents(hair)
     rim = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
@@ -106,7 +109,7 @@ def _one_piece(chance: Floats) -> Floats:
 
 
 def _core(marks: dict[str, Floats], unit: float) -> Floats:
-    """Around eyes, brows, nose and mouth, where nothing is taken for hair: brows, glasses, lips and shades."""
+    """Outline eyes, brows, nose and mouth, where nothing is taken for hair: brows, glasses, lips and shades."""
     eyes = marks["left_eye"], marks["right_eye"]
     up, aside = np.array([0, -_BROW * unit], np.float32), np.array([0.22 * unit, 0], np.float32)
     brows = marks.get("left_brow", eyes[0] + up), marks.get("right_brow", eyes[1] + up)
@@ -115,7 +118,7 @@ def _core(marks: dict[str, Floats], unit: float) -> Floats:
 
 
 def _cheeks(marks: dict[str, Floats], unit: float) -> Floats:
-    """Between eyes and mouth, where skin shows in almost every face."""
+    """Outline the area between eyes and mouth, where skin shows in almost every face."""
     below = np.array([0, 0.22 * unit], np.float32)
     corners = []
     for eye, mouth in (("left_eye", "mouth_left"), ("right_eye", "mouth_right")):

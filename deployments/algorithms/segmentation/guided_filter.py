@@ -1,4 +1,4 @@
-"""Masks that follow the edges of their picture: guided filtering (K. He, J. Sun, X. Tang, 2013)."""
+"""Guided filtering of masks, so that they follow the edges of their image (K. He, J. Sun, X. Tang, 2013)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NOISE = 8.0
 
 
 def follow_edges(image: Image, mask: Floats, radius: float) -> Floats:
-    """`float32[H, W]`, 0 to 1: `mask` with its borders moved onto edges of the image up to `radius` pixels away.
+    """Move the borders of `mask` onto edges of the image up to `radius` pixels away: `float32[H, W]`, 0 to 1.
 
     Where the image has no edge the border becomes soft over the radius. Large radii are worked on at a reduced size:
     the filter's coefficients are smooth.
@@ -26,6 +26,6 @@ def follow_edges(image: Image, mask: Floats, radius: float) -> Floats:
 
 
 def steeper(mask: Floats, low: float, high: float) -> Floats:
-    """Chances up to `low` become 0, those from `high` 1, smoothly between."""
+    """Steepen a mask: chances up to `low` become 0, those from `high` 1, smoothly between."""
     ramp = np.clip((mask - np.float32(low)) / np.float32(high - low), 0, 1)
     return np.asarray(ramp * ramp * (3 - 2 * ramp), np.float32)

@@ -1,4 +1,4 @@
-"""The part of a photograph that an image model sees of one head, and back."""
+"""Head crops: the part of a photograph that an image model sees of one head, and its way back."""
 
 from __future__ import annotations
 
@@ -17,17 +17,22 @@ _MARGIN = 1.3
 
 @dataclass(frozen=True, slots=True)
 class HeadCrop:
+    """One head, cut out at the model's size."""
+
     rows: slice
     columns: slice
-    """Where it lies in the photograph."""
+    """Rows and columns of the crop in the photograph."""
     image: Image
     mask: Gray
-    """Both at the model's size."""
+    """At the model's size, as the image is."""
 
 
 def cut_head(photograph: Image, mask: Gray, pixels: int) -> HeadCrop | None:
-    """A square around what the mask shows, pushed into the photograph (and cut by it where that is narrower), of about
-    so many pixels, sides multiples of 8. None: the mask is black."""
+    """Cut out a square around what the mask shows, of about `pixels` pixels, sides multiples of 8; None: the mask is
+    black.
+
+    The square is pushed into the photograph (and cut by it where that is narrower).
+    """
     ys, xs = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(ys):
         return None
@@ -39,7 +44,7 @@ def cut_head(photograph: Image, mask: Gray, pixels: int) -> HeadCrop | None:
 
 
 def put_head_back(photograph: Image, mask: Gray, crop: HeadCrop, made: Image) -> Image:
-    """The photograph with what was made of the crop; where the mask, of the photograph's size, is black, untouched."""
+    """Blend the edited crop into the photograph; untouched where the mask, of the photograph's size, is black."""
     place = (crop.rows, crop.columns)
     out = photograph.copy()
     out[place] = blend(photograph[place], made, mask[place])

@@ -1,5 +1,4 @@
-"""Which part of a picture an image model may paint over to make animals of people, and laying its picture over the
-photograph."""
+"""Head masks: where an image model may paint to make animals of people, and blending its result into the photograph."""
 
 from __future__ import annotations
 
@@ -14,17 +13,17 @@ from deployments.contracts.portraits import AvatarMode, Segmentation, SegmentedF
 _SOFT = 0.08
 """Standard deviation of the mask's edge, in heights from the eyes to the chin."""
 _GROWN = 1.12
-"""The outline is drawn so much larger: fur stands out from skin."""
+"""Factor by which the outline is enlarged: fur stands out from skin."""
 _EARS = np.array([(-1.05, 0.1), (-1.2, -1.0), (-0.95, -1.75), (0.95, -1.75), (1.2, -1.0), (1.05, 0.1)], np.float32)
 """Room for an animal's ears, in the face's frame: from the height of the eyes to above the hair."""
 _HEAD = np.array([(-1.7, 1.0), (-1.9, -0.6), (-1.1, -1.9), (1.1, -1.9), (1.9, -0.6), (1.7, 1.0)], np.float32)
-"""Where a head with hair may reach: as low as the chin, as high and wide as hair stands."""
+"""Reach of a head with hair, in the face's frame: as low as the chin, as high and wide as hair stands."""
 _BAND = 256
 """Rows that are blended at once."""
 
 
 def head_mask(segmentation: Segmentation, mode: AvatarMode) -> Gray:
-    """`uint8[H, W]`, soft: 255 paint here, 0 keep. All faces' heads together; black where there is no face.
+    """Draw all faces' heads, `uint8[H, W]`, soft: 255 paint here, 0 keep; black where there is no face.
 
     overlay: faces with forehead and room for ears above. character: whole heads with hair besides.
     """
@@ -36,7 +35,7 @@ def head_mask(segmentation: Segmentation, mode: AvatarMode) -> Gray:
 
 
 def blend(photograph: Image, made: Image, mask: Gray) -> Image:
-    """`made` where the mask is white, the photograph, untouched, where it is black.
+    """Blend `made` into the photograph: `made` where the mask is white, the photograph, untouched, where it is black.
 
     A `made` of another size is stretched to the photograph's. Raises `ValueError` for a mask of another size.
     """
@@ -57,7 +56,7 @@ def blend(photograph: Image, made: Image, mask: Gray) -> Image:
 
 
 def _add_head(mask: Gray, person: Gray, face: SegmentedFace, mode: AvatarMode) -> None:
-    """Paints one head into `mask`; only its own part of the picture is touched."""
+    """Draw one head into `mask`; only its own part of the image is touched."""
     frame = frame_of(face)
     shapes = [frame.pixels(scaled(frame.units(face.outline), _GROWN)), frame.pixels(_EARS)]
     reach = frame.pixels(_HEAD)

@@ -1,4 +1,4 @@
-"""A segmentation of a small picture, in the pixels of the large one that it was made of."""
+"""Scaling of a segmentation found in a small image to the pixels of the large one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deployments.contracts.portraits import Segmentation, SegmentedFace
 
 
 def scale_segmentation(image: Image, found: Segmentation) -> Segmentation:
-    """Of `image`, from what was found in a smaller version of it: the masks lie on the image's own edges."""
+    """Scale what was found in a smaller version of `image` to its pixels: the masks lie on the image's own edges."""
     height, width = image.shape[:2]
     if found.person_mask.shape == (height, width):
         return found
@@ -25,7 +25,7 @@ def scale_segmentation(image: Image, found: Segmentation) -> Segmentation:
 
 
 def scale_faces(found: Segmentation, width: int, height: int) -> tuple[SegmentedFace, ...]:
-    """Its faces, in pixels of the picture at that size."""
+    """Scale the faces of a segmentation to the pixels of the image at `width` x `height`."""
     rows, columns = found.person_mask.shape
     across, down = width / columns, height / rows
     return tuple(

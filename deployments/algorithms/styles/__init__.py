@@ -1,6 +1,6 @@
-"""Looks: a photograph redrawn in a style by image processing alone, no weights.
+"""Non-photorealistic rendering (NPR) filters, one per style: image processing alone, no weights.
 
-A look is a function of the photograph, the unit (pixels that a thousandth of the picture's size takes, about), a random
+A filter is a function of the photograph, the unit (pixels that a thousandth of the image's size takes, about), a random
 generator and options of its own. `apply_style` is the only way in: it settles size, strength and seed for all of them.
 """
 
@@ -29,10 +29,11 @@ from deployments.algorithms.styles.watercolor import watercolor
 from deployments.contracts.arrays import Image
 
 StyleFilter = Callable[..., Image]
+"""`(photo, unit, rng, *, options) -> image`, both `uint8[H, W, 3]`."""
 
 FILTERS: dict[str, StyleFilter] = {
-    look.__name__: look
-    for look in (
+    draw.__name__: draw
+    for draw in (
         anime,
         cartoon,
         charcoal,
@@ -48,25 +49,27 @@ FILTERS: dict[str, StyleFilter] = {
         watercolor,
     )
 }
+"""Filters by the name of their style."""
 
 _CANVAS_PX = 1024
-"""Geometric mean of the sides at which a unit is a pixel. Smaller pictures are drawn at up to twice their size."""
+"""Geometric mean of the sides at which a unit is a pixel. Smaller images are drawn at up to twice their size."""
 _MOST_ENLARGED = 2.0
+"""Factor by which smaller images are enlarged at most."""
 _FINEST = 0.6
 """Share of their size that brushes, dots and pixels have at strength 0."""
 _AT_OWN_SIZE = {pixel_art}
-"""Looks whose edges must fall on the picture's own pixels."""
+"""Filters whose edges must fall on the image's own pixels."""
 
 
 def apply_style(
-    image: Image, look: str, strength: float = 1.0, seed: int = 0, options: Mapping[str, Any] | None = None
+    image: Image, style: str, strength: float = 1.0, seed: int = 0, options: Mapping[str, Any] | None = None
 ) -> Image:
-    """`uint8[H, W, 3]` RGB of any size -> the same, in the look; the same for the same seed.
+    """Redraw `uint8[H, W, 3]` RGB of any size in a style, at the same size; the same seed gives the same image.
 
     `strength`, 0 to 1: 0 is the photograph, 1 the full style; between, marks are finer and the photograph shows
-    through. Raises `KeyError` for an unknown look, `TypeError` for an unknown option.
+    through. Raises `KeyError` for an unknown filter, `TypeError` for an unknown option.
     """
-    draw = FILTERS[look]
+    draw = FILTERS[style]
     strength = float(np.clip(strength, 0, 1))
     if strength == 0:
         return image.copy()
@@ -80,9 +83,9 @@ def apply_style(
     return np.asarray(cv2.addWeighted(drawn, share, image, 1 - share, 0), np.uint8)
 
 
-def options_of(look: str) -> dict[str, inspect.Parameter]:
-    """Name -> parameter, its type annotated with the range it may have."""
-    signature = inspect.signature(FILTERS[look], eval_str=True)
+def options_of(style: str) -> dict[str, inspect.Parameter]:
+    """List a filter's options: name -> parameter, its type annotated with the range it may have."""
+    signature = inspect.signature(FILTERS[style], eval_str=True)
     return {name: known for name, known in signature.parameters.items() if known.kind is known.KEYWORD_ONLY}
 
 

@@ -1,4 +1,4 @@
-"""An anime cel: flat colour with violet shadows, fine coloured lines, and light that glows and falls in rays."""
+"""Anime cel filter: flat colour with violet shadows, fine coloured lines, and light that glows and falls in rays."""
 
 from __future__ import annotations
 
@@ -41,8 +41,11 @@ def anime(
     colour: Annotated[float, Ge(0), Le(2)] = 1.3,
     evening: Annotated[float, Ge(0), Le(1)] = 0.9,
 ) -> Image:
-    """`line`: width of the drawing. `glow`: of light, rays and motes. `colour`: saturation. `evening`: how much of an
-    evening sky a pale, empty background turns into."""
+    """Draw an anime cel.
+
+    `line`: width of the drawing. `glow`: of light, rays and motes. `colour`: saturation. `evening`: how much of an
+    evening sky a pale, empty background turns into.
+    """
     shape = photo.shape[:2]
     scene = stretched(to_plane(photo))
     flat = coherent(flattened(scene, unit, 0.02), 2 * unit, 8 * unit, 2)
@@ -69,7 +72,7 @@ def anime(
 
 
 def _cel(flat: Plane, unit: float, skin: Plane) -> Plane:
-    """Lit, base and shadow colour with a crisp turn between them; a violet wash makes the shadows."""
+    """Paint lit, base and shadow colour with a crisp turn between them; a violet wash makes the shadows."""
     lab = to_lab(flat)
     tones = settled(lab[..., 0] / 100, unit)
     steps = adaptive_stairs(tones, 4)
@@ -85,7 +88,7 @@ def _cel(flat: Plane, unit: float, skin: Plane) -> Plane:
 
 
 def _light(shape: tuple[int, int], unit: float, rng: Random) -> tuple[Plane, Plane]:
-    """Rays from beyond the upper right corner, and motes of light in the air."""
+    """Draw rays from beyond the upper right corner, and motes of light in the air."""
     height, width = shape
     xs, ys = np.meshgrid(np.linspace(1, 0, width, dtype=np.float32), np.linspace(0, 1, height, dtype=np.float32))
     turn = np.arctan2(ys + 0.15, xs + 0.15)

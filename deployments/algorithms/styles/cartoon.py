@@ -1,4 +1,4 @@
-"""A printed comic: flat, bright colours in few tones inside confident ink outlines."""
+"""Cartoon filter, a printed comic: flat, bright colours in few tones inside confident ink outlines."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ def cartoon(
     line: Annotated[float, Ge(0.3), Le(3)] = 1.0,
     colour: Annotated[float, Ge(0), Le(2)] = 1.35,
 ) -> Image:
-    """`tones`: steps from dark to light. `line`: width of the outlines. `colour`: saturation."""
+    """Draw a comic.
+
+    `tones`: steps from dark to light. `line`: width of the outlines. `colour`: saturation.
+    """
     scene = stretched(to_plane(photo))
     shapes = coherent(flattened(scene, unit, 0.012), 2.2 * unit, 10 * unit, 2)
     skin = blur(np.maximum(likely_skin(scene), bare_skin(scene, unit)), 3 * unit)

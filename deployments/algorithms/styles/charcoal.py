@@ -1,4 +1,4 @@
-"""Charcoal and white chalk on toned paper: darks and lights drawn, the middle left to the sheet."""
+"""Charcoal filter, with white chalk on toned paper: darks and lights drawn, the middle left to the sheet."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ def charcoal(
     chalk: Annotated[float, Ge(0), Le(1)] = 0.85,
     smudge: Annotated[float, Ge(0), Le(1)] = 0.5,
 ) -> Image:
-    """`sheet`: colour of the paper. `chalk`: weight of the white. `smudge`: how much was rubbed with the finger."""
+    """Draw in charcoal and chalk.
+
+    `sheet`: colour of the paper. `chalk`: weight of the white. `smudge`: how much was rubbed with the finger.
+    """
     shape = photo.shape[:2]
     scene = stretched(to_plane(photo))
     tones = luma(scene)

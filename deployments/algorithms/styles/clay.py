@@ -1,4 +1,4 @@
-"""Plasticine on a stop-motion set: pressed-together lumps of colour, rounded, thumbed, softly lit."""
+"""Clay filter, plasticine on a stop-motion set: pressed-together lumps of colour, rounded, thumbed, softly lit."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from deployments.algorithms.styles.techniques.texture import clouds, noise
 from deployments.contracts.arrays import Image
 
 _SEAM, _SEAM_BY_FACE = 7.0, 45.0
-"""Lab distance of two lumps' colours from which there is a seam between them."""
+"""Lab distance of two lumps' colours from which there is a seam between them, and that around faces."""
 
 
 def clay(
@@ -44,7 +44,10 @@ def clay(
     gloss: Annotated[float, Ge(0), Le(1)] = 0.22,
     prints: Annotated[float, Ge(0), Le(1)] = 0.5,
 ) -> Image:
-    """`lumps`: how many colours of clay. `roundness`: of their edges. `gloss`: of the surface. `prints`: of fingers."""
+    """Model in clay.
+
+    `lumps`: how many colours of clay. `roundness`: of their edges. `gloss`: of the surface. `prints`: of fingers.
+    """
     shape = photo.shape[:2]
     scene = stretched(to_plane(photo))
     bare = bare_skin(to_plane(photo), unit)
@@ -76,7 +79,7 @@ def clay(
 
 
 def _merged(labels: NDArray[np.uint8], side: int, smallest: float) -> NDArray[np.int32]:
-    """Connected lumps, numbered; what is smaller than `smallest` pixels goes to the lump around it."""
+    """Number connected lumps; what is smaller than `smallest` pixels goes to the lump around it."""
     side = min(max(3, side | 1), 31)
     smooth = cv2.medianBlur(labels, side)
     areas = np.zeros(labels.shape, np.int32)
@@ -94,7 +97,7 @@ def _merged(labels: NDArray[np.uint8], side: int, smallest: float) -> NDArray[np
 
 
 def _filled(areas: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Pixels of area 0 take the number of the nearest area."""
+    """Give pixels of area 0 the number of the nearest area."""
     _, nearest_area = cv2.distanceTransformWithLabels(
         (areas == 0).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
@@ -104,6 +107,7 @@ def _filled(areas: NDArray[np.int32]) -> NDArray[np.int32]:
 
 
 def _region_colours(areas: NDArray[np.int32], picture: Plane) -> Plane:
+    """Average the colours of each area."""
     counts = np.bincount(areas.ravel())
     means = np.stack(
         [np.bincount(areas.ravel(), picture[..., channel].ravel()) / np.maximum(counts, 1) for channel in range(3)],
@@ -113,13 +117,14 @@ def _region_colours(areas: NDArray[np.int32], picture: Plane) -> Plane:
 
 
 def _pressed(bare: Plane, unit: float) -> Plane:
-    """How different two lumps' colours must be for a seam: in a face none is, around it (beards) they are rarely."""
+    """Set the colour distance from which two lumps have a seam: in a face none has, around it (beards) few have."""
     around = blur(closed(bare, 140 * unit), 30 * unit) > 0.15
     return np.where(bare > 0.5, np.inf, np.where(around, _SEAM_BY_FACE, _SEAM)).astype(np.float32)
 
 
 def _distance_to_seam(areas: NDArray[np.int32], lab: Plane, least: Plane) -> Plane:
-    """Pixels to the next seam; lumps whose colours differ less than `least` are pressed together without one."""
+    """Measure pixels to the next seam; lumps whose colours differ less than `least` are pressed together without
+    one."""
     inside = np.ones(areas.shape, np.uint8)
     for here, there in ((np.s_[:, 1:], np.s_[:, :-1]), (np.s_[1:], np.s_[:-1])):
         apart = np.sqrt(((lab[here] - lab[there]) ** 2).sum(axis=2))
@@ -131,7 +136,7 @@ def _distance_to_seam(areas: NDArray[np.int32], lab: Plane, least: Plane) -> Pla
 
 
 def _light(height: Plane) -> tuple[Plane, Plane]:
-    """Diffuse light, 0 to 1, and highlights, from a large lamp at the upper left."""
+    """Compute diffuse light, 0 to 1, and highlights, from a large lamp at the upper left."""
     dx = cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3, scale=0.125)
     dy = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3, scale=0.125)
     norm = np.sqrt(dx**2 + dy**2 + 1)
@@ -144,7 +149,7 @@ def _light(height: Plane) -> tuple[Plane, Plane]:
 
 
 def _fingerprints(shape: tuple[int, int], unit: float, rng: Random) -> Plane:
-    """Ridges of fingertips pressed here and there, -1 to 1."""
+    """Draw ridges of fingertips pressed here and there, -1 to 1."""
     height, width = shape
     xs, ys = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     bend = noise(shape, 24 * unit, rng) * 1.6

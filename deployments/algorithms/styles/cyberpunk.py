@@ -1,4 +1,5 @@
-"""A rainy neon night: dark blue scene, magenta light from the left and cyan from the right, glowing contours."""
+"""Cyberpunk filter, a rainy neon night: dark blue scene, magenta light from the left, cyan from the right, glowing
+contours."""
 
 from __future__ import annotations
 
@@ -43,7 +44,10 @@ def cyberpunk(
     rain: Annotated[float, Ge(0), Le(1)] = 0.5,
     glitch: Annotated[float, Ge(0), Le(1)] = 0.5,
 ) -> Image:
-    """`neon`: brightness of the glowing contours. `rain`: streaks. `glitch`: torn lines and colour fringes."""
+    """Draw a neon night.
+
+    `neon`: brightness of the glowing contours. `rain`: streaks. `glitch`: torn lines and colour fringes.
+    """
     shape = photo.shape[:2]
     scene = stretched(to_plane(photo))
     tones = luma(scene)
@@ -70,7 +74,7 @@ def cyberpunk(
 
 
 def _night(scene: Plane, calm: Plane, skin: Plane) -> Plane:
-    """The scene as if the street lamps were off: dark, blue in the shadows, some of its own colour left."""
+    """Darken the scene as if the street lamps were off: blue in the shadows, some of its own colour left."""
     own = saturated(scene, 1.1) * (0.30 + 0.25 * skin[..., None])
     own = own * (0.25 + 0.95 * calm[..., None])
     dark = mix(np.broadcast_to(_NIGHT, scene.shape), _DUSK, ramp(calm, 0.05, 0.95))
@@ -78,7 +82,7 @@ def _night(scene: Plane, calm: Plane, skin: Plane) -> Plane:
 
 
 def _side_lights(calm: Plane, unit: float) -> tuple[Plane, Plane]:
-    """Light on what faces left and right, taking brightness for height, and weaker along the sides of the picture."""
+    """Light what faces left and right, taking brightness for height, and weaker along the sides of the image."""
     form = blur(calm, 3 * unit) + blur(calm, 10 * unit)
     dx = cv2.Sobel(form, cv2.CV_32F, 1, 0, ksize=3, scale=0.25) * unit
     across = np.linspace(0, 1, calm.shape[1], dtype=np.float32)[None]
@@ -89,7 +93,7 @@ def _side_lights(calm: Plane, unit: float) -> tuple[Plane, Plane]:
 
 
 def _neon_lines(scene: Plane, calm: Plane, unit: float) -> Plane:
-    """Contours as bright tubes: where tones turn, either way."""
+    """Draw contours as bright tubes: where tones turn, either way."""
     flow = edge_flow(scene, 3.5 * unit)
     dx = cv2.Sobel(blur(calm, 1.4 * unit), cv2.CV_32F, 1, 0, ksize=3, scale=0.125)
     dy = cv2.Sobel(blur(calm, 1.4 * unit), cv2.CV_32F, 0, 1, ksize=3, scale=0.125)
@@ -99,7 +103,7 @@ def _neon_lines(scene: Plane, calm: Plane, unit: float) -> Plane:
 
 
 def _neon_colours(shape: tuple[int, int], unit: float, rng: Random) -> Plane:
-    """Magenta to the left, cyan to the right, violet and a little amber between, in soft patches."""
+    """Colour the tubes: magenta to the left, cyan to the right, violet and a little amber between, in soft patches."""
     across = np.linspace(-1, 1, shape[1], dtype=np.float32)[None] + noise(shape, 200 * unit, rng) * 0.9
     tint = mix(np.broadcast_to(_MAGENTA, (*shape, 3)), _VIOLET, ramp(across, -0.5, 0.0))
     tint = mix(tint, _CYAN, ramp(across, 0.0, 0.5))
@@ -107,7 +111,7 @@ def _neon_colours(shape: tuple[int, int], unit: float, rng: Random) -> Plane:
 
 
 def _bokeh(shape: tuple[int, int], unit: float, rng: Random) -> Plane:
-    """Lamps out of focus, away from the middle."""
+    """Draw lamps out of focus, away from the middle."""
     down, across = np.meshgrid(*(np.linspace(-1, 1, side, dtype=np.float32) for side in shape), indexing="ij")
     lamps = np.zeros((*shape, 3), np.float32)
     for _ in range(38):
@@ -119,7 +123,7 @@ def _bokeh(shape: tuple[int, int], unit: float, rng: Random) -> Plane:
 
 
 def _torn(picture: Plane, unit: float, glitch: float, rng: Random) -> Plane:
-    """Red and blue slightly apart, more so to the sides; a few bands of lines displaced."""
+    """Shift red and blue slightly apart, more so to the sides, and displace a few bands of lines."""
     height, width = picture.shape[:2]
     across = np.linspace(-1, 1, width, dtype=np.float32)[None].repeat(height, 0)
     bands = np.zeros((height, 1), np.float32)

@@ -1,4 +1,4 @@
-"""A copper engraving, as on old banknotes: lines that bend over the forms and swell in the darks."""
+"""Engraving filter, copper as on old banknotes: lines that bend over the forms and swell in the darks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SHEET, _INK = colour("#f1ead6"), colour("#16243a")
 
 
 _LEGIBLE_PX = 6.0
-"""Of the canvas: no lines are closer, however small the picture."""
+"""Least distance of lines, pixels of the canvas, however small the image."""
 
 
 def engraving(
@@ -40,7 +40,10 @@ def engraving(
     relief: Annotated[float, Ge(0), Le(2)] = 1.0,
     outline: Annotated[float, Ge(0), Le(1)] = 0.9,
 ) -> Image:
-    """`pitch`: distance of the lines. `relief`: how far they bend over the forms. `outline`: weight of contours."""
+    """Draw an engraving.
+
+    `pitch`: distance of the lines. `relief`: how far they bend over the forms. `outline`: weight of contours.
+    """
     shape = photo.shape[:2]
     scene = stretched(to_plane(photo))
     tones = luma(scene)
@@ -62,8 +65,10 @@ def engraving(
 def _lines(
     shape: tuple[int, int], step: float, angle: float, bend: Plane, dark: Plane, start: float, widest: float
 ) -> Plane:
-    """Parallel lines at `angle` degrees, moved by `bend` pixels; they begin at darkness `start` and are `widest`, as a
-    share of the step, at black."""
+    """Draw parallel lines at `angle` degrees, moved by `bend` pixels.
+
+    They begin at darkness `start` and are `widest`, as a share of the step, at black.
+    """
     height, width = shape
     turn = np.deg2rad(angle)
     xs, ys = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))

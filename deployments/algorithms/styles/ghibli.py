@@ -1,4 +1,4 @@
-"""A hand-painted animated film: gouache dabs, summer sky, warm light, fine brown contours."""
+"""Ghibli filter, a hand-painted animated film: gouache dabs, summer sky, warm light, fine brown contours."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from deployments.contracts.arrays import Image
 
 _SEPIA = colour("#4a2f22")
 _BRUSHES = ((20.0, 0.0), (10.0, 0.03), (4.5, 0.035))
-"""Radius in units, and how wrong a place must be before the brush touches it again."""
+"""Radius of each brush in units, and how wrong a place must be before the brush touches it again."""
 
 
 def ghibli(
@@ -44,8 +44,11 @@ def ghibli(
     sky: Annotated[float, Ge(0), Le(1)] = 0.85,
     line: Annotated[float, Ge(0), Le(1)] = 0.75,
 ) -> Image:
-    """`brush`: size of the dabs. `sky`: how much summer sky a pale, empty background turns into. `line`: weight of
-    the brown contours."""
+    """Paint a frame of a hand-painted film.
+
+    `brush`: size of the dabs. `sky`: how much summer sky a pale, empty background turns into. `line`: weight of the
+    brown contours.
+    """
     shape = photo.shape[:2]
     scene = stretched(to_plane(photo))
     skin = blur(likely_skin(scene), 3 * unit)
@@ -67,7 +70,7 @@ def ghibli(
 
 
 def _summer_light(scene: Plane) -> Plane:
-    """Open shadows that turn blue, warm lights, greens and blues as children remember them."""
+    """Grade the colours: open shadows that turn blue, warm lights, strong greens and blues."""
     lab = to_lab(scene)
     tones = lab[..., 0] / 100
     lab[..., 0] = 100 * (0.1 + 0.9 * tones**0.82)
@@ -81,7 +84,7 @@ def _summer_light(scene: Plane) -> Plane:
 
 
 def _layered(picture: Plane, unit: float) -> Plane:
-    """Tones half of the way to six: gouache is mixed beforehand, not on the sheet."""
+    """Move tones half of the way to six: gouache is mixed beforehand, not on the sheet."""
     lab = to_lab(picture)
     tones = lab[..., 0] / 100
     lab[..., 0] = 100 * mix(tones, adaptive_stairs(settled(tones, unit), 6), 0.5)
@@ -89,6 +92,7 @@ def _layered(picture: Plane, unit: float) -> Plane:
 
 
 def _contours(scene: Plane, sunny: Plane, unit: float) -> Plane:
+    """Draw fine contours, `[H, W]`, 0 to 1."""
     tones = luma(mix(scene, sunny, 0.5))
     calm = guided(tones, tones, 3 * unit, 0.0015)
     lines = ink_lines(calm, edge_flow(scene, 3 * unit), 1.6 * unit, threshold=0.009, softness=0.02)

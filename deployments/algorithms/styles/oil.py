@@ -1,4 +1,4 @@
-"""Oil on canvas: strokes laid along the forms, broad ones first, fine ones where the picture asks for them."""
+"""Oil filter: strokes laid along the forms, broad ones first, fine ones where the image asks for them."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from deployments.algorithms.styles.techniques.texture import lit, noise, standar
 from deployments.contracts.arrays import Image
 
 _RADII = (26.0, 13.0, 6.5, 3.4)
-"""Of the brushes, broad to fine, in units."""
+"""Radii of the brushes, broad to fine, in units."""
 _TOLERANCES = (0.0, 0.035, 0.05, 0.06)
-"""How wrong what is on the canvas must be before the brush touches it again."""
+"""Error of what is on the canvas from which a brush touches it again."""
 
 
 def oil(
@@ -39,7 +39,10 @@ def oil(
     impasto: Annotated[float, Ge(0), Le(1)] = 0.6,
     colour: Annotated[float, Ge(0), Le(2)] = 1.2,
 ) -> Image:
-    """`brush`: size of the strokes. `impasto`: thickness of the paint. `colour`: saturation."""
+    """Paint in oil.
+
+    `brush`: size of the strokes. `impasto`: thickness of the paint. `colour`: saturation.
+    """
     scene = saturated(contrast(stretched(to_plane(photo), most=1.3), 0.15), colour, 0.25)
     flow = edge_flow(scene, 5 * unit)
     paint = to_image(mix(blur(scene, 30 * unit), np.array([0.45, 0.33, 0.24], np.float32), 0.4))

@@ -1,4 +1,4 @@
-"""Graphite on paper: drawn contours that run past their ends, and tone by hatching that crosses in the darks."""
+"""Pencil filter, graphite on paper: drawn contours that run past their ends, hatched tone that crosses in the darks."""
 
 from __future__ import annotations
 
@@ -38,8 +38,10 @@ def pencil(
     outline: Annotated[float, Ge(0), Le(1)] = 0.8,
     angle: Annotated[float, Ge(-90), Le(90)] = 48.0,
 ) -> Image:
-    """`shading`: weight of the hatching. `outline`: of the contours. `angle`: of the first hatching, degrees (strokes
-    after Lu, Xu and Jia, "Combining sketch and tone for pencil drawing production", 2012)."""
+    """Draw in graphite (strokes after Lu, Xu and Jia, "Combining sketch and tone for pencil drawing production", 2012).
+
+    `shading`: weight of the hatching. `outline`: of the contours. `angle`: of the first hatching, degrees.
+    """
     shape = photo.shape[:2]
     tones = stretched(luma(to_plane(photo)))
     calm = guided(tones, tones, 5 * unit, 0.002)
@@ -62,14 +64,14 @@ def pencil(
 
 
 def _drawing_tone(calm: Plane) -> Plane:
-    """How dark each place is to be drawn: a draughtsman leaves the lights white and keeps the darks apart."""
+    """Decide how dark to draw each place: a draughtsman leaves the lights white and keeps the darks apart."""
     ranks = cv2.equalizeHist(to_image(calm)).astype(np.float32) / 255
     drawn = 1 - mix(calm, ranks, 0.25)
     return np.asarray(np.clip(drawn - 0.08, 0, 1) ** 1.15 * 1.15, np.float32)
 
 
 def _hatched(tone: Plane, unit: float, angle: float, rng: Random) -> Plane:
-    """Layers of strokes, each at its own angle, each only where the tone is dark enough for one more."""
+    """Hatch in layers of strokes, each at its own angle, each only where the tone is dark enough for one more."""
     light = np.zeros_like(tone) + 1
     for turn, start, weight in ((0, 0.04, 0.6), (11, 0.3, 0.6), (-62, 0.55, 0.5), (4, 0.66, 0.75)):
         strokes = streaks(tone.shape, 70 * unit, 2.1 * unit, angle + turn, rng)
@@ -82,7 +84,7 @@ def _hatched(tone: Plane, unit: float, angle: float, rng: Random) -> Plane:
 
 
 def _contours(tones: Plane, unit: float) -> Plane:
-    """Gradients drawn with straight strokes in eight directions; each pixel's gradient goes to the one it fits best."""
+    """Draw gradients with straight strokes in eight directions; each pixel's gradient goes to the one it fits best."""
     dx = cv2.Sobel(tones, cv2.CV_32F, 1, 0, ksize=3, scale=0.25)
     dy = cv2.Sobel(tones, cv2.CV_32F, 0, 1, ksize=3, scale=0.25)
     edges = blur(np.hypot(dx, dy), 0.5 * unit)
@@ -105,7 +107,7 @@ def _stroke_kernel(half: int, turn: float) -> Plane:
 
 
 def _vignette(shape: tuple[int, int], unit: float, rng: Random) -> Plane:
-    """1 inside, falling off in strokes towards a margin that nobody drew on."""
+    """Compute a margin left undrawn: 1 inside, falling off in strokes towards it."""
     height, width = shape
     xs, ys = np.meshgrid(np.linspace(-1, 1, width, dtype=np.float32), np.linspace(-1, 1, height, dtype=np.float32))
     away = (np.abs(xs) ** 6 + np.abs(ys) ** 6) ** (1 / 6)

@@ -1,4 +1,5 @@
-"""Sprites of an early console: large square pixels, a small palette, dark contours, little dithering."""
+"""Pixel art filter, sprites of an early console: large square pixels, small palette, dark contours, little
+dithering."""
 
 from __future__ import annotations
 
@@ -32,10 +33,13 @@ from deployments.algorithms.styles.techniques.planes import (
 from deployments.contracts.arrays import Image
 
 _BAYER = (np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]], np.float32) + 0.5) / 16 - 0.5
+"""Ordered dithering matrix, -0.5 to 0.5."""
 _PIXEL = 10.5
 """Side of a square, in units."""
 _FACE_COLOURS = 7
+"""Colours of the palette that faces have to themselves, at most."""
 _STRONGER = np.array([1, 1.1, 1.1], np.float32)
+"""Gains of L, a and b of the palette."""
 
 
 def pixel_art(
@@ -47,7 +51,10 @@ def pixel_art(
     colours: Annotated[int, Ge(4), Le(64)] = 24,
     dither: Annotated[float, Ge(0), Le(1)] = 0.35,
 ) -> Image:
-    """`pixel`: size of the squares. `colours`: of the palette. `dither`: strength of the pattern."""
+    """Draw a sprite.
+
+    `pixel`: size of the squares. `colours`: of the palette. `dither`: strength of the pattern.
+    """
     height, width = photo.shape[:2]
     side = max(2, round(_PIXEL * unit * pixel))
     rows, columns = -(-height // side), -(-width // side)
@@ -75,8 +82,10 @@ def pixel_art(
 
 
 def _sprite(flat: Plane, scene: Plane, skin: Plane, side: int) -> Plane:
-    """One colour for each square: the mean, sharpened, and pulled towards what is dark in it: on skin that is an eye
-    or a mouth; teeth stay white."""
+    """Choose one colour for each square: the mean, sharpened, and pulled towards what is dark in it.
+
+    On skin that is an eye or a mouth; teeth stay white.
+    """
     size = flat.shape[1] // side, flat.shape[0] // side
     mean = _shrunk(flat, size)
     if min(size) < 3:
@@ -93,7 +102,7 @@ def _shrunk(plane: Plane, size: tuple[int, int]) -> Plane:
 
 
 def _contours(scene: Plane, unit: float, side: int) -> Plane:
-    """`[H / side, W / side]`: the squares that outlines run through."""
+    """Mark the squares that outlines run through, `[H / side, W / side]`."""
     tones = luma(scene)
     lines = ink_lines(tones, edge_flow(scene, 4 * unit), 3.4 * unit, threshold=0.016, softness=0.02)
     lines = without_specks(lines, 60 * unit)
@@ -102,9 +111,10 @@ def _contours(scene: Plane, unit: float, side: int) -> Plane:
 
 
 def _palette(lab: Plane, face: NDArray[np.bool_], colours: int, rng: Random) -> tuple[NDArray[np.float32], int]:
-    """The picture's own colours, a little stronger; hue counts for more than tone when they are chosen.
+    """Choose the image's own colours, a little stronger; hue counts for more than tone when they are chosen.
 
-    Faces have colours to themselves, the first ones; -> how many. Otherwise a cheek is painted like the wall.
+    Faces have colours to themselves, the first ones, whose number is returned too: otherwise a cheek is painted like
+    the wall.
     """
     scale = np.array([1, 1.4, 1.4], np.float32)
     if not face.any() or face.all():
@@ -120,13 +130,13 @@ def _busyness(lab: Plane) -> Plane:
 
 
 def _sloping(lab: Plane) -> Plane:
-    """Where tones run from one to another: only there is a pattern of two colours better than one of them."""
+    """Find where tones run from one to another: only there is a pattern of two colours better than one of them."""
     tones = lab[..., 0]
     return ramp(np.abs(blur(tones, 2) - blur(tones, 7)), 1.5, 3.5) * ramp(tones, 96, 90)
 
 
 def _without_orphans(chosen: NDArray[np.uint8], lab: Plane, palette: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """A single pixel unlike all its neighbours, and hardly different from them, takes their colour."""
+    """Recolour a single pixel unlike all its neighbours, and hardly different from them, as these."""
     padded = np.pad(chosen, 1, mode="edge")
     rows, columns = chosen.shape
     candidates = np.stack([padded[dy : dy + rows, dx : dx + columns] for dy, dx in ((0, 1), (1, 0), (1, 2), (2, 1))])

@@ -1,4 +1,5 @@
-"""Pop art after the comics of the sixties: flat primary inks, Ben-Day dots for what lies between, bold black lines."""
+"""Pop art filter, after the comics of the sixties: flat primary inks, Ben-Day dots for what lies between, bold black
+lines."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ _RED, _PINK, _YELLOW, _BLUE, _CYAN = (colour(c) for c in ("#e4202c", "#f7a6a0", 
 _TAN, _MAROON = colour("#c9783f"), colour("#8c1420")
 _DOT_ANGLE = 45.0
 _LEGIBLE_PX = 7.0
-"""Of the canvas: no screen is finer, however small the picture."""
+"""Finest pitch of a screen, pixels of the canvas, however small the image."""
 
 
 def pop_art(
@@ -44,7 +45,10 @@ def pop_art(
     dot: Annotated[float, Ge(0.4), Le(3)] = 1.0,
     line: Annotated[float, Ge(0.3), Le(3)] = 1.0,
 ) -> Image:
-    """`dot`: pitch of the screen. `line`: width of the outlines."""
+    """Print pop art.
+
+    `dot`: pitch of the screen. `line`: width of the outlines.
+    """
     scene = stretched(to_plane(photo))
     shapes = coherent(flattened(scene, unit, 0.015), 2.5 * unit, 12 * unit, 2)
     tones = blur(luma(shapes), 1.2 * unit)
@@ -95,7 +99,7 @@ def pop_art(
 
 
 def _flesh(tones: Plane, skin: Plane, screen: Plane, unit: float) -> Plane:
-    """One warm family of inks for every complexion: the flat tint follows the face's broad tone, dots its shade."""
+    """Ink skin in one warm family for every complexion: the flat tint follows the face's broad tone, dots its shade."""
     broad = blur(tones * skin, 60 * unit) / (blur(skin, 60 * unit) + 1e-3)
     dark = ramp(broad, 0.62, 0.22)
     tint = mix(np.broadcast_to(mix(_PAPER, _PINK, 0.25), (*tones.shape, 3)), _TAN, dark)
@@ -104,7 +108,7 @@ def _flesh(tones: Plane, skin: Plane, screen: Plane, unit: float) -> Plane:
 
 
 def dots(shape: tuple[int, int], pitch: float, angle: float) -> Plane:
-    """A halftone screen: for each pixel the ink coverage, 0 to 1, at which it is printed first (round dots)."""
+    """Make a halftone screen: for each pixel the ink coverage, 0 to 1, at which it is printed first (round dots)."""
     height, width = shape
     turn = np.deg2rad(angle)
     xs, ys = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
@@ -115,13 +119,13 @@ def dots(shape: tuple[int, int], pitch: float, angle: float) -> Plane:
 
 
 def _printed(screen: Plane, coverage: Plane) -> Plane:
-    """1 where a screen of this coverage has ink; no dot below 4 %, none larger than touching."""
+    """Print a screen: 1 where this coverage has ink; no dot below 4 %, none larger than touching."""
     cover = np.clip(coverage, 0, 0.72)
     return ramp(np.sqrt(cover) - np.sqrt(screen), -0.04, 0.04) * (cover > 0.04)
 
 
 def _equalised(tones: Plane) -> Plane:
-    """Half of the way to equal shares of all tones."""
+    """Move tones half of the way to equal shares of all."""
     order = np.sort(tones[::4, ::4].ravel())
     ranks = np.searchsorted(order, tones.ravel()).reshape(tones.shape) / max(order.size, 1)
     return np.asarray(0.5 * tones + 0.5 * ranks, np.float32)

@@ -1,4 +1,4 @@
-"""What an image model is told: a style's prompt with words about the picture in it."""
+"""Prompts for image models: a style's template with words about the image in it."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from deployments.algorithms.a1111.prompts.attention import parse_attention
 from deployments.algorithms.a1111.prompts.extra_networks import extract_networks
 
 UNKNOWN_SUBJECT = "the scene of the photograph"
-"""Stands for the subject where nobody has looked at the picture."""
+"""Subject of an image that has not been described."""
 MAX_SUBJECT = 300
-"""Characters: more would push the style itself out of the text encoder's window."""
+"""Longest subject, characters: more would push the style itself out of the text encoder's window."""
 
 _SYNTAX = re.compile(r"[<>(){}\[\]|\\:]+")
 """Characters that mean something in a prompt: weights, LoRAs, schedules."""
 
 
 def write_prompt(template: str, subject: str = UNKNOWN_SUBJECT) -> str:
-    """The template with the subject in place of `{subject}`."""
+    """Fill in a template: the subject in place of `{subject}`."""
     return template.replace(SUBJECT, subject)
 
 
 def plain_prompt(prompt: str) -> str:
-    """The prompt for a model that reads sentences: without weights, LoRAs and line ends."""
+    """Reduce a prompt to plain sentences, for models that read those: without weights, LoRAs and line ends."""
     stretches = parse_attention(extract_networks(prompt).text)
     return " ".join("".join(", " if stretch.is_break else stretch.text for stretch in stretches).split())
 
 
 def clean_subject(text: str) -> str:
-    """One line of plain words out of what somebody, or some model, says about a picture. May be empty."""
+    """Reduce a description of an image, by a person or a model, to one line of plain words. May be empty."""
     words = " ".join(_SYNTAX.sub(" ", text).split()).strip(" .,;\"'`*")
     if len(words) <= MAX_SUBJECT:
         return words

@@ -1,4 +1,4 @@
-"""A church window: pieces of glass cut along the forms, lead between them, daylight behind."""
+"""Stained glass filter, a church window: pieces of glass cut along the forms, lead between them, daylight behind."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from deployments.algorithms.styles.techniques.texture import clouds, lit, noise
 from deployments.contracts.arrays import Image
 
 _LARGEST_FACE = 0.45
-"""Share of the picture; what is larger is cut up."""
+"""Share of the image above which a face is cut up."""
 _LEAD = np.array([0.075, 0.07, 0.085], np.float32)
 
 
@@ -43,7 +43,10 @@ def stained_glass(
     lead: Annotated[float, Ge(0.3), Le(3)] = 1.0,
     glow: Annotated[float, Ge(0), Le(1)] = 0.6,
 ) -> Image:
-    """`piece`: size of the pieces. `lead`: width of the bars. `glow`: of the light around the bright ones."""
+    """Draw a church window.
+
+    `piece`: size of the pieces. `lead`: width of the bars. `glow`: of the light around the bright ones.
+    """
     shape = photo.shape[:2]
     scene = stretched(to_plane(photo))
     calm = coherent(scene, 2.5 * unit, 10 * unit, 2)
@@ -71,8 +74,10 @@ def stained_glass(
 def _pieces(
     calm: Plane, scene: Plane, skin: Plane, unit: float, piece: float
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Numbered pieces: small where the picture is detailed, large elsewhere and on skin, cut along its edges. Also
-    numbered: what is of one glass, such as all the pieces of a face."""
+    """Number the pieces: small where the image is detailed, large elsewhere and on skin, cut along its edges.
+
+    Numbers what is of one glass, too, such as all the pieces of a face.
+    """
     lab = to_lab(calm)
     lab8 = to_image(np.stack([lab[..., 0] / 100, lab[..., 1] / 200 + 0.5, lab[..., 2] / 200 + 0.5], axis=-1))
     large, small = (_superpixels(lab8, size * unit * piece, unit) for size in (74, 40))
@@ -95,11 +100,12 @@ def _pieces(
 
 
 def _numbered(pieces: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Renumber pieces from 0."""
     return np.asarray(np.unique(pieces, return_inverse=True)[1].reshape(pieces.shape), np.int32)
 
 
 def _without_splinters(cut: NDArray[np.int32], smallest: float) -> NDArray[np.int32]:
-    """What is left of pieces that another one cut through goes to the nearest piece."""
+    """Give what is left of pieces that another one cut through to the nearest piece."""
     tiny = np.zeros(cut.shape, np.uint8)
     _, parts, stats, _ = cv2.connectedComponentsWithStats(_within(cut), connectivity=4)
     tiny[(stats[:, cv2.CC_STAT_AREA] < smallest)[parts] & (parts > 0)] = 1
@@ -112,6 +118,7 @@ def _without_splinters(cut: NDArray[np.int32], smallest: float) -> NDArray[np.in
 
 
 def _superpixels(lab: Image, size: float, unit: float) -> NDArray[np.int32]:
+    """Divide into superpixels of about `size` pixels a side (SLIC), with smooth borders."""
     slic = cv2.ximgproc.createSuperpixelSLIC(lab, cv2.ximgproc.SLIC, max(4, round(size)), 34.0)
     slic.iterate(8)
     slic.enforceLabelConnectivity(40)
@@ -123,7 +130,7 @@ def _superpixels(lab: Image, size: float, unit: float) -> NDArray[np.int32]:
 
 
 def _painted(glass: Plane, cuts: NDArray[np.int32], scene: Plane, unit: float) -> Plane:
-    """Shading and fine lines fired onto the pieces, as faces in windows have them."""
+    """Paint shading and fine lines onto the pieces, as faces in windows have them."""
     tones = luma(scene)
     calm = guided(tones, tones, 3 * unit, 0.0015)
     counts = np.maximum(np.bincount(cuts.ravel()), 1)
@@ -136,7 +143,7 @@ def _painted(glass: Plane, cuts: NDArray[np.int32], scene: Plane, unit: float) -
 
 
 def _glass_colours(cuts: NDArray[np.int32], calm: Plane) -> Plane:
-    """One colour a piece, as strong as coloured glass is."""
+    """Colour each piece evenly, as strongly as coloured glass is."""
     flat = cuts.ravel()
     counts = np.maximum(np.bincount(flat), 1)
     lab = to_lab(calm)
@@ -148,7 +155,7 @@ def _glass_colours(cuts: NDArray[np.int32], calm: Plane) -> Plane:
 
 
 def _within(cuts: NDArray[np.int32]) -> NDArray[np.uint8]:
-    """0 along the cuts, 1 elsewhere."""
+    """Mark the cuts: 0 along them, 1 elsewhere."""
     inside = np.ones(cuts.shape, np.uint8)
     inside[:, 1:][cuts[:, 1:] != cuts[:, :-1]] = 0
     inside[1:][cuts[1:] != cuts[:-1]] = 0

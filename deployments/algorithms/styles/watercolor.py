@@ -1,4 +1,5 @@
-"""Watercolour: transparent washes with dark rims on rough paper, over a light pencil drawing, white left open."""
+"""Watercolour filter: transparent washes with dark rims on rough paper, over a light pencil drawing, white left
+open."""
 
 from __future__ import annotations
 
@@ -30,6 +31,7 @@ _SHEET = np.array([0.985, 0.975, 0.95], np.float32)
 _INDIGO = np.array([0.17, 0.18, 0.27], np.float32)
 _GRAPHITE = np.array([0.33, 0.31, 0.33], np.float32)
 _TONES = 7
+"""Stairs of tone that washes are laid in."""
 
 
 def watercolor(
@@ -42,9 +44,12 @@ def watercolor(
     lines: Annotated[float, Ge(0), Le(1)] = 0.55,
     border: Annotated[float, Ge(0), Le(0.2)] = 0.045,
 ) -> Image:
-    """`wash`: size of the patches. `granulation`: how much pigment settles in the paper. `lines`: the pencil under it.
-    `border`: share of the side that stays open around the painting (pigment after Bousseau et al., "Interactive
-    watercolor rendering with temporal coherence and abstraction", 2006)."""
+    """Paint in watercolour (pigment after Bousseau et al., "Interactive watercolor rendering with temporal coherence
+    and abstraction", 2006).
+
+    `wash`: size of the patches. `granulation`: how much pigment settles in the paper. `lines`: the pencil under it.
+    `border`: share of the side that stays open around the painting.
+    """
     shape = photo.shape[:2]
     scene = stretched(to_plane(photo))
     sheet = paper(shape, unit, rng)
@@ -75,7 +80,7 @@ def watercolor(
 
 
 def _detail(scene: Plane, unit: float) -> Plane:
-    """`[H, W]`, 0 to 1: where small dark and light things lie close together, such as eyes and mouths."""
+    """Find small dark and light things that lie close together, such as eyes and mouths: `[H, W]`, 0 to 1."""
     tones = luma(scene)
     small = np.abs(blur(tones, 1.5 * unit) - blur(tones, 6 * unit))
     large = np.abs(blur(tones, 6 * unit) - blur(tones, 24 * unit))
@@ -83,7 +88,7 @@ def _detail(scene: Plane, unit: float) -> Plane:
 
 
 def _in_layers(washes: Plane, unit: float) -> Plane:
-    """Tones in soft stairs, as one wash dries over another."""
+    """Step tones in soft stairs, as one wash dries over another."""
     tones = luma(washes)
     scaled = tones * _TONES
     floor = np.floor(scaled)
@@ -93,12 +98,12 @@ def _in_layers(washes: Plane, unit: float) -> Plane:
 
 
 def _pigment(picture: Plane, density: Plane) -> Plane:
-    """Where more pigment lies the colour is darker and stronger."""
+    """Darken and strengthen the colour where more pigment lies."""
     return np.asarray(np.clip(picture - (picture - picture**2) * (density - 1)[..., None], 0, 1), np.float32)
 
 
 def _painted_area(shape: tuple[int, int], unit: float, border: float, sheet: Plane, rng: Random) -> Plane:
-    """1 under paint, 0 on open paper, with a brushed rim and dry bristles at it."""
+    """Mask the paint: 1 under it, 0 on open paper, with a brushed rim and dry bristles at it."""
     height, width = shape
     side = min(height, width)
     xs, ys = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))

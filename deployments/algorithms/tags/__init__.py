@@ -1,0 +1,1 @@
+"""Tags: ImageNet classes as everyday words, labels and queries as ImageNet classes."""

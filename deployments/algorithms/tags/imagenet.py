@@ -1,4 +1,4 @@
-"""Tags, labels and search over ImageNet class probabilities. The two models come in as functions."""
+"""Tagging, labels and search over ImageNet class probabilities, with the two models passed in as functions."""
 
 from __future__ import annotations
 
@@ -13,31 +13,35 @@ from deployments.contracts.arrays import Vectors
 from deployments.errors import NotSupported
 
 _MIN_SCORE = 0.01
-"""Below this a tag is not worth ranking."""
+"""Probability under which a tag is not worth ranking."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaggerRules:
+    """Calibration and thresholds of the tagger."""
+
     temperature: float = 0.8
+    """Divisor of the logits: see `class_probabilities`."""
     max_prior: float = 0.18
+    """See `concept_probabilities`."""
     min_relevance: float = 0.2
-    """A picture less relevant than this to a query does not show it."""
+    """Relevance under which an image does not show what a query asks for."""
 
 
 class ImageNetTagger:
-    """The classifier's classes, through the reviewed vocabulary and the lexicon."""
+    """Tagger that reads the classifier's classes through the reviewed vocabulary and the lexicon."""
 
     def __init__(
         self, classify: Callable[[Vectors], Vectors], tags: Sequence[Tag], lexicon: Lexicon, rules: TaggerRules
     ) -> None:
-        """`classify`: raw features `float32[..., D]` -> logits `float32[..., 1000]`."""
+        """Keep the listed tags. `classify`: raw features `float32[..., D]` -> logits `float32[..., 1000]`."""
         self._classify = classify
         self._tags = tuple(tag for tag in tags if tag.listed)
         self._lexicon = lexicon
         self._rules = rules
 
     def tag(self, vectors: Vectors) -> list[dict[str, float]]:
-        """View vectors `float32[N, V, D]` -> every listed tag worth ranking, a dict a picture."""
+        """Score every listed tag worth ranking, a dict an image; `vectors`: view vectors `float32[N, V, D]`."""
         concepts = [tag.classes for tag in self._tags]
         scores = concept_probabilities(self._probabilities(vectors), concepts, self._rules.max_prior)
         scores *= np.array([tag.trust for tag in self._tags], np.float32)
@@ -48,7 +52,7 @@ class ImageNetTagger:
         ]
 
     def judge(self, vectors: Vectors, labels: Sequence[str]) -> list[dict[str, float]]:
-        """The probability of each label that the lexicon understands in full; the others are missing."""
+        """Judge each label that the lexicon understands in full, as probabilities; the others are missing."""
         meanings = {label: meaning for label in labels if (meaning := self._lexicon.label(label))}
         probabilities = self._probabilities(vectors)
         columns = [self._relevance(probabilities, meaning) for meaning in meanings.values()]
@@ -58,7 +62,8 @@ class ImageNetTagger:
         ]
 
     def search(self, query: str, vectors: Vectors) -> Vectors:
-        """Relevance `float32[N]`; exactly 0 for a picture that does not show it. Raises `NotSupported`."""
+        """Compute relevance `float32[N]`, exactly 0 for an image that does not show the query. Raises
+        `NotSupported`."""
         meaning = self._lexicon.query(query)
         if meaning is None:
             raise NotSupported(

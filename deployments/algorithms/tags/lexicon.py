@@ -1,8 +1,8 @@
-"""What a word, a label or a query means in ImageNet classes, and how sure that is.
+"""Lexicon: the ImageNet classes that a word, a label or a query stands for, and how sure that is.
 
 First the words themselves (reviewed tags and their synonyms, then WordNet's names over the classes), in singular or
 plural. Only what no list knows goes to the sentence model, and there the bar is high: "dolphin" is near "whale" and
-"invoice" near "document" for such a model, and whoever asks for the one must not be shown the other.
+"invoice" near "document" for such a model, and a search for the one must not show the other.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from deployments.contracts.arrays import Vectors
 Encoder = Callable[[Sequence[str]], Vectors]
 """Texts -> unit vectors `float32[N, D]`."""
 Classes = tuple[int, ...]
+"""ImageNet classes by number."""
 
 _STOP_WORDS = frozenset(
     "a an and any at by for from her his in inside into is its my near next of off on onto or our outside over "
@@ -54,15 +55,15 @@ _IRREGULAR = {
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """The parts of a text that have a meaning here: each a set of classes."""
+    """Parts of a text that have a meaning here, each a set of classes."""
 
     parts: tuple[Classes, ...]
     understood: float
-    """0 to 1: the share of the text's content words that the parts cover."""
+    """Share of the text's content words that the parts cover, 0 to 1."""
 
 
 class Lexicon:
-    """Texts into classes. `encode` is called only when a text is in no list."""
+    """Translator of texts into classes. `encode` is called only when a text is in no list."""
 
     def __init__(
         self,
@@ -82,12 +83,12 @@ class Lexicon:
         self._near = tuple(tag_phrases)
 
     def label(self, text: str) -> Meaning | None:
-        """What a client's label means; None unless every content word of it has a meaning."""
+        """Interpret a client's label; None unless every content word of it has a meaning."""
         meaning = self.query(text)
         return meaning if meaning and meaning.understood == 1 else None
 
     def query(self, text: str) -> Meaning | None:
-        """What can be understood of a query, the longest known phrases first; None if that is nothing."""
+        """Interpret what can be understood of a query, the longest known phrases first; None if that is nothing."""
         words = [word for word in singular(text).split() if word not in _STOP_WORDS]
         if not words:
             return None
@@ -110,7 +111,7 @@ class Lexicon:
         return Meaning(tuple(dict.fromkeys(parts)), understood / len(words)) if parts else None
 
     def _nearest(self, text: str) -> Classes | None:
-        """The classes of the tag that means almost the same.
+        """Find the classes of the tag that means almost the same.
 
         Not where the text is a piece of the tag's name: "toast" is no toaster, and "mouse" no computer mouse.
         """
@@ -123,18 +124,18 @@ class Lexicon:
 
     @cached_property
     def _near_vectors(self) -> Vectors:
-        """A second or two of work, so only when a text first needs it."""
+        """Vectors of all tag phrases: a second or two of work, so only when a text first needs it."""
         return self._encode([normalise(phrase) for phrase in self._near])
 
 
 def load_words(path: Path = DATA / "words.tsv") -> dict[str, Classes]:
-    """Word -> classes, as `python -m bench.tools.tag_words` made them from WordNet."""
+    """Load words and their classes, as `python -m bench.tools.tag_words` made them from WordNet."""
     rows = (line.split("\t") for line in path.read_text().splitlines()[1:])
     return {word: expand_ranges(ranges) for word, ranges in rows}
 
 
 def singular(phrase: str) -> str:
-    """The phrase normalised and each word of it in the singular, by the regular English endings."""
+    """Normalise a phrase and put each word of it in the singular, by the regular English endings."""
     return " ".join(_singular_word(word) for word in normalise(phrase).split())
 
 
@@ -152,9 +153,9 @@ def _singular_word(word: str) -> str:
 
 
 def relevance(meaning: Meaning, part_probabilities: Vectors) -> Vectors:
-    """Probability of each part of a meaning `float32[N, P]` -> `float32[N]`.
+    """Combine the probabilities of a meaning's parts `float32[N, P]` into relevance `float32[N]`.
 
-    The geometric mean of the parts, since a picture must show them all and they share one probability between them;
+    The geometric mean of the parts, since an image must show them all and they share one probability between them;
     less what was not understood of the text.
     """
     clipped = np.maximum(part_probabilities, np.float32(1e-9))

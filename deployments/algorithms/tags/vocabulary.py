@@ -1,4 +1,4 @@
-"""Class probabilities into everyday words, and which of them a picture is given.
+"""Tag vocabulary: class probabilities as everyday words, and the selection of those that an image gets.
 
 The words stand in `assets/vocabulary/tags.toml`, reviewed by hand; docs/tags.md shows them with their classes.
 """
@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from deployments.contracts.arrays import VIEWS, Vectors
 
 DATA = Path(__file__).parents[2] / "assets" / "vocabulary"
+"""Folder of the vocabulary's files."""
 IMAGENET_CLASSES = 1000
 TAG_VIEWS = tuple(VIEWS.index(view) for view in ("whole", "crop"))
-"""Their mean says as much as more views do; the turned views say less."""
+"""Indices of the views that are tagged. Their mean says as much as more views do; the turned views say less."""
 
 
 _PEOPLE_WORDS = {
@@ -27,27 +28,28 @@ _PEOPLE_WORDS = {
     "portrait": {"portraits", "headshot", "headshots"},
     "group": {"groups", "group photo", "group picture", "group portrait", "group of people"},
 }
+"""Other words for the tags that faces decide."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A word and what it stands for."""
+    """A word and the ImageNet classes it stands for."""
 
     name: str
     classes: tuple[int, ...]
-    """ImageNet classes whose probabilities add up to the tag's."""
+    """Classes whose probabilities add up to the tag's."""
     words: tuple[str, ...] = ()
     """Other words for the same thing."""
     listed: bool = True
-    """Whether a picture gets it without being asked about it."""
+    """Whether an image gets it without being asked about it."""
     trust: float = 1.0
-    """What its sum is multiplied by, 0 to 1. Less than 1 for a word whose classes look like nothing in common: what a
-    network does not know spreads over helmets, sledges and balls as easily as over sports."""
+    """Factor of its sum, 0 to 1. Less than 1 for a word whose classes look like nothing in common: what a network does
+    not know spreads over helmets, sledges and balls as easily as over sports."""
 
 
 @dataclass(frozen=True, slots=True)
 class TagRules:
-    """Which scores become tags."""
+    """Threshold and number of the tags that an image gets."""
 
     threshold: float = 0.5
     top_k: int = 10
@@ -55,9 +57,10 @@ class TagRules:
 
 @dataclass(frozen=True, slots=True)
 class PeopleRules:
-    """When a face makes a picture one of people. Shares are of the picture's area, 0 to 1."""
+    """Limits at which faces make an image one of people. Shares are of the image's area, 0 to 1."""
 
     min_share: float = 0.004
+    """Smaller faces do not count."""
     portrait_share: float = 0.05
     """One face at least this large is a portrait ..."""
     bystander_share: float = 0.25
@@ -69,6 +72,7 @@ class PeopleRules:
 
 
 def load_tags(path: Path = DATA / "tags.toml") -> tuple[Tag, ...]:
+    """Load the reviewed tags."""
     sections = tomllib.loads(path.read_text())
     return tuple(
         Tag(
@@ -84,12 +88,12 @@ def load_tags(path: Path = DATA / "tags.toml") -> tuple[Tag, ...]:
 
 
 def load_class_names(path: Path = DATA / "imagenet.txt") -> tuple[str, ...]:
-    """The name of each ImageNet class, in their order."""
+    """Load the name of each ImageNet class, in their order."""
     return tuple(line.split(" ", 1)[1] for line in path.read_text().splitlines()[1:])
 
 
 def expand_ranges(ranges: str) -> tuple[int, ...]:
-    """`"3 7-9"` -> `(3, 7, 8, 9)`."""
+    """Expand `"3 7-9"` to `(3, 7, 8, 9)`."""
     numbers: list[int] = []
     for part in ranges.split():
         first, _, last = part.partition("-")
@@ -98,7 +102,7 @@ def expand_ranges(ranges: str) -> tuple[int, ...]:
 
 
 def class_ranges(classes: Iterable[int]) -> str:
-    """`(3, 7, 8, 9)` -> `"3 7-9"`."""
+    """Contract `(3, 7, 8, 9)` to `"3 7-9"`."""
     runs: list[list[int]] = []
     for number in sorted(classes):
         if runs and number == runs[-1][1] + 1:
@@ -109,7 +113,7 @@ def class_ranges(classes: Iterable[int]) -> str:
 
 
 def class_probabilities(logits: Vectors, temperature: float) -> Vectors:
-    """Logits `float32[N, V, C]` of V views -> `float32[N, C]`: the mean over the views of the softmax of each.
+    """Average over V views the softmax of each: logits `float32[N, V, C]` -> `float32[N, C]`.
 
     A temperature under 1 sharpens: a network trained with label smoothing is less sure than it could be.
     """
@@ -119,9 +123,9 @@ def class_probabilities(logits: Vectors, temperature: float) -> Vectors:
 
 
 def concept_probabilities(probabilities: Vectors, concepts: Sequence[Sequence[int]], max_prior: float) -> Vectors:
-    """Class probabilities `float32[N, C]` -> `float32[N, len(concepts)]`, each the sum over a concept's classes.
+    """Sum class probabilities `float32[N, C]` over each concept's classes: `float32[N, len(concepts)]`.
 
-    Four ImageNet classes in ten are animals, and in no album are four pictures in ten. A concept's odds are therefore
+    Four ImageNet classes in ten are animals, and in no album are four images in ten. A concept's odds are therefore
     multiplied by the odds of `max_prior` over the odds of its share of all classes, where that share is larger.
     """
     members = np.zeros((probabilities.shape[1], len(concepts)), np.float32)
@@ -141,7 +145,7 @@ def _odds(probability: float | Vectors) -> Vectors:
 def select_tags(
     scores: Mapping[str, float], rules: TagRules, *, top_k: int | None = None, threshold: float | None = None
 ) -> dict[str, float]:
-    """The tags that one picture is given, the likeliest first, equal ones by name.
+    """Select the tags that one image gets, the likeliest first, equal ones by name.
 
     A client's `threshold` and `top_k` replace those of the rules. A threshold of 0 gives every tag that has a score.
     """
@@ -152,7 +156,7 @@ def select_tags(
 
 
 def merge_scores(*scores: Mapping[str, float]) -> dict[str, float]:
-    """The highest score of each tag, where several sources judge one picture."""
+    """Merge several sources' scores of one image: the highest of each tag."""
     merged: dict[str, float] = {}
     for source in scores:
         for tag, score in source.items():
@@ -167,10 +171,10 @@ def people_tags(
     height: int,
     rules: PeopleRules = PeopleRules(),
 ) -> dict[str, float]:
-    """What the faces of a picture of `width` x `height` pixels make of it: `{tag: probability}`, empty without faces.
+    """Derive tags from the faces of an image of `width` x `height` pixels: `{tag: probability}`, empty without faces.
 
-    "person": somebody is in it. "people": two or more are, as sure as the second surest of them. "group": three or
-    more. "portrait": one face dominates. Whoever asks for people means any of these: see `people_tag`.
+    "person": there is one. "people": there are two or more, as sure as the second surest of them. "group": three or
+    more. "portrait": one face dominates. A label or query for people means any of these: see `people_tag`.
     """
     area = float(width * height)
     shares = [max(0.0, x2 - x1) * max(0.0, y2 - y1) / area for x1, y1, x2, y2 in boxes]
@@ -192,14 +196,14 @@ def people_tags(
 
 
 def people_tag(text: str) -> str | None:
-    """The tag of `people_tags` that a label or query asks for, if it asks for one: faces answer it, not the tagger.
+    """Find the tag of `people_tags` that a label or query asks for, if any: faces answer it, not the tagger.
 
-    "people" asks for every picture with somebody in it, hence for "person".
+    "people" asks for every image with a person in it, hence for "person".
     """
     asked = normalise(text)
     return next((tag for tag, words in _PEOPLE_WORDS.items() if asked == tag or asked in words), None)
 
 
 def normalise(phrase: str) -> str:
-    """Lower case, words apart by one space, without punctuation: the form in which phrases are compared."""
+    """Normalise a phrase for comparison: lower case, words apart by one space, without punctuation."""
     return " ".join(re.sub(r"[^\w']+|_", " ", phrase.lower()).split())

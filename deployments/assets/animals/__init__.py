@@ -1,5 +1,7 @@
-"""Animals: a folder each in this one, with an `animal.toml` and the parts that it is drawn with. A new animal is a new
-folder; nothing else knows their names."""
+"""Animals, one folder each: an `animal.toml` and the SVG parts that it is drawn with.
+
+A new animal is a new folder; nothing else knows their names.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ class _AnimalModel(BaseModel):
 
 
 class AnimalPrompts(_AnimalModel):
-    """How an image model is asked for the animal."""
+    """Prompts that ask an image model for the animal."""
 
     character: str
     """The animal's head on the person's body."""
@@ -25,16 +27,19 @@ class AnimalPrompts(_AnimalModel):
     """The person's face with the animal's features."""
     negative: str = ""
     strength: float = Field(0.9, ge=0, le=1)
+    """Strength for image models where a request names none, a distance from the photograph, 0 to 1."""
 
 
 class Animal(_AnimalModel):
+    """One animal: its prompts, drawing and SVG parts."""
+
     name: str
     title: str
     description: str
     prompts: AnimalPrompts
     drawing: Drawing
     parts: dict[str, str] = Field(default_factory=dict, repr=False)
-    """Name of an SVG of the folder -> its text."""
+    """SVG files of the folder, name -> text."""
 
     @model_validator(mode="after")
     def _parts_match(self) -> Animal:
@@ -48,7 +53,8 @@ class Animal(_AnimalModel):
 
 @cache
 def load_animals() -> dict[str, Animal]:
-    """Name -> animal, in alphabetical order. Raises `ValueError` that names the file when one makes no sense."""
+    """Load all animals by name, in alphabetical order. Raises `ValueError` that names the file when one makes no
+    sense."""
     animals: dict[str, Animal] = {}
     for folder in sorted(resources.files(__package__).iterdir(), key=lambda folder: folder.name):
         file = folder / "animal.toml"

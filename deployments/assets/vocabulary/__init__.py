@@ -1,1 +1,1 @@
-"""Reviewed data files that ship with the code."""
+"""Tag vocabulary: reviewed data files that ship with the code."""

@@ -1,4 +1,4 @@
-"""`(a)`, `[a]`, `(a:1.2)`: how much each stretch of a prompt weighs; and BREAK, which begins a new chunk."""
+"""Attention weights `(a)`, `[a]`, `(a:1.2)` of a prompt's stretches, and BREAK, which begins a new chunk."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 ROUND = 1.1
 SQUARE = 1 / 1.1
+"""Factors of round and square brackets."""
 MAX_WEIGHT = 1e6
-"""Nested brackets stop growing here: a weight is always a finite number."""
+"""Largest weight, at which nested brackets stop growing: a weight is always a finite number."""
 _BREAK_WEIGHT = -1.0
 
 _TOKEN = re.compile(
@@ -26,23 +27,24 @@ _BREAK = re.compile(r"\bBREAK\b")
 
 
 class Stretch(NamedTuple):
-    """Text and what its tokens' embeddings are multiplied by."""
+    """Stretch of a prompt, and the factor of its tokens' embeddings."""
 
     text: str
     weight: float
 
     @property
     def is_break(self) -> bool:
-        """A chunk ends here. Brackets around BREAK multiply its weight, and then it is a word like any other."""
+        """True where a chunk ends. Brackets around BREAK multiply its weight, and then it is a word like any other."""
         return self.text == "BREAK" and self.weight == _BREAK_WEIGHT
 
 
 def parse_attention(text: str) -> list[Stretch]:
-    """At least one stretch; neighbours differ in weight. Brackets that do not match are text or count to the end."""
+    """Parse a prompt into at least one stretch; neighbours differ in weight. Brackets that do not match are text or
+    count to the end."""
     texts: list[str] = []
     bases: list[float] = []
     spans: list[tuple[int, int, float]] = []
-    """From and to which of `texts`, times what."""
+    """Start and end in `texts`, and the factor."""
     opened: dict[str, list[int]] = {"(": [], "[": []}
 
     def add(piece: str, weight: float = 1.0) -> None:
@@ -92,7 +94,7 @@ def _clamp(weight: float) -> float:
 
 
 def _weigh(weights: list[float], spans: list[tuple[int, int, float]]) -> list[float]:
-    """Each weight times the factors of all spans around it, in `O((n + spans) log n)`: a tree of ranges.
+    """Multiply each weight by the factors of all spans around it, in `O((n + spans) log n)`: a tree of ranges.
 
     Spans may cross: `(a [b) c]`.
     """

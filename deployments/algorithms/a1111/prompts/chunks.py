@@ -1,4 +1,5 @@
-"""Prompts of any length for a text encoder of 77 places: chunks of 75 tokens, broken behind commas that are near."""
+"""Chunks of 75 tokens, for prompts of any length and a text encoder of 77 places, broken behind commas that are
+near."""
 
 from __future__ import annotations
 
@@ -6,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 CHUNK_TOKENS = 75
-"""Without the two that begin and end a chunk."""
+"""Tokens of a chunk, without the two that begin and end it."""
 COMMA_BACKTRACK = 20
-"""A comma among that many last tokens of a full chunk ends it; what follows the comma moves on."""
+"""Last tokens of a full chunk among which a comma ends it; what follows the comma moves on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +23,14 @@ class WeightedTokens:
 
 @dataclass(slots=True)
 class Chunk:
-    """At most `CHUNK_TOKENS` tokens and the weight of each."""
+    """A chunk: at most `CHUNK_TOKENS` tokens and the weight of each."""
 
     tokens: list[int] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
 
 
 def split_chunks(stretches: Iterable[WeightedTokens], comma: int | None) -> list[Chunk]:
-    """At least one chunk; `comma` is the id of the token that is a comma and nothing else."""
+    """Split a prompt into at least one chunk; `comma` is the id of the token that is a comma and nothing else."""
     chunks: list[Chunk] = []
     chunk, behind_comma = Chunk(), 0
     for stretch in stretches:

@@ -1,4 +1,4 @@
-"""`a AND b:0.5`: several conditions, each with a share of the guidance."""
+"""Composition `a AND b:0.5`: several conditions, each with a share of the guidance."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ class PromptPart(NamedTuple):
 
 
 def split_parts(prompt: str) -> list[PromptPart]:
-    """At least one. A number behind a last colon is the part's weight, even where there is no AND, as upstream has it.
+    """Split a prompt at AND into at least one part.
+
+    A number behind a last colon is the part's weight, even where there is no AND, as upstream has it.
 
     AND is split before brackets are read: `(a AND b:1.2)` gives `(a` and `b:1.2)`.
     """

@@ -1,4 +1,4 @@
-"""What is taken out of a prompt or put into it before it is read: saved styles, comments, `<lora:name:weight>`."""
+"""Saved styles, comments and `<lora:name:weight>`: put into or taken out of a prompt before it is read."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from deployments.errors import InvalidRequest
 
 MAX_PROMPT_CHARS = 100_000
 PLACEHOLDER = "{prompt}"
-"""Stands in a saved style where the prompt goes; without it the style is appended."""
+"""Place of the prompt in a saved style; without it the style is appended."""
 _TAG = re.compile(r"<(\w+):")
 
 
 @dataclass(frozen=True, slots=True)
 class ExtraNetworks:
-    """A prompt without its `<kind:arguments>` tags, and what they asked for."""
+    """A prompt without its `<kind:arguments>` tags, and the networks they name."""
 
     text: str
     loras: tuple[Lora, ...] = ()
     """Each name once; tags that repeat it add up."""
     ignored: tuple[str, ...] = ()
-    """Tags that were taken out and are not understood, for a warning."""
+    """Tags that were taken out but not understood, for a warning."""
 
 
 def merge_styles(prompt: str, styles: Iterable[str]) -> str:
-    """One after the other. Raises `InvalidRequest` when the result is longer than `MAX_PROMPT_CHARS`."""
+    """Apply saved styles, one after the other. Raises `InvalidRequest` when the result is longer than
+    `MAX_PROMPT_CHARS`."""
     for style in styles:
         if PLACEHOLDER in style:
             length = len(style) + style.count(PLACEHOLDER) * (len(prompt) - len(PLACEHOLDER))
@@ -43,13 +44,13 @@ def merge_styles(prompt: str, styles: Iterable[str]) -> str:
 
 
 def strip_comments(text: str) -> str:
-    """`#` and what follows it in its line; a line that is nothing else goes altogether."""
+    """Remove `#` and what follows it in its line; a line that is nothing else goes altogether."""
     lines = text.split("\n")
     return "\n".join(line.split("#", 1)[0] for line in lines if not line.startswith("#"))
 
 
 def extract_networks(text: str) -> ExtraNetworks:
-    """`<lora:name:1.1>`, `<lora:name:te:unet>`, `<lora:name:te=1:unet=0.5>` and its alias `<lyco:...>`.
+    """Extract `<lora:name:1.1>`, `<lora:name:te:unet>`, `<lora:name:te=1:unet=0.5>` and the alias `<lyco:...>`.
 
     The first weight is that of the text encoder, the second that of the UNet: by default the same.
     """
@@ -80,7 +81,8 @@ def extract_networks(text: str) -> ExtraNetworks:
 
 
 def _read_lora(arguments: str) -> Lora | None:
-    """None when a weight is no number or the name is empty. A dynamic rank (third, `dyn=`) has no effect."""
+    """Parse a tag's arguments; None when a weight is no number or the name is empty. A dynamic rank (third, `dyn=`) has
+    no effect."""
     named: dict[str, str] = {}
     positional: list[str] = []
     for argument in arguments.split(":"):

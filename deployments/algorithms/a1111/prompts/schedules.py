@@ -1,4 +1,4 @@
-"""`[a:b:0.5]`, `[a::5]`, `[a|b]`: prompts that change while a picture is made."""
+"""Prompt schedules `[a:b:0.5]`, `[a::5]`, `[a|b]`: prompts that change while an image is made."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 MAX_DEPTH = 100
-"""Brackets within brackets; deeper ones are text, so that a prompt's cost per call stays near its length."""
+"""Deepest nesting of brackets; deeper ones are text, so that a prompt's cost per call stays near its length."""
 _TOKEN = re.compile(r"(?:[^\\\[\]():|]|\\.)+|[\[\]():|\\]", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _CLOSES = {")": "(", "]": "["}
 
 
 class Until(NamedTuple):
-    """The text for calls of the denoiser, counted from 0, up to and with `call`."""
+    """Text for calls of the denoiser, counted from 0, up to and with `call`."""
 
     call: int
     text: str
@@ -23,21 +23,23 @@ class Until(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class _Group:
-    """What stands between two brackets, or the whole prompt. `items`: text, separators among it, and groups."""
+    """Content of two brackets, or the whole prompt. `items`: text, separators among it, and groups."""
 
     bracket: str = ""
     items: list[str | _Group] = field(default_factory=list)
     separators: list[int] = field(default_factory=list)
-    """Where in `items` a colon or a bar is, that is none of text."""
+    """Indices in `items` of colons and bars that are none of text."""
     kind: str = "text"
-    """text, scheduled, alternating."""
+    """`text`, `scheduled` or `alternating`."""
     when: int = 0
     is_well_formed: bool = True
     """Without stray brackets and colons; only then can a group around it be a schedule."""
 
 
 def schedule_prompt(text: str, steps: int, first_pass_steps: int | None = None) -> list[Until]:
-    """At least one, in order, the last at `steps`: calls of the denoiser, twice the steps of second-order samplers.
+    """Schedule a prompt: at least one text, in order, the last until `steps`.
+
+    `steps` are calls of the denoiser, twice the steps of second-order samplers.
 
     A number with a point is a share of the steps, one without a step. With `first_pass_steps` the text is for a second
     pass of `steps`: there shares 1 to 2 count, and steps from those of the first pass on. What is no schedule is left
@@ -57,7 +59,8 @@ def schedule_prompt(text: str, steps: int, first_pass_steps: int | None = None) 
 
 
 def _parse(text: str, groups: list[_Group]) -> _Group:
-    """The tree of groups; those that mean something are added to `groups`. Keeps its own stack: nesting is free."""
+    """Parse the tree of groups; those that mean something are added to `groups`. Keeps its own stack: nesting is
+    free."""
     root = _Group()
     stack = [root]
     for piece in _TOKEN.findall(text):
@@ -83,7 +86,7 @@ def _parse(text: str, groups: list[_Group]) -> _Group:
 
 
 def _dissolve(stack: list[_Group]) -> None:
-    """Open groups become text of the prompt itself."""
+    """Turn open groups into text of the prompt itself."""
     root = stack[0]
     for group in stack[1:]:
         root.items.append(group.bracket)
@@ -92,7 +95,7 @@ def _dissolve(stack: list[_Group]) -> None:
 
 
 def _close(group: _Group) -> None:
-    """Decides what a group is, and puts the brackets of those that are only text back."""
+    """Decide what a group is, and put the brackets of those that are only text back."""
     colons = [place for place in group.separators if group.items[place] == ":"]
     bars = [place for place in group.separators if group.items[place] == "|"]
     if group.bracket == "[" and group.is_well_formed:
@@ -122,7 +125,7 @@ def _read_when(group: _Group, steps: int, first_pass_steps: int | None) -> int:
 
 
 def _render(root: _Group, call: int) -> Iterator[str]:
-    """The pieces of text that hold at a call, counted from 1."""
+    """Iterate the pieces of text that hold at a call, counted from 1."""
     stack: list[Iterator[str | _Group]] = [iter(root.items)]
     while stack:
         for item in stack[-1]:
@@ -136,6 +139,7 @@ def _render(root: _Group, call: int) -> Iterator[str]:
 
 
 def _choose(group: _Group, call: int) -> list[str | _Group]:
+    """Choose the items of a group that hold at a call, counted from 1."""
     if group.kind == "text":
         return group.items
     bounds = [-1, *group.separators, len(group.items)]

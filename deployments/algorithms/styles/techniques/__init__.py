@@ -1,0 +1,1 @@
+"""Rendering techniques that style filters share: abstraction, edge flow, strokes, texture, palettes, skies."""

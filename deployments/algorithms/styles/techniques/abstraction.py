@@ -1,4 +1,4 @@
-"""Flat areas and few tones: what separates a drawing from a photograph before any line is drawn."""
+"""Abstraction: flat areas and few tones, what separates a drawing from a photograph before any line is drawn."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from scipy.fft import dctn, idctn
 from deployments.algorithms.styles.techniques.planes import Plane, blur, guided, ramp, to_image, to_plane
 
 _GROWTH, _LAST = 2.8, 2e4
-"""Of the weight that ties the picture to its sparse gradients: factor a round, and where it ends."""
+"""Growth a round, and end, of the weight that ties the image to its sparse gradients."""
 
 
 def flattened(picture: Plane, unit: float, strength: float) -> Plane:
-    """Areas without texture between hard edges, worked at half size. `strength`: .002 (faint) to .03 (posters)."""
+    """Flatten areas between hard edges, worked at half size. `strength`: .002 (faint) to .03 (posters)."""
     height, width = picture.shape[:2]
     small = cv2.resize(picture, (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA)
     flat = _fewest_edges(np.asarray(small, np.float32), strength)
@@ -25,9 +25,9 @@ def flattened(picture: Plane, unit: float, strength: float) -> Plane:
 
 
 def _fewest_edges(picture: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
-    """L0 gradient minimisation (Xu et al. 2011), with mirrored borders: hence cosine transforms.
+    """Minimise the L0 norm of gradients (Xu et al. 2011), with mirrored borders: hence cosine transforms.
 
-    Not `cv2.ximgproc.l0Smooth`: on small pictures that of OpenCV 5.0 shifts the colours and leaves the range.
+    Not `cv2.ximgproc.l0Smooth`: on small images that of OpenCV 5.0 shifts the colours and leaves the range.
     """
     height, width = picture.shape[:2]
     down, across = (2 - 2 * np.cos(np.pi * np.arange(side, dtype=np.float32) / side) for side in (height, width))
@@ -50,15 +50,18 @@ def _fewest_edges(picture: NDArray[np.float32], strength: float) -> NDArray[np.f
 
 
 def settled(tones: Plane, unit: float) -> Plane:
-    """Tones without ripples, so that stairs on them have clean borders; edges stay where they are."""
+    """Smooth ripples out of tones, so that stairs on them have clean borders; edges stay where they are."""
     side = max(3, round(8 * unit) | 1)
     calm = to_plane(cv2.medianBlur(cv2.medianBlur(to_image(tones), side), side))
     return guided(blur(calm, 1.5 * unit), tones, 4 * unit, 0.0004)
 
 
 def adaptive_stairs(tones: Plane, steps: int) -> Plane:
-    """Tones 0 to 1 in at most `steps` stairs, which turn where the picture has the fewest tones, so that no stair
-    runs through the middle of a wall. A stair rises within about a pixel, however slowly the tones do."""
+    """Posterise tones 0 to 1 to at most `steps` stairs.
+
+    Stairs turn where the image has the fewest tones, so that none runs through the middle of a wall. A stair rises
+    within about a pixel, however slowly the tones do.
+    """
     levels = np.unique(np.round(_levels(tones, steps), 4))
     dx, dy = (cv2.Sobel(tones, cv2.CV_32F, *order, ksize=3, scale=0.125) for order in ((1, 0), (0, 1)))
     pixel = np.clip(np.hypot(dx, dy), 5e-4, 0.04)
@@ -69,7 +72,7 @@ def adaptive_stairs(tones: Plane, steps: int) -> Plane:
 
 
 def _levels(tones: Plane, steps: int) -> NDArray[np.float64]:
-    """k-means of one dimension, from the quantiles (deterministic)."""
+    """Cluster tones by k-means in one dimension, from the quantiles (deterministic)."""
     sample = np.sort(tones[::4, ::4].ravel()).astype(np.float64)
     levels = np.quantile(sample, (np.arange(steps) + 0.5) / steps)
     levels = 0.5 * levels + 0.5 * np.linspace(sample[0], sample[-1], steps)

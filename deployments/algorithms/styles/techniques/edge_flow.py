@@ -1,4 +1,4 @@
-"""Directions in a picture, smoothing along them, and the lines an illustrator would draw."""
+"""Edge tangent flow, smoothing along it, and the lines an illustrator would draw (flow-based XDoG)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from deployments.algorithms.styles.techniques.planes import Plane, blur, luma, m
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Unit vectors along the edges, sign without meaning."""
+    """Unit vectors along the edges, sign without meaning; `[H, W]` each."""
 
     x: Plane
     y: Plane
 
 
 def edge_flow(picture: Plane, sigma: float) -> Flow:
-    """The minor eigenvectors of the structure tensor, smoothed by `sigma`, and by six times that where nothing is."""
+    """Compute the minor eigenvectors of the structure tensor, smoothed by `sigma`, and by six times that on empty
+    ground."""
     dx = cv2.Sobel(picture, cv2.CV_32F, 1, 0, ksize=3, scale=0.25)
     dy = cv2.Sobel(picture, cv2.CV_32F, 0, 1, ksize=3, scale=0.25)
     tensor = np.stack([dx * dx, dy * dy, dx * dy], axis=-1)
@@ -33,7 +34,8 @@ def edge_flow(picture: Plane, sigma: float) -> Flow:
 
 
 def smooth_along(plane: Plane, flow: Flow, length: float) -> Plane:
-    """Line integral convolution over about `length` pixels each way, by taps that double their distance."""
+    """Smooth along the flow (line integral convolution) over about `length` pixels each way, by taps that double their
+    distance."""
     step = 1.0
     while step < length:
         ahead = shifted(plane, flow.x * step, flow.y * step)
@@ -44,8 +46,8 @@ def smooth_along(plane: Plane, flow: Flow, length: float) -> Plane:
 
 
 def coherent(picture: Plane, sigma: float, length: float, rounds: int = 3) -> Plane:
-    """Smoothing along edges and sharpening across them, in turn: shapes become simple and flowing (after Kyprianidis
-    and Kang, "Image and video abstraction by coherence-enhancing filtering", 2011)."""
+    """Simplify shapes: smooth along edges and sharpen across them, in turn (after Kyprianidis and Kang, "Image and
+    video abstraction by coherence-enhancing filtering", 2011)."""
     for _ in range(rounds):
         picture = smooth_along(picture, edge_flow(picture, sigma), length)
         bulge = cv2.Laplacian(blur(luma(picture), max(sigma * 0.6, 0.6)), cv2.CV_32F)
@@ -57,7 +59,8 @@ def coherent(picture: Plane, sigma: float, length: float, rounds: int = 3) -> Pl
 
 
 def kuwahara(picture: Plane, radius: float, sharpness: float = 8.0) -> Plane:
-    """Each pixel takes the mean of whichever of eight neighbouring dabs is the most even (generalised Kuwahara)."""
+    """Replace each pixel by the mean of whichever of eight neighbouring dabs is the most even (generalised
+    Kuwahara)."""
     means = blur(picture, radius * 0.5)
     squares = blur(picture * picture, radius * 0.5)
     spread: Plane = np.sqrt(np.maximum(squares - means * means, 0).sum(axis=2))
@@ -72,13 +75,13 @@ def kuwahara(picture: Plane, radius: float, sharpness: float = 8.0) -> Plane:
 
 
 def ink_lines(tones: Plane, flow: Flow, width: float, *, threshold: float = 0.012, softness: float = 0.02) -> Plane:
-    """`[H, W]`, 0 to 1: dark lines where tones turn (flow-based difference of Gaussians, Kang et al. 2007)."""
+    """Draw dark lines where tones turn, `[H, W]`, 0 to 1 (flow-based difference of Gaussians, Kang et al. 2007)."""
     difference = smooth_along(blur(tones, width) - blur(tones, width * 1.6), flow, 5 * width)
     return ramp(-difference, threshold, threshold + softness)
 
 
 def without_specks(lines: Plane, shortest: float) -> Plane:
-    """Lines whose connected stroke is shorter than `shortest` pixels fade away."""
+    """Fade out lines whose connected stroke is shorter than `shortest` pixels."""
     marks = (lines > 0.25).astype(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(marks, connectivity=8)
     if count < 2:

@@ -1,4 +1,4 @@
-"""A picture's own few colours."""
+"""Palettes: the few main colours of an image, and the nearest of them to each pixel."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from numpy.typing import NDArray
 from deployments.algorithms.styles.techniques.planes import Plane, Random
 
 _SAMPLES = 6000
+"""Pixels that are clustered."""
 
 
 def main_colours(lab: Plane, count: int, rng: Random) -> NDArray[np.float32]:
-    """`float32[<= count, 3]`: k-means of a sample of the pixels, darkest first. Fewer where there are fewer colours."""
+    """Cluster a sample of the pixels by k-means: `float32[<= count, 3]`, darkest first; fewer where there are fewer
+    colours."""
     pixels = lab.reshape(-1, 3)
     sample = pixels[rng.choice(len(pixels), min(_SAMPLES, len(pixels)), replace=False)]
     centres = np.unique(np.round(sample), axis=0)
@@ -24,7 +26,7 @@ def main_colours(lab: Plane, count: int, rng: Random) -> NDArray[np.float32]:
 
 
 def nearest(lab: Plane, colours: NDArray[np.float32], weights: tuple[float, float, float]) -> NDArray[np.uint8]:
-    """`[H, W]`: number of the closest of at most 256 colours, squared Lab distances weighted by channel."""
+    """Number each pixel by the closest of at most 256 colours, `[H, W]`; squared Lab distances weighted by channel."""
     best = np.full(lab.shape[:2], np.inf, np.float32)
     chosen = np.zeros(lab.shape[:2], np.uint8)
     for number, centre in enumerate(colours):

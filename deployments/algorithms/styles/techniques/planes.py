@@ -1,4 +1,4 @@
-"""Small steps that all looks share, on planes of `float32[H, W]` or `float32[H, W, C]` with values from 0 to 1."""
+"""Operations that all filters share, on planes `float32[H, W]` or `float32[H, W, C]` with values from 0 to 1."""
 
 from __future__ import annotations
 
@@ -15,44 +15,48 @@ Plane = NDArray[np.floating[Any]]
 Random = np.random.Generator
 
 _SHOULDER = 0.85
+"""Tone above which stretched lights are bent down."""
 _SMALLEST_SKIN = 55.0
 """Side of a square as large as the smallest face that counts, in units."""
 _MOST_SKIN = 0.6
-"""Share of a picture."""
+"""Share of an image that skin covers at most."""
 _REACH = 160.0
-"""How far from what is surely skin its shade may lie, in units."""
+"""Distance up to which the shade of what is surely skin may lie from it, in units."""
 _MOST_PARTS = 6
-"""Faces and limbs, the largest, that are looked at closely."""
+"""Number of faces and limbs, the largest, that are looked at closely."""
 _MOST_HOLLOW = 0.33
 """Share of its box that a face or a hand fills at least; ground seen between things fills less."""
 
 
 def to_plane(image: Image) -> Plane:
+    """Convert `uint8`, 0 to 255, to `float32`, 0 to 1."""
     return image.astype(np.float32) / np.float32(255)
 
 
 def to_image(plane: Plane) -> Image:
+    """Convert values 0 to 1 to `uint8`, rounded and clipped."""
     return np.asarray(np.clip(plane * 255 + 0.5, 0, 255), np.uint8)
 
 
 def luma(picture: Plane) -> Plane:
-    """Rec. 601, of RGB."""
+    """Compute Rec. 601 luma of RGB."""
     return np.asarray(cv2.cvtColor(picture.astype(np.float32, copy=False), cv2.COLOR_RGB2GRAY), np.float32)
 
 
 def to_lab(picture: Plane) -> Plane:
-    """RGB -> CIE L*a*b*: L 0 to 100."""
+    """Convert RGB to CIE L*a*b*: L 0 to 100."""
     return np.asarray(
         cv2.cvtColor(np.clip(picture, 0, 1).astype(np.float32, copy=False), cv2.COLOR_RGB2Lab), np.float32
     )
 
 
 def from_lab(lab: Plane) -> Plane:
+    """Convert CIE L*a*b* to RGB, clipped."""
     return np.asarray(np.clip(cv2.cvtColor(lab.astype(np.float32, copy=False), cv2.COLOR_Lab2RGB), 0, 1), np.float32)
 
 
 def blur(plane: Plane, sigma: float) -> Plane:
-    """Gaussian; large ones on a smaller picture, where nobody sees the difference."""
+    """Blur by a Gaussian; large ones on a smaller image, where the difference cannot be seen."""
     if sigma < 0.2:
         return plane
     height, width = plane.shape[:2]
@@ -65,30 +69,32 @@ def blur(plane: Plane, sigma: float) -> Plane:
 
 
 def ramp(values: Plane, low: float, high: float) -> Plane:
-    """Smoothstep: 0 under `low`, 1 over `high`; falls instead of rising where `low` is the larger."""
+    """Interpolate smoothly (smoothstep): 0 under `low`, 1 over `high`; falls instead of rising where `low` is the
+    larger."""
     share = np.clip((values - low) / (high - low), 0, 1)
     return np.asarray(share * share * (3 - 2 * share), np.float32)
 
 
 def mix(under: Plane, over: Plane | NDArray[np.float32] | float, share: Plane | float) -> Plane:
-    """`share` of `over`; a share of `[H, W]` serves all channels."""
+    """Blend `share` of `over` into `under`; a share of `[H, W]` serves all channels."""
     if isinstance(share, np.ndarray) and share.ndim < under.ndim:
         share = share[..., None]
     return np.asarray(under + (over - under) * share, np.float32)
 
 
 def colour(code: str) -> NDArray[np.float32]:
-    """`#rrggbb` -> `float32[3]`."""
+    """Convert `#rrggbb` to `float32[3]`."""
     return np.array([int(code[place : place + 2], 16) / 255 for place in (1, 3, 5)], np.float32)
 
 
 def contrast(values: Plane, amount: Plane | float) -> Plane:
-    """An S-curve around the middle that keeps black and white; 0: none."""
+    """Raise contrast by an S-curve around the middle that keeps black and white; 0: none."""
     return mix(values, ramp(values, 0, 1), amount)
 
 
 def stretched(values: Plane, low_percent: float = 0.5, high_percent: float = 99.5, most: float = 1.6) -> Plane:
-    """Black and white points from the picture's own tones; contrast grows at most `most` times (flat stays flat)."""
+    """Stretch tones to the image's own black and white points; contrast grows at most `most` times (flat stays
+    flat)."""
     tones = values if values.ndim == 2 else luma(values)
     low, high = (float(tone) for tone in np.percentile(tones[::3, ::3], (low_percent, high_percent)))
     gain = min(1 / max(high - low, 1e-3), most)
@@ -100,7 +106,7 @@ def stretched(values: Plane, low_percent: float = 0.5, high_percent: float = 99.
 
 
 def saturated(picture: Plane, gain: float, vibrance: float = 0.0) -> Plane:
-    """Chroma times `gain`, on skin less; `vibrance` lifts pale colours more than strong ones."""
+    """Multiply chroma by `gain`, on skin less; `vibrance` lifts pale colours more than strong ones."""
     lab = to_lab(picture)
     chroma = np.hypot(lab[..., 1], lab[..., 2])
     more = gain - 1 + vibrance * ramp(chroma, 60, 4) * ramp(chroma, 2, 10)
@@ -111,7 +117,7 @@ def saturated(picture: Plane, gain: float, vibrance: float = 0.0) -> Plane:
 
 
 def shifted(plane: Plane, dx: Plane | float, dy: Plane | float) -> Plane:
-    """Each pixel from `dx`, `dy` pixels away; the border repeats mirrored."""
+    """Move pixels: each is taken from `dx`, `dy` pixels away; the border repeats mirrored."""
     height, width = plane.shape[:2]
     xs = np.zeros((height, width), np.float32) + np.arange(width, dtype=np.float32) + dx
     ys = np.zeros((height, width), np.float32) + np.arange(height, dtype=np.float32)[:, None] + dy
@@ -120,13 +126,16 @@ def shifted(plane: Plane, dx: Plane | float, dy: Plane | float) -> Plane:
 
 
 def guided(plane: Plane, guide: Plane, radius: float, epsilon: float) -> Plane:
-    """Guided filter (He et al. 2010): smooth inside, edges where `guide` has them."""
+    """Smooth by a guided filter (He et al. 2010): smooth inside, edges where `guide` has them."""
     return np.asarray(cv2.ximgproc.guidedFilter(guide, plane, max(1, round(radius)), epsilon), np.float32)
 
 
 def likely_skin(picture: Plane) -> Plane:
-    """`[H, W]`, 0 to 1, by hue and by chroma in proportion to lightness, which a face in the shade and a dark face
-    have in common with a pale one in the sun: where texture would look like a disease."""
+    """Rate the likelihood of skin, `[H, W]`, 0 to 1: where texture would look like a disease.
+
+    Judged by hue and by chroma in proportion to lightness, which a face in the shade and a dark face have in common
+    with a pale one in the sun.
+    """
     lab = to_lab(picture)
     tones, chroma = lab[..., 0], np.hypot(lab[..., 1], lab[..., 2])
     hue = np.rad2deg(np.arctan2(lab[..., 2], lab[..., 1]))
@@ -136,8 +145,10 @@ def likely_skin(picture: Plane) -> Plane:
 
 
 def bare_skin(picture: Plane, unit: float) -> Plane:
-    """`[H, W]`, 0 to 1 with a crisp, even border: whole faces and limbs, but neither wood nor orange cloth; none where
-    it would cover most of the picture: that is fur or sand."""
+    """Mask whole faces and limbs, `[H, W]`, 0 to 1 with a crisp, even border, but neither wood nor orange cloth.
+
+    None where it would cover most of the image: that is fur or sand.
+    """
     calm = guided(picture, picture, 8 * unit, 0.004)
     marks = (blur(likely_skin(calm), 4 * unit) > 0.5).astype(np.uint8)
     marks = cv2.morphologyEx(marks, cv2.MORPH_OPEN, _disc(22 * unit))
@@ -156,7 +167,7 @@ def bare_skin(picture: Plane, unit: float) -> Plane:
 
 
 def _with_its_shade(part: NDArray[np.uint8], lab: Plane, unit: float) -> NDArray[np.uint8]:
-    """The half of a face that lies in the shade or the glare belongs to it too: what is near and has its hue."""
+    """Extend a face by its half that lies in the shade or the glare: what is near and has its hue."""
     tones, colour_of = lab[..., 0], lab[..., 1:] / (lab[..., :1] + 1)
     own_tone, own = np.median(tones[part > 0]), np.median(colour_of[part > 0], axis=0)
     deep = np.hypot(*own)
@@ -171,7 +182,7 @@ def _with_its_shade(part: NDArray[np.uint8], lab: Plane, unit: float) -> NDArray
 
 
 def closed(marks: NDArray[Any], width: float) -> NDArray[Any]:
-    """Marks with the gaps and bays up to `width` pixels wide between them."""
+    """Close gaps and bays up to `width` pixels wide between marks."""
     height, length = marks.shape
     margin = min(round(width), height - 1, length - 1)
     framed = cv2.copyMakeBorder(marks, margin, margin, margin, margin, cv2.BORDER_REFLECT_101)
@@ -185,6 +196,6 @@ def _disc(side: float) -> NDArray[np.uint8]:
 
 
 def _without_holes(marks: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Filled: eyes, teeth and glasses belong to the face around them."""
+    """Fill holes: eyes, teeth and glasses belong to the face around them."""
     contours, _ = cv2.findContours(marks, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     return np.asarray(cv2.drawContours(np.zeros_like(marks), contours, -1, 1, cv2.FILLED), np.uint8)

@@ -1,4 +1,4 @@
-"""Skies that drawn films put where a photograph has an empty wall or a white heaven."""
+"""Painted skies in place of a photograph's empty wall or white sky."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ _SKY_TOP, _SKY_LOW, _CLOUD, _CLOUD_SHADE = (colour(c) for c in ("#3f93d2", "#bfe
 
 
 def open_background(scene: Plane, unit: float) -> Plane:
-    """`[H, W]`, 0 to 1: pale, colourless, empty ground that reaches the upper border and is large enough for a sky."""
+    """Mask pale, colourless, empty ground that reaches the upper border and is large enough for a sky: `[H, W]`, 0 to
+    1."""
     lab = to_lab(blur(scene, 2 * unit))
     chroma = np.hypot(lab[..., 1], lab[..., 2])
     tones = luma(scene)
@@ -31,7 +32,7 @@ def open_background(scene: Plane, unit: float) -> Plane:
 
 
 def summer_sky(shape: tuple[int, int], unit: float, rng: Random) -> Plane:
-    """Blue that pales towards the horizon, and cumulus with light from the left."""
+    """Paint blue that pales towards the horizon, and cumulus with light from the left."""
     height = shape[0]
     down = np.linspace(0, 1, height, dtype=np.float32)[:, None]
     sky = mix(np.broadcast_to(_SKY_TOP, (*shape, 3)), _SKY_LOW, np.broadcast_to(ramp(down, -0.1, 0.9), shape))
@@ -43,7 +44,7 @@ def summer_sky(shape: tuple[int, int], unit: float, rng: Random) -> Plane:
 
 
 def evening_sky(shape: tuple[int, int], unit: float, rng: Random) -> Plane:
-    """A sky after sunset: deep blue over violet and pink to peach, long lit clouds, the first stars."""
+    """Paint a sky after sunset: deep blue over violet and pink to peach, long lit clouds, the first stars."""
     down = np.linspace(0, 1, shape[0], dtype=np.float32)
     stops = np.stack([colour(code) for code in ("#3d5fc4", "#8b7fe0", "#f3a6cf", "#ffd3a8")])
     sky = np.stack([np.interp(down, (0, 0.35, 0.7, 1), stops[:, channel]) for channel in range(3)], axis=-1)
@@ -59,7 +60,7 @@ def evening_sky(shape: tuple[int, int], unit: float, rng: Random) -> Plane:
 
 
 def _long(heaps: Plane) -> Plane:
-    """Drawn out sideways threefold, as high clouds are."""
+    """Stretch clouds sideways threefold, as high clouds are."""
     height, width = heaps.shape
     middle = heaps[:, width // 3 : width // 3 + max(1, width // 3)]
     return np.asarray(cv2.resize(middle, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)

@@ -14,26 +14,28 @@ from deployments.algorithms.styles.techniques.planes import Plane, Random, blur,
 from deployments.contracts.arrays import Image
 
 _POINTS = 9
-"""Of a stroke's path, one radius apart."""
+"""Points of a stroke's path, one radius apart."""
 _SUBPIXEL_BITS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Brush:
+    """Size and temper of one brush."""
+
     radius: float
     """Pixels."""
     tolerance: float
-    """How wrong what is on the canvas must be, 0 to 1, before the brush touches it again."""
+    """Error of what is on the canvas, 0 to 1, from which the brush touches it again."""
     thickness: float
     """Grey levels by which the strokes' heights differ."""
     colour_jitter: float = 0.028
     """Standard deviation of the strokes' brightness, as a share."""
     straying: float = 0.16
-    """How far a stroke's ground may be from its colour before the stroke ends, summed over the channels."""
+    """Difference of a stroke's ground from its colour at which it ends, summed over the channels."""
 
 
 def lay_strokes(paint: Image, relief: NDArray[np.uint8], scene: Plane, flow: Flow, brush: Brush, rng: Random) -> None:
-    """One brush's strokes that bring `paint` nearer to `scene`; `relief` takes a random height for each."""
+    """Lay one brush's strokes that bring `paint` nearer to `scene`; `relief` takes a random height for each."""
     radius = max(brush.radius, 0.8)
     height, width = paint.shape[:2]
     wanted = blur(scene, radius * 0.45)
@@ -62,7 +64,7 @@ def lay_strokes(paint: Image, relief: NDArray[np.uint8], scene: Plane, flow: Flo
 def _paths(
     wanted: Plane, flow: Flow, xs: NDArray[np.float64], ys: NDArray[np.float64], radius: float, straying: float
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """`[N, points, 2]` and how many of the points count: a stroke ends where its colour no longer fits."""
+    """Trace strokes, `[N, points, 2]`, and count the points of each: a stroke ends where its colour no longer fits."""
     height, width = wanted.shape[:2]
     paths = np.empty((len(xs), _POINTS, 2))
     lengths = np.full(len(xs), 2, np.intp)

@@ -1,4 +1,5 @@
-"""Noise, paper and cloth. A seed gives the same pattern at every size: grids are counted, not measured in pixels."""
+"""Procedural textures: noise, paper and cloth. A seed gives the same pattern at every size: grids are counted, not
+measured in pixels."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from deployments.algorithms.styles.techniques.planes import Plane, Random, blur
 
 
 def noise(shape: tuple[int, int], cell: float, rng: Random) -> Plane:
-    """Smooth value noise, about -1 to 1, whose spots are `cell` pixels apart."""
+    """Make smooth value noise, about -1 to 1, whose spots are `cell` pixels apart."""
     height, width = shape
     cell = max(cell, 1.0)
     rows, columns = int(np.ceil(height / cell)) + 3, int(np.ceil(width / cell)) + 3
@@ -20,7 +21,7 @@ def noise(shape: tuple[int, int], cell: float, rng: Random) -> Plane:
 
 
 def clouds(shape: tuple[int, int], cell: float, rng: Random, octaves: int = 4) -> Plane:
-    """Noise of several scales, each half as large and half as strong as the last; about -1 to 1."""
+    """Sum noise of several scales, each half as large and half as strong as the last; about -1 to 1."""
     total = np.zeros(shape, np.float32)
     for octave in range(octaves):
         total += noise(shape, cell / 2**octave, rng) * np.float32(0.5**octave)
@@ -28,18 +29,18 @@ def clouds(shape: tuple[int, int], cell: float, rng: Random, octaves: int = 4) -
 
 
 def standardised(values: Plane) -> Plane:
-    """Mean 0, standard deviation 1."""
+    """Standardise to mean 0, standard deviation 1."""
     return np.asarray((values - values.mean()) / max(float(values.std()), 1e-6), np.float32)
 
 
 def paper(shape: tuple[int, int], unit: float, rng: Random) -> Plane:
-    """Height of a rough, cold pressed sheet, mean 0, standard deviation 1."""
+    """Make the height of a rough, cold pressed sheet, mean 0, standard deviation 1."""
     height = noise(shape, 7 * unit, rng) + 0.9 * noise(shape, 4 * unit, rng) + 0.7 * noise(shape, 2.2 * unit, rng)
     return standardised(height)
 
 
 def lit(height: Plane, relief: float, angle: float = -2.36) -> Plane:
-    """Light and shade on a surface, 0 on level ground: the slope towards the light (from the upper left)."""
+    """Shade a surface, 0 on level ground: the slope towards the light (from the upper left)."""
     dx = cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3, scale=0.125)
     dy = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3, scale=0.125)
     slope = (dx * np.cos(angle) + dy * np.sin(angle)) * -relief
@@ -47,7 +48,7 @@ def lit(height: Plane, relief: float, angle: float = -2.36) -> Plane:
 
 
 def weave(shape: tuple[int, int], unit: float, rng: Random) -> Plane:
-    """Height of a linen canvas, -1 to 1."""
+    """Make the height of a linen canvas, -1 to 1."""
     height, width = shape
     period = max(4.5 * unit, 2.0)
     bend = noise(shape, 40 * unit, rng) * unit
@@ -59,7 +60,7 @@ def weave(shape: tuple[int, int], unit: float, rng: Random) -> Plane:
 
 
 def streaks(shape: tuple[int, int], length: float, width: float, angle: float, rng: Random) -> Plane:
-    """Noise drawn out along a slightly bent direction, `angle` degrees counter-clockwise; standard deviation 1."""
+    """Make noise drawn out along a slightly bent direction, `angle` degrees counter-clockwise; standard deviation 1."""
     rows, columns = shape
     turn = np.deg2rad(angle)
     xs, ys = np.meshgrid(np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32))

@@ -1,4 +1,4 @@
-"""Maps of ControlNets that need no network."""
+"""ControlNet maps that need no network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that say how they were made."""
+"""Generation parameters in image files, and layers of decoded images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FORMATS: list[FileFormat] = ["png", "jpg", "webp"]
 
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("text", ["a cat\nSteps: 20", "ein Kätzchen, 猫 🐈", ""])
-def test_what_is_written_is_read_back(format: FileFormat, text: str) -> None:
+def test_parameters_written_into_a_file_are_read_back(format: FileFormat, text: str) -> None:
     assert read_texts(encode_picture(an_image(), text, format)).get("parameters", "") == text
 
 
@@ -26,18 +26,18 @@ def test_a_png_keeps_every_pixel() -> None:
 
 
 @pytest.mark.parametrize("format", ["GIF", "BMP", "TIFF", "AVIF"])
-def test_other_files_say_nothing(format: str) -> None:
+def test_files_of_other_formats_have_no_texts(format: str) -> None:
     assert read_texts(encoded(an_image(), format)) == {}
 
 
 @given(st.integers(0, 4000), st.integers(0, 255))
-def test_damaged_files_say_nothing_or_something_but_never_fail(place: int, value: int) -> None:
+def test_reading_texts_of_damaged_files_never_fails(place: int, value: int) -> None:
     data = bytearray(encode_picture(an_image((32, 32)), "a cat, Steps: 20"))
     data[place % len(data)] = value
     read_texts(bytes(data))
 
 
-def test_layers_are_the_picture_on_white_and_its_alpha() -> None:
+def test_decoded_layers_are_the_image_on_white_and_its_alpha() -> None:
     rgba = np.dstack([an_image((8, 4)), np.full((4, 8), 0, np.uint8)])
     rgba[:, :4, 3] = 255
     image, alpha = decode_layers(encoded(rgba, "PNG"))
@@ -47,5 +47,5 @@ def test_layers_are_the_picture_on_white_and_its_alpha() -> None:
     assert np.array_equal(alpha, rgba[..., 3])
 
 
-def test_an_opaque_picture_has_no_alpha() -> None:
+def test_an_opaque_image_has_no_alpha() -> None:
     assert decode_layers(encoded(an_image(), "PNG"))[1] is None

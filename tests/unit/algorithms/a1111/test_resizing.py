@@ -1,4 +1,4 @@
-"""Pictures fitted into frames, and hints that stay what they are."""
+"""Resizing of images and ControlNet hints into frames."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Tables of samplers and schedulers, and the arithmetic of img2img steps."""
+
 from __future__ import annotations
 
 import subprocess
@@ -17,7 +19,7 @@ from deployments.algorithms.a1111.samplers import (
 )
 
 
-def test_the_tables_need_no_torch() -> None:
+def test_the_sampler_tables_need_no_torch() -> None:
     code = (
         "import sys, deployments.algorithms.a1111.samplers, deployments.algorithms.a1111.prompts.extra_networks\n"
         "assert not {'torch', 'diffusers', 'transformers'} & set(sys.modules)"
@@ -42,7 +44,9 @@ def test_the_tables_need_no_torch() -> None:
         (("DDIM", "DDIM"), "DDIM", "ddim"),
     ],
 )
-def test_names_aliases_and_joined_names_are_understood(asked: tuple[str, str], sampler: str, scheduler: str) -> None:
+def test_sampler_names_aliases_and_joined_names_are_understood(
+    asked: tuple[str, str], sampler: str, scheduler: str
+) -> None:
     choice = choose_sampler(*asked)
     assert (choice.sampler.name, choice.scheduler.name, choice.warnings) == (sampler, scheduler, ())
 
@@ -60,7 +64,7 @@ def test_an_unknown_scheduler_becomes_automatic_and_says_so() -> None:
     assert choice.warnings == ('There is no scheduler "warp": Automatic was used.',)
 
 
-def test_a_substitute_is_named() -> None:
+def test_the_substitute_of_a_sampler_is_named() -> None:
     for sampler in SAMPLERS:
         warnings = choose_sampler(sampler.name).warnings
         assert bool(warnings) == bool(sampler.substitute)
@@ -68,7 +72,7 @@ def test_a_substitute_is_named() -> None:
         assert not working_sampler(sampler).substitute
 
 
-def test_names_are_unambiguous() -> None:
+def test_sampler_and_scheduler_names_are_unambiguous() -> None:
     samplers = [{name.casefold() for name in (sampler.name, *sampler.aliases)} for sampler in SAMPLERS]
     assert len(set().union(*samplers)) == sum(len(names) for names in samplers)
     schedulers = [{s.name.casefold(), s.label.casefold(), *(a.casefold() for a in s.aliases)} for s in SCHEDULERS]
@@ -85,7 +89,7 @@ def test_img2img_runs_as_many_steps_as_upstream(strength: float, runs: int) -> N
     assert strength_for(strength, 20).runs == runs
 
 
-def test_exact_steps_are_a_share_of_a_longer_schedule() -> None:
+def test_exact_steps_of_img2img_are_a_share_of_a_longer_schedule() -> None:
     assert strength_for(0.5, 20, exact_steps=True)[::2] == (40, 20)
     assert strength_for(1.0, 20, exact_steps=True)[::2] == (20, 20)
     assert strength_for(0.0, 20, exact_steps=True).runs == 0

@@ -1,4 +1,4 @@
-"""Pictures cut into tiles and put together again."""
+"""Tiling of images, and joining the tiles again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TILES = st.tuples(st.integers(16, 96), st.integers(16, 96))
 
 
 @given(SIZES, TILES, st.integers(0, 15))
-def test_tiles_cover_the_picture_and_give_it_back(size: tuple[int, int], tile: tuple[int, int], overlap: int) -> None:
+def test_tiles_cover_the_image_and_give_it_back(size: tuple[int, int], tile: tuple[int, int], overlap: int) -> None:
     picture = an_image(size)
     boxes = tile_boxes(size, tile, overlap)
     assert len(boxes) == count_tiles(size, tile, overlap)
@@ -25,13 +25,13 @@ def test_tiles_cover_the_picture_and_give_it_back(size: tuple[int, int], tile: t
 
 
 @given(st.integers(100, 400), st.integers(32, 96), st.integers(0, 31))
-def test_neighbours_share_what_was_asked_for(length: int, tile: int, overlap: int) -> None:
+def test_neighbouring_tiles_share_the_overlap_asked_for(length: int, tile: int, overlap: int) -> None:
     boxes = tile_boxes((length, tile), (tile, tile), overlap)
     for one, other in pairwise(boxes):
         assert one.right - other.left >= overlap - 1  # starts are rounded
 
 
-def test_a_missing_tile_leaves_the_picture_as_it_is_there() -> None:
+def test_a_missing_tile_leaves_the_image_as_it_is_there() -> None:
     picture = a_flat_image((64, 32), (0, 0, 0))
     boxes = tile_boxes((64, 32), (32, 32), 0)
     joined = join_tiles(picture, boxes, [a_flat_image((32, 32), (200, 200, 200)), None])
@@ -39,7 +39,7 @@ def test_a_missing_tile_leaves_the_picture_as_it_is_there() -> None:
     assert np.all(joined[:, 32:] == 0)
 
 
-def test_overlaps_fade() -> None:
+def test_overlaps_of_tiles_fade() -> None:
     picture = a_flat_image((48, 32), (0, 0, 0))
     boxes = tile_boxes((48, 32), (32, 32), 16)
     joined = join_tiles(picture, boxes, [a_flat_image((32, 32), (0, 0, 0)), a_flat_image((32, 32), (255, 255, 255))])

@@ -1,3 +1,5 @@
+"""Avatars drawn by the local engine."""
+
 from __future__ import annotations
 
 import itertools
@@ -48,7 +50,7 @@ def change(made: Image, photograph: Image) -> float:
 
 @pytest.mark.parametrize("mode", _MODES)
 @pytest.mark.parametrize("animal", ["fox", "owl"])
-def test_a_head_changes_and_nothing_else(artist: LocalAvatarArtist, mode: AvatarMode, animal: str) -> None:
+def test_an_avatar_changes_the_head_and_nothing_else(artist: LocalAvatarArtist, mode: AvatarMode, animal: str) -> None:
     photograph, face = a_photo(), the_astronaut()
 
     made = drawn(artist, photograph, [face], mode, animal).image
@@ -61,14 +63,14 @@ def test_a_head_changes_and_nothing_else(artist: LocalAvatarArtist, mode: Avatar
 
 
 @pytest.mark.parametrize("mode", _MODES)
-def test_the_same_request_gives_the_same_picture(artist: LocalAvatarArtist, mode: AvatarMode) -> None:
+def test_equal_requests_give_equal_avatars(artist: LocalAvatarArtist, mode: AvatarMode) -> None:
     first, again, other = (drawn(artist, a_photo(), [the_astronaut()], mode, seed=seed).image for seed in (3, 3, 4))
 
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
-def test_another_seed_gives_another_coat(artist: LocalAvatarArtist) -> None:
+def test_another_seed_gives_an_animal_another_coat(artist: LocalAvatarArtist) -> None:
     face = slice(120, 180)
     pictures = [drawn(artist, a_photo(), [the_astronaut()], seed=seed).image[face, 180:260] for seed in range(4)]
 
@@ -77,7 +79,7 @@ def test_another_seed_gives_another_coat(artist: LocalAvatarArtist) -> None:
 
 
 @pytest.mark.parametrize("mode", _MODES)
-def test_strength_is_the_opacity(artist: LocalAvatarArtist, mode: AvatarMode) -> None:
+def test_strength_is_the_opacity_of_an_avatar(artist: LocalAvatarArtist, mode: AvatarMode) -> None:
     photograph = a_photo()
     none, half, full = (drawn(artist, photograph, [the_astronaut()], mode, strength=s).image for s in (0, 0.5, 1))
 
@@ -86,7 +88,7 @@ def test_strength_is_the_opacity(artist: LocalAvatarArtist, mode: AvatarMode) ->
 
 
 @pytest.mark.parametrize("mode", _MODES)
-def test_a_turned_picture_gives_the_turned_drawing(artist: LocalAvatarArtist, mode: AvatarMode) -> None:
+def test_a_turned_image_gives_the_turned_avatar(artist: LocalAvatarArtist, mode: AvatarMode) -> None:
     photograph = a_photo()
     x, y = ASTRONAUT_EYES
     turned_face = the_astronaut(eyes=(511 - y, x), roll=ASTRONAUT_ROLL + 90)  # type: ignore[arg-type]
@@ -119,7 +121,7 @@ def rows_of_blue(made: Image) -> int:
     return int(blue[:, : round(ASTRONAUT_EYES[0])].any(axis=1).sum())
 
 
-def test_the_eyes_stay_the_persons(artist: LocalAvatarArtist) -> None:
+def test_the_eyes_of_an_avatar_stay_the_persons(artist: LocalAvatarArtist) -> None:
     face = the_astronaut(roll=0.0)
     photograph = blue_eyed(face)
 
@@ -131,7 +133,7 @@ def test_the_eyes_stay_the_persons(artist: LocalAvatarArtist) -> None:
         assert (eye[..., 2] - eye[..., 0]).max() > 80
 
 
-def test_squinting_eyes_are_opened(artist: LocalAvatarArtist) -> None:
+def test_squinting_eyes_are_opened_in_an_avatar(artist: LocalAvatarArtist) -> None:
     narrow_face, wide_face = the_astronaut(roll=0.0), the_astronaut(roll=0.0)
 
     narrow = rows_of_blue(drawn(artist, blue_eyed(narrow_face, 0.11), [narrow_face]).image)
@@ -141,7 +143,9 @@ def test_squinting_eyes_are_opened(artist: LocalAvatarArtist) -> None:
 
 
 @pytest.mark.parametrize("closed", [(150, 110, 90), (70, 50, 40)])
-def test_eyes_that_cannot_be_seen_are_drawn(artist: LocalAvatarArtist, closed: tuple[int, int, int]) -> None:
+def test_eyes_that_cannot_be_seen_are_drawn_in_an_avatar(
+    artist: LocalAvatarArtist, closed: tuple[int, int, int]
+) -> None:
     photograph, face = a_photo(), the_astronaut()
     photograph[:] = closed
 
@@ -202,7 +206,7 @@ def test_light_from_one_side_falls_on_the_animal(artist: LocalAvatarArtist) -> N
     ],
     ids=["left", "corner", "above", "huge", "20 px", "a dot", "profile", "upside down", "no lids"],
 )
-def test_any_face_is_drawn(artist: LocalAvatarArtist, mode: AvatarMode, face: SegmentedFace) -> None:
+def test_any_face_gets_an_avatar(artist: LocalAvatarArtist, mode: AvatarMode, face: SegmentedFace) -> None:
     photograph = a_photo()
 
     made = drawn(artist, photograph, [face], mode)
@@ -212,13 +216,13 @@ def test_any_face_is_drawn(artist: LocalAvatarArtist, mode: AvatarMode, face: Se
     assert not np.array_equal(made.image, photograph)
 
 
-def test_a_head_outside_of_the_picture_is_not_listed(artist: LocalAvatarArtist) -> None:
+def test_a_head_outside_of_the_image_is_not_listed(artist: LocalAvatarArtist) -> None:
     made = drawn(artist, a_photo(), [the_astronaut(), a_face((2000, 2000), 40)])
 
     assert made.changed == (0,)
 
 
-def test_every_face_is_drawn_and_the_nearest_last(artist: LocalAvatarArtist) -> None:
+def test_every_face_gets_an_avatar_and_the_nearest_last(artist: LocalAvatarArtist) -> None:
     photograph, near, far = a_photo(), a_face((260, 200), 60), a_face((330, 190), 30)
 
     both = drawn(artist, photograph, [near, far])
@@ -229,7 +233,7 @@ def test_every_face_is_drawn_and_the_nearest_last(artist: LocalAvatarArtist) -> 
     assert change(both.image, alone) > 0.5
 
 
-def test_a_picture_of_one_pixel_is_drawn(artist: LocalAvatarArtist) -> None:
+def test_an_image_of_one_pixel_gets_an_avatar(artist: LocalAvatarArtist) -> None:
     pixel = np.full((1, 1, 3), 99, np.uint8)
 
     assert drawn(artist, pixel, [a_face((0, 0), 3)]).image.shape == (1, 1, 3)
@@ -240,7 +244,7 @@ def test_an_unknown_animal_is_refused(artist: LocalAvatarArtist) -> None:
         drawn(artist, a_photo(), [the_astronaut()], animal="dodo")
 
 
-def test_threads_draw_what_one_alone_draws() -> None:
+def test_threads_draw_the_avatars_that_one_alone_draws() -> None:
     artist = LocalAvatarArtist({"fox": load_animals()["fox"]}, cache_bytes=1)
     alone = drawn(artist, a_photo(), [the_astronaut()]).image
 

@@ -1,3 +1,5 @@
+"""Head space: poses, their way back, and the fit of ears on hair."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -13,21 +15,21 @@ _COORDINATES = st.floats(-3, 3)
 
 
 @given(x=_COORDINATES, y=_COORDINATES, roll=_ROLLS, unit_px=st.floats(4, 400))
-def test_a_point_comes_back_from_the_picture(x: float, y: float, roll: float, unit_px: float) -> None:
+def test_a_point_of_head_space_comes_back_from_the_image(x: float, y: float, roll: float, unit_px: float) -> None:
     pose = pose_of(a_face(unit_px=unit_px, roll=roll))
 
     assert pose.locate(pose.place(x, y)) == pytest.approx((x, y), abs=1e-3)
 
 
 @given(roll=_ROLLS, yaw=st.floats(-60, 60))
-def test_the_unit_is_the_distance_of_the_eyes_however_the_head_is_held(roll: float, yaw: float) -> None:
+def test_the_unit_of_head_space_is_the_distance_of_the_eyes_however_the_head_is_held(roll: float, yaw: float) -> None:
     pose = pose_of(a_face(unit_px=50, roll=roll, yaw=yaw))
 
     assert pose.unit_px == pytest.approx(50, rel=0.06)
     assert pose.origin == pytest.approx(a_face().landmarks["left_eye"], abs=60)
 
 
-def test_an_average_face_moves_nothing() -> None:
+def test_an_average_face_does_not_move_the_drawing() -> None:
     assert np.abs(pose_of(a_face(yaw=20)).knots[:, 1:]).max() < 0.02
 
 
@@ -85,12 +87,12 @@ def test_ears_sit_on_the_middle_of_a_head_that_is_turned() -> None:
     to_the_right = seat_of(pose_of(a_face((300, 300), 60, yaw=35)), np.ascontiguousarray(mask[:, ::-1]))
 
     assert to_the_left.shift == pytest.approx(-to_the_right.shift, abs=0.06)
-    middle, _ = to_the_left.settle(np.array([30 / 60], np.float32), np.zeros(1, np.float32))
+    middle, _ = to_the_left.place(np.array([30 / 60], np.float32), np.zeros(1, np.float32))
     ears_in_between = 0.3 * np.sin(np.radians(35))
     assert middle[0] == pytest.approx(ears_in_between, abs=0.08)
 
 
-def test_hair_that_leaves_the_picture_tells_nothing() -> None:
+def test_ears_are_where_usual_when_the_hair_leaves_the_image() -> None:
     everywhere = np.full((200, 200), 255, np.uint8)
 
     seat = seat_of(pose_of(a_face((100, 100), 60)), everywhere)

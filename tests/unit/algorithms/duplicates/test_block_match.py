@@ -1,3 +1,5 @@
+"""Block-wise comparison of registered images."""
+
 import cv2
 import numpy as np
 import pytest
@@ -28,21 +30,21 @@ def lost(left, right):
     return lost_structure(frame(left, right), block_px=15, lost_share=0.5, hidden_by=1.5)
 
 
-def test_a_picture_agrees_with_itself_and_with_its_negative(gray):
+def test_blocks_of_an_image_agree_with_themselves_and_with_their_negative(gray):
     assert block_agreement(frame(gray, gray)) == 1
     assert block_agreement(frame(gray, 255 - gray)) == 1
 
 
-def test_another_picture_does_not_agree(gray):
+def test_blocks_of_another_image_do_not_agree(gray):
     assert block_agreement(frame(gray, gray[::-1])) < 0.4
 
 
-def test_pictures_without_texture_do_not_agree():
+def test_blocks_without_texture_do_not_agree():
     flat = np.full((100, 100), 90.0)
     assert block_agreement(frame(flat, flat)) == 0
 
 
-def test_what_was_painted_over_is_lost_of_one_side_only(gray):
+def test_structure_that_was_painted_over_is_lost_on_one_side_only(gray):
     painted = gray.copy()
     painted[60:140, 60:140] = cv2.GaussianBlur(gray, (0, 0), 30)[60:140, 60:140]
     result = lost(gray, painted)
@@ -50,7 +52,7 @@ def test_what_was_painted_over_is_lost_of_one_side_only(gray):
     assert result.of_right < result.of_left / 3
 
 
-def test_exchanged_content_loses_structure_of_both_sides(gray):
+def test_exchanged_content_loses_structure_on_both_sides(gray):
     other = gray.copy()
     other[60:140, 60:140] = gray[60:140, 60:140].T
     result = lost(gray, other)
@@ -58,7 +60,7 @@ def test_exchanged_content_loses_structure_of_both_sides(gray):
     assert result.any >= result.both
 
 
-def test_swapping_the_pictures_swaps_the_losses(gray):
+def test_swapping_the_images_swaps_the_losses(gray):
     blurred = cv2.GaussianBlur(gray, (0, 0), 4)
     forward, backward = lost(gray, blurred), lost(blurred, gray)
     assert forward.of_left == pytest.approx(backward.of_right, abs=0.02)
@@ -66,11 +68,11 @@ def test_swapping_the_pictures_swaps_the_losses(gray):
 
 
 @pytest.mark.parametrize("shift", [0, 2, 4])
-def test_the_shift_of_a_picture_is_measured(gray, shift):
+def test_the_shift_of_an_image_is_measured(gray, shift):
     assert median_shift(frame(gray[:, 8:-8], gray[:, 8 - shift : -8 - shift])) == pytest.approx(shift, abs=0.1)
 
 
-def test_without_corners_no_shift_is_claimed():
+def test_no_shift_is_claimed_of_images_without_corners():
     assert median_shift(frame(np.full((80, 80), 9.0), np.full((80, 80), 9.0))) == 0
 
 

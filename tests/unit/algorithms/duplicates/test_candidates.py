@@ -1,3 +1,5 @@
+"""Candidate pairs by embedding similarity."""
+
 import numpy as np
 import pytest
 
@@ -8,14 +10,14 @@ WHOLE, QUARTER, TRIMMED, CENTRE = (VIEWS.index(name) for name in ("whole", "quar
 
 
 def scenes(count, width=64, seed=0, size=4, spread=0.5):
-    """Whole-view vectors of `count` pictures in scenes of `size`."""
+    """Whole-view vectors of `count` images in scenes of `size`."""
     draw = np.random.default_rng(seed)
     centres = np.repeat(draw.normal(size=(-(-count // size), width)), size, axis=0)[:count]
     return (centres + spread * draw.normal(size=(count, width))).astype(np.float32)[:, None]
 
 
 def with_views(count, width=64, seed=0):
-    """Unrelated vectors for every view of every picture, the trimmed one repeating the whole."""
+    """Unrelated vectors for every view of every image, the trimmed one repeating the whole."""
     vectors = np.random.default_rng(seed).normal(size=(count, len(VIEWS), width)).astype(np.float32)
     vectors[:, TRIMMED] = vectors[:, WHOLE]
     return vectors
@@ -30,12 +32,12 @@ def exhaustive(vectors, min_cosine):
     return {tuple(pair) for pair in np.argwhere(np.triu(unit @ unit.T >= min_cosine, 1)).tolist()}
 
 
-def test_few_pictures_are_searched_exhaustively():
+def test_candidates_among_few_images_are_searched_exhaustively():
     vectors = scenes(200)
     assert found_pairs(find_candidates(vectors, 0.6, 200)) == exhaustive(vectors, 0.6)
 
 
-def test_many_pictures_are_searched_by_index_with_hardly_a_miss():
+def test_candidates_among_many_images_are_searched_by_index_with_hardly_a_miss():
     vectors = scenes(3000, width=160, spread=0.6)
     every = found_pairs(find_candidates(vectors, 0.6, 10))
     indexed = found_pairs(find_candidates(vectors, 0.6, 10, exact_below=0))
@@ -54,7 +56,7 @@ def test_a_copy_is_found_through_any_pair_of_views(asked, stored, exact_below):
 
 
 @pytest.mark.parametrize("exact_below", [1000, 0], ids=["exact", "indexed"])
-def test_pairs_are_sorted_unique_and_never_of_one_picture(exact_below):
+def test_candidate_pairs_are_sorted_unique_and_never_of_one_image(exact_below):
     found = find_candidates(scenes(600), 0.5, 5, exact_below=exact_below)
     assert (found.left < found.right).all()
     codes = found.left * 600 + found.right
@@ -62,14 +64,14 @@ def test_pairs_are_sorted_unique_and_never_of_one_picture(exact_below):
     assert (found.cosine >= 0.5).all()
 
 
-def test_only_the_nearest_neighbours_of_either_picture_are_kept():
+def test_only_the_nearest_neighbours_of_either_image_are_kept():
     vectors = scenes(60, size=30, spread=0.3)
     found = find_candidates(vectors, 0.0, 3)
     pairs = len(found.left)
     assert 60 * 3 / 2 <= pairs <= 60 * 3
 
 
-def test_the_order_of_pictures_does_not_matter_to_an_exact_search():
+def test_exact_candidate_search_does_not_depend_on_image_order():
     vectors = scenes(150)
     order = np.random.default_rng(1).permutation(150)
     moved = find_candidates(vectors[order], 0.6, 5)
@@ -85,7 +87,7 @@ def test_half_precision_vectors_are_read_as_they_are():
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_a_lone_picture_has_no_candidates(count):
+def test_a_lone_image_has_no_candidates(count):
     assert len(find_candidates(with_views(count), 0.5, 10).left) == 0
 
 

@@ -1,10 +1,12 @@
+"""Keypoints and descriptors of images."""
+
 import numpy as np
 
 from deployments.algorithms.duplicates.features import FeatureLimits, describe, mirrored
 from tests.support import duplicate_pictures as pictures
 
 
-def test_points_are_stored_strongest_first_so_that_a_few_are_a_prefix_of_many():
+def test_keypoints_are_stored_strongest_first_so_that_a_few_are_a_prefix_of_many():
     photo = pictures.photo("coffee")
     few, many = describe(photo, FeatureLimits(points=100)), describe(photo, FeatureLimits(points=400))
     assert len(few.points) <= 100
@@ -13,7 +15,7 @@ def test_points_are_stored_strongest_first_so_that_a_few_are_a_prefix_of_many():
     assert all(tuple(point) in known for point in few.points)
 
 
-def test_describing_twice_gives_the_same():
+def test_describing_an_image_twice_gives_equal_features():
     first, second = describe(pictures.photo("astronaut")), describe(pictures.photo("astronaut"))
     assert (first.points == second.points).all()
     assert (first.descriptors == second.descriptors).all()
@@ -28,7 +30,7 @@ def test_features_fit_the_size_the_contract_names():
     assert max(features.pixels.shape) == 384
 
 
-def test_mirrored_features_are_those_of_the_mirrored_picture():
+def test_mirrored_features_are_those_of_the_mirrored_image():
     photo = pictures.photo("astronaut")
     turned, detected = mirrored(describe(photo)), describe(photo[:, ::-1].copy())
     distance = np.linalg.norm(turned.points[:, None] - detected.points[None], axis=2)
@@ -51,21 +53,21 @@ def test_mirroring_twice_gives_the_features_back():
     assert (again.descriptors == features.descriptors).all()
 
 
-def test_a_picture_without_structure_has_no_points():
+def test_an_image_without_structure_has_no_points():
     features = describe(np.full((120, 80, 3), 90, np.uint8))
     assert len(features.points) == len(features.sizes) == len(features.descriptors) == 0
     assert features.pixels.shape == (240, 160)
 
 
-def test_a_tiny_picture_is_not_blown_up():
+def test_a_tiny_image_is_not_blown_up():
     assert describe(pictures.resized(pictures.photo("coffee"), 40)).pixels.shape[1] == 80
 
 
-def test_a_picture_of_one_pixel_is_described():
+def test_an_image_of_one_pixel_is_described():
     assert len(describe(np.zeros((1, 1, 3), np.uint8)).points) == 0
 
 
-def test_brightness_and_contrast_do_not_change_the_pixels_much():
+def test_brightness_and_contrast_do_not_change_the_described_pixels_much():
     photo = pictures.photo("coffee")
     faded = (photo * 0.5 + 60).astype(np.uint8)
     assert np.abs(describe(photo).pixels.astype(int) - describe(faded).pixels).mean() < 4

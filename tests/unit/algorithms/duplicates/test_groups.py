@@ -1,3 +1,5 @@
+"""Duplicate groups, links between candidates, and the choice of the image to keep."""
+
 import random
 
 import pytest
@@ -37,7 +39,7 @@ def members(groups):
 
 
 @given(edges_among_keys, st.sampled_from(LEVELS))
-def test_a_picture_is_in_at_most_one_group_and_groups_have_two_or_more(edges, level):
+def test_an_image_is_in_at_most_one_duplicate_group_and_groups_have_two_or_more(edges, level):
     groups = group_duplicates(KEYS, edges, level)
     placed = [key for group in groups for key in group.members]
     assert len(placed) == len(set(placed))
@@ -83,7 +85,7 @@ def test_a_chain_of_links_is_not_one_group():
     assert sorted(len(group.members) for group in groups) in ([3], [2, 2])
 
 
-def test_identical_files_are_one_picture_to_the_looser_levels():
+def test_identical_files_are_one_image_to_the_looser_levels():
     edges = [
         DuplicateLink("a", "b", "exact", 1),
         DuplicateLink("b", "c", "copy", 0.9),
@@ -106,21 +108,21 @@ def test_the_level_of_a_group_is_the_loosest_link_in_it():
     }
 
 
-def test_scores_tell_how_each_member_is_linked():
+def test_scores_of_a_group_tell_how_each_member_is_linked():
     (group,) = group_duplicates("abc", [DuplicateLink("a", "b", "copy", 0.7), DuplicateLink("a", "c", "copy", 0.8)])
     assert group.scores == {"b": 0.7, "c": 0.8}
 
 
-def test_a_picture_is_no_duplicate_of_itself():
+def test_an_image_is_no_duplicate_of_itself():
     assert group_duplicates("ab", copies(("a", "a"))) == []
 
 
-def test_an_edge_to_an_unknown_picture_is_refused():
+def test_a_duplicate_link_to_an_unknown_image_is_refused():
     with pytest.raises(ValueError, match="unknown"):
         group_duplicates("ab", copies(("a", "z")))
 
 
-def test_thousands_of_pictures_are_grouped_at_once():
+def test_thousands_of_images_are_grouped_at_once():
     keys = [f"{number:05}" for number in range(20_000)]
     groups = group_duplicates(keys, copies(*zip(keys[::2], keys[1::2], strict=True)))
     assert len(groups) == 10_000
@@ -136,7 +138,7 @@ def test_look_alikes_of_one_place_are_similar():
     assert classify_pair("a", "b", 0.8, one_place, 0.85) is None
 
 
-def test_look_alikes_of_unknown_place_are_similar_only_when_hardly_told_apart():
+def test_look_alikes_of_unknown_place_are_similar_only_when_nearly_equal():
     unknown_place = PairVerdict(False, 0.0, 0.0)
     assert classify_pair("a", "b", 0.91, unknown_place, 0.85) is None
     assert classify_pair("a", "b", 0.97, unknown_place, 0.85) == DuplicateLink("a", "b", "similar", 0.97)
@@ -159,7 +161,7 @@ def member(key, **changes):
         ({"key": "z"}, "equal in quality"),
     ],
 )
-def test_the_better_picture_is_kept_and_the_reason_named(worse, reason):
+def test_the_better_image_is_kept_and_the_reason_named(worse, reason):
     best, other = member("best"), member(**{"key": "another"} | worse)
     assert choose_keeper([best, other]) == ("best", reason)
     assert choose_keeper([other, best]) == ("best", reason)
@@ -171,6 +173,6 @@ def test_a_large_lossless_copy_of_a_fine_photo_does_not_beat_it():
     assert choose_keeper([png, fine]) == ("jpeg", "original format")
 
 
-def test_nothing_can_be_kept_of_nothing():
+def test_choosing_a_keeper_of_no_members_is_refused():
     with pytest.raises(ValueError, match="no members"):
         choose_keeper([])

@@ -1,3 +1,5 @@
+"""Image registration and the overlap of frames."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -36,13 +38,13 @@ def test_the_map_between_turned_scaled_and_moved_points_is_found(angle, scale, x
     assert found.anisotropy == pytest.approx(1, abs=1e-3)
 
 
-def test_unlike_descriptors_give_no_map_that_many_points_agree_with():
+def test_unlike_descriptors_give_no_alignment_that_many_points_agree_with():
     found = align(features(*random_features(200, 1)), features(*random_features(200, 2)))
     assert found is None or found.inliers < 12
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
-def test_too_few_points_give_no_map(count):
+def test_too_few_points_give_no_alignment(count):
     few = features(*random_features(count, 1))
     assert align(few, few) is None
 
@@ -69,7 +71,7 @@ def test_a_crop_lies_fully_in_its_original():
 
 
 @given(angle=st.floats(0, 2 * np.pi), scale=st.floats(0.2, 5), x=st.floats(-500, 500), y=st.floats(-500, 500))
-def test_the_overlap_is_a_share_and_the_same_from_both_sides(angle, scale, x, y):
+def test_the_overlap_of_frames_is_a_share_and_the_same_from_both_sides(angle, scale, x, y):
     rotation = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     matrix = np.column_stack([rotation, [x, y]])
     back = np.column_stack([np.linalg.inv(rotation), -np.linalg.inv(rotation) @ [x, y]])

@@ -1,3 +1,5 @@
+"""Verdicts on pairs of edited copies, other shots and pages of text."""
+
 import numpy as np
 import pytest
 
@@ -72,7 +74,7 @@ def test_screens_that_share_a_frame_but_not_the_words_are_no_copies(draw):
     [pictures.rescanned, lambda page: pictures.jpeg(page, 20), lambda page: pictures.resized(page, 450)],
     ids=["rescanned", "jpeg_20", "half_size"],
 )
-def test_the_same_page_is_a_copy(page, edit):
+def test_an_edited_page_is_a_copy(page, edit):
     assert verify_pair(describe(page), describe(edit(page))).is_copy
 
 
@@ -83,7 +85,7 @@ def test_the_verdict_does_not_depend_on_the_order_of_the_pair(other):
     assert verify_pair(first, second) == verify_pair(second, first)
 
 
-def test_pictures_without_structure_are_no_copies():
+def test_images_without_structure_are_no_copies():
     gray = describe(np.full((200, 300, 3), 128, np.uint8))
     lighter = describe(np.full((200, 300, 3), 140, np.uint8))
     assert not verify_pair(gray, lighter).is_copy

@@ -1,3 +1,5 @@
+"""Affine maps, warped squares and aligned face chips."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -48,7 +50,7 @@ def test_a_similarity_is_found_again(angle: float, scale: float, x: float, y: fl
     np.testing.assert_allclose(move_points(points, fit_similarity(points, target)), target, atol=1e-3)
 
 
-def test_points_that_coincide_give_no_scale_but_no_error() -> None:
+def test_a_similarity_of_points_that_coincide_has_no_scale_but_is_no_error() -> None:
     matrix = fit_similarity(np.full((5, 2), 3.0), DLIB_TEMPLATE)
     assert np.isfinite(matrix).all()
     assert not matrix[:, :2].any()
@@ -66,7 +68,7 @@ def test_the_square_around_points_is_set_upright(angle: float, x: float, y: floa
 
 
 @given(ANGLES, st.floats(1, 400), SHIFTS, SHIFTS)
-def test_there_is_a_way_back(angle: float, side: float, x: float, y: float) -> None:
+def test_an_inverted_map_leads_back(angle: float, side: float, x: float, y: float) -> None:
     matrix = fit_square(np.array([x, y]), side, angle, 48)
     points = np.array([[0.0, 0.0], [48, 0], [20, 30]])
     np.testing.assert_allclose(move_points(move_points(points, invert(matrix)), matrix), points, atol=0.05)
@@ -79,7 +81,7 @@ def test_roll_is_the_angle_of_the_eyes(angle: float) -> None:
 
 
 @pytest.mark.parametrize("turns", range(4))
-def test_a_pixel_of_the_turned_picture_is_found_in_the_picture(turns: int) -> None:
+def test_a_pixel_of_the_turned_image_is_found_in_the_image(turns: int) -> None:
     image = an_image((31, 17), seed=3)
     turned = np.rot90(image, turns)
     back = quarter_turn_back(17, 31, turns)
@@ -88,12 +90,12 @@ def test_a_pixel_of_the_turned_picture_is_found_in_the_picture(turns: int) -> No
         np.testing.assert_array_equal(turned[y, x], image[row, column])
 
 
-def test_an_upright_square_of_its_own_size_is_the_picture_itself() -> None:
+def test_a_warped_upright_square_of_the_images_size_is_the_image_itself() -> None:
     image = an_image((40, 40))
     np.testing.assert_array_equal(warp_square(image, fit_square(np.array([20, 20]), 40, 0, 40), 40), image)
 
 
-def test_outside_the_picture_is_black() -> None:
+def test_a_warped_square_is_black_outside_the_image() -> None:
     image = np.full((40, 40, 3), 200, np.uint8)
     assert not warp_square(image, fit_square(np.array([500, 500]), 40, 0, 32), 32).any()
     corner = warp_square(image, fit_square(np.array([0, 0]), 40, 0, 40), 40)
@@ -101,14 +103,14 @@ def test_outside_the_picture_is_black() -> None:
     assert (corner[22:, 22:] == 200).all()
 
 
-def test_a_strong_reduction_averages_what_it_leaves_out() -> None:
+def test_a_strongly_reduced_square_averages_what_it_leaves_out() -> None:
     stripes = np.zeros((320, 320, 3), np.uint8)
     stripes[:, ::2] = 255
     small = warp_square(stripes, fit_square(np.array([160, 160]), 320, 0, 32), 32)
     assert np.abs(small[2:-2, 2:-2].astype(int) - 127).max() <= 8
 
 
-def test_a_reduction_keeps_its_place() -> None:
+def test_a_reduced_square_keeps_its_place() -> None:
     """The half pixel between the two conventions of pixel centres does not shift what is shrunk."""
     image = np.zeros((400, 400, 3), np.uint8)
     image[180:220, 180:220] = 255
@@ -118,12 +120,12 @@ def test_a_reduction_keeps_its_place() -> None:
     assert (small * rows).sum() / small.sum() == pytest.approx(20, abs=0.1)
 
 
-def test_a_matrix_without_scale_gives_black() -> None:
+def test_warping_by_a_matrix_without_scale_gives_black() -> None:
     assert not warp_square(an_image(), np.zeros((2, 3)), 16).any()
 
 
 @pytest.mark.parametrize("angle", [0.0, 0.7, np.pi / 2, np.pi])
-def test_chips_show_a_turned_face_upright(angle: float) -> None:
+def test_face_chips_show_a_turned_face_upright(angle: float) -> None:
     upright = a_photo("astronaut", 300)
     matrix = fit_square(np.array([150, 150]), 300, -angle, 300)
     turned = warp_square(upright, matrix, 300)
@@ -147,6 +149,6 @@ def test_a_chip_by_the_eyes_is_the_chip_of_a_face_that_fits_the_template() -> No
     assert np.abs(by_eyes - face_chips(image, mesh, (0.15,), 150)[0]).max() <= 2
 
 
-def test_the_persons_right_eye_comes_first() -> None:
+def test_the_persons_right_eye_comes_first_of_five_points() -> None:
     right, left = five_points(a_mesh())[:2]
     assert right[0] < left[0]

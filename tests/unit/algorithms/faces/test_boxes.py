@@ -1,3 +1,5 @@
+"""Face boxes: overlap, suppression and search windows."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -44,14 +46,14 @@ def test_a_box_with_swapped_corners_has_no_area() -> None:
     np.testing.assert_array_equal(box_areas(boxes_of((5, 5, 1, 9), (0, 0, 2, 3))), [0, 6])
 
 
-def test_the_part_of_a_face_goes_when_the_face_is_there() -> None:
+def test_suppression_drops_the_part_of_a_face_when_the_face_is_there() -> None:
     face, mouth = (0, 0, 10, 10), (3, 6, 7, 9)
     assert suppress_overlaps(boxes_of(mouth, face), np.array([0.5, 0.9], np.float32), 0.3, 0.6).tolist() == [1]
     assert suppress_overlaps(boxes_of(mouth, face), np.array([0.5, 0.9], np.float32), 0.3).tolist() == [1, 0]
 
 
 @given(st.integers(0, 30), st.integers(0, 10_000))
-def test_what_is_kept_does_not_overlap_and_covers_what_went(count: int, seed: int) -> None:
+def test_boxes_kept_by_suppression_do_not_overlap_and_cover_those_that_went(count: int, seed: int) -> None:
     boxes, scores = some_boxes(count, seed)
     kept = suppress_overlaps(boxes, scores, 0.3)
     assert (np.diff(scores[kept]) <= 0).all()
@@ -62,7 +64,7 @@ def test_what_is_kept_does_not_overlap_and_covers_what_went(count: int, seed: in
 
 
 @given(st.integers(2, 20), st.integers(0, 10_000))
-def test_the_order_of_the_boxes_does_not_decide_which_are_kept(count: int, seed: int) -> None:
+def test_suppression_does_not_depend_on_the_order_of_the_boxes(count: int, seed: int) -> None:
     boxes, scores = some_boxes(count, seed)
     order = np.random.default_rng(seed + 1).permutation(count)
     kept = suppress_overlaps(boxes, scores, 0.3, 0.6)
@@ -73,7 +75,7 @@ def test_the_order_of_the_boxes_does_not_decide_which_are_kept(count: int, seed:
 @given(SIDES, SIDES, GRIDS)
 @example(1, 1, 6)
 @example(2, 1, 6)
-def test_windows_cover_the_picture_and_stay_in_it(height: int, width: int, grid: int) -> None:
+def test_search_windows_cover_the_image_and_stay_in_it(height: int, width: int, grid: int) -> None:
     windows = square_windows(height, width, grid)
     for length, starts in ((width, {w.x for w in windows}), (height, {w.y for w in windows})):
         side, reached = windows[0].side, 0
@@ -85,7 +87,9 @@ def test_windows_cover_the_picture_and_stay_in_it(height: int, width: int, grid:
 
 
 @given(st.integers(200, 3000), st.integers(200, 3000), st.integers(2, 6), st.floats(0, 1), st.floats(0, 1))
-def test_a_small_face_is_whole_in_one_of_the_windows(h: int, w: int, grid: int, across: float, down: float) -> None:
+def test_a_small_face_is_whole_in_one_of_the_search_windows(
+    h: int, w: int, grid: int, across: float, down: float
+) -> None:
     windows = square_windows(h, w, grid)
     face = windows[0].side * 0.2
     x, y = across * max(w - face, 0), down * max(h - face, 0)
@@ -99,7 +103,7 @@ def test_a_small_face_is_whole_in_one_of_the_windows(h: int, w: int, grid: int, 
     )
 
 
-def test_a_box_at_an_inner_border_is_cut_and_one_at_the_pictures_border_is_not() -> None:
+def test_a_box_at_an_inner_border_is_cut_and_one_at_the_images_border_is_not() -> None:
     window = SearchWindow(x=0, y=50, side=100)
     at_the_left, at_the_top, at_the_right, inside = (
         (0, 80, 20, 99),

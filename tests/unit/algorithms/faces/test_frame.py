@@ -1,3 +1,5 @@
+"""Face coordinates, pose and named landmarks."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -34,7 +36,7 @@ def a_mesh(yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> np.ndarra
 
 
 @given(PLACES, PLACES, st.floats(2, 500), ROLLS)
-def test_a_frame_has_the_same_units_wherever_and_however_the_face_lies(
+def test_a_face_frame_has_the_same_units_wherever_and_however_the_face_lies(
     x: float, y: float, size: float, roll: float
 ) -> None:
     face = a_face(x, y, size, roll)
@@ -43,7 +45,9 @@ def test_a_frame_has_the_same_units_wherever_and_however_the_face_lies(
 
 
 @given(PLACES, PLACES, st.floats(2, 500), ROLLS, st.floats(-3, 3), st.floats(-3, 3))
-def test_units_come_back_as_pixels(x: float, y: float, size: float, roll: float, right: float, down: float) -> None:
+def test_units_of_a_face_frame_come_back_as_pixels(
+    x: float, y: float, size: float, roll: float, right: float, down: float
+) -> None:
     frame = frame_of(a_face(x, y, size, roll))
     place = np.array([[right, down]])
     np.testing.assert_allclose(frame.units(frame.pixels(place)), place, atol=0.01)
@@ -51,7 +55,7 @@ def test_units_come_back_as_pixels(x: float, y: float, size: float, roll: float,
 
 
 @given(PLACES, PLACES, st.floats(2, 500), ROLLS)
-def test_a_window_sets_its_centre_in_the_middle_and_the_chin_below(
+def test_a_window_of_a_face_frame_sets_its_centre_in_the_middle_and_the_chin_below(
     x: float, y: float, size: float, roll: float
 ) -> None:
     face = a_face(x, y, size, roll)
@@ -60,7 +64,7 @@ def test_a_window_sets_its_centre_in_the_middle_and_the_chin_below(
     np.testing.assert_allclose(move_points(marks, matrix), [[100, 125], [86, 75]], atol=1)
 
 
-def test_points_that_coincide_still_have_a_frame() -> None:
+def test_landmarks_that_coincide_still_have_a_face_frame() -> None:
     frame = frame_of(a_face(5, 5, 0.0))
     assert frame.unit > 0
     assert np.isfinite(frame.window(3.0, (0, 0), 64)).all()
@@ -75,7 +79,7 @@ def test_yaw_is_to_the_right_in_the_upright_face_at_any_roll(yaw: float, roll: f
 
 
 @given(st.floats(-70, 70), ROLLS)
-def test_pitch_is_down_at_any_roll(pitch: float, roll: float) -> None:
+def test_pitch_is_down_in_the_upright_face_at_any_roll(pitch: float, roll: float) -> None:
     _, yaw, found = pose_of(a_mesh(pitch=pitch, roll=roll))
     assert found == pytest.approx(pitch, abs=0.1)
     assert yaw == pytest.approx(0, abs=0.1)

@@ -1,3 +1,5 @@
+"""Face quality: size, sharpness, pose, visibility and certainty."""
+
 from __future__ import annotations
 
 import cv2
@@ -56,25 +58,25 @@ def test_a_face_that_is_too_small_is_under_the_default_gate() -> None:
 
 
 @pytest.mark.parametrize("kernel", [(1, 41), (41, 1)])
-def test_motion_in_any_direction_lowers_sharpness(kernel: tuple[int, int]) -> None:
+def test_motion_in_any_direction_lowers_a_faces_sharpness(kernel: tuple[int, int]) -> None:
     moved = cv2.blur(a_chip(), kernel)
     assert sharpness(moved) < 0.75 * sharpness(a_chip())
 
 
-def test_sharpness_falls_with_blur_and_a_hopelessly_blurred_face_is_gated() -> None:
+def test_a_faces_sharpness_falls_with_blur_and_a_hopelessly_blurred_face_is_gated() -> None:
     values = [sharpness(cv2.GaussianBlur(a_chip(), (0, 0), sigma)) for sigma in (1, 2, 4, 8)]
     assert values == sorted(values, reverse=True)
     assert judged(cv2.GaussianBlur(a_chip(), (0, 0), 8)).value < 0.2
 
 
-def test_noise_does_not_pass_for_sharpness() -> None:
+def test_noise_does_not_pass_for_a_faces_sharpness() -> None:
     blurred = cv2.GaussianBlur(a_chip(), (0, 0), 8)
     noisy = np.clip(blurred + np.random.default_rng(0).normal(0, 8, blurred.shape), 0, 255).astype(np.uint8)
     assert judged(noisy).value < 0.5
 
 
 @pytest.mark.parametrize("gain", [0.3, 0.7])
-def test_sharpness_forgets_how_dark_a_picture_is(gain: float) -> None:
+def test_a_faces_sharpness_does_not_depend_on_how_dark_an_image_is(gain: float) -> None:
     assert sharpness((a_chip() * gain).astype(np.uint8)) == pytest.approx(sharpness(a_chip()), rel=0.1)
 
 
@@ -107,26 +109,26 @@ def test_a_profile_is_under_the_default_gate_and_a_half_profile_is_not() -> None
     assert judged(a_chip(), turn_deg=70).value < 0.2 < judged(a_chip(), turn_deg=45).value
 
 
-def test_networks_that_see_the_same_parts_agree() -> None:
+def test_landmarks_of_networks_that_see_the_same_parts_agree() -> None:
     mesh = a_head()
     five = np.stack([mesh[list(group), :2].mean(axis=0) for group in MESH_FIVE])
     assert landmark_disagreement(mesh, five) == pytest.approx(0, abs=1e-6)
     assert landmark_agreement(mesh, five) == 1
 
 
-def test_networks_that_see_a_face_upside_down_to_each_other_do_not_agree() -> None:
+def test_landmarks_of_networks_that_see_a_face_upside_down_to_each_other_do_not_agree() -> None:
     mesh = a_head()
     five = np.stack([mesh[list(group), :2].mean(axis=0) for group in MESH_FIVE])
     assert landmark_agreement(mesh, five[[1, 0, 2, 4, 3]] * [1, -1] + [0, 200]) == 0
 
 
-def test_a_face_half_out_of_the_picture_loses_visibility() -> None:
+def test_a_face_half_out_of_the_image_loses_visibility() -> None:
     image = np.zeros((100, 50, 3), np.uint8)
     assert visible_share(FIVE, image) == pytest.approx(0.4)
     assert judge_face(image, a_chip(), np.array([0, 0, 99, 99], np.float32), FIVE, 0, 1).value == 0
 
 
 @given(SHARES, SHARES, SHARES, SHARES, SHARES)
-def test_quality_is_never_above_its_weakest_part(a: float, b: float, c: float, d: float, e: float) -> None:
+def test_face_quality_is_never_above_its_weakest_part(a: float, b: float, c: float, d: float, e: float) -> None:
     value = FaceQuality(a, b, c, d, e).value
     assert 0 <= value <= min(a, b, c, d, e) + 1e-9

@@ -1,4 +1,4 @@
-"""What comes out of the decoder for each thing that a camera, a phone or a program may have written."""
+"""Decoding of everything that a camera, a phone or a program may have written."""
 
 import hashlib
 import threading
@@ -75,19 +75,19 @@ def test_a_turn_written_behind_the_pixels_of_a_png_counts() -> None:
 
 
 @pytest.mark.parametrize("value", [0, 9, 65535])
-def test_an_impossible_turn_is_no_turn(value: int) -> None:
+def test_an_impossible_exif_orientation_is_no_turn(value: int) -> None:
     exif = PillowImage.Exif()
     exif[274] = value
     assert inspect(encoded(an_image((120, 80)), exif=exif)).width == 120
 
 
-def test_damaged_metadata_does_not_harm_the_picture() -> None:
+def test_damaged_metadata_does_not_harm_the_image() -> None:
     data = encoded(an_image((120, 80)), exif=b"Exif\0\0II*\0\xff\xff\xff\xff garbage")
     assert inspect(data).width == 120
     assert decode(data, 1280).shape == (80, 120, 3)
 
 
-def test_a_picture_is_shrunk_to_the_longest_side_and_never_enlarged() -> None:
+def test_an_image_is_shrunk_to_the_longest_side_and_never_enlarged() -> None:
     photo = a_photo("coffee")
     assert decode(encoded(photo), 200).shape == (133, 200, 3)
     assert decode(encoded(photo), 5000).shape == photo.shape
@@ -131,7 +131,7 @@ def test_grey_with_transparency_is_laid_on_white() -> None:
 
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])
-def test_sixteen_bits_are_scaled_and_not_clipped(format: str) -> None:
+def test_sixteen_bit_samples_are_scaled_and_not_clipped(format: str) -> None:
     ramp = np.linspace(0, 65535, 256).astype(np.uint16)[None].repeat(4, axis=0)
     pixels = decode(encoded(ramp, format), 512)
     assert np.abs(pixels[0, :, 0].astype(int) - np.arange(256)).max() <= 1
@@ -142,7 +142,7 @@ def test_floating_point_samples_between_zero_and_one_fill_the_range() -> None:
     assert np.abs(decode(encoded(ramp, "TIFF"), 512)[0, :, 0].astype(int) - np.arange(256)).max() <= 1
 
 
-def test_one_bit_pictures_are_black_and_white() -> None:
+def test_one_bit_images_are_black_and_white() -> None:
     bits = PillowImage.new("1", (8, 8))
     bits.putpixel((3, 2), 1)
     pixels = decode(encoded(bits, "PNG"), 64)
@@ -168,7 +168,7 @@ def test_the_first_frame_of_an_animation_counts() -> None:
         assert pixels[15, 20, 1] < 50, format
 
 
-def test_a_display_p3_picture_is_shown_in_srgb() -> None:
+def test_a_display_p3_image_is_shown_in_srgb() -> None:
     display_p3 = _rgb_profile((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))
     data = encoded(a_flat_image((8, 8), (230, 60, 60)), "PNG", icc_profile=display_p3)
     red, green, blue = decode(data, 64)[4, 4].tolist()
@@ -178,19 +178,19 @@ def test_a_display_p3_picture_is_shown_in_srgb() -> None:
     assert blue <= 55
 
 
-def test_an_srgb_profile_changes_nothing() -> None:
+def test_an_srgb_profile_does_not_change_the_pixels() -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     image = an_image((60, 40))
     assert np.array_equal(decode(encoded(image, "PNG", icc_profile=profile), 64), image)
 
 
 @pytest.mark.parametrize("profile", [b"x" * 300, b"\0" * 16 + b"RGB " + b"\0" * 400])
-def test_a_damaged_profile_is_ignored(profile: bytes) -> None:
+def test_a_damaged_colour_profile_is_ignored(profile: bytes) -> None:
     image = an_image((60, 40))
     assert np.array_equal(decode(encoded(image, "PNG", icc_profile=profile), 64), image)
 
 
-def test_the_same_pixels_in_other_files_have_one_digest() -> None:
+def test_equal_pixels_in_different_files_have_one_digest() -> None:
     image = an_image((120, 80))
     digest = full_pixels_sha256(encoded(image, "PNG"))
     expected = hashlib.sha256((120).to_bytes(4) + (80).to_bytes(4) + image.tobytes()).hexdigest()
@@ -221,7 +221,7 @@ def test_a_jpeg_and_its_turned_tag_have_one_digest() -> None:
     assert full_pixels_sha256(data[:2] + exif + data[2:]) == full_pixels_sha256(data)
 
 
-def test_a_large_picture_converts_in_bands_without_a_seam() -> None:
+def test_a_large_image_converts_in_bands_without_a_seam() -> None:
     image = an_image((3000, 1600))
     clear = np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
     clear[0, 0, 3] = 254
@@ -237,7 +237,7 @@ def test_a_file_on_disk_reads_like_its_bytes(tmp_path: Path) -> None:
     assert np.array_equal(from_disk[1], from_memory[1])
 
 
-def test_a_missing_file_is_not_called_a_damaged_picture(tmp_path: Path) -> None:
+def test_a_missing_file_is_not_called_a_damaged_image(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         inspect(tmp_path / "gone.jpg")
 
@@ -249,7 +249,7 @@ def test_a_preview_is_a_jpeg_that_looks_the_same() -> None:
     assert _difference(decode(preview, 1280), photo) < 3
 
 
-def test_threads_decode_side_by_side_without_mixing_pictures() -> None:
+def test_threads_decode_side_by_side_without_mixing_images() -> None:
     images = [an_image((160, 120), seed) for seed in range(4)]
     files = [encoded(image, format) for image in images for format in ("PNG", "JPEG", "HEIC", "WEBP")]
     alone = [decode(data, 100) for data in files]

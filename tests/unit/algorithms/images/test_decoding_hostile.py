@@ -1,4 +1,4 @@
-"""Whatever is sent, an `ImageError` with the right code comes back: no other exception, no crash, no bomb unpacked."""
+"""Decoding of hostile files: an `ImageError` with the right code, no other exception, no crash, no bomb unpacked."""
 
 import io
 import struct
@@ -76,14 +76,14 @@ def _known(code: str) -> str:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_samples_are_whole(name: str) -> None:
+def test_the_sample_files_of_these_tests_are_whole(name: str) -> None:
     assert _verdict(_samples()[name]) == "ok"
 
 
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_changed_bytes_give_a_picture_or_an_image_error(name: str, data: st.DataObject) -> None:
+def test_a_file_with_changed_bytes_gives_an_image_or_an_image_error(name: str, data: st.DataObject) -> None:
     sample = bytearray(_samples()[name])
     anywhere = st.one_of(st.integers(0, len(sample) - 1), st.integers(0, min(200, len(sample) - 1)))
     for position, value in data.draw(st.lists(st.tuples(anywhere, st.integers(0, 255)), min_size=1, max_size=12)):
@@ -95,13 +95,13 @@ def test_changed_bytes_give_a_picture_or_an_image_error(name: str, data: st.Data
 @settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(share=st.floats(0, 1, exclude_max=True), tail=st.binary(max_size=40))
 @example(share=0.5, tail=b"")
-def test_a_file_that_ends_early_gives_a_picture_or_an_image_error(name: str, share: float, tail: bytes) -> None:
+def test_a_file_that_ends_early_gives_an_image_or_an_image_error(name: str, share: float, tail: bytes) -> None:
     sample = _samples()[name]
     _verdict(sample[: int(share * len(sample))] + tail)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "HEIC", "AVIF"])
-def test_half_a_picture_is_refused(format: str) -> None:
+def test_half_an_image_is_refused(format: str) -> None:
     data = encoded(an_image((200, 150)), format)
     with pytest.raises(ImageError) as caught:
         read_picture(data[: len(data) // 2], 64)
@@ -113,7 +113,7 @@ def test_half_a_picture_is_refused(format: str) -> None:
     head=st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"II*\0", b"MM\0*"]),
     body=st.binary(max_size=300),
 )
-def test_noise_is_an_image_error(head: bytes, body: bytes) -> None:
+def test_decoding_noise_raises_nothing_but_an_image_error(head: bytes, body: bytes) -> None:
     _verdict(head + body)
 
 
@@ -154,7 +154,7 @@ def test_a_heic_whose_pixels_are_larger_than_its_header_says_is_refused() -> Non
     assert _verdict(data[:at] + struct.pack(">II", 64, 64) + data[at + 8 :]) == "corrupt"
 
 
-def test_what_is_hidden_behind_a_picture_does_not_matter() -> None:
+def test_bytes_hidden_behind_an_image_do_not_matter() -> None:
     data = encoded(an_image((40, 30)))
     assert _verdict(data + b"PK\x03\x04" + bytes(500)) == "ok"
     assert full_pixels_sha256(data + b"PK\x03\x04") == full_pixels_sha256(data)
@@ -168,7 +168,7 @@ def test_another_format_inside_a_known_wrapper_is_not_reached() -> None:
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "HEIC", "AVIF"])
-def test_the_message_names_no_path_and_no_library(format: str) -> None:
+def test_the_message_of_an_image_error_names_no_path_and_no_library(format: str) -> None:
     data = encoded(an_image((200, 150)), format)
     with pytest.raises(ImageError) as caught:
         read_picture(data[: len(data) // 2], 64)

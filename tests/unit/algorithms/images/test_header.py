@@ -1,4 +1,4 @@
-"""Type and size are read from hostile bytes without decoding, and what would only waste a decoder's time is refused."""
+"""Image headers: type and size of hostile files without decoding, and refusal of what would waste a decoder's time."""
 
 import struct
 import zlib
@@ -68,11 +68,11 @@ def _sizes(*sizes: tuple[int, int]) -> bytes:
         b"\x89PNG",
     ],
 )
-def test_what_is_not_one_of_the_eight_types_is_unsupported(data: bytes) -> None:
+def test_a_file_of_none_of_the_eight_types_is_unsupported(data: bytes) -> None:
     assert _code(data) == "unsupported_type"
 
 
-def test_nothing_is_empty() -> None:
+def test_a_file_of_no_bytes_is_empty() -> None:
     assert _code(b"") == "empty"
 
 
@@ -83,7 +83,7 @@ def test_a_header_that_is_cut_anywhere_is_an_image_error_or_already_tells_the_si
         assert _size_or_code(data[:length]) in {(48, 32), "empty", "unsupported_type", "corrupt"}
 
 
-def test_sizes_are_read_from_the_header_without_the_pixels() -> None:
+def test_image_sizes_are_read_from_the_header_without_the_pixels() -> None:
     data = encoded(an_image((48, 32)), "PNG")
     huge = data[:16] + struct.pack(">II", 2_000_000_000, 3) + data[24:]
     assert (read_header(huge).width, read_header(huge).height) == (2_000_000_000, 3)
@@ -109,7 +109,7 @@ def test_the_three_kinds_of_webp_tell_their_size() -> None:
         assert (header.width, header.height) == (48, 32)
 
 
-def test_zero_pixels_are_damage() -> None:
+def test_a_header_of_zero_pixels_is_damage() -> None:
     data = encoded(an_image((48, 32)), "PNG")
     assert _code(data[:16] + struct.pack(">II", 0, 32) + data[24:]) == "corrupt"
 
@@ -126,7 +126,7 @@ def test_a_progressive_jpeg_with_hundreds_of_scans_is_refused_and_a_usual_one_is
     assert _code(data[:-2] + last_scan * 200 + data[-2:]) == "corrupt"
 
 
-def test_what_follows_the_end_of_a_jpeg_is_not_counted_as_scans() -> None:
+def test_bytes_behind_the_end_of_a_jpeg_are_not_counted_as_scans() -> None:
     data = encoded(an_image((48, 32)), progressive=True)
     assert read_header(data + b"\xff\xda\0\2" * 5000).width == 48
 
@@ -147,14 +147,14 @@ def test_a_long_run_length_bmp_is_refused() -> None:
     assert _code(b"BM" + bytes(12) + head + bytes(1124)) == "unsupported_type"
 
 
-def test_a_tiff_tile_larger_than_the_picture_is_counted() -> None:
+def test_a_tiff_tile_larger_than_the_image_is_counted() -> None:
     tags = [(256, 100), (257, 100), (322, 2_000_000_000), (323, 2_000_000_000)]
     data = b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags))
     data += b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
     assert read_header(data).decoded_pixels == 4 * 10**18
 
 
-def test_fax_compression_is_not_supported() -> None:
+def test_a_tiff_with_fax_compression_is_not_supported() -> None:
     data = encoded(PillowImage.fromarray(an_image((48, 32))).convert("1"), "TIFF", compression="group4")
     assert _code(data) == "unsupported_type"
 
@@ -187,13 +187,13 @@ def test_a_heif_without_any_size_or_with_endless_boxes_is_damage() -> None:
         (b"mif1\0\0\0\0mif1", "image/heif"),
     ],
 )
-def test_the_brands_tell_heic_from_avif(brands: bytes, content_type: str) -> None:
+def test_the_brands_of_a_heif_tell_heic_from_avif(brands: bytes, content_type: str) -> None:
     data = _heif(_box(b"iprp", _sizes((10, 10))), ftyp=_box(b"ftyp", brands))
     assert read_header(data).content_type == content_type
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_the_orientation_is_read_in_both_byte_orders(order: str) -> None:
+def test_the_exif_orientation_is_read_in_both_byte_orders(order: str) -> None:
     signature = b"II*\0" if order == "<" else b"MM\0*"
     for value in range(1, 9):
         block = signature + struct.pack(order + "IHHHIHHI", 8, 1, 274, 3, 1, value, 0, 0)

@@ -1,4 +1,4 @@
-"""Technical faults are called by their names, and pictures that only look unusual are left alone."""
+"""Image quality assessment: technical faults are named, and images that only look unusual are left alone."""
 
 import cv2
 import numpy as np
@@ -46,7 +46,7 @@ def test_noise_does_not_make_a_blurred_photograph_sharp() -> None:
     assert "blurry" in _large(np.clip(blurred + noise, 0, 255).astype(np.uint8)).issues
 
 
-def test_a_camera_that_moved_makes_a_blurry_picture() -> None:
+def test_a_camera_that_moved_makes_a_blurry_image() -> None:
     kernel = np.zeros((21, 21), np.float32)
     kernel[10] = 1 / 21
     for photo in (a_photo("astronaut"), a_photo("rocket")):
@@ -75,14 +75,14 @@ def test_sharpness_is_judged_at_the_size_of_the_screen() -> None:
 
 
 @pytest.mark.parametrize("name", PHOTOS)
-def test_too_little_light_is_dark(name: str) -> None:
+def test_a_photograph_with_too_little_light_is_dark(name: str) -> None:
     quality = _large(_exposed(a_photo(name), -4))
     assert "dark" in quality.issues
     assert quality.exposure < 0.5
 
 
 @pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee"])
-def test_too_much_light_is_overexposed(name: str) -> None:
+def test_a_photograph_with_too_much_light_is_overexposed(name: str) -> None:
     assert "overexposed" in _large(_exposed(a_photo(name), 4)).issues
 
 
@@ -111,7 +111,7 @@ def test_resolution_is_that_of_the_original_and_not_of_the_preview() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 700), (900, 2), (3, 3), (33, 31)])
-def test_every_size_and_every_flat_colour_gives_numbers_in_range(size: tuple[int, int]) -> None:
+def test_quality_of_every_size_and_every_flat_colour_is_in_range(size: tuple[int, int]) -> None:
     for image in (an_image(size), a_flat_image(size, (0, 0, 0)), a_flat_image(size, (255, 255, 255))):
         quality = assess(image)
         for value in (quality.sharpness, quality.exposure, quality.score):
@@ -119,6 +119,6 @@ def test_every_size_and_every_flat_colour_gives_numbers_in_range(size: tuple[int
         assert list(quality.issues) == [issue for issue in ISSUES if issue in quality.issues]
 
 
-def test_black_is_dark_and_white_is_overexposed() -> None:
+def test_a_black_image_is_dark_and_a_white_one_overexposed() -> None:
     assert "dark" in assess(a_flat_image((64, 64), (0, 0, 0))).issues
     assert "overexposed" in assess(a_flat_image((64, 64), (255, 255, 255))).issues

@@ -1,3 +1,5 @@
+"""Views of an image, and the detection of flat borders."""
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ def view(image, name, size=64):
 
 
 @pytest.mark.parametrize("shape", [(300, 500), (500, 300), (1, 1), (3, 900), (20, 20)])
-def test_every_picture_gives_all_views_at_the_asked_size(shape):
+def test_every_image_gives_all_views_at_the_asked_size(shape):
     noise = np.random.default_rng(0).integers(0, 255, (*shape, 3), dtype=np.uint8)
     views = make_views(noise, 64)
     assert views.shape == (len(VIEWS), 64, 64, 3)
@@ -26,7 +28,7 @@ def test_turned_views_are_the_whole_turned_counter_clockwise():
         assert (view(image, name) == np.rot90(whole, turns)).all()
 
 
-def test_the_quarter_view_of_a_picture_is_the_whole_view_of_the_turned_picture():
+def test_the_quarter_view_of_an_image_is_the_whole_view_of_the_turned_image():
     image = pictures.photo("astronaut")
     assert np.abs(view(image, "quarter").astype(int) - view(np.rot90(image), "whole")).mean() < 1
 
@@ -37,7 +39,7 @@ def test_the_centre_view_shows_the_middle_70_percent():
     assert (view(image, "centre") == 200).all()
 
 
-def test_the_crop_view_is_square_in_the_picture():
+def test_the_crop_view_is_square_in_the_image():
     image = np.zeros((256, 512, 3), np.uint8)
     image[16:240, 144:368] = 200
     assert (view(image, "crop") == 200).all()
@@ -48,13 +50,13 @@ def test_without_a_flat_border_the_trimmed_view_is_the_whole():
     assert (view(image, "trimmed") == view(image, "whole")).all()
 
 
-def test_with_a_flat_border_the_trimmed_view_shows_the_picture_inside():
+def test_with_a_flat_border_the_trimmed_view_shows_the_image_inside():
     image = pictures.photo("coffee")
     inside = view(pictures.bordered(image), "trimmed")
     assert np.abs(inside.astype(int) - view(image, "whole")).mean() < 6
 
 
-def test_the_box_of_a_framed_picture_is_found_to_a_few_pixels():
+def test_the_box_of_a_framed_image_is_found_to_a_few_pixels():
     image = pictures.photo("astronaut")
     height, width = image.shape[:2]
     pad = width // 12
@@ -74,11 +76,11 @@ def test_the_box_of_a_framed_picture_is_found_to_a_few_pixels():
     ],
     ids=["photo", "blank", "text page", "form", "form on white"],
 )
-def test_a_picture_without_a_frame_has_no_box(image):
+def test_an_image_without_a_frame_has_no_box(image):
     assert content_box(image) is None
 
 
-def test_a_round_thing_on_white_is_no_framed_picture():
+def test_a_round_thing_on_white_is_no_framed_image():
     y, x = np.mgrid[:300, :300]
     image = np.full((300, 300, 3), 255, np.uint8)
     image[np.hypot(x - 150, y - 150) < 100] = (200, 30, 30)

@@ -1,4 +1,4 @@
-"""Grouping the faces of an album."""
+"""Clustering of an album's faces."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FaceArrays = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]
 
 @st.composite
 def albums(draw: st.DrawFn) -> FaceArrays:
-    """Faces with twins, copies, crowded pictures and poor ones; distances on both sides of the cut."""
+    """Faces with twins, copies, crowded images and poor ones; distances on both sides of the cut."""
     seed = draw(st.integers(0, 10**6))
     vectors, _ = some_people(
         seed,
@@ -30,7 +30,7 @@ def albums(draw: st.DrawFn) -> FaceArrays:
     rng = np.random.default_rng(seed)
     again = rng.integers(0, len(vectors), draw(st.integers(0, 6)))
     vectors = np.concatenate([vectors, vectors[again]])
-    # Each copy is in a picture of its own, as when one face of a photograph is found again in a crop of it.
+    # Each copy is in an image of its own, as when one face of a photograph is found again in a crop of it.
     pictures = np.concatenate(
         [rng.integers(0, draw(st.integers(1, 20)), len(vectors) - len(again)), 100 + np.arange(len(again))]
     )
@@ -68,7 +68,7 @@ def test_a_large_album_is_grouped_alike_in_any_order() -> None:
 
 @settings(max_examples=80, deadline=None)
 @given(album=albums())
-def test_two_faces_of_one_picture_are_never_one_person(album: FaceArrays) -> None:
+def test_two_faces_of_one_image_are_never_one_person(album: FaceArrays) -> None:
     labels = group_faces(*album, OPTIONS)
     for cluster in partition(labels):
         held = album[1][sorted(cluster)]
@@ -98,7 +98,7 @@ def test_people_far_apart_are_found_whatever_their_number(seed: int, people: int
 
 @settings(max_examples=40, deadline=None)
 @given(album=albums())
-def test_poor_faces_belong_to_nobody_and_change_nothing(album: FaceArrays) -> None:
+def test_poor_faces_belong_to_no_person_and_change_nothing(album: FaceArrays) -> None:
     labels = group_faces(*album, OPTIONS)
     good = album[2] >= OPTIONS.min_quality
     assert np.array_equal(labels >= 0, good)
@@ -106,7 +106,7 @@ def test_poor_faces_belong_to_nobody_and_change_nothing(album: FaceArrays) -> No
     assert np.array_equal(labels[good], group_faces(*without, OPTIONS))
 
 
-def test_twins_in_one_picture_stay_two_people_through_the_whole_album() -> None:
+def test_twins_in_one_image_stay_two_people_through_the_whole_album() -> None:
     rng = np.random.default_rng(0)
     twins, _ = some_people(0, people=1, faces=2, spread=0.06, dimensions=64)
     vectors = np.repeat(twins, 10, axis=0) + 0.02 * rng.standard_normal((20, 64))
@@ -151,7 +151,7 @@ def test_people_are_numbered_by_how_often_they_appear() -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0, 1e38])
-def test_a_vector_without_direction_belongs_to_nobody_and_harms_nobody(bad: float) -> None:
+def test_a_face_vector_without_direction_belongs_to_no_person_and_harms_none(bad: float) -> None:
     vectors, owner = some_people(8, people=2, faces=3, spread=0.01, dimensions=40)
     broken = np.concatenate([vectors, np.full((1, 40), bad, np.float32)])
     labels = group_faces(broken, np.arange(7), np.ones(7, np.float32), OPTIONS)
@@ -159,12 +159,12 @@ def test_a_vector_without_direction_belongs_to_nobody_and_harms_nobody(bad: floa
     assert partition(labels[:6]) == partition(owner)
 
 
-def test_a_quality_that_is_no_number_belongs_to_nobody() -> None:
+def test_a_face_whose_quality_is_no_number_belongs_to_no_person() -> None:
     vectors, _ = some_people(9, people=1, faces=2)
     assert group_faces(vectors, np.arange(2), np.array([1, np.nan], np.float32), OPTIONS).tolist() == [0, -1]
 
 
-def test_lengths_of_vectors_do_not_matter() -> None:
+def test_lengths_of_face_vectors_do_not_matter() -> None:
     vectors, owner = some_people(10, people=3, faces=4, spread=0.01, dimensions=40)
     scale = np.random.default_rng(0).uniform(0.5, 30, (12, 1)).astype(np.float32)
     assert partition(group_faces(vectors * scale, np.arange(12), np.ones(12, np.float32), OPTIONS)) == partition(owner)
@@ -176,6 +176,6 @@ def test_an_empty_album_has_no_people() -> None:
     assert nothing.dtype == np.int64
 
 
-def test_columns_of_unlike_length_are_refused() -> None:
+def test_face_arrays_of_unlike_length_are_refused() -> None:
     with pytest.raises(ValueError, match="one length"):
         group_faces(np.zeros((2, 8), np.float32), np.zeros(1, np.int64), np.zeros(2, np.float32), OPTIONS)

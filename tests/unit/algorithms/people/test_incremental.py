@@ -1,4 +1,4 @@
-"""Faces added to a grouped album."""
+"""Incremental clustering of faces added to a grouped album."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def split(album: FaceArrays, seed: int, share: float) -> np.ndarray:
 
 @settings(max_examples=100, deadline=None)
 @given(album=albums(), seed=st.integers(0, 1000), share=st.floats(0, 1))
-def test_adding_equals_grouping_anew(album: FaceArrays, seed: int, share: float) -> None:
+def test_adding_faces_equals_grouping_anew(album: FaceArrays, seed: int, share: float) -> None:
     album = distinct(album)
     new = split(album, seed, share)
     labels = np.full(len(new), UNKNOWN)
@@ -35,10 +35,10 @@ def test_adding_equals_grouping_anew(album: FaceArrays, seed: int, share: float)
 
 @settings(max_examples=100, deadline=None)
 @given(album=albums(), seed=st.integers(0, 1000), grouping=st.sampled_from([OPTIONS, LOCAL]))
-def test_added_faces_of_one_picture_are_never_one_person(
+def test_added_faces_of_one_image_are_never_one_person(
     album: FaceArrays, seed: int, grouping: ClusteringOptions
 ) -> None:
-    # Labels of an earlier call may be wrong, even put two faces of one picture together.
+    # Labels of an earlier call may be wrong, even put two faces of one image together.
     previous = np.random.default_rng(seed).integers(-2, 4, len(album[0]))
     for cluster in partition(add_faces(*album, previous, grouping)):
         held = album[1][sorted(cluster)]
@@ -47,7 +47,7 @@ def test_added_faces_of_one_picture_are_never_one_person(
 
 @settings(max_examples=60, deadline=None)
 @given(album=albums(), seed=st.integers(0, 1000), grouping=st.sampled_from([OPTIONS, LOCAL]))
-def test_the_order_of_the_faces_is_nothing_to_additions(
+def test_incremental_clustering_does_not_depend_on_face_order(
     album: FaceArrays, seed: int, grouping: ClusteringOptions
 ) -> None:
     album = distinct(album)
@@ -70,7 +70,7 @@ def test_people_far_from_the_new_face_keep_label_and_faces(seed: int, grouping: 
 
 
 @pytest.mark.parametrize("grouping", [OPTIONS, LOCAL])
-def test_a_stranger_gets_a_number_above_all_others(grouping: ClusteringOptions) -> None:
+def test_an_added_stranger_gets_a_number_above_all_others(grouping: ClusteringOptions) -> None:
     vectors, owner = some_people(1, people=3, faces=3, spread=0.02, dimensions=40)
     previous = np.where(owner == 2, UNKNOWN, owner + 7)
     labels = add_faces(vectors, np.arange(9), np.ones(9, np.float32), previous, grouping)
@@ -92,7 +92,7 @@ def test_a_face_that_unites_two_halves_of_a_person_keeps_the_larger_half_s_numbe
 
 
 @pytest.mark.parametrize("grouping", [OPTIONS, LOCAL])
-def test_a_face_that_became_too_poor_leaves_and_nobody_else_moves(grouping: ClusteringOptions) -> None:
+def test_a_face_that_became_too_poor_leaves_its_person_and_no_other_face_moves(grouping: ClusteringOptions) -> None:
     vectors, owner = some_people(2, people=2, faces=4, spread=0.02, dimensions=40)
     quality = np.ones(8, np.float32)
     quality[0] = 0.1
@@ -100,7 +100,7 @@ def test_a_face_that_became_too_poor_leaves_and_nobody_else_moves(grouping: Clus
     assert labels.tolist() == [-1, 3, 3, 3, 4, 4, 4, 4]
 
 
-def test_without_earlier_people_adding_is_grouping() -> None:
+def test_adding_faces_without_earlier_people_is_grouping() -> None:
     vectors, owner = some_people(3, people=2, faces=4, spread=0.02, dimensions=40)
     labels = add_faces(vectors, np.arange(8), np.ones(8, np.float32), np.full(8, UNKNOWN), OPTIONS)
     assert partition(labels) == partition(owner)
@@ -116,7 +116,7 @@ def test_an_album_grown_little_by_little_is_as_good_as_one_grouped_at_once() -> 
     assert pair_f(labels, album.people) > pair_f(at_once, album.people) - 0.01
 
 
-def test_labels_of_unlike_length_are_refused() -> None:
+def test_previous_labels_of_unlike_length_are_refused() -> None:
     with pytest.raises(ValueError, match="one length"):
         add_faces(
             np.zeros((2, 8), np.float32),

@@ -67,7 +67,7 @@ def linked(
     pictures=st.integers(1, 30),
     listed=st.sampled_from([1, 2, 32]),
 )
-def test_equals_the_definition_however_few_neighbours_are_listed(
+def test_linkage_equals_the_definition_however_few_neighbours_are_listed(
     seed: int, people: int, faces: int, spread: float, pictures: int, listed: int
 ) -> None:
     vectors, _ = some_people(seed, people, faces, spread, dimensions=6)
@@ -82,8 +82,8 @@ def test_a_few_listed_neighbours_serve_a_cluster_of_hundreds() -> None:
     assert partition(linked(vectors, range(len(vectors)), CUT)) == partition(people)
 
 
-def test_a_cluster_whose_nearest_all_share_its_picture_still_finds_its_match() -> None:
-    # Sixty near copies of a face in one picture hide, from each other's lists, the one face of another picture.
+def test_a_cluster_whose_nearest_all_share_its_image_still_finds_its_match() -> None:
+    # Sixty near copies of a face in one image hide, from each other's lists, the one face of another image.
     rng = np.random.default_rng(0)
     vectors, _ = some_people(2, people=1, faces=1)
     crowd = np.repeat(vectors, 60, axis=0) + 1e-3 * rng.standard_normal((60, vectors.shape[1]))
@@ -121,6 +121,6 @@ def test_a_forest_finds_the_groups_that_comparing_all_pairs_finds() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1])
-def test_nothing_to_merge(size: int) -> None:
+def test_linkage_of_at_most_one_face_merges_nothing(size: int) -> None:
     vectors, _ = some_people(0, people=1, faces=1)
     assert linked(vectors[:size], range(size), CUT).tolist() == list(range(size))

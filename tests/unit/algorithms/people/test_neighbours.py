@@ -1,4 +1,4 @@
-"""The neighbour search under linkage."""
+"""Neighbour search under linkage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def some_points(count: int, dimensions: int = 12, seed: int = 0) -> NDArray[np.f
     return points
 
 
-def test_all_pairs_are_compared_among_few_points() -> None:
+def test_the_neighbour_search_compares_all_pairs_among_few_points() -> None:
     points = some_points(300)
     found = nearest(points, np.arange(0, 300, 3), 5, 0.1, Forest())
     products = (points @ points.T).astype(np.float64)
@@ -32,13 +32,13 @@ def test_a_point_is_not_its_own_neighbour_but_its_twin_is() -> None:
     assert found.ids[:, 0].tolist() == [1, 0, 3, 2, 5, 4, 7, 6]
 
 
-def test_a_point_far_from_all_lists_nobody() -> None:
+def test_a_point_far_from_all_lists_no_neighbours() -> None:
     found = nearest(np.eye(4, dtype=np.float32), np.arange(4), 2, 0.5, Forest())
     assert (found.ids == -1).all()
     assert np.isneginf(found.similarity).all()
 
 
-def test_what_a_forest_lists_is_true_and_listed_once() -> None:
+def test_neighbours_that_a_forest_lists_are_true_and_listed_once() -> None:
     points = np.concatenate([some_points(400), some_points(400)]) + 0
     forest = Forest(trees=4, leaf_points=50)
     found = nearest(points, np.arange(800), 6, 0.3, forest, seed=1)

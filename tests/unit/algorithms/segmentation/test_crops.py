@@ -1,4 +1,4 @@
-"""Crops that the person model sees, and how its answers are put together."""
+"""Person crops: where they lie, and the merge of what the person model saw in them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def seen(value: float) -> np.ndarray:
 
 @given(st.integers(1, 90), st.integers(1, 90), st.sampled_from([0.0, 1.0]))
 @settings(max_examples=30, deadline=None)
-def test_a_picture_without_faces_gets_what_was_seen_in_the_whole(width: int, height: int, value: float) -> None:
+def test_merging_no_crops_gives_what_was_seen_in_the_whole_image(width: int, height: int, value: float) -> None:
     chance = merge_crops(a_flat_image((width, height)), seen(value), [], [])
     np.testing.assert_allclose(chance, np.full((height, width), value), atol=1e-6)
 
 
 @pytest.mark.parametrize("roll", [0, 35, 90, 180])
-def test_a_close_look_finds_a_person_whom_the_whole_picture_hides(roll: float) -> None:
+def test_a_close_crop_finds_a_person_whom_the_whole_image_hides(roll: float) -> None:
     frame = frame_of(a_face(300, 200, 20, roll))
     crops = person_crops([frame], 400, 600, SIZE)
     assert len(crops) == 2
@@ -38,7 +38,7 @@ def test_a_close_look_finds_a_person_whom_the_whole_picture_hides(roll: float) -
     assert chance[:, :20].max() < 0.05
 
 
-def test_the_nearest_look_decides_between_two_people() -> None:
+def test_the_nearest_crop_decides_between_two_people() -> None:
     """One is clearly seen by its own look, and missed at the border of the other's."""
     frames = [frame_of(a_face(x, 150, 25)) for x in (200, 270)]
     crops = person_crops(frames, 400, 500, SIZE)[::2]
@@ -47,12 +47,12 @@ def test_the_nearest_look_decides_between_two_people() -> None:
     assert chance[150, 270] < 0.2
 
 
-def test_a_face_that_fills_the_picture_is_seen_well_enough_in_the_whole() -> None:
+def test_a_face_that_fills_the_image_gets_no_crop() -> None:
     assert person_crops([frame_of(a_face(100, 100, 80))], 200, 200, SIZE) == []
 
 
 @given(st.floats(-180, 180), st.integers(1, 60), st.integers(1, 60))
-def test_the_picture_is_turned_until_its_largest_face_is_nearly_upright(roll: float, width: int, height: int) -> None:
+def test_the_image_is_turned_until_its_largest_face_is_nearly_upright(roll: float, width: int, height: int) -> None:
     faces = a_face(20, 20, 30, roll), a_face(5, 5, 3, roll + 90)
     turns = quarter_turns([frame_of(face) for face in faces])
     assert abs((roll - 90 * turns + 180) % 360 - 180) <= 45.01
@@ -60,7 +60,7 @@ def test_the_picture_is_turned_until_its_largest_face_is_nearly_upright(roll: fl
     np.testing.assert_array_equal(rotate_back(np.rot90(plane, turns), turns), plane)
 
 
-def test_a_look_shows_the_face_upright_above_its_middle() -> None:
+def test_a_crop_shows_the_face_upright_above_its_middle() -> None:
     face = a_face(300, 200, 20, roll=120)
     for look in person_crops([frame_of(face)], 400, 600, SIZE):
         marks = np.array([face.landmarks["left_eye"], face.landmarks["right_eye"], face.landmarks["chin"]])

@@ -1,3 +1,5 @@
+"""Enlarged masks and segmentations, and the PNG files of masks and cut-outs."""
+
 from __future__ import annotations
 
 import io
@@ -25,7 +27,7 @@ def a_disc(side: int, radius: float) -> np.ndarray:
     return np.clip((radius - distance + 0.5) * 255, 0, 255).astype(np.uint8)
 
 
-def test_an_enlarged_mask_lies_on_the_edge_of_the_large_picture() -> None:
+def test_an_enlarged_mask_lies_on_the_edge_of_the_large_image() -> None:
     truth = a_disc(1200, 400)
     image = cv2.cvtColor(np.where(truth > 127, 200, 60).astype(np.uint8), cv2.COLOR_GRAY2RGB)
     rough = a_disc(120, 40.6)
@@ -34,7 +36,7 @@ def test_an_enlarged_mask_lies_on_the_edge_of_the_large_picture() -> None:
     assert np.abs(large.astype(int) - truth).mean() < np.abs(plain.astype(int) - truth).mean() / 2
 
 
-def test_bands_leave_no_seams() -> None:
+def test_enlarging_a_mask_in_bands_leaves_no_seams() -> None:
     image = an_image((900, 1500))
     mask = np.tile(np.linspace(0, 255, 90).astype(np.uint8), (150, 1))
     large = enlarge_mask(image, mask)
@@ -45,14 +47,14 @@ def test_bands_leave_no_seams() -> None:
 
 @given(st.integers(1, 300), st.integers(1, 700), st.floats(0.05, 2), st.sampled_from([0, 255]))
 @settings(max_examples=40, deadline=None)
-def test_all_or_nothing_stays_so_at_any_size(width: int, height: int, scale: float, value: int) -> None:
+def test_a_mask_of_all_or_nothing_stays_so_at_any_size(width: int, height: int, scale: float, value: int) -> None:
     shape = max(1, round(height * scale)), max(1, round(width * scale))
     large = enlarge_mask(an_image((width, height)), np.full(shape, value, np.uint8))
     assert large.shape == (height, width)
     assert (large == value).all()
 
 
-def test_a_mask_of_the_pictures_size_is_the_same() -> None:
+def test_enlarging_a_mask_of_the_images_size_changes_nothing() -> None:
     mask = a_disc(64, 20)
     np.testing.assert_array_equal(enlarge_mask(an_image((64, 64)), mask), mask)
 

@@ -1,3 +1,5 @@
+"""Face masks: skin without hair over it, within the person."""
+
 from __future__ import annotations
 
 import cv2
@@ -47,7 +49,9 @@ EVERYBODY = np.full((SIDE, SIDE), 255, np.uint8)
 
 @pytest.mark.parametrize("skin", [PALE, TANNED, DARK, GREY], ids=["pale", "tanned", "dark", "grey"])
 @pytest.mark.parametrize("roll", [0, 40, 90, -135, 180])
-def test_a_fringe_is_left_out_and_the_skin_below_it_is_not(skin: tuple[int, int, int], roll: float) -> None:
+def test_a_fringe_is_left_out_of_a_face_mask_and_the_skin_below_it_is_not(
+    skin: tuple[int, int, int], roll: float
+) -> None:
     face = a_face(160, 160, 60, roll)
     mask = face_mask(a_portrait(face, skin, fringe=-0.3), [face], EVERYBODY)
     assert share(mask, face, -0.55, -0.4) < 0.1
@@ -55,13 +59,13 @@ def test_a_fringe_is_left_out_and_the_skin_below_it_is_not(skin: tuple[int, int,
 
 
 @pytest.mark.parametrize("skin", [PALE, TANNED, DARK, GREY], ids=["pale", "tanned", "dark", "grey"])
-def test_a_bare_forehead_belongs_to_the_face(skin: tuple[int, int, int]) -> None:
+def test_a_bare_forehead_belongs_to_the_face_mask(skin: tuple[int, int, int]) -> None:
     face = a_face(160, 160, 60)
     mask = face_mask(a_portrait(face, skin, fringe=-0.7), [face], EVERYBODY)
     assert share(mask, face, -0.45, -0.2) > 0.9
 
 
-def test_dark_glasses_belong_to_the_face() -> None:
+def test_dark_glasses_belong_to_the_face_mask() -> None:
     face = a_face(160, 160, 60)
     image = a_portrait(face, PALE, fringe=-0.4)
     for eye in ("left_eye", "right_eye"):
@@ -73,7 +77,7 @@ def test_dark_glasses_belong_to_the_face() -> None:
         assert mask[y - 6 : y + 7, x - 8 : x + 9].mean() > 240
 
 
-def test_no_face_reaches_beyond_the_person() -> None:
+def test_no_face_mask_reaches_beyond_the_person() -> None:
     face = a_face(160, 160, 60)
     person = EVERYBODY.copy()
     person[:, 160:] = 0
@@ -82,7 +86,7 @@ def test_no_face_reaches_beyond_the_person() -> None:
     assert mask[:, 168:].max() < 20
 
 
-def test_several_faces_have_one_mask() -> None:
+def test_several_faces_share_one_face_mask() -> None:
     faces = [a_face(90, 150, 40), a_face(230, 150, 40, roll=180)]
     image = np.minimum(a_portrait(faces[0], TANNED, -0.3), 255)
     other = a_portrait(faces[1], TANNED, -0.3)
@@ -91,7 +95,7 @@ def test_several_faces_have_one_mask() -> None:
     assert all(share(mask, face, 0, 0.8) > 0.95 for face in faces)
 
 
-def test_nobody_has_an_empty_mask() -> None:
+def test_a_face_mask_without_faces_is_empty() -> None:
     assert not face_mask(an_image((40, 30)), [], np.zeros((30, 40), np.uint8)).any()
 
 
@@ -103,7 +107,7 @@ def test_nobody_has_an_empty_mask() -> None:
     st.sampled_from([(1, 1), (1, 60), (2, 2), (200, 3), (150, 180)]),
 )
 @settings(max_examples=60, deadline=None)
-def test_any_face_over_any_border_has_a_mask_of_the_pictures_size(
+def test_any_face_over_any_border_has_a_mask_of_the_images_size(
     x: float, y: float, size: float, roll: float, shape: tuple[int, int]
 ) -> None:
     image = an_image(shape[::-1])

@@ -1,4 +1,4 @@
-"""What an image model sees of a head, and how it comes back."""
+"""Head crops: what an image model sees of a head, and its way back into the photograph."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_head_at_the_border_is_seen_with_more_of_the_other_side() -> None:
     assert (crop.columns, crop.rows) == (slice(0, 52), slice(148, 200))
 
 
-def test_a_head_wider_than_the_picture_is_seen_in_the_pictures_shape() -> None:
+def test_a_head_wider_than_the_image_is_seen_in_the_images_shape() -> None:
     image = an_image((60, 200))
     crop = cut_head(image, a_mask(image.shape, (0, 20, 60, 120)), 64 * 64)
     assert crop is not None
@@ -46,14 +46,16 @@ def test_a_head_wider_than_the_picture_is_seen_in_the_pictures_shape() -> None:
     assert crop.image.shape[0] > crop.image.shape[1]
 
 
-def test_a_black_mask_has_no_head() -> None:
+def test_a_black_mask_has_no_head_crop() -> None:
     image = an_image((50, 50))
     assert cut_head(image, np.zeros((50, 50), np.uint8), 64 * 64) is None
 
 
 @settings(max_examples=60, deadline=None)
 @given(sides, sides, st.data())
-def test_a_crop_lies_within_the_picture_and_holds_the_whole_mask(width: int, height: int, data: st.DataObject) -> None:
+def test_a_head_crop_lies_within_the_image_and_holds_the_whole_mask(
+    width: int, height: int, data: st.DataObject
+) -> None:
     x1, y1 = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
     x2, y2 = data.draw(st.integers(x1 + 1, width)), data.draw(st.integers(y1 + 1, height))
     image = an_image((width, height))
@@ -66,7 +68,7 @@ def test_a_crop_lies_within_the_picture_and_holds_the_whole_mask(width: int, hei
 
 
 @pytest.mark.parametrize("box", [(80, 90, 120, 120), (0, 0, 30, 30), (5, 0, 200, 200)])
-def test_what_was_made_stands_under_the_mask_and_the_rest_is_untouched(box: tuple[int, int, int, int]) -> None:
+def test_an_edited_head_stands_under_the_mask_and_the_rest_is_untouched(box: tuple[int, int, int, int]) -> None:
     image: Image = an_image((200, 200))
     mask = a_mask(image.shape, box)
     crop = cut_head(image, mask, 64 * 64)

@@ -1,4 +1,4 @@
-"""The looks of the local style engine: what holds for all of them, on pictures of every kind."""
+"""Style filters of the local engine: what holds for all of them, on images of every kind."""
 
 from __future__ import annotations
 
@@ -20,84 +20,84 @@ _PHOTOS = ("astronaut", "chelsea", "coffee")
 _STRUCTURE = 0.035
 """RMS, of the range 0 to 1, that the best colour map from one style to another must leave over."""
 _SAME_EDGES = 0.92
-"""Correlation of edge strength above which two pictures have the same lines."""
+"""Correlation of edge strength above which two images have the same lines."""
 
-every_look = pytest.mark.parametrize("look", FILTERS)
+every_style = pytest.mark.parametrize("style", FILTERS)
 
 
 @cache
-def _drawn(look: str, photo: str) -> Image:
-    return apply_style(a_photo(photo, 192), look, seed=3)
+def _drawn(style: str, photo: str) -> Image:
+    return apply_style(a_photo(photo, 192), style, seed=3)
 
 
-@every_look
+@every_style
 @pytest.mark.parametrize("size", [(16, 16), (17, 31), (1, 1), (640, 16), (16, 640), (97, 64)])
-def test_picture_keeps_its_size_and_type(look: str, size: tuple[int, int]) -> None:
-    drawn = apply_style(an_image(size), look)
+def test_a_styled_image_keeps_its_size_and_type(style: str, size: tuple[int, int]) -> None:
+    drawn = apply_style(an_image(size), style)
     assert drawn.shape == (size[1], size[0], 3)
     assert drawn.dtype == np.uint8
 
 
-@every_look
+@every_style
 @settings(max_examples=5, deadline=None)
 @given(width=st.integers(1, 64), height=st.integers(1, 64), seed=st.integers(0, 2**32 - 1), strength=st.floats(0, 1))
-def test_any_size_seed_and_strength_can_be_drawn(
-    look: str, width: int, height: int, seed: int, strength: float
+def test_any_size_seed_and_strength_can_be_styled(
+    style: str, width: int, height: int, seed: int, strength: float
 ) -> None:
-    drawn = apply_style(an_image((width, height)), look, strength, seed)
+    drawn = apply_style(an_image((width, height)), style, strength, seed)
     assert drawn.shape == (height, width, 3)
 
 
-@every_look
+@every_style
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (128, 128, 128), (222, 170, 140), (10, 60, 200)])
-def test_flat_picture_stays_calm(look: str, colour: tuple[int, int, int]) -> None:
-    drawn = apply_style(a_flat_image((80, 60), colour), look)
+def test_a_flat_image_stays_calm_in_every_style(style: str, colour: tuple[int, int, int]) -> None:
+    drawn = apply_style(a_flat_image((80, 60), colour), style)
     # Paper, dots and brush marks there may be, but no false object: broad means lie close together.
     broad = cv2.blur(to_plane(drawn), (25, 25))[20:-20, 25:-25]
     assert broad.std(axis=(0, 1)).max() < 0.17
 
 
-@every_look
-def test_grey_picture_can_be_drawn_and_shows_its_subject(look: str) -> None:
+@every_style
+def test_a_grey_image_can_be_styled_and_shows_its_subject(style: str) -> None:
     photo = a_photo("camera", 160)
-    tones, drawn = (_blurred_luma(picture) for picture in (photo, apply_style(photo, look, seed=3)))
+    tones, drawn = (_blurred_luma(picture) for picture in (photo, apply_style(photo, style, seed=3)))
     assert np.corrcoef(tones.ravel(), drawn.ravel())[0, 1] > 0.6
 
 
-@every_look
-def test_the_same_seed_draws_the_same_picture(look: str) -> None:
+@every_style
+def test_equal_seeds_give_equal_styled_images(style: str) -> None:
     photo = a_photo("coffee", 80)
-    assert np.array_equal(apply_style(photo, look, seed=3), apply_style(photo, look, seed=3))
+    assert np.array_equal(apply_style(photo, style, seed=3), apply_style(photo, style, seed=3))
 
 
 @pytest.mark.parametrize(
-    "look", sorted(FILTERS.keys() - {"cartoon", "pop_art", "engraving", "pixel_art", "stained_glass"})
+    "style", sorted(FILTERS.keys() - {"cartoon", "pop_art", "engraving", "pixel_art", "stained_glass"})
 )
-def test_another_seed_draws_another_picture(look: str) -> None:
+def test_another_seed_gives_another_styled_image(style: str) -> None:
     photo = a_photo("coffee", 80)
-    assert not np.array_equal(apply_style(photo, look, seed=3), apply_style(photo, look, seed=4))
+    assert not np.array_equal(apply_style(photo, style, seed=3), apply_style(photo, style, seed=4))
 
 
-@every_look
-def test_drawing_leaves_the_photograph_as_it_was(look: str) -> None:
+@every_style
+def test_styling_leaves_the_photograph_as_it_was(style: str) -> None:
     photo = a_photo("coffee", 64)
     before = photo.copy()
-    apply_style(photo, look)
-    apply_style(photo, look, strength=0)[:] = 0
+    apply_style(photo, style)
+    apply_style(photo, style, strength=0)[:] = 0
     assert np.array_equal(photo, before)
 
 
-@every_look
-def test_strength_0_is_the_photograph(look: str) -> None:
+@every_style
+def test_style_strength_0_is_the_photograph(style: str) -> None:
     photo = a_photo("astronaut", 64)
-    assert np.array_equal(apply_style(photo, look, strength=0), photo)
+    assert np.array_equal(apply_style(photo, style, strength=0), photo)
 
 
-@every_look
-def test_strength_leads_from_the_photograph_to_the_style(look: str) -> None:
+@every_style
+def test_style_strength_leads_from_the_photograph_to_the_style(style: str) -> None:
     photo = a_photo("astronaut", 80)
     away = [
-        float(np.abs(to_plane(apply_style(photo, look, strength, 3)) - to_plane(photo)).mean())
+        float(np.abs(to_plane(apply_style(photo, style, strength, 3)) - to_plane(photo)).mean())
         for strength in (0.02, 0.3, 0.6, 1.0)
     ]
     assert away[0] < 0.02
@@ -105,17 +105,17 @@ def test_strength_leads_from_the_photograph_to_the_style(look: str) -> None:
     assert away[-1] > 0.05
 
 
-@every_look
+@every_style
 @pytest.mark.parametrize("photo", _PHOTOS)
-def test_style_shows_the_same_subject(look: str, photo: str) -> None:
-    tones, drawn = (_blurred_luma(picture) for picture in (a_photo(photo, 192), _drawn(look, photo)))
+def test_style_shows_the_same_subject(style: str, photo: str) -> None:
+    tones, drawn = (_blurred_luma(picture) for picture in (a_photo(photo, 192), _drawn(style, photo)))
     assert np.corrcoef(tones.ravel(), drawn.ravel())[0, 1] > 0.7
 
 
-@every_look
+@every_style
 @pytest.mark.parametrize("photo", _PHOTOS)
-def test_style_is_no_colour_filter_of_the_photograph(look: str, photo: str) -> None:
-    assert _is_restyled(a_photo(photo, 192), _drawn(look, photo))
+def test_style_is_no_colour_filter_of_the_photograph(style: str, photo: str) -> None:
+    assert _is_restyled(a_photo(photo, 192), _drawn(style, photo))
 
 
 @pytest.mark.parametrize(("one", "other"), list(combinations(FILTERS, 2)))
@@ -125,9 +125,9 @@ def test_no_style_is_a_tint_of_another(one: str, other: str) -> None:
 
 
 @pytest.mark.parametrize("tint", ["sepia", "negative", "gamma", "channels swapped", "warmer"])
-@pytest.mark.parametrize("look", ["oil", "cartoon", "pixel_art", "pencil"])
-def test_that_measure_knows_a_tint_when_it_sees_one(look: str, tint: str) -> None:
-    drawn = to_plane(_drawn(look, "astronaut"))
+@pytest.mark.parametrize("style", ["oil", "cartoon", "pixel_art", "pencil"])
+def test_the_measure_of_restyling_recognises_a_tint(style: str, tint: str) -> None:
+    drawn = to_plane(_drawn(style, "astronaut"))
     tinted = {
         "sepia": drawn.mean(axis=2, keepdims=True) * np.array([1.0, 0.8, 0.6]),
         "negative": 1 - drawn,
@@ -135,27 +135,27 @@ def test_that_measure_knows_a_tint_when_it_sees_one(look: str, tint: str) -> Non
         "channels swapped": drawn[..., ::-1],
         "warmer": drawn * np.array([1.0, 0.92, 0.75]) + np.array([0.0, 0.03, 0.05]),
     }[tint]
-    assert not _is_restyled(_drawn(look, "astronaut"), np.asarray(np.clip(tinted, 0, 1) * 255, np.uint8))
+    assert not _is_restyled(_drawn(style, "astronaut"), np.asarray(np.clip(tinted, 0, 1) * 255, np.uint8))
 
 
-@every_look
-def test_style_looks_alike_at_other_resolutions(look: str) -> None:
+@every_style
+def test_style_looks_alike_at_other_resolutions(style: str) -> None:
     photo = a_photo("astronaut")
     sizes = (256, 128)
-    drawn = [_blurred(apply_style(_shrunk(photo, size), look, seed=3), size) for size in sizes]
+    drawn = [_blurred(apply_style(_shrunk(photo, size), style, seed=3), size) for size in sizes]
     assert np.abs(drawn[0] - drawn[1]).mean() < 0.05
 
 
-@every_look
-def test_option_does_something_at_both_ends_of_its_range(look: str) -> None:
+@every_style
+def test_every_style_option_does_something_at_both_ends_of_its_range(style: str) -> None:
     photo = a_photo("astronaut", 112)
-    for name, option in options_of(look).items():
+    for name, option in options_of(style).items():
         ends = _ends(option.annotation)
-        low, high = (apply_style(photo, look, seed=3, options={name: end}) for end in ends)
+        low, high = (apply_style(photo, style, seed=3, options={name: end}) for end in ends)
         assert not np.array_equal(low, high), name
 
 
-def test_unknown_look_and_unknown_option_are_refused() -> None:
+def test_unknown_style_and_unknown_option_are_refused() -> None:
     with pytest.raises(KeyError):
         apply_style(an_image(), "vaporwave")
     with pytest.raises(TypeError, match="sparkle"):

@@ -1,4 +1,4 @@
-"""A prompt is the style's own words around the picture's subject, whatever somebody says that is."""
+"""Prompts of styles around a subject, whatever its description says, and working sizes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from deployments.algorithms.images.resizing import working_size
 from deployments.algorithms.styles.prompt import MAX_SUBJECT, UNKNOWN_SUBJECT, clean_subject, plain_prompt, write_prompt
 
 
-def test_the_subject_stands_where_the_style_wants_it() -> None:
+def test_the_subject_of_a_prompt_stands_where_the_style_wants_it() -> None:
     assert write_prompt("oil painting of {subject}, thick", "a cat") == "oil painting of a cat, thick"
 
 
-def test_without_a_subject_the_prompt_still_makes_sense() -> None:
+def test_a_prompt_without_a_subject_still_makes_sense() -> None:
     assert write_prompt("oil painting of {subject}") == f"oil painting of {UNKNOWN_SUBJECT}"
 
 
@@ -27,7 +27,7 @@ def test_without_a_subject_the_prompt_still_makes_sense() -> None:
         ("()", ""),
     ],
 )
-def test_what_is_said_of_a_picture_becomes_plain_words(said: str, kept: str) -> None:
+def test_a_description_of_an_image_becomes_plain_words(said: str, kept: str) -> None:
     assert clean_subject(said) == kept
 
 
@@ -41,19 +41,19 @@ def test_what_is_said_of_a_picture_becomes_plain_words(said: str, kept: str) -> 
         ("", ""),
     ],
 )
-def test_models_that_read_sentences_get_no_weights(prompt: str, plain: str) -> None:
+def test_models_that_read_sentences_get_prompts_without_weights(prompt: str, plain: str) -> None:
     assert plain_prompt(prompt) == plain
 
 
 @given(st.text(max_size=1000))
-def test_nothing_that_is_said_can_weigh_or_load_anything(said: str) -> None:
+def test_no_description_of_an_image_can_weigh_or_load_anything(said: str) -> None:
     subject = clean_subject(said)
     assert not set("<>(){}[]|\\:\n") & set(subject)
     assert len(subject) <= MAX_SUBJECT
 
 
 @given(st.integers(16, 4000), st.integers(16, 4000), st.integers(64 * 64, 1024 * 1024))
-def test_the_working_size_has_the_budget_and_the_shape_of_the_picture(width: int, height: int, pixels: int) -> None:
+def test_the_working_size_has_the_budget_and_the_shape_of_the_image(width: int, height: int, pixels: int) -> None:
     made_width, made_height = working_size(width, height, pixels)
     assert made_width % 8 == made_height % 8 == 0
     if max(width / height, height / width) < 4:

@@ -1,4 +1,4 @@
-"""What labels and queries mean. The sentence model is a stand-in here that knows which words are near which."""
+"""Meanings of labels and queries, and the tagger over them; the sentence model is a stand-in with known neighbours."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def test_a_tag_is_known_in_every_spelling(lexicon: Lexicon, text: str) -> None:
     assert lexicon.label(text) == Meaning((DOG,), 1.0)
 
 
-def test_names_over_the_classes_are_known(lexicon: Lexicon) -> None:
+def test_wordnet_names_over_the_classes_are_known(lexicon: Lexicon) -> None:
     assert lexicon.label("poodles") == Meaning((POODLE,), 1.0)
 
 
-def test_the_longest_known_phrase_counts(lexicon: Lexicon) -> None:
+def test_the_longest_known_phrase_of_a_query_counts(lexicon: Lexicon) -> None:
     assert lexicon.label("hot dogs") == Meaning(((5,),), 1.0)
 
 
@@ -65,7 +65,7 @@ def test_a_piece_of_a_tags_name_is_another_thing(lexicon: Lexicon) -> None:
 
 
 @pytest.mark.parametrize("text", ["invoice", "", "   ", "the", "🙂", "a photo of", "!!!"])
-def test_what_means_nothing_here_has_no_meaning(lexicon: Lexicon, text: str) -> None:
+def test_a_text_that_means_nothing_here_has_no_meaning(lexicon: Lexicon, text: str) -> None:
     assert lexicon.label(text) is None
     assert lexicon.query(text) is None
 
@@ -94,7 +94,7 @@ def test_any_text_has_a_meaning_or_none(text: str) -> None:
         ("dog's", "dog"), ("ice-cream_cones", "ice cream cone"),
     ],
 )  # fmt: skip
-def test_singulars(plural: str, word: str) -> None:
+def test_every_word_of_a_phrase_is_put_in_the_singular(plural: str, word: str) -> None:
     assert singular(plural) == word
 
 
@@ -120,7 +120,7 @@ def test_words_with_another_first_meaning_are_not_in_the_list(word: str) -> None
     assert word not in load_words()
 
 
-def test_a_picture_must_show_every_part_of_a_query() -> None:
+def test_an_image_must_show_every_part_of_a_query() -> None:
     meaning = Meaning((DOG, BEACH), 1.0)
     both, one = relevance(meaning, np.array([[0.5, 0.4], [0.99, 0.0]], np.float32))
     assert both == pytest.approx(np.sqrt(0.2), rel=1e-4)
@@ -128,7 +128,7 @@ def test_a_picture_must_show_every_part_of_a_query() -> None:
 
 
 def probabilities_as_logits(*pictures: dict[int, float]) -> np.ndarray:
-    """View "vectors" that stand for their own logits: a picture is class -> probability, of 1000."""
+    """View "vectors" that stand for their own logits: an image is class -> probability, of 1000."""
     rest = np.full((len(pictures), len(VIEWS), 1000), 1e-9, np.float32)
     for row, picture in enumerate(pictures):
         for number, probability in picture.items():
@@ -161,24 +161,24 @@ def test_no_label_that_is_known_leaves_every_dict_empty(tagger: ImageNetTagger) 
     assert tagger.judge(probabilities_as_logits({1: 1.0}, {2: 1.0}), ["invoice"]) == [{}, {}]
 
 
-def test_search_finds_what_shows_it_and_nothing_else(tagger: ImageNetTagger) -> None:
+def test_search_finds_the_image_that_shows_the_query_and_no_other(tagger: ImageNetTagger) -> None:
     found = tagger.search("dogs", probabilities_as_logits({1: 0.9, 7: 0.1}, {3: 0.95, 1: 0.05}))
     assert found[0] == pytest.approx(0.9, abs=1e-4)
     assert found[1] == 0
 
 
-def test_search_for_two_things_prefers_the_picture_with_both(tagger: ImageNetTagger) -> None:
+def test_search_for_two_things_prefers_the_image_with_both(tagger: ImageNetTagger) -> None:
     both, dog_only = tagger.search("dog on a beach", probabilities_as_logits({1: 0.5, 3: 0.5}, {1: 1.0}))
     assert both > 0.4
     assert dog_only == 0
 
 
-def test_search_for_what_nobody_knows_is_refused(tagger: ImageNetTagger) -> None:
+def test_search_for_an_unknown_word_is_refused(tagger: ImageNetTagger) -> None:
     with pytest.raises(NotSupported, match="search for a tag"):
         tagger.search("invoice", probabilities_as_logits({1: 1.0}))
 
 
-def test_no_pictures_have_no_tags(tagger: ImageNetTagger) -> None:
+def test_no_images_have_no_tags(tagger: ImageNetTagger) -> None:
     none = np.empty((0, len(VIEWS), 1000), np.float32)
     assert tagger.tag(none) == []
     assert tagger.judge(none, ["dog"]) == []

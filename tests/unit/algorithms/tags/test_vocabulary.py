@@ -1,4 +1,4 @@
-"""From probabilities and faces to tags."""
+"""Tags from class probabilities and from faces, and the reviewed vocabulary."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from deployments.algorithms.tags.vocabulary import (
 from deployments.contracts.arrays import VIEWS
 
 FACE = (40.0, 40.0, 60.0, 60.0)
-"""4 % of a picture of 100 x 100."""
+"""4 % of an image of 100 x 100."""
 DOMINANT = (20.0, 20.0, 70.0, 80.0)
 
 scores = st.dictionaries(st.text(min_size=1, max_size=5), st.floats(0, 1), max_size=20)
@@ -45,12 +45,12 @@ def test_huge_logits_do_not_overflow() -> None:
     np.testing.assert_allclose(probabilities, [[1, 0, 0]], atol=1e-6)
 
 
-def test_a_lower_temperature_is_surer() -> None:
+def test_a_lower_temperature_makes_class_probabilities_surer() -> None:
     logits = np.array([[[2.0, 1.0, 0.0]]], np.float32)
     assert class_probabilities(logits, 0.5)[0, 0] > class_probabilities(logits, 1.0)[0, 0]
 
 
-def test_views_count_alike() -> None:
+def test_views_count_alike_in_class_probabilities() -> None:
     logits = np.array([[[50.0, 0.0], [0.0, 50.0]]], np.float32)
     np.testing.assert_allclose(class_probabilities(logits, 1.0), [[0.5, 0.5]], atol=1e-6)
 
@@ -61,7 +61,7 @@ def test_a_concept_of_few_classes_has_the_sum_of_their_probabilities() -> None:
     np.testing.assert_allclose(concept_probabilities(probabilities, [(0, 1), (2,)], 0.18), [[0.7, 0.1]], rtol=1e-5)
 
 
-def test_a_picture_that_says_nothing_is_no_animal_though_four_classes_in_ten_are() -> None:
+def test_an_image_that_says_nothing_is_no_animal_though_four_classes_in_ten_are() -> None:
     nothing = np.full((1, IMAGENET_CLASSES), 1 / IMAGENET_CLASSES, np.float32)
     (animal,) = [tag for tag in load_tags() if tag.name == "animal"]
     assert concept_probabilities(nothing, [animal.classes], 0.18)[0, 0] == pytest.approx(0.18, abs=0.005)
@@ -92,7 +92,7 @@ def test_selection_does_not_depend_on_the_order_of_the_scores(found: dict[str, f
     assert list(select_tags(found, TagRules(0, 5))) == list(select_tags(turned, TagRules(0, 5)))
 
 
-def test_what_the_client_asks_for_replaces_the_rules() -> None:
+def test_the_clients_limits_replace_the_rules_of_selection() -> None:
     found = {"dog": 0.9, "pet": 0.4, "sofa": 0.3}
     rules = TagRules(threshold=0.5, top_k=10)
     assert list(select_tags(found, rules)) == ["dog"]
@@ -101,15 +101,15 @@ def test_what_the_client_asks_for_replaces_the_rules() -> None:
     assert list(select_tags(found, rules, top_k=0)) == []
 
 
-def test_of_two_sources_the_surer_one_counts() -> None:
+def test_merged_scores_are_those_of_the_surer_source() -> None:
     assert merge_scores({"person": 0.2, "dog": 0.9}, {"person": 0.8}) == {"person": 0.8, "dog": 0.9}
 
 
-def test_no_face_makes_no_picture_of_people() -> None:
+def test_no_face_makes_no_image_of_people() -> None:
     assert people_tags([], [], 100, 100) == {}
 
 
-def test_a_face_in_the_far_background_makes_no_picture_of_people() -> None:
+def test_a_face_in_the_far_background_makes_no_image_of_people() -> None:
     assert people_tags([(0, 0, 6, 6)], [0.99], 100, 100) == {}
 
 
@@ -130,7 +130,7 @@ def test_three_faces_are_a_group_as_sure_as_the_third() -> None:
     assert people_tags(faces, [0.6, 0.9, 0.8], 100, 100) == {"person": 0.9, "people": 0.8, "group": 0.6}
 
 
-def test_a_box_turned_inside_out_has_no_area() -> None:
+def test_a_face_box_turned_inside_out_makes_no_people_tags() -> None:
     assert people_tags([(60, 60, 40, 40)], [0.9], 100, 100) == {}
 
 
@@ -144,12 +144,12 @@ def test_people_tags_do_not_depend_on_the_order_of_the_faces(faces: list[tuple[t
     ("asked", "tag"),
     [("People", "person"), ("faces", "person"), ("portraits", "portrait"), ("Group photo", "group"), ("dog", None)],
 )
-def test_who_asks_for_people_is_answered_by_faces(asked: str, tag: str | None) -> None:
+def test_a_query_for_people_is_answered_by_faces(asked: str, tag: str | None) -> None:
     assert people_tag(asked) == tag
 
 
 @given(st.sets(st.integers(0, 999)))
-def test_ranges_round_trip(classes: set[int]) -> None:
+def test_class_ranges_round_trip(classes: set[int]) -> None:
     assert expand_ranges(class_ranges(classes)) == tuple(sorted(classes))
 
 

@@ -1,3 +1,5 @@
+"""Attention weights in prompts."""
+
 from __future__ import annotations
 
 import math
@@ -50,7 +52,7 @@ SYNTAX = st.text(alphabet="ab ,:.12()[]\\|BREAK\n-+", max_size=80)
         ),
     ],
 )
-def test_brackets_weigh_as_upstream_has_it(text: str, stretches: list[tuple[str, float]]) -> None:
+def test_brackets_weigh_a_prompt_as_upstream_has_it(text: str, stretches: list[tuple[str, float]]) -> None:
     assert parse_attention(text) == [(piece, pytest.approx(weight)) for piece, weight in stretches]
 
 
@@ -63,7 +65,7 @@ def test_only_an_unweighted_break_ends_a_chunk(text: str, breaks: int) -> None:
 
 
 @given(SYNTAX)
-def test_neighbours_differ_and_weights_are_finite(text: str) -> None:
+def test_neighbouring_stretches_differ_in_weight_and_weights_are_finite(text: str) -> None:
     stretches = parse_attention(text)
     assert stretches
     assert all(one.weight != other.weight for one, other in pairwise(stretches))
@@ -71,18 +73,18 @@ def test_neighbours_differ_and_weights_are_finite(text: str) -> None:
 
 
 @given(st.text(alphabet="abc ,.;-", max_size=60))
-def test_text_without_syntax_comes_back_as_it_is(text: str) -> None:
+def test_a_prompt_without_syntax_comes_back_as_it_is(text: str) -> None:
     assert parse_attention(text) == [Stretch(text, 1.0)]
 
 
 @given(st.text(alphabet="ab()[]\\", max_size=40))
-def test_an_escaped_text_is_literal(text: str) -> None:
+def test_an_escaped_prompt_is_literal(text: str) -> None:
     escaped = "".join(f"\\{letter}" if letter in "()[]\\" else letter for letter in text)
     assert parse_attention(escaped) == [Stretch(text, 1.0)]
 
 
 @given(SYNTAX)
-def test_weights_are_products_of_the_brackets_around(text: str) -> None:
+def test_attention_weights_are_products_of_the_brackets_around(text: str) -> None:
     """Against the plain way: every bracket multiplies all that it holds, one after the other."""
     plain = _multiply_one_by_one(text)
     fast = [(letter, stretch.weight) for stretch in parse_attention(text) for letter in stretch.text]
@@ -100,7 +102,7 @@ def test_weights_are_products_of_the_brackets_around(text: str) -> None:
     ],
     ids=range(14),
 )
-def test_hostile_text_is_read_in_linear_time_to_finite_weights(text: str) -> None:
+def test_hostile_brackets_are_read_in_linear_time_to_finite_weights(text: str) -> None:
     assert all(math.isfinite(stretch.weight) for stretch in parse_attention(text))
 
 

@@ -1,3 +1,5 @@
+"""Chunks of prompts for the text encoder."""
+
 from __future__ import annotations
 
 from hypothesis import given
@@ -37,17 +39,17 @@ def test_seventy_five_tokens_fit_into_one_chunk() -> None:
     assert lengths(words(151)) == [75, 75, 1]
 
 
-def test_text_behind_a_late_comma_moves_on() -> None:
+def test_text_behind_a_late_comma_moves_to_the_next_chunk() -> None:
     assert lengths(words(59), comma(), words(20)) == [60, 20]
     assert lengths(words(73), comma(), words(20)) == [74, 20]
 
 
-def test_a_comma_too_early_ends_nothing() -> None:
+def test_a_comma_too_early_does_not_end_a_chunk() -> None:
     assert lengths(words(54), comma(), words(30)) == [75, 10], "the 55th token: 21 before the end"
     assert lengths(words(55), comma(), words(30)) == [56, 30], "the 56th token: 20 before the end"
 
 
-def test_no_comma_is_needed_where_the_prompt_fits() -> None:
+def test_no_comma_is_needed_where_the_prompt_fits_a_chunk() -> None:
     assert lengths(words(70), comma(), words(4)) == [75]
 
 

@@ -1,3 +1,5 @@
+"""LoRA tags, comments, saved styles and AND in prompts."""
+
 from __future__ import annotations
 
 import pytest
@@ -40,13 +42,13 @@ def test_lora_tags_name_a_file_and_two_weights(tag: str, lora: Lora) -> None:
 @pytest.mark.parametrize(
     "tag", ["<hypernet:a:1>", "<lora:a:much>", "<lora::1>", "<lora:a:nan>", "<lora:a:inf>", "<x:y>", "<lora:te=1>"]
 )
-def test_tags_that_mean_nothing_here_are_taken_out_and_named(tag: str) -> None:
+def test_unknown_network_tags_are_taken_out_and_named(tag: str) -> None:
     found = extract_networks(f"a{tag}b")
     assert (found.text, found.loras, found.ignored) == ("ab", (), (tag,))
 
 
 @pytest.mark.parametrize("text", ["a < b", "<lora:", "<lora:a", "<lora>", "<a b:c>", "<:a>", "<lora:>", "1 > 0"])
-def test_what_is_no_tag_stays(text: str) -> None:
+def test_text_that_is_no_network_tag_stays(text: str) -> None:
     found = extract_networks(text)
     assert (found.text, found.loras) == (text, ())
 
@@ -57,12 +59,12 @@ def test_a_repeated_lora_adds_up() -> None:
 
 
 @pytest.mark.parametrize("text", ["<a:" * 33_000, "<lora:a:1>" * 10_000, "<" * 100_000, "<" + "w" * 100_000])
-def test_hostile_tags_take_linear_time(text: str) -> None:
+def test_hostile_network_tags_take_linear_time(text: str) -> None:
     assert len(extract_networks(text).text) <= len(text)
 
 
 @given(st.text(alphabet="<>lora:1.=te ", max_size=60))
-def test_no_tag_is_left_once_they_are_out(text: str) -> None:
+def test_no_network_tag_is_left_once_they_are_out(text: str) -> None:
     found = extract_networks(text)
     assert len(found.text) <= len(text)
     if not found.loras and not found.ignored:
@@ -79,7 +81,7 @@ def test_no_tag_is_left_once_they_are_out(text: str) -> None:
         ("a # x\nb # y", "a \nb "),
     ],
 )
-def test_comments_end_with_their_line(text: str, kept: str) -> None:
+def test_prompt_comments_end_with_their_line(text: str, kept: str) -> None:
     assert strip_comments(text) == kept
 
 
@@ -94,11 +96,11 @@ def test_comments_end_with_their_line(text: str, kept: str) -> None:
         ("cat", [""], "cat"),
     ],
 )
-def test_styles_hold_the_prompt_or_follow_it(prompt: str, styles: list[str], merged: str) -> None:
+def test_saved_styles_hold_the_prompt_or_follow_it(prompt: str, styles: list[str], merged: str) -> None:
     assert merge_styles(prompt, styles) == merged
 
 
-def test_styles_that_double_the_prompt_are_stopped() -> None:
+def test_saved_styles_that_double_the_prompt_are_stopped() -> None:
     with pytest.raises(InvalidRequest):
         merge_styles("a" * 100, ["{prompt}{prompt}"] * 64)
     assert len(merge_styles("a" * 100, ["{prompt}{prompt}"] * 9)) <= MAX_PROMPT_CHARS
@@ -124,6 +126,6 @@ def test_and_splits_conditions_with_weights(prompt: str, parts: list[tuple[str, 
     assert split_parts(prompt) == parts
 
 
-def test_a_huge_weight_of_a_part_is_text() -> None:
+def test_a_huge_weight_of_a_prompt_part_is_text() -> None:
     text = "a:" + "9" * 100_000
     assert split_parts(text) == [(text, 1.0)]

@@ -1,3 +1,5 @@
+"""Prompt schedules and alternation."""
+
 from __future__ import annotations
 
 import pytest
@@ -42,7 +44,7 @@ SYNTAX = st.text(alphabet="ab 1.:()[]|\\5", max_size=60)
         ("a \\", 10, [(10, "a \\")]),
     ],
 )
-def test_schedules_switch_where_upstream_does(text: str, steps: int, schedule: list[tuple[int, str]]) -> None:
+def test_prompt_schedules_switch_where_upstream_does(text: str, steps: int, schedule: list[tuple[int, str]]) -> None:
     assert schedule_prompt(text, steps) == schedule
 
 
@@ -55,7 +57,7 @@ def test_schedules_switch_where_upstream_does(text: str, steps: int, schedule: l
         ("[a|[b:c:3]]", ["a", "b", "a", "c", "a", "c"]),
     ],
 )
-def test_alternation_changes_with_every_call(text: str, texts: list[str]) -> None:
+def test_prompt_alternation_changes_with_every_call(text: str, texts: list[str]) -> None:
     assert schedule_prompt(text, 6) == [(call, text) for call, text in enumerate(texts, 1)]
 
 
@@ -68,18 +70,18 @@ def test_alternation_changes_with_every_call(text: str, texts: list[str]) -> Non
         ("[a:b:5]", [(10, "b")]),
     ],
 )
-def test_a_second_pass_counts_on_from_the_first(text: str, schedule: list[tuple[int, str]]) -> None:
+def test_prompt_schedules_of_a_second_pass_count_on_from_the_first(text: str, schedule: list[tuple[int, str]]) -> None:
     assert schedule_prompt(text, 10, first_pass_steps=20) == schedule
 
 
-def test_schedules_nest_a_hundred_deep_and_no_deeper() -> None:
+def test_prompt_schedules_nest_a_hundred_deep_and_no_deeper() -> None:
     nested = ["[" * depth + "a" + "|b]" * depth for depth in (MAX_DEPTH, MAX_DEPTH + 1)]
     assert len(schedule_prompt(nested[0], 4)) == 4
     assert schedule_prompt(nested[1], 4) == [(4, nested[1])]
 
 
 @given(SYNTAX, st.integers(1, 30))
-def test_ends_rise_to_the_number_of_steps(text: str, steps: int) -> None:
+def test_ends_of_prompt_schedules_rise_to_the_number_of_steps(text: str, steps: int) -> None:
     ends = [until.call for until in schedule_prompt(text, steps)]
     assert ends == sorted(set(ends))
     assert ends[-1] == steps
@@ -87,12 +89,12 @@ def test_ends_rise_to_the_number_of_steps(text: str, steps: int) -> None:
 
 
 @given(st.text(alphabet="ab ().\\", max_size=60), st.integers(1, 30))
-def test_text_without_square_brackets_is_left_alone(text: str, steps: int) -> None:
+def test_a_prompt_without_square_brackets_has_no_schedule(text: str, steps: int) -> None:
     assert schedule_prompt(text, steps) == [(steps, text)]
 
 
 @given(SYNTAX)
-def test_what_holds_at_a_call_is_made_of_pieces_of_the_prompt(text: str) -> None:
+def test_a_scheduled_text_is_made_of_pieces_of_the_prompt(text: str) -> None:
     for until in schedule_prompt(text, 4):
         letters = iter(text)
         assert all(letter in letters for letter in until.text), "in the order of the prompt"
@@ -107,7 +109,7 @@ def test_what_holds_at_a_call_is_made_of_pieces_of_the_prompt(text: str) -> None
     ],
     ids=range(13),
 )
-def test_hostile_text_is_read_without_recursion_or_blow_up(text: str) -> None:
+def test_hostile_prompt_schedules_are_read_without_recursion_or_blow_up(text: str) -> None:
     schedule = schedule_prompt(text, 20)
     assert len(schedule) <= 20
     assert sum(len(until.text) for until in schedule) <= 20 * len(text)
