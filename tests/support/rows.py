@@ -41,7 +41,7 @@ async def an_album(
         added = await images.add(session, LOCAL_USER_ID, new)
         items = await albums.load_items(session, album.id, refs=everything)
         ids = dict(zip(everything, added, strict=True))
-        await albums.settle(session, album.id, [Outcome(item.id, ids[item.ref].id) for item in items])
+        await albums.record_outcomes(session, album.id, [Outcome(item.id, ids[item.ref].id) for item in items])
     found = await albums.get(session, album.id)
     assert found is not None
     return found

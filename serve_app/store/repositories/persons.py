@@ -1,4 +1,4 @@
-"""Persons of an album: clusters of faces, with ids that stay when pictures come and go."""
+"""Persons of an album: clusters of faces, with ids that stay when images come and go."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ from serve_app.store.ids import new_id
 from serve_app.store.models import PersonRow
 
 UNASSIGNED = -1
-"""The label of a face that belongs to nobody."""
+"""Label of a face that belongs to no person."""
 UNKNOWN = -2
-"""The label of a face that no call has seen yet."""
+"""Label of a face that has not been clustered yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredPerson:
+    """A person of an album."""
+
     id: str
     label: int
-    """What the clusterer is told of it as `previous`."""
+    """Label that the clusterer gets in `previous`."""
 
 
 _LABELS = text("""
@@ -42,13 +44,13 @@ _ASSIGN = text("""
 
 
 async def load_labels(session: AsyncSession, album_id: str, face_ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """`int64[N]`, what `cluster_faces` takes as `previous`: a person's label, `UNASSIGNED` or `UNKNOWN`."""
+    """Load what `cluster_faces` takes as `previous`, `int64[N]`: a person's label, `UNASSIGNED` or `UNKNOWN`."""
     known = {row.face_id: row.label for row in await session.execute(_LABELS, {"album_id": album_id})}
     return np.array([known.get(face_id, UNKNOWN) for face_id in face_ids.tolist()], np.int64)
 
 
 async def load(session: AsyncSession, album_id: str) -> dict[int, StoredPerson]:
-    """The album's persons by label."""
+    """Load the album's persons by label."""
     rows = await session.execute(select(PersonRow.id, PersonRow.label).where(PersonRow.album_id == album_id))
     return {label: StoredPerson(person_id, label) for person_id, label in rows}
 
@@ -56,9 +58,9 @@ async def load(session: AsyncSession, album_id: str) -> dict[int, StoredPerson]:
 async def save(
     session: AsyncSession, album_id: str, face_ids: NDArray[np.int64], clusters: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Replace the album's grouping by `clusters` (`int64[N]`, -1 for nobody); the labels it got, `int64[N]`.
+    """Replace the album's grouping by `clusters` (`int64[N]`, -1 for unassigned). -> the persons' labels, `int64[N]`
 
-    A cluster goes on as the person with whom it shares the most faces, so a person keeps its id and label however the
+    A cluster continues the person with whom it shares the most faces, so a person keeps its id and label however the
     clusterer numbers them; two clusters never inherit one person. Persons without a face are deleted. The caller holds
     the album's lock (`albums.open_album`), or runs in the album's only job of this kind.
     """
@@ -80,7 +82,7 @@ async def save(
         await session.execute(insert(PersonRow), rows)
         ids |= {row["label"]: row["id"] for row in rows}  # type: ignore[misc]
     gone = [ids[label] for label in old if label not in set(named.values())]
-    await _forget(session, album_id, gone)
+    await _replace_faces(session, album_id, gone)
     parameters = {
         "album_id": album_id,
         "faces": face_ids.tolist(),
@@ -91,7 +93,7 @@ async def save(
 
 
 def inherit_labels(previous: NDArray[np.int64], clusters: NDArray[np.int64]) -> dict[int, int]:
-    """Cluster -> label of the earlier person that it continues: the largest overlaps first, each side used once."""
+    """Map clusters to labels of the earlier persons that they continue: largest overlaps first, each side used once."""
     both = (previous >= 0) & (clusters >= 0)
     pairs, first, shared = np.unique(
         np.stack([clusters[both], previous[both]]), axis=1, return_index=True, return_counts=True
@@ -107,6 +109,6 @@ def inherit_labels(previous: NDArray[np.int64], clusters: NDArray[np.int64]) -> 
     return heirs
 
 
-async def _forget(session: AsyncSession, album_id: str, person_ids: Sequence[str]) -> None:
+async def _replace_faces(session: AsyncSession, album_id: str, person_ids: Sequence[str]) -> None:
     await session.execute(text("DELETE FROM person_faces WHERE album_id = :album_id"), {"album_id": album_id})
     await session.execute(delete(PersonRow).where(PersonRow.album_id == album_id, PersonRow.id == any_text(person_ids)))

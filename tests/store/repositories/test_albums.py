@@ -68,7 +68,7 @@ async def test_a_reference_that_failed_is_tried_again_when_posted_again(session:
     album = await albums.open_album(session, LOCAL_USER_ID, "holiday")
     await albums.add_refs(session, album.id, ["a", "b"])
     [a, b] = await albums.load_items(session, album.id)
-    await albums.settle(session, album.id, [Outcome(a.id, code="corrupt", detail="no picture")])
+    await albums.record_outcomes(session, album.id, [Outcome(a.id, code="corrupt", detail="no picture")])
     [failed] = await albums.load_items(session, album.id, status="failed")
     assert (failed.ref, failed.code, failed.detail, failed.content) == ("a", "corrupt", "no picture", None)
     assert await albums.add_refs(session, album.id, ["a", "b"]) == 1
@@ -90,9 +90,9 @@ async def test_every_change_of_pictures_changes_the_version_and_saying_it_twice_
     added = await version(session, album.id)
     [item] = await albums.load_items(session, album.id)
     outcome = Outcome(item.id, image_id=(await an_image(session, "a")).id)
-    await albums.settle(session, album.id, [outcome])
+    await albums.record_outcomes(session, album.id, [outcome])
     settled = await version(session, album.id)
-    await albums.settle(session, album.id, [outcome])
+    await albums.record_outcomes(session, album.id, [outcome])
     assert await version(session, album.id) == settled
     await albums.remove_items(session, album.id, [item.id])
     assert album.version < added < settled < await version(session, album.id)
@@ -102,7 +102,7 @@ async def test_an_image_that_was_deleted_meanwhile_makes_its_item_a_failed_one(s
     album = await albums.open_album(session, LOCAL_USER_ID, "holiday")
     await albums.add_refs(session, album.id, ["a"])
     [item] = await albums.load_items(session, album.id)
-    await albums.settle(session, album.id, [Outcome(item.id, image_id="img_gone")])
+    await albums.record_outcomes(session, album.id, [Outcome(item.id, image_id="img_gone")])
     [after] = await albums.load_items(session, album.id)
     assert (after.status, after.code) == ("failed", "not_found")
 
@@ -170,7 +170,7 @@ async def test_an_album_deleted_meanwhile_is_not_found(session: AsyncSession) ->
     with pytest.raises(NotFound):
         await albums.add_refs(session, "alb_gone", ["a"])
     with pytest.raises(NotFound):
-        await albums.settle(session, "alb_gone", [])
+        await albums.record_outcomes(session, "alb_gone", [])
 
 
 async def test_posts_to_one_album_at_once_neither_deadlock_nor_lose_a_reference(database: Database) -> None:
