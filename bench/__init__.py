@@ -1,0 +1,1 @@
+"""Benchmarks, quality measurements, galleries and writers of generated files."""

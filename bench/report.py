@@ -1,4 +1,4 @@
-"""A table of figures for people and a JSON file for programs, with the machine that they are of."""
+"""Reports of figures as a table and as a JSON file, with the machine that they were measured on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OUT = Path("out")
 
 
 def machine() -> str:
-    """Host, processor and cores."""
+    """Describe this machine: host, processor and cores."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -25,14 +25,14 @@ def machine() -> str:
 
 
 class Report:
-    """Figures in the order in which they were added; one with a target says whether it was met."""
+    """Figures in the order in which they were added; those with a target say whether it was met."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._rows: list[dict[str, Any]] = []
 
     def add(self, figure: str, value: float, unit: str, *, target: float | None = None, at_most: bool = False) -> None:
-        """`target` is a least value, or with `at_most` a greatest one."""
+        """Add a figure. `target` is a least value, or with `at_most` a greatest one."""
         met = None if target is None else bool(value <= target if at_most else value >= target)
         self._rows.append(
             {"figure": figure, "value": value, "unit": unit, "target": target, "at_most": at_most, "met": met}

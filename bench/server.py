@@ -1,4 +1,4 @@
-"""A Darkroom of its own for a measurement or a test: own data folder, free ports, ended with everything it started."""
+"""Servers for measurements and tests: own data folder, free ports, ended with everything that they started."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.start_s = 0.0
         self.peak_bytes = 0
-        """Highest sum of proportional set sizes of its processes that `memory_bytes` saw."""
+        """Highest sum of proportional set sizes of its processes that `memory_bytes` has measured."""
         self._command = list(command)
         self._announcement = announcement
         self._environment = environment
@@ -71,7 +71,7 @@ class Server:
         }
 
     def start(self) -> None:
-        """Returns when it has said so and /readyz agrees; `start_s` is how long that took."""
+        """Start the server and wait until it says so and /readyz agrees; `start_s` is the time in seconds."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
         with self._log.open("w") as log:
@@ -95,11 +95,11 @@ class Server:
             return False
 
     def output(self) -> str:
-        """What it has written on the terminal."""
+        """Output that the server has written on the terminal."""
         return self._log.read_text(errors="replace")
 
     def processes(self) -> list[psutil.Process]:
-        """Everything that it runs: its children, Ray's processes of its session, the PostgreSQL in its data folder."""
+        """List all its processes: its children, Ray's processes of its session, the PostgreSQL in its data folder."""
         own: dict[int, psutil.Process] = {}
         if self.exit_status is None:  # else its number may be somebody else's by now
             own = _with_children(psutil.Process(self.pid))
@@ -111,14 +111,14 @@ class Server:
         return list(own.values())
 
     def replica(self, deployment: str) -> psutil.Process:
-        """The process of a deployment with one replica. Raises `LookupError` while there is none."""
+        """Find the process of a deployment with one replica. Raises `LookupError` while there is none."""
         for process in self.processes():
             if _command_line(process).startswith(f"ray::ServeReplica:darkroom:{deployment}"):
                 return process
         raise LookupError(f"no replica of {deployment}")
 
     def memory_bytes(self) -> int:
-        """Proportional set size of all processes: shared pages count once."""
+        """Proportional set size of all processes in bytes: shared pages count once."""
         total = 0
         for process in self.processes():
             try:
@@ -129,7 +129,7 @@ class Server:
         return total
 
     def processor_s(self) -> float:
-        """Seconds that all its processes, and those that have ended under them, have computed."""
+        """Processor seconds of all its processes, and of those that have ended under them."""
         total = 0.0
         for process in self.processes():
             try:
@@ -161,7 +161,7 @@ class Server:
         return self._process.poll() if self._process else None
 
     def kill(self) -> None:
-        """kill -9 of everything at once, PostgreSQL and its supervisor included."""
+        """Kill (-9) everything at once, PostgreSQL and its supervisor included."""
         if self._process:
             _kill(self.processes())
             self._process.wait()
@@ -211,7 +211,7 @@ def _command_line(process: psutil.Process) -> str:
 
 
 def _session_dirs(processes: Iterable[psutil.Process]) -> set[str]:
-    """Ray's session folders that these processes name."""
+    """Find Ray's session folders in the arguments of processes."""
     words = (word for process in processes for word in _command_line(process).split())
     return {word.removeprefix("--session-dir=") for word in words if word.startswith("--session-dir=")}
 

@@ -1,0 +1,1 @@
+"""Settings, styles and the weights' manifest."""

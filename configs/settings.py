@@ -1,4 +1,4 @@
-"""Every number and address a user might turn, in one tree.
+"""Settings: every number and address that an operator may change, in one tree.
 
 Values come from (first wins) constructor arguments, environment variables `DARKROOM_<NAME>` with `__` between levels
 (`DARKROOM_LIMITS__MAX_PIXELS=...`), and the defaults here. Each process reads its own; nothing secret travels in a
@@ -24,30 +24,31 @@ def _xdg(variable: str, fallback: str) -> Path:
 
 
 class Limits(_Options):
-    """What a request may hold."""
+    """Limits of a request."""
 
     max_file_bytes: int = Field(20 * 2**20, gt=0)
     max_pixels: int = Field(64_000_000, gt=0)
     max_images: int = Field(500, gt=0)
     """Image references or files in one request."""
     max_body_bytes: int = Field(1024 * 2**20, gt=0)
-    """Bytes of one multipart request in all."""
+    """Bytes of one multipart request."""
     max_json_bytes: int = Field(4 * 2**20, gt=0)
     max_sdapi_bytes: int = Field(64 * 2**20, gt=0)
-    """Bytes of one request to the Stable Diffusion web API, whose pictures come as text."""
+    """Bytes of one request to the Stable Diffusion web API, whose images come as text."""
     max_sdapi_held_bytes: int = Field(512 * 2**20, gt=0)
-    """Bytes of all such requests that one ingress replica has under way; with one more it gets 429."""
+    """Bytes of all requests to the Stable Diffusion web API that one ingress replica has under way; above it a request
+    gets 429."""
     max_generated: int = Field(16, gt=0)
-    """Pictures that one request to it may make: batch size times batches."""
+    """Images that one request to the Stable Diffusion web API may make: batch size times batches."""
     max_in_flight: int = Field(128, gt=0)
     """Requests that one ingress replica answers at once; one more gets 429. Those of the Stable Diffusion web API wait
     for minutes and are counted by themselves."""
     preview_px: int = Field(1280, ge=64)
-    """Longest side at which pictures are analysed; larger ones get a stored JPEG preview of this size."""
+    """Longest side in pixels at which images are analysed; larger ones get a stored JPEG preview of this size."""
 
 
 class Fetch(_Options):
-    """How the server fetches a URL that a client names."""
+    """Fetching of URLs that clients name."""
 
     timeout_s: float = Field(20.0, gt=0)
     connect_timeout_s: float = Field(5.0, gt=0)
@@ -58,8 +59,8 @@ class Fetch(_Options):
     allowed_networks: tuple[str, ...] = ()
     """Private networks that may be fetched from, in CIDR notation."""
     allowed_buckets: tuple[str, ...] = ()
-    """What `s3://` and `gs://` references may name, read with this server's own credentials on behalf of any client:
-    `s3://bucket`, or `gs://bucket/folder` for what lies below. Never the server's own storage."""
+    """Buckets and folders that `s3://` and `gs://` references may name, read with this server's own credentials on
+    behalf of any client: `s3://bucket`, or `gs://bucket/folder` for what lies below. Never the server's own storage."""
 
 
 class StorageOptions(_Options):
@@ -69,29 +70,30 @@ class StorageOptions(_Options):
     """
 
     s3_endpoint_url: str | None = None
-    """Another server that speaks S3 (MinIO, Ceph, R2); default: Amazon's."""
+    """URL of another server that speaks S3 (MinIO, Ceph, R2); default: Amazon's."""
     s3_region: str | None = None
-    """Default: boto3's own choice (`AWS_REGION`, the shared configuration)."""
+    """S3 region; default: boto3's own choice (`AWS_REGION`, the shared configuration)."""
     gcs_endpoint_url: str | None = None
-    """Default: `STORAGE_EMULATOR_HOST` if set, else Google's. No credentials go to an emulator, which has http://."""
+    """URL of Cloud Storage; default: `STORAGE_EMULATOR_HOST` if set, else Google's. No credentials go to an emulator,
+    which has http://."""
     urls: Literal["server", "presigned", "public"] = "server"
-    """How `/files` answers: with the bytes; or with a redirect to the object, by a signed URL that soon expires, or
+    """Answers of `/files`: the bytes; or a redirect to the object, by a signed URL that soon expires, or
     below `public_base_url`. The URLs in answers are this server's own in any case."""
     url_ttl_s: int = Field(600, ge=10, le=7 * 86400)
-    """A signed URL works for so long. One that a role's temporary credentials signed ends with these; they are renewed
-    ten minutes before."""
+    """Lifetime of a signed URL in seconds. One that a role's temporary credentials signed ends with these; they are
+    renewed ten minutes before."""
     presign_endpoint_url: str | None = None
-    """Where clients reach the store, if not by the address that this server uses: signed URLs name it."""
+    """URL at which clients reach the store, if not the one that this server uses: signed URLs name it."""
     public_base_url: str | None = None
-    """Where anybody may read what lies at `storage_url`: a public bucket or a CDN before it. Whoever knows the URL of a
-    picture sees it, without this server being asked."""
+    """URL at which anybody may read what lies at `storage_url`: a public bucket or a CDN before it. All who know the
+    URL of an image see it, without this server being asked."""
     connect_timeout_s: float = Field(5.0, gt=0)
     read_timeout_s: float = Field(20.0, gt=0)
-    """Between two packets."""
+    """Seconds between two packets."""
     attempts: int = Field(3, gt=0)
-    """Of a call that fails in passing: no connection, cut off, 429, 5xx."""
+    """Attempts at a call that fails in passing: no connection, cut off, 429, 5xx."""
     deadline_s: float = Field(60.0, gt=0)
-    """For one call with all its attempts, waiting for its turn included."""
+    """Seconds for one call with all its attempts, waiting for its turn included."""
     concurrency: int = Field(16, gt=0)
     """Calls that one process makes at once."""
 
@@ -113,39 +115,39 @@ class Jobs(_Options):
     """The durable queue."""
 
     lease_s: float = Field(30.0, gt=0)
-    """A worker that has not renewed its lease for so long has lost the job."""
+    """Seconds after which a worker that has not renewed its lease loses the job."""
     max_attempts: int = Field(3, gt=0)
     concurrency: int = Field(4, gt=0)
-    """Jobs that one worker runs side by side, those that make pictures not counted."""
+    """Jobs that one worker runs in parallel, those that make images not counted."""
     generations: int = Field(4, gt=0)
-    """Jobs that make pictures, likewise. They take long, and albums must not wait for them; as many as this share
-    the batches of the diffusion engine."""
+    """Jobs that make images which one worker runs in parallel. They take long, and albums must not wait for them; as
+    many as this share the batches of the diffusion engine."""
     max_queued: int = Field(200, gt=0)
-    """Waiting jobs above which a new one is answered 429; those that make pictures are counted by themselves."""
+    """Waiting jobs above which a new one is answered 429; those that make images are counted by themselves."""
     sync_wait_s: float = Field(60.0, gt=0)
-    """How long a call waits for its job before it answers 202."""
+    """Seconds that a call waits for its job before it answers 202."""
     keep_alive_s: float = Field(15.0, gt=0)
-    """An event stream without news says so often that it is still there, for the proxies on the way."""
+    """Seconds between two keep-alive lines of an event stream without news, for the proxies on the way."""
     poll_s: float = Field(1.0, gt=0)
-    """Fallback for a lost notification."""
+    """Seconds between two looks at the queue, the fallback for a lost notification."""
     keep_finished_s: float = Field(7 * 86400.0, gt=0)
-    """How long ended jobs and answers to repeated requests are remembered."""
+    """Seconds for which ended jobs and answers to repeated requests are kept."""
     housekeeping_s: float = Field(60.0, gt=0)
-    """Between two rounds of removing what has expired."""
+    """Seconds between two rounds of removing what has expired."""
     chunk: int = Field(8, gt=0)
-    """Pictures a model call holds."""
+    """Images in one model call."""
 
 
 class Runtime(_Options):
     """Threads of one process."""
 
     threads: int = Field(2, gt=0)
-    """Model calls that one replica runs side by side, each on one core."""
+    """Model calls that one replica runs in parallel, each on one core."""
     decode_threads: int = Field(2, gt=0)
 
 
 class Deadlines(_Options):
-    """Seconds a single call to a capability may take."""
+    """Deadlines of single calls to a capability, seconds."""
 
     embed_s: float = Field(60.0, gt=0)
     faces_s: float = Field(120.0, gt=0)
@@ -155,52 +157,58 @@ class Deadlines(_Options):
     prompt_s: float = Field(20.0, gt=0)
     hint_s: float = Field(60.0, gt=0)
     style_s: float = Field(180.0, gt=0)
-    """All engines of one style together."""
+    """Deadline of all engines of one style together."""
     segment_s: float = Field(60.0, gt=0)
-    """All engines of one segmentation together."""
+    """Deadline of all engines of one segmentation together."""
     avatar_s: float = Field(180.0, gt=0)
-    """All engines of one avatar together, its segmentation not counted."""
+    """Deadline of all engines of one avatar together, its segmentation not counted."""
     generate_s: float = Field(600.0, gt=0)
 
 
 class Embedding(_Options):
+    """The embedding model."""
+
     engine: Literal["efficientnet", "open_clip"] = "efficientnet"
     open_clip_model: str = "ViT-B-16-SigLIP"
     open_clip_pretrained: str = "webli"
-    """A tag of open_clip's, or a local checkpoint file. Empty: random weights (tests)."""
+    """Weights: a tag of open_clip's, or a local checkpoint file. Empty: random weights (tests)."""
     input_px: int = Field(224, gt=0)
-    """Side of the square that the model takes."""
+    """Side in pixels of the square that the model takes."""
     device: str = "cpu"
 
 
 class Tags(_Options):
+    """Tagging and search."""
+
     threshold: float = Field(0.5, ge=0, le=1)
     top_k: int = Field(10, gt=0)
     temperature: float = Field(0.8, gt=0)
     max_prior: float = Field(0.18, gt=0, lt=1)
-    """Share of all pictures that a tag is at most taken to be right for before one is looked at. Four ImageNet classes
-    in ten are animals; without this the network would find one in any picture that it makes nothing of."""
+    """Upper limit of a tag's prior, its assumed share of all images. Four ImageNet classes in ten are animals; without
+    this the network would find one in any image that it makes nothing of."""
     min_cosine: float = Field(0.85, ge=-1, le=1)
-    """Likeness above which a client's label that no word list knows counts as another word for a tag."""
+    """Cosine above which a client's label that no word list knows counts as another word for a tag."""
     min_relevance: float = Field(0.2, ge=0, le=1)
-    """A picture less relevant to a query is no result."""
+    """Relevance to a query below which an image is no result."""
     min_face_share: float = Field(0.004, ge=0, le=1)
-    """A face at least this share of the picture makes it a picture of people."""
+    """Share of the image from which on a face makes it an image of people."""
     portrait_share: float = Field(0.05, ge=0, le=1)
-    """One face at least this share of the picture, and none near it in size, makes it a portrait."""
+    """Share of the image from which on one face, with none near it in size, makes it a portrait."""
 
 
 class FaceOptions(_Options):
+    """Detection, embedding and clustering of faces."""
+
     engine: Literal["local", "insightface"] = "local"
     insightface_root: Path | None = None
     """Folder that holds `models/buffalo_l`; default: insightface's own."""
     min_score: float = Field(0.8, ge=0, le=1)
-    """The local engine's verifier believes in a face from here on."""
+    """Score from which on the local engine's verifier accepts a face."""
     smallest_px: int = Field(24, ge=8)
-    """Width of the smallest face that the local engine must not miss, in the picture as it is analysed. Smaller ones
-    are rarely recognised; halving it asks for four times the work on large pictures."""
+    """Width in pixels of the smallest face that the local engine must not miss, in the image as it is analysed. Smaller
+    ones are rarely recognised; halving it takes four times the work on large images."""
     min_quality: float = Field(0.2, ge=0, le=1)
-    """Faces under this join no person."""
+    """Quality below which a face joins no person."""
     cut: float | None = Field(None, gt=0, lt=1.4)
     """Root-mean-square distance of unit vectors up to which two groups of faces are one person. Default: the engine's
     own, .385 for `local` (docs/people.md), 1.1 for `insightface` (a cosine of .4, a common choice; not measured here,
@@ -208,103 +216,112 @@ class FaceOptions(_Options):
 
     @property
     def person_cut(self) -> float:
+        """`cut`, or the engine's own."""
         return self.cut or {"local": 0.385, "insightface": 1.1}[self.engine]
 
 
 class Duplicates(_Options):
+    """Search for duplicates."""
+
     min_cosine: float = Field(0.55, ge=-1, le=1)
     max_neighbours: int = Field(10, gt=0)
     min_similar_cosine: float = Field(0.85, ge=-1, le=1)
-    """Level `similar`: pictures of one moment."""
+    """Cosine from which on two images are `similar`: shots of one moment."""
 
 
 class Diffusion(_Options):
-    """The engine over diffusers; it is deployed where the Serve configuration says `diffusion: true`."""
+    """The diffusion engine, over diffusers; it is deployed where the Serve configuration says `diffusion: true`."""
 
     models_dir: Path | None = None
     """Folder with `checkpoints`, `loras`, `controlnets`, `vaes`, `annotators`; default: `weights_dir/diffusion`."""
     checkpoint: str = "stable-diffusion-v1-5/stable-diffusion-v1-5"
-    """The one that is used when a request names none: a hub name, or a file or folder of `checkpoints/`."""
+    """Checkpoint for requests that name none: a hub name, or a file or folder of `checkpoints/`."""
     offline: bool = False
     """Never ask a model hub, not even for a model that is named by its hub name."""
     device: str = "cpu"
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    """auto: half precision on a GPU, float32 on a CPU."""
+    """Precision. auto: half precision on a GPU, float32 on a CPU."""
     memory_fraction: float | None = Field(None, gt=0, le=1)
     """Share of the GPU's memory that the process may take; default: the share of the GPU that Ray gave the replica.
     Ray counts shares, it does not enforce them."""
     memory_budget_mb: int = Field(8192, gt=0)
-    """Checkpoints, LoRAs and ControlNets that one replica keeps loaded, the least recently used leave first."""
+    """MiB of checkpoints, LoRAs and ControlNets that one replica keeps loaded; the least recently used leave first."""
     max_batch: int = Field(4, gt=0)
-    """Pictures of one shape that share a denoising step."""
+    """Images of one shape that share a denoising step."""
     batch_wait_s: float = Field(0.02, ge=0)
     max_side_px: int = Field(2048, ge=64)
     max_steps: int = Field(150, gt=0)
     max_controls: int = Field(10, gt=0)
     compile: bool = False
-    """torch.compile the UNet: minutes at the start, a third less time for each picture after."""
+    """Whether to torch.compile the UNet: minutes at the start, a third less time for each image after."""
 
 
 class Styles(_Options):
+    """Styles and the engines that make them."""
+
     engines: tuple[Literal["opencv", "diffusers", "sdwebui", "gemini", "vertex", "bedrock"], ...] = ("opencv",)
-    """Tried in this order: a technical failure goes on to the next, a refused picture does not."""
+    """Engines, tried in this order: a technical failure goes on to the next, a refused image does not."""
     prompter: Literal["template", "gemini"] = "template"
     max_px: int = Field(1024, ge=64)
-    """Longest side of the picture that engines are given."""
+    """Longest side in pixels of the image that engines get."""
     diffusion_pixels: int = Field(512 * 768, ge=64 * 64)
-    """Width times height at which `diffusers` and `sdwebui` work, in the shape of the picture."""
+    """Width times height at which `diffusers` and `sdwebui` work, in the shape of the image."""
     engine_timeout_s: float = Field(60.0, gt=0)
-    """One engine's share of the deadline `deadlines.style_s`."""
+    """Seconds for one engine, its share of the deadline `deadlines.style_s`."""
 
 
 class SegmentationOptions(_Options):
+    """Segmentation and its engines."""
+
     engines: tuple[Literal["local", "vision", "rekognition"], ...] = ("local",)
-    """Tried in this order: a technical failure goes on to the next, a refused picture does not."""
+    """Engines, tried in this order: a technical failure goes on to the next, a refused image does not."""
     max_px: int = Field(1600, ge=64)
-    """Longest side at which engines look at the picture; masks are enlarged to the original's size."""
+    """Longest side in pixels of the image that engines get; masks are enlarged to the original's size."""
     engine_timeout_s: float = Field(30.0, gt=0)
-    """One engine's share of the deadline `deadlines.segment_s`."""
+    """Seconds for one engine, its share of the deadline `deadlines.segment_s`."""
 
 
 class Avatars(_Options):
+    """Avatars and the engines that make them."""
+
     engines: tuple[Literal["local", "diffusers", "vertex", "bedrock", "cloud_function"], ...] = ("local",)
-    """As `segmentation.engines`."""
+    """Engines, tried in this order: a technical failure goes on to the next, a refused image does not."""
     mode: Literal["overlay", "character"] = "character"
-    """Where a request names none."""
+    """Mode of requests that name none."""
     animal: str = "fox"
-    """Where a request to the tutorial's route names none."""
+    """Animal of requests to the tutorial's route that name none."""
     max_px: int = Field(2048, ge=64)
-    """Longest side of the picture that is made."""
+    """Longest side in pixels of the image that is made."""
     max_faces: int = Field(20, gt=0)
-    """Faces of one picture that are changed, the largest first."""
+    """Faces of one image that are changed, the largest first."""
     diffusion_pixels: int = Field(512 * 512, ge=64 * 64)
     """Width times height at which `diffusers` paints a head."""
     diffusion_steps: int = Field(30, ge=1, le=150)
     checkpoint: str = ""
-    """That `diffusers` paints with, best one for inpainting. Empty: `diffusion.checkpoint`."""
+    """Checkpoint that `diffusers` paints with, best one for inpainting. Empty: `diffusion.checkpoint`."""
     engine_timeout_s: float = Field(60.0, gt=0)
-    """One engine's share of the deadline `deadlines.avatar_s`."""
+    """Seconds for one engine, its share of the deadline `deadlines.avatar_s`."""
 
 
 class Auth(_Options):
-    """Who may call."""
+    """Authentication."""
 
     mode: Literal["disabled", "api_key"] = "disabled"
-    """disabled: every request acts for one built-in user; keep the server on the loopback interface. api_key: each
-    request brings a user's key, `Authorization: Bearer ...`."""
+    """Mode. disabled: every request acts for one built-in user; keep the server on the loopback interface. api_key:
+    each request brings a user's key, `Authorization: Bearer ...`."""
     admin_key: SecretStr | None = Field(None, min_length=16)
-    """Creates and lists users; needed with `api_key`."""
+    """Key that creates and lists users; needed with `api_key`."""
     allow_open: bool = False
-    """Start without keys on an address that other machines reach: behind a proxy that decides who may call, or in a
-    container whose port is published to this machine only."""
+    """Whether to start without keys on an address that other machines reach: behind a proxy that decides who may call,
+    or in a container whose port is published to this machine only."""
     allow_open_ray: bool = False
-    """Start on a Ray whose ports ask for no token (`RAY_AUTH_MODE`), so that whoever reaches one may run commands as
-    the server's user. For clusters that a firewall closes."""
+    """Whether to start on a Ray whose ports ask for no token (`RAY_AUTH_MODE`), so that anybody who reaches one may run
+    commands as the server's user. For clusters that a firewall closes."""
 
     @field_validator("admin_key", mode="before")
     @classmethod
     def _trimmed(cls, key: object) -> object:
-        """Secrets that come from files end with a line break, which no header can hold."""
+        """Strip the line break of secrets that come from files, which no header can hold."""
         return key.strip() if isinstance(key, str) else key
 
     @model_validator(mode="after")
@@ -315,20 +332,25 @@ class Auth(_Options):
 
 
 class Retention(_Options):
-    """What is removed by itself."""
+    """Removal of temporary images."""
 
     temporary_s: float = Field(86400.0, gt=0)
-    """Temporary pictures live so long: what was posted or fetched for one avatar, style or segmentation, and the masks
-    and cut-outs of a segmentation. A picture that an album holds is not temporary, nor is one that was uploaded."""
+    """Lifetime in seconds of temporary images: those posted or fetched for one avatar, style or segmentation, and the
+    masks and cut-outs of a segmentation. An image that an album holds is not temporary, nor is one that was
+    uploaded."""
 
 
 class Providers(_Options):
-    """Addresses and names at vendors. Keys are read by their SDKs from their own variables, never from here."""
+    """Addresses, names and keys at vendors.
+
+    `sdwebui_auth`, `gemini_api_key` and `cloud_function_token` are set here; the SDKs of Google Cloud and AWS find
+    their credentials in their own places (variables, files, roles).
+    """
 
     sdwebui_url: str | None = None
-    """Base of a server that speaks `/sdapi/v1`, without that path."""
+    """Base URL of a server that speaks `/sdapi/v1`, without that path."""
     sdwebui_auth: SecretStr | None = None
-    """`user:password`."""
+    """Credentials of that server, `user:password`."""
     gemini_api_key: SecretStr | None = None
     gemini_base_url: str | None = None
     gemini_text_model: str = "gemini-2.5-flash"
@@ -337,26 +359,30 @@ class Providers(_Options):
     vertex_location: str = "us-central1"
     vertex_base_url: str | None = None
     vertex_image_model: str = "gemini-2.5-flash-image"
-    """Or one of Imagen's editing models (`imagen-3.0-capability-001`), which Google means to end in 2027."""
+    """A Gemini image model, or one of Imagen's editing models (`imagen-3.0-capability-001`), which Google means to end
+    in 2027."""
     bedrock_region: str | None = None
     bedrock_endpoint_url: str | None = None
     bedrock_image_model: str = "us.stability.stable-image-control-structure-v1:0"
     vertex_edit_model: str = "imagen-3.0-capability-001"
-    """Of avatars: one of Imagen's editing models, which paint under a mask, or a Gemini image model."""
+    """Model of avatars: one of Imagen's editing models, which paint under a mask, or a Gemini image model."""
     bedrock_inpaint_model: str = "us.stability.stable-image-inpaint-v1:0"
     vision_endpoint: str | None = None
-    """`host:port` of Cloud Vision; default: Google's. A loopback address is spoken to in the clear."""
+    """`host:port` of Cloud Vision; default: Google's. Connections to a loopback address are not encrypted."""
     rekognition_region: str | None = None
     rekognition_endpoint_url: str | None = None
     cloud_function_url: str | None = None
-    """The deployed `cloud_function/`, or anything that takes the multipart picture and answers `{"image_url"}`."""
+    """URL of the deployed `cloud_function/`, or of anything that takes the multipart image and answers
+    `{"image_url"}`."""
     cloud_function_token: SecretStr | None = None
-    """Sent as `Authorization: Bearer`, where the function asks for one."""
+    """Token sent as `Authorization: Bearer`, where the function asks for one."""
     allow_paid_calls: bool = True
-    """False: an adapter that would cost money refuses. Tests run with it off."""
+    """Whether calls that cost money are made; adapters refuse them otherwise. Tests run with it off."""
 
 
 class Settings(BaseSettings):
+    """All settings of a process."""
+
     model_config = SettingsConfigDict(
         env_prefix="DARKROOM_",
         env_nested_delimiter="__",
@@ -369,15 +395,15 @@ class Settings(BaseSettings):
     http_port: int = Field(8000, ge=1, le=65535)
     dashboard_port: int = Field(8265, ge=1, le=65535)
     public_url: str | None = None
-    """Base of the URLs in answers; default: the base of the request."""
+    """Base URL of the URLs in answers; default: the base of the request."""
     data_dir: Path = Field(default_factory=lambda: _xdg("XDG_DATA_HOME", ".local/share"))
-    """Database, stored pictures, logs."""
+    """Folder of the database, stored images and logs."""
     weights_dir: Path = Field(default_factory=lambda: _xdg("XDG_CACHE_HOME", ".cache") / "weights")
-    """Model weights, fetched once by `python -m deployments.weights`."""
+    """Folder of the model weights, fetched once by `python -m deployments.weights`."""
     database_url: str | None = None
     """SQLAlchemy URL (`postgresql+asyncpg://...`); default: an embedded PostgreSQL in `data_dir`."""
     storage_url: str | None = None
-    """`file:///folder`, `s3://bucket/folder` or `gs://bucket/folder`; default: `data_dir/files`."""
+    """Storage of files: `file:///folder`, `s3://bucket/folder` or `gs://bucket/folder`; default: `data_dir/files`."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["console", "json"] = "console"
 
@@ -401,7 +427,7 @@ class Settings(BaseSettings):
 
     @property
     def embedding_model(self) -> str:
-        """Names what stored vectors were made with; vectors of another name are made anew."""
+        """Name of the model of stored vectors; vectors of another name are computed anew."""
         chosen = self.embedding
         if chosen.engine == "open_clip":
             return f"open_clip/{chosen.open_clip_model}/{chosen.open_clip_pretrained}/views{VIEWS_VERSION}"
@@ -409,11 +435,11 @@ class Settings(BaseSettings):
 
     @property
     def faces_model(self) -> str:
-        """Names what stored faces were found with."""
+        """Name of the model that stored faces were found with."""
         return f"{self.faces.engine}/{FACES_VERSION}"
 
 
 VIEWS_VERSION = 1
-"""Goes up when `contracts.VIEWS` or how they are cut changes."""
+"""Version of the views: raised when `contracts.arrays.VIEWS` or their cutting changes."""
 FACES_VERSION = 1
-"""Goes up when detection, alignment or embedding of faces changes."""
+"""Version of the faces: raised when their detection, alignment or embedding changes."""

@@ -1,0 +1,1 @@
+"""The application: HTTP, use cases, persistence and the border to Ray Serve."""

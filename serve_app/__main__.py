@@ -1,6 +1,6 @@
-"""`python -m serve_app [--diffusion]`: the whole of Darkroom on one machine, until Ctrl-C.
+"""Start of Darkroom on one machine, `python -m serve_app [--diffusion]`, until Ctrl-C.
 
-PostgreSQL, Ray and our own modules come up side by side, so nothing heavy is imported before it is needed.
+PostgreSQL, Ray and our own modules start in parallel, so nothing heavy is imported before it is needed.
 """
 
 from __future__ import annotations
@@ -37,10 +37,11 @@ _SIGNALS = (
 """That end the server. What the starter ignores stays ignored: a closed terminal under `nohup`, and Ctrl-C where it is
 meant for somebody else, which is how a script's shell starts what it puts in the background."""
 _INTERRUPTED = 130
-"""Exit status of a command that Ctrl-C ended before it did its work."""
+"""Exit status after Ctrl-C before the server was ready."""
 
 
 def main() -> int:
+    """Run the server. -> exit status"""
     started = time.monotonic()
     parser = argparse.ArgumentParser(prog="python -m serve_app", description="Darkroom on this machine, until Ctrl-C.")
     parser.add_argument("--diffusion", action="store_true", help="with the diffusion engine (docs/diffusion.md)")
@@ -80,14 +81,14 @@ def _run(settings: Settings, started: float, *, diffusion: bool) -> None:
             local_ray.deploy(application.result(), settings)
             _wait(_welcome(settings, time.monotonic() - started))
         finally:
-            _on_signals(signal.SIG_IGN)  # whoever is impatient would get a half-stopped server
+            _on_signals(signal.SIG_IGN)  # a second Ctrl-C would leave a half-stopped server
             local_ray.stop()
             if not postgres.exception() and (share := postgres.result()):
                 share.release()
 
 
 def _prepare_database(settings: Settings) -> EmbeddedPostgres | None:
-    """Start the embedded database unless another is named, and migrate; the embedded one's share is the caller's."""
+    """Start the embedded database unless another is named, and migrate. -> the caller's share in the embedded one"""
     from serve_app.store.embedded.server import PostgresNotStarted, ensure_running
 
     try:
@@ -144,7 +145,7 @@ def _require_folder(folder: Path, setting: str) -> None:
 
 
 def _link(link: Path, target: str) -> None:
-    """The logs of this run, found from the data folder."""
+    """Link the logs of this run into the data folder."""
     link.unlink(missing_ok=True)
     link.symlink_to(target)
 

@@ -1,4 +1,4 @@
-"""A server that asks nobody for a key must not be reached by everybody."""
+"""Check against a server without keys that other machines can reach."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from deployments.errors import Unavailable
 
 
 def require_guarded(settings: Settings, proxy_host: str | None = None) -> None:
-    """Raises `Unavailable` when others than this machine may call and no key is asked for.
+    """Check that requests need a key or only this machine can send them. Raises `Unavailable` otherwise.
 
-    `proxy_host`: where Serve's proxy listens, which a Serve file may say.
+    `proxy_host`: the host of Serve's proxy, which a Serve file may set.
     """
     auth = settings.auth
     hosts = {"DARKROOM_HTTP_HOST": settings.http_host} | (

@@ -1,8 +1,7 @@
-"""Capabilities over Ray Serve handles: deadlines, retries after a lost replica, and Ray's errors in our words.
+"""Capabilities over Ray Serve handles: deadlines, retries after a lost replica, and Ray's errors as ours.
 
-The other side of the contracts: services call these methods and cannot tell whether a replica, a fake or the
-engine itself answers. Every capability is a function of its inputs, so a call that died with its replica is simply
-made again.
+Services call these methods through the contracts and cannot tell whether a replica, a fake or the engine itself
+answers. Every capability is a function of its inputs, so a call that died with its replica is made again.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ Handle = DeploymentHandle[Any]
 _RETRIES = 4
 _BACKOFF_S = 0.5
 _STREAMS = 32
-"""Streaming handles that are kept, one a checkpoint: each has a connection of its own to the controller."""
+"""Number of streaming handles that are kept, one a checkpoint: each has a connection of its own to the controller."""
 
 
 class Gateway:
@@ -107,7 +106,7 @@ class Gateway:
         return await self._call("avatars", "make_avatar", engine, request)  # type: ignore[no-any-return]
 
     async def generate(self, request: GenerationRequest) -> AsyncIterator[GenerationStep | GeneratedPicture]:
-        """Made again when its replica died before the first step. Closing the iterator stops the work there."""
+        """Stream a generation, repeated if its replica dies before the first step. Closing the iterator cancels it."""
         deadline = time.monotonic() + self._deadlines.generate_s
         with self._translated("generate", self._deadlines.generate_s):
             for attempt in range(_RETRIES):
@@ -144,7 +143,7 @@ class Gateway:
         )
 
     def _stream_handle(self, checkpoint: str) -> Handle:
-        """Prefers the replica that has the checkpoint."""
+        """Streaming handle that prefers the replica which has the checkpoint loaded."""
         if checkpoint not in self._streams:
             self._streams[checkpoint] = self._handle("diffusion").options(stream=True, multiplexed_model_id=checkpoint)
             if len(self._streams) > _STREAMS:
@@ -161,7 +160,7 @@ class Gateway:
 
     @contextmanager
     def _translated(self, verb: str, deadline_s: float) -> Iterator[None]:
-        """Ray's errors in our words, and the metrics of a call."""
+        """Translate Ray's errors into ours, and count and time the call."""
         started, outcome = time.monotonic(), "error"
         try:
             yield
@@ -186,7 +185,7 @@ class Gateway:
 
 
 async def _call_until_answered(handle: Handle, verb: str, arguments: tuple[Any, ...]) -> Any:
-    """Call again when the replica died with the call; Serve starts another one meanwhile."""
+    """Call, and call again when the replica died with the call; Serve starts another one in the meantime."""
     for attempt in range(_RETRIES):
         response: Any = getattr(handle, verb).remote(*arguments)
         try:
@@ -205,7 +204,7 @@ async def _call_until_answered(handle: Handle, verb: str, arguments: tuple[Any, 
 async def _stream(
     handle: Handle, request: GenerationRequest, deadline: float
 ) -> AsyncGenerator[GenerationStep | GeneratedPicture, None]:
-    """The replica's events until `deadline` on the monotonic clock; whoever closes this cancels the call there."""
+    """Yield the replica's events until `deadline` on the monotonic clock; closing the generator cancels the call."""
     response: Any = handle.generate.remote(request)
     try:
         while True:

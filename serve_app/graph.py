@@ -1,6 +1,6 @@
-"""The Serve application: every `bind()` of the project is in this file.
+"""Graph of the Serve application: every `bind()` of the project is in this file.
 
-`serve run serve_app.graph:build topology=split`, `serve run configs/local.yaml` and `python -m serve_app` all end here.
+`serve run serve_app.graph:build topology=split`, `serve run configs/local.yaml` and `python -m serve_app` call `build`.
 The builder has no side effects: Serve may run it several times, in a process of its own.
 """
 
@@ -18,18 +18,18 @@ from serve_app.worker import Worker
 
 
 class Args(BaseModel):
-    """Structure only; numbers live in `configs.settings`, replicas and resources in the Serve YAML."""
+    """Structure of the graph; numbers live in `configs.settings`, replicas and resources in the Serve YAML."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     topology: Literal["compact", "split"] = "compact"
-    """compact: all CPU capabilities in one replica. split: a deployment each, scaled on its own."""
+    """Topology. compact: all CPU capabilities in one replica. split: a deployment each, scaled on its own."""
     diffusion: bool = False
     """Deploy the diffusion engine, which needs the extra `diffusion` and models (docs/diffusion.md)."""
     diffusion_gpus: float = Field(0.0, ge=0, le=1)
-    """Share of a GPU that its replica gets: 1, 1/2, 1/3 or 1/4. Without one it sees none."""
+    """Share of a GPU that the diffusion replica gets: 1, 1/2, 1/3 or 1/4. Without one it sees none."""
     proxy_port: int | None = None
-    """The port of Serve's proxy, where a file fixes it: with another `http_port` in the settings the ingress relays."""
+    """Port of Serve's proxy, where a file fixes it; with another `http_port` in the settings the ingress relays."""
 
 
 def build(args: Args) -> serve.Application:
@@ -56,12 +56,12 @@ def build(args: Args) -> serve.Application:
 
 
 _DRAIN_S = {"compact": (0.2, 3.0), "split": (2.0, 30.0)}
-"""How often a replica that is asked to stop looks whether its calls have ended, and how long it may take in all.
-Whoever presses Ctrl-C waits for it; in a cluster, other replicas answer meanwhile. Neither loses a job."""
+"""Seconds between a stopping replica's checks whether its calls have ended, and seconds that it may take in all. Ctrl-C
+waits for it; in a cluster, other replicas answer in that time. Neither loses a job."""
 _DIFFUSION_DRAIN_S = {"compact": (0.2, 3.0), "split": (2.0, 120.0)}
-"""A picture in the making is lost with its replica, and takes half a minute."""
+"""The same for the diffusion engine: an unfinished image is lost with its replica, and takes half a minute."""
 _HEALTH_CHECK_S = 60.0
-"""A health check is a real inference and waits its turn behind the calls of a busy replica."""
+"""Seconds for a health check, which is a real inference and waits its turn behind the calls of a busy replica."""
 
 
 def _deployment(

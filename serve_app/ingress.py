@@ -1,4 +1,4 @@
-"""The deployment that answers HTTP: opens the services on its replica and builds the FastAPI application over them."""
+"""Ingress deployment, which answers HTTP: the services of its replica and the FastAPI application over them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ log = structlog.get_logger(__name__)
 
 @serve.ingress()
 class Ingress:
-    """Late-bound (Serve calls `__serve_build_asgi_app__` after the constructor), so that nothing here is pickled."""
+    """The ingress replica.
+
+    Late-bound (Serve calls `__serve_build_asgi_app__` after the constructor), so that nothing here is pickled.
+    """
 
     async def __init__(self, worker: Handle, proxy_port: int | None, **capabilities: Handle) -> None:  # type: ignore[misc]
         self._settings = Settings()
@@ -43,7 +46,7 @@ class Ingress:
         return build_app(self._services, self._settings, self._metrics, behind_serve=True)
 
     async def check_health(self) -> None:
-        """A replica whose event loop answers is healthy; the database has its place in /readyz."""
+        """Pass: a replica whose event loop answers is healthy; the database is checked by /readyz."""
 
     async def __del__(self) -> None:
         if self._relay:
@@ -52,7 +55,7 @@ class Ingress:
 
 
 def _proxy_host() -> str | None:
-    """Serve tells it to nobody but its own client."""
+    """Host of Serve's proxy, which only Serve's own client knows."""
     client = _get_global_client()
     return None if client is None else client.http_config.host
 

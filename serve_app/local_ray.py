@@ -1,4 +1,4 @@
-"""A Ray of this machine's own, with the application on it: started, waited for and stopped without a word."""
+"""Local Ray with the application on it: start, deploy and stop, without output."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 _NAME = "darkroom"
 _OBJECT_STORE_BYTES = 512 * 2**20
 _REQUEST_S = 660.0
-"""Until the first byte of an answer: a gigabyte may take minutes to come in, and pictures `deadlines.generate_s`."""
+"""Seconds until the first byte of an answer: a gigabyte may take minutes to come in, and images
+`deadlines.generate_s`."""
 _DEPLOY_S = 300.0
 _STOP_S = 15.0
 _POLL_S = 0.1
 
 
 def variables(settings: Settings) -> dict[str, str]:
-    """Environment variables of a Ray of this machine's own."""
+    """Environment variables of a local Ray."""
     return ray_token.environment(settings) | {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",
@@ -42,9 +43,9 @@ def variables(settings: Settings) -> dict[str, str]:
 
 
 def set_defaults(settings: Settings) -> None:
-    """Set what Ray reads when it is imported, and every process that it starts inherits; the user's own values win.
+    """Set the variables that Ray reads at import and its processes inherit; values of the user's own win.
 
-    Raises `Unavailable` when the token of Ray's ports cannot be made.
+    Raises `Unavailable` when the token of Ray's ports cannot be created.
     """
     for name, value in variables(settings).items():
         os.environ.setdefault(name, value)
@@ -68,7 +69,7 @@ def start(settings: Settings) -> None:
 
 
 def log_dir() -> str:
-    """Where Ray's processes and ours write what they have to say."""
+    """Folder of the logs of Ray's processes and ours."""
     from ray._private.worker import global_worker
 
     node: Any = global_worker.node
@@ -76,7 +77,7 @@ def log_dir() -> str:
 
 
 def import_application(settings: Settings, diffusion: bool) -> Application:
-    """`diffusion`: with the diffusion engine, which gets the whole GPU where the settings name one."""
+    """Build the application; `diffusion` adds the diffusion engine, with the whole GPU where the settings name one."""
     from serve_app.graph import Args, build
 
     gpus = 1.0 if settings.diffusion.device.startswith("cuda") else 0.0
@@ -84,7 +85,7 @@ def import_application(settings: Settings, diffusion: bool) -> Application:
 
 
 def deploy(application: Application, settings: Settings) -> None:
-    """Returns when every replica is well. Raises `Unavailable` with the reason when they do not come up."""
+    """Deploy the application and wait until every replica runs. Raises `Unavailable` with the reason otherwise."""
     from ray import serve
     from ray.serve.schema import ApplicationStatus, LoggingConfig
 
@@ -110,7 +111,7 @@ def deploy(application: Application, settings: Settings) -> None:
 
 
 def stop() -> None:
-    """End the application, which hands its jobs back, and then everything of Ray."""
+    """Stop the application, which hands its jobs back, and then Ray."""
     ray = sys.modules.get("ray")
     if ray is None or not ray.is_initialized():
         return
@@ -141,5 +142,5 @@ def _some_have_ended() -> bool:
 
 
 def _last_line(messages: list[str]) -> str:
-    """Of a replica's traceback, what was raised."""
+    """Last line of a replica's traceback: the exception."""
     return messages[0].strip().splitlines()[-1]

@@ -1,4 +1,4 @@
-"""The token that every port of Ray asks for: without it, whoever reaches one may run commands as the server's user.
+"""Token of Ray's ports: without it, anybody who reaches a port may run commands as the server's user.
 
 Ray calls this `RAY_AUTH_MODE=token`. Its own default file is readable by every account of the machine; ours is not.
 """
@@ -18,14 +18,14 @@ _TOKEN_BYTES = 32
 
 
 def token_path(settings: Settings) -> Path:
-    """The file of `make run`'s token, which stays the same from start to start."""
+    """Path of the token file of `make run`; the token stays the same from start to start."""
     return settings.data_dir / "ray_token"
 
 
 def ensure_token(path: Path) -> None:
-    """Make the token unless there is one, readable by its owner alone (mode 0600).
+    """Create the token file unless it exists, readable by its owner alone (mode 0600).
 
-    Raises `Unavailable` when the file is somebody else's, or is none.
+    Raises `Unavailable` when the path is another user's file, or no file.
     """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
@@ -42,7 +42,7 @@ def ensure_token(path: Path) -> None:
 
 
 def ensure_named(settings: Settings, variables: Mapping[str, str]) -> None:
-    """Make our token where `variables` (an environment) name it. Raises `Unavailable` as `ensure_token`."""
+    """Create our token where `variables` (an environment) name its file. Raises `Unavailable` as `ensure_token`."""
     path = token_path(settings).absolute()
     if "RAY_AUTH_TOKEN" not in variables and variables.get("RAY_AUTH_TOKEN_PATH") == str(path):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -50,7 +50,7 @@ def ensure_named(settings: Settings, variables: Mapping[str, str]) -> None:
 
 
 def keep_private(path: Path) -> None:
-    """Take the file from everybody but its owner. Raises `Unavailable` when it is not this process's to keep."""
+    """Make the file readable by its owner alone. Raises `Unavailable` when it is not a file of this process's user."""
     found = path.lstat()
     if not stat.S_ISREG(found.st_mode) or found.st_uid != os.getuid():
         raise Unavailable(f"{path} is not a file of this user's: Ray's token would be known to others. Remove it.")
@@ -59,9 +59,9 @@ def keep_private(path: Path) -> None:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """Variables under which a Ray of this machine's own listens on loopback and asks for our token.
+    """Environment variables that make a Ray of this machine's own listen on loopback and ask for our token.
 
-    They must stand before Ray is imported. A token that the operator has named is left alone.
+    They must be set before Ray is imported. A token that the operator has named is left alone.
     """
     named = os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}
     return {
@@ -73,7 +73,7 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def require_token(settings: Settings, variables: Mapping[str, str]) -> None:
-    """Raises `Unavailable` where Ray's ports would do what anybody says.
+    """Check that Ray's ports ask for a token or the operator allows open ones. Raises `Unavailable`.
 
     `variables`: the environment, in which a missing mode means that Ray has not been asked for a token.
     """
@@ -87,7 +87,7 @@ def require_token(settings: Settings, variables: Mapping[str, str]) -> None:
 
 
 def keep_default_file_private(variables: Mapping[str, str]) -> None:
-    """Ray writes `~/.ray/auth_token` for all to read where no other token is named."""
+    """Make `~/.ray/auth_token`, which Ray writes readable by all where no other token is named, private."""
     path = Path.home() / ".ray" / "auth_token"
     if not variables.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} and path.exists():
         keep_private(path)

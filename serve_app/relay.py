@@ -1,6 +1,6 @@
-"""A second front door: relays TCP connections from the port that the settings name to Serve's proxy.
+"""TCP relay from the HTTP port of the settings to Serve's proxy.
 
-`serve run` takes the proxy's port from its YAML file only, so this is how `DARKROOM_HTTP_PORT` is honoured there.
+`serve run` takes the proxy's port from its YAML file only; the relay makes `DARKROOM_HTTP_PORT` work there.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ _MAX_CONNECTIONS = 512
 
 
 class Relay:
+    """Relays connections to one target, a limited number at once."""
+
     def __init__(self, target_host: str, target_port: int, max_connections: int = _MAX_CONNECTIONS) -> None:
         self._target = (target_host, target_port)
         self._max_connections = max_connections
@@ -28,7 +30,7 @@ class Relay:
         self._server = await asyncio.start_server(self._accept, host, port, reuse_port=True)
 
     async def stop(self) -> None:
-        """Accept nothing more and hang up on whoever is connected."""
+        """Accept nothing more and close all connections."""
         if self._server:
             self._server.close()
         for connection in tuple(self._connections):
@@ -48,7 +50,7 @@ class Relay:
 
 
 async def _connect(reader: StreamReader, writer: StreamWriter, target: tuple[str, int]) -> None:
-    """Copy both ways until both sides have finished, or one of them breaks off."""
+    """Copy bytes both ways until both sides have finished, or one of them breaks off."""
     try:
         other_reader, other_writer = await asyncio.open_connection(*target)
         with closing(other_writer):

@@ -37,7 +37,7 @@ def configure_logging(settings: Settings) -> None:
 
 
 class Metrics:
-    """What one process counts, under `darkroom_<process>_`. Labels take few values: never an id, never a URL."""
+    """Metrics of one process, named `darkroom_<process>_...`. Labels take few values: never an id, never a URL."""
 
     def __init__(self, process: str) -> None:
         self.registry = CollectorRegistry()
@@ -68,4 +68,5 @@ class Metrics:
         self.pictures = Counter(name + "pictures", "Pictures analysed", ["outcome"], registry=self.registry)
 
     def render(self) -> bytes:
+        """Render the metrics in Prometheus' text format."""
         return generate_latest(self.registry)

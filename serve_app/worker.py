@@ -1,4 +1,7 @@
-"""The deployment that runs durable jobs. Any number of replicas may run: the queue in PostgreSQL shares the work."""
+"""Worker deployment, which runs durable jobs.
+
+Any number of replicas may run: the queue in PostgreSQL distributes the work.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +31,11 @@ class Worker:
         self._loop = asyncio.create_task(self._runner.run(), name="job-runner")
 
     async def render_metrics(self) -> bytes:
+        """Render this process's metrics for Prometheus."""
         return self._metrics.render()
 
     async def check_health(self) -> None:
-        """Raises when the claiming loop has ended, which only a restart mends."""
+        """Check that the claiming loop runs. Raises `RuntimeError` when it has ended, which only a restart mends."""
         if self._loop.done():
             raise RuntimeError("the job runner has ended")
 

@@ -1,4 +1,4 @@
-"""The picture in the README: an album of photographs that scikit-image ships, and what the server found in it.
+"""Image of the README: an album of photographs that scikit-image ships, with the server's results.
 
 `make gallery` uploads the photographs and edited copies of some, asks for tags, duplicates and people over HTTP, and
 draws the answers into `docs/album.png`.
@@ -26,7 +26,7 @@ _INK, _PAPER, _ACCENT = "#22262b", "#ffffff", "#d9480f"
 
 
 def album() -> dict[str, Image.Image]:
-    """Name -> picture: the photographs, and copies as people make them."""
+    """Make the album, name -> image: the photographs, and copies as people make them."""
     folder = Path(skimage.__file__).parent / "data"
     photos = {name.split(".")[0]: Image.open(folder / name).convert("RGB") for name in _PHOTOS}
     astronaut, cat, coffee = photos["astronaut"], photos["chelsea"], photos["coffee"]
@@ -46,7 +46,7 @@ def album() -> dict[str, Image.Image]:
 
 
 def analyse(pictures: dict[str, Image.Image]) -> tuple[dict[str, str], dict[str, Any]]:
-    """-> url -> name, and the detailed answers of tags, duplicates and clusters."""
+    """Upload and analyse the album. -> url -> name, and the detailed answers of tags, duplicates and clusters"""
     with running_server() as server, httpx.Client(base_url=f"{server.url}/api/v1", timeout=300) as client:
         files = [("file", (name, _png(picture))) for name, picture in pictures.items()]
         images = client.post("/images", files=files).raise_for_status().json()["images"]
@@ -64,9 +64,9 @@ class AlbumCell:
     picture: str
     caption: str
     box: list[float] | None = None
-    """A face to mark."""
+    """Box of a face to mark."""
     gap: int = _GAP
-    """Before it."""
+    """Pixels before the cell."""
 
 
 def draw(pictures: dict[str, Image.Image], names: dict[str, str], answers: dict[str, Any]) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Sheets of animals: the astronaut that scikit-image ships as every animal, and as three in hard poses.
+"""Sheets of avatars: the astronaut that scikit-image ships as every animal, and as three in hard poses.
 
 `python -m bench.gallery.avatars` writes `docs/avatars.jpg` and `docs/avatars_poses.jpg`; `--data FOLDER` the portraits
 of a folder into `out/avatars.jpg` instead (other people's, not to be published); `--animals fox,cat` only these.
@@ -26,20 +26,20 @@ from deployments.engines.segmentation.local import LocalSegmenter
 DOCS, OUT = Path("docs"), Path("out")
 _MODES: tuple[AvatarMode, ...] = ("overlay", "character")
 _POSING = ("fox", "owl", "frog")
-"""Fur, feathers and skin."""
+"""Animals in hard poses: fur, feathers and skin."""
 _SIDE, _GAP, _CAPTION = 306, 6, 28
 _COLUMNS, _POSES = 5, 6
 _PORTRAITS = 12
 _INK, _PAPER = "#22262b", "#ffffff"
 _MOST_BYTES = 900_000
 _ABOVE = 130
-"""Rows of backdrop that are added to the astronaut, whose head touches the border: ears need room."""
+"""Rows of backdrop that are added above the astronaut, whose head touches the border: ears need room."""
 
 Cell = tuple[str, Image]
 
 
 def astronaut() -> Image:
-    """`uint8[642, 512, 3]`, with more of its backdrop above."""
+    """The astronaut, `uint8[642, 512, 3]`, with more of its backdrop above."""
     import skimage.data
 
     photograph: Image = skimage.data.astronaut()
@@ -67,12 +67,12 @@ def astronaut() -> Image:
 
 
 def portrait_of(photograph: Image) -> Image:
-    """The square around the head."""
+    """Cut the square around the head."""
     return np.ascontiguousarray(photograph[_ABOVE - 84 : _ABOVE + 260, 52:396])
 
 
 def poses(photograph: Image, person: Gray) -> dict[str, Image]:
-    """Of the astronaut; squares."""
+    """Squares of the astronaut in hard poses."""
     turn = cv2.getRotationMatrix2D((224, _ABOVE + 110), -25, 1)
     turned = cv2.warpAffine(photograph, turn, photograph.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
     portrait = portrait_of(photograph)
@@ -169,7 +169,7 @@ def sheet(cells: list[Cell], columns: int, side: int = _SIDE) -> Pillow.Image:
 
 
 def save(paper: Pillow.Image, target: Path) -> None:
-    """As good as fits in 900 kB."""
+    """Save a JPEG at the best quality that fits in 900 kB."""
     target.parent.mkdir(exist_ok=True)
     for quality in range(88, 50, -4):
         paper.save(target, quality=quality, optimize=True, progressive=True)

@@ -1,4 +1,4 @@
-"""The sheet of styles: three photographs that scikit-image ships, in every style as the local engine draws it.
+"""Sheet of styles: three photographs that scikit-image ships, in every style as the local engine draws it.
 
 `python -m bench.gallery.styles` writes `docs/styles.jpg`; `--full FOLDER` also every single picture at full size.
 """
@@ -18,10 +18,10 @@ from deployments.engines.drawn.styles import LocalStylist
 
 TARGET = Path("docs/styles.jpg")
 _PHOTOS = {"astronaut.png": (40, 0, 420, 380), "chelsea.png": (80, 0, 380, 300), "coffee.png": (110, 0, 510, 400)}
-"""And the square of each that is shown."""
+"""Photographs, and the square of each that is shown."""
 _SEED = 7
 _BLOCKS = 2
-"""Styles side by side."""
+"""Number of styles in a row."""
 _SIDE, _GAP, _APART, _CAPTION = 256, 4, 18, 30
 _INK, _PAPER = "#22262b", "#ffffff"
 
@@ -32,7 +32,7 @@ def photographs() -> dict[str, Image.Image]:
 
 
 def strips(photos: dict[str, Image.Image], full: Path | None) -> Iterator[tuple[str, list[Image.Image]]]:
-    """The photographs, then a strip of drawings for each style."""
+    """Make the strips: the photographs, then the drawings of each style."""
     yield "Photographs", list(photos.values())
     stylist = LocalStylist()
     for style in load_styles().values():

@@ -1,4 +1,4 @@
-"""A contact sheet: small pictures in rows under a line of text, so that mistakes can be looked at."""
+"""Contact sheet of mistakes: small images in rows, each row under a line of text."""
 
 from __future__ import annotations
 

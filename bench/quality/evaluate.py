@@ -1,4 +1,4 @@
-"""`make eval DATA=folder`: figures on labelled pictures, over HTTP against a server of its own.
+"""Quality figures on labelled images, `make eval DATA=folder`, over HTTP against a server of its own.
 
 Prints a table, writes `out/eval.json` and `out/eval_mistakes.png`, a contact sheet of what went wrong. The folder holds
 `faces`, `neardup`, `tags` and `hard`, each with a `labels.csv` whose first column is a path below the set's folder;
@@ -34,7 +34,7 @@ Rows = list[dict[str, str]]
 
 
 class Set:
-    """One labelled set and its pictures on the server."""
+    """One labelled set and its images on the server."""
 
     def __init__(self, folder: Path, client: httpx.Client) -> None:
         self.folder = folder
@@ -57,7 +57,7 @@ class Set:
         self._finished("/albums/embeddings", {"images": list(self.path_of), "album_id": self.name})
 
     def ask(self, route: str, **body: Any) -> dict[str, Any]:
-        """A result about the whole album, detailed."""
+        """Request a detailed result of the whole album."""
         return self._finished(f"/albums/{route}?detail=true", {"album_id": self.name, **body})
 
     def _finished(self, route: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class Set:
 
 
 def people(pictures: Set) -> tuple[dict[str, float], list[Mistake]]:
-    """The label belongs to the face nearest the centre: a picture counts under the person of that face."""
+    """Score people. The label belongs to the face nearest the centre: an image counts under the person of that face."""
     answer = pictures.ask("clusters")
     size = {url: pictures_size(pictures.folder / path) for url, path in pictures.path_of.items()}
     nearest: dict[str, tuple[float, str]] = {}
@@ -122,7 +122,7 @@ def pictures_size(path: Path) -> tuple[int, int]:
 
 
 def duplicates(pictures: Set) -> tuple[dict[str, float], list[Mistake]]:
-    """Pairs of copies; a burst's pairs count nowhere, since people disagree on them."""
+    """Score pairs of copies; a burst's pairs are left out, since people disagree on them."""
     answer = pictures.ask("duplicates", level="copy")
     together = pairs_of([[pictures.path_of[url] for url in group] for group in answer["duplicates"].values()])
     info = {row["path"]: row for row in pictures.rows}
@@ -168,7 +168,7 @@ def _original(members: Rows) -> dict[str, str]:
 
 
 def tags(pictures: Set) -> tuple[dict[str, float], list[Mistake]]:
-    """Top five of everything that is ranked; precision of what is reported by default, among the labels of the set."""
+    """Score tags: top five of all ranked, and precision of those reported by default, among the labels of the set."""
     reported = pictures.ask("tags")["scores"]
     ranked = pictures.ask("tags", threshold=0.0, top_k=5)["scores"]
     vocabulary = {normalised_tag(row["label"]) for row in pictures.rows}
@@ -201,7 +201,7 @@ _VERDICTS = {
 
 
 def hard(pictures: Set, client: httpx.Client, server: Server) -> tuple[dict[str, float], list[Mistake]]:
-    """One upload a file: the verdict, the upright size, the time; and whether every process is still the same."""
+    """Score uploads of hard files: the verdict, the upright size, the time, and that every process survives."""
     before = {process.pid for process in server.processes()}
     right = crashes = 0
     slowest = 0.0

@@ -20,7 +20,7 @@ class Score:
 
 
 def bcubed(labels: Mapping[str, Hashable], clusters: Mapping[str, Collection[Hashable]]) -> Score:
-    """BCubed for overlapping clusters against one label each (Amigó et al. 2009, extended BCubed).
+    """Score by BCubed for overlapping clusters against one label each (Amigó et al. 2009, extended BCubed).
 
     `labels`: item -> its class. `clusters`: item -> the clusters it is in; an item without one stands alone.
     """
@@ -43,7 +43,7 @@ def bcubed(labels: Mapping[str, Hashable], clusters: Mapping[str, Collection[Has
 
 
 def pairwise(labels: Mapping[str, Hashable], clusters: Mapping[str, Collection[Hashable]]) -> Score:
-    """Precision and recall over pairs of items that share a cluster."""
+    """Score precision and recall over pairs of items that share a cluster."""
     right = given = true = 0
     for a, b in itertools.combinations(sorted(labels), 2):
         same = labels[a] == labels[b]
@@ -53,12 +53,12 @@ def pairwise(labels: Mapping[str, Hashable], clusters: Mapping[str, Collection[H
 
 
 def pairs_of(groups: Iterable[Sequence[str]]) -> set[frozenset[str]]:
-    """Every pair of two different items that stand in one group."""
+    """List all pairs of different items that share a group."""
     return {frozenset(pair) for group in groups for pair in itertools.combinations(sorted(set(group)), 2)}
 
 
 def normalised_tag(tag: str) -> str:
-    """Lower case, spaces for `_` and `-`, singular: the way tags of different vocabularies are compared."""
+    """Normalise a tag to compare vocabularies: lower case, spaces for `_` and `-`, singular."""
     word = " ".join(tag.lower().replace("_", " ").replace("-", " ").split())
     for plural, singular in (("ies", "y"), ("sses", "ss"), ("shes", "sh"), ("ches", "ch"), ("xes", "x")):
         if word.endswith(plural) and len(word) > len(plural) + 1:

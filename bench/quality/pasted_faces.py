@@ -1,5 +1,4 @@
-"""Portraits pasted at known places, sizes and turns onto pictures without people, so that what should be found is known
-to the pixel."""
+"""Portraits pasted at known places, sizes and turns onto images without people: ground truth to the pixel."""
 
 from __future__ import annotations
 
@@ -16,37 +15,37 @@ from deployments.contracts.arrays import Gray, Image
 ROLLS = (0, 30, -30, 90, -90, 180)
 MARKS = ("left_eye", "right_eye", "nose_tip", "mouth_left", "mouth_right")
 _SIDE_PX = 800
-"""Shorter side of the backgrounds."""
+"""Shorter side of the backgrounds, pixels."""
 _EYES_PX = (20.0, 120.0)
-"""Distance between the eyes of the pasted face; a face is about 2.2 times as wide."""
+"""Range of the distance between the eyes of the pasted face, pixels; a face is about 2.2 times as wide."""
 _REACH = 2.6
 """Radius of the disc that is pasted, in distances between the eyes: a head with hair and neck."""
 
 
 @dataclass(frozen=True, slots=True)
 class Portrait:
-    """An upright face in its picture."""
+    """An upright face in its image."""
 
     image: Image
     marks: NDArray[np.float32]
-    """`float32[5, 2]`: eyes, nose, mouth corners as `MARKS`, pixels."""
+    """Eyes, nose and mouth corners as `MARKS`, `float32[5, 2]`, pixels."""
     mask: Gray
 
 
 @dataclass(frozen=True, slots=True)
 class Paste:
-    """A picture with one pasted face."""
+    """An image with one pasted face."""
 
     image: Image
     roll: int
     marks: NDArray[np.float32]
-    """Where `MARKS` must be, pixels."""
+    """True positions of `MARKS`, pixels."""
     mask: Gray
-    """What the face's mask must be."""
+    """True mask of the face."""
 
 
 def paste_faces(portraits: Sequence[Portrait], backgrounds: Sequence[Image], seed: int = 0) -> Iterator[Paste]:
-    """Each portrait once at each of `ROLLS`."""
+    """Paste each portrait once at each of `ROLLS`."""
     rng = np.random.default_rng(seed)
     for portrait in portraits:
         for roll in ROLLS:

@@ -1,4 +1,4 @@
-"""Two ways to ask for faces and their mask: the local engine in this process, and a server over HTTP."""
+"""Finders of faces and their mask: the local engine in this process, and a server over HTTP."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ FaceBox = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was said about one picture."""
+    """Faces and mask of one image."""
 
     boxes: list[FaceBox]
     marks: list[NDArray[np.float32]]
-    """`float32[5, 2]` a face, as `MARKS`."""
+    """Marks of each face as `MARKS`, `float32[5, 2]`."""
     mask: Gray
 
 
@@ -47,7 +47,7 @@ def engine_finder() -> Finder:
 
 
 def http_finder(client: httpx.Client) -> Finder:
-    """Each picture is posted as a PNG; its mask is fetched."""
+    """Make a finder that posts each image as a PNG and fetches its mask."""
 
     def find(image: Image) -> Found:
         _, file = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))

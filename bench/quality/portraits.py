@@ -1,4 +1,4 @@
-"""Faces and masks of portraits: how many are found, at any turn, and how exactly.
+"""Quality of face detection and masks on portraits at any turn: recall and accuracy.
 
 `python -m bench.quality.portraits DATA` measures the local engine in this process; `make eval` does so over HTTP.
 """
@@ -23,15 +23,15 @@ from deployments.contracts.arrays import Gray, Image
 
 Figures = dict[str, float]
 _HEAD_GROWTH = 0.25
-"""A head with hair reaches so much beyond the face's box on each side, as a share of the box."""
+"""Reach of a head with hair beyond the face's box on each side, as a share of the box."""
 _NEAR = 1.0
-"""A found face is the pasted one when the means of their five marks are closer, in distances between the eyes..."""
+"""Largest distance between the mean marks of the pasted face and a found one that is it, in eye distances."""
 _LIKE = (0.6, 1.7)
-"""...and its eyes are so far apart, compared with the pasted ones."""
+"""Range of the ratio between the eye distances of a found face and the pasted one that it is."""
 
 
 def measure(find: Finder, faces: Path, backgrounds: Path, every: int = 1) -> tuple[Figures, list[Mistake]]:
-    """Figures, and the pictures that went wrong; `every`-th portrait only is pasted."""
+    """Measure the figures and collect mistakes; only every `every`-th portrait is pasted."""
     started = time.monotonic()
     found_in = {path: find(_read(path)) for path in _pictures(faces)}
     seconds = time.monotonic() - started
@@ -51,8 +51,7 @@ def measure(find: Finder, faces: Path, backgrounds: Path, every: int = 1) -> tup
 
 
 def _central(found_in: dict[Path, Found]) -> tuple[Figures, list[Mistake]]:
-    """The labelled face is the one nearest the centre, and the pictures were cut around it: exactly one returned box
-    must hold the picture's centre."""
+    """Measure how often exactly one returned box holds the image's centre, where the labelled face is."""
     once, shares = 0, []
     mistakes: list[Mistake] = []
     for path, found in found_in.items():
@@ -81,7 +80,7 @@ def _grown(box: FaceBox) -> tuple[int, int, int, int]:
 
 
 def _compare(paste: Paste, found: Found) -> tuple[float, float]:
-    """Mean error of the marks in percent of the eyes' distance, and overlap (IoU) of the masks; NaN: not found."""
+    """Compare marks and masks: mean error in percent of the eyes' distance, and overlap (IoU); NaN: not found."""
     eyes = float(np.linalg.norm(paste.marks[1] - paste.marks[0]))
     for marks in found.marks:
         wide = float(np.linalg.norm(marks[1] - marks[0])) / eyes
@@ -93,7 +92,7 @@ def _compare(paste: Paste, found: Found) -> tuple[float, float]:
 
 
 def _overlap(paste: Paste, mask: Gray) -> float:
-    """Near the pasted face: other masks may lie elsewhere in the picture."""
+    """Overlap (IoU) of the masks near the pasted face: other masks may lie elsewhere in the image."""
     x, y, width, height = cv2.boundingRect(paste.mask)
     aside, below = width // 4, height // 4
     part = np.s_[max(0, y - below) : y + height + below, max(0, x - aside) : x + width + aside]
@@ -123,7 +122,7 @@ def _portrait(path: Path, found: Found) -> Portrait:
 
 
 def _portrait_of(image: Image, found: Found) -> Portrait:
-    """With the face nearest the centre."""
+    """Make a portrait of the face nearest the centre."""
     centre = np.array(image.shape[1::-1]) / 2
     marks = min(found.marks, key=lambda marks: float(np.linalg.norm(marks.mean(axis=0) - centre)))
     return Portrait(image, marks, found.mask)

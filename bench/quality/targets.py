@@ -1,4 +1,4 @@
-"""What `make eval` must reach, and its table."""
+"""Targets of `make eval`, and its table."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ AT_MOST = {
 
 
 def print_table(results: dict[str, Any]) -> int:
-    """All figures of all sets. -> how many missed their target."""
+    """Print all figures of all sets. -> how many missed their target"""
     table = Table("set", "figure", "value", "target", "", title=f"Labelled pictures, {results['machine']}")
     missed = 0
     for name, figures in results.items():

@@ -34,7 +34,7 @@ _CLIENTS = 3
 
 
 def photographs(count: int, seed: int = 0) -> list[bytes]:
-    """JPEG files of 2 megapixels: shipped photographs, cropped, scaled, mirrored and relit at random."""
+    """Make JPEG files of 2 megapixels: shipped photographs, cropped, scaled, mirrored and relit at random."""
     folder = Path(skimage.__file__).parent / "data"
     originals = [np.asarray(PillowImage.open(next(folder.glob(f"{name}.*"))).convert("RGB")) for name in _PHOTOS]
     rng = np.random.default_rng(seed)
@@ -54,9 +54,9 @@ def photographs(count: int, seed: int = 0) -> list[bytes]:
 
 
 def over_http(files: list[bytes]) -> tuple[float, float]:
-    """Upload in batches, a few clients at once, and embed the album. -> pictures a second, peak memory in bytes
+    """Upload in batches, a few clients at once, and embed the album. -> images a second, peak memory in bytes
 
-    Until the embeddings job ends; the analyses that it starts are not part of either measurement.
+    The time is until the embeddings job ends; the analyses that it starts are not part of either measurement.
     """
     with (
         running_server(DARKROOM_JOBS__SYNC_WAIT_S="600") as server,
@@ -85,7 +85,7 @@ def over_http(files: list[bytes]) -> tuple[float, float]:
 
 
 def bare_loop(files: list[bytes]) -> float:
-    """Decode, cut views, embed, find faces: what the server does, with nothing around it. -> pictures a second"""
+    """Decode, cut views, embed and find faces as the server does, with nothing around it. -> images a second"""
     settings = Settings()
     embedder, faces = make_embedder(settings), make_face_finder(settings)
 

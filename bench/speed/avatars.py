@@ -36,7 +36,7 @@ _MODES = ("overlay", "character")
 
 
 def photographs(count: int, seed: int = 0) -> list[bytes]:
-    """JPEG files of 1.4 megapixels with one face each."""
+    """Make JPEG files of 1.4 megapixels with one face each."""
     path = Path(skimage.__file__).parent / "data" / "astronaut.png"
     astronaut = cv2.resize(np.asarray(PillowImage.open(path).convert("RGB")), (_SIDE, _SIDE))
     rng = np.random.default_rng(seed)
@@ -52,7 +52,7 @@ def photographs(count: int, seed: int = 0) -> list[bytes]:
 
 
 def over_http(files: list[bytes]) -> tuple[float, float]:
-    """A picture a request, a few clients at once. -> avatars a second, peak memory in bytes"""
+    """Send an image a request, a few clients at once. -> avatars a second, peak memory in bytes"""
     with (
         running_server() as server,
         httpx.Client(base_url=f"{server.url}/api/v1", timeout=600) as client,
@@ -75,7 +75,7 @@ def over_http(files: list[bytes]) -> tuple[float, float]:
 
 
 def bare_loop(files: list[bytes]) -> float:
-    """Decode, segment, draw, encode: what the server does, with nothing around it. -> avatars a second"""
+    """Decode, segment, draw and encode as the server does, with nothing around it. -> avatars a second"""
     settings = Settings()
     locator = FaceLocator(
         settings.weights_dir, settings.runtime.threads, settings.faces.min_score, settings.faces.smallest_px

@@ -1,4 +1,4 @@
-"""The diffusion engine against diffusers called directly, and its memory over many checkpoints.
+"""Speed of the diffusion engine against diffusers called directly, and its memory over many checkpoints.
 
 `python -m bench.speed.diffusion` makes random models of a size that a processor bears; `--checkpoint NAME` measures one
 of DARKROOM_DIFFUSION__MODELS_DIR instead, on DARKROOM_DIFFUSION__DEVICE. Served means: through batches and streams, as
@@ -87,7 +87,7 @@ async def _measure(settings: Settings, names: list[str], size: int, steps: int, 
 
 
 async def _switch(settings: Settings, names: list[str], request: GenerationRequest, report: Report) -> None:
-    """A budget for one checkpoint, and another one wanted each time."""
+    """Measure memory under a budget for one checkpoint when another is requested each time."""
     largest = max(_folder_bytes(settings, name) for name in names)
     tight = settings.diffusion.model_copy(update={"memory_budget_mb": int(largest * 1.3 / _MB) + 1})
     diffuser = BatchedDiffuser(settings.model_copy(update={"diffusion": tight}))
@@ -110,7 +110,7 @@ async def _picture(diffuser: BatchedDiffuser, request: GenerationRequest) -> Non
 
 
 def _direct(diffuser: BatchedDiffuser, request: GenerationRequest) -> Callable[[], None]:
-    """The same picture by a stock pipeline over the same weights."""
+    """Time the same image by a stock pipeline over the same weights."""
     import diffusers
     import torch
 
@@ -145,7 +145,7 @@ def _timed(call: Callable[[], None]) -> float:
 
 
 def _memory_bytes(diffuser: BatchedDiffuser) -> float:
-    """Of the device, or of the process where that is the device."""
+    """Memory of the device in bytes, or of the process where the device is the processor."""
     gc.collect()
     memory = diffuser.device.memory()
     return float(memory["used"] if memory else psutil.Process(os.getpid()).memory_info().rss)
@@ -162,7 +162,8 @@ def _folder_bytes(settings: Settings, name: str) -> int:
 
 
 def _write_models(folder: Path) -> list[str]:
-    """Two checkpoints of random weights, as wide as a processor bears, with the small models' tokenizer and VAE."""
+    """Write two checkpoints of random weights, as wide as a processor bears, with the small models' tokenizer and
+    VAE."""
     import torch
     from diffusers import UNet2DConditionModel
 

@@ -1,4 +1,4 @@
-"""How the shortlist of duplicates grows: 10k, 100k and 1M embeddings with planted groups.
+"""Growth of the candidate search for duplicates: 10k, 100k and 1M embeddings with planted groups.
 
     python -m bench.speed.duplicates [--sizes 10000 100000 1000000] [--out out/bench_duplicates.json]
 
@@ -34,7 +34,7 @@ from deployments.algorithms.duplicates.candidates import find_candidates
 _WIDTH, _LATENTS, _TOPICS = 1280, 512, 400
 _PICTURES_A_SCENE = 6
 _GROUP = 4
-"""Pictures of a planted group: an original and three edits of it."""
+"""Images of a planted group: an original and three edits of it."""
 _PLANTED_SHARE = 0.1
 _MIN_COSINE, _MAX_NEIGHBOURS = 0.55, 10
 _BLOCK = 4096
@@ -87,7 +87,7 @@ def measure(size: int, threads: int, exhaustive: bool = False) -> dict[str, Any]
 
 
 def make_vectors(size: int, seed: int = 0) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
-    """`float16[size, 1280]` and the planted pairs `int64[P, 2]`, of each original with its copies and of these."""
+    """Make `float16[size, 1280]` and the planted pairs `int64[P, 2]`, of each original with its copies and of these."""
     draw = np.random.default_rng(seed)
     spectrum = (np.arange(_LATENTS) + 4.0) ** -0.4
     mixing = draw.normal(size=(_LATENTS, _WIDTH)) * (spectrum / np.linalg.norm(spectrum))[:, None]
@@ -119,7 +119,7 @@ def make_vectors(size: int, seed: int = 0) -> tuple[NDArray[np.float16], NDArray
 
 
 def _seeded(numbers: NDArray[np.int64], stream: int) -> NDArray[np.float64]:
-    """The same normal latents for the same number, without keeping those of a million."""
+    """Make the same normal latents for the same number, without keeping those of a million."""
     known, place = np.unique(numbers, return_inverse=True)
     rows = np.stack([np.random.Generator(np.random.SFC64([stream, int(n)])).normal(size=_LATENTS) for n in known])
     return rows[place]

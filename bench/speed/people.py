@@ -1,8 +1,9 @@
-"""People at scale: `python -m bench.speed.people` groups invented albums of 1,000, 10,000 and 100,000 faces.
+"""Speed of clustering people at scale: `python -m bench.speed.people`, on synthetic albums of up to 100,000 faces.
 
-Seconds are of the processor, one core, each size in a process of its own: on a busy machine the clock on the wall
-measures the neighbours. The smaller sizes are timed several times and the least is kept. Growth exponents are those
-of seconds over faces; 1,000 to 10,000 goes from comparing all pairs of an album that fits the cache to the forest.
+Sizes are 1,000, 10,000 and 100,000. Seconds are of the processor, one core, each size in a process of its own: on a
+busy machine the clock on the wall measures the neighbours. The smaller sizes are timed several times and the least is
+kept. Growth exponents are those of seconds over faces; 1,000 to 10,000 goes from comparing all pairs of an album that
+fits the cache to the forest.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from deployments.algorithms.people.neighbours import Forest
 SIZES = (1_000, 10_000, 100_000)
 ADDED = 100
 TIMED_FACES = 30_000
-"""Faces grouped in all when one size is timed several times."""
+"""Number of faces grouped in all when one size is timed several times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,12 @@ class Measured:
     cpu_s: float
     wall_s: float
     peak_mb: float
-    """Memory beyond the input."""
+    """Memory beyond the input, MB."""
     score: Score
 
 
 def bcubed_of(labels: NDArray[np.int64], people: NDArray[np.int64]) -> Score:
-    """BCubed over the faces that belong to somebody; arrays of 100,000 in milliseconds."""
+    """Score BCubed over the faces that belong to a person; arrays of 100,000 in milliseconds."""
     _, cluster, size = np.unique(labels[labels >= 0], return_inverse=True, return_counts=True)
     _, person, album = np.unique(people[labels >= 0], return_inverse=True, return_counts=True)
     _, both, shared = np.unique(cluster * len(album) + person, return_inverse=True, return_counts=True)
@@ -64,7 +65,7 @@ def measure_grouping(file: Path, grouping: ClusteringOptions) -> Measured:
 
 
 def measure_addition(file: Path, grouping: ClusteringOptions) -> Measured:
-    """`ADDED` faces, chosen at random, added to the rest; scored like the whole."""
+    """Measure adding `ADDED` faces, chosen at random, to the rest; scored like the whole."""
     album = _load(file)
     new = np.zeros(len(album.people), bool)
     new[np.random.default_rng(1).choice(len(new), ADDED, replace=False)] = True
@@ -120,7 +121,7 @@ def _load(file: Path) -> SyntheticAlbum:
 
 
 def _peak_kb() -> int:
-    """The largest resident size of this process so far (that of `getrusage` includes its parent's)."""
+    """Largest resident size of this process so far, kB (that of `getrusage` includes its parent's)."""
     status = Path("/proc/self/status").read_text()
     return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
 

@@ -1,7 +1,7 @@
-"""Seconds from kill -9 of a process to a server that is well again. `python -m bench.speed.recovery`.
+"""Recovery time from kill -9 of a process to a healthy server: `python -m bench.speed.recovery`.
 
 The album shows what a lost worker costs at most: the lease of its jobs (DARKROOM_JOBS__LEASE_S) runs out before another
-worker goes on where it stopped. tests/cluster asserts that nothing is lost; here stands how long it takes.
+worker goes on where it stopped. tests/cluster asserts that nothing is lost; this measures how long it takes.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _killed(server: Server, deployment: str) -> float:
 
 
 def _album(client: httpx.Client, files: list[bytes], name: str, half_way: Callable[[], Any]) -> float:
-    """Seconds to embed an album; `half_way` is called when some of its pictures are done."""
+    """Time embedding an album in seconds; `half_way` is called when some of its images are done."""
     parts = [("file", (f"{place}.jpg", data)) for place, data in enumerate(files)]
     images = client.post("/images", files=parts).raise_for_status().json()["images"]
     body = {"images": [image["url"] for image in images], "album_id": name}

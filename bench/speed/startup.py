@@ -1,4 +1,4 @@
-"""From `python -m serve_app` to ready, from Ctrl-C to gone, and what runs between: `python -m bench.speed.startup`.
+"""Start-up time, shutdown time and footprint of a server: `python -m bench.speed.startup`.
 
 On a busy machine the seconds say little; the processor seconds, of all processes together, still compare.
 """

@@ -1,4 +1,4 @@
-"""Face vectors of an invented album of any size, shaped like those that the local face network gives real pictures.
+"""Synthetic face vectors of an album of any size, distributed like those of the local face network on real images.
 
 Fitted on 142 labelled press photographs (40 people): vectors lie in a cone around a mean of length .92; within a person
 distances are .29 ± .05, between people .56 ± .06; the 1st percentile between people (.42) overlaps the 99th within
@@ -21,12 +21,12 @@ WITHIN_VARIANCE, WITHIN_DECAY = 0.0436, 27.0
 FACE_SPREAD = 0.17
 """Log-normal spread of how far a single face strays from its person: pose, light, blur."""
 SAME_PICTURE = (0.62, 0.2, 0.09, 0.05, 0.02, 0.02)
-"""Share of pictures with one, two, ... faces."""
+"""Share of images with one, two, ... faces."""
 
 
 @dataclass(frozen=True, slots=True)
 class SyntheticAlbum:
-    """`vectors` `float32[N, 128]` of unit length, `pictures` and `people` `int64[N]`, `quality` `float32[N]`.
+    """N faces: `vectors` `float32[N, 128]` of unit length, `pictures` and `people` `int64[N]`, `quality` `float32[N]`.
 
     Every noise face (blur, statues, strangers far off) is a person of its own.
     """
@@ -38,7 +38,7 @@ class SyntheticAlbum:
 
 
 def invent_album(faces: int, seed: int = 0, noise: float = 0.1, tail: float = 1.1) -> SyntheticAlbum:
-    """An album of `faces` faces; `noise` of them nobody's, half of these with a quality that the gate should stop.
+    """Make an album of `faces` faces; `noise` of them are no person's, half of these with a quality below the gate.
 
     `tail` is the exponent of the Pareto law of the number of faces a person has, cut at 5 % of the album.
     """
@@ -70,7 +70,7 @@ def invent_album(faces: int, seed: int = 0, noise: float = 0.1, tail: float = 1.
 
 
 def _album_counts(faces: int, tail: float, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """People and how many faces each has; counts add up to `faces`."""
+    """Draw the number of faces of each person; counts add up to `faces`."""
     counts = np.minimum(rng.pareto(tail, faces) + 1, max(2, faces // 20)).astype(np.int64)
     people = int(np.searchsorted(np.cumsum(counts), faces)) + 1
     counts = counts[:people]
@@ -79,14 +79,15 @@ def _album_counts(faces: int, tail: float, rng: np.random.Generator) -> tuple[ND
 
 
 def _axes(variance: float, decay: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """`float64[D, D]` that turns white noise into noise of that total variance, in a random orthogonal basis."""
+    """Make the `float64[D, D]` that turns white noise into noise of that total variance, in a random orthogonal
+    basis."""
     spectrum = np.exp(-np.arange(DIMENSIONS) / decay)
     basis, _ = np.linalg.qr(rng.standard_normal((DIMENSIONS, DIMENSIONS)))
     return np.asarray(np.sqrt(variance * spectrum / spectrum.sum())[:, None] * basis.T)
 
 
 def _pictures(owner: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Deal faces, in their random order, to pictures; a picture ends before a face that it holds already."""
+    """Deal faces, in their random order, to images; an image ends before a person that it holds already."""
     pictures = np.empty(len(owner), np.int64)
     sizes = rng.choice(len(SAME_PICTURE), len(owner), p=SAME_PICTURE) + 1
     picture, inside, seen = 0, 0, set[int]()

@@ -1,4 +1,4 @@
-"""Write `deployments/assets/vocabulary/words.tsv`: words -> ImageNet classes, by WordNet's is-a relation.
+"""Writer of `deployments/assets/vocabulary/words.tsv`: words -> ImageNet classes, by WordNet's is-a relation.
 
     python -m bench.tools.tag_words --wordnet /usr/share/wordnet
 
@@ -49,7 +49,7 @@ GENERAL = """
     structure; surface; sustenance; system; textile; toiletry; trade good; transducer; transport; trap; trouser;
     upright; vascular plant; vertebrate; visual signal; ware; warmer; woman's clothing; workplace; works; wrapping
 """
-"""Words over the classes that say nothing about a picture, or that everyday speech uses for something else."""
+"""Words above the classes that say nothing about an image, or that everyday speech uses for something else."""
 
 OTHER_SENSE = """
     admiral; aegis; ai; anemone; barrow; bath; beam; bearskin; binder; board; bob; bobtail; bow; boxer; brass;
@@ -71,7 +71,7 @@ EXCLUDED = frozenset(" ".join(word.split()) for word in f"{GENERAL};{OTHER_SENSE
 
 
 class WordNet:
-    """The nouns of WordNet's database files: synset offset -> words and hypernyms, word -> its first synset."""
+    """Nouns of WordNet's database files: synset offset -> words and hypernyms, word -> its first synset."""
 
     def __init__(self, folder: Path) -> None:
         self.words: dict[str, list[str]] = {}
@@ -90,7 +90,7 @@ class WordNet:
             self.first_synset[fields[0]] = fields[-int(fields[2])]
 
     def ancestors(self, synset: str) -> set[str]:
-        """The synset and everything above it."""
+        """List the synset and all synsets above it."""
         found, waiting = set(), [synset]
         while waiting:
             if (current := waiting.pop()) not in found:
@@ -104,7 +104,7 @@ def _records(path: Path) -> list[str]:
 
 
 def class_words(wordnet: WordNet, synsets: list[str]) -> dict[str, list[int]]:
-    """Normalised word -> sorted class numbers, for every word at or above a class."""
+    """Map normalised words at or above a class to sorted class numbers."""
     below: dict[str, set[int]] = defaultdict(set)
     for number, synset in enumerate(synsets):
         for ancestor in wordnet.ancestors(synset):

@@ -1,4 +1,4 @@
-"""Write docs/tags.md, the local vocabulary with the classes behind it: `python -m bench.tools.tags_doc`."""
+"""Writer of docs/tags.md, the local vocabulary with the classes behind it: `python -m bench.tools.tags_doc`."""
 
 from __future__ import annotations
 

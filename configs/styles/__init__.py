@@ -1,4 +1,4 @@
-"""Styles: a TOML file each in this folder. A new style is a new file; nothing else knows their names."""
+"""Styles, a TOML file each in this folder. A new style is a new file; nothing else knows their names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 SUBJECT = "{subject}"
-"""Stands in a prompt where a prompter's words about the picture go."""
+"""Placeholder in a prompt for a prompter's words about the image."""
 
 
 class _StyleModel(BaseModel):
@@ -18,12 +18,14 @@ class _StyleModel(BaseModel):
 
 
 class StyleLora(_StyleModel):
+    """A LoRA and its weight."""
+
     name: str
     weight: float = Field(1.0, ge=-2, le=2)
 
 
 class StyleControl(_StyleModel):
-    """A ControlNet that holds the picture's structure."""
+    """A ControlNet that keeps the image's structure."""
 
     module: str
     """Preprocessor: canny, softedge_hed, depth_midas, mediapipe_face."""
@@ -33,13 +35,13 @@ class StyleControl(_StyleModel):
 
 
 class DiffusionRecipe(_StyleModel):
-    """How an image model is asked for the style."""
+    """Recipe of the style for image models."""
 
     prompt: str
-    """Holds `{subject}` once."""
+    """Prompt, which holds `{subject}` once."""
     negative_prompt: str = ""
     checkpoint: str = ""
-    """Empty: the configured one."""
+    """Checkpoint; empty: the configured one."""
     loras: tuple[StyleLora, ...] = ()
     sampler: str = "DPM++ 2M"
     scheduler: str = "Karras"
@@ -51,16 +53,18 @@ class DiffusionRecipe(_StyleModel):
 
 
 class LocalRecipe(_StyleModel):
-    """How the engine without weights draws it."""
+    """Recipe of the style for the engine without weights."""
 
     look: str
-    """A function of `deployments.algorithms.styles`."""
+    """Name of a filter of `deployments.algorithms.styles`."""
     strength: float = Field(0.7, ge=0, le=1)
     options: dict[str, Any] = {}
-    """Keyword arguments of the look."""
+    """Keyword arguments of the filter."""
 
 
 class Style(_StyleModel):
+    """A style."""
+
     name: str
     title: str
     description: str
@@ -70,7 +74,7 @@ class Style(_StyleModel):
 
 @cache
 def load_styles() -> dict[str, Style]:
-    """Name -> style, in alphabetical order. Raises `ValueError` that names the file when one makes no sense."""
+    """Load the styles by name, in alphabetical order. Raises `ValueError` that names the file when one is invalid."""
     styles: dict[str, Style] = {}
     for file in sorted(resources.files(__package__).iterdir(), key=lambda file: file.name):
         if not file.name.endswith(".toml"):

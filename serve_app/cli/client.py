@@ -1,4 +1,4 @@
-"""The HTTP client behind the commands."""
+"""HTTP client behind the commands."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ SUFFIXES = frozenset(".jpg .jpeg .jpe .png .webp .gif .bmp .tif .tiff .heic .hei
 
 
 class CommandError(Exception):
-    """Ends the command with one line for the user."""
+    """A failure that ends the command with one line for the user."""
 
 
 class Client:
+    """Client of one server's HTTP API. Its methods raise `CommandError`."""
+
     def __init__(self, server: str, key: str | None = None) -> None:
-        """`key`: for a server that asks for one."""
+        """`key`: the API key, for a server that asks for one."""
         self._server = server.rstrip("/")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._http = httpx.Client(base_url=f"{self._server}/api/v1", timeout=_TIMEOUT, trust_env=False, headers=headers)
@@ -35,7 +37,7 @@ class Client:
         self._http.close()
 
     def call(self, method: str, path: str, accept_rejected: bool = False, **options: Any) -> httpx.Response:
-        """Send a request; a busy server (429, 503) is asked again after the time it names.
+        """Send a request; repeat it after the time that a busy server (429, 503) names.
 
         With `accept_rejected` an answer that lists every file as rejected is no error.
         """
@@ -56,10 +58,11 @@ class Client:
         return response
 
     def json(self, method: str, path: str, **options: Any) -> Any:
+        """Send a request. -> the answer's JSON"""
         return self.call(method, path, **options).json()
 
     def items(self, path: str, most: int | None = None, **query: Any) -> list[dict[str, Any]]:
-        """Of a list that comes in pages, all or the first `most`."""
+        """Load the items of a paged list: all, or the first `most`."""
         found: list[dict[str, Any]] = []
         cursor: str | None = None
         while most is None or len(found) < most:
@@ -71,7 +74,7 @@ class Client:
         return found[:most]
 
     def upload(self, paths: list[Path], each: Callable[[int], None]) -> tuple[dict[str, Path], list[dict[str, str]]]:
-        """Upload files in batches. -> {url: file}, the rejected ones; `each` hears how many more are done."""
+        """Upload files in batches. -> {url: file}, the rejected ones; `each` gets the size of each finished batch."""
         stored: dict[str, Path] = {}
         rejected: list[dict[str, str]] = []
         for batch in _batches(paths):
@@ -86,7 +89,7 @@ class Client:
         return stored, rejected
 
     def finished(self, job_id: str, each: Callable[[dict[str, Any]], None], poll_s: float = 0.4) -> dict[str, Any]:
-        """Wait until a job has ended. `each` sees it as it goes."""
+        """Poll a job until it has ended. -> the ended job; `each` gets it after every poll."""
         while True:
             job: dict[str, Any] = self.json("GET", f"/jobs/{job_id}")
             each(job)
@@ -96,7 +99,7 @@ class Client:
 
 
 def result_of(job: dict[str, Any]) -> dict[str, Any]:
-    """What a job that has ended found. Raises `CommandError` unless it succeeded."""
+    """Result of a job that has ended. Raises `CommandError` unless it succeeded."""
     if job["status"] != "succeeded":
         problem = job["problem"] or {"title": f"The job was {job['status']}", "detail": ""}
         raise CommandError(f"{problem['title']}: {problem['detail']}")
@@ -105,7 +108,7 @@ def result_of(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """The picture files below a folder, by name ending, in order of their paths."""
+    """List the image files below a folder, by suffix, in order of their paths. Raises `CommandError` without any."""
     if not folder.is_dir():
         raise CommandError(f"{folder} is not a folder.")
     found = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix.lower() in SUFFIXES)

@@ -1,4 +1,4 @@
-"""`darkroom`: reads the command line and prints answers as tables, or as JSON with `--json`."""
+"""The command `darkroom`: parses arguments and prints answers as tables, or as JSON with `--json`."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ _KINDS = {"tags": "Tags", "duplicates": "Duplicates", "people": "People"}
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Run one command. -> exit status"""
     arguments = _parser().parse_args(argv)
     err = Console(stderr=True)
     try:
@@ -126,10 +127,10 @@ def _album(client: Client, arguments: argparse.Namespace, err: Console) -> Any:
 
 
 def _embedded(client: Client, name: str, urls: list[str], each: Callable[[float], None]) -> list[dict[str, Any]]:
-    """Add the pictures to the album, no more a request than any server takes. -> what each batch came to.
+    """Embed images in the album, in batches that any server accepts. -> the result of each batch
 
-    All are posted before the first is waited for: analyses wait for pictures that were posted before them, so the album
-    is analysed once, when it is complete. `each` hears the share of the pictures that is read.
+    All are posted before the first is waited for: analyses wait for images that were posted before them, so the album
+    is analysed once, when it is complete. `each` gets the share of the images that is done.
     """
     batches = [urls[start : start + _BATCH_IMAGES] for start in range(0, len(urls), _BATCH_IMAGES)]
     prefer = {"Prefer": "respond-async"}

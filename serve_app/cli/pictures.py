@@ -1,4 +1,4 @@
-"""What commands that make one picture of another have in common: the file, the wait, the result."""
+"""Helpers of the commands that make one image of another: input file, wait for the job, output file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _JPEG = frozenset({".jpg", ".jpeg"})
 
 
 def existing(picture: str) -> Path:
-    """Raises `CommandError` when it is no file."""
+    """Path of an input file. Raises `CommandError` when it is no file."""
     path = Path(picture)
     if not path.is_file():
         raise CommandError(f"{picture} is not a file.")
@@ -24,12 +24,15 @@ def existing(picture: str) -> Path:
 
 
 def stem_of(picture: str) -> str:
-    """What files made of it are called: a file's name, or the end of a URL."""
+    """Stem for the names of output files: the input file's, or the end of its URL."""
     return Path(picture.partition("?")[0]).stem or "picture"
 
 
 def check_writable(output: Path) -> None:
-    """Before any work is done. Raises `CommandError` where there is no folder, or for a kind of file that is none."""
+    """Check an output path before any work is done.
+
+    Raises `CommandError` for a missing folder and for a file type that cannot be written.
+    """
     if not output.parent.is_dir():
         raise CommandError(f"{output} cannot be written: {output.parent} is not a folder.")
     if output.suffix.lower() not in {*_JPEG, *PillowImage.registered_extensions()}:
@@ -37,7 +40,7 @@ def check_writable(output: Path) -> None:
 
 
 def sent(picture: str, fields: dict[str, Any]) -> dict[str, Any]:
-    """Of a request on a picture: JSON with its URL, or a form with the file and the fields."""
+    """Build the body of a request on an image: JSON with its URL, or a form with the file and the fields."""
     if "://" in picture:
         return {"json": {"image_url": picture} | fields}
     path = existing(picture)
@@ -45,7 +48,7 @@ def sent(picture: str, fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def wait_for_picture(client: Client, err: Console, what: str, route: str, **request: Any) -> dict[str, Any]:
-    """Post the request as a job and show how far it is. -> its result. Raises `CommandError`."""
+    """Post the request as a job and show its progress. -> its result. Raises `CommandError`."""
     columns = (TextColumn("{task.description:<11}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err) as progress:
         bar = progress.add_task(what, total=1.0)
@@ -55,7 +58,7 @@ def wait_for_picture(client: Client, err: Console, what: str, route: str, **requ
 
 
 def save(client: Client, url: str, output: Path) -> None:
-    """Write a picture of the server's to a file, in the format that its name asks for. Raises `CommandError`."""
+    """Download an image into a file, in the format of the file's suffix. Raises `CommandError`."""
     key = url.rsplit("/", 1)[1]
     data = client.call("GET", f"/files/{key}", follow_redirects=True).content  # to an object store, maybe
     try:
@@ -69,5 +72,6 @@ def save(client: Client, url: str, output: Path) -> None:
 
 
 def print_warnings(err: Console, answer: dict[str, Any]) -> None:
+    """Print the warnings of an answer."""
     for warning in answer.get("warnings", []):
         err.print(f"[yellow]darkroom:[/] {warning}", highlight=False)

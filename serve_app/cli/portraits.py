@@ -1,4 +1,4 @@
-"""`darkroom avatar`, `darkroom animals` and `darkroom segment`."""
+"""The commands `darkroom avatar`, `darkroom animals` and `darkroom segment`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OPTIONS = ("mode", "prompt", "strength", "seed", "engine")
 
 
 def add_commands(commands: Any) -> list[argparse.ArgumentParser]:
-    """Those that can print JSON."""
+    """Add the commands' parsers. -> those that can print JSON"""
     avatar = commands.add_parser("avatar", help="make the people of a picture animals, and write it to a file")
     avatar.add_argument("picture", help="a file, or a URL that the server may fetch")
     avatar.add_argument("--animal", default="fox", help="one of those that `darkroom animals` lists (default: fox)")

@@ -1,4 +1,4 @@
-"""`darkroom dashboard` and `darkroom ray-env`: the way in to Ray, whose ports ask for a token."""
+"""The commands `darkroom dashboard` and `darkroom ray-env`: access to Ray, whose ports ask for a token."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from serve_app.cli.client import Client, CommandError
 
 
 def add_commands(commands: Any) -> list[argparse.ArgumentParser]:
-    """Those that can print JSON."""
+    """Add the commands' parsers. -> those that can print JSON"""
     dashboard = commands.add_parser("dashboard", help="print the address of Ray's dashboard and the token it asks for")
     dashboard.set_defaults(run=_dashboard)
 

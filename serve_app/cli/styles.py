@@ -1,4 +1,4 @@
-"""`darkroom style` and `darkroom styles`."""
+"""The commands `darkroom style` and `darkroom styles`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from serve_app.cli.pictures import check_writable, existing, print_warnings, sav
 
 
 def add_commands(commands: Any) -> list[argparse.ArgumentParser]:
-    """Those that can print JSON."""
+    """Add the commands' parsers. -> those that can print JSON"""
     style = commands.add_parser("style", help="make a picture in a style, and write it to a file")
     style.add_argument("picture", help="a file, or a URL that the server may fetch")
     style.add_argument("style", help="one of those that `darkroom styles` lists")
@@ -50,7 +50,7 @@ def _style(client: Client, arguments: argparse.Namespace, err: Console) -> Any:
 
 
 def _reference(client: Client, picture: str) -> str:
-    """The picture as the server knows it: a URL as it stands, a file uploaded."""
+    """Reference of an input image: a URL as it stands, a file once it is uploaded."""
     if "://" in picture:
         return picture
     stored, rejected = client.upload([existing(picture)], lambda _: None)

@@ -1,4 +1,4 @@
-"""Answers as tables."""
+"""Tables of the server's answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def album(
     answers: dict[str, Any],
     unusable: list[dict[str, Any]],
 ) -> None:
-    """What is in an album: tags, duplicate groups, people, and what could not be used."""
+    """Print an album: tags, duplicate groups, people, and files that could not be used."""
     console.print(f"\n[bold]{escape(name)}[/]: {len(names)} pictures", highlight=False)
 
     tags = sorted(answers["tags"]["tags"].items(), key=lambda entry: (-len(entry[1]), entry[0]))
@@ -52,6 +52,7 @@ def album(
 
 
 def styles(console: Console, listed: list[dict[str, Any]]) -> None:
+    """Print styles with the engines that make them."""
     table = _table("Styles", "style", "what it looks like", "engines")
     for style in listed:
         table.add_row(escape(style["name"]), escape(style["description"]), ", ".join(style["engines"]))
@@ -59,6 +60,7 @@ def styles(console: Console, listed: list[dict[str, Any]]) -> None:
 
 
 def animals(console: Console, listed: list[dict[str, Any]]) -> None:
+    """Print animals with the engines that draw them."""
     table = _table("Animals", "animal", "what it looks like", "engines")
     for animal in listed:
         table.add_row(escape(animal["name"]), escape(animal["description"]), ", ".join(animal["engines"]))
@@ -66,6 +68,7 @@ def animals(console: Console, listed: list[dict[str, Any]]) -> None:
 
 
 def faces(console: Console, found: list[dict[str, Any]]) -> None:
+    """Print the faces of a segmentation."""
     table = _table("Faces", "score", "from", "to", "roll", "yaw", "pitch")
     for face in found:
         x1, y1, x2, y2 = (f"{value:.0f}" for value in face["bbox"])
@@ -75,6 +78,7 @@ def faces(console: Console, found: list[dict[str, Any]]) -> None:
 
 
 def albums(console: Console, items: list[dict[str, Any]]) -> None:
+    """Print albums."""
     table = _table("Albums", "album", "pictures", "updated")
     for item in items:
         table.add_row(escape(item["album_id"]), str(item["image_count"]), _time(item["updated_at"]))
@@ -82,6 +86,7 @@ def albums(console: Console, items: list[dict[str, Any]]) -> None:
 
 
 def users(console: Console, items: list[dict[str, Any]]) -> None:
+    """Print users."""
     table = _table("Users", "id", "name", "e-mail", "since")
     for item in items:
         table.add_row(item["id"], escape(item["username"]), escape(item["email"]), _time(item["created_at"]))
@@ -89,6 +94,7 @@ def users(console: Console, items: list[dict[str, Any]]) -> None:
 
 
 def history(console: Console, entries: list[dict[str, Any]]) -> None:
+    """Print history entries."""
     table = _table("History", "when", "what", "status", "by", "seconds", "picture, or what went wrong")
     for entry in entries:
         seconds = "" if entry["duration"] is None else f"{entry['duration']:.1f}"
@@ -99,6 +105,7 @@ def history(console: Console, entries: list[dict[str, Any]]) -> None:
 
 
 def hits(console: Console, results: list[dict[str, Any]]) -> None:
+    """Print search results."""
     table = _table("Found", "score", "picture", "")
     for hit in results:
         table.add_row(f"{hit['score']:.2f}", escape(hit["image"]), "")
@@ -106,6 +113,7 @@ def hits(console: Console, results: list[dict[str, Any]]) -> None:
 
 
 def job(console: Console, seen: dict[str, Any]) -> None:
+    """Print a job's state."""
     eta = "" if seen["eta_s"] is None else f", about {seen['eta_s']:.0f} s left"
     console.print(f"{seen['id']} {seen['kind']}: {seen['status']}, {seen['progress']:.0%}{eta}", highlight=False)
     if seen["problem"]:

@@ -1,4 +1,4 @@
-"""`darkroom users` and `darkroom history`."""
+"""The commands `darkroom users` and `darkroom history`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ USER_KEY, ADMIN_KEY = "DARKROOM_API_KEY", "DARKROOM_ADMIN_KEY"
 
 
 def key_for(arguments: argparse.Namespace) -> str | None:
-    """The key that the command needs, from the environment: arguments are seen by everybody on the machine."""
+    """Read the key that the command needs from the environment: arguments are visible to every user of the machine."""
     is_admins = getattr(arguments, "for_admin", False) or getattr(arguments, "of_user", None)
     return os.environ.get(ADMIN_KEY if is_admins else USER_KEY)
 
 
 def add_commands(commands: Any) -> list[argparse.ArgumentParser]:
-    """Those that can print JSON."""
+    """Add the commands' parsers. -> those that can print JSON"""
     users = commands.add_parser("users", help=f"make, list and delete users ({ADMIN_KEY})")
     users.set_defaults(for_admin=True)
     actions = users.add_subparsers(required=True, metavar="ACTION")

@@ -1,4 +1,4 @@
-"""Objects in a bucket of an object store."""
+"""File storage in a bucket of an object store."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from pathlib import Path
 
 from configs.settings import StorageOptions
 from deployments.errors import NotFound
-from serve_app.storage import StoredObject, is_key, try_out
+from serve_app.storage.keys import is_key
 from serve_app.storage.object_store import AsyncObjectStore, Location
+from serve_app.storage.protocols import StoredObject, probe
 
 
 class BucketStorage:
-    """Below one folder of a bucket: an object's name is the folder and the key. Safe for several processes at once.
+    """Storage below one folder of a bucket: an object's name is the folder and the key. Safe for several processes.
 
-    The vendors write whole objects or none. Opening it does not look at the bucket, so a server starts while its store
-    is away; what is wrong shows in `check`.
+    The vendors write whole objects or none. Opening the storage does not look at the bucket, so a server starts while
+    its store is away; what is wrong shows in `check`.
     """
 
     def __init__(self, store: AsyncObjectStore, place: Location, options: StorageOptions) -> None:
@@ -27,7 +28,10 @@ class BucketStorage:
 
     @classmethod
     async def at(cls, url: str, options: StorageOptions) -> BucketStorage:
-        """Raises `ValueError` for an address that is none, `Unavailable` when the vendor's library is missing."""
+        """Open the storage at an address.
+
+        Raises `ValueError` for an address that is none, `Unavailable` when the vendor's library is missing.
+        """
         place = Location.parse(url)
         return cls(await AsyncObjectStore.connect(place.scheme, options), place, options)
 
@@ -58,7 +62,7 @@ class BucketStorage:
         return await self._store.sign(self._bucket, name, self._options.url_ttl_s)
 
     async def check(self) -> None:
-        await try_out(self)
+        await probe(self)
 
     async def close(self) -> None:
         await self._store.close()

@@ -1,4 +1,4 @@
-"""Google Cloud Storage, by google-cloud-storage."""
+"""Object store of Google Cloud Storage, through google-cloud-storage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import structlog
 
 from configs.settings import StorageOptions
 from deployments.errors import NotFound, Unavailable
-from serve_app.storage.object_store import Opened
+from serve_app.storage.protocols import FirstChunk
 
 log = structlog.get_logger(__name__)
 
@@ -26,10 +26,11 @@ _REFUSALS = frozenset({401, 403})
 
 
 class GcsStore:
-    """Credentials are the application default ones; they need the role Storage Object User on the bucket.
+    """Google Cloud Storage with the application default credentials.
 
-    Signed URLs need a service account as well: with its key file they are made here, without one (on Google's machines)
-    by a call to IAM, for which the account needs the role Service Account Token Creator on itself.
+    They need the role Storage Object User on the bucket. Signed URLs need a service account as well: with its key file
+    they are made here, without one (on Google's machines) by a call to IAM, for which the account needs the role
+    Service Account Token Creator on itself.
     """
 
     def __init__(self, options: StorageOptions) -> None:
@@ -66,13 +67,13 @@ class GcsStore:
         self._client._http.mount("http://", adapter)
         self._signing_credentials: Any = None
 
-    def open(self, bucket: str, name: str, length: int) -> Opened:
+    def open(self, bucket: str, name: str, length: int) -> FirstChunk:
         with self._translated():
             blob = self._client.bucket(bucket).get_blob(name, **self._waits())
         if blob is None:
             self._raise_missing(bucket)
         size, version = int(blob.size), str(blob.generation)
-        return Opened(size, self.read(bucket, name, 0, min(size, length), version) if size else b"", version)
+        return FirstChunk(size, self.read(bucket, name, 0, min(size, length), version) if size else b"", version)
 
     def read(self, bucket: str, name: str, start: int, stop: int, version: str) -> bytes:
         with self._translated():
@@ -134,7 +135,7 @@ class GcsStore:
         return self._client.bucket(bucket).blob(name)
 
     def _raise_missing(self, bucket: str) -> None:
-        """Why an object was not found: always `NotFound`, but `Unavailable` when it is the bucket that is missing."""
+        """Raise `NotFound` for a missing object, `Unavailable` when it is the bucket that is missing."""
         try:
             with self._translated():
                 self._client.get_bucket(bucket, **self._waits())
@@ -145,7 +146,7 @@ class GcsStore:
         raise NotFound("No such file")
 
     def _waits(self) -> dict[str, Any]:
-        """The patience of one call."""
+        """Timeouts and retries of one call."""
         options = self._options
         tries = itertools.count(1)
         retry = self._retry(
@@ -181,7 +182,7 @@ class GcsStore:
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
-        """Google's errors in our words, which name neither hosts nor keys."""
+        """Translate Google's errors into ours, with messages that name neither hosts nor keys."""
         try:
             yield
         except self._auth_error.TransportError as error:

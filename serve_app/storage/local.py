@@ -1,4 +1,4 @@
-"""Objects as files in a folder."""
+"""File storage in a local folder."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from pathlib import Path
 from typing import BinaryIO
 
 from deployments.errors import NotFound, Unavailable
-from serve_app.storage import StoredObject, is_key, try_out
+from serve_app.storage.keys import is_key
+from serve_app.storage.protocols import StoredObject, probe
 
 CHUNK_BYTES = 256 * 1024
 STALE_AFTER_S = 3600.0
-"""A file that was begun so long ago belongs to a process that died."""
+"""Age in seconds at which a half-written file belongs to a process that died."""
 _INCOMING = ".incoming"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class LocalStorage:
-    """Files under one folder; the key is the path. Safe for several processes at once.
+    """Storage of files under one folder; the key is the path. Safe for several processes at once.
 
     A file is written under another name, flushed to the disk and renamed, so that a key either has all of its bytes or
     does not exist. Folders stay when their last file goes: `content_key` bounds their number, and removing one would
-    race with whoever is about to write into it.
+    race with a process that is about to write into it.
     """
 
     def __init__(self, root: Path) -> None:
@@ -72,10 +73,10 @@ class LocalStorage:
         return None
 
     async def check(self) -> None:
-        await try_out(self)
+        await probe(self)
 
     async def close(self) -> None:
-        """Nothing is kept open."""
+        """Do nothing: no file is kept open."""
 
     def _path(self, key: str) -> Path:
         if not is_key(key):
@@ -159,7 +160,7 @@ def _reading() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _writing() -> Iterator[None]:
-    """The operating system's errors in our words, which name no path."""
+    """Translate the operating system's errors into `Unavailable`, with messages that name no path."""
     try:
         yield
     except OSError as error:

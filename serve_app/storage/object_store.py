@@ -1,4 +1,4 @@
-"""What S3 and Google Cloud Storage have in common: the calls we make, and how they do not hold up the event loop."""
+"""Object stores of every vendor: addresses in them, and their blocking calls in threads beside the event loop."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar, cast
+from typing import Literal, TypeVar, cast
 
 from configs.settings import StorageOptions
 from deployments.errors import Unavailable
-from serve_app.storage import StoredObject
+from serve_app.storage.gcs import GcsStore
+from serve_app.storage.protocols import FirstChunk, ObjectStore, StoredObject
+from serve_app.storage.s3 import S3Store
 
 T = TypeVar("T")
 Scheme = Literal["s3", "gs"]
 SCHEMES: frozenset[str] = frozenset({"s3", "gs"})
 PIECE_BYTES = 4 * 2**20
-"""Most photographs are one piece. No connection is held while a slow client takes it."""
+"""Size of one read. Most images are one piece. No connection is held while a slow client takes it."""
 
 _MAX_NAME_BYTES = 1024
 _URL = re.compile(r"(?i:(s3|gs))://([A-Za-z0-9][A-Za-z0-9._-]{1,220}[A-Za-z0-9])(?:/(.*))?", re.DOTALL)
@@ -26,7 +28,7 @@ _URL = re.compile(r"(?i:(s3|gs))://([A-Za-z0-9][A-Za-z0-9._-]{1,220}[A-Za-z0-9])
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """`scheme://bucket/name`; the name may be empty."""
+    """Address of an object or a folder, `scheme://bucket/name`; the name may be empty."""
 
     scheme: Scheme
     bucket: str
@@ -34,7 +36,7 @@ class Location:
 
     @classmethod
     def parse(cls, url: str) -> Location:
-        """The name is what stands after the bucket, to the letter: `?`, `#` and `%` mean nothing in it.
+        """Parse an address. The name is all that stands after the bucket: `?`, `#` and `%` mean nothing in it.
 
         Raises `ValueError`, also for a name with a part `.` or `..`: such a name is legal, but on the way some
         libraries resolve it like a path, into what may be another bucket.
@@ -50,71 +52,25 @@ class Location:
         return cls(cast(Scheme, match[1].lower()), match[2], name)
 
     def holds(self, other: Location) -> bool:
-        """Whether the other is this very place or lies below it."""
+        """Whether the other is this location or lies below it."""
         if (self.scheme, self.bucket) != (other.scheme, other.bucket):
             return False
         folder = self.name.rstrip("/")
         return not folder or other.name == folder or other.name.startswith(folder + "/")
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """The beginning of an object."""
-
-    size: int
-    """Bytes of the whole object."""
-    data: bytes
-    version: str
-    """What `ObjectStore.read` needs to go on with the same object."""
-
-
-class ObjectStore(Protocol):
-    """A vendor's library in blocking calls; any thread may make them.
-
-    All raise `errors.Unavailable`, with a message that names the setting to look at and no host or key; those that read
-    raise `errors.NotFound`.
-    """
-
-    def open(self, bucket: str, name: str, length: int) -> Opened:
-        """The first bytes, at most `length`."""
-        ...
-
-    def read(self, bucket: str, name: str, start: int, stop: int, version: str) -> bytes:
-        """The bytes from `start` to before `stop`."""
-        ...
-
-    def write(self, bucket: str, name: str, source: bytes | Path, content_type: str, cache_control: str) -> None:
-        """All of it or nothing. An object of the same size is taken for the same and left alone."""
-        ...
-
-    def exists(self, bucket: str, name: str) -> bool: ...
-
-    def remove(self, bucket: str, name: str) -> None:
-        """Removing what is not there is no error."""
-        ...
-
-    def sign(self, bucket: str, name: str, ttl_s: int) -> str:
-        """A URL by which anybody may read the object for so long."""
-        ...
-
-    def close(self) -> None: ...
-
-
 def connect(scheme: Scheme, options: StorageOptions) -> ObjectStore:
-    """Makes no call yet. Raises `Unavailable` when the vendor's library is not installed."""
+    """Open a vendor's store without a call to it. Raises `Unavailable` when the vendor's library is not installed."""
     if scheme == "s3":
-        from serve_app.storage.s3 import S3Store
-
         return S3Store(options)
-    from serve_app.storage.gcs import GcsStore
-
     return GcsStore(options)
 
 
 class AsyncObjectStore:
     """An object store in threads of its own: as many calls at once as `options` say, each with a deadline.
 
-    One that hangs keeps its thread until the library's own timeouts end it; its caller is told when the deadline comes.
+    A call that hangs keeps its thread until the library's own timeouts end it; its caller gets `Unavailable` when the
+    deadline comes.
     """
 
     def __init__(self, store: ObjectStore, options: StorageOptions) -> None:
@@ -127,9 +83,9 @@ class AsyncObjectStore:
         return cls(await asyncio.to_thread(connect, scheme, options), options)
 
     async def open(self, bucket: str, name: str) -> StoredObject:
-        """Raises `NotFound`, `Unavailable`."""
-        opened = await self._call(lambda: self._store.open(bucket, name, PIECE_BYTES))
-        return StoredObject(opened.size, self._pieces(bucket, name, opened))
+        """Open an object as a stream. Raises `NotFound`, `Unavailable`."""
+        first = await self._call(lambda: self._store.open(bucket, name, PIECE_BYTES))
+        return StoredObject(first.size, self._pieces(bucket, name, first))
 
     async def get(self, bucket: str, name: str) -> bytes:
         return b"".join([piece async for piece in (await self.open(bucket, name)).chunks])
@@ -150,12 +106,12 @@ class AsyncObjectStore:
         self._threads.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._store.close)
 
-    async def _pieces(self, bucket: str, name: str, opened: Opened) -> AsyncIterator[bytes]:
-        piece, place = opened.data, 0
-        while place < opened.size:
+    async def _pieces(self, bucket: str, name: str, first: FirstChunk) -> AsyncIterator[bytes]:
+        piece, place = first.data, 0
+        while place < first.size:
             if not piece:
-                stop = min(place + PIECE_BYTES, opened.size)
-                piece = await self._read(bucket, name, place, stop, opened.version)
+                stop = min(place + PIECE_BYTES, first.size)
+                piece = await self._read(bucket, name, place, stop, first.version)
             place += len(piece)
             yield piece
             piece = b""

@@ -1,4 +1,4 @@
-"""S3, and what speaks its language (MinIO, Ceph, R2), by boto3."""
+"""Object store of S3 and of compatible servers (MinIO, Ceph, R2), through boto3."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import structlog
 
 from configs.settings import StorageOptions
 from deployments.errors import NotFound, Unavailable
-from serve_app.storage.object_store import Opened
+from serve_app.storage.protocols import FirstChunk
 
 log = structlog.get_logger(__name__)
 
@@ -19,7 +19,7 @@ _REFUSALS = frozenset({401, 403})
 
 
 class S3Store:
-    """Credentials come from boto3's own chain: variables, shared files, the role of the machine or pod.
+    """S3 with the credentials of boto3's own chain: variables, shared files, the role of the machine or pod.
 
     They need GetObject, PutObject and DeleteObject below the folder, and ListBucket on the bucket: without the last S3
     answers 403 for an object that is not there.
@@ -54,15 +54,15 @@ class S3Store:
                     config=_config(Config, options),
                 )
 
-    def open(self, bucket: str, name: str, length: int) -> Opened:
+    def open(self, bucket: str, name: str, length: int) -> FirstChunk:
         try:
             response, data = self._get(bucket, name, f"bytes=0-{length - 1}")
         except self._exceptions.ClientError as error:
             if _status(error) == 416:  # an empty object has no first byte
-                return Opened(0, b"", "")
+                return FirstChunk(0, b"", "")
             raise  # pragma: no cover (`_get` has translated all others)
         total = response.get("ContentRange", "").rpartition("/")[2]
-        return Opened(int(total) if total.isdecimal() else len(data), data, response.get("ETag", ""))
+        return FirstChunk(int(total) if total.isdecimal() else len(data), data, response.get("ETag", ""))
 
     def read(self, bucket: str, name: str, start: int, stop: int, version: str) -> bytes:
         same = {"IfMatch": version} if version else {}
@@ -80,7 +80,7 @@ class S3Store:
                 )
 
     def exists(self, bucket: str, name: str) -> bool:
-        """By the first byte: the answer to HEAD does not tell a missing object from a missing bucket."""
+        """Look for the first byte: the answer to HEAD does not tell a missing object from a missing bucket."""
         try:
             self.open(bucket, name, 1)
         except NotFound:
@@ -103,7 +103,7 @@ class S3Store:
         self._signer.close()
 
     def _get(self, bucket: str, name: str, content_range: str, **conditions: str) -> tuple[dict[str, Any], bytes]:
-        """The answer and its body. boto3 repeats requests, but not what breaks off while the body is read."""
+        """Get a range and read its body. boto3 repeats requests, but not what breaks off while the body is read."""
         for attempt in range(1, self._attempts + 1):
             with self._translated():
                 response: dict[str, Any] = self._client.get_object(
@@ -131,7 +131,7 @@ class S3Store:
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
-        """boto3's errors in our words, which name neither hosts nor keys."""
+        """Translate boto3's errors into ours, with messages that name neither hosts nor keys."""
         known = self._exceptions
         try:
             yield

@@ -1,4 +1,4 @@
-"""Long lists as one array parameter: a statement of PostgreSQL's holds at most 32767 parameters."""
+"""Array parameters for long lists: a statement of PostgreSQL's holds at most 32767 parameters."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 
 def any_text(values: Iterable[str]) -> CollectionAggregate[Any]:
-    """For `column == any_text(values)`."""
+    """Make the right side of `column == any_text(values)`."""
     return any_(_array(list(values), Text))
 
 
 def any_number(values: Iterable[int]) -> CollectionAggregate[Any]:
-    """For `column == any_number(values)`, 64-bit integers."""
+    """Make the right side of `column == any_number(values)`, 64-bit integers."""
     return any_(_array([int(value) for value in values], BigInteger))
 
 

@@ -1,4 +1,4 @@
-"""Brings a database to the current schema. Safe to call from several processes at once and on every start."""
+"""Migration of a database to the current schema, safe from several processes at once and on every start."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 LOCK = 0x6461726B
-"""Advisory lock that migrations run under."""
+"""Key of the advisory lock that migrations run under."""
 
 
 async def upgrade(dsn: str, revision: str = "head") -> None:
-    """All of it or nothing, in one transaction. Others wait for it and then find nothing to do."""
+    """Upgrade the schema in one transaction. Other processes wait for it and then find nothing to do."""
     await _run(dsn, lambda config: command.upgrade(config, revision))
 
 
 async def downgrade(dsn: str, revision: str) -> None:
-    """Back to `revision`; `base` removes every table."""
+    """Downgrade the schema to `revision`; `base` removes every table."""
     await _run(dsn, lambda config: command.downgrade(config, revision))
 
 
 async def write_revision(dsn: str, message: str) -> None:
-    """A new file in `migrations/versions`: what the models have that the (migrated) database lacks."""
+    """Write a revision into `migrations/versions`: the difference between the models and the (migrated) database."""
     await _run(dsn, lambda config: command.revision(config, message, autogenerate=True))
 
 

@@ -1,4 +1,4 @@
-"""The one way to the database: short, visible transactions.
+"""Database connections and short, visible transactions.
 
     async with database.transaction() as session:
         album = await albums.get(session, user_id, name)
@@ -22,17 +22,18 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from deployments.errors import DarkroomError, InvalidRequest, NotFound, Unavailable
 
 _UNAVAILABLE_CLASSES = ("08", "53", "57", "58")
-"""SQLSTATE classes: connection, resources, operator intervention (shutdown, cancelled statement), system error."""
+"""SQLSTATE classes for a lost connection, resources, operator intervention (shutdown, cancelled statement), system
+errors."""
 _UNAVAILABLE_STATES = {"40001", "40P01", "55P03"}
-"""Serialization failure, deadlock, lock not available: trying again helps."""
+"""SQLSTATE of serialization failure, deadlock and lock not available: trying again helps."""
 _NO_PARENT_STATE = "23503"
-"""Foreign key: an album or a user that was there a moment ago."""
+"""SQLSTATE of a foreign key violation: an album or a user that was there a moment ago."""
 _BAD_TEXT_STATES = {"22021", "22P05"}
-"""Text that PostgreSQL cannot hold, such as a NUL."""
+"""SQLSTATE of text that PostgreSQL cannot hold, such as a NUL."""
 
 
 class Database:
-    """A pool of connections of one process. Nothing is opened before the first transaction."""
+    """Connection pool of one process. Nothing is opened before the first transaction."""
 
     def __init__(
         self,
@@ -74,11 +75,11 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
-        """One transaction, READ COMMITTED: committed at the end of the block, rolled back on any exception.
+        """Open a READ COMMITTED transaction: committed at the end of the block, rolled back on any exception.
 
         Raises `Unavailable` when the database cannot be reached, is too slow or gives up on the transaction,
         `InvalidRequest` when a text holds characters that it cannot store, and `NotFound` when what a new row belongs
-        to was deleted meanwhile.
+        to was deleted in the meantime.
         """
         try:
             async with self._sessions() as session:
@@ -91,11 +92,12 @@ class Database:
             raise
 
     async def ping(self) -> None:
-        """Raises `Unavailable` when the database does not answer."""
+        """Send a query. Raises `Unavailable` when the database does not answer."""
         async with self.transaction() as session:
             await session.execute(text("SELECT 1"))
 
     async def close(self) -> None:
+        """Close all connections."""
         await self._engine.dispose()
 
     async def _connect(self, session: AsyncSession) -> None:

@@ -1,4 +1,4 @@
-"""Keys: who is let in, who is told to leave, and that nothing is read of the latter's body."""
+"""Keys: which requests are let in or refused, and that no body of a refused one is read."""
 
 from __future__ import annotations
 

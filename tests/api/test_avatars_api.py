@@ -1,4 +1,4 @@
-"""People who become animals, over HTTP: engines in order, and a history that tells what became of each request."""
+"""Avatars over HTTP: engines in order, and a history with the outcome of each request."""
 
 from __future__ import annotations
 

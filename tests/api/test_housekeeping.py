@@ -1,4 +1,4 @@
-"""Nothing stays behind: what is deleted, expired or broken off takes its rows and files with it."""
+"""Deleted, expired and aborted things leave no rows and no files."""
 
 from __future__ import annotations
 

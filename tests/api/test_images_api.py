@@ -1,4 +1,4 @@
-"""Uploading pictures over HTTP."""
+"""Uploads of images over HTTP."""
 
 from __future__ import annotations
 

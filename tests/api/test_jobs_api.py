@@ -1,4 +1,4 @@
-"""Jobs, patience and repeated requests over HTTP."""
+"""Jobs, wait preferences and repeated requests over HTTP."""
 
 from __future__ import annotations
 

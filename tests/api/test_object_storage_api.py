@@ -1,4 +1,4 @@
-"""The server with its pictures in an object store."""
+"""The server with its images in an object store."""
 
 from __future__ import annotations
 

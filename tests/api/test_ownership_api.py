@@ -1,4 +1,4 @@
-"""Two users: what belongs to one does not exist for the other, route by route, and is not changed by asking."""
+"""Two users: what one owns does not exist for the other, on any route, and no request of the other changes it."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ async def everything_of(account: Account, evas: Belongings) -> list[Any]:
     return seen
 
 
-async def test_anothers_id_is_404_on_every_route_and_changes_nothing(
+async def test_another_users_id_is_404_on_every_route_and_changes_nothing(
     eva: Account, bob: Account, evas: Belongings, services: Services
 ) -> None:
     await until(lambda: all_ended(eva))

@@ -1,4 +1,4 @@
-"""Temporary pictures go by themselves; what somebody still needs stays."""
+"""Temporary images are removed after a while; those that are still needed stay."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def test_an_old_temporary_picture_goes_with_its_files(services: Services, 
     assert stored_files(settings) == []
 
 
-async def test_a_young_one_and_one_that_was_uploaded_to_stay_are_kept(services: Services) -> None:
+async def test_young_temporary_images_and_uploads_are_kept(services: Services) -> None:
     kept = await add(services, temporary=False)
     await age(services)
     young = await add(services, seed=1)
@@ -159,7 +159,9 @@ async def test_the_history_keeps_its_row_and_its_output_when_the_input_goes(
     assert assert_problem(again, 400)["code"] == "not_found"
 
 
-async def test_more_than_one_batch_goes_in_one_round(services: Services, settings: Settings) -> None:
+async def test_more_than_one_batch_of_temporary_images_goes_in_one_round(
+    services: Services, settings: Settings
+) -> None:
     image = await add(services)
     async with services.database.transaction() as session:
         await session.execute(

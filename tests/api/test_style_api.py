@@ -1,4 +1,4 @@
-"""A photograph in a style, over HTTP: engines in order, and a history that tells what became of each request."""
+"""Styles over HTTP: engines in order, and a history with the outcome of each request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A user who leaves takes everything along, whatever is under way, and nothing of anybody else's."""
+"""Deleting a user removes everything of the user's, whatever is under way, and nothing of another's."""
 
 from __future__ import annotations
 
@@ -95,7 +95,9 @@ async def idle(services: Services, runner: JobRunner) -> None:
     await until(nothing_runs)
 
 
-async def test_everything_goes(eva: Account, services: Services, settings: Settings, worker: JobRunner) -> None:
+async def test_everything_of_a_deleted_user_goes(
+    eva: Account, services: Services, settings: Settings, worker: JobRunner
+) -> None:
     urls = await upload(eva.client, PORTRAIT, encoded(an_image(seed=1), "PNG"))
     await embed(eva.client, "a", urls)
     for kind in ("clusters", "duplicates", "tags", "quality"):
@@ -183,7 +185,7 @@ async def test_faces_stay_while_another_album_has_the_picture(
     assert await count(services, "faces") == 1
 
 
-async def test_what_is_found_out_after_a_picture_is_gone_is_not_kept(
+async def test_results_for_an_image_that_is_gone_are_not_kept(
     eva: Account, bob: Account, services: Services, worker: JobRunner, capabilities: HoldingCapabilities
 ) -> None:
     [url] = await upload(eva.client, PORTRAIT)
@@ -217,7 +219,7 @@ async def test_pictures_in_the_making_are_stopped_at_once_and_leave_nothing(
     await assert_nothing_left(services, settings, eva.id)
 
 
-async def test_an_engine_that_never_answers_is_given_up(
+async def test_an_engine_that_never_answers_is_given_up_when_its_user_is_deleted(
     eva: Account, services: Services, settings: Settings, worker: JobRunner, capabilities: HoldingCapabilities
 ) -> None:
     capabilities.hanging.add("gemini")
@@ -434,7 +436,7 @@ async def test_a_job_that_waits_never_runs(
     assert capabilities.asked == []
 
 
-async def test_of_two_who_delete_at_once_one_is_told_that_nobody_is_there(
+async def test_two_deletions_of_a_user_at_once_are_one_success_and_one_404(
     eva: Account, admin: httpx.AsyncClient
 ) -> None:
     path = f"/api/v1/users/{eva.id}"
@@ -442,7 +444,7 @@ async def test_of_two_who_delete_at_once_one_is_told_that_nobody_is_there(
     assert sorted(answer.status_code for answer in answers) == [204, 404]
 
 
-async def test_the_name_is_free_again(eva: Account, admin: httpx.AsyncClient) -> None:
+async def test_the_name_of_a_deleted_user_is_free_again(eva: Account, admin: httpx.AsyncClient) -> None:
     await leave(eva)
     made = await admin.post("/api/v1/users", json={"username": "eva", "email": "eva@example.org"})
     assert made.status_code == 201

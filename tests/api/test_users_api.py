@@ -1,4 +1,4 @@
-"""Users over HTTP: made once, found, listed, given keys, and taken for what they are."""
+"""Users over HTTP: made once, found, listed and given keys."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ async def test_of_two_users_with_one_address_at_the_same_moment_one_is_made(admi
         ),
     ],
 )
-async def test_what_is_no_address_is_422(admin: httpx.AsyncClient, email: str) -> None:
+async def test_a_malformed_address_is_422(admin: httpx.AsyncClient, email: str) -> None:
     body = assert_problem(await create(admin, "eva", email), 422, "invalid-request")
     assert body["errors"][0]["pointer"] == "/email"
 
@@ -126,7 +126,7 @@ async def test_ordinary_addresses_are_taken(admin: httpx.AsyncClient, email: str
         *("a\u2028b", "a\u2029b"),  # ends of lines
     ],
 )
-async def test_what_is_no_name_is_422(admin: httpx.AsyncClient, username: str) -> None:
+async def test_a_malformed_name_is_422(admin: httpx.AsyncClient, username: str) -> None:
     body = b'{"username": %s, "email": "a@example.org"}' % json.dumps(username).encode()
     response = await admin.post(USERS, content=body, headers={"Content-Type": "application/json"})
     assert_problem(response, 422, "invalid-request")

@@ -1,4 +1,4 @@
-"""What a container runs, as a plain process: the entrypoint with the image's variables, and its health check."""
+"""The container's command as a plain process: the entrypoint with the image's variables, and its health check."""
 
 from __future__ import annotations
 

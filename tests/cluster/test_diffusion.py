@@ -45,13 +45,13 @@ def seen(tmp_path_factory: pytest.TempPathFactory, ray_folder: str) -> dict[str,
     return dict(json.loads(line))
 
 
-def test_both_are_placed_on_the_one_gpu_and_fill_it(seen: dict[str, Any]) -> None:
+def test_both_replicas_are_placed_on_the_one_gpu_and_fill_it(seen: dict[str, Any]) -> None:
     assert len({cap["pid"] for cap in seen["caps"]}) == 2
     assert {cap["gpu"] for cap in seen["caps"]} == {"0"}
     assert seen["free_gpus"] == 0
 
 
-def test_each_caps_its_memory_at_its_half(seen: dict[str, Any]) -> None:
+def test_each_replica_caps_its_memory_at_its_half(seen: dict[str, Any]) -> None:
     assert [cap["share"] for cap in seen["caps"]] == [0.5, 0.5]
 
 
@@ -60,7 +60,7 @@ def test_pictures_stream_through_the_gateway_whatever_their_checkpoint(seen: dic
     assert seen["checkpoints"] == ["tiny", "tiny-other"] * 3
 
 
-def test_who_leaves_makes_room(seen: dict[str, Any]) -> None:
+def test_a_client_that_leaves_makes_room(seen: dict[str, Any]) -> None:
     assert seen["after_leaving"] == [3] * 4
 
 

@@ -1,4 +1,4 @@
-"""Nobody on the network, and no other account of the machine, runs commands through a port that Darkroom opens."""
+"""The ports that Darkroom opens run no command for another machine or another account of this one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""kill -9 of one process after another while an album is read: what was acknowledged is there, and right."""
+"""Processes killed (-9) one after another while an album is embedded lose nothing that was acknowledged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""More at once than the server can do: some calls succeed, others are told when to come back, none breaks it."""
+"""More requests at once than the server can answer: some succeed, others get 429, none breaks it."""
 
 from __future__ import annotations
 

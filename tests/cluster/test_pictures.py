@@ -1,4 +1,4 @@
-"""Pictures made over HTTP by a server with the diffusion engine: through Serve, not around it."""
+"""Images made over HTTP by a server with the diffusion engine, through Serve."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_interrupting_gives_the_picture_as_it_is(web: httpx.Client) -> None:
     assert pixels(answers[0].json()["images"][0]).shape == (256, 256, 3)
 
 
-def test_who_hangs_up_ends_the_work(web: httpx.Client, maker: Server) -> None:
+def test_a_client_that_hangs_up_ends_the_work(web: httpx.Client, maker: Server) -> None:
     def hang_up() -> None:
         with (
             httpx.Client(base_url=maker.url, timeout=httpx.Timeout(PATIENCE_S, read=5)) as impatient,

@@ -1,4 +1,4 @@
-"""What keeps the server from starting is named in one line."""
+"""Refused starts: the server names in one line what keeps it from starting."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Tests of persistence on a real PostgreSQL."""

@@ -127,7 +127,7 @@ async def test_the_callers_own_errors_pass_unchanged(database: Database) -> None
             await session.execute(text("INSERT INTO albums (id, user_id) VALUES ('alb_1', NULL)"))
 
 
-async def test_what_belongs_to_something_that_was_deleted_is_not_found(database: Database) -> None:
+async def test_a_row_of_a_deleted_parent_is_not_found(database: Database) -> None:
     with pytest.raises(NotFound, match="deleted meanwhile"):
         async with database.transaction() as session:
             await albums.open_album(session, "usr_gone", "a")

@@ -19,7 +19,7 @@ ADMIN_KEY = "an administrator's key"
 
 @dataclass(frozen=True)
 class Account:
-    """A user, and a client that sends the user's key."""
+    """A user, and an HTTP client that sends the user's key."""
 
     id: str
     key: str

@@ -1,4 +1,4 @@
-"""What the cluster tests do over HTTP, and how they wait."""
+"""HTTP helpers of the cluster tests: uploads, albums and waiting."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.builders import a_photo, encoded
 T = TypeVar("T")
 
 PATIENCE_S = 120.0
-"""Nothing here takes so long; a test that waits for it has failed."""
+"""Seconds after which a wait fails its test."""
 ENDED = {"succeeded", "failed", "cancelled"}
 
 
@@ -23,7 +23,7 @@ def open_client(server: Server) -> httpx.Client:
 
 
 def until(condition: Callable[[], T | None], what: str) -> T:
-    """The first answer of `condition` that is neither None nor False; a server that is away answers later."""
+    """Wait for the first result of `condition` that is neither None nor False; a server that is away is asked again."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         try:
@@ -36,14 +36,14 @@ def until(condition: Callable[[], T | None], what: str) -> T:
 
 
 def upload(client: httpx.Client, files: Mapping[str, bytes]) -> dict[str, str]:
-    """Store pictures. -> name: url"""
+    """Upload images. -> name: url"""
     response = client.post("/images", files=[("file", item) for item in files.items()])
     assert response.status_code == 201, response.text
     return dict(zip(files, (image["url"] for image in response.json()["images"]), strict=True))
 
 
 def start_album(client: httpx.Client, album: str, refs: Sequence[str]) -> str:
-    """Post pictures to an album without waiting. -> the job, which the server has acknowledged"""
+    """Post images to an album without waiting. -> the job, which the server has acknowledged"""
     body = {"images": list(refs), "album_id": album}
     response = client.post("/albums/embeddings", json=body, headers={"Prefer": "respond-async"})
     assert response.status_code == 202, response.text
@@ -57,7 +57,7 @@ def look(client: httpx.Client, job: str) -> dict[str, Any]:
 
 
 def half_way(client: httpx.Client, job: str) -> dict[str, Any]:
-    """The job when some of its pictures are done and some are not."""
+    """Wait until some of the job's images are done and some are not. -> the job"""
     found = until(lambda: (seen := look(client, job))["progress"] > 0 and seen, f"{job} has begun")
     assert found["status"] == "running", f"too few pictures to be caught half way: {found}"
     return found
@@ -68,7 +68,7 @@ def ended(client: httpx.Client, job: str) -> dict[str, Any]:
 
 
 def album_when_analysed(client: httpx.Client, album: str) -> dict[str, Any]:
-    """The album when none of its jobs is open."""
+    """Wait until all jobs of the album have ended. -> the album"""
 
     def settled() -> dict[str, Any] | None:
         response = client.get(f"/albums/{album}")
@@ -80,13 +80,13 @@ def album_when_analysed(client: httpx.Client, album: str) -> dict[str, Any]:
 
 
 def many_pictures(count: int, salt: int) -> dict[str, bytes]:
-    """Distinct photographs with a person in each, enough of them to be caught half way. Other salt, other bytes."""
+    """Make distinct photographs with a person in each, enough to be caught half way. Another salt, other bytes."""
     picture = a_photo("astronaut")
     return {f"{place}.jpg": encoded(picture[: 512 - place, : 512 - salt], quality=85) for place in range(count)}
 
 
 def assert_all_embedded(album: dict[str, Any], refs: Sequence[str]) -> None:
-    """Every picture is there and read, every analysis succeeded, and everybody is the one person of the photographs."""
+    """Assert that every image is embedded, every analysis succeeded, and all faces are the photographs' one person."""
     assert {image["image"] for image in album["images"]} == set(refs)
     assert {image["status"] for image in album["images"]} == {"embedded"}
     assert {job["status"] for job in album["jobs"]} == {"succeeded"}

@@ -1,4 +1,4 @@
-"""The vendors that make avatars, each with a server on this machine that can be told what to draw and how to fail."""
+"""Vendors that make avatars, each with a server on this machine whose drawings and failures tests choose."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from tests.support.vendor_server import Reply, VendorRequest, VendorServer
 
 @dataclass(frozen=True)
 class SentEdit:
-    """What a vendor was sent."""
+    """An edit that a vendor was sent."""
 
     image: Image
     paint: Gray | None
-    """White: paint here, whichever way round the vendor has it. None: it is sent no mask."""
+    """Mask, white where to paint, whichever way round the vendor has it. None: the vendor is sent no mask."""
     words: str
 
 
@@ -38,15 +38,15 @@ class AvatarVendor(Protocol):
     looks_for_faces: bool
 
     def draws(self, picture: bytes) -> None:
-        """This file, whatever it is asked for."""
+        """Answer every request with this file."""
         ...
 
     def fails(self, how: str) -> None:
-        """`quota`, `down`, `broken`, `credentials` or `picture` (refused)."""
+        """Fail by `quota`, `down`, `broken`, `credentials` or `picture` (refused)."""
         ...
 
     def filters(self) -> None:
-        """The safety filter takes the picture out."""
+        """Answer as after a safety filter that removed the image."""
         ...
 
     def garbles(self, body: bytes) -> None: ...
@@ -208,7 +208,7 @@ class Deployed(_Vendor):
         self.links(f"{self.server.url}/made.png", Reply(body=picture, headers={"Content-Type": "image/png"}))
 
     def links(self, link: Any, picture: Reply | str) -> None:
-        """The function answers with a link, and whatever is fetched then with `picture`."""
+        """Answer with a link, and a fetch of the link with `picture`."""
         self.server.answer = lambda request: Reply(json={"image_url": link}) if request.method == "POST" else picture
 
     def filters(self) -> None:

@@ -1,4 +1,4 @@
-"""Pictures for tests: small, seeded, made in code, or photographs that scikit-image ships in its wheel."""
+"""Images for tests: small, seeded, made in code, or photographs that scikit-image ships in its wheel."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OPPOSITE_TURN = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}
 
 
 def an_image(size: tuple[int, int] = (96, 64), seed: int = 0) -> Image:
-    """`uint8[H, W, 3]` of `size` (width, height): coloured noise at several scales, no two seeds alike.
+    """Make `uint8[H, W, 3]` of `size` (width, height): coloured noise at several scales, no two seeds alike.
 
     It has edges, texture and no symmetry, so turned, mirrored and cropped versions all differ.
     """
@@ -46,7 +46,7 @@ def _photo(name: str) -> Image:
 
 
 def a_photo(name: str = "astronaut", max_px: int | None = None) -> Image:
-    """A photograph: astronaut (a face), chelsea (a cat), coffee, rocket, camera, moon, brick, grass, page (text)..."""
+    """Load a photo: astronaut (a face), chelsea (a cat), coffee, rocket, camera, moon, brick, grass, page (text)..."""
     picture = _photo(name)
     if max_px:
         scale = max_px / max(picture.shape[:2])
@@ -56,7 +56,7 @@ def a_photo(name: str = "astronaut", max_px: int | None = None) -> Image:
 
 
 def encoded(image: np.ndarray | PillowImage.Image, format: str = "JPEG", **options: Any) -> bytes:
-    """The bytes of a picture file: JPEG, PNG, WEBP, GIF, BMP, TIFF, AVIF (Pillow) or HEIC; options as Pillow's `save`.
+    """Encode an image file: JPEG, PNG, WEBP, GIF, BMP, TIFF, AVIF (Pillow) or HEIC; options as Pillow's `save`.
 
     An array is `uint8[H, W, 3]`, or anything `PIL.Image.fromarray` takes.
     """
@@ -72,12 +72,12 @@ def encoded(image: np.ndarray | PillowImage.Image, format: str = "JPEG", **optio
 
 
 def base64_png(image: np.ndarray) -> str:
-    """As pictures travel in JSON."""
+    """Encode an image as base64 of a PNG, as JSON carries it."""
     return base64.b64encode(encoded(image, "PNG")).decode()
 
 
 def turned(image: Image, orientation: int) -> PillowImage.Image:
-    """The picture as a camera held otherwise would store it: `orientation` is the EXIF value that sets it upright."""
+    """Turn an image as a camera held otherwise stores it: `orientation` is the EXIF value that sets it upright."""
     methods = {
         2: PillowImage.Transpose.FLIP_LEFT_RIGHT,
         3: PillowImage.Transpose.ROTATE_180,
@@ -99,5 +99,5 @@ def exif_with_turn(orientation: int) -> PillowImage.Exif:
 
 
 def encoded_turned(image: Image, orientation: int, format: str = "JPEG", **options: Any) -> bytes:
-    """A file whose stored pixels are turned and whose EXIF orientation sets them upright again."""
+    """Encode a file whose stored pixels are turned and whose EXIF orientation sets them upright again."""
     return encoded(turned(image, orientation), format, exif=exif_with_turn(orientation), **options)

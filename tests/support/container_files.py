@@ -1,4 +1,4 @@
-"""Dockerfile and compose files, read as data."""
+"""Readers of the Dockerfile and the compose files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 @cache
 def instructions() -> tuple[tuple[str, str], ...]:
-    """The Dockerfile's instructions and their arguments, continued lines joined and comments left out."""
+    """Read the Dockerfile's instructions and their arguments, continued lines joined and comments left out."""
     lines = [line for line in (ROOT / "Dockerfile").read_text().splitlines() if not line.lstrip().startswith("#")]
     text = re.sub(r"\\\n\s*", " ", "\n".join(lines))
     return tuple((line.split()[0], line.split(maxsplit=1)[1]) for line in text.splitlines() if line.strip())
@@ -29,7 +29,7 @@ def last(instruction: str) -> str:
 
 
 def stages() -> dict[str, list[tuple[str, str]]]:
-    """Name of the stage -> its instructions, FROM first."""
+    """Map the names of stages to their instructions, FROM first."""
     found: dict[str, list[tuple[str, str]]] = {}
     for name, arguments in instructions():
         if name == "FROM":
@@ -40,7 +40,7 @@ def stages() -> dict[str, list[tuple[str, str]]]:
 
 
 def variables(stage: str) -> dict[str, str]:
-    """The ENV of a stage."""
+    """Read the ENV of a stage."""
     return dict(
         pair.split("=", 1) for name, arguments in stages()[stage] if name == "ENV" for pair in shlex.split(arguments)
     )
@@ -56,7 +56,7 @@ def compose(name: str = "compose.yaml") -> dict[str, Any]:
 
 
 def is_setting(variable: str) -> bool:
-    """Whether a `DARKROOM_` variable is one that `Settings` reads; others are ignored without a word."""
+    """Whether a `DARKROOM_` variable is one that `Settings` reads; others are ignored silently."""
     fields: Any = Settings
     for part in variable.removeprefix("DARKROOM_").lower().split("__"):
         if part not in getattr(fields, "model_fields", {}):

@@ -1,4 +1,4 @@
-"""The diffusion engine over the small models, and somebody who watches it."""
+"""Diffusion engine over the small models, and a listener to its batches."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SIZE = 64
 
 
 class Listening:
-    """Remembers the steps; leaves from `places` after so many of its own steps."""
+    """Listener that records the steps and cancels the images `places` after so many of their own steps."""
 
     def __init__(self, leaves: dict[int, int] | None = None) -> None:
         self._leaves = leaves or {}
@@ -63,7 +63,7 @@ def a_request(**changes: Any) -> GenerationRequest:
 
 
 def make(engine: DiffusionEngine, *requests: GenerationRequest) -> list[GeneratedPicture]:
-    """Pictures of one batch. Raises what any of them came to."""
+    """Make the images of one batch. Raises the error of any of them."""
     for request in requests:
         engine.check(request)
     outcomes = engine.run(requests, Listening())
@@ -78,12 +78,12 @@ def make_one(engine: DiffusionEngine, **changes: Any) -> Image:
 
 
 def difference(left: Image, right: Image) -> int:
-    """The greatest of any pixel's channel."""
+    """Greatest difference of any pixel's channel."""
     return int(np.abs(left.astype(int) - right).max())
 
 
 def a_mask(size: int = SIZE) -> np.ndarray:
-    """The left half is made anew."""
+    """Make a mask whose left half is repainted."""
     mask = np.zeros((size, size), np.uint8)
     mask[:, : size // 2] = 255
     return mask

@@ -21,13 +21,13 @@ _WORDS = (
 
 
 def photo(name: str) -> Image:
-    """One of scikit-image's bundled pictures, RGB."""
+    """Load one of scikit-image's bundled images, RGB."""
     pixels = getattr(skimage.data, name)()
     return np.ascontiguousarray(pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2))
 
 
 def text_page(seed: int, changed: float = 0.0, size: int = 20) -> Image:
-    """A page of text; `changed` of its lines read differently, the others stand as they are."""
+    """Draw a page of text; `changed` of its lines read differently, the others stand as they are."""
     words, other = random.Random(seed), random.Random(seed + 1000)
     page = PillowImage.new("RGB", (700, 960), (252, 252, 250))
     draw = ImageDraw.Draw(page)
@@ -43,7 +43,7 @@ def text_page(seed: int, changed: float = 0.0, size: int = 20) -> Image:
 
 
 def form(seed: int, values: int) -> Image:
-    """A form whose labels come from `seed` and whose filled-in values come from `values`."""
+    """Draw a form whose labels come from `seed` and whose filled-in values come from `values`."""
     labels, filled = random.Random(seed), random.Random(values)
     page = PillowImage.new("RGB", (800, 1000), "white")
     draw = ImageDraw.Draw(page)
@@ -58,7 +58,7 @@ def form(seed: int, values: int) -> Image:
 
 
 def chat(seed: int, messages: int) -> Image:
-    """A screenshot of a chat: the same frame, messages from `messages`."""
+    """Draw a screenshot of a chat: the same frame, messages from `messages`."""
     said = random.Random(messages)
     page = PillowImage.new("RGB", (540, 1000), (236, 229, 221))
     draw = ImageDraw.Draw(page)
@@ -138,7 +138,7 @@ def darkened(image: Image) -> Image:
 
 
 def rescanned(image: Image) -> Image:
-    """Turned a little, unevenly lit, noisy, blurred, smaller, compressed."""
+    """Rescan an image: turned a little, unevenly lit, noisy, blurred, smaller, compressed."""
     askew = turned(image, 1.3)
     light = np.linspace(0.85, 1, image.shape[1])[None, :, None]
     noise = np.random.default_rng(0).normal(0, 5, image.shape)
@@ -147,7 +147,7 @@ def rescanned(image: Image) -> Image:
 
 
 def subject_moved(image: Image, shift: float = 0.06) -> Image:
-    """A second shot from a tripod: the middle of the picture has moved, the rest has not."""
+    """Make a second shot from a tripod: the middle of the image has moved, the rest has not."""
     height, width = image.shape[:2]
     short = min(height, width)
     y, x = np.mgrid[:height, :width].astype(np.float32)
@@ -158,7 +158,7 @@ def subject_moved(image: Image, shift: float = 0.06) -> Image:
 
 
 def other_viewpoint(image: Image, amplitude: float = 0.012, seed: int = 0) -> Image:
-    """A hand-held second shot: everything is displaced a little, by its depth."""
+    """Make a hand-held second shot: everything is displaced a little, by its depth."""
     draw = np.random.default_rng(seed)
     height, width = image.shape[:2]
     short = min(height, width)
@@ -169,7 +169,7 @@ def other_viewpoint(image: Image, amplitude: float = 0.012, seed: int = 0) -> Im
 
 
 def photographed(image: Image) -> Image:
-    """A photo of a print, seen from the side."""
+    """Photograph a print from the side."""
     height, width = image.shape[:2]
     corners = np.float32([[0, 0], [width, 0], [width, height], [0, height]])
     seen = np.float32([[width * 0.2, height * 0.1], [width, 0], [width * 0.94, height], [0, height * 0.8]])

@@ -1,4 +1,4 @@
-"""Faces whose place and turn are known, as a head in three dimensions would show them, in the words of each vendor."""
+"""Faces of known place and turn, projected from a head in three dimensions, in the formats of the vendors."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ _HEAD = {
     "lower_lip": (0, 0.76, 0.12),
     "chin": (0, 1, 0.05),
 }
-"""To the viewer's right, down and towards the camera, in heights from the eyes to the chin."""
+"""Landmarks of a head: to the viewer's right, down and towards the camera, in heights from the eyes to the chin."""
 _BOX = np.array([(-0.65, -0.45), (0.65, -0.45), (0.65, 1.0), (-0.65, 1.0)])
 
 
 @dataclass(frozen=True)
 class FaceAsSeen:
-    """What a vendor says of a face."""
+    """A face as a vendor returns it."""
 
     points: dict[str, Point]
-    """Our names, and the ears."""
+    """Points by our names, and the ears."""
     skin: list[Point]
     roll: float
     yaw: float
@@ -50,7 +50,7 @@ class FaceAsSeen:
 @dataclass(frozen=True)
 class TrueFace:
     eyes: Point
-    """The middle between them, pixels."""
+    """Middle between the eyes, pixels."""
     size: float
     """Pixels from the eyes to the chin."""
     roll: float = 0.0
@@ -96,7 +96,7 @@ def as_vision(face: FaceAsSeen) -> vision.FaceAnnotation:
 
 
 def as_rekognition(face: FaceAsSeen, size: tuple[int, int]) -> dict[str, Any]:
-    """`size`: width and height of the picture."""
+    """Format faces as Rekognition does; `size`: width and height of the image."""
     low, high = np.min(face.skin, axis=0) / size, np.max(face.skin, axis=0) / size
     marks = [
         {"Type": theirs, "X": face.points[ours][0] / size[0], "Y": face.points[ours][1] / size[1]}

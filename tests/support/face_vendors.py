@@ -1,4 +1,4 @@
-"""The vendors that find faces, each with a server on this machine that can be told what to see and how to fail."""
+"""Vendors that find faces, each with a server on this machine whose faces and failures tests choose."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from tests.support.vision_server import VisionServer
 class FaceVendor(Protocol):
     engine: str
     credential: str
-    """What a message about refused credentials names."""
+    """Name in the message about refused credentials."""
 
     def sees(self, size: tuple[int, int], *faces: FaceAsSeen) -> None: ...
 
     def fails(self, how: str) -> None:
-        """`quota`, `down`, `broken`, `credentials` or `picture` (refused)."""
+        """Fail by `quota`, `down`, `broken`, `credentials` or `picture` (refused)."""
         ...
 
     def hangs(self) -> None: ...
 
     def garbles(self, how: str) -> None:
-        """`empty`, `bytes` (no message at all), `no chin` (a landmark is missing), `nan`, `no box`."""
+        """Garble answers: `empty`, `bytes` (no message at all), `no chin` (a landmark is missing), `nan`, `no box`."""
         ...
 
     def calls(self) -> list[bytes]:
-        """The pictures that it was sent."""
+        """Images that the vendor was sent."""
         ...
 
     def settings(self) -> dict[str, Any]: ...
@@ -134,7 +134,7 @@ class AmazonRekognition:
 
 
 def opened(vendor: FaceVendor, timeout_s: float = 10, **settings: Any) -> FaceProvider:
-    """As the product opens it."""
+    """Open the vendor's provider as the product does."""
     return open_face_provider(
         vendor.engine,
         Settings(

@@ -1,4 +1,4 @@
-"""Faces with a known shape, as an engine would describe them, for tests of what is made of them."""
+"""Faces of a known shape, as an engine describes them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ LANDMARKS = {
     "left_temple": (-0.58, 0.0),
     "right_temple": (0.58, 0.0),
 }
-"""An upright face, in heights from its eyes to its chin."""
+"""Landmarks of an upright face, in heights from its eyes to its chin."""
 
 
 def a_face(
     x: float = 100.0, y: float = 100.0, size: float = 60.0, roll: float = 0.0, score: float = 0.9
 ) -> SegmentedFace:
-    """`x`, `y`: between the eyes; `size`: from there to the chin; `roll`: degrees clockwise."""
+    """Make a face. `x`, `y`: between the eyes; `size`: from there to the chin; `roll`: degrees clockwise."""
     turn = np.radians(roll)
     axes = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) * size
 

@@ -1,4 +1,4 @@
-"""A diffusion engine without a model: pictures by prompt and seed, a step at a time, held up and failing on demand."""
+"""Fake diffusion engine without a model: images by prompt and seed, a step at a time, held up and failing on demand."""
 
 from __future__ import annotations
 
@@ -72,16 +72,16 @@ class FakeDiffuser(FakeCapabilities):
         self.requests: list[GenerationRequest] = []
         self.hints: list[tuple[str, tuple[int, int], HintOptions]] = []
         self.failure: BaseException | None = None
-        """What `generate` raises after the first step."""
+        """Error that `generate` raises after the first step."""
         self.listing_failure: BaseException | None = None
-        """What `list_models` raises."""
+        """Error that `list_models` raises."""
         self.go = asyncio.Event()
-        """Pictures wait for it after their first step, when it is not set."""
+        """Event that images wait for after their first step."""
         self.go.set()
         self.begun = asyncio.Semaphore(0)
-        """Released once for each picture that has done its first step."""
+        """Semaphore released for each image that has done its first step."""
         self.given_up = asyncio.Semaphore(0)
-        """Likewise for each that was stopped before its end."""
+        """Semaphore released for each image that was stopped before its end."""
         self.running = self.most_running = 0
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationStep | GeneratedPicture]:
@@ -126,12 +126,12 @@ class FakeDiffuser(FakeCapabilities):
         return self.catalogue
 
     def without(self, **kinds: tuple[ModelFile, ...]) -> None:
-        """Other models than usual."""
+        """Replace kinds of models in the catalogue."""
         self.catalogue = replace(self.catalogue, **kinds)  # type: ignore[arg-type]
 
 
 def a_picture(request: GenerationRequest, size: tuple[int, int]) -> Image:
-    """What comes out: coarse noise by prompt and seed, or the negative of the init image under the mask."""
+    """Make the generated image: coarse noise by prompt and seed, or the negative of the init image under the mask."""
     if request.init_image is None:
         varied = request.variation_seed if request.variation_strength else 0
         rng = np.random.default_rng([zlib.crc32(request.prompt.encode()), request.seed, varied])

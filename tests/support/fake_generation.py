@@ -1,4 +1,4 @@
-"""Engines that make pictures, simple enough to predict: each paints its own colour, and fails on demand."""
+"""Fake engines that make images, simple enough to predict: each paints its own colour, and fails on demand."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class FakeGeneration:
 
     def __init__(self) -> None:
         self.failures: dict[str, BaseException] = {}
-        """What an engine (or `prompter`) raises instead of answering."""
+        """Error that an engine (or `prompter`) raises instead of answering."""
         self.hanging: set[str] = set()
         """Engines that never answer."""
         self.hangs = asyncio.Event()
-        """Somebody has come to hang."""
+        """Event set when an engine hangs."""
         self.asked: list[str] = []
-        """Engines, and `prompter`, in the order in which they were asked."""
+        """Engines, and `prompter`, in the order in which they were called."""
         self.styled: list[StyleTask] = []
         self.generated: list[GenerationRequest] = []
         self.closed = 0

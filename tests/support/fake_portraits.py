@@ -1,4 +1,4 @@
-"""Segmentation and avatars simple enough to predict: flat squares are faces, each engine paints its own colour."""
+"""Fake segmentation and avatars, simple enough to predict: flat squares are faces, each engine has its colour."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class FakePortraits:
         self.segmented: list[Image] = []
         self.avatars: list[AvatarTask] = []
         self.changes: tuple[int, ...] | None = None
-        """The faces that avatar engines change; None: all."""
+        """Faces that avatar engines change; None: all."""
 
     async def find_faces(self, images: Sequence[Image]) -> list[list[Face]]:
         raise NotImplementedError
@@ -85,7 +85,7 @@ def _shape(face: Face) -> SegmentedFace:
 
 
 def _segmentation(image: Image, faces: Sequence[SegmentedFace]) -> Segmentation:
-    """A person is a face and all that is below it."""
+    """Make the segmentation: a person is a face and all that is below it."""
     skin = np.zeros(image.shape[:2], np.uint8)
     person = skin.copy()
     for face in faces:

@@ -1,4 +1,4 @@
-"""Capabilities simple enough to predict: colours stand for tags, flat squares for faces.
+"""Fake capabilities, simple enough to predict: colours stand for tags, flat squares for faces.
 
 A face is a flat square of at least 8 x 8 pixels whose red is 250 and whose green is 5; its blue is the person.
 """
@@ -22,14 +22,14 @@ COLOURS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1)}
 
 
 def with_face(image: Image, person: int, at: tuple[int, int] = (4, 4), size: int = 16) -> Image:
-    """The picture with a face that `FakeCapabilities` finds."""
+    """Draw a face into an image that `FakeCapabilities` finds."""
     out = image.copy()
     out[at[1] : at[1] + size, at[0] : at[0] + size] = (250, 5, person)
     return out
 
 
 class FakeCapabilities(FakeGeneration, FakePortraits):
-    """Implements every protocol of `deployments.contracts.albums`, `generation` and `portraits` without a model."""
+    """Implements every protocol of `deployments.contracts` without a model."""
 
     def __init__(self) -> None:
         FakeGeneration.__init__(self)

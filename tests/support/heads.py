@@ -1,4 +1,4 @@
-"""Faces for tests of avatars, made of numbers: no network has to find them."""
+"""Faces and segmentations for tests of avatars, made of numbers: no network has to find them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deployments.contracts.arrays import Image
 from deployments.contracts.portraits import Point, Segmentation, SegmentedFace
 
 ASTRONAUT_EYES, ASTRONAUT_UNIT, ASTRONAUT_ROLL = (223.0, 108.0), 43.0, 3.0
-"""Between the eyes of scikit-image's astronaut; the distance between them in pixels; degrees."""
+"""Position between the eyes of scikit-image's astronaut, their distance (both in pixels), and the roll in degrees."""
 
 _POINTS = {
     "left_eye": (-0.5, 0.0, 0.0),
@@ -45,7 +45,7 @@ def a_face(
     yaw: float = 0.0,
     lids: bool = True,
 ) -> SegmentedFace:
-    """An average face with the middle between its eyes at `eyes`."""
+    """Make an average face with the middle between its eyes at `eyes`."""
     cos, sin = math.cos(math.radians(roll)) * unit_px, math.sin(math.radians(roll)) * unit_px
     aside, deep = math.cos(math.radians(yaw)), math.sin(math.radians(yaw))
 
@@ -62,7 +62,7 @@ def a_face(
 
 
 def a_segmentation(image: Image, faces: Sequence[SegmentedFace]) -> Segmentation:
-    """With the skin inside of the outlines, and heads with hair around them."""
+    """Make a segmentation: skin inside of the outlines, and heads with hair around them."""
     face_mask, person_mask = (np.zeros(image.shape[:2], np.uint8) for _ in range(2))
     for face in faces:
         outline = face.outline

@@ -1,4 +1,4 @@
-"""What a process tree listens on, and what each of these sockets does for somebody without a token."""
+"""Listening sockets of a process tree, and their answers to requests without a token."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PORTS_OF_RAY = (
     "/ray.rpc.LogService/ListLogs",
     "/ray.serve.ASGIService/HandleRequest",
 )
-"""A method of each service that a process of Ray serves by gRPC."""
+"""Method of each service that a process of Ray serves by gRPC."""
 _WAIT_S = 10.0
 
 
@@ -40,7 +40,7 @@ class ListeningSocket:
 
     @property
     def address(self) -> str:
-        """Where a neighbour would call: this machine's own address for a socket on all of them."""
+        """Address that a neighbour would call: this machine's own for a socket on all of them."""
         address: Any = ipaddress.ip_address(self.host)
         mapped = getattr(address, "ipv4_mapped", None) or address
         host = own_address() if mapped.is_unspecified else str(mapped)
@@ -59,7 +59,7 @@ def listeners(processes: Iterable[psutil.Process]) -> list[ListeningSocket]:
 
 
 def own_address() -> str:
-    """An address of this machine that is not loopback, or loopback where it has none."""
+    """Find an address of this machine that is not loopback, or loopback where it has none."""
     for addresses in psutil.net_if_addrs().values():
         for address in addresses:
             if address.family == socket.AF_INET and not ipaddress.ip_address(address.address).is_loopback:
@@ -68,7 +68,7 @@ def own_address() -> str:
 
 
 def http_status(listener: ListeningSocket, method: str, path: str, **options: Any) -> int | None:
-    """None: it does not speak HTTP/1.1."""
+    """Request by HTTP. -> the status; None: the socket does not speak HTTP/1.1"""
     try:
         return httpx.request(
             method, f"http://{listener.address}{path}", timeout=_WAIT_S, trust_env=False, **options
@@ -78,7 +78,7 @@ def http_status(listener: ListeningSocket, method: str, path: str, **options: An
 
 
 def grpc_codes(listener: ListeningSocket) -> set[str]:
-    """What Ray's methods answer to an empty message without a token."""
+    """Call Ray's methods with an empty message and no token. -> their status codes"""
     codes: set[str] = set()
     with grpc.insecure_channel(listener.address, options=[("grpc.enable_http_proxy", 0)]) as channel:
         for method in PORTS_OF_RAY:
@@ -91,7 +91,7 @@ def grpc_codes(listener: ListeningSocket) -> set[str]:
 
 
 def assert_no_command_without_token(found: Iterable[ListeningSocket]) -> None:
-    """No socket takes a job, and no method of Ray answers, without the token; some of each kind ask for it."""
+    """Assert that no socket takes a job, and no method of Ray answers, without the token; some of each ask for it."""
     jobs = {
         (each, route): http_status(each, "POST", route, json={"entrypoint": "id"})
         for each in found

@@ -23,12 +23,12 @@ from moto.server import ThreadedMotoServer
 BUCKET = "darkroom-tests"
 ACCESS_KEY = "AKIATESTTESTTESTTEST"
 ENDPOINT_SETTING = {"s3": "s3_endpoint_url", "gs": "gcs_endpoint_url"}
-"""Scheme -> the field of `StorageOptions`."""
+"""Field of `StorageOptions` with the endpoint, by scheme."""
 
 
 @contextmanager
 def s3_server() -> Iterator[str]:
-    """-> its endpoint; it has the bucket `BUCKET`."""
+    """Run moto's S3 with the bucket `BUCKET`. -> its endpoint"""
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     try:
@@ -43,7 +43,7 @@ def s3_server() -> Iterator[str]:
 
 @contextmanager
 def gcs_server() -> Iterator[str]:
-    """-> its endpoint; it has the bucket `BUCKET`."""
+    """Run the emulator of Cloud Storage with the bucket `BUCKET`. -> its endpoint"""
     with create_server("127.0.0.1", 0, in_memory=True, default_bucket=BUCKET) as server:
         yield f"http://127.0.0.1:{server._api._httpd.server_port}"
 
@@ -60,7 +60,7 @@ def gcs_client(endpoint: str) -> google_storage.Client:
 
 
 def isolate_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Invented keys, and nothing of whoever runs the tests."""
+    """Set invented keys, and hide those of the account that runs the tests."""
     for variable in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION"):
         monkeypatch.delenv(variable, raising=False)
     for variable in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "GOOGLE_APPLICATION_CREDENTIALS"):
@@ -72,7 +72,7 @@ def isolate_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write_service_account(path: Path) -> None:
-    """A key file such as Google hands out, with a key of our own."""
+    """Write a key file in Google's format, with a key of our own."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -90,14 +90,14 @@ def write_service_account(path: Path) -> None:
 
 
 def http(status: str, body: bytes = b"", *headers: str, length: int | None = None) -> bytes:
-    """An answer; with another `length` than its body has, one that breaks off."""
+    """Make an HTTP answer; with another `length` than its body has, it breaks off."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body) if length is None else length}", *headers]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
 @dataclass
 class Misbehaving:
-    """A server that gives its answers in turn, the last one for ever; None: it reads and never answers."""
+    """Server that gives its answers in turn, the last one for ever; None: it reads and never answers."""
 
     endpoint: str
     requests: list[str] = field(default_factory=list)
@@ -109,7 +109,10 @@ Answers = Sequence[bytes | None]
 
 @asynccontextmanager
 async def misbehaving(answers: Answers | Callable[[str], bytes]) -> AsyncIterator[Misbehaving]:
-    """An answer that breaks off ends its connection, others keep it open. Callable answers see the request."""
+    """Run a misbehaving server.
+
+    An answer that breaks off ends its connection, others keep it open. Callable answers get the request.
+    """
     server: Misbehaving
     left = iter(()) if callable(answers) else iter(answers)
     last: bytes | None = None

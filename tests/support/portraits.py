@@ -1,5 +1,4 @@
-"""A portrait for engines that repaint people: noise with a head whose place is known, so that a test sees each pixel
-that was touched."""
+"""Portraits for engines that repaint people: noise with heads of known place, so that tests see each touched pixel."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ from tests.support.face_truth import TrueFace
 def a_portrait(
     size: tuple[int, int] = (320, 240), faces: int = 1, mode: AvatarMode = "character", image: Image | None = None
 ) -> AvatarTask:
-    """`size`: width and height; the faces stand side by side."""
+    """Make a portrait. `size`: width and height; the faces stand side by side."""
     image = an_image(size, seed=3) if image is None else image
     width, height = image.shape[1], image.shape[0]
     truths = [

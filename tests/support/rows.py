@@ -1,4 +1,4 @@
-"""Rows that tests of the store begin with."""
+"""Builders of rows for tests of the store."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def an_image(session: AsyncSession, name: str = "picture", user_id: str = 
 async def an_album(
     session: AsyncSession, name: str | None = "holiday", refs: Sequence[str] = (), fetched: Sequence[str] = ()
 ) -> StoredAlbum:
-    """An album whose references are embedded; those in `fetched` are pictures that came from a URL."""
+    """Make an album whose references are embedded; those in `fetched` are images that came from a URL."""
     album = await albums.open_album(session, LOCAL_USER_ID, name)
     everything = [*refs, *fetched]
     if everything:
@@ -41,7 +41,7 @@ async def an_album(
         added = await images.add(session, LOCAL_USER_ID, new)
         items = await albums.load_items(session, album.id, refs=everything)
         ids = dict(zip(everything, added, strict=True))
-        await albums.settle(session, album.id, [Outcome(item.id, ids[item.ref].id) for item in items])
+        await albums.record_outcomes(session, album.id, [Outcome(item.id, ids[item.ref].id) for item in items])
     found = await albums.get(session, album.id)
     assert found is not None
     return found

@@ -1,4 +1,4 @@
-"""Small seeded networks shaped like `buffalo_l`'s two: what they answer is arbitrary but repeatable."""
+"""Small seeded networks shaped like `buffalo_l`'s two: their output is arbitrary but repeatable."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from onnx import TensorProto, helper, numpy_helper
 STRIDES = (8, 16, 32)
 ANCHORS = 2
 FACE = np.array([[-0.35, -0.4], [0.35, -0.4], [0.0, 0.1], [-0.3, 0.5], [0.3, 0.5]])
-"""Eyes, nose, corners of the mouth around the centre of a face, in halves of its width."""
+"""Positions of eyes, nose and corners of the mouth around the centre of a face, in halves of its width."""
 
 
 def write_models(root: Path, seed: int = 0) -> Path:
-    """`root/models/buffalo_l` with a detector and a recogniser. -> root"""
+    """Write `root/models/buffalo_l` with a detector and a recogniser. -> root"""
     folder = root / "models" / "buffalo_l"
     folder.mkdir(parents=True)
     rng = np.random.default_rng(seed)
@@ -47,7 +47,7 @@ class _Graph:
 
 
 def _detector(rng: np.random.Generator) -> onnx.ModelProto:
-    """SCRFD's nine outputs: scores, distances to the sides, landmarks, each at three strides."""
+    """Build a network with SCRFD's nine outputs: scores, distances to the sides, landmarks, each at three strides."""
     graph, outputs = _Graph(), []
     for values, kind in ((1, "score"), (4, "bbox"), (10, "kps")):
         for stride in STRIDES:
@@ -72,7 +72,7 @@ def _detector(rng: np.random.Generator) -> onnx.ModelProto:
 
 
 def _recogniser(rng: np.random.Generator) -> onnx.ModelProto:
-    """ArcFace's 112 pixels in, 512 numbers out."""
+    """Build a network of ArcFace's shape: 112 pixels in, 512 numbers out."""
     graph = _Graph()
     weight = graph.constant(rng.normal(0, 0.05, (512, 3 * 7 * 7)).astype(np.float32))
     pooled = graph.add("AveragePool", ["input.1"], kernel_shape=[16, 16], strides=[16, 16])

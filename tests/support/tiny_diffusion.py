@@ -1,4 +1,4 @@
-"""Small seeded models of Stable Diffusion's real classes: what they paint is arbitrary, but repeatable and never grey.
+"""Small seeded models of Stable Diffusion's real classes: their images are arbitrary, but repeatable and never grey.
 
 `python -m tests.support.tiny_diffusion FOLDER` writes a models folder (`checkpoints`, `controlnets`, `loras`, `vaes`,
 `annotators`) as `settings.diffusion.models_dir` wants it. Blocks, levels and key names are those of SD 1.5; only the
@@ -26,7 +26,7 @@ CONTROLNETS = {
     "softedge": "control_v11p_sd15_softedge",
     "mediapipe_face": "control_v2p_sd15_mediapipe_face",
 }
-"""Kind -> name. The names are those of the well-known ones: clients ask for them."""
+"""ControlNets, kind -> name. The names are those of the well-known ones: clients ask for them."""
 LORA, LORA_ALIAS = "tiny_lora", "tiny style"
 VAE = "tiny-vae"
 
@@ -40,7 +40,7 @@ SCHEDULER = {
     "steps_offset": 1,
     "trained_betas": None,
 }
-"""As SD 1.5 ships it."""
+"""Scheduler configuration as SD 1.5 ships it."""
 _WIDTH = 32
 _HEADS = 4
 _WORDS = """
@@ -51,7 +51,7 @@ portrait landscape red green blue in on with and break empty very detailed sharp
 
 
 def write_models(folder: Path, seed: int = 0) -> Path:
-    """Everything. -> `folder`"""
+    """Write all models. -> `folder`"""
     with torch.random.fork_rng(devices=[]):
         pipeline = build_pipeline(seed)
         pipeline.save_pretrained(folder / "checkpoints" / CHECKPOINT)
@@ -65,7 +65,7 @@ def write_models(folder: Path, seed: int = 0) -> Path:
 
 
 def build_pipeline(seed: int = 0) -> StableDiffusionPipeline:
-    """A whole SD 1.x pipeline without safety checker."""
+    """Build a whole SD 1.x pipeline without safety checker."""
     tokenizer = build_tokenizer()
     return StableDiffusionPipeline(
         vae=build_vae(seed),
@@ -80,7 +80,8 @@ def build_pipeline(seed: int = 0) -> StableDiffusionPipeline:
 
 
 def build_tokenizer() -> CLIPTokenizer:
-    """CLIP's kind of vocabulary (bytes, bytes that end a word, merges, two special tokens), trained on a few words."""
+    """Build a tokenizer with CLIP's kind of vocabulary (bytes, bytes that end a word, merges, two special tokens),
+    trained on a few words."""
     trained = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     trained.normalizer = normalizers.Lowercase()
     trained.pre_tokenizer = pre_tokenizers.Sequence(
@@ -102,7 +103,7 @@ def build_tokenizer() -> CLIPTokenizer:
 
 
 def build_text_encoder(tokenizer: CLIPTokenizer, seed: int = 0) -> CLIPTextModel:
-    """Twelve layers, as SD 1.x has, so that every clip skip exists."""
+    """Build a text encoder of twelve layers, as SD 1.x has, so that every clip skip exists."""
     torch.manual_seed(seed)
     model = CLIPTextModel(
         CLIPTextConfig(
@@ -129,7 +130,7 @@ def build_text_encoder(tokenizer: CLIPTokenizer, seed: int = 0) -> CLIPTextModel
 
 
 def build_unet(seed: int = 0) -> UNet2DConditionModel:
-    """Four levels with two resnets each, hence the thirteen residuals that ControlNets of SD 1.x give.
+    """Build a UNet of four levels with two resnets each, hence the thirteen residuals that ControlNets of SD 1.x give.
 
     It is nearly a denoiser: its noise is mostly its input, so latents stay of the size that the VAE expects; the rest
     comes out of the random network and depends on the prompt.
@@ -152,7 +153,7 @@ def build_unet(seed: int = 0) -> UNet2DConditionModel:
 
 
 def _pass_through(unet: UNet2DConditionModel) -> None:
-    """x and -x travel in eight channels from the first to the last convolution; silu(x) - silu(-x) = x."""
+    """Pass x and -x in eight channels from the first to the last convolution; silu(x) - silu(-x) = x."""
     last = unet.up_blocks[-1].resnets[-1]
     for end in (unet.conv_in, unet.conv_out):
         (end.weight[:8] if end is unet.conv_in else end.weight[:, :8]).zero_()
@@ -171,7 +172,7 @@ def _pass_through(unet: UNet2DConditionModel) -> None:
 
 
 def build_controlnet(unet: UNet2DConditionModel, seed: int) -> ControlNetModel:
-    """From the UNet, as they are trained; its zero convolutions are not zero, so that it has a say."""
+    """Build a ControlNet from the UNet, as they are trained; its zero convolutions are not zero, so it has effect."""
     torch.manual_seed(seed)
     controlnet = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8, 16, 16, 32)).eval()
     zero_convolutions = [*controlnet.controlnet_down_blocks, controlnet.controlnet_mid_block]
@@ -186,7 +187,7 @@ def build_controlnet(unet: UNet2DConditionModel, seed: int) -> ControlNetModel:
 
 
 def build_vae(seed: int = 0) -> AutoencoderKL:
-    """Four levels: latents are an eighth of the picture. Latents and pixels come out in their usual ranges."""
+    """Build a VAE of four levels: latents are an eighth of the image. Latents and pixels have their usual ranges."""
     torch.manual_seed(seed)
     vae = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
@@ -211,7 +212,7 @@ def build_vae(seed: int = 0) -> AutoencoderKL:
 
 
 def write_lora(path: Path, pipeline: StableDiffusionPipeline, seed: int, rank: int = 4) -> None:
-    """Attention layers of UNet and text encoder, with kohya's key names and metadata."""
+    """Write a LoRA on attention layers of UNet and text encoder, with kohya's key names and metadata."""
     generator = torch.Generator().manual_seed(seed)
     tensors: dict[str, torch.Tensor] = {}
     parts = (

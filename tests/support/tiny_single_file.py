@@ -1,4 +1,4 @@
-"""The small checkpoint as one `.safetensors` file with the names of the original Stable Diffusion, as most are shared.
+"""Small checkpoint as one `.safetensors` file with the names of the original Stable Diffusion, as most are shared.
 
 diffusers only reads that layout; the names here are written from what its reader understands.
 """
@@ -49,7 +49,7 @@ _VAE = (
 
 
 def write_single_file(models: Path, checkpoint: str, name: str) -> Path:
-    """`checkpoints/NAME.safetensors` with the weights of a checkpoint that is there, and `configs/checkpoints`."""
+    """Write `checkpoints/NAME.safetensors` with the weights of a present checkpoint, and `configs/checkpoints`."""
     source = models / "checkpoints" / checkpoint
     pipeline = StableDiffusionPipeline.from_pretrained(source)
     tensors: dict[str, torch.Tensor] = {}
@@ -75,7 +75,7 @@ def _rename(key: str, rules: tuple[tuple[str, object], ...]) -> str:
 
 
 def _resnet_norms(key: str) -> str:
-    """Transformer blocks have norms of the same names, which stay."""
+    """Rename the norms of resnets; transformer blocks have norms of the same names, which stay."""
     if "transformer_blocks" in key:
         return key
     return key.replace(".norm1.", ".in_layers.0.").replace(".norm2.", ".out_layers.0.")

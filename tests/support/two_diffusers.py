@@ -1,6 +1,6 @@
 """Two diffusion replicas on half of one logical GPU each: `MODELS_DIR OUT_DIR`.
 
-A program of its own for the reason that `two_nodes` gives. It prints one JSON line with what it saw.
+A program of its own for the reason that `two_nodes` gives. It prints one JSON line with its observations.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from tests.support.builders import an_image
 REPLICAS = 2
 CHECKPOINTS = ("tiny", "tiny-other")
 PATIENCE_S = 60
-"""Pictures that nobody waits for would keep the replicas busy for longer."""
+"""Seconds that the program waits; images that have no client any more would keep the replicas busy for longer."""
 
 
 def record_cap(folder: Path, share: float, device: str) -> None:
-    """Stands where a GPU's memory would be capped; a machine without one can see the call."""
+    """Record the cap of a GPU's memory in place of setting it, on a machine without a GPU."""
     seen = {"share": share, "device": device, "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"), "pid": os.getpid()}
     (folder / f"{os.getpid()}.json").write_text(json.dumps(seen))
 

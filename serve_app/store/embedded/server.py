@@ -1,7 +1,7 @@
-"""PostgreSQL without a server to install: the binaries of a wheel, a folder, and a supervisor that minds it.
+"""Embedded PostgreSQL: the binaries of a wheel, a data folder, and a supervisor that keeps the server up.
 
     <data_dir>/postgres            the cluster
-    <data_dir>/postgres.log        what the server says
+    <data_dir>/postgres.log        the server's log
     <data_dir>/postgres.users      shared lock of every process that uses it; see `supervisor.py`
     <data_dir>/postgres.starting   exclusive lock of the one that is starting it
     <data_dir>/postgres.supervisor exclusive lock and process id of the supervisor
@@ -45,13 +45,16 @@ SERVER_OPTIONS: Mapping[str, str] = {
     "io_method": "sync",
     "jit": "off",
 }
-"""Nothing replicates from here; `io_method`: no idle workers; `jit`: compiling takes longer than our queries."""
+"""Settings of the server. Nothing replicates from here; `io_method`: no idle workers; `jit`: compiling takes longer
+than our queries."""
 
 
 @dataclass(slots=True)
 class EmbeddedPostgres:
-    """This process's share in the running server. It lasts until `release` or the end of the process, however that
-    comes; the last one out stops the server."""
+    """This process's share in the running server.
+
+    It lasts until `release` or the end of the process, however that comes; the last one out stops the server.
+    """
 
     dsn: str
     """SQLAlchemy URL, `postgresql+asyncpg://...`."""
@@ -120,7 +123,7 @@ def ensure_running(
 
 
 def _start(data_dir: Path, options: Mapping[str, str], grace_s: float, deadline: float) -> Path:
-    """The folder of the socket of a server that answers. Called under the start lock."""
+    """Start the server if need be. -> the folder of the socket on which it answers. Called under the start lock."""
     cluster = data_dir / "postgres"
     binaries, system_user = prepare_binaries()
     create_cluster(cluster, binaries, system_user)
@@ -132,7 +135,7 @@ def _start(data_dir: Path, options: Mapping[str, str], grace_s: float, deadline:
             (socket_dir / SOCKET_LOCK).unlink(missing_ok=True)
             settings = {**options, "unix_socket_directories": str(socket_dir)}
             if not _spawn_supervisor(data_dir, binaries, settings, system_user, grace_s):
-                continue  # somebody was just looking at its lock
+                continue  # another process was just testing its lock
         while _is_supervised(data_dir):
             found = _socket_dir_in_use(cluster)
             if found is not None and _answers(binaries, found) == "yes":
@@ -148,7 +151,7 @@ def _start(data_dir: Path, options: Mapping[str, str], grace_s: float, deadline:
 def _spawn_supervisor(
     data_dir: Path, binaries: Path, settings: Mapping[str, str], system_user: str | None, grace_s: float
 ) -> bool:
-    """False: its lock was held, by another supervisor or for the moment that `_is_supervised` takes."""
+    """Start the supervisor. False: its lock was held, by another one or for the moment that `_is_supervised` takes."""
     log = data_dir / "postgres.log"
     if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))
@@ -173,7 +176,7 @@ def _spawn_supervisor(
 
 
 def _is_supervised(data_dir: Path) -> bool:
-    """Whether a process minds this folder's server: it holds its lock."""
+    """Whether a supervisor runs for this folder: it holds the lock."""
     try:
         file = os.open(data_dir / "postgres.supervisor", os.O_RDWR)
     except FileNotFoundError:
@@ -187,7 +190,7 @@ def _is_supervised(data_dir: Path) -> bool:
 def _end_orphan(cluster: Path, binaries: Path, deadline: float) -> None:
     """Clear the way for a start: end a server whose supervisor was killed, or remove what a dead one left.
 
-    `postmaster.pid` alone proves nothing: its process may be a zombie that nobody reaps, or by now another program.
+    `postmaster.pid` alone proves nothing: its process may be a zombie that is never reaped, or another program.
     """
     import psutil
 
@@ -211,7 +214,7 @@ def _end_orphan(cluster: Path, binaries: Path, deadline: float) -> None:
 
 
 def _socket_dir_in_use(cluster: Path) -> Path | None:
-    """Where the running server listens: the fifth line of its `postmaster.pid`."""
+    """Folder in which the running server listens: the fifth line of its `postmaster.pid`."""
     lines = _postmaster_file(cluster)
     return Path(lines[4]) if lines is not None and len(lines) > 4 and lines[4] else None
 
@@ -225,7 +228,7 @@ def _postmaster_file(cluster: Path) -> list[str] | None:
 
 
 def _answers(binaries: Path, socket_dir: Path) -> str:
-    """`yes`, `starting` or `no`. Asked by connecting: no file tells the truth about a process."""
+    """Whether the server answers: `yes`, `starting` or `no`, by connecting, since no file tells it reliably."""
     asked = subprocess.run(  # noqa: S603 (our own program)
         [binaries / "pg_isready", "-q", "-h", socket_dir, "-U", "postgres", "-d", "postgres", "-t", "3"],
         check=False,

@@ -1,11 +1,11 @@
-"""Runs the embedded PostgreSQL for as long as somebody uses it, and not a second longer than the grace.
+"""Supervisor of the embedded PostgreSQL: runs it while processes use it, and for the grace period after.
 
 Every process that uses the server holds a shared lock on `<data_dir>/postgres.users`. The kernel drops that lock even
-when the process is killed, so once the exclusive lock can be had, nobody is left. PostgreSQL is a child of this
-process: its death is noticed, its zombie reaped, and it is started again while somebody still uses it.
+when the process is killed, so once the exclusive lock can be had, no user is left. PostgreSQL is a child of this
+process: its death is noticed, its zombie reaped, and it is started again while it has users.
 
 It runs as a file of its own (`python -I -S supervisor.py ...`) on nothing but the standard library, so that it costs a
-bare interpreter. `embedded.py` starts it.
+bare interpreter. `server.py` starts it.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from types import FrameType
 
 TICK_S = 0.5
 STOP_S = 30.0
-"""A fast shutdown that takes longer becomes an immediate one; the next start then replays the log."""
+"""Seconds for a fast shutdown; one that takes longer becomes an immediate one; the next start then replays the log."""
 STEADY_S = 5.0
-"""A server that lived so long had started well."""
+"""Seconds after which a server counts as well started."""
 MAX_QUICK_EXITS = 8
 RETRY_S = 0.25
 ALREADY_RUNNING = 3
-"""Exit status: another supervisor looks after this folder."""
+"""Exit status: another supervisor runs for this folder."""
 
 
 def try_lock(file: int, operation: int) -> bool:
@@ -41,6 +41,8 @@ def try_lock(file: int, operation: int) -> bool:
 
 
 class Supervisor:
+    """Runs the server, restarts it when it dies, and stops it when it is unused."""
+
     def __init__(self, users_file: int, command: list[str], user: str | None, grace_s: float) -> None:
         self._users_file = users_file
         self._command = command
@@ -50,7 +52,7 @@ class Supervisor:
         self._wake_reader, self._wake_writer = os.pipe()
 
     def run(self) -> int:
-        """Returns when nobody uses the server any more (0) or when it cannot be kept up (1)."""
+        """Run until the server has no user left (0) or cannot be kept up (1)."""
         self._listen_for_signals()
         postgres = self._start()
         started_at = time.monotonic()
@@ -107,7 +109,7 @@ class Supervisor:
         self._asked_to_stop = True
 
     def _sleep(self) -> None:
-        """Until a signal comes or a tick has passed."""
+        """Sleep until a signal comes or a tick has passed."""
         select.select([self._wake_reader], [], [], TICK_S)
         try:
             os.read(self._wake_reader, 512)
@@ -116,6 +118,7 @@ class Supervisor:
 
 
 def main(arguments: list[str]) -> int:
+    """Detach and run the supervisor. -> exit status"""
     parser = argparse.ArgumentParser(description="Run PostgreSQL while somebody uses it")
     parser.add_argument("data_dir")
     parser.add_argument("--grace", type=float, required=True, help="seconds without a user before the server stops")

@@ -1,1 +1,1 @@
-"""Alembic's folder. It is run by `serve_app.store.migrate`, never by Alembic's own command line."""
+"""Schema migrations, run by `serve_app.store.migrate`, never by Alembic's own command line."""

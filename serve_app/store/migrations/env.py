@@ -1,4 +1,4 @@
-"""Alembic runs this file for every command; the connection and its transaction are the caller's."""
+"""Alembic's environment, run for every command; the connection and its transaction are the caller's."""
 
 from alembic import context
 

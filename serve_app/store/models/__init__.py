@@ -1,4 +1,7 @@
-"""The schema, a module a subject. Rows stay inside `serve_app.store`: repositories hand out frozen dataclasses."""
+"""Tables of the database, one module a subject.
+
+Rows stay inside `serve_app.store`: repositories hand out frozen dataclasses.
+"""
 
 from serve_app.store.models.accounts import IdempotencyKeyRow, UserRow, WebUiOptionRow
 from serve_app.store.models.albums import AlbumImageRow, AlbumRow, AnalysisResultRow, PersonFaceRow, PersonRow

@@ -1,4 +1,4 @@
-"""Who calls, and what they were answered."""
+"""Tables of users, their repeated requests and their options."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from serve_app.store.models.base import Base, Created, Id
 
 
 class UserRow(Created, Base):
+    """A user."""
+
     __tablename__ = "users"
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     username: Mapped[str]
     username_folded: Mapped[str] = mapped_column(unique=True)
-    """What makes it unique, whatever the case of its letters. Not an index on `lower(username)`: what that does beyond
-    ASCII depends on the locale that the database was made with."""
+    """Folded name, which makes names unique whatever the case of their letters. Not an index on `lower(username)`: what
+    that does beyond ASCII depends on the locale that the database was made with."""
     email: Mapped[str]
     email_folded: Mapped[str] = mapped_column(unique=True)
     api_key_hash: Mapped[str | None] = mapped_column(unique=True)
-    """SHA-256 of the key; null: none is valid."""
+    """SHA-256 of the user's key; null: no key is valid."""
 
 
 class IdempotencyKeyRow(Created, Base):
-    """One repeated POST: `status` is null while the first is being answered."""
+    """A POST with an idempotency key and its answer; `status` is null while it is being answered."""
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (Index(None, "created_at"),)
@@ -34,9 +36,9 @@ class IdempotencyKeyRow(Created, Base):
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), type_=Id, primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
     route: Mapped[str] = mapped_column(primary_key=True)
-    """Method and path."""
+    """Method and path of the request."""
     token: Mapped[str]
-    """Changes whenever the answer is begun anew, so that a slow first try cannot overwrite the second's answer."""
+    """Ticket's token, new whenever the answer is begun anew, so that a slow first try cannot overwrite the second's."""
     request_sha256: Mapped[str]
     status: Mapped[int | None] = mapped_column(SmallInteger)
     headers: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"))
@@ -44,7 +46,7 @@ class IdempotencyKeyRow(Created, Base):
 
 
 class WebUiOptionRow(Base):
-    """A setting of the Stable Diffusion web API that a user changed."""
+    """An option of the Stable Diffusion web API that a user has changed."""
 
     __tablename__ = "sd_options"
 

@@ -1,4 +1,4 @@
-"""Albums, what is in them, and what was found out about them."""
+"""Tables of albums, their image references, analysis results and persons."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from serve_app.store.models.base import Base, Created, Id
 
 
 class AlbumRow(Created, Base):
+    """An album."""
+
     __tablename__ = "albums"
     __table_args__ = (
         UniqueConstraint("user_id", "name"),
@@ -35,10 +37,10 @@ class AlbumRow(Created, Base):
     name: Mapped[str | None]
     """The client's own `album_id`; null: the client gave none, and our id stands for it."""
     version: Mapped[int] = mapped_column(server_default=text("0"))
-    """Grows whenever pictures come, go or are embedded; results remember the version that they are of."""
+    """Grows whenever images come, go or are embedded; results remember the version that they are of."""
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime | None]
-    """Set on the hidden album of an ad-hoc call, which is swept away after that time."""
+    """Expiry of the hidden album of an ad-hoc call; null for all others."""
 
 
 class AlbumImageRow(Created, Base):
@@ -54,18 +56,18 @@ class AlbumImageRow(Created, Base):
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     album_id: Mapped[str] = mapped_column(ForeignKey("albums.id", ondelete="CASCADE"), type_=Id)
     ref: Mapped[str]
-    """As the client sent it."""
+    """Reference as the client sent it."""
     ref_sha256: Mapped[bytes] = mapped_column(LargeBinary)
-    """Of `ref`, which may be too long for an index."""
+    """SHA-256 of `ref`, which may be too long for an index."""
     image_id: Mapped[str | None] = mapped_column(ForeignKey("images.id", ondelete="CASCADE"), type_=Id)
     status: Mapped[str] = mapped_column(server_default=text("'pending'"))
     code: Mapped[str | None]
-    """Why it failed: one of the HTTP contract's codes."""
+    """Reason of a failure: one of the HTTP contract's codes."""
     detail: Mapped[str | None]
 
 
 class AnalysisResultRow(Created, Base):
-    """The latest answer of one kind for one set of parameters."""
+    """Latest result of one kind for one set of parameters."""
 
     __tablename__ = "analysis_results"
 
@@ -78,17 +80,19 @@ class AnalysisResultRow(Created, Base):
 
 
 class PersonRow(Base):
+    """A person of an album."""
+
     __tablename__ = "persons"
     __table_args__ = (UniqueConstraint("album_id", "label"),)
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     album_id: Mapped[str] = mapped_column(ForeignKey("albums.id", ondelete="CASCADE"), type_=Id)
     label: Mapped[int]
-    """The clusterer's name for this person, kept from one call to the next."""
+    """The clusterer's number for this person, kept from one call to the next."""
 
 
 class PersonFaceRow(Base):
-    """Which person of an album a face belongs to; null: to nobody."""
+    """Assignment of a face to a person of an album; null: unassigned."""
 
     __tablename__ = "person_faces"
     __table_args__ = (Index(None, "face_id"), Index(None, "person_id"))

@@ -1,4 +1,4 @@
-"""What all tables share."""
+"""Base classes and column types of all tables."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 Id = Text(collation="C")
-"""Text that sorts byte by byte on every server, so that ids are cursors."""
+"""Type of ids: text that sorts byte by byte on every server, so that ids are cursors."""
 Time = TIMESTAMP(timezone=True)
 
 
 class Base(DeclarativeBase):
+    """Declarative base with the naming convention of constraints and the mapping of types."""
+
     metadata = MetaData(
         naming_convention={
             "pk": "%(table_name)s_pkey",
@@ -28,6 +30,6 @@ class Base(DeclarativeBase):
 
 
 class Created:
-    """Rows that know when they were made."""
+    """Mixin with the time of creation."""
 
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

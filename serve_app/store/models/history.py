@@ -1,4 +1,4 @@
-"""The history: every picture that was made, or was to be made."""
+"""Table of the history: requests to make images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from serve_app.store.models.base import Base, Created, Id
 
 
 class GenerationRow(Created, Base):
-    """One request to make pictures; the rules are in `serve_app.store.repositories.history`."""
+    """One request to make images; the rules are in `serve_app.store.repositories.history`."""
 
     __tablename__ = "generations"
     __table_args__ = (
@@ -30,17 +30,17 @@ class GenerationRow(Created, Base):
     kind: Mapped[str]
     status: Mapped[str] = mapped_column(server_default=text("'started'"))
     input_ref: Mapped[str | None]
-    """As the client sent it."""
+    """Image reference as the client sent it."""
     input_image_id: Mapped[str | None] = mapped_column(ForeignKey("images.id", ondelete="SET NULL"), type_=Id)
     output_image_ids: Mapped[list[str]] = mapped_column(ARRAY(Id), server_default=text("'{}'"))
-    """In the order in which they were made. An array refers to nothing: an image that was removed since is left out
-    when the row is shown."""
+    """Ids in the order in which the images were made. An array is no foreign key: an image that was removed since is
+    left out when the row is shown."""
     parameters: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"))
     engine: Mapped[str | None]
-    """The one that really made it."""
+    """Name of the engine that made the images."""
     problem: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     job_id: Mapped[str | None] = mapped_column(Id, unique=True)
-    """Not a foreign key: ended jobs are forgotten after some days, the history stays."""
+    """Id of the job. Not a foreign key: ended jobs are forgotten after some days, the history stays."""
     started_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
-    """When the latest attempt began."""
+    """Start of the latest attempt."""
     finished_at: Mapped[datetime | None]

@@ -1,4 +1,4 @@
-"""The durable queue's table; the rules are in `serve_app.store.queue.jobs`."""
+"""Tables of the durable job queue; the rules are in `serve_app.store.queue.jobs`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ _UNFINISHED = text("status IN ('queued', 'running')")
 
 
 class JobRow(Created, Base):
+    """A job."""
+
     __tablename__ = "jobs"
     __table_args__ = (
         CheckConstraint("status IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="status"),
@@ -37,29 +39,29 @@ class JobRow(Created, Base):
     album_id: Mapped[str | None] = mapped_column(ForeignKey("albums.id", ondelete="CASCADE"), type_=Id)
     payload: Mapped[dict[str, Any]] = mapped_column(JSON)
     priority: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
-    """Higher runs first."""
+    """Higher priorities run first."""
     status: Mapped[str] = mapped_column(server_default=text("'queued'"))
     progress: Mapped[float] = mapped_column(server_default=text("0"))
     eta_s: Mapped[float | None]
     attempt: Mapped[int] = mapped_column(server_default=text("0"))
-    """Times it was claimed, and the fence: a worker's writes count only while this is the number it claimed with."""
+    """Number of claims, and the fence: a worker's writes count only while this is the number it claimed with."""
     max_attempts: Mapped[int]
     lease_until: Mapped[datetime | None]
     worker: Mapped[str | None]
     cancel_requested: Mapped[bool] = mapped_column(server_default=text("false"))
     stop_requested: Mapped[str | None]
-    """What is asked of a running job short of cancelling it: `interrupt` (end with what there is), `skip` (a part)."""
+    """Request to a running job short of cancelling it: `interrupt` (end with what there is), `skip` (a part)."""
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     problem: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     run_after: Mapped[datetime] = mapped_column(server_default=func.now())
     dedupe_key: Mapped[str | None]
     started_at: Mapped[datetime | None]
-    """When the latest attempt began."""
+    """Start of the latest attempt."""
     finished_at: Mapped[datetime | None]
 
 
 class JobInputRow(Base):
-    """Bytes that a job works on and nobody else needs: written with it, gone when it ends."""
+    """Input that only one job needs: written with the job, deleted when it ends."""
 
     __tablename__ = "job_inputs"
 

@@ -1,5 +1,7 @@
-"""Pictures, and what the models said about them. All but `images` hangs on the content, so equal bytes are stored and
-analysed once, whoever uploads them."""
+"""Tables of images, file contents and the models' results on them.
+
+All but `images` refers to the file content, so equal bytes are stored and analysed once for all users.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ from serve_app.store.models.base import Base, Created, Id
 
 
 class ContentRow(Created, Base):
-    """Stored bytes."""
+    """A file content, stored once and named by its SHA-256."""
 
     __tablename__ = "contents"
     __table_args__ = (Index(None, "pixel_sha256"),)
@@ -32,15 +34,15 @@ class ContentRow(Created, Base):
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     content_type: Mapped[str]
     width: Mapped[int]
-    """Of the upright picture, like `height`."""
+    """Width of the upright image in pixels, as is `height`."""
     height: Mapped[int]
     pixel_sha256: Mapped[str | None]
-    """Hash of the upright pixels, once the picture was decoded in full."""
+    """Hash of the upright pixels, once the image was decoded in full."""
     has_preview: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
 class ImageRow(Created, Base):
-    """One upload or fetch of a picture by a user."""
+    """One upload or fetch of an image by a user."""
 
     __tablename__ = "images"
     __table_args__ = (
@@ -55,10 +57,12 @@ class ImageRow(Created, Base):
     filename: Mapped[str | None]
     source_url: Mapped[str | None]
     temporary: Mapped[bool] = mapped_column(server_default=text("false"))
-    """Goes by itself after a while (the setting `retention.temporary_s`), unless an album holds it."""
+    """Whether the image is removed after `retention.temporary_s` seconds, unless an album holds it."""
 
 
 class PictureVectorsRow(Base):
+    """Embedding vectors of a file content by one model."""
+
     __tablename__ = "picture_vectors"
 
     sha256: Mapped[str] = mapped_column(ForeignKey("contents.sha256", ondelete="CASCADE"), type_=Id, primary_key=True)
@@ -69,6 +73,8 @@ class PictureVectorsRow(Base):
 
 
 class PictureQualityRow(Base):
+    """Image quality assessment of a file content."""
+
     __tablename__ = "picture_quality"
 
     sha256: Mapped[str] = mapped_column(ForeignKey("contents.sha256", ondelete="CASCADE"), type_=Id, primary_key=True)
@@ -79,7 +85,7 @@ class PictureQualityRow(Base):
 
 
 class FaceScanRow(Base):
-    """A picture was searched for faces, also when none was found."""
+    """A search of a file content for faces by one model, also when none was found."""
 
     __tablename__ = "face_scans"
 
@@ -88,6 +94,8 @@ class FaceScanRow(Base):
 
 
 class FaceRow(Base):
+    """A face found in a file content by one model."""
+
     __tablename__ = "faces"
     __table_args__ = (
         UniqueConstraint("sha256", "model", "ordinal"),
@@ -100,7 +108,7 @@ class FaceRow(Base):
     sha256: Mapped[str] = mapped_column(Id)
     model: Mapped[str]
     ordinal: Mapped[int] = mapped_column(SmallInteger)
-    """Place among the faces of its picture, the most confident first."""
+    """Index among the faces of its image, the most confident first."""
     bbox: Mapped[list[float]] = mapped_column(ARRAY(REAL))
     score: Mapped[float]
     quality: Mapped[float]
@@ -111,7 +119,7 @@ class FaceRow(Base):
 
 
 class PairVerdictRow(Base):
-    """Whether two contents are copies of one another, by one version of the check."""
+    """Verdict whether two file contents are copies of one another, by one version of the check."""
 
     __tablename__ = "pair_verdicts"
     __table_args__ = (CheckConstraint("sha_a < sha_b", name="ordered"), Index(None, "sha_b"))

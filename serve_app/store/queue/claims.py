@@ -1,4 +1,4 @@
-"""Durable jobs: what workers do with them.
+"""Durable jobs, the workers' side: claim, renew, end.
 
 A claim is a lease: its holder renews it while it works (`heartbeat`), and loses the job when it does not. The attempt
 number is the fence: whatever a worker writes counts only while the job is running on the attempt that it claimed, so a
@@ -54,19 +54,19 @@ _NEXT = text("""
     LIMIT 1
     FOR UPDATE OF job SKIP LOCKED
 """)
-"""Users take turns, the one who has waited longest for a start first; among one user's jobs the oldest first. An
-analysis waits for pictures that were posted to its album before it was."""
+"""Query for the next job. Users take turns, the one who has waited longest for a start first; among one user's jobs the
+oldest first. An analysis waits for images that were posted to its album before it was."""
 
 
 class LeaseLost(Conflict):
-    """Another worker has the job, or it has ended: nothing that this worker still says of it counts."""
+    """Another worker has the job, or it has ended: this worker's writes no longer count."""
 
 
 async def claim(session: AsyncSession, *, worker: str, kinds: Sequence[str], lease_s: float) -> QueuedJob | None:
-    """The next waiting job of these kinds, now running in this worker's name; None when there is none.
+    """Claim the next waiting job of these kinds for this worker; None when there is none.
 
-    Expired leases of others are taken back first. Two jobs of one kind never run on one album at once. Commit before
-    working on it.
+    Jobs of other workers whose lease has expired are requeued first. Two jobs of one kind never run on one album at
+    once. Commit before working on it.
     """
     await requeue_expired(session)
     while True:
@@ -99,10 +99,10 @@ async def claim(session: AsyncSession, *, worker: str, kinds: Sequence[str], lea
 async def heartbeat(
     session: AsyncSession, job: QueuedJob, *, lease_s: float, progress: float | None = None, eta_s: float | None = None
 ) -> Pulse:
-    """Renew the lease, and say how far the work is (0 to 1).
+    """Renew the lease, and store the progress (0 to 1).
 
-    `cancel`: the client does not want it any more; stop, and say `acknowledge_cancel`. `lost`: stop, and say nothing.
-    `interrupt`: end with what there is. `skip`: leave out what is being worked on; said once for each time it is asked.
+    `cancel`: the client has cancelled the job; stop, and call `acknowledge_cancel`. `lost`: stop, and write nothing.
+    `interrupt`: end with what there is. `skip`: leave out what is being worked on; returned once for each request.
     """
     values: dict[str, Any] = {"lease_until": _after(lease_s)}
     if progress is None:
@@ -124,16 +124,19 @@ async def heartbeat(
 
 
 async def complete(session: AsyncSession, job: QueuedJob, result: Mapping[str, Any]) -> None:
-    """Raises `LeaseLost`, which must roll back what the worker wrote in this transaction."""
+    """End the job with its result.
+
+    Raises `LeaseLost`, which must roll back what the worker wrote in this transaction.
+    """
     await _record_end(session, job, "succeeded", result=dict(result), problem=None, progress=1.0, eta_s=0.0)
 
 
 async def fail(
     session: AsyncSession, job: QueuedJob, problem: Mapping[str, Any], *, retry_in_s: float | None = None
 ) -> JobStatus:
-    """The status it has now: queued again if `retry_in_s` is given and attempts are left, else failed.
+    """Queue the job again if `retry_in_s` is given and attempts are left, else fail it. -> its new status
 
-    A job that was asked to stop is cancelled instead. Raises `LeaseLost`.
+    A job whose cancellation was requested is cancelled instead. Raises `LeaseLost`.
     """
     again = (JobRow.attempt < JobRow.max_attempts) if retry_in_s is not None else false()
     status = case((JobRow.cancel_requested, "cancelled"), (again, "queued"), else_="failed")
@@ -142,18 +145,18 @@ async def fail(
 
 
 async def acknowledge_cancel(session: AsyncSession, job: QueuedJob) -> None:
-    """The worker has stopped because it was asked to. Raises `LeaseLost`."""
+    """End a job whose cancellation was requested as cancelled. Raises `LeaseLost`."""
     await _record_end(session, job, "cancelled")
 
 
 async def hand_back(session: AsyncSession, job: QueuedJob) -> None:
-    """The worker is shutting down: the job waits again, at once and without an attempt less. Raises `LeaseLost`."""
+    """Queue the job of a worker that shuts down again, without an attempt less. Raises `LeaseLost`."""
     status = case((JobRow.cancel_requested, "cancelled"), else_="queued")
     await _record_end(session, job, status, max_attempts=JobRow.max_attempts + 1)
 
 
 async def requeue_expired(session: AsyncSession) -> list[QueuedJob]:
-    """Jobs whose worker fell silent wait again; those without an attempt left fail, those not wanted are cancelled."""
+    """Queue jobs with an expired lease again; without an attempt left they fail, where requested they are cancelled."""
     expired = select(JobRow.id).where(JobRow.status == "running", JobRow.lease_until < func.clock_timestamp())
     ids = list(await session.scalars(expired.with_for_update(skip_locked=True)))
     if not ids:
@@ -167,14 +170,16 @@ async def requeue_expired(session: AsyncSession) -> list[QueuedJob]:
 
 
 def backoff_s(attempt: int, *, base_s: float = 2.0, cap_s: float = 300.0) -> float:
-    """Seconds to wait after the given attempt (1, 2, ...) failed: doubling, half of it by chance, so that jobs which
-    failed together do not come back together."""
+    """Seconds to wait after the given attempt (1, 2, ...) failed: exponential backoff with jitter.
+
+    Half of it is random, so that jobs which failed together do not come back together.
+    """
     longest = min(cap_s, base_s * 2.0 ** (min(attempt, 30) - 1))
     return longest * random.uniform(0.5, 1.0)
 
 
 def _held(job: QueuedJob) -> Update:
-    """An update that counts only while the worker that claimed `job` holds it."""
+    """Start an update that counts only while the worker that claimed `job` holds it."""
     return update(JobRow).where(JobRow.id == job.id, JobRow.attempt == job.attempt, JobRow.status == "running")
 
 
@@ -188,7 +193,7 @@ async def _record_end(
 
 
 def _left(status: str | ColumnElement[str]) -> dict[str, Any]:
-    """What changes when a job stops running."""
+    """Values of a job that stops running."""
     is_queued = false() if isinstance(status, str) else status == "queued"
     return {
         "status": status,
@@ -199,5 +204,5 @@ def _left(status: str | ColumnElement[str]) -> dict[str, Any]:
 
 
 def _after(seconds: float) -> ColumnElement[Any]:
-    """By the database's clock, the only one that all workers share."""
+    """Time in so many seconds by the database's clock, the only one that all workers share."""
     return func.clock_timestamp() + timedelta(seconds=seconds)

@@ -1,6 +1,6 @@
-"""Waiting for jobs without asking all the time.
+"""Waiting for jobs on PostgreSQL's notifications instead of polling.
 
-One connection of the process listens to PostgreSQL's notifications. They are hints, never the truth: whoever is woken
+One connection of the process listens to the notifications. They are hints, never the truth: a waiter that is woken
 reads the table. A lost notice, a restart of the database or a pooler that passes no notifications on costs at most
 `poll_s`, because every wait ends after that time anyway.
 """
@@ -23,17 +23,18 @@ from serve_app.store.session import Database
 
 
 class Signal:
-    """Wakes one waiter. A notice that comes while nobody waits ends the next wait at once, so none is missed."""
+    """Wake-up of one waiter. A notice that comes between two waits ends the next one at once, so none is missed."""
 
     def __init__(self, poll_s: float) -> None:
         self._event = asyncio.Event()
         self._poll_s = poll_s
 
     def set(self) -> None:
+        """Wake the waiter."""
         self._event.set()
 
     async def wait(self, timeout_s: float | None = None) -> None:
-        """Until a notice, or `poll_s` (or the shorter `timeout_s`) has passed."""
+        """Wait for a notice, at most `poll_s` or the shorter `timeout_s`."""
         limit = self._poll_s if timeout_s is None else min(self._poll_s, timeout_s)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._event.wait(), limit)
@@ -41,7 +42,10 @@ class Signal:
 
 
 class JobEvents:
-    """`async with JobEvents(dsn) as events:` listens until the block ends, across restarts of the database."""
+    """Listener for job notifications.
+
+    `async with JobEvents(dsn) as events:` listens until the block ends, across restarts of the database.
+    """
 
     def __init__(self, dsn: str, *, poll_s: float = 1.0, connect_timeout_s: float = 10.0) -> None:
         url = make_url(dsn).difference_update_query(["prepared_statement_cache_size", "prepared_statement_name_func"])
@@ -68,7 +72,7 @@ class JobEvents:
 
     @contextmanager
     def work(self) -> Iterator[Signal]:
-        """Signals that a job may have become claimable: one was queued, or one that stood in the way ended.
+        """Signal that a job may have become claimable: one was queued, or one that stood in the way ended.
 
         with events.work() as signal:
             while True:
@@ -83,11 +87,11 @@ class JobEvents:
             self._work.discard(signal)
 
     def watch(self, job_id: str) -> AbstractContextManager[Signal]:
-        """Signals that the job may have changed."""
+        """Signal that the job may have changed."""
         return self._signal(self._watched, job_id)
 
     def calls(self, job_id: str) -> AbstractContextManager[Signal]:
-        """For the job's worker: signals that something may be wanted of it, such as to stop."""
+        """Signal to the job's worker that a request to it, such as to stop, may have come."""
         return self._signal(self._asked, job_id)
 
     @contextmanager
@@ -129,7 +133,7 @@ class JobEvents:
             try:
                 connection.add_termination_listener(lambda _connection, closed=closed: closed.set())
                 await connection.add_listener(CHANNEL, self._notice)
-                self._wake_all()  # what was said while nobody listened is lost
+                self._wake_all()  # notifications that came without a listener are lost
                 await closed.wait()
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await asyncio.sleep(self._poll_s)
@@ -138,7 +142,7 @@ class JobEvents:
 
 
 async def wait_until_finished(database: Database, events: JobEvents, job_id: str, timeout_s: float) -> QueuedJob:
-    """The job when it has finished, or as it is when the time is over.
+    """Wait for the job to finish; after `timeout_s` seconds return it as it is.
 
     Rides out a database that is away for less than that. Raises `NotFound` when there is no such job (any more), and
     `Unavailable` when the database stays away.
@@ -160,7 +164,7 @@ async def wait_until_finished(database: Database, events: JobEvents, job_id: str
 async def follow(
     database: Database, events: JobEvents, job_id: str, *, quiet_s: float = math.inf
 ) -> AsyncIterator[QueuedJob | None]:
-    """The job now and after each change, until it has finished; None whenever nothing has changed for `quiet_s`.
+    """Yield the job now and after each change, until it has finished; None when nothing has changed for `quiet_s`.
 
     Raises `NotFound` and `Unavailable`.
     """

@@ -1,11 +1,11 @@
-"""Durable jobs: what clients and use cases do with them. Workers' side: `claims`; waiting: `events`.
+"""Durable jobs, the clients' side: enqueue, cancel, list. Workers' side: `claims`; waiting: `events`.
 
     queued ──claim──▶ running ──▶ succeeded | failed | cancelled
        ▲                 │
        └── retry, lost lease, hand-over
 
 Every function works in the caller's transaction, so a job becomes visible together with the rows that it is about, and
-its listeners are told when the transaction commits.
+its listeners are notified when the transaction commits.
 """
 
 from __future__ import annotations
@@ -28,17 +28,19 @@ from serve_app.store.repositories import history
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 StopRequest = Literal["interrupt", "skip"]
 CHANNEL = "darkroom_jobs"
-"""Of the notifications; each says `<status> <job id>`, or `asked <job id>` when a running job's worker is wanted."""
+"""Channel of the notifications: `<status> <job id>`, or `asked <job id>` for the worker of a running job."""
 GENERATION_KINDS = frozenset({"txt2img", "img2img", "style", "avatar", "segmentation"})
-"""Kinds that make pictures. They take long and somebody waits for each, so they have worker slots and places in the
-queue of their own, away from the analyses of albums."""
+"""Kinds of jobs that make images. They take long and a client waits for each, so they are a pool with worker slots and
+places in the queue of its own, away from the analyses of albums."""
 IS_UNFINISHED = text("status IN ('queued', 'running')")
-"""Spelled as in the index of dedupe keys, which is found by it."""
+"""Condition spelled as in the index of dedupe keys, so that PostgreSQL uses it."""
 _NOTIFY = text("SELECT pg_notify(:channel, notice) FROM unnest(CAST(:notices AS text[])) AS one (notice)")
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedJob:
+    """A job in any status."""
+
     id: str
     user_id: str
     kind: str
@@ -60,11 +62,12 @@ class QueuedJob:
     run_after: datetime
     created_at: datetime
     started_at: datetime | None
-    """When the latest attempt began."""
+    """Start of the latest attempt."""
     finished_at: datetime | None
 
     @property
     def is_finished(self) -> bool:
+        """Whether the job has succeeded, failed or was cancelled."""
         return self.status not in ("queued", "running")
 
 
@@ -90,7 +93,7 @@ COLUMNS = (
     JobRow.started_at,
     JobRow.finished_at,
 )
-"""In the order of `QueuedJob`'s fields."""
+"""Columns in the order of `QueuedJob`'s fields."""
 
 
 async def enqueue(
@@ -106,7 +109,7 @@ async def enqueue(
     delay_s: float = 0.0,
     max_queued: int | None = None,
 ) -> QueuedJob:
-    """A job that runs once the transaction has committed, or the user's unfinished one with the same `dedupe_key`.
+    """Add a job that runs once the transaction has committed, or return the user's unfinished one of that `dedupe_key`.
 
     A running job may have read what it works on before the caller's change: put what it depends on (the album's
     version) into the key. `max_queued`: see `check_capacity`.
@@ -137,28 +140,28 @@ async def enqueue(
             job = QueuedJob(*made)
             await publish(session, [job])
             return job
-        # Somebody else made it between the look and the insert, and it may have finished since: look again.
+        # Another transaction made it between select and insert, and it may have finished since: look again.
 
 
 async def check_capacity(session: AsyncSession, kind: str, max_queued: int) -> None:
-    """Raises `Overloaded` with `retry_after_s` when `max_queued` jobs or more wait for the same slots as `kind`.
+    """Check that the pool of `kind` has fewer than `max_queued` jobs waiting. Raises `Overloaded` with `retry_after_s`.
 
     The hint is how long the queue would need to drain to half, going by the jobs of the last minutes.
     """
     making = JobRow.kind.in_(sorted(GENERATION_KINDS))
-    in_its_lane = making if kind in GENERATION_KINDS else ~making
-    waiting = await session.scalar(select(func.count()).where(JobRow.status == "queued", in_its_lane)) or 0
+    in_its_pool = making if kind in GENERATION_KINDS else ~making
+    waiting = await session.scalar(select(func.count()).where(JobRow.status == "queued", in_its_pool)) or 0
     if waiting < max_queued:
         return
     window_s = 300.0
-    finished = select(func.count()).where(JobRow.finished_at > func.now() - timedelta(seconds=window_s), in_its_lane)
+    finished = select(func.count()).where(JobRow.finished_at > func.now() - timedelta(seconds=window_s), in_its_pool)
     per_second = (await session.scalar(finished) or 0) / window_s
     retry_after_s = min(60, max(5, round(waiting / 2 / per_second))) if per_second else 30
     raise Overloaded("Too many jobs are waiting", extra={"retry_after_s": retry_after_s})
 
 
 async def get(session: AsyncSession, job_id: str, *, user_id: str | None = None) -> QueuedJob | None:
-    """With `user_id`: only that user's."""
+    """Get a job; with `user_id` only if it is that user's."""
     statement = select(*COLUMNS).where(JobRow.id == job_id)
     if user_id is not None:
         statement = statement.where(JobRow.user_id == user_id)
@@ -167,14 +170,14 @@ async def get(session: AsyncSession, job_id: str, *, user_id: str | None = None)
 
 
 async def load_for_album(session: AsyncSession, album_id: str, limit: int = 50) -> list[QueuedJob]:
-    """The album's jobs, the newest first, without payloads and results, which weigh megabytes for a large album."""
+    """Load the album's jobs, newest first, without payloads and results, which weigh megabytes for a large album."""
     light = [null() if column.key in {"payload", "result"} else column for column in COLUMNS]
     statement = select(*light).where(JobRow.album_id == album_id).order_by(JobRow.id.desc()).limit(limit)
     return [replace(QueuedJob(*row), payload={}) for row in await session.execute(statement)]
 
 
 async def load_page(session: AsyncSession, user_id: str, limit: int, cursor: str | None = None) -> list[QueuedJob]:
-    """The user's jobs, newest first, those after the id `cursor`."""
+    """Load the user's jobs, newest first, those after the id `cursor`."""
     statement = select(*COLUMNS).where(JobRow.user_id == user_id)
     if cursor is not None:
         statement = statement.where(JobRow.id < cursor)
@@ -182,7 +185,7 @@ async def load_page(session: AsyncSession, user_id: str, limit: int, cursor: str
 
 
 async def count_by_status(session: AsyncSession) -> dict[tuple[str, JobStatus], int]:
-    """Unfinished jobs by kind and status, for metrics."""
+    """Count unfinished jobs by kind and status, for metrics."""
     statement = (
         select(JobRow.kind, JobRow.status, func.count()).where(IS_UNFINISHED).group_by(JobRow.kind, JobRow.status)
     )
@@ -190,7 +193,7 @@ async def count_by_status(session: AsyncSession) -> dict[tuple[str, JobStatus], 
 
 
 async def cancel(session: AsyncSession, user_id: str, job_id: str) -> QueuedJob | None:
-    """A waiting job ends at once, a running one is asked to; a finished one stays as it is. None: not the user's."""
+    """Cancel a waiting job at once, or ask a running one to end; a finished one stays. None: not the user's job."""
     is_waiting = JobRow.status == "queued"
     asked = (
         update(JobRow)
@@ -203,14 +206,14 @@ async def cancel(session: AsyncSession, user_id: str, job_id: str) -> QueuedJob 
         )
     )
     changed = await change(session, asked)
-    await _call_workers(session, changed)
+    await _notify_workers(session, changed)
     return changed[0] if changed else await get(session, job_id, user_id=user_id)
 
 
 async def request_stop(
     session: AsyncSession, user_id: str, kinds: Sequence[str], what: StopRequest, *, job_id: str | None = None
 ) -> list[QueuedJob]:
-    """Ask the user's running jobs of these kinds, or one, to end early: with what there is, or with a part left out."""
+    """Ask the user's running jobs of these kinds, or one of them, to end with what there is or to skip a part."""
     asked = (
         update(JobRow)
         .where(JobRow.user_id == user_id, JobRow.kind == any_text(kinds), JobRow.status == "running")
@@ -219,18 +222,18 @@ async def request_stop(
     if job_id is not None:
         asked = asked.where(JobRow.id == job_id)
     changed = await change(session, asked)
-    await _call_workers(session, changed)
+    await _notify_workers(session, changed)
     return changed
 
 
 async def load_unfinished(session: AsyncSession, user_id: str, kinds: Sequence[str]) -> list[QueuedJob]:
-    """The user's waiting and running jobs of these kinds, the oldest first."""
+    """Load the user's waiting and running jobs of these kinds, oldest first."""
     statement = select(*COLUMNS).where(JobRow.user_id == user_id, JobRow.kind == any_text(kinds), IS_UNFINISHED)
     return [QueuedJob(*row) for row in await session.execute(statement.order_by(JobRow.id))]
 
 
 async def find_by_task(session: AsyncSession, user_id: str, task_id: str) -> QueuedJob | None:
-    """The user's newest job whose payload has this `task_id`, among the last hundred."""
+    """Find the user's newest job whose payload has this `task_id`, among the last hundred."""
     recent = select(JobRow.id).where(JobRow.user_id == user_id).order_by(JobRow.id.desc()).limit(100).subquery()
     statement = (
         select(*COLUMNS)
@@ -243,19 +246,20 @@ async def find_by_task(session: AsyncSession, user_id: str, task_id: str) -> Que
 
 
 async def add_inputs(session: AsyncSession, job_id: str, inputs: Mapping[str, bytes]) -> None:
-    """Bytes that the job works on, by name. They go when it ends."""
+    """Add the job's inputs, by name; they are deleted when it ends."""
     if inputs:
         rows = [{"job_id": job_id, "name": name, "data": data} for name, data in inputs.items()]
         await session.execute(insert(JobInputRow), rows)
 
 
 async def load_inputs(session: AsyncSession, job_id: str) -> dict[str, bytes]:
+    """Load the job's inputs, by name."""
     rows = await session.execute(select(JobInputRow.name, JobInputRow.data).where(JobInputRow.job_id == job_id))
     return {row.name: row.data for row in rows}
 
 
 async def remove_finished(session: AsyncSession, older_than_s: float, limit: int = 1000) -> int:
-    """Forget jobs that finished so long ago; how many."""
+    """Delete jobs that finished more than `older_than_s` seconds ago. -> how many"""
     old = select(JobRow.id).where(JobRow.finished_at < func.now() - timedelta(seconds=older_than_s)).limit(limit)
     ids = list(await session.scalars(old.with_for_update(skip_locked=True)))
     await session.execute(delete(JobRow).where(JobRow.id == any_text(ids)))
@@ -263,7 +267,7 @@ async def remove_finished(session: AsyncSession, older_than_s: float, limit: int
 
 
 async def change(session: AsyncSession, statement: Update) -> list[QueuedJob]:
-    """Run an update of jobs; the history says what became of them, and listeners are told."""
+    """Run an update of jobs, end their inputs and history rows with them, and notify listeners."""
     returning = statement.returning(*COLUMNS).execution_options(synchronize_session=False)
     changed = [QueuedJob(*row) for row in await session.execute(returning)]
     if ended := [job.id for job in changed if job.is_finished]:
@@ -274,17 +278,17 @@ async def change(session: AsyncSession, statement: Update) -> list[QueuedJob]:
 
 
 async def publish_gone(session: AsyncSession, job_ids: Sequence[str]) -> None:
-    """Tell listeners and workers, when the transaction commits, that these jobs were deleted."""
+    """Notify listeners and workers, when the transaction commits, that these jobs were deleted."""
     await _notify(session, [f"{word} {job_id}" for job_id in job_ids for word in ("cancelled", "asked")])
 
 
 async def publish(session: AsyncSession, changed: Sequence[QueuedJob]) -> None:
-    """Tell listeners, when the transaction commits, that these jobs changed."""
+    """Notify listeners, when the transaction commits, that these jobs changed."""
     await _notify(session, [f"{job.status} {job.id}" for job in changed])
 
 
-async def _call_workers(session: AsyncSession, asked: Sequence[QueuedJob]) -> None:
-    """Let the workers of running jobs look at once what is wanted of them."""
+async def _notify_workers(session: AsyncSession, asked: Sequence[QueuedJob]) -> None:
+    """Notify the workers of running jobs of a request, such as to stop, so that they read it at once."""
     await _notify(session, [f"asked {job.id}" for job in asked if job.status == "running"])
 
 

@@ -1,6 +1,6 @@
 """Albums and the image references in them.
 
-Whoever changes an album locks its row first, so that changes to one album come one after the other.
+Every change of an album locks its row first, so that changes to one album come one after the other.
 """
 
 from __future__ import annotations
@@ -26,24 +26,26 @@ ItemStatus = Literal["pending", "embedded", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class StoredAlbum:
+    """An album's row."""
+
     id: str
     user_id: str
     name: str | None
     version: int
-    """Grows whenever pictures come, go or are embedded."""
+    """Grows whenever images come, go or are embedded."""
     created_at: datetime
     updated_at: datetime
     expires_at: datetime | None
 
     @property
     def public_id(self) -> str:
-        """What clients call it: their own `album_id`, or ours when they gave none."""
+        """The id that clients use: their own `album_id`, or ours when they gave none."""
         return self.name if self.name is not None else self.id
 
 
 @dataclass(frozen=True, slots=True)
 class AlbumItem:
-    """One reference of an album, with its picture as far as it is known."""
+    """One reference of an album, with its image as far as it is known."""
 
     id: int
     ref: str
@@ -56,7 +58,7 @@ class AlbumItem:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one item: an image, or the code and detail of why not."""
+    """The outcome of one item: an image, or the code and detail of its failure."""
 
     item_id: int
     image_id: str | None = None
@@ -106,7 +108,7 @@ _ADD = text("""
     WHERE old.status = 'failed'
     RETURNING id
 """)
-_SETTLE = text("""
+_RECORD_OUTCOMES = text("""
     WITH new AS (
         SELECT given.id, images.id AS image_id, details,
             CASE WHEN given.image_id IS NOT NULL AND images.id IS NULL THEN 'not_found' ELSE code END AS code
@@ -131,10 +133,10 @@ _SETTLE = text("""
 async def open_album(
     session: AsyncSession, user_id: str, name: str | None, *, lives_s: float | None = None
 ) -> StoredAlbum:
-    """The user's album of this name, made if there is none, and locked until the transaction ends.
+    """Find or create the user's album of this name, and lock it until the transaction ends.
 
     Without a name: a new one, known by our id. With `lives_s` it is the hidden album of an ad-hoc call: no list shows
-    it, and `remove_expired` takes it after so many seconds.
+    it, and `remove_expired` deletes it after so many seconds.
     """
     expires_at = None if lives_s is None else func.now() + timedelta(seconds=lives_s)
     statement = (
@@ -146,7 +148,7 @@ async def open_album(
 
 
 async def find(session: AsyncSession, user_id: str, public_id: str) -> StoredAlbum | None:
-    """The user's album by the name that the client gave it, or by our id if it gave none."""
+    """Find the user's album by the name that the client gave it, or by our id if it gave none."""
     statement = select(*_ALBUM).where(
         AlbumRow.user_id == user_id,
         or_(AlbumRow.name == public_id, (AlbumRow.id == public_id) & AlbumRow.name.is_(None)),
@@ -156,13 +158,13 @@ async def find(session: AsyncSession, user_id: str, public_id: str) -> StoredAlb
 
 
 async def get(session: AsyncSession, album_id: str) -> StoredAlbum | None:
-    """By our id, whoever's it is: for jobs."""
+    """Get an album of any user by our id: for jobs."""
     found = (await session.execute(select(*_ALBUM).where(AlbumRow.id == album_id))).one_or_none()
     return None if found is None else StoredAlbum(*found)
 
 
 async def load_page(session: AsyncSession, user_id: str, limit: int, cursor: str | None = None) -> list[StoredAlbum]:
-    """The user's albums, newest first, those after the id `cursor` (`StoredAlbum.id`). Hidden ones are left out."""
+    """Load the user's albums, newest first, those after the id `cursor` (`StoredAlbum.id`), without hidden ones."""
     statement = select(*_ALBUM).where(AlbumRow.user_id == user_id, AlbumRow.expires_at.is_(None))
     if cursor is not None:
         statement = statement.where(AlbumRow.id < cursor)
@@ -170,7 +172,7 @@ async def load_page(session: AsyncSession, user_id: str, limit: int, cursor: str
 
 
 async def count_items(session: AsyncSession, album_ids: Sequence[str]) -> dict[str, dict[ItemStatus, int]]:
-    """How many references of each status the albums hold."""
+    """Count the references of each status in the albums."""
     rows = await session.execute(
         text(
             "SELECT album_id, status, count(*) FROM album_images WHERE album_id = ANY(CAST(:ids AS text[])) "
@@ -187,7 +189,7 @@ async def count_items(session: AsyncSession, album_ids: Sequence[str]) -> dict[s
 async def add_refs(
     session: AsyncSession, album_id: str, refs: Sequence[str], image_ids: Sequence[str | None] | None = None
 ) -> int:
-    """Add references at the end, in the order given, and set failed ones back to pending; how many either were.
+    """Add references at the end, in the order given, and set failed ones back to pending. -> how many of both
 
     `image_ids`: the stored image that a reference names, where that is known already. A reference that the album holds
     keeps its place and its outcome; another name of an image that it holds adds nothing. Raises `NotFound`.
@@ -213,7 +215,7 @@ async def add_refs(
 
 
 async def lock_item(session: AsyncSession, album_id: str, item_id: int) -> str | None:
-    """Lock the album and tell the image that the item has by now. Raises `NotFound` when either is gone."""
+    """Lock the album and return the image of an item in it. Raises `NotFound` when either is gone."""
     await lock(session, album_id)
     item = (await session.execute(select(AlbumImageRow.image_id).where(AlbumImageRow.id == item_id))).one_or_none()
     if item is None:
@@ -223,14 +225,14 @@ async def lock_item(session: AsyncSession, album_id: str, item_id: int) -> str |
 
 
 async def attach_image(session: AsyncSession, item_id: int, image_id: str) -> None:
-    """Note the image that was fetched for an item; it stays pending until it is settled. Lock the item first."""
+    """Set the image that was fetched for an item, which stays pending. Lock the item first."""
     await session.execute(update(AlbumImageRow).where(AlbumImageRow.id == item_id).values(image_id=image_id))
 
 
-async def settle(session: AsyncSession, album_id: str, outcomes: Sequence[Outcome]) -> None:
-    """Note what became of items: embedded with their image, or failed. Saying it twice changes nothing.
+async def record_outcomes(session: AsyncSession, album_id: str, outcomes: Sequence[Outcome]) -> None:
+    """Record the outcomes of items: embedded with their image, or failed. Recording one twice changes nothing.
 
-    An image that was deleted meanwhile makes its item a failed one, `not_found`. Raises `NotFound`.
+    An image that no longer exists makes its item a failed one, `not_found`. Raises `NotFound`.
     """
     await lock(session, album_id)
     parameters = {
@@ -240,14 +242,14 @@ async def settle(session: AsyncSession, album_id: str, outcomes: Sequence[Outcom
         "codes": [outcome.code for outcome in outcomes],
         "details": [outcome.detail for outcome in outcomes],
     }
-    if (await session.scalars(_SETTLE, parameters)).all():
+    if (await session.scalars(_RECORD_OUTCOMES, parameters)).all():
         await session.execute(update(AlbumRow).where(AlbumRow.id == album_id).values(_NEXT_VERSION))
 
 
 async def load_items(
     session: AsyncSession, album_id: str, *, status: ItemStatus | None = None, refs: Sequence[str] | None = None
 ) -> list[AlbumItem]:
-    """Items in the order in which they were first added; all of them, or those of a status or with certain refs."""
+    """Load items in the order in which they were first added: all, those of a status, or those with certain refs."""
     statement = _select_items().where(AlbumImageRow.album_id == album_id)
     if status is not None:
         statement = statement.where(AlbumImageRow.status == status)
@@ -261,7 +263,7 @@ async def load_items(
 
 
 async def remove_items(session: AsyncSession, album_id: str, item_ids: Sequence[int]) -> None:
-    """Take items out of the album; their images stay. Raises `NotFound`."""
+    """Remove items from the album; their images stay. Raises `NotFound`."""
     await lock(session, album_id)
     statement = delete(AlbumImageRow).where(
         AlbumImageRow.album_id == album_id, AlbumImageRow.id == any_number(item_ids)
@@ -271,8 +273,11 @@ async def remove_items(session: AsyncSession, album_id: str, item_ids: Sequence[
 
 
 async def remove(session: AsyncSession, album_id: str) -> bool:
-    """Delete the album with its results, persons and jobs, the vectors and faces of pictures that are in no other
-    album, and the images that were fetched for it alone. Uploads stay, for their ids are in the client's hands."""
+    """Delete the album with all that belongs to it alone; False when there is none.
+
+    That is its results, persons and jobs, the vectors and faces of images that are in no other album, and the images
+    that were fetched for it alone. Uploads stay, for clients know their ids.
+    """
     try:
         await lock(session, album_id)
     except NotFound:
@@ -286,19 +291,19 @@ async def remove(session: AsyncSession, album_id: str) -> bool:
     ).all()
     await session.execute(delete(AlbumRow).where(AlbumRow.id == album_id))
     fetched = [image_id for image_id, _, source_url in members if source_url is not None]
-    await session.execute(_FORGET_FETCHED, {"fetched": fetched})
-    await forget_unheld(session, sorted({sha for _, sha, _ in members}))
+    await session.execute(_DELETE_FETCHED, {"fetched": fetched})
+    await delete_orphaned(session, sorted({sha for _, sha, _ in members}))
     return True
 
 
-async def forget_unheld(session: AsyncSession, shas: Sequence[str]) -> None:
-    """Delete what the models said of those contents that are in no album."""
-    for statement in _FORGET:
+async def delete_orphaned(session: AsyncSession, shas: Sequence[str]) -> None:
+    """Delete vectors, faces, quality and verdicts of those file contents that are in no album."""
+    for statement in _DELETE_ORPHANED:
         await session.execute(statement, {"shas": list(shas)})
 
 
 async def remove_expired(session: AsyncSession, limit: int = 20) -> list[str]:
-    """Delete hidden albums whose time has come; their ids."""
+    """Delete hidden albums that have expired. -> their ids"""
     statement = select(AlbumRow.id).where(AlbumRow.expires_at < func.now()).limit(limit)
     expired = list(await session.scalars(statement.with_for_update(skip_locked=True)))
     for album_id in expired:
@@ -312,7 +317,7 @@ def _hash(ref: str) -> bytes:
 
 
 async def lock(session: AsyncSession, album_id: str) -> None:
-    """Keep other writers of the album out until the transaction ends."""
+    """Lock the album against other writers until the transaction ends. Raises `NotFound`."""
     statement = select(AlbumRow.id).where(AlbumRow.id == album_id).with_for_update(key_share=True)
     if await session.scalar(statement) is None:
         raise NotFound("The album does not exist")
@@ -335,11 +340,11 @@ def _item(row: Row[*tuple[Any, ...]]) -> AlbumItem:
 _NOT_IN_AN_ALBUM = """
     NOT EXISTS (SELECT FROM album_images JOIN images ON images.id = album_images.image_id WHERE images.sha256 = {sha})
 """
-_FORGET_FETCHED = text("""
+_DELETE_FETCHED = text("""
     DELETE FROM images WHERE id = ANY(CAST(:fetched AS text[]))
     AND NOT EXISTS (SELECT FROM album_images WHERE image_id = images.id)
 """)
-_FORGET = tuple(
+_DELETE_ORPHANED = tuple(
     text(
         f"DELETE FROM {table} WHERE {column} = ANY(CAST(:shas AS text[])) AND "  # noqa: S608 (our own names)
         + _NOT_IN_AN_ALBUM.format(sha=f"{table}.{column}")

@@ -1,4 +1,4 @@
-"""Faces of pictures, and which pictures were searched for them."""
+"""Faces of file contents, and which contents were searched for faces."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _SINGLE = np.dtype("<f4")
 
 @dataclass(frozen=True, slots=True)
 class StoredFaces:
-    """M faces of N contents, by content and then by confidence."""
+    """M faces of N file contents, by content and then by confidence."""
 
     ids: NDArray[np.int64]
-    """`int64[M]`, as in `persons`."""
+    """Face ids, `int64[M]`, as in `persons`."""
     pictures: NDArray[np.int64]
-    """`int64[M]`, the place of its content in the list that was asked for."""
+    """`int64[M]`, the index of each face's content in the list that was passed to `load`."""
     boxes: NDArray[np.float32]
     """`float32[M, 4]`."""
     scores: NDArray[np.float32]
@@ -71,10 +71,10 @@ _LANDMARKS = text("SELECT id, landmarks FROM faces WHERE id = ANY(CAST(:ids AS b
 
 
 async def save(session: AsyncSession, model: str, found: Mapping[str, Sequence[Face]]) -> None:
-    """The faces of each content; an empty list marks it as searched.
+    """Save the faces of each content, by SHA-256; an empty list marks the content as searched.
 
-    A content that was searched before keeps its faces, so that their ids stay what persons refer to; one that was
-    deleted meanwhile is passed over.
+    A content that was searched before keeps its faces, so that their ids stay what persons refer to; one that no longer
+    exists is left out.
     """
     new = set(await session.scalars(_SAVE_SCANS, {"model": model, "shas": list(found)}))
     rows = [(sha, place, face) for sha in sorted(new) for place, face in enumerate(found[sha])]
@@ -95,7 +95,7 @@ async def save(session: AsyncSession, model: str, found: Mapping[str, Sequence[F
 
 
 async def load(session: AsyncSession, model: str, shas: Sequence[str]) -> StoredFaces:
-    """Without landmarks, which are long and seldom needed."""
+    """Load the faces of contents, without landmarks, which are long and seldom needed."""
     parameters = {"model": model, "shas": list(shas)}
     scanned = np.zeros(len(shas), np.bool_)
     scanned[[place - 1 for place in await session.scalars(_SCANNED, parameters)]] = True
@@ -113,12 +113,12 @@ async def load(session: AsyncSession, model: str, shas: Sequence[str]) -> Stored
 
 
 async def load_landmarks(session: AsyncSession, ids: Sequence[int]) -> dict[int, NDArray[np.float32]]:
-    """`float32[K, 2]` by face id."""
+    """Load landmarks, `float32[K, 2]`, by face id."""
     rows = await session.execute(_LANDMARKS, {"ids": [int(face_id) for face_id in ids]})
     return {face_id: np.frombuffer(data, _SINGLE).reshape(-1, 2).astype(np.float32) for face_id, data in rows}
 
 
 async def find_missing(session: AsyncSession, model: str, shas: Sequence[str]) -> list[str]:
-    """The contents that were not searched by this model yet, each once, in the order given."""
+    """Find the contents that this model has not searched yet, each once, in the order given."""
     missing = await session.scalars(_MISSING, {"model": model, "shas": list(shas)})
     return list(dict.fromkeys(missing))

@@ -1,9 +1,9 @@
-"""The history: one row a request to make pictures, failed ones included.
+"""History of requests to make images, failed ones included: one row each.
 
     started ──▶ succeeded | failed | cancelled
 
 A row that names a job belongs to it: an attempt of the same job finds its row again, and a job that fails or is
-cancelled, by whomever and for whatever reason, ends its row in the same transaction (`end_with_jobs`, called where jobs
+cancelled, whatever the reason, ends its row in the same transaction (`end_with_jobs`, called where jobs
 change). `succeed` belongs into the transaction that completes the job. A row that has ended stays as it is.
 """
 
@@ -31,29 +31,31 @@ _ID = re.compile(r"gen_[0-9a-hjkmnp-tv-z]{26}")
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
+    """A row of the history: one request to make images."""
+
     id: str
     user_id: str
     kind: GenerationKind
     status: GenerationStatus
     input_ref: str | None
-    """As the client sent it."""
+    """Image reference as the client sent it."""
     input_image_id: str | None
     output_image_ids: list[str]
-    """In the order in which they were made; one of them may have been removed since."""
+    """Ids in the order in which the images were made; some may have been removed since."""
     parameters: dict[str, Any]
     engine: str | None
-    """The one that really made it."""
+    """Name of the engine that made the images."""
     problem: dict[str, Any] | None
     """RFC 9457 members of what went wrong."""
     job_id: str | None
     created_at: datetime
     started_at: datetime
-    """When the latest attempt began."""
+    """Start of the latest attempt."""
     finished_at: datetime | None
 
     @property
     def duration_s(self) -> float | None:
-        """Of the latest attempt; None until it has ended."""
+        """Seconds that the latest attempt took; None until it has ended."""
         return None if self.finished_at is None else (self.finished_at - self.started_at).total_seconds()
 
 
@@ -73,7 +75,7 @@ _COLUMNS = (
     GenerationRow.started_at,
     GenerationRow.finished_at,
 )
-"""In the order of `HistoryEntry`'s fields."""
+"""Columns in the order of `HistoryEntry`'s fields."""
 _IS_OPEN = GenerationRow.status == "started"
 
 
@@ -87,7 +89,7 @@ async def start(
     input_image_id: str | None = None,
     job_id: str | None = None,
 ) -> HistoryEntry:
-    """A new row; or, of a job that was tried before, its row, begun anew unless it has ended."""
+    """Add a row, or restart the row of a job that was tried before, unless it has ended."""
     statement = insert(GenerationRow).values(
         id=new_id("gen"),
         user_id=user_id,
@@ -120,7 +122,7 @@ async def describe(
     input_image_id: str | None = None,
     parameters: Mapping[str, Any] | None = None,
 ) -> None:
-    """Note what was learned on the way; parameters are added to those that are known."""
+    """Add what was learned while the request runs; parameters are merged into those that are known."""
     values: dict[str, Any] = {}
     if input_image_id is not None:
         values["input_image_id"] = input_image_id
@@ -131,22 +133,22 @@ async def describe(
 
 
 async def succeed(session: AsyncSession, generation_id: str, output_image_ids: Sequence[str], engine: str) -> bool:
-    """False: it had ended before."""
+    """End the row with the images that were made. False: it had ended before."""
     return await _end(session, generation_id, "succeeded", output_image_ids=list(output_image_ids), engine=engine)
 
 
 async def fail(session: AsyncSession, generation_id: str, problem: Mapping[str, Any]) -> bool:
-    """`problem`: RFC 9457 members. False: it had ended before."""
+    """End the row with a problem (RFC 9457 members). False: it had ended before."""
     return await _end(session, generation_id, "failed", problem=dict(problem))
 
 
 async def cancel(session: AsyncSession, generation_id: str) -> bool:
-    """False: it had ended before."""
+    """End the row as cancelled. False: it had ended before."""
     return await _end(session, generation_id, "cancelled")
 
 
 async def end_with_jobs(session: AsyncSession, job_ids: Sequence[str]) -> None:
-    """The rows of jobs that have failed or were cancelled say so too."""
+    """End the rows of jobs that failed or were cancelled, with their status and problem."""
     if not job_ids:
         return
     statement = (
@@ -158,7 +160,7 @@ async def end_with_jobs(session: AsyncSession, job_ids: Sequence[str]) -> None:
 
 
 async def get(session: AsyncSession, user_id: str, generation_id: str) -> HistoryEntry | None:
-    """The user's own."""
+    """Get one of the user's own entries."""
     statement = select(*_COLUMNS).where(GenerationRow.id == generation_id, GenerationRow.user_id == user_id)
     found = (await session.execute(statement)).one_or_none()
     return None if found is None else HistoryEntry(*found)
@@ -167,7 +169,10 @@ async def get(session: AsyncSession, user_id: str, generation_id: str) -> Histor
 async def load_page(
     session: AsyncSession, user_id: str, *, limit: int, kind: str | None = None, cursor: str | None = None
 ) -> list[HistoryEntry]:
-    """Newest first, those after the id `cursor`. Raises `InvalidRequest` for a cursor that is none."""
+    """Load the user's entries, newest first, those after the id `cursor`.
+
+    Raises `InvalidRequest` for a cursor that is none.
+    """
     statement = select(*_COLUMNS).where(GenerationRow.user_id == user_id)
     if kind is not None:
         statement = statement.where(GenerationRow.kind == kind)

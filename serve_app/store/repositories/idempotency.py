@@ -1,4 +1,4 @@
-"""First answers of POSTs that carry an `Idempotency-Key`, for when they are repeated."""
+"""Stored answers of POSTs that carry an `Idempotency-Key`, replayed when one is repeated."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from deployments.errors import Conflict, InvalidRequest
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
+    """The answer that a request was given first."""
+
     status: int
     headers: dict[str, str]
     body: bytes
@@ -24,7 +26,7 @@ class StoredAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """The right to answer one key. It lapses when the answer takes so long that somebody else begins anew."""
+    """The right to answer one key. It lapses when the answer takes so long that another request takes it over."""
 
     user_id: str
     key: str
@@ -66,7 +68,7 @@ async def begin(
     stale_after_s: float = 300.0,
     keep_s: float = 86400.0,
 ) -> Ticket | StoredAnswer:
-    """A ticket to answer this request, or the answer that it was given before. Commit before working on it.
+    """Get a ticket to answer this request, or the answer that it was given before. Commit before working on it.
 
     `route` is method and path. An answer that was begun `stale_after_s` ago and never finished (its process was killed)
     is begun anew, and so is one older than `keep_s`. Raises `Conflict` while the first is being answered, and
@@ -89,17 +91,18 @@ async def begin(
 async def finish(
     session: AsyncSession, ticket: Ticket, *, status: int, headers: Mapping[str, str], body: bytes
 ) -> None:
-    """Keep the answer. Without effect when the ticket has lapsed."""
+    """Store the answer. Without effect when the ticket has lapsed."""
     answer = {"status": status, "headers": json.dumps(dict(headers)), "body": body}
     await session.execute(_FINISH, {**_parameters(ticket), **answer})
 
 
 async def abandon(session: AsyncSession, ticket: Ticket) -> None:
-    """Nothing worth keeping came of it (an overload, say): the next try is a first one."""
+    """Drop the ticket without an answer (after an overload, say): the next try counts as the first."""
     await session.execute(_ABANDON, _parameters(ticket))
 
 
 async def remove_older(session: AsyncSession, age_s: float) -> None:
+    """Delete answers older than `age_s` seconds."""
     statement = text("DELETE FROM idempotency_keys WHERE created_at < now() - make_interval(secs => :age_s)")
     await session.execute(statement, {"age_s": age_s})
 

@@ -1,4 +1,4 @@
-"""Images (one upload each) and contents (equal bytes, stored once).
+"""Images (one upload each) and file contents (equal bytes, stored once).
 
 Putting bytes and collecting them are safe against one another under this protocol:
 
@@ -29,7 +29,7 @@ from serve_app.store.models import AlbumImageRow, AlbumRow, ContentRow, ImageRow
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Stored bytes. `width` and `height` are of the upright picture."""
+    """A file content. `width` and `height` are those of the upright image, pixels."""
 
     sha256: str
     size_bytes: int
@@ -42,6 +42,8 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
+    """An image with its file content."""
+
     id: str
     user_id: str
     filename: str | None
@@ -52,21 +54,23 @@ class StoredImage:
 
 @dataclass(frozen=True, slots=True)
 class NewImage:
-    """What `add` needs to know of one upload."""
+    """One upload or fetch for `add`."""
 
     content: Content
     filename: str | None = None
     source_url: str | None = None
     temporary: bool = False
-    """Goes by itself after a while, unless an album holds it."""
+    """Whether the image is removed after a while, unless an album holds it."""
 
 
 @dataclass(frozen=True, slots=True)
 class AddedImage:
+    """An image that `add` has made."""
+
     id: str
     sha256: str
     check_file: bool
-    """No other image held these bytes: look whether the file is in storage before the transaction ends."""
+    """Whether no other image held these bytes: check that the file is in storage before the transaction ends."""
 
 
 _CONTENT = (
@@ -101,12 +105,12 @@ def _image(row: Row[*tuple[Any, ...]]) -> StoredImage:
 
 
 async def announce(session: AsyncSession, content: Content) -> None:
-    """Make the content known before its file is there. Until an image holds it, `collect_unused` may take it."""
+    """Add a file content before its file is stored. Until an image holds it, `collect_unused` may delete it."""
     await session.execute(insert(ContentRow).values(asdict(content)).on_conflict_do_nothing())
 
 
 async def add(session: AsyncSession, user_id: str, new: Sequence[NewImage]) -> list[AddedImage]:
-    """A new image each, in the order given; contents that are known already keep what is known of them.
+    """Add an image each, in the order given; file contents that are known already keep what is known of them.
 
     A preview or pixel hash that the new content brings is taken over.
     """
@@ -141,20 +145,20 @@ async def add(session: AsyncSession, user_id: str, new: Sequence[NewImage]) -> l
 
 
 async def get(session: AsyncSession, user_id: str, image_id: str) -> StoredImage | None:
-    """The user's own image."""
+    """Get one of the user's own images."""
     statement = _select_images().where(ImageRow.id == image_id, ImageRow.user_id == user_id)
     found = (await session.execute(statement)).one_or_none()
     return None if found is None else _image(found)
 
 
 async def load(session: AsyncSession, user_id: str, image_ids: Sequence[str]) -> dict[str, StoredImage]:
-    """Those of the ids that are the user's images."""
+    """Load those of the ids that are the user's images."""
     statement = _select_images().where(ImageRow.id == any_text(image_ids), ImageRow.user_id == user_id)
     return {image.id: image for image in map(_image, await session.execute(statement))}
 
 
 async def load_page(session: AsyncSession, user_id: str, limit: int, cursor: str | None = None) -> list[StoredImage]:
-    """Newest first, those after the id `cursor`."""
+    """Load the user's images, newest first, those after the id `cursor`."""
     statement = _select_images().where(ImageRow.user_id == user_id).order_by(ImageRow.id.desc()).limit(limit)
     if cursor is not None:
         statement = statement.where(ImageRow.id < cursor)
@@ -162,6 +166,7 @@ async def load_page(session: AsyncSession, user_id: str, limit: int, cursor: str
 
 
 async def find_content(session: AsyncSession, sha256: str) -> Content | None:
+    """Find a file content by its SHA-256."""
     found = (await session.execute(select(*_CONTENT).where(ContentRow.sha256 == sha256))).one_or_none()
     return None if found is None else Content(*found)
 
@@ -175,7 +180,7 @@ async def owns_content(session: AsyncSession, user_id: str, sha256: str) -> bool
 async def describe_content(
     session: AsyncSession, sha256: str, *, pixel_sha256: str | None = None, has_preview: bool | None = None
 ) -> None:
-    """Note what a later step learned or made; what is None stays as it is."""
+    """Set the pixel hash or the preview flag of a file content; None leaves one as it is."""
     values: dict[str, object] = {}
     if pixel_sha256 is not None:
         values["pixel_sha256"] = pixel_sha256
@@ -186,10 +191,10 @@ async def describe_content(
 
 
 async def remove(session: AsyncSession, user_id: str, image_id: str) -> bool:
-    """Take the user's image out of storage's books and of every album; False when there was none.
+    """Delete the user's image and take it out of every album; False when there was none.
 
-    Its vectors and faces go with the content, which `collect_unused` deletes once no image holds it; before that, with
-    `albums.forget_unheld`.
+    Its vectors and faces go with the file content, which `collect_unused` deletes once no image holds it; before that,
+    with `albums.delete_orphaned`.
     """
     holders = select(AlbumImageRow.album_id).where(AlbumImageRow.image_id == image_id)
     albums = select(AlbumRow.id).where(AlbumRow.id.in_(holders), AlbumRow.user_id == user_id)
@@ -207,14 +212,14 @@ async def remove(session: AsyncSession, user_id: str, image_id: str) -> bool:
 
 
 async def keep(session: AsyncSession, image_ids: Sequence[str]) -> None:
-    """They do not go by themselves any more."""
+    """Make temporary images permanent."""
     await session.execute(update(ImageRow).where(ImageRow.id == any_text(image_ids)).values(temporary=False))
 
 
 async def remove_temporary(session: AsyncSession, older_than_s: float, limit: int = 1000) -> int:
-    """Delete temporary images of that age, unless an album holds them or a job that has not ended names them; how many.
+    """Delete temporary images of that age. -> how many
 
-    The history keeps its rows, without their input.
+    Images that an album holds or an unfinished job names stay. The history keeps its rows, without their input.
     """
     old = (ImageRow.temporary, ImageRow.created_at < func.now() - timedelta(seconds=older_than_s), _IS_IDLE)
     locked = select(ImageRow.id).where(*old).limit(limit).with_for_update(skip_locked=True)
@@ -225,7 +230,7 @@ async def remove_temporary(session: AsyncSession, older_than_s: float, limit: in
 
 
 async def collect_unused(session: AsyncSession, limit: int = 100) -> list[Content]:
-    """Delete contents that no image holds, with their vectors, faces and verdicts; returns what they were.
+    """Delete file contents that no image holds, with their vectors, faces and verdicts. -> what they were
 
     Delete their files before the transaction ends (see the protocol above).
     """

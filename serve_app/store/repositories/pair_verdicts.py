@@ -1,4 +1,4 @@
-"""Which contents are copies of one another: asked once for each pair and version of the check."""
+"""Verdicts whether two file contents are copies of one another, one for each pair and version of the check."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from deployments.contracts.albums import PairVerdict
 
 ShaPair = tuple[str, str]
-"""Two different content hashes, in either order."""
+"""SHA-256 of two different file contents, in either order."""
 
 _SAVE = text("""
     INSERT INTO pair_verdicts (sha_a, sha_b, version, is_copy, score, overlap)
@@ -32,7 +32,7 @@ _LOAD = text("""
 
 
 async def save(session: AsyncSession, version: str, verdicts: Mapping[ShaPair, PairVerdict]) -> None:
-    """Pairs of which a content was deleted meanwhile are passed over."""
+    """Save verdicts of pairs; those of which a file content no longer exists are left out."""
     ordered = {_ordered(pair): verdict for pair, verdict in verdicts.items()}
     parameters = {
         "version": version,
@@ -46,7 +46,7 @@ async def save(session: AsyncSession, version: str, verdicts: Mapping[ShaPair, P
 
 
 async def load(session: AsyncSession, version: str, pairs: Sequence[ShaPair]) -> dict[ShaPair, PairVerdict]:
-    """The verdicts that are known, under the pairs as they were given."""
+    """Load the known verdicts, under the pairs as they were given."""
     ordered = {_ordered(pair) for pair in pairs}
     parameters = {"version": version, "a": [a for a, _ in ordered], "b": [b for _, b in ordered]}
     rows = await session.execute(_LOAD, parameters)

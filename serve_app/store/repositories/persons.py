@@ -1,4 +1,4 @@
-"""Persons of an album: clusters of faces, with ids that stay when pictures come and go."""
+"""Persons of an album: clusters of faces, with ids that stay when images come and go."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ from serve_app.store.models import PersonRow
 
 @dataclass(frozen=True, slots=True)
 class StoredPerson:
+    """A person of an album."""
+
     id: str
     label: int
-    """What the clusterer is told of it as `previous`."""
+    """Label that the clusterer gets in `previous`."""
 
 
 _LABELS = text("""
@@ -39,13 +41,13 @@ _ASSIGN = text("""
 
 
 async def load_labels(session: AsyncSession, album_id: str, face_ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """`int64[N]`, what `cluster_faces` takes as `previous`: a person's label, `UNASSIGNED` or `UNKNOWN`."""
+    """Load what `cluster_faces` takes as `previous`, `int64[N]`: a person's label, `UNASSIGNED` or `UNKNOWN`."""
     known = {row.face_id: row.label for row in await session.execute(_LABELS, {"album_id": album_id})}
     return np.array([known.get(face_id, UNKNOWN) for face_id in face_ids.tolist()], np.int64)
 
 
 async def load(session: AsyncSession, album_id: str) -> dict[int, StoredPerson]:
-    """The album's persons by label."""
+    """Load the album's persons by label."""
     rows = await session.execute(select(PersonRow.id, PersonRow.label).where(PersonRow.album_id == album_id))
     return {label: StoredPerson(person_id, label) for person_id, label in rows}
 
@@ -53,9 +55,9 @@ async def load(session: AsyncSession, album_id: str) -> dict[int, StoredPerson]:
 async def save(
     session: AsyncSession, album_id: str, face_ids: NDArray[np.int64], clusters: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Replace the album's grouping by `clusters` (`int64[N]`, -1 for nobody); the labels it got, `int64[N]`.
+    """Replace the album's grouping by `clusters` (`int64[N]`, -1 for unassigned). -> the persons' labels, `int64[N]`
 
-    A cluster goes on as the person with whom it shares the most faces, so a person keeps its id and label however the
+    A cluster continues the person with whom it shares the most faces, so a person keeps its id and label however the
     clusterer numbers them; two clusters never inherit one person. Persons without a face are deleted. The caller holds
     the album's lock (`albums.open_album`), or runs in the album's only job of this kind.
     """
@@ -71,7 +73,7 @@ async def save(
         await session.execute(insert(PersonRow), rows)
         ids |= {row["label"]: row["id"] for row in rows}
     gone = [ids[label] for label in old if label not in labels]
-    await _forget(session, album_id, gone)
+    await _replace_faces(session, album_id, gone)
     parameters = {
         "album_id": album_id,
         "faces": face_ids.tolist(),
@@ -81,6 +83,6 @@ async def save(
     return result
 
 
-async def _forget(session: AsyncSession, album_id: str, person_ids: Sequence[str]) -> None:
+async def _replace_faces(session: AsyncSession, album_id: str, person_ids: Sequence[str]) -> None:
     await session.execute(text("DELETE FROM person_faces WHERE album_id = :album_id"), {"album_id": album_id})
     await session.execute(delete(PersonRow).where(PersonRow.album_id == album_id, PersonRow.id == any_text(person_ids)))

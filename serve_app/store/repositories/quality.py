@@ -1,4 +1,4 @@
-"""How well a picture was taken."""
+"""Image quality assessments of file contents."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from serve_app.store.models import PictureQualityRow
 
 @dataclass(frozen=True, slots=True)
 class StoredQuality:
-    """All numbers 0 to 1."""
+    """Quality of an image; all numbers 0 to 1."""
 
     sharpness: float
     exposure: float
@@ -36,7 +36,7 @@ _SAVE = text("""
 
 
 async def save(session: AsyncSession, quality: Mapping[str, StoredQuality]) -> None:
-    """By content; earlier ones are replaced, a content that was deleted meanwhile is passed over."""
+    """Save assessments by SHA-256; earlier ones are replaced, contents that no longer exist are left out."""
     rows = [
         {
             "sha256": sha,
@@ -51,7 +51,7 @@ async def save(session: AsyncSession, quality: Mapping[str, StoredQuality]) -> N
 
 
 async def load(session: AsyncSession, shas: Sequence[str]) -> dict[str, StoredQuality]:
-    """Of the contents that have been judged."""
+    """Load the assessments of those contents that have one."""
     columns = (
         PictureQualityRow.sha256,
         PictureQualityRow.sharpness,

@@ -1,4 +1,4 @@
-"""The latest answers about an album, by kind and parameters."""
+"""Latest analysis results of an album, by kind and parameters."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from serve_app.store.models import AnalysisResultRow
 
 @dataclass(frozen=True, slots=True)
 class StoredResult:
+    """An analysis result."""
+
     kind: str
     params_key: str
     album_version: int
-    """Of the album's state that this is about; older than the album's own: out of date."""
+    """The album's version at the analysis; when it is lower than the album's own, the result is out of date."""
     payload: dict[str, Any]
     created_at: datetime
 
@@ -36,7 +38,7 @@ _COLUMNS = (
 
 
 def params_key(params: Mapping[str, Any]) -> str:
-    """A short key for what an answer depends on besides the album: equal parameters, equal key."""
+    """Hash the parameters that a result depends on besides the album: equal parameters, equal key."""
     canonical = json.dumps(params, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
@@ -44,7 +46,7 @@ def params_key(params: Mapping[str, Any]) -> str:
 async def save(
     session: AsyncSession, album_id: str, kind: str, key: str, album_version: int, payload: Mapping[str, Any]
 ) -> None:
-    """Keep this answer, unless one about a later state of the album is there."""
+    """Save a result, unless one of a later version of the album is stored."""
     row = {
         "album_id": album_id,
         "kind": kind,
@@ -67,6 +69,7 @@ async def save(
 
 
 async def find(session: AsyncSession, album_id: str, kind: str, key: str) -> StoredResult | None:
+    """Find the result of one kind and one `params_key`."""
     statement = select(*_COLUMNS).where(
         AnalysisResultRow.album_id == album_id, AnalysisResultRow.kind == kind, AnalysisResultRow.params_key == key
     )
@@ -75,7 +78,7 @@ async def find(session: AsyncSession, album_id: str, kind: str, key: str) -> Sto
 
 
 async def load_latest(session: AsyncSession, album_id: str) -> dict[str, StoredResult]:
-    """The newest answer of each kind."""
+    """Load the newest result of each kind."""
     statement = (
         select(*_COLUMNS)
         .where(AnalysisResultRow.album_id == album_id)

@@ -1,4 +1,4 @@
-"""Settings of the Stable Diffusion web API, by user. What is not here has its default."""
+"""Options of the Stable Diffusion web API that a user has changed; all others have their defaults."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from serve_app.store.models import WebUiOptionRow
 
 
 async def load(session: AsyncSession, user_id: str) -> dict[str, Any]:
+    """Load the options that the user has changed."""
     rows = await session.execute(
         select(WebUiOptionRow.name, WebUiOptionRow.value).where(WebUiOptionRow.user_id == user_id)
     )
@@ -20,7 +21,7 @@ async def load(session: AsyncSession, user_id: str) -> dict[str, Any]:
 
 
 async def save(session: AsyncSession, user_id: str, values: Mapping[str, Any]) -> None:
-    """Set these; others stay as they are."""
+    """Set these options; others stay as they are."""
     rows = [{"user_id": user_id, "name": name, "value": values[name]} for name in sorted(values)]
     if not rows:
         return

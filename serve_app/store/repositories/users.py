@@ -1,4 +1,7 @@
-"""Users. `LOCAL_USER_ID` owns everything while authentication is off; the first migration makes it."""
+"""Users and the hashes of their keys.
+
+`LOCAL_USER_ID` owns everything while authentication is off; the first migration makes it.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,8 @@ _CURSOR = re.compile(r"usr_(?:local|[0-9a-hjkmnp-tv-z]{26})")
 
 @dataclass(frozen=True, slots=True)
 class StoredUser:
+    """A user's row, without the key's hash."""
+
     id: str
     username: str
     email: str
@@ -32,12 +37,12 @@ _COLUMNS = (UserRow.id, UserRow.username, UserRow.email, UserRow.created_at)
 
 
 def folded(text: str) -> str:
-    """Two names with the same folded form are one name: case, width and ligatures make no difference."""
+    """Fold a name: names of one folded form are the same name, whatever their case, width and ligatures."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
 async def add(session: AsyncSession, username: str, email: str, api_key_hash: str | None = None) -> StoredUser:
-    """Raises `Conflict`, whose `extra["taken"]` says which of the two is taken."""
+    """Add a user. Raises `Conflict`, whose `extra["taken"]` lists `username`, `email` or both."""
     unique = {"username_folded": folded(username), "email_folded": folded(email)}
     row = {"id": new_id("usr"), "username": username, "email": email, "api_key_hash": api_key_hash, **unique}
     statement = insert(UserRow).values(row).on_conflict_do_nothing().returning(*_COLUMNS)
@@ -49,7 +54,7 @@ async def add(session: AsyncSession, username: str, email: str, api_key_hash: st
         if taken:
             named = " and ".join({"username": "user name", "email": "e-mail address"}[one] for one in taken)
             raise Conflict(f"This {named} is taken.", extra={"taken": taken})
-        # Whoever had it was deleted between the two statements: try again.
+        # The user who had it was deleted between the two statements: try again.
 
 
 async def _taken(session: AsyncSession, username_folded: str, email_folded: str) -> list[str]:
@@ -61,24 +66,26 @@ async def _taken(session: AsyncSession, username_folded: str, email_folded: str)
 
 
 async def get(session: AsyncSession, user_id: str) -> StoredUser | None:
+    """Get a user by id."""
     found = (await session.execute(select(*_COLUMNS).where(UserRow.id == user_id))).one_or_none()
     return None if found is None else StoredUser(*found)
 
 
 async def find_by_key(session: AsyncSession, api_key_hash: str) -> StoredUser | None:
+    """Find the user whose key has this SHA-256."""
     statement = select(*_COLUMNS).where(UserRow.api_key_hash == api_key_hash)
     found = (await session.execute(statement)).one_or_none()
     return None if found is None else StoredUser(*found)
 
 
 async def set_key(session: AsyncSession, user_id: str, api_key_hash: str | None) -> bool:
-    """Another key instead of the present one, or none. False: there is no such user."""
+    """Replace the user's key, or remove it (None). False: there is no such user."""
     statement = update(UserRow).where(UserRow.id == user_id).values(api_key_hash=api_key_hash)
     return (await session.scalar(statement.returning(UserRow.id))) is not None
 
 
 async def load_page(session: AsyncSession, limit: int, cursor: str | None = None) -> list[StoredUser]:
-    """Newest first, those after the id `cursor`. Raises `InvalidRequest` for a cursor that is none."""
+    """Load users, newest first, those after the id `cursor`. Raises `InvalidRequest` for a cursor that is none."""
     statement = select(*_COLUMNS).order_by(UserRow.id.desc()).limit(limit)
     if cursor is not None:
         if _CURSOR.fullmatch(cursor) is None:
@@ -88,10 +95,11 @@ async def load_page(session: AsyncSession, limit: int, cursor: str | None = None
 
 
 async def remove(session: AsyncSession, user_id: str) -> list[str] | None:
-    """Delete the user with everything that is the user's. -> ids of the jobs that went; None: there is no such user.
+    """Delete the user with everything that is the user's. -> ids of the deleted jobs; None: there is no such user.
 
-    What the models said of pictures that are in no album any more goes too; the contents themselves are left for
-    `images.collect_unused`. Whoever writes for the user meanwhile is waited for, or finds that the user is gone.
+    Vectors, faces, quality and verdicts of file contents that are in no album any more go too; the contents themselves
+    are left for `images.collect_unused`. Transactions that write for the user at the same time are waited for, or fail
+    because the user is gone.
     """
     own_albums = select(AlbumRow.id).where(AlbumRow.user_id == user_id).order_by(AlbumRow.id)
     await session.execute(own_albums.with_for_update(key_share=True))
@@ -99,5 +107,5 @@ async def remove(session: AsyncSession, user_id: str) -> list[str] | None:
     ended = list(await session.scalars(delete(JobRow).where(JobRow.user_id == user_id).returning(JobRow.id)))
     if await session.scalar(delete(UserRow).where(UserRow.id == user_id).returning(UserRow.id)) is None:
         return None
-    await albums.forget_unheld(session, shas)
+    await albums.delete_orphaned(session, shas)
     return ended

@@ -1,4 +1,4 @@
-"""Embedding vectors of pictures: kept as half precision bytes, handled as one array."""
+"""Embedding vectors of file contents: stored as half precision bytes, handled as one array."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 _HALF = np.dtype("<f2")
 _CHUNK = 2000
-"""Pictures a statement: 2000 of 7 views of 1280 numbers are 36 MB on the wire."""
+"""File contents a statement: 2000 of 7 views of 1280 numbers are 36 MB on the wire."""
 
 _SAVE = text("""
     INSERT INTO picture_vectors (sha256, model, views, vectors)
@@ -34,9 +34,9 @@ _MISSING = text("""
 
 
 async def save(session: AsyncSession, model: str, shas: Sequence[str], vectors: NDArray[np.float32]) -> None:
-    """`float32[N, V, D]` of N contents, by one model (its name tells its version); earlier ones are replaced.
+    """Save `float32[N, V, D]` of N contents, by one model (its name tells its version); earlier ones are replaced.
 
-    A content that was deleted meanwhile is passed over. Raises `ValueError` when a number does not fit half precision.
+    A content that no longer exists is left out. Raises `ValueError` when a number does not fit half precision.
     """
     if len(shas) != len(vectors) or vectors.ndim != 3:
         raise ValueError(f"{len(shas)} contents, vectors of shape {vectors.shape}: expected [N, V, D]")
@@ -51,7 +51,7 @@ async def save(session: AsyncSession, model: str, shas: Sequence[str], vectors: 
 
 
 async def load(session: AsyncSession, model: str, shas: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """`float32[N, V, D]`, a row for each content in the order given, and `bool[N]`: whether it has vectors.
+    """Load `float32[N, V, D]`, a row for each content in the order given, and `bool[N]`: whether it has vectors.
 
     Rows without are zero. V and D are 0 when there are none at all.
     """
@@ -74,6 +74,6 @@ async def load(session: AsyncSession, model: str, shas: Sequence[str]) -> tuple[
 
 
 async def find_missing(session: AsyncSession, model: str, shas: Sequence[str]) -> list[str]:
-    """The contents that have no vectors of this model yet, each once, in the order given."""
+    """Find the contents that have no vectors of this model yet, each once, in the order given."""
     missing = await session.scalars(_MISSING, {"model": model, "shas": list(shas)})
     return list(dict.fromkeys(missing))

@@ -1,4 +1,4 @@
-"""Progress, interrupting, skipping, hanging up, settings."""
+"""Progress, interrupting, skipping, cancelling and options of the Stable Diffusion web API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ControlNet units as clients really send them, and what becomes of those that cannot be applied."""
+"""ControlNet units as clients really send them, and units that cannot be applied."""
 
 from __future__ import annotations
 

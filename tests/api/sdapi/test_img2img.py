@@ -1,4 +1,4 @@
-"""Pictures from pictures: fitted, masked, laid over the original."""
+"""Images from images: resized, masked, laid over the original."""
 
 from __future__ import annotations
 
@@ -124,7 +124,9 @@ async def test_a_mask_may_be_inverted_and_come_as_transparency(
     assert mask[0, 50] == 255
 
 
-async def test_what_is_under_the_mask(client: httpx.AsyncClient, capabilities: FakeDiffuser) -> None:
+async def test_the_masked_area_begins_as_the_fill_mode_says(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser
+) -> None:
     picture = a_flat_image((64, 64), (0, 0, 0))
     picture[20:40, 20:40] = 255
     mask = a_mask((64, 64), 20, 20, 40, 40)

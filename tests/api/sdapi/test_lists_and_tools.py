@@ -1,4 +1,4 @@
-"""What there is, and the tools around making pictures."""
+"""Lists of the Stable Diffusion web API, and its tools around generation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the original's own test suite sends, and a request with four units, over the real engine with small models."""
+"""Requests of the original's own test suite, and one with four units, over the real engine with small models."""
 
 from __future__ import annotations
 

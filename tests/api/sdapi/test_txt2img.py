@@ -1,4 +1,4 @@
-"""Pictures from prompts, through the whole stack but the engine."""
+"""Images from prompts, through the whole stack but the engine."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ async def test_hires_fix_doubles_the_picture(client: httpx.AsyncClient, capabili
     assert "Hires upscale: 2.0, Hires steps: 2, Hires upscaler: Latent" in made.info["infotexts"][0]
 
 
-async def test_sizes_of_hires_fix(client: httpx.AsyncClient, capabilities: FakeDiffuser) -> None:
+async def test_hires_fix_makes_the_requested_size(client: httpx.AsyncClient, capabilities: FakeDiffuser) -> None:
     cases: list[tuple[dict[str, float], tuple[int, int], tuple[int, int]]] = [
         ({"hr_scale": 1.5}, (64, 96), (96, 144)),
         ({"hr_resize_x": 128}, (64, 96), (128, 192)),
@@ -241,7 +241,7 @@ async def test_an_override_without_effect_is_named_and_an_unknown_checkpoint_is_
     assert capabilities.requests[0].checkpoint == ""
 
 
-async def test_what_has_no_effect_is_named(client: httpx.AsyncClient) -> None:
+async def test_fields_without_effect_are_named(client: httpx.AsyncClient) -> None:
     made = await txt2img(client, restore_faces=True, s_churn=1, refiner_checkpoint="tiny")
     for word in ("Faces", "s_churn", "refiner_checkpoint"):
         assert word in made.warnings

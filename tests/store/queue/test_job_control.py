@@ -1,4 +1,4 @@
-"""Running jobs that are asked to end early, and what jobs work on."""
+"""Control of running jobs (interrupt, skip, cancel), and their inputs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def beat(session: AsyncSession, job: QueuedJob, progress: float | None = 0
     return await claims.heartbeat(session, job, lease_s=30, progress=progress)
 
 
-async def test_an_interrupt_is_told_at_every_heartbeat(session: AsyncSession) -> None:
+async def test_an_interrupt_is_returned_by_every_heartbeat(session: AsyncSession) -> None:
     await enqueue(session)
     job = await claim(session)
     assert await beat(session, job) == "ok"
@@ -38,7 +38,7 @@ async def test_an_interrupt_is_told_at_every_heartbeat(session: AsyncSession) ->
     assert [await beat(session, job), await beat(session, job, None)] == ["interrupt", "interrupt"]
 
 
-async def test_a_skip_is_told_once_for_each_time_it_is_asked(session: AsyncSession) -> None:
+async def test_a_skip_is_returned_once_for_each_request(session: AsyncSession) -> None:
     await enqueue(session)
     job = await claim(session)
     for _ in range(2):
@@ -46,7 +46,7 @@ async def test_a_skip_is_told_once_for_each_time_it_is_asked(session: AsyncSessi
         assert [await beat(session, job), await beat(session, job)] == ["skip", "ok"]
 
 
-async def test_a_skip_does_not_take_an_interrupt_back(session: AsyncSession) -> None:
+async def test_a_skip_does_not_revoke_an_interrupt(session: AsyncSession) -> None:
     await enqueue(session)
     job = await claim(session)
     for what in ("interrupt", "skip"):
@@ -54,7 +54,7 @@ async def test_a_skip_does_not_take_an_interrupt_back(session: AsyncSession) -> 
     assert await beat(session, job) == "interrupt"
 
 
-async def test_cancelling_counts_more_than_either(session: AsyncSession) -> None:
+async def test_a_cancellation_outranks_interrupt_and_skip(session: AsyncSession) -> None:
     await enqueue(session)
     job = await claim(session)
     await jobs.request_stop(session, USER, KINDS, "interrupt")
@@ -62,7 +62,7 @@ async def test_cancelling_counts_more_than_either(session: AsyncSession) -> None
     assert await beat(session, job) == "cancel"
 
 
-async def test_only_running_jobs_of_these_kinds_are_asked(session: AsyncSession) -> None:
+async def test_only_running_jobs_of_the_given_kinds_are_asked_to_stop(session: AsyncSession) -> None:
     await enqueue(session, "tags")
     other = await claim(session)
     await enqueue(session)
@@ -70,7 +70,7 @@ async def test_only_running_jobs_of_these_kinds_are_asked(session: AsyncSession)
     assert await beat(session, other) == "ok"
 
 
-async def test_a_new_attempt_knows_of_no_stop(session: AsyncSession) -> None:
+async def test_a_new_attempt_begins_without_a_stop_request(session: AsyncSession) -> None:
     await enqueue(session)
     job = await claim(session)
     await jobs.request_stop(session, USER, KINDS, "interrupt")
@@ -101,7 +101,7 @@ async def test_inputs_outlive_an_attempt_that_is_repeated(session: AsyncSession)
     assert await jobs.load_inputs(session, made.id) == {"init0": b"a"}
 
 
-async def test_a_job_is_found_by_what_the_client_calls_it(session: AsyncSession) -> None:
+async def test_a_job_is_found_by_the_clients_task_id(session: AsyncSession) -> None:
     first, second = await enqueue(session, task_id="mine"), await enqueue(session, task_id="mine")
     await enqueue(session)
     assert (await jobs.find_by_task(session, USER, "mine")) == second
@@ -109,7 +109,7 @@ async def test_a_job_is_found_by_what_the_client_calls_it(session: AsyncSession)
     assert [job.id for job in await jobs.load_unfinished(session, USER, KINDS)][:2] == [first.id, second.id]
 
 
-async def test_the_worker_of_a_job_is_called_when_something_is_wanted_of_it(database: Database) -> None:
+async def test_the_worker_of_a_job_is_notified_of_requests_to_it(database: Database) -> None:
     async with database.transaction() as session:
         await enqueue(session)
         job = await claim(session)
@@ -125,7 +125,7 @@ async def test_the_worker_of_a_job_is_called_when_something_is_wanted_of_it(data
             await asyncio.wait_for(called.wait(), 20)
 
 
-async def test_settings_are_kept_by_user_and_replaced_by_name(session: AsyncSession) -> None:
+async def test_web_api_options_are_kept_by_user_and_replaced_by_name(session: AsyncSession) -> None:
     await sd_options.save(session, USER, {"a": 1, "b": None})
     await sd_options.save(session, USER, {"a": {"deep": [True]}})
     await sd_options.save(session, USER, {})

@@ -1,4 +1,4 @@
-"""Whoever waits for a job hears of it at once, and in the end even when nobody tells."""
+"""Waiting for jobs: notifications wake waiters at once, and polling finds what they miss."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def step(job: QueuedJob) -> tuple[str, float]:
     return job.status, job.progress
 
 
-async def test_a_rolled_back_change_tells_nobody(database: Database, events: JobEvents) -> None:
+async def test_a_rolled_back_change_sends_no_notification(database: Database, events: JobEvents) -> None:
     with events.work() as work:
         job = await enqueue(database)
         await work.wait()
@@ -156,7 +156,7 @@ async def test_a_notice_between_two_waits_is_not_missed() -> None:
         await waiting
 
 
-async def test_a_cut_connection_is_made_anew_and_everyone_looks_again(database: Database, events: JobEvents) -> None:
+async def test_a_cut_connection_is_reopened_and_all_waiters_look_again(database: Database, events: JobEvents) -> None:
     with events.work() as signal:
         async with database.transaction() as session:
             cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'job-events'"
@@ -189,7 +189,7 @@ async def test_a_wait_outlives_a_killed_and_restarted_database(tmp_path: Path) -
         await asyncio.to_thread(server.release)
 
 
-async def test_a_wait_in_vain_says_that_the_database_is_away(tmp_path: Path) -> None:
+async def test_a_wait_through_an_outage_of_the_database_is_unavailable(tmp_path: Path) -> None:
     database = Database(f"postgresql+asyncpg://postgres@/postgres?host={tmp_path}", application_name="test")
     async with JobEvents(database.dsn, poll_s=0.01) as events:
         with pytest.raises(Unavailable):

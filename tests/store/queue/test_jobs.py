@@ -1,4 +1,4 @@
-"""The durable queue: nothing is lost, nothing is done twice, nobody starves."""
+"""The durable queue: no job is lost, none is done twice, no user starves."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def test_a_job_goes_from_queued_over_running_to_succeeded(session: AsyncSe
     assert await claim(session) is None
 
 
-async def test_a_job_is_seen_only_when_the_rows_it_is_about_are(database: Database) -> None:
+async def test_a_job_is_visible_only_together_with_its_rows(database: Database) -> None:
     async with database.transaction() as writing:
         await enqueue(writing)
         async with database.transaction() as reading:
@@ -178,7 +178,7 @@ async def test_a_full_queue_refuses_with_a_hint_when_to_come_back(session: Async
 # Leases and fences
 
 
-async def test_a_job_whose_worker_fell_silent_is_claimed_again(session: AsyncSession) -> None:
+async def test_a_job_whose_lease_expired_is_claimed_again(session: AsyncSession) -> None:
     await enqueue(session)
     first = await claimed(session)
     assert await claim(session) is None
@@ -199,7 +199,7 @@ async def test_a_heartbeat_keeps_the_job(session: AsyncSession) -> None:
     assert (await now(session, job)).progress == 0.5
 
 
-async def test_a_worker_that_lost_the_job_can_write_nothing_of_it(session: AsyncSession) -> None:
+async def test_a_worker_that_lost_the_job_cannot_write_to_it(session: AsyncSession) -> None:
     await enqueue(session)
     zombie = await claimed(session)
     await expire(session, zombie)
@@ -247,7 +247,7 @@ async def test_a_job_that_kills_its_workers_is_given_up(session: AsyncSession) -
     assert failed.problem["status"] == 500
 
 
-async def test_a_failure_worth_another_try_waits_and_is_tried_again(session: AsyncSession) -> None:
+async def test_a_job_with_a_technical_failure_waits_and_is_tried_again(session: AsyncSession) -> None:
     await enqueue(session, max_attempts=2)
     assert await claims.fail(session, await claimed(session), {"title": "busy"}, retry_in_s=3600) == "queued"
     assert await claim(session) is None
@@ -257,7 +257,7 @@ async def test_a_failure_worth_another_try_waits_and_is_tried_again(session: Asy
     assert await claims.fail(session, job, {"title": "busy"}, retry_in_s=0) == "failed"
 
 
-async def test_a_failure_for_good_is_final(session: AsyncSession) -> None:
+async def test_a_job_with_a_final_failure_is_not_tried_again(session: AsyncSession) -> None:
     await enqueue(session)
     job = await claimed(session)
     assert await claims.fail(session, job, {"title": "no face", "status": 422}) == "failed"
@@ -273,7 +273,7 @@ async def test_a_worker_that_shuts_down_hands_its_job_back_at_no_cost(session: A
     assert await claims.fail(session, again, {}, retry_in_s=0) == "failed"
 
 
-def test_waits_between_attempts_grow_and_are_bounded() -> None:
+def test_waits_between_attempts_grow_within_bounds() -> None:
     for attempt in range(1, 50):
         longest = min(300.0, 2.0 * 2.0 ** (attempt - 1))
         assert longest / 2 <= claims.backoff_s(attempt) <= longest
@@ -290,7 +290,7 @@ async def test_a_waiting_job_is_cancelled_at_once(session: AsyncSession) -> None
     assert await claim(session) is None
 
 
-async def test_a_running_job_is_asked_to_stop_and_then_is_cancelled(session: AsyncSession) -> None:
+async def test_a_running_job_is_asked_to_stop_before_it_is_cancelled(session: AsyncSession) -> None:
     await enqueue(session)
     job = await claimed(session)
     asked = await jobs.cancel(session, LOCAL_USER_ID, job.id)
@@ -302,7 +302,7 @@ async def test_a_running_job_is_asked_to_stop_and_then_is_cancelled(session: Asy
 
 
 @pytest.mark.parametrize("end", ["fail", "hand_back", "expire"])
-async def test_a_job_nobody_wants_any_more_is_not_tried_again(session: AsyncSession, end: str) -> None:
+async def test_a_cancelled_job_is_not_tried_again(session: AsyncSession, end: str) -> None:
     await enqueue(session)
     job = await claimed(session)
     await jobs.cancel(session, LOCAL_USER_ID, job.id)
@@ -316,7 +316,7 @@ async def test_a_job_nobody_wants_any_more_is_not_tried_again(session: AsyncSess
     assert (await now(session, job)).status == "cancelled"
 
 
-async def test_cancelling_what_has_ended_or_is_anothers_changes_nothing(session: AsyncSession) -> None:
+async def test_cancelling_an_ended_job_or_anothers_job_changes_nothing(session: AsyncSession) -> None:
     await enqueue(session)
     job = await claimed(session)
     await claims.complete(session, job, {})
@@ -333,7 +333,7 @@ async def test_cancelling_what_has_ended_or_is_anothers_changes_nothing(session:
 # Looking at the queue
 
 
-async def test_old_finished_jobs_are_forgotten_and_no_others(database: Database) -> None:
+async def test_only_old_finished_jobs_are_deleted(database: Database) -> None:
     async with database.transaction() as session:
         await enqueue(session)
         await claims.complete(session, await claimed(session), {})

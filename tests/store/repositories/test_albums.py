@@ -1,4 +1,4 @@
-"""An album keeps what it was given, in the order in which it first came."""
+"""Albums keep their references in the order in which they were first added."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def version(session: AsyncSession, album_id: str) -> int:
     return album.version
 
 
-async def test_the_same_name_is_the_same_album_and_another_users_is_another(session: AsyncSession) -> None:
+async def test_an_album_is_one_for_each_name_and_user(session: AsyncSession) -> None:
     eva = await users.add(session, "eva", "eva@example.org")
     first = await albums.open_album(session, LOCAL_USER_ID, "holiday")
     assert (await albums.open_album(session, LOCAL_USER_ID, "holiday")).id == first.id
@@ -49,7 +49,7 @@ async def test_a_named_album_answers_to_its_name_only_and_to_its_user_only(sessi
     assert await albums.find(session, eva.id, "holiday") is None
 
 
-async def test_references_keep_the_order_and_place_of_their_first_coming(session: AsyncSession) -> None:
+async def test_references_keep_the_order_in_which_they_were_first_added(session: AsyncSession) -> None:
     album = await albums.open_album(session, LOCAL_USER_ID, "holiday")
     assert await albums.add_refs(session, album.id, ["c", "a", "c", "b"]) == 3
     assert await albums.add_refs(session, album.id, ["b", "d", "c"]) == 1
@@ -68,7 +68,7 @@ async def test_a_reference_that_failed_is_tried_again_when_posted_again(session:
     album = await albums.open_album(session, LOCAL_USER_ID, "holiday")
     await albums.add_refs(session, album.id, ["a", "b"])
     [a, b] = await albums.load_items(session, album.id)
-    await albums.settle(session, album.id, [Outcome(a.id, code="corrupt", detail="no picture")])
+    await albums.record_outcomes(session, album.id, [Outcome(a.id, code="corrupt", detail="no picture")])
     [failed] = await albums.load_items(session, album.id, status="failed")
     assert (failed.ref, failed.code, failed.detail, failed.content) == ("a", "corrupt", "no picture", None)
     assert await albums.add_refs(session, album.id, ["a", "b"]) == 1
@@ -78,31 +78,31 @@ async def test_a_reference_that_failed_is_tried_again_when_posted_again(session:
     ]
 
 
-async def test_a_settled_item_knows_its_picture(session: AsyncSession) -> None:
+async def test_an_item_with_a_recorded_outcome_has_its_image(session: AsyncSession) -> None:
     album = await an_album(session, refs=["a"])
     [item] = await albums.load_items(session, album.id)
     assert (item.status, item.content) == ("embedded", a_content("a"))
 
 
-async def test_every_change_of_pictures_changes_the_version_and_saying_it_twice_does_not(session: AsyncSession) -> None:
+async def test_the_version_changes_with_the_images_and_not_with_a_repeated_outcome(session: AsyncSession) -> None:
     album = await albums.open_album(session, LOCAL_USER_ID, "holiday")
     await albums.add_refs(session, album.id, ["a"])
     added = await version(session, album.id)
     [item] = await albums.load_items(session, album.id)
     outcome = Outcome(item.id, image_id=(await an_image(session, "a")).id)
-    await albums.settle(session, album.id, [outcome])
+    await albums.record_outcomes(session, album.id, [outcome])
     settled = await version(session, album.id)
-    await albums.settle(session, album.id, [outcome])
+    await albums.record_outcomes(session, album.id, [outcome])
     assert await version(session, album.id) == settled
     await albums.remove_items(session, album.id, [item.id])
     assert album.version < added < settled < await version(session, album.id)
 
 
-async def test_an_image_that_was_deleted_meanwhile_makes_its_item_a_failed_one(session: AsyncSession) -> None:
+async def test_an_image_that_no_longer_exists_makes_its_item_a_failed_one(session: AsyncSession) -> None:
     album = await albums.open_album(session, LOCAL_USER_ID, "holiday")
     await albums.add_refs(session, album.id, ["a"])
     [item] = await albums.load_items(session, album.id)
-    await albums.settle(session, album.id, [Outcome(item.id, image_id="img_gone")])
+    await albums.record_outcomes(session, album.id, [Outcome(item.id, image_id="img_gone")])
     [after] = await albums.load_items(session, album.id)
     assert (after.status, after.code) == ("failed", "not_found")
 
@@ -116,7 +116,7 @@ async def test_references_of_eight_thousand_characters_are_told_apart(session: A
     assert item.ref == long + "b"
 
 
-async def test_lists_show_the_newest_first_and_no_hidden_album(session: AsyncSession) -> None:
+async def test_album_lists_show_the_newest_first_and_no_hidden_album(session: AsyncSession) -> None:
     made = [(await albums.open_album(session, LOCAL_USER_ID, name)).id for name in ("a", None, "c")]
     await albums.open_album(session, LOCAL_USER_ID, None, lives_s=60)
     first = await albums.load_page(session, LOCAL_USER_ID, 2)
@@ -148,7 +148,7 @@ async def test_a_deleted_album_takes_its_results_jobs_vectors_and_faces_along(se
     assert [content.sha256 for content in await images.collect_unused(session)] == [shas[1]]
 
 
-async def test_what_another_album_needs_survives_the_deletion_of_one(session: AsyncSession) -> None:
+async def test_vectors_and_images_that_another_album_needs_survive_the_deletion_of_one(session: AsyncSession) -> None:
     first = await an_album(session, "first", refs=["a"], fetched=["https://example.org/b"])
     second = await an_album(session, "second", refs=["a"], fetched=["https://example.org/b"])
     shas = [a_sha("a"), a_sha("https://example.org/b")]
@@ -158,7 +158,7 @@ async def test_what_another_album_needs_survives_the_deletion_of_one(session: As
     assert [item.content is not None for item in await albums.load_items(session, second.id)] == [True, True]
 
 
-async def test_hidden_albums_are_swept_away_when_their_time_has_come(session: AsyncSession) -> None:
+async def test_expired_hidden_albums_are_removed(session: AsyncSession) -> None:
     kept = await albums.open_album(session, LOCAL_USER_ID, None, lives_s=60)
     expired = await albums.open_album(session, LOCAL_USER_ID, None, lives_s=-1)
     await albums.open_album(session, LOCAL_USER_ID, "named")
@@ -166,11 +166,11 @@ async def test_hidden_albums_are_swept_away_when_their_time_has_come(session: As
     assert await albums.get(session, kept.id) is not None
 
 
-async def test_an_album_deleted_meanwhile_is_not_found(session: AsyncSession) -> None:
+async def test_an_album_that_no_longer_exists_is_not_found(session: AsyncSession) -> None:
     with pytest.raises(NotFound):
         await albums.add_refs(session, "alb_gone", ["a"])
     with pytest.raises(NotFound):
-        await albums.settle(session, "alb_gone", [])
+        await albums.record_outcomes(session, "alb_gone", [])
 
 
 async def test_posts_to_one_album_at_once_neither_deadlock_nor_lose_a_reference(database: Database) -> None:
@@ -188,7 +188,7 @@ async def test_posts_to_one_album_at_once_neither_deadlock_nor_lose_a_reference(
         assert sorted(await refs(session, found.id)) == sorted(names)
 
 
-async def test_ten_thousand_references_are_added_settled_and_loaded_in_order(session: AsyncSession) -> None:
+async def test_ten_thousand_references_are_added_recorded_and_loaded_in_order(session: AsyncSession) -> None:
     names = [f"https://example.org/{number}" for number in range(10_000)]
     album = await an_album(session, refs=names)
     items = await albums.load_items(session, album.id)

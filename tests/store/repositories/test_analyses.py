@@ -1,4 +1,4 @@
-"""What models say of pictures comes back as it was said."""
+"""Analysis results of file contents read back as they were saved."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def test_vectors_saved_again_are_replaced(session: AsyncSession) -> None:
     np.testing.assert_array_equal(loaded, some_vectors(1, seed=1).astype(np.float16))
 
 
-async def test_what_is_said_of_a_content_deleted_meanwhile_is_passed_over(session: AsyncSession) -> None:
+async def test_results_for_a_file_content_that_no_longer_exists_are_left_out(session: AsyncSession) -> None:
     await an_image(session, "a")
     await vectors.save(session, "model", [A, B], some_vectors(2))
     await quality.save(session, {B: StoredQuality(0, 0, 0, ())})
@@ -187,7 +187,7 @@ async def test_a_person_keeps_its_id_when_the_clusterer_numbers_anew(
     assert len(after) == 3
 
 
-async def test_a_person_whose_faces_are_gone_is_forgotten_and_its_label_not_reused(
+async def test_a_person_whose_faces_are_gone_is_deleted_and_its_label_not_reused(
     session: AsyncSession, group: tuple[str, vectors.NDArray[np.int64]]
 ) -> None:
     album_id, ids = group

@@ -1,4 +1,4 @@
-"""The history has every request once, and says what became of it."""
+"""The history has every request once, with its outcome."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def reread(session: AsyncSession, generation: HistoryEntry) -> HistoryEntr
     return found
 
 
-async def test_a_success_reads_back_complete(session: AsyncSession) -> None:
+async def test_a_successful_row_reads_back_complete(session: AsyncSession) -> None:
     image, first, second = [await an_image(session, name) for name in ("in", "out 1", "out 2")]
     started = await a_generation(session, "job_x", input_ref="https://example.org/a.jpg")
     await history.describe(session, started.id, input_image_id=image.id, parameters={"seed": 7})
@@ -51,7 +51,7 @@ async def test_a_success_reads_back_complete(session: AsyncSession) -> None:
     assert read.duration_s >= 0
 
 
-async def test_a_failure_keeps_its_problem(session: AsyncSession) -> None:
+async def test_a_failed_row_keeps_its_problem(session: AsyncSession) -> None:
     started = await a_generation(session)
     assert (started.status, started.duration_s) == ("started", None)
     assert await history.fail(session, started.id, PROBLEM)
@@ -59,7 +59,7 @@ async def test_a_failure_keeps_its_problem(session: AsyncSession) -> None:
     assert (read.status, read.problem, read.output_image_ids) == ("failed", PROBLEM, [])
 
 
-async def test_what_has_ended_stays_as_it_is(session: AsyncSession) -> None:
+async def test_a_row_that_has_ended_stays_as_it_is(session: AsyncSession) -> None:
     started = await a_generation(session)
     assert await history.cancel(session, started.id)
     ended = await reread(session, started)
@@ -87,7 +87,7 @@ async def test_another_attempt_of_a_job_that_has_ended_changes_nothing(session: 
     assert await history.start(session, LOCAL_USER_ID, "style", {"seed": 3}, job_id="job_x") == ended
 
 
-async def test_rows_without_a_job_are_each_their_own(session: AsyncSession) -> None:
+async def test_requests_without_a_job_have_a_row_each(session: AsyncSession) -> None:
     assert (await a_generation(session)).id != (await a_generation(session)).id
 
 
@@ -118,7 +118,7 @@ async def test_a_running_job_that_is_cancelled_ends_its_row_when_the_worker_stop
     assert (read.status, read.problem) == ("cancelled", None)
 
 
-async def test_a_job_that_nobody_finished_ends_its_row(session: AsyncSession) -> None:
+async def test_a_job_that_was_given_up_ends_its_row(session: AsyncSession) -> None:
     job = await a_job(session)
     started = await a_generation(session, job.id)
     expired = "UPDATE jobs SET lease_until = now() - interval '1 second', attempt = max_attempts"

@@ -1,4 +1,4 @@
-"""Equal bytes are stored once, and collected exactly when nobody holds them."""
+"""Equal bytes are stored once, and collected exactly when no image holds them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def test_only_the_first_upload_of_some_bytes_has_to_look_for_the_file(sess
     assert [(await an_image(session)).check_file for _ in range(2)] == [True, False]
 
 
-async def test_one_call_may_hold_the_same_bytes_twice(session: AsyncSession) -> None:
+async def test_one_call_may_add_the_same_bytes_twice(session: AsyncSession) -> None:
     new = [NewImage(a_content("a"), filename="1"), NewImage(a_content("b")), NewImage(a_content("a"), filename="2")]
     added = await images.add(session, LOCAL_USER_ID, new)
     assert [image.sha256 for image in added] == [a_sha("a"), a_sha("b"), a_sha("a")]
@@ -33,13 +33,13 @@ async def test_one_call_may_hold_the_same_bytes_twice(session: AsyncSession) -> 
     assert [stored[image.id].filename for image in added] == ["1", None, "2"]
 
 
-async def test_what_is_known_of_a_content_is_kept_and_completed(session: AsyncSession) -> None:
+async def test_a_file_content_keeps_what_is_known_of_it_and_gains_the_rest(session: AsyncSession) -> None:
     await images.add(session, LOCAL_USER_ID, [NewImage(a_content(pixel_sha256="pixels"))])
     await images.add(session, LOCAL_USER_ID, [NewImage(a_content(has_preview=True, pixel_sha256="others"))])
     assert await images.find_content(session, a_sha("picture")) == a_content(pixel_sha256="pixels", has_preview=True)
 
 
-async def test_later_steps_add_what_they_learn(session: AsyncSession) -> None:
+async def test_a_file_content_gains_pixel_hash_and_preview_later(session: AsyncSession) -> None:
     await an_image(session)
     await images.describe_content(session, a_sha("picture"), pixel_sha256="pixels")
     await images.describe_content(session, a_sha("picture"), has_preview=True)

@@ -43,7 +43,7 @@ async def test_the_conflict_says_which_of_the_two_is_taken(session: AsyncSession
         assert raised.value.extra["taken"] == taken
 
 
-async def test_of_users_with_one_name_that_are_made_at_once_one_is_made(database: Database) -> None:
+async def test_users_with_one_name_that_are_added_at_once_are_one_user(database: Database) -> None:
     async def make(name: str) -> bool:
         try:
             async with database.transaction() as session:
@@ -56,7 +56,7 @@ async def test_of_users_with_one_name_that_are_made_at_once_one_is_made(database
     assert sum(made) == 1
 
 
-async def test_a_removed_user_is_gone_and_nobody_else_is(session: AsyncSession) -> None:
+async def test_removing_a_user_removes_no_other(session: AsyncSession) -> None:
     eva, bob = [await users.add(session, name, f"{name}@example.org") for name in ("eva", "bob")]
     assert await users.remove(session, eva.id) == []
     assert await users.remove(session, eva.id) is None
@@ -64,7 +64,7 @@ async def test_a_removed_user_is_gone_and_nobody_else_is(session: AsyncSession) 
     assert await users.get(session, bob.id) == bob
 
 
-async def test_who_writes_for_a_user_that_is_being_removed_waits_and_finds_nobody(database: Database) -> None:
+async def test_a_write_for_a_user_that_is_being_removed_waits_and_fails(database: Database) -> None:
     async with database.transaction() as session:
         eva = await users.add(session, "eva", "eva@example.org")
 
@@ -127,7 +127,7 @@ async def test_an_abandoned_answer_leaves_the_key_free(session: AsyncSession) ->
     await begin(session)
 
 
-async def test_an_answer_whose_process_died_is_begun_anew_and_the_dead_ones_word_does_not_count(
+async def test_an_answer_whose_process_died_is_begun_anew_and_the_first_tickets_answer_does_not_count(
     database: Database,
 ) -> None:
     async with database.transaction() as session:
@@ -143,7 +143,7 @@ async def test_an_answer_whose_process_died_is_begun_anew_and_the_dead_ones_word
         assert isinstance(await idempotency.begin(session, *REQUEST, keep_s=0), Ticket)
 
 
-async def test_of_requests_that_come_at_once_one_is_answered(database: Database) -> None:
+async def test_requests_with_one_key_that_come_at_once_are_answered_once(database: Database) -> None:
     async def ask() -> bool:
         try:
             async with database.transaction() as session:

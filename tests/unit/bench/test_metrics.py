@@ -1,4 +1,4 @@
-"""The scores that `make eval` reports, on cases worked out by hand."""
+"""Scores that `make eval` reports, on cases worked out by hand."""
 
 import pytest
 
@@ -13,13 +13,13 @@ def test_a_perfect_grouping_scores_one() -> None:
     assert pairwise(LABELS, clusters).f == 1
 
 
-def test_everything_apart_keeps_precision_and_loses_recall() -> None:
+def test_single_items_keep_precision_and_lose_recall() -> None:
     assert bcubed(LABELS, {}).precision == 1
     assert bcubed(LABELS, {}).recall == pytest.approx((0.5 + 0.5 + 1 + 1) / 4)
     assert pairwise(LABELS, {}).recall == 0
 
 
-def test_everything_together_loses_precision() -> None:
+def test_one_cluster_for_all_loses_precision() -> None:
     clusters = {item: {"x"} for item in LABELS}
     assert bcubed(LABELS, clusters).precision == pytest.approx((0.5 + 0.5 + 0.25 + 0.25) / 4)
     assert bcubed(LABELS, clusters).recall == 1

@@ -1,4 +1,4 @@
-"""The measuring stick of `bench.quality.portraits`: what is pasted lies where it is said to lie."""
+"""Ground truth of `bench.quality.portraits`: pasted faces lie where they are said to lie."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Tests of settings, styles and Serve files."""

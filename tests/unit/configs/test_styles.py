@@ -45,7 +45,7 @@ def test_every_style_that_was_asked_for_has_a_file() -> None:
     assert set(load_styles()) >= _ASKED_FOR
 
 
-def test_every_look_has_a_style() -> None:
+def test_every_filter_has_a_style() -> None:
     assert {style.local.look for style in load_styles().values()} == set(FILTERS)
 
 

@@ -1,5 +1,7 @@
-"""Dockerfile, compose files and what the documentation says of them fit one another, the settings and the routes. No
-image is built here."""
+"""Dockerfile, compose files and their documentation agree with one another, the settings and the routes.
+
+No image is built here.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docker/entrypoint.sh as a plain process; `python` is a stand-in that tells how it was called."""
+"""docker/entrypoint.sh as a plain process; `python` is a stand-in that reports how it was called."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_without_arguments_it_becomes_the_server(container: Container) -> None:
     assert json.loads(output)["arguments"] == ["-m", "serve_app"]
 
 
-def test_options_are_the_servers(container: Container) -> None:
+def test_options_are_passed_to_the_server(container: Container) -> None:
     _, output, _ = container.run("--diffusion")
     assert json.loads(output)["arguments"] == ["-m", "serve_app", "--diffusion"]
 
@@ -110,7 +110,7 @@ def test_a_signal_reaches_the_server_which_has_the_scripts_own_process(container
         ({"DARKROOM_WEIGHTS_DIR": "/nowhere"}, "Model weights are missing"),
     ],
 )
-def test_what_is_missing_is_one_sentence_and_no_server(
+def test_a_missing_requirement_is_one_sentence_and_no_server(
     container: Container, changes: dict[str, str | None], said: str
 ) -> None:
     status, output, errors = container.run(**changes)
@@ -126,7 +126,7 @@ def test_without_keys_it_leaves_it_to_the_server_where_it_may_listen(container: 
     assert (status, errors) == (0, "")
 
 
-def test_a_database_of_ones_own_is_taken(container: Container) -> None:
+def test_the_operators_own_database_is_used(container: Container) -> None:
     assert container.run(DARKROOM_DATABASE_URL="postgresql+asyncpg://darkroom:x@database/darkroom")[0] == 0
 
 

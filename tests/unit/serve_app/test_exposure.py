@@ -1,4 +1,4 @@
-"""No key and an open door are refused together."""
+"""A server that other machines reach without a key is refused."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_server_that_others_reach_needs_keys_or_the_operators_word(host: str) 
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "[::1]", "localhost", "LOCALHOST"])
-def test_on_the_loopback_interface_none_is_needed(host: str) -> None:
+def test_a_server_on_the_loopback_interface_needs_no_keys(host: str) -> None:
     require_guarded(Settings(http_host=host))
 
 
@@ -53,7 +53,9 @@ def test_keys_without_an_administrator_are_no_configuration() -> None:
         ({"RAY_AUTH_MODE": "disabled"}, ["RAY_AUTH_MODE=token", "DARKROOM_AUTH__ALLOW_OPEN_RAY"]),
     ],
 )
-def test_the_start_is_refused_in_one_line(tmp_path: Path, variables: dict[str, str], words: list[str]) -> None:
+def test_the_start_of_an_open_server_is_refused_in_one_line(
+    tmp_path: Path, variables: dict[str, str], words: list[str]
+) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DARKROOM_")}
     environment |= {"DARKROOM_DATA_DIR": str(tmp_path / "data"), **variables}
     ended = subprocess.run(

@@ -1,4 +1,4 @@
-"""The gateway over handles that behave as Ray's do: lost replicas, full queues, silence."""
+"""The gateway over handles that behave as Ray's do: lost replicas, full queues, calls without an answer."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ async def test_replicas_that_keep_dying_make_the_capability_unavailable() -> Non
         await over(ScriptedHandle(ActorDiedError())).find_faces([])
 
 
-async def test_a_full_queue_is_overload() -> None:
+async def test_a_full_queue_is_overloaded() -> None:
     with pytest.raises(Overloaded):
         await over(ScriptedHandle(BackPressureError(num_queued_requests=9, max_queued_requests=9))).find_faces([])
 
@@ -92,7 +92,7 @@ async def test_a_deployment_that_failed_to_start_is_unavailable() -> None:
         await over(ScriptedHandle(DeploymentUnavailableError("x"))).find_faces([])
 
 
-async def test_silence_ends_at_the_deadline() -> None:
+async def test_a_call_without_an_answer_ends_at_the_deadline() -> None:
     handle = ScriptedHandle(asyncio.Event().wait)
     with pytest.raises(DeadlineExceeded, match="find_faces"):
         await over(handle, Deadlines(faces_s=0.01)).find_faces([])
@@ -115,7 +115,7 @@ async def test_a_call_that_is_not_wanted_any_more_is_cancelled_at_the_replica() 
     assert handle.cancelled == 1
 
 
-async def test_our_own_errors_pass_through_as_what_they_are() -> None:
+async def test_errors_of_our_own_pass_through_unchanged() -> None:
     wrapped = RayTaskError("find_faces", "traceback", NotSupported("no")).as_instanceof_cause()
     with pytest.raises(NotSupported) as raised:
         await over(ScriptedHandle(wrapped)).find_faces([])
@@ -222,7 +222,7 @@ async def test_handles_of_checkpoints_are_kept_but_not_without_bound() -> None:
     assert len(handle.options_given) == 101
 
 
-async def test_without_the_engine_it_is_said_how_to_switch_it_on() -> None:
+async def test_the_error_without_the_diffusion_engine_says_how_to_deploy_it() -> None:
     with pytest.raises(Unavailable, match="--diffusion"):
         await events_of(over(ScriptedHandle()))
     with pytest.raises(Unavailable, match="--diffusion"):

@@ -1,4 +1,4 @@
-"""Ray's ports ask for a token that nobody else can read."""
+"""The token that Ray's ports ask for, which no other account can read."""
 
 from __future__ import annotations
 

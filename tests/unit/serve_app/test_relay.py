@@ -48,7 +48,7 @@ async def _connect(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWrite
     return await asyncio.open_connection("127.0.0.1", port)
 
 
-async def test_more_than_a_buffer_goes_through_and_back_unchanged() -> None:
+async def test_bytes_beyond_a_buffer_go_through_and_back_unchanged() -> None:
     sent = bytes(range(256)) * 20_000
     async with _relay_to(_echo) as port:
         reader, writer = await _connect(port)
@@ -142,7 +142,7 @@ async def _heard(reader: asyncio.StreamReader) -> bytes:
         return b""
 
 
-async def test_stopping_hangs_up_on_whoever_is_connected() -> None:
+async def test_stopping_the_relay_closes_all_connections() -> None:
     server = await asyncio.start_server(_echo, "127.0.0.1", 0)
     relay = Relay("127.0.0.1", server.sockets[0].getsockname()[1])
     port = await _start(relay)
@@ -165,7 +165,7 @@ async def test_a_taken_port_is_refused() -> None:
     taken.close()
 
 
-async def test_a_successor_may_listen_before_the_old_one_stops() -> None:
+async def test_a_new_relay_may_listen_before_the_old_one_stops() -> None:
     async with _relay_to(_echo) as port:
         successor = Relay("127.0.0.1", 1)
         await successor.start("127.0.0.1", port)

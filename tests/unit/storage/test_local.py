@@ -1,4 +1,4 @@
-"""Storage in a folder, beyond what every storage promises (contract/test_storage.py), and how a place is chosen."""
+"""Storage in a folder, beyond the contract of every storage (contract/storage), and the choice of a storage."""
 
 import asyncio
 import errno
@@ -101,7 +101,7 @@ async def test_a_key_below_an_object_is_refused_without_harm(storage: Storage) -
     assert await storage.get("a") == b"x"
 
 
-async def test_the_address_chooses_the_place(tmp_path: Path) -> None:
+async def test_the_address_chooses_the_storage(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path / "data")
     await (await open_storage(None, settings)).put("a", b"x")
     await (await open_storage(f"file://{tmp_path}/else%20where", settings)).put("b", b"y")

@@ -1,1 +1,1 @@
-"""One file a revision, oldest first."""
+"""Revisions of the schema, one file each."""

@@ -1,4 +1,4 @@
-"""The first schema: users, pictures, albums, analyses and the job queue."""
+"""The first schema: users, images, albums, analyses and the job queue."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -26,7 +26,7 @@ TABLES = (
     "persons",
     "person_faces",
 )
-"""In the order in which they refer to one another."""
+"""Tables in the order in which they refer to one another."""
 
 
 def upgrade() -> None:

@@ -1,4 +1,4 @@
-"""The history of pictures that were made."""
+"""History of requests to make images."""
 
 import sqlalchemy as sa
 from alembic import op

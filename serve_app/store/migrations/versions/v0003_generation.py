@@ -1,4 +1,4 @@
-"""Inputs of jobs, the wish that a job end early, and settings of the Stable Diffusion web API."""
+"""Inputs of jobs, requests to stop a job, and options of the Stable Diffusion web API."""
 
 import sqlalchemy as sa
 from alembic import op

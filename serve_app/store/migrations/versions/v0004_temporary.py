@@ -1,4 +1,4 @@
-"""Pictures that go by themselves."""
+"""Temporary images, which are removed after a while."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Names and addresses of users are unique however their letters are written."""
+"""Unique user names and e-mail addresses whatever the case and width of their letters."""
 
 import unicodedata
 
@@ -42,5 +42,5 @@ def downgrade() -> None:
 
 
 def _fold(text: str) -> str:
-    """As `repositories.users` had it at this revision."""
+    """Fold a name as `repositories.users` did at this revision."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
