@@ -43,7 +43,7 @@ _OPEN = (
 
 
 def at_resolution(image: Image, short_side: int, draw: Callable[[Image], Image]) -> Image:
-    """Draw a map at another resolution: short side `short_side` px, both sides padded to multiples of 64.
+    """Apply `draw` at another resolution: short side `short_side` px, both sides padded to multiples of 64.
 
     The map has the image's size again.
     """
