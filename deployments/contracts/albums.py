@@ -77,8 +77,7 @@ class ImageEmbedder(Protocol):
     """Image embedding capability."""
 
     async def embed_images(self, views: NDArray[np.uint8]) -> Vectors:
-        """Embed square views `uint8[N, S, S, 3]` (S is the engine's `input_px`) as raw, not normalised `float32[N,
-        D]`."""
+        """Embed square views `uint8[N, S, S, 3]`, S the engine's `input_px`, as raw, not normalised `float32[N, D]`."""
         ...
 
 
