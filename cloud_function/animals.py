@@ -1,4 +1,4 @@
-"""The animals, and how an image model is asked for one."""
+"""Animals and modes, and the prompts for an image model."""
 
 from __future__ import annotations
 
@@ -32,6 +32,6 @@ _REST = (
 
 
 def prompt(animal: str, mode: str, faces: int) -> str:
-    """`animal` is one of `ANIMALS`, `mode` one of `MODES`."""
+    """Write the prompt for `faces` people; `animal` is one of `ANIMALS`, `mode` one of `MODES`."""
     people = "the person" if faces == 1 else f"each of the {faces} people"
     return _REST.format(change=MODES[mode].format(people=people, animal=ANIMALS[animal]))

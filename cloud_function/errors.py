@@ -1,15 +1,15 @@
-"""What the function answers instead of a picture."""
+"""Error answers of the function, and the deadline of a request."""
 
 from __future__ import annotations
 
 import time
 
 QUOTA_RETRY_S = 30
-"""Google's quotas count by the minute."""
+"""Seconds after which to try again: Google's quotas count by the minute."""
 
 
 class Refusal(Exception):
-    """An answer that is no picture; `message` is for the client and names no key, path, host or vendor's words."""
+    """An error answer; `message` is for the client and names no key, path, host or vendor's words."""
 
     def __init__(self, status: int, message: str, code: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(message)
@@ -20,13 +20,13 @@ class Refusal(Exception):
 
 
 class Deadline:
-    """The seconds that one request has, all of its calls together."""
+    """Deadline of one request, all of its calls together."""
 
     def __init__(self, seconds: float) -> None:
         self._ends = time.monotonic() + seconds
 
     def left(self) -> float:
-        """Raises `Refusal` (504) when nothing is left."""
+        """Return the seconds that are left. Raises `Refusal` (504) when there are none."""
         left = self._ends - time.monotonic()
         if left <= 0:
             raise too_late()
@@ -34,27 +34,32 @@ class Deadline:
 
 
 def too_late() -> Refusal:
+    """Make the refusal of a missed deadline."""
     return Refusal(504, "The picture was not ready in time; try again.", "timeout")
 
 
 def unsafe() -> Refusal:
+    """Make the refusal by the model's safety filter."""
     return Refusal(422, "The safety filter of the image model refused the picture.", "refused")
 
 
 def malformed(vendor: str) -> Refusal:
+    """Make the refusal over a vendor's answer that makes no sense."""
     return Refusal(502, f"{vendor} sent an answer that makes no sense.", "upstream")
 
 
 def unreachable(vendor: str) -> Refusal:
+    """Make the refusal over a vendor that cannot be reached."""
     return Refusal(502, f"{vendor} cannot be reached.", "upstream")
 
 
 def no_credentials(vendor: str) -> Refusal:
+    """Make the refusal over missing or unusable credentials."""
     return Refusal(502, f"The function has no usable Google credentials for {vendor}.", "credentials")
 
 
 def of_status(vendor: str, status: int) -> Refusal:
-    """What a Google service's HTTP status means for our client."""
+    """Translate a Google service's HTTP status for the client."""
     if status == 429:
         headers = {"Retry-After": str(QUOTA_RETRY_S)}
         return Refusal(429, f"The quota of {vendor} is used up for the moment.", "quota", headers)

@@ -1,6 +1,7 @@
-"""`generate_animal_avatar`: a portrait in, the URL of the person as an animal out. README.md says how to deploy it.
+"""Cloud function `generate_animal_avatar`: a portrait in, the URL of the person as an animal out (README.md:
+deployment).
 
-POST multipart/form-data: `file`, and where wanted `animal` and `mode`. 200 `{"image_url": ...}`, or an error as
+POST multipart/form-data: `file`, and optionally `animal` and `mode`. 200 `{"image_url": ...}`, or an error as
 `{"error": sentence, "code": word}`.
 """
 
@@ -26,9 +27,9 @@ from vendors import Vendors
 log = logging.getLogger("avatar")
 
 _FORM_BYTES = 64 * 2**10
-"""Room for the fields and borders around the file."""
+"""Room for the fields and borders around the file, bytes."""
 _MAX_DISCARDED_BYTES = 32 * 2**20
-"""Cloud Run's own limit for a request."""
+"""Bytes of a request that are read off; Cloud Run's own limit for a request."""
 
 try:
     SETTINGS: Settings = read_settings(os.environ)
@@ -43,6 +44,7 @@ def _vendors() -> Vendors:
 
 @functions_framework.http
 def generate_animal_avatar(request: flask.Request) -> flask.Response:
+    """Answer a request, errors included."""
     try:
         return _answer(request, 200, {"image_url": _generate(request)})
     except Refusal as refusal:
@@ -67,7 +69,7 @@ def _generate(request: flask.Request) -> str:
 
 
 def _read_form(request: flask.Request) -> tuple[bytes, str, str]:
-    """The file's bytes, the animal and the mode."""
+    """Read the form: file content, animal and mode. Raises `Refusal`."""
     request.max_content_length = SETTINGS.max_bytes + _FORM_BYTES
     try:
         file = request.files.get("file")
@@ -96,7 +98,8 @@ def _too_large() -> Refusal:
 def _answer(
     request: flask.Request, status: int, body: dict[str, Any], headers: dict[str, str] | None = None
 ) -> flask.Response:
-    """As a stream: of any other response the framework reads the rest of the request into memory first."""
+    """Make an answer as a stream: of any other response the framework reads the rest of the request into memory
+    first."""
     _discard(request)
     data = json.dumps(body).encode()
     response = flask.Response(iter([data]), status, headers, mimetype="application/json")
@@ -105,7 +108,7 @@ def _answer(
 
 
 def _discard(request: flask.Request) -> None:
-    """Read off what is left of the request, within bounds: a client that is still sending would miss the answer."""
+    """Read off the rest of the request, within bounds: a client that is still sending would miss the answer."""
     request.max_content_length = None
     left = _MAX_DISCARDED_BYTES
     with suppress(HTTPException):

@@ -1,5 +1,5 @@
-"""Pictures of strangers: bounded by their header before a pixel is decoded, and sent on without what they tell of a
-place or a camera."""
+"""Image files of strangers: bounded by their header before a pixel is decoded, and sent on without metadata of places
+and cameras."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Image.init()  # otherwise Pillow knows some formats only after it has seen one
 _TAKEN = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 _MADE = {"PNG": ("image/png", "png"), "JPEG": ("image/jpeg", "jpg"), "WEBP": ("image/webp", "webp")}
 _SIDE_PX = 1536
-"""Longest side of what is sent on: enough for faces and about what image models return."""
+"""Longest side of the image that is sent on: enough for faces and about what image models return."""
 _MAX_MADE_PIXELS = 4096 * 4096
 _BROKEN = (
     OSError,
@@ -30,14 +30,14 @@ _BROKEN = (
     struct.error,
     zlib.error,
 )
-"""What Pillow raises over damaged files."""
+"""Errors that Pillow raises over damaged files."""
 _decoding = threading.Lock()
-"""Fifty million pixels take half a gigabyte, so requests decode theirs one after another."""
+"""Lock of the decoder: fifty million pixels take half a gigabyte, so requests decode theirs one after another."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """A picture file that a model made."""
+    """An image file that a model made."""
 
     data: bytes
     content_type: str
@@ -45,9 +45,9 @@ class Made:
 
 
 def normalise(data: bytes, max_pixels: int) -> bytes:
-    """The first frame as an upright JPEG of at most 1536 pixels a side, without metadata.
+    """Convert an image file to an upright JPEG of its first frame, at most 1536 pixels a side, without metadata.
 
-    Raises `Refusal`: 413 too many pixels, 415 no picture that we take, 400 a damaged one.
+    Raises `Refusal`: 413 too many pixels, 415 no image type that is taken, 400 a damaged file.
     """
     try:
         picture = Image.open(io.BytesIO(data), formats=_TAKEN)
@@ -73,7 +73,7 @@ def normalise(data: bytes, max_pixels: int) -> bytes:
 
 
 def read_made(data: bytes) -> Made:
-    """The picture that a model made, typed by its bytes. Raises `ValueError` where it is none, or not whole."""
+    """Read the image that a model made, typed by its bytes. Raises `ValueError` where it is none, or not whole."""
     try:
         with Image.open(io.BytesIO(data), formats=tuple(_MADE)) as picture:
             if picture.width * picture.height > _MAX_MADE_PIXELS:

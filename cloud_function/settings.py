@@ -1,4 +1,4 @@
-"""The function's settings, from environment variables; the README lists them."""
+"""Settings of the function, from environment variables; the README lists them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True)
 class Settings:
+    """Values of the environment variables."""
+
     project: str
     bucket: str
     location: str
     model: str
     urls: str
-    """public or signed."""
+    """Kind of the answer's URL: public or signed."""
     url_ttl_s: int
     public_base_url: str | None
     max_bytes: int
@@ -23,12 +25,12 @@ class Settings:
     max_faces: int
     deadline_s: float
     vision_endpoint: str | None
-    """`host:port`; a loopback address is spoken to in the clear."""
+    """Address of Cloud Vision, `host:port`; a loopback address is spoken to in the clear."""
     vertex_base_url: str | None
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
-    """Raises `ValueError` with a sentence that names the variable."""
+    """Read the settings. Raises `ValueError` with a sentence that names the variable."""
     urls = environment.get("AVATAR_URLS") or "public"
     if urls not in ("public", "signed"):
         raise ValueError("AVATAR_URLS is neither public nor signed.")
@@ -51,7 +53,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
 
 def is_loopback(address: str) -> bool:
-    """Of a URL or a `host:port`: whether it stays on this machine."""
+    """Say whether a URL or a `host:port` stays on this machine."""
     host = urlsplit(address if "//" in address else f"//{address}").hostname or ""
     try:
         return ip_address(host).is_loopback

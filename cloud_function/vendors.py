@@ -41,20 +41,20 @@ T = TypeVar("T")
 _VISION, _VERTEX, _STORAGE = "Cloud Vision", "Vertex AI", "Cloud Storage"
 _CONNECT_S = 5.0
 _CALLS = 32
-"""That one process makes at once. A call that outlived its request holds its place until its own timeout."""
+"""Calls that one process makes at once. A call that outlived its request holds its place until its own timeout."""
 _SIGNING_SCOPES = ["https://www.googleapis.com/auth/devstorage.read_write", "https://www.googleapis.com/auth/iam"]
 _REFUSALS = frozenset(
     "SAFETY RECITATION LANGUAGE BLOCKLIST PROHIBITED_CONTENT SPII MODEL_ARMOR "
     "IMAGE_SAFETY IMAGE_PROHIBITED_CONTENT IMAGE_RECITATION".split()
 )
-"""Finish reasons that say no; the others say that something went wrong."""
+"""Finish reasons by which the model refuses; the others are failures."""
 _RPC_STATUS = {4: 504, 7: 403, 8: 429, 16: 401}
-"""google.rpc.Code -> HTTP status, for errors inside an answer of Vision."""
+"""HTTP status by google.rpc.Code, for errors inside an answer of Vision."""
 _RPC_INVALID_ARGUMENT = 3
 
 
 class Vendors:
-    """Every method raises `Refusal`, and takes at most what is left of the deadline."""
+    """Clients of the three services. Every method raises `Refusal`, and takes at most what is left of the deadline."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -65,18 +65,19 @@ class Vendors:
         os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
 
     def count_faces(self, jpeg: bytes, deadline: Deadline) -> int:
+        """Count the faces of an image by Vision."""
         return self._call(_VISION, deadline, partial(self._count_faces, jpeg))
 
     def edit(self, jpeg: bytes, prompt: str, deadline: Deadline) -> Made:
-        """What the model makes of the picture."""
+        """Edit an image by the image model."""
         return self._call(_VERTEX, deadline, partial(self._edit, jpeg, prompt))
 
     def publish(self, made: Made, deadline: Deadline) -> str:
-        """Store it under a name that cannot be guessed; -> its URL."""
+        """Store an image under a name that cannot be guessed; -> its URL."""
         return self._call(_STORAGE, deadline, partial(self._publish, made))
 
     def _call(self, vendor: str, deadline: Deadline, call: Callable[[float], T]) -> T:
-        """`call(timeout_s)` in a thread: the SDKs' own timeouts count a packet or a try, not the whole."""
+        """Run `call(timeout_s)` in a thread: the SDKs' own timeouts count a packet or a try, not the whole."""
 
         def translated() -> T:
             with _translated(vendor):
@@ -148,7 +149,8 @@ class Vendors:
         )
 
     def _signer(self) -> dict[str, Any]:
-        """A key file signs here; a service account of the machine has IAM sign, with a token."""
+        """Choose the signer of URLs: a key file signs here; a service account of the machine has IAM sign, with a
+        token."""
         credentials = self._client("signer", partial(google.auth.default, scopes=_SIGNING_SCOPES))[0]
         if isinstance(credentials, Signing):
             return {"credentials": credentials}
@@ -187,7 +189,7 @@ class Vendors:
 
 @contextmanager
 def _translated(vendor: str) -> Iterator[None]:
-    """What the SDKs raise, as an answer that names neither hosts nor keys; the log has the rest."""
+    """Turn the SDKs' errors into refusals that name neither hosts nor keys; the log has the rest."""
     try:
         yield
     except Refusal:

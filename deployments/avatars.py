@@ -1,4 +1,4 @@
-"""Avatars: the shell around the engine that draws and around the vendors' image models."""
+"""Avatar deployment over the local drawing engine and vendors' image models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deployments.providers.pool import ProviderPool
 
 
 class AvatarDeployment:
-    """`portraits.AvatarArtist`."""
+    """Implementation of `contracts.portraits.AvatarArtist`."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         settings = settings or Settings()
@@ -28,7 +28,10 @@ class AvatarDeployment:
         cv2.setNumThreads(1)
 
     async def make_avatar(self, engine: str, request: AvatarTask) -> AvatarPicture:
-        """Raises `InvalidRequest` for an animal or an engine that is none, and what the engine raises."""
+        """Turn the people of a portrait into animals by `engine`.
+
+        Raises `InvalidRequest` for an unknown animal or engine, and what the engine raises.
+        """
         animal = self._animals.get(request.animal)
         if animal is None:
             raise InvalidRequest(f"There is no animal '{request.animal}'.")
@@ -37,7 +40,7 @@ class AvatarDeployment:
         return await (await self._providers.get(engine)).make_avatar(request, animal)
 
     async def check_health(self) -> None:
-        """A real, small avatar by the local engine; vendors are not asked, that would cost."""
+        """Draw a small avatar with the local engine; vendors are not called, since that would cost."""
         image, segmentation = sample_portrait()
         animal = next(iter(self._animals))
         await self.make_avatar(LOCAL_AVATARS, AvatarTask(image, animal, "overlay", segmentation))

@@ -1,4 +1,4 @@
-"""The compact topology: all CPU capabilities in one replica, behind the same verbs.
+"""Compact topology: all CPU capabilities in one replica, behind the verbs of the split topology.
 
 One process holds each model once, so that Darkroom fits a laptop; the split topology gives each class below a
 deployment of its own instead.

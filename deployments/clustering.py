@@ -1,6 +1,7 @@
-"""People deployment: faces of an album in, a person for each out. No model; one core and the vectors' memory a call.
+"""People clustering deployment: faces of an album in, a person label per face out.
 
-Peak memory beyond the input: 370 MB at 100,000 faces of 128 numbers, growing in proportion (`bench.speed.people`).
+Loads no model; a call takes one core and the vectors' memory. Peak memory beyond the input: 370 MB at 100,000 faces of
+128 numbers, growing in proportion (`bench.speed.people`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from deployments.kit.threads import Threads
 
 
 class ClusteringDeployment:
-    """`contracts.albums.FaceClusterer`."""
+    """Implementation of `contracts.albums.FaceClusterer`."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         settings = settings or Settings()
@@ -24,7 +25,7 @@ class ClusteringDeployment:
         self._threads = Threads(settings.runtime.threads)
 
     async def check_health(self) -> None:
-        """Nothing can break: no model, no connection."""
+        """Do nothing: there is no model and no connection that could break."""
 
     async def cluster_faces(
         self,
@@ -33,8 +34,9 @@ class ClusteringDeployment:
         quality: Vectors,
         previous: NDArray[np.int64] | None = None,
     ) -> NDArray[np.int64]:
-        """`float32[N, D]` unit vectors, their pictures, quality `float32[N]` -> person `int64[N]`; -1: nobody.
+        """Assign a person label `int64[N]` to each face; -1: unassigned.
 
+        `vectors` are unit `float32[N, D]`, `pictures` the image of each face `int64[N]`, `quality` `float32[N]`.
         `previous`: labels of an earlier call, -2 for new faces; see `add_faces` for what may then change. Raises
         `ValueError` on arrays of unlike length.
         """

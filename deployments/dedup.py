@@ -1,4 +1,4 @@
-"""Near-duplicate pictures: which may be copies, and which are. Needs no model of its own."""
+"""Duplicate deployment: candidate pairs, local features and geometric verification; loads no model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from deployments.kit.threads import Threads
 
 
 class DedupDeployment:
-    """The capability `contracts.albums.DuplicateFinder`."""
+    """Implementation of `contracts.albums.DuplicateFinder`."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         settings = settings or Settings()
@@ -30,18 +30,24 @@ class DedupDeployment:
         cv2.setNumThreads(1)
 
     async def check_health(self) -> None:
-        """Nothing can break: no model, no connection."""
+        """Do nothing: there is no model and no connection that could break."""
 
     async def find_candidates(self, vectors: Vectors, min_cosine: float, max_neighbours: int) -> Pairs:
+        """Find pairs of images that may be copies by the cosine of their view vectors."""
         search = partial(find_candidates, threads=self._cores)
         return await self._threads.run(search, vectors, min_cosine, max_neighbours)
 
     async def describe_images(self, images: Sequence[Image]) -> list[LocalFeatures]:
+        """Extract the local features of each image, side by side."""
         return list(await asyncio.gather(*(self._describe(image) for image in images)))
 
     async def compare_images(
         self, features: Sequence[LocalFeatures], left: Sequence[int], right: Sequence[int]
     ) -> list[PairVerdict]:
+        """Verify each pair `(left[i], right[i])` of indices into `features`.
+
+        Raises `ValueError` on index lists of unlike length.
+        """
         if len(left) != len(right):
             raise ValueError("left and right must be of the same length")
         pairs = list(zip(left, right, strict=True))
@@ -60,4 +66,4 @@ class DedupDeployment:
 
 
 _PAIRS_A_CALL = 16
-"""Pairs that one thread judges before another call gets its turn: about a tenth of a second."""
+"""Pairs that one thread verifies before another call gets its turn: about a tenth of a second."""

@@ -1,4 +1,4 @@
-"""Diffusion: the shell around the engine over diffusers, a fraction of a GPU each (docs/adr/0006)."""
+"""Diffusion deployment over the diffusers engine, a fraction of a GPU per replica (docs/adr/0006)."""
 
 from __future__ import annotations
 
@@ -22,19 +22,22 @@ from deployments.engines.diffusion.batched import BatchedDiffuser
 from deployments.engines.diffusion.device import CapMemory, cap_gpu_memory
 
 _MAX_CHECKPOINTS = 8
-"""A replica claims to hold; the bytes of DARKROOM_DIFFUSION__MEMORY_BUDGET_MB decide how many it does."""
+"""Number of checkpoints that a replica claims to hold; the bytes of DARKROOM_DIFFUSION__MEMORY_BUDGET_MB decide how
+many it does."""
 
 
 class DiffusionDeployment:
-    """`contracts.diffusion.Diffuser`."""
+    """Implementation of `contracts.diffusion.Diffuser`."""
 
     def __init__(self, settings: Settings | None = None, cap_memory: CapMemory = cap_gpu_memory) -> None:
-        """Raises `Unavailable` when PyTorch, diffusers or the device is missing."""
+        """Open the engine on the GPU share that Ray assigned. Raises `Unavailable` when PyTorch, diffusers or the
+        device is missing."""
         granted: dict[str, float] = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
         self._diffuser = BatchedDiffuser(settings or Settings(), granted.get("GPU", 0.0), cap_memory)
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationStep | GeneratedPicture, None]:
-        """Called with `stream=True`, and with the checkpoint's name as `multiplexed_model_id`."""
+        """Yield steps, then the image; called with `stream=True` and the checkpoint's name as
+        `multiplexed_model_id`."""
         name = serve.get_multiplexed_model_id()
         if name and await self._diffuser.has_checkpoint(name):  # made-up names would push real ones out
             await self._claim(name)
@@ -63,15 +66,18 @@ class DiffusionDeployment:
 
 
 class _Claim:
-    """Makes Serve send requests for a checkpoint to the replica that has it. It is loaded when its batch runs: not
-    before, lest it push out the one that is running."""
+    """Marker by which Serve routes requests for a checkpoint to the replica that has it.
+
+    The checkpoint is loaded when its batch runs: not before, lest it push out the one that is running.
+    """
 
     def __init__(self, diffuser: BatchedDiffuser, checkpoint: str) -> None:
         self._diffuser: BatchedDiffuser | None = diffuser
         self._checkpoint = checkpoint
 
     def __del__(self) -> None:
-        """Serve calls it when others have taken the place, Python once more when nobody holds it."""
+        """Unload the checkpoint: Serve calls this when others took the place, Python again when the last reference
+        goes."""
         if diffuser := self._diffuser:
             self._diffuser = None
             diffuser.unload(self._checkpoint)

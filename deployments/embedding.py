@@ -1,4 +1,4 @@
-"""Image vectors: the shell around the embedding engine that the settings name."""
+"""Embedding deployment over the image embedding engine that the settings name."""
 
 from __future__ import annotations
 
@@ -19,32 +19,33 @@ _CALL_VIEWS = 8
 
 
 class EmbeddingDeployment:
-    """`contracts.albums.ImageEmbedder`."""
+    """Implementation of `contracts.albums.ImageEmbedder`."""
 
     def __init__(self, settings: Settings | None = None) -> None:
-        """Raises `WeightsMissing` when the engine's weights are not there."""
+        """Open the engine. Raises `WeightsMissing` when its weights are not there."""
         settings = settings or Settings()
         self._engine = make_engine(settings)
         self._threads = Threads(settings.runtime.threads)
 
     @property
     def input_px(self) -> int:
-        """Side of the square views that the engine takes."""
+        """Side of the square views that the engine takes, pixels."""
         return self._engine.input_px
 
     @property
     def dim(self) -> int:
+        """Length of the vectors."""
         return self._engine.dim
 
     async def embed_images(self, views: NDArray[np.uint8]) -> Vectors:
-        """`uint8[N, S, S, 3]` -> raw `float32[N, D]`."""
+        """Embed views `uint8[N, S, S, 3]` as raw `float32[N, D]`."""
         if not len(views):
             return np.empty((0, self.dim), np.float32)
         parts = [views[start : start + _CALL_VIEWS] for start in range(0, len(views), _CALL_VIEWS)]
         return np.concatenate(await asyncio.gather(*(self._embed(part) for part in parts)))
 
     async def check_health(self) -> None:
-        """A real, small inference; raises what the engine raises."""
+        """Embed one black view; raises what the engine raises."""
         await self.embed_images(np.zeros((1, self.input_px, self.input_px, 3), np.uint8))
 
     async def _embed(self, views: NDArray[np.uint8]) -> Vectors:
@@ -52,7 +53,7 @@ class EmbeddingDeployment:
 
 
 def make_engine(settings: Settings) -> EfficientNetEmbedder | OpenClipEmbedder:
-    """The engine that the settings name. Raises `WeightsMissing`."""
+    """Open the embedding engine that the settings name. Raises `WeightsMissing`."""
     chosen = settings.embedding
     if chosen.engine == "open_clip":
         return OpenClipEmbedder(chosen.open_clip_model, chosen.open_clip_pretrained, chosen.device)

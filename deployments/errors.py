@@ -1,11 +1,11 @@
-"""Every error the product raises on purpose.
+"""Errors that the product raises on purpose.
 
     DarkroomError
     ├── InvalidRequest            422  the request cannot be understood
     │   ├── NoFace                422  a face was needed and none was found
-    │   ├── AllImagesFailed       422  not one picture of the call was usable
+    │   ├── AllImagesFailed       422  not one image of the call was usable
     │   └── NotSupported          422  this profile's models cannot do that
-    ├── ImageError                400  one picture is unusable; `code` says why
+    ├── ImageError                400  one image is unusable; `code` says why
     │   ├── ImageTooLarge         413
     │   └── UnsupportedImage      415
     ├── Unauthenticated           401
@@ -39,7 +39,7 @@ from typing import Any, ClassVar
 
 
 class DarkroomError(Exception):
-    """Base of all: `slug` is the problem type, `status` its HTTP status, `extra` becomes problem members."""
+    """Base of all errors: `slug` is the problem type, `status` its HTTP status, `extra` becomes problem members."""
 
     slug: ClassVar[str] = "internal-error"
     title: ClassVar[str] = "Internal error"
@@ -63,28 +63,37 @@ def _rebuild(cls: type[DarkroomError], message: str, extra: dict[str, Any]) -> D
 
 
 class InvalidRequest(DarkroomError):
+    """A request that cannot be understood."""
+
     slug, title, status = "invalid-request", "Invalid request", 422
 
 
 class NoFace(InvalidRequest):
+    """An image without the face that the request needs."""
+
     slug, title = "no-face", "No face found"
 
 
 class AllImagesFailed(InvalidRequest):
+    """A call of which not one image was usable."""
+
     slug, title = "all-images-failed", "No usable image"
 
 
 class NotSupported(InvalidRequest):
+    """A request that this profile's models cannot fulfil."""
+
     slug, title = "not-supported", "Not supported by the configured models"
 
 
 class ImageError(DarkroomError):
-    """One picture is unusable. `extra["code"]` is one of API.md's codes; see `code`."""
+    """One unusable image. `extra["code"]` is one of API.md's codes; see `code`."""
 
     slug, title, status = "bad-image", "Unusable image", 400
 
     @property
     def code(self) -> str:
+        """Rejection code of the HTTP contract; `corrupt` where none was given."""
         return str(self.extra.get("code", "corrupt"))
 
 
@@ -121,25 +130,34 @@ class UnsupportedMediaType(DarkroomError):
 
 
 class Overloaded(DarkroomError):
+    """A full queue or exhausted memory; `extra["retry_after_s"]` says when to try again."""
+
     slug, title, status = "overloaded", "Too many requests", 429
     is_technical = is_transient = True
 
     @property
     def retry_after_s(self) -> int:
+        """Seconds after which to try again; 5 where none were given."""
         return int(self.extra.get("retry_after_s", 5))
 
 
 class Unavailable(DarkroomError):
+    """A dependency that is down."""
+
     slug, title, status = "unavailable", "Temporarily unavailable", 503
     is_technical = is_transient = True
 
 
 class WeightsMissing(Unavailable):
+    """Missing model weights; the message names the file and the setting."""
+
     slug, title = "weights-missing", "Model weights missing"
     is_transient = False
 
 
 class NotDeployed(Unavailable):
+    """An engine that is not switched on; the message names how to do it."""
+
     slug, title = "not-deployed", "Not deployed"
     is_transient = False
 
@@ -150,28 +168,38 @@ class DeadlineExceeded(DarkroomError):
 
 
 class ProviderError(DarkroomError):
+    """Failure of an outside vendor."""
+
     slug, title, status = "provider-error", "Provider failed", 502
 
 
 class ProviderUnavailable(ProviderError):
+    """Technical failure of a vendor: the next engine may be tried."""
+
     slug, title, status = "provider-unavailable", "Provider unavailable", 503
     is_technical = is_transient = True
 
 
 class ProviderTimeout(ProviderUnavailable):
+    """A vendor that took longer than it was given."""
+
     slug, title, status = "provider-timeout", "Provider took too long", 504
 
 
 class ProviderRejected(ProviderError):
+    """Logical refusal by a vendor: trying elsewhere would not help."""
+
     slug, title, status = "provider-rejected", "Provider rejected the request", 422
 
 
 class JobCancelled(DarkroomError):
+    """Cancellation, raised inside a job that was asked to stop."""
+
     slug, title, status = "job-cancelled", "Job cancelled", 409
 
 
 def image_error(code: str, message: str) -> ImageError:
-    """The `ImageError` that fits one of the rejection codes of the HTTP contract."""
+    """Make the `ImageError` that fits one of the rejection codes of the HTTP contract."""
     if code in {"too_large", "too_many_pixels"}:
         return ImageTooLarge(message, extra={"code": code})
     if code == "unsupported_type":

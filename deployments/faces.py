@@ -1,4 +1,4 @@
-"""Faces: the shell around the face engine that the settings name."""
+"""Face deployment over the face engine that the settings name."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _HEALTH_PX = 64
 
 
 class FacesDeployment:
-    """`contracts.albums.FaceFinder`."""
+    """Implementation of `contracts.albums.FaceFinder`."""
 
     def __init__(self, settings: Settings | None = None, locator: FaceLocator | None = None) -> None:
-        """`locator`: one that another deployment of this process uses too; the local engine takes it.
+        """Open the engine; `locator` is one that another deployment of this process uses too, for the local engine.
 
         Raises `WeightsMissing` when the engine's weights are not there.
         """
@@ -32,11 +32,11 @@ class FacesDeployment:
         self._threads = Threads(settings.runtime.threads)
 
     async def find_faces(self, images: Sequence[Image]) -> list[list[Face]]:
-        """Pictures are searched side by side: none waits for a crowd in another."""
+        """Find the faces of each image; images are searched side by side, so that none waits for a crowd in another."""
         return list(await asyncio.gather(*(self._find_in(image) for image in images)))
 
     async def check_health(self) -> None:
-        """A real, small search; raises what the engine raises."""
+        """Search a small black image; raises what the engine raises."""
         await self.find_faces([np.zeros((_HEALTH_PX, _HEALTH_PX, 3), np.uint8)])
 
     async def _find_in(self, image: Image) -> list[Face]:
@@ -44,7 +44,7 @@ class FacesDeployment:
 
 
 def make_engine(settings: Settings, locator: FaceLocator | None = None) -> LocalFaceEngine | InsightFaceEngine:
-    """Raises `WeightsMissing` when the engine's weights are not there."""
+    """Open the face engine that the settings name. Raises `WeightsMissing` when its weights are not there."""
     if settings.faces.engine == "insightface":
         return InsightFaceEngine(settings.faces.insightface_root)
     for name in LocalFaceEngine.files:
@@ -53,7 +53,7 @@ def make_engine(settings: Settings, locator: FaceLocator | None = None) -> Local
 
 
 def make_locator(settings: Settings) -> FaceLocator:
-    """As the settings for faces say, which hold for portraits too. Raises `WeightsMissing`."""
+    """Open a face locator with the settings for faces, which hold for portraits too. Raises `WeightsMissing`."""
     for name in FaceLocator.files:
         weight_file(settings, name)
     chosen = settings.faces

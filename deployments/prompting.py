@@ -1,4 +1,4 @@
-"""Prompts: the shell around whoever writes what an image model is told."""
+"""Prompting deployment: prompts for image models, by a style's template or a vendor's text model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TEMPLATE = "template"
 
 
 class PromptingDeployment:
-    """`contracts.styles.Prompter`."""
+    """Implementation of `contracts.styles.Prompter`."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings or Settings()
@@ -22,7 +22,10 @@ class PromptingDeployment:
         self._providers = ProviderPool(open_prompt_provider, self._settings)
 
     async def write_prompt(self, image: Image, style: str) -> str:
-        """Raises `InvalidRequest` for a style that is none, and what the provider raises."""
+        """Write the prompt of a style for an image.
+
+        Raises `InvalidRequest` for an unknown style, and what the provider raises.
+        """
         known = self._styles.get(style)
         if known is None:
             raise InvalidRequest(f"There is no style '{style}'.")
@@ -32,7 +35,7 @@ class PromptingDeployment:
         return await (await self._providers.get(name)).write_prompt(image, known)
 
     async def check_health(self) -> None:
-        """Nothing can break here; a vendor is not asked, that would cost."""
+        """Do nothing: a vendor is not called, since that would cost, and nothing else can break."""
 
     async def aclose(self) -> None:
         """Close the vendor's connections, which otherwise end with the process."""

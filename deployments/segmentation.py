@@ -1,4 +1,4 @@
-"""Segmentation: the shell around the local models and around the vendors that find faces."""
+"""Segmentation deployment over the local models and the vendors that find faces."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ _HEALTH_PX = 64
 
 
 class SegmentationDeployment:
-    """`portraits.Segmenter`. Vendors say where faces are; the masks are made here, whoever found them."""
+    """Implementation of `contracts.portraits.Segmenter`; masks are computed here, also for faces that a vendor
+    found."""
 
     def __init__(self, settings: Settings | None = None, locator: FaceLocator | None = None) -> None:
-        """`locator`: one that another deployment of this process uses too.
+        """Open the local models; `locator` is one that another deployment of this process uses too.
 
         Raises `WeightsMissing` when the local models' weights are not there.
         """
@@ -38,14 +39,17 @@ class SegmentationDeployment:
         cv2.setNumThreads(1)
 
     async def segment_portrait(self, engine: str, image: Image) -> Segmentation:
-        """Raises `InvalidRequest` for an engine that is none, and what the engine raises."""
+        """Find faces by `engine` and segment faces and people.
+
+        Raises `InvalidRequest` for an unknown engine, and what the engine raises.
+        """
         if engine == LOCAL_SEGMENTATION:
             return await self._threads.run(self._local.segment, image)
         faces = await (await self._providers.get(engine)).find_faces(image)
         return await self._threads.run(self._local.mask, image, faces)
 
     async def check_health(self) -> None:
-        """A real, small picture by the local models; vendors are not asked, that would cost."""
+        """Segment a small black image with the local models; vendors are not called, since that would cost."""
         await self.segment_portrait(LOCAL_SEGMENTATION, np.zeros((_HEALTH_PX, _HEALTH_PX, 3), np.uint8))
 
     async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""Styles: the shell around the engine that needs no weights and around the vendors' image models."""
+"""Stylization deployment over the local NPR filters and vendors' image models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deployments.providers.pool import ProviderPool
 
 
 class StylizingDeployment:
-    """`contracts.styles.Stylist`."""
+    """Implementation of `contracts.styles.Stylist`."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         settings = settings or Settings()
@@ -25,7 +25,10 @@ class StylizingDeployment:
         self._threads = Threads(settings.runtime.threads)
 
     async def stylize(self, engine: str, request: StyleTask) -> StyledPicture:
-        """Raises `InvalidRequest` for a style or an engine that is none, and what the engine raises."""
+        """Redraw an image in a style by `engine`.
+
+        Raises `InvalidRequest` for an unknown style or engine, and what the engine raises.
+        """
         style = self._styles.get(request.style)
         if style is None:
             raise InvalidRequest(f"There is no style '{request.style}'.")
@@ -34,7 +37,7 @@ class StylizingDeployment:
         return await (await self._providers.get(engine)).stylize(request, style)
 
     async def check_health(self) -> None:
-        """A real, small picture by the local engine; vendors are not asked, that would cost."""
+        """Draw a small image with the local engine; vendors are not called, since that would cost."""
         style = next(iter(self._styles.values()), None)
         if style is not None:
             await self._draw(StyleTask(np.full((32, 32, 3), 128, np.uint8), style.name, prompt=""), style)

@@ -1,4 +1,4 @@
-"""Tags, client labels and search from stored vectors: the shell around the tagger that fits the embedding engine."""
+"""Tagging deployment: tags, client labels and search from stored vectors, by the tagger of the embedding engine."""
 
 from __future__ import annotations
 
@@ -19,29 +19,31 @@ from deployments.weights.manifest import weight_file
 
 
 class TaggingDeployment:
-    """`contracts.albums.Tagger`."""
+    """Implementation of `contracts.albums.Tagger`."""
 
     def __init__(self, settings: Settings | None = None) -> None:
-        """Raises `WeightsMissing` when the engine's weights are not there."""
+        """Open the tagger. Raises `WeightsMissing` when the engine's weights are not there."""
         settings = settings or Settings()
         self._engine, self._dim = _make_engine(settings)
         self._threads = Threads(settings.runtime.threads)
 
     async def tag_images(self, vectors: Vectors, labels: Sequence[str] | None = None) -> list[dict[str, float]]:
+        """Compute tag probabilities per image, or those of the client's `labels`."""
         if labels is None:
             return await self._threads.run(self._engine.tag, vectors)
         return await self._threads.run(self._engine.judge, vectors, labels)
 
     async def search_images(self, query: str, vectors: Vectors) -> Vectors:
+        """Compute the relevance of each image to `query`, `float32[N]`, 0 to 1."""
         return await self._threads.run(self._engine.search, query, vectors)
 
     async def check_health(self) -> None:
-        """A real, small inference; raises what the engine raises."""
+        """Tag one zero vector; raises what the engine raises."""
         await self.tag_images(np.zeros((1, len(VIEWS), self._dim), np.float32))
 
 
 def _make_engine(settings: Settings) -> tuple[ImageNetTagger | ZeroShotTagger, int]:
-    """The tagger and the width of the vectors that it takes."""
+    """Open the tagger; -> it and the length of the vectors that it takes."""
     tags = load_tags()
     chosen = settings.embedding
     if chosen.engine == "open_clip":

@@ -1,0 +1,1 @@
+"""Contracts of the capabilities: protocols, data classes and array types, free of models and frameworks."""

@@ -1,9 +1,8 @@
-"""What each capability takes, gives and raises. Everybody may import this file; it needs only numpy.
+"""Contracts of the album capabilities: inputs, results and errors. Any layer may import this file; it needs only numpy.
 
-Pictures are `uint8[H, W, 3]`, RGB, upright (the EXIF turn is already applied). Boxes are `(x1, y1, x2, y2)` in pixels
-of the picture they belong to, and may reach over its border. Capabilities are functions of their inputs: they know no
-album, no user and no database. All of them may raise `errors.DeadlineExceeded`, `errors.Overloaded` and
-`errors.Unavailable`.
+Images are `uint8[H, W, 3]`, RGB, upright (the EXIF turn is already applied). Boxes are `(x1, y1, x2, y2)` in pixels of
+the image they belong to, and may reach over its border. Capabilities are functions of their inputs: they know no album,
+no user and no database. All of them may raise `errors.DeadlineExceeded`, `errors.Overloaded` and `errors.Unavailable`.
 """
 
 from __future__ import annotations
@@ -22,11 +21,12 @@ UNASSIGNED = -1
 UNKNOWN = -2
 """Label of a face that no clustering has seen yet."""
 DuplicateLevel = Literal["exact", "copy", "similar"]
+"""exact: same bytes or pixels. copy: one is an edit of the other. similar: shots of one moment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """One face of one picture."""
+    """One face of one image."""
 
     bbox: tuple[float, float, float, float]
     score: float
@@ -41,25 +41,25 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class LocalFeatures:
-    """What the geometric check needs to know of a picture, at most about 260 kB."""
+    """Local features of an image for geometric verification, at most about 260 kB."""
 
     pixels: Gray
-    """The trimmed picture in grey, contrast-stretched, at the working size."""
+    """The trimmed image in grey, contrast-stretched, at the working size."""
     points: Vectors
-    """`float32[K, 2]`, keypoints in pixels of `pixels`."""
+    """Keypoints in pixels of `pixels`, `float32[K, 2]`."""
     sizes: Vectors
-    """`float32[K]`, keypoint diameters in pixels."""
+    """Keypoint diameters in pixels, `float32[K]`."""
     descriptors: NDArray[np.uint8]
-    """`uint8[K, 128]`."""
+    """RootSIFT descriptors, `uint8[K, 128]`."""
 
 
 @dataclass(frozen=True, slots=True)
 class PairVerdict:
-    """Whether two pictures are edited copies of one another."""
+    """Verdict on whether two images are edited copies of one another."""
 
     is_copy: bool
     score: float
-    """0 to 1: share of textured blocks that agree after warping one picture onto the other."""
+    """0 to 1: share of textured blocks that agree after warping one image onto the other."""
     overlap: float = 0.0
     """0 to 1: share of the smaller frame that both show, as far as points of the two agree on one; 0 where they do not.
 
@@ -74,18 +74,22 @@ class Pairs:
     left: NDArray[np.int64]
     right: NDArray[np.int64]
     cosine: Vectors
-    """`float32[P]`, the best cosine over the views of the two."""
+    """Best cosine over the views of the two, `float32[P]`."""
 
 
 class ImageEmbedder(Protocol):
+    """Image embedding capability."""
+
     async def embed_images(self, views: NDArray[np.uint8]) -> Vectors:
-        """`uint8[N, S, S, 3]` square views (S is the engine's `input_px`) -> raw, not normalised `float32[N, D]`."""
+        """Embed square views `uint8[N, S, S, 3]`, S the engine's `input_px`, as raw, not normalised `float32[N, D]`."""
         ...
 
 
 class Tagger(Protocol):
+    """Tagging and search capability over stored vectors."""
+
     async def tag_images(self, vectors: Vectors, labels: Sequence[str] | None = None) -> list[dict[str, float]]:
-        """Raw view vectors `float32[N, V, D]` in the order of `VIEWS` -> a `{tag: probability}` a picture.
+        """Compute a `{tag: probability}` per image from raw view vectors `float32[N, V, D]` in the order of `VIEWS`.
 
         Without `labels`: the engine's own vocabulary, every tag whose probability is worth ranking, unthresholded. With
         `labels`: exactly those that the engine can judge; a label that it cannot judge is missing from every dict.
@@ -93,22 +97,25 @@ class Tagger(Protocol):
         ...
 
     async def search_images(self, query: str, vectors: Vectors) -> Vectors:
-        """`float32[N]` relevance, 0 to 1, of each picture's `float32[N, V, D]` to a free text or known word.
+        """Compute the relevance, 0 to 1, of each image's `float32[N, V, D]` to a free text or known word, `float32[N]`.
 
-        Exactly 0 for a picture that does not show it, where the engine can tell.
-
-        Raises `NotSupported` when the text matches nothing that the engine knows.
+        Exactly 0 for an image that does not show it, where the engine can tell. Raises `NotSupported` when the text
+        matches nothing that the engine knows.
         """
         ...
 
 
 class FaceFinder(Protocol):
+    """Face detection and recognition capability."""
+
     async def find_faces(self, images: Sequence[Image]) -> list[list[Face]]:
-        """Faces of each picture, boxes in its pixels, the most confident first."""
+        """Find the faces of each image, boxes in its pixels, the most confident first."""
         ...
 
 
 class FaceClusterer(Protocol):
+    """Capability that groups faces into people."""
+
     async def cluster_faces(
         self,
         vectors: Vectors,
@@ -116,29 +123,33 @@ class FaceClusterer(Protocol):
         quality: Vectors,
         previous: NDArray[np.int64] | None = None,
     ) -> NDArray[np.int64]:
-        """`float32[N, D]` unit vectors, the picture each is from, quality `float32[N]` -> cluster label `int64[N]`.
+        """Assign a cluster label `int64[N]` to each face.
 
-        `UNASSIGNED`: too poor to belong to anybody. Two faces of one picture never share a label. `previous` holds the
-        labels of an earlier call for the faces that were in it, `UNKNOWN` for new ones: then only clusters near the new
-        faces change.
-        The grouping does not depend on the order of the faces.
+        `vectors` are unit `float32[N, D]`, `pictures` the image of each face `int64[N]`, `quality` `float32[N]`. Label
+        `UNASSIGNED`: too poor for any person. Two faces of one image never share a label. `previous` holds the labels
+        of an earlier call for the faces that were in it and `UNKNOWN` for new ones: then only clusters near the new
+        faces change. The grouping does not depend on the order of the faces.
         """
         ...
 
 
 class DuplicateFinder(Protocol):
+    """Near-duplicate detection capability."""
+
     async def find_candidates(self, vectors: Vectors, min_cosine: float, max_neighbours: int) -> Pairs:
-        """Raw view vectors `float32[N, V, D]` in the order of `VIEWS` -> pairs that may be copies."""
+        """Find pairs that may be copies from raw view vectors `float32[N, V, D]` in the order of `VIEWS`."""
         ...
 
-    async def describe_images(self, images: Sequence[Image]) -> list[LocalFeatures]: ...
+    async def describe_images(self, images: Sequence[Image]) -> list[LocalFeatures]:
+        """Extract the local features of each image."""
+        ...
 
     async def compare_images(
         self, features: Sequence[LocalFeatures], left: Sequence[int], right: Sequence[int]
     ) -> list[PairVerdict]:
-        """Verdict on each pair `(left[i], right[i])` of indices into `features`."""
+        """Verify each pair `(left[i], right[i])` of indices into `features`."""
         ...
 
 
 class Capabilities(ImageEmbedder, Tagger, FaceFinder, FaceClusterer, DuplicateFinder, Protocol):
-    """All that the use cases of albums need; a gateway to replicas, or the engines in this process."""
+    """All capabilities that the use cases of albums need; a gateway to replicas, or the engines in this process."""

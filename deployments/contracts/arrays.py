@@ -1,4 +1,4 @@
-"""Arrays that cross a border: shapes and dtypes by name. Needs only numpy."""
+"""Array types that cross a border: shapes and dtypes by name. Needs only numpy."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
-"""`uint8[H, W, 3]`, RGB, upright."""
+"""Colour image, `uint8[H, W, 3]`, RGB, upright."""
 
 
 Gray = NDArray[np.uint8]
-"""`uint8[H, W]`."""
+"""Grey image or mask, `uint8[H, W]`."""
 
 
 Vectors = NDArray[np.float32]
-"""`float32[N, D]`, a row each."""
+"""Vectors, one per row, `float32[N, D]`."""
 
 
 VIEWS = ("whole", "centre", "trimmed", "quarter", "half", "three_quarters", "crop")
-"""The square views of a picture that are embedded, in the order in which their vectors are stored.
+"""Square views of an image that are embedded, in the order in which their vectors are stored.
 
 whole: all of it, stretched to the square. centre: its middle 70 %, stretched. trimmed: without a flat border, stretched
 (the same as whole where there is none). quarter, half, three_quarters: whole, turned counter-clockwise by 90, 180, 270
@@ -27,6 +27,6 @@ degrees. crop: the largest centred square at 224/256 of the short side, the clas
 
 
 Floats = NDArray[np.float32]
-"""`float32` of any shape."""
+"""Numbers of any shape, `float32`."""
 Matrix = NDArray[np.float64]
-"""`float64[2, 3]`, a plane map: a point goes to `matrix[:, :2] @ point + matrix[:, 2]`."""
+"""Affine map of the plane, `float64[2, 3]`: a point goes to `matrix[:, :2] @ point + matrix[:, 2]`."""

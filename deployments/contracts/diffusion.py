@@ -1,6 +1,6 @@
-"""What the generating capabilities take, give and raise: styles, prompts, diffusion. Needs only numpy.
+"""Contracts of image generation: inputs, results and errors of the diffusion engine. Needs only numpy.
 
-Pictures are `uint8[H, W, 3]`, RGB, upright. A request is one picture to make; replicas batch those of one shape. All
+Images are `uint8[H, W, 3]`, RGB, upright. A request is one image to make; replicas batch those of one shape. All
 capabilities may raise `errors.DeadlineExceeded`, `errors.Overloaded` and `errors.Unavailable`; each names what else.
 """
 
@@ -18,7 +18,7 @@ from deployments.contracts.styles import Prompter, Stylist
 
 MAX_SEED = 2**32 - 1
 Latents = NDArray[np.float16]
-"""`float16[C, H / 8, W / 8]`, scaled as the UNet sees them."""
+"""Latents, `float16[C, H / 8, W / 8]`, scaled as the UNet sees them."""
 
 ControlMode = Literal["balanced", "prompt", "control"]
 """balanced: every residual by the weight. prompt ("My prompt is more important"): residuals fade towards the input
@@ -38,19 +38,19 @@ class Lora:
 
 @dataclass(frozen=True, slots=True)
 class ControlHint:
-    """One ControlNet at work, with its picture already preprocessed (see `Diffuser.make_hint`)."""
+    """One ControlNet with its hint, already preprocessed (see `Diffuser.make_hint`)."""
 
     model: str
     image: Image
-    """Exactly as large as the picture to make."""
+    """The hint, exactly as large as the image to make."""
     weight: float = 1.0
-    """0 to 2."""
+    """Factor of its residuals, 0 to 2."""
     start: float = 0.0
     """Share of the steps after which it begins to act, 0 to 1; `end` likewise. Both inclusive, as A1111 has it."""
     end: float = 1.0
     mode: ControlMode = "balanced"
     passes: Literal["both", "first", "hires"] = "both"
-    """In which passes of a picture with hires fix it acts."""
+    """Passes of an image with hires fix in which it acts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +65,22 @@ class Hires:
     """0 to 1; 0: upscale only."""
     upscaler: str = "Latent"
     prompt: str = ""
-    """Empty: the first pass's; `negative_prompt` likewise."""
+    """Prompt of the second pass; empty: the first pass's. `negative_prompt` likewise."""
     negative_prompt: str = ""
     sampler: str = ""
     scheduler: str = ""
-    """Empty: the first pass's."""
+    """Scheduler of the second pass; empty: the first pass's. `sampler` likewise."""
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """One picture to make. Without `init_image` from noise (txt2img), with one from it (img2img), with a mask in it."""
+    """One image to make: from noise (txt2img), with `init_image` from it (img2img), with a mask in it (inpainting)."""
 
     prompt: str
-    """In A1111's syntax: attention, schedules, BREAK; `<lora:...>` already taken out."""
+    """Prompt in A1111's syntax: attention, schedules, BREAK; `<lora:...>` already taken out."""
     negative_prompt: str = ""
     seed: int = 0
-    """0 to `MAX_SEED`. The picture is the same alone and in any place of a batch."""
+    """0 to `MAX_SEED`. The image is the same alone and in any place of a batch."""
     variation_seed: int = 0
     variation_strength: float = 0.0
     """0 to 1: how far the noise moves from that of `seed` to that of `variation_seed`."""
@@ -92,58 +92,59 @@ class GenerationRequest:
     steps: int = 20
     guidance_scale: float = 7.0
     sampler: str = "Euler"
-    """A1111's name, one of the diffusion engine's table."""
+    """A1111's name, one of `algorithms.a1111.samplers`."""
     scheduler: str = "Automatic"
     eta: float | None = None
     """Share of fresh noise of ancestral samplers (default 1) and DDIM (default 0)."""
     checkpoint: str = ""
-    """Empty: the configured one."""
+    """Checkpoint by name; empty: the configured one."""
     vae: str = ""
     clip_skip: int = 1
-    """1: the text encoder's last layer, 2: the last but one ..."""
+    """Layer of the text encoder that embeds, from the end: 1 is the last, 2 the last but one ..."""
     loras: tuple[Lora, ...] = ()
     controls: tuple[ControlHint, ...] = ()
     init_image: Image | None = None
-    """Exactly `width` by `height`."""
+    """Image to begin with, exactly `width` by `height`."""
     mask: Gray | None = None
-    """`uint8`, size of `init_image`; 255: make anew, 0: keep, between: both."""
+    """Mask of the size of `init_image`; 255: generate, 0: keep, between: both."""
     masked_content: Literal["original", "noise", "nothing"] = "original"
-    """What is under the mask to begin with: the init image's latents, noise or zeros."""
+    """Initial latents under the mask: those of the init image, noise or zeros."""
     denoising_strength: float = 0.75
-    """0 to 1, of img2img."""
+    """Strength of img2img, 0 to 1."""
     exact_steps: bool = False
-    """img2img runs `steps` steps; otherwise `int(min(strength, .999) * steps) + 1`, as A1111 does."""
+    """Whether img2img runs `steps` steps; otherwise `int(min(strength, .999) * steps) + 1`, as A1111 does."""
     hires: Hires | None = None
     tiling: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationStep:
-    """One denoising step is done."""
+    """Event of one finished denoising step."""
 
     step: int
-    """From 1."""
+    """Number of the step, from 1."""
     steps: int
-    """Of all passes together."""
+    """Number of steps of all passes together."""
     latents: Latents
-    """The present state, for previews and for whoever stops half way: see `Diffuser.decode_latents`."""
+    """Predicted latents at this step, for previews and for images that are interrupted: see
+    `Diffuser.decode_latents`."""
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratedPicture:
-    """The end of a generation."""
+    """Finished image, the last event of a generation."""
 
     image: Image
     checkpoint: str
-    """That was used."""
+    """Name of the checkpoint that was used."""
     checkpoint_sha256: str
     warnings: tuple[str, ...] = ()
-    """What was asked for and not done, in words for the client."""
+    """Parts of the request that were not fulfilled, in words for the client."""
 
 
 @dataclass(frozen=True, slots=True)
 class HintOptions:
-    """How a preprocessor runs. Thresholds mean what the module says they mean; None: its defaults."""
+    """Options of a preprocessor. The module says what thresholds mean; None: its defaults."""
 
     processor_res: int = 512
     """Short side at which it works, pixels."""
@@ -153,19 +154,19 @@ class HintOptions:
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A checkpoint, LoRA, ControlNet or VAE that can be asked for by `name`."""
+    """A checkpoint, LoRA, ControlNet or VAE that requests name by `name`."""
 
     name: str
     alias: str
     sha256: str
-    """Empty when it is a hub name that was not fetched yet."""
+    """Hash of the file; empty for a hub's model that was not fetched yet."""
     file: str
-    """Its name for people, without folders of the server."""
+    """File name for people, without folders of the server."""
 
 
 @dataclass(frozen=True, slots=True)
 class HintModule:
-    """A preprocessor."""
+    """A preprocessor of the catalogue (A1111's "module")."""
 
     name: str
     label: str
@@ -173,12 +174,12 @@ class HintModule:
     available: bool
     """Whether its weights are here (or it needs none)."""
     sliders: tuple[dict[str, str | float], ...] = ()
-    """A1111's: name, value, min, max, step."""
+    """A1111's sliders: name, value, min, max, step."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCatalogue:
-    """What the diffusion engine has to offer."""
+    """Models and preprocessors that the diffusion engine offers."""
 
     checkpoints: tuple[ModelFile, ...] = ()
     loras: tuple[ModelFile, ...] = ()
@@ -191,25 +192,29 @@ class ModelCatalogue:
 
 
 class Diffuser(Protocol):
-    """Raises `WeightsMissing` (which file, which setting), `InvalidRequest` (an unknown sampler, an absurd size)."""
+    """Diffusion capability. Raises `WeightsMissing` (which file, which setting), `InvalidRequest` (an unknown sampler,
+    an absurd size)."""
 
     def generate(self, request: GenerationRequest) -> AsyncIterator[GenerationStep | GeneratedPicture]:
-        """Steps as they are done, then the picture. Closing the iterator stops the work within one step."""
+        """Yield steps as they are done, then the image. Closing the iterator stops the work within one step."""
         ...
 
     async def decode_latents(self, latents: Latents, checkpoint: str = "", vae: str = "") -> Image:
-        """The picture that latents stand for, by the checkpoint's VAE."""
+        """Decode latents to an image by the checkpoint's VAE or a named one."""
         ...
 
     async def make_hint(self, module: str, image: Image, options: HintOptions) -> Image:
-        """What a ControlNet sees of a picture: edges, depth, a face mesh ... in the size of `image`.
+        """Make the hint of an image for a ControlNet: edges, depth, a face mesh ... in the size of `image`.
 
-        `module` by either of its names; "none" gives the picture back. Raises `InvalidRequest` for an unknown module.
+        `module` is either of a preprocessor's names; "none" returns the image. Raises `InvalidRequest` for an unknown
+        module.
         """
         ...
 
-    async def list_models(self) -> ModelCatalogue: ...
+    async def list_models(self) -> ModelCatalogue:
+        """List the models and preprocessors that requests may name."""
+        ...
 
 
 class ImageGeneration(Diffuser, Stylist, Prompter, Protocol):
-    """All that the use cases of making pictures need."""
+    """All capabilities that the use cases of image generation need."""

@@ -1,7 +1,7 @@
-"""What segmentation and avatars take, give and raise. Needs only numpy.
+"""Contracts of segmentation and avatars: inputs, results and errors. Needs only numpy.
 
-Pictures are `uint8[H, W, 3]`, RGB, upright. Left and right are the viewer's, in the face turned upright. All
-capabilities may raise `errors.DeadlineExceeded`, `errors.Overloaded` and `errors.Unavailable`; each names what else.
+Images are `uint8[H, W, 3]`, RGB, upright. Left and right are the viewer's, in the face turned upright. All capabilities
+may raise `errors.DeadlineExceeded`, `errors.Overloaded` and `errors.Unavailable`; each names what else.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from deployments.contracts.arrays import Gray, Image, Vectors
 
 LOCAL_SEGMENTATION = "local"
 LOCAL_AVATARS = "local"
-"""The engines that need no vendor."""
+"""Avatar and segmentation engines that need no vendor."""
 DIFFUSION_AVATARS = "diffusers"
 """The avatar engine that works through a `contracts.diffusion.Diffuser`."""
 
@@ -37,8 +37,8 @@ REQUIRED_LANDMARKS = (
     "left_temple",
     "right_temple",
 )
-"""Named points that every engine gives: centres of the eyes, outer middle of the lips, the bottom of the chin, and
-where the face ends at the height of the eyes, before the ears."""
+"""Named points that every engine gives: centres of the eyes, outer middle of the lips, the bottom of the chin, and the
+edges of the face at the height of the eyes, before the ears."""
 OPTIONAL_LANDMARKS = (
     "left_eye_outer",
     "left_eye_inner",
@@ -58,24 +58,24 @@ OPTIONAL_LANDMARKS = (
     "right_jaw",
     "forehead",
 )
-"""Those that an engine adds where it knows them: corners and lids of the eyes, tops of the brows, the point between the
-eyes, base and wings of the nose, angles of the jaw, the middle of the forehead below the hair."""
+"""Named points that an engine adds where it knows them: corners and lids of the eyes, tops of the brows, the point
+between the eyes, base and wings of the nose, angles of the jaw, the middle of the forehead below the hair."""
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentedFace:
-    """A face whose shape is known."""
+    """A face with its landmarks, outline and pose."""
 
     bbox: tuple[float, float, float, float]
-    """`(x1, y1, x2, y2)`, pixels of the picture; may reach over its border."""
+    """Box `(x1, y1, x2, y2)`, pixels of the image; may reach over its border."""
     score: float
     """Detection confidence, 0 to 1."""
     landmarks: dict[str, Point]
-    """All of `REQUIRED_LANDMARKS`, any of `OPTIONAL_LANDMARKS`, pixels."""
+    """Points in pixels by name: all of `REQUIRED_LANDMARKS`, any of `OPTIONAL_LANDMARKS`."""
     outline: Vectors
-    """`float32[N, 2]`: the polygon around the face from the forehead to the chin, without hair and ears."""
+    """Polygon around the face from the forehead to the chin, without hair and ears, `float32[N, 2]`."""
     roll: float
-    """Degrees clockwise by which the face is turned in the picture, -180 to 180."""
+    """Degrees clockwise by which the face is turned in the image, -180 to 180."""
     yaw: float
     """Degrees by which it looks to the viewer's right (its nose lies right of its middle), about -90 to 90."""
     pitch: float
@@ -84,24 +84,26 @@ class SegmentedFace:
 
 @dataclass(frozen=True, slots=True)
 class Segmentation:
-    """Faces and people of one picture."""
+    """Faces and people of one image."""
 
     faces: tuple[SegmentedFace, ...]
-    """The most confident first; none where nobody was found."""
+    """Faces, the most confident first; empty where none was found."""
     face_mask: Gray
-    """`uint8[H, W]`, 255: skin of a face, 0: anything else, between: its soft edge."""
+    """Skin of faces, `uint8[H, W]`; 255: skin, 0: anything else, between: its soft edge."""
     person_mask: Gray
-    """`uint8[H, W]`, the same of people with hair, clothes and what they hold."""
+    """People with hair, clothes and what they hold, `uint8[H, W]`, as `face_mask`."""
     warnings: tuple[str, ...] = ()
-    """What could not be done as asked, in words for the client."""
+    """Parts of the request that were not fulfilled, in words for the client."""
 
 
 class Segmenter(Protocol):
-    async def segment_portrait(self, engine: str, image: Image) -> Segmentation:
-        """Faces, face mask and person mask by `engine`: `local`, `vision` or `rekognition`.
+    """Segmentation capability."""
 
-        No face is no error here. Raises `InvalidRequest` for an engine that is none, `ProviderUnavailable` (technical:
-        the next engine may be tried), `ProviderRejected` (logical).
+    async def segment_portrait(self, engine: str, image: Image) -> Segmentation:
+        """Find faces and make face and person masks by `engine`: `local`, `vision` or `rekognition`.
+
+        No face is no error here. Raises `InvalidRequest` for an unknown engine, `ProviderUnavailable` (technical: the
+        next engine may be tried), `ProviderRejected` (logical).
         """
         ...
 
@@ -115,41 +117,43 @@ class AvatarTask:
     """Name of an animal of `deployments/assets/animals` that is known to exist."""
     mode: AvatarMode
     segmentation: Segmentation
-    """Of `image`, with the faces that are to be changed, at least one."""
+    """Segmentation of `image` with the faces that are to be changed, at least one."""
     prompt: str = ""
-    """What an image model is told; drawn engines do without."""
+    """Prompt for image models; drawn engines do without."""
     negative_prompt: str = ""
     strength: float = 1.0
-    """0 to 1: how far from the photograph. Of drawn engines: the opacity."""
+    """Distance from the source image, 0 to 1; for drawn engines the opacity."""
     seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class AvatarPicture:
+    """Result of an avatar engine."""
+
     image: Image
-    """As large as the request's. Outside of the heads the photograph is untouched, whoever made it."""
+    """The image, as large as the request's. Outside of the heads it equals the source, whichever engine made it."""
     changed: tuple[int, ...]
-    """Indices into the request's faces: those that are animals now."""
+    """Indices of the request's faces that are animals now."""
     warnings: tuple[str, ...] = ()
 
 
 class AvatarArtist(Protocol):
-    """Engines that make animals of people: `local` here, vendors elsewhere. `diffusers` works through a `Diffuser`."""
+    """Avatar capability: `local` here, vendors elsewhere. The engine `diffusers` works through a `Diffuser`."""
 
     async def make_avatar(self, engine: str, request: AvatarTask) -> AvatarPicture:
-        """By `local`, `vertex`, `bedrock` or `cloud_function`.
+        """Turn people into animals by `engine`: `local`, `vertex`, `bedrock` or `cloud_function`.
 
-        Raises `InvalidRequest` for an engine or animal that is none, `NoFace` where the engine looks for faces itself
-        and finds none, `ProviderUnavailable` (technical), `ProviderRejected` (logical).
+        Raises `InvalidRequest` for an unknown engine or animal, `NoFace` where the engine looks for faces itself and
+        finds none, `ProviderUnavailable` (technical), `ProviderRejected` (logical).
         """
         ...
 
 
 class Portraits(Segmenter, AvatarArtist, Protocol):
-    """All that the use cases of segmentation and avatars need."""
+    """All capabilities that the use cases of segmentation and avatars need."""
 
 
 def empty_segmentation(image: Image) -> Segmentation:
-    """Of a picture without people."""
+    """Make the segmentation of an image without people."""
     nothing = np.zeros(image.shape[:2], np.uint8)
     return Segmentation((), nothing, nothing.copy())

@@ -1,4 +1,4 @@
-"""What style engines and prompters take, give and raise. Needs only numpy."""
+"""Contracts of style engines and prompters: inputs, results and errors. Needs only numpy."""
 
 from __future__ import annotations
 
@@ -17,38 +17,43 @@ DIFFUSION_ENGINE = "diffusers"
 
 @dataclass(frozen=True, slots=True)
 class StyleTask:
-    """A picture to be redrawn in a style of `configs/styles`."""
+    """An image to be redrawn in a style of `configs/styles`."""
 
     image: Image
-    """At most 1024 px on its longest side."""
+    """Source image, at most 1024 px on its longest side."""
     style: str
     """Name of a style that is known to exist."""
     prompt: str
     negative_prompt: str = ""
     strength: float = 0.5
-    """0 to 1: how far from the photograph."""
+    """Distance from the source image, 0 to 1."""
     seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class StyledPicture:
+    """Result of a style engine."""
+
     image: Image
     warnings: tuple[str, ...] = ()
 
 
 class Stylist(Protocol):
-    """Engines that redraw a picture: `opencv` here, vendors elsewhere. `diffusers` works through a `Diffuser`."""
+    """Style capability: `opencv` here, vendors elsewhere. The engine `diffusers` works through a `Diffuser`."""
 
     async def stylize(self, engine: str, request: StyleTask) -> StyledPicture:
-        """Raises `ProviderUnavailable` (technical: the next engine may be tried), `ProviderRejected` (logical)."""
+        """Redraw the task's image in its style by `engine`.
+
+        Raises `ProviderUnavailable` (technical: the next engine may be tried), `ProviderRejected` (logical).
+        """
         ...
 
 
 class Prompter(Protocol):
-    """Writes what an image model is told."""
+    """Capability that writes prompts for image models."""
 
     async def write_prompt(self, image: Image, style: str) -> str:
-        """The style's prompt with the picture's subject in it.
+        """Write the style's prompt with the image's subject in it.
 
         Raises `ProviderUnavailable` (quota, timeout), `ProviderRejected` (the vendor's safety filter refused).
         """

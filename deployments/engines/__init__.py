@@ -1,0 +1,1 @@
+"""Engines: models, and algorithms in their place, that run on this machine behind the contracts."""

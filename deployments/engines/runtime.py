@@ -1,4 +1,4 @@
-"""The two model runtimes, opened one way: a call runs on one core, and calls run side by side."""
+"""Model runtimes (ONNX Runtime, LiteRT), opened so that a call runs on one core and calls run side by side."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _ERRORS_ONLY = 3
 
 
 def open_session(path: Path, threads: int = 1) -> Any:
-    """An `onnxruntime.InferenceSession` on the CPU; its `run` may be called from several threads at once.
+    """Open an `onnxruntime.InferenceSession` on the CPU; its `run` may be called from several threads at once.
 
-    `threads` are those of one call. One is right where calls run side by side: threads that wait for each other
-    inside a call make two parallel calls slower than one after the other.
+    `threads` are those of one call. One is right where calls run side by side: threads that wait for each other inside
+    a call make two parallel calls slower than one after the other.
     """
     import onnxruntime
 
@@ -29,12 +29,13 @@ def open_session(path: Path, threads: int = 1) -> Any:
 
 
 class InterpreterPool:
-    """`size` LiteRT interpreters of one model. An interpreter is not thread-safe: a call takes one out and returns it.
+    """Pool of LiteRT interpreters of one model. An interpreter is not thread-safe: a call takes one out and returns it.
 
     More callers than interpreters wait for one to come back.
     """
 
     def __init__(self, path: Path, size: int) -> None:
+        """Open `size` interpreters of the model at `path`."""
         from ai_edge_litert.interpreter import Interpreter
 
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -44,7 +45,8 @@ class InterpreterPool:
             self._idle.put(interpreter)
 
     def run(self, inputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-        """Outputs for one set of inputs, both in the model's order and shapes. The arrays belong to the caller."""
+        """Run the model on one set of inputs; -> its outputs, both in the model's order and shapes. The arrays belong
+        to the caller."""
         interpreter = self._idle.get()
         try:
             for detail, value in zip(interpreter.get_input_details(), inputs, strict=True):

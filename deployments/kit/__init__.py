@@ -1,0 +1,1 @@
+"""Mechanics without a subject: dynamic batching, bounded threads and the address guard."""

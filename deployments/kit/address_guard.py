@@ -1,4 +1,4 @@
-"""Which addresses the server may open on behalf of somebody else.
+"""Address guard against server-side request forgery: which addresses the server may open for a client.
 
 A client that names a URL makes this machine connect from inside its network: to the cloud's metadata service, to a
 database that trusts the subnet, to itself. So a URL is taken apart strictly, the name is resolved once, every address
@@ -20,7 +20,8 @@ from deployments.errors import ImageError, image_error
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Resolver = Callable[[str, int], Awaitable[list[str]]]
-"""Host name and port -> the addresses it resolves to, the best first. Raises `OSError` when there are none."""
+"""Resolver: host name and port -> the addresses it resolves to, the best first. Raises `OSError` when there are
+none."""
 
 MAX_URL_CHARACTERS = 8_192
 
@@ -66,20 +67,21 @@ class Target:
 
     url: httpx.URL
     host: str
-    """Lower case, without a trailing dot or brackets: a name, or an address."""
+    """Host name or address in lower case, without a trailing dot or brackets."""
     port: int
 
 
 class AddressGuard:
-    """The rules, with the exceptions that an operator has made."""
+    """Rules for addresses, with the exceptions that an operator has made."""
 
     def __init__(self, allowed_hosts: Iterable[str] = (), allowed_networks: Iterable[str] = ()) -> None:
-        """Raises `ValueError` for a network that is not in CIDR notation."""
+        """Take the operator's exceptions. Raises `ValueError` for a network that is not in CIDR notation."""
         self._hosts = frozenset(_plain(host) for host in allowed_hosts)
         self._networks: tuple[Network, ...] = tuple(ipaddress.ip_network(network) for network in allowed_networks)
 
     def check_url(self, url: str | httpx.URL) -> Target:
-        """Raises `ImageError` (`forbidden_address`, or `fetch_failed` for what is no URL at all)."""
+        """Parse a URL and check its form. Raises `ImageError` (`forbidden_address`, or `fetch_failed` for an invalid
+        URL)."""
         if isinstance(url, str) and (len(url) > MAX_URL_CHARACTERS or not url.isprintable()):
             raise image_error("fetch_failed", "The URL is not valid")
         try:
@@ -101,7 +103,8 @@ class AddressGuard:
         return Target(parsed, host, port)
 
     def check_addresses(self, host: str, addresses: Sequence[str]) -> list[str]:
-        """All of them, in order, if each may be connected to. Raises `ImageError` (`forbidden_address`) otherwise.
+        """Return all addresses, in order, if each may be connected to. Raises `ImageError` (`forbidden_address`)
+        otherwise.
 
         One private address among public ones refuses the host: which of them is used must not be left to chance.
         """
@@ -117,20 +120,20 @@ class AddressGuard:
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """The resolver of the operating system."""
+    """Resolve a host by the operating system's resolver; see `Resolver`."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 def pin(request: httpx.Request, target: Target, address: str) -> httpx.Request:
-    """The request, sent to the checked address; it still speaks to the host by name, in `Host` and in TLS."""
+    """Direct the request to the checked address; it still names the host, in `Host` and in TLS."""
     request.url = target.url.copy_with(host=address)
     request.extensions = dict(request.extensions) | {"sni_hostname": target.host}
     return request
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address belongs to the open internet."""
+    """Say whether an address belongs to the open internet."""
     if isinstance(address, ipaddress.IPv4Address):
         return not any(address in network for network in _FORBIDDEN_V4)
     if address.scope_id is not None or address not in _PUBLIC_V6:
@@ -146,7 +149,7 @@ def _address(text: str) -> Address | None:
 
 
 def _looks_numeric(host: str) -> bool:
-    """Whether a resolver might read the name as a number: 2130706433, 0x7f.1, 0177.0.0.1 (WHATWG URL, "ends in a
+    """Say whether a resolver might read the name as a number: 2130706433, 0x7f.1, 0177.0.0.1 (WHATWG URL, "ends in a
     number")."""
     if ":" in host:
         return True

@@ -1,7 +1,8 @@
-"""Streams that share their work: requests of one key run together, each hears of its own steps and may leave at any.
+"""Dynamic batching for streaming requests: requests of equal keys run as one batch, each with its own events and end.
 
-`@serve.batch` cannot do it: it batches whatever arrives together, while a denoising loop needs equal shapes; and a
-batch of its generators ends as one, while here requests come to different ends (docs/adr/0006).
+Each request receives its own step events and can be cancelled alone. `@serve.batch` cannot do it: it batches whatever
+arrives together, while a denoising loop needs equal shapes; and a batch of its generators ends as one, while here
+requests come to different ends (docs/adr/0006).
 """
 
 from __future__ import annotations
@@ -24,15 +25,19 @@ BatchResult = TypeVar("BatchResult")
 
 
 class BatchListener(Protocol[Reported]):
-    """What a running batch tells and asks. Places are those of the batch. Called from the thread of the run."""
+    """Callbacks of a running batch, called from the thread of the run. `place` is the request's index in the batch."""
 
-    def report(self, place: int, step: Reported) -> None: ...
+    def report(self, place: int, step: Reported) -> None:
+        """Deliver a step event to the request at `place`."""
+        ...
 
-    def is_cancelled(self, place: int) -> bool: ...
+    def is_cancelled(self, place: int) -> bool:
+        """Say whether the request at `place` was cancelled."""
+        ...
 
 
 Run = Callable[[Sequence[Work], BatchListener[Step]], Sequence[BatchResult | Exception]]
-"""One outcome a request, in their order; those of cancelled requests are thrown away."""
+"""Function that runs one batch: an outcome per request, in their order; those of cancelled requests are discarded."""
 
 
 @dataclass(eq=False)
@@ -41,7 +46,7 @@ class _Ticket(Generic[Work]):
     key: Hashable
     arrived: float
     events: asyncio.Queue[object] = field(default_factory=asyncio.Queue)
-    """Bounded by the number of a request's steps."""
+    """Events of the request, bounded by the number of its steps."""
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
@@ -51,7 +56,7 @@ class _Outcome:
 
 
 class KeyedBatcher(Generic[Work, Step, BatchResult]):
-    """Runs one batch at a time in a thread of its own, the key of the longest waiting request first."""
+    """Batcher that runs one batch at a time in a thread of its own, the key of the longest waiting request first."""
 
     def __init__(
         self,
@@ -60,7 +65,8 @@ class KeyedBatcher(Generic[Work, Step, BatchResult]):
         max_batch: int,
         wait_s: float,
     ) -> None:
-        """`wait_s`: how long a request that finds the runner idle waits for others of its key."""
+        """Start without a thread; `wait_s`: how long a request that finds the runner idle waits for others of its
+        key."""
         self._run = run
         self._key = key
         self._max_batch = max_batch
@@ -73,7 +79,7 @@ class KeyedBatcher(Generic[Work, Step, BatchResult]):
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batch")
 
     async def submit(self, request: Work) -> AsyncGenerator[Step | BatchResult, None]:
-        """Steps, then the result. Closing the iterator takes the request out of its batch within a step.
+        """Yield steps, then the result. Closing the iterator takes the request out of its batch within a step.
 
         Raises what the run returns or raises for the request.
         """
@@ -118,7 +124,7 @@ class KeyedBatcher(Generic[Work, Step, BatchResult]):
                 await self._run_batch(batch)
 
     async def _gather(self) -> None:
-        """Until the oldest request's batch is full, or it has waited long enough."""
+        """Wait until the oldest request's batch is full, or it has waited long enough."""
         loop = asyncio.get_running_loop()
         while self._waiting:
             first = self._waiting[0]

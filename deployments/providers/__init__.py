@@ -1,8 +1,7 @@
-"""Vendors that redraw pictures, find faces or write prompts: a file each, whose SDK is imported when somebody asks for
-it.
+"""Vendor providers of styles, prompts, faces and avatars: a file each, whose SDK is imported at the first call.
 
 A provider raises `ProviderUnavailable` where another one may do better (quota, time, network, credentials) and
-`ProviderRejected` where it would not (the picture or the prompt was refused).
+`ProviderRejected` where it would not (the image or the prompt was refused).
 """
 
 from __future__ import annotations
@@ -19,39 +18,47 @@ from deployments.errors import InvalidRequest
 
 
 class StyleProvider(Protocol):
+    """Vendor that redraws images in a style."""
+
     async def stylize(self, request: StyleTask, style: Style) -> StyledPicture:
-        """Raises `ProviderUnavailable`, `ProviderRejected`."""
+        """Redraw the task's image. Raises `ProviderUnavailable`, `ProviderRejected`."""
         ...
 
     async def aclose(self) -> None: ...
 
 
 class PromptProvider(Protocol):
+    """Vendor that writes prompts."""
+
     async def write_prompt(self, image: Image, style: Style) -> str:
-        """The style's prompt with the picture's subject in it. Raises `ProviderUnavailable`, `ProviderRejected`."""
+        """Write the style's prompt with the image's subject in it. Raises `ProviderUnavailable`, `ProviderRejected`."""
         ...
 
     async def aclose(self) -> None: ...
 
 
 class FaceProvider(Protocol):
+    """Vendor that finds faces."""
+
     async def find_faces(self, image: Image) -> list[SegmentedFace]:
-        """The most confident first; none where nobody is. Raises `ProviderUnavailable`, `ProviderRejected`."""
+        """Find faces, the most confident first; none is no error. Raises `ProviderUnavailable`, `ProviderRejected`."""
         ...
 
     async def aclose(self) -> None: ...
 
 
 class AvatarProvider(Protocol):
+    """Vendor that turns people into animals."""
+
     async def make_avatar(self, request: AvatarTask, animal: Animal) -> AvatarPicture:
-        """Raises `NoFace`, `ProviderUnavailable`, `ProviderRejected`."""
+        """Turn the task's people into `animal`. Raises `NoFace`, `ProviderUnavailable`, `ProviderRejected`."""
         ...
 
     async def aclose(self) -> None: ...
 
 
 def open_style_provider(name: str, settings: Settings) -> StyleProvider:
-    """Imports the vendor's SDK, which may take seconds: call it in a thread.
+    """Open a style provider; imports the vendor's SDK, which may take seconds: call it in a thread.
 
     Raises `ProviderUnavailable` when the SDK or a credential is missing, `InvalidRequest` for an unknown name.
     """
@@ -76,7 +83,7 @@ def open_style_provider(name: str, settings: Settings) -> StyleProvider:
 
 
 def open_prompt_provider(name: str, settings: Settings) -> PromptProvider:
-    """As `open_style_provider`."""
+    """Open a prompt provider; see `open_style_provider`."""
     if name == "gemini":
         from deployments.providers.gemini import GeminiPrompter
 
@@ -85,7 +92,7 @@ def open_prompt_provider(name: str, settings: Settings) -> PromptProvider:
 
 
 def open_face_provider(name: str, settings: Settings) -> FaceProvider:
-    """As `open_style_provider`."""
+    """Open a face provider; see `open_style_provider`."""
     timeout_s = settings.segmentation.engine_timeout_s
     if name == "vision":
         from deployments.providers.vision import VisionFaces
@@ -99,7 +106,7 @@ def open_face_provider(name: str, settings: Settings) -> FaceProvider:
 
 
 def open_avatar_provider(name: str, settings: Settings) -> AvatarProvider:
-    """As `open_style_provider`."""
+    """Open an avatar provider; see `open_style_provider`."""
     timeout_s = settings.avatars.engine_timeout_s
     if name == "vertex":
         from deployments.providers.vertex import VertexArtist

@@ -1,4 +1,4 @@
-"""boto3, as Amazon Bedrock and Amazon Rekognition both use it: one client, deadlines, and what errors mean."""
+"""boto3 client shared by Amazon Bedrock and Amazon Rekognition: deadlines and the meaning of errors."""
 
 from __future__ import annotations
 
@@ -23,8 +23,11 @@ T = TypeVar("T")
 CREDENTIALS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 _CONNECT_S = 5.0
 _CALLS = 8
-"""That one client makes at once. One that is given up holds its place until its own read timeout, so they have threads
-of their own: a silent vendor must not take those that everything else needs."""
+"""Calls that one client makes at once.
+
+One that is given up holds its place until its own read timeout, so they have threads of their own: a silent vendor must
+not take those that everything else needs.
+"""
 _QUOTA = frozenset(
     "ThrottlingException ProvisionedThroughputExceededException LimitExceededException "
     "ServiceQuotaExceededException TooManyRequestsException".split()
@@ -34,20 +37,23 @@ _REFUSED_CREDENTIALS = frozenset(
     "IncompleteSignatureException MissingAuthenticationTokenException InvalidClientTokenId "
     "SubscriptionRequiredException".split()
 )
-"""Services that speak JSON say these with status 400, as they do of a bad picture."""
+"""Error codes of refused credentials: services that speak JSON send them with status 400, as they do for a bad
+image."""
 _WRONG_MODEL = ("model identifier", "model id", "on-demand throughput", "operation not allowed")
-"""In a `ValidationException` of Bedrock: the account or the region does not serve the model."""
+"""Words in a `ValidationException` of Bedrock by which the account or the region does not serve the model."""
 
 
 @cache
 def _descriptions() -> Any:
-    """botocore's own, of services and endpoints, read once for all clients of a process: many MB of JSON."""
+    """Load botocore's descriptions of services and endpoints, once for all clients of a process: many MB of JSON."""
     import botocore.loaders
 
     return botocore.loaders.create_loader()
 
 
 class AwsClient:
+    """Client of one AWS service with threads of its own."""
+
     def __init__(
         self,
         vendor: str,
@@ -58,7 +64,8 @@ class AwsClient:
         timeout_s: float,
         keyless: str,
     ) -> None:
-        """`region_variable` names the setting of the region, `keyless` the engine that works without AWS.
+        """Open a client; `region_variable` names the setting of the region, `keyless` the engine that works without
+        AWS.
 
         Raises `ProviderUnavailable` without the SDK, a region or credentials.
         """
@@ -106,7 +113,7 @@ class AwsClient:
         self._threads = ThreadPoolExecutor(_CALLS, thread_name_prefix=service)
 
     async def call(self, request: Callable[[Any], T]) -> T:
-        """What `request` makes of the client, in a thread: building the request, waiting and parsing all block.
+        """Call `request` with the client in a thread: building the request, waiting and parsing all block.
 
         Raises `ProviderUnavailable`, `ProviderRejected`.
         """
@@ -114,6 +121,7 @@ class AwsClient:
             return await asyncio.get_running_loop().run_in_executor(self._threads, self._call, request)
 
     async def aclose(self) -> None:
+        """Close the connections; calls that have not begun are dropped."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._client.close()
 
@@ -130,8 +138,8 @@ class AwsClient:
             raise malformed(self._vendor) from error
 
     def _meaning(self, response: Any) -> ProviderError:
-        told = response.get("Error", {})
-        code, message = told.get("Code", ""), str(told.get("Message", "")).lower()
+        error = response.get("Error", {})
+        code, message = error.get("Code", ""), str(error.get("Message", "")).lower()
         status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         if code == "ValidationException" and any(words in message for words in _WRONG_MODEL):
             return ProviderUnavailable(f"{self._vendor} does not serve the model to this account in this region.")

@@ -1,4 +1,4 @@
-"""Amazon Bedrock: Stability AI's and Amazon's own image models."""
+"""Amazon Bedrock provider: Stability AI's and Amazon's own image models."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from deployments.providers.policy import check_paid_call, malformed, picture_of
 _VENDOR = "Amazon Bedrock"
 _REGION = "DARKROOM_PROVIDERS__BEDROCK_REGION"
 _CONTROL = "control"
-"""In the names of the models that follow a picture's structure; the others go from image to image."""
+"""Part of the names of models that follow an image's structure; the others go from image to image."""
 _MAX_PROMPT = 10_000
 _STABILITY_SIDES, _STABILITY_SHAPE = (64, 2048), 2.5
-"""Shortest and longest side, and how many times as long as high, or as high as long, a picture may be."""
+"""Shortest and longest side, and the ratio of sides up to which an image is taken."""
 _AMAZON = ("amazon.titan-image", "amazon.nova-canvas")
 _AMAZON_SIDES, _AMAZON_SHAPE = (320, 1408), 4.0
 _AMAZON_PROMPT = 512
-"""Characters that Titan takes; Nova Canvas takes twice as many."""
+"""Characters of a prompt that Titan takes; Nova Canvas takes twice as many."""
 _AMAZON_SEEDS = 858_993_460
 
 
 class BedrockStylist:
-    """Stability AI's models, by structure control or image to image."""
+    """Style provider over Stability AI's models, by structure control or image to image."""
 
     def __init__(self, settings: Providers, timeout_s: float) -> None:
-        """Raises `ProviderUnavailable` without the SDK, a region or credentials."""
+        """Open the client. Raises `ProviderUnavailable` without the SDK, a region or credentials."""
         self._bedrock = _Bedrock(settings, timeout_s, keyless="opencv")
         self._model = settings.bedrock_image_model
 
@@ -57,10 +57,11 @@ class BedrockStylist:
 
 
 class BedrockArtist:
-    """Inpainting of the heads, by Stability AI's model or, where the model's name says so, Amazon's Titan or Nova."""
+    """Avatar provider that inpaints the heads, by Stability AI's model or, by the model's name, Amazon's Titan or
+    Nova."""
 
     def __init__(self, settings: Providers, timeout_s: float) -> None:
-        """As `BedrockStylist`."""
+        """Open the client; see `BedrockStylist`."""
         self._bedrock = _Bedrock(settings, timeout_s, keyless="local")
         self._model = settings.bedrock_inpaint_model
 
@@ -82,7 +83,7 @@ class BedrockArtist:
 
 
 class _Bedrock:
-    """Runs image models."""
+    """Bedrock's runtime of image models."""
 
     def __init__(self, settings: Providers, timeout_s: float, keyless: str) -> None:
         self._settings = settings
@@ -100,7 +101,7 @@ class _Bedrock:
         check_paid_call(self._settings, _VENDOR, self._settings.bedrock_endpoint_url)
 
     async def draw(self, model: str, body: dict[str, Any]) -> Image:
-        """The picture in the model's answer. Raises `ProviderUnavailable`, `ProviderRejected`."""
+        """Run an image model; -> the image in its answer. Raises `ProviderUnavailable`, `ProviderRejected`."""
         answer = await self._aws.call(lambda client: _invoke(client, model, body))
         if not isinstance(answer, dict):
             raise malformed(_VENDOR)
@@ -138,7 +139,7 @@ def _stability_body(prompt: str, negative_prompt: str, image: Image, seed: int) 
 
 
 def _amazon_body(prompt: str, edit: HeadEdit) -> dict[str, Any]:
-    """Titan and Nova Canvas change what is black in the mask."""
+    """Make the request of Titan and Nova Canvas, which change what is black in the mask."""
     params = {
         "text": prompt[:_AMAZON_PROMPT],
         "image": _base64(encode_jpeg(edit.image)),

@@ -1,5 +1,5 @@
-"""A deployed function that makes animals of people by itself: `cloud_function/` of this project, or anything that takes
-the multipart picture and answers with a URL."""
+"""Provider over a deployed function that turns people into animals by itself: `cloud_function/` of this project, or any
+other that takes the multipart image and answers with a URL."""
 
 from __future__ import annotations
 
@@ -38,15 +38,16 @@ _MAX_REDIRECTS = 3
 _ATTEMPTS = 3
 """Addresses of one host that are tried in turn."""
 _PLAIN = {"Accept-Encoding": "identity"}
-"""A small answer that unpacks into a large one is neither asked for nor unpacked."""
+"""Header without compression: a small answer that unpacks into a large one is neither asked for nor unpacked."""
 _TECHNICAL = frozenset({401, 403, 404, 405, 408, 429})
-"""Of the statuses that begin with 4: those that say something of the function, not of the picture."""
+"""Statuses beginning with 4 that say something of the function, not of the image."""
 _NO_FACE = re.compile(rb"\bno[ _-]faces?\b", re.IGNORECASE)
 _TAKES = ("The cloud function has no settings for strength, seed and prompt.",)
 
 
 class CloudFunctionArtist:
-    """It looks for the faces by itself; of its picture the heads are taken that the request names."""
+    """Avatar provider whose function finds the faces itself; only the heads that the task names are taken from its
+    image."""
 
     def __init__(
         self,
@@ -57,7 +58,7 @@ class CloudFunctionArtist:
         resolver: Resolver = resolve,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        """`fetch` says which private addresses its pictures may come from.
+        """Open the HTTP client; `fetch` says which private addresses the function's images may come from.
 
         Raises `ProviderUnavailable` without a URL.
         """
@@ -94,7 +95,7 @@ class CloudFunctionArtist:
         await self._http.aclose()
 
     async def _post(self, portrait: bytes, fields: dict[str, str]) -> httpx.URL:
-        """Where the picture is that the function made."""
+        """Post the portrait; -> the URL of the image that the function made."""
         token = self._settings.cloud_function_token
         async with self._http.stream(
             "POST",
@@ -115,7 +116,7 @@ class CloudFunctionArtist:
         return _parsed(link)
 
     async def _fetch(self, link: httpx.URL) -> bytes:
-        """The picture; without the token, which is the function's alone."""
+        """Fetch the image, without the token, which is the function's alone."""
         for _ in range(_MAX_REDIRECTS + 1):
             response = await self._open(link)
             try:
@@ -129,7 +130,7 @@ class CloudFunctionArtist:
         raise malformed(_VENDOR)
 
     async def _open(self, link: httpx.URL) -> httpx.Response:
-        """From where the function is, or from a public address, whatever name it has."""
+        """Open the link, on the function's host or at a public address, whatever its name."""
         if check_link(link, self._url):
             return await self._http.send(self._http.build_request("GET", link), stream=True)
         try:
@@ -148,10 +149,10 @@ class CloudFunctionArtist:
 
 
 def check_link(link: httpx.URL, function: httpx.URL) -> bool:
-    """A picture is fetched by https, or in the clear from where the function is: its host or, like it, this machine;
-    -> whether it is there.
+    """Check the link of an image; -> whether it is near: on the function's host or, as the function is, on this
+    machine.
 
-    Raises `ProviderUnavailable`.
+    An image is fetched by https; in the clear only from near. Raises `ProviderUnavailable`.
     """
     here = is_loopback(str(link))
     near = link.host == function.host or (here and is_loopback(str(function)))
@@ -183,7 +184,7 @@ def _parsed(url: str, base: httpx.URL | None = None) -> httpx.URL:
 
 
 async def _read(response: httpx.Response, most: int) -> bytes:
-    """The body, of at most so many bytes."""
+    """Read the body. Raises `ProviderUnavailable` for one of more than `most` bytes."""
     if response.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
         raise malformed(_VENDOR)
     body = bytearray()

@@ -1,4 +1,4 @@
-"""The Gemini API: a text model that says what a picture shows, an image model that redraws it."""
+"""Gemini API provider: a text model that describes an image, an image model that redraws it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _VENDOR = "Gemini"
 _VARIABLE = "DARKROOM_PROVIDERS__GEMINI_API_KEY"
 _SDK_VARIABLES = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
 _MAX_TOKENS = 2048
-"""A model's thoughts count too."""
+"""Tokens of an answer; a model's thoughts count too."""
 _SUBJECT_WORDS = 40
 _ASK = (
     "This photograph will be redrawn in the style '{title}': {description} In one English noun phrase of at most "
@@ -28,13 +28,15 @@ _AVOID = " Avoid: {negative}."
 
 
 class GeminiPrompter:
+    """Prompt provider over a Gemini text model."""
+
     def __init__(self, settings: Providers, timeout_s: float) -> None:
-        """Raises `ProviderUnavailable` without the SDK or a key."""
+        """Open the client. Raises `ProviderUnavailable` without the SDK or a key."""
         self._settings = settings
         self._client = _open(settings, timeout_s, keyless="template")
 
     async def write_prompt(self, image: Image, style: Style) -> str:
-        """The style's prompt with what the model sees in the picture."""
+        """Write the style's prompt with what the model sees in the image."""
         check_paid_call(self._settings, _VENDOR, self._settings.gemini_base_url)
         types = self._client.types
         question = _ASK.format(title=style.title, description=style.description, words=_SUBJECT_WORDS)
@@ -53,8 +55,10 @@ class GeminiPrompter:
 
 
 class GeminiStylist:
+    """Style provider over a Gemini image model."""
+
     def __init__(self, settings: Providers, timeout_s: float) -> None:
-        """Raises `ProviderUnavailable` without the SDK or a key."""
+        """Open the client. Raises `ProviderUnavailable` without the SDK or a key."""
         self._settings = settings
         self._client = _open(settings, timeout_s, keyless="opencv")
 
@@ -69,10 +73,10 @@ class GeminiStylist:
 
 
 def instruction(request: StyleTask) -> str:
-    """How an image model that edits by words is asked; it is told in words what to avoid, too."""
-    told = _REDRAW.format(prompt=plain_prompt(request.prompt).rstrip(" ."))
+    """Write the instruction for an image model that edits by words, including what to avoid."""
+    text = _REDRAW.format(prompt=plain_prompt(request.prompt).rstrip(" ."))
     negative = plain_prompt(request.negative_prompt)
-    return told + (_AVOID.format(negative=negative) if negative else "")
+    return text + (_AVOID.format(negative=negative) if negative else "")
 
 
 def _open(settings: Providers, timeout_s: float, keyless: str) -> GenaiClient:

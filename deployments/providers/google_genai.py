@@ -1,4 +1,4 @@
-"""Google's google-genai, as the Gemini API and Vertex AI both use it: calls, deadlines, and what answers mean."""
+"""google-genai client shared by the Gemini API and Vertex AI: calls, deadlines and the meaning of answers."""
 
 from __future__ import annotations
 
@@ -26,20 +26,21 @@ _REFUSALS = frozenset(
     "SAFETY RECITATION LANGUAGE BLOCKLIST PROHIBITED_CONTENT SPII MODEL_ARMOR "
     "IMAGE_SAFETY IMAGE_PROHIBITED_CONTENT IMAGE_RECITATION".split()
 )
-"""Finish reasons that say no; the others say that something went wrong."""
+"""Finish reasons by which the vendor refuses; the others are failures."""
 ASPECT_RATIOS = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9")
-"""Width to height of what Gemini's image models make."""
+"""Width to height of the images that Gemini's image models make."""
 _NOT_READY = "FAILED_PRECONDITION"
-"""Comes with status 400, as a refused picture does: no billing, or a country without the service."""
+"""Error status with HTTP 400, as of a refused image: no billing, or a country without the service."""
 
 
 class GenaiClient:
-    """One client of the SDK over an HTTP client of our own, which is closed with it."""
+    """Client of the SDK over an HTTP client of our own, which is closed with it."""
 
     def __init__(
         self, vendor: str, credential: str, keyless: str, timeout_s: float, base_url: str | None, **client: Any
     ) -> None:
-        """`credential` names the setting to look at when the vendor refuses; `client`: arguments of the SDK's.
+        """Open a client; `credential` names the setting to look at when the vendor refuses, `client`: arguments of the
+        SDK's.
 
         Raises `ProviderUnavailable` when the SDK is not installed.
         """
@@ -62,6 +63,7 @@ class GenaiClient:
         self.models: Any = self._client.aio.models
 
     async def aclose(self) -> None:
+        """Close the connections."""
         await self._http.aclose()
         self._client.close()
 
@@ -85,8 +87,7 @@ class GenaiClient:
             raise malformed(vendor) from error
 
     async def redraw(self, model: str, image: Image, prompt: str, seed: int, aspect_ratio: str | None = None) -> Image:
-        """The picture that a Gemini image model makes of this one, in a shape out of `ASPECT_RATIOS` where one is
-        named."""
+        """Redraw an image by a Gemini image model, in one of `ASPECT_RATIOS` where it is given."""
         config = self.types.GenerateContentConfig(
             response_modalities=["TEXT", "IMAGE"],
             seed=seed % 2**31,
@@ -101,7 +102,7 @@ class GenaiClient:
         raise malformed(self._vendor)
 
     async def edit(self, model: str, prompt: str, images: list[Any], seed: int, **config: Any) -> Image:
-        """The picture that one of Imagen's editing models makes of reference images."""
+        """Edit reference images by one of Imagen's editing models."""
         settings = self.types.EditImageConfig(
             number_of_images=1,
             seed=seed % 2**31,
@@ -120,15 +121,16 @@ class GenaiClient:
         return await picture_of(made[0].image.image_bytes, self._vendor)
 
     def photograph(self, image: Image) -> Any:
-        """The reference image that is edited, [1] in the prompt."""
+        """Make the reference image that is edited, [1] in the prompt."""
         picture = self.types.Image(image_bytes=encode_jpeg(image), mime_type="image/jpeg")
         return self.types.RawReferenceImage(reference_id=1, reference_image=picture)
 
     def part(self, image: Image) -> Any:
+        """Encode an image as a part of a request."""
         return self.types.Part.from_bytes(data=encode_jpeg(image), mime_type="image/jpeg")
 
     def parts_of(self, answer: Any) -> list[Any]:
-        """Of the first candidate. Raises `ProviderRejected` where the vendor's filters refused."""
+        """Read the parts of the first candidate. Raises `ProviderRejected` where the vendor's filters refused."""
         feedback = answer.prompt_feedback
         if feedback is not None and feedback.block_reason is not None:
             raise self.refusal()
@@ -140,4 +142,5 @@ class GenaiClient:
         return list(candidate.content.parts or []) if candidate.content is not None else []
 
     def refusal(self) -> ProviderRejected:
+        """Make the error of a safety filter's refusal."""
         return ProviderRejected(f"{self._vendor}'s safety filter refused the picture or the prompt.")

@@ -1,4 +1,4 @@
-"""What a vendor's named points say of a face: which side is which, its turn, where its outline runs."""
+"""Face shape from a vendor's named points: sides, pose and outline."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from deployments.contracts.portraits import REQUIRED_LANDMARKS, Point, Segmented
 from deployments.providers.policy import malformed
 
 EARS = ("left_ear", "right_ear")
-"""Where an ear meets the face. Vendors give these in place of the temples."""
+"""Points where an ear meets the face. Vendors give these in place of the temples."""
 _JAWS = ("left_jaw", "right_jaw")
 _NEEDED = (*(name for name in REQUIRED_LANDMARKS if not name.endswith("temple")), *EARS, *_JAWS)
 
 _FOREHEAD = 0.45
-"""Forehead above the eyes, in heights from the eyes to the chin, where nobody says more: what the local engine sees of
-most faces from in front."""
+"""Forehead above the eyes, in heights from the eyes to the chin, where the vendor says nothing: what the local engine
+sees of most faces from in front."""
 _FOREHEAD_AT_LEAST, _FOREHEAD_AT_MOST = 0.35, 0.6
 _FOREHEAD_CORNER = np.array([0.27, 0.82])
-"""Between temple and forehead, and between jaw and chin, the outline goes through here: shares of the way across and
-down (as the local engine sees them, too)."""
+"""Point of the outline between temple and forehead, and between jaw and chin: shares of the way across and down (as the
+local engine sees them, too)."""
 _CHIN_CORNER = np.array([0.43, 0.68])
 _PROFILE = 0.25
-"""Eyes nearer to one another than this, in distances to the mouth, say nothing of the roll any more."""
+"""Distance of the eyes, in distances to the mouth, under which they say nothing of the roll."""
 _SEEN = 0.05
 """Skin beside the corner of an eye or of the mouth, in the same measure."""
 _OUTLINE_POINTS = 48
@@ -42,16 +42,19 @@ class FoundFace:
     bbox: tuple[float, float, float, float]
     score: float
     points: Mapping[str, Point]
-    """Our landmarks except the temples and the forehead, and `EARS`."""
+    """Points by name: our landmarks except the temples and the forehead, and `EARS`."""
     roll: float
     yaw: float
     pitch: float
     skin: Vectors | None = None
-    """`float32[N, 2]`: a polygon around the skin, whose upper edge is where the forehead ends."""
+    """Polygon around the skin, whose upper edge is the end of the forehead, `float32[N, 2]`."""
 
 
 def shape_face(found: FoundFace, vendor: str) -> SegmentedFace:
-    """Raises `ProviderUnavailable` where a point is missing or no number."""
+    """Complete a vendor's face: sides, roll, temples, forehead and outline.
+
+    Raises `ProviderUnavailable` where a point is missing or no number.
+    """
     turn = (found.score, found.roll, found.yaw, found.pitch)
     try:
         points = {name: np.asarray(point, np.float64) for name, point in found.points.items()}
@@ -91,7 +94,7 @@ def shape_face(found: FoundFace, vendor: str) -> SegmentedFace:
 
 
 class _Frame:
-    """The upright face's coordinates around the middle of its eyes: right and down, in pixels."""
+    """Coordinates of the upright face around the middle of its eyes: right and down, in pixels."""
 
     def __init__(self, origin: NDArray[np.float64], roll: float) -> None:
         self._origin = origin
@@ -110,14 +113,18 @@ def _other_side(name: str) -> str:
 
 
 def _beyond(edge: NDArray[np.float64], inner: NDArray[np.float64], away: float) -> float:
-    """How far out the face's edge is: where a vendor has it, but of a turned head, whose far side is hidden, not
-    further in than what is still seen. `away`: the distance from the eyes to the chin, negative to the left."""
+    """Compute how far out the face's edge is, negative to the left.
+
+    It is where the vendor has it, but for a turned head, whose far side is hidden, not further in than what is still
+    seen. `away`: the distance from the eyes to the chin, negative to the left.
+    """
     outwards = np.sign(away)
     return float(outwards * max(outwards * edge[0], outwards * inner[0] + _SEEN * abs(away)))
 
 
 def _forehead(frame: _Frame, chin: float, skin: Vectors | None) -> float:
-    """Its height above the eyes: up to where a line upwards from between the eyes leaves the skin."""
+    """Measure the forehead's height above the eyes: up to where a line upwards from between the eyes leaves the
+    skin."""
     if skin is None or len(skin) < 3:
         return _FOREHEAD * chin
     polygon = np.asarray(skin, np.float32)
@@ -131,7 +138,7 @@ def _forehead(frame: _Frame, chin: float, skin: Vectors | None) -> float:
 
 
 def _outline(marks: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-    """A smooth closed line around the face, and around the nose of one that shows its side."""
+    """Draw a smooth closed line around the face, and around the nose of one that shows its side."""
     forehead, chin = marks["forehead"], marks["chin"]
     knots = [
         forehead,

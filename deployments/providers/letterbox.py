@@ -1,4 +1,4 @@
-"""For models that make pictures of a few shapes only: a margin around the picture that is cut off again."""
+"""Letterboxing for models of a few aspect ratios: pad to a supported ratio and crop back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from deployments.contracts.arrays import Image
 
 
 def frame(image: Image, ratios: Sequence[str]) -> tuple[Image, str]:
-    """The picture with its border drawn out to the nearest of `ratios` (`4:3`: width to height), and which that is."""
+    """Pad an image by repeating its border to the nearest of `ratios` (`4:3`: width to height); -> it and that
+    ratio."""
     height, width = image.shape[:2]
     ratio = min(ratios, key=lambda text: abs(np.log(_value(text) * height / width)))
     wanted = _value(ratio)
@@ -24,7 +25,7 @@ def frame(image: Image, ratios: Sequence[str]) -> tuple[Image, str]:
 
 
 def unframe(made: Image, image: Image, framed: Image) -> Image:
-    """The part of `made` that shows `image`, where `made` is a model's version of `framed`, in whatever size."""
+    """Crop the part of `made` that shows `image`, where `made` is a model's version of `framed`, in whatever size."""
     across, down = made.shape[1] / framed.shape[1], made.shape[0] / framed.shape[0]
     left = (framed.shape[1] - image.shape[1]) // 2
     top = (framed.shape[0] - image.shape[0]) // 2

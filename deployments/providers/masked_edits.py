@@ -1,5 +1,7 @@
-"""What engines that repaint people share: the picture and the mask that they are given, and the way back under that
-mask, so that the photograph outside of the heads is untouched whatever they did to it."""
+"""Masked edits for engines that repaint people: the image and mask that are sent, and the compositing under that mask.
+
+The image outside of the heads is untouched, whatever the engine did to it.
+"""
 
 from __future__ import annotations
 
@@ -20,21 +22,23 @@ from deployments.errors import ProviderUnavailable
 from deployments.providers.policy import malformed
 
 _MOST_STRETCH = 1.05
-"""An answer whose sides differ more in proportion shows something else than the picture that was sent."""
+"""Ratio of proportions up to which an answer still shows the image that was sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeadEdit:
+    """A task with the image and mask that a vendor is sent."""
+
     request: AvatarTask
     mask: Gray
-    """Of the heads, soft, as large as the request's picture."""
+    """Soft mask of the heads, as large as the task's image."""
     image: Image
-    """What is sent: the picture in a size that the vendor takes."""
+    """Image that is sent: the task's, in a size that the vendor takes."""
     paint: Gray
-    """As large as `image`: 255 wherever something of the mask is, else 0."""
+    """Mask that is sent, as large as `image`: 255 wherever `mask` is above 0, else 0."""
 
     async def finish(self, made: Image, vendor: str, warnings: tuple[str, ...] = ()) -> AvatarPicture:
-        """The vendor's picture under the mask. Raises `ProviderUnavailable` for one of another shape."""
+        """Composite the vendor's image under the mask. Raises `ProviderUnavailable` for one of another shape."""
         check_shape(made, self.image, vendor)
         image = await asyncio.to_thread(blend, self.request.image, made, self.mask)
         return AvatarPicture(image, tuple(range(len(self.request.segmentation.faces))), warnings)
@@ -43,9 +47,9 @@ class HeadEdit:
 async def prepare_edit(
     vendor: str, request: AvatarTask, sides: tuple[int, int], longest_by_shortest: float = np.inf
 ) -> HeadEdit:
-    """`sides`: the shortest and the longest that the vendor takes.
+    """Prepare a task for a vendor; `sides`: the shortest and the longest that it takes.
 
-    Raises `ProviderUnavailable` for a picture that is too long and thin for it; other engines may take it.
+    Raises `ProviderUnavailable` for an image that is too long and thin for it; other engines may take it.
     """
     height, width = request.image.shape[:2]
     if max(height, width) > longest_by_shortest * min(height, width):
@@ -54,19 +58,19 @@ async def prepare_edit(
 
 
 def check_shape(made: Image, sent: Image, vendor: str) -> None:
-    """Raises `ProviderUnavailable` for an answer that is no version of what was sent."""
+    """Check an answer's shape. Raises `ProviderUnavailable` for an answer that is no version of what was sent."""
     stretch = made.shape[1] * sent.shape[0] / (made.shape[0] * sent.shape[1])
     if not 1 / _MOST_STRETCH <= stretch <= _MOST_STRETCH:
         raise malformed(vendor)
 
 
 def prompt_of(request: AvatarTask, animal: Animal) -> str:
-    """In words, for models that read sentences."""
+    """Write the prompt of a task in words, for models that read sentences."""
     return plain_prompt(request.prompt or getattr(animal.prompts, request.mode))
 
 
 def png(image: Image | Gray) -> bytes:
-    """Masks have to arrive as they are."""
+    """Encode an image as PNG: masks have to arrive as they are."""
     file = io.BytesIO()
     PillowImage.fromarray(image).save(file, "PNG")
     return file.getvalue()

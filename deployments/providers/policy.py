@@ -1,4 +1,4 @@
-"""What all vendors share: no call that costs money where that is switched off, and how failures are told apart."""
+"""Policy shared by all vendors: a switch for calls that cost money, and the meaning of failures."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from deployments.contracts.arrays import Image
 from deployments.errors import ImageError, ProviderError, ProviderRejected, ProviderTimeout, ProviderUnavailable
 
 paid_calls_possible = True
-"""A second switch beside the setting, for a whole process: the test suite turns it off before anything runs."""
+"""Second switch beside the setting, for a whole process: the test suite turns it off before anything runs."""
 
 _MAX_ANSWER_PX = 4096
 _LIMITS = ImageLimits()
 SENSELESS = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
-"""What an SDK, or our reading of an answer, raises over one of another shape."""
+"""Errors that an SDK, or our reading of an answer, raises over an answer of another shape."""
 _CREDENTIALS = frozenset({401, 403})
 _REFUSED = frozenset({400, 413, 415, 422})
 
 
 def check_paid_call(settings: Providers, vendor: str, base_url: str | None) -> None:
-    """The first line of whatever would cost money. A server on this machine costs none.
+    """Refuse calls that would cost money unless they are allowed; called first. A server on this machine costs none.
 
     Raises `ProviderUnavailable`.
     """
@@ -38,6 +38,7 @@ def check_paid_call(settings: Providers, vendor: str, base_url: str | None) -> N
 
 
 def is_loopback(url: str) -> bool:
+    """Say whether a URL's host is this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -46,18 +47,18 @@ def is_loopback(url: str) -> bool:
 
 
 def missing_extra(vendor: str, keyless: str) -> ProviderUnavailable:
-    """Its SDK is not installed."""
+    """Make the error of an SDK that is not installed."""
     return ProviderUnavailable(f"{vendor}: the extra `darkroom[cloud]` is not installed. `{keyless}` works without it.")
 
 
 def missing_setting(vendor: str, what: str, variable: str, keyless: str) -> ProviderUnavailable:
-    """A key, project, address that it cannot do without, and what works without one."""
+    """Make the error of a missing key, project or address; it names what works without one."""
     return ProviderUnavailable(f"{vendor}: no {what} (set {variable}). `{keyless}` works without one.")
 
 
 def error_of_status(vendor: str, status: int, credential: str, keyless: str) -> ProviderError:
-    """Which of our errors a vendor's HTTP status is; `credential` names the setting to look at, `keyless` the engine
-    that needs none."""
+    """Translate a vendor's HTTP status; `credential` names the setting to look at, `keyless` the engine that needs
+    none."""
     if status == 429:
         return ProviderUnavailable(f"{vendor}: the quota is used up.")
     if status in _CREDENTIALS:
@@ -70,17 +71,18 @@ def error_of_status(vendor: str, status: int, credential: str, keyless: str) -> 
 
 
 def missing_credentials(vendor: str, credential: str, keyless: str) -> ProviderUnavailable:
-    """None where the SDK looks for them."""
+    """Make the error of credentials that are not where the SDK looks for them."""
     return ProviderUnavailable(f"{vendor}: no credentials (see {credential}). `{keyless}` works without.")
 
 
 def malformed(vendor: str) -> ProviderUnavailable:
+    """Make the error of an answer that makes no sense."""
     return ProviderUnavailable(f"{vendor} sent an answer that makes no sense.")
 
 
 @asynccontextmanager
 async def within(seconds: float, vendor: str) -> AsyncIterator[None]:
-    """Raises `ProviderTimeout` at the deadline."""
+    """Bound a block by a deadline. Raises `ProviderTimeout` at its end."""
     try:
         async with asyncio.timeout(seconds) as limit:
             yield
@@ -91,8 +93,8 @@ async def within(seconds: float, vendor: str) -> AsyncIterator[None]:
 
 
 def preview_within(image: Image, max_px: int, max_bytes: int) -> tuple[bytes, float]:
-    """A JPEG of the picture that a vendor takes, at most `max_px` on its longest side and `max_bytes` large, and how
-    many pixels of the picture one of its pixels is wide."""
+    """Encode an image as a JPEG of at most `max_px` on its longest side and `max_bytes`; -> it, and the number of the
+    image's pixels that one of its pixels is wide."""
     small = shrink(image, max_px)
     while len(data := encode_jpeg(small)) > max_bytes:
         small = shrink(small, max(small.shape[:2]) * 3 // 4)
@@ -100,8 +102,8 @@ def preview_within(image: Image, max_px: int, max_bytes: int) -> tuple[bytes, fl
 
 
 async def picture_of(data: bytes | str, vendor: str) -> Image:
-    """The picture in an answer: file bytes, or base64 of them. It is decoded like any stranger's, in a
-    thread.
+    """Decode the image in an answer, file content or base64 of it, in a thread, with the limits for any stranger's
+    file.
 
     Raises `ProviderUnavailable`.
     """

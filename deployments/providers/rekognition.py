@@ -1,4 +1,4 @@
-"""Amazon Rekognition: faces with landmarks."""
+"""Amazon Rekognition provider: faces with landmarks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from deployments.providers.policy import SENSELESS, check_paid_call, malformed, 
 _VENDOR = "Amazon Rekognition"
 _REGION = "DARKROOM_PROVIDERS__REKOGNITION_REGION"
 _MIN_PX, _MAX_PX, _MAX_BYTES = 80, 3840, 5 * 2**20
-"""Sides of a picture, and bytes of one that is sent with the request; the longest side keeps it under 15 megapixels."""
+"""Shortest and longest side, and bytes, of an image in a request; the longest side keeps it under 15 megapixels."""
 _NAMES = {
     "eyeLeft": "left_eye",
     "eyeRight": "right_eye",
@@ -46,12 +46,14 @@ _NAMES = {
     "noseLeft": "nose_left",
     "noseRight": "nose_right",
 }
-"""Its left is the viewer's in the upright face, as ours is."""
+"""Rekognition's landmarks by our names. Its left is the viewer's in the upright face, as ours is."""
 
 
 class RekognitionFaces:
+    """Face provider over Amazon Rekognition."""
+
     def __init__(self, settings: Providers, timeout_s: float) -> None:
-        """Raises `ProviderUnavailable` without the SDK, a region or credentials."""
+        """Open the client. Raises `ProviderUnavailable` without the SDK, a region or credentials."""
         self._settings = settings
         self._aws = AwsClient(
             _VENDOR,
@@ -81,9 +83,10 @@ class RekognitionFaces:
 
 
 def _encode(image: Image) -> bytes:
-    """As large as Rekognition takes it; places in its answer are shares of width and height, whatever the size.
+    """Encode an image at a size that Rekognition takes; places in its answer are shares of width and height, whatever
+    the size.
 
-    Raises `ProviderUnavailable` for a picture that is too long and thin for it; other engines may take it.
+    Raises `ProviderUnavailable` for an image that is too long and thin for it; other engines may take it.
     """
     shortest = min(image.shape[:2])
     if max(image.shape[:2]) * _MIN_PX > shortest * _MAX_PX:
@@ -96,7 +99,8 @@ def _encode(image: Image) -> bytes:
 
 
 def _found(face: Any, width: int, height: int) -> FoundFace:
-    """Its roll is clockwise and its yaw to the viewer's right, as ours are; its pitch is upwards."""
+    """Convert Rekognition's face: its roll is clockwise and its yaw to the viewer's right, as ours are; its pitch is
+    upwards."""
     try:
         box, pose = face["BoundingBox"], face["Pose"]
         left, top = box["Left"] * width, box["Top"] * height

@@ -1,4 +1,5 @@
-"""Another server that speaks the Stable Diffusion web API: AUTOMATIC1111's, or Darkroom on a machine with a GPU."""
+"""Provider over another server with the Stable Diffusion web API: AUTOMATIC1111's, or Darkroom on a machine with a
+GPU."""
 
 from __future__ import annotations
 
@@ -29,10 +30,13 @@ _MODES = {
 
 
 class WebUiStylist:
-    """img2img by the style's diffusion recipe."""
+    """Style provider by img2img with the style's diffusion recipe."""
 
     def __init__(self, settings: Providers, timeout_s: float, pixels: int) -> None:
-        """`pixels`: width times height at which the model works. Raises `ProviderUnavailable` without an address."""
+        """Open the HTTP client; `pixels`: width times height at which the model works.
+
+        Raises `ProviderUnavailable` without an address.
+        """
         if settings.sdwebui_url is None:
             raise missing_setting(_VENDOR, "address", _URL, "opencv")
         user, _, password = (settings.sdwebui_auth.get_secret_value() if settings.sdwebui_auth else "").partition(":")
@@ -60,7 +64,7 @@ class WebUiStylist:
         await self._http.aclose()
 
     async def _controlnets(self) -> dict[str, str]:
-        """The server's ControlNets: name without the hash -> name. None where the extension is not installed."""
+        """List the server's ControlNets: name without the hash -> name. Empty where the extension is not installed."""
         response = await self._send("GET", "/controlnet/model_list")
         if response.status_code == 404:
             return {}

@@ -1,4 +1,4 @@
-"""Vertex AI: Imagen's editing models and Gemini's image models, in a project of Google Cloud."""
+"""Vertex AI provider: Imagen's editing models and Gemini's image models, in a project of Google Cloud."""
 
 from __future__ import annotations
 
@@ -33,10 +33,11 @@ _AVOID = " Avoid: {negative}."
 
 
 class VertexStylist:
-    """Imagen where the model's name says so, else a Gemini image model."""
+    """Style provider over Imagen where the model's name says so, else over a Gemini image model."""
 
     def __init__(self, settings: Providers, timeout_s: float, credentials: Any = None) -> None:
-        """`credentials`: of google-auth; default: those of the environment, looked for at the first call.
+        """Open the client; `credentials`: of google-auth, default: those of the environment, looked for at the first
+        call.
 
         Raises `ProviderUnavailable` without the SDK or a project.
         """
@@ -59,11 +60,11 @@ class VertexStylist:
 
 
 class VertexArtist:
-    """Imagen paints under the mask of the heads; a Gemini image model edits the whole picture, of which the heads are
-    taken."""
+    """Avatar provider: Imagen paints under the mask of the heads; a Gemini image model edits the whole image, of which
+    the heads are taken."""
 
     def __init__(self, settings: Providers, timeout_s: float, credentials: Any = None) -> None:
-        """As `VertexStylist`."""
+        """Open the client; see `VertexStylist`."""
         self._settings = settings
         self._client = _open(settings, timeout_s, "local", credentials)
 
@@ -97,7 +98,8 @@ class VertexArtist:
         )
 
     async def _redraw(self, edit: HeadEdit, prompt: str) -> Image:
-        """These models make pictures of a few shapes only, so the picture gets a margin that is cut off again."""
+        """Redraw the image by a Gemini model, letterboxed, since these models make images of a few aspect ratios
+        only."""
         model, seed = self._settings.vertex_edit_model, edit.request.seed
         asked = _REPAINT.format(what=_WHAT[edit.request.mode], prompt=prompt.rstrip(" ."))
         if negative := plain_prompt(edit.request.negative_prompt):

@@ -1,4 +1,4 @@
-"""Google Cloud Vision: faces with landmarks, over gRPC."""
+"""Google Cloud Vision provider: faces with landmarks, over gRPC."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _VENDOR = "Cloud Vision"
 _CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
 _KEYLESS = "local"
 _MAX_FACES = 100
-"""Without a number it returns ten."""
+"""Faces in an answer; without a number it returns ten."""
 _MAX_PX, _MAX_BYTES = 4096, 7 * 2**20
-"""A request may hold 10 MB."""
+"""Longest side and bytes of an image; a request may hold 10 MB."""
 _NAMES = {
     "LEFT_EYE": "left_eye",
     "RIGHT_EYE": "right_eye",
@@ -58,12 +58,14 @@ _NAMES = {
     "CHIN_LEFT_GONION": "left_jaw",
     "CHIN_RIGHT_GONION": "right_jaw",
 }
-"""Its left is the viewer's, as ours is."""
+"""Vision's landmarks by our names. Its left is the viewer's, as ours is."""
 
 
 class VisionFaces:
+    """Face provider over Google Cloud Vision."""
+
     def __init__(self, settings: Providers, timeout_s: float) -> None:
-        """The client is opened at the first call, in the event loop that gRPC binds it to.
+        """Import the SDK; the client is opened at the first call, in the event loop that gRPC binds it to.
 
         Raises `ProviderUnavailable` when the SDK is not installed.
         """
@@ -145,7 +147,8 @@ class VisionFaces:
 
 
 def _found(face: Any, scale: float) -> FoundFace:
-    """Its roll is clockwise and its pan to the viewer's right, as ours are; its tilt is upwards."""
+    """Convert Vision's face: its roll is clockwise and its pan to the viewer's right, as ours are; its tilt is
+    upwards."""
     skin = _polygon(face.fd_bounding_poly, scale)
     box = skin if len(skin) else _polygon(face.bounding_poly, scale)
     left, top = box.min(axis=0, initial=np.inf)

@@ -1,0 +1,1 @@
+"""Model weights: the manifest, its download and the conversion of published files."""

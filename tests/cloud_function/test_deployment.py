@@ -1,4 +1,5 @@
-"""What is deployed: a folder that stands alone, and settings that are checked before a request comes."""
+"""Deployment of the cloud function: a folder that stands alone, and settings that are checked before a request
+comes."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ REQUIREMENTS = [Requirement(line) for line in (SOURCE / "requirements.txt").read
 
 
 def imported(file: Path) -> set[str]:
-    """The modules that a file imports, in full."""
+    """List the modules that a file imports, in full."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
@@ -34,7 +35,7 @@ def imported(file: Path) -> set[str]:
     return names
 
 
-def test_it_imports_itself_the_standard_library_and_what_its_requirements_bring() -> None:
+def test_the_function_imports_itself_the_standard_library_and_its_requirements() -> None:
     own = {file.stem for file in SOURCE.glob("*.py")}
     foreign = {
         name for file in SOURCE.glob("*.py") for name in imported(file) if name.split(".")[0] not in own | _STANDARD
@@ -66,12 +67,12 @@ _STANDARD = sys.stdlib_module_names | {"__future__"}
 
 
 @pytest.mark.parametrize("requirement", REQUIREMENTS, ids=lambda requirement: requirement.name)
-def test_what_the_tests_run_with_is_in_the_range_that_is_deployed(requirement: Requirement) -> None:
+def test_the_tested_versions_are_in_the_range_that_is_deployed(requirement: Requirement) -> None:
     assert requirement.specifier.contains(version(requirement.name))
     assert any(clause.operator == "<" for clause in requirement.specifier)
 
 
-def test_it_knows_the_animals_of_darkroom() -> None:
+def test_the_function_knows_the_animals_of_darkroom() -> None:
     source = (SOURCE / "animals.py").read_text()
     animals = next(
         ast.literal_eval(node.value)
@@ -82,7 +83,7 @@ def test_it_knows_the_animals_of_darkroom() -> None:
 
 
 def own_module(name: str) -> ModuleType:
-    """A module of the function that imports none of its others."""
+    """Load a module of the function that imports none of its others."""
     spec = spec_from_file_location(f"cloud_function_{name}", SOURCE / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -110,7 +111,7 @@ def test_settings_that_make_no_sense_are_named(changes: dict[str, str], said: st
         own_module("settings").read_settings({"GOOGLE_CLOUD_PROJECT": "album", "AVATAR_BUCKET": "b"} | changes)
 
 
-def test_it_does_not_start_with_settings_that_make_no_sense(tmp_path: Path) -> None:
+def test_the_function_does_not_start_with_settings_that_make_no_sense(tmp_path: Path) -> None:
     environment = {"PATH": os.environ["PATH"], "GOOGLE_CLOUD_PROJECT": "album"}
     with running(tmp_path, free_port(), environment) as (process, log):
         assert process.wait(60) == 1
@@ -119,7 +120,7 @@ def test_it_does_not_start_with_settings_that_make_no_sense(tmp_path: Path) -> N
 
 
 def test_requests_at_once_take_little_more_memory_than_one() -> None:
-    """Of a picture of 6 million pixels, in a process of its own."""
+    """Measure the memory for an image of 6 million pixels, in a process of its own."""
     script = """
 import io, resource, sys, threading
 from PIL import Image

@@ -1,4 +1,4 @@
-"""The avatar engine `cloud_function` and the function of this project, as they work together."""
+"""The avatar engine `cloud_function` together with the function of this project."""
 
 from __future__ import annotations
 

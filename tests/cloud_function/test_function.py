@@ -35,7 +35,7 @@ def test_a_portrait_comes_back_as_the_url_of_a_stored_picture(function: Function
     assert np.array_equal(np.asarray(PillowImage.open(io.BytesIO(fetched.content))), MADE)
 
 
-def test_vision_and_the_model_get_the_picture_and_what_was_asked(function: Function) -> None:
+def test_vision_and_the_model_get_the_picture_the_animal_and_the_mode(function: Function) -> None:
     function.google.vision.faces(a_face(), a_face(120), a_face(200))
     assert function.post(animal="panda", mode="overlay").status_code == 200
     [asked] = function.google.vision.requests
@@ -53,14 +53,14 @@ def test_vision_and_the_model_get_the_picture_and_what_was_asked(function: Funct
     assert "eyes and the expression human" in words["text"]
 
 
-def test_without_an_animal_it_is_a_fox(function: Function) -> None:
+def test_the_default_animal_is_a_fox(function: Function) -> None:
     assert function.post().status_code == 200
     [sent] = function.google.vertex.requests
     assert "head of the person" in sent.body.decode()
     assert "red fox" in sent.body.decode()
 
 
-def test_what_is_sent_on_is_upright_small_and_without_metadata(function: Function) -> None:
+def test_the_picture_sent_on_is_upright_small_and_without_metadata(function: Function) -> None:
     photo = np.repeat(np.repeat(a_photo("astronaut"), 4, 0), 5, 1)  # 2048 high, 2560 wide
     exif_and_turned = encoded_turned(photo, 6, quality=80)
     assert function.post(exif_and_turned).status_code == 200

@@ -1,4 +1,4 @@
-"""What the cloud function refuses and how it fails: the status, a code, and nothing stored."""
+"""Refusals and failures of the cloud function: the status, a code, and nothing stored."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _nothing_is_stored(google: Google) -> Iterator[None]:
 
 
 def problem(answer: httpx.Response) -> tuple[int, str]:
-    """Status and code of an error, whose form is checked on the way."""
+    """Return status and code of an error, whose form is checked on the way."""
     assert answer.headers["content-type"] == "application/json"
     body = answer.json()
     assert set(body) == {"error", "code"}
@@ -91,7 +91,7 @@ def test_a_picture_of_too_many_pixels_is_refused_by_its_header(function: Functio
 
 
 @pytest.mark.parametrize("file", [b"hello", b"%PDF-1.7", b"\xff\xd8\xff", bytes(1000)])
-def test_what_is_no_picture_is_an_unsupported_type(function: Function, file: bytes) -> None:
+def test_a_file_that_is_no_picture_is_an_unsupported_type(function: Function, file: bytes) -> None:
     assert problem(function.post(file)) == (415, "unsupported-type")
 
 
@@ -180,17 +180,17 @@ def test_half_a_picture_of_the_model_is_not_stored(function: Function) -> None:
     assert problem(function.post()) == (502, "upstream")
 
 
-def test_a_picture_that_vision_cannot_read_is_the_clients(function: Function) -> None:
+def test_a_picture_that_vision_cannot_read_is_the_clients_fault(function: Function) -> None:
     function.google.vision.refuse(3, "Bad image data.")
     assert problem(function.post()) == (400, "corrupt")
 
 
-def test_an_answer_of_vision_without_one_for_the_picture_is_a_bad_gateway(function: Function) -> None:
+def test_an_answer_of_vision_without_a_response_for_the_picture_is_a_bad_gateway(function: Function) -> None:
     function.google.vision.say_nothing()
     assert problem(function.post()) == (502, "upstream")
 
 
-def test_many_at_once_are_all_answered(function: Function) -> None:
+def test_many_requests_at_once_are_all_answered(function: Function) -> None:
     function.google.vision.faces()
     with ThreadPoolExecutor(12) as threads:
         answers = list(threads.map(lambda _: problem(function.post()), range(24)))
@@ -207,7 +207,7 @@ def hurried(start: Callable[..., Any]) -> Iterator[tuple[Function, VendorServer]
             function.google.well()
 
 
-def test_the_deadline_holds_whoever_is_silent(hurried: tuple[Function, VendorServer]) -> None:
+def test_the_deadline_holds_whichever_service_is_silent(hurried: tuple[Function, VendorServer]) -> None:
     function, storage = hurried
     function.google.well()
     assert problem(function.post()) == (504, "timeout")
@@ -234,14 +234,14 @@ def test_a_bucket_that_is_not_there_is_a_bad_gateway(start: Callable[..., Any], 
         assert problem(function.post()) == (502, "upstream")
 
 
-def test_without_credentials_it_says_so_and_asks_nobody(start: Callable[..., Any], google: Google) -> None:
+def test_missing_credentials_are_named_and_no_service_is_called(start: Callable[..., Any], google: Google) -> None:
     google.well()
     with start(VISION_ENDPOINT=None) as function:
         assert problem(function.post()) == (502, "credentials")
     assert not google.vertex.requests
 
 
-def test_what_the_log_says_of_a_failure_holds_no_picture(function: Function) -> None:
+def test_the_log_line_of_a_failure_holds_no_picture(function: Function) -> None:
     function.google.vertex.always(500, {"error": {"code": 500, "message": "model on fire", "status": "INTERNAL"}})
     assert function.post().status_code == 502
     log = function.log.read_text()

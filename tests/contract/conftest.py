@@ -1,5 +1,5 @@
-"""A small open_clip model with seeded random weights, made from a configuration, and vendors on this machine; nothing
-is fetched."""
+"""Fixtures of the contract tests: small models with seeded random weights, and vendors on this machine; nothing is
+fetched."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def scheme(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def endpoint(scheme: str, request: pytest.FixtureRequest) -> str:
-    """Of a healthy store."""
+    """Settings of a healthy store."""
     return str(request.getfixturevalue({"s3": "s3_endpoint", "gs": "gcs_endpoint"}[scheme]))
 
 

@@ -1,1 +1,1 @@
-"""Stable Diffusion over diffusers. PyTorch and its kin are imported by whoever makes an engine, not before."""
+"""Stable Diffusion over diffusers. PyTorch and its kin are imported when an engine is made, not before."""

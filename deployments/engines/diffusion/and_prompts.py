@@ -1,4 +1,4 @@
-"""`a AND b:0.5` inside diffusers' loops, which know one prompt a picture.
+"""Composable diffusion (`a AND b:0.5`) via UNet forward hooks, since diffusers' loops know one prompt per image.
 
 The loop asks the UNet for the unconditional and the conditional prediction and moves away from the one towards the
 other. Here the UNet is asked for every condition in the same call, and answers, for the conditional prediction,
@@ -17,12 +17,15 @@ _RESIDUALS = ("down_block_additional_residuals", "mid_block_additional_residual"
 
 
 @contextmanager
-def composable_unet(unet: Any, told: Callable[[], Sequence[StepConditioning]]) -> Iterator[None]:
-    """While it holds, the UNet's batch is N unconditional rows and N conditional ones, and `told` says what each row is
-    told at the present call. ControlNets have seen the first condition only, and add the same to all."""
+def composable_unet(unet: Any, conditioning: Callable[[], Sequence[StepConditioning]]) -> Iterator[None]:
+    """Hook the UNet so that it composes the conditions that AND joins, while the block runs.
+
+    The UNet's batch is N unconditional rows and N conditional ones; `conditioning` returns the rows' conditioning at
+    the present call. ControlNets have seen the first condition only, and add the same to all.
+    """
     hooks = (
-        unet.register_forward_pre_hook(lambda _, args, options: _widen(args, options, told()), with_kwargs=True),
-        unet.register_forward_hook(lambda _, __, made: _compose(made, told())),
+        unet.register_forward_pre_hook(lambda _, args, kwargs: _widen(args, kwargs, conditioning()), with_kwargs=True),
+        unet.register_forward_hook(lambda _, __, output: _compose(output, conditioning())),
     )
     try:
         yield
@@ -32,17 +35,18 @@ def composable_unet(unet: Any, told: Callable[[], Sequence[StepConditioning]]) -
 
 
 def _widen(
-    args: tuple[Any, ...], options: dict[str, Any], told: Sequence[StepConditioning]
+    args: tuple[Any, ...], options: dict[str, Any], conditionings: Sequence[StepConditioning]
 ) -> tuple[tuple[Any, ...], Any]:
-    """A row more for each condition after the first."""
+    """Add a row to the UNet's inputs for each condition after the first."""
     import torch
 
-    places = [len(told) + row for row, one in enumerate(told) for _ in one.conditions[1:]]
+    count = len(conditionings)
+    places = [count + row for row, own in enumerate(conditionings) for _ in own.conditions[1:]]
     if not places:
         return args, options
     sample, *rest = args
-    words = [condition.embeddings for one in told for condition in one.conditions[1:]]
-    options = {**options, "encoder_hidden_states": torch.cat([options["encoder_hidden_states"], *words])}
+    embeddings = [condition.embeddings for own in conditionings for condition in own.conditions[1:]]
+    options = {**options, "encoder_hidden_states": torch.cat([options["encoder_hidden_states"], *embeddings])}
     for name in _RESIDUALS:
         if (residuals := options.get(name)) is not None:
             if isinstance(residuals, torch.Tensor):
@@ -52,17 +56,18 @@ def _widen(
     return (_repeat(sample, places), *rest), options
 
 
-def _compose(made: tuple[Any, ...], told: Sequence[StepConditioning]) -> tuple[Any, ...]:
+def _compose(output: tuple[Any, ...], conditionings: Sequence[StepConditioning]) -> tuple[Any, ...]:
+    """Combine the predictions of each row's conditions into its one conditional prediction."""
     import torch
 
-    predictions, count = made[0], len(told)
-    nothing, first, others = predictions[:count], predictions[count : 2 * count], list(predictions[2 * count :])
+    predictions, count = output[0], len(conditionings)
+    negative, first, others = predictions[:count], predictions[count : 2 * count], list(predictions[2 * count :])
     rows = []
-    for row, one in enumerate(told):
-        own = [first[row], *(others.pop(0) for _ in one.conditions[1:])]
-        parts = [c.weight * (own_part - nothing[row]) for c, own_part in zip(one.conditions, own, strict=True)]
-        rows.append(nothing[row] + sum(parts) if one.is_composed else first[row])
-    return (torch.cat([nothing, torch.stack(rows)]), *made[1:])
+    for row, conditioning in enumerate(conditionings):
+        own = [first[row], *(others.pop(0) for _ in conditioning.conditions[1:])]
+        parts = [c.weight * (part - negative[row]) for c, part in zip(conditioning.conditions, own, strict=True)]
+        rows.append(negative[row] + sum(parts) if conditioning.is_composed else first[row])
+    return (torch.cat([negative, torch.stack(rows)]), *output[1:])
 
 
 def _repeat(tensor: Any, places: Sequence[int]) -> Any:

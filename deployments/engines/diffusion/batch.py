@@ -1,4 +1,4 @@
-"""A batch on its way: words to embeddings, one or two passes, latents to pictures."""
+"""Execution of one batch: prompts to embeddings, one or two denoising passes, latents to images."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ _MASKED = 128
 
 @dataclass(frozen=True)
 class _Row:
-    """A request of the batch with its words encoded."""
+    """A request of the batch with its prompts encoded."""
 
     place: int
     request: GenerationRequest
-    words: tuple[Conditioning, ...]
-    """Of each pass."""
+    conditionings: tuple[Conditioning, ...]
+    """Conditioning of each pass."""
 
 
 class Batch:
-    """Requests of one key. Made and run once, in one thread."""
+    """Batch of requests of one key, made and run once, in one thread."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Batch:
         requests: Sequence[GenerationRequest],
         watch: BatchListener[GenerationStep],
     ) -> None:
-        """Loads what the requests need. Raises `WeightsMissing`, `NotSupported`, `Overloaded`."""
+        """Load what the requests need. Raises `WeightsMissing`, `NotSupported`, `Overloaded`."""
         lead = requests[0]
         self._models = models
         self._device = device
@@ -73,13 +73,13 @@ class Batch:
         self._warnings = [*models.use_loras(lease, self._checkpoint, lead.loras)]
 
     def run(self) -> list[GeneratedPicture | DarkroomError]:
-        """In the order of the requests; `JobCancelled` for those that nobody waits for any more."""
+        """Run the batch; -> outcomes in the order of the requests, `JobCancelled` for cancelled ones."""
         outcomes: list[GeneratedPicture | DarkroomError] = [JobCancelled("Cancelled.") for _ in self._requests]
         encoded = []
         for place in range(len(self._requests)):
             try:
                 encoded.append(self._encode(place))
-            except InvalidRequest as refusal:  # a prompt that is too long is nobody else's trouble
+            except InvalidRequest as refusal:  # a prompt that is too long ends its own request only
                 outcomes[place] = refusal
         with self._tiling():
             for rows in _of_equal_length(encoded):
@@ -100,9 +100,9 @@ class Batch:
         request, hires = self._requests[place], self._requests[place].hires
         calls = count_calls(request.sampler, request.steps)
         clip_skip = request.clip_skip if self._checkpoint.skips_layers else 1
-        words = [self._conditioner.encode(request.prompt, request.negative_prompt, calls, clip_skip=clip_skip)]
+        conditionings = [self._conditioner.encode(request.prompt, request.negative_prompt, calls, clip_skip=clip_skip)]
         if hires:
-            words.append(
+            conditionings.append(
                 self._conditioner.encode(
                     hires.prompt or request.prompt,
                     hires.negative_prompt or request.negative_prompt,
@@ -111,10 +111,10 @@ class Batch:
                     first_pass_steps=calls,
                 )
             )
-        return _Row(place, request, tuple(words))
+        return _Row(place, request, tuple(conditionings))
 
     def _denoise(self, rows: Sequence[_Row]) -> Any | None:
-        """Latents of the rows; None when nobody waits for them any more."""
+        """Run the passes of the rows; -> their latents, None when all rows were cancelled."""
         first, second = self._first_pass(rows), self._second_pass(rows)
         total = sum(denoiser.calls for denoiser in (first, second) if denoiser)
         latents = self._begin(rows, first)
@@ -129,7 +129,7 @@ class Batch:
         return latents
 
     def _first_pass(self, rows: Sequence[_Row]) -> Denoiser | None:
-        """None where an init image is left as it is."""
+        """Make the first pass ready; None where an init image is left as it is."""
         lead, kind = rows[0].request, kind_of(rows[0].request)
         steps = PartialSteps(lead.steps, 1.0, lead.steps)
         if kind != "text":
@@ -137,6 +137,7 @@ class Batch:
         return self._pass(rows, 0, kind, (lead.width, lead.height), lead.sampler, lead.scheduler, steps)
 
     def _second_pass(self, rows: Sequence[_Row]) -> Denoiser | None:
+        """Make the hires pass ready; None where there is none, or it only upscales."""
         lead = rows[0].request
         if lead.hires is None:
             return None
@@ -174,7 +175,7 @@ class Batch:
             steps=steps.steps,
             strength=steps.strength,
             guidance_scale=lead.guidance_scale,
-            words=[row.words[number] for row in rows],
+            conditionings=[row.conditionings[number] for row in rows],
             generators=generators,
             noise=torch.cat(noise).to(self._device.dtype),
             pixels=self._pixels([row.request.init_image for row in rows]) if kind == "inpaint" else None,
@@ -184,7 +185,7 @@ class Batch:
         return Denoiser(self._checkpoint, self._vae, job)
 
     def _controls(self, rows: Sequence[_Row], size: tuple[int, int], which: str) -> list[Control]:
-        """The ControlNets of a pass; their pictures are brought to its size where there are two sizes."""
+        """Select the ControlNets of a pass; their hints are resized to its size where there are two sizes."""
         controls = []
         for number, net in enumerate(self._nets):
             hints = [row.request.controls[number] for row in rows]
@@ -194,7 +195,7 @@ class Batch:
         return controls
 
     def _begin(self, rows: Sequence[_Row], first: Denoiser | None) -> Any | None:
-        """The latents that the first pass starts from, None if from nothing but noise."""
+        """Make the latents that the first pass starts from; None if it starts from noise alone."""
         lead = rows[0].request
         if lead.init_image is None:
             return None
@@ -213,7 +214,9 @@ class Batch:
 
     def _finish(self, row: _Row, latents: Any) -> GeneratedPicture:
         warnings = list(self._warnings)
-        if not self._checkpoint.is_guided(row.request.guidance_scale) and any(part.is_composed for part in row.words):
+        if not self._checkpoint.is_guided(row.request.guidance_scale) and any(
+            conditioning.is_composed for conditioning in row.conditionings
+        ):
             warnings.append("AND joins prompts only with a guidance scale over 1: the first one was used.")
         if row.request.clip_skip > 1 and not self._checkpoint.skips_layers:
             warnings.append("Clip skip has no meaning for checkpoints of SD 2.x: it was not used.")
@@ -231,14 +234,15 @@ class Batch:
         return to_images(decode(self._vae, latents[None]))[0]
 
     def _pixels(self, images: Sequence[Image | None]) -> Any:
-        """`uint8[H, W, 3]` each -> `[N, 3, H, W]`, 0 to 1, on the device."""
+        """Stack images `uint8[H, W, 3]` as `[N, 3, H, W]`, 0 to 1, on the device."""
         import torch
 
         stacked = np.stack([image for image in images if image is not None])
         return (torch.from_numpy(stacked).to(self._device.name).permute(0, 3, 1, 2) / 255).to(self._device.dtype)
 
     def _masks(self, rows: Sequence[_Row]) -> Any:
-        """`[N, 1, H, W]`, 0 or 1, constant over each latent: one that is at least half masked is made anew."""
+        """Make masks `[N, 1, H, W]`, 0 or 1, constant over each latent: one that is at least half masked is
+        generated."""
         import torch
 
         masks = []
@@ -264,22 +268,22 @@ class Batch:
 
 
 def to_images(pixels: Any) -> list[Image]:
-    """`[N, 3, H, W]`, 0 to 1 -> `uint8[H, W, 3]` each."""
+    """Convert pixels `[N, 3, H, W]`, 0 to 1, to images `uint8[H, W, 3]`."""
     rows = pixels.float().nan_to_num().permute(0, 2, 3, 1).cpu().numpy()
     return [(row * 255).round().astype(np.uint8) for row in rows]
 
 
 def _of_equal_length(rows: Sequence[_Row]) -> list[list[_Row]]:
-    """Long prompts have more tokens: padding a short one to their length would change its picture."""
+    """Group rows by the length of their prompts: padding a short one to a long one's would change its image."""
     groups: dict[tuple[int, ...], list[_Row]] = defaultdict(list)
     for row in rows:
-        groups[tuple(words.chunks for words in row.words)].append(row)
+        groups[tuple(conditioning.chunks for conditioning in row.conditionings)].append(row)
     return list(groups.values())
 
 
 @contextmanager
 def _tiled(networks: Sequence[Any], lock: Lock) -> Iterator[None]:
-    """Pictures whose edges fit each other: convolutions look around the edge."""
+    """Make convolutions wrap around the edge while the block runs, so that the edges of an image fit each other."""
     import torch
 
     convolutions = [part for net in networks for part in net.modules() if isinstance(part, torch.nn.Conv2d)]

@@ -1,4 +1,4 @@
-"""`contracts.diffusion.Diffuser` in one process: the engine behind batches of equal shape."""
+"""Diffuser in one process: the diffusion engine behind batches of equal shape."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from deployments.weights.manifest import weight_file
 
 
 class BatchedDiffuser:
-    """One batch at a time; hints, previews and lists beside it."""
+    """Implementation of `contracts.diffusion.Diffuser`: one batch at a time; hints, previews and lists beside it."""
 
     def __init__(self, settings: Settings, gpu_share: float = 0.0, cap_memory: CapMemory = cap_gpu_memory) -> None:
-        """Caps the process's share of the GPU at once; models are loaded by the first request that needs them.
+        """Cap the process's share of the GPU at once; models are loaded by the first request that needs them.
 
         Raises `Unavailable` without PyTorch and diffusers, or without the device.
         """
         chosen = settings.diffusion
         self._device = open_device(chosen, gpu_share, cap_memory)
         folder = chosen.models_dir or settings.weights_dir / "diffusion"
-        hints = Preprocessors(folder / "annotators", face_search(settings), self._device.name)
-        self._engine = DiffusionEngine(chosen, folder, hints, self._device)
+        preprocessors = Preprocessors(folder / "annotators", face_search(settings), self._device.name)
+        self._engine = DiffusionEngine(chosen, folder, preprocessors, self._device)
         self._batches: KeyedBatcher[GenerationRequest, GenerationStep, GeneratedPicture] = KeyedBatcher(
             self._engine.run, self._engine.key, chosen.max_batch, chosen.batch_wait_s
         )
@@ -47,30 +47,36 @@ class BatchedDiffuser:
 
     @property
     def device(self) -> Device:
+        """The device that the models run on."""
         return self._device
 
     @property
     def engine(self) -> DiffusionEngine:
+        """The diffusion engine."""
         return self._engine
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationStep | GeneratedPicture, None]:
-        """See `Diffuser.generate`."""
+        """Yield steps, then the image; see `Diffuser.generate`."""
         self._engine.check(request)
         async with aclosing(self._batches.submit(request)) as events:
             async for event in events:
                 yield event
 
     async def decode_latents(self, latents: Latents, checkpoint: str = "", vae: str = "") -> Image:
+        """Decode latents to an image; see `Diffuser.decode_latents`."""
         return await self._threads.run(self._engine.decode_latents, latents, checkpoint, vae)
 
     async def make_hint(self, module: str, image: Image, options: HintOptions) -> Image:
+        """Make the hint of an image; see `Diffuser.make_hint`."""
         return await self._threads.run(self._engine.make_hint, module, image, options)
 
     async def list_models(self) -> ModelCatalogue:
-        async with self._listing:  # the first one reads every file: others wait for what it learns
+        """List models and preprocessors; the first call hashes every file."""
+        async with self._listing:  # the first call reads every file: others wait for its result
             return await asyncio.to_thread(self._engine.list_models)
 
     async def has_checkpoint(self, name: str) -> bool:
+        """Say whether `name` means a checkpoint of the catalogue."""
         return await asyncio.to_thread(self._engine.has_checkpoint, name)
 
     def unload(self, checkpoint: str) -> None:
@@ -78,7 +84,7 @@ class BatchedDiffuser:
         self._engine.unload(checkpoint)
 
     async def check_health(self) -> None:
-        """Raises when the device no longer computes, which only a new process mends."""
+        """Compute something small; raises when the device no longer computes, which only a new process mends."""
         await asyncio.to_thread(self._device.check)
 
     async def close(self) -> None:
@@ -88,7 +94,10 @@ class BatchedDiffuser:
 
 
 def face_search(settings: Settings) -> Callable[[], FaceSearch]:
-    """Opens the local face engine, whose landmarks are those of MediaPipe's mesh. Raises `WeightsMissing` then."""
+    """Make a function that opens the local face engine, whose landmarks are those of MediaPipe's mesh.
+
+    The function raises `WeightsMissing` when the engine's weights are not there.
+    """
 
     def open_search() -> FaceSearch:
         for name in LocalFaceEngine.files:

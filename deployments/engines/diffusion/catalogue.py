@@ -1,7 +1,7 @@
-"""What lies in the models folder, and which of it a name means.
+"""Catalogue of the models folder and the lookup of model names.
 
-A name in a request is only ever compared with the names of this list. No path is made from it, so none can be opened
-by asking for it.
+A name in a request is only ever compared with the names of this list. No path is made from it, so none can be opened by
+asking for it.
 """
 
 from __future__ import annotations
@@ -21,17 +21,19 @@ from deployments.errors import WeightsMissing
 
 ModelKind = Literal["checkpoints", "loras", "controlnets", "vaes"]
 KINDS: tuple[ModelKind, ...] = ("checkpoints", "loras", "controlnets", "vaes")
+"""Kinds of models, each a folder of the models folder."""
 
 MODELS_DIR = "DARKROOM_DIFFUSION__MODELS_DIR"
 CHECKPOINT = "DARKROOM_DIFFUSION__CHECKPOINT"
 
 _SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
-"""Only the first is a format that cannot run code; torch reads the others with `weights_only`."""
+"""Endings of model files. Only the first is a format that cannot run code; torch reads the others with
+`weights_only`."""
 _MAIN_WEIGHTS = {"checkpoints": "unet/diffusion_pytorch_model*.safetensors", "": "*.safetensors"}
-"""Whose hash stands for a folder of diffusers: what makes it the model that it is."""
+"""Files whose hash stands for a folder of diffusers: the weights that make it the model that it is."""
 _HASH_IN_NAME = re.compile(r"\s*\[[0-9a-fA-F]+\]$")
 _CONTROLNET_HASH_AT, _CONTROLNET_HASH_BYTES = 2**20, 2**16
-"""Where sd-webui-controlnet looks for a model's short hash."""
+"""Offset and length of the bytes that sd-webui-controlnet hashes for a model's short hash."""
 _MAX_SHOWN = 80
 
 
@@ -45,7 +47,7 @@ class Model:
 
     @cached_property
     def weights(self) -> Path | None:
-        """The file whose bytes identify it."""
+        """The file whose bytes identify the model; None for a hub's."""
         if self.path is None or self.path.is_file():
             return self.path
         pattern = _MAIN_WEIGHTS.get(self.kind, _MAIN_WEIGHTS[""])
@@ -53,7 +55,8 @@ class Model:
 
     @cached_property
     def alias(self) -> str:
-        """LoRAs: the name that their training wrote into them. ControlNets: their name with A1111's short hash."""
+        """Second name of the model: for LoRAs the one that their training wrote into them, for ControlNets the name
+        with A1111's short hash."""
         if self.weights is None:
             return self.name
         if self.kind == "loras":
@@ -67,11 +70,13 @@ class Model:
 
     @property
     def file(self) -> str:
+        """File name without folders; a hub's name where there is no file."""
         return self.path.name if self.path else self.name
 
 
 class Hashes:
-    """sha256 of files, each read once while its size and time stay; kept in the models folder if that is writable.
+    """Cache of files' SHA-256, each file read once while its size and time stay; kept in the models folder if that is
+    writable.
 
     Thread-safe, one file at a time.
     """
@@ -85,6 +90,7 @@ class Hashes:
             self._known = {}
 
     def of(self, path: Path) -> str:
+        """Compute the SHA-256 of a file, or return the known one."""
         found = path.stat()
         key = f"{path}:{found.st_size}:{found.st_mtime_ns}"
         with self._lock:
@@ -104,16 +110,17 @@ class Hashes:
 
 
 class Catalogue:
-    """The models folder. Read anew for each question: a file that was just copied in is there."""
+    """Catalogue of the models folder. Read anew for each question: a file that was just copied in is there."""
 
     def __init__(self, folder: Path, default_checkpoint: str) -> None:
-        """`default_checkpoint`: a hub name, or a file or folder of `checkpoints/`, from the settings."""
+        """Open the folder; `default_checkpoint`, from the settings, is a hub name, or a file or folder of
+        `checkpoints/`."""
         self.folder = folder
         self._default = default_checkpoint
         self._hashes = Hashes(folder / "hashes.json")
 
     def models(self, kind: ModelKind) -> list[Model]:
-        """By name. The configured checkpoint is one of them even when only a hub has it."""
+        """List the models of a kind by name. The configured checkpoint is one of them even when only a hub has it."""
         folder = self.folder / kind
         paths = [path for path in folder.iterdir() if _is_model(path)] if folder.is_dir() else []
         found = [Model(kind, path.name if path.is_dir() else path.stem, path) for path in paths]
@@ -122,7 +129,7 @@ class Catalogue:
         return sorted(found, key=lambda model: model.name.lower())
 
     def find(self, kind: ModelKind, name: str) -> Model:
-        """The model that A1111 would take for `name`. Raises `WeightsMissing`."""
+        """Find the model that A1111 would take for `name`. Raises `WeightsMissing`."""
         if found := self.look_up(kind, name):
             return found
         shown = name[:_MAX_SHOWN]
@@ -132,7 +139,8 @@ class Catalogue:
         )
 
     def look_up(self, kind: ModelKind, name: str) -> Model | None:
-        """`name` as a name, a file name, an alias, a title with a hash, or a hash of its own."""
+        """Look up `name` as a name, a file name, an alias, a title with a hash, or a hash of its own; None if there is
+        none."""
         models = self.models(kind)
         wanted = name.strip()
         for form in dict.fromkeys((wanted, _HASH_IN_NAME.sub("", wanted))):
@@ -148,12 +156,12 @@ class Catalogue:
 
     @property
     def default_name(self) -> str:
-        """The configured checkpoint's name in the list, as the settings have it where it is not there."""
+        """Name of the configured checkpoint in the list; the setting's own text where it is not there."""
         found = self.look_up("checkpoints", self._default)
         return found.name if found else self._default
 
     def default_checkpoint(self) -> Model:
-        """The configured one. Raises `WeightsMissing` when it is a file or folder that is not there."""
+        """Find the configured checkpoint. Raises `WeightsMissing` when it is a file or folder that is not there."""
         if found := self.look_up("checkpoints", self._default):
             return found
         raise WeightsMissing(
@@ -163,11 +171,11 @@ class Catalogue:
         )
 
     def sha256(self, model: Model) -> str:
-        """Empty for a model that only a hub has."""
+        """Compute the SHA-256 of a model's weights; empty for a model that only a hub has."""
         return self._hashes.of(model.weights) if model.weights else ""
 
     def describe(self, kind: ModelKind) -> tuple[ModelFile, ...]:
-        """Reads and hashes every file that it has not seen yet: minutes for a large folder's first time."""
+        """Describe the models of a kind; reads and hashes every new file: minutes for a large folder's first time."""
         return tuple(ModelFile(model.name, model.alias, self.sha256(model), model.file) for model in self.models(kind))
 
 
@@ -180,7 +188,7 @@ def _is_model(path: Path) -> bool:
 
 
 def _first(models: Sequence[Model], name: str) -> Model | None:
-    """An exact match before one that differs in case, names before files before aliases."""
+    """Find a model by name: an exact match before one that differs in case, names before files before aliases."""
     for fold in (str, str.lower):
         for names in (_name, _file, _alias):
             for model in models:
@@ -202,7 +210,7 @@ def _alias(model: Model) -> str:
 
 
 def _metadata(path: Path) -> dict[str, str]:
-    """The free-form texts in the header of a safetensors file."""
+    """Read the free-form texts in the header of a safetensors file."""
     if path.suffix != ".safetensors":
         return {}
     with path.open("rb") as stream:
@@ -217,7 +225,7 @@ def _metadata(path: Path) -> dict[str, str]:
 
 
 def tensor_names(path: Path) -> Iterable[str]:
-    """The tensors in a safetensors file, without reading one; none for other formats."""
+    """List the names of the tensors in a safetensors file, without reading one; none for other formats."""
     if path.suffix != ".safetensors":
         return ()
     from safetensors import safe_open

@@ -1,4 +1,4 @@
-"""What a prompt tells the denoiser, call by call, as A1111 does it: chunks, weights, schedules, clip skip, AND.
+"""Prompt conditioning of the denoiser, call by call, as A1111 does it: chunks, weights, schedules, clip skip, AND.
 
 diffusers' pipelines take it as `prompt_embeds` and `negative_prompt_embeds`; where it changes, `callback_on_step_end`
 swaps them. A plain prompt of up to 75 tokens is encoded exactly as `encode_prompt` would.
@@ -21,72 +21,76 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_CHUNKS = 32
-"""Of one prompt: 2,400 tokens."""
+"""Chunks of one prompt: 2,400 tokens."""
 MAX_PARTS = 8
 """Conditions joined by AND; each costs a denoiser's call per step."""
 MAX_EMBEDDED_CHUNKS = 512
-"""Of all texts that a schedule comes to, each as long as the longest: some 120 MB of embeddings in float32."""
+"""Chunks of all texts that a schedule comes to, each as long as the longest: some 120 MB of embeddings in float32."""
 MAX_CHARS = 20_000
+"""Characters of one prompt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One of the texts that AND joins; most prompts have one."""
+    """Condition: one of the texts that AND joins; most prompts have one."""
 
     embeddings: Tensor
-    """`[1, 77 * chunks, D]`, in the text encoder's dtype and on its device."""
+    """Text embeddings `[1, 77 * chunks, D]`, in the text encoder's dtype and on its device."""
     weight: float = 1.0
-    """Its share: the prediction is `uncond + sum(weight * guidance * (cond - uncond))`."""
+    """Weight in the sum: the prediction is `uncond + sum(weight * guidance * (cond - uncond))`."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepConditioning:
-    """What the denoiser is told at one call."""
+    """Prompt embeddings for one UNet call."""
 
     conditions: tuple[Condition, ...]
-    """At least one."""
+    """Conditions of the prompt, at least one."""
     negative: Tensor
-    """`[1, 77 * chunks, D]`."""
+    """Embeddings of the negative prompt, `[1, 77 * chunks, D]`."""
 
     @property
     def positive(self) -> Tensor:
-        """The first condition's embeddings: all there is unless `is_composed`."""
+        """Embeddings of the first condition: all there is unless `is_composed`."""
         return self.conditions[0].embeddings
 
     @property
     def is_composed(self) -> bool:
-        """Whether `positive` alone is not the whole truth: there are several conditions, or one that is weighted."""
+        """Whether `positive` alone does not suffice: there are several conditions, or one that is weighted."""
         return len(self.conditions) > 1 or self.conditions[0].weight != 1
 
 
 @dataclass(frozen=True, slots=True)
 class Conditioning:
-    """All calls of one pass. Every tensor of it has the same length: shorter ones end in encoded empty chunks."""
+    """Conditioning of all calls of one pass. Its tensors have equal lengths: shorter ones end in encoded empty
+    chunks."""
 
-    told: tuple[StepConditioning, ...]
-    """In order, one for each stretch of calls in which nothing changes."""
+    segments: tuple[StepConditioning, ...]
+    """Conditioning of each segment, a stretch of calls in which nothing changes, in order."""
     ends: tuple[int, ...]
-    """The last call of each stretch, counted from 0."""
+    """The last call of each segment, counted from 0."""
     chunks: int
-    """Requests can share a batch when these are equal, and only then is a picture the same as it would be alone."""
+    """Length in chunks. Requests can share a batch when these are equal, and only then is an image the same as it would
+    be alone."""
 
     def at(self, call: int) -> StepConditioning:
-        """`call` from 0; calls past the end are told what the last one was."""
-        return self.told[min(bisect_left(self.ends, call), len(self.told) - 1)]
+        """Return the conditioning of `call`, counted from 0; calls past the end get that of the last one."""
+        return self.segments[min(bisect_left(self.ends, call), len(self.segments) - 1)]
 
     @property
     def is_composed(self) -> bool:
-        """Whether AND joins prompts somewhere; without guidance there is nothing that it could mean."""
-        return any(told.is_composed for told in self.told)
+        """Whether AND joins prompts somewhere; without guidance it has no meaning."""
+        return any(segment.is_composed for segment in self.segments)
 
     @property
     def changes(self) -> tuple[int, ...]:
-        """Calls that are told something else than the call before."""
+        """Calls whose conditioning differs from that of the call before."""
         return tuple(end + 1 for end in self.ends[:-1])
 
 
 class Conditioner:
-    """A CLIP tokenizer and text encoder of SD 1.x or 2.x. Keeps nothing between calls, so LoRAs may come and go."""
+    """Prompt encoder: a CLIP tokenizer and text encoder of SD 1.x or 2.x. Keeps nothing between calls, so LoRAs may
+    come and go."""
 
     def __init__(self, tokenizer: Any, text_encoder: Any) -> None:
         self._tokenizer = tokenizer
@@ -94,13 +98,13 @@ class Conditioner:
         self._comma: int | None = tokenizer.get_vocab().get(",</w>")
 
     def count_chunks(self, prompt: str, negative: str, steps: int, *, first_pass_steps: int | None = None) -> int:
-        """`Conditioning.chunks` of what `encode` would give, without the text encoder. Raises as `encode` does."""
+        """Count `Conditioning.chunks` of the result of `encode`, without the text encoder. Raises as `encode` does."""
         return _Prompts(self._chunk, prompt, negative, steps, first_pass_steps).chunks
 
     def encode(
         self, prompt: str, negative: str, steps: int, *, clip_skip: int = 1, first_pass_steps: int | None = None
     ) -> Conditioning:
-        """`steps`: calls of the denoiser that schedules reckon with, see `samplers.count_calls`.
+        """Encode a prompt and a negative prompt for a pass of `steps` denoiser calls, see `samplers.count_calls`.
 
         `first_pass_steps` makes it the prompts of a second (hires) pass. `clip_skip` 1 is the last layer. Raises
         `InvalidRequest` for a prompt that is too long and a layer that the text encoder has not.
@@ -110,12 +114,12 @@ class Conditioner:
             raise InvalidRequest(f"clip skip is 1 to {layers} for this checkpoint, not {clip_skip}")
         prompts = _Prompts(self._chunk, prompt, negative, steps, first_pass_steps)
         encode = _Encoding(self._tokenizer, self._encoder, clip_skip, prompts.chunks)
-        told, ends = [], []
-        for end, positives, negative_text in prompts.stretches():
+        segments, ends = [], []
+        for end, positives, negative_text in prompts.segments():
             conditions = tuple(Condition(encode(prompts.read[text]), weight) for text, weight in positives)
-            told.append(StepConditioning(conditions, encode(prompts.read[negative_text])))
+            segments.append(StepConditioning(conditions, encode(prompts.read[negative_text])))
             ends.append(end)
-        return Conditioning(tuple(told), tuple(ends), prompts.chunks)
+        return Conditioning(tuple(segments), tuple(ends), prompts.chunks)
 
     def _chunk(self, text: str) -> tuple[Chunk, ...]:
         stretches = parse_attention(text)
@@ -130,7 +134,7 @@ class Conditioner:
 
 
 class _Prompts:
-    """Both prompts, read: which texts there are, their chunks, and when each holds."""
+    """Parsed prompt and negative prompt: their texts, the chunks of each, and the calls for which each holds."""
 
     def __init__(
         self,
@@ -157,8 +161,9 @@ class _Prompts:
             if len(self.read) * self.chunks > MAX_EMBEDDED_CHUNKS:
                 raise InvalidRequest("A prompt that is this long may not change so often on its way")
 
-    def stretches(self) -> Iterable[tuple[int, list[tuple[str, float]], str]]:
-        """Last call, weighted positive texts and the negative one, of each stretch in which nothing changes."""
+    def segments(self) -> Iterable[tuple[int, list[tuple[str, float]], str]]:
+        """List the last call, the weighted positive texts and the negative one of each segment in which nothing
+        changes."""
         schedules = [*(schedule for schedule, _ in self._positive), self._negative]
         ends = sorted({until.call for schedule in schedules for until in schedule})
         found: list[tuple[int, list[tuple[str, float]], str]] = []
@@ -176,9 +181,9 @@ def _text_at(schedule: list[Until], call: int) -> str:
 
 
 class _Encoding:
-    """Chunks -> embeddings of one length. Each chunk goes through the text encoder alone, and once.
+    """Encoder of chunks to embeddings of one length. Each chunk goes through the text encoder alone, and once.
 
-    Alone: what a prompt becomes must not depend, not even in the last bit, on what it is encoded with.
+    Alone: the embedding of a prompt must not depend, not even in the last bit, on what it is encoded with.
     """
 
     def __init__(self, tokenizer: Any, encoder: Any, clip_skip: int, chunks: int) -> None:

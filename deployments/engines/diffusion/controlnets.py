@@ -1,4 +1,4 @@
-"""Several ControlNets at once, weighted as sd-webui-controlnet weights them.
+"""Multiple ControlNets, weighted as sd-webui-controlnet weights them.
 
 diffusers adds each network's residuals by one factor. A1111's modes also fade them from block to block and leave out
 the unconditional half, so the residuals are scaled here.
@@ -14,15 +14,15 @@ from typing import Any
 from deployments.contracts.diffusion import ControlHint, ControlMode
 
 _FADE = 0.825
-"""From the middle block outwards, a block (sd-webui-controlnet: "soft weights")."""
+"""Factor per block from the middle block outwards (sd-webui-controlnet: "soft weights")."""
 _ALWAYS_SOFT = ("canny", "mlsd")
-"""In a second pass at a larger size, thin lines fade whatever the mode: they would be traced."""
+"""Models that fade in a second pass at a larger size whatever the mode: their thin lines would be traced."""
 _EDGE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class ControlUnit:
-    """What of a hint is the same for all requests of a batch."""
+    """ControlNet settings that are the same for all requests of a batch."""
 
     model: str
     weight: float
@@ -32,6 +32,7 @@ class ControlUnit:
 
     @classmethod
     def of(cls, hint: ControlHint, *, hires: bool = False) -> ControlUnit:
+        """Take the settings out of a hint, for the first or the hires pass."""
         mode = hint.mode
         if hires and mode == "balanced" and any(word in hint.model.lower() for word in _ALWAYS_SOFT):
             mode = "prompt"
@@ -39,14 +40,15 @@ class ControlUnit:
 
 
 def residual_weights(count: int, weight: float, mode: ControlMode) -> list[float]:
-    """Factors of `count` residuals, the outermost block's first, the middle block's last."""
+    """Compute the factors of `count` residuals, the outermost block's first, the middle block's last."""
     if mode == "balanced":
         return [weight] * count
     return [weight * _FADE ** (count - 1 - i) for i in range(count)]
 
 
 def window(start: float, end: float, calls: int) -> tuple[float, float] | None:
-    """A1111's inclusive window as diffusers' `control_guidance_start` and `_end`. None: it acts in none of `calls`.
+    """Convert A1111's inclusive window to diffusers' `control_guidance_start` and `_end`; None: it acts in none of
+    `calls`.
 
     A1111 asks before call i whether i - 1 of the calls lie in the window; diffusers asks whether the whole of call i
     does. 20 calls until 0.5 are calls 0 to 11 there, 0 to 9 here, so the window moves.
@@ -57,7 +59,7 @@ def window(start: float, end: float, calls: int) -> tuple[float, float] | None:
 
 
 def make_controlnets(nets: Sequence[Any], units: Sequence[ControlUnit], *, guided: bool) -> Any:
-    """A `MultiControlNetModel` over `nets` with the units' weights and modes.
+    """Make a `MultiControlNetModel` over `nets` with the units' weights and modes.
 
     `guided`: the batch holds the unconditional halves first, as it does with classifier-free guidance.
     """
@@ -70,7 +72,7 @@ def _weighted_class() -> type[Any]:
     from diffusers.models.controlnets.multicontrolnet import MultiControlNetModel
 
     class WeightedControlNets(MultiControlNetModel):  # type: ignore[misc]
-        """Is told by `conditioning_scale` only which networks are in their window: 0 or 1."""
+        """ControlNets with weights and modes; `conditioning_scale` only says which are in their window: 0 or 1."""
 
         def __init__(self, nets: list[Any], weights: list[float], modes: list[ControlMode], guided: bool) -> None:
             super().__init__(nets)

@@ -1,4 +1,4 @@
-"""One pass: a pipeline run over the rows of a batch, with news and a way out after each denoiser call."""
+"""Denoising pass: a pipeline run over the rows of a batch, with a callback after each denoiser call that may end it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deployments.engines.diffusion.pipelines import make_pipeline
 
 @dataclass(frozen=True)
 class Control:
-    """A ControlNet of the pass and what it sees, `[N, 3, H, W]` in 0 to 1."""
+    """A ControlNet of the pass and its hints, `[N, 3, H, W]` in 0 to 1."""
 
     unit: ControlUnit
     net: Any
@@ -25,31 +25,30 @@ class Control:
 
 @dataclass(frozen=True)
 class DenoisePass:
-    """Everything that has rows has one a request."""
+    """Parameters of one pass; whatever has rows has one per request."""
 
     kind: str
-    """text, image or inpaint."""
+    """Kind of the pass: text, image or inpaint."""
     size: tuple[int, int]
     """Width and height, pixels."""
     scheduler: Any
     steps: int
     strength: float
-    """diffusers' share of `steps` that is run; of kinds `image` and `inpaint`."""
+    """Share of `steps` that is run, as diffusers counts; for kinds `image` and `inpaint`."""
     guidance_scale: float
-    words: Sequence[Conditioning]
+    conditionings: Sequence[Conditioning]
     generators: Sequence[Any]
     noise: Any
-    """`[N, 4, H / 8, W / 8]`."""
+    """Initial noise, `[N, 4, H / 8, W / 8]`."""
     pixels: Any = None
-    """`[N, 3, H, W]`, 0 to 1, of kind `inpaint`."""
+    """Init images `[N, 3, H, W]`, 0 to 1, for kind `inpaint`."""
     mask: Any = None
-    """`[N, 1, H, W]`, 0 or 1."""
+    """Masks `[N, 1, H, W]`, 0 or 1, for kind `inpaint`."""
     controls: Sequence[Control] = ()
 
 
 StepCallback = Callable[[int, Any], bool]
-"""Is told after each call: how many are done, and what the pictures look like now, as scaled latents. Its answer says
-whether to go on."""
+"""Step callback `(calls_done, predicted_x0)`, scaled latents; returning False stops the pass."""
 
 
 @dataclass
@@ -61,8 +60,8 @@ class Denoiser:
     job: DenoisePass
     calls: int = field(init=False)
     _pipeline: Any = field(init=False)
-    _told: list[StepConditioning] = field(init=False, default_factory=list)
-    """At the present call."""
+    _current: list[StepConditioning] = field(init=False, default_factory=list)
+    """Conditioning of each row at the present call."""
     _windows: list[tuple[float, float]] = field(init=False, default_factory=list)
     _controls: list[Control] = field(init=False, default_factory=list)
 
@@ -85,12 +84,14 @@ class Denoiser:
             together = make_controlnets(nets, units, guided=self.is_guided)
             self._pipeline = make_pipeline(job.kind, self.checkpoint, job.scheduler, self.vae, together)
 
-    def run(self, listener: StepCallback, image_latents: Any | None) -> Any:
-        """-> the latents at the end, or wherever the listener stopped it. `image_latents`: what to begin with, for all
-        kinds but `text`."""
+    def run(self, on_step: StepCallback, image_latents: Any | None) -> Any:
+        """Run the pass; -> the latents at the end, or where the callback stopped it.
+
+        `image_latents`: initial latents, for all kinds but `text`.
+        """
         job, pipeline = self.job, self._pipeline
-        pipeline._callback_tensor_inputs = ["latents", "noise_pred"]  # to show the picture behind the noise
-        self._told = [words.at(0) for words in job.words]
+        pipeline._callback_tensor_inputs = ["latents", "noise_pred"]  # to predict x0 for previews
+        self._current = [conditioning.at(0) for conditioning in job.conditionings]
         negative, positive = self._embeddings()
         arguments = {
             "prompt_embeds": positive,
@@ -99,7 +100,7 @@ class Denoiser:
             "guidance_scale": job.guidance_scale,
             "generator": list(job.generators),
             "output_type": "latent",
-            "callback_on_step_end": self._after_call(listener),
+            "callback_on_step_end": self._after_call(on_step),
             "callback_on_step_end_tensor_inputs": ["latents", "noise_pred"],
         }
         with self._composing():
@@ -107,6 +108,7 @@ class Denoiser:
 
     @property
     def is_guided(self) -> bool:
+        """Whether the pass uses classifier-free guidance."""
         return self.checkpoint.is_guided(self.job.guidance_scale)
 
     def _images(self, image_latents: Any | None) -> dict[str, Any]:
@@ -137,29 +139,29 @@ class Denoiser:
         }
 
     def _composing(self) -> AbstractContextManager[None]:
-        if self.is_guided and any(words.is_composed for words in self.job.words):
-            return composable_unet(self.checkpoint.unet, lambda: self._told)
+        if self.is_guided and any(conditioning.is_composed for conditioning in self.job.conditionings):
+            return composable_unet(self.checkpoint.unet, lambda: self._current)
         return nullcontext()
 
     def _embeddings(self) -> tuple[Any, Any]:
-        """Negative and positive ones of the present call."""
+        """Stack the negative and positive embeddings of the present call."""
         import torch
 
-        return torch.cat([row.negative for row in self._told]), torch.cat([row.positive for row in self._told])
+        return torch.cat([row.negative for row in self._current]), torch.cat([row.positive for row in self._current])
 
-    def _after_call(self, listener: StepCallback) -> Callable[..., dict[str, Any]]:
+    def _after_call(self, on_step: StepCallback) -> Callable[..., dict[str, Any]]:
         import torch
 
         def after(pipeline: Any, call: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
             latents = tensors["latents"]
-            behind = predict_x0(pipeline.scheduler, latents, tensors["noise_pred"], call, self.calls)
-            if not listener(call + 1, behind):
+            predicted_x0 = predict_x0(pipeline.scheduler, latents, tensors["noise_pred"], call, self.calls)
+            if not on_step(call + 1, predicted_x0):
                 pipeline._interrupt = True
                 return {}
-            told = [words.at(call + 1) for words in self.job.words]
-            if all(now is before for now, before in zip(told, self._told, strict=True)):
+            following = [conditioning.at(call + 1) for conditioning in self.job.conditionings]
+            if all(now is before for now, before in zip(following, self._current, strict=True)):
                 return {}
-            self._told = told
+            self._current = following
             negative, positive = self._embeddings()
             return {"prompt_embeds": torch.cat([negative, positive]) if self.is_guided else positive}
 
@@ -167,7 +169,8 @@ class Denoiser:
 
 
 def predict_x0(scheduler: Any, latents: Any, noise: Any, call: int, calls: int) -> Any:
-    """What the latents would be without the noise that the model saw: a preview. Exact for samplers that add none."""
+    """Predict the original sample (x0) at this step from the predicted noise, for previews. Exact for samplers that add
+    none."""
     if call == calls - 1 or scheduler.config.prediction_type != "epsilon" or noise.shape != latents.shape:
         return latents
     place = getattr(scheduler, "step_index", None)
@@ -178,6 +181,6 @@ def predict_x0(scheduler: Any, latents: Any, noise: Any, call: int, calls: int) 
         following = scheduler.timesteps[len(scheduler.timesteps) - calls + call + 1]
         kept = scheduler.alphas_cumprod[int(following)].to(latents)
         sigma = ((1 - kept) / kept) ** 0.5
-    if float(scheduler.init_noise_sigma) > 2:  # latents are picture + sigma * noise
+    if float(scheduler.init_noise_sigma) > 2:  # latents are x0 + sigma * noise
         return latents - sigma * noise
     return latents * (1 + sigma**2) ** 0.5 - sigma * noise

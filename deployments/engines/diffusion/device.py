@@ -1,4 +1,4 @@
-"""The processor that the models run on: which, in what precision, and how much of its memory is ours."""
+"""Device that the models run on: its name, its precision and this process's share of its memory."""
 
 from __future__ import annotations
 
@@ -11,28 +11,31 @@ from configs.settings import Diffusion
 from deployments.errors import Unavailable
 
 CapMemory = Callable[[float, str], None]
-"""Takes the share and the device."""
+"""Function that caps this process's memory: takes the share, 0 to 1, and the device's name."""
 
 
 @dataclass(frozen=True)
 class Device:
+    """A torch device and the precision that models have on it."""
+
     name: str
     dtype: Any
-    """A `torch.dtype`."""
+    """Precision of the weights, a `torch.dtype`."""
 
     @property
     def is_gpu(self) -> bool:
+        """Whether it is a CUDA device."""
         return self.name.startswith("cuda")
 
     def place(self, module: Any) -> Any:
-        """The module, loaded in `dtype`, on the device and ready to infer."""
+        """Move a module, loaded in `dtype`, to the device and make it ready to infer."""
         import torch
 
         module = module.to(self.name).eval().requires_grad_(False)
         return module.to(memory_format=torch.channels_last) if self.is_gpu else module  # faster convolutions
 
     def give_back(self) -> None:
-        """Free what nobody holds any more, on a GPU for its other processes too."""
+        """Free memory that is no longer referenced, on a GPU for its other processes too."""
         gc.collect()  # pipelines hold their parts in cycles
         if self.is_gpu:
             import torch
@@ -47,7 +50,7 @@ class Device:
             raise Unavailable("The device computes wrongly.")
 
     def memory(self) -> dict[str, int]:
-        """Bytes, as `ModelCatalogue.memory` says."""
+        """Measure the device's memory in bytes, as `ModelCatalogue.memory` says."""
         if not self.is_gpu:
             return {}
         import torch
@@ -57,7 +60,10 @@ class Device:
 
 
 def cap_gpu_memory(share: float, device: str) -> None:
-    """Allocations beyond the share fail in this process instead of in its neighbour. Other devices have no cap."""
+    """Cap this process's share of a CUDA device: allocations beyond it fail here instead of in its neighbour.
+
+    Other devices have no cap.
+    """
     import torch
 
     if device.startswith("cuda"):
@@ -65,7 +71,7 @@ def cap_gpu_memory(share: float, device: str) -> None:
 
 
 def open_device(settings: Diffusion, gpu_share: float, cap_memory: CapMemory = cap_gpu_memory) -> Device:
-    """`gpu_share`: what Ray gave the replica, 0 where it gave none.
+    """Open the device of the settings; `gpu_share`: the share that Ray gave the replica, 0 where it gave none.
 
     The cap is set whenever there is a share, before anything is allocated. Raises `Unavailable` when PyTorch or the
     device is missing.

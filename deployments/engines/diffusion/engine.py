@@ -1,4 +1,4 @@
-"""The diffusion engine: a batch of requests in, pictures out, over what the models folder holds."""
+"""Diffusion engine: a batch of requests in, images out, over the models of the models folder."""
 
 from __future__ import annotations
 
@@ -28,43 +28,44 @@ from deployments.errors import DarkroomError, InvalidRequest, Overloaded
 from deployments.kit.batching import BatchListener
 
 _RETRY_S = 10
-_PATIENCE_S = 30.0
-"""Of a batch with previews that hold the models of the one before."""
+_LEASE_TIMEOUT_S = 30.0
+"""Seconds that a batch waits for previews that hold the models of the one before."""
 
 
 class DiffusionEngine:
     """Stable Diffusion 1.x and 2.x over diffusers. `run` is called by one thread at a time, the rest by any."""
 
-    def __init__(self, settings: Diffusion, folder: Path, hints: Preprocessors, device: Device) -> None:
-        """`folder`: the models folder. Nothing is loaded yet."""
+    def __init__(self, settings: Diffusion, folder: Path, preprocessors: Preprocessors, device: Device) -> None:
+        """Set up the engine on the models folder `folder`; nothing is loaded yet."""
         self._settings = settings
         self._device = device
-        self._hints = hints
+        self._preprocessors = preprocessors
         self._models = ModelRegistry(settings, folder, device)
 
     @property
     def models(self) -> ModelRegistry:
+        """The registry of models."""
         return self._models
 
     def check(self, request: GenerationRequest) -> None:
-        """Raises `InvalidRequest` for what no batch could run; loads nothing."""
+        """Check a request. Raises `InvalidRequest` for one that no batch could run; loads nothing."""
         check_request(request, self._settings)
         if request.hires:
             check_upscaler(request.hires.upscaler)
 
     def key(self, request: GenerationRequest) -> Hashable:
-        """Requests of equal keys may share a batch."""
+        """Compute the batch key: requests of equal keys may share a batch."""
         return shape_key(request)
 
     def run(
         self, requests: Sequence[GenerationRequest], watch: BatchListener[GenerationStep]
     ) -> list[GeneratedPicture | DarkroomError]:
-        """Requests of one key -> an outcome each, in their order; of cancelled ones it means nothing."""
+        """Run requests of one key; -> an outcome each, in their order; those of cancelled ones mean nothing."""
         import torch
 
         refusal: DarkroomError
         try:
-            with torch.no_grad(), self._models.cache.lease(_PATIENCE_S) as lease:
+            with torch.no_grad(), self._models.cache.lease(_LEASE_TIMEOUT_S) as lease:
                 return Batch(self._models, self._device, lease, requests, watch).run()
         except torch.OutOfMemoryError:
             refusal = Overloaded("The device has too little memory for this now.", extra={"retry_after_s": _RETRY_S})
@@ -74,7 +75,7 @@ class DiffusionEngine:
         return [refusal] * len(requests)
 
     def decode_latents(self, latents: Latents, checkpoint: str = "", vae: str = "") -> Image:
-        """`Diffuser.decode_latents`; may run beside a batch."""
+        """Decode latents to an image, also beside a batch; see `Diffuser.decode_latents`."""
         import torch
 
         if latents.ndim != 3 or max(latents.shape) > self._settings.max_side_px // 8:
@@ -88,24 +89,24 @@ class DiffusionEngine:
                 return to_images(decode(network, given))[0]
 
     def make_hint(self, module: str, image: Image, options: HintOptions) -> Image:
-        """`Diffuser.make_hint`."""
-        return self._hints.make(module, image, options)
+        """Make the hint of an image; see `Diffuser.make_hint`."""
+        return self._preprocessors.make(module, image, options)
 
     def list_models(self) -> ModelCatalogue:
-        """`Diffuser.list_models`; hashes files that it has not seen yet."""
+        """List models and preprocessors, see `Diffuser.list_models`; hashes new files."""
         catalogue = self._models.catalogue
         return ModelCatalogue(
             checkpoints=catalogue.describe("checkpoints"),
             loras=catalogue.describe("loras"),
             controlnets=catalogue.describe("controlnets"),
             vaes=catalogue.describe("vaes"),
-            modules=self._hints.modules(),
+            modules=self._preprocessors.modules(),
             default_checkpoint=catalogue.default_name,
             memory=self._device.memory(),
         )
 
     def has_checkpoint(self, name: str) -> bool:
-        """Whether a request could name it."""
+        """Say whether a request could name the checkpoint."""
         return self._models.catalogue.look_up("checkpoints", name) is not None
 
     def unload(self, checkpoint: str) -> None:
@@ -113,4 +114,5 @@ class DiffusionEngine:
         self._models.forget_checkpoint(checkpoint)
 
     def close(self) -> None:
+        """Free all models."""
         self._models.cache.clear()

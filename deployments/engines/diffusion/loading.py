@@ -1,4 +1,4 @@
-"""Models from disk or from a hub, ready to run. What cannot be loaded says which file or setting would mend it."""
+"""Loading of models from disk or from a hub; errors name the file or setting that would mend them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _OTHER_FAMILIES = ("XL", "3", "Cascade", "Upscale", "LDM3D", "Depth2Img", "Laten
 _PLAIN_CHANNELS, _INPAINTING_CHANNELS = 4, 9
 _OPEN_CLIP_WIDTH = 1024
 _XL_TENSOR = "conditioner.embedders."
-"""Begins names in checkpoint files of SDXL and its kin only."""
+"""Prefix of tensor names in checkpoint files of SDXL and its kin only."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The parts of a Stable Diffusion, placed on the device."""
+    """Parts of a Stable Diffusion model, placed on the device."""
 
     model: Model
     vae: Any
@@ -29,11 +29,11 @@ class Checkpoint:
     tokenizer: Any
     unet: Any
     scheduler: Any
-    """As the checkpoint ships it; its configuration is the base of every sampler's."""
+    """The scheduler that the checkpoint ships; its configuration is the base of every sampler's."""
 
     @property
     def is_for_inpainting(self) -> bool:
-        """Its UNet is shown the mask and the picture without what is masked, too."""
+        """Whether its UNet also takes the mask and the image without its masked part."""
         return bool(self.unet.config.in_channels == _INPAINTING_CHANNELS)
 
     @property
@@ -42,12 +42,12 @@ class Checkpoint:
         return bool(self.text_encoder.config.hidden_size != _OPEN_CLIP_WIDTH)
 
     def is_guided(self, guidance_scale: float) -> bool:
-        """Whether pipelines ask for the unconditional prediction, too."""
+        """Say whether pipelines ask for the unconditional prediction, too."""
         return guidance_scale > 1 and self.unet.config.time_cond_proj_dim is None
 
     @property
     def components(self) -> dict[str, Any]:
-        """What every pipeline is made of."""
+        """Parts that every pipeline is made of, by diffusers' names."""
         return {
             "vae": self.vae,
             "text_encoder": self.text_encoder,
@@ -60,7 +60,7 @@ class Checkpoint:
 
 
 class Loader:
-    """Makes models; keeps none."""
+    """Loader of models; keeps none."""
 
     def __init__(self, catalogue: Catalogue, device: Device, *, offline: bool, compile_unet: bool = False) -> None:
         self._catalogue = catalogue
@@ -74,7 +74,7 @@ class Loader:
             huggingface_hub.constants.HF_HUB_OFFLINE = True  # a single file without its configuration asks anyway
 
     def checkpoint(self, model: Model) -> Checkpoint:
-        """Raises `WeightsMissing`, `NotSupported` (a family that is not Stable Diffusion 1 or 2)."""
+        """Load a checkpoint. Raises `WeightsMissing`, `NotSupported` (a family that is not Stable Diffusion 1 or 2)."""
         from diffusers import StableDiffusionPipeline
 
         self._refuse_other_families(model)
@@ -106,13 +106,13 @@ class Loader:
         )
 
     def controlnet(self, model: Model) -> Any:
-        """A `ControlNetModel`. Raises `WeightsMissing`."""
+        """Load a `ControlNetModel`. Raises `WeightsMissing`."""
         from diffusers import ControlNetModel
 
         return self._network(ControlNetModel, model, self._config_of("controlnets"))
 
     def vae(self, model: Model) -> Any:
-        """An `AutoencoderKL`. Raises `WeightsMissing`."""
+        """Load an `AutoencoderKL`. Raises `WeightsMissing`."""
         from diffusers import AutoencoderKL
 
         config = self._config_of("checkpoints")
@@ -145,13 +145,13 @@ class Loader:
             raise NotSupported(f"The checkpoint '{model.name}' is not a Stable Diffusion 1.x or 2.x.")
 
     def _config_of(self, kind: str) -> dict[str, Any]:
-        """`configs/` of the models folder tells single files their networks' shapes where no hub does."""
+        """Find the networks' shapes for single files in `configs/` of the models folder, for machines without a hub."""
         config = self._catalogue.folder / "configs" / kind
         return {"config": str(config)} if config.is_dir() else {}
 
 
 def _silence() -> None:
-    """Progress bars of loading would end in the replica's log, line by line."""
+    """Switch off progress bars of loading, which would end in the replica's log, line by line."""
     import diffusers.utils.logging
     import transformers.utils.logging
 
@@ -162,7 +162,7 @@ def _silence() -> None:
 
 @contextmanager
 def _explained(model: Model) -> Iterator[None]:
-    """What diffusers raises over files that are missing, cut short or of another shape."""
+    """Turn diffusers' errors over files that are missing, cut short or of another shape into `WeightsMissing`."""
     from safetensors import SafetensorError
 
     try:
@@ -179,7 +179,7 @@ def _explained(model: Model) -> Iterator[None]:
 
 
 def module_bytes(*modules: Any) -> int:
-    """Bytes of weights."""
+    """Count the bytes of modules' weights."""
     return sum(
         tensor.numel() * tensor.element_size()
         for module in modules
@@ -188,7 +188,7 @@ def module_bytes(*modules: Any) -> int:
 
 
 def files_bytes(model: Model) -> int:
-    """Bytes on disk, about what it will take; 0 for a hub's."""
+    """Count the bytes on disk, about what the model will take; 0 for a hub's."""
     if model.path is None:
         return 0
     files = [model.path] if model.path.is_file() else model.path.rglob("*.safetensors")

@@ -1,4 +1,4 @@
-"""What is loaded, within a budget of bytes: the least recently used leaves first, and its memory is given back."""
+"""LRU cache of loaded models under a byte budget; entries in use are pinned."""
 
 from __future__ import annotations
 
@@ -22,32 +22,34 @@ class _Item:
 
 
 class ModelCache:
-    """Thread-safe; loads one thing at a time. A key that begins with another one belongs to it and leaves with it."""
+    """Model cache. Thread-safe; loads one thing at a time. A key that begins with another one belongs to it and leaves
+    with it."""
 
     def __init__(self, budget_bytes: int, give_back: Callable[[], None] = lambda: None) -> None:
-        """`give_back` makes the memory of what was let go free for others; it is called after each departure."""
+        """Start empty; `give_back` frees the memory of evicted entries for others and is called after each eviction."""
         self._budget = budget_bytes
         self._give_back = give_back
         self._items: OrderedDict[Key, _Item] = OrderedDict()
         self._in_use: Counter[Key] = Counter()
-        self._lock = threading.Condition()  # over a lock that its thread may take again; told of what is given back
+        self._lock = threading.Condition()  # over a lock that its thread may take again; notified when a lease ends
 
     @property
     def used_bytes(self) -> int:
+        """Bytes of all entries."""
         with self._lock:
             return sum(item.size for item in self._items.values())
 
     def keys(self) -> list[Key]:
-        """The least recently used first."""
+        """List the keys, the least recently used first."""
         with self._lock:
             return list(self._items)
 
     @contextmanager
     def lease(self, timeout_s: float = 0) -> Iterator[Lease]:
-        """Pin what is got through the lease until the block ends.
+        """Pin entries got through the lease until the block ends.
 
-        What does not fit beside other leases waits up to `timeout_s` seconds for their end. Only one lease at a time
-        may wait, since two could wait for each other.
+        An entry that does not fit beside other leases waits up to `timeout_s` seconds for their end. Only one lease at
+        a time may wait, since two could wait for each other.
         """
         lease = Lease(self, timeout_s)
         try:
@@ -58,12 +60,13 @@ class ModelCache:
                 self._lock.notify_all()
 
     def drop(self, key: Key) -> None:
-        """Unload it unless somebody uses it; what is not there is no mistake."""
+        """Evict `key` unless it is pinned. A missing key is ignored."""
         with self._lock:
             if key in self._items and not self._is_used(key):
                 self._remove(key)
 
     def clear(self) -> None:
+        """Evict every entry that is not pinned."""
         for key in self.keys():
             self.drop(key)
 
@@ -98,7 +101,7 @@ class ModelCache:
         return (self._in_use - Counter(lease.keys)).total() > 0
 
     def _make_room(self, wanted: int) -> bool:
-        """Whether there is."""
+        """Evict unpinned entries until `wanted` more bytes fit; -> whether they do."""
         for key in list(self._items):
             if self.used_bytes + wanted <= self._budget:
                 return True
@@ -112,7 +115,7 @@ class ModelCache:
     def _remove(self, key: Key) -> None:
         for known in [known for known in self._items if known[: len(key)] == key]:
             item = self._items.pop(known)
-            if item.close and known == key:  # what belongs to a value that leaves needs no undoing
+            if item.close and known == key:  # entries that belong to an evicted one need no undoing
                 item.close()
             del item
         self._in_use = +self._in_use
@@ -120,7 +123,7 @@ class ModelCache:
 
 
 class Lease:
-    """Gets things from the cache for as long as they are used."""
+    """Lease: a hold on entries of the cache for as long as they are used."""
 
     def __init__(self, cache: ModelCache, timeout_s: float) -> None:
         self._cache = cache
@@ -136,8 +139,9 @@ class Lease:
         expected_bytes: int = 0,
         close: Callable[[], None] | None = None,
     ) -> Any:
-        """What `load` makes, made once while it stays; `close` undoes what it did beyond making the value.
+        """Get the value that `load` makes, made once while it stays; `close` undoes what it did beyond making the
+        value.
 
-        Raises what `load` raises, and `Overloaded` when it does not fit beside what is in use.
+        Raises what `load` raises, and `Overloaded` when it does not fit beside the pinned entries.
         """
         return self._cache._get(key, load, size_of, expected_bytes, close, self)

@@ -1,4 +1,4 @@
-"""The noise a picture begins with: its own, whatever batch it is in (contract 2.2).
+"""Per-image initial noise, independent of batch composition (contract 2.2).
 
 A request has one generator. Its first draw is the noise here, in float32 whatever the model computes in; samplers that
 add noise go on drawing from it.
@@ -12,25 +12,26 @@ from deployments.contracts.diffusion import GenerationRequest
 
 _LATENT_PX = 8
 _PARALLEL = 0.9995
-"""Cosine above which two noises are mixed in a straight line."""
+"""Cosine above which two noises are interpolated linearly."""
 
 
 def make_generator(request: GenerationRequest, device: str) -> Any:
-    """A `torch.Generator` at the request's seed."""
+    """Make a `torch.Generator` at the request's seed."""
     import torch
 
     return torch.Generator(device).manual_seed(request.seed)
 
 
 def draw_noise(request: GenerationRequest, generator: Any, channels: int, size: tuple[int, int] | None = None) -> Any:
-    """`float32[1, channels, H / 8, W / 8]` for the request's size, or for `size` (width, height) of a second pass."""
+    """Draw the initial noise `float32[1, channels, H / 8, W / 8]` for the request's size, or for `size` (width, height)
+    of a second pass."""
     import torch
 
     shape = _latent_shape(channels, size or (request.width, request.height))
     drawn = shape if request.seed_size is None else _latent_shape(channels, request.seed_size)
     around = _draw(shape, generator)
     noise = around
-    if drawn != shape:  # what is pasted has a generator of its own, so that the picture's is as far as ever
+    if drawn != shape:  # the pasted noise has a generator of its own, so that the image's is as far as ever
         noise = _draw(drawn, torch.Generator(generator.device).manual_seed(request.seed))
     if request.variation_strength > 0:
         other = torch.Generator(generator.device).manual_seed(request.variation_seed)
@@ -39,7 +40,8 @@ def draw_noise(request: GenerationRequest, generator: Any, channels: int, size: 
 
 
 def slerp(share: float, start: Any, end: Any) -> Any:
-    """Between two noises `float32[C, H, W]` along the sphere; norms and angles are taken over H, as A1111 does."""
+    """Interpolate between two noises `float32[C, H, W]` along the sphere; norms and angles are taken over H, as A1111
+    does."""
     import torch
 
     directions = [noise / noise.norm(dim=1, keepdim=True) for noise in (start, end)]
@@ -61,7 +63,8 @@ def _latent_shape(channels: int, size: tuple[int, int]) -> tuple[int, int, int]:
 
 
 def _paste(noise: Any, onto: Any) -> Any:
-    """The middle of one over the middle of the other; what does not fit is cut off, as much on each side."""
+    """Paste the middle of one noise over the middle of the other; what does not fit is cut off, as much on each
+    side."""
     (_, height, width), (_, out_height, out_width) = noise.shape, onto.shape
     dy, dx = (out_height - height) // 2, (out_width - width) // 2
     rows, columns = height + 2 * min(dy, 0), width + 2 * min(dx, 0)

@@ -1,4 +1,4 @@
-"""diffusers' pipelines, told their noise and latents instead of drawing them.
+"""diffusers' pipelines with given noise and latents instead of drawn ones.
 
 Left alone they take the noise from the request's generator in the model's precision, sample the init image's latents
 from it too, and know neither variation seeds nor masked content. The loops themselves are diffusers' own.
@@ -14,12 +14,12 @@ from deployments.engines.diffusion.loading import Checkpoint
 
 
 def make_pipeline(kind: str, checkpoint: Checkpoint, scheduler: Any, vae: Any, controlnets: Any | None) -> Any:
-    """A pipeline of `kind` (text, image, inpaint) over the checkpoint's parts; making one costs no memory."""
+    """Make a pipeline of `kind` (text, image, inpaint) over the checkpoint's parts; it costs no memory."""
     parts = {**checkpoint.components, "scheduler": checkpoint.scheduler, "vae": vae}
     if controlnets is not None:
         parts["controlnet"] = controlnets
     pipeline = _classes()[kind, controlnets is not None](**parts)
-    pipeline.scheduler = scheduler  # afterwards: the constructor would change the configuration of one that it is given
+    pipeline.scheduler = scheduler  # afterwards: the constructor would change the scheduler's configuration
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -30,7 +30,7 @@ def _classes() -> MappingProxyType[tuple[str, bool], type[Any]]:
     import torch
 
     class PreparedLatents:
-        """What `prepare` was told before the call, each with one row a request."""
+        """Noise and init latents that `prepare` takes before the call, one row per request."""
 
         noise: Any
         image_latents: Any
@@ -48,7 +48,7 @@ def _classes() -> MappingProxyType[tuple[str, bool], type[Any]]:
             return (start, self.noise, self.image_latents) if return_image_latents else (start, self.noise)
 
         def _encode_vae_image(self, image: Any, generator: Any) -> Any:
-            """Of the picture without its masked part, which only inpainting checkpoints (nine channels) look at."""
+            """Encode the image without its masked part, which only inpainting checkpoints (nine channels) look at."""
             if self.unet.config.in_channels == self.vae.config.latent_channels:  # type: ignore[attr-defined]
                 return torch.zeros_like(self.image_latents)
             return encode(self.vae, image)  # type: ignore[attr-defined]
@@ -78,13 +78,14 @@ def _classes() -> MappingProxyType[tuple[str, bool], type[Any]]:
 
 
 def encode(vae: Any, pixels: Any) -> Any:
-    """`[N, 3, H, W]` in -1 to 1 -> scaled latents: the mean, so that no generator is asked."""
+    """Encode pixels `[N, 3, H, W]` in -1 to 1 as scaled latents: the mean, so that no generator is drawn from."""
     parts = [vae.encode(picture[None]).latent_dist.mode() for picture in pixels]
     return _concatenate(parts) * vae.config.scaling_factor
 
 
 def decode(vae: Any, latents: Any) -> Any:
-    """Scaled latents -> `[N, 3, H, W]` in 0 to 1, a picture at a time: a batch's pixels need much memory at once."""
+    """Decode scaled latents to pixels `[N, 3, H, W]` in 0 to 1, one image at a time: a batch's pixels need much memory
+    at once."""
     parts = [vae.decode(row[None] / vae.config.scaling_factor).sample for row in latents]
     return (_concatenate(parts) / 2 + 0.5).clamp(0, 1)
 

@@ -1,4 +1,4 @@
-"""Preprocessors of ControlNets: by name or label, with A1111's sliders and defaults (contract 3)."""
+"""ControlNet preprocessors, by name or label, with A1111's sliders and defaults (contract 3)."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from deployments.engines.diffusion.catalogue import MODELS_DIR
 from deployments.errors import InvalidRequest, Unavailable, WeightsMissing
 
 FaceSearch = Callable[[Image], Sequence[Face]]
-"""The faces of a picture, the surest first, with the 468 landmarks of MediaPipe's mesh."""
+"""Function that finds the faces of an image, the most confident first, with the 468 landmarks of MediaPipe's mesh."""
 Draw = Callable[["Preprocessors", Image, float, float], Image]
+"""Function that draws a hint: preprocessors, image and the two thresholds -> the hint."""
 
 _DEFAULT_PX, _LEAST_PX, _MOST_PX = 512, 64, 2048
 _MAX_SHOWN = 40
@@ -29,6 +30,8 @@ _MAX_SHOWN = 40
 
 @dataclass(frozen=True, slots=True)
 class Slider:
+    """A1111's description of one option: its default, range and step."""
+
     name: str
     value: float
     least: float
@@ -36,19 +39,22 @@ class Slider:
     step: float
 
     def settle(self, asked: float | None) -> float:
-        """A value outside the slider means its default, as in A1111."""
+        """Return the asked value, or the default for one outside the range, as in A1111."""
         return self.value if asked is None or not self.least <= asked <= self.most else asked
 
     def json(self) -> dict[str, str | float]:
+        """Describe the slider as A1111's API does."""
         return {"name": self.name, "value": self.value, "min": self.least, "max": self.most, "step": self.step}
 
 
 @dataclass(frozen=True, slots=True)
 class Module:
+    """A preprocessor (A1111's "module")."""
+
     name: str
     label: str
     draw: Draw | None
-    """At the working resolution; None: the picture as it is."""
+    """Function that draws at the working resolution; None: the image as it is."""
     resolution: bool = True
     """Whether it works at a resolution of its own."""
     a: Slider | None = None
@@ -57,12 +63,13 @@ class Module:
 
     @property
     def sliders(self) -> list[Slider]:
+        """Sliders of the preprocessor, in A1111's order."""
         size = [Slider("Resolution", _DEFAULT_PX, _LEAST_PX, _MOST_PX, 8)] if self.resolution else []
         return size + [slider for slider in (self.a, self.b) if slider]
 
 
 _WEIGHTS = {"hed": "ControlNetHED.pth", "midas": "dpt_hybrid-midas-501f0c75.pt"}
-"""File names that controlnet_aux gives them."""
+"""Weight files by network, as controlnet_aux names them."""
 
 MODULES: tuple[Module, ...] = (
     Module("none", "none", None, resolution=False),
@@ -73,24 +80,24 @@ MODULES: tuple[Module, ...] = (
         a=Slider("Low Threshold", 100, 1, 255, 1),
         b=Slider("High Threshold", 200, 1, 255, 1),
     ),
-    Module("depth", "depth_midas", lambda hints, image, *_: hints.draw_depth(image), needs="midas"),
-    Module("hed", "softedge_hed", lambda hints, image, *_: hints.draw_soft_edges(image), needs="hed"),
+    Module("depth", "depth_midas", lambda preprocessors, image, *_: preprocessors.draw_depth(image), needs="midas"),
+    Module("hed", "softedge_hed", lambda preprocessors, image, *_: preprocessors.draw_soft_edges(image), needs="hed"),
     Module(
         "hed_safe",
         "softedge_hedsafe",
-        lambda hints, image, *_: hints.draw_soft_edges(image, safe=True),
+        lambda preprocessors, image, *_: preprocessors.draw_soft_edges(image, safe=True),
         needs="hed",
     ),
     Module(
         "scribble_hed",
         "scribble_hed",
-        lambda hints, image, *_: hints.draw_soft_edges(image, scribble=True),
+        lambda preprocessors, image, *_: preprocessors.draw_soft_edges(image, scribble=True),
         needs="hed",
     ),
     Module(
         "mediapipe_face",
         "mediapipe_face",
-        lambda hints, image, most, least: hints.draw_faces(image, int(most), least),
+        lambda preprocessors, image, most, least: preprocessors.draw_faces(image, int(most), least),
         a=Slider("Max Faces", 1, 1, 10, 1),
         b=Slider("Min Face Confidence", 0.5, 0.01, 1.0, 0.01),
         needs="face",
@@ -110,14 +117,18 @@ MODULES: tuple[Module, ...] = (
     ),
 )
 _BY_NAME = {name: module for module in MODULES for name in (module.name, module.label)}
+"""Preprocessors by name and by label."""
 
 
 class Preprocessors:
-    """`make` may be called from several threads; the networks run one call at a time."""
+    """ControlNet preprocessors. `make` may be called from several threads; the networks run one call at a time."""
 
     def __init__(self, annotators: Path, face_search: Callable[[], FaceSearch], device: str = "cpu") -> None:
-        """`annotators`: folder of the networks' weights. `face_search` opens the search when it is first needed, and
-        raises `WeightsMissing` where its own weights are not there."""
+        """Set up without loading; `annotators`: folder of the networks' weights.
+
+        `face_search` opens the search when it is first needed, and raises `WeightsMissing` where its own weights are
+        not there.
+        """
         self._annotators = annotators
         self._open_face_search = face_search
         self._device = device
@@ -125,7 +136,10 @@ class Preprocessors:
         self._lock = threading.Lock()
 
     def make(self, module: str, image: Image, options: HintOptions) -> Image:
-        """`Diffuser.make_hint`. Raises `InvalidRequest`, `WeightsMissing`, `Unavailable` (a package is missing)."""
+        """Make the hint of an image, see `Diffuser.make_hint`.
+
+        Raises `InvalidRequest`, `WeightsMissing`, `Unavailable` (a package is missing).
+        """
         chosen = _BY_NAME.get(module)
         if chosen is None:
             raise InvalidRequest(f"There is no preprocessor '{module[:_MAX_SHOWN]}'.")
@@ -144,21 +158,25 @@ class Preprocessors:
         return control_maps.at_resolution(image, short_side, lambda work: draw(self, work, a, b))
 
     def modules(self) -> tuple[HintModule, ...]:
+        """List the preprocessors and whether their weights are here."""
         return tuple(
             HintModule(module.name, module.label, self._has(module), tuple(slider.json() for slider in module.sliders))
             for module in MODULES
         )
 
     def draw_faces(self, image: Image, most: int, least_score: float) -> Image:
+        """Draw the face meshes of at most `most` faces."""
         search = self._load("face", self._open_face_search)
         found = [face.landmarks[:, :2] for face in search(image) if face.score >= least_score]
         return control_maps.draw_faces((image.shape[1], image.shape[0]), found[:most])
 
     def draw_soft_edges(self, image: Image, *, safe: bool = False, scribble: bool = False) -> Image:
+        """Draw soft edges by the HED network."""
         detect = self._load("hed", partial(self._open_network, "hed", "HEDdetector"))
         return self._run(detect, image, safe=safe, scribble=scribble)
 
     def draw_depth(self, image: Image) -> Image:
+        """Draw a depth map by the MiDaS network."""
         detect = self._load("midas", partial(self._open_network, "midas", "MidasDetector"))
         return self._run(detect, image)
 

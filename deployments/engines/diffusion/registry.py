@@ -1,4 +1,4 @@
-"""Models as requests name them, loaded within the memory budget."""
+"""Model registry: models as requests name them, loaded within the memory budget."""
 
 from __future__ import annotations
 
@@ -27,21 +27,22 @@ _MAX_SHOWN, _MAX_LOGGED = 60, 300
 
 
 class ModelRegistry:
-    """Getting one may take as long as loading it does. What was got stays until its lease ends."""
+    """Registry of models. Getting one may take as long as loading it does; it stays until its lease ends."""
 
     def __init__(self, settings: Diffusion, folder: Path, device: Device) -> None:
         self.catalogue = Catalogue(folder, settings.checkpoint)
         self.cache = ModelCache(settings.memory_budget_mb * 2**20, device.give_back)
         self.tiling = threading.Lock()
-        """Held while a batch makes shared networks look around the edge, and by whoever must not see them so."""
+        """Lock held while a batch makes shared networks wrap around the edge, and while others need them without."""
         self._loader = Loader(self.catalogue, device, offline=settings.offline, compile_unet=settings.compile)
 
     def find_checkpoint(self, name: str) -> Model:
-        """Raises `WeightsMissing`."""
+        """Find a checkpoint by name; empty: the configured one. Raises `WeightsMissing`."""
         return self.catalogue.find("checkpoints", name) if name.strip() else self.catalogue.default_checkpoint()
 
     def checkpoint(self, lease: Lease, name: str) -> Checkpoint:
-        """Empty: the configured one. Raises `WeightsMissing`, `NotSupported`, `Overloaded`."""
+        """Load a checkpoint by name; empty: the configured one. Raises `WeightsMissing`, `NotSupported`,
+        `Overloaded`."""
         model = self.find_checkpoint(name)
         found: Checkpoint = lease.get(
             _checkpoint_key(model),
@@ -52,19 +53,22 @@ class ModelRegistry:
         return found
 
     def forget_checkpoint(self, name: str) -> None:
-        """Unload it unless a batch is using it."""
+        """Unload a checkpoint unless a batch is using it."""
         if model := self.catalogue.look_up("checkpoints", name):
             self.cache.drop(_checkpoint_key(model))
 
     def vae(self, lease: Lease, name: str, checkpoint: Checkpoint) -> Any:
-        """Empty, "Automatic" or "None": the checkpoint's own. Raises `WeightsMissing`, `Overloaded`."""
+        """Load a VAE; empty, "Automatic" or "None": the checkpoint's own. Raises `WeightsMissing`, `Overloaded`."""
         if name.strip().lower() in _OWN_VAE:
             return checkpoint.vae
         model = self.catalogue.find("vaes", name)
         return lease.get(("vae", model.name), lambda: self._loader.vae(model), module_bytes)
 
     def controlnet(self, lease: Lease, name: str, checkpoint: Checkpoint) -> Any:
-        """Raises `WeightsMissing`, `NotSupported` (it is for another family of checkpoints), `Overloaded`."""
+        """Load a ControlNet that fits the checkpoint.
+
+        Raises `WeightsMissing`, `NotSupported` (it is for another family of checkpoints), `Overloaded`.
+        """
         model = self.catalogue.find("controlnets", name)
         net = lease.get(
             ("controlnet", model.name),
@@ -77,7 +81,7 @@ class ModelRegistry:
         return net
 
     def use_loras(self, lease: Lease, checkpoint: Checkpoint, loras: Sequence[Lora]) -> tuple[str, ...]:
-        """Make these, and no others, act in the checkpoint. -> What could not be used, in words."""
+        """Activate these LoRAs, and no others, in the checkpoint; -> warnings about those that could not be used."""
         warnings: list[str] = []
         weights: dict[str, dict[str, float]] = defaultdict(lambda: {"unet": 0.0, "text_encoder": 0.0})
         pipeline = make_pipeline("text", checkpoint, checkpoint.scheduler, checkpoint.vae, None)
@@ -95,7 +99,7 @@ class ModelRegistry:
         return tuple(warnings)
 
     def _lora(self, lease: Lease, checkpoint: Checkpoint, pipeline: Any, name: str) -> str | None:
-        """The adapter's name in the checkpoint."""
+        """Load a LoRA into the checkpoint; -> its adapter's name there, None where it cannot be used."""
         from safetensors import SafetensorError
         from torch import OutOfMemoryError
 

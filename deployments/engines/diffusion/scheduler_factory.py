@@ -1,7 +1,7 @@
-"""A1111's samplers on diffusers' schedulers: their noise levels exactly, and noise that is each picture's own.
+"""Factory of schedulers: A1111's samplers on diffusers' classes, with A1111's noise levels and per-image noise.
 
-A scheduler that `make_scheduler` gives needs no further care: pipelines call `set_timesteps(steps)` as ever, and hand
-their list of generators to `step`. Brownian samplers are seeded with the generators' seeds, the others draw from them.
+A scheduler of `make_scheduler` needs no further care: pipelines call `set_timesteps(steps)` as ever, and hand their
+list of generators to `step`. Brownian samplers are seeded with the generators' seeds, the others draw from them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from deployments.algorithms.a1111.samplers import choose_sampler, working_sample
 from deployments.engines.diffusion.schedulers import scheduler_classes
 
 _SPACING = {"timestep_spacing": "linspace", "steps_offset": 1}
-"""The offset counts for nothing here; pipelines of SD 1.x take any other for a mistake."""
+"""Spacing of timesteps. The offset counts for nothing here; pipelines of SD 1.x take any other for a mistake."""
 _VP = {"timestep_spacing": "leading", "steps_offset": 1, "set_alpha_to_one": False}
 _MULTISTEP = _SPACING | {"solver_type": "midpoint", "final_sigmas_type": "zero", "use_karras_sigmas": True}
 _SIGMAS = _SPACING | {"use_karras_sigmas": True}
@@ -42,13 +42,15 @@ _CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
     ),  # with the final sigma "zero" order 3 divides by nothing
     "LCM": ("Lcm", {"original_inference_steps": 50, "clip_sample": False}),
 }
-"""`use_karras_sigmas` is the door through which diffusers' classes let noise levels in, whatever the schedule."""
+"""Scheduler class and its configuration by sampler. Through `use_karras_sigmas` diffusers' classes accept noise levels,
+whatever the schedule."""
 
 
 def make_scheduler(
     sampler: str, scheduler: str, base_config: Mapping[str, Any], *, eta: float | None = None
 ) -> tuple[Any, tuple[str, ...]]:
-    """diffusers' scheduler for A1111's names, and what was asked for and is not done, in words for the client.
+    """Make diffusers' scheduler for A1111's names; -> it, and warnings for the client about what was asked for and is
+    not done.
 
     `base_config` is that of the checkpoint's own scheduler: its betas and prediction type stay. `eta`: share of fresh
     noise, default 1 of ancestral samplers and 0 of DDIM.

@@ -1,7 +1,7 @@
-"""diffusers' schedulers with A1111's noise levels, and with noise that is each picture's own.
+"""diffusers' schedulers with A1111's noise levels and per-image noise.
 
-They are made by `samplers.make_scheduler`. Pipelines call `set_timesteps(steps)` as ever and hand their generators,
-one a picture, to `step`; `eta` is not a pipeline's to say.
+They are made by `scheduler_factory.make_scheduler`. Pipelines call `set_timesteps(steps)` as ever and hand their
+generators, one per image, to `step`; `eta` is not a pipeline's to say.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import numpy as np
 from deployments.engines.diffusion.sigmas import SCHEDULES, NoiseLevels, Sigmas
 
 _ROUNDING = 2e-6
-"""torchsde rounds the ends of its interval to six digits and then warns of levels beyond them."""
+"""Margin around the noise levels: torchsde rounds the ends of its interval to six digits and then warns of levels
+beyond them."""
 
 
 class Configured:
-    """What A1111 knows beyond diffusers' configurations. The defaults hold while a parent's constructor runs."""
+    """Options of A1111 beyond diffusers' configurations. The defaults hold while a parent's constructor runs."""
 
     schedule = "uniform"
     discards = False
@@ -28,11 +29,13 @@ class Configured:
     eta: float | None = None
 
     def configure(self, schedule: str, *, discards: bool = False, eta: float | None = None) -> None:
+        """Set the schedule, whether its last level but one is left out, and the share of fresh noise."""
         self.schedule, self.discards, self.eta = schedule, discards, eta
 
 
 class Scheduled(Configured):
-    """Noise levels of the schedule, and steps that are counted, not looked up by timestep: two may round to one."""
+    """Scheduler with the noise levels of a schedule; steps are counted, not looked up by timestep: two may round to
+    one."""
 
     alphas_cumprod: Any
     num_inference_steps: Any
@@ -43,20 +46,22 @@ class Scheduled(Configured):
         self.set_begin_index(0)
 
     def _convert_to_karras(self, in_sigmas: Any, num_inference_steps: int | None = None) -> Sigmas:
-        """diffusers' door for noise levels of one's own, whatever it is called."""
+        """Return the schedule's noise levels: the method through which diffusers' classes accept them."""
         return self.levels(num_inference_steps or self.num_inference_steps)
 
     def levels(self, steps: int) -> Sigmas:
+        """Compute the noise levels of `steps` steps."""
         return SCHEDULES[self.schedule](steps + self.discards, self.trained)[:steps]
 
     @property
     def trained(self) -> NoiseLevels:
+        """Noise levels that the model was trained on."""
         return NoiseLevels.of(self.alphas_cumprod.cpu().numpy())
 
 
 @cache
 def scheduler_classes() -> MappingProxyType[str, Any]:
-    """By name. They cannot be defined before diffusers is imported."""
+    """Define the scheduler classes, by name; they cannot be defined before diffusers is imported."""
     import diffusers
     import torch
 
@@ -66,7 +71,8 @@ def scheduler_classes() -> MappingProxyType[str, Any]:
         pass
 
     class Lms(Scheduled, theirs.LMSDiscreteScheduler):  # type: ignore[misc]
-        """Of no higher order than there were steps: theirs forgets that a pass may begin in the midst of its levels."""
+        """LMS of no higher order than there were steps: diffusers' forgets that a pass may begin in the midst of its
+        levels."""
 
         def step(self, model_output: Any, timestep: Any, sample: Any, *, return_dict: bool = True) -> Any:
             order = min(len(self.derivatives) + 1, 4)
@@ -76,14 +82,14 @@ def scheduler_classes() -> MappingProxyType[str, Any]:
         pass
 
     class Dpm2(Scheduled, theirs.KDPM2DiscreteScheduler):  # type: ignore[misc]
-        """Timesteps are not rounded."""
+        """DPM2 with timesteps that are not rounded."""
 
         def set_timesteps(self, num_inference_steps: int, *arguments: Any, **options: Any) -> None:
             super().set_timesteps(num_inference_steps, *arguments, **options)
             self.timesteps[::2] = torch.tensor(self.trained.timesteps(self.levels(num_inference_steps)))
 
     class Dpm2Ancestral(Scheduled, theirs.KDPM2AncestralDiscreteScheduler):  # type: ignore[misc]
-        """`eta`, and timesteps that are not rounded."""
+        """Ancestral DPM2 with `eta` and timesteps that are not rounded."""
 
         def set_timesteps(self, num_inference_steps: int, device: Any = None, num_train_timesteps: Any = None) -> None:
             super().set_timesteps(num_inference_steps, device, num_train_timesteps)
@@ -98,7 +104,7 @@ def scheduler_classes() -> MappingProxyType[str, Any]:
             self.timesteps = torch.tensor(timesteps, dtype=torch.float32, device=device)
 
     class Dpmpp2sAncestral(Dpm2Ancestral):
-        """Shares with its parent at which levels the denoiser is called."""
+        """DPM++ 2S ancestral; calls the denoiser at the same levels as its parent."""
 
         def step(
             self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: bool = True
@@ -123,7 +129,7 @@ def scheduler_classes() -> MappingProxyType[str, Any]:
         pass
 
     class Plms(Configured, theirs.PNDMScheduler):  # type: ignore[misc]
-        """Theirs makes its first step twice, for which the second timestep is there twice: at the beginning only."""
+        """PLMS that makes its first step twice only at the beginning, where the second timestep is there twice."""
 
         counter: int
         _begins_midway = False
@@ -142,7 +148,8 @@ def scheduler_classes() -> MappingProxyType[str, Any]:
             return made
 
     class Multistep(Scheduled, theirs.DPMSolverMultistepScheduler):  # type: ignore[misc]
-        """Timesteps are not rounded, and the first noise is as strong as the first level says."""
+        """DPM-Solver multistep with timesteps that are not rounded and a first noise as strong as the first level
+        says."""
 
         _brownian: Any = None
 
@@ -179,7 +186,7 @@ def scheduler_classes() -> MappingProxyType[str, Any]:
             return _answer(made, sample.dtype, return_dict)
 
     class EulerAncestral(Scheduled, theirs.EulerAncestralDiscreteScheduler):  # type: ignore[misc]
-        """Any schedule, `eta`, and noise in float32 whatever the model computes in."""
+        """Euler ancestral with any schedule, `eta`, and noise in float32 whatever the model computes in."""
 
         def set_timesteps(self, num_inference_steps: int, device: Any = None) -> None:
             super().set_timesteps(num_inference_steps, device)
@@ -211,7 +218,8 @@ def scheduler_classes() -> MappingProxyType[str, Any]:
             return super().step(model_output, timestep, sample, eta=eta, variance_noise=noise, return_dict=return_dict)
 
     class Lcm(Configured, theirs.LCMScheduler):  # type: ignore[misc]
-        """Spread over the fifty timesteps of its training as A1111 does; more than fifty steps fall between them."""
+        """LCM spread over the fifty timesteps of its training as A1111 does; more than fifty steps fall between
+        them."""
 
         def set_timesteps(self, num_inference_steps: int, device: Any = None) -> None:
             stride = self.config.num_train_timesteps // self.config.original_inference_steps
@@ -231,14 +239,15 @@ def scheduler_classes() -> MappingProxyType[str, Any]:
 
 
 def _ancestral(now: Any, following: Any, eta: float | None) -> tuple[Any, Any]:
-    """How much fresh noise a step from level `now` to `following` ends with, and the level that it goes to before."""
+    """Compute how much fresh noise a step from level `now` to `following` ends with, and the level that it goes to
+    before."""
     share = 1.0 if eta is None else eta
     up = np.minimum(following, share * np.sqrt(following**2 * (now**2 - following**2)) / now)
     return up, np.sqrt(following**2 - up**2)
 
 
 def _noiseless(scheduler: Any, latents: Any, predicted: Any, sigma: float) -> Any:
-    """The picture that the model sees behind the noise."""
+    """Predict x0 from the model's output at noise level `sigma`."""
     if scheduler.config.prediction_type == "v_prediction":
         return latents / (sigma**2 + 1) - predicted * sigma / (sigma**2 + 1) ** 0.5
     return latents - sigma * predicted
@@ -252,7 +261,7 @@ def _answer(made: tuple[Any, Any], dtype: Any, return_dict: bool) -> Any:
 
 
 def _brownian(sample: Any, sigmas: Any, generator: Any) -> Any:
-    """Noise between two levels, from a tree for each picture, seeded with its seed."""
+    """Make a sampler of noise between two levels, with a Brownian tree for each image, seeded with its seed."""
     from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
 
     least, greatest = sigmas[sigmas > 0].min().item(), sigmas.max().item()
@@ -261,7 +270,7 @@ def _brownian(sample: Any, sigmas: Any, generator: Any) -> Any:
 
 
 def _seeds(generator: Any, rows: int) -> list[int]:
-    """One a picture. A single generator is for all of them; each then has a seed of its own by its place."""
+    """List a seed per image. A single generator is for all of them; each then has a seed of its own by its place."""
     import torch
 
     if isinstance(generator, Sequence):
@@ -271,7 +280,7 @@ def _seeds(generator: Any, rows: int) -> list[int]:
 
 
 def _draw(like: Any, generator: Any) -> Any:
-    """Noise in float32, each row from its own generator."""
+    """Draw noise in float32, each row from its own generator."""
     import torch
     from diffusers.utils.torch_utils import randn_tensor
 

@@ -12,20 +12,21 @@ from numpy.typing import NDArray
 Sigmas = NDArray[np.float64]
 
 _ALIGN_YOUR_STEPS = (14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029)
-"""For SD 1.x (Sabour et al. 2024)."""
+"""Noise levels of Align Your Steps for SD 1.x (Sabour et al. 2024)."""
 _KARRAS_RHO = 7.0
 _BETA = 0.6
 
 
 @dataclass(frozen=True)
 class NoiseLevels:
-    """What a model was trained on: a noise level for each of its timesteps."""
+    """Noise levels that a model was trained on, one for each of its timesteps."""
 
     sigmas: Sigmas
-    """`[T]`, rising."""
+    """Sigma of each timestep, `[T]`, rising."""
 
     @classmethod
     def of(cls, alphas_cumprod: NDArray[np.floating]) -> NoiseLevels:
+        """Compute the noise levels from a scheduler's `alphas_cumprod`."""
         kept = np.asarray(alphas_cumprod, np.float64)
         return cls(np.sqrt((1 - kept) / kept))
 
@@ -35,10 +36,12 @@ class NoiseLevels:
 
     @property
     def least(self) -> float:
+        """The smallest sigma."""
         return float(self.sigmas[0])
 
     @property
     def greatest(self) -> float:
+        """The greatest sigma."""
         return float(self.sigmas[-1])
 
     @property
@@ -47,55 +50,62 @@ class NoiseLevels:
         return len(self.sigmas) - 1
 
     def at(self, timesteps: Sigmas) -> Sigmas:
-        """Sigmas of timesteps, also of those between two."""
+        """Interpolate the sigmas of timesteps, also of fractional ones."""
         return np.exp(np.interp(timesteps, np.arange(len(self.sigmas)), self._logs))
 
     def timesteps(self, sigmas: Sigmas) -> Sigmas:
-        """The inverse of `at`; what lies outside is put at the end."""
+        """Interpolate the timesteps of sigmas, the inverse of `at`; sigmas outside the range get the nearest end."""
         return np.interp(np.log(np.maximum(sigmas, 1e-10)), self._logs, np.arange(len(self.sigmas)))
 
 
 def uniform(steps: int, levels: NoiseLevels) -> Sigmas:
+    """Space the steps evenly over the timesteps, both ends included."""
     return levels.at(np.linspace(levels.last, 0, steps))
 
 
 def sgm_uniform(steps: int, levels: NoiseLevels) -> Sigmas:
+    """Space the steps evenly over the timesteps, without the last."""
     return levels.at(np.linspace(levels.last, 0, steps + 1)[:-1])
 
 
 def karras(steps: int, levels: NoiseLevels) -> Sigmas:
-    """Karras et al. 2022, equation 5."""
+    """Space the levels by Karras et al. 2022, equation 5."""
     first, last = (level ** (1 / _KARRAS_RHO) for level in (levels.greatest, levels.least))
     return np.linspace(first, last, steps) ** _KARRAS_RHO
 
 
 def exponential(steps: int, levels: NoiseLevels) -> Sigmas:
+    """Space the logarithms of the levels evenly."""
     return np.exp(np.linspace(np.log(levels.greatest), np.log(levels.least), steps))
 
 
 def kl_optimal(steps: int, levels: NoiseLevels) -> Sigmas:
+    """Space the arctangents of the levels evenly."""
     share = np.arange(steps) / steps
     return np.asarray(np.tan(share * np.arctan(levels.least) + (1 - share) * np.arctan(levels.greatest)), np.float64)
 
 
 def align_your_steps(steps: int, levels: NoiseLevels) -> Sigmas:
+    """Interpolate the levels of Align Your Steps."""
     known = np.log(_ALIGN_YOUR_STEPS)
     return np.exp(np.interp(np.linspace(0, 1, steps), np.linspace(0, 1, len(known)), known))
 
 
 def simple(steps: int, levels: NoiseLevels) -> Sigmas:
+    """Take trained levels at an even stride, from the greatest."""
     stride = len(levels.sigmas) / steps
     return levels.sigmas[[-(1 + int(place * stride)) for place in range(steps)]]
 
 
 def ddim(steps: int, levels: NoiseLevels) -> Sigmas:
-    """Where the stride does not divide the timesteps A1111 runs some steps more; here the last of them are left out."""
+    """Take DDIM's levels. Where the stride does not divide the timesteps A1111 runs some steps more; here the last of
+    them are left out."""
     stride = max(len(levels.sigmas) // steps, 1)
     return levels.sigmas[1::stride][::-1][:steps]
 
 
 def beta(steps: int, levels: NoiseLevels) -> Sigmas:
-    """Lee et al. 2024."""
+    """Space the levels by a beta distribution (Lee et al. 2024)."""
     from scipy.stats import beta as distribution
 
     share = distribution.ppf(np.linspace(1, 0, steps), _BETA, _BETA)
@@ -115,4 +125,4 @@ SCHEDULES: dict[str, Callable[[int, NoiseLevels], Sigmas]] = {
     "ddim": ddim,
     "beta": beta,
 }
-"""By the names of `sampler_table.SCHEDULERS`. Polyexponential has rho 1, which is exponential."""
+"""Schedules by the names of `samplers.SCHEDULERS`. Polyexponential has rho 1, which is exponential."""

@@ -1,4 +1,4 @@
-"""From the first pass of a hires fix to the second: latents or pixels made larger, by A1111's names."""
+"""Upscaling between the passes of a hires fix, of latents or pixels, by A1111's names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAX_SHOWN = 40
 
 
 def check_upscaler(name: str) -> None:
-    """Raises `InvalidRequest` for one that is not here."""
+    """Check an upscaler's name. Raises `InvalidRequest` for an unknown one."""
     if name not in HIRES_UPSCALERS:
         raise InvalidRequest(
             f"There is no upscaler '{name[:_MAX_SHOWN]}' here; there are {', '.join(HIRES_UPSCALERS)}."
@@ -24,7 +24,7 @@ def check_upscaler(name: str) -> None:
 
 
 def upscale_latents(latents: Any, name: str, size: tuple[int, int]) -> Any:
-    """`[N, C, h, w]` to `size` (width, height) in pixels."""
+    """Upscale latents `[N, C, h, w]` to `size` (width, height) in pixels."""
     import torch
 
     mode, antialias = LATENT_UPSCALERS[name]
@@ -33,4 +33,5 @@ def upscale_latents(latents: Any, name: str, size: tuple[int, int]) -> Any:
 
 
 def upscale_image(image: Image, name: str, size: tuple[int, int]) -> Image:
+    """Upscale an image to `size` (width, height)."""
     return np.asarray(cv2.resize(image, size, interpolation=_INTERPOLATION[name]), np.uint8)

@@ -1,4 +1,4 @@
-"""What a request may ask for, and which requests may share a batch."""
+"""Validation of generation requests, and the key of requests that may share a batch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OWN = (
 
 
 def check_request(request: GenerationRequest, limits: Diffusion) -> None:
-    """Raises `InvalidRequest` with what is wrong, before anything is loaded or allocated."""
+    """Check a request before anything is loaded or allocated. Raises `InvalidRequest` with what is wrong."""
     _check_size(request.width, request.height, limits)
     _within("steps", request.steps, 1, limits.max_steps)
     _within("guidance_scale", request.guidance_scale, 0, MOST_GUIDANCE)
@@ -51,7 +51,7 @@ def check_request(request: GenerationRequest, limits: Diffusion) -> None:
 
 
 def shape_key(request: GenerationRequest) -> Hashable:
-    """Requests with equal keys run as one batch: they differ in words, seeds and pixels only."""
+    """Compute the batch key: requests with equal keys differ in prompts, seeds and pixels only."""
     common = tuple(getattr(request, field.name) for field in fields(request) if field.name not in _OWN)
     hires = request.hires and (
         request.hires.width,
@@ -67,7 +67,7 @@ def shape_key(request: GenerationRequest) -> Hashable:
 
 
 def kind_of(request: GenerationRequest) -> str:
-    """text, image or inpaint."""
+    """Return the kind of a request: text, image or inpaint."""
     if request.init_image is None:
         return "text"
     return "image" if request.mask is None else "inpaint"

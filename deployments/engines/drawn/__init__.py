@@ -1,0 +1,1 @@
+"""Engines without weights: drawn avatars and NPR style filters."""

@@ -1,4 +1,4 @@
-"""Avatars without weights: the drawings of `deployments/assets/animals`, painted and laid over photographs."""
+"""Avatar engine without weights: the drawings of `deployments/assets/animals`, painted and composited over images."""
 
 from __future__ import annotations
 
@@ -18,19 +18,23 @@ _CACHE_BYTES = 192 * 2**20
 
 
 class LocalAvatarArtist:
-    """Engine `local`. Thread-safe, one core a call; deterministic for a seed."""
+    """Avatar engine `local`. Thread-safe, one core a call; deterministic for a seed."""
 
     def __init__(self, animals: Mapping[str, Animal] | None = None, cache_bytes: int = _CACHE_BYTES) -> None:
-        """`animals`: default all of `deployments/assets/animals`. `cache_bytes`: bound of the painted parts.
-        Raises `ValueError` that names the file when one cannot be drawn."""
+        """Check every drawing; `animals`: default all of `deployments/assets/animals`.
+
+        `cache_bytes`: bound of the painted parts. Raises `ValueError` that names the file when one cannot be drawn.
+        """
         self._animals = load_animals() if animals is None else animals
         self._painted = _PaintedParts(cache_bytes)
         for animal in self._animals.values():
             _check(animal)
 
     def render(self, request: AvatarTask) -> AvatarPicture:
-        """Every face of the request's segmentation, the farthest first. Raises `InvalidRequest` for an animal that the
-        engine was not built with."""
+        """Draw the animal on every face of the task's segmentation, the farthest first.
+
+        Raises `InvalidRequest` for an animal that the engine was not built with.
+        """
         animal = self._animals.get(request.animal)
         if animal is None:
             raise InvalidRequest(f"There is no animal {request.animal!r}.")
@@ -61,7 +65,7 @@ class LocalAvatarArtist:
 
 
 class _PaintedParts:
-    """Those used last, up to a number of bytes."""
+    """LRU cache of painted parts under a byte budget."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -87,7 +91,7 @@ class _PaintedParts:
 
 
 def _check(animal: Animal) -> None:
-    """Raises `ValueError` unless every part of the animal can be painted."""
+    """Paint every part of the animal once. Raises `ValueError` when one cannot be painted."""
     for layer in animal.drawing.layers:
         try:
             paint(layer, animal.parts[layer.svg], _CHECK_PX)

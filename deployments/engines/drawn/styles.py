@@ -1,4 +1,4 @@
-"""Styles without weights: the `[local]` recipes of `configs/styles`, drawn by `deployments.algorithms.styles`."""
+"""Style engine without weights: the `[local]` recipes of `configs/styles`, drawn by `deployments.algorithms.styles`."""
 
 from __future__ import annotations
 
@@ -14,17 +14,23 @@ from deployments.errors import InvalidRequest
 
 
 class LocalStylist:
-    """Engine `opencv`. Thread-safe, one core a call; deterministic for a seed."""
+    """Style engine `opencv`. Thread-safe, one core a call; deterministic for a seed."""
 
     def __init__(self, styles: Mapping[str, Style] | None = None) -> None:
-        """`styles`: default all of `configs/styles`. Raises `ValueError` that names the style when one asks for a look
-        or an option that does not exist, or for a value out of its option's range."""
+        """Check every style's options; `styles`: default all of `configs/styles`.
+
+        Raises `ValueError` that names the style when one asks for a look or an option that does not exist, or for a
+        value out of its option's range.
+        """
         known = load_styles() if styles is None else styles
         self._options = {name: _checked_options(style) for name, style in known.items()}
 
     def render(self, image: Image, style: Style, strength: float | None = None, seed: int = 0) -> Image:
-        """`uint8[H, W, 3]`, RGB -> the same size, in the style. `strength`, 0 to 1: 0 is the photograph; None: the
-        style's own. Raises `InvalidRequest` for a style that the engine was not built with."""
+        """Redraw an image `uint8[H, W, 3]`, RGB, in the style, at the same size.
+
+        `strength`, 0 to 1: 0 is the source image; None: the style's own. Raises `InvalidRequest` for a style that the
+        engine was not built with.
+        """
         if style.name not in self._options:
             raise InvalidRequest(f"There is no style {style.name!r}.")
         chosen = style.local.strength if strength is None else strength
@@ -32,7 +38,7 @@ class LocalStylist:
 
 
 def _checked_options(style: Style) -> dict[str, Any]:
-    """All options of the style's look, those that it does not name at their defaults."""
+    """Check the style's options; -> all options of its filter, unnamed ones at their defaults."""
     look = style.local.look
     if look not in FILTERS:
         raise ValueError(f"style {style.name}: there is no look {look!r}, only {', '.join(FILTERS)}")

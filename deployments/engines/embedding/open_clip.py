@@ -1,4 +1,4 @@
-"""Any open_clip model: image and text vectors in one space, and zero-shot judgement of labels.
+"""open_clip models: image and text vectors in one space, and zero-shot judgement of labels.
 
 open_clip and PyTorch come with the extra `darkroom[diffusion]` and are imported when an engine is made.
 """
@@ -17,18 +17,20 @@ from deployments.contracts.arrays import Vectors
 from deployments.errors import NotSupported, Unavailable, WeightsMissing
 
 PROMPTS = ("a photo of a {}.", "a photo of the {}.", "a picture of {}.", "{}")
-"""A label's vector is the mean over these sentences, as in CLIP's own zero-shot recipe (Radford et al. 2021)."""
+"""Prompt templates: a label's vector is the mean over these sentences, as in CLIP's own zero-shot recipe (Radford et
+al. 2021)."""
 BACKGROUND = ("a photo.", "a picture.", "an image of something.")
-"""What a label must beat where the model has no bias of its own."""
+"""Background sentences that a label must beat where the model has no bias of its own."""
 _MIN_SCORE = 0.01
 _TEXT_BATCH = 128
 
 
 class OpenClipEmbedder:
-    """Image and text towers. `embed` and `embed_texts` may be called from several threads."""
+    """Image and text towers of a model. `embed` and `embed_texts` may be called from several threads."""
 
     def __init__(self, model: str, pretrained: str, device: str = "cpu") -> None:
-        """`pretrained` is one of open_clip's tags or a local checkpoint; empty means random weights, for tests.
+        """Load the model; `pretrained` is one of open_clip's tags or a local checkpoint, empty means random weights,
+        for tests.
 
         Raises `Unavailable` without the extra, `WeightsMissing` when the weights are neither cached nor to be had.
         """
@@ -40,7 +42,7 @@ class OpenClipEmbedder:
         self.dim = int(self.embed(np.zeros((1, self.input_px, self.input_px, 3), np.uint8)).shape[1])
 
     def embed(self, views: NDArray[np.uint8]) -> Vectors:
-        """`uint8[N, S, S, 3]` RGB, S = `input_px` -> raw image features `float32[N, dim]`."""
+        """Embed views `uint8[N, S, S, 3]` RGB, S = `input_px`, as raw image features `float32[N, dim]`."""
         torch, visual = self._torch, self._model.visual
         pixels = torch.tensor(np.ascontiguousarray(views), device=self._device).permute(0, 3, 1, 2).float() / 255
         mean, std = (torch.tensor(values, device=self._device).view(1, 3, 1, 1) for values in _statistics(visual))
@@ -48,7 +50,7 @@ class OpenClipEmbedder:
             return np.asarray(self._model.encode_image((pixels - mean) / std).float().cpu().numpy(), np.float32)
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
-        """Unit text features `float32[N, dim]`."""
+        """Embed texts as unit features `float32[N, dim]`."""
         parts = [np.empty((0, self.dim), np.float32)]
         with self._torch.inference_mode():
             for start in range(0, len(texts), _TEXT_BATCH):
@@ -57,16 +59,18 @@ class OpenClipEmbedder:
         return _unit(np.concatenate(parts))
 
     def classify_labels(self, vectors: Vectors, labels: Sequence[str]) -> Vectors:
-        """Image features `float32[N, dim]` -> the probability of each label on its own, `float32[N, len(labels)]`."""
+        """Compute the probability of each label on its own, `float32[N, len(labels)]`, from image features
+        `float32[N, dim]`."""
         return self.classify(vectors, self.label_vectors(labels))
 
     def label_vectors(self, labels: Sequence[str]) -> Vectors:
-        """Unit vectors `float32[len(labels), dim]`, each the mean over the prompts."""
+        """Embed labels as unit vectors `float32[len(labels), dim]`, each the mean over the prompts."""
         sentences = [prompt.format(label) for label in labels for prompt in PROMPTS]
         return _unit(self.embed_texts(sentences).reshape(len(labels), len(PROMPTS), self.dim).mean(axis=1))
 
     def classify(self, vectors: Vectors, labels: Vectors) -> Vectors:
-        """Image features `float32[N, dim]` and label vectors `float32[L, dim]` -> probabilities `float32[N, L]`."""
+        """Compute probabilities `float32[N, L]` from image features `float32[N, dim]` and label vectors
+        `float32[L, dim]`."""
         images = _unit(vectors)
         scale = float(self._model.logit_scale.detach().exp())
         logits = scale * images @ labels.T
@@ -80,13 +84,17 @@ class OpenClipEmbedder:
 
 
 class ZeroShotTagger:
-    """Tags, labels and search by the text tower. Knows every word, so no label is missing and no query refused."""
+    """Zero-shot tagger: tags, labels and search by the text tower.
+
+    Knows every word, so no label is missing and no query refused.
+    """
 
     def __init__(self, embedder: OpenClipEmbedder, vocabulary: Sequence[str]) -> None:
         self._embedder = embedder
         self._vocabulary = tuple(vocabulary)
 
     def tag(self, vectors: Vectors) -> list[dict[str, float]]:
+        """Compute the probabilities of the vocabulary's tags per image from view vectors `float32[N, V, dim]`."""
         scores = self._embedder.classify(_picture_vectors(vectors), self._vocabulary_vectors)
         return [
             {tag: float(score) for tag, score in zip(self._vocabulary, row, strict=True) if score >= _MIN_SCORE}
@@ -95,10 +103,11 @@ class ZeroShotTagger:
 
     @cached_property
     def _vocabulary_vectors(self) -> Vectors:
-        """Thousands of sentences, so once."""
+        """Label vectors of the vocabulary: thousands of sentences, so computed once."""
         return self._embedder.label_vectors(self._vocabulary)
 
     def judge(self, vectors: Vectors, labels: Sequence[str]) -> list[dict[str, float]]:
+        """Compute the probabilities of the client's labels per image."""
         known = [label for label in labels if label.strip()]
         if not known:
             return [{} for _ in vectors]
@@ -106,13 +115,14 @@ class ZeroShotTagger:
         return [{label: float(score) for label, score in zip(known, row, strict=True)} for row in scores]
 
     def search(self, query: str, vectors: Vectors) -> Vectors:
+        """Compute the relevance of each image to `query`, `float32[N]`. Raises `NotSupported` for an empty one."""
         if not query.strip():
             raise NotSupported("An empty query matches nothing.")
         return self._embedder.classify_labels(_picture_vectors(vectors), [query])[:, 0]
 
 
 def _picture_vectors(views: Vectors) -> Vectors:
-    """`float32[N, V, D]` in the order of `VIEWS` -> `float32[N, D]`, the mean of the upright views' directions."""
+    """Average the upright views' directions, `float32[N, V, D]` in the order of `VIEWS` -> `float32[N, D]`."""
     return np.asarray(_unit(views[:, TAG_VIEWS]).mean(axis=1), np.float32)
 
 
@@ -121,7 +131,8 @@ def _unit(vectors: Vectors) -> Vectors:
 
 
 def _statistics(visual: Any) -> tuple[Sequence[float], Sequence[float]]:
-    """Channel means and deviations of the model's training, in 0 to 1. A model without its own uses OpenAI's."""
+    """Read the channel means and deviations of the model's training, in 0 to 1. A model without its own uses
+    OpenAI's."""
     from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 
     mean, std = getattr(visual, "image_mean", None), getattr(visual, "image_std", None)
@@ -130,7 +141,7 @@ def _statistics(visual: Any) -> tuple[Sequence[float], Sequence[float]]:
 
 @lru_cache(maxsize=2)
 def _load(model: str, pretrained: str, device: str) -> tuple[Any, Any, Any]:
-    """torch, the model and its tokenizer, once a process: embedder and tagger share them."""
+    """Load torch, the model and its tokenizer, once a process: embedder and tagger share them."""
     try:
         import open_clip
         import torch

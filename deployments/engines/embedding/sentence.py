@@ -1,4 +1,4 @@
-"""Sentence vectors by MiniLM (all-MiniLM-L6-v2) on ONNX Runtime, with its WordPiece tokenizer.
+"""Sentence embeddings by MiniLM (all-MiniLM-L6-v2) on ONNX Runtime, with its WordPiece tokenizer.
 
 The tokenizer is written out here: it is forty lines, and the library that has it brings a hub client along. A test
 holds it to that library's results.
@@ -18,7 +18,7 @@ from deployments.contracts.arrays import Vectors
 from deployments.engines.runtime import open_session
 
 _MAX_TOKENS = 128
-"""The model's own truncation, both marks included."""
+"""Length at which the model truncates, both marks included."""
 _MAX_WORD_CHARACTERS = 100
 _BATCH = 64
 
@@ -32,14 +32,17 @@ class WordPiece:
 
     @classmethod
     def from_file(cls, path: Path) -> WordPiece:
+        """Read the vocabulary out of a `tokenizer.json`."""
         return cls(json.loads(path.read_text(encoding="utf-8"))["model"]["vocab"])
 
     def encode(self, text: str) -> list[int]:
+        """Tokenize a text; -> vocabulary numbers, truncated to the model's length."""
         pieces = [piece for word in _split_words(text) for piece in self._split_word(word)]
         return [self._start, *pieces[: _MAX_TOKENS - 2], self._end]
 
     def _split_word(self, word: str) -> list[int]:
-        """The longest known beginnings, one after another; a word with an unknown rest is unknown as a whole."""
+        """Split a word into the longest known beginnings, one after another; a word with an unknown rest is unknown as
+        a whole."""
         if len(word) > _MAX_WORD_CHARACTERS:
             return [self._unknown]
         pieces: list[int] = []
@@ -57,7 +60,8 @@ class WordPiece:
 
 
 def _split_words(text: str) -> list[str]:
-    """Lower case, without accents and control characters; punctuation marks and Chinese characters stand alone."""
+    """Split a text into words, in lower case, without accents and control characters; punctuation marks and Chinese
+    characters stand alone."""
     spaced = []
     for character in text:
         category = unicodedata.category(character)
@@ -88,7 +92,7 @@ def _is_chinese(character: str) -> bool:
 
 
 class SentenceEncoder:
-    """Unit vectors of short texts. Thread-safe."""
+    """Sentence encoder: unit vectors of short texts. Thread-safe."""
 
     dim = 384
     files = ("minilm/model.onnx", "minilm/tokenizer.json")
@@ -98,8 +102,10 @@ class SentenceEncoder:
         self._tokenizer = WordPiece.from_file(weights_dir / self.files[1])
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """`float32[N, 384]`, L2-normalised: the mean of the token vectors. Texts of one length go together, so that
-        nothing is padded and a text's vector does not depend on its company."""
+        """Embed texts as `float32[N, 384]`, L2-normalised: the mean of the token vectors.
+
+        Texts of one length go together, so that nothing is padded and a text's vector does not depend on its company.
+        """
         vectors = np.empty((len(texts), self.dim), np.float32)
         tokens = [self._tokenizer.encode(text) for text in texts]
         by_length: dict[int, list[int]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Finding faces: MediaPipe's full-range detector in several passes, and MTCNN's last network, which verifies."""
+"""Face detection by MediaPipe's full-range detector in several passes, and verification by MTCNN's last network."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ from deployments.engines.runtime import InterpreterPool, open_session
 
 _INPUT_PX = 192
 _CELLS = 48
-"""One anchor in each cell of a 48 x 48 grid, offsets in pixels of the input (mediapipe:
+"""Cells along each side: one anchor in each of 48 x 48, offsets in pixels of the input (mediapipe:
 modules/face_detection/face_detection_full_range.pbtxt)."""
 _SMALLEST_IN_INPUT_PX = 10
 """Width of a face in the input from which on the detector finds more than 90 % (measured: 69 % at 8 px, 97 % at 14)."""
 _WINDOW_OVERLAP = 0.25
 _PADDING = 0.5
-"""Border of the padded pass, as a share of the longer side. The model is made for faces much smaller than its input:
-without it, it misses most portraits in which the face fills the picture."""
+"""Border of the padded pass, as a share of the longer side.
+
+The model is made for faces much smaller than its input: without it, it misses most portraits in which the face fills
+the image.
+"""
 _SAME_FACE_IOU = 0.3
 _SAME_FACE_CONTAINED = 0.6
 _VERIFIER_PX = 48
@@ -34,19 +37,20 @@ _VERIFIER_PX = 48
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Possible faces of one picture, in its pixels."""
+    """Candidate faces of one image, in its pixels."""
 
     boxes: Floats
-    """`float32[N, 4]`."""
+    """Boxes `(x1, y1, x2, y2)`, `float32[N, 4]`."""
     scores: Floats
-    """`float32[N]`, 0 to 1."""
+    """Detection confidence, `float32[N]`, 0 to 1."""
     points: Floats
-    """`float32[N, 6, 2]`: right eye, left eye, nose, mouth, right ear, left ear, the person's right."""
+    """Keypoints `float32[N, 6, 2]`: right eye, left eye, nose, mouth, right ear, left ear, the person's right."""
 
     def __len__(self) -> int:
         return len(self.boxes)
 
     def pick(self, index: NDArray[np.bool_] | NDArray[np.intp]) -> Candidates:
+        """Select candidates by a mask or by indices."""
         return Candidates(self.boxes[index], self.scores[index], self.points[index])
 
     @property
@@ -56,13 +60,16 @@ class Candidates:
 
 
 class FaceDetector:
-    """Finds faces up to about 45 degrees from upright, many of those up to 90 too. Thread-safe, one core a call."""
+    """Detector of faces up to about 45 degrees from upright, and of many up to 90. Thread-safe, one core a call."""
 
     files = ("face_detection_full_range_sparse.tflite",)
 
     def __init__(self, weights_dir: Path, threads: int = 1, min_score: float = 0.5, smallest_px: int = 24) -> None:
-        """`threads`: calls that may run side by side. `smallest_px`: width of the smallest face that must not be
-        missed; the smaller it is, the more windows a large picture is searched in."""
+        """Open the model; `threads`: calls that may run side by side.
+
+        `smallest_px`: width of the smallest face that must not be missed; the smaller it is, the more windows a large
+        image is searched in.
+        """
         self._model = InterpreterPool(weights_dir / self.files[0], threads)
         self._min_logit = float(np.log(min_score / (1 - min_score)))
         self._smallest_px = smallest_px
@@ -70,13 +77,13 @@ class FaceDetector:
         self._anchors = np.stack(np.meshgrid(centres, centres), axis=-1).reshape(-1, 2)
 
     def detect(self, image: Image, quarter_turns: int = 0, max_grid: int = 8) -> Candidates:
-        """Candidates in pixels of `image`, which is looked at after so many counter-clockwise quarter turns.
+        """Detect candidates, in pixels of `image`, which is searched after so many counter-clockwise quarter turns.
 
-        Looks at the whole picture, at the picture with a border, and at windows of it: as many along the longer side as
+        Searches the whole image, the image with a border, and windows of it: as many along the longer side as
         `smallest_px` asks for, but not more than `max_grid`.
         """
-        looked_at = np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image
-        found = self._search(looked_at, max_grid)
+        turned = np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image
+        found = self._search(turned, max_grid)
         if not quarter_turns or not len(found):
             return found
         back = quarter_turn_back(image.shape[0], image.shape[1], quarter_turns)
@@ -89,12 +96,12 @@ class FaceDetector:
         longer = max(height, width)
         border = round(longer * _PADDING)
         parts = [
-            self._look(image, SearchWindow(0, 0, longer)),
-            self._look(image, SearchWindow(-border, -border, longer + 2 * border)),
+            self._detect_in(image, SearchWindow(0, 0, longer)),
+            self._detect_in(image, SearchWindow(-border, -border, longer + 2 * border)),
         ]
         grid = min(max_grid, self._grid(longer))
         for window in square_windows(height, width, grid, _WINDOW_OVERLAP) if grid > 1 else ():
-            part = self._look(image, window)
+            part = self._detect_in(image, window)
             parts.append(part.pick(~is_cut(part.boxes, window, height, width)))
         every = Candidates(
             np.concatenate([part.boxes for part in parts]),
@@ -104,12 +111,12 @@ class FaceDetector:
         return every.pick(suppress_overlaps(every.boxes, every.scores, _SAME_FACE_IOU, _SAME_FACE_CONTAINED))
 
     def _grid(self, longer: int) -> int:
-        """Windows along the longer side in which a face of `smallest_px` is large enough for the model."""
+        """Count the windows along the longer side in which a face of `smallest_px` is large enough for the model."""
         largest_window = self._smallest_px * _INPUT_PX / _SMALLEST_IN_INPUT_PX
         return ceil(longer * (1 + _WINDOW_OVERLAP) / largest_window) if longer > largest_window else 1
 
-    def _look(self, image: Image, window: SearchWindow) -> Candidates:
-        """Runs the model on one square; what lies outside the picture is black."""
+    def _detect_in(self, image: Image, window: SearchWindow) -> Candidates:
+        """Run the model on one square window; what lies outside the image is black."""
         x, y = max(window.x, 0), max(window.y, 0)
         part = image[y : window.y + window.side, x : window.x + window.side]
         height, width = part.shape[:2]
@@ -132,7 +139,7 @@ class FaceDetector:
 
 
 class FaceVerifier:
-    """MTCNN's ONet: is there a face in this square, and where are its parts? Thread-safe, one core a call."""
+    """MTCNN's ONet: verifies that a square shows a face and finds its parts. Thread-safe, one core a call."""
 
     files = ("onet.onnx",)
 
@@ -142,8 +149,8 @@ class FaceVerifier:
     def verify(
         self, image: Image, centres: Sequence[Floats], sides: Sequence[float], rolls: Sequence[float]
     ) -> tuple[Floats, Floats]:
-        """Squares of `image` -> probability of a face `float32[N]`, and its eyes, nose and mouth corners in pixels of
-        the image, `float32[N, 5, 2]`.
+        """Verify squares of `image`; -> probability of a face `float32[N]`, and eyes, nose and mouth corners in pixels
+        of the image, `float32[N, 5, 2]`.
 
         The network knows upright faces only, so that each square is turned back by its `roll` (radians, clockwise).
         """

@@ -1,4 +1,4 @@
-"""Face vectors: dlib's face recognition network on ONNX Runtime."""
+"""Face embeddings by dlib's face recognition network on ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from deployments.engines.runtime import open_session
 
 
 class FaceEmbedder:
-    """128-d vectors of aligned faces. Thread-safe, one core a call."""
+    """Face embedder: 128-d vectors of aligned faces. Thread-safe, one core a call."""
 
     files = ("dlib_face_embedding.onnx",)
     input_px = 150
     dim = 128
 
     def __init__(self, weights_dir: Path, chunk: int = 4) -> None:
-        """`chunk` crops go through the network at once."""
+        """Open the network; `chunk` crops go through it at once."""
         self._session = open_session(weights_dir / self.files[0])
         self._chunk = chunk
 
     def embed(self, crops: NDArray[np.uint8]) -> Vectors:
-        """`uint8[N, K, 150, 150, 3]`, K crops of each face, RGB -> the unit vector of their mean, `float32[N, 128]`."""
+        """Embed K crops of each face, `uint8[N, K, 150, 150, 3]` RGB; -> the unit vector of their mean,
+        `float32[N, 128]`."""
         faces, each = crops.shape[:2]
         flat = crops.reshape(faces * each, *crops.shape[2:])
         vectors = np.empty((len(flat), self.dim), np.float32)

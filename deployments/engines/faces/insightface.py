@@ -1,7 +1,7 @@
-"""The production face engine: insightface's `buffalo_l`, SCRFD to find faces and ArcFace for 512-d vectors.
+"""Face engine over insightface's `buffalo_l`: SCRFD for detection and ArcFace for 512-d vectors, for production.
 
 insightface's code is MIT; its published weights, `buffalo_l` among them, are for non-commercial research only. Darkroom
-neither ships nor fetches them: who has the right to use them puts them in place.
+neither ships nor fetches them: operators who have the right to use them put them in place.
 
 insightface comes with the extra `darkroom[diffusion]` and is imported when an engine is made.
 """
@@ -23,21 +23,21 @@ from deployments.errors import Unavailable, WeightsMissing
 
 _MODEL = "buffalo_l"
 _LONGEST_STRIP = 64
-"""Sides' ratio of the longest picture that is searched: insightface scales thinner ones to a width of 0 and fails."""
+"""Ratio of sides up to which an image is searched: insightface scales thinner ones to a width of 0 and fails."""
 _ROOT_SETTING = "DARKROOM_FACES__INSIGHTFACE_ROOT"
 
 
 class InsightFaceEngine:
-    """`find` may be called from several threads at once."""
+    """Face engine `insightface`. `find` may be called from several threads at once."""
 
     dim = 512
     files = ("det_10g.onnx", "w600k_r50.onnx")
-    """What is used of the five files of `buffalo_l`; the others may be left out."""
+    """Files of `buffalo_l` that are used; the other three may be left out."""
 
     def __init__(self, root: Path | None = None, min_score: float = 0.5) -> None:
-        """`root` holds `models/buffalo_l`; default: insightface's own, `~/.insightface`. `min_score` is SCRFD's.
+        """Load the models under `root`, which holds `models/buffalo_l`; default: insightface's own, `~/.insightface`.
 
-        Raises `Unavailable` without the extra, `WeightsMissing` when a file is not there.
+        `min_score` is SCRFD's. Raises `Unavailable` without the extra, `WeightsMissing` when a file is not there.
         """
         folder = (root or Path("~/.insightface")).expanduser() / "models" / _MODEL
         analysis = _import_analysis()
@@ -56,15 +56,18 @@ class InsightFaceEngine:
         self._analysis.prepare(ctx_id=0, det_thresh=min_score)
 
     def find(self, image: Image) -> list[Face]:
-        """The faces of one picture, the most confident first; when there is none, those of the quarter turn that shows
-        the surest one. The score is SCRFD's, the landmarks are eyes, tip of the nose and corners of the mouth."""
+        """Find the faces of one image, the most confident first; when there is none, those of the quarter turn with the
+        most confident one.
+
+        The score is SCRFD's, the landmarks are eyes, tip of the nose and corners of the mouth.
+        """
         if faces := self._find_turned(image, 0):
             return faces
         turned = [self._find_turned(image, turns) for turns in (1, 2, 3)]
         return max(turned, key=lambda found: found[0].score if found else 0.0)
 
     def _find_turned(self, image: Image, turns: int) -> list[Face]:
-        """The faces that show after `turns` counter-clockwise quarter turns, in pixels of `image`."""
+        """Find the faces that show after `turns` counter-clockwise quarter turns, in pixels of `image`."""
         if max(image.shape[:2]) > _LONGEST_STRIP * min(image.shape[:2]):
             return []
         bgr = np.ascontiguousarray(np.rot90(image, turns)[:, :, ::-1])

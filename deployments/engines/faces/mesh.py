@@ -1,4 +1,4 @@
-"""Landmarks: MediaPipe's face mesh, 468 points of a face that has been found."""
+"""Face landmarks by MediaPipe's face mesh, 468 points of a face that has been detected."""
 
 from __future__ import annotations
 
@@ -19,23 +19,26 @@ _MARGIN = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Mesh:
+    """Face mesh fitted to a crop."""
+
     points: Floats
-    """`float32[468, 3]`: x and y in pixels of the picture; z, away from the camera, in pixels too."""
+    """Points `float32[468, 3]`: x and y in pixels of the image; z, away from the camera, in pixels too."""
     presence: float
-    """0 to 1: is there a face in the crop at all?"""
+    """Probability that there is a face in the crop at all, 0 to 1."""
 
 
 class FaceMesh:
-    """Thread-safe, one core a call."""
+    """Face mesh model. Thread-safe, one core a call."""
 
     files = ("face_landmark.tflite",)
 
     def __init__(self, weights_dir: Path, threads: int = 1) -> None:
-        """`threads`: calls that may run side by side."""
+        """Open the model; `threads`: calls that may run side by side."""
         self._model = InterpreterPool(weights_dir / self.files[0], threads)
 
     def fit(self, image: Image, centre: Floats, side: float, roll: float) -> Mesh:
-        """Landmarks of the face in the square of `side` pixels around `centre`, turned by `roll` radians clockwise."""
+        """Fit landmarks to the face in the square of `side` pixels around `centre`, turned by `roll` radians
+        clockwise."""
         wide = max(side, 1.0) * _MARGIN
         place = fit_square(centre, wide, roll, _INPUT_PX)
         crop = warp_square(image, place, _INPUT_PX).astype(np.float32) / 255

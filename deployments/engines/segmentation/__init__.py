@@ -1,0 +1,1 @@
+"""Segmentation models for faces and people."""

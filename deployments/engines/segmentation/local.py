@@ -1,4 +1,4 @@
-"""Faces and people of a picture by models that need no vendor."""
+"""Local segmentation engine: faces and people of an image by models that need no vendor."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ from deployments.engines.segmentation.person_mask import PersonMask
 
 
 class LocalSegmenter:
-    """Its methods may be called from several threads, `threads` of which run side by side, each on one core."""
+    """Segmentation engine `local`. Its methods may be called from several threads, `threads` of which run side by side,
+    each on one core."""
 
     files = (*FaceLocator.files, *PersonMask.files)
 
     def __init__(self, weights_dir: Path, locator: FaceLocator, threads: int = 1) -> None:
-        """`locator` may be shared with the face engine."""
+        """Open the person model; `locator` may be shared with the face engine."""
         self._locator = locator
         self._person = PersonMask(weights_dir, threads)
 
     def segment(self, image: Image) -> Segmentation:
-        """Faces, the most confident first, and masks of `image`, `uint8[H, W, 3]`. No face is no error."""
+        """Locate the faces of `image`, `uint8[H, W, 3]`, the most confident first, and make the masks. No face is no
+        error."""
         faces = []
         for face in self._locator.locate(image):
-            mesh = self._locator.settled_mesh(image, face)
+            mesh = self._locator.refined_mesh(image, face)
             faces.append(describe_mesh(mesh.points, face.box, face.probability))
         return self.mask(image, faces)
 
     def mask(self, image: Image, faces: Sequence[SegmentedFace]) -> Segmentation:
-        """The masks that belong to faces which somebody else has found."""
+        """Make the masks for faces that another engine has found."""
         person = self._person.segment(image, faces)
         return Segmentation(tuple(faces), face_mask(image, faces, person), person)

@@ -1,4 +1,4 @@
-"""Where people are: MediaPipe's selfie segmentation on the whole picture and, upright, around each face."""
+"""Person masks by MediaPipe's selfie segmentation on the whole image and, upright, around each face."""
 
 from __future__ import annotations
 
@@ -18,22 +18,24 @@ from deployments.engines.runtime import InterpreterPool
 
 _INPUT_PX = 256
 _SURE = 0.8
-"""So much of a face's outline is a person, whatever the model says."""
+"""Share of a face's outline that is a person, whatever the model says."""
 
 
 class PersonMask:
-    """Thread-safe, one core a call."""
+    """Person segmentation model. Thread-safe, one core a call."""
 
     files = ("selfie_segmentation.tflite",)
 
     def __init__(self, weights_dir: Path, threads: int = 1) -> None:
-        """`threads`: calls that may run side by side."""
+        """Open the model; `threads`: calls that may run side by side."""
         self._model = InterpreterPool(weights_dir / self.files[0], threads)
 
     def segment(self, image: Image, faces: Sequence[SegmentedFace]) -> Gray:
-        """`uint8[H, W]`: 255 person, 0 background, soft and on the picture's edges between.
+        """Segment the people of an image, `uint8[H, W]`: 255 person, 0 background, soft and on the image's edges
+        between.
 
-        The model sees 256 pixels and knows upright people: small or tilted ones are looked at again where `faces` are.
+        The model sees 256 pixels and knows upright people: small or tilted ones are segmented again in crops around
+        `faces`.
         """
         height, width = image.shape[:2]
         frames = [frame_of(face) for face in faces]
@@ -52,6 +54,6 @@ class PersonMask:
 
 
 def _squeezed(image: Image) -> Image:
-    """Stretched to the model's square, as it was trained."""
+    """Stretch an image to the model's square, as it was trained."""
     small = cv2.resize(np.ascontiguousarray(image), (_INPUT_PX, _INPUT_PX), interpolation=cv2.INTER_AREA)
     return np.asarray(small, np.uint8)

@@ -1,4 +1,4 @@
-"""Published weight files turned into the files that the engines open: bytes in, bytes out, no framework needed.
+"""Conversion of published weight files into those that the engines open: bytes in, bytes out, no framework needed.
 
 Imports happen inside `convert`, so that looking whether anything is missing costs no import of numpy or onnx.
 """
@@ -9,7 +9,7 @@ CONVERTERS = ("copy", "efficientnet_lite0", "efficientnet_lite0_head", "mtcnn_on
 
 
 def convert(converter: str, data: bytes) -> bytes:
-    """The output file made from the published file `data` by one of `CONVERTERS`.
+    """Convert the published file `data` by one of `CONVERTERS`.
 
     Raises `ValueError` when `data` is not what the converter reads.
     """

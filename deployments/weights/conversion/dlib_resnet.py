@@ -1,4 +1,4 @@
-"""dlib's face recognition ResNet (29 convolutions, 128-d) from its serialised network.
+"""Conversion of dlib's face recognition ResNet (29 convolutions, 128-d) from its serialised network.
 
 The file holds each layer's settings and tensors, input layer first. The architecture is fixed (dlib's
 `dnn_face_recognition_ex.cpp`), so only the tensors are read, in order, each found by its header.
@@ -14,17 +14,20 @@ from deployments.weights.conversion.graph import GraphWriter
 
 INPUT_PX = 150
 _MEAN = np.array([122.782, 117.001, 104.298], np.float32)
-"""Of red, green and blue (dlib's `input_rgb_image_sized`), before the division by 256."""
+"""Means of red, green and blue (dlib's `input_rgb_image_sized`), before the division by 256."""
 _STEM = 32
 _STAGES = ((32, 3), (64, 4), (128, 3), (256, 3), (256, 1))
-"""(channels, residual blocks); the first block of each stage but the first halves the picture."""
+"""Stages as (channels, residual blocks); the first block of each stage but the first halves the image."""
 _EMBEDDING = 128
 _MAX_GAP = 400
 """Bytes of settings between two tensors; a wider gap means that a header was missed."""
 
 
 def face_network(serialised: bytes) -> bytes:
-    """ONNX graph `x` `uint8[n, 150, 150, 3]` RGB face crops -> `e` `float32[n, 128]`, not normalised."""
+    """Write the ONNX graph `x` `uint8[n, 150, 150, 3]` RGB face crops -> `e` `float32[n, 128]`, not normalised.
+
+    Raises `ValueError` when `serialised` is not dlib's face network.
+    """
     tensors = _TensorReader(serialised)
     graph = GraphWriter("dlib_face_embedding")
     value = graph.add_input("x", TensorProto.UINT8, ("n", INPUT_PX, INPUT_PX, 3))
@@ -60,7 +63,8 @@ def _shrunk(size: int, side: int) -> int:
 
 
 def _aligned(graph: GraphWriter, inner: str, skipped: str, size: int, channels: int) -> tuple[str, str, int]:
-    """Both branches of a halving block at one size: dlib pads the smaller one with zeros, at the end of each axis."""
+    """Bring both branches of a halving block to one size: dlib pads the smaller one with zeros, at the end of each
+    axis."""
     skipped = graph.apply("AveragePool", skipped, kernel_shape=[2, 2], strides=[2, 2])
     inner_size, skipped_size = _shrunk(size, 3), _shrunk(size, 2)
     size = max(inner_size, skipped_size)
@@ -78,14 +82,17 @@ def _padded(graph: GraphWriter, value: str, channels: int, pixels: int) -> str:
 
 
 class _TensorReader:
-    """Takes tensors out of dlib's serialisation in file order: version 2, four dimensions, then `float32` values."""
+    """Reader of dlib's serialisation in file order: version 2, four dimensions, then `float32` values."""
 
     def __init__(self, serialised: bytes) -> None:
         self._data = serialised
         self._position = 0
 
     def take(self, samples: int, channels: int = 1) -> NDArray[np.float32]:
-        """The next tensor, which must be `[samples, channels, 1, 1]`; as `float32[samples, channels]`."""
+        """Take the next tensor, which must be `[samples, channels, 1, 1]`, as `float32[samples, channels]`.
+
+        Raises `ValueError` where it is missing or not finite.
+        """
         header = b"".join(_integer(value) for value in (2, samples, channels, 1, 1))
         found = self._data.find(header, self._position, self._position + _MAX_GAP + len(header))
         end = found + len(header) + 4 * samples * channels
@@ -100,7 +107,8 @@ class _TensorReader:
     def take_convolution(
         self, channels_in: int, channels: int, side: int
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The next convolution with the affine layer behind it folded in: `float32[out, in, side, side]` and bias."""
+        """Take the next convolution with the affine layer after it folded in: `float32[out, in, side, side]` and
+        bias."""
         count = channels * channels_in * side * side
         parameters = self.take(count + channels)[:, 0]
         gain, shift = self.take(2 * channels).reshape(2, channels)
@@ -109,6 +117,6 @@ class _TensorReader:
 
 
 def _integer(value: int) -> bytes:
-    """dlib's portable integer: how many bytes, then those bytes, lowest first."""
+    """Encode dlib's portable integer: the number of bytes, then those bytes, lowest first."""
     body = value.to_bytes((value.bit_length() + 7) // 8, "little")
     return bytes([len(body)]) + body

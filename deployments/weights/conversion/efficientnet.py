@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 from its PyTorch state dict.
+"""Conversion of EfficientNet-Lite0 from its PyTorch state dict.
 
 Architecture: Tan and Le 2019 with the changes of the Lite family (no squeeze-and-excitation, ReLU6, fixed stem and
 head). The checkpoint comes from TensorFlow, hence SAME padding and a batch-norm epsilon of 1e-3.
@@ -18,15 +18,16 @@ from deployments.weights.conversion.state_dict import read_state_dict
 
 _EPSILON = 1e-3
 _MEAN, _STD = 127.0, 128.0
-"""In grey levels. The usual ImageNet statistics cost this checkpoint 11 points of top-1 accuracy."""
+"""Mean and deviation in grey levels. The usual ImageNet statistics cost this checkpoint 11 points of top-1 accuracy."""
 _STAGES = ((1, 1), (2, 2), (2, 2), (3, 2), (3, 1), (4, 2), (1, 1))
-"""(blocks, stride of the first block) of each stage."""
+"""Stages as (blocks, stride of the first block)."""
 
 Weights = dict[str, NDArray[Any]]
 
 
 def feature_network(checkpoint: bytes) -> bytes:
-    """ONNX graph `views` `uint8[n, s, s, 3]` RGB -> `features` `float32[n, 1280]`, pooled, before the classifier."""
+    """Write the ONNX graph `views` `uint8[n, s, s, 3]` RGB -> `features` `float32[n, 1280]`, pooled, before the
+    classifier."""
     weights = read_state_dict(checkpoint)
     graph = GraphWriter("efficientnet_lite0")
     clip = graph.constant(np.float32(0)), graph.constant(np.float32(6))
@@ -61,7 +62,8 @@ def feature_network(checkpoint: bytes) -> bytes:
 
 
 def classifier_head(checkpoint: bytes) -> bytes:
-    """NumPy archive with `weight` `float32[1000, 1280]` and `bias` `float32[1000]`: features -> ImageNet logits."""
+    """Write a NumPy archive with `weight` `float32[1000, 1280]` and `bias` `float32[1000]`: features -> ImageNet
+    logits."""
     weights = read_state_dict(checkpoint)
     try:
         weight, bias = weights["_fc.weight"], weights["_fc.bias"]
@@ -73,7 +75,8 @@ def classifier_head(checkpoint: bytes) -> bytes:
 
 
 def _folded(weights: Weights, name: str, norm: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Weight and bias of a convolution without bias and the batch norm that follows it, as one convolution."""
+    """Fold a convolution without bias and the batch norm that follows it into one convolution; -> its weight and
+    bias."""
     try:
         kernel = weights[f"{name}.weight"].astype(np.float64)
         gain, shift, mean, variance = (

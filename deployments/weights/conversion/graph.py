@@ -1,4 +1,4 @@
-"""A small writer of ONNX graphs: each method appends one operation and returns the name of its result."""
+"""Small writer of ONNX graphs: each method appends one operation and returns the name of its result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _IR_VERSION = 8
 
 
 class GraphWriter:
-    """Inputs and outputs are declared by name, constants become initializers, `to_bytes` checks and serialises."""
+    """Writer of one graph: inputs and outputs are declared by name, constants become initializers."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -24,6 +24,7 @@ class GraphWriter:
         self._outputs: list[Any] = []
 
     def add_input(self, name: str, dtype: int, shape: tuple[int | str, ...]) -> str:
+        """Declare an input."""
         self._inputs.append(helper.make_tensor_value_info(name, dtype, shape))
         return name
 
@@ -33,11 +34,13 @@ class GraphWriter:
         self._outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
 
     def constant(self, array: NDArray[Any] | np.generic) -> str:
+        """Add an initializer."""
         name = f"constant_{len(self._constants)}"
         self._constants.append(numpy_helper.from_array(np.asarray(array, order="C"), name))
         return name
 
     def apply(self, operator: str, *inputs: str, **attributes: Any) -> str:
+        """Append a node of `operator`."""
         name = f"{operator.lower()}_{len(self._nodes)}"
         self._nodes.append(helper.make_node(operator, list(inputs), [name], **attributes))
         return name
@@ -52,7 +55,8 @@ class GraphWriter:
         padding: int | None = 0,
         groups: int = 1,
     ) -> str:
-        """A square convolution. `padding=None` is TensorFlow's SAME: the odd pixel goes to the bottom and right."""
+        """Append a square convolution. `padding=None` is TensorFlow's SAME: the odd pixel goes to the bottom and
+        right."""
         edges: dict[str, Any] = {"auto_pad": "SAME_UPPER"} if padding is None else {"pads": [padding] * 4}
         return self.apply(
             "Conv",
@@ -66,10 +70,11 @@ class GraphWriter:
         )
 
     def dense(self, value: str, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> str:
-        """`value @ weight.T + bias`, the weight as PyTorch stores it."""
+        """Append `value @ weight.T + bias`, the weight as PyTorch stores it."""
         return self.apply("Gemm", value, self.constant(weight), self.constant(bias), transB=1)
 
     def to_bytes(self) -> bytes:
+        """Check and serialise the graph."""
         graph = helper.make_graph(self._nodes, self._name, self._inputs, self._outputs, self._constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION)
         onnx.checker.check_model(model)

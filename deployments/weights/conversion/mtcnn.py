@@ -1,4 +1,4 @@
-"""MTCNN's last stage (Zhang et al. 2016), the network that judges a 48 px face candidate, from its state dict."""
+"""Conversion of MTCNN's last stage (Zhang et al. 2016), which verifies a 48 px face candidate, from its state dict."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _POOLS = {"1": 3, "2": 3, "3": 2}
 
 
 def output_network(checkpoint: bytes) -> bytes:
-    """ONNX graph `x` `float32[n, 3, 48, 48]`, RGB as (level - 127.5) / 128 -> the three answers of the stage.
+    """Write the ONNX graph `x` `float32[n, 3, 48, 48]`, RGB as (level - 127.5) / 128 -> the three outputs of the stage.
 
     `prob` `float32[n, 2]` (no face, face), `reg` `float32[n, 4]` (box corrections in box sides), `pts` `float32[n, 10]`
     (five x, then five y, in box sides: eyes, nose, mouth corners).

@@ -1,4 +1,4 @@
-"""PyTorch checkpoints read without PyTorch.
+"""Reader of PyTorch checkpoints without PyTorch.
 
 Both on-disk forms are read: the zip archive of PyTorch 1.6 and later, and the older stream of pickles. The unpickler
 resolves a handful of names that rebuild tensors and nothing else, so a hostile checkpoint cannot run code.
@@ -45,7 +45,7 @@ class _Tensor:
 
 
 def read_state_dict(data: bytes) -> dict[str, NDArray[Any]]:
-    """Name -> array of a checkpoint that `torch.save(module.state_dict())` wrote.
+    """Read a checkpoint that `torch.save(module.state_dict())` wrote; -> arrays by name.
 
     Raises `ValueError` when it holds anything but tensors or is no checkpoint.
     """
@@ -71,7 +71,8 @@ def _read_archive(data: bytes) -> tuple[Mapping[str, _Tensor], Mapping[str, byte
 
 
 def _read_stream(data: bytes) -> tuple[Mapping[str, _Tensor], Mapping[str, bytes]]:
-    """Magic number, protocol, system description, the dictionary, storage keys, then each storage's count and bytes."""
+    """Read the older form: magic number, protocol, system description, the dictionary, storage keys, then each
+    storage's count and bytes."""
     stream = io.BytesIO(data)
     if _Unpickler(stream).load() != _LEGACY_MAGIC:
         raise ValueError("not a PyTorch state dict: wrong magic number")
@@ -128,5 +129,5 @@ class _Unpickler(pickle.Unpickler):
             raise pickle.UnpicklingError(f"{module_name}.{global_name} rebuilds no tensor") from None
 
     def persistent_load(self, pid: Any) -> _Storage:
-        """A reference to a storage: `("storage", dtype, key, device, count)` and, in old files, a view."""
+        """Resolve a reference to a storage: `("storage", dtype, key, device, count)` and, in old files, a view."""
         return _Storage(key=str(pid[2]), dtype=pid[1])

@@ -1,4 +1,4 @@
-"""The clustering shell keeps the promises of `contracts.albums.FaceClusterer`."""
+"""The clustering deployment against `contracts.albums.FaceClusterer`."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""The duplicate deployment against `contracts.albums.DuplicateFinder`."""
+
 import asyncio
 
 import numpy as np
@@ -43,7 +45,7 @@ async def test_candidates_are_found_by_their_vectors(finder):
     assert (pairs.left.tolist(), pairs.right.tolist()) == ([3], [7])
 
 
-async def test_nothing_asked_is_nothing_answered(finder):
+async def test_empty_calls_have_empty_answers(finder):
     assert await finder.describe_images([]) == []
     assert await finder.compare_images([], [], []) == []
 
@@ -54,7 +56,7 @@ async def test_pairs_of_unequal_length_are_refused(finder):
         await finder.compare_images(features, [0], [])
 
 
-async def test_calls_side_by_side_do_not_mix(finder):
+async def test_comparisons_side_by_side_do_not_mix(finder):
     coffee, cat = await finder.describe_images([pictures.photo("coffee"), pictures.photo("chelsea")])
     same, other = await asyncio.gather(
         finder.compare_images([coffee, coffee], [0], [1]), finder.compare_images([coffee, cat], [0], [1])

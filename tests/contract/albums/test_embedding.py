@@ -1,4 +1,4 @@
-"""What every embedding engine owes its callers, and what each one is."""
+"""Embedding engines: the contract that each one keeps, and what is particular to one."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def test_a_vector_depends_neither_on_its_company_nor_on_its_place(embeddin
     np.testing.assert_allclose(alone[0], together[13], atol=1e-4 * scale)
 
 
-async def test_calls_side_by_side_do_not_mix(embedding: EmbeddingDeployment) -> None:
+async def test_embeddings_side_by_side_do_not_mix(embedding: EmbeddingDeployment) -> None:
     calls = [some_views(3, embedding.input_px, seed) for seed in range(6)]
     expected = [await embedding.embed_images(views) for views in calls]
     found = await asyncio.gather(*(embedding.embed_images(views) for views in calls))

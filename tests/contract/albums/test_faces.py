@@ -1,4 +1,4 @@
-"""What every face engine owes its callers."""
+"""Face engines: the contract that each one keeps."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ async def test_faces_do_not_depend_on_the_company_of_their_picture(faces: FacesD
     assert same(among[1], alone)
 
 
-async def test_more_calls_than_threads_do_not_mix(faces: FacesDeployment) -> None:
+async def test_more_searches_than_threads_do_not_mix(faces: FacesDeployment) -> None:
     pictures = [a_photo("astronaut", size) for size in (200, 240, 280, 320)]
     expected = [(await faces.find_faces([picture]))[0] for picture in pictures]
     found = await asyncio.gather(*(faces.find_faces([picture]) for picture in pictures * 2))

@@ -1,4 +1,4 @@
-"""What the local face engine finds, and what it does not."""
+"""Detections of the local face engine on images with and without faces."""
 
 from __future__ import annotations
 

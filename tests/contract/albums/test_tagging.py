@@ -1,4 +1,4 @@
-"""What every tagger owes its callers, and what the local one says about pictures that a package ships."""
+"""Taggers: the contract that each one keeps, and the local one on images that a package ships."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def tagging(settings: Settings) -> TaggingDeployment:
 
 @pytest.fixture(scope="module")
 def vectors(settings: Settings) -> np.ndarray:
-    """Photos, the whole picture in the place of every view."""
+    """Embed photos, the whole image in the place of every view."""
     return asyncio.run(embedded(EmbeddingDeployment(settings)))
 
 
@@ -121,7 +121,7 @@ async def test_the_local_search_finds_one_photo_and_invents_none(
 
 @pytest.mark.weights
 @pytest.mark.parametrize("query", ["invoice", "giraffe", "dolphin", "sunset", "birthday party", "happiness", "asdfgh"])
-async def test_the_local_search_refuses_what_it_cannot_see(
+async def test_the_local_search_refuses_a_text_that_it_cannot_see(
     local: TaggingDeployment, local_vectors: np.ndarray, query: str
 ) -> None:
     with pytest.raises(NotSupported):

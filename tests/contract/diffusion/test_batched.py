@@ -1,4 +1,4 @@
-"""`BatchedDiffuser` over the small models: what a replica answers, without Ray."""
+"""`BatchedDiffuser` over the small models, without Ray."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def test_a_bad_request_beside_a_good_one_is_refused_alone(diffuser: Batche
     assert isinstance(missing, WeightsMissing)
 
 
-async def test_who_stops_listening_stops_the_work(diffuser: BatchedDiffuser) -> None:
+async def test_closing_the_iterator_stops_the_work(diffuser: BatchedDiffuser) -> None:
     async with aclosing(diffuser.generate(a_request(steps=150))) as events:
         first = await anext(events)
     assert isinstance(first, GenerationStep)
@@ -114,7 +114,7 @@ async def test_an_unloaded_checkpoint_comes_back_when_it_is_asked_for(diffuser: 
     np.testing.assert_array_equal((await picture_of(diffuser, a_request())).image, before.image)
 
 
-async def test_a_checkpoint_that_is_not_listed_is_none(diffuser: BatchedDiffuser) -> None:
+async def test_a_name_that_is_not_listed_is_no_checkpoint(diffuser: BatchedDiffuser) -> None:
     names = (CHECKPOINT, f"{CHECKPOINT} [0123456789]", "gone", "")
     assert [await diffuser.has_checkpoint(name) for name in names] == [True, True, False, False]
 

@@ -1,4 +1,4 @@
-"""Prompts through a real CLIP text encoder (small, seeded) and diffusers' own encoding of them."""
+"""Prompt conditioning through a real CLIP text encoder (small, seeded), against diffusers' own encoding."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_a_long_prompt_is_split_behind_a_late_comma(conditioner: Conditioner) ->
     assert torch.equal(split, by_hand)
 
 
-def test_a_schedule_says_when_the_words_change(conditioner: Conditioner) -> None:
+def test_a_schedule_says_when_the_prompt_changes(conditioner: Conditioner) -> None:
     changing = conditioner.encode("a [cat:dog:5]", "[blurry::0.5]", 20)
     cat, dog = (conditioner.encode(f"a {animal}", "blurry", 20).at(0) for animal in ("cat", "dog"))
     assert changing.changes == (6, 11)
@@ -158,7 +158,7 @@ OFTEN = f"[{'|'.join('a ' * place for place in range(1, 30))}] {'cat ' * 2000}"
 
 
 @pytest.mark.parametrize("prompt", ["cat " * 2401, "cat AND " * MAX_PARTS, "a" * 20_001, "a BREAK " * 33 + "b", OFTEN])
-def test_what_is_too_long_is_refused_before_anything_is_encoded(pipeline: Any, prompt: str) -> None:
+def test_a_prompt_that_is_too_long_is_refused_before_anything_is_encoded(pipeline: Any, prompt: str) -> None:
     with pytest.raises(InvalidRequest):
         Conditioner(pipeline.tokenizer, None).count_chunks(prompt, "", 20)
 

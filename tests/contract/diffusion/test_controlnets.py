@@ -1,4 +1,4 @@
-"""Weights, modes and windows of ControlNets, against the networks called one by one."""
+"""ControlNets' weights, modes and windows, against the networks called one by one."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def engine(tiny_models: Path) -> DiffusionEngine:
 
 
 def the_inputs() -> tuple[Any, Any, Any, list[Any]]:
-    """Sample, timestep, embeddings and hints of a guided batch of two pictures."""
+    """Make sample, timestep, embeddings and hints of a guided batch of two images."""
     generator = torch.Generator().manual_seed(0)
     sample = torch.randn((4, 4, 8, 8), generator=generator)
     words = torch.randn((4, 77, 32), generator=generator)
@@ -148,25 +148,25 @@ def engine_unet(engine: DiffusionEngine) -> Any:
         return engine.models.checkpoint(lease, "").unet
 
 
-def test_each_mode_makes_another_picture(engine: DiffusionEngine) -> None:
+def test_each_control_mode_makes_another_picture(engine: DiffusionEngine) -> None:
     control = ControlHint(NAMES[0], HINT)
     pictures = [make_one(engine, controls=(replace(control, mode=mode),)) for mode in ("balanced", "prompt", "control")]
     for one, other in ((0, 1), (0, 2), (1, 2)):
         assert difference(pictures[one], pictures[other]) > 1
 
 
-def test_no_weight_is_no_controlnet(engine: DiffusionEngine) -> None:
+def test_a_controlnet_of_weight_zero_changes_nothing(engine: DiffusionEngine) -> None:
     without = make_one(engine)
     np.testing.assert_array_equal(make_one(engine, controls=(ControlHint(NAMES[0], HINT, weight=0.0),)), without)
 
 
-def test_four_at_once(engine: DiffusionEngine) -> None:
+def test_four_controlnets_act_at_once(engine: DiffusionEngine) -> None:
     modes: tuple[ControlMode, ...] = ("control", "prompt", "prompt", "prompt")
     controls = tuple(ControlHint(name, HINT, mode=mode) for name, mode in zip(CONTROLNETS.values(), modes, strict=True))
     assert difference(make_one(engine, controls=controls), make_one(engine, controls=controls[:3])) > 1
 
 
-def test_a_name_with_its_short_hash_is_found(engine: DiffusionEngine) -> None:
+def test_a_controlnet_name_with_its_short_hash_is_found(engine: DiffusionEngine) -> None:
     (listed,) = [model for model in engine.list_models().controlnets if model.name == NAMES[0]]
     for name in (listed.alias, f"{NAMES[0]} [deadbeef]", NAMES[0].upper(), "canny"):
         assert make_one(engine, controls=(ControlHint(name, HINT),)).shape == (SIZE, SIZE, 3)

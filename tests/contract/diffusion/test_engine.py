@@ -1,4 +1,4 @@
-"""What the diffusion engine promises beyond diffusers: batches, ways out, second passes, refusals, memory."""
+"""The diffusion engine beyond diffusers: batches, cancellation, second passes, refusals, memory."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def engine(tiny_models: Path) -> DiffusionEngine:
 
 @pytest.fixture
 def fresh(tiny_models: Path) -> Iterator[DiffusionEngine]:
-    """With nothing loaded."""
+    """An engine with nothing loaded."""
     made = an_engine(tiny_models)
     yield made
     made.close()
@@ -98,7 +98,7 @@ def test_requests_of_another_shape_do_not_share_a_batch(engine: DiffusionEngine,
     assert engine.key(a_request()) != engine.key(a_request(**change))
 
 
-def test_the_seed_decides(engine: DiffusionEngine) -> None:
+def test_the_seed_decides_the_picture(engine: DiffusionEngine) -> None:
     np.testing.assert_array_equal(make_one(engine), make_one(engine))
     assert difference(make_one(engine), make_one(engine, seed=8)) > 3
 
@@ -116,7 +116,7 @@ def test_noise_of_another_size_is_pasted_into_the_middle(engine: DiffusionEngine
     np.testing.assert_array_equal(make_one(engine, seed_size=(SIZE, SIZE)), make_one(engine))
 
 
-def test_around_the_pasted_noise_is_that_of_the_seed() -> None:
+def test_the_noise_around_the_pasted_one_is_that_of_the_seed() -> None:
     request = a_request(width=128, height=128)
     plain_generator, generator = make_generator(request, "cpu"), make_generator(request, "cpu")
     plain = draw_noise(request, plain_generator, 4)
@@ -141,7 +141,7 @@ def test_around_the_pasted_noise_is_that_of_the_seed() -> None:
     ],
     ids=str,
 )
-def test_every_call_of_the_denoiser_is_told(engine: DiffusionEngine, shape: dict[str, Any], calls: int) -> None:
+def test_every_call_of_the_denoiser_is_reported(engine: DiffusionEngine, shape: dict[str, Any], calls: int) -> None:
     listening = Listening()
     engine.run([a_request(**shape), a_request(**shape, seed=3)], listening)
     for place in (0, 1):
@@ -157,7 +157,7 @@ def test_the_latents_of_the_last_step_are_those_of_the_picture(engine: Diffusion
     assert difference(engine.decode_latents(last), picture.image) <= 2  # type: ignore[union-attr]
 
 
-def test_a_preview_shows_what_is_behind_the_noise(engine: DiffusionEngine) -> None:
+def test_a_preview_shows_the_predicted_x0(engine: DiffusionEngine) -> None:
     listening = Listening()
     (picture,) = engine.run([a_request(steps=8)], listening)
     previews = [engine.decode_latents(step.latents).astype(float) for step in listening.of(0)]
@@ -166,26 +166,26 @@ def test_a_preview_shows_what_is_behind_the_noise(engine: DiffusionEngine) -> No
     assert errors[-1] < 2
 
 
-def test_when_all_have_gone_the_pipeline_stops_within_a_step(engine: DiffusionEngine) -> None:
+def test_the_pipeline_stops_within_a_step_when_all_requests_are_cancelled(engine: DiffusionEngine) -> None:
     listening = Listening(leaves={0: 2, 1: 2})
     engine.run([a_request(steps=20), a_request(steps=20, seed=1)], listening)
     assert [len(listening.of(place)) for place in (0, 1)] == [2, 2]
 
 
-def test_when_some_have_gone_the_others_get_their_pictures(engine: DiffusionEngine) -> None:
+def test_requests_get_their_pictures_when_others_of_the_batch_are_cancelled(engine: DiffusionEngine) -> None:
     stays = a_request(seed=1)
     outcomes = engine.run([a_request(), stays], Listening(leaves={0: 1}))
     assert isinstance(outcomes[0], Exception)
     assert difference(outcomes[1].image, make(engine, stays)[0].image) <= 1  # type: ignore[union-attr]
 
 
-def test_a_pass_that_nobody_waits_for_is_not_begun(engine: DiffusionEngine) -> None:
+def test_a_pass_of_cancelled_requests_is_not_begun(engine: DiffusionEngine) -> None:
     listening = Listening(leaves={0: 4})
     engine.run([a_request(hires=Hires(96, 96, 3, 0.5))], listening)
     assert len(listening.of(0)) == 4
 
 
-def test_what_is_not_masked_stays(engine: DiffusionEngine) -> None:
+def test_pixels_that_are_not_masked_stay(engine: DiffusionEngine) -> None:
     ends = []
     for mask in (np.zeros((SIZE, SIZE), np.uint8), a_mask()):
         listening = Listening()
@@ -196,7 +196,7 @@ def test_what_is_not_masked_stays(engine: DiffusionEngine) -> None:
     assert np.abs(half[..., :4] - kept[..., :4]).mean() > 0.1
 
 
-def test_masked_content_decides_what_the_mask_begins_with(engine: DiffusionEngine) -> None:
+def test_masked_content_decides_the_latents_under_the_mask(engine: DiffusionEngine) -> None:
     pictures = [
         make_one(engine, init_image=INIT, mask=a_mask(), masked_content=content, denoising_strength=0.4)
         for content in ("original", "noise", "nothing")
@@ -205,7 +205,7 @@ def test_masked_content_decides_what_the_mask_begins_with(engine: DiffusionEngin
         assert difference(pictures[one][:, :24], pictures[other][:, :24]) > 3
 
 
-def test_a_strength_of_nothing_in_exact_steps_gives_the_picture_back(engine: DiffusionEngine) -> None:
+def test_a_strength_of_zero_in_exact_steps_gives_the_picture_back(engine: DiffusionEngine) -> None:
     same = make_one(engine, init_image=INIT, denoising_strength=0.0, exact_steps=True)
     again = make_one(engine, init_image=INIT, denoising_strength=0.0, exact_steps=True, seed=99)
     np.testing.assert_array_equal(same, again)
@@ -218,7 +218,7 @@ def test_a_second_pass_makes_the_picture_larger(engine: DiffusionEngine, upscale
     assert difference(picture, make_one(engine, hires=Hires(128, 96, 2, 0.5, upscaler="Nearest"))) > 3
 
 
-def test_a_second_pass_may_have_words_and_a_sampler_of_its_own(engine: DiffusionEngine) -> None:
+def test_a_second_pass_may_have_a_prompt_and_a_sampler_of_its_own(engine: DiffusionEngine) -> None:
     plain = make_one(engine, hires=Hires(96, 96, 3, 0.7))
     for own in (Hires(96, 96, 3, 0.7, prompt="red dog"), Hires(96, 96, 3, 0.7, sampler="Euler a")):
         assert difference(plain, make_one(engine, hires=own)) > 3
@@ -233,7 +233,7 @@ def test_tiles_fit_their_own_other_edge(engine: DiffusionEngine) -> None:
     np.testing.assert_array_equal(make_one(engine), make_one(engine))  # and nothing of it stays behind
 
 
-def test_who_decodes_beside_a_batch_of_tiles_gets_no_tile(engine: DiffusionEngine) -> None:
+def test_latents_decoded_beside_a_batch_of_tiles_are_no_tile(engine: DiffusionEngine) -> None:
     latents = np.random.default_rng(0).normal(size=(4, 8, 8)).astype(np.float16)
     plain = engine.decode_latents(latents)
 
@@ -257,7 +257,7 @@ def test_and_with_all_the_weight_on_one_is_that_one(engine: DiffusionEngine) -> 
     assert difference(make_one(engine, prompt="cat AND cat:0.5"), make_one(engine, prompt="cat:1.5")) <= 1
 
 
-def test_a_schedule_changes_words_on_the_way(engine: DiffusionEngine) -> None:
+def test_a_schedule_changes_the_prompt_on_the_way(engine: DiffusionEngine) -> None:
     cat, dog, scheduled = (make_one(engine, prompt=prompt, steps=8) for prompt in ("cat", "dog", "[cat:dog:0.3]"))
     assert min(difference(scheduled, cat), difference(scheduled, dog)) > 3
     assert difference(make_one(engine, prompt="[cat:dog:8]", steps=8), cat) <= 1
@@ -292,17 +292,17 @@ def test_the_answer_names_checkpoint_and_hash(engine: DiffusionEngine) -> None:
     ],
     ids=lambda value: str(value) if isinstance(value, str) else "-".join(value),
 )
-def test_what_is_not_done_is_said(engine: DiffusionEngine, change: dict[str, Any], said: str) -> None:
+def test_options_that_are_not_used_are_warned_of(engine: DiffusionEngine, change: dict[str, Any], said: str) -> None:
     (picture,) = make(engine, a_request(**change))
     assert any(said in warning for warning in picture.warnings)
 
 
-def test_what_is_said_of_one_prompt_is_not_said_of_its_neighbour(engine: DiffusionEngine) -> None:
+def test_a_warning_about_one_prompt_is_not_given_to_its_neighbour(engine: DiffusionEngine) -> None:
     plain, composed = (a_request(prompt=words, guidance_scale=1.0) for words in ("a cat", "a cat AND a dog"))
     assert [len(picture.warnings) for picture in make(engine, plain, composed)] == [0, 1]
 
 
-def test_a_picture_of_no_numbers_is_said(fresh: DiffusionEngine) -> None:
+def test_a_picture_of_values_that_are_no_numbers_is_warned_of(fresh: DiffusionEngine) -> None:
     (picture,) = make(fresh, a_request(loras=(Lora(LORA, 1.0, 1e38),), guidance_scale=100.0))
     assert not picture.image.any()
     assert any("no numbers" in warning for warning in picture.warnings)
@@ -510,7 +510,7 @@ def test_a_refusal_holds_no_model_that_did_not_fit(tiny_models: Path) -> None:
     assert weights_alive() <= before
 
 
-def test_out_of_memory_is_said_and_the_cache_given_back(
+def test_out_of_memory_is_overloaded_and_the_cache_given_back(
     fresh: DiffusionEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def exhausted(*_: Any, **__: Any) -> None:
@@ -535,6 +535,6 @@ def test_the_memory_of_the_gpu_is_capped_to_the_share_that_ray_gave() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_a_gpu_that_is_not_there_is_said() -> None:
+def test_a_gpu_that_is_not_there_is_unavailable() -> None:
     with pytest.raises(Unavailable, match="DARKROOM_DIFFUSION__DEVICE"):
         open_device(Diffusion(device="cuda"), gpu_share=0)

@@ -1,4 +1,4 @@
-"""Models as people have them: single files, inpainting checkpoints, a VAE or a ControlNet in one file."""
+"""Model files in other forms: single files, inpainting checkpoints, a VAE or a ControlNet in one file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ INIT = an_image((SIZE, SIZE), 5)
 
 @pytest.fixture
 def models(tiny_models: Path, tmp_path: Path) -> Path:
-    """A folder of its own."""
+    """A models folder of its own."""
     return Path(shutil.copytree(tiny_models, tmp_path / "models"))
 
 
@@ -66,7 +66,7 @@ def test_a_vae_and_a_controlnet_may_be_single_files(models: Path) -> None:
     assert difference(ours, expected) <= 1
 
 
-def test_an_inpainting_checkpoint_is_shown_the_picture_without_its_masked_part(models: Path) -> None:
+def test_an_inpainting_checkpoint_takes_the_picture_without_its_masked_part(models: Path) -> None:
     pipeline = diffusers.StableDiffusionPipeline.from_pretrained(models / "checkpoints" / CHECKPOINT)
     unet = build_unet(3)
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""The engine's picture equals one that diffusers makes when it is called directly, to one grey level.
+"""Parity of the diffusion engine's images with those of diffusers called directly, to one grey level.
 
 The direct calls below are written on their own: stock pipelines from the same files, a prompt as text, a generator.
 """
@@ -102,7 +102,9 @@ def direct(tiny_models: Path) -> Direct:
 
 @pytest.mark.parametrize("controls", [(), CONTROLS], ids=["alone", "controlled"])
 @pytest.mark.parametrize("sampler", STOCK)
-def test_samplers_that_diffusers_has(engine: DiffusionEngine, direct: Direct, sampler: str, controls: Any) -> None:
+def test_a_sampler_that_diffusers_has_makes_the_same_picture(
+    engine: DiffusionEngine, direct: Direct, sampler: str, controls: Any
+) -> None:
     direct.use(sampler)
     theirs = direct.paint_text(bool(controls))
     ours = make_one(engine, sampler=sampler, scheduler="Uniform", controls=controls)
@@ -112,7 +114,9 @@ def test_samplers_that_diffusers_has(engine: DiffusionEngine, direct: Direct, sa
 
 @pytest.mark.parametrize("controls", [(), CONTROLS], ids=["alone", "controlled"])
 @pytest.mark.parametrize("sampler", [sampler.name for sampler in SAMPLERS if sampler.name not in STOCK])
-def test_samplers_of_the_table(engine: DiffusionEngine, direct: Direct, sampler: str, controls: Any) -> None:
+def test_a_sampler_of_the_table_makes_the_same_picture(
+    engine: DiffusionEngine, direct: Direct, sampler: str, controls: Any
+) -> None:
     direct.parts["scheduler"], _ = make_scheduler(sampler, "Automatic", direct.scheduler.config)
     ours = make_one(engine, sampler=sampler, controls=controls)
     # a list of one: samplers with noise of their own seed it from there
@@ -121,7 +125,7 @@ def test_samplers_of_the_table(engine: DiffusionEngine, direct: Direct, sampler:
 
 @pytest.mark.parametrize("controls", [(), CONTROLS], ids=["alone", "controlled"])
 @pytest.mark.parametrize("sampler", ["Euler", "Euler a", "DDIM"])
-def test_a_picture_from_a_picture(engine: DiffusionEngine, direct: Direct, sampler: str, controls: Any) -> None:
+def test_img2img_makes_the_same_picture(engine: DiffusionEngine, direct: Direct, sampler: str, controls: Any) -> None:
     direct.use(sampler)
     image = an_image((SIZE, SIZE), 5)
     options: dict[str, Any] = {
@@ -138,7 +142,7 @@ def test_a_picture_from_a_picture(engine: DiffusionEngine, direct: Direct, sampl
     assert difference(ours, direct.paint(pipeline, **options)) <= 1
 
 
-def test_inpainting(engine: DiffusionEngine, direct: Direct) -> None:
+def test_inpainting_makes_the_same_picture(engine: DiffusionEngine, direct: Direct) -> None:
     direct.use("Euler")
     image, mask = an_image((SIZE, SIZE), 5), a_mask()
     theirs = direct.paint(
@@ -156,7 +160,9 @@ def test_inpainting(engine: DiffusionEngine, direct: Direct) -> None:
 
 
 @pytest.mark.parametrize("controls", [(), CONTROLS], ids=["alone", "controlled"])
-def test_a_lora_with_a_weight_for_each_network(engine: DiffusionEngine, direct: Direct, controls: Any) -> None:
+def test_a_lora_with_a_weight_for_each_network_makes_the_same_picture(
+    engine: DiffusionEngine, direct: Direct, controls: Any
+) -> None:
     direct.use("Euler")
     pipeline = direct.pipeline(diffusers.StableDiffusionPipeline)
     pipeline.load_lora_weights(direct._models / "loras", weight_name=f"{LORA}.safetensors", adapter_name="x")
@@ -167,7 +173,7 @@ def test_a_lora_with_a_weight_for_each_network(engine: DiffusionEngine, direct: 
     assert difference(ours, make_one(engine, controls=controls)) > 3
 
 
-def test_prompt_weights_and_clip_skip(engine: DiffusionEngine, direct: Direct) -> None:
+def test_prompt_weights_and_clip_skip_make_the_same_picture(engine: DiffusionEngine, direct: Direct) -> None:
     direct.use("Euler a")
     words = Conditioner(direct.parts["tokenizer"], direct.parts["text_encoder"])
     told = words.encode("a (cat:1.4), [dog]", NEGATIVE, STEPS, clip_skip=2).at(0)
@@ -176,7 +182,9 @@ def test_prompt_weights_and_clip_skip(engine: DiffusionEngine, direct: Direct) -
     assert difference(ours, theirs) <= 1
 
 
-def test_another_checkpoint_and_another_vae(engine: DiffusionEngine, tiny_models: Path, direct: Direct) -> None:
+def test_another_checkpoint_and_another_vae_make_the_same_picture(
+    engine: DiffusionEngine, tiny_models: Path, direct: Direct
+) -> None:
     other = diffusers.StableDiffusionPipeline.from_pretrained(tiny_models / "checkpoints" / OTHER_CHECKPOINT)
     direct.parts = other.components
     direct.parts["vae"] = diffusers.AutoencoderKL.from_pretrained(tiny_models / "vaes" / VAE)

@@ -1,4 +1,4 @@
-"""Preprocessors by name: sliders, weights that are missing, networks of the real shape with random weights.
+"""ControlNet preprocessors: sliders, weights that are missing, networks of the real shape with random weights.
 
 MiDaS has 123 million weights and is too large to make here; it takes the same way as HED.
 """
@@ -42,12 +42,12 @@ def hints(tmp_path: Path) -> Preprocessors:
 
 
 @pytest.mark.parametrize("name", ["none", "canny", "threshold", "scribble_xdog", "invert", "mediapipe_face"])
-def test_a_map_has_the_size_of_its_picture(hints: Preprocessors, name: str) -> None:
+def test_a_hint_has_the_size_of_its_picture(hints: Preprocessors, name: str) -> None:
     drawn = hints.make(name, IMAGE, HintOptions())
     assert (drawn.shape, drawn.dtype) == (IMAGE.shape, np.uint8)
 
 
-def test_none_gives_the_picture_back_and_invert_its_negative(hints: Preprocessors) -> None:
+def test_module_none_gives_the_picture_back_and_invert_its_negative(hints: Preprocessors) -> None:
     np.testing.assert_array_equal(hints.make("none", IMAGE, HintOptions()), IMAGE)
     np.testing.assert_array_equal(hints.make("invert", IMAGE, HintOptions()), 255 - IMAGE)
 
@@ -96,7 +96,7 @@ def test_a_strip_is_not_blown_up(hints: Preprocessors) -> None:
     assert hints.make("canny", strip, HintOptions(processor_res=2048)).shape == strip.shape
 
 
-def test_as_many_faces_are_drawn_as_asked_for_and_sure_enough(hints: Preprocessors) -> None:
+def test_as_many_faces_are_drawn_as_asked_for_and_confident_enough(hints: Preprocessors) -> None:
     def halves(**options: float) -> tuple[bool, bool]:
         drawn = hints.make("mediapipe_face", an_image((256, 256)), HintOptions(**options))  # type: ignore[arg-type]
         return bool(drawn[:, :128].any()), bool(drawn[:, 128:].any())

@@ -48,7 +48,7 @@ def make(sampler: str, scheduler: str = "automatic", **options: Any) -> Any:
 
 
 def run(scheduler: Any, steps: int, predict: Callable[[Any, Any], Any], seeds: tuple[int, ...] = (0,)) -> Any:
-    """The loop of diffusers' pipelines. `predict`: input and timestep -> noise."""
+    """Run the loop of diffusers' pipelines. `predict`: input and timestep -> noise."""
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     noise = [torch.randn((1, 4, 8, 8), generator=generator) for generator in generators]
     scheduler.set_timesteps(steps)
@@ -110,7 +110,7 @@ def test_noise_levels_are_those_of_the_schedule(sampler: str, schedule: str) -> 
     np.testing.assert_allclose(made.sigmas.numpy(), [*SCHEDULES[schedule](20, LEVELS), 0], rtol=1e-4)
 
 
-def test_levels_begin_and_end_where_upstream_has_them() -> None:
+def test_noise_levels_begin_and_end_where_upstream_has_them() -> None:
     ends = {name: (schedule(20, LEVELS)[[0, -1]]) for name, schedule in SCHEDULES.items()}
     for name in ("uniform", "karras", "exponential", "beta"):
         np.testing.assert_allclose(ends[name], [14.6146, 0.0292], atol=1e-4)
@@ -243,7 +243,7 @@ def test_euler_a_without_fresh_noise_is_euler(unet: UNet2DConditionModel) -> Non
     torch.testing.assert_close(plain, ancestral, rtol=1e-4, atol=1e-4)
 
 
-def test_ddim_adds_noise_only_when_told() -> None:
+def test_ddim_adds_noise_only_with_eta() -> None:
     silent, told = make("DDIM"), make("DDIM", eta=1.0)
     assert torch.equal(run(silent, 10, by_formula), run(make("DDIM", eta=0.0), 10, by_formula))
     assert not torch.allclose(run(silent, 10, by_formula), run(told, 10, by_formula))
@@ -314,13 +314,13 @@ def test_img2img_makes_the_calls_that_were_reckoned(
         ("UniPC", "Karras", ["UniPC", "Karras"]),
     ],
 )
-def test_what_is_not_done_as_asked_is_said(sampler: str, scheduler: str, words: list[str]) -> None:
+def test_a_sampler_or_schedule_that_is_not_used_is_warned_of(sampler: str, scheduler: str, words: list[str]) -> None:
     _, warnings = make_scheduler(sampler, scheduler, SCHEDULER)
     assert len(warnings) == 1
     assert all(word in warnings[0] for word in words)
 
 
-def test_eta_that_is_not_used_is_said() -> None:
+def test_eta_that_is_not_used_is_warned_of() -> None:
     assert make_scheduler("DPM++ SDE", "", SCHEDULER, eta=0.5)[1]
     assert not make_scheduler("DPM++ SDE", "", SCHEDULER, eta=1.0)[1]
     assert not make_scheduler("DPM2 a", "", SCHEDULER, eta=0.5)[1]

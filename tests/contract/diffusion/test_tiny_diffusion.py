@@ -1,4 +1,4 @@
-"""The small models are worth testing with: every input of theirs changes the picture, and nothing saturates."""
+"""The small diffusion models of the tests: every input of theirs changes the image, and nothing saturates."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def pipeline(tiny_models: Path) -> StableDiffusionPipeline:
     return _load(tiny_models / "checkpoints" / tiny_diffusion.CHECKPOINT)
 
 
-def test_same_seed_paints_the_same_picture_within_the_usual_range(pipeline: StableDiffusionPipeline) -> None:
+def test_the_same_seed_makes_the_same_picture_within_the_usual_range(pipeline: StableDiffusionPipeline) -> None:
     picture = _paint(pipeline)
     np.testing.assert_array_equal(picture, _paint(pipeline))
     assert 0.05 < picture.std() < 0.4
@@ -37,7 +37,7 @@ def test_prompts_and_seed_change_the_picture(pipeline: StableDiffusionPipeline, 
     assert _difference(_paint(pipeline), _paint(pipeline, **change)) > LEAST_DIFFERENCE
 
 
-def test_checkpoints_differ(pipeline: StableDiffusionPipeline, tiny_models: Path) -> None:
+def test_two_checkpoints_make_different_pictures(pipeline: StableDiffusionPipeline, tiny_models: Path) -> None:
     other = _load(tiny_models / "checkpoints" / tiny_diffusion.OTHER_CHECKPOINT)
     assert _difference(_paint(pipeline), _paint(other)) > LEAST_DIFFERENCE
 
@@ -60,7 +60,7 @@ def test_controlnets_see_their_hint(pipeline: StableDiffusionPipeline, tiny_mode
     assert _difference(with_black, with_stripes) > LEAST_DIFFERENCE
 
 
-def test_lora_acts_through_text_encoder_and_unet(tiny_models: Path) -> None:
+def test_a_lora_acts_through_text_encoder_and_unet(tiny_models: Path) -> None:
     pipeline = _load(tiny_models / "checkpoints" / tiny_diffusion.CHECKPOINT)
     plain = _paint(pipeline)
     file = tiny_models / "loras" / f"{tiny_diffusion.LORA}.safetensors"

@@ -1,5 +1,4 @@
-"""The deployment of avatars over the real animals and the engine that draws; heads painted by the real diffusion
-engine."""
+"""The avatar deployment over the real animals and the drawing engine; heads painted by the real diffusion engine."""
 
 from __future__ import annotations
 
@@ -41,7 +40,7 @@ async def test_a_face_is_drawn_over_without_weights_or_vendor(avatars: AvatarDep
     assert np.array_equal(made.image, (await avatars.make_avatar("local", a_request(mode=mode))).image)
 
 
-async def test_it_is_healthy_without_asking_a_vendor(avatars: AvatarDeployment) -> None:
+async def test_the_deployment_is_healthy_without_asking_a_vendor(avatars: AvatarDeployment) -> None:
     await avatars.check_health()
 
 

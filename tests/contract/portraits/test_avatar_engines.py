@@ -1,4 +1,4 @@
-"""What every avatar engine keeps: the local one by drawing, the vendors' through their own SDKs against servers on this
+"""Avatar engines: the contract that each one keeps, the vendors' through their own SDKs against servers on this
 machine."""
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ async def test_a_picture_that_is_refused_is_a_rejection(engine: AvatarVendor) ->
         await made_by(engine)
 
 
-async def test_what_the_safety_filter_takes_out_is_a_rejection(engine: AvatarVendor) -> None:
+async def test_a_picture_that_the_safety_filter_takes_out_is_a_rejection(engine: AvatarVendor) -> None:
     engine.filters()
     with pytest.raises(ProviderRejected):
         await made_by(engine)
@@ -282,7 +282,7 @@ def test_an_unknown_name_is_an_invalid_request() -> None:
 # What only one of them does.
 
 
-async def test_imagen_inserts_what_the_prompt_says(vendor: VendorServer) -> None:
+async def test_imagen_is_asked_to_insert_the_prompt_under_the_mask(vendor: VendorServer) -> None:
     engine = Imagen(vendor)
     engine.draws(a_png((320, 240)))
     await made_by(engine)
@@ -308,7 +308,7 @@ async def test_the_margin_that_makes_the_shape_is_cut_off_again(vendor: VendorSe
     assert np.abs(made.image.astype(int) - portrait.image).mean() < 4
 
 
-async def test_amazons_models_are_told_in_their_own_words(vendor: VendorServer) -> None:
+async def test_amazons_models_are_asked_in_their_own_form(vendor: VendorServer) -> None:
     engine = NovaCanvas(vendor)
     engine.draws(a_png((427, 320)))
     await made_by(engine)
@@ -356,7 +356,7 @@ async def test_the_function_needs_no_token(vendor: VendorServer, deployed: Deplo
     assert "authorization" not in vendor.requests[0].headers
 
 
-async def test_a_function_that_finds_nobody_is_no_face(deployed: Deployed) -> None:
+async def test_a_function_that_finds_no_face_is_no_face(deployed: Deployed) -> None:
     deployed.finds_nobody()
     with pytest.raises(NoFace):
         await made_by(deployed)

@@ -1,5 +1,5 @@
-"""What every segmentation engine keeps: the local one on a photograph, the vendors' through their own SDKs against
-servers on this machine that are told what is on it."""
+"""Segmentation engines: the contract that each one keeps, the local one on a photograph, the vendors' through their own
+SDKs against servers on this machine."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def find(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Fin
 
 @pytest.fixture(scope="session")
 def with_weights() -> Settings:
-    """Read before a test hides the home folder."""
+    """The home folder, read before a test hides it."""
     return Settings()
 
 
@@ -147,7 +147,7 @@ async def test_a_face_is_described_as_the_contract_says_however_it_is_turned(
     assert face.outline.shape[0] >= 12
 
 
-async def test_nobody_is_no_error(find: FinderUnderTest) -> None:
+async def test_a_picture_without_faces_is_no_error(find: FinderUnderTest) -> None:
     assert await find(a_photo("coffee"), []) == []
 
 
@@ -187,7 +187,7 @@ async def test_a_vendors_face_gives_the_masks_that_the_local_engine_gives(
 
 
 def overlap(left: np.ndarray, right: np.ndarray) -> float:
-    """Intersection over union."""
+    """Compute the intersection over union."""
     return float((left & right).sum() / (left | right).sum())
 
 
@@ -212,7 +212,7 @@ async def test_a_turned_head_looks_where_the_contract_says(engine: FaceVendor, y
 
 
 @pytest.mark.parametrize("yaw", [-75.0, -45.0, 45.0, 75.0])
-async def test_what_is_seen_of_a_turned_head_lies_inside_its_outline(engine: FaceVendor, yaw: float) -> None:
+async def test_the_landmarks_seen_of_a_turned_head_lie_inside_its_outline(engine: FaceVendor, yaw: float) -> None:
     engine.sees(SIZE, TrueFace((256.0, 200.0), 100.0, roll=-30.0, yaw=yaw).told())
     (face,) = await opened(engine).find_faces(a_photo("astronaut"))
     for name, point in face.landmarks.items():
@@ -254,7 +254,7 @@ async def test_faces_lie_in_the_picture_that_was_given_also_where_a_smaller_one_
     np.testing.assert_allclose(face.landmarks["chin"], truth.told().points["chin"], atol=3)
 
 
-async def test_no_picture_is_larger_than_the_vendor_takes(engine: FaceVendor) -> None:
+async def test_no_picture_is_sent_larger_than_the_vendor_takes(engine: FaceVendor) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (2400, 3000, 3), np.uint8)
     engine.sees((3000, 2400))
     await opened(engine, timeout_s=30).find_faces(noise)

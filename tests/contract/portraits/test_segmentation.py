@@ -1,4 +1,4 @@
-"""What the local segmentation finds and cuts out, and its deployment."""
+"""The local segmentation engine and its deployment: faces, landmarks and masks."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def astronaut(engine: LocalSegmenter) -> Segmentation:
 
 
 def overlap(left: np.ndarray, right: np.ndarray) -> float:
-    """Intersection over union of two soft masks."""
+    """Compute the intersection over union of two soft masks."""
     low, high = np.minimum(left, right), np.maximum(left, right)
     return float(low.sum(dtype=np.int64) / high.sum(dtype=np.int64))
 
@@ -181,7 +181,7 @@ def test_a_crowd_of_small_faces_is_segmented(engine: LocalSegmenter) -> None:
 
 
 @pytest.mark.weights
-def test_faces_that_somebody_else_found_get_masks_too(engine: LocalSegmenter, astronaut: Segmentation) -> None:
+def test_faces_that_another_engine_found_get_masks_too(engine: LocalSegmenter, astronaut: Segmentation) -> None:
     """With the landmarks that every vendor has, and a rough outline."""
     found = engine.mask(a_photo("astronaut"), [a_face(223, 104, 73, roll=4)])
     assert overlap(found.face_mask, astronaut.face_mask) > 0.8
@@ -189,7 +189,9 @@ def test_faces_that_somebody_else_found_get_masks_too(engine: LocalSegmenter, as
 
 
 @pytest.mark.weights
-def test_calls_side_by_side_give_what_one_call_gives(engine: LocalSegmenter, astronaut: Segmentation) -> None:
+def test_segmentations_side_by_side_equal_those_of_single_calls(
+    engine: LocalSegmenter, astronaut: Segmentation
+) -> None:
     async def both() -> list[Segmentation]:
         calls = [asyncio.to_thread(engine.segment, a_photo("astronaut")) for _ in range(4)]
         return list(await asyncio.gather(*calls))

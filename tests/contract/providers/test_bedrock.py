@@ -1,4 +1,4 @@
-"""Amazon Bedrock through boto3, against a server on this machine that speaks its wire shape."""
+"""The Bedrock style provider through boto3, against a server on this machine that speaks its wire shape."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def test_structure_control_follows_the_picture(vendor: VendorServer, styli
     }
 
 
-async def test_other_models_go_from_image_to_image(vendor: VendorServer) -> None:
+async def test_models_without_structure_control_go_from_image_to_image(vendor: VendorServer) -> None:
     vendor.always(json=made())
     await opened(vendor, bedrock_image_model="stability.sd3-5-large-v1:0").stylize(REQUEST, STYLE)
     body = vendor.requests[0].json

@@ -1,4 +1,5 @@
-"""Gemini through Google's own SDK, against a server on this machine that speaks its REST shape."""
+"""The Gemini prompt and style providers through Google's own SDK, against a server on this machine that speaks its REST
+shape."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every vendor by its name: which class, what it says without a credential, and that none can cost money here."""
+"""Providers by name: which class, what each says without a credential, and that none can cost money here."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_processes_that_tests_start_have_the_setting_off() -> None:
         ("", False),
     ],
 )
-def test_only_this_machine_costs_nothing(url: str, loopback: bool) -> None:
+def test_only_a_server_on_this_machine_costs_nothing(url: str, loopback: bool) -> None:
     assert policy.is_loopback(url) is loopback
 
 

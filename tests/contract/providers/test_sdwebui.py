@@ -1,4 +1,4 @@
-"""Another Stable Diffusion server, spoken to over real HTTP."""
+"""The provider over another Stable Diffusion server, over real HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Vertex AI through Google's own SDK, against a server on this machine that speaks its REST shape."""
+"""The Vertex AI style provider through Google's own SDK, against a server on this machine that speaks its REST
+shape."""
 
 from __future__ import annotations
 
@@ -55,7 +56,7 @@ async def test_imagen_edits_the_picture(vendor: VendorServer, stylist: VertexSty
     assert request.json["parameters"]["seed"] == 5
 
 
-async def test_a_gemini_image_model_redraws_it_as_well(vendor: VendorServer) -> None:
+async def test_a_gemini_image_model_redraws_the_picture_as_well(vendor: VendorServer) -> None:
     stylist = opened(vendor, vertex_image_model="gemini-2.5-flash-image")
     vendor.always(json=says(a_picture()))
     assert np.array_equal((await stylist.stylize(REQUEST, STYLE)).image, MADE)
@@ -64,7 +65,7 @@ async def test_a_gemini_image_model_redraws_it_as_well(vendor: VendorServer) -> 
 
 
 @pytest.mark.parametrize("answer", [predictions(raiFilteredReason="Filtered for violence."), predictions()])
-async def test_a_picture_that_its_filter_took_out_is_a_rejection(
+async def test_a_picture_that_imagens_filter_took_out_is_a_rejection(
     vendor: VendorServer, stylist: VertexStylist, answer: dict[str, Any]
 ) -> None:
     vendor.always(json=answer)
@@ -99,7 +100,7 @@ async def test_the_deadline_holds_when_the_vendor_is_silent(vendor: VendorServer
     await stylist.aclose()
 
 
-async def test_without_credentials_it_names_what_to_set(vendor: VendorServer) -> None:
+async def test_missing_credentials_name_what_to_set(vendor: VendorServer) -> None:
     stylist = opened(vendor, credentials=None)
     with pytest.raises(ProviderUnavailable, match=r"GOOGLE_APPLICATION_CREDENTIALS.*`opencv` works without"):
         await stylist.stylize(REQUEST, STYLE)

@@ -1,4 +1,4 @@
-"""References to objects in buckets, read through the same `Fetcher` as URLs."""
+"""Image references to objects in buckets, read through the same `Fetcher` as URLs."""
 
 from __future__ import annotations
 
@@ -75,7 +75,9 @@ async def test_an_object_of_an_allowed_bucket_is_read(scheme: str, endpoint: str
         assert (await fetcher.fetch(f"{scheme.upper()}://{BUCKET}/{name}")).data == b"picture"
 
 
-async def test_one_that_is_missing_empty_or_too_large_is_refused_with_its_code(scheme: str, endpoint: str) -> None:
+async def test_an_object_that_is_missing_empty_or_too_large_is_refused_with_its_code(
+    scheme: str, endpoint: str
+) -> None:
     put(scheme, endpoint, "empty", b"")
     put(scheme, endpoint, "large", b"x" * 101)
     async with fetching(scheme, endpoint) as fetcher:
@@ -102,7 +104,7 @@ async def test_a_fetcher_without_buckets_reads_none(scheme: str) -> None:
 
 
 @given(name=st.text(st.sampled_from("a./\\%?#: ") | st.characters(), max_size=12))
-def test_a_name_is_taken_to_the_letter_or_not_at_all(name: str) -> None:
+def test_an_object_name_is_taken_to_the_letter_or_not_at_all(name: str) -> None:
     try:
         place = Location.parse(f"s3://bucket/{name}")
     except ValueError:

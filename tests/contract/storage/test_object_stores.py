@@ -1,4 +1,4 @@
-"""S3 and Google Cloud Storage where something is wrong, and the URLs that they serve themselves."""
+"""Object stores (S3, Google Cloud Storage): failures, and the URLs that they serve themselves."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def every_call(storage: Storage) -> list[Callable[[], Any]]:
 
 
 async def refusal(call: Callable[[], Any]) -> str:
-    """The message of an `Unavailable`, which must tell a client nothing about where the storage is."""
+    """Return the message of an `Unavailable`, which must tell a client nothing about the storage's place."""
     with pytest.raises(Unavailable) as caught:
         await call()
     for secret in ("127.0.0.1", "http", ACCESS_KEY, BUCKET, "secret-of-the-tests"):
@@ -98,7 +98,7 @@ async def test_credentials_without_permission_are_told_from_a_missing_object(sch
             assert "credentials" in await refusal(call)
 
 
-async def test_without_aws_credentials_the_message_says_where_they_are_looked_for(
+async def test_missing_aws_credentials_are_an_error_that_says_where_they_are_looked_for(
     s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -106,7 +106,7 @@ async def test_without_aws_credentials_the_message_says_where_they_are_looked_fo
         assert "AWS_ACCESS_KEY_ID" in await refusal(storage.check)
 
 
-async def test_without_google_credentials_the_message_says_where_they_are_looked_for() -> None:
+async def test_missing_google_credentials_are_an_error_that_says_where_they_are_looked_for() -> None:
     message = await refusal(lambda: open_storage(f"gs://{BUCKET}", Settings()))
     assert "GOOGLE_APPLICATION_CREDENTIALS" in message
 
@@ -141,13 +141,13 @@ async def test_calls_that_wait_for_a_thread_have_a_deadline_too(scheme: str) -> 
         assert len(server.requests) <= 1
 
 
-async def test_an_error_of_the_store_is_tried_again_and_then_told(scheme: str) -> None:
+async def test_an_error_of_the_store_is_tried_again_and_then_raised(scheme: str) -> None:
     async with misbehaving([http("503 Slow Down")]) as server, opened(scheme, server.endpoint, attempts=2) as storage:
         assert "status 503" in await refusal(lambda: storage.get("a"))
         assert len(server.requests) == 2
 
 
-async def test_a_passing_error_is_not_seen(scheme: str) -> None:
+async def test_a_passing_error_of_the_store_is_not_seen(scheme: str) -> None:
     broken = {"s3": [http("500 Internal Server Error")], "gs": [http("502 Bad Gateway"), METADATA]}[scheme]
     async with misbehaving([*broken, WHOLE]) as server, opened(scheme, server.endpoint) as storage:
         assert await storage.get("a") == b"0123456789"
@@ -179,7 +179,7 @@ async def test_a_body_that_broke_off_is_fetched_again(scheme: str) -> None:
         assert await storage.get("a") == b"0123456789"
 
 
-async def test_something_else_than_an_object_store_is_unavailable(scheme: str) -> None:
+async def test_a_server_that_is_no_object_store_is_unavailable(scheme: str) -> None:
     page = http("200 OK", b"<html>Welcome</html>", "Content-Type: text/html")
     async with misbehaving([page]) as server, opened(scheme, server.endpoint, attempts=1) as storage:
         with pytest.raises(Unavailable):

@@ -1,4 +1,5 @@
-"""What every storage promises, on a folder, on S3 and on Google Cloud Storage, the last two over HTTP."""
+"""Storages: the contract that each one keeps, on a folder, on S3 and on Google Cloud Storage, the last two over
+HTTP."""
 
 from __future__ import annotations
 
@@ -102,7 +103,9 @@ async def _all(storage: Storage, key: str) -> bytes:
 
 
 @pytest.mark.parametrize("size", [1, PIECE_BYTES, 2 * PIECE_BYTES + 7])
-async def test_what_is_put_comes_back_from_bytes_and_from_a_file(storage: Storage, tmp_path: Path, size: int) -> None:
+async def test_an_object_comes_back_as_it_was_put_from_bytes_and_from_a_file(
+    storage: Storage, tmp_path: Path, size: int
+) -> None:
     data = os.urandom(size)
     (tmp_path / "upload").write_bytes(data)
     await storage.put("originals/a", data)
@@ -156,7 +159,7 @@ async def test_a_hostile_key_is_never_there_and_cannot_be_written(place: Storage
         assert (tmp_path / "secret").read_bytes() == b"secret"
 
 
-async def test_what_is_missing_is_not_found_before_the_first_piece(storage: Storage) -> None:
+async def test_a_missing_object_is_not_found_before_the_first_piece(storage: Storage) -> None:
     await storage.put("folder/object", b"x")
     for key in ("gone", "folder", "folder/object/below"):
         assert not await storage.exists(key)

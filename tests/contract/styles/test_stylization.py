@@ -39,7 +39,7 @@ async def test_every_style_is_drawn_without_weights_in_the_size_of_the_picture(
     assert np.array_equal(made, (await stylizing.stylize("opencv", request)).image)
 
 
-async def test_it_is_healthy_without_asking_a_vendor(stylizing: StylizingDeployment) -> None:
+async def test_the_deployment_is_healthy_without_asking_a_vendor(stylizing: StylizingDeployment) -> None:
     await stylizing.check_health()
 
 

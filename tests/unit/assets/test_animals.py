@@ -1,3 +1,5 @@
+"""Animals: the form of their folders and the drawings of the repository."""
+
 from __future__ import annotations
 
 import tomllib
@@ -36,7 +38,7 @@ def test_an_animal_has_something_to_see_in_both_modes(animal: Animal, mode: str)
 
 
 @pytest.mark.parametrize("animal", _ANIMALS, ids=lambda animal: animal.name)
-def test_parts_can_be_mirrored(animal: Animal) -> None:
+def test_parts_of_an_animal_can_be_mirrored(animal: Animal) -> None:
     for name, text in animal.parts.items():
         box = view_box(text)
         assert box.x == pytest.approx(-box.width / 2), f"{name} reaches farther to one side"

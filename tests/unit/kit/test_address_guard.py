@@ -1,4 +1,4 @@
-"""Which URLs and addresses a client may make this server open."""
+"""The address guard: which URLs and addresses a client may make this server open."""
 
 import ipaddress
 
@@ -78,7 +78,9 @@ def test_an_address_of_the_open_internet_is_permitted(address: str) -> None:
 
 
 @given(st.ip_addresses())
-def test_what_python_calls_private_is_never_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
+def test_an_address_that_python_calls_private_is_never_public(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+) -> None:
     if is_public(address):
         assert not any((address.is_private, address.is_multicast, address.is_reserved, address.is_unspecified))
 

@@ -1,4 +1,4 @@
-"""Streams that share their work, over a run that does what the test says."""
+"""Dynamic batching, over a run that the test controls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ Batcher = KeyedBatcher[str, int, str]
 
 
 class Runner:
-    """Two steps and the request in capitals; a request's first letter is its key. Waits where it is told to."""
+    """Run that makes two steps and the request in capitals; a request's first letter is its key. Waits until the test
+    releases it."""
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
@@ -55,7 +56,7 @@ async def events_of(batcher: Batcher, request: str) -> list[int | str]:
     return [event async for event in batcher.submit(request)]
 
 
-async def test_a_request_hears_its_steps_and_then_its_result(batcher: Batcher) -> None:
+async def test_a_request_gets_its_steps_and_then_its_result(batcher: Batcher) -> None:
     assert await events_of(batcher, "a") == [1, 2, "A"]
 
 
@@ -65,7 +66,7 @@ async def test_requests_of_one_key_share_a_run(batcher: Batcher, runner: Runner)
     assert runner.batches == [["a1", "a2", "a3"], ["b1"], ["a4"]]
 
 
-async def test_those_who_come_while_a_batch_runs_are_the_next_one(batcher: Batcher, runner: Runner) -> None:
+async def test_requests_that_come_while_a_batch_runs_are_the_next_batch(batcher: Batcher, runner: Runner) -> None:
     runner.go.clear()
     first = asyncio.create_task(events_of(batcher, "a1"))
     await asyncio.to_thread(runner.began.wait, 10)
@@ -82,13 +83,15 @@ async def test_each_request_has_an_error_of_its_own(batcher: Batcher) -> None:
     assert isinstance(bad, InvalidRequest)
 
 
-async def test_a_run_that_breaks_is_everybodys_error_and_the_next_one_works(batcher: Batcher) -> None:
+async def test_a_run_that_breaks_is_an_error_of_all_its_requests_and_the_next_one_works(batcher: Batcher) -> None:
     with pytest.raises(RuntimeError, match="broken"):
         await events_of(batcher, "!")
     assert (await events_of(batcher, "a"))[-1] == "A"
 
 
-async def test_who_leaves_while_it_runs_is_cancelled_and_the_others_are_not(batcher: Batcher, runner: Runner) -> None:
+async def test_a_request_closed_while_it_runs_is_cancelled_and_the_others_are_not(
+    batcher: Batcher, runner: Runner
+) -> None:
     runner.go.clear()
     stays = asyncio.create_task(events_of(batcher, "a1"))
     leaves = asyncio.create_task(events_of(batcher, "a2"))
@@ -100,14 +103,14 @@ async def test_who_leaves_while_it_runs_is_cancelled_and_the_others_are_not(batc
     assert runner.cancelled == [[False, True]]
 
 
-async def test_closing_the_iterator_is_leaving(batcher: Batcher, runner: Runner) -> None:
+async def test_closing_the_iterator_cancels_the_request(batcher: Batcher, runner: Runner) -> None:
     async with aclosing(batcher.submit("a")) as events:
         assert await anext(events) == 1
     assert (await events_of(batcher, "b"))[-1] == "B"
     assert runner.batches == [["a"], ["b"]]
 
 
-async def test_who_leaves_while_it_waits_is_never_run(batcher: Batcher, runner: Runner) -> None:
+async def test_a_request_closed_while_it_waits_is_never_run(batcher: Batcher, runner: Runner) -> None:
     runner.go.clear()
     first = asyncio.create_task(events_of(batcher, "a1"))
     await asyncio.to_thread(runner.began.wait, 10)
@@ -121,7 +124,7 @@ async def test_who_leaves_while_it_waits_is_never_run(batcher: Batcher, runner: 
     assert runner.batches == [["a1"], ["c"]]
 
 
-async def test_closing_ends_those_who_wait_and_those_who_run(runner: Runner) -> None:
+async def test_closing_the_batcher_ends_waiting_and_running_requests(runner: Runner) -> None:
     batcher: Batcher = KeyedBatcher(runner.run, lambda request: request[0], max_batch=3, wait_s=0)
     runner.go.clear()
     tasks = [asyncio.create_task(events_of(batcher, "a"))]

@@ -1,3 +1,5 @@
+"""Bounded threads: their number, cancellation and errors."""
+
 from __future__ import annotations
 
 import asyncio
@@ -39,7 +41,7 @@ async def begun(work: Counted, count: int) -> None:
         assert await asyncio.to_thread(work.begun.acquire, timeout=20)
 
 
-async def test_no_more_run_at_once_than_there_are_threads(work: Counted) -> None:
+async def test_no_more_calls_run_at_once_than_there_are_threads(work: Counted) -> None:
     threads = Threads(2)
     calls = [asyncio.create_task(threads.run(work)) for _ in range(6)]
     await begun(work, 2)
@@ -79,7 +81,7 @@ async def test_work_that_has_not_begun_is_left_out(work: Counted) -> None:
     assert work.begun.acquire(blocking=False) is False
 
 
-async def test_what_the_work_raises_is_raised() -> None:
+async def test_an_error_of_the_work_is_raised() -> None:
     def fails() -> None:
         raise ValueError("broken")
 

