@@ -134,5 +134,5 @@ async def interrogate(body: InterrogateBody, services: ServicesDep) -> dict[str,
         raise refused(404, "Image not found")
     if body.model not in _CAPTION_MODELS:
         raise refused(404, "Model not found")
-    image, _ = await services.inputs.load(body.image)
-    return {"caption": await services.captioner.caption(image)}
+    image = await services.inputs.open(body.image)
+    return {"caption": await services.captioner.caption(image.pixels)}

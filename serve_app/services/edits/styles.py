@@ -15,7 +15,7 @@ from configs.styles import Style
 from deployments.algorithms.styles.prompt import write_prompt
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import MAX_SEED, ImageGeneration
-from deployments.contracts.styles import DIFFUSION_ENGINE, LOCAL_ENGINE, StyledPicture, StyleTask
+from deployments.contracts.styles import DIFFUSION_ENGINE, LOCAL_ENGINE, TEMPLATE_PROMPTER, StyledPicture, StyleTask
 from deployments.errors import DarkroomError, NotFound
 from serve_app.services.accounts.history import GenerationResult
 from serve_app.services.edits.fallback import choose_engines, first_success, is_technical
@@ -143,10 +143,15 @@ class ApplyStyle:
         return GenerationResult(answer | told, history_id, [stored.id], engine, told)
 
     async def _prompt(self, image: Image, style: Style, order: StyleEdit) -> tuple[str, list[str]]:
-        """The client's, the prompter's, or where that one cannot be had the style's own, with a warning."""
+        """The prompt, and warnings: the client's own, else the style's, in which a prompter that looks at images names
+        the subject. Where that prompter cannot be had the style's own prompt is used, with a warning."""
         if order.prompt is not None:
             return order.prompt, []
+        own = write_prompt(style.diffusion.prompt)
         prompter = self._settings.styles.prompter
+        if prompter == TEMPLATE_PROMPTER:
+            self._count("prompt", prompter, "ok")
+            return own, []
         try:
             prompt = await self._generation.write_prompt(image, style.name)
         except DarkroomError as error:
@@ -154,7 +159,7 @@ class ApplyStyle:
                 self._count("prompt", prompter, "rejected")
                 raise
             self._count("prompt", prompter, "unavailable")
-            return write_prompt(style.diffusion.prompt), [f"The style's own prompt was used. {error.message}"]
+            return own, [f"The style's own prompt was used. {error.message}"]
         self._count("prompt", prompter, "ok")
         return prompt, []
 

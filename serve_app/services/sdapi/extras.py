@@ -52,13 +52,12 @@ class Extras:
 
     async def enlarge(self, text: str, wanted: Enlargement) -> bytes:
         """A PNG that keeps what the picture said of how it was made. Raises `WebUiError`, `FieldRefused`."""
-        data = await self._inputs.read(text)
-        image, _ = await self._inputs.decode(data)
-        width, height = _target(image, wanted)
+        source = await self._inputs.open(text)
+        width, height = _target(source.pixels, wanted)
         if width * height > self._max_pixels:
             raise bad_field(f"the result would have more than {self._max_pixels} pixels", "upscaling_resize")
         async with self._at_once:
-            return await asyncio.to_thread(_enlarge, image, wanted, data)
+            return await asyncio.to_thread(_enlarge, source.pixels, wanted, source.data)
 
     async def enlarge_all(self, texts: Iterable[str], wanted: Enlargement) -> list[bytes]:
         """The same for several, in order. Raises `PayloadTooLarge` too, when the files come to more than a body may."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import math
 from collections.abc import Sequence
 
@@ -15,7 +14,7 @@ from deployments.algorithms.a1111.image_metadata import FileFormat, encode_pictu
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import Diffuser
 from serve_app.services.accounts.history import GenerationResult
-from serve_app.services.images.store import ImageStore, ReceivedFile
+from serve_app.services.images.store import EncodedImage, ImageStore
 from serve_app.services.jobs.progress import Progress
 from serve_app.services.sdapi.generate import generate_all
 from serve_app.services.sdapi.image_inputs import ImageInputs
@@ -87,8 +86,8 @@ class GenerateImages:
         options = order.options
         kind: FileFormat = options.samples_format  # type: ignore[assignment]  # one of three, see options
         data = await asyncio.to_thread(encode_picture, image, text, kind, options.jpeg_quality)
-        file = ReceivedFile(data, hashlib.sha256(data).hexdigest(), len(data))
-        return (await self._pictures.add(user_id, file, temporary=True)).id  # until the job has ended well
+        most = self._settings.limits.max_file_bytes
+        return (await self._pictures.store_file(user_id, EncodedImage(data, image), max_bytes=most)).id
 
 
 async def start_history(session: AsyncSession, job: QueuedJob, order: GenerationOrder) -> HistoryEntry:

@@ -11,7 +11,7 @@ from deployments.algorithms.a1111.samplers import choose_sampler
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import MAX_SEED, Diffuser, GenerationRequest, ModelCatalogue
 from serve_app.services.sdapi.controlnet.hints import HintMaker
-from serve_app.services.sdapi.image_inputs import ImageInputs
+from serve_app.services.sdapi.image_inputs import ImageInputs, JobImages
 from serve_app.services.sdapi.img2img import init_img2img
 from serve_app.services.sdapi.init import Init
 from serve_app.services.sdapi.order import GenerationOrder
@@ -46,13 +46,14 @@ class Plan:
 
 
 class Planner:
-    def __init__(self, diffuser: Diffuser, pictures: ImageInputs) -> None:
-        self._pictures = pictures
-        self._hints = HintMaker(diffuser, pictures)
+    def __init__(self, diffuser: Diffuser, inputs: ImageInputs) -> None:
+        self._inputs = inputs
+        self._hints = HintMaker(diffuser)
 
-    async def plan(self, order: GenerationOrder, inputs: Mapping[str, bytes], catalogue: ModelCatalogue) -> Plan:
+    async def plan(self, order: GenerationOrder, files: Mapping[str, bytes], catalogue: ModelCatalogue) -> Plan:
         """Raises `WebUiError` for pictures that cannot be read, and technical errors of the preprocessors."""
         body, options = order.body, order.options
+        inputs = JobImages(files, self._inputs)
         words = resolve_prompt(body, catalogue, comments=options.prompt_comments)
         chosen = choose_sampler(body.sampler, body.scheduler or "")
         width, height = on_grid((body.width, body.height))
@@ -76,7 +77,7 @@ class Planner:
             tiling=options.tiling if body.tiling is None else body.tiling,
         )
         if isinstance(body, Img2ImgBody):
-            init = await init_img2img(body, request, inputs, self._pictures)
+            init = await init_img2img(body, request, inputs)
         else:
             assert isinstance(body, Txt2ImgBody)  # noqa: S101 - there are two kinds
             init = init_txt2img(body, request)

@@ -55,8 +55,8 @@ class Detector:
         options = prepare(unit, module).options
         maps = []
         for text in pictures:
-            image, _ = await self._inputs.load(text)
-            drawn = await self._diffuser.make_hint(module.name, shrink(image, _LONGEST_PX), options)
+            image = shrink((await self._inputs.open(text)).pixels, _LONGEST_PX)
+            drawn = await self._diffuser.make_hint(module.name, image, options)
             maps.append(await asyncio.to_thread(encode_picture, drawn))
         return maps
 

@@ -15,7 +15,7 @@ from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import ControlHint, Diffuser, ModelCatalogue, ModelFile, ResizeMode
 from deployments.errors import DarkroomError, Unavailable, WeightsMissing
 from serve_app.services.sdapi.controlnet.units import ControlNetUnit, describe, prepare
-from serve_app.services.sdapi.image_inputs import ImageInputs
+from serve_app.services.sdapi.image_inputs import JobImages
 from serve_app.services.sdapi.model_names import control_title, find_controlnet, find_module
 
 _LONGEST_PX = 4096
@@ -51,14 +51,13 @@ class _UnitFailed(Exception):
 
 
 class HintMaker:
-    def __init__(self, diffuser: Diffuser, pictures: ImageInputs) -> None:
+    def __init__(self, diffuser: Diffuser) -> None:
         self._diffuser = diffuser
-        self._pictures = pictures
 
     async def make(
         self,
         units: Sequence[ControlNetUnit],
-        inputs: Mapping[str, bytes],
+        inputs: JobImages,
         frame: ControlFrame,
         catalogue: ModelCatalogue,
     ) -> ControlHints:
@@ -88,7 +87,7 @@ class HintMaker:
         self,
         place: int,
         unit: ControlNetUnit,
-        inputs: Mapping[str, bytes],
+        inputs: JobImages,
         frame: ControlFrame,
         catalogue: ModelCatalogue,
     ) -> ControlHints:
@@ -132,17 +131,15 @@ class HintMaker:
         return model
 
     async def _picture(
-        self, place: int, unit: ControlNetUnit, inputs: Mapping[str, bytes], frame: ControlFrame
+        self, place: int, unit: ControlNetUnit, inputs: JobImages, frame: ControlFrame
     ) -> tuple[Image, ResizeMode]:
-        image = inputs.get(f"unit{place}.image")
-        mask = inputs.get(f"unit{place}.mask")
-        if mask is not None:
-            scribble, _ = await self._pictures.decode(mask)
+        if (mask := f"unit{place}.mask") in inputs:
+            scribble, _ = await inputs.load(mask)
             if np.ptp(scribble, axis=(0, 1)).any():  # a mask that is not uniform is what the client drew
                 return shrink(scribble, _LONGEST_PX), unit.resize_mode
         area = frame.canvas.area if frame.canvas else None
-        if image is not None:
-            pixels, _ = await self._pictures.decode(image)
+        if (image := f"unit{place}.image") in inputs:
+            pixels, _ = await inputs.load(image)
             if area is not None and frame.original is not None and unit.inpaint_crop_input_image:
                 whole = (frame.original.shape[1], frame.original.shape[0])
                 pixels = area.cut(await asyncio.to_thread(fit, pixels, whole, unit.resize_mode))
