@@ -1,4 +1,4 @@
-"""Faces or people cut out of a photograph: ask for it, and the job that does it.
+"""Segmentations, faces or people cut out of a photograph: the request and its job.
 
 fetch -> engines in order -> mask and cut-out of the original's size -> store. These two are all that is kept, and not
 for long: a segmentation has no place in the history.
@@ -31,25 +31,29 @@ from serve_app.store.repositories.images import Content
 from serve_app.store.session import Database
 
 _READ_SHARE, _FOUND_SHARE, _CUT_SHARE = 0.1, 0.5, 0.8
-"""Of the progress bar: where reading the picture, finding people and cutting them out end."""
+"""Shares of the progress bar at which reading the image, finding people and cutting them out end."""
 _HELD_PIXELS = 16_000_000
 """Originals of up to so many pixels (48 MB) are kept in memory while engines look for people, and decoded only once."""
 
 
 @dataclass(frozen=True, slots=True)
 class CutoutEdit(EditRequest):
+    """A requested segmentation. `engine`: this one only."""
+
     target: SegmentTarget = "face"
     engine: str | None = None
 
 
 class SegmentationService:
+    """Starts segmentations."""
+
     def __init__(self, database: Database, images: ImageService, settings: Settings) -> None:
         self._database = database
         self._images = images
         self._settings = settings
 
     async def request_segmentation(self, user_id: str, order: CutoutEdit, files_url: str) -> str:
-        """Start the work. -> job id. `files_url`: what a file's key is appended to in the answer.
+        """Put a segmentation into the queue. -> job id. `files_url`: what a file's key is appended to in the answer.
 
         Raises `InvalidRequest` for an engine that is not there, `Overloaded`.
         """
@@ -61,7 +65,7 @@ class SegmentationService:
     async def request_of_upload(
         self, user_id: str, order: CutoutEdit, filename: str | None, source: Readable, files_url: str
     ) -> str:
-        """The same of a picture that comes with the request. Raises `ImageError` too."""
+        """Put a segmentation of an uploaded image into the queue. -> job id. Raises `ImageError` too."""
         choose_engines(self._settings.segmentation.engines, order.engine)
         image = await self._images.upload(user_id, filename, source, temporary=True)
         return await self.request_segmentation(user_id, replace(order, image_url=files_url + image.key), files_url)
@@ -80,7 +84,10 @@ class CutOut:
         self._preview_px = settings.limits.preview_px
 
     async def __call__(self, job: QueuedJob, progress: Progress) -> dict[str, Any]:
-        """Raises `ImageError` for the picture, `NoFace`, `ProviderError` and what engines raise."""
+        """Cut out faces or people, store mask and cut-out.
+
+        Raises `ImageError` for the image, `NoFace`, `ProviderError` and what engines raise.
+        """
         order = edit_of(job, CutoutEdit)
         source = await self._references.open(job.user_id, order.image_url, temporary=True)
         content = source.content

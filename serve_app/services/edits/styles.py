@@ -1,6 +1,7 @@
-"""A photograph in a style: ask for it, and the job that makes it.
+"""Styles, photographs redrawn: the request and its job.
 
-history row -> fetch -> prompt -> engines in order -> store -> history. No database session is held meanwhile.
+history row -> fetch -> prompt -> engines in order -> store -> history. No database session is held while an
+engine works.
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ from serve_app.store.session import Database
 from serve_app.telemetry import Metrics
 
 _READ_SHARE, _PROMPT_SHARE, _MADE_SHARE = 0.05, 0.15, 0.95
-"""Of the progress bar: where reading the picture, writing the prompt and making the picture end."""
+"""Shares of the progress bar at which reading the image, writing the prompt and redrawing end."""
 
 
 @dataclass(frozen=True, slots=True)
 class StyleEdit(EditRequest):
-    """None: the style's own, or the settings'."""
+    """A requested style. None: the style's own value, or the settings'."""
 
     style_name: str
     prompt: str | None = None
@@ -53,12 +54,15 @@ class StyleEdit(EditRequest):
 
 
 class StyleService:
+    """Lists styles and starts them."""
+
     def __init__(self, database: Database, styles: Mapping[str, Style], settings: Settings) -> None:
         self._database = database
         self._styles = styles
         self._settings = settings
 
     def list_styles(self) -> list[dict[str, Any]]:
+        """List the styles, each with its engines."""
         engines = list(self._settings.styles.engines)
         return [
             {"name": style.name, "title": style.title, "description": style.description, "engines": engines}
@@ -66,7 +70,7 @@ class StyleService:
         ]
 
     async def request_style(self, user_id: str, order: StyleEdit, files_url: str) -> str:
-        """Start making the picture. -> job id. `files_url`: what a file's key is appended to in the answer.
+        """Put a style into the queue. -> job id. `files_url`: what a file's key is appended to in the answer.
 
         Raises `NotFound` for a style and `InvalidRequest` for an engine that is not there, `Overloaded`.
         """
@@ -76,7 +80,7 @@ class StyleService:
                 f"There is no style '{order.style_name}'. There are: {known}.", extra={"styles": list(self._styles)}
             )
         choose_engines(self._settings.styles.engines, order.engine)
-        # Drawn here and not in the job, so that a second attempt makes the same picture.
+        # Drawn here and not in the job, so that a second attempt makes the same image.
         order = order if order.seed is not None else replace(order, seed=random.randint(0, MAX_SEED))
         async with self._database.transaction() as session:
             job = await enqueue_edit(session, self._settings.jobs, user_id, "style", order, files_url)
@@ -107,7 +111,10 @@ class ApplyStyle:
         self._metrics = metrics
 
     async def __call__(self, job: QueuedJob, progress: Progress) -> GenerationResult:
-        """Raises `ImageError` for the picture, `ProviderError` and what engines raise. The job ends the history row."""
+        """Redraw the image and store it. The job ends the history row.
+
+        Raises `ImageError` for the image, `ProviderError` and what engines raise.
+        """
         order = edit_of(job, StyleEdit)
         style = self._styles.get(order.style_name)
         if style is None:  # its file went between the request and now

@@ -1,4 +1,4 @@
-"""Pictures that arrive as text: base64, a data URL, the address of a file elsewhere. Never a path of this machine."""
+"""Input images that arrive as text: base64, a data URL or a URL. Never a path of this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What pictures begin with: noise, with a second pass or without; a picture, whole or under a mask; tiles of one."""
+"""Initial images and masks of img2img generations: img2img, inpainting and SD upscale."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CONTENTS = ("original", "original", "noise", "nothing")
 
 
 async def init_img2img(body: Img2ImgBody, request: GenerationRequest, inputs: JobImages) -> Init:
-    """`inputs`: `init0`, `init1` ... and `mask`. Raises `WebUiError` for one that cannot be read."""
+    """Prepare initial images and mask; `inputs` names them `init0`, `init1` ... and `mask`. Raises `WebUiError`."""
     names = [name for place in range(len(inputs)) if (name := f"init{place}") in inputs]
     images = [(await inputs.load(name))[0] for name in names]
     strength = DENOISING_STRENGTH if body.denoising_strength is None else body.denoising_strength
@@ -58,7 +58,7 @@ async def init_img2img(body: Img2ImgBody, request: GenerationRequest, inputs: Jo
 
 
 async def _init_sd_upscale(body: Img2ImgBody, request: GenerationRequest, image: Image, has_mask: bool) -> Init:
-    """Raises `FieldRefused` for too many."""
+    """Prepare the tiles of an enlarged image. Raises `FieldRefused` for too many."""
     script, size = SdUpscale.of(body.script_args), (request.width, request.height)
     sheet = await asyncio.to_thread(Sheet.of, image, script, size, body.n_iter)
     return Init(
@@ -84,7 +84,7 @@ async def _read_mask(body: Img2ImgBody, inputs: JobImages) -> Gray:
 
 
 def _blurs(body: Img2ImgBody) -> tuple[int, int]:
-    """Across and down."""
+    """Mask blur across and down, pixels."""
     return (body.mask_blur_x, body.mask_blur_y) if body.mask_blur is None else (body.mask_blur, body.mask_blur)
 
 

@@ -175,7 +175,7 @@ class TestHeldUp:
         jobs = await client.get("/internal/pending-tasks")
         assert jobs.json()["size"] == 0
         services: Services = client._transport.app.state.services  # type: ignore[attr-defined]
-        running = (await services.generation.watch(LOCAL_USER_ID)).running
+        running = (await services.generation.load_queue(LOCAL_USER_ID)).running
         assert running is not None
         await client.delete(f"/api/v1/jobs/{running.id}")
         assert_webui_error(await asyncio.wait_for(making, 20), 409, "JobCancelled")
