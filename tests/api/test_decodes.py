@@ -1,4 +1,4 @@
-"""How often jobs decode images: docs/architecture.md has the table."""
+"""Image decodes of uploads and jobs; docs/architecture.md has the table."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ class AvatarService:
     async def request_of_upload(
         self, user_id: str, order: AvatarEdit, filename: str | None, source: Readable, files_url: str
     ) -> str:
-        """Put an avatar of an uploaded image into the queue. -> job id. Raises `ImageError` too, noted in the history."""
+        """Put an avatar of an uploaded image into the queue. -> job id. Raises `ImageError`, kept in the history."""
         self._check(order)
         try:
             image = await self._images.upload(user_id, filename, source, temporary=True)

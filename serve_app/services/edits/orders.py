@@ -52,7 +52,7 @@ def edit_of(job: QueuedJob, kind: type[AnyEdit]) -> AnyEdit:
 
 
 def result_url(job: QueuedJob, made: StoredImage) -> str:
-    """The URL, in the job's answer, of a picture that it made."""
+    """The URL, in the job's answer, of an image that it made."""
     return str(job.payload[_FILES_URL] + view_of(made).key)
 
 

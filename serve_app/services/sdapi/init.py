@@ -16,7 +16,7 @@ DENOISING_STRENGTH = 0.75
 
 @dataclass(frozen=True, slots=True)
 class Init:
-    """What all images of a generation start from."""
+    """Initial state of all images of a generation."""
 
     request: GenerationRequest
     """Fields that all images have in common."""

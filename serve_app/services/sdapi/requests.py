@@ -33,7 +33,7 @@ R = TypeVar("R", bound="GenerationBody")
 
 
 class GenerationBody(LenientModel):
-    """What txt2img and img2img have in common."""
+    """Fields that txt2img and img2img have in common."""
 
     prompt: Text = ""
     negative_prompt: Text = ""

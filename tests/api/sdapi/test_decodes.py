@@ -1,4 +1,4 @@
-"""How often the Stable Diffusion web API decodes images: docs/architecture.md has the table."""
+"""Image decodes of the Stable Diffusion web API; docs/architecture.md has the table."""
 
 from __future__ import annotations
 

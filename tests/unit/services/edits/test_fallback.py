@@ -56,7 +56,7 @@ def test_each_error_is_technical_or_logical(cls: type[DarkroomError], technical:
     assert is_technical(cls("x")) is technical
 
 
-async def test_the_first_that_succeeds_is_named_and_no_later_one_is_asked() -> None:
+async def test_the_first_engine_that_succeeds_is_named_and_no_later_one_is_asked() -> None:
     told: list[tuple[str, str]] = []
     attempt = scripted(a=Unavailable("x"), b="picture")  # c is not even known
     made = await first_success(
