@@ -6,11 +6,10 @@ from configs.settings import Settings
 from configs.styles import load_styles
 from deployments.algorithms.styles.prompt import write_prompt
 from deployments.contracts.arrays import Image
+from deployments.contracts.styles import TEMPLATE_PROMPTER
 from deployments.errors import InvalidRequest
 from deployments.providers import open_prompt_provider
 from deployments.providers.pool import ProviderPool
-
-TEMPLATE = "template"
 
 
 class PromptingDeployment:
@@ -30,7 +29,7 @@ class PromptingDeployment:
         if known is None:
             raise InvalidRequest(f"There is no style '{style}'.")
         name = self._settings.styles.prompter
-        if name == TEMPLATE:
+        if name == TEMPLATE_PROMPTER:
             return write_prompt(known.diffusion.prompt)
         return await (await self._providers.get(name)).write_prompt(image, known)
 

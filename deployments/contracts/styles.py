@@ -7,6 +7,8 @@ from typing import Protocol
 
 from deployments.contracts.arrays import Image
 
+TEMPLATE_PROMPTER = "template"
+"""The prompter that fills in the style's own prompt and does not look at the image."""
 LOCAL_ENGINE = "opencv"
 """The style engine that needs no weights and no vendor."""
 

@@ -496,7 +496,7 @@ async def test_a_reference_that_cannot_be_read_is_a_bad_image(client: httpx.Asyn
 async def test_another_users_picture_is_not_found(client: httpx.AsyncClient, services: Services) -> None:
     async with services.database.transaction() as session:
         other = await users.add(session, "other", "other@example.org")
-    stored = await services.pictures.store_file(other.id, encoded(a_portrait(), "PNG"), "theirs.png")
+    stored = await services.pictures.store_result(other.id, a_portrait(), "theirs.jpg")
     assert assert_problem(await avatar(client, stored.id), 400, "bad-image")["code"] == "not_found"
 
 

@@ -16,7 +16,6 @@ from configs.settings import Settings, Styles
 from configs.styles import Style, load_styles
 from deployments.contracts.diffusion import Lora
 from deployments.errors import Overloaded, ProviderRejected, ProviderUnavailable, WeightsMissing
-from deployments.prompting import PromptingDeployment
 from deployments.stylization import StylizingDeployment
 from serve_app.services.container import Services
 from tests.api.conftest import BASE, assert_problem, upload
@@ -30,7 +29,8 @@ ENGINES = ("gemini", "bedrock", "opencv")
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    return settings.model_copy(update={"styles": Styles(engines=ENGINES, max_px=256, engine_timeout_s=10)})
+    styles = Styles(engines=ENGINES, prompter="gemini", max_px=256, engine_timeout_s=10)
+    return settings.model_copy(update={"styles": styles})
 
 
 async def photo(client: httpx.AsyncClient, size: tuple[int, int] = (96, 64)) -> str:
@@ -304,6 +304,31 @@ async def test_a_prompter_that_cannot_be_had_leaves_the_styles_own_prompt_and_a_
     assert entry["parameters"]["warnings"] == answer["warnings"]
 
 
+class TestTheTemplatePrompter:
+    """The default: no deployment is asked for a prompt, no image travels for one."""
+
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        return settings.model_copy(update={"styles": Styles(engines=ENGINES)})
+
+    async def test_the_template_prompter_fills_the_styles_prompt_without_a_call(
+        self, client: httpx.AsyncClient, services: Services, capabilities: FakeCapabilities
+    ) -> None:
+        answer = (await style(client, await photo(client))).json()
+        assert answer["prompt"] == "ink drawing of the scene of the photograph, fine lines"
+        assert "warnings" not in answer
+        assert capabilities.asked == ["gemini"]
+        assert 'provider_calls_total{outcome="ok",provider="template",use="prompt"} 1.0' in (
+            services.metrics.render().decode()
+        )
+
+    async def test_a_clients_own_prompt_is_used_as_it_is(
+        self, client: httpx.AsyncClient, capabilities: FakeCapabilities
+    ) -> None:
+        assert (await style(client, await photo(client), prompt="a fox")).json()["prompt"] == "a fox"
+        assert capabilities.asked == ["gemini"]
+
+
 async def test_a_picture_that_the_prompter_refuses_goes_to_no_engine(
     client: httpx.AsyncClient, capabilities: FakeCapabilities
 ) -> None:
@@ -456,11 +481,11 @@ async def test_metrics_count_what_engines_answered(
     told = services.metrics.render().decode()
     assert 'provider_calls_total{outcome="unavailable",provider="gemini",use="style"} 1.0' in told
     assert 'provider_calls_total{outcome="ok",provider="bedrock",use="style"} 1.0' in told
-    assert 'provider_calls_total{outcome="ok",provider="template",use="prompt"} 1.0' in told
+    assert 'provider_calls_total{outcome="ok",provider="gemini",use="prompt"} 1.0' in told
 
 
 class TestTheLocalEngine:
-    """The real engine, prompter and styles; only the album's capabilities are fakes."""
+    """The real engine and styles, and the template prompter; only the album's capabilities are fakes."""
 
     @pytest.fixture
     def settings(self, settings: Settings) -> Settings:
@@ -476,7 +501,6 @@ class TestTheLocalEngine:
             def __init__(self) -> None:
                 super().__init__()
                 self.stylize = StylizingDeployment(settings).stylize  # type: ignore[method-assign]
-                self.write_prompt = PromptingDeployment(settings).write_prompt  # type: ignore[method-assign]
 
         return WithRealStyles()
 

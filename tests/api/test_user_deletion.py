@@ -16,7 +16,7 @@ from configs.settings import Settings, Styles
 from deployments.contracts.albums import Face
 from deployments.errors import NotFound, Unavailable
 from serve_app.services.container import Services
-from serve_app.services.images.store import ImageStore
+from serve_app.services.images.store import EncodedImage, ImageStore
 from serve_app.services.jobs.progress import Progress
 from serve_app.services.runner import JobRunner
 from serve_app.storage import Storage
@@ -334,7 +334,7 @@ async def test_a_file_that_is_just_being_written_goes_with_the_next_housekeeping
     """The collector has taken the announcement by the time that the file is there."""
     storage = GatedStorage(services.pictures._storage)
     store = ImageStore(services.database, storage, settings)  # type: ignore[arg-type]
-    adding = asyncio.create_task(store.store_file(eva.id, PORTRAIT, "made.png"))
+    adding = asyncio.create_task(store.store_file(eva.id, EncodedImage(PORTRAIT, None), "made.png"))
     await asyncio.wait_for(storage.writing.wait(), 20)
     await leave(eva)
     assert await count(services, "contents") == 0

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
+from PIL import Image as PillowImage
 
 from deployments.algorithms.segmentation.guided_filter import follow_edges, steeper
 from deployments.contracts.arrays import Gray, Image
@@ -55,8 +56,7 @@ def cutout_png(image: Image, mask: Gray) -> bytes:
     What is wholly transparent is black too: a cut-out must not carry its background along. Raises `ValueError` for a
     mask of another size.
     """
-    if mask.shape != image.shape[:2]:
-        raise ValueError(f"the mask is {mask.shape}, the image {image.shape[:2]}")
+    _check_size(image, mask)
     pixels = np.empty((*mask.shape, 4), np.uint8)
     for rows in _bands(len(mask)):
         cv2.cvtColor(image[rows], cv2.COLOR_RGB2BGRA, dst=pixels[rows])
@@ -65,9 +65,25 @@ def cutout_png(image: Image, mask: Gray) -> bytes:
     return _encoded(pixels)
 
 
+def cutout_on_white(image: Image, mask: Gray) -> Image:
+    """`uint8[H, W, 3]`: what decoding `cutout_png(image, mask)` onto white gives. Raises `ValueError` likewise."""
+    _check_size(image, mask)
+    pixels = np.empty_like(image)
+    for rows in _bands(len(mask)):
+        cutout = PillowImage.fromarray(np.dstack((image[rows], mask[rows])))
+        white = PillowImage.new("RGBA", cutout.size, "white")
+        pixels[rows] = np.asarray(PillowImage.alpha_composite(white, cutout).convert("RGB"))
+    return pixels
+
+
 def mask_png(mask: Gray) -> bytes:
     """Encode a mask as an 8-bit grey PNG."""
     return _encoded(mask)
+
+
+def _check_size(image: Image, mask: Gray) -> None:
+    if mask.shape != image.shape[:2]:
+        raise ValueError(f"the mask is {mask.shape}, the image {image.shape[:2]}")
 
 
 def _encoded(pixels: Gray | Image) -> bytes:

@@ -1,4 +1,4 @@
-"""What is going on, and to stop it; the settings."""
+"""Routes for progress, interrupt, skip and settings."""
 
 from __future__ import annotations
 
@@ -72,22 +72,22 @@ async def get_progress(
     skip_current_image: Annotated[str, Query(description="there is none")] = "false",
     force_task_id: TaskId = None,
 ) -> dict[str, Any]:
-    """Of the newest picture that is being made, or of the request with this `force_task_id`."""
+    """Progress of the newest running request, or of the one with this `force_task_id`."""
     if force_task_id is not None:
         return progress_view(await services.generation.find_task(user, force_task_id))
-    return progress_view((await services.generation.watch(user)).running)
+    return progress_view((await services.generation.load_queue(user)).running)
 
 
 @router.post("/interrupt", response_model=Nothing, responses=responses(422))
 async def interrupt(user: CurrentUser, services: ServicesDep, force_task_id: TaskId = None) -> dict[str, Any]:
-    """End what is being made, or one request of it, with what there is; the waiting calls answer with that."""
+    """End running requests, or one of them, with what there is; the waiting calls answer with that."""
     await services.generation.stop(user, "interrupt", force_task_id)
     return {}
 
 
 @router.post("/skip", response_model=None, responses=responses(422))
 async def skip(user: CurrentUser, services: ServicesDep, force_task_id: TaskId = None) -> None:
-    """End the pictures that are being drawn with what there is, and go on with those that are not begun."""
+    """End the images in progress with what there is, and go on with those that are not begun."""
     await services.generation.stop(user, "skip", force_task_id)
 
 
@@ -98,20 +98,20 @@ async def get_options(user: CurrentUser, services: ServicesDep) -> dict[str, Any
 
 @router.post("/options", response_model=None, responses=responses(422, 500, 503))
 async def set_options(user: CurrentUser, services: ServicesDep, values: Annotated[dict[str, Any], Body()]) -> None:
-    """Some of the settings, or all that were got."""
+    """Change some of the settings; all that `GET` returned are accepted too."""
     await services.options.change(user, values)
 
 
 @internal.post("/progress", response_model=TaskAnswer, responses=responses(422))
 async def get_task(body: TaskQuery, user: CurrentUser, services: ServicesDep) -> dict[str, Any]:
-    """Of one request by its `force_task_id`."""
+    """Progress of one request by its `force_task_id`."""
     job = await services.generation.find_task(user, body.id_task) if body.id_task else None
-    return task_view(job, await services.generation.watch(user), body.id_live_preview)
+    return task_view(job, await services.generation.load_queue(user), body.id_live_preview)
 
 
 @internal.get("/pending-tasks", response_model=PendingTasks)
 async def get_pending_tasks(user: CurrentUser, services: ServicesDep) -> dict[str, Any]:
-    waiting = (await services.generation.watch(user)).waiting
+    waiting = (await services.generation.load_queue(user)).waiting
     return {"size": len(waiting), "tasks": [task_id(job) for job in waiting]}
 
 

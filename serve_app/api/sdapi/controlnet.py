@@ -70,7 +70,7 @@ async def get_settings(settings: SettingsDep) -> dict[str, int]:
 
 @router.post("/detect", response_model=DetectAnswer, responses=responses(413, 422, 429, 500, 503, 504))
 async def detect(body: DetectBody, services: ServicesDep, settings: SettingsDep) -> dict[str, Any]:
-    """What a preprocessor makes of pictures."""
+    """Run a preprocessor over images."""
     if len(body.controlnet_input_images) > settings.limits.max_generated:
         raise bad_field(f"at most {settings.limits.max_generated} pictures", "controlnet_input_images")
     maps = await services.detector.detect(

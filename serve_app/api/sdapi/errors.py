@@ -24,7 +24,7 @@ ErrorHandler = Callable[[Request, Exception], Response | Awaitable[Response]]
 
 
 class WebUiProblem(BaseModel):
-    """What an error answer looks like."""
+    """An error answer."""
 
     error: str
     """Name of the exception."""
@@ -40,12 +40,13 @@ class FieldError(BaseModel):
 
 
 class FieldErrors(BaseModel):
-    """What the answer to a request of the wrong form looks like; or a `WebUiProblem`."""
+    """The answer to a request of the wrong form; or a `WebUiProblem`."""
 
     detail: list[FieldError] | str
 
 
 def is_webui(path: str) -> bool:
+    """Whether a path belongs to the web API."""
     return path.startswith(PREFIXES)
 
 
@@ -58,7 +59,7 @@ def wrong_password() -> WebUiError:
 
 
 def answer(error: DarkroomError | None) -> Response:
-    """None: a bug of ours, whose words stay in the log."""
+    """Build the answer to an error; None is a bug of ours, whose words stay in the log."""
     response = _answer(error)
     if response.status_code == 401:
         response.headers["WWW-Authenticate"] = 'Basic realm="Darkroom"'
@@ -82,7 +83,7 @@ def _answer(error: DarkroomError | None) -> Response:
 
 
 def problem_error(problem: dict[str, Any]) -> Response:
-    """The answer to a request whose job failed, out of the job's problem."""
+    """Build the answer to a request whose job failed, out of the job's problem."""
     detail, name = str(problem.get("detail", "")), str(problem.get("name") or problem.get("title", "Error"))
     status = int(problem.get("status", 500))
     headers = {"Retry-After": str(_RETRY_AFTER_S)} if status in {429, 503} else {}
@@ -123,7 +124,7 @@ def _on_validation_error(_: Request, error: Exception) -> Response:
 
 
 def install(app: FastAPI) -> None:
-    """Let the web API's paths have their own handlers; all others keep those that are there."""
+    """Install error handlers for the web API's paths; all others keep theirs."""
     ours: dict[type[Exception], ErrorHandler] = {
         DarkroomError: _on_darkroom_error,
         HTTPException: _on_http_exception,
@@ -143,7 +144,7 @@ def _by_path(webui: ErrorHandler, other: ErrorHandler) -> ErrorHandler:
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI entries for the error answers of a route."""
+    """Build the OpenAPI entries for the error answers of a route."""
     described: dict[int | str, dict[str, Any]] = {
         status: {"model": WebUiProblem, "description": "Error"} for status in statuses if status != 422
     }

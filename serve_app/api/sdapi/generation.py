@@ -1,4 +1,4 @@
-"""txt2img and img2img: order, wait as long as the client does, answer with pictures."""
+"""Routes txt2img and img2img: order, wait as long as the client does, answer with images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from serve_app.services.sdapi.requests import GenerationBody, Img2ImgBody, Txt2I
 
 
 class Accepted(BaseModel):
-    """Instead of the pictures, for a client that does not wait. The job's result names them by their ids."""
+    """The answer to a client that does not wait. The job's result holds the ids of the images."""
 
     id: str
     href: str
@@ -33,7 +33,7 @@ TAG = "stable-diffusion-web-api"
 router = APIRouter(prefix="/sdapi/v1", tags=[TAG])
 
 _LONGEST_ECHO = 1000
-"""Longer texts among what may hold pictures are not sent back."""
+"""Characters; longer texts in fields that may hold images are not sent back."""
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     202: {"model": Accepted, "description": "`Prefer: respond-async`: the job that makes the pictures"},
     **responses(404, 409, 413, 422, 429, 500, 503, 504),
@@ -42,7 +42,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 
 class GenerationAnswer(BaseModel):
     images: list[str]
-    """Files in base64: the pictures, then the maps of ControlNets."""
+    """Files in base64: the images, then the hints of ControlNets."""
     parameters: dict[str, Any]
     """The request with its defaults."""
     info: str
@@ -53,7 +53,7 @@ class GenerationAnswer(BaseModel):
 async def make_from_text(
     body: Txt2ImgBody, request: Request, user: CurrentUser, services: ServicesDep, wait_preference: WaitPreferenceDep
 ) -> Response:
-    """Pictures from a prompt. The work stops when the client hangs up."""
+    """Generate images from a prompt. The work stops when the client hangs up."""
     return await _answer("txt2img", body, request, user, services, wait_preference)
 
 
@@ -94,7 +94,7 @@ async def _answer(
 
 
 async def _order(services: Services, user: str, kind: SdapiKind, body: GenerationBody) -> str:
-    """-> job id. When the call is cancelled half way, so is the job that it may have made."""
+    """Order the images. -> job id. When the call is cancelled half way, so is the job that it may have made."""
     ordering = asyncio.create_task(services.generation.order(user, kind, body))
     try:
         return await asyncio.shield(ordering)
@@ -105,7 +105,7 @@ async def _order(services: Services, user: str, kind: SdapiKind, body: Generatio
 
 
 async def _wait(request: Request, services: Services, user: str, job_id: str) -> QueuedJob:
-    """The ended job. One that is not ready by the deadline is cancelled, as when the client is gone."""
+    """Wait for the job to end. One that is not ready by the deadline is cancelled, as when the client is gone."""
     job = await wait_while_connected(request, services, user, job_id, services.settings.deadlines.generate_s)
     if not job.is_finished:
         with suppress(DarkroomError):
@@ -115,7 +115,7 @@ async def _wait(request: Request, services: Services, user: str, job_id: str) ->
 
 
 def _echo(body: GenerationBody) -> dict[str, Any]:
-    """The request as the answer repeats it; pictures only by their length."""
+    """The request as the answer repeats it; images only by their length."""
     echo = body.model_dump()
     if isinstance(body, Img2ImgBody) and not body.include_init_images:
         echo |= {"init_images": None, "mask": None}

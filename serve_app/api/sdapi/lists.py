@@ -1,4 +1,4 @@
-"""What there is: models, samplers, upscalers, scripts; and memory."""
+"""Routes that list models, samplers, upscalers and scripts, and memory."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def list_schedulers() -> list[Row]:
 
 @router.get("/sd-models", response_model=list[Row], responses=_MODELS)
 async def list_checkpoints(services: ServicesDep) -> list[Row]:
-    """Checkpoints; file names only, no folders of this machine."""
+    """List checkpoints; file names only, no folders of this machine."""
     return [
         {
             "title": title(model),
@@ -78,7 +78,7 @@ async def list_latent_upscale_modes() -> list[Row]:
 
 @router.get("/face-restorers", response_model=list[Row])
 async def list_face_restorers() -> list[Row]:
-    """None: their weights are not to be had freely."""
+    """List no face restorers: their weights are not to be had freely."""
     return []
 
 
@@ -137,7 +137,7 @@ async def list_extensions() -> list[Row]:
 
 @router.get("/cmd-flags", response_model=Row)
 async def get_flags(settings: SettingsDep) -> Row:
-    """What clients look for. The original shows everything it was started with, credentials too."""
+    """Flags that clients look for. The original shows everything it was started with, credentials too."""
     return {
         "api": True,
         "nowebui": True,
@@ -153,7 +153,7 @@ async def get_flags(settings: SettingsDep) -> Row:
 
 @router.get("/memory", response_model=Row, responses=_MODELS)
 async def get_memory(services: ServicesDep) -> Row:
-    """Of this machine, and of the diffusion engine's GPU where there is one."""
+    """Memory of this machine, and of the diffusion engine's GPU where there is one."""
     total, free = (_pages(name) * _pages("SC_PAGE_SIZE") for name in ("SC_PHYS_PAGES", "SC_AVPHYS_PAGES"))
     ram = {"free": free, "used": total - free, "total": total}
     return {"ram": ram, "cuda": _cuda(await services.options.catalogue())}
@@ -183,11 +183,11 @@ def _cuda(catalogue: ModelCatalogue) -> Row:
 @router.post("/refresh-embeddings", response_model=None)
 @router.post("/refresh-loras", response_model=None)
 async def refresh() -> None:
-    """Nothing to do: the folders are looked into whenever they are listed."""
+    """Do nothing: the folders are looked into whenever they are listed."""
 
 
 @router.post("/unload-checkpoint", response_model=Row)
 @router.post("/reload-checkpoint", response_model=Row)
 async def keep_checkpoint() -> Row:
-    """Nothing to do: the engine loads and unloads models within its memory budget by itself."""
+    """Do nothing: the engine loads and unloads models within its memory budget by itself."""
     return {}

@@ -1,4 +1,4 @@
-"""Pictures enlarged, asked how they were made, and described."""
+"""Routes that enlarge images, read their generation parameters, and describe them."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ class ExtrasBody(LenientModel):
     upscale_first: Switch = False
 
     def wanted(self) -> Enlargement:
+        """The enlargement that the fields ask for."""
         return Enlargement(
             self.upscaler_1,
             self.upscaler_2,
@@ -50,6 +51,7 @@ class ExtrasBody(LenientModel):
         )
 
     def ignored(self) -> list[str]:
+        """Warnings for fields that have no effect."""
         asked = {"gfpgan_visibility": self.gfpgan_visibility, "codeformer_visibility": self.codeformer_visibility}
         return [f"{name} has no effect: there is no face restoration here" for name, value in asked.items() if value]
 
@@ -98,7 +100,7 @@ class Caption(BaseModel):
 
 @router.post("/extra-single-image", response_model=SingleImageAnswer, responses=_ERRORS)
 async def enlarge_image(body: SingleImageBody, services: ServicesDep) -> dict[str, str]:
-    """Enlarge a picture by Lanczos or nearest neighbours."""
+    """Enlarge an image by Lanczos or nearest neighbours."""
     wanted = body.wanted()
     services.extras.check(wanted)
     made = await services.extras.enlarge(body.image, wanted)
@@ -107,7 +109,7 @@ async def enlarge_image(body: SingleImageBody, services: ServicesDep) -> dict[st
 
 @router.post("/extra-batch-images", response_model=BatchImagesAnswer, responses=_ERRORS)
 async def enlarge_images(body: BatchImagesBody, services: ServicesDep, settings: SettingsDep) -> dict[str, Any]:
-    """The same for several, in order."""
+    """Enlarge several images, in order."""
     if len(body.image_list) > settings.limits.max_images:
         raise bad_field(f"at most {settings.limits.max_images} pictures", "imageList")
     wanted = body.wanted()
@@ -119,16 +121,16 @@ async def enlarge_images(body: BatchImagesBody, services: ServicesDep, settings:
 
 @router.post("/png-info", response_model=PngInfoAnswer, responses=_ERRORS)
 async def read_png_info(body: ImageBody, services: ServicesDep) -> dict[str, Any]:
-    """How a picture was made, as its file says: PNG, JPEG or WebP."""
+    """Read the generation parameters in an image file: PNG, JPEG or WebP."""
     return await read_generation_info(services.inputs, body.image)
 
 
 @router.post("/interrogate", response_model=Caption, responses=responses(404, 413, 422, 429, 500, 503, 504))
 async def interrogate(body: InterrogateBody, services: ServicesDep) -> dict[str, str]:
-    """The tags of a picture. Both models of the original are answered by this server's own tagger."""
+    """Describe an image by its tags. Both models of the original are answered by this server's own tagger."""
     if not body.image:
         raise refused(404, "Image not found")
     if body.model not in _CAPTION_MODELS:
         raise refused(404, "Model not found")
-    image, _ = await services.inputs.load(body.image)
-    return {"caption": await services.captioner.caption(image)}
+    image = await services.inputs.open(body.image)
+    return {"caption": await services.captioner.caption(image.pixels)}

@@ -1,4 +1,4 @@
-"""Avatars by the diffusion engine: head after head is painted over, in a crop of a size that the model knows."""
+"""Avatars by the diffusion engine: each head is inpainted in turn, in a crop of a size that the model knows."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class DiffusionAvatarArtist:
         self._settings = settings
 
     async def render(self, request: AvatarTask, progress: Progress) -> AvatarPicture:
-        """Faces are changed in their order; each sees what was made of those before. Raises what `Diffuser` raises."""
+        """Inpaint the heads in order, each on top of those before. Raises what `Diffuser` raises."""
         asked = extract_networks(request.prompt)
         loras, warnings = await self._loras(asked.loras)
         image, changed = request.image, []
         faces = request.segmentation.faces
         for number, face in enumerate(faces):
             mask, crop = await asyncio.to_thread(self._cut, replace(request, image=image), face)
-            if crop is None:  # its head lies outside of the picture
+            if crop is None:  # its head lies outside of the image
                 continue
             wanted = GenerationRequest(
                 prompt=asked.text,
@@ -61,5 +61,5 @@ class DiffusionAvatarArtist:
         return mask, cut_head(request.image, mask, self._settings.diffusion_pixels)
 
     async def _loras(self, asked: tuple[Lora, ...]) -> tuple[tuple[Lora, ...], list[str]]:
-        """Those of the prompt, by the catalogue's names, and what is said of those that are not there."""
+        """LoRAs of the prompt by the catalogue's names, and a warning for each that is not installed."""
         return find_loras(asked, await self._diffuser.list_models()) if asked else ((), [])

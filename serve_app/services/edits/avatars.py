@@ -1,7 +1,7 @@
-"""People who become animals: ask for it, and the job that does it.
+"""Avatars, people as animals: the request and its job.
 
 history row -> fetch -> segmentation engines in order -> avatar engines in order -> store -> history. No database
-session is held meanwhile.
+session is held while an engine works.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ from serve_app.store.session import Database
 from serve_app.telemetry import Metrics
 
 _READ_SHARE, _FOUND_SHARE, _MADE_SHARE = 0.05, 0.2, 0.95
-"""Of the progress bar: where reading the picture, finding the faces and changing them end."""
+"""Shares of the progress bar at which reading the image, finding the faces and changing them end."""
 
 
 @dataclass(frozen=True, slots=True)
 class AvatarEdit(EditRequest):
-    """None: the animal's own, or the settings'."""
+    """A requested avatar. None: the animal's own value, or the settings'."""
 
     animal: str
     mode: AvatarMode | None = None
@@ -68,6 +68,8 @@ class AvatarEdit(EditRequest):
 
 
 class AvatarService:
+    """Lists animals and starts avatars."""
+
     def __init__(
         self, database: Database, images: ImageService, animals: Mapping[str, Animal], settings: Settings
     ) -> None:
@@ -77,6 +79,7 @@ class AvatarService:
         self._settings = settings
 
     def list_animals(self) -> list[dict[str, Any]]:
+        """List the animals, each with its engines and modes."""
         return [
             {
                 "name": animal.name,
@@ -89,7 +92,7 @@ class AvatarService:
         ]
 
     async def request_avatar(self, user_id: str, order: AvatarEdit, files_url: str) -> str:
-        """Start making the picture. -> job id. `files_url`: what a file's key is appended to in the answer.
+        """Put an avatar into the queue. -> job id. `files_url`: what a file's key is appended to in the answer.
 
         Raises `NotFound` for an animal and `InvalidRequest` for an engine that is not there, `Overloaded`.
         """
@@ -99,7 +102,7 @@ class AvatarService:
     async def request_of_upload(
         self, user_id: str, order: AvatarEdit, filename: str | None, source: Readable, files_url: str
     ) -> str:
-        """The same of a picture that comes with the request. Raises `ImageError` too; the history says so."""
+        """Put an avatar of an uploaded image into the queue. -> job id. Raises `ImageError`, kept in the history."""
         self._check(order)
         try:
             image = await self._images.upload(user_id, filename, source, temporary=True)
@@ -119,7 +122,7 @@ class AvatarService:
         choose_engines(self._settings.avatars.engines, order.engine)
 
     async def _start(self, user_id: str, order: AvatarEdit, files_url: str, input_image_id: str | None = None) -> str:
-        # Settled here and not in the job, so that a second attempt makes the same picture.
+        # Settled here and not in the job, so that a second attempt makes the same image.
         order = replace(
             order,
             mode=order.mode or self._settings.avatars.mode,
@@ -157,8 +160,10 @@ class CreateAvatar:
         self._metrics = metrics
 
     async def __call__(self, job: QueuedJob, progress: Progress) -> GenerationResult:
-        """Raises `ImageError` for the picture, `NoFace`, `ProviderError` and what engines raise. The job ends the
-        history row."""
+        """Make the avatar and store it. The job ends the history row.
+
+        Raises `ImageError` for the image, `NoFace`, `ProviderError` and what engines raise.
+        """
         order = edit_of(job, AvatarEdit)
         animal = self._animals.get(order.animal)
         if animal is None:  # its folder went between the request and now
@@ -210,7 +215,7 @@ class CreateAvatar:
 
 
 def _largest(found: Segmentation, most: int) -> tuple[Segmentation, list[str]]:
-    """The faces that are changed, in the order in which they were found, and what is said of the others.
+    """The `most` largest faces, in the order in which they were found, and a warning about the others.
 
     Raises `NoFace`.
     """
@@ -243,6 +248,6 @@ def _request(image: Image, animal: Animal, order: AvatarEdit, people: Segmentati
 
 
 def _with_strength(request: AvatarTask, animal: Animal, order: AvatarEdit, engine: str) -> AvatarTask:
-    """An opacity for the engine that draws, a distance from the photograph for the others."""
+    """Set the strength: an opacity for the engine that draws, a distance from the photograph for the others."""
     own = 1.0 if engine == LOCAL_AVATARS else animal.prompts.strength
     return replace(request, strength=own if order.strength is None else order.strength)

@@ -1,4 +1,4 @@
-"""Where a job on one photograph begins: the order in the queue, its row in the history, and the photograph itself."""
+"""Edit requests, jobs on one photograph: queueing, history row and source image."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from serve_app.store.session import Database
 
 @dataclass(frozen=True, slots=True)
 class EditRequest:
-    """What a client asks for; each use case adds its own. None: left to the server."""
+    """A requested edit; each use case adds its fields. None: left to the server."""
 
     image_url: str
     """The photograph: an image reference."""
@@ -34,7 +34,7 @@ _FILES_URL = "files_url"
 async def enqueue_edit(
     session: AsyncSession, settings: Jobs, user_id: str, kind: str, order: EditRequest, files_url: str
 ) -> QueuedJob:
-    """Raises `Overloaded`."""
+    """Put the job of an edit into the queue. Raises `Overloaded`."""
     return await jobs.enqueue(
         session,
         user_id=user_id,
@@ -47,24 +47,24 @@ async def enqueue_edit(
 
 
 def edit_of(job: QueuedJob, kind: type[AnyEdit]) -> AnyEdit:
-    """The order that was put into the queue."""
+    """Read back the request that was put into the queue."""
     return kind(**{key: value for key, value in job.payload.items() if key != _FILES_URL})
 
 
 def result_url(job: QueuedJob, made: StoredImage) -> str:
-    """The URL, in the job's answer, of a picture that it made."""
+    """The URL, in the job's answer, of an image that it made."""
     return str(job.payload[_FILES_URL] + view_of(made).key)
 
 
 def history_parameters(order: EditRequest) -> dict[str, Any]:
-    """What the history keeps of the order, the photograph aside."""
+    """The fields of the request that the history keeps: all that are set but the photograph."""
     return {key: value for key, value in asdict(order).items() if key != "image_url" and value is not None}
 
 
 async def start_history(
     session: AsyncSession, job: QueuedJob, kind: GenerationKind, order: EditRequest, input_image_id: str | None = None
 ) -> HistoryEntry:
-    """The job's row; it ends with the job, even if no worker ever has it."""
+    """Start the job's history row, which ends with the job, even if no worker ever claims it."""
     return await history.start(
         session,
         job.user_id,
@@ -79,7 +79,7 @@ async def start_history(
 async def load_source_image(
     database: Database, references: ImageReferences, job: QueuedJob, kind: GenerationKind, order: EditRequest
 ) -> tuple[str, StoredImage]:
-    """-> id of the history row, the photograph; what an earlier attempt fetched is not fetched again.
+    """Load the photograph. -> id of the history row, image. What an earlier attempt fetched is not fetched again.
 
     Raises `ImageError`.
     """

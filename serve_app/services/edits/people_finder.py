@@ -1,4 +1,4 @@
-"""Faces and people of a picture, for whoever needs them: the segmentation engines in order."""
+"""Faces and people of an image for segmentations and avatars: the segmentation engines in order."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from serve_app.telemetry import Metrics
 
 
 class PeopleFinder:
+    """Asks the segmentation engines in order."""
+
     def __init__(self, segmenter: Segmenter, pictures: ImageStore, settings: Settings, metrics: Metrics) -> None:
         self._segmenter = segmenter
         self._pictures = pictures
@@ -21,7 +23,7 @@ class PeopleFinder:
         self._metrics = metrics
 
     async def find(self, image: Image, engine: str | None = None) -> tuple[str, Segmentation]:
-        """-> the engine that did it, what it found, in pixels of the picture as it saw it.
+        """Find faces and people. -> engine that answered; segmentation in pixels of the image as it saw it.
 
         Engines look at no more than `settings.segmentation.max_px`. `engine`: this one only. Raises what
         `choose_engines` and engines raise.
@@ -38,5 +40,5 @@ class PeopleFinder:
 
 
 def face_view(face: SegmentedFace) -> dict[str, Any]:
-    """What answers and the history say of a face, which is in pixels of the original."""
+    """Box and score of a face as answers and the history show them, in pixels of the original."""
     return {"bbox": [round(value, 1) for value in face.bbox], "score": round(face.score, 3)}

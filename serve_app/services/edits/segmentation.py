@@ -1,4 +1,4 @@
-"""Faces or people cut out of a photograph: ask for it, and the job that does it.
+"""Segmentations, faces or people cut out of a photograph: the request and its job.
 
 fetch -> engines in order -> mask and cut-out of the original's size -> store. These two are all that is kept, and not
 for long: a segmentation has no place in the history.
@@ -10,8 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
+import numpy as np
+
 from configs.settings import Settings
-from deployments.algorithms.segmentation.cutouts import cutout_png, enlarge_mask, mask_png
+from deployments.algorithms.images.resizing import shrink
+from deployments.algorithms.segmentation.cutouts import cutout_on_white, cutout_png, enlarge_mask, mask_png
 from deployments.algorithms.segmentation.scaling import scale_faces
 from deployments.contracts.arrays import Gray, Image
 from deployments.contracts.portraits import SegmentedFace, SegmentTarget
@@ -21,29 +24,36 @@ from serve_app.services.edits.orders import EditRequest, edit_of, enqueue_edit, 
 from serve_app.services.edits.people_finder import PeopleFinder, face_view
 from serve_app.services.images.references import ImageReferences
 from serve_app.services.images.service import ImageService
-from serve_app.services.images.store import ImageStore, Readable
+from serve_app.services.images.store import EncodedImage, ImageStore, Readable
 from serve_app.services.jobs.progress import Progress
 from serve_app.store.queue.jobs import QueuedJob
+from serve_app.store.repositories.images import Content
 from serve_app.store.session import Database
 
 _READ_SHARE, _FOUND_SHARE, _CUT_SHARE = 0.1, 0.5, 0.8
-"""Of the progress bar: where reading the picture, finding people and cutting them out end."""
+"""Shares of the progress bar at which reading the image, finding people and cutting them out end."""
+_HELD_PIXELS = 16_000_000
+"""Originals of up to so many pixels (48 MB) are kept in memory while engines look for people, and decoded only once."""
 
 
 @dataclass(frozen=True, slots=True)
 class CutoutEdit(EditRequest):
+    """A requested segmentation. `engine`: this one only."""
+
     target: SegmentTarget = "face"
     engine: str | None = None
 
 
 class SegmentationService:
+    """Starts segmentations."""
+
     def __init__(self, database: Database, images: ImageService, settings: Settings) -> None:
         self._database = database
         self._images = images
         self._settings = settings
 
     async def request_segmentation(self, user_id: str, order: CutoutEdit, files_url: str) -> str:
-        """Start the work. -> job id. `files_url`: what a file's key is appended to in the answer.
+        """Put a segmentation into the queue. -> job id. `files_url`: what a file's key is appended to in the answer.
 
         Raises `InvalidRequest` for an engine that is not there, `Overloaded`.
         """
@@ -55,7 +65,7 @@ class SegmentationService:
     async def request_of_upload(
         self, user_id: str, order: CutoutEdit, filename: str | None, source: Readable, files_url: str
     ) -> str:
-        """The same of a picture that comes with the request. Raises `ImageError` too."""
+        """Put a segmentation of an uploaded image into the queue. -> job id. Raises `ImageError` too."""
         choose_engines(self._settings.segmentation.engines, order.engine)
         image = await self._images.upload(user_id, filename, source, temporary=True)
         return await self.request_segmentation(user_id, replace(order, image_url=files_url + image.key), files_url)
@@ -71,13 +81,17 @@ class CutOut:
         self._pictures = pictures
         self._people = people
         self._max_px = settings.segmentation.max_px
+        self._preview_px = settings.limits.preview_px
 
     async def __call__(self, job: QueuedJob, progress: Progress) -> dict[str, Any]:
-        """Raises `ImageError` for the picture, `NoFace`, `ProviderError` and what engines raise."""
+        """Cut out faces or people, store mask and cut-out.
+
+        Raises `ImageError` for the image, `NoFace`, `ProviderError` and what engines raise.
+        """
         order = edit_of(job, CutoutEdit)
         source = await self._references.open(job.user_id, order.image_url, temporary=True)
         content = source.content
-        image = await self._pictures.load(content, self._max_px)
+        image = await self._pictures.load(content, self._decoded_px(content))
         progress.report(_READ_SHARE)
         engine, found = await self._people.find(image, order.engine)
         if order.target == "face" and not found.faces:
@@ -85,7 +99,7 @@ class CutOut:
         progress.report(_FOUND_SHARE)
 
         mask = found.face_mask if order.target == "face" else found.person_mask
-        files = await self._pictures.process_original(content, lambda original: _cut_out(original, mask))
+        files = await self._cut_out(content, image, mask)
         progress.report(_CUT_SHARE)
         answer: dict[str, Any] = {
             "faces": [_shape_view(face) for face in scale_faces(found, content.width, content.height)],
@@ -93,17 +107,34 @@ class CutOut:
             "engine": engine,
         }
         stem = PurePath(source.filename or "picture").stem
-        for name, data in files.items():
-            stored = await self._pictures.store_file(job.user_id, data, f"{stem}-{name}.png", temporary=True)
+        for name, file in files.items():
+            stored = await self._pictures.store_file(job.user_id, file, f"{stem}-{name}.png")
             answer[f"{name}_url"] = result_url(job, stored)
         warnings = [*found.warnings, *([] if mask.any() else ["Nobody was found: the mask is empty."])]
         return answer | ({"warnings": warnings} if warnings else {})
 
+    def _decoded_px(self, content: Content) -> int:
+        """Longest side at which the original is decoded first."""
+        longest = max(content.width, content.height)
+        return longest if content.width * content.height <= _HELD_PIXELS else min(longest, self._max_px)
 
-def _cut_out(image: Image, mask: Gray) -> dict[str, bytes]:
-    """Files of the image's size."""
+    async def _cut_out(self, content: Content, image: Image, mask: Gray) -> dict[str, EncodedImage]:
+        """Mask and cut-out of the original's size; it is decoded again where `image` is a reduced one."""
+
+        def work(original: Image) -> dict[str, EncodedImage]:
+            return _cut_out(original, mask, self._preview_px)
+
+        if image.shape[:2] == (content.height, content.width):
+            return await self._pictures.run_in_thread(lambda: work(image))
+        return await self._pictures.process_original(content, work)
+
+
+def _cut_out(image: Image, mask: Gray, preview_px: int) -> dict[str, EncodedImage]:
+    """Files of the image's size, with their pixels at the size of a preview."""
     large = enlarge_mask(image, mask)
-    return {"mask": mask_png(large), "cutout": cutout_png(image, large)}
+    grey = shrink(large, preview_px)
+    cutout = EncodedImage(cutout_png(image, large), shrink(cutout_on_white(image, large), preview_px))
+    return {"mask": EncodedImage(mask_png(large), np.repeat(grey[:, :, None], 3, axis=2)), "cutout": cutout}
 
 
 def _shape_view(face: SegmentedFace) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A style by the diffusion engine: its recipe and the photograph become a request for a picture."""
+"""Styles by the diffusion engine: img2img requests from a style's recipe and the photograph."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from deployments.contracts.diffusion import (
 )
 from deployments.contracts.styles import StyledPicture, StyleTask
 from deployments.errors import WeightsMissing
-from serve_app.services.edits.diffusion import _find, find_loras, generate_picture
+from serve_app.services.edits.diffusion import find_loras, find_model, generate_picture
 from serve_app.services.jobs.progress import Progress
 
 _HINT_SHARE = 0.15
-"""Of the progress bar, where a recipe has ControlNets."""
+"""Share of the progress bar for hints, where a recipe has ControlNets."""
 
 
 class DiffusionStylist:
@@ -38,7 +38,7 @@ class DiffusionStylist:
         self._pixels = pixels
 
     async def render(self, request: StyleTask, recipe: DiffusionRecipe, progress: Progress) -> StyledPicture:
-        """Parts of the recipe whose weights are not there are left out with a warning; the checkpoint is not.
+        """Redraw the image. LoRAs and ControlNets whose weights are missing are left out with a warning.
 
         Raises what `Diffuser` raises.
         """
@@ -76,7 +76,7 @@ class DiffusionStylist:
         hints: list[ControlHint] = []
         warnings: list[str] = []
         for number, control in enumerate(recipe.controls, 1):
-            model = _find(catalogue.controlnets, control.model)
+            model = find_model(catalogue.controlnets, control.model)
             if model is None or not _is_available(catalogue.modules, control):
                 warnings.append(f"Without ControlNet {control.model}: it is not installed.")
                 continue

@@ -1,6 +1,7 @@
-"""A photograph in a style: ask for it, and the job that makes it.
+"""Styles, photographs redrawn: the request and its job.
 
-history row -> fetch -> prompt -> engines in order -> store -> history. No database session is held meanwhile.
+history row -> fetch -> prompt -> engines in order -> store -> history. No database session is held while an
+engine works.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from configs.styles import Style
 from deployments.algorithms.styles.prompt import write_prompt
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import MAX_SEED, ImageGeneration
-from deployments.contracts.styles import DIFFUSION_ENGINE, LOCAL_ENGINE, StyledPicture, StyleTask
+from deployments.contracts.styles import DIFFUSION_ENGINE, LOCAL_ENGINE, TEMPLATE_PROMPTER, StyledPicture, StyleTask
 from deployments.errors import DarkroomError, NotFound
 from serve_app.services.accounts.history import GenerationResult
 from serve_app.services.edits.fallback import choose_engines, first_success
@@ -37,12 +38,12 @@ from serve_app.store.session import Database
 from serve_app.telemetry import Metrics
 
 _READ_SHARE, _PROMPT_SHARE, _MADE_SHARE = 0.05, 0.15, 0.95
-"""Of the progress bar: where reading the picture, writing the prompt and making the picture end."""
+"""Shares of the progress bar at which reading the image, writing the prompt and redrawing end."""
 
 
 @dataclass(frozen=True, slots=True)
 class StyleEdit(EditRequest):
-    """None: the style's own, or the settings'."""
+    """A requested style. None: the style's own value, or the settings'."""
 
     style_name: str
     prompt: str | None = None
@@ -53,12 +54,15 @@ class StyleEdit(EditRequest):
 
 
 class StyleService:
+    """Lists styles and starts them."""
+
     def __init__(self, database: Database, styles: Mapping[str, Style], settings: Settings) -> None:
         self._database = database
         self._styles = styles
         self._settings = settings
 
     def list_styles(self) -> list[dict[str, Any]]:
+        """List the styles, each with its engines."""
         engines = list(self._settings.styles.engines)
         return [
             {"name": style.name, "title": style.title, "description": style.description, "engines": engines}
@@ -66,7 +70,7 @@ class StyleService:
         ]
 
     async def request_style(self, user_id: str, order: StyleEdit, files_url: str) -> str:
-        """Start making the picture. -> job id. `files_url`: what a file's key is appended to in the answer.
+        """Put a style into the queue. -> job id. `files_url`: what a file's key is appended to in the answer.
 
         Raises `NotFound` for a style and `InvalidRequest` for an engine that is not there, `Overloaded`.
         """
@@ -76,7 +80,7 @@ class StyleService:
                 f"There is no style '{order.style_name}'. There are: {known}.", extra={"styles": list(self._styles)}
             )
         choose_engines(self._settings.styles.engines, order.engine)
-        # Drawn here and not in the job, so that a second attempt makes the same picture.
+        # Drawn here and not in the job, so that a second attempt makes the same image.
         order = order if order.seed is not None else replace(order, seed=random.randint(0, MAX_SEED))
         async with self._database.transaction() as session:
             job = await enqueue_edit(session, self._settings.jobs, user_id, "style", order, files_url)
@@ -107,7 +111,10 @@ class ApplyStyle:
         self._metrics = metrics
 
     async def __call__(self, job: QueuedJob, progress: Progress) -> GenerationResult:
-        """Raises `ImageError` for the picture, `ProviderError` and what engines raise. The job ends the history row."""
+        """Redraw the image and store it. The job ends the history row.
+
+        Raises `ImageError` for the image, `ProviderError` and what engines raise.
+        """
         order = edit_of(job, StyleEdit)
         style = self._styles.get(order.style_name)
         if style is None:  # its file went between the request and now
@@ -143,10 +150,15 @@ class ApplyStyle:
         return GenerationResult(answer | told, history_id, [stored.id], engine, told)
 
     async def _prompt(self, image: Image, style: Style, order: StyleEdit) -> tuple[str, list[str]]:
-        """The client's, the prompter's, or where that one cannot be had the style's own, with a warning."""
+        """The prompt, and warnings: the client's own, else the style's, in which a prompter that looks at images names
+        the subject. Where that prompter cannot be had the style's own prompt is used, with a warning."""
         if order.prompt is not None:
             return order.prompt, []
+        own = write_prompt(style.diffusion.prompt)
         prompter = self._settings.styles.prompter
+        if prompter == TEMPLATE_PROMPTER:
+            self._count("prompt", prompter, "ok")
+            return own, []
         try:
             prompt = await self._generation.write_prompt(image, style.name)
         except DarkroomError as error:
@@ -154,7 +166,7 @@ class ApplyStyle:
                 self._count("prompt", prompter, "rejected")
                 raise
             self._count("prompt", prompter, "unavailable")
-            return write_prompt(style.diffusion.prompt), [f"The style's own prompt was used. {error.message}"]
+            return own, [f"The style's own prompt was used. {error.message}"]
         self._count("prompt", prompter, "ok")
         return prompt, []
 

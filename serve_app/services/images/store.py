@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from configs.settings import Settings
-from deployments.algorithms.images.decoding import ImageLimits, decode, encode_jpeg, full_pixels_sha256, read_picture
+from deployments.algorithms.images.decoding import (
+    ImageInfo,
+    ImageLimits,
+    decode,
+    encode_jpeg,
+    full_pixels_sha256,
+    inspect,
+    read_picture,
+)
+from deployments.algorithms.images.resizing import shrink
 from deployments.contracts.arrays import Image
 from deployments.errors import image_error
 from deployments.kit.threads import Threads, to_its_end
@@ -23,8 +32,8 @@ from serve_app.store.session import Database
 
 T = TypeVar("T")
 _READ_BYTES = 2**18
-MADE_QUALITY = 95
-"""JPEG quality of pictures that were made here: nothing to be seen of it, a fifth of a PNG's bytes."""
+RESULT_QUALITY = 95
+"""JPEG quality of images that jobs made: nothing to be seen of it, a fifth of a PNG's bytes."""
 
 
 class Readable(Protocol):
@@ -49,6 +58,15 @@ class ReceivedFile:
     source: bytes | Path
     sha256: str
     size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedImage:
+    """A file that was encoded here, with the pixels in it, so that it need not be decoded to be stored."""
+
+    data: bytes
+    pixels: Image | None
+    """Upright, transparency on white, longest side at least `limits.preview_px`; None: the file is no larger."""
 
 
 def original_key(sha256: str) -> str:
@@ -91,23 +109,33 @@ class ImageStore:
         filename: str | None = None,
         fetched_for: FetchedFor | None = None,
         temporary: bool = False,
-        limits: ImageLimits | None = None,
     ) -> StoredImage:
         """Validate by decoding, store the bytes, write the rows.
 
         A temporary picture goes by itself after a while. One that was fetched is attached to its item, unless another
-        job was quicker: then its image is returned. `limits`: default those of clients' pictures.
+        job was quicker: then its image is returned.
         Raises `ImageError` when it is no usable picture, `NotFound` when the item it was fetched for is gone.
         """
-        info, pixels = await self.run_in_thread(
-            lambda: read_picture(file.source, self._preview_px, limits or self._limits)
-        )
+        info, pixels = await self.run_in_thread(lambda: read_picture(file.source, self._preview_px, self._limits))
+        return await self._keep(user_id, file, info, pixels, filename, fetched_for, temporary)
+
+    async def _keep(
+        self,
+        user_id: str,
+        file: ReceivedFile,
+        info: ImageInfo,
+        preview: Image | None,
+        filename: str | None,
+        fetched_for: FetchedFor | None,
+        temporary: bool,
+    ) -> StoredImage:
+        """`preview`: pixels of at most `limits.preview_px`, needed where the file has more. Raises `NotFound`."""
         has_preview = max(info.width, info.height) > self._preview_px
         content = Content(
             file.sha256, file.size_bytes, info.content_type, info.width, info.height, has_preview=has_preview
         )
         await self._announce(content)
-        put = partial(self._put_files, file, info.content_type, pixels if has_preview else None)
+        put = partial(self._put_files, file, info.content_type, preview if has_preview else None)
         new = NewImage(content, filename, fetched_for.url if fetched_for else None, temporary)
         try:
             await to_its_end(put())
@@ -151,19 +179,30 @@ class ImageStore:
         return await self.run_in_thread(lambda: work(decode(data, max(content.width, content.height), self._limits)))
 
     async def store_result(self, user_id: str, image: Image, filename: str) -> StoredImage:
-        """Store a picture that a job made as one of the user's, a JPEG without colour subsampling.
+        """Store pixels that a job made as an image of the user's: a JPEG without colour subsampling, temporary."""
+        data = await self.run_in_thread(lambda: encode_jpeg(image, RESULT_QUALITY))
+        return await self.store_file(user_id, EncodedImage(data, image), filename)
+
+    async def store_file(
+        self, user_id: str, file: EncodedImage, filename: str | None = None, *, max_bytes: int | None = None
+    ) -> StoredImage:
+        """Store a file that a job made as an image of the user's, without decoding it.
 
         Temporary until the job has ended well (`history.record_success`): of a job that is cancelled or repeated nobody
-        would find and delete it.
+        would find and delete it. `max_bytes`: any number by default, since a PNG may have more than its original.
+        Raises `ImageError` for more bytes, or more pixels than an upload may have.
         """
-        data = await self.run_in_thread(lambda: encode_jpeg(image, MADE_QUALITY))
-        return await self.store_file(user_id, data, filename, temporary=True)
+        received, info, preview = await self.run_in_thread(lambda: self._describe(file, max_bytes))
+        return await self._keep(user_id, received, info, preview, filename, None, temporary=True)
 
-    async def store_file(self, user_id: str, data: bytes, filename: str, *, temporary: bool = False) -> StoredImage:
-        """Store a picture file that was made here, of however many bytes: a PNG may have more than its original."""
-        file = ReceivedFile(data, hashlib.sha256(data).hexdigest(), len(data))
-        limits = replace(self._limits, max_file_bytes=len(data))
-        return await self.add(user_id, file, filename=filename, temporary=temporary, limits=limits)
+    def _describe(self, file: EncodedImage, max_bytes: int | None) -> tuple[ReceivedFile, ImageInfo, Image | None]:
+        """Hash, type and size of the file, the last two from its header, and its preview."""
+        size = len(file.data)
+        info = inspect(file.data, replace(self._limits, max_file_bytes=size if max_bytes is None else max_bytes))
+        if file.pixels is None and max(info.width, info.height) > self._preview_px:
+            raise ValueError(f"a file of {info.width}x{info.height} came without the pixels for its preview")
+        preview = None if file.pixels is None else shrink(file.pixels, self._preview_px)
+        return ReceivedFile(file.data, hashlib.sha256(file.data).hexdigest(), size), info, preview
 
     async def pixel_sha256(self, content: Content) -> str:
         """Hash of the upright pixels at full size; computed once for a content."""

@@ -1,1 +1,1 @@
-"""Making pictures for the Stable Diffusion web API: what is asked for, the job that does it, what is answered."""
+"""Image generation for the Stable Diffusion web API: requests, the job that serves them, the members of answers."""

@@ -8,7 +8,7 @@ from deployments.errors import DarkroomError
 
 
 class WebUiError(DarkroomError):
-    """`extra` holds `name`, that of the exception which the original would have raised, and `status`."""
+    """An error in the wording of AUTOMATIC1111. `extra` holds `name`, its exception's name there, and `status`."""
 
     slug, title = "web-ui-error", "The request failed"
 
@@ -22,23 +22,25 @@ class WebUiError(DarkroomError):
 
 
 class FieldRefused(DarkroomError):
-    """A field that is not what it must be. `extra` holds `field`, its path in the body."""
+    """An invalid field. `extra` holds `field`, its path in the body."""
 
     slug, title, status = "invalid-request", "Invalid request", 422
 
     def view(self) -> list[dict[str, Any]]:
+        """List the error as FastAPI lists validation errors."""
         return [{"loc": ["body", *self.extra.get("field", [])], "msg": self.message, "type": "value_error"}]
 
 
 def refused(status: int, detail: str) -> WebUiError:
-    """What the original says on purpose."""
+    """Build an error that the original raises on purpose."""
     return WebUiError(detail, extra={"status": status})
 
 
 def broken(name: str, errors: str) -> WebUiError:
-    """What the original answers when `name` escapes it: status 500."""
+    """Build the answer of the original to an exception `name` that escapes it: status 500."""
     return WebUiError(errors, extra={"status": 500, "name": name})
 
 
 def bad_field(message: str, *field: str | int) -> FieldRefused:
+    """Build the error of one field; `field` is its path in the body."""
     return FieldRefused(message, extra={"field": list(field)})

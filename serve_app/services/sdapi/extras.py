@@ -1,4 +1,4 @@
-"""Enlarging pictures after the fact, without a model: Lanczos or nearest neighbours."""
+"""Image enlargement without a model (A1111's "extras"): Lanczos or nearest neighbours."""
 
 from __future__ import annotations
 
@@ -25,19 +25,23 @@ _FILTERS = {"Lanczos": PillowImage.Resampling.LANCZOS, "Nearest": PillowImage.Re
 
 @dataclass(frozen=True, slots=True)
 class Enlargement:
+    """Parameters of an enlargement."""
+
     upscaler: str = NONE
-    """None: the picture stays as it is."""
+    """`None` leaves the image as it is."""
     second_upscaler: str = NONE
     second_visibility: float = 0.0
-    """0 to 1: how much of the second one's result is mixed in."""
+    """Share of the second upscaler's result, 0 to 1."""
     factor: float | None = 2.0
-    """None: to `size`."""
+    """Scale of the sides; None: enlarge to `size`."""
     size: tuple[int, int] = (512, 512)
     crop: bool = True
-    """To `size` exactly, cut at the rims; else covering it."""
+    """Whether the result is `size` exactly, cut at the edges; else it covers `size`."""
 
 
 class Extras:
+    """Enlarges images of requests, a few at once."""
+
     def __init__(self, inputs: ImageInputs, settings: Settings) -> None:
         self._inputs = inputs
         self._max_pixels = settings.limits.max_pixels
@@ -45,23 +49,22 @@ class Extras:
         self._at_once = asyncio.Semaphore(settings.runtime.decode_threads)
 
     def check(self, wanted: Enlargement) -> None:
-        """Raises `WebUiError` for an upscaler that is not here."""
+        """Check that both upscalers exist. Raises `WebUiError`."""
         for name in (wanted.upscaler, wanted.second_upscaler):
             if name not in IMAGE_UPSCALERS:
                 raise broken("AssertionError", f"could not find upscaler named {name[:80]}")
 
     async def enlarge(self, text: str, wanted: Enlargement) -> bytes:
-        """A PNG that keeps what the picture said of how it was made. Raises `WebUiError`, `FieldRefused`."""
-        data = await self._inputs.read(text)
-        image, _ = await self._inputs.decode(data)
-        width, height = _target(image, wanted)
+        """Enlarge an image to a PNG that keeps its generation parameters. Raises `WebUiError`, `FieldRefused`."""
+        source = await self._inputs.open(text)
+        width, height = _target(source.pixels, wanted)
         if width * height > self._max_pixels:
             raise bad_field(f"the result would have more than {self._max_pixels} pixels", "upscaling_resize")
         async with self._at_once:
-            return await asyncio.to_thread(_enlarge, image, wanted, data)
+            return await asyncio.to_thread(_enlarge, source.pixels, wanted, source.data)
 
     async def enlarge_all(self, texts: Iterable[str], wanted: Enlargement) -> list[bytes]:
-        """The same for several, in order. Raises `PayloadTooLarge` too, when the files come to more than a body may."""
+        """Enlarge several images in order. Raises `PayloadTooLarge` too, for files larger than a body may be."""
         files: list[bytes] = []
         for text in texts:
             files.append(await self.enlarge(text, wanted))
@@ -71,7 +74,7 @@ class Extras:
 
 
 def describe(wanted: Enlargement, ignored: list[str]) -> str:
-    """`html_info`: what was done, and what was not."""
+    """Write `html_info`: the steps done, and a warning for each of `ignored`."""
     if wanted.upscaler == NONE:
         done = []
     elif wanted.factor is None:
@@ -110,7 +113,7 @@ def _enlarge(image: Image, wanted: Enlargement, source: bytes) -> bytes:
 
 
 def _cut_to_shape(picture: PillowImage.Image, size: tuple[int, int]) -> PillowImage.Image:
-    """Its middle, in the shape of `size`."""
+    """Crop the centre in the shape of `size`."""
     ratio = min(picture.width / size[0], picture.height / size[1])
     width, height = max(1, round(size[0] * ratio)), max(1, round(size[1] * ratio))
     left, top = (picture.width - width) // 2, (picture.height - height) // 2

@@ -1,4 +1,4 @@
-"""All pictures of one plan at once, so that the engine can batch them; each stops when the client says so."""
+"""Concurrent generation of all images of a plan, so that the engine can batch them; clients can stop it."""
 
 from __future__ import annotations
 
@@ -14,70 +14,69 @@ from serve_app.services.jobs.progress import Progress
 from serve_app.services.sdapi.tasks import FinishedImage, ImageTask
 
 T = TypeVar("T")
-_DRAWN = 0.98
-"""Of the progress bar; storing the pictures is the rest."""
+_GENERATED_SHARE = 0.98
+"""Share of the progress bar for generation; storing the images is the rest."""
 
 
 async def generate_all(
-    diffuser: Diffuser, shots: Sequence[ImageTask], at_once: int, progress: Progress
+    diffuser: Diffuser, tasks: Sequence[ImageTask], at_once: int, progress: Progress
 ) -> list[FinishedImage | None]:
-    """The pictures in order, at most `at_once` at a time.
+    """Generate the images of all tasks, in order, at most `at_once` at a time.
 
-    When the client interrupts, those that were begun end with what they have and the others are None; when it
-    skips, only those that are being drawn are concerned. Raises what the engine raises for any of them, and then
-    stops the others.
+    When the client interrupts, images that were begun end with what they have and the others are None; when it skips,
+    only the images in progress are concerned. Raises what the engine raises for any image, and then stops the others.
     """
     gate = asyncio.Semaphore(at_once)
-    shares = [0.0] * len(shots)
+    shares = [0.0] * len(tasks)
 
     def report(place: int, share: float) -> None:
         shares[place] = share
-        progress.report(_DRAWN * sum(shares) / len(shots))
+        progress.report(_GENERATED_SHARE * sum(shares) / len(tasks))
 
-    async def draw(place: int, shot: ImageTask) -> FinishedImage | None:
+    async def generate(place: int, task: ImageTask) -> FinishedImage | None:
         async with gate:
-            made = await _draw(diffuser, shot, progress, lambda share: report(place, share))
+            finished = await _generate(diffuser, task, progress, lambda share: report(place, share))
             report(place, 1.0)
-            return made
+            return finished
 
-    tasks = [asyncio.create_task(draw(place, shot)) for place, shot in enumerate(shots)]
+    running = [asyncio.create_task(generate(place, task)) for place, task in enumerate(tasks)]
     try:
-        return await asyncio.gather(*tasks)
+        return await asyncio.gather(*running)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for one in running:
+            one.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
 
-async def _draw(
-    diffuser: Diffuser, shot: ImageTask, progress: Progress, report: Callable[[float], None]
+async def _generate(
+    diffuser: Diffuser, task: ImageTask, progress: Progress, report: Callable[[float], None]
 ) -> FinishedImage | None:
-    request = shot.request
+    request = task.request
     last: GenerationStep | None = None
     if progress.interrupted.is_set():
         return None
     stops = (progress.interrupted, progress.skipped)
     stream = cast("AsyncGenerator[GenerationStep | GeneratedPicture, None]", diffuser.generate(request))
     async with aclosing(stream), aclosing(_until(stream, stops)) as steps:
-        async for news in steps:
-            if isinstance(news, GeneratedPicture):
-                image = await _finish(shot, news.image)
-                return FinishedImage(shot, image, news.checkpoint, news.checkpoint_sha256, news.warnings)
-            last = news
+        async for event in steps:
+            if isinstance(event, GeneratedPicture):
+                image = await _finish(task, event.image)
+                return FinishedImage(task, image, event.checkpoint, event.checkpoint_sha256, event.warnings)
+            last = event
             report(last.step / last.steps)
     if last is None:
         return None
     image = await diffuser.decode_latents(last.latents, request.checkpoint, request.vae)
     note = f"The picture was stopped after {last.step} of {last.steps} steps"
-    return FinishedImage(shot, await _finish(shot, image), request.checkpoint, "", (note,))
+    return FinishedImage(task, await _finish(task, image), request.checkpoint, "", (note,))
 
 
-async def _finish(shot: ImageTask, image: Image) -> Image:
-    return image if shot.canvas is None else await asyncio.to_thread(lay_over, image, shot.canvas)
+async def _finish(task: ImageTask, image: Image) -> Image:
+    return image if task.canvas is None else await asyncio.to_thread(lay_over, image, task.canvas)
 
 
 async def _until(stream: AsyncIterator[T], stops: Sequence[asyncio.Event]) -> AsyncGenerator[T]:
-    """What the stream gives, until it ends or one of the events is set. Nothing of it runs any more afterwards."""
+    """Yield the items of the stream until it ends or one of the events is set; its pending step is cancelled."""
     waits = [asyncio.create_task(stop.wait()) for stop in stops]
     step: asyncio.Task[T | None] | None = None
     try:
@@ -86,10 +85,10 @@ async def _until(stream: AsyncIterator[T], stops: Sequence[asyncio.Event]) -> As
             await asyncio.wait({step, *waits}, return_when=asyncio.FIRST_COMPLETED)
             if not step.done():
                 return
-            news = step.result()
-            if news is None:
+            item = step.result()
+            if item is None:
                 return
-            yield news
+            yield item
     finally:
         for task in (*waits, step):
             if task is not None:

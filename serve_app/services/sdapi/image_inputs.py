@@ -1,10 +1,13 @@
-"""Pictures that arrive as text: base64, a data URL, the address of a file elsewhere. Never a path of this machine."""
+"""Input images that arrive as text: base64, a data URL or a URL. Never a path of this machine."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import binascii
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from configs.settings import Settings
 from deployments.algorithms.images.decoding import ImageLimits, decode_layers
@@ -18,24 +21,42 @@ _BAD_URL = "Invalid image url"
 _PRIVATE = "Request to local resource not allowed"
 
 
+@dataclass(frozen=True, slots=True)
+class InputImage:
+    """An image as the client sent it and as it was decoded."""
+
+    data: bytes
+    pixels: Image
+    """At full size, upright, transparency on white."""
+    alpha: Gray | None
+    """None where all of it is opaque."""
+
+
 class ImageInputs:
+    """Reads images out of the texts of a request. Every method raises `WebUiError` for what is none."""
+
     def __init__(self, fetcher: Fetcher, settings: Settings) -> None:
         self._fetcher = fetcher
         self._limits = ImageLimits(settings.limits.max_file_bytes, settings.limits.max_pixels)
         self._decoders = asyncio.Semaphore(settings.runtime.decode_threads)
 
-    async def read(self, text: str) -> bytes:
-        """The bytes of a picture that was found good by decoding it. Raises `WebUiError`."""
+    async def open(self, text: str) -> InputImage:
+        """Read or fetch an image and decode it, once."""
         if text[:8].lower().startswith(("http://", "https://")):
             data, complaint = await self._fetch(text), _BAD_URL
         else:
             data, complaint = await asyncio.to_thread(_from_base64, text), _UNREADABLE
-        await self._decode(data, complaint)
-        return data
+        return InputImage(data, *await self._decode(data, complaint))
+
+    async def read(self, text: str) -> bytes:
+        """The file content of an image that was found good by decoding it."""
+        return (await self.open(text)).data
 
     async def read_leniently(self, text: str) -> bytes:
-        """The same, and nothing for what is no picture: whoever decodes it will say so. Raises `WebUiError` only for
-        an address that is not fetched from."""
+        """The file content of an image, empty for what is none: the job that decodes it says so.
+
+        Raises `WebUiError` only for an address that is not fetched from.
+        """
         try:
             return await self.read(text)
         except WebUiError as error:
@@ -43,12 +64,8 @@ class ImageInputs:
                 raise
             return b""
 
-    async def load(self, text: str) -> tuple[Image, Gray | None]:
-        """The upright picture and its alpha, if any of it is transparent. Raises `WebUiError`."""
-        return await self.decode(await self.read(text))
-
     async def decode(self, data: bytes) -> tuple[Image, Gray | None]:
-        """Of bytes that `read` gave."""
+        """The upright image at full size and its alpha, None where all of it is opaque."""
         return await self._decode(data, _UNREADABLE)
 
     async def _decode(self, data: bytes, complaint: str) -> tuple[Image, Gray | None]:
@@ -63,6 +80,33 @@ class ImageInputs:
             return (await self._fetcher.fetch(url)).data
         except ImageError as error:
             raise refused(500, _PRIVATE if error.code == "forbidden_address" else _BAD_URL) from error
+
+
+class JobImages:
+    """The input images of one job, by name. Equal file contents, under whatever names, are decoded once."""
+
+    def __init__(self, files: Mapping[str, bytes], inputs: ImageInputs) -> None:
+        self._files = files
+        self._inputs = inputs
+        self._uses = Counter(files.values())
+        self._decoded: dict[bytes, tuple[Image, Gray | None]] = {}
+        self._decoding = asyncio.Lock()
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._files
+
+    async def load(self, name: str) -> tuple[Image, Gray | None]:
+        """The upright image at full size and its alpha. Raises `KeyError` for no such name, and `WebUiError`."""
+        data = self._files[name]
+        if self._uses[data] == 1:  # not kept: it may have 180 MB
+            return await self._inputs.decode(data)
+        async with self._decoding:
+            if data not in self._decoded:
+                self._decoded[data] = await self._inputs.decode(data)
+            return self._decoded[data]
 
 
 def _complaint(error: ImageError, words: str) -> WebUiError:

@@ -1,9 +1,8 @@
-"""What pictures begin with: noise, with a second pass or without; a picture, whole or under a mask; tiles of one."""
+"""Initial images and masks of img2img generations: img2img, inpainting and SD upscale."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +12,7 @@ from deployments.algorithms.a1111.resizing import resize
 from deployments.contracts.arrays import Gray, Image
 from deployments.contracts.diffusion import GenerationRequest, ResizeMode
 from serve_app.services.sdapi.controlnet.hints import ControlFrame
-from serve_app.services.sdapi.image_inputs import ImageInputs
+from serve_app.services.sdapi.image_inputs import JobImages
 from serve_app.services.sdapi.init import DENOISING_STRENGTH, Init
 from serve_app.services.sdapi.requests import Img2ImgBody
 from serve_app.services.sdapi.sd_upscale import NAME as SD_UPSCALE
@@ -25,18 +24,16 @@ _FILLS = ("fill", "original", "latent noise", "latent nothing")
 _CONTENTS = ("original", "original", "noise", "nothing")
 
 
-async def init_img2img(
-    body: Img2ImgBody, request: GenerationRequest, inputs: Mapping[str, bytes], pictures: ImageInputs
-) -> Init:
-    """`inputs`: `init0`, `init1` ... and `mask`. Raises `WebUiError` for one that cannot be read."""
+async def init_img2img(body: Img2ImgBody, request: GenerationRequest, inputs: JobImages) -> Init:
+    """Prepare initial images and mask; `inputs` names them `init0`, `init1` ... and `mask`. Raises `WebUiError`."""
     names = [name for place in range(len(inputs)) if (name := f"init{place}") in inputs]
-    images = [(await pictures.decode(inputs[name]))[0] for name in names]
+    images = [(await inputs.load(name))[0] for name in names]
     strength = DENOISING_STRENGTH if body.denoising_strength is None else body.denoising_strength
     request = replace(request, denoising_strength=strength)
     if (body.script_name or "").lower() == SD_UPSCALE:
         return await _init_sd_upscale(body, request, images[0], has_mask="mask" in inputs)
     size, mode = (request.width, request.height), _RESIZE_MODES[body.resize_mode]
-    mask = await _read_mask(body, inputs["mask"], pictures) if "mask" in inputs else None
+    mask = await _read_mask(body, inputs) if "mask" in inputs else None
     canvases = [
         await asyncio.to_thread(
             prepare_canvas,
@@ -61,7 +58,7 @@ async def init_img2img(
 
 
 async def _init_sd_upscale(body: Img2ImgBody, request: GenerationRequest, image: Image, has_mask: bool) -> Init:
-    """Raises `FieldRefused` for too many."""
+    """Prepare the tiles of an enlarged image. Raises `FieldRefused` for too many."""
     script, size = SdUpscale.of(body.script_args), (request.width, request.height)
     sheet = await asyncio.to_thread(Sheet.of, image, script, size, body.n_iter)
     return Init(
@@ -78,8 +75,8 @@ async def _init_sd_upscale(body: Img2ImgBody, request: GenerationRequest, image:
     )
 
 
-async def _read_mask(body: Img2ImgBody, data: bytes, pictures: ImageInputs) -> Gray:
-    image, alpha = await pictures.decode(data)
+async def _read_mask(body: Img2ImgBody, inputs: JobImages) -> Gray:
+    image, alpha = await inputs.load("mask")
     mask = mask_of(image, alpha, rounded=body.mask_round)
     if body.inpainting_mask_invert:
         mask = 255 - mask
@@ -87,7 +84,7 @@ async def _read_mask(body: Img2ImgBody, data: bytes, pictures: ImageInputs) -> G
 
 
 def _blurs(body: Img2ImgBody) -> tuple[int, int]:
-    """Across and down."""
+    """Mask blur across and down, pixels."""
     return (body.mask_blur_x, body.mask_blur_y) if body.mask_blur is None else (body.mask_blur, body.mask_blur)
 
 

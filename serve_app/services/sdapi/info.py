@@ -1,4 +1,4 @@
-"""What an answer says of how its pictures were made."""
+"""Generation parameters in answers: the infotext of each image, and the member `info`."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from serve_app.services.sdapi.plan import Plan
 from serve_app.services.sdapi.tasks import FinishedImage
 
 VERSION = "v1.10.1"
-"""Of the web UI whose API this is."""
+"""Version of the web UI whose API this is."""
 
 
-def infotext(plan: Plan, made: FinishedImage, order: GenerationOrder) -> str:
-    """The text that travels with the picture."""
-    request, shot = made.shot.request, made.shot
+def infotext(plan: Plan, finished: FinishedImage, order: GenerationOrder) -> str:
+    """Write the generation parameters that travel in the image's file."""
+    task, request = finished.task, finished.task.request
     varied = request.variation_strength > 0
-    said: dict[str, str | int | float | None] = {
+    fields: dict[str, str | int | float | None] = {
         "Steps": request.steps,
         "Sampler": request.sampler,
         "Schedule type": request.scheduler,
         "CFG scale": f"{request.guidance_scale:g}",
-        "Seed": shot.seed,
+        "Seed": task.seed,
         "Size": f"{request.width}x{request.height}",
-        "Model hash": made.checkpoint_sha256[:10] or None,
-        "Model": made.checkpoint or None,
+        "Model hash": finished.checkpoint_sha256[:10] or None,
+        "Model": finished.checkpoint or None,
         "VAE": request.vae or None,
-        "Variation seed": shot.subseed if varied else None,
+        "Variation seed": task.subseed if varied else None,
         "Variation seed strength": request.variation_strength if varied else None,
         "Seed resize from": f"{request.seed_size[0]}x{request.seed_size[1]}" if request.seed_size else None,
         "Clip skip": request.clip_skip if request.clip_skip > 1 else None,
@@ -38,36 +38,36 @@ def infotext(plan: Plan, made: FinishedImage, order: GenerationOrder) -> str:
         **plan.parameters,
         "Version": VERSION,
     }
-    return write_infotext(plan.prompt, plan.negative_prompt, said)
+    return write_infotext(plan.prompt, plan.negative_prompt, fields)
 
 
 def describe(
     order: GenerationOrder,
     plan: Plan,
-    made: Sequence[FinishedImage],
+    finished: Sequence[FinishedImage],
     infotexts: Sequence[str],
     *,
     index_of_first_image: int,
     started: datetime,
 ) -> dict[str, Any]:
-    """The original's members in its order, and `warnings`: what was asked for and not done."""
-    body, shots = order.body, plan.pictures
-    request: GenerationRequest = shots[0].request
-    first = made[0] if made else None
-    warnings = [*plan.warnings, *(text for one in made for text in one.warnings)]
+    """Build the member `info`: the original's keys in its order, and `warnings`: what was asked for and not done."""
+    body, tasks = order.body, plan.image_tasks
+    request: GenerationRequest = tasks[0].request
+    first = finished[0] if finished else None
+    warnings = [*plan.warnings, *(text for one in finished for text in one.warnings)]
     extra = {key: value for key, value in plan.parameters.items() if value is not None}
     strength = request.denoising_strength if order.kind == "img2img" else None
     if request.hires is not None:
         strength = request.hires.denoising_strength
     return {
         "prompt": plan.prompt,
-        "all_prompts": [plan.prompt] * len(shots),
+        "all_prompts": [plan.prompt] * len(tasks),
         "negative_prompt": plan.negative_prompt,
-        "all_negative_prompts": [plan.negative_prompt] * len(shots),
-        "seed": shots[0].seed,
-        "all_seeds": [shot.seed for shot in shots],
-        "subseed": shots[0].subseed,
-        "all_subseeds": [shot.subseed for shot in shots],
+        "all_negative_prompts": [plan.negative_prompt] * len(tasks),
+        "seed": tasks[0].seed,
+        "all_seeds": [task.seed for task in tasks],
+        "subseed": tasks[0].subseed,
+        "all_subseeds": [task.subseed for task in tasks],
         "subseed_strength": body.subseed_strength,
         "width": request.width,
         "height": request.height,

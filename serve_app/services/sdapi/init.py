@@ -11,17 +11,19 @@ from serve_app.services.sdapi.controlnet.hints import ControlFrame
 from serve_app.services.sdapi.sd_upscale import Sheet
 
 DENOISING_STRENGTH = 0.75
-"""When the request names none; the original's hires fix breaks there."""
+"""Denoising strength of a request that names none; the original's hires fix breaks there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Init:
+    """Initial state of all images of a generation."""
+
     request: GenerationRequest
-    """What is common to all pictures."""
+    """Fields that all images have in common."""
     frame: ControlFrame
     canvases: tuple[InpaintCanvas | None, ...] = (None,)
-    """One for all, or one for each picture of a batch, or of a sheet."""
+    """One for all images, one for each image of a batch, or one for each tile of a sheet."""
     parameters: dict[str, Any] = field(default_factory=dict)
-    """For the infotext."""
+    """Further fields of the infotext."""
     warnings: tuple[str, ...] = ()
     sheet: Sheet | None = None

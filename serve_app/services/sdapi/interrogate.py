@@ -1,4 +1,4 @@
-"""What a picture shows, as words in a row: the tags that an album would give it."""
+"""Image description (A1111's "interrogate"): the tags that an album would give the image, in a row."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ from deployments.contracts.arrays import Image
 
 
 class Captioner:
+    """Describes images by their tags."""
+
     def __init__(self, capabilities: Capabilities, settings: Settings) -> None:
         self._capabilities = capabilities
         self._settings = settings
         self._people = PeopleRules(settings.tags.min_face_share, settings.tags.portrait_share)
 
     async def caption(self, image: Image) -> str:
-        """The surest tag first; empty for a picture that nothing is recognised in."""
+        """Tags, the most probable first, separated by commas; empty where nothing is recognised."""
         settings = self._settings
-        seen = await asyncio.to_thread(shrink, image, settings.limits.preview_px)
-        views = await asyncio.to_thread(make_views, seen, settings.embedding.input_px)
+        small = await asyncio.to_thread(shrink, image, settings.limits.preview_px)
+        views = await asyncio.to_thread(make_views, small, settings.embedding.input_px)
         vectors, [faces] = await asyncio.gather(
-            self._capabilities.embed_images(views), self._capabilities.find_faces([seen])
+            self._capabilities.embed_images(views), self._capabilities.find_faces([small])
         )
         [tags] = await self._capabilities.tag_images(vectors[None])
         boxes = np.array([face.bbox for face in faces], np.float32).reshape(-1, 4)
-        people = people_tags(boxes, [face.score for face in faces], seen.shape[1], seen.shape[0], self._people)
+        people = people_tags(boxes, [face.score for face in faces], small.shape[1], small.shape[0], self._people)
         chosen = select_tags(merge_scores(tags, people), TagRules(settings.tags.threshold, settings.tags.top_k))
         return ", ".join(chosen)

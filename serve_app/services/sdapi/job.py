@@ -1,9 +1,8 @@
-"""The job that makes pictures: plan, draw, store, describe."""
+"""The job behind txt2img and img2img: plan, generate, store, describe."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import math
 from collections.abc import Sequence
 
@@ -15,12 +14,12 @@ from deployments.algorithms.a1111.image_metadata import FileFormat, encode_pictu
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import Diffuser
 from serve_app.services.accounts.history import GenerationResult
-from serve_app.services.images.store import ImageStore, ReceivedFile
+from serve_app.services.images.store import EncodedImage, ImageStore
 from serve_app.services.jobs.progress import Progress
 from serve_app.services.sdapi.generate import generate_all
 from serve_app.services.sdapi.image_inputs import ImageInputs
 from serve_app.services.sdapi.info import describe, infotext
-from serve_app.services.sdapi.order import PICTURES, GenerationOrder
+from serve_app.services.sdapi.order import IMAGE_FIELDS, GenerationOrder
 from serve_app.services.sdapi.plan import Plan, Planner
 from serve_app.services.sdapi.tasks import FinishedImage
 from serve_app.store.queue import jobs
@@ -53,52 +52,55 @@ class GenerateImages:
         self._settings = settings
 
     async def __call__(self, job: QueuedJob, progress: Progress) -> GenerationResult:
+        """Generate and store the images. Raises `WebUiError` for inputs that cannot be read, and what engines raise."""
         order = GenerationOrder.of(job.kind, job.payload)
         async with self._database.transaction() as session:
-            history = await start_history(session, job, order)
+            entry = await start_history(session, job, order)
             inputs = await jobs.load_inputs(session, job.id)
         planner = Planner(self._diffuser, self._inputs)
         plan = await planner.plan(order, inputs, await self._diffuser.list_models())
-        drawn = await generate_all(self._diffuser, plan.shots, self._settings.diffusion.max_batch, progress)
+        generated = await generate_all(self._diffuser, plan.tasks, self._settings.diffusion.max_batch, progress)
         if plan.sheet is not None:
-            drawn = await asyncio.to_thread(plan.sheet.join, drawn)
-        made = [one for one in drawn if one is not None]
-        texts = [infotext(plan, one, order) for one in made]
-        files, texts, first = self._gather(order, plan, made, texts)
+            generated = await asyncio.to_thread(plan.sheet.join, generated)
+        finished = [one for one in generated if one is not None]
+        texts = [infotext(plan, one, order) for one in finished]
+        files, texts, first = self._gather(order, plan, finished, texts)
         stored = [await self._store(job.user_id, order, image, text) for image, text in files]
-        said = describe(order, plan, made, texts, index_of_first_image=first, started=job.created_at)
-        # Grid and maps too, after the pictures: what the history does not name, nobody could find and delete.
-        pictures = (*stored[first : first + len(made)], *stored[:first], *stored[first + len(made) :])
-        told = {"warnings": said["warnings"]} if said["warnings"] else {}
-        return GenerationResult({"images": stored, "info": said}, history.id, pictures, ENGINE, told)
+        info = describe(order, plan, finished, texts, index_of_first_image=first, started=job.created_at)
+        # Grid and maps too, after the images: what the history does not name, nobody could find and delete.
+        last = first + len(finished)
+        images = (*stored[first:last], *stored[:first], *stored[last:])
+        told = {"warnings": info["warnings"]} if info["warnings"] else {}
+        return GenerationResult({"images": stored, "info": info}, entry.id, images, ENGINE, told)
 
     def _gather(
-        self, order: GenerationOrder, plan: Plan, made: Sequence[FinishedImage], texts: list[str]
+        self, order: GenerationOrder, plan: Plan, finished: Sequence[FinishedImage], texts: list[str]
     ) -> tuple[list[tuple[Image, str]], list[str], int]:
-        """The pictures with what is said of each, in the order of the answer, and the place of the first real one."""
-        files = [(one.image, text) for one, text in zip(made, texts, strict=True)]
+        """-> images with their infotexts, and infotexts, in the order of the answer; the place of the first image that
+        is no grid."""
+        files = [(one.image, text) for one, text in zip(finished, texts, strict=True)]
         first = 0
         if order.body.save_images and len(files) > 1:
-            files.insert(0, (grid([one.image for one in made]), texts[0]))
+            files.insert(0, (grid([one.image for one in finished]), texts[0]))
             texts, first = [texts[0], *texts], 1
-        return files + [(shown, "") for shown in plan.maps if made], texts, first
+        return files + [(shown, "") for shown in plan.maps if finished], texts, first
 
     async def _store(self, user_id: str, order: GenerationOrder, image: Image, text: str) -> str:
         options = order.options
         kind: FileFormat = options.samples_format  # type: ignore[assignment]  # one of three, see options
         data = await asyncio.to_thread(encode_picture, image, text, kind, options.jpeg_quality)
-        file = ReceivedFile(data, hashlib.sha256(data).hexdigest(), len(data))
-        return (await self._pictures.add(user_id, file, temporary=True)).id  # until the job has ended well
+        most = self._settings.limits.max_file_bytes
+        return (await self._pictures.store_file(user_id, EncodedImage(data, image), max_bytes=most)).id
 
 
 async def start_history(session: AsyncSession, job: QueuedJob, order: GenerationOrder) -> HistoryEntry:
-    """The job's row in the history; it ends with the job."""
-    asked = order.body.model_dump(exclude_defaults=True, exclude=PICTURES)
+    """Start the job's row in the history, which ends with the job."""
+    asked = order.body.model_dump(exclude_defaults=True, exclude=IMAGE_FIELDS)
     return await history.start(session, job.user_id, order.kind, asked, job_id=job.id)
 
 
 def grid(images: Sequence[Image]) -> Image:
-    """All pictures in one, as square as it gets."""
+    """Lay out images in rows and columns, as square as it gets."""
     rows = round(math.sqrt(len(images)))
     columns = math.ceil(len(images) / rows)
     height, width = (max(image.shape[axis] for image in images) for axis in (0, 1))

@@ -1,5 +1,5 @@
-"""Fields as lenient as the clients of the Stable Diffusion web API are loose: numbers as text, whole numbers with a
-point, switches as 0 and 1, null for whatever was left out."""
+"""Lenient field types for clients of the Stable Diffusion web API: numbers as text, whole numbers with a point,
+switches as 0 and 1, null for a field that was left out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, mod
 from pydantic_core import PydanticCustomError
 
 LONGEST_LIST = 1000
-"""Of pictures, however few are used: a body of many megabytes could hold millions of empty ones."""
+"""Longest list of images, however few are used: a body of many megabytes could hold millions of empty ones."""
 _LONGEST_NUMBER = 64
 
 
@@ -74,7 +74,7 @@ Text = Annotated[str, BeforeValidator(_text), _schema("string")]
 
 
 class LenientModel(BaseModel):
-    """Unknown fields are ignored, and a null is as good as nothing."""
+    """A body whose unknown fields are ignored and whose nulls count as left out."""
 
     model_config = ConfigDict(extra="ignore", protected_namespaces=())
 

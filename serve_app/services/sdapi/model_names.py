@@ -1,4 +1,4 @@
-"""Finding what a client means by the name of a checkpoint, a ControlNet, a LoRA, a VAE, and how these are called."""
+"""Model names: looking up checkpoints, ControlNets, LoRAs and VAEs as clients name them, and their titles."""
 
 from __future__ import annotations
 
@@ -12,33 +12,35 @@ _SHORTEST_HASH = 8
 
 
 def title(model: ModelFile) -> str:
-    """`name.safetensors [0123456789]`; without the hash where the file is not here yet."""
+    """A checkpoint's title, `name.safetensors [0123456789]`; without the hash where the file is not here yet."""
     return f"{model.file} [{model.sha256[:10]}]" if model.sha256 else model.file
 
 
 def control_title(model: ModelFile) -> str:
-    """`name [01234567]`, as the engine calls it, or with the beginning of the file's hash."""
+    """A ControlNet's title, `name [01234567]`: as the engine calls it, or with the first digits of the file's hash."""
     if _HASH.search(model.alias):
         return model.alias
     return f"{model.name} [{model.sha256[:8]}]" if model.sha256 else model.name
 
 
 def find_checkpoint(catalogue: ModelCatalogue, wanted: str) -> ModelFile | None:
-    """By title, file, name, `name [hash]`, hash, or a part of the title."""
+    """Find a checkpoint by title, file, name, `name [hash]`, hash, or a part of the title."""
     models = catalogue.checkpoints
     return _exact(models, wanted) or _by_hash(models, wanted) or _exact(models, _bare(wanted)) or _part(models, wanted)
 
 
 def find_vae(catalogue: ModelCatalogue, wanted: str) -> ModelFile | None:
+    """Find a VAE by name or file."""
     return _exact(catalogue.vaes, wanted)
 
 
 def find_lora(catalogue: ModelCatalogue, wanted: str) -> ModelFile | None:
+    """Find a LoRA by name, alias or file."""
     return _exact(catalogue.loras, wanted)
 
 
 def find_controlnet(catalogue: ModelCatalogue, wanted: str) -> ModelFile | None:
-    """By `name [hash]`, name, or the shortest name that holds it; a hash that is none of ours is not insisted on."""
+    """Find a ControlNet by `name [hash]`, name, or the shortest name that holds it; an unknown hash is ignored."""
     models = catalogue.controlnets
     exact = next((model for model in models if wanted == control_title(model)), None)
     bare = _bare(wanted)
@@ -46,7 +48,7 @@ def find_controlnet(catalogue: ModelCatalogue, wanted: str) -> ModelFile | None:
 
 
 def find_module(catalogue: ModelCatalogue, wanted: str) -> HintModule | None:
-    """By either of its names."""
+    """Find a preprocessor by its name or its label."""
     name = wanted.strip().lower()
     return next((one for one in catalogue.modules if name in (one.name.lower(), one.label.lower())), None)
 

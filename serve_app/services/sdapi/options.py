@@ -1,4 +1,4 @@
-"""The settings that clients read and change, and what a request's `override_settings` make of them."""
+"""Settings of the web UI that clients read and change, and the `override_settings` of a request."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from serve_app.store.session import Database
 
 CHECKPOINT, VAE = "sd_model_checkpoint", "sd_vae"
 _MODEL_VAE = frozenset({"", "automatic", "none"})
-"""Names that stand for the VAE of the checkpoint itself."""
+"""Names for the checkpoint's own VAE."""
 DEFAULTS: dict[str, Any] = {
     CHECKPOINT: "",
     VAE: "Automatic",
@@ -55,7 +55,7 @@ _FORMATS = {"png": "png", "jpg": "jpg", "jpeg": "jpg", "webp": "webp"}
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What they come to for one request. Lives in the job's payload."""
+    """The settings that hold for one request. Stored in the job's payload."""
 
     checkpoint: str = ""
     """Names as the catalogue has them; empty: the configured one."""
@@ -70,20 +70,22 @@ class Options:
 
 
 class OptionService:
+    """Reads and changes the settings of users."""
+
     def __init__(self, database: Database, diffuser: Diffuser, settings: Settings) -> None:
         self._database = database
         self._diffuser = diffuser
         self._settings = settings
 
     async def catalogue(self) -> ModelCatalogue:
-        """What the diffusion engine has; nothing where none is deployed."""
+        """Models of the diffusion engine; none where it is not deployed."""
         try:
             return await self._diffuser.list_models()
         except NotDeployed:
             return ModelCatalogue()
 
     async def view(self, user_id: str) -> dict[str, Any]:
-        """All settings, flat. Whatever it holds is accepted by `change`."""
+        """All settings of the user, flat. `change` accepts all that it returns."""
         catalogue = await self.catalogue()
         values = await self._load(user_id)
         wanted = values[CHECKPOINT] or catalogue.default_checkpoint
@@ -96,7 +98,7 @@ class OptionService:
         }
 
     async def change(self, user_id: str, values: Mapping[str, Any]) -> None:
-        """Raises `WebUiError`: a name that is none (unless its value is null), an unknown checkpoint."""
+        """Change settings. Raises `WebUiError` for an unknown name (unless its value is null) or checkpoint."""
         changed = {}
         for name, value in values.items():
             if value is None or name in _READ_ONLY or name in _KNOWN_WITHOUT_EFFECT:
@@ -108,7 +110,7 @@ class OptionService:
             await sd_options.save(session, user_id, changed)
 
     async def keep(self, user_id: str, overrides: Mapping[str, Any], catalogue: ModelCatalogue) -> None:
-        """Make a request's own settings the user's. A checkpoint that is not here was not used, and is not kept."""
+        """Make a request's settings the user's. An unknown checkpoint was not used, and is not kept."""
         wanted = overrides.get(CHECKPOINT)
         if wanted and find_checkpoint(catalogue, str(wanted)) is None:
             overrides = {**overrides, CHECKPOINT: None}
@@ -117,7 +119,7 @@ class OptionService:
     async def for_request(
         self, user_id: str, overrides: Mapping[str, Any], catalogue: ModelCatalogue
     ) -> tuple[Options, list[str]]:
-        """The user's settings under a request's own, and what of these has no effect. Raises `WebUiError`."""
+        """The user's settings under a request's own, and warnings for those without effect. Raises `WebUiError`."""
         values, warnings = await self._load(user_id), []
         for name, value in overrides.items():
             if value is None:
@@ -155,7 +157,7 @@ class OptionService:
         return {**DEFAULTS, **{name: value for name, value in stored.items() if name in DEFAULTS}}
 
     async def _resolve(self, user_id: str, wanted: str) -> str:
-        """The name of a checkpoint. What `view` says of a model that is gone is accepted as it is."""
+        """The name of a checkpoint. The title that `view` gives for a model that is gone is accepted as it is."""
         catalogue = await self.catalogue()
         found = find_checkpoint(catalogue, wanted)
         if found is not None:

@@ -1,4 +1,4 @@
-"""A request that was understood, as a job carries it: everything but the pictures, which are the job's inputs."""
+"""A parsed generation request as a job carries it: all but the images, which are the job's inputs."""
 
 from __future__ import annotations
 
@@ -11,22 +11,25 @@ from serve_app.services.sdapi.requests import GenerationBody, Img2ImgBody, Txt2I
 
 SdapiKind = Literal["txt2img", "img2img"]
 KINDS: tuple[SdapiKind, ...] = ("txt2img", "img2img")
-PICTURES = {"init_images", "mask", "latent_mask", "firstpass_image", "alwayson_scripts", "infotext", "comments"}
-"""Fields that hold pictures, or were used up when the request was read."""
+IMAGE_FIELDS = {"init_images", "mask", "latent_mask", "firstpass_image", "alwayson_scripts", "infotext", "comments"}
+"""Fields that hold images, or were used up when the request was read."""
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationOrder:
+    """A checked request with the settings and ControlNet units that hold for it."""
+
     kind: SdapiKind
     body: GenerationBody
     options: Options
     units: tuple[ControlNetUnit, ...] = ()
     warnings: tuple[str, ...] = ()
-    """What was noticed when it was accepted."""
+    """Warnings from when it was accepted."""
 
     def payload(self) -> dict[str, Any]:
+        """Serialise for the job queue."""
         return {
-            "request": self.body.model_dump(exclude=PICTURES),
+            "request": self.body.model_dump(exclude=IMAGE_FIELDS),
             "options": asdict(self.options),
             "units": [unit.model_dump(exclude={"image", "mask"}) for unit in self.units],
             "warnings": list(self.warnings),
@@ -35,6 +38,7 @@ class GenerationOrder:
 
     @classmethod
     def of(cls, kind: str, payload: dict[str, Any]) -> GenerationOrder:
+        """Read back what `payload` wrote."""
         form = Txt2ImgBody if kind == "txt2img" else Img2ImgBody
         return cls(
             "txt2img" if kind == "txt2img" else "img2img",

@@ -1,4 +1,4 @@
-"""From an order to the requests that the engine gets, one a picture."""
+"""Planning: from an order to the requests that the engine gets, one an image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deployments.algorithms.a1111.samplers import choose_sampler
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import MAX_SEED, Diffuser, GenerationRequest, ModelCatalogue
 from serve_app.services.sdapi.controlnet.hints import HintMaker
-from serve_app.services.sdapi.image_inputs import ImageInputs
+from serve_app.services.sdapi.image_inputs import ImageInputs, JobImages
 from serve_app.services.sdapi.img2img import init_img2img
 from serve_app.services.sdapi.init import Init
 from serve_app.services.sdapi.order import GenerationOrder
@@ -26,39 +26,47 @@ _LEAST_SEED_PX = 64
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    shots: tuple[ImageTask, ...]
+    """Engine requests for all images, and what the answer says about them."""
+
+    tasks: tuple[ImageTask, ...]
     prompt: str
-    """With its styles and tags, as the answer names it; `negative_prompt` likewise."""
+    """With styles and LoRA tags, as the answer names it; `negative_prompt` likewise."""
     negative_prompt: str
     maps: tuple[Image, ...]
-    """Of ControlNets, to be returned beside the pictures."""
+    """Hints of ControlNets, returned after the images."""
     parameters: dict[str, Any]
-    """What the infotext says beyond the usual."""
+    """Further fields of the infotext."""
     restore_faces: bool
     warnings: tuple[str, ...]
     sheet: Sheet | None = None
-    """What the shots are tiles of, picture after picture."""
+    """Where given, `tasks` are its tiles, image after image."""
 
     @property
-    def pictures(self) -> tuple[ImageTask, ...]:
-        """A shot for each picture of the answer: itself, or its first tile."""
-        return self.shots[:: len(self.sheet.boxes)] if self.sheet else self.shots
+    def image_tasks(self) -> tuple[ImageTask, ...]:
+        """One task for each image of the answer: its own, or that of its first tile."""
+        return self.tasks[:: len(self.sheet.boxes)] if self.sheet else self.tasks
 
 
 class Planner:
-    def __init__(self, diffuser: Diffuser, pictures: ImageInputs) -> None:
-        self._pictures = pictures
-        self._hints = HintMaker(diffuser, pictures)
+    """Turns orders into plans."""
 
-    async def plan(self, order: GenerationOrder, inputs: Mapping[str, bytes], catalogue: ModelCatalogue) -> Plan:
-        """Raises `WebUiError` for pictures that cannot be read, and technical errors of the preprocessors."""
+    def __init__(self, diffuser: Diffuser, inputs: ImageInputs) -> None:
+        self._inputs = inputs
+        self._hints = HintMaker(diffuser)
+
+    async def plan(self, order: GenerationOrder, files: Mapping[str, bytes], catalogue: ModelCatalogue) -> Plan:
+        """Plan an order; `files` are the job's inputs by name.
+
+        Raises `WebUiError` for images that cannot be read, and technical errors of the preprocessors.
+        """
         body, options = order.body, order.options
-        words = resolve_prompt(body, catalogue, comments=options.prompt_comments)
+        inputs = JobImages(files, self._inputs)
+        resolved = resolve_prompt(body, catalogue, comments=options.prompt_comments)
         chosen = choose_sampler(body.sampler, body.scheduler or "")
         width, height = on_grid((body.width, body.height))
         request = GenerationRequest(
-            prompt=words.text,
-            negative_prompt=words.negative_prompt,
+            prompt=resolved.text,
+            negative_prompt=resolved.negative_prompt,
             variation_strength=body.subseed_strength,
             seed_size=_seed_size(body),
             width=width,
@@ -71,16 +79,16 @@ class Planner:
             checkpoint=options.checkpoint,
             vae=options.vae,
             clip_skip=options.clip_skip,
-            loras=words.loras,
+            loras=resolved.loras,
             exact_steps=options.exact_steps,
             tiling=options.tiling if body.tiling is None else body.tiling,
         )
         if isinstance(body, Img2ImgBody):
-            init = await init_img2img(body, request, inputs, self._pictures)
+            init = await init_img2img(body, request, inputs)
         else:
             assert isinstance(body, Txt2ImgBody)  # noqa: S101 - there are two kinds
             init = init_txt2img(body, request)
-        warnings = [*order.warnings, *_without_effect(body), *words.warnings, *chosen.warnings, *init.warnings]
+        warnings = [*order.warnings, *_without_effect(body), *resolved.warnings, *chosen.warnings, *init.warnings]
         units = order.units
         if init.sheet is not None and units:
             warnings.append("ControlNets are not applied to the tiles of SD upscale")
@@ -90,11 +98,11 @@ class Planner:
         if restore_faces:
             warnings.append("Faces were not restored: this server has no model for that")
         return Plan(
-            shots=_shots(body, replace(init.request, controls=hints.controls), init),
-            prompt=words.prompt,
-            negative_prompt=words.negative_prompt,
+            tasks=_tasks(body, replace(init.request, controls=hints.controls), init),
+            prompt=resolved.prompt,
+            negative_prompt=resolved.negative_prompt,
             maps=hints.maps,
-            parameters={**init.parameters, **hints.parameters, "Lora hashes": words.hashes},
+            parameters={**init.parameters, **hints.parameters, "Lora hashes": resolved.hashes},
             restore_faces=restore_faces,
             warnings=tuple(dict.fromkeys([*warnings, *hints.warnings])),
             sheet=init.sheet,
@@ -102,16 +110,16 @@ class Planner:
 
 
 def draw_seed(asked: int) -> int:
-    """-1 is any."""
+    """The seed that was asked for; a random one for -1."""
     return random.randrange(MAX_SEED - 1) if asked == -1 else asked % (MAX_SEED + 1)
 
 
-def _shots(body: GenerationBody, request: GenerationRequest, init: Init) -> tuple[ImageTask, ...]:
-    """In the original's order, batch after batch; seeds count up, from one more for each sheet of tiles."""
+def _tasks(body: GenerationBody, request: GenerationRequest, init: Init) -> tuple[ImageTask, ...]:
+    """Tasks in the original's order, batch after batch; seeds count up, from one more for each sheet of tiles."""
     canvases, is_sheet = init.canvases, init.sheet is not None
     size = body.batch_size if len(canvases) == 1 and not is_sheet else len(canvases)
     seed, subseed = draw_seed(body.seed), draw_seed(body.subseed)
-    shots = []
+    tasks = []
     for place in range(size * body.n_iter):
         canvas = canvases[place % len(canvases)]
         step = sum(divmod(place, size)) if is_sheet else place
@@ -120,12 +128,12 @@ def _shots(body: GenerationBody, request: GenerationRequest, init: Init) -> tupl
         one = replace(request, seed=own_seed, variation_seed=own_subseed)
         if canvas is not None:
             one = replace(one, init_image=canvas.image, mask=canvas.mask)
-        shots.append(ImageTask(one, own_seed, own_subseed, canvas))
-    return tuple(shots)
+        tasks.append(ImageTask(one, own_seed, own_subseed, canvas))
+    return tuple(tasks)
 
 
 def _without_effect(body: GenerationBody) -> list[str]:
-    """Fields that ask for what this server does not do."""
+    """Warnings for fields that have no effect on this server."""
     asked: dict[str, object] = {
         "s_churn": body.s_churn,
         "s_tmin": body.s_tmin,

@@ -1,4 +1,4 @@
-"""How far pictures are, in the words of the Stable Diffusion web API."""
+"""Progress of generation jobs in the shape of the Stable Diffusion web API."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 from serve_app.services.sdapi.service import GenerationQueue
 from serve_app.store.queue.jobs import QueuedJob
 
-_BEGUN = 0.01
-"""A job that runs is never at zero: clients take that for idle."""
+_LEAST_PROGRESS = 0.01
+"""Progress of a job that has just begun: clients take zero for idle."""
 
 
 def progress_view(job: QueuedJob | None) -> dict[str, Any]:
-    """Of a running job; of none, or one that does not run, what an idle server says."""
+    """Progress of a running job; the idle state otherwise."""
     if job is None or job.status != "running":
         return _view(0.0, 0.0, _state())
     asked = job.payload["request"]
@@ -27,11 +27,11 @@ def progress_view(job: QueuedJob | None) -> dict[str, Any]:
         sampling_step=int(place % 1 * steps),
         sampling_steps=steps,
     )
-    return _view(min(1.0, _BEGUN + job.progress), job.eta_s or 0.0, state)
+    return _view(min(1.0, _LEAST_PROGRESS + job.progress), job.eta_s or 0.0, state)
 
 
-def task_view(job: QueuedJob | None, watched: GenerationQueue, id_live_preview: int) -> dict[str, Any]:
-    """Of one task by its id, as `/internal/progress` has it."""
+def task_view(job: QueuedJob | None, queue: GenerationQueue, id_live_preview: int) -> dict[str, Any]:
+    """Progress of one task, as `/internal/progress` answers."""
     status = job.status if job else ""
     view: dict[str, Any] = {
         "active": status == "running",
@@ -44,16 +44,16 @@ def task_view(job: QueuedJob | None, watched: GenerationQueue, id_live_preview: 
         "textinfo": None,
     }
     if job and status == "running":
-        return view | {"progress": min(1.0, _BEGUN + job.progress), "eta": job.eta_s}
+        return view | {"progress": min(1.0, _LEAST_PROGRESS + job.progress), "eta": job.eta_s}
     if job and status == "queued":
-        ids = [one.id for one in watched.waiting]
+        ids = [one.id for one in queue.waiting]
         place = f"In queue: {ids.index(job.id) + 1}/{len(ids)}" if job.id in ids else "Waiting..."
         return view | {"textinfo": place}
     return view if job else view | {"textinfo": "Waiting..."}
 
 
 def task_id(job: QueuedJob) -> str:
-    """What the client calls it, or its own id."""
+    """The client's `force_task_id`, else the job's id."""
     return str(job.payload.get("task_id") or job.id)
 
 

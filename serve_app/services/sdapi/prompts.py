@@ -1,4 +1,4 @@
-"""What a client writes and what the engine reads: styles, comments, LoRAs."""
+"""Prompts: styles merged, comments stripped, LoRAs extracted."""
 
 from __future__ import annotations
 
@@ -18,19 +18,24 @@ from serve_app.services.sdapi.requests import GenerationBody
 
 @dataclass(frozen=True, slots=True)
 class ResolvedPrompt:
+    """A prompt as the answer names it and as the engine reads it."""
+
     prompt: str
-    """With its styles and tags, as the answer names it; `negative_prompt` likewise."""
+    """With styles and LoRA tags, as the answer names it; `negative_prompt` likewise."""
     negative_prompt: str
     text: str
-    """Without the tags, for the engine."""
+    """Without LoRA tags, for the engine."""
     loras: tuple[Lora, ...]
     hashes: str | None
-    """Of the LoRAs' files, for the infotext."""
+    """Hashes of the LoRAs' files, for the infotext."""
     warnings: tuple[str, ...]
 
 
 def resolve_prompt(body: GenerationBody, catalogue: ModelCatalogue, *, comments: bool) -> ResolvedPrompt:
-    """`comments`: `#` begins one. Raises `InvalidRequest` for a prompt that its styles make too long."""
+    """Apply styles, strip comments if `comments`, extract LoRAs.
+
+    Raises `InvalidRequest` for a prompt that its styles make too long.
+    """
     styles = {name: find_style(name) for name in body.styles or ()}
     warnings = [f"There is no style {name[:80]!r}" for name, style in styles.items() if style is None]
     known = [style for style in styles.values() if style is not None]
@@ -53,13 +58,16 @@ def resolve_prompt(body: GenerationBody, catalogue: ModelCatalogue, *, comments:
 
 @dataclass(frozen=True, slots=True)
 class PromptStyle:
+    """A prompt style in A1111's form."""
+
     name: str
     prompt: str
-    """Holds `{prompt}` where the client's own goes."""
+    """Template with `{prompt}` where the client's own goes."""
     negative_prompt: str
 
 
 def prompt_styles() -> list[PromptStyle]:
+    """List all styles of `configs/styles` as prompt styles."""
     return [
         PromptStyle(name, style.diffusion.prompt.replace(SUBJECT, PLACEHOLDER), style.diffusion.negative_prompt)
         for name, style in load_styles().items()
@@ -67,4 +75,5 @@ def prompt_styles() -> list[PromptStyle]:
 
 
 def find_style(name: str) -> PromptStyle | None:
+    """Find a prompt style by name."""
     return next((style for style in prompt_styles() if style.name == name), None)

@@ -1,6 +1,6 @@
-"""What a client may ask for, field by field with the original's names and defaults.
+"""Request bodies of txt2img and img2img, with the original's field names and defaults, and their checks.
 
-Parsed twice: from HTTP, and on the worker from the job's payload, which holds everything but the pictures.
+Parsed twice: from HTTP, and on the worker from the job's payload, which holds everything but the images.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ R = TypeVar("R", bound="GenerationBody")
 
 
 class GenerationBody(LenientModel):
-    """What txt2img and img2img have in common."""
+    """Fields that txt2img and img2img have in common."""
 
     prompt: Text = ""
     negative_prompt: Text = ""
@@ -71,11 +71,13 @@ class GenerationBody(LenientModel):
     infotext: Text | None = None
 
     @property
-    def pictures(self) -> int:
+    def image_count(self) -> int:
+        """Images that are made, grids and hints aside."""
         return self.batch_size * self.n_iter
 
     @property
     def sampler(self) -> str:
+        """The sampler's name, in whichever of the two fields it is."""
         return self.sampler_name or self.sampler_index
 
 
@@ -95,7 +97,7 @@ class Txt2ImgBody(GenerationBody):
     hr_negative_prompt: Text = ""
 
     def sizes(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Width and height of the first pass and of the second, multiples of 8; without hires fix twice the same."""
+        """(width, height) of the first and of the second pass, multiples of 8; equal without hires fix."""
         first = (self.width, self.height)
         if not self.enable_hr:
             target = first
@@ -131,7 +133,7 @@ class Img2ImgBody(GenerationBody):
 
 
 def on_grid(size: tuple[int, int]) -> tuple[int, int]:
-    """The largest size within that the engine can make."""
+    """Round (width, height) down to multiples of 8, which the engine needs."""
     return size[0] // GRID_PX * GRID_PX, size[1] // GRID_PX * GRID_PX
 
 
@@ -156,7 +158,7 @@ _FROM_INFOTEXT = {
 
 
 def with_infotext(body: R) -> R:
-    """Fields that the client did not set are those of its `infotext`, if there is one. Raises `FieldRefused`."""
+    """Fill fields that the client did not set from its `infotext`, if any. Raises `FieldRefused`."""
     if not body.infotext:
         return body
     said = read_infotext(body.infotext, with_defaults=False)
@@ -176,7 +178,7 @@ def with_infotext(body: R) -> R:
 
 
 def check(body: GenerationBody, kind: str, settings: Settings) -> None:
-    """Raises `FieldRefused` for absurd amounts, and `WebUiError` for scripts that are not here."""
+    """Check ranges and scripts. Raises `FieldRefused` for absurd amounts, `WebUiError` for unknown scripts."""
     most_px, most = settings.diffusion.max_side_px, settings.limits.max_generated
     _within(body.steps, 1, settings.diffusion.max_steps, "steps")
     _within(body.width, LEAST_PX, most_px, "width")
@@ -184,8 +186,8 @@ def check(body: GenerationBody, kind: str, settings: Settings) -> None:
     _within(body.cfg_scale, 0, MOST_GUIDANCE, "cfg_scale")
     _within(body.batch_size, 1, most, "batch_size")
     _within(body.n_iter, 1, most, "n_iter")
-    if body.pictures > most:
-        raise bad_field(f"{body.pictures} pictures in one request; at most {most} are made", "batch_size")
+    if body.image_count > most:
+        raise bad_field(f"{body.image_count} pictures in one request; at most {most} are made", "batch_size")
     for name in ("seed", "subseed"):
         _within(getattr(body, name), -1, _MAX_SEED_TEXT, name)
     if isinstance(body, Txt2ImgBody):

@@ -1,4 +1,4 @@
-"""The script "SD upscale": a picture is enlarged, and each tile of it redrawn."""
+"""The script "SD upscale": an image is enlarged, and each tile of it redrawn."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from serve_app.services.sdapi.tasks import FinishedImage
 
 NAME = "sd upscale"
 _MOST_TILES = 64
-"""Of one request, all its pictures together."""
+"""Most tiles of one request, all its images together."""
 _DEFAULTS: tuple[Any, ...] = ("", 64, "Lanczos", 2.0)
 _FILTERS = {"Lanczos": PillowImage.Resampling.LANCZOS, "Nearest": PillowImage.Resampling.NEAREST}
 _INT: TypeAdapter[int] = TypeAdapter(Int)
@@ -29,7 +29,7 @@ _REAL: TypeAdapter[float] = TypeAdapter(Real)
 
 @dataclass(frozen=True, slots=True)
 class SdUpscale:
-    """What the client set: `script_args` are a text, the overlap, the upscaler by name or place, and the factor."""
+    """Arguments of the script: `script_args` are a text, the overlap, the upscaler by name or place, and the factor."""
 
     overlap: int
     upscaler: str
@@ -37,7 +37,7 @@ class SdUpscale:
 
     @classmethod
     def of(cls, arguments: Sequence[Any]) -> SdUpscale:
-        """Raises `FieldRefused` and `WebUiError`."""
+        """Parse `script_args`. Raises `FieldRefused` and `WebUiError`."""
         _, overlap_given, upscaler, scale_given = (*arguments[:4], *_DEFAULTS[len(arguments[:4]) :])
         try:
             overlap, scale = _INT.validate_python(overlap_given), _REAL.validate_python(scale_given)
@@ -58,14 +58,14 @@ def _upscaler(given: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """An enlarged picture and the tiles of it that are redrawn."""
+    """An enlarged image and the tiles of it that are redrawn."""
 
     base: Image
     boxes: tuple[PixelBox, ...]
 
     @classmethod
     def of(cls, image: Image, script: SdUpscale, tile: tuple[int, int], times: int) -> Sheet:
-        """`times`: how often the whole is made. Raises `FieldRefused` for too many tiles."""
+        """Enlarge the image and lay tiles over it, to be made `times` times. Raises `FieldRefused` for too many."""
         height, width = image.shape[:2]
         factor = 1.0 if script.upscaler == "None" else script.scale
         size = (max(1, int(width * factor)), max(1, int(height * factor)))
@@ -78,16 +78,16 @@ class Sheet:
             base = np.asarray(PillowImage.fromarray(image).resize(size, _FILTERS[script.upscaler]), np.uint8)
         return cls(base, tuple(tile_boxes(size, tile, overlap)))
 
-    def join(self, made: Sequence[FinishedImage | None]) -> list[FinishedImage | None]:
-        """Tiles, picture after picture -> the pictures. None: not one of its tiles was drawn."""
-        pictures: list[FinishedImage | None] = []
-        for start in range(0, len(made), len(self.boxes)):
-            tiles = made[start : start + len(self.boxes)]
-            drawn = [tile for tile in tiles if tile is not None]
-            if not drawn:
-                pictures.append(None)
+    def join(self, finished: Sequence[FinishedImage | None]) -> list[FinishedImage | None]:
+        """Join tiles, image after image, to images. None: not one of its tiles was generated."""
+        images: list[FinishedImage | None] = []
+        for start in range(0, len(finished), len(self.boxes)):
+            tiles = finished[start : start + len(self.boxes)]
+            generated = [tile for tile in tiles if tile is not None]
+            if not generated:
+                images.append(None)
                 continue
             image = join_tiles(self.base, self.boxes, [None if tile is None else tile.image for tile in tiles])
-            warnings = tuple(dict.fromkeys(text for tile in drawn for text in tile.warnings))
-            pictures.append(replace(drawn[0], image=image, warnings=warnings))
-        return pictures
+            warnings = tuple(dict.fromkeys(text for tile in generated for text in tile.warnings))
+            images.append(replace(generated[0], image=image, warnings=warnings))
+        return images

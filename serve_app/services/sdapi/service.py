@@ -1,4 +1,4 @@
-"""Pictures as clients of the Stable Diffusion web API ask for them: order, watch, stop, read."""
+"""Generation requests of the Stable Diffusion web API: order, follow, stop, read results."""
 
 from __future__ import annotations
 
@@ -29,20 +29,22 @@ from serve_app.store.repositories import images
 from serve_app.store.session import Database
 
 _LARGEST_PAYLOAD = 2**19
-"""Bytes."""
+"""Bytes of a job's payload."""
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationQueue:
-    """How far the user's pictures are."""
+    """Unfinished generation jobs of a user."""
 
     running: QueuedJob | None
-    """The newest that runs."""
+    """The newest running job."""
     waiting: tuple[QueuedJob, ...]
-    """The oldest first."""
+    """Queued jobs, the oldest first."""
 
 
 class GenerationService:
+    """Use cases behind txt2img, img2img, progress, interrupt and skip."""
+
     def __init__(
         self,
         database: Database,
@@ -60,7 +62,7 @@ class GenerationService:
         self._settings = settings
 
     async def order(self, user_id: str, kind: SdapiKind, body: GenerationBody) -> str:
-        """Start making the pictures. -> job id
+        """Check a request and put its job into the queue. -> job id
 
         Raises `WebUiError` and `FieldRefused` for what cannot be understood, `Overloaded` when too many jobs wait,
         `NotDeployed`, and what the engine raises when it is asked for its models.
@@ -75,8 +77,8 @@ class GenerationService:
         options, warnings = await self._options.for_request(user_id, body.override_settings or {}, catalogue)
         most = self._settings.diffusion.max_controls
         units, more = read_units(body.alwayson_scripts, catalogue, most)
-        data = await self._read_pictures(body, units)
-        # Drawn here and not in the job, so that a second attempt makes the same pictures.
+        data = await self._read_images(body, units)
+        # Drawn here and not in the job, so that a second attempt makes the same images.
         seeds = {"seed": draw_seed(body.seed), "subseed": draw_seed(body.subseed)}
         order = GenerationOrder(kind, body.model_copy(update=seeds), options, tuple(units), (*warnings, *more))
         payload = order.payload()
@@ -99,7 +101,7 @@ class GenerationService:
         return job.id
 
     async def read(self, user_id: str, image_ids: Sequence[str]) -> list[bytes]:
-        """The files of stored pictures. Raises `NotFound` when one was deleted meanwhile."""
+        """Read the files of stored images. Raises `NotFound` when one was deleted."""
         async with self._database.transaction() as session:
             stored = await images.load(session, user_id, image_ids)
         if missing := [image_id for image_id in image_ids if image_id not in stored]:
@@ -107,13 +109,14 @@ class GenerationService:
         return [await self._pictures.read(stored[image_id].content) for image_id in image_ids]
 
     async def stop(self, user_id: str, what: StopRequest, task_id: str | None = None) -> None:
-        """Ask all pictures of the user that are being made to end, or those of one request by its `force_task_id`."""
+        """Ask the user's running generations to end, or one of them by its `force_task_id`."""
         async with self._database.transaction() as session:
             job = await jobs.find_by_task(session, user_id, task_id) if task_id else None
             if job is not None or not task_id:
                 await jobs.request_stop(session, user_id, KINDS, what, job_id=job.id if job else None)
 
-    async def watch(self, user_id: str) -> GenerationQueue:
+    async def load_queue(self, user_id: str) -> GenerationQueue:
+        """The user's running and waiting generations."""
         async with self._database.transaction() as session:
             unfinished = await jobs.load_unfinished(session, user_id, KINDS)
         running = [job for job in unfinished if job.status == "running"]
@@ -121,12 +124,12 @@ class GenerationService:
         return GenerationQueue(running[-1] if running else None, waiting)
 
     async def find_task(self, user_id: str, task_id: str) -> QueuedJob | None:
-        """By what the client calls it, its `force_task_id`."""
+        """Find a job by its `force_task_id`."""
         async with self._database.transaction() as session:
             return await jobs.find_by_task(session, user_id, task_id)
 
-    async def _read_pictures(self, body: GenerationBody, units: Sequence[ControlNetUnit]) -> dict[str, bytes]:
-        """Name -> bytes, each found good. What a unit's picture lacks is told by the job: it is no reason to refuse."""
+    async def _read_images(self, body: GenerationBody, units: Sequence[ControlNetUnit]) -> dict[str, bytes]:
+        """Name -> file content, each found good. A bad image of a unit is no reason to refuse: the job warns of it."""
         wanted: dict[str, str] = {}
         if isinstance(body, Img2ImgBody):
             sent = [text for text in body.init_images or () if text]
@@ -143,21 +146,21 @@ class GenerationService:
         data = dict(zip(wanted, read, strict=True))
         self._check_size(data)
         for place, unit in enumerate(units):
-            for name, text in zip(("image", "mask"), unit.pictures(), strict=True):
+            for name, text in zip(("image", "mask"), unit.images(), strict=True):
                 if text:
                     data[f"unit{place}.{name}"] = await self._inputs.read_leniently(text)
                     self._check_size(data)
         return data
 
     def _check_size(self, data: Mapping[str, bytes]) -> None:
-        """Addresses bring more than the body that names them: what a job keeps is bounded as if it were the body."""
+        """Bound the bytes that a job keeps as if they were the body: URLs bring more than the body that names them."""
         most = self._settings.limits.max_sdapi_bytes
         if sum(map(len, data.values())) > most:
             raise PayloadTooLarge(f"The pictures of the request have more than {most} bytes.")
 
 
 def _check_payload(payload: Mapping[str, Any]) -> None:
-    """What is not looked at field by field must be possible to store, and small: it is read with every heartbeat."""
+    """Check that the payload can be stored and is small: it is read with every heartbeat."""
     try:
         size = len(json.dumps(payload, ensure_ascii=False, allow_nan=False).encode())
     except ValueError as error:

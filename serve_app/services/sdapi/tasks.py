@@ -1,4 +1,4 @@
-"""What the engine is asked for, and what came of it."""
+"""Image tasks: one engine request each, and its finished image."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from deployments.contracts.diffusion import GenerationRequest
 
 @dataclass(frozen=True, slots=True)
 class ImageTask:
-    """One picture to make."""
+    """One image to make."""
 
     request: GenerationRequest
     seed: int
     subseed: int
     canvas: InpaintCanvas | None = None
-    """What the result is laid over."""
+    """The original that the result is laid over, where there is a mask."""
 
 
 @dataclass(frozen=True, slots=True)
 class FinishedImage:
-    """One finished picture, or one that was stopped half way."""
+    """A generated image, complete or stopped half way."""
 
-    shot: ImageTask
+    task: ImageTask
     image: Image
     checkpoint: str
     checkpoint_sha256: str

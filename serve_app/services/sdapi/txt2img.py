@@ -1,4 +1,4 @@
-"""The request of a txt2img generation, hires fix included."""
+"""Initial state of txt2img generations: noise, and the parameters of hires fix."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from serve_app.services.sdapi.requests import Txt2ImgBody
 
 
 def init_txt2img(body: Txt2ImgBody, request: GenerationRequest) -> Init:
+    """Set the size of the first pass and, if enabled, the second pass (hires fix)."""
     first, target = body.sizes()
     request = replace(request, width=first[0], height=first[1])
     if not body.enable_hr:
@@ -20,8 +21,8 @@ def init_txt2img(body: Txt2ImgBody, request: GenerationRequest) -> Init:
     warnings: list[str] = []
     if body.hr_resize_x and body.hr_resize_y and target[0] * first[1] != target[1] * first[0]:
         warnings.append("hr_resize_x and hr_resize_y stretch the picture where its shape changes")
-    words = extract_networks(body.hr_prompt)
-    if words.loras:
+    second = extract_networks(body.hr_prompt)
+    if second.loras:
         warnings.append("LoRAs in hr_prompt have no effect: those of the prompt act in both passes")
     sampler = "" if body.hr_sampler_name in (None, "Use same sampler") else body.hr_sampler_name
     scheduler = "" if body.hr_scheduler in (None, "Use same scheduler") else body.hr_scheduler
@@ -32,7 +33,7 @@ def init_txt2img(body: Txt2ImgBody, request: GenerationRequest) -> Init:
         steps=body.hr_second_pass_steps or body.steps,
         denoising_strength=strength,
         upscaler=body.hr_upscaler or "Latent",
-        prompt=words.text,
+        prompt=second.text,
         negative_prompt=body.hr_negative_prompt,
         sampler=chosen.sampler.name if sampler else "",
         scheduler=chosen.scheduler.label if sampler or scheduler else "",

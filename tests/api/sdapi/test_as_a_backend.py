@@ -15,7 +15,7 @@ from tests.support.fake_diffuser import FakeDiffuser
 from tests.support.styles import a_style
 
 
-async def test_a_style_is_made_by_another_darkroom(live_url: str, capabilities: FakeDiffuser) -> None:
+async def test_a_style_is_drawn_by_another_darkroom(live_url: str, capabilities: FakeDiffuser) -> None:
     style = a_style(
         "ink",
         loras=(StyleLora(name="ink", weight=0.5),),

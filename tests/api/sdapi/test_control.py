@@ -42,7 +42,7 @@ class TestHeldUp:
         held.go.clear()
         return held
 
-    async def test_interrupting_answers_with_what_there_is(
+    async def test_an_interrupted_request_answers_with_what_there_is(
         self, client: httpx.AsyncClient, capabilities: FakeDiffuser
     ) -> None:
         making = asyncio.create_task(txt2img(client, batch_size=2, n_iter=4))
@@ -68,7 +68,7 @@ class TestHeldUp:
         capabilities.go.set()
         assert (await asyncio.wait_for(other, 20)).warnings == ""
 
-    async def test_an_interrupted_picture_is_laid_over_its_original(
+    async def test_an_interrupted_image_is_laid_over_its_original(
         self, client: httpx.AsyncClient, capabilities: FakeDiffuser
     ) -> None:
         picture = a_flat_image((64, 64), (9, 9, 9))
@@ -82,7 +82,7 @@ class TestHeldUp:
         assert np.all(image[:, :30] == 127)
         assert np.all(image[:, 34:] == 9)
 
-    async def test_skipping_ends_what_is_being_drawn_and_goes_on(
+    async def test_skipping_ends_the_images_in_progress_and_goes_on(
         self, client: httpx.AsyncClient, capabilities: FakeDiffuser
     ) -> None:
         making = asyncio.create_task(txt2img(client, n_iter=6))
@@ -103,7 +103,7 @@ class TestHeldUp:
         capabilities.go.set()
         assert (await txt2img(client)).warnings == ""
 
-    async def test_progress_tells_of_the_newest_and_of_each_by_its_task_id(
+    async def test_progress_is_that_of_the_newest_request_or_of_one_by_its_task_id(
         self, client: httpx.AsyncClient, capabilities: FakeDiffuser
     ) -> None:
         idle = (await client.get(f"{V1}/progress")).json()
@@ -129,7 +129,7 @@ class TestHeldUp:
         task = (await client.post("/internal/progress", json={"id_task": "mine", "id_live_preview": 3})).json()
         assert (task["active"], task["completed"], task["id_live_preview"]) == (False, True, 3)
 
-    async def test_hanging_up_stops_the_work(self, live_url: str, capabilities: FakeDiffuser) -> None:
+    async def test_hanging_up_stops_the_generation(self, live_url: str, capabilities: FakeDiffuser) -> None:
         async with httpx.AsyncClient(base_url=live_url, timeout=60) as client:
             making = asyncio.create_task(client.post(f"{V1}/txt2img", json=SMALL | {"batch_size": 2}))
             await begin(capabilities, 2)
@@ -175,13 +175,15 @@ class TestHeldUp:
         jobs = await client.get("/internal/pending-tasks")
         assert jobs.json()["size"] == 0
         services: Services = client._transport.app.state.services  # type: ignore[attr-defined]
-        running = (await services.generation.watch(LOCAL_USER_ID)).running
+        running = (await services.generation.load_queue(LOCAL_USER_ID)).running
         assert running is not None
         await client.delete(f"/api/v1/jobs/{running.id}")
         assert_webui_error(await asyncio.wait_for(making, 20), 409, "JobCancelled")
         assert capabilities.running == 0
 
-    async def test_albums_do_not_wait_for_pictures(self, client: httpx.AsyncClient, capabilities: FakeDiffuser) -> None:
+    async def test_albums_do_not_wait_for_generations(
+        self, client: httpx.AsyncClient, capabilities: FakeDiffuser
+    ) -> None:
         making = [asyncio.create_task(client.post(f"{V1}/txt2img", json=SMALL)) for _ in range(8)]
         await begin(capabilities, 4)
         response = await client.post("/api/v1/albums/tags", json={"images": ["http://10.0.0.1/x.png"]})
@@ -223,7 +225,7 @@ class TestHeldUp:
         def settings(self, settings: Settings) -> Settings:
             return settings.model_copy(update={"deadlines": Deadlines(generate_s=0.3)})
 
-        async def test_pictures_that_take_too_long_are_a_504_and_given_up(
+        async def test_a_generation_past_its_deadline_is_a_504_and_given_up(
             self, client: httpx.AsyncClient, capabilities: FakeDiffuser
         ) -> None:
             response = await client.post(f"{V1}/txt2img", json=SMALL)
@@ -247,7 +249,7 @@ async def test_waiting_tasks_are_listed_with_their_place(idle_client: httpx.Asyn
     await asyncio.gather(*calls, return_exceptions=True)
 
 
-async def test_waiting_pictures_leave_room_for_albums(idle_client: httpx.AsyncClient) -> None:
+async def test_waiting_generations_leave_room_for_albums(idle_client: httpx.AsyncClient) -> None:
     later = {"Prefer": "respond-async"}
     for _ in range(20):  # jobs.max_queued
         assert (await idle_client.post(f"{V1}/txt2img", json=SMALL, headers=later)).status_code == 202
@@ -315,7 +317,7 @@ async def test_a_checkpoint_is_chosen_by_any_of_its_names(
     assert capabilities.requests[0].checkpoint == "ghiblistyle"
 
 
-async def test_settings_that_are_none_are_errors_of_the_original(idle_client: httpx.AsyncClient) -> None:
+async def test_unknown_settings_are_errors_of_the_original(idle_client: httpx.AsyncClient) -> None:
     async def post(body: object) -> httpx.Response:
         return await idle_client.post(f"{V1}/options", json=body)
 

@@ -1,4 +1,4 @@
-"""ControlNet units as clients really send them, and units that cannot be applied."""
+"""ControlNet units as clients really send them, applied or left out with a warning."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.support.fake_diffuser import CATALOGUE, FakeDiffuser
 PICTURE = an_image((64, 64))
 
 
-async def test_a_unit_controls_and_its_map_comes_after_the_pictures(
+async def test_a_units_hint_controls_and_comes_back_after_the_images(
     client: httpx.AsyncClient, capabilities: FakeDiffuser
 ) -> None:
     unit = a_unit(image=base64_png(PICTURE), weight=0.7, guidance_start=0.1, guidance_end=0.9)
@@ -51,7 +51,7 @@ async def test_a_unit_controls_and_its_map_comes_after_the_pictures(
     assert 'ControlNet 0: "Module: canny' in made.info["infotexts"][0]
 
 
-async def test_the_history_names_every_picture_that_is_stored_the_made_ones_first(client: httpx.AsyncClient) -> None:
+async def test_the_history_names_every_stored_image_the_generated_ones_first(client: httpx.AsyncClient) -> None:
     scripts = controlnet(a_unit(image=base64_png(an_image((64, 64)))))
     made = await txt2img(client, alwayson_scripts=scripts, batch_size=2, save_images=True)
     [entry] = (await client.get("/api/v1/history")).json()["items"]
@@ -65,7 +65,7 @@ async def test_more_units_than_anybody_needs_are_refused_unread(idle_client: htt
     assert_webui_error(response, 422, "HTTPException")
 
 
-async def test_the_script_is_known_in_any_case(client: httpx.AsyncClient) -> None:
+async def test_the_controlnet_script_is_known_in_any_case(client: httpx.AsyncClient) -> None:
     for name in ("controlnet", "CONTROLNET"):
         scripts = {name: {"args": [a_unit(image=base64_png(PICTURE))]}}
         assert len((await txt2img(client, alwayson_scripts=scripts)).images) == 2
@@ -79,7 +79,7 @@ async def controls_of(client: httpx.AsyncClient, diffuser: FakeDiffuser, *units:
     return list(diffuser.requests[-1].controls)
 
 
-async def test_fields_are_known_by_all_their_names(client: httpx.AsyncClient, capabilities: FakeDiffuser) -> None:
+async def test_unit_fields_are_known_by_all_their_names(client: httpx.AsyncClient, capabilities: FakeDiffuser) -> None:
     picture, other = base64_png(PICTURE), base64_png(a_flat_image((64, 64)))
     spellings: list[dict[str, Any]] = [
         {"input_image": picture, "lowvram": True, "guidance": 0.5},
@@ -132,7 +132,7 @@ async def test_preprocessors_are_known_by_name_and_label(client: httpx.AsyncClie
     assert [name for name, _, _ in capabilities.hints] == ["hed"] * 3
 
 
-async def test_models_are_known_with_and_without_their_hash(
+async def test_controlnet_models_are_known_with_and_without_their_hash(
     client: httpx.AsyncClient, capabilities: FakeDiffuser
 ) -> None:
     names = [CANNY, f"{CANNY} [d14c016b]", "sd15_canny", CANNY.upper(), f"{CANNY} [00000000]"]
@@ -146,14 +146,14 @@ async def test_a_disabled_unit_does_nothing_and_one_that_does_not_say_is_enabled
     assert len(made.images) == 2
 
 
-async def test_a_unit_without_a_picture_looks_at_the_init_image(
+async def test_a_unit_without_an_image_uses_the_init_image(
     client: httpx.AsyncClient, capabilities: FakeDiffuser
 ) -> None:
     made = await img2img(client, PICTURE, alwayson_scripts=controlnet(a_unit(image="")))
     assert np.array_equal(made.images[1], 255 - PICTURE)
 
 
-async def test_in_a_masked_area_units_see_that_area(client: httpx.AsyncClient, capabilities: FakeDiffuser) -> None:
+async def test_units_see_the_masked_area_alone(client: httpx.AsyncClient, capabilities: FakeDiffuser) -> None:
     picture = an_image((128, 128))
     mask = np.zeros((128, 128, 3), np.uint8)
     mask[32:96, 32:96] = 255
@@ -163,7 +163,7 @@ async def test_in_a_masked_area_units_see_that_area(client: httpx.AsyncClient, c
         assert np.array_equal(control.image, picture[32:96, 32:96])
 
 
-async def test_a_drawn_mask_replaces_the_picture_and_a_uniform_one_does_not(
+async def test_a_units_drawn_mask_replaces_its_image_and_a_uniform_one_does_not(
     client: httpx.AsyncClient, capabilities: FakeDiffuser
 ) -> None:
     drawn = a_flat_image((64, 64), (0, 0, 0))
@@ -196,12 +196,12 @@ async def test_a_unit_may_act_in_one_pass_only(client: httpx.AsyncClient, capabi
         assert [control.passes for control in capabilities.requests[-1].controls] == [passes]
 
 
-async def test_maps_may_be_left_out(client: httpx.AsyncClient) -> None:
+async def test_hints_may_be_left_out_of_the_answer(client: httpx.AsyncClient) -> None:
     unit = a_unit(image=base64_png(PICTURE), save_detected_map=False)
     assert len((await txt2img(client, alwayson_scripts=controlnet(unit))).images) == 1
 
 
-async def test_numbers_out_of_range_mean_the_modules_defaults(
+async def test_unit_numbers_out_of_range_mean_the_modules_defaults(
     client: httpx.AsyncClient, capabilities: FakeDiffuser
 ) -> None:
     odd = a_unit(image=base64_png(PICTURE), processor_res=-100, threshold_a=-100, threshold_b=150)
@@ -274,7 +274,7 @@ async def test_a_unit_that_makes_no_sense_is_an_error(idle_client: httpx.AsyncCl
         assert_webui_error(await idle_client.post(f"{V1}/txt2img", json=body), 500, "ValidationError", detail="")
 
 
-async def test_the_ancient_form_of_units_is_refused(idle_client: httpx.AsyncClient) -> None:
+async def test_units_as_a_row_of_values_are_refused(idle_client: httpx.AsyncClient) -> None:
     response = await idle_client.post(
         f"{V1}/txt2img", json=SMALL | {"alwayson_scripts": {"ControlNet": {"args": [True, False, "canny"]}}}
     )
@@ -300,7 +300,9 @@ class TestUnitCount:
         assert (await client.get("/controlnet/settings")).json() == {"control_net_unit_count": 1}
 
 
-async def test_four_units_as_a_client_sends_them(client: httpx.AsyncClient, capabilities: FakeDiffuser) -> None:
+async def test_four_units_as_a_client_sends_them_are_applied(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser
+) -> None:
     picture = {"image": base64_png(an_image((90, 120))), "mask": None}
 
     def unit(module: str, model: str, **fields: object) -> dict[str, object]:
@@ -339,7 +341,7 @@ async def test_four_units_as_a_client_sends_them(client: httpx.AsyncClient, capa
     assert made.info["warnings"] == ["Faces were not restored: this server has no model for that"]
 
 
-async def test_lists_name_what_there_is(idle_client: httpx.AsyncClient) -> None:
+async def test_controlnet_lists_name_models_and_modules(idle_client: httpx.AsyncClient) -> None:
     async def get(path: str) -> Any:
         response = await idle_client.get(f"/controlnet/{path}")
         assert response.status_code == 200
@@ -363,7 +365,7 @@ async def test_lists_name_what_there_is(idle_client: httpx.AsyncClient) -> None:
     assert len(types["All"]["model_list"]) == len(models) + 1
 
 
-async def test_detect_shows_what_a_control_would_see(idle_client: httpx.AsyncClient) -> None:
+async def test_detect_returns_the_hint_of_each_image(idle_client: httpx.AsyncClient) -> None:
     for field in ("controlnet_input_images", "controlnet_images"):
         body = {"controlnet_module": "canny", field: [base64_png(PICTURE)] * 2, "controlnet_processor_res": 512}
         answer = (await idle_client.post("/controlnet/detect", json=body)).json()

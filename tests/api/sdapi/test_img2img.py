@@ -1,4 +1,4 @@
-"""Images from images: resized, masked, laid over the original."""
+"""img2img: init images fitted, masked, laid over the original."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def a_mask(size: tuple[int, int], left: int, top: int, right: int, bottom: int) 
     return base64_png(mask)
 
 
-async def test_the_picture_is_fitted_and_redrawn(client: httpx.AsyncClient, capabilities: FakeDiffuser) -> None:
+async def test_an_init_image_is_fitted_and_redrawn(client: httpx.AsyncClient, capabilities: FakeDiffuser) -> None:
     made = await img2img(client, a_flat_image((96, 64), (10, 20, 30)), denoising_strength=0.5)
     assert np.all(made.images[0] == (245, 235, 225))
     assert made.info["denoising_strength"] == 0.5
@@ -48,7 +48,7 @@ async def test_every_resize_mode_gives_the_size_that_was_asked_for(
         assert ("latent" in made.warnings) == (mode == 3)
 
 
-async def test_transparent_pixels_are_white_and_turned_pictures_upright(
+async def test_init_images_are_set_upright_and_laid_on_white(
     client: httpx.AsyncClient, capabilities: FakeDiffuser
 ) -> None:
     clear = np.dstack([a_flat_image((64, 64)), np.zeros((64, 64), np.uint8)])
@@ -63,7 +63,7 @@ async def test_transparent_pixels_are_white_and_turned_pictures_upright(
     assert np.array_equal(upright, picture)
 
 
-async def test_one_picture_is_used_for_the_whole_batch_and_several_are_one(
+async def test_one_init_image_serves_the_whole_batch_and_several_are_one_batch(
     client: httpx.AsyncClient, capabilities: FakeDiffuser
 ) -> None:
     assert len((await img2img(client, an_image((64, 64)), batch_size=3)).images) == 3
@@ -72,14 +72,14 @@ async def test_one_picture_is_used_for_the_whole_batch_and_several_are_one(
     assert [int(image[0, 0, 0]) for image in made.images] == [255, 55, 255, 55]
 
 
-async def test_more_pictures_than_the_batch_holds_are_refused(idle_client: httpx.AsyncClient) -> None:
+async def test_more_init_images_than_the_batch_holds_are_refused(idle_client: httpx.AsyncClient) -> None:
     body = SMALL | {"init_images": [base64_png(an_image())] * 3, "batch_size": 2}
     response = await idle_client.post(f"{V1}/img2img", json=body)
     assert_webui_error(response, 500, "RuntimeError")
     assert response.json()["errors"].startswith("bad number of images passed: 3")
 
 
-async def test_only_masked_keeps_the_pictures_size_and_everything_outside(
+async def test_inpainting_only_masked_keeps_the_images_size_and_everything_outside(
     client: httpx.AsyncClient, capabilities: FakeDiffuser
 ) -> None:
     picture = an_image((200, 160))
@@ -94,7 +94,7 @@ async def test_only_masked_keeps_the_pictures_size_and_everything_outside(
     assert "Inpaint area: Only masked, Masked area padding: 8, Masked content: fill" in made.info["infotexts"][0]
 
 
-async def test_the_whole_picture_is_inpainted_at_the_size_that_was_asked_for(client: httpx.AsyncClient) -> None:
+async def test_inpainting_the_whole_image_gives_the_size_that_was_asked_for(client: httpx.AsyncClient) -> None:
     picture = a_flat_image((128, 128), (40, 40, 40))
     made = await img2img(
         client, picture, mask=a_mask((128, 128), 0, 0, 64, 128), inpaint_full_res=False, inpainting_fill=1, mask_blur=0
@@ -124,7 +124,7 @@ async def test_a_mask_may_be_inverted_and_come_as_transparency(
     assert mask[0, 50] == 255
 
 
-async def test_the_masked_area_begins_as_the_fill_mode_says(
+async def test_the_inpainting_fill_decides_what_is_under_the_mask(
     client: httpx.AsyncClient, capabilities: FakeDiffuser
 ) -> None:
     picture = a_flat_image((64, 64), (0, 0, 0))
@@ -143,7 +143,7 @@ async def test_an_empty_mask_is_none(client: httpx.AsyncClient, capabilities: Fa
     assert capabilities.requests[0].mask is None
 
 
-async def test_pictures_are_echoed_only_on_demand(client: httpx.AsyncClient) -> None:
+async def test_init_images_are_echoed_only_on_demand(client: httpx.AsyncClient) -> None:
     picture = an_image((64, 64))
     plain = await img2img(client, picture)
     assert plain.parameters["init_images"] is None
@@ -151,13 +151,15 @@ async def test_pictures_are_echoed_only_on_demand(client: httpx.AsyncClient) -> 
     assert asked.parameters["init_images"] == [f"<str {len(base64_png(picture))}>"]
 
 
-async def test_no_init_image_is_a_404(idle_client: httpx.AsyncClient) -> None:
+async def test_img2img_without_an_init_image_is_a_404(idle_client: httpx.AsyncClient) -> None:
     for images in (None, [], [""]):
         response = await idle_client.post(f"{V1}/img2img", json=SMALL | {"init_images": images})
         assert_webui_error(response, 404, "HTTPException", detail="Init image not found")
 
 
-async def test_what_is_no_picture_is_called_so_and_paths_are_never_opened(idle_client: httpx.AsyncClient) -> None:
+async def test_text_that_is_no_image_is_refused_as_such_and_paths_are_never_opened(
+    idle_client: httpx.AsyncClient,
+) -> None:
     good = base64_png(an_image())
     for sent in ("not base64!", "AAAA", "/etc/passwd", "file:///etc/passwd", "data:image/png;base64,", "ü", "A" * 4097):
         for fields in ({"init_images": [sent]}, {"init_images": [good], "mask": sent}):
@@ -165,7 +167,7 @@ async def test_what_is_no_picture_is_called_so_and_paths_are_never_opened(idle_c
             assert_webui_error(response, 500, "HTTPException", detail="Invalid encoded image")
 
 
-async def test_a_truncated_picture_is_no_picture(idle_client: httpx.AsyncClient) -> None:
+async def test_a_truncated_init_image_is_refused(idle_client: httpx.AsyncClient) -> None:
     half = base64_png(an_image())[:400]
     response = await idle_client.post(f"{V1}/img2img", json=SMALL | {"init_images": [half]})
     assert_webui_error(response, 500, "HTTPException", detail="Invalid encoded image")
@@ -199,7 +201,7 @@ class TestAddresses:
         thread.join()
         server.server_close()
 
-    async def test_a_picture_is_fetched(
+    async def test_an_init_image_is_fetched_from_its_url(
         self, client: httpx.AsyncClient, capabilities: FakeDiffuser, address: str
     ) -> None:
         SdapiAnswer(await client.post(f"{V1}/img2img", json=SMALL | {"init_images": [f"{address}/picture"]}))
@@ -207,7 +209,9 @@ class TestAddresses:
         assert init is not None
         assert np.array_equal(init, an_image((64, 64)))
 
-    async def test_what_is_no_picture_is_called_so(self, idle_client: httpx.AsyncClient, address: str) -> None:
+    async def test_a_url_that_leads_to_no_image_is_refused_as_such(
+        self, idle_client: httpx.AsyncClient, address: str
+    ) -> None:
         response = await idle_client.post(f"{V1}/img2img", json=SMALL | {"init_images": [f"{address}/words"]})
         assert_webui_error(response, 500, "HTTPException", detail="Invalid image url")
 
@@ -216,7 +220,7 @@ class TestAddresses:
         def settings(self, settings: Settings) -> Settings:
             return settings.model_copy(update={"limits": Limits(max_sdapi_bytes=40_000)})
 
-        async def test_addresses_do_not_bring_more_than_a_body_may(
+        async def test_urls_bring_no_more_bytes_than_a_body_may_have(
             self, idle_client: httpx.AsyncClient, address: str
         ) -> None:
             units = [a_unit(image=f"{address}/picture")] * 9  # of twelve thousand bytes
@@ -232,7 +236,7 @@ class TestAddresses:
             assert_webui_error(response, 500, "HTTPException", detail="Request to local resource not allowed")
 
 
-async def test_inputs_are_gone_when_the_job_has_ended(
+async def test_job_inputs_are_gone_when_the_job_has_ended(
     client: httpx.AsyncClient, capabilities: FakeDiffuser, services: Services
 ) -> None:
     capabilities.go.clear()
@@ -249,7 +253,7 @@ async def test_inputs_are_gone_when_the_job_has_ended(
     assert await count() == 0
 
 
-async def test_sd_upscale_redraws_the_tiles_of_the_enlarged_picture(
+async def test_sd_upscale_redraws_the_tiles_of_the_enlarged_image(
     client: httpx.AsyncClient, capabilities: FakeDiffuser
 ) -> None:
     picture = a_flat_image((64, 48), (10, 20, 30))

@@ -1,4 +1,4 @@
-"""Lists of the Stable Diffusion web API, and its tools around generation."""
+"""Lists of models, samplers and scripts; extras, PNG info, interrogate."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def test_samplers_and_schedulers_have_the_originals_form(idle_client: http
     assert set(schedulers["automatic"]) == {"name", "label", "aliases", "default_rho", "need_inner_model"}
 
 
-async def test_the_other_lists_have_the_originals_form(idle_client: httpx.AsyncClient) -> None:
+async def test_all_other_lists_have_the_originals_form(idle_client: httpx.AsyncClient) -> None:
     assert [one["name"] for one in await get(idle_client, "upscalers")] == ["None", "Lanczos", "Nearest"]
     assert (await get(idle_client, "latent-upscale-modes"))[0] == {"name": "Latent"}
     for empty in ("face-restorers", "realesrgan-models", "hypernetworks"):
@@ -60,13 +60,13 @@ async def test_the_other_lists_have_the_originals_form(idle_client: httpx.AsyncC
     assert (await idle_client.get("/internal/ping")).json() == {}
 
 
-async def test_flags_hold_no_secret(idle_client: httpx.AsyncClient) -> None:
+async def test_command_line_flags_hold_no_secret(idle_client: httpx.AsyncClient) -> None:
     flags = await get(idle_client, "cmd-flags")
     assert flags["api_auth"] is None
     assert not any("/" in str(value) for key, value in flags.items() if key != "ckpt")
 
 
-async def test_memory_is_told_of_the_machine_and_of_the_gpu(
+async def test_memory_is_that_of_the_machine_and_of_the_gpu(
     idle_client: httpx.AsyncClient, capabilities: FakeDiffuser
 ) -> None:
     memory = await get(idle_client, "memory")
@@ -78,14 +78,14 @@ async def test_memory_is_told_of_the_machine_and_of_the_gpu(
     assert cuda["active"] == {"current": 3, "peak": 5}
 
 
-async def test_refreshing_and_unloading_answer_as_the_original(idle_client: httpx.AsyncClient) -> None:
+async def test_refresh_and_unload_answer_as_the_original(idle_client: httpx.AsyncClient) -> None:
     for name in ("checkpoints", "vae", "embeddings", "loras"):
         assert (await idle_client.post(f"{V1}/refresh-{name}")).json() is None
     for name in ("unload", "reload"):
         assert (await idle_client.post(f"{V1}/{name}-checkpoint")).json() == {}
 
 
-async def test_a_picture_is_enlarged(idle_client: httpx.AsyncClient) -> None:
+async def test_extras_enlarge_an_image(idle_client: httpx.AsyncClient) -> None:
     async def enlarge(**fields: object) -> tuple[Any, str]:
         body = {"image": base64_png(an_image((96, 64)))} | fields
         response = await idle_client.post(f"{V1}/extra-single-image", json=body)
@@ -110,7 +110,7 @@ async def test_a_picture_is_enlarged(idle_client: httpx.AsyncClient) -> None:
     assert "gfpgan_visibility has no effect" in warned
 
 
-async def test_several_pictures_are_enlarged_in_order(idle_client: httpx.AsyncClient) -> None:
+async def test_extras_enlarge_several_images_in_order(idle_client: httpx.AsyncClient) -> None:
     sent = [{"data": base64_png(a_flat_image((8, 8), (shade,) * 3)), "name": "x"} for shade in (10, 20)]
     response = await idle_client.post(
         f"{V1}/extra-batch-images", json={"imageList": sent, "upscaler_1": "Lanczos", "upscaling_resize": 4}
@@ -124,9 +124,7 @@ class TestSmallTools:
     def settings(self, settings: Settings) -> Settings:
         return settings.model_copy(update={"limits": Limits(max_sdapi_bytes=100_000)})
 
-    async def test_a_small_request_is_not_answered_with_any_number_of_large_files(
-        self, idle_client: httpx.AsyncClient
-    ) -> None:
+    async def test_extras_bound_the_bytes_of_all_their_files_together(self, idle_client: httpx.AsyncClient) -> None:
         async def post(count: int) -> httpx.Response:
             images = [{"data": base64_png(an_image((32, 32)))}] * count
             body = {"imageList": images, "upscaler_1": "Lanczos", "upscaling_resize": 8}
@@ -148,7 +146,7 @@ async def test_lists_of_millions_are_not_read_to_their_end(idle_client: httpx.As
         assert response.json()["detail"][0]["type"] == "too_long"
 
 
-async def test_enlarging_refuses_what_makes_no_sense(idle_client: httpx.AsyncClient) -> None:
+async def test_extras_refuse_requests_that_make_no_sense(idle_client: httpx.AsyncClient) -> None:
     async def post(**fields: object) -> httpx.Response:
         body = {"image": base64_png(an_image())} | fields
         return await idle_client.post(f"{V1}/extra-single-image", json=body)
@@ -167,20 +165,20 @@ async def test_enlarging_refuses_what_makes_no_sense(idle_client: httpx.AsyncCli
     assert_webui_error(await post(image="x"), 500, "HTTPException", detail="Invalid encoded image")
 
 
-async def test_a_picture_that_says_nothing_has_an_empty_info(idle_client: httpx.AsyncClient) -> None:
+async def test_png_info_is_empty_for_an_image_without_parameters(idle_client: httpx.AsyncClient) -> None:
     read = (await idle_client.post(f"{V1}/png-info", json={"image": base64_png(an_image())})).json()
     assert (read["info"], read["items"], read["parameters"]["Prompt"]) == ("", {}, "")
     response = await idle_client.post(f"{V1}/png-info", json={})
     assert response.json()["detail"][0]["loc"] == ["body", "image"]
 
 
-async def test_a_picture_is_described_by_its_tags_and_faces(idle_client: httpx.AsyncClient) -> None:
+async def test_interrogate_describes_an_image_by_its_tags_and_faces(idle_client: httpx.AsyncClient) -> None:
     image = with_face(a_flat_image((64, 64), (255, 0, 0)), person=24, size=30)
     response = await idle_client.post(f"{V1}/interrogate", json={"image": base64_png(image), "model": "clip"})
     assert set(response.json()["caption"].split(", ")) == {"red", "person", "portrait"}
 
 
-async def test_describing_refuses_in_the_words_of_the_original(idle_client: httpx.AsyncClient) -> None:
+async def test_interrogate_refuses_in_the_words_of_the_original(idle_client: httpx.AsyncClient) -> None:
     response = await idle_client.post(f"{V1}/interrogate", json={"image": None})
     assert_webui_error(response, 404, "HTTPException", detail="Image not found")
     body = {"image": base64_png(an_image()), "model": "blip"}

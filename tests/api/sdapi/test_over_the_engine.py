@@ -64,7 +64,7 @@ def canny() -> dict[str, Any]:
     return a_unit(model=tiny_diffusion.CONTROLNETS["canny"], image=base64_png(a_photo("astronaut", 96)))
 
 
-async def test_what_the_originals_txt2img_tests_send(client: httpx.AsyncClient) -> None:
+async def test_txt2img_serves_the_requests_of_the_originals_own_tests(client: httpx.AsyncClient) -> None:
     for fields in (
         {},
         {"negative_prompt": "example negative prompt"},
@@ -81,7 +81,7 @@ async def test_what_the_originals_txt2img_tests_send(client: httpx.AsyncClient) 
     assert len((await txt2img(client, batch_size=2)).images) == 2
 
 
-async def test_what_the_originals_img2img_tests_send(client: httpx.AsyncClient) -> None:
+async def test_img2img_serves_the_requests_of_the_originals_own_tests(client: httpx.AsyncClient) -> None:
     picture = a_photo("astronaut", 64)
     mask = np.zeros_like(picture)
     mask[16:48, 16:48] = 255
@@ -97,14 +97,14 @@ async def test_what_the_originals_img2img_tests_send(client: httpx.AsyncClient) 
     assert (await img2img(client, picture, **shared, **script)).images[0].shape == (128, 128, 3)
 
 
-async def test_a_place_in_a_batch_changes_nothing(client: httpx.AsyncClient) -> None:
+async def test_the_place_in_a_batch_does_not_change_an_image(client: httpx.AsyncClient) -> None:
     batch = await txt2img(client, prompt="a cat", seed=5, batch_size=3, sampler_name="Euler a")
     alone = await txt2img(client, prompt="a cat", seed=7, sampler_name="Euler a")
     assert np.abs(batch.images[2].astype(int) - alone.images[0]).max() <= 1
     assert not np.array_equal(batch.images[1], batch.images[2])
 
 
-async def test_a_control_changes_the_picture_and_its_map_is_shown(client: httpx.AsyncClient) -> None:
+async def test_a_controlnet_changes_the_image_and_its_hint_is_returned(client: httpx.AsyncClient) -> None:
     plain = await txt2img(client, prompt="a cat", seed=5)
     controlled = await txt2img(client, prompt="a cat", seed=5, alwayson_scripts=controlnet(canny()))
     assert controlled.warnings == ""
@@ -115,7 +115,7 @@ async def test_a_control_changes_the_picture_and_its_map_is_shown(client: httpx.
     assert [image.shape[0] for image in large.images] == [128, 128, 64]
 
 
-async def test_four_units_a_lora_and_an_override_in_one_request(client: httpx.AsyncClient) -> None:
+async def test_one_request_may_have_four_units_a_lora_and_an_override(client: httpx.AsyncClient) -> None:
     modes = ("ControlNet is more important", *("My prompt is more important",) * 3)
     picture = {"image": base64_png(a_photo("astronaut", 96)), "mask": None}
     units = [
@@ -165,7 +165,7 @@ async def until_running(client: httpx.AsyncClient) -> None:
     await until(is_running)
 
 
-async def test_interrupting_shows_the_picture_as_far_as_it_has_come(client: httpx.AsyncClient) -> None:
+async def test_interrupting_returns_the_image_as_far_as_it_has_come(client: httpx.AsyncClient) -> None:
     making = asyncio.create_task(txt2img(client, prompt="a cat", steps=150, width=128, height=128))
     await until_running(client)
     await client.post(f"{V1}/interrupt")

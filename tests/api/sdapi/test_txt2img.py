@@ -1,4 +1,4 @@
-"""Images from prompts, through the whole stack but the engine."""
+"""txt2img, through the whole stack but the engine."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ sd_model_hash sd_vae_name sd_vae_hash seed_resize_from_w seed_resize_from_h deno
 index_of_first_image infotexts styles job_timestamp clip_skip is_using_inpainting_conditioning version""".split()
 
 
-async def test_a_prompt_gives_a_picture_with_the_members_of_the_original(client: httpx.AsyncClient) -> None:
+async def test_txt2img_answers_with_an_image_and_the_members_of_the_original(client: httpx.AsyncClient) -> None:
     made = await txt2img(client, prompt="a cat", negative_prompt="blurry", seed=7, sampler_name="Euler a", cfg_scale=7)
     [picture] = made.images
     assert picture.shape == (64, 64, 3)
@@ -47,7 +47,7 @@ async def test_a_prompt_gives_a_picture_with_the_members_of_the_original(client:
     assert made.parameters["n_iter"] == 1
 
 
-async def test_the_file_says_how_it_was_made_and_png_info_reads_it(client: httpx.AsyncClient) -> None:
+async def test_generation_parameters_are_in_the_file_and_png_info_reads_them(client: httpx.AsyncClient) -> None:
     made = await txt2img(client, prompt="a cat, (wet:1.2)", negative_prompt="dog", seed=7)
     picture = PillowImage.open(io.BytesIO(base64.b64decode(made.raw[0])))
     assert picture.text == {"parameters": made.info["infotexts"][0]}  # type: ignore[attr-defined]
@@ -57,7 +57,7 @@ async def test_the_file_says_how_it_was_made_and_png_info_reads_it(client: httpx
     assert (read["parameters"]["Seed"], read["parameters"]["Size-1"]) == ("7", "64")
 
 
-async def test_batches_count_seeds_up(client: httpx.AsyncClient, capabilities: FakeDiffuser) -> None:
+async def test_seeds_count_up_in_batches(client: httpx.AsyncClient, capabilities: FakeDiffuser) -> None:
     made = await txt2img(client, prompt="a cat", seed=10, batch_size=2, n_iter=2)
     assert made.info["all_seeds"] == [10, 11, 12, 13]
     assert len(made.images) == len(made.info["infotexts"]) == 4
@@ -65,7 +65,7 @@ async def test_batches_count_seeds_up(client: httpx.AsyncClient, capabilities: F
     assert np.array_equal(again.images[0], made.images[2])
 
 
-async def test_with_a_variation_only_its_seed_counts_up(client: httpx.AsyncClient, capabilities: FakeDiffuser) -> None:
+async def test_subseeds_alone_count_up_with_a_variation(client: httpx.AsyncClient, capabilities: FakeDiffuser) -> None:
     made = await txt2img(client, seed=10, subseed=5, subseed_strength=0.5, batch_size=2)
     assert (made.info["all_seeds"], made.info["all_subseeds"]) == ([10, 10], [5, 6])
     assert [request.variation_strength for request in capabilities.requests] == [0.5, 0.5]
@@ -79,7 +79,7 @@ async def test_a_seed_of_minus_one_is_drawn(client: httpx.AsyncClient, capabilit
     assert first.parameters["seed"] == -1
 
 
-async def test_pictures_of_a_request_are_drawn_side_by_side_but_not_without_bound(
+async def test_images_of_a_request_are_generated_side_by_side_up_to_a_bound(
     client: httpx.AsyncClient, capabilities: FakeDiffuser
 ) -> None:
     await txt2img(client, batch_size=8, n_iter=2)
@@ -87,7 +87,7 @@ async def test_pictures_of_a_request_are_drawn_side_by_side_but_not_without_boun
     assert capabilities.most_running == 4  # diffusion.max_batch
 
 
-async def test_loose_clients_are_understood(client: httpx.AsyncClient, capabilities: FakeDiffuser) -> None:
+async def test_loosely_typed_fields_are_understood(client: httpx.AsyncClient, capabilities: FakeDiffuser) -> None:
     loose = {
         "steps": "4",
         "width": 64.0,
@@ -118,13 +118,13 @@ async def test_numbers_with_a_fraction_are_cut_where_whole_ones_belong(
     assert capabilities.requests[0].steps == 4
 
 
-async def test_no_pictures_are_sent_where_none_are_wanted(client: httpx.AsyncClient) -> None:
+async def test_images_are_not_sent_where_the_client_wants_none(client: httpx.AsyncClient) -> None:
     made = await txt2img(client, send_images=False)
     assert made.raw == []
     assert len(made.info["infotexts"]) == 1
 
 
-async def test_saving_several_pictures_puts_a_grid_first(client: httpx.AsyncClient) -> None:
+async def test_saving_several_images_puts_a_grid_first(client: httpx.AsyncClient) -> None:
     made = await txt2img(client, save_images=True, batch_size=3, seed=1)
     grid, *pictures = made.images
     assert made.info["index_of_first_image"] == 1
@@ -185,7 +185,7 @@ async def test_an_unknown_style_is_named(client: httpx.AsyncClient) -> None:
     assert "'no such style'" in (await txt2img(client, styles=["no such style"])).warnings
 
 
-async def test_hires_fix_doubles_the_picture(client: httpx.AsyncClient, capabilities: FakeDiffuser) -> None:
+async def test_hires_fix_doubles_the_image(client: httpx.AsyncClient, capabilities: FakeDiffuser) -> None:
     made = await txt2img(client, enable_hr=True, denoising_strength=0, hr_second_pass_steps=2)
     assert made.images[0].shape == (128, 128, 3)
     hires = capabilities.requests[0].hires
@@ -194,7 +194,9 @@ async def test_hires_fix_doubles_the_picture(client: httpx.AsyncClient, capabili
     assert "Hires upscale: 2.0, Hires steps: 2, Hires upscaler: Latent" in made.info["infotexts"][0]
 
 
-async def test_hires_fix_makes_the_requested_size(client: httpx.AsyncClient, capabilities: FakeDiffuser) -> None:
+async def test_hires_fix_takes_its_size_from_a_scale_or_a_target(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser
+) -> None:
     cases: list[tuple[dict[str, float], tuple[int, int], tuple[int, int]]] = [
         ({"hr_scale": 1.5}, (64, 96), (96, 144)),
         ({"hr_resize_x": 128}, (64, 96), (128, 192)),
@@ -241,7 +243,7 @@ async def test_an_override_without_effect_is_named_and_an_unknown_checkpoint_is_
     assert capabilities.requests[0].checkpoint == ""
 
 
-async def test_fields_without_effect_are_named(client: httpx.AsyncClient) -> None:
+async def test_fields_without_effect_are_named_in_warnings(client: httpx.AsyncClient) -> None:
     made = await txt2img(client, restore_faces=True, s_churn=1, refiner_checkpoint="tiny")
     for word in ("Faces", "s_churn", "refiner_checkpoint"):
         assert word in made.warnings
@@ -259,7 +261,7 @@ async def test_an_infotext_fills_what_the_client_left_open(
     assert request.clip_skip == 2
 
 
-async def test_pictures_come_in_the_format_of_the_settings(client: httpx.AsyncClient) -> None:
+async def test_images_come_in_the_format_of_the_settings(client: httpx.AsyncClient) -> None:
     for format, kind in (("jpg", "JPEG"), ("webp", "WEBP"), ("png", "PNG")):
         made = await txt2img(client, prompt="a cat", override_settings={"samples_format": format})
         assert PillowImage.open(io.BytesIO(base64.b64decode(made.raw[0]))).format == kind
@@ -267,7 +269,7 @@ async def test_pictures_come_in_the_format_of_the_settings(client: httpx.AsyncCl
         assert read["parameters"]["Prompt"] == "a cat"
 
 
-async def test_every_generation_is_in_the_history_and_its_picture_is_stored(client: httpx.AsyncClient) -> None:
+async def test_every_generation_is_in_the_history_and_its_image_is_stored(client: httpx.AsyncClient) -> None:
     await txt2img(client, prompt="a cat", seed=3)
     [entry] = (await client.get("/api/v1/history?kind=txt2img")).json()["items"]
     assert (entry["status"], entry["engine"]) == ("succeeded", "diffusers")
@@ -345,7 +347,7 @@ async def test_absurd_requests_are_refused_in_the_form_of_the_original(idle_clie
         f'"sampler_name": "{"a" * 600_000}"',
     ],
 )
-async def test_what_cannot_be_kept_or_read_is_refused_and_leaves_no_job(
+async def test_requests_that_cannot_be_stored_or_read_are_refused_and_leave_no_job(
     idle_client: httpx.AsyncClient, field: str
 ) -> None:
     headers = {"Content-Type": "application/json", "Prefer": "respond-async"}
@@ -365,7 +367,7 @@ async def test_overrides_that_stay_leave_out_a_checkpoint_that_is_not_here(
     assert (await client.get(f"{V1}/options")).json() == before | {"CLIP_stop_at_last_layers": 2}
 
 
-async def test_malformed_json_is_called_so(idle_client: httpx.AsyncClient) -> None:
+async def test_malformed_json_is_refused_as_such(idle_client: httpx.AsyncClient) -> None:
     headers = {"Content-Type": "application/json"}
     response = await idle_client.post(f"{V1}/txt2img", content=b'{"prompt": ', headers=headers)
     assert response.status_code == 422
@@ -413,7 +415,7 @@ async def test_a_body_over_its_own_limit_is_refused(idle_client: httpx.AsyncClie
     assert_webui_error(response, 413, "PayloadTooLarge")
 
 
-async def test_long_pictures_are_not_sent_back(client: httpx.AsyncClient) -> None:
+async def test_long_texts_that_may_be_images_are_not_echoed(client: httpx.AsyncClient) -> None:
     unit = a_unit(image=base64_png(an_image((64, 64))))
     made = await txt2img(client, alwayson_scripts=controlnet(unit))
     [echoed] = made.parameters["alwayson_scripts"]["ControlNet"]["args"]

@@ -41,7 +41,7 @@ async def in_thread(server: tuple[str, int], use: Callable[[webuiapi.WebUIApi], 
     return await asyncio.to_thread(work)
 
 
-async def test_txt2img(server: tuple[str, int], capabilities: FakeDiffuser) -> None:
+async def test_webuiapi_makes_txt2img_images(server: tuple[str, int], capabilities: FakeDiffuser) -> None:
     made = await in_thread(
         server, lambda api: api.txt2img(prompt="a cat", seed=1003, width=64, height=64, cfg_scale=7, batch_size=2)
     )
@@ -51,7 +51,9 @@ async def test_txt2img(server: tuple[str, int], capabilities: FakeDiffuser) -> N
     assert (first.sampler, first.eta, first.seed_size) == ("Euler a", 1.0, None)
 
 
-async def test_img2img_and_inpainting(server: tuple[str, int], capabilities: FakeDiffuser) -> None:
+async def test_webuiapi_makes_img2img_and_inpainting_images(
+    server: tuple[str, int], capabilities: FakeDiffuser
+) -> None:
     picture = PillowImage.fromarray(an_image((96, 96)))
     mask = PillowImage.new("L", (96, 96))
     mask.paste(255, (20, 20, 60, 60))
@@ -69,7 +71,7 @@ async def test_img2img_and_inpainting(server: tuple[str, int], capabilities: Fak
     assert capabilities.requests[1].mask is not None
 
 
-async def test_controlnet_and_no_controlnet_after_it(server: tuple[str, int], capabilities: FakeDiffuser) -> None:
+async def test_webuiapi_uses_controlnet_and_then_none(server: tuple[str, int], capabilities: FakeDiffuser) -> None:
     picture = PillowImage.fromarray(an_image((64, 64)))
 
     def use(api: webuiapi.WebUIApi) -> Any:
@@ -86,7 +88,7 @@ async def test_controlnet_and_no_controlnet_after_it(server: tuple[str, int], ca
     assert [len(request.controls) for request in capabilities.requests] == [1, 0, 2]
 
 
-async def test_options_lists_and_tools(server: tuple[str, int]) -> None:
+async def test_webuiapi_reads_options_lists_and_tools(server: tuple[str, int]) -> None:
     picture = PillowImage.fromarray(an_image((64, 64)))
 
     def use(api: webuiapi.WebUIApi) -> None:
@@ -115,7 +117,7 @@ async def test_options_lists_and_tools(server: tuple[str, int]) -> None:
     await in_thread(server, use)
 
 
-async def test_progress_and_interrupt(server: tuple[str, int], capabilities: FakeDiffuser) -> None:
+async def test_webuiapi_follows_progress_and_interrupts(server: tuple[str, int], capabilities: FakeDiffuser) -> None:
     capabilities.go.clear()
     making = asyncio.create_task(
         in_thread(server, lambda api: api.txt2img(prompt="a cat", width=64, height=64, steps=4))
@@ -128,6 +130,6 @@ async def test_progress_and_interrupt(server: tuple[str, int], capabilities: Fak
     assert np.all(np.asarray(made.image) == 127)
 
 
-async def test_errors_are_told(server: tuple[str, int]) -> None:
+async def test_webuiapi_raises_the_errors_of_the_server(server: tuple[str, int]) -> None:
     with pytest.raises(RuntimeError, match=r"Script .* not found"):
         await in_thread(server, lambda api: api.txt2img(script_name="x"))

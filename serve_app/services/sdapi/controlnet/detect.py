@@ -1,4 +1,4 @@
-"""Preprocessors on their own, and the lists by which clients find preprocessors and ControlNets."""
+"""ControlNet preprocessors on their own, and the lists of preprocessors and ControlNets for clients."""
 
 from __future__ import annotations
 
@@ -32,44 +32,46 @@ _TYPES: dict[str, tuple[str, ...]] = {
     "InstructP2P": ("ip2p",),
     "Recolor": ("recolor",),
 }
-"""Kind of control -> what the names of its preprocessors and models hold."""
+"""Kind of control -> parts of the names of its preprocessors and models."""
 
 
 class Detector:
+    """Runs preprocessors over images."""
+
     def __init__(self, diffuser: Diffuser, inputs: ImageInputs) -> None:
         self._diffuser = diffuser
         self._inputs = inputs
 
     async def detect(
-        self, name: str, pictures: Sequence[str], processor_res: int, threshold_a: float, threshold_b: float
+        self, name: str, images: Sequence[str], processor_res: int, threshold_a: float, threshold_b: float
     ) -> list[bytes]:
-        """What a ControlNet would see of each picture, as PNG files. Raises `WebUiError`, `WeightsMissing`."""
+        """Make the hint of each image, as PNG files. Raises `WebUiError`, `WeightsMissing`."""
         module = find_module(await self._diffuser.list_models(), name)
         if module is None:
             raise refused(422, "Module not available")
-        if not pictures:
+        if not images:
             raise refused(422, "No image selected")
         unit = ControlNetUnit(
             module=name, processor_res=processor_res, threshold_a=threshold_a, threshold_b=threshold_b
         )
         options = prepare(unit, module).options
         maps = []
-        for text in pictures:
-            image, _ = await self._inputs.load(text)
-            drawn = await self._diffuser.make_hint(module.name, shrink(image, _LONGEST_PX), options)
-            maps.append(await asyncio.to_thread(encode_picture, drawn))
+        for text in images:
+            image = shrink((await self._inputs.open(text)).pixels, _LONGEST_PX)
+            hint = await self._diffuser.make_hint(module.name, image, options)
+            maps.append(await asyncio.to_thread(encode_picture, hint))
         return maps
 
 
 def module_list(catalogue: ModelCatalogue, *, labels: bool) -> dict[str, Any]:
-    """Names, or labels, and the sliders of each."""
+    """List preprocessors by name, or by label, with the sliders of each."""
     named = {module.label if labels else module.name: module for module in catalogue.modules}
     detail = {name: {"model_free": False, "sliders": list(module.sliders)} for name, module in named.items()}
     return {"module_list": list(named), "module_detail": detail}
 
 
 def control_types(catalogue: ModelCatalogue) -> dict[str, Any]:
-    """All, and those kinds of control of which there is anything here."""
+    """List the kinds of control that have a preprocessor or model here, and `All`."""
     models = [control_title(model) for model in catalogue.controlnets]
     types = {"All": _control_type([module.label for module in catalogue.modules], models)}
     for kind, words in _TYPES.items():

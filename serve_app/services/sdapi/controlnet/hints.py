@@ -1,4 +1,4 @@
-"""What the ControlNets of a request are shown: each unit's picture, preprocessed and fitted."""
+"""ControlNet hints of a request: each unit's image, preprocessed and fitted."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import ControlHint, Diffuser, ModelCatalogue, ModelFile, ResizeMode
 from deployments.errors import DarkroomError, Unavailable, WeightsMissing
 from serve_app.services.sdapi.controlnet.units import ControlNetUnit, describe, prepare
-from serve_app.services.sdapi.image_inputs import ImageInputs
+from serve_app.services.sdapi.image_inputs import JobImages
 from serve_app.services.sdapi.model_names import control_title, find_controlnet, find_module
 
 _LONGEST_PX = 4096
-"""Larger pictures are reduced before a preprocessor, which works on far smaller ones, is shown them."""
+"""Longest side of an image for a preprocessor; all work on far smaller ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class ControlHints:
-    """What became of all units together."""
+    """Hints of all units together."""
 
     controls: tuple[ControlHint, ...] = ()
     maps: tuple[Image, ...] = ()
-    """To be returned beside the pictures, in the order of the units; with hires fix that of its size comes first."""
+    """Hints to be returned after the images, in the order of the units; with hires fix that of its size comes first."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ControlFrame:
-    """What the hints must fit."""
+    """Sizes and image that the hints must fit."""
 
     size: tuple[int, int]
     hires: tuple[int, int] | None = None
     canvas: InpaintCanvas | None = None
-    """Of img2img: a unit without a picture of its own looks at this one's."""
+    """Canvas of img2img; a unit without an image of its own uses the original's part in it."""
     original: Image | None = None
     resize_mode: ResizeMode = "stretch"
-    """Of the request, for such units."""
+    """The request's resize mode, for units without an image of their own."""
 
 
 class _UnitFailed(Exception):
@@ -51,18 +51,19 @@ class _UnitFailed(Exception):
 
 
 class HintMaker:
-    def __init__(self, diffuser: Diffuser, pictures: ImageInputs) -> None:
+    """Makes the hints of ControlNet units."""
+
+    def __init__(self, diffuser: Diffuser) -> None:
         self._diffuser = diffuser
-        self._pictures = pictures
 
     async def make(
         self,
         units: Sequence[ControlNetUnit],
-        inputs: Mapping[str, bytes],
+        inputs: JobImages,
         frame: ControlFrame,
         catalogue: ModelCatalogue,
     ) -> ControlHints:
-        """One unit that cannot be prepared leaves all of them out, with a warning that says why.
+        """Make the hints of all units; one that cannot be prepared leaves all out, with a warning that says why.
 
         Raises technical errors, which another attempt may not meet.
         """
@@ -88,7 +89,7 @@ class HintMaker:
         self,
         place: int,
         unit: ControlNetUnit,
-        inputs: Mapping[str, bytes],
+        inputs: JobImages,
         frame: ControlFrame,
         catalogue: ModelCatalogue,
     ) -> ControlHints:
@@ -97,24 +98,24 @@ class HintMaker:
         if module is None:
             raise _UnitFailed(f"the preprocessor {unit.module!r} is not here any more")
         try:
-            image, mode = await self._picture(place, unit, inputs, frame)
+            image, mode = await self._image(place, unit, inputs, frame)
             size = (image.shape[1], image.shape[0])
             resolution = pixel_perfect_resolution(size, frame.size, mode) if unit.pixel_perfect else None
             prepared = prepare(unit, module, resolution)
-            drawn = await self._diffuser.make_hint(module.name, image, prepared.options)
+            hint = await self._diffuser.make_hint(module.name, image, prepared.options)
         except DarkroomError as error:
             if isinstance(error, Unavailable) and not isinstance(error, WeightsMissing):
                 raise
             if error.status in {429, 504}:
                 raise
             raise _UnitFailed(error.message) from error
-        first = await asyncio.to_thread(fit_hint, drawn, frame.size, mode)
+        first = await asyncio.to_thread(fit_hint, hint, frame.size, mode)
         shown, controls = [first], []
         control = ControlHint(model.name, first, unit.weight, unit.guidance_start, unit.guidance_end, unit.control_mode)
         if frame.hires is None:
             controls.append(control)
         else:
-            large = await asyncio.to_thread(fit_hint, drawn, frame.hires, mode)
+            large = await asyncio.to_thread(fit_hint, hint, frame.hires, mode)
             shown.insert(0, large)
             if unit.hr_option != "hires":
                 controls.append(replace(control, passes="first"))
@@ -131,18 +132,16 @@ class HintMaker:
             raise _UnitFailed(f"the model {unit.model[:100]!r} is not here")
         return model
 
-    async def _picture(
-        self, place: int, unit: ControlNetUnit, inputs: Mapping[str, bytes], frame: ControlFrame
+    async def _image(
+        self, place: int, unit: ControlNetUnit, inputs: JobImages, frame: ControlFrame
     ) -> tuple[Image, ResizeMode]:
-        image = inputs.get(f"unit{place}.image")
-        mask = inputs.get(f"unit{place}.mask")
-        if mask is not None:
-            scribble, _ = await self._pictures.decode(mask)
+        if (mask := f"unit{place}.mask") in inputs:
+            scribble, _ = await inputs.load(mask)
             if np.ptp(scribble, axis=(0, 1)).any():  # a mask that is not uniform is what the client drew
                 return shrink(scribble, _LONGEST_PX), unit.resize_mode
         area = frame.canvas.area if frame.canvas else None
-        if image is not None:
-            pixels, _ = await self._pictures.decode(image)
+        if (image := f"unit{place}.image") in inputs:
+            pixels, _ = await inputs.load(image)
             if area is not None and frame.original is not None and unit.inpaint_crop_input_image:
                 whole = (frame.original.shape[1], frame.original.shape[0])
                 pixels = area.cut(await asyncio.to_thread(fit, pixels, whole, unit.resize_mode))

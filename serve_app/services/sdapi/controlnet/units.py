@@ -1,7 +1,7 @@
-"""ControlNet units: from what clients write to what the engine is told.
+"""ControlNet units: parsing of what clients write, preprocessor options, description in the infotext.
 
 Two kinds of mistake, as in the original. A unit that makes no sense ends the request. What goes wrong while it is
-prepared (no picture, no such model) leaves all units of the request out; unlike the original, the answer says so.
+prepared (no image, no such model) leaves all units of the request out; unlike the original, the answer says so.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _PASSES: dict[Any, Passes] = {
 }
 _RESOLUTION = (64, 2048, 512)
 _MOST_UNITS = 100
-"""Those that are not enabled included. A body of many megabytes could hold millions."""
+"""Most units of a request, disabled ones included. A body of many megabytes could hold millions."""
 _IGNORED = ("advanced_weighting", "effective_region_mask", "union_control_type", "ipadapter_input", "pulid_mode")
 
 
@@ -71,7 +71,7 @@ def _one_of(choices: Mapping[Any, Any]) -> BeforeValidator:
 
 
 class ControlNetUnit(LenientModel):
-    """One unit, by any of the names that its fields have had."""
+    """One ControlNet unit; fields are read under any of the names that they have had."""
 
     enabled: Switch = True
     module: Text = "none"
@@ -109,8 +109,8 @@ class ControlNetUnit(LenientModel):
             raise ValueError("guidance_start is greater than guidance_end")
         return self
 
-    def pictures(self) -> tuple[str | None, str | None]:
-        """Image and mask as the client wrote them; empty is none. Raises `WebUiError` for another form."""
+    def images(self) -> tuple[str | None, str | None]:
+        """(image, mask) as the client wrote them, None where empty. Raises `WebUiError` for another form."""
         image, mask = self.image, self.mask
         if isinstance(image, list) and len(image) == 2 and all(isinstance(one, str) for one in image):
             image = {"image": image[0], "mask": image[1]}
@@ -129,17 +129,17 @@ class ControlNetUnit(LenientModel):
 
 @dataclass(frozen=True, slots=True)
 class PreprocessorPlan:
-    """How a unit's preprocessor runs, and what is said of it."""
+    """Options of a unit's preprocessor, and its thresholds for the infotext."""
 
     options: HintOptions
     shown: tuple[float, float]
-    """Thresholds, -1 where the module has none."""
+    """Thresholds A and B, -1 where the module has none."""
 
 
 def read_units(
     scripts: Mapping[str, Any], catalogue: ModelCatalogue, most: int
 ) -> tuple[list[ControlNetUnit], list[str]]:
-    """The enabled units out of `alwayson_scripts`, and warnings. Raises `WebUiError`."""
+    """Parse the enabled units out of `alwayson_scripts`. -> units, warnings. Raises `WebUiError`."""
     given: list[Any] = []
     for name, script in scripts.items():
         if name.lower() == "controlnet":
@@ -181,7 +181,10 @@ def _parse(argument: Any) -> ControlNetUnit:
 
 
 def prepare(unit: ControlNetUnit, module: HintModule, resolution: int | None = None) -> PreprocessorPlan:
-    """Numbers that are out of a module's range mean its defaults. `resolution`: that of a pixel perfect unit."""
+    """Choose preprocessor options; numbers out of a module's range mean its defaults.
+
+    `resolution`: that of a pixel perfect unit.
+    """
     least, most, default = _RESOLUTION
     chosen = unit.processor_res if resolution is None else min(most, max(least, resolution))
     if not least <= chosen <= most:
@@ -210,7 +213,7 @@ def prepare(unit: ControlNetUnit, module: HintModule, resolution: int | None = N
 
 
 def describe(unit: ControlNetUnit, prepared: PreprocessorPlan, model: str) -> str:
-    """A unit as the parameters of a picture name it."""
+    """Describe a unit for the infotext."""
     parts: dict[str, object] = {
         "Module": unit.module,
         "Model": model,

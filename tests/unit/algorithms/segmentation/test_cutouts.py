@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
-from deployments.algorithms.segmentation.cutouts import cutout_png, enlarge_mask, mask_png
+from deployments.algorithms.images.decoding import decode
+from deployments.algorithms.segmentation.cutouts import cutout_on_white, cutout_png, enlarge_mask, mask_png
 from deployments.algorithms.segmentation.guided_filter import steeper
 from deployments.algorithms.segmentation.scaling import scale_segmentation
 from deployments.contracts.portraits import Segmentation
@@ -100,3 +101,13 @@ def test_steeper_chances_keep_their_order_and_reach_both_ends(low: float, high: 
     made = steeper(np.linspace(0, 1, 101, dtype=np.float32), low, high)
     assert (np.diff(made) >= 0).all()
     assert (made[0], made[-1]) == (0, pytest.approx(1))
+
+
+def test_a_cut_out_on_white_is_what_decoding_its_file_gives() -> None:
+    image, mask = an_image((300, 600)), cv2.resize(a_disc(300, 120), (300, 600))
+    np.testing.assert_array_equal(cutout_on_white(image, mask), decode(cutout_png(image, mask), 600))
+
+
+def test_a_cut_out_on_white_refuses_a_mask_of_another_size() -> None:
+    with pytest.raises(ValueError, match="the mask is"):
+        cutout_on_white(an_image((30, 20)), a_disc(30, 10))

@@ -28,7 +28,7 @@ def twice(request: AvatarTask) -> AvatarTask:
 
 
 @pytest.mark.parametrize("mode", ["overlay", "character"])
-async def test_the_head_is_made_anew_and_nothing_else(mode: AvatarMode) -> None:
+async def test_an_avatar_changes_the_head_and_nothing_else(mode: AvatarMode) -> None:
     request = replace(REQUEST, mode=mode)
     made = await DiffusionAvatarArtist(FakeGeneration(), SETTINGS).render(request, RecordedProgress())
     mask = head_mask(SEGMENTATION, mode)
@@ -37,7 +37,7 @@ async def test_the_head_is_made_anew_and_nothing_else(mode: AvatarMode) -> None:
     assert (made.image[mask == 255] == COLOURS["diffusers"]).all()
 
 
-async def test_every_step_of_every_head_is_progress() -> None:
+async def test_progress_counts_every_step_of_every_head() -> None:
     progress = RecordedProgress()
     await DiffusionAvatarArtist(FakeGeneration(), SETTINGS).render(twice(REQUEST), progress)
     assert progress.told == pytest.approx([0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0])
@@ -74,14 +74,14 @@ async def test_a_head_outside_of_the_picture_is_no_face_that_was_changed() -> No
     assert len(engine.generated) == 1
 
 
-async def test_a_failure_half_way_is_the_failure_of_the_whole() -> None:
+async def test_a_failure_at_one_head_fails_the_avatar() -> None:
     engine = FakeGeneration()
     engine.failures = {"diffusers": Unavailable("The replica died.")}
     with pytest.raises(Unavailable):
         await DiffusionAvatarArtist(engine, SETTINGS).render(REQUEST, RecordedProgress())
 
 
-def test_the_sample_portrait_keeps_the_contract() -> None:
+def test_an_avatar_of_the_sample_portrait_keeps_the_contract() -> None:
     image, found = sample_portrait()
     [face] = found.faces
     assert set(face.landmarks) == set(REQUIRED_LANDMARKS)

@@ -35,7 +35,7 @@ def scripted(**outcomes: BaseException | str | None) -> Callable[[str], Awaitabl
     return attempt
 
 
-async def test_the_first_that_succeeds_is_named_and_no_later_one_is_asked() -> None:
+async def test_the_first_engine_that_succeeds_is_named_and_no_later_one_is_asked() -> None:
     told: list[tuple[str, str]] = []
     attempt = scripted(a=Unavailable("x"), b="picture")  # c is not even known
     made = await first_success(

@@ -1,4 +1,4 @@
-"""A style by the diffusion engine, over one that only counts."""
+"""Styles by the diffusion engine, over one that only counts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RecordedProgress(Progress):
         self.told.append(self.share)
 
 
-async def test_hints_and_then_steps_are_the_progress() -> None:
+async def test_progress_counts_hints_and_then_steps() -> None:
     progress = RecordedProgress()
     await DiffusionStylist(FakeGeneration(), 64 * 96).render(REQUEST, a_style().diffusion, progress)
     assert progress.told == pytest.approx([0.15, 0.3625, 0.575, 0.7875, 1.0])
