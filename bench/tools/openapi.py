@@ -29,6 +29,16 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return list(difflib.unified_diff(_lines(old), _lines(new), "before", "after", lineterm=""))
 
 
+def without_prose(found: Any) -> Any:
+    """The document without its descriptions and summaries, which may change from one version to the next."""
+    if isinstance(found, list):
+        return [without_prose(one) for one in found]
+    if not isinstance(found, dict):
+        return found
+    prose = ("description", "summary")
+    return {key: without_prose(value) for key, value in found.items() if not (key in prose and isinstance(value, str))}
+
+
 def _lines(found: dict[str, Any]) -> list[str]:
     return json.dumps(found, indent=1, sort_keys=True).splitlines()
 
@@ -37,10 +47,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.tools.openapi", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("file", type=Path, nargs="?", help="where to write the document (default: standard output)")
     parser.add_argument("--against", type=Path, help="an earlier document: print what differs, exit with 1 if anything")
+    parser.add_argument("--ignore-prose", action="store_true", help="compare without descriptions and summaries")
     options = parser.parse_args()
     found = document()
     if options.against:
-        changed = differences(json.loads(options.against.read_text()), found)
+        old = json.loads(options.against.read_text())
+        pair = (without_prose(old), without_prose(found)) if options.ignore_prose else (old, found)
+        changed = differences(*pair)
         sys.stdout.writelines(f"{line}\n" for line in changed)
         return int(bool(changed))
     text = json.dumps(found, indent=1, sort_keys=True) + "\n"
