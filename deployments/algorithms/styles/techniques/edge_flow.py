@@ -1,4 +1,4 @@
-"""Edge tangent flow, smoothing along it, and line drawing by a flow-based difference of Gaussians."""
+"""Edge tangent flow, smoothing along it, and an illustrator's lines (flow-based difference of Gaussians)."""
 
 from __future__ import annotations
 
