@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from serve_app.store.embedded import server as server_module
 from serve_app.store.embedded import supervisor as supervisor_module
 from serve_app.store.embedded.files import prepare_binaries
 from serve_app.store.embedded.server import EmbeddedPostgres, PostgresNotStarted, ensure_running
@@ -74,7 +75,7 @@ def start(folder: Path) -> EmbeddedPostgres:
 
 def sql(server: EmbeddedPostgres, statement: str) -> str:
     binaries, _ = prepare_binaries()
-    socket_dir = server._socket_dir_in_use(server.data_dir / "postgres")
+    socket_dir = server_module._socket_dir_in_use(server.data_dir / "postgres")
     command = [binaries / "psql", "-h", str(socket_dir), "-U", "postgres", "-tA", "-v", "ON_ERROR_STOP=1"]
     return subprocess.run([*command, "-c", statement], check=True, capture_output=True, text=True).stdout.strip()
 
@@ -222,7 +223,7 @@ def test_a_folder_whose_path_is_too_long_for_a_socket_works(cluster: Path, tmp_p
     with start(deep) as server:
         assert notes(server) == "first"
         assert len(server.dsn) < 160
-        socket_dir = server._socket_dir_in_use(deep / "postgres")
+        socket_dir = server_module._socket_dir_in_use(deep / "postgres")
     assert socket_dir is not None
     socket_dir.rmdir()  # the stopped server left nothing in it
 
