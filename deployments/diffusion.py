@@ -46,15 +46,19 @@ class DiffusionDeployment:
                 yield event
 
     async def decode_latents(self, latents: Latents, checkpoint: str = "", vae: str = "") -> Image:
+        """Decode latents to an image; see `Diffuser.decode_latents`."""
         return await self._diffuser.decode_latents(latents, checkpoint, vae)
 
     async def make_hint(self, module: str, image: Image, options: HintOptions) -> Image:
+        """Make the hint of an image; see `Diffuser.make_hint`."""
         return await self._diffuser.make_hint(module, image, options)
 
     async def list_models(self) -> ModelCatalogue:
+        """List the models and preprocessors that requests may name."""
         return await self._diffuser.list_models()
 
     async def check_health(self) -> None:
+        """Raise when the device no longer computes."""
         await self._diffuser.check_health()
 
     @serve.multiplexed(max_num_models_per_replica=_MAX_CHECKPOINTS)  # type: ignore[untyped-decorator]

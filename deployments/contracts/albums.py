@@ -34,9 +34,9 @@ class Face:
     quality: float
     """Fitness for recognition, 0 to 1: size, sharpness, pose. Under the engine's gate a face joins no person."""
     landmarks: Vectors
-    """`float32[K, 2]`, pixels; K is 468 (MediaPipe face mesh) or 5 (eyes, nose, mouth corners)."""
+    """Landmarks in pixels, `float32[K, 2]`; K is 468 (MediaPipe face mesh) or 5 (eyes, nose, mouth corners)."""
     embedding: Vectors
-    """`float32[D]`, L2-normalised."""
+    """Vector of the face, `float32[D]`, L2-normalised."""
 
 
 @dataclass(frozen=True, slots=True)
