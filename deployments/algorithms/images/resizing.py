@@ -1,4 +1,4 @@
-"""Image resizing: shrinking by area averages, and the working size of diffusion models."""
+"""Image resizing by OpenCV, and the working size of diffusion models."""
 
 from __future__ import annotations
 
@@ -28,3 +28,11 @@ def shrink(image: NDArray[np.uint8], max_px: int) -> NDArray[np.uint8]:
         return image
     size = (max(1, round(width * max_px / longest)), max(1, round(height * max_px / longest)))
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resize to `size` (width, height): by area averages where the width shrinks, else by bicubic interpolation."""
+    if (image.shape[1], image.shape[0]) == size:
+        return np.ascontiguousarray(image)
+    method = cv2.INTER_AREA if size[0] < image.shape[1] else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, size, interpolation=method), np.uint8)

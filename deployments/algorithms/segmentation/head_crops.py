@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-from deployments.algorithms.images.resizing import working_size
+from deployments.algorithms.images.resizing import resize, working_size
 from deployments.algorithms.segmentation.head_masks import blend
 from deployments.contracts.arrays import Gray, Image
 
@@ -40,7 +39,7 @@ def cut_head(photograph: Image, mask: Gray, pixels: int) -> HeadCrop | None:
     rows = _span(int(ys[0] + ys[-1] + 1) // 2, side, mask.shape[0])
     columns = _span(int(xs[0] + xs[-1] + 1) // 2, side, mask.shape[1])
     size = working_size(columns.stop - columns.start, rows.stop - rows.start, pixels)
-    return HeadCrop(rows, columns, _resized(photograph[rows, columns], size), _resized(mask[rows, columns], size))
+    return HeadCrop(rows, columns, resize(photograph[rows, columns], size), resize(mask[rows, columns], size))
 
 
 def put_head_back(photograph: Image, mask: Gray, crop: HeadCrop, made: Image) -> Image:
@@ -54,8 +53,3 @@ def put_head_back(photograph: Image, mask: Gray, crop: HeadCrop, made: Image) ->
 def _span(middle: int, side: int, length: int) -> slice:
     start = max(0, min(middle - side // 2, length - side))
     return slice(start, min(start + side, length))
-
-
-def _resized(image: Image, size: tuple[int, int]) -> Image:
-    shrinks = image.shape[1] > size[0]
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC), np.uint8)

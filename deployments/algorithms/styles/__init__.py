@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from deployments.algorithms.images.resizing import resize
 from deployments.algorithms.styles.anime import anime
 from deployments.algorithms.styles.cartoon import cartoon
 from deployments.algorithms.styles.charcoal import charcoal
@@ -76,9 +77,9 @@ def apply_style(
     height, width = image.shape[:2]
     size = float(np.sqrt(height * width))
     enlarged = 1.0 if draw in _AT_OWN_SIZE else float(np.clip(_CANVAS_PX / size, 1, _MOST_ENLARGED))
-    canvas = _resized(image, round(width * enlarged), round(height * enlarged))
+    canvas = resize(image, (round(width * enlarged), round(height * enlarged)))
     unit = size * enlarged / _CANVAS_PX * (_FINEST + (1 - _FINEST) * strength)
-    drawn = _resized(draw(canvas, unit, np.random.default_rng(seed), **(options or {})), width, height)
+    drawn = resize(draw(canvas, unit, np.random.default_rng(seed), **(options or {})), (width, height))
     share = 1 - (1 - strength) ** 2
     return np.asarray(cv2.addWeighted(drawn, share, image, 1 - share, 0), np.uint8)
 
@@ -87,10 +88,3 @@ def options_of(style: str) -> dict[str, inspect.Parameter]:
     """List a filter's options: name -> parameter, its type annotated with the range it may have."""
     signature = inspect.signature(FILTERS[style], eval_str=True)
     return {name: known for name, known in signature.parameters.items() if known.kind is known.KEYWORD_ONLY}
-
-
-def _resized(image: Image, width: int, height: int) -> Image:
-    if image.shape[:2] == (height, width):
-        return np.ascontiguousarray(image)
-    method = cv2.INTER_AREA if width < image.shape[1] else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(image, (width, height), interpolation=method), np.uint8)
