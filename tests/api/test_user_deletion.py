@@ -29,7 +29,8 @@ from tests.support.builders import an_image, encoded
 from tests.support.fake_diffuser import FakeDiffuser
 from tests.support.fakes import with_face
 
-PORTRAIT = encoded(with_face(an_image((1400, 60)), person=3, size=20), "PNG")
+PORTRAIT_PIXELS = with_face(an_image((1400, 60)), person=3, size=20)
+PORTRAIT = encoded(PORTRAIT_PIXELS, "PNG")
 """Large enough to have a preview."""
 OF_PICTURES = ("picture_vectors", "picture_quality", "face_scans", "faces", "person_faces", "pair_verdicts")
 EMPTY = (*OF_PICTURES, "persons")
@@ -334,7 +335,7 @@ async def test_a_file_that_is_just_being_written_goes_with_the_next_housekeeping
     """The collector has taken the announcement by the time that the file is there."""
     storage = GatedStorage(services.pictures._storage)
     store = ImageStore(services.database, storage, settings)  # type: ignore[arg-type]
-    adding = asyncio.create_task(store.store_file(eva.id, EncodedImage(PORTRAIT, None), "made.png"))
+    adding = asyncio.create_task(store.store_file(eva.id, EncodedImage(PORTRAIT, PORTRAIT_PIXELS), "made.png"))
     await asyncio.wait_for(storage.writing.wait(), 20)
     await leave(eva)
     assert await count(services, "contents") == 0
