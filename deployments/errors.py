@@ -87,7 +87,7 @@ class NotSupported(InvalidRequest):
 
 
 class ImageError(DarkroomError):
-    """One unusable image. `extra["code"]` is a rejection code of the HTTP contract (docs/api.md); see `code`."""
+    """One unusable image. `extra["code"]` is a rejection code (docs/images.md); see `code`."""
 
     slug, title, status = "bad-image", "Unusable image", 400
 
