@@ -13,8 +13,8 @@ from configs.settings import Settings
 from deployments.errors import Unavailable
 from serve_app.services.container import Services
 from serve_app.services.jobs.progress import Progress
-from serve_app.services.jobs.service import Job
 from serve_app.services.runner import JobRunner
+from serve_app.store.queue.jobs import QueuedJob
 from serve_app.store.repositories.users import LOCAL_USER_ID
 from tests.api.conftest import assert_problem, upload
 from tests.support.builders import an_image, encoded
@@ -110,7 +110,7 @@ async def test_work_is_not_done_again_because_the_database_was_away_when_it_ende
     runner = JobRunner(services, settings.jobs)
     work, calls = services.handlers["tags"], 0
 
-    async def handle(job: Job, progress: Progress) -> Any:
+    async def handle(job: QueuedJob, progress: Progress) -> Any:
         nonlocal calls
         calls += 1
         result = await work(job, progress)

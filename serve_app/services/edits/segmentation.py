@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import PurePath
-from typing import Any
 
 from configs.settings import Settings
 from deployments.algorithms.segmentation.cutouts import cutout_png, enlarge_mask, mask_png
 from deployments.algorithms.segmentation.scaling import scale_faces
 from deployments.contracts.arrays import Gray, Image
-from deployments.contracts.portraits import SegmentedFace, SegmentTarget
+from deployments.contracts.portraits import SegmentTarget
 from deployments.errors import NoFace
 from serve_app.services.edits.fallback import choose_engines
-from serve_app.services.edits.orders import EditRequest, edit_of, enqueue_edit, result_url
-from serve_app.services.edits.people_finder import PeopleFinder, face_view
+from serve_app.services.edits.orders import EditRequest, edit_of, enqueue_edit
+from serve_app.services.edits.people_finder import PeopleFinder
+from serve_app.services.edits.results import FaceShape, SegmentationResult
 from serve_app.services.images.references import ImageReferences
-from serve_app.services.images.service import ImageService
+from serve_app.services.images.service import ImageService, view_of
 from serve_app.services.images.store import ImageStore, Readable
 from serve_app.services.jobs.progress import Progress
 from serve_app.store.queue.jobs import QueuedJob
@@ -42,23 +42,21 @@ class SegmentationService:
         self._images = images
         self._settings = settings
 
-    async def request_segmentation(self, user_id: str, order: CutoutEdit, files_url: str) -> str:
-        """Start the work. -> job id. `files_url`: what a file's key is appended to in the answer.
+    async def request_segmentation(self, user_id: str, order: CutoutEdit) -> str:
+        """Start the work. -> job id
 
         Raises `InvalidRequest` for an engine that is not there, `Overloaded`.
         """
         choose_engines(self._settings.segmentation.engines, order.engine)
         async with self._database.transaction() as session:
-            job = await enqueue_edit(session, self._settings.jobs, user_id, "segmentation", order, files_url)
+            job = await enqueue_edit(session, self._settings.jobs, user_id, "segmentation", order)
         return job.id
 
-    async def request_of_upload(
-        self, user_id: str, order: CutoutEdit, filename: str | None, source: Readable, files_url: str
-    ) -> str:
-        """The same of a picture that comes with the request. Raises `ImageError` too."""
+    async def request_of_upload(self, user_id: str, order: CutoutEdit, filename: str | None, source: Readable) -> str:
+        """Start the work on an image that comes with the request. -> job id. Raises `ImageError` too."""
         choose_engines(self._settings.segmentation.engines, order.engine)
         image = await self._images.upload(user_id, filename, source, temporary=True)
-        return await self.request_segmentation(user_id, replace(order, image_url=files_url + image.key), files_url)
+        return await self.request_segmentation(user_id, replace(order, image_url=image.id))
 
 
 class CutOut:
@@ -72,7 +70,7 @@ class CutOut:
         self._people = people
         self._max_px = settings.segmentation.max_px
 
-    async def __call__(self, job: QueuedJob, progress: Progress) -> dict[str, Any]:
+    async def __call__(self, job: QueuedJob, progress: Progress) -> SegmentationResult:
         """Raises `ImageError` for the picture, `NoFace`, `ProviderError` and what engines raise."""
         order = edit_of(job, CutoutEdit)
         source = await self._references.open(job.user_id, order.image_url, temporary=True)
@@ -87,26 +85,23 @@ class CutOut:
         mask = found.face_mask if order.target == "face" else found.person_mask
         files = await self._pictures.process_original(content, lambda original: _cut_out(original, mask))
         progress.report(_CUT_SHARE)
-        answer: dict[str, Any] = {
-            "faces": [_shape_view(face) for face in scale_faces(found, content.width, content.height)],
-            "target": order.target,
-            "engine": engine,
-        }
         stem = PurePath(source.filename or "picture").stem
+        keys = {}
         for name, data in files.items():
             stored = await self._pictures.store_file(job.user_id, data, f"{stem}-{name}.png", temporary=True)
-            answer[f"{name}_url"] = result_url(job, stored)
+            keys[name] = view_of(stored).key
         warnings = [*found.warnings, *([] if mask.any() else ["Nobody was found: the mask is empty."])]
-        return answer | ({"warnings": warnings} if warnings else {})
+        return SegmentationResult(
+            faces=[FaceShape.of(face) for face in scale_faces(found, content.width, content.height)],
+            target=order.target,
+            engine=engine,
+            mask_url=keys["mask"],
+            cutout_url=keys["cutout"],
+            warnings=warnings or None,
+        )
 
 
 def _cut_out(image: Image, mask: Gray) -> dict[str, bytes]:
     """Files of the image's size."""
     large = enlarge_mask(image, mask)
     return {"mask": mask_png(large), "cutout": cutout_png(image, large)}
-
-
-def _shape_view(face: SegmentedFace) -> dict[str, Any]:
-    angles = {name: round(getattr(face, name), 1) for name in ("roll", "yaw", "pitch")}
-    landmarks = {name: [round(x, 1), round(y, 1)] for name, (x, y) in face.landmarks.items()}
-    return face_view(face) | {"landmarks": landmarks} | angles
