@@ -1,37 +1,39 @@
-"""Albums: embed pictures, then ask for tags, duplicates, people, quality, search."""
+"""Routes of albums: embed images, then request tags, duplicates, people, quality, search."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from starlette.routing import Match
 from starlette.types import Scope
 
 from deployments.errors import PayloadTooLarge
-from serve_app.api.answers import LATER, PREFIX, answer_with_job, job_view
+from serve_app.api.answers import LATER, PREFIX, Answer, LinksDep, answer_with_job
 from serve_app.api.deps import CurrentUser, JsonBody, ServicesDep, SettingsDep, WaitPreferenceDep
 from serve_app.api.idempotency import IdempotentRoute
 from serve_app.api.problems import responses
 from serve_app.api.schemas.albums import (
-    Album,
-    AlbumList,
     AnalysisRequest,
     ClustersRequest,
-    ClustersResult,
     DuplicatesRequest,
-    DuplicatesResult,
     EmbeddingsRequest,
-    EmbeddingsResult,
-    Hits,
     QualityRequest,
-    QualityResult,
     TagsRequest,
-    TagsResult,
 )
 from serve_app.services.albums.items import AnalysisKind
+from serve_app.services.albums.results import (
+    Album,
+    AlbumList,
+    ClustersResult,
+    DuplicatesResult,
+    EmbeddingsResult,
+    Hits,
+    QualityResult,
+    TagsResult,
+)
 
 
 class _Below(APIRoute):
@@ -73,6 +75,7 @@ async def embed_album(
     services: ServicesDep,
     settings: SettingsDep,
     wait_preference: WaitPreferenceDep,
+    links: LinksDep,
 ) -> Response:
     """Read the pictures, store their vectors and faces, and start tags, duplicates and people as durable jobs.
 
@@ -80,11 +83,11 @@ async def embed_album(
     """
     _check_count(body.images, settings)
     job_id = await services.albums.request_embeddings(user, body.images, body.album_id)
-    return await answer_with_job(services, user, job_id, wait_preference, status=201)
+    return await answer_with_job(services, user, job_id, wait_preference, links, status=201)
 
 
 class Analysis:
-    """A call for an analysis: on whose behalf, with which wait preference, and how much it wants to know."""
+    """A request for an analysis: its user, its wait preference, and whether it wants details."""
 
     def __init__(
         self,
@@ -92,23 +95,25 @@ class Analysis:
         services: ServicesDep,
         settings: SettingsDep,
         wait_preference: WaitPreferenceDep,
+        links: LinksDep,
         detail: Detail = False,
     ) -> None:
         self._user = user
         self._services = services
         self._settings = settings
-        self._patience = wait_preference
+        self._wait_preference = wait_preference
+        self._links = links
         self._detail = detail
 
     async def answer(self, kind: AnalysisKind, body: AnalysisRequest, **parameters: Any) -> Response:
-        """The stored result, or that of a job, or the job."""
+        """Answer with the stored result, that of a job, or the job."""
         _check_count(body.images, self._settings)
         ready = await self._services.albums.request_analysis(
             self._user, kind, parameters, body.images, body.album_id, self._detail
         )
         if ready.result is not None:
-            return JSONResponse(ready.result)
-        return await answer_with_job(self._services, self._user, ready.job_id, self._patience)
+            return Answer(ready.result, self._links)
+        return await answer_with_job(self._services, self._user, ready.job_id, self._wait_preference, self._links)
 
 
 AnalysisDep = Annotated[Analysis, Depends()]
@@ -144,7 +149,7 @@ async def list_albums(
     services: ServicesDep,
     limit: SearchLimit = 50,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
-) -> dict[str, Any]:
+) -> AlbumList:
     """Albums, the newest first."""
     return await services.albums.list_albums(user, limit, cursor)
 
@@ -156,9 +161,9 @@ async def search_album(
     services: ServicesDep,
     q: Annotated[str, Query(min_length=1, max_length=200, description="words", examples=["dog on a beach"])],
     limit: SearchLimit = 20,
-) -> dict[str, Any]:
+) -> Hits:
     """Pictures that show what the words say, the best first."""
-    return {"results": await services.albums.search(user, album_id, q, limit)}
+    return Hits(results=await services.albums.search(user, album_id, q, limit))
 
 
 @below.get("/{album_id:path}/similar", response_model=Hits, responses=responses(404, 422, 429, 503, 504))
@@ -168,16 +173,15 @@ async def similar_images(
     services: ServicesDep,
     image: Annotated[str, Query(min_length=1, max_length=8192, description="a picture of the album, as it was sent")],
     limit: SearchLimit = 20,
-) -> dict[str, Any]:
+) -> Hits:
     """Pictures of the album that look like this one, the most similar first."""
-    return {"results": await services.albums.similar(user, album_id, image, limit)}
+    return Hits(results=await services.albums.similar(user, album_id, image, limit))
 
 
 @router.get("/{album_id:path}", response_model=Album, responses=responses(404))
-async def get_album(album_id: str, user: CurrentUser, services: ServicesDep) -> dict[str, Any]:
+async def get_album(album_id: str, user: CurrentUser, services: ServicesDep) -> Album:
     """An album: its pictures, its jobs, and the latest result of each analysis."""
-    album = await services.albums.get_album(user, album_id)
-    return album | {"jobs": [job_view(job) for job in album["jobs"]]}
+    return await services.albums.get_album(user, album_id)
 
 
 @router.delete("/{album_id:path}", status_code=204, responses=responses(404))

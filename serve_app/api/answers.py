@@ -1,49 +1,96 @@
-"""Answering with a job: its result when it ends in time, else 202 and where to look."""
+"""Answers of routes: URLs for what results name, and jobs with their result when it comes in time, else 202."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Request
+import structlog
+from fastapi import Depends, Request
 from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
 from deployments.errors import DarkroomError, JobCancelled
 from serve_app.api.context import request_id
-from serve_app.api.deps import WaitPreference
+from serve_app.api.deps import SettingsDep, WaitPreference
 from serve_app.api.problems import problem_response
-from serve_app.api.schemas.jobs import Job
+from serve_app.services.completion import RESULTS
 from serve_app.services.container import Services
+from serve_app.services.jobs.results import Job, JobResult
 from serve_app.services.jobs.service import QueuedJob
+
+log = structlog.get_logger(__name__)
 
 PREFIX = "/api/v1"
 LATER: dict[int | str, dict[str, Any]] = {202: {"model": Job, "description": "Still at work; see `Location`"}}
 """OpenAPI entry of routes that answer with a job."""
 
 
-def job_view(job: QueuedJob) -> dict[str, Any]:
-    """The job as `GET /jobs/{id}` shows it. What an attempt left that will be repeated is no news for the client."""
-    view = Job.model_validate(job, from_attributes=True)
-    if view.status != "failed":
-        view.problem = None
-    if job.is_finished:
-        view.eta_s = 0.0 if view.status == "succeeded" else None
-    return view.model_dump(mode="json")
-
-
 def job_href(job_id: str) -> str:
+    """URL of a job, relative to the server."""
     return f"{PREFIX}/jobs/{job_id}"
+
+
+class Links:
+    """URLs of this server, on the setting `public_url` or the base of the request: the context of answers."""
+
+    def __init__(self, request: Request, settings: SettingsDep) -> None:
+        self._base = (settings.public_url or str(request.base_url)).rstrip("/")
+
+    def file(self, key: str) -> str:
+        """URL of a stored file. `key`: `ImageView.key`."""
+        return f"{self._base}{PREFIX}/files/{key}"
+
+    def job(self, job_id: str) -> str:
+        """URL of a job."""
+        return job_href(job_id)
+
+
+LinksDep = Annotated[Links, Depends()]
+
+
+class Answer(JSONResponse):
+    """A model as an answer, with the URLs of what it names."""
+
+    def __init__(
+        self, model: BaseModel, links: Links, status_code: int = 200, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(model.model_dump(mode="json", context=links), status_code, headers)
+        self._model = model
+
+    def without_urls(self) -> bytes:
+        """The body with keys and ids in place of URLs, to be read back by its model."""
+        return bytes(self.render(self._model.model_dump(mode="json")))
+
+
+def read_result(job: QueuedJob) -> JobResult | None:
+    """Read the stored result of a job; None: there is none, or it is not of the class of its kind."""
+    kind = RESULTS.get(job.kind)
+    if kind is None or job.result is None:
+        return None
+    try:
+        return kind.model_validate(job.result)
+    except ValidationError:  # a row of another version: still to be had, as it was stored
+        log.warning("stored result does not fit", kind=job.kind, job_id=job.id)
+        return None
+
+
+def job_view(job: QueuedJob, links: Links) -> Job:
+    """Describe the job as `GET /jobs/{id}` does, its result as its route answers it."""
+    view = Job.of(job)
+    if (result := read_result(job)) is not None:
+        view.result = result.model_dump(mode="json", context=links)
+    return view
 
 
 async def wait_while_connected(
     request: Request, services: Services, user: str, job_id: str, wait_s: float
 ) -> QueuedJob:
-    """The job when it has ended, or as it is after so many seconds.
+    """Wait for the end of a job. -> the job when it has ended, or as it is after `wait_s` seconds.
 
-    When the client hangs up by then, or the wait breaks off otherwise, the job is cancelled: nobody would hear of it.
-    Raises `ClientDisconnect`.
+    The job is cancelled when the client hangs up first, or the wait breaks off otherwise. Raises `ClientDisconnect`.
     """
     waiting = asyncio.create_task(services.jobs.wait(user, job_id, wait_s))
     gone = asyncio.create_task(_disconnected(request))
@@ -73,10 +120,11 @@ async def answer_with_job(
     user: str,
     job_id: str,
     wait_preference: WaitPreference,
+    links: Links,
     status: int = 200,
     cancel_on_disconnect: Request | None = None,
 ) -> Response:
-    """Wait for the job within the client's wait preference. A failed job answers with its problem.
+    """Wait for the job within the client's wait preference, and answer with its result, its problem or its state.
 
     `cancel_on_disconnect`: the request whose client must stay for the job to go on.
     """
@@ -85,10 +133,11 @@ async def answer_with_job(
     else:
         job = await wait_while_connected(cancel_on_disconnect, services, user, job_id, wait_preference.wait_s)
     if job.status == "succeeded":
-        return JSONResponse(job.result, status_code=status)
+        result = read_result(job)
+        return JSONResponse(job.result, status) if result is None else Answer(result, links, status)
     if job.status == "failed" and job.problem:
         return problem_response(job.problem | {"instance": f"urn:request:{request_id()}"})
     if job.status == "cancelled":
         raise JobCancelled("The job was cancelled before it ended.", extra={"job": job_href(job.id)})
     headers = {"Location": job_href(job.id), "Retry-After": "1"}
-    return JSONResponse(job_view(job), status_code=202, headers=headers)
+    return Answer(job_view(job, links), links, 202, headers)

@@ -1,4 +1,4 @@
-"""Avatars: which animals there are, and the people of a photograph as one of them."""
+"""Routes of avatars: list the animals, and make the people of an image one of them."""
 
 from __future__ import annotations
 
@@ -7,20 +7,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from serve_app.api.answers import LATER, PREFIX, answer_with_job
+from serve_app.api.answers import LATER, PREFIX, Links, LinksDep, answer_with_job
 from serve_app.api.bodies import ReceivedForm, body_of, picture_and
-from serve_app.api.deps import BaseUrl, CurrentUser, ServicesDep, SettingsDep, WaitPreference, WaitPreferenceDep
+from serve_app.api.deps import CurrentUser, ServicesDep, SettingsDep, WaitPreference, WaitPreferenceDep
 from serve_app.api.idempotency import IdempotentRoute
 from serve_app.api.problems import responses
-from serve_app.api.schemas.portraits import (
-    AnimalList,
-    AvatarFields,
-    AvatarRequest,
-    AvatarResult,
-    TutorialAvatar,
-)
+from serve_app.api.schemas.portraits import AvatarFields, AvatarRequest, TutorialAvatar
 from serve_app.services.container import Services
 from serve_app.services.edits.avatars import AvatarEdit
+from serve_app.services.edits.results import AnimalList, AvatarResult
 
 router = APIRouter(prefix=PREFIX, tags=["avatars"], route_class=IdempotentRoute)
 tutorial = APIRouter(tags=["avatars"], route_class=IdempotentRoute)
@@ -30,9 +25,9 @@ _EXAMPLE = {"animal": "fox", "mode": "character"}
 
 
 @router.get("/animals", response_model=AnimalList)
-async def list_animals(services: ServicesDep) -> dict[str, Any]:
+async def list_animals(services: ServicesDep) -> AnimalList:
     """The animals, and the engines that are tried for each, in this order."""
-    return {"animals": services.avatars.list_animals()}
+    return AnimalList(animals=services.avatars.list_animals())
 
 
 @router.post(
@@ -46,7 +41,7 @@ async def make_avatar(
     user: CurrentUser,
     services: ServicesDep,
     wait_preference: WaitPreferenceDep,
-    base: BaseUrl,
+    links: LinksDep,
     sent: Annotated[ReceivedForm[AvatarFields], Depends(picture_and(AvatarFields, AvatarRequest))],
 ) -> Response:
     """Everybody in the photograph becomes the animal. Engines are tried in order; the answer names the one that made
@@ -54,10 +49,10 @@ async def make_avatar(
 
     The work stops when the client hangs up; once it was answered 202 it goes on.
     """
-    return await _answer(request, user, services, wait_preference, base, sent, sent.fields.model_dump())
+    return await _answer(request, user, services, wait_preference, links, sent, sent.fields.model_dump())
 
 
-@tutorial.post("/generate-animal-avatar", include_in_schema=False)
+@tutorial.post("/generate-animal-avatar", response_model=AvatarResult, include_in_schema=False)
 @tutorial.post(
     "/generate-animal-avatar/",
     response_model=AvatarResult,
@@ -70,12 +65,12 @@ async def generate_animal_avatar(
     services: ServicesDep,
     settings: SettingsDep,
     wait_preference: WaitPreferenceDep,
-    base: BaseUrl,
+    links: LinksDep,
     sent: Annotated[ReceivedForm[TutorialAvatar], Depends(picture_and(TutorialAvatar, None))],
 ) -> Response:
     """`POST /api/v1/avatars` in the tutorial's spelling."""
     fields = sent.fields.model_dump() | {"animal": sent.fields.animal or settings.avatars.animal}
-    return await _answer(request, user, services, wait_preference, base, sent, fields)
+    return await _answer(request, user, services, wait_preference, links, sent, fields)
 
 
 async def _answer(
@@ -83,14 +78,13 @@ async def _answer(
     user: str,
     services: Services,
     wait_preference: WaitPreference,
-    base: str,
+    links: Links,
     sent: ReceivedForm[Any],
     fields: dict[str, Any],
 ) -> Response:
     order = AvatarEdit(**{"image_url": ""} | fields)
-    files_url = f"{base}{PREFIX}/files/"
     if sent.file is None:
-        job_id = await services.avatars.request_avatar(user, order, files_url)
+        job_id = await services.avatars.request_avatar(user, order)
     else:
-        job_id = await services.avatars.request_of_upload(user, order, sent.file.filename, sent.file, files_url)
-    return await answer_with_job(services, user, job_id, wait_preference, cancel_on_disconnect=request)
+        job_id = await services.avatars.request_of_upload(user, order, sent.file.filename, sent.file)
+    return await answer_with_job(services, user, job_id, wait_preference, links, cancel_on_disconnect=request)

@@ -1,4 +1,4 @@
-"""What routes ask for: the services, the user, the base of our own URLs, and how long the client will wait."""
+"""Dependencies of routes: services, settings, the caller, the wait preference, and the type of the body."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SettingsDep = Annotated[Settings, Depends(get_settings)]
 
 
 def get_caller(request: Request) -> Caller:
-    """Whom `auth.Authentication` found."""
+    """The caller that `auth.Authentication` found."""
     return cast(Caller, request.state.caller)
 
 
@@ -47,21 +47,13 @@ def current_user(caller: CallerDep) -> str:
 CurrentUser = Annotated[str, Depends(current_user)]
 
 
-def base_url(request: Request, settings: SettingsDep) -> str:
-    """The base of URLs in answers, without a slash at its end."""
-    return (settings.public_url or str(request.base_url)).rstrip("/")
-
-
-BaseUrl = Annotated[str, Depends(base_url)]
-
-
 class WaitPreference:
-    """How long a client waits for a job: `Prefer: respond-async`, `wait=N`, or both: wait, then 202 (RFC 7240)."""
+    """Seconds that a client waits for a job: `Prefer: respond-async`, `wait=N`, or both: wait, then 202 (RFC 7240)."""
 
     def __init__(self, wait_s: float, *, is_stated: bool) -> None:
         self.wait_s = wait_s
         self.is_stated = is_stated
-        """Whether the client said so; else it is the server's own."""
+        """Whether the client stated it; else it is the server's own."""
 
 
 def wait_preference(
@@ -84,7 +76,7 @@ def wait_preference(
 
 
 def _preferences(headers: Iterable[str]) -> dict[str, str]:
-    """Name -> value of each preference; of one that is named twice the first counts. Parameters are left out."""
+    """Parse preferences: name -> value, the first of those of one name. Parameters are left out."""
     preferred: dict[str, str] = {}
     for part in ",".join(headers).split(","):
         name, _, value = part.partition(";")[0].partition("=")
@@ -108,7 +100,7 @@ IdempotencyKey = Annotated[
         examples=["upload-2026-03-01-0007"],
     ),
 ]
-"""Named for the document's sake; `idempotency.IdempotentRoute` reads the header."""
+"""Declared for the OpenAPI document; `idempotency.IdempotentRoute` reads the header."""
 
 
 def require_json(request: Request, idempotency_key: IdempotencyKey = None) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from fastapi import Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
 
 from deployments.errors import InvalidRequest
-from serve_app.api.deps import get_caller, user_of
+from serve_app.api.answers import Answer, Links
+from serve_app.api.deps import get_caller, get_settings, user_of
 from serve_app.services.accounts.idempotency import StoredAnswer
 from serve_app.services.container import Services
 
@@ -29,6 +32,7 @@ class IdempotentRoute(APIRoute):
 
     def get_route_handler(self) -> RouteHandler:
         handler = super().get_route_handler()
+        model: type[BaseModel] | None = self.response_model
         if "POST" not in (self.methods or ()):
             return handler
 
@@ -39,20 +43,20 @@ class IdempotentRoute(APIRoute):
             if not 0 < len(key) <= _MAX_KEY:
                 raise InvalidRequest(f"Idempotency-Key must have 1 to {_MAX_KEY} characters.")
             try:
-                return await _once(handler, request, key)
+                return await _once(handler, request, key, model)
             finally:
                 await request.close()  # the files of a form that was read only to be compared
 
         return once
 
 
-async def _once(handler: RouteHandler, request: Request, key: str) -> Response:
+async def _once(handler: RouteHandler, request: Request, key: str, model: type[BaseModel] | None) -> Response:
     services: Services = request.app.state.services
     route = f"{request.method} {request.scope['path']}"
     user = user_of(get_caller(request))
     first = await services.idempotency.begin(user, key, route, await _fingerprint(request))
     if isinstance(first, StoredAnswer):
-        return Response(first.body, first.status, {**first.headers, "Idempotent-Replayed": "true"})
+        return _replayed(first, model, Links(request, get_settings(request)))
     try:
         response = await handler(request)
     except BaseException:
@@ -62,12 +66,29 @@ async def _once(handler: RouteHandler, request: Request, key: str) -> Response:
         await services.idempotency.abandon(first)
         return response
     headers = {name: value for name, value in response.headers.items() if name in _KEPT_HEADERS}
-    await services.idempotency.finish(first, response.status_code, headers, bytes(response.body))
+    body = bytes(response.body)
+    if isinstance(response, Answer) and _is_result(response.status_code, model):
+        body = response.without_urls()
+    await services.idempotency.finish(first, response.status_code, headers, body)
     return response
 
 
+def _replayed(first: StoredAnswer, model: type[BaseModel] | None, links: Links) -> Response:
+    """The first answer again, with the URLs of now."""
+    headers = {**first.headers, "Idempotent-Replayed": "true"}
+    if model is not None and _is_result(first.status, model):
+        with suppress(ValidationError):  # one of another version: as it was stored
+            return Answer(model.model_validate_json(first.body), links, first.status, headers)
+    return Response(first.body, first.status, headers)
+
+
+def _is_result(status: int, model: type[BaseModel] | None) -> bool:
+    """Whether an answer is the route's own model; 202 answers with a job."""
+    return model is not None and status != 202
+
+
 async def _fingerprint(request: Request) -> str:
-    """What makes two requests the same: query and body; of a form its fields, since its boundary is new each time."""
+    """Hash what makes two requests equal: query and body; of a form its fields, whose boundary changes."""
     digest = hashlib.sha256(request.scope["query_string"])
     if not request.headers.get("content-type", "").lower().startswith("multipart/"):
         digest.update(await request.body())

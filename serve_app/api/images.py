@@ -1,16 +1,17 @@
-"""Uploading pictures and getting them back."""
+"""Routes of images: upload, look, delete, and read the files."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from dataclasses import asdict
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, File, UploadFile
-from fastapi.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+from fastapi.responses import RedirectResponse, Response, StreamingResponse
 
 from deployments.errors import ImageError, PayloadTooLarge
-from serve_app.api.answers import PREFIX
-from serve_app.api.deps import BaseUrl, CurrentUser, MultipartBody, ServicesDep, SettingsDep
+from serve_app.api.answers import PREFIX, Answer, LinksDep
+from serve_app.api.deps import CurrentUser, MultipartBody, ServicesDep, SettingsDep
 from serve_app.api.idempotency import IdempotentRoute
 from serve_app.api.problems import problem_of, problem_response, responses
 from serve_app.api.schemas.images import ImageDetail, Rejected, TutorialUpload, Upload, Uploads
@@ -24,25 +25,15 @@ _PICTURE: dict[int | str, dict[str, Any]] = {
     307: {"description": "the object store serves the picture (the setting `storage.urls`)"},
 }
 _FILES_AT_ONCE = 4
-"""Of one request: while one is written to the disk and the database, others are decoded."""
+"""Files of one request that are stored at once: while one is written, others are decoded."""
 Files = Annotated[list[UploadFile], File(alias="file", description="one or more pictures")]
 
 
-def image_url(image: ImageView, base: str) -> str:
-    return f"{base}{PREFIX}/files/{image.key}"
+AnyUpload = TypeVar("AnyUpload", bound=Upload)
 
 
-def _upload(image: ImageView, base: str) -> dict[str, Any]:
-    view = Upload(
-        id=image.id,
-        url=image_url(image, base),
-        sha256=image.sha256,
-        content_type=image.content_type,
-        width=image.width,
-        height=image.height,
-        bytes=image.bytes,
-    )
-    return view.model_dump(mode="json")
+def _described(image: ImageView, model: type[AnyUpload]) -> AnyUpload:
+    return model.model_validate(asdict(image) | {"url": image.key})
 
 
 @router.post(
@@ -53,7 +44,7 @@ def _upload(image: ImageView, base: str) -> dict[str, Any]:
     responses=responses(400, 409, 413, 415, 422, 429, 503),
 )
 async def upload_images(
-    file: Files, user: CurrentUser, services: ServicesDep, settings: SettingsDep, base: BaseUrl
+    file: Files, user: CurrentUser, services: ServicesDep, settings: SettingsDep, links: LinksDep
 ) -> Response:
     """Store pictures. One unusable file does not stop the others: it is listed under `rejected` with a code."""
     if len(file) > settings.limits.max_images:
@@ -67,7 +58,7 @@ async def upload_images(
             except ImageError as error:
                 return error
 
-    # All of them end before an error is raised: none goes on behind the answer's back.
+    # All of them end before an error is raised, so that none goes on after the answer.
     stored = await asyncio.gather(*map(store, file), return_exceptions=True)
     for outcome in stored:
         if isinstance(outcome, BaseException) and not isinstance(outcome, ImageError):
@@ -76,20 +67,17 @@ async def upload_images(
     errors = [
         (part.filename, outcome) for part, outcome in zip(file, stored, strict=True) if isinstance(outcome, ImageError)
     ]
-    rejected = [
-        Rejected(filename=name, code=error.code, detail=error.message).model_dump(mode="json") for name, error in errors
-    ]
+    rejected = [Rejected(filename=name, code=error.code, detail=error.message) for name, error in errors]
     if not images:
-        body = problem_of(errors[0][1]) | {"rejected": rejected}
+        body = problem_of(errors[0][1]) | {"rejected": [one.model_dump() for one in rejected]}
         return problem_response(body)
-    return JSONResponse({"images": [_upload(image, base) for image in images], "rejected": rejected}, status_code=201)
+    return Answer(Uploads(images=[_described(image, Upload) for image in images], rejected=rejected), links, 201)
 
 
 @router.get("/images/{image_id}", response_model=ImageDetail, responses=responses(404))
-async def get_image(image_id: str, user: CurrentUser, services: ServicesDep, base: BaseUrl) -> dict[str, Any]:
+async def get_image(image_id: str, user: CurrentUser, services: ServicesDep, links: LinksDep) -> Response:
     """What is known of a stored picture."""
-    image = await services.images.get(user, image_id)
-    return _upload(image, base) | {"filename": image.filename, "created_at": image.created_at}
+    return Answer(_described(await services.images.get(user, image_id), ImageDetail), links)
 
 
 @router.delete("/images/{image_id}", status_code=204, responses=responses(404))
@@ -123,8 +111,9 @@ async def get_file(key: str, user: CurrentUser, services: ServicesDep) -> Respon
     responses=responses(400, 409, 413, 415, 422, 429, 503),
 )
 async def upload_image(
-    file: Annotated[UploadFile, File()], user: CurrentUser, services: ServicesDep, base: BaseUrl
+    file: Annotated[UploadFile, File()], user: CurrentUser, services: ServicesDep, links: LinksDep
 ) -> Response:
     """Store one picture; `POST /api/v1/images` in the tutorial's spelling."""
     image = await services.images.upload(user, file.filename, file)
-    return JSONResponse({"filename": file.filename} | _upload(image, base), status_code=201)
+    upload = _described(image, TutorialUpload).model_copy(update={"filename": file.filename})
+    return Answer(upload, links, 201)

@@ -1,4 +1,4 @@
-"""Jobs: look, watch, cancel."""
+"""Routes of jobs: look, watch, cancel."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from deployments.errors import NotFound, Unavailable
-from serve_app.api.answers import PREFIX, job_view
+from serve_app.api.answers import PREFIX, Links, LinksDep, job_view
 from serve_app.api.deps import CallerDep, CurrentUser, ServicesDep
 from serve_app.api.problems import responses
-from serve_app.api.schemas.jobs import Job
 from serve_app.services.accounts.users import Caller
 from serve_app.services.container import Services
+from serve_app.services.jobs.results import Job
 
 log = structlog.get_logger(__name__)
 
@@ -26,9 +26,9 @@ router = APIRouter(prefix=f"{PREFIX}/jobs", tags=["jobs"])
 
 
 @router.get("/{job_id}", response_model=Job, responses=responses(404))
-async def get_job(job_id: str, user: CurrentUser, services: ServicesDep) -> dict[str, Any]:
+async def get_job(job_id: str, user: CurrentUser, services: ServicesDep, links: LinksDep) -> Job:
     """How far a job is, and its result or its problem when it ended."""
-    return job_view(await services.jobs.get(user, job_id))
+    return job_view(await services.jobs.get(user, job_id), links)
 
 
 @router.get(
@@ -36,26 +36,33 @@ async def get_job(job_id: str, user: CurrentUser, services: ServicesDep) -> dict
     response_class=StreamingResponse,
     responses=_EVENTS | responses(404),
 )
-async def watch_job(job_id: str, user: CurrentUser, caller: CallerDep, services: ServicesDep) -> StreamingResponse:
+async def watch_job(
+    job_id: str, user: CurrentUser, caller: CallerDep, services: ServicesDep, links: LinksDep
+) -> StreamingResponse:
     """The job as server-sent events, one on each change, until it ends or the key is void."""
     await services.jobs.get(user, job_id)  # 404 before the stream begins
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_events(services, user, caller, job_id), media_type="text/event-stream", headers=headers)
+    events = _events(services, user, caller, job_id, links)
+    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
-async def _events(services: Services, user: str, caller: Caller, job_id: str) -> AsyncIterator[str]:
+async def _events(services: Services, user: str, caller: Caller, job_id: str, links: Links) -> AsyncIterator[str]:
     quiet_s = services.settings.jobs.keep_alive_s
     try:
         async for job in services.jobs.watch(user, job_id, quiet_s):
             if not await services.users.still_holds_key(caller):
                 return
-            yield f"event: job\ndata: {json.dumps(job_view(job))}\n\n" if job else ": still here\n\n"
+            if job is None:
+                yield ": still here\n\n"
+            else:
+                view = job_view(job, links).model_dump(mode="json")
+                yield f"event: job\ndata: {json.dumps(view)}\n\n"
     except (NotFound, Unavailable) as error:
         # The status went out long ago; who asks again learns that the job was deleted, or that the database is away.
         log.warning("event stream ended early", reason=error.message)
 
 
 @router.delete("/{job_id}", response_model=Job, responses=responses(404))
-async def cancel_job(job_id: str, user: CurrentUser, services: ServicesDep) -> dict[str, Any]:
+async def cancel_job(job_id: str, user: CurrentUser, services: ServicesDep, links: LinksDep) -> Job:
     """Ask a job to stop. One that waits is cancelled at once, one that runs within a step of its work."""
-    return job_view(await services.jobs.cancel(user, job_id))
+    return job_view(await services.jobs.cancel(user, job_id), links)

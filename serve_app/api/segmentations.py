@@ -1,4 +1,4 @@
-"""Segmentations: the faces or the people of a photograph, as shapes and cut out."""
+"""Route of segmentations: the faces or the people of an image, as shapes and cut out."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from serve_app.api.answers import LATER, PREFIX, answer_with_job
+from serve_app.api.answers import LATER, PREFIX, LinksDep, answer_with_job
 from serve_app.api.bodies import ReceivedForm, body_of, picture_and
-from serve_app.api.deps import BaseUrl, CurrentUser, ServicesDep, WaitPreferenceDep
+from serve_app.api.deps import CurrentUser, ServicesDep, WaitPreferenceDep
 from serve_app.api.idempotency import IdempotentRoute
 from serve_app.api.problems import responses
-from serve_app.api.schemas.portraits import SegmentationFields, SegmentationRequest, SegmentationResult
+from serve_app.api.schemas.portraits import SegmentationFields, SegmentationRequest
+from serve_app.services.edits.results import SegmentationResult
 from serve_app.services.edits.segmentation import CutoutEdit
 
 router = APIRouter(prefix=PREFIX, tags=["avatars"], route_class=IdempotentRoute)
@@ -29,7 +30,7 @@ async def segment(
     user: CurrentUser,
     services: ServicesDep,
     wait_preference: WaitPreferenceDep,
-    base: BaseUrl,
+    links: LinksDep,
     sent: Annotated[ReceivedForm[SegmentationFields], Depends(picture_and(SegmentationFields, SegmentationRequest))],
 ) -> Response:
     """Faces with their landmarks, and a mask and a cut-out of the faces' skin or of the people.
@@ -37,9 +38,8 @@ async def segment(
     A picture without a face is a problem where faces are asked for; where people are, the mask is empty then.
     """
     order = CutoutEdit(**{"image_url": ""} | sent.fields.model_dump())
-    files_url = f"{base}{PREFIX}/files/"
     if sent.file is None:
-        job_id = await services.segmentations.request_segmentation(user, order, files_url)
+        job_id = await services.segmentations.request_segmentation(user, order)
     else:
-        job_id = await services.segmentations.request_of_upload(user, order, sent.file.filename, sent.file, files_url)
-    return await answer_with_job(services, user, job_id, wait_preference, cancel_on_disconnect=request)
+        job_id = await services.segmentations.request_of_upload(user, order, sent.file.filename, sent.file)
+    return await answer_with_job(services, user, job_id, wait_preference, links, cancel_on_disconnect=request)

@@ -1,17 +1,16 @@
-"""Styles: which there are, and a photograph in one of them."""
+"""Routes of styles: list them, and make an image in one of them."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from serve_app.api.answers import LATER, PREFIX, answer_with_job
-from serve_app.api.deps import BaseUrl, CurrentUser, JsonBody, ServicesDep, WaitPreferenceDep
+from serve_app.api.answers import LATER, PREFIX, LinksDep, answer_with_job
+from serve_app.api.deps import CurrentUser, JsonBody, ServicesDep, WaitPreferenceDep
 from serve_app.api.idempotency import IdempotentRoute
 from serve_app.api.problems import responses
-from serve_app.api.schemas.styles import StyleList, StyleRequest, StyleResult
+from serve_app.api.schemas.styles import StyleRequest
+from serve_app.services.edits.results import StyleList, StyleResult
 from serve_app.services.edits.styles import StyleEdit
 
 router = APIRouter(prefix=PREFIX, tags=["styles"], route_class=IdempotentRoute)
@@ -20,9 +19,9 @@ _ERRORS = responses(400, 404, 409, 413, 415, 422, 429, 502, 503, 504)
 
 
 @router.get("/styles", response_model=StyleList)
-async def list_styles(services: ServicesDep) -> dict[str, Any]:
+async def list_styles(services: ServicesDep) -> StyleList:
     """The styles, and the engines that are tried for each, in this order."""
-    return {"styles": services.styles.list_styles()}
+    return StyleList(styles=services.styles.list_styles())
 
 
 @router.post("/style", response_model=StyleResult, dependencies=[JsonBody], responses=LATER | _ERRORS)
@@ -32,12 +31,12 @@ async def make_style(
     user: CurrentUser,
     services: ServicesDep,
     wait_preference: WaitPreferenceDep,
-    base: BaseUrl,
+    links: LinksDep,
 ) -> Response:
     """The photograph in the style. Engines are tried in order; the answer names the one that made the picture.
 
     The work stops when the client hangs up; once it was answered 202 it goes on.
     """
     order = StyleEdit(**body.model_dump())
-    job_id = await services.styles.request_style(user, order, f"{base}{PREFIX}/files/")
-    return await answer_with_job(services, user, job_id, wait_preference, cancel_on_disconnect=request)
+    job_id = await services.styles.request_style(user, order)
+    return await answer_with_job(services, user, job_id, wait_preference, links, cancel_on_disconnect=request)

@@ -1,14 +1,14 @@
-"""Users, their keys, and what was made for them."""
+"""Routes of users, their keys and their history."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
-from serve_app.api.answers import PREFIX
-from serve_app.api.deps import BaseUrl, CallerDep, ServicesDep
+from serve_app.api.answers import PREFIX, LinksDep
+from serve_app.api.deps import CallerDep, ServicesDep
 from serve_app.api.history import Cursor, HistoryKind, HistoryLimit, history_page
 from serve_app.api.problems import responses
 from serve_app.api.schemas.users import History, NewKey, NewUser, TutorialUser, UserList, UserRequest, UserView
@@ -24,27 +24,28 @@ _SECRET = {"Cache-Control": "no-store"}
 _MOST_LISTED = 1000
 
 
-def _view(user: StoredUser) -> dict[str, Any]:
-    return UserView.model_validate(user, from_attributes=True).model_dump(mode="json")
+def _view(user: StoredUser) -> UserView:
+    return UserView.model_validate(user, from_attributes=True)
 
 
 @router.post("", status_code=201, response_model=NewUser, responses=responses(403, 409, 422))
 @tutorial.post("/", status_code=201, response_model=NewUser, responses=responses(403, 409, 422))
-async def create_user(body: UserRequest, caller: CallerDep, services: ServicesDep) -> Response:
+async def create_user(body: UserRequest, caller: CallerDep, services: ServicesDep, response: Response) -> NewUser:
     """Make a user and its key. The key is shown this once: only its hash is kept."""
     caller.check_admin()
     user, key = await services.users.create(body.username, body.email)
-    return JSONResponse(_view(user) | {"api_key": key}, 201, _SECRET)
+    response.headers.update(_SECRET)
+    return NewUser(**_view(user).model_dump(), api_key=key)
 
 
 @router.get("", response_model=UserList, responses=responses(403, 422))
 async def list_users(
     caller: CallerDep, services: ServicesDep, limit: HistoryLimit = 50, cursor: Cursor = None
-) -> dict[str, Any]:
+) -> UserList:
     """Users, the newest first."""
     caller.check_admin()
     users, next_cursor = await services.users.load_page(limit, cursor)
-    return {"items": [_view(user) for user in users], "next_cursor": next_cursor}
+    return UserList(items=[_view(user) for user in users], next_cursor=next_cursor)
 
 
 @tutorial.get("/", response_model=list[TutorialUser], responses=responses(403, 422))
@@ -53,7 +54,7 @@ async def list_all_users(
     services: ServicesDep,
     limit: Annotated[int, Query(ge=1, le=_MOST_LISTED)] = _MOST_LISTED,
     cursor: Annotated[str | None, Query(max_length=200, description="`id` of the last user of the list before")] = None,
-) -> list[dict[str, Any]]:
+) -> list[UserView]:
     """Users, the newest first, as a bare list; `GET /api/v1/users` in the tutorial's spelling."""
     caller.check_admin()
     users, _ = await services.users.load_page(limit, cursor)
@@ -61,7 +62,7 @@ async def list_all_users(
 
 
 @router.get("/{user_id}", response_model=UserView, responses=responses(404))
-async def get_user(user_id: UserId, caller: CallerDep, services: ServicesDep) -> dict[str, Any]:
+async def get_user(user_id: UserId, caller: CallerDep, services: ServicesDep) -> UserView:
     """One user: with a user's key, oneself."""
     return _view(await _find(user_id, caller, services))
 
@@ -75,10 +76,11 @@ async def delete_user(user_id: UserId, caller: CallerDep, services: ServicesDep)
 
 
 @router.post("/{user_id}/api-key", status_code=201, response_model=NewKey, responses=responses(404))
-async def renew_key(user_id: UserId, caller: CallerDep, services: ServicesDep) -> Response:
+async def renew_key(user_id: UserId, caller: CallerDep, services: ServicesDep, response: Response) -> NewKey:
     """Make a new key, shown this once. The one before is void from now on."""
     caller.check_may_see(user_id)
-    return JSONResponse({"api_key": await services.users.renew_key(user_id)}, 201, _SECRET)
+    response.headers.update(_SECRET)
+    return NewKey(api_key=await services.users.renew_key(user_id))
 
 
 @router.delete("/{user_id}/api-key", status_code=204, responses=responses(404))
@@ -95,14 +97,14 @@ async def list_history_of(
     user_id: UserId,
     caller: CallerDep,
     services: ServicesDep,
-    base: BaseUrl,
+    links: LinksDep,
     kind: HistoryKind = None,
     limit: HistoryLimit = 50,
     cursor: Cursor = None,
-) -> dict[str, Any]:
+) -> History:
     """As `GET /history`, of this user."""
     user = await _find(user_id, caller, services)
-    return await history_page(services, user.id, base, kind, limit, cursor)
+    return await history_page(services, user.id, links, kind, limit, cursor)
 
 
 async def _find(user_id: str, caller: Caller, services: Services) -> StoredUser:

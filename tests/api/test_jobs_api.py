@@ -13,8 +13,8 @@ from configs.settings import Settings
 from deployments.errors import Unavailable
 from serve_app.services.container import Services
 from serve_app.services.jobs.progress import Progress
-from serve_app.services.jobs.service import QueuedJob
 from serve_app.services.runner import JobRunner
+from serve_app.store.queue.jobs import QueuedJob
 from serve_app.store.repositories.users import LOCAL_USER_ID
 from tests.api.conftest import assert_problem, upload
 from tests.support.builders import an_image, encoded

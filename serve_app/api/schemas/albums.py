@@ -1,14 +1,12 @@
-"""What goes over the wire. Field names are fixed by the HTTP contract."""
+"""Bodies of requests for embeddings and analyses. Field names are fixed by the HTTP contract."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Literal
+from pydantic import ConfigDict, Field, model_validator
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-from serve_app.api.schemas.common import EXAMPLE_REF, AlbumId, Body, Failed, ImageRef, Label
-from serve_app.api.schemas.jobs import JobLink, JobState
+from deployments.contracts.albums import DuplicateLevel
+from serve_app.api.schemas.common import AlbumId, Body, ImageRef, Label
+from serve_app.services.images.references import EXAMPLE_REF
 
 
 class EmbeddingsRequest(Body):
@@ -42,7 +40,7 @@ class TagsRequest(AnalysisRequest):
 class DuplicatesRequest(AnalysisRequest):
     model_config = ConfigDict(json_schema_extra={"example": {"album_id": "summer", "level": "copy"}})
 
-    level: Literal["exact", "copy", "similar"] = Field(
+    level: DuplicateLevel = Field(
         "copy",
         description="exact: same bytes or same pixels. copy: edited copies too. similar: shots of one moment too",
     )
@@ -56,126 +54,3 @@ class ClustersRequest(AnalysisRequest):
 
 class QualityRequest(AnalysisRequest):
     model_config = ConfigDict(json_schema_extra={"example": {"album_id": "summer"}})
-
-
-class EmbeddingsResult(BaseModel):
-    album_id: str
-    embedded: int
-    failed: list[Failed]
-    jobs: list[JobLink]
-
-
-class TagsResult(BaseModel):
-    model_config = ConfigDict(json_schema_extra={"example": {"tags": {"beach": [EXAMPLE_REF]}, "failed": []}})
-
-    tags: dict[str, list[str]]
-    failed: list[Failed]
-    scores: dict[str, dict[str, float]] | None = Field(None, description="with `detail`: image -> tag -> probability")
-
-
-class DuplicateMember(BaseModel):
-    image: str
-    score: float = Field(description="how well it agrees with the picture to keep, 0 to 1")
-    level: Literal["exact", "copy", "similar"]
-
-
-class DuplicateGroup(BaseModel):
-    group: str
-    level: Literal["exact", "copy", "similar"]
-    keep: str
-    keep_reason: str
-    members: list[DuplicateMember]
-
-
-class DuplicatesResult(BaseModel):
-    model_config = ConfigDict(
-        json_schema_extra={"example": {"duplicates": {"duplicate_group_1": [EXAMPLE_REF, EXAMPLE_REF]}, "failed": []}}
-    )
-
-    duplicates: dict[str, list[str]]
-    failed: list[Failed]
-    groups: list[DuplicateGroup] | None = Field(None, description="with `detail`")
-
-
-class PersonFace(BaseModel):
-    image: str
-    bbox: tuple[float, float, float, float] = Field(description="x1, y1, x2, y2 in pixels of the upright original")
-    score: float
-    quality: float
-
-
-class Person(BaseModel):
-    id: str = Field(description="stays the same when pictures are added")
-    name: str = Field(description="its key in `people_clusters`")
-    faces: list[PersonFace]
-    representative_face: PersonFace
-
-
-class ClustersResult(BaseModel):
-    model_config = ConfigDict(
-        json_schema_extra={"example": {"people_clusters": {"person1": [EXAMPLE_REF]}, "failed": []}}
-    )
-
-    people_clusters: dict[str, list[str]]
-    failed: list[Failed]
-    people: list[Person] | None = Field(None, description="with `detail`")
-    unassigned_faces: list[PersonFace] | None = Field(None, description="with `detail`: too poor to tell")
-
-
-class PictureQuality(BaseModel):
-    image: str
-    sharpness: float
-    exposure: float
-    score: float
-    issues: list[str] = Field(examples=[["blurry"]])
-
-
-class QualityResult(BaseModel):
-    quality: list[PictureQuality]
-    failed: list[Failed]
-
-
-class AlbumImage(BaseModel):
-    image: str
-    id: str | None
-    status: Literal["pending", "embedded", "failed"]
-    code: str | None = None
-    detail: str | None = None
-
-
-class AlbumResults(BaseModel):
-    """The latest result of each kind; null until there is one."""
-
-    tags: dict[str, list[str]] | None
-    duplicates: dict[str, list[str]] | None
-    people_clusters: dict[str, list[str]] | None
-
-
-class Album(BaseModel):
-    album_id: str
-    created_at: datetime
-    updated_at: datetime
-    images: list[AlbumImage]
-    jobs: list[JobState] = Field(description="the newest first; what they found is in `results`")
-    results: AlbumResults
-
-
-class AlbumSummary(BaseModel):
-    album_id: str
-    created_at: datetime
-    updated_at: datetime
-    image_count: int
-
-
-class AlbumList(BaseModel):
-    items: list[AlbumSummary]
-    next_cursor: str | None
-
-
-class Hit(BaseModel):
-    image: str
-    score: float
-
-
-class Hits(BaseModel):
-    results: list[Hit]

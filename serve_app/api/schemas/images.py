@@ -1,4 +1,4 @@
-"""Uploads and images over HTTP."""
+"""Answers about uploads and stored images."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
+from serve_app.services.jobs.results import FileUrl
+
 
 class Upload(BaseModel):
-    """A stored picture; width and height are those of the upright picture."""
+    """A stored image; width and height are those of the upright image."""
 
     id: str
-    url: str
+    url: FileUrl
     sha256: str
     content_type: str
     width: int
@@ -35,5 +37,9 @@ class ImageDetail(Upload):
     created_at: datetime
 
 
-class TutorialUpload(Upload):
+class _Named(BaseModel):
     filename: str | None
+
+
+class TutorialUpload(Upload, _Named):  # in this order, so that the name comes first
+    pass

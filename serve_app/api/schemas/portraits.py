@@ -1,16 +1,13 @@
-"""What goes over the wire of segmentations and avatars."""
+"""Bodies of requests for segmentations and avatars. Field names are fixed by the HTTP contract."""
 
 from __future__ import annotations
 
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from deployments.contracts.diffusion import MAX_SEED
 from deployments.contracts.portraits import AvatarMode, SegmentTarget
-from serve_app.api.schemas.common import EXAMPLE_REF, Body, ImageRef, Prompt, StyleName
-
-Box = tuple[float, float, float, float]
+from serve_app.api.schemas.common import Body, ImageRef, Prompt, StyleName
+from serve_app.services.images.references import EXAMPLE_REF
 
 
 class SegmentationFields(Body):
@@ -22,39 +19,6 @@ class SegmentationRequest(SegmentationFields):
     model_config = ConfigDict(json_schema_extra={"example": {"image_url": EXAMPLE_REF, "target": "person"}})
 
     image_url: ImageRef = Field(description="an image reference")
-
-
-class FaceShape(BaseModel):
-    bbox: Box = Field(description="x1, y1, x2, y2 in pixels of the upright original; may reach over its border")
-    score: float
-    landmarks: dict[str, tuple[float, float]] = Field(
-        description="x, y in the same pixels; left and right are the viewer's",
-        examples=[{"left_eye": [210.5, 118.0], "right_eye": [254.0, 116.5]}],
-    )
-    roll: float = Field(description="degrees clockwise")
-    yaw: float = Field(description="degrees to the viewer's right")
-    pitch: float = Field(description="degrees down")
-
-
-class SegmentationResult(BaseModel):
-    faces: list[FaceShape] = Field(description="the most confident first")
-    target: SegmentTarget
-    engine: str = Field(description="the one that found them")
-    mask_url: str = Field(description="8-bit PNG of the upright original's size, 255: it; goes by itself after a while")
-    cutout_url: str = Field(description="RGBA PNG of the same size and the same life")
-    warnings: list[str] | None = None
-
-
-class AnimalEntry(BaseModel):
-    name: str
-    title: str
-    description: str
-    engines: list[str] = Field(description="tried in this order")
-    modes: list[AvatarMode]
-
-
-class AnimalList(BaseModel):
-    animals: list[AnimalEntry]
 
 
 class AvatarOptions(Body):
@@ -80,19 +44,3 @@ class AvatarRequest(AvatarFields):
 
 class TutorialAvatar(AvatarOptions):
     animal: StyleName | None = Field(None, description="default: the setting `avatars.animal`, a fox")
-
-
-class ChangedFace(BaseModel):
-    bbox: Box = Field(description="x1, y1, x2, y2 in pixels of the upright original")
-    score: float
-
-
-class AvatarResult(BaseModel):
-    image_url: str
-    animal: str
-    mode: Literal["overlay", "character"]
-    engine: str = Field(description="the one that made the picture")
-    faces: list[ChangedFace] = Field(description="those that were changed")
-    seed: int
-    history_id: str
-    warnings: list[str] | None = Field(None, description="what was left out, or done otherwise than asked")

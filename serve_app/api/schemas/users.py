@@ -56,7 +56,7 @@ class NewKey(BaseModel):
     api_key: str = Field(description="shown this once", examples=["dk_3q2-7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"])
 
 
-class NewUser(UserView, NewKey):
+class NewUser(NewKey, UserView):  # in this order, so that the key comes last
     """A user with the key."""
 
 

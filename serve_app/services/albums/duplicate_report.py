@@ -1,24 +1,24 @@
-"""From links between contents to groups of duplicates and the picture to keep. Pure."""
+"""Groups of duplicates and the image to keep of each, from links between contents. Pure."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
-from typing import Any
 
 from deployments.algorithms.duplicates.groups import DuplicateLink, ImageGroup, Member, choose_keeper, group_duplicates
 from deployments.contracts.albums import DuplicateLevel
 from serve_app.services.albums.items import Item
+from serve_app.services.albums.results import DuplicateGroup, DuplicateMember, DuplicatesResult, Failed
 
 _RANK: dict[DuplicateLevel, int] = {"exact": 0, "copy": 1, "similar": 2}
 
 
 Pair = tuple[int, int]
-"""Places of two contents in a list, the smaller one first."""
+"""Indices of two contents in a list, the smaller one first."""
 
 
 def pairs_between_groups(copies: Set[Pair]) -> set[Pair]:
-    """Where a copy links two groups: the centre of each with every member of the other."""
+    """Pair the centre of each group with every member of another that a copy links it to."""
     keys = {place: f"{place:09d}" for pair in copies for place in pair}
     groups = group_duplicates(
         list(keys.values()), [DuplicateLink(keys[a], keys[b], "copy", 1.0) for a, b in sorted(copies)]
@@ -35,7 +35,7 @@ def pairs_between_groups(copies: Set[Pair]) -> set[Pair]:
 
 
 def group_items(items: Sequence[Item], links: Sequence[DuplicateLink], level: DuplicateLevel) -> list[ImageGroup]:
-    """Groups of references. `links` are between content hashes; references to one content are exact duplicates."""
+    """Group references. `links` are between content hashes; references to one content are exact duplicates."""
     edges = []
     first: dict[str, str] = {}
     for item in sorted(items, key=lambda item: (item.sha256, item.ref)):
@@ -47,18 +47,22 @@ def group_items(items: Sequence[Item], links: Sequence[DuplicateLink], level: Du
     return group_duplicates([_key(item) for item in items], edges, level)
 
 
-def duplicates_payload(
+def duplicates_result(
     items: Sequence[Item],
     groups: Sequence[ImageGroup],
     links: Sequence[DuplicateLink],
     content_pixels: Mapping[str, int],
-    failed: list[dict[str, str]],
-) -> dict[str, Any]:
-    """The detailed answer. `content_pixels`: content -> pixels inside its flat border, where it has one."""
+    failed: list[Failed],
+) -> DuplicatesResult:
+    """Choose the image to keep of each group, with details.
+
+    `content_pixels`: content -> pixels inside its flat border, where it has one.
+    """
     by_key = {_key(item): item for item in items}
     level_of = {frozenset((link.left, link.right)): link.level for link in sorted(links, key=lambda e: -_RANK[e.level])}
     neighbours = _neighbours(links)
-    duplicates, detailed = {}, []
+    duplicates: dict[str, list[str]] = {}
+    detailed: list[DuplicateGroup] = []
     for number, group in enumerate(groups, 1):
         name = f"duplicate_group_{number}"
         members = [by_key[key] for key in group.members]
@@ -69,18 +73,18 @@ def duplicates_payload(
         kept = by_key[keep]
         refs = sorted(item.ref for item in members)
         duplicates[name] = refs
-        views = [
-            {
-                "image": item.ref,
-                "score": round(1.0 if item is kept else _score(group, keep, _key(item)), 4),
-                "level": _level(level_of, kept, item, group.level),
-            }
+        compared = [
+            DuplicateMember(
+                image=item.ref,
+                score=round(1.0 if item is kept else _score(group, keep, _key(item)), 4),
+                level=_level(level_of, kept, item, group.level),
+            )
             for item in sorted(members, key=lambda item: item.ref)
         ]
         detailed.append(
-            {"group": name, "level": group.level, "keep": kept.ref, "keep_reason": reason, "members": views}
+            DuplicateGroup(group=name, level=group.level, keep=kept.ref, keep_reason=reason, members=compared)
         )
-    return {"duplicates": duplicates, "failed": failed, "groups": detailed}
+    return DuplicatesResult(duplicates=duplicates, failed=failed, groups=detailed)
 
 
 def _key(item: Item) -> str:
@@ -117,14 +121,14 @@ def _agreement(group: Set[str], neighbours: Mapping[str, Mapping[str, float]]) -
 
 
 def _score(group: ImageGroup, keep: str, key: str) -> float:
-    """Members are linked to the centre, so two others are as sure as the weaker of their links."""
+    """Score of a member against the kept one: both are linked to the centre, so the weaker of their links counts."""
     return min(group.scores.get(keep, 1.0), group.scores.get(key, 1.0))
 
 
 def _level(
     level_of: Mapping[frozenset[str], DuplicateLevel], kept: Item, item: Item, otherwise: DuplicateLevel
 ) -> DuplicateLevel:
-    """How the member relates to the picture to keep; through a third picture: what holds the group together."""
+    """Level at which the member is linked to the kept image; linked through a third one: the level of the group."""
     if item.sha256 == kept.sha256:
         return "exact"
     return level_of.get(frozenset((item.sha256, kept.sha256)), otherwise)

@@ -1,18 +1,18 @@
-"""The job that finds duplicates: vectors name the suspects, a geometric check convicts, verdicts are kept."""
+"""The job `duplicates`: candidate pairs by vector, verified by geometry, with verdicts kept for the next time."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence, Set
-from typing import Any
 
 from configs.settings import Settings
 from deployments.algorithms.duplicates.groups import DuplicateLink, classify_pair
 from deployments.algorithms.images.borders import content_box
 from deployments.contracts.albums import DuplicateFinder, DuplicateLevel, LocalFeatures, Pairs, PairVerdict
 from deployments.errors import ImageError
-from serve_app.services.albums.duplicate_report import Pair, duplicates_payload, group_items, pairs_between_groups
+from serve_app.services.albums.duplicate_report import Pair, duplicates_result, group_items, pairs_between_groups
+from serve_app.services.albums.results import DuplicatesResult
 from serve_app.services.albums.snapshot import AlbumSnapshot, AlbumSnapshots, keep_result
 from serve_app.services.images.store import ImageStore
 from serve_app.services.jobs.progress import Progress
@@ -22,16 +22,18 @@ from serve_app.store.repositories.images import Content
 from serve_app.store.session import Database
 
 _VERSION = "sift/2"
-"""Of the geometric check; another one makes the kept verdicts void."""
+"""Version of the geometric check; verdicts of another one are void."""
 _SAME_PIXELS_COSINE = 0.97
 """Files with the same upright pixels differ in their vectors only by how their decoders scale."""
 _MERGING_ROUNDS = 3
 _PAIRS_A_CALL = 32
 _KEPT_FEATURES = 512
-"""Pictures whose local features are held at once: about 100 MB."""
+"""Images whose local features are held at once: about 100 MB."""
 
 
 class FindDuplicates:
+    """Handler of the job kind `duplicates`."""
+
     def __init__(
         self,
         database: Database,
@@ -46,7 +48,7 @@ class FindDuplicates:
         self._finder = finder
         self._settings = settings
 
-    async def __call__(self, job: QueuedJob, progress: Progress) -> dict[str, Any]:
+    async def __call__(self, job: QueuedJob, progress: Progress) -> DuplicatesResult:
         snapshot = await self._albums.load(job, progress)
         parameters = job.payload["parameters"]
         level: DuplicateLevel = parameters.get("level") or "copy"
@@ -60,9 +62,9 @@ class FindDuplicates:
                 links += await self._copies_and_shots(snapshot, pairs, rest.part(0.1, 1.0))
         groups = group_items(snapshot.items, links, level)
         pixels = await self._content_pixels(snapshot, {key.split(" ")[0] for group in groups for key in group.members})
-        payload = duplicates_payload(snapshot.items, groups, links, pixels, snapshot.failed)
-        await keep_result(self._database, snapshot, "duplicates", parameters, payload)
-        return payload
+        result = duplicates_result(snapshot.items, groups, links, pixels, snapshot.failed)
+        await keep_result(self._database, snapshot, "duplicates", parameters, result)
+        return result
 
     async def _candidates(self, snapshot: AlbumSnapshot) -> Pairs:
         async with self._database.transaction() as session:
@@ -71,7 +73,7 @@ class FindDuplicates:
         return await self._finder.find_candidates(embedded, limits.min_cosine, limits.max_neighbours)
 
     async def _same_pixels(self, snapshot: AlbumSnapshot, pairs: Pairs) -> list[DuplicateLink]:
-        """Files of different bytes that hold the same upright pixels."""
+        """Link files of different bytes that hold the same upright pixels."""
         suspects = [
             (a, b)
             for a, b, cosine in _rows(pairs)
@@ -92,9 +94,9 @@ class FindDuplicates:
         ]
 
     async def _copies_and_shots(self, snapshot: AlbumSnapshot, pairs: Pairs, progress: Progress) -> list[DuplicateLink]:
-        """Copies and shots of one moment among the candidates, and copies among the pairs that their groups suggest.
+        """Link copies and shots of one moment among the candidates, and copies among the pairs that groups suggest.
 
-        The shortlist names a few neighbours of each picture. Where there are more copies of one picture than that, they
+        The shortlist names a few neighbours of each image. Where there are more copies of one image than that, they
         fall into several groups; comparing the groups' centres with one another's members brings them together.
         """
         cosines = {(a, b): cosine for a, b, cosine in _rows(pairs)}
@@ -114,7 +116,7 @@ class FindDuplicates:
         return [edge for edge in found if edge is not None]
 
     async def _verdicts(self, snapshot: AlbumSnapshot, pairs: Set[Pair], progress: Progress) -> dict[Pair, PairVerdict]:
-        """The kept verdicts, and new ones of the others."""
+        """Load the kept verdicts, and compare the other pairs."""
         names = {(a, b): (snapshot.contents[a].sha256, snapshot.contents[b].sha256) for a, b in sorted(pairs)}
         async with self._database.transaction() as session:
             known = await pair_verdicts.load(session, _VERSION, list(names.values()))
@@ -122,7 +124,7 @@ class FindDuplicates:
         return verdicts | await self._check(snapshot, [pair for pair in names if pair not in verdicts], progress)
 
     async def _content_pixels(self, snapshot: AlbumSnapshot, shas: set[str]) -> dict[str, int]:
-        """Pixels of those originals that lie inside a flat border (a screenshot's, a frame's)."""
+        """Count the pixels of originals inside a flat border (a screenshot's, a frame's), for those that have one."""
         found = {}
         for content in snapshot.contents:
             if content.sha256 in shas:
@@ -165,7 +167,7 @@ class FindDuplicates:
 
 
 class _FeatureCache:
-    """Local features of the pictures that were needed last. Pairs come sorted, so few are computed twice."""
+    """Local features of the images that were needed last. Pairs come sorted, so few are computed twice."""
 
     def __init__(self, finder: DuplicateFinder, pictures: ImageStore, contents: Sequence[Content]) -> None:
         self._finder = finder
@@ -174,7 +176,7 @@ class _FeatureCache:
         self._kept: OrderedDict[int, LocalFeatures] = OrderedDict()
 
     async def of(self, places: Sequence[int]) -> dict[int, LocalFeatures]:
-        """Features by place; a picture that cannot be decoded any more is missing."""
+        """Features by index of the content; an image that cannot be decoded any more is missing."""
         found = {place: self._kept[place] for place in places if place in self._kept}
         missing, images = [], []
         for place in places:

@@ -1,4 +1,4 @@
-"""What the use cases speak of."""
+"""Items and kinds of analysis of an album, and the key that names one analysis."""
 
 from __future__ import annotations
 
@@ -9,17 +9,15 @@ from serve_app.store.repositories import results
 
 AnalysisKind = Literal["tags", "duplicates", "people", "quality"]
 FOLLOW_UPS: tuple[AnalysisKind, ...] = ("tags", "people", "duplicates")
-"""What an album is analysed for once its pictures are embedded: the quick ones first."""
+"""Analyses that follow the embedding of an album's images, the quick ones first."""
 
 RESULT_KEYS = {"tags": "tags", "duplicates": "duplicates", "people": "people_clusters", "quality": "quality"}
-"""Kind of analysis -> the key under which its answer stands."""
-
-_DETAILS = frozenset({"scores", "groups", "people", "unassigned_faces"})
+"""Kind of analysis -> the field of its result that holds what was found."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One picture of an album, ready to be analysed. Two items may hold the same bytes."""
+    """One image of an album, ready to be analysed. Two items may hold the same file content."""
 
     ref: str
     """As the client sent it."""
@@ -31,27 +29,10 @@ class Item:
     content_type: str
 
 
-@dataclass(frozen=True, slots=True)
-class UnusableImage:
-    """A picture that could not be used."""
-
-    ref: str
-    code: str
-    detail: str
-
-    def view(self) -> dict[str, str]:
-        return {"image": self.ref, "code": self.code, "detail": self.detail}
-
-
-def without_details(payload: dict[str, Any]) -> dict[str, Any]:
-    """The plain answer out of a detailed one."""
-    return {key: value for key, value in payload.items() if key not in _DETAILS}
-
-
 DEFAULTS: dict[str, dict[str, Any]] = {"tags": {}, "people": {"min_images": 1}, "duplicates": {"level": "copy"}}
-"""Parameters of the follow-up jobs: those of a request that names none, so that it finds their results."""
+"""Parameters of the follow-up jobs: equal to those of a request that names none, so that it finds their results."""
 
 
 def analysis_key(album_id: str, kind: str, parameters: dict[str, Any], version: int) -> str:
-    """Names one analysis of one state of an album: asked for twice, it runs once."""
+    """Name one analysis of one state of an album, so that it runs once when it is asked for twice."""
     return f"{album_id}/{kind}/{results.params_key(parameters)}/{version}"

@@ -1,17 +1,17 @@
-"""The job that finds out who appears with whom."""
+"""The job `people`: faces of an album, grouped by person."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from configs.settings import Settings
 from deployments.contracts.albums import UNASSIGNED, UNKNOWN, FaceClusterer
 from serve_app.services.albums.items import Item
+from serve_app.services.albums.results import ClustersResult, Failed, Person, PersonFace
 from serve_app.services.albums.snapshot import AlbumSnapshots, keep_result
 from serve_app.services.jobs.progress import Progress
 from serve_app.store.queue.jobs import QueuedJob
@@ -20,6 +20,8 @@ from serve_app.store.session import Database
 
 
 class ClusterPeople:
+    """Handler of the job kind `people`."""
+
     def __init__(
         self, database: Database, albums: AlbumSnapshots, clusterer: FaceClusterer, settings: Settings
     ) -> None:
@@ -28,7 +30,7 @@ class ClusterPeople:
         self._clusterer = clusterer
         self._settings = settings
 
-    async def __call__(self, job: QueuedJob, progress: Progress) -> dict[str, Any]:
+    async def __call__(self, job: QueuedJob, progress: Progress) -> ClustersResult:
         snapshot = await self._albums.load(job, progress)
         async with self._database.transaction() as session:
             found = await faces.load(session, self._settings.faces_model, snapshot.shas)
@@ -60,16 +62,16 @@ class ClusterPeople:
             if label != UNASSIGNED
         }
         parameters = job.payload["parameters"]
-        payload = people_payload(
+        result = people_result(
             snapshot.items, album_faces, person_of, snapshot.failed, int(parameters.get("min_images") or 1)
         )
-        await keep_result(self._database, snapshot, "people", parameters, payload)
-        return payload
+        await keep_result(self._database, snapshot, "people", parameters, result)
+        return result
 
 
 @dataclass(frozen=True, slots=True)
 class AlbumFace:
-    """A face of some content; its box is in pixels of the upright original."""
+    """A face in a file content; its box is in pixels of the upright original."""
 
     id: str
     sha256: str
@@ -78,63 +80,60 @@ class AlbumFace:
     quality: float
 
 
-def people_payload(
+def people_result(
     items: Sequence[Item],
     faces: Sequence[AlbumFace],
     person_of: Mapping[str, str],
-    failed: list[dict[str, str]],
+    failed: list[Failed],
     min_images: int,
-) -> dict[str, Any]:
-    """The detailed answer. `person_of`: face id -> person id; a face that is missing there belongs to nobody.
+) -> ClustersResult:
+    """Sort faces by person, with details. `person_of`: face id -> person id; faces without one are unassigned.
 
-    Persons are named `person1`, `person2` ... by the number of their pictures, then by the pictures' references.
+    Persons are named `person1`, `person2` ... by the number of their images, then by the images' references.
     """
     refs: dict[str, list[str]] = defaultdict(list)
     for item in items:
         refs[item.sha256].append(item.ref)
     members: dict[str, list[AlbumFace]] = defaultdict(list)
-    unassigned = []
+    unassigned: list[PersonFace] = []
     for face in faces:
         if face.id in person_of:
             members[person_of[face.id]].append(face)
         else:
-            unassigned += _views(face, refs)
+            unassigned += _occurrences(face, refs)
 
     pictures = {person: sorted({ref for face in of for ref in refs[face.sha256]}) for person, of in members.items()}
     order = sorted(
         (person for person in members if len(pictures[person]) >= min_images),
         key=lambda person: (-len(pictures[person]), pictures[person], person),
     )
-    clusters: dict[str, list[str]] = {}
-    people: list[dict[str, Any]] = []
-    for number, person in enumerate(order, 1):
-        name = f"person{number}"
-        clusters[name] = pictures[person]
-        views = [view for face in members[person] for view in _views(face, refs)]
-        best = max(members[person], key=lambda face: (face.quality, face.score, face.id))
-        people.append(
-            {
-                "id": person,
-                "name": name,
-                "faces": sorted(views, key=_place),
-                "representative_face": _views(best, refs)[0],
-            }
-        )
-    unassigned.sort(key=_place)
-    return {"people_clusters": clusters, "failed": failed, "people": people, "unassigned_faces": unassigned}
+    names = {person: f"person{number}" for number, person in enumerate(order, 1)}
+    return ClustersResult(
+        people_clusters={name: pictures[person] for person, name in names.items()},
+        failed=failed,
+        people=[_person(person, name, members[person], refs) for person, name in names.items()],
+        unassigned_faces=sorted(unassigned, key=_place),
+    )
 
 
-def _place(view: dict[str, Any]) -> tuple[str, list[float]]:
-    return view["image"], view["bbox"]
+def _person(person: str, name: str, faces: Sequence[AlbumFace], refs: Mapping[str, list[str]]) -> Person:
+    best = max(faces, key=lambda face: (face.quality, face.score, face.id))
+    return Person(
+        id=person,
+        name=name,
+        faces=sorted((shown for face in faces for shown in _occurrences(face, refs)), key=_place),
+        representative_face=_occurrences(best, refs)[0],
+    )
 
 
-def _views(face: AlbumFace, refs: Mapping[str, list[str]]) -> list[dict[str, Any]]:
+def _place(face: PersonFace) -> tuple[str, tuple[float, float, float, float]]:
+    return face.image, face.bbox
+
+
+def _occurrences(face: AlbumFace, refs: Mapping[str, list[str]]) -> list[PersonFace]:
+    """The face in every reference to its content."""
+    x1, y1, x2, y2 = (round(value, 1) for value in face.bbox)
     return [
-        {
-            "image": ref,
-            "bbox": [round(value, 1) for value in face.bbox],
-            "score": round(face.score, 4),
-            "quality": round(face.quality, 4),
-        }
+        PersonFace(image=ref, bbox=(x1, y1, x2, y2), score=round(face.score, 4), quality=round(face.quality, 4))
         for ref in sorted(refs[face.sha256])
     ]

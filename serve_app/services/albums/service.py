@@ -1,4 +1,4 @@
-"""Albums as clients see them: ask for an analysis, look at what is known, search."""
+"""Albums as clients see them: request an analysis, look at what is known, search."""
 
 from __future__ import annotations
 
@@ -13,34 +13,46 @@ from deployments.algorithms.tags.vocabulary import people_tag
 from deployments.contracts.albums import Tagger
 from deployments.contracts.arrays import VIEWS, Vectors
 from deployments.errors import NotFound
-from serve_app.services.albums.items import RESULT_KEYS, AnalysisKind, analysis_key, without_details
+from serve_app.services.albums.items import RESULT_KEYS, AnalysisKind, analysis_key
+from serve_app.services.albums.results import (
+    ANALYSIS_RESULTS,
+    Album,
+    AlbumImage,
+    AlbumList,
+    AlbumResults,
+    AlbumSummary,
+    AnalysisResult,
+    Hit,
+)
 from serve_app.services.albums.snapshot import AlbumSnapshots
 from serve_app.services.albums.tags import TagAlbum
 from serve_app.services.images.references import own_image_id
 from serve_app.services.images.store import ImageStore
 from serve_app.services.jobs.progress import Progress
+from serve_app.services.jobs.results import JobState
 from serve_app.store.queue import jobs
-from serve_app.store.queue.jobs import QueuedJob
 from serve_app.store.repositories import albums, images, results, vectors
 from serve_app.store.repositories.albums import StoredAlbum
 from serve_app.store.session import Database
 
 _EPHEMERAL_S = 24 * 3600.0
-"""How long pictures of an ad-hoc call stay embedded, so that the next question about them is quick."""
+"""How long images of an ad-hoc call stay embedded, so that the next question about them is quick."""
 
 _CHUNK = 512
-"""Pictures whose vectors are held at once: 18 MB."""
+"""Images whose vectors are held at once: 18 MB."""
 
 
 @dataclass(frozen=True, slots=True)
 class AlbumAnswer:
-    """Either the result at once, or the job that will have it."""
+    """The stored result of an analysis, or the job that will have it."""
 
     job_id: str = ""
-    result: dict[str, Any] | None = None
+    result: AnalysisResult | None = None
 
 
 class AlbumService:
+    """Use cases of albums. Albums are found by the user's name for them, or by their id where they have none."""
+
     def __init__(
         self,
         database: Database,
@@ -58,7 +70,7 @@ class AlbumService:
         self._settings = settings
 
     async def request_embeddings(self, user_id: str, refs: Sequence[str], name: str | None) -> str:
-        """Add the pictures to the album, made if need be, and start reading them. -> job id"""
+        """Add the images to the album, made if need be, and start reading them. -> job id"""
         own = await self._own_images(user_id, refs)
         async with self._database.transaction() as session:
             album = await albums.open_album(session, user_id, name)
@@ -83,7 +95,7 @@ class AlbumService:
         name: str | None,
         detail: bool,
     ) -> AlbumAnswer:
-        """A stored result when it is of the album's present state, else a job. Raises `NotFound`."""
+        """Find the stored result for the album's present state, else start a job. Raises `NotFound`."""
         parameters = {key: value for key, value in parameters.items() if value is not None}
         own = await self._own_images(user_id, refs or ())
         async with self._database.transaction() as session:
@@ -92,7 +104,8 @@ class AlbumService:
                 key = results.params_key(parameters)
                 ready = await results.find(session, album.id, kind, key)
                 if ready is not None and ready.album_version == album.version:
-                    return AlbumAnswer(result=ready.payload if detail else without_details(ready.payload))
+                    result = ANALYSIS_RESULTS[kind].model_validate(ready.payload)
+                    return AlbumAnswer(result=result if detail else result.without_details())
                 dedupe_key = None if detail else analysis_key(album.id, kind, parameters, album.version)
             else:
                 album = await albums.open_album(session, user_id, None, lives_s=_EPHEMERAL_S)
@@ -111,57 +124,57 @@ class AlbumService:
             )
         return AlbumAnswer(job_id=job.id)
 
-    async def list_albums(self, user_id: str, limit: int, cursor: str | None) -> dict[str, Any]:
+    async def list_albums(self, user_id: str, limit: int, cursor: str | None) -> AlbumList:
+        """List albums, the newest first, with the cursor of the next page. Ad-hoc calls' are left out."""
         async with self._database.transaction() as session:
             page = await albums.load_page(session, user_id, limit + 1, cursor)
             counts = await albums.count_items(session, [album.id for album in page])
         items = [
-            {
-                "album_id": album.public_id,
-                "created_at": album.created_at,
-                "updated_at": album.updated_at,
-                "image_count": sum(counts[album.id].values()),
-            }
+            AlbumSummary(
+                album_id=album.public_id,
+                created_at=album.created_at,
+                updated_at=album.updated_at,
+                image_count=sum(counts[album.id].values()),
+            )
             for album in page[:limit]
         ]
-        return {"items": items, "next_cursor": page[limit - 1].id if len(page) > limit else None}
+        return AlbumList(items=items, next_cursor=page[limit - 1].id if len(page) > limit else None)
 
-    async def get_album(self, user_id: str, name: str) -> dict[str, Any]:
-        """The album; `jobs` holds `QueuedJob` records."""
+    async def get_album(self, user_id: str, name: str) -> Album:
+        """Describe the album: its images, its jobs, and the latest result of each analysis. Raises `NotFound`."""
         async with self._database.transaction() as session:
             album = await self._find(session, user_id, name)
             items = await albums.load_items(session, album.id)
-            its_jobs: list[QueuedJob] = await jobs.load_for_album(session, album.id)
+            its_jobs = await jobs.load_for_album(session, album.id)
             latest = await results.load_latest(session, album.id)
-        return {
-            "album_id": album.public_id,
-            "created_at": album.created_at,
-            "updated_at": album.updated_at,
-            "images": [
-                {
-                    "image": item.ref,
-                    "id": item.image_id,
-                    "status": item.status,
-                    "code": item.code,
-                    "detail": item.detail,
-                }
+        found = {
+            RESULT_KEYS[kind]: latest[kind].payload[RESULT_KEYS[kind]] if kind in latest else None
+            for kind in ("tags", "duplicates", "people")
+        }
+        return Album(
+            album_id=album.public_id,
+            created_at=album.created_at,
+            updated_at=album.updated_at,
+            images=[
+                AlbumImage(image=item.ref, id=item.image_id, status=item.status, code=item.code, detail=item.detail)
                 for item in items
             ],
-            "jobs": its_jobs,
-            "results": {
-                RESULT_KEYS[kind]: latest[kind].payload[RESULT_KEYS[kind]] if kind in latest else None
-                for kind in ("tags", "duplicates", "people")
-            },
-        }
+            jobs=[JobState.of(job) for job in its_jobs],
+            results=AlbumResults(**found),
+        )
 
     async def delete_album(self, user_id: str, name: str) -> None:
+        """Delete the album with its vectors, faces and results; uploaded images stay. Raises `NotFound`."""
         async with self._database.transaction() as session:
             album = await self._find(session, user_id, name)
             await albums.remove(session, album.id)
         await self._pictures.collect_unused()
 
-    async def search(self, user_id: str, name: str, query: str, limit: int) -> list[dict[str, Any]]:
-        """Pictures that the words fit, the best first. Raises `NotSupported` for words that the models do not know."""
+    async def search(self, user_id: str, name: str, query: str, limit: int) -> list[Hit]:
+        """Find images that the words fit, the best first.
+
+        Raises `NotFound`, `NotSupported` for words that the models do not know.
+        """
         async with self._database.transaction() as session:
             album = await self._find(session, user_id, name)
         snapshot = await self._loader.snapshot(album.id)
@@ -175,13 +188,11 @@ class AlbumService:
             async for shas, embedded in self._vectors(snapshot.shas):
                 relevance = await self._tagger.search_images(query, embedded)
                 found |= dict(zip(shas, relevance.tolist(), strict=True))
-        hits: list[dict[str, Any]] = [
-            {"image": item.ref, "score": round(found.get(item.sha256, 0.0), 4)} for item in snapshot.items
-        ]
-        return sorted((hit for hit in hits if hit["score"] > 0), key=_best_first)[:limit]
+        hits = [Hit(image=item.ref, score=round(found.get(item.sha256, 0.0), 4)) for item in snapshot.items]
+        return sorted((hit for hit in hits if hit.score > 0), key=_best_first)[:limit]
 
-    async def similar(self, user_id: str, name: str, ref: str, limit: int) -> list[dict[str, Any]]:
-        """Pictures of the album that look like one of the user's, without that one, by cosine of their vectors."""
+    async def similar(self, user_id: str, name: str, ref: str, limit: int) -> list[Hit]:
+        """Find images of the album that look like one of the user's, without that one, by cosine of their vectors."""
         async with self._database.transaction() as session:
             album = await self._find(session, user_id, name)
         snapshot = await self._loader.snapshot(album.id)
@@ -201,14 +212,15 @@ class AlbumService:
         async for shas, embedded in self._vectors(snapshot.shas):
             cosine |= dict(zip(shas, _cosine(own, embedded).tolist(), strict=True))
         hits = [
-            {"image": item.ref, "score": round(cosine[item.sha256], 4)}
+            Hit(image=item.ref, score=round(cosine[item.sha256], 4))
             for item in snapshot.items
             if item.ref != ref and item.sha256 in cosine
         ]
         return sorted(hits, key=_best_first)[:limit]
 
     async def _vectors(self, shas: Sequence[str]) -> AsyncIterator[tuple[list[str], Vectors]]:
-        """Those contents that have vectors of the present model, with them, `float32[N, V, D]`, some at a time."""
+        """Load vectors of the present model, `float32[N, V, D]`, some contents at a time; those without are left
+        out."""
         for start in range(0, len(shas), _CHUNK):
             wanted = shas[start : start + _CHUNK]
             async with self._database.transaction() as session:
@@ -223,7 +235,7 @@ class AlbumService:
         return album
 
     async def _own_images(self, user_id: str, refs: Sequence[str]) -> list[str | None]:
-        """The id of our own image that each reference names, if any."""
+        """Look up the id of the user's image that each reference names; None: it names none."""
         ids = [own_image_id(ref) for ref in refs]
         async with self._database.transaction() as session:
             known = await images.load(session, user_id, [image_id for image_id in ids if image_id])
@@ -231,12 +243,12 @@ class AlbumService:
 
 
 def _cosine(one: Vectors, others: Vectors) -> Vectors:
-    """Cosine of the whole-picture views: `float32[V, D]` against `float32[N, V, D]`."""
+    """Cosine of the whole-image views: `float32[V, D]` against `float32[N, V, D]`."""
     view = VIEWS.index("whole")
     rows = others[:, view]
     norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(one[view])
     return np.asarray(rows @ one[view] / np.maximum(norms, 1e-12), np.float32)
 
 
-def _best_first(hit: dict[str, Any]) -> tuple[float, str]:
-    return -hit["score"], hit["image"]
+def _best_first(hit: Hit) -> tuple[float, str]:
+    return -hit.score, hit.image

@@ -1,14 +1,15 @@
-"""What the handlers of analyses share: the pictures of an album in canonical order, and keeping the answer."""
+"""Snapshots of albums in canonical order for the handlers of analyses, and the storing of their results."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from deployments.errors import AllImagesFailed, NotFound
 from serve_app.services.albums.ingest import AlbumIngester
-from serve_app.services.albums.items import Item, UnusableImage
+from serve_app.services.albums.items import Item
+from serve_app.services.albums.results import AnalysisResult, Failed
 from serve_app.services.jobs.progress import Progress
 from serve_app.store.queue.jobs import QueuedJob
 from serve_app.store.repositories import albums, results
@@ -16,23 +17,20 @@ from serve_app.store.repositories.images import Content
 from serve_app.store.session import Database
 
 READING_SHARE = 0.5
-"""Of an analysis' progress, when pictures had to be read first."""
+"""Share of an analysis' progress that reading images takes where some had to be read first."""
 
 
 @dataclass(frozen=True)
 class AlbumSnapshot:
-    """An album as one analysis sees it, sorted: answers do not depend on the order in which pictures were posted."""
+    """An album as one analysis sees it, sorted, so that results do not depend on the order in which images came."""
 
     album_id: str
     version: int
     items: list[Item]
     contents: list[Content]
     """Distinct, by hash."""
-    failures: list[UnusableImage]
-
-    @property
-    def failed(self) -> list[dict[str, str]]:
-        return [failure.view() for failure in self.failures]
+    failed: list[Failed]
+    """By reference."""
 
     @property
     def shas(self) -> list[str]:
@@ -40,24 +38,27 @@ class AlbumSnapshot:
 
 
 class AlbumSnapshots:
+    """Loader of snapshots."""
+
     def __init__(self, database: Database, reader: AlbumIngester) -> None:
         self._database = database
         self._reader = reader
 
     async def load(self, job: QueuedJob, progress: Progress) -> AlbumSnapshot:
-        """The album of a job; what is pending in it is read first. Raises `AllImagesFailed` when nothing is usable."""
+        """Read what is pending in a job's album, then take the snapshot.
+
+        Raises `NotFound` when the album is gone, `AllImagesFailed` when no image is usable.
+        """
         if job.album_id is None:
             raise NotFound("The album is gone.")
         await self._reader.read_album(job.user_id, job.album_id, progress.part(0.0, READING_SHARE))
         snapshot = await self.snapshot(job.album_id)
-        if not snapshot.items and snapshot.failures:
-            raise AllImagesFailed(
-                f"None of the {len(snapshot.failures)} images could be used.", extra={"failed": snapshot.failed}
-            )
+        if not snapshot.items and snapshot.failed:
+            raise all_failed(snapshot.failed)
         return snapshot
 
     async def snapshot(self, album_id: str) -> AlbumSnapshot:
-        """The album as it is now, without reading anything."""
+        """Take a snapshot of the album as it is now, without reading anything. Raises `NotFound`."""
         async with self._database.transaction() as session:
             album = await albums.get(session, album_id)
             loaded = await albums.load_items(session, album_id)
@@ -68,8 +69,8 @@ class AlbumSnapshots:
             Item(item.ref, item.image_id or "", c.sha256, c.width, c.height, c.size_bytes, c.content_type)
             for item, c in ready
         ]
-        failures = [
-            UnusableImage(item.ref, item.code or "corrupt", item.detail or "")
+        failed = [
+            Failed(image=item.ref, code=item.code or "corrupt", detail=item.detail or "")
             for item in loaded
             if item.status == "failed"
         ]
@@ -78,13 +79,20 @@ class AlbumSnapshots:
             album.version,
             sorted(items, key=lambda item: (item.sha256, item.ref)),
             [content for _, content in sorted({c.sha256: c for _, c in ready}.items())],
-            sorted(failures, key=lambda failure: failure.ref),
+            sorted(failed, key=lambda failure: failure.image),
         )
 
 
+def all_failed(failed: Sequence[Failed]) -> AllImagesFailed:
+    """The error of a call none of whose images could be used."""
+    listed = [failure.model_dump() for failure in failed]
+    return AllImagesFailed(f"None of the {len(failed)} images could be used.", extra={"failed": listed})
+
+
 async def keep_result(
-    database: Database, snapshot: AlbumSnapshot, kind: str, parameters: Mapping[str, Any], payload: dict[str, Any]
+    database: Database, snapshot: AlbumSnapshot, kind: str, parameters: Mapping[str, Any], result: AnalysisResult
 ) -> None:
+    """Store the result of an analysis with its details, for requests with equal parameters."""
     key = results.params_key(parameters)
     async with database.transaction() as session:
-        await results.save(session, snapshot.album_id, kind, key, snapshot.version, payload)
+        await results.save(session, snapshot.album_id, kind, key, snapshot.version, result.model_dump(mode="json"))

@@ -1,10 +1,9 @@
-"""The job that tags an album."""
+"""The job `tags`: tags of an album, or judgements by a client's labels."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from configs.settings import Settings
 from deployments.algorithms.tags.vocabulary import (
@@ -17,6 +16,7 @@ from deployments.algorithms.tags.vocabulary import (
 )
 from deployments.contracts.albums import Tagger
 from serve_app.services.albums.items import Item
+from serve_app.services.albums.results import Failed, TagsResult
 from serve_app.services.albums.snapshot import AlbumSnapshot, AlbumSnapshots, keep_result
 from serve_app.services.jobs.progress import Progress
 from serve_app.store.queue.jobs import QueuedJob
@@ -24,10 +24,12 @@ from serve_app.store.repositories import faces, vectors
 from serve_app.store.session import Database
 
 _CHUNK = 256
-"""Pictures a call: 9 MB of vectors."""
+"""Images a call: 9 MB of vectors."""
 
 
 class TagAlbum:
+    """Handler of the job kind `tags`."""
+
     def __init__(self, database: Database, albums: AlbumSnapshots, tagger: Tagger, settings: Settings) -> None:
         self._database = database
         self._albums = albums
@@ -35,7 +37,7 @@ class TagAlbum:
         self._settings = settings
         self._rules = PeopleRules(settings.tags.min_face_share, settings.tags.portrait_share)
 
-    async def __call__(self, job: QueuedJob, progress: Progress) -> dict[str, Any]:
+    async def __call__(self, job: QueuedJob, progress: Progress) -> TagsResult:
         snapshot = await self._albums.load(job, progress)
         parameters = job.payload["parameters"]
         labels = parameters.get("labels")
@@ -45,14 +47,17 @@ class TagAlbum:
             sha: select_tags(of, rules, top_k=parameters.get("top_k"), threshold=parameters.get("threshold"))
             for sha, of in scores.items()
         }
-        payload = tags_payload(snapshot.items, chosen, snapshot.failed)
-        await keep_result(self._database, snapshot, "tags", parameters, payload)
-        return payload
+        result = tags_result(snapshot.items, chosen, snapshot.failed)
+        await keep_result(self._database, snapshot, "tags", parameters, result)
+        return result
 
     async def score(
         self, snapshot: AlbumSnapshot, labels: list[str] | None, progress: Progress
     ) -> dict[str, dict[str, float]]:
-        """Content -> tag -> probability. With `labels` those of them that can be judged; faces answer for people."""
+        """Score the contents: content -> tag -> probability. Tags about people are judged by faces.
+
+        With `labels`: only those of them that can be judged.
+        """
         asked = None if labels is None else {label: people_tag(label) for label in labels}
         others = None if asked is None else [label for label, tag in asked.items() if tag is None]
         scores: dict[str, dict[str, float]] = {}
@@ -75,10 +80,11 @@ class TagAlbum:
         return scores
 
 
-def tags_payload(
-    items: Sequence[Item], tags: Mapping[str, Mapping[str, float]], failed: list[dict[str, str]]
-) -> dict[str, Any]:
-    """The detailed answer; `tags`: content -> tag -> probability. The most frequent tag first, pictures in order."""
+def tags_result(items: Sequence[Item], tags: Mapping[str, Mapping[str, float]], failed: list[Failed]) -> TagsResult:
+    """Sort references by tag, with details; `tags`: content -> tag -> probability.
+
+    The most frequent tag comes first, references in their order.
+    """
     pictures: dict[str, list[str]] = defaultdict(list)
     scores = {}
     for item in sorted(items, key=lambda item: item.ref):
@@ -86,4 +92,4 @@ def tags_payload(
             pictures[tag].append(item.ref)
         scores[item.ref] = {tag: round(score, 4) for tag, score in tags[item.sha256].items()}
     order = sorted(pictures, key=lambda tag: (-len(pictures[tag]), tag))
-    return {"tags": {tag: pictures[tag] for tag in order}, "failed": failed, "scores": scores}
+    return TagsResult(tags={tag: pictures[tag] for tag in order}, failed=failed, scores=scores)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import get_args
 
 from configs.settings import Settings
 from deployments.algorithms.segmentation.scaling import scale_faces, scale_segmentation
@@ -36,12 +36,12 @@ from serve_app.services.edits.orders import (
     enqueue_edit,
     history_parameters,
     load_source_image,
-    result_url,
     start_history,
 )
-from serve_app.services.edits.people_finder import PeopleFinder, face_view
+from serve_app.services.edits.people_finder import PeopleFinder
+from serve_app.services.edits.results import AnimalEntry, AvatarResult, ChangedFace
 from serve_app.services.images.references import ImageReferences
-from serve_app.services.images.service import ImageService
+from serve_app.services.images.service import ImageService, view_of
 from serve_app.services.images.store import ImageStore, Readable
 from serve_app.services.jobs.problems import problem_members
 from serve_app.services.jobs.progress import Progress
@@ -78,31 +78,31 @@ class AvatarService:
         self._animals = animals
         self._settings = settings
 
-    def list_animals(self) -> list[dict[str, Any]]:
-        """List the animals, each with its engines and modes."""
+    def list_animals(self) -> list[AnimalEntry]:
         return [
-            {
-                "name": animal.name,
-                "title": animal.title,
-                "description": animal.description,
-                "engines": self._settings.avatars.engines,
-                "modes": list(get_args(AvatarMode)),
-            }
+            AnimalEntry(
+                name=animal.name,
+                title=animal.title,
+                description=animal.description,
+                engines=list(self._settings.avatars.engines),
+                modes=list(get_args(AvatarMode)),
+            )
             for animal in self._animals.values()
         ]
 
-    async def request_avatar(self, user_id: str, order: AvatarEdit, files_url: str) -> str:
-        """Put an avatar into the queue. -> job id. `files_url`: what a file's key is appended to in the answer.
+    async def request_avatar(self, user_id: str, order: AvatarEdit) -> str:
+        """Start making the avatar. -> job id
 
         Raises `NotFound` for an animal and `InvalidRequest` for an engine that is not there, `Overloaded`.
         """
         self._check(order)
-        return await self._start(user_id, order, files_url)
+        return await self._start(user_id, order)
 
-    async def request_of_upload(
-        self, user_id: str, order: AvatarEdit, filename: str | None, source: Readable, files_url: str
-    ) -> str:
-        """Put an avatar of an uploaded image into the queue. -> job id. Raises `ImageError`, kept in the history."""
+    async def request_of_upload(self, user_id: str, order: AvatarEdit, filename: str | None, source: Readable) -> str:
+        """Start making the avatar of an image that comes with the request. -> job id
+
+        Raises `ImageError` too, which the history records.
+        """
         self._check(order)
         try:
             image = await self._images.upload(user_id, filename, source, temporary=True)
@@ -111,7 +111,7 @@ class AvatarService:
                 row = await history.start(session, user_id, "avatar", history_parameters(order))
                 await history.fail(session, row.id, problem_members(error))
             raise
-        return await self._start(user_id, replace(order, image_url=files_url + image.key), files_url, image.id)
+        return await self._start(user_id, replace(order, image_url=image.id), image.id)
 
     def _check(self, order: AvatarEdit) -> None:
         if order.animal not in self._animals:
@@ -121,15 +121,15 @@ class AvatarService:
             )
         choose_engines(self._settings.avatars.engines, order.engine)
 
-    async def _start(self, user_id: str, order: AvatarEdit, files_url: str, input_image_id: str | None = None) -> str:
-        # Settled here and not in the job, so that a second attempt makes the same image.
+    async def _start(self, user_id: str, order: AvatarEdit, input_image_id: str | None = None) -> str:
+        # Settled here and not in the job, so that a second attempt makes the same picture.
         order = replace(
             order,
             mode=order.mode or self._settings.avatars.mode,
             seed=random.randint(0, MAX_SEED) if order.seed is None else order.seed,
         )
         async with self._database.transaction() as session:
-            job = await enqueue_edit(session, self._settings.jobs, user_id, "avatar", order, files_url)
+            job = await enqueue_edit(session, self._settings.jobs, user_id, "avatar", order)
             await start_history(session, job, "avatar", order, input_image_id)
         return job.id
 
@@ -191,18 +191,20 @@ class CreateAvatar:
         progress.report(_MADE_SHARE)
         stored = await self._pictures.store_result(job.user_id, made.image, f"{animal.name}.jpg")
         in_original = scale_faces(people, source.content.width, source.content.height)
-        faces = [face_view(in_original[index]) for index in made.changed]
+        faces = [ChangedFace.of(in_original[index]) for index in made.changed]
         warnings = [*found.warnings, *warnings, *made.warnings]
-        told: dict[str, Any] = {"faces": faces} | ({"warnings": warnings} if warnings else {})
-        answer = {
-            "image_url": result_url(job, stored),
-            "animal": animal.name,
-            "mode": request.mode,
-            "engine": engine,
-            "seed": request.seed,
-            "history_id": history_id,
-        }
-        return GenerationResult(answer | told, history_id, [stored.id], engine, told)
+        result = AvatarResult(
+            image_url=view_of(stored).key,
+            animal=animal.name,
+            mode=request.mode,
+            engine=engine,
+            seed=request.seed,
+            history_id=history_id,
+            faces=faces,
+            warnings=warnings or None,
+        )
+        learned = result.model_dump(mode="json", include={"faces", "warnings"})
+        return GenerationResult(result, history_id, [stored.id], engine, learned)
 
     async def _render(self, engine: str, request: AvatarTask, progress: Progress) -> AvatarPicture:
         if engine == DIFFUSION_AVATARS:

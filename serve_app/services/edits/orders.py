@@ -1,15 +1,14 @@
-"""Edit requests, jobs on one photograph: queueing, history row and source image."""
+"""The beginning of a job on one image: the order in the queue, its row in the history, and the image itself."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from configs.settings import Jobs
 from serve_app.services.images.references import ImageReferences
-from serve_app.services.images.service import view_of
 from serve_app.store.queue import jobs
 from serve_app.store.queue.jobs import QueuedJob
 from serve_app.store.repositories import history, images
@@ -20,26 +19,22 @@ from serve_app.store.session import Database
 
 @dataclass(frozen=True, slots=True)
 class EditRequest:
-    """A requested edit; each use case adds its fields. None: left to the server."""
+    """Parameters of an edit as clients name them; each use case adds its own. None: left to the server."""
 
     image_url: str
-    """The photograph: an image reference."""
+    """The image to edit: an image reference, or the id of an image that came with the request."""
 
 
 AnyEdit = TypeVar("AnyEdit", bound=EditRequest)
-_FILES_URL = "files_url"
-"""In a job's payload, beside the order: what a file's key is appended to in the answer."""
 
 
-async def enqueue_edit(
-    session: AsyncSession, settings: Jobs, user_id: str, kind: str, order: EditRequest, files_url: str
-) -> QueuedJob:
-    """Put the job of an edit into the queue. Raises `Overloaded`."""
+async def enqueue_edit(session: AsyncSession, settings: Jobs, user_id: str, kind: str, order: EditRequest) -> QueuedJob:
+    """Put the order into the queue. Raises `Overloaded`."""
     return await jobs.enqueue(
         session,
         user_id=user_id,
         kind=kind,
-        payload={**asdict(order), _FILES_URL: files_url},
+        payload=asdict(order),
         max_attempts=settings.max_attempts,
         priority=1,  # somebody waits for it
         max_queued=settings.max_queued,
@@ -47,30 +42,29 @@ async def enqueue_edit(
 
 
 def edit_of(job: QueuedJob, kind: type[AnyEdit]) -> AnyEdit:
-    """Read back the request that was put into the queue."""
-    return kind(**{key: value for key, value in job.payload.items() if key != _FILES_URL})
-
-
-def result_url(job: QueuedJob, made: StoredImage) -> str:
-    """The URL, in the job's answer, of an image that it made."""
-    return str(job.payload[_FILES_URL] + view_of(made).key)
+    """Read the order of a queued job. Payloads of earlier versions hold more, which is ignored."""
+    known = {field.name for field in fields(kind)}
+    return kind(**{key: value for key, value in job.payload.items() if key in known})
 
 
 def history_parameters(order: EditRequest) -> dict[str, Any]:
-    """The fields of the request that the history keeps: all that are set but the photograph."""
+    """Parameters of the order that the history keeps: those that are set, without the image."""
     return {key: value for key, value in asdict(order).items() if key != "image_url" and value is not None}
 
 
 async def start_history(
     session: AsyncSession, job: QueuedJob, kind: GenerationKind, order: EditRequest, input_image_id: str | None = None
 ) -> HistoryEntry:
-    """Start the job's history row, which ends with the job, even if no worker ever claims it."""
+    """Add the job's row to the history; it ends with the job, even if no worker ever has it.
+
+    `input_image_id`: an image that came with the request, which then names no reference.
+    """
     return await history.start(
         session,
         job.user_id,
         kind,
         history_parameters(order),
-        input_ref=order.image_url,
+        input_ref=order.image_url if input_image_id is None else None,
         input_image_id=input_image_id,
         job_id=job.id,
     )
@@ -79,7 +73,7 @@ async def start_history(
 async def load_source_image(
     database: Database, references: ImageReferences, job: QueuedJob, kind: GenerationKind, order: EditRequest
 ) -> tuple[str, StoredImage]:
-    """Load the photograph. -> id of the history row, image. What an earlier attempt fetched is not fetched again.
+    """Load the image to edit. -> id of the history row, the image. An earlier attempt's fetch is not repeated.
 
     Raises `ImageError`.
     """

@@ -1,20 +1,18 @@
-"""Faces and people of an image for segmentations and avatars: the segmentation engines in order."""
+"""Faces and people of an image, found by the segmentation engines in order."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from configs.settings import Settings
 from deployments.algorithms.images.resizing import shrink
 from deployments.contracts.arrays import Image
-from deployments.contracts.portraits import Segmentation, SegmentedFace, Segmenter
+from deployments.contracts.portraits import Segmentation, Segmenter
 from serve_app.services.edits.fallback import choose_engines, first_success
 from serve_app.services.images.store import ImageStore
 from serve_app.telemetry import Metrics
 
 
 class PeopleFinder:
-    """Asks the segmentation engines in order."""
+    """Segmentation of an image, shared by cut-outs and avatars."""
 
     def __init__(self, segmenter: Segmenter, pictures: ImageStore, settings: Settings, metrics: Metrics) -> None:
         self._segmenter = segmenter
@@ -23,7 +21,7 @@ class PeopleFinder:
         self._metrics = metrics
 
     async def find(self, image: Image, engine: str | None = None) -> tuple[str, Segmentation]:
-        """Find faces and people. -> engine that answered; segmentation in pixels of the image as it saw it.
+        """Segment the image. -> the engine that did it, what it found, in pixels of the image as it saw it.
 
         Engines look at no more than `settings.segmentation.max_px`. `engine`: this one only. Raises what
         `choose_engines` and engines raise.
@@ -37,8 +35,3 @@ class PeopleFinder:
             each_s=chosen.engine_timeout_s,
             note=lambda engine, outcome: self._metrics.providers.labels("segmentation", engine, outcome).inc(),
         )
-
-
-def face_view(face: SegmentedFace) -> dict[str, Any]:
-    """Box and score of a face as answers and the history show them, in pixels of the original."""
-    return {"bbox": [round(value, 1) for value in face.bbox], "score": round(face.score, 3)}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import PurePath
-from typing import Any
 
 import numpy as np
 
@@ -17,13 +16,14 @@ from deployments.algorithms.images.resizing import shrink
 from deployments.algorithms.segmentation.cutouts import cutout_on_white, cutout_png, enlarge_mask, mask_png
 from deployments.algorithms.segmentation.scaling import scale_faces
 from deployments.contracts.arrays import Gray, Image
-from deployments.contracts.portraits import SegmentedFace, SegmentTarget
+from deployments.contracts.portraits import SegmentTarget
 from deployments.errors import NoFace
 from serve_app.services.edits.fallback import choose_engines
-from serve_app.services.edits.orders import EditRequest, edit_of, enqueue_edit, result_url
-from serve_app.services.edits.people_finder import PeopleFinder, face_view
+from serve_app.services.edits.orders import EditRequest, edit_of, enqueue_edit
+from serve_app.services.edits.people_finder import PeopleFinder
+from serve_app.services.edits.results import FaceShape, SegmentationResult
 from serve_app.services.images.references import ImageReferences
-from serve_app.services.images.service import ImageService
+from serve_app.services.images.service import ImageService, view_of
 from serve_app.services.images.store import EncodedImage, ImageStore, Readable
 from serve_app.services.jobs.progress import Progress
 from serve_app.store.queue.jobs import QueuedJob
@@ -52,23 +52,21 @@ class SegmentationService:
         self._images = images
         self._settings = settings
 
-    async def request_segmentation(self, user_id: str, order: CutoutEdit, files_url: str) -> str:
-        """Put a segmentation into the queue. -> job id. `files_url`: what a file's key is appended to in the answer.
+    async def request_segmentation(self, user_id: str, order: CutoutEdit) -> str:
+        """Start the work. -> job id
 
         Raises `InvalidRequest` for an engine that is not there, `Overloaded`.
         """
         choose_engines(self._settings.segmentation.engines, order.engine)
         async with self._database.transaction() as session:
-            job = await enqueue_edit(session, self._settings.jobs, user_id, "segmentation", order, files_url)
+            job = await enqueue_edit(session, self._settings.jobs, user_id, "segmentation", order)
         return job.id
 
-    async def request_of_upload(
-        self, user_id: str, order: CutoutEdit, filename: str | None, source: Readable, files_url: str
-    ) -> str:
-        """Put a segmentation of an uploaded image into the queue. -> job id. Raises `ImageError` too."""
+    async def request_of_upload(self, user_id: str, order: CutoutEdit, filename: str | None, source: Readable) -> str:
+        """Start the work on an image that comes with the request. -> job id. Raises `ImageError` too."""
         choose_engines(self._settings.segmentation.engines, order.engine)
         image = await self._images.upload(user_id, filename, source, temporary=True)
-        return await self.request_segmentation(user_id, replace(order, image_url=files_url + image.key), files_url)
+        return await self.request_segmentation(user_id, replace(order, image_url=image.id))
 
 
 class CutOut:
@@ -83,7 +81,7 @@ class CutOut:
         self._max_px = settings.segmentation.max_px
         self._preview_px = settings.limits.preview_px
 
-    async def __call__(self, job: QueuedJob, progress: Progress) -> dict[str, Any]:
+    async def __call__(self, job: QueuedJob, progress: Progress) -> SegmentationResult:
         """Cut out faces or people, store mask and cut-out.
 
         Raises `ImageError` for the image, `NoFace`, `ProviderError` and what engines raise.
@@ -101,17 +99,20 @@ class CutOut:
         mask = found.face_mask if order.target == "face" else found.person_mask
         files = await self._cut_out(content, image, mask)
         progress.report(_CUT_SHARE)
-        answer: dict[str, Any] = {
-            "faces": [_shape_view(face) for face in scale_faces(found, content.width, content.height)],
-            "target": order.target,
-            "engine": engine,
-        }
         stem = PurePath(source.filename or "picture").stem
+        keys = {}
         for name, file in files.items():
             stored = await self._pictures.store_file(job.user_id, file, f"{stem}-{name}.png")
-            answer[f"{name}_url"] = result_url(job, stored)
+            keys[name] = view_of(stored).key
         warnings = [*found.warnings, *([] if mask.any() else ["Nobody was found: the mask is empty."])]
-        return answer | ({"warnings": warnings} if warnings else {})
+        return SegmentationResult(
+            faces=[FaceShape.of(face) for face in scale_faces(found, content.width, content.height)],
+            target=order.target,
+            engine=engine,
+            mask_url=keys["mask"],
+            cutout_url=keys["cutout"],
+            warnings=warnings or None,
+        )
 
     def _decoded_px(self, content: Content) -> int:
         """Longest side at which the original is decoded first."""
@@ -135,9 +136,3 @@ def _cut_out(image: Image, mask: Gray, preview_px: int) -> dict[str, EncodedImag
     grey = shrink(large, preview_px)
     cutout = EncodedImage(cutout_png(image, large), shrink(cutout_on_white(image, large), preview_px))
     return {"mask": EncodedImage(mask_png(large), np.repeat(grey[:, :, None], 3, axis=2)), "cutout": cutout}
-
-
-def _shape_view(face: SegmentedFace) -> dict[str, Any]:
-    angles = {name: round(getattr(face, name), 1) for name in ("roll", "yaw", "pitch")}
-    landmarks = {name: [round(x, 1), round(y, 1)] for name, (x, y) in face.landmarks.items()}
-    return face_view(face) | {"landmarks": landmarks} | angles

@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from configs.settings import Settings
 from configs.styles import Style
@@ -25,11 +24,12 @@ from serve_app.services.edits.orders import (
     edit_of,
     enqueue_edit,
     load_source_image,
-    result_url,
     start_history,
 )
+from serve_app.services.edits.results import StyleEntry, StyleResult
 from serve_app.services.edits.style_diffusion import DiffusionStylist
 from serve_app.services.images.references import ImageReferences
+from serve_app.services.images.service import view_of
 from serve_app.services.images.store import ImageStore
 from serve_app.services.jobs.progress import Progress
 from serve_app.store.queue.jobs import QueuedJob
@@ -61,16 +61,15 @@ class StyleService:
         self._styles = styles
         self._settings = settings
 
-    def list_styles(self) -> list[dict[str, Any]]:
-        """List the styles, each with its engines."""
+    def list_styles(self) -> list[StyleEntry]:
         engines = list(self._settings.styles.engines)
         return [
-            {"name": style.name, "title": style.title, "description": style.description, "engines": engines}
+            StyleEntry(name=style.name, title=style.title, description=style.description, engines=engines)
             for style in self._styles.values()
         ]
 
-    async def request_style(self, user_id: str, order: StyleEdit, files_url: str) -> str:
-        """Put a style into the queue. -> job id. `files_url`: what a file's key is appended to in the answer.
+    async def request_style(self, user_id: str, order: StyleEdit) -> str:
+        """Start making the image. -> job id
 
         Raises `NotFound` for a style and `InvalidRequest` for an engine that is not there, `Overloaded`.
         """
@@ -83,7 +82,7 @@ class StyleService:
         # Drawn here and not in the job, so that a second attempt makes the same image.
         order = order if order.seed is not None else replace(order, seed=random.randint(0, MAX_SEED))
         async with self._database.transaction() as session:
-            job = await enqueue_edit(session, self._settings.jobs, user_id, "style", order, files_url)
+            job = await enqueue_edit(session, self._settings.jobs, user_id, "style", order)
             await start_history(session, job, "style", order)
         return job.id
 
@@ -137,17 +136,18 @@ class ApplyStyle:
         )
         progress.report(_MADE_SHARE)
         stored = await self._pictures.store_result(job.user_id, made.image, f"{style.name}.jpg")
-        answer: dict[str, Any] = {
-            "image_url": result_url(job, stored),
-            "style_name": style.name,
-            "engine": engine,
-            "prompt": prompt,
-            "seed": order.seed,
-            "history_id": history_id,
-        }
         warnings += made.warnings
-        told = {"warnings": warnings} if warnings else {}
-        return GenerationResult(answer | told, history_id, [stored.id], engine, told)
+        result = StyleResult(
+            image_url=view_of(stored).key,
+            style_name=style.name,
+            engine=engine,
+            prompt=prompt,
+            seed=order.seed or 0,
+            history_id=history_id,
+            warnings=warnings or None,
+        )
+        learned = {"warnings": warnings} if warnings else {}
+        return GenerationResult(result, history_id, [stored.id], engine, learned)
 
     async def _prompt(self, image: Image, style: Style, order: StyleEdit) -> tuple[str, list[str]]:
         """The prompt, and warnings: the client's own, else the style's, in which a prompter that looks at images names

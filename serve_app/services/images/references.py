@@ -50,6 +50,8 @@ class ImageReferences:
         return await self._pictures.add(user_id, file, fetched_for=fetched_for, temporary=temporary)
 
 
+EXAMPLE_REF = "http://127.0.0.1:8000/api/v1/files/img_0198c3f2a1b27c3d.jpg"
+"""An image reference as this server issues them, for the OpenAPI document."""
 _OWN_REF = re.compile(r"(?:https?://[^?#]+/api/v1/files/)?(img_[0-9a-z]{10,64})(?:\.[a-z0-9]{1,5})?")
 
 

@@ -1,4 +1,4 @@
-"""From groupings to answers: pure functions, so the hard cases need no server."""
+"""Results of analyses from groupings: pure functions, so the hard cases need no server."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import random
 import pytest
 
 from deployments.algorithms.duplicates.groups import DuplicateLink, group_duplicates
-from serve_app.services.albums.duplicate_report import duplicates_payload, group_items, pairs_between_groups
-from serve_app.services.albums.items import Item, without_details
-from serve_app.services.albums.people import AlbumFace, people_payload
-from serve_app.services.albums.tags import tags_payload
+from serve_app.services.albums.duplicate_report import duplicates_result, group_items, pairs_between_groups
+from serve_app.services.albums.items import Item
+from serve_app.services.albums.people import AlbumFace, people_result
+from serve_app.services.albums.results import DuplicateGroup, DuplicatesResult
+from serve_app.services.albums.tags import tags_result
 
 
 def an_item(ref: str, sha: str, width: int = 100, height: int = 80, size: int = 5000) -> Item:
@@ -18,28 +19,33 @@ def an_item(ref: str, sha: str, width: int = 100, height: int = 80, size: int = 
 
 
 def duplicates(
-    items: list[Item], links: list[DuplicateLink], level: str = "copy", borders: dict[str, int] | None = None
-):  # type: ignore[no-untyped-def]
-    groups = group_items(items, links, level)  # type: ignore[arg-type]
-    return duplicates_payload(items, groups, links, borders or {}, [])
+    items: list[Item], links: list[DuplicateLink], borders: dict[str, int] | None = None
+) -> DuplicatesResult:
+    groups = group_items(items, links, "copy")
+    return duplicates_result(items, groups, links, borders or {}, [])
+
+
+def groups_of(answer: DuplicatesResult) -> list[DuplicateGroup]:
+    assert answer.groups is not None
+    return answer.groups
 
 
 def test_two_uploads_of_the_same_bytes_are_exact_duplicates_without_any_link() -> None:
     answer = duplicates([an_item("b", "1"), an_item("a", "1"), an_item("c", "2")], [])
-    assert answer["duplicates"] == {"duplicate_group_1": ["a", "b"]}
-    assert {member["level"] for member in answer["groups"][0]["members"]} == {"exact"}
+    assert answer.duplicates == {"duplicate_group_1": ["a", "b"]}
+    assert {member.level for member in groups_of(answer)[0].members} == {"exact"}
 
 
 def test_a_picture_alone_is_no_group() -> None:
-    assert duplicates([an_item("a", "1")], [])["duplicates"] == {}
+    assert duplicates([an_item("a", "1")], []).duplicates == {}
 
 
 def test_the_larger_picture_is_kept_and_the_answer_says_why() -> None:
     items = [an_item("small", "1", 50, 40), an_item("large", "2", 500, 400)]
-    [group] = duplicates(items, [DuplicateLink("1", "2", "copy", 0.9)])["groups"]
-    assert group["keep"] == "large"
-    assert group["keep_reason"] == "highest resolution"
-    assert [(m["image"], m["score"], m["level"]) for m in group["members"]] == [
+    [group] = groups_of(duplicates(items, [DuplicateLink("1", "2", "copy", 0.9)]))
+    assert group.keep == "large"
+    assert group.keep_reason == "highest resolution"
+    assert [(m.image, m.score, m.level) for m in group.members] == [
         ("large", 1.0, "exact"),
         ("small", 0.9, "copy"),
     ]
@@ -47,8 +53,8 @@ def test_the_larger_picture_is_kept_and_the_answer_says_why() -> None:
 
 def test_a_screenshot_with_many_pixels_is_not_kept_for_its_border() -> None:
     items = [an_item("photo", "1", 400, 300), an_item("screenshot", "2", 1000, 2000)]
-    [group] = duplicates(items, [DuplicateLink("1", "2", "copy", 0.9)], borders={"2": 350 * 260})["groups"]
-    assert group["keep"] == "photo"
+    [group] = groups_of(duplicates(items, [DuplicateLink("1", "2", "copy", 0.9)], {"2": 350 * 260}))
+    assert group.keep == "photo"
 
 
 def test_unlike_pictures_are_not_chained_through_a_third() -> None:
@@ -58,7 +64,7 @@ def test_unlike_pictures_are_not_chained_through_a_third() -> None:
         DuplicateLink("b", "c", "copy", 0.9),
         DuplicateLink("c", "d", "copy", 0.9),
     ]
-    for group in duplicates(items, links)["duplicates"].values():
+    for group in duplicates(items, links).duplicates.values():
         linked = {frozenset((link.left, link.right)) for link in links}
         assert any(all(frozenset((centre, other)) in linked for other in group if other != centre) for centre in group)
 
@@ -99,38 +105,39 @@ def a_face(face_id: str, sha: str, quality: float = 0.5) -> AlbumFace:
 def test_people_are_ordered_by_their_pictures_and_named_in_that_order() -> None:
     items = [an_item("a", "1"), an_item("b", "2"), an_item("c", "2")]
     faces = [a_face("f1", "1"), a_face("f2", "2"), a_face("f3", "2", 0.9)]
-    answer = people_payload(items, faces, {"f1": "per_x", "f2": "per_x", "f3": "per_y"}, [], 1)
-    assert answer["people_clusters"] == {"person1": ["a", "b", "c"], "person2": ["b", "c"]}
-    assert [(person["id"], person["name"]) for person in answer["people"]] == [
+    answer = people_result(items, faces, {"f1": "per_x", "f2": "per_x", "f3": "per_y"}, [], 1)
+    assert answer.people_clusters == {"person1": ["a", "b", "c"], "person2": ["b", "c"]}
+    assert [(person.id, person.name) for person in answer.people or ()] == [
         ("per_x", "person1"),
         ("per_y", "person2"),
     ]
 
 
 def test_faces_that_belong_to_nobody_are_listed_apart() -> None:
-    answer = people_payload([an_item("a", "1")], [a_face("f1", "1", 0.05)], {}, [], 1)
-    assert answer["people_clusters"] == {}
-    assert [face["image"] for face in answer["unassigned_faces"]] == ["a"]
+    answer = people_result([an_item("a", "1")], [a_face("f1", "1", 0.05)], {}, [], 1)
+    assert answer.people_clusters == {}
+    assert [face.image for face in answer.unassigned_faces or ()] == ["a"]
 
 
 def test_the_best_face_represents_a_person() -> None:
     items = [an_item("a", "1"), an_item("b", "2")]
     faces = [a_face("f1", "1", 0.4), a_face("f2", "2", 0.8)]
-    [person] = people_payload(items, faces, {"f1": "p", "f2": "p"}, [], 1)["people"]
-    assert person["representative_face"]["image"] == "b"
+    [person] = people_result(items, faces, {"f1": "p", "f2": "p"}, [], 1).people or ()
+    assert person.representative_face.image == "b"
 
 
 @pytest.mark.parametrize(("least", "left"), [(1, 2), (2, 1), (3, 0)])
 def test_people_in_too_few_pictures_are_left_out(least: int, left: int) -> None:
     items = [an_item("a", "1"), an_item("b", "2")]
     faces = [a_face("f1", "1"), a_face("f2", "2"), a_face("f3", "2")]
-    answer = people_payload(items, faces, {"f1": "p", "f2": "p", "f3": "q"}, [], least)
-    assert len(answer["people_clusters"]) == len(answer["people"]) == left
+    answer = people_result(items, faces, {"f1": "p", "f2": "p", "f3": "q"}, [], least)
+    assert len(answer.people_clusters) == len(answer.people or ()) == left
 
 
 def test_tags_list_every_reference_of_a_content_the_most_frequent_tag_first() -> None:
     items = [an_item("b", "1"), an_item("a", "1"), an_item("c", "2")]
-    answer = tags_payload(items, {"1": {"dog": 0.9, "pet": 0.8}, "2": {"pet": 0.7}}, [])
-    assert list(answer["tags"].items()) == [("pet", ["a", "b", "c"]), ("dog", ["a", "b"])]
-    assert answer["scores"]["c"] == {"pet": 0.7}
-    assert set(without_details(answer)) == {"tags", "failed"}
+    answer = tags_result(items, {"1": {"dog": 0.9, "pet": 0.8}, "2": {"pet": 0.7}}, [])
+    assert list(answer.tags.items()) == [("pet", ["a", "b", "c"]), ("dog", ["a", "b"])]
+    assert answer.scores is not None
+    assert answer.scores["c"] == {"pet": 0.7}
+    assert set(answer.without_details().model_dump()) == {"tags", "failed"}

@@ -1,0 +1,171 @@
+"""Results of embeddings and analyses, and albums as clients see them. Field names are fixed by the HTTP contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from deployments.contracts.albums import DuplicateLevel
+from serve_app.services.images.references import EXAMPLE_REF
+from serve_app.services.jobs.results import JobLink, JobResult, JobState, is_none
+from serve_app.store.repositories.albums import ItemStatus
+
+
+class Failed(BaseModel):
+    """An image that could not be used, and why."""
+
+    image: str
+    code: str = Field(examples=["fetch_failed"])
+    detail: str
+
+
+class EmbeddingsResult(JobResult):
+    album_id: str
+    embedded: int
+    failed: list[Failed]
+    jobs: list[JobLink]
+
+
+class AnalysisResult(JobResult):
+    """The result of an analysis, stored with its details and answered with them where they are asked for."""
+
+    details: ClassVar[tuple[str, ...]] = ()
+    """Fields that only a detailed answer has."""
+
+    def without_details(self) -> Self:
+        return self.model_copy(update=dict.fromkeys(self.details))
+
+
+class TagsResult(AnalysisResult):
+    model_config = ConfigDict(json_schema_extra={"example": {"tags": {"beach": [EXAMPLE_REF]}, "failed": []}})
+    details = ("scores",)
+
+    tags: dict[str, list[str]]
+    failed: list[Failed]
+    scores: dict[str, dict[str, float]] | None = Field(
+        None, exclude_if=is_none, description="with `detail`: image -> tag -> probability"
+    )
+
+
+class DuplicateMember(BaseModel):
+    image: str
+    score: float = Field(description="how well it agrees with the image to keep, 0 to 1")
+    level: DuplicateLevel
+
+
+class DuplicateGroup(BaseModel):
+    group: str
+    level: DuplicateLevel
+    keep: str
+    keep_reason: str
+    members: list[DuplicateMember]
+
+
+class DuplicatesResult(AnalysisResult):
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"duplicates": {"duplicate_group_1": [EXAMPLE_REF, EXAMPLE_REF]}, "failed": []}}
+    )
+    details = ("groups",)
+
+    duplicates: dict[str, list[str]]
+    failed: list[Failed]
+    groups: list[DuplicateGroup] | None = Field(None, exclude_if=is_none, description="with `detail`")
+
+
+class PersonFace(BaseModel):
+    image: str
+    bbox: tuple[float, float, float, float] = Field(description="x1, y1, x2, y2 in pixels of the upright original")
+    score: float
+    quality: float
+
+
+class Person(BaseModel):
+    id: str = Field(description="stays the same when images are added")
+    name: str = Field(description="its key in `people_clusters`")
+    faces: list[PersonFace]
+    representative_face: PersonFace
+
+
+class ClustersResult(AnalysisResult):
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"people_clusters": {"person1": [EXAMPLE_REF]}, "failed": []}}
+    )
+    details = ("people", "unassigned_faces")
+
+    people_clusters: dict[str, list[str]]
+    failed: list[Failed]
+    people: list[Person] | None = Field(None, exclude_if=is_none, description="with `detail`")
+    unassigned_faces: list[PersonFace] | None = Field(
+        None, exclude_if=is_none, description="with `detail`: too poor to tell"
+    )
+
+
+class PictureQuality(BaseModel):
+    image: str
+    sharpness: float
+    exposure: float
+    score: float
+    issues: list[str] = Field(examples=[["blurry"]])
+
+
+class QualityResult(AnalysisResult):
+    quality: list[PictureQuality]
+    failed: list[Failed]
+
+
+ANALYSIS_RESULTS: Mapping[str, type[AnalysisResult]] = {
+    "tags": TagsResult,
+    "duplicates": DuplicatesResult,
+    "people": ClustersResult,
+    "quality": QualityResult,
+}
+"""Kind of analysis -> the class of its result."""
+
+
+class AlbumImage(BaseModel):
+    image: str
+    id: str | None
+    status: ItemStatus
+    code: str | None = None
+    detail: str | None = None
+
+
+class AlbumResults(BaseModel):
+    """The latest result of each kind; null until there is one."""
+
+    tags: dict[str, list[str]] | None
+    duplicates: dict[str, list[str]] | None
+    people_clusters: dict[str, list[str]] | None
+
+
+class Album(BaseModel):
+    album_id: str
+    created_at: datetime
+    updated_at: datetime
+    images: list[AlbumImage]
+    jobs: list[JobState] = Field(description="the newest first; what they found is in `results`")
+    results: AlbumResults
+
+
+class AlbumSummary(BaseModel):
+    album_id: str
+    created_at: datetime
+    updated_at: datetime
+    image_count: int
+
+
+class AlbumList(BaseModel):
+    items: list[AlbumSummary]
+    next_cursor: str | None
+
+
+class Hit(BaseModel):
+    image: str
+    score: float
+
+
+class Hits(BaseModel):
+    results: list[Hit]

@@ -1,0 +1,108 @@
+"""Job results: the base class of all, references to files and jobs in them, and a job as clients see it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Protocol, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, SerializationInfo
+
+from serve_app.store.queue.jobs import JobStatus, QueuedJob
+
+
+class JobResult(BaseModel):
+    """The result of a job, built by its handler: stored without URLs, answered with them.
+
+    `model_dump(mode="json")` is what is stored; with `Links` as its context it is the body of the answer.
+    """
+
+
+class Links(Protocol):
+    """Maker of URLs for one answer: the serialization context of results."""
+
+    def file(self, key: str) -> str:
+        """URL of a stored file. `key`: `ImageView.key`."""
+        ...
+
+    def job(self, job_id: str) -> str:
+        """URL of a job."""
+        ...
+
+
+def is_none(value: Any) -> bool:
+    """Condition of fields that an answer leaves out instead of sending null."""
+    return value is None
+
+
+def _last_segment(value: Any) -> Any:
+    return value.rpartition("/")[2] if isinstance(value, str) else value
+
+
+def _file_url(key: str, info: SerializationInfo) -> str:
+    links: Links | None = info.context
+    return key if links is None else links.file(key)
+
+
+def _job_url(job_id: str, info: SerializationInfo) -> str:
+    links: Links | None = info.context
+    return job_id if links is None else links.job(job_id)
+
+
+# Rows of earlier versions hold URLs, whose last segment is the key or the id.
+FileUrl = Annotated[str, BeforeValidator(_last_segment), PlainSerializer(_file_url)]
+"""A stored file: its key in the model and in the database, its URL in answers."""
+JobUrl = Annotated[str, BeforeValidator(_last_segment), PlainSerializer(_job_url)]
+"""A job: its id in the model and in the database, its URL in answers."""
+
+
+class JobLink(BaseModel):
+    id: str
+    kind: str
+    href: JobUrl
+
+
+class JobState(BaseModel):
+    """How far a job is."""
+
+    id: str
+    kind: str
+    status: JobStatus
+    progress: float = Field(ge=0, le=1)
+    eta_s: float | None = Field(description="seconds left, once that is more than a guess")
+    problem: dict[str, Any] | None = Field(description="why it failed: a problem document")
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, job: QueuedJob) -> Self:
+        """Describe a queued job. The problem of an attempt that will be repeated is left out."""
+        state = cls.model_validate(job, from_attributes=True)
+        if state.status != "failed":
+            state.problem = None
+        if job.is_finished:
+            state.eta_s = 0.0 if state.status == "succeeded" else None
+        return state
+
+
+class Job(JobState):
+    """A job with what it found: the answer that the call would have given."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "id": "job_01m80cw92wytpj416mh8yyxn5m",
+                "kind": "tags",
+                "status": "running",
+                "progress": 0.4,
+                "eta_s": 3.2,
+                "problem": None,
+                "result": None,
+                "created_at": "2026-03-01T12:00:00Z",
+                "started_at": "2026-03-01T12:00:01Z",
+                "finished_at": None,
+            }
+        }
+    )
+
+    result: dict[str, Any] | None
