@@ -1,7 +1,7 @@
-"""People who become animals: ask for it, and the job that does it.
+"""Avatars, people as animals: the request, and the job that makes the image.
 
 history row -> fetch -> segmentation engines in order -> avatar engines in order -> store -> history. No database
-session is held meanwhile.
+session is held while engines work.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ from serve_app.store.session import Database
 from serve_app.telemetry import Metrics
 
 _READ_SHARE, _FOUND_SHARE, _MADE_SHARE = 0.05, 0.2, 0.95
-"""Of the progress bar: where reading the picture, finding the faces and changing them end."""
+"""Progress at the end of reading the image, finding the faces and changing them."""
 
 
 @dataclass(frozen=True, slots=True)
 class AvatarEdit(EditRequest):
-    """None: the animal's own, or the settings'."""
+    """An avatar as a client asks for it. None: the animal's own, or the settings'."""
 
     animal: str
     mode: AvatarMode | None = None
@@ -68,6 +68,8 @@ class AvatarEdit(EditRequest):
 
 
 class AvatarService:
+    """Animals that there are, and requests for avatars."""
+
     def __init__(
         self, database: Database, images: ImageService, animals: Mapping[str, Animal], settings: Settings
     ) -> None:
@@ -213,7 +215,7 @@ class CreateAvatar:
 
 
 def _largest(found: Segmentation, most: int) -> tuple[Segmentation, list[str]]:
-    """The faces that are changed, in the order in which they were found, and what is said of the others.
+    """Select the largest faces. -> those, in the order in which they were found, and warnings about the others.
 
     Raises `NoFace`.
     """
@@ -246,6 +248,6 @@ def _request(image: Image, animal: Animal, order: AvatarEdit, people: Segmentati
 
 
 def _with_strength(request: AvatarTask, animal: Animal, order: AvatarEdit, engine: str) -> AvatarTask:
-    """An opacity for the engine that draws, a distance from the photograph for the others."""
+    """Set the strength: an opacity for the engine that draws, a distance from the image for the others."""
     own = 1.0 if engine == LOCAL_AVATARS else animal.prompts.strength
     return replace(request, strength=own if order.strength is None else order.strength)

@@ -1,4 +1,4 @@
-"""Faces or people cut out of a photograph: ask for it, and the job that does it.
+"""Cut-outs of faces or people: the request, and the job that makes them.
 
 fetch -> engines in order -> mask and cut-out of the original's size -> store. These two are all that is kept, and not
 for long: a segmentation has no place in the history.
@@ -27,16 +27,20 @@ from serve_app.store.queue.jobs import QueuedJob
 from serve_app.store.session import Database
 
 _READ_SHARE, _FOUND_SHARE, _CUT_SHARE = 0.1, 0.5, 0.8
-"""Of the progress bar: where reading the picture, finding people and cutting them out end."""
+"""Progress at the end of reading the image, finding people and cutting them out."""
 
 
 @dataclass(frozen=True, slots=True)
 class CutoutEdit(EditRequest):
+    """A cut-out as a client asks for it."""
+
     target: SegmentTarget = "face"
     engine: str | None = None
 
 
 class SegmentationService:
+    """Requests for cut-outs."""
+
     def __init__(self, database: Database, images: ImageService, settings: Settings) -> None:
         self._database = database
         self._images = images
@@ -102,6 +106,6 @@ class CutOut:
 
 
 def _cut_out(image: Image, mask: Gray) -> dict[str, bytes]:
-    """Files of the image's size."""
+    """Make mask and cut-out, PNG files of the image's size."""
     large = enlarge_mask(image, mask)
     return {"mask": mask_png(large), "cutout": cutout_png(image, large)}

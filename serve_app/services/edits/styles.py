@@ -1,6 +1,6 @@
-"""A photograph in a style: ask for it, and the job that makes it.
+"""Style edits: the request, and the job that makes the image.
 
-history row -> fetch -> prompt -> engines in order -> store -> history. No database session is held meanwhile.
+history row -> fetch -> prompt -> engines in order -> store -> history. No database session is held while engines work.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from serve_app.store.session import Database
 from serve_app.telemetry import Metrics
 
 _READ_SHARE, _PROMPT_SHARE, _MADE_SHARE = 0.05, 0.15, 0.95
-"""Of the progress bar: where reading the picture, writing the prompt and making the picture end."""
+"""Progress at the end of reading the image, writing the prompt and making the image."""
 
 
 @dataclass(frozen=True, slots=True)
 class StyleEdit(EditRequest):
-    """None: the style's own, or the settings'."""
+    """A style edit as a client asks for it. None: the style's own, or the settings'."""
 
     style_name: str
     prompt: str | None = None
@@ -53,6 +53,8 @@ class StyleEdit(EditRequest):
 
 
 class StyleService:
+    """Styles that there are, and requests for them."""
+
     def __init__(self, database: Database, styles: Mapping[str, Style], settings: Settings) -> None:
         self._database = database
         self._styles = styles
@@ -144,7 +146,7 @@ class ApplyStyle:
         return GenerationResult(result, history_id, [stored.id], engine, learned)
 
     async def _prompt(self, image: Image, style: Style, order: StyleEdit) -> tuple[str, list[str]]:
-        """The client's, the prompter's, or where that one cannot be had the style's own, with a warning."""
+        """Choose the prompt: the client's, the prompter's, or where that one fails the style's own, with a warning."""
         if order.prompt is not None:
             return order.prompt, []
         prompter = self._settings.styles.prompter
