@@ -77,9 +77,9 @@ async def embed_album(
     wait_preference: WaitPreferenceDep,
     links: LinksDep,
 ) -> Response:
-    """Read the pictures, store their vectors and faces, and start tags, duplicates and people as durable jobs.
+    """Read the images, store their vectors and faces, and start tags, duplicates and people as durable jobs.
 
-    Posting to an existing album adds to it; posting the same picture again changes nothing.
+    Posting to an existing album adds to it; posting the same image again changes nothing.
     """
     _check_count(body.images, settings)
     job_id = await services.albums.request_embeddings(user, body.images, body.album_id)
@@ -121,25 +121,25 @@ AnalysisDep = Annotated[Analysis, Depends()]
 
 @router.post("/tags", response_model=TagsResult, dependencies=[JsonBody], responses=LATER | _ERRORS)
 async def tag_album(body: TagsRequest, analysis: AnalysisDep) -> Response:
-    """Tag -> the pictures it fits."""
+    """Tag the images: tag -> the images it fits."""
     return await analysis.answer("tags", body, labels=body.labels, top_k=body.top_k, threshold=body.threshold)
 
 
 @router.post("/duplicates", response_model=DuplicatesResult, dependencies=[JsonBody], responses=LATER | _ERRORS)
 async def find_duplicates(body: DuplicatesRequest, analysis: AnalysisDep) -> Response:
-    """Groups of two or more pictures that are the same file, edited copies, or shots of one moment."""
+    """Find groups of two or more images that are the same file, edited copies, or shots of one moment."""
     return await analysis.answer("duplicates", body, level=body.level)
 
 
 @router.post("/clusters", response_model=ClustersResult, dependencies=[JsonBody], responses=LATER | _ERRORS)
 async def cluster_people(body: ClustersRequest, analysis: AnalysisDep) -> Response:
-    """Person -> the pictures he or she is in, the most frequent person first."""
+    """Group the images by person: person -> the images he or she is in, the most frequent person first."""
     return await analysis.answer("people", body, min_images=body.min_images)
 
 
 @router.post("/quality", response_model=QualityResult, dependencies=[JsonBody], responses=LATER | _ERRORS)
 async def assess_quality(body: QualityRequest, analysis: AnalysisDep) -> Response:
-    """How sharp and how well exposed each picture is, from 0 to 1, and what is wrong with it."""
+    """Assess how sharp and how well exposed each image is, from 0 to 1, and what is wrong with it."""
     return await analysis.answer("quality", body)
 
 
@@ -150,7 +150,7 @@ async def list_albums(
     limit: SearchLimit = 50,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
 ) -> AlbumList:
-    """Albums, the newest first."""
+    """List albums, the newest first."""
     return await services.albums.list_albums(user, limit, cursor)
 
 
@@ -162,7 +162,7 @@ async def search_album(
     q: Annotated[str, Query(min_length=1, max_length=200, description="words", examples=["dog on a beach"])],
     limit: SearchLimit = 20,
 ) -> Hits:
-    """Pictures that show what the words say, the best first."""
+    """Find images that show what the words say, the best first."""
     return Hits(results=await services.albums.search(user, album_id, q, limit))
 
 
@@ -174,18 +174,18 @@ async def similar_images(
     image: Annotated[str, Query(min_length=1, max_length=8192, description="a picture of the album, as it was sent")],
     limit: SearchLimit = 20,
 ) -> Hits:
-    """Pictures of the album that look like this one, the most similar first."""
+    """Find images of the album that look like this one, the most similar first."""
     return Hits(results=await services.albums.similar(user, album_id, image, limit))
 
 
 @router.get("/{album_id:path}", response_model=Album, responses=responses(404))
 async def get_album(album_id: str, user: CurrentUser, services: ServicesDep) -> Album:
-    """An album: its pictures, its jobs, and the latest result of each analysis."""
+    """Describe an album: its images, its jobs, and the latest result of each analysis."""
     return await services.albums.get_album(user, album_id)
 
 
 @router.delete("/{album_id:path}", status_code=204, responses=responses(404))
 async def delete_album(album_id: str, user: CurrentUser, services: ServicesDep) -> Response:
-    """Delete an album with its vectors, faces and results. Pictures that were uploaded stay."""
+    """Delete an album with its vectors, faces and results. Images that were uploaded stay."""
     await services.albums.delete_album(user, album_id)
     return Response(status_code=204)

@@ -1,4 +1,4 @@
-"""Who calls: asked once a request, before anything of its body is read."""
+"""Authentication of each request, before anything of its body is read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from serve_app.services.accounts.users import LOCAL_CALLER, Caller
 from serve_app.services.container import Services
 
 OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"})
-"""All others need a key."""
+"""Paths that need no key; all others do."""
 OPEN_FOLDER = "/static-offline-docs/"
 """The scripts of the pages that document the API."""
 ADMIN_PATHS = (f"{PREFIX}/users", "/users")
@@ -31,8 +31,8 @@ _LONGEST_HEADER = 1024
 
 
 class Authentication:
-    """Puts the `Caller` into the state of each request, or answers it: 401, and 403 for the administrator's key where
-    pictures are. Every path is closed that is not named here, those that no route has included."""
+    """Middleware that puts the `Caller` into the state of each request, or answers 401, or 403 for the administrator's
+    key where images are. Every path that is not named here is closed, those without a route included."""
 
     def __init__(self, app: ASGIApp, *, services: Services, settings: Settings) -> None:
         self._app = app

@@ -26,7 +26,7 @@ _EXAMPLE = {"animal": "fox", "mode": "character"}
 
 @router.get("/animals", response_model=AnimalList)
 async def list_animals(services: ServicesDep) -> AnimalList:
-    """The animals, and the engines that are tried for each, in this order."""
+    """List the animals, and the engines that are tried for each, in this order."""
     return AnimalList(animals=services.avatars.list_animals())
 
 
@@ -44,8 +44,8 @@ async def make_avatar(
     links: LinksDep,
     sent: Annotated[ReceivedForm[AvatarFields], Depends(picture_and(AvatarFields, AvatarRequest))],
 ) -> Response:
-    """Everybody in the photograph becomes the animal. Engines are tried in order; the answer names the one that made
-    the picture, and the faces that were changed.
+    """Make everybody in the image the animal. Engines are tried in order; the answer names the one that made the new
+    image, and the faces that were changed.
 
     The work stops when the client hangs up; once it was answered 202 it goes on.
     """
@@ -68,7 +68,7 @@ async def generate_animal_avatar(
     links: LinksDep,
     sent: Annotated[ReceivedForm[TutorialAvatar], Depends(picture_and(TutorialAvatar, None))],
 ) -> Response:
-    """`POST /api/v1/avatars` in the tutorial's spelling."""
+    """Make an avatar: `POST /api/v1/avatars` in the tutorial's spelling."""
     fields = sent.fields.model_dump() | {"animal": sent.fields.animal or settings.avatars.animal}
     return await _answer(request, user, services, wait_preference, links, sent, fields)
 

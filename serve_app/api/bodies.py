@@ -1,4 +1,4 @@
-"""Bodies as JSON or as a form: one route for a picture that a reference names and for one that is sent along."""
+"""Bodies as JSON or as a form, for routes that take an image by reference or with the request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FILE = "file"
 
 @dataclass(frozen=True, slots=True)
 class ReceivedForm(Generic[M]):
-    """What a client sent."""
+    """The fields of a body, and the file that came with them."""
 
     fields: M
     file: UploadFile | None
@@ -30,7 +30,7 @@ class ReceivedForm(Generic[M]):
 
 
 def picture_and(fields: type[M], with_url: type[M] | None) -> Callable[..., AsyncIterator[ReceivedForm[M]]]:
-    """A dependency that reads a body of `fields` and a picture.
+    """Make a dependency that reads a body of `fields` and an image.
 
     `with_url`: the model of JSON bodies, `fields` with an `image_url`; None: only forms are understood.
     """
@@ -55,7 +55,7 @@ def picture_and(fields: type[M], with_url: type[M] | None) -> Callable[..., Asyn
 
 
 def body_of(fields: type[BaseModel], with_url: type[BaseModel] | None, example: dict[str, Any]) -> dict[str, Any]:
-    """The OpenAPI entry of such a body."""
+    """Make the OpenAPI entry of a body that `picture_and` reads."""
     form = fields.model_json_schema()
     form["properties"] = {_FILE: {"type": "string", "format": "binary"}, **form["properties"]}
     form["required"] = [_FILE, *form.get("required", [])]

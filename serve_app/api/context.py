@@ -1,4 +1,4 @@
-"""What belongs to the request at hand: its id, for logs and problem documents."""
+"""The id of the current request, for logs and problem documents."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def request_id() -> str:
 
 
 def adopt_request_id(sent: str | None) -> str:
-    """Take over the client's `X-Request-ID` when it is harmless, else make one."""
+    """Set the id of the request: take over the client's `X-Request-ID` when it is harmless, else make one."""
     value = sent if sent and _SAFE.fullmatch(sent) else uuid.uuid4().hex
     _request_id.set(value)
     return value

@@ -60,11 +60,11 @@ async def list_history(
     limit: HistoryLimit = 50,
     cursor: Cursor = None,
 ) -> History:
-    """Every request to make a picture, the newest first, those that failed included."""
+    """List every request to make an image, the newest first, those that failed included."""
     return await history_page(services, user, links, kind, limit, cursor)
 
 
 @router.get("/{history_id}", response_model=HistoryItem, responses=responses(404))
 async def get_history(history_id: str, user: CurrentUser, services: ServicesDep, links: LinksDep) -> HistoryItem:
-    """One request: what was asked for, and what became of it."""
+    """Describe one request: what was asked for, and what became of it."""
     return history_item(await services.history.get(user, history_id), links)

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a repeated POST gets the first answer (draft-ietf-httpapi-idempotency-key-header)."""
+"""Routes whose repeated POST gets the first answer: `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header)."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ async def _once(handler: RouteHandler, request: Request, key: str, model: type[B
 
 
 def _replayed(first: StoredAnswer, model: type[BaseModel] | None, links: Links) -> Response:
-    """The first answer again, with the URLs of now."""
+    """Give the first answer again, its URLs made anew."""
     headers = {**first.headers, "Idempotent-Replayed": "true"}
     if model is not None and _is_result(first.status, model):
         with suppress(ValidationError):  # one of another version: as it was stored

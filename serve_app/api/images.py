@@ -46,7 +46,7 @@ def _described(image: ImageView, model: type[AnyUpload]) -> AnyUpload:
 async def upload_images(
     file: Files, user: CurrentUser, services: ServicesDep, settings: SettingsDep, links: LinksDep
 ) -> Response:
-    """Store pictures. One unusable file does not stop the others: it is listed under `rejected` with a code."""
+    """Store images. One unusable file does not stop the others: it is listed under `rejected` with a code."""
     if len(file) > settings.limits.max_images:
         raise PayloadTooLarge(f"{len(file)} files in one request; at most {settings.limits.max_images} are taken.")
     gate = asyncio.Semaphore(_FILES_AT_ONCE)
@@ -76,20 +76,20 @@ async def upload_images(
 
 @router.get("/images/{image_id}", response_model=ImageDetail, responses=responses(404))
 async def get_image(image_id: str, user: CurrentUser, services: ServicesDep, links: LinksDep) -> Response:
-    """What is known of a stored picture."""
+    """Describe a stored image."""
     return Answer(_described(await services.images.get(user, image_id), ImageDetail), links)
 
 
 @router.delete("/images/{image_id}", status_code=204, responses=responses(404))
 async def delete_image(image_id: str, user: CurrentUser, services: ServicesDep) -> Response:
-    """Delete a picture, from the albums it is in too. Its bytes go when nobody else stored the same."""
+    """Delete an image, from the albums it is in too. Its bytes go when no other user stored the same."""
     await services.images.delete(user, image_id)
     return Response(status_code=204)
 
 
 @router.get("/files/{key}", response_class=Response, responses=_PICTURE | responses(404))
 async def get_file(key: str, user: CurrentUser, services: ServicesDep) -> Response:
-    """The bytes of a stored picture, as they were sent, or a redirect to them."""
+    """Read the bytes of a stored image, as they were sent, or be redirected to them."""
     file = await services.images.open_file(user, key)
     if isinstance(file, Elsewhere):
         return RedirectResponse(file.url, 307, {"Cache-Control": f"private, max-age={file.fresh_s}"})
@@ -113,7 +113,7 @@ async def get_file(key: str, user: CurrentUser, services: ServicesDep) -> Respon
 async def upload_image(
     file: Annotated[UploadFile, File()], user: CurrentUser, services: ServicesDep, links: LinksDep
 ) -> Response:
-    """Store one picture; `POST /api/v1/images` in the tutorial's spelling."""
+    """Store one image; `POST /api/v1/images` in the tutorial's spelling."""
     image = await services.images.upload(user, file.filename, file)
     upload = _described(image, TutorialUpload).model_copy(update={"filename": file.filename})
     return Answer(upload, links, 201)

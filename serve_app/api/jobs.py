@@ -27,7 +27,7 @@ router = APIRouter(prefix=f"{PREFIX}/jobs", tags=["jobs"])
 
 @router.get("/{job_id}", response_model=Job, responses=responses(404))
 async def get_job(job_id: str, user: CurrentUser, services: ServicesDep, links: LinksDep) -> Job:
-    """How far a job is, and its result or its problem when it ended."""
+    """Describe how far a job is, and its result or its problem when it ended."""
     return job_view(await services.jobs.get(user, job_id), links)
 
 
@@ -39,7 +39,7 @@ async def get_job(job_id: str, user: CurrentUser, services: ServicesDep, links: 
 async def watch_job(
     job_id: str, user: CurrentUser, caller: CallerDep, services: ServicesDep, links: LinksDep
 ) -> StreamingResponse:
-    """The job as server-sent events, one on each change, until it ends or the key is void."""
+    """Stream the job as server-sent events, one on each change, until it ends or the key is void."""
     await services.jobs.get(user, job_id)  # 404 before the stream begins
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     events = _events(services, user, caller, job_id, links)

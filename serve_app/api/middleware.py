@@ -1,5 +1,5 @@
 """The outermost layer: request ids, one log line and one metric a request, bounds on bodies and on concurrency, and
-the last resort for what nobody expected."""
+the answer to unexpected errors."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _UNBOUNDED = (
     *("/healthz", "/readyz", "/metrics", "/api/v1/jobs"),
     *("/sdapi/v1/progress", "/sdapi/v1/interrupt", "/sdapi/v1/skip", "/internal/"),
 )
-"""Answered however busy the server is: who watches it must see that it is busy."""
+"""Paths that are answered however busy the server is, so that a watcher sees that it is busy."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _CLIENT_GONE = 499
-"""In logs and metrics, as other servers have it: nobody was there to be answered."""
+"""Status in logs and metrics, as in other servers, of requests whose client hung up before the answer."""
 
 
 class HttpEdge:
-    """Wraps the application. Pure ASGI, so that streamed bodies and server-sent events pass through untouched.
+    """The outermost middleware. Pure ASGI, so that streamed bodies and server-sent events pass through untouched.
 
     `behind_serve`: Serve's proxy adds an id to each request that has none, and appends it to each answer.
     """
@@ -43,9 +43,9 @@ class HttpEdge:
         self._limits = limits
         self._metrics = metrics
         self._in_flight = {False: 0, True: 0}
-        """Calls of the Stable Diffusion web API are counted by themselves: they wait for minutes."""
+        """Requests in flight. Those of the Stable Diffusion web API (True) count apart: they wait for minutes."""
         self._held_bytes = 0
-        """Of their bodies, which stay in memory until they are answered."""
+        """Bytes of the web API's bodies, which stay in memory until they are answered."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -103,7 +103,7 @@ class HttpEdge:
             structlog.contextvars.unbind_contextvars("request_id")
 
     def _counting(self, headers: Headers, receive: Receive, hold: Callable[[int], None] | None) -> Receive:
-        """Refuse a body over its limit, by what it says and by what it sends. `hold`: of the web API, told of bytes."""
+        """Refuse a body over its limit, declared or received. `hold`: called with the size of each part (web API)."""
         is_form = headers.get("content-type", "").startswith("multipart/")
         limit = self._limits.max_body_bytes if is_form else self._limits.max_json_bytes
         if hold is not None:
@@ -128,7 +128,7 @@ class HttpEdge:
 
 
 def error_answer(path: str, error: DarkroomError | None) -> Response:
-    """As the path's clients expect it; None: a bug of ours."""
+    """Answer an error as the path's clients expect it; None: a bug."""
     if webui.is_webui(path):
         return webui.answer(error)
     return problem_response(unexpected_problem() if error is None else problem_of(error))

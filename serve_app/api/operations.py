@@ -1,4 +1,4 @@
-"""For those who run the server: alive, ready, metrics."""
+"""Routes for operators: alive, ready, metrics."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ router = APIRouter(tags=["operations"])
 
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
-    """The process answers."""
+    """Tell that the process answers."""
     return {"status": "ok"}
 
 
 @router.get("/readyz", responses=responses(503))
 async def readyz(services: ServicesDep) -> Response:
-    """The database, the storage, the worker and a real inference of each capability answer."""
+    """Check that the database, the storage, the worker and a real inference of each capability answer."""
     checks: dict[str, Any] = await services.health.check()
     if all(check["ok"] for check in checks.values()):
         return JSONResponse({"status": "ready", "checks": checks})
@@ -32,5 +32,5 @@ async def readyz(services: ServicesDep) -> Response:
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 async def metrics(services: ServicesDep) -> Response:
-    """Prometheus metrics of the ingress and the worker."""
+    """Read the Prometheus metrics of the ingress and the worker."""
     return Response(await services.health.metrics(), media_type=CONTENT_TYPE_LATEST)

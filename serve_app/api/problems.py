@@ -33,7 +33,7 @@ _RETRY_AFTER_S = 5
 
 
 class Problem(BaseModel):
-    """What every error answer looks like; some carry more members."""
+    """The body of every error answer; some carry more members."""
 
     model_config = ConfigDict(
         extra="allow",
@@ -63,20 +63,20 @@ def problem(
 
 
 def problem_of(error: DarkroomError) -> dict[str, Any]:
-    """The problem document of one of our errors."""
+    """Make the problem document of an error."""
     members = {key: value for key, value in error.extra.items() if key not in {"status", "type", "title", "detail"}}
     return problem(error.status, error.slug, error.title, error.message, **members)
 
 
 def unexpected_problem() -> dict[str, Any]:
-    """Of a bug of ours: whatever it says stays in the log."""
+    """Make the problem document of a bug: its message stays in the log."""
     return problem(
         500, "internal-error", "Internal error", "Something broke on our side; the log has it under this id."
     )
 
 
 def problem_response(body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    """The problem with what HTTP wants beside it: when to come back, how to sign in."""
+    """Answer with a problem, and with `Retry-After` or `WWW-Authenticate` where its status asks for it."""
     more = dict(headers or {})
     if body["status"] in {429, 503}:
         more.setdefault("Retry-After", str(body.get("retry_after_s", _RETRY_AFTER_S)))
@@ -86,7 +86,7 @@ def problem_response(body: dict[str, Any], headers: Mapping[str, str] | None = N
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI entries for the problem answers of a route."""
+    """Make the OpenAPI entries for the problem answers of a route."""
     entry = {"model": Problem, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
     return {status: entry | {"description": _SLUGS.get(status, ("", "Problem"))[1]} for status in statuses}
 

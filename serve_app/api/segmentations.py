@@ -33,9 +33,9 @@ async def segment(
     links: LinksDep,
     sent: Annotated[ReceivedForm[SegmentationFields], Depends(picture_and(SegmentationFields, SegmentationRequest))],
 ) -> Response:
-    """Faces with their landmarks, and a mask and a cut-out of the faces' skin or of the people.
+    """Find faces with their landmarks, and make a mask and a cut-out of the faces' skin or of the people.
 
-    A picture without a face is a problem where faces are asked for; where people are, the mask is empty then.
+    An image without a face is a problem where faces are asked for; where people are, the mask is empty then.
     """
     order = CutoutEdit(**{"image_url": ""} | sent.fields.model_dump())
     if sent.file is None:

@@ -20,7 +20,7 @@ _ERRORS = responses(400, 404, 409, 413, 415, 422, 429, 502, 503, 504)
 
 @router.get("/styles", response_model=StyleList)
 async def list_styles(services: ServicesDep) -> StyleList:
-    """The styles, and the engines that are tried for each, in this order."""
+    """List the styles, and the engines that are tried for each, in this order."""
     return StyleList(styles=services.styles.list_styles())
 
 
@@ -33,7 +33,7 @@ async def make_style(
     wait_preference: WaitPreferenceDep,
     links: LinksDep,
 ) -> Response:
-    """The photograph in the style. Engines are tried in order; the answer names the one that made the picture.
+    """Make an image in the style. Engines are tried in order; the answer names the one that made it.
 
     The work stops when the client hangs up; once it was answered 202 it goes on.
     """

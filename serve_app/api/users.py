@@ -42,7 +42,7 @@ async def create_user(body: UserRequest, caller: CallerDep, services: ServicesDe
 async def list_users(
     caller: CallerDep, services: ServicesDep, limit: HistoryLimit = 50, cursor: Cursor = None
 ) -> UserList:
-    """Users, the newest first."""
+    """List users, the newest first."""
     caller.check_admin()
     users, next_cursor = await services.users.load_page(limit, cursor)
     return UserList(items=[_view(user) for user in users], next_cursor=next_cursor)
@@ -55,7 +55,7 @@ async def list_all_users(
     limit: Annotated[int, Query(ge=1, le=_MOST_LISTED)] = _MOST_LISTED,
     cursor: Annotated[str | None, Query(max_length=200, description="`id` of the last user of the list before")] = None,
 ) -> list[UserView]:
-    """Users, the newest first, as a bare list; `GET /api/v1/users` in the tutorial's spelling."""
+    """List users, the newest first, as a bare list; `GET /api/v1/users` in the tutorial's spelling."""
     caller.check_admin()
     users, _ = await services.users.load_page(limit, cursor)
     return [_view(user) for user in users]
@@ -63,13 +63,13 @@ async def list_all_users(
 
 @router.get("/{user_id}", response_model=UserView, responses=responses(404))
 async def get_user(user_id: UserId, caller: CallerDep, services: ServicesDep) -> UserView:
-    """One user: with a user's key, oneself."""
+    """Describe one user: with a user's key, oneself."""
     return _view(await _find(user_id, caller, services))
 
 
 @router.delete("/{user_id}", status_code=204, responses=responses(404, 409))
 async def delete_user(user_id: UserId, caller: CallerDep, services: ServicesDep) -> Response:
-    """Delete a user with pictures, albums, vectors, faces, results, jobs and history. Running jobs are stopped."""
+    """Delete a user with images, albums, vectors, faces, results, jobs and history. Running jobs are stopped."""
     caller.check_may_see(user_id)
     await services.users.delete(user_id)
     return Response(status_code=204)
@@ -102,7 +102,7 @@ async def list_history_of(
     limit: HistoryLimit = 50,
     cursor: Cursor = None,
 ) -> History:
-    """As `GET /history`, of this user."""
+    """List the history of this user, as `GET /history` does."""
     user = await _find(user_id, caller, services)
     return await history_page(services, user.id, links, kind, limit, cursor)
 

@@ -1,4 +1,4 @@
-"""Everything that use cases need, opened once in a process and closed with it."""
+"""The services of a process, opened once and closed with it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class AllCapabilities(Capabilities, ImageGeneration, Portraits, Protocol):
 
 @dataclass(frozen=True)
 class Services:
-    """What the API and the worker use. Made by `open`; `close` gives everything back."""
+    """All that the API and the worker use. Made by `open`; `close` gives everything back."""
 
     settings: Settings
     metrics: Metrics

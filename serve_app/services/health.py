@@ -1,4 +1,4 @@
-"""Whether the server can do its work, found out by doing a little of it."""
+"""Readiness checks that do a little of the real work, and metrics."""
 
 from __future__ import annotations
 
@@ -27,17 +27,19 @@ log = structlog.get_logger(__name__)
 
 _CHECK_S = 20.0
 _FRESH_S = 2.0
-"""A verdict is given again for so long: whoever polls costs no inference."""
+"""Seconds for which a verdict is given again: polling runs no inference within them."""
 _SIDE = 64
 
 RemoteMetrics = Callable[[], Awaitable[bytes]]
 
 
 class Checked(Capabilities, Stylist, Portraits, Protocol):
-    """Those that are tried."""
+    """The capabilities that are tried."""
 
 
 class HealthService:
+    """Readiness and metrics of the server."""
+
     def __init__(
         self,
         database: Database,
@@ -49,7 +51,7 @@ class HealthService:
         metrics: Metrics,
         worker_metrics: RemoteMetrics | None,
     ) -> None:
-        """`style`, `animal`: any that there is; None when none can be drawn here."""
+        """`style`, `animal`: any one; None when none can be drawn here."""
         self._database = database
         self._storage = storage
         self._capabilities = capabilities
@@ -62,7 +64,10 @@ class HealthService:
         self._latest: tuple[float, dict[str, Any]] = (float("-inf"), {})
 
     async def check(self) -> dict[str, Any]:
-        """Each part -> `{"ok", "seconds"}` and `detail` where it fails. All parts at once, each with a deadline."""
+        """Check all parts at once, each with a deadline.
+
+        -> part -> `{"ok", "seconds"}`, and `detail` where it fails.
+        """
         async with self._lock:
             when, checks = self._latest
             if time.monotonic() - when < _FRESH_S:
@@ -89,7 +94,7 @@ class HealthService:
             return checks
 
     async def metrics(self) -> bytes:
-        """Prometheus text of this process and of a worker."""
+        """Render the metrics of this process and of a worker as Prometheus text."""
         async with self._database.transaction() as session:
             counts = await jobs.count_by_status(session)
         for status in ("queued", "running"):

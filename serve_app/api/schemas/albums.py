@@ -17,7 +17,7 @@ class EmbeddingsRequest(Body):
 
 
 class AnalysisRequest(Body):
-    """Either the pictures themselves or an album that was embedded before."""
+    """Either the images themselves or an album that was embedded before."""
 
     images: list[ImageRef] | None = Field(None, min_length=1)
     album_id: AlbumId | None = None
@@ -33,7 +33,7 @@ class TagsRequest(AnalysisRequest):
     model_config = ConfigDict(json_schema_extra={"example": {"album_id": "summer", "top_k": 5}})
 
     labels: list[Label] | None = Field(None, min_length=1, max_length=200, description="your own vocabulary")
-    top_k: int | None = Field(None, ge=1, le=100, description="at most so many tags a picture")
+    top_k: int | None = Field(None, ge=1, le=100, description="at most so many tags an image")
     threshold: float | None = Field(None, ge=0, le=1, description="least probability of a tag")
 
 
@@ -49,7 +49,7 @@ class DuplicatesRequest(AnalysisRequest):
 class ClustersRequest(AnalysisRequest):
     model_config = ConfigDict(json_schema_extra={"example": {"album_id": "summer", "min_images": 2}})
 
-    min_images: int = Field(1, ge=1, le=1_000_000, description="leave out people seen in fewer pictures")
+    min_images: int = Field(1, ge=1, le=1_000_000, description="leave out people seen in fewer images")
 
 
 class QualityRequest(AnalysisRequest):

@@ -1,4 +1,4 @@
-"""Types that several schemas share."""
+"""Types of fields that several bodies share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Users and their history over HTTP."""
+"""Bodies and answers about users and their history."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""First answers for repeated requests; the rules are in the store."""
+"""First answers for repeated requests (`Idempotency-Key`); the rules are in the store."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ __all__ = ["IdempotencyService", "StoredAnswer", "Ticket"]
 
 
 class IdempotencyService:
+    """First answers in the database."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def begin(self, user_id: str, key: str, route: str, request_sha256: str) -> Ticket | StoredAnswer:
-        """A ticket to answer, or the first answer. Raises `Conflict` and `InvalidRequest`."""
+        """Claim the key. -> a ticket to answer, or the first answer. Raises `Conflict` and `InvalidRequest`."""
         async with self._database.transaction() as session:
             return await idempotency.begin(session, user_id, key, route, request_sha256)
 
     async def finish(self, ticket: Ticket, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        """Store the first answer."""
         async with self._database.transaction() as session:
             await idempotency.finish(session, ticket, status=status, headers=headers, body=body)
 
     async def abandon(self, ticket: Ticket) -> None:
+        """Give the key back: no answer was given, and the client may repeat the request."""
         async with self._database.transaction() as session:
             await idempotency.abandon(session, ticket)

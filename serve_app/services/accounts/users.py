@@ -1,4 +1,4 @@
-"""Users and their keys: who calls, who may do what, and leaving without a trace."""
+"""Users and their keys: identification, permissions, deletion."""
 
 from __future__ import annotations
 
@@ -27,40 +27,40 @@ _MAX_NAME, _MAX_LOCAL, _MAX_EMAIL = 64, 64, 254
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2028\u2029\u2800\ufe00-\ufe0f\U000e0100-\U000e01ef]"
 )
-"""Characters that nobody sees though Unicode files them under letters, marks, separators and symbols."""
+"""Invisible characters that Unicode files under letters, marks, separators and symbols."""
 _LOCAL_PART = re.compile(r"[^\s.@\"(),:;<>\[\\\]]+(\.[^\s.@\"(),:;<>\[\\\]]+)*")
 _DOMAIN = re.compile(r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W\d_][\w-]{0,61}[^\W_]")
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """On whose behalf a request acts."""
+    """The user or administrator on whose behalf a request acts."""
 
     user_id: str | None
-    """None: the administrator, who has no pictures."""
+    """None: the administrator, who has no images."""
     is_admin: bool = False
     """May create, list, read and delete every user."""
     key_hash: str | None = field(default=None, repr=False)
-    """Of the user's key that came with the request."""
+    """SHA-256 of the user's key that came with the request."""
 
     def check_admin(self) -> None:
-        """Raises `Forbidden`."""
+        """Raise `Forbidden` unless the caller is the administrator."""
         if not self.is_admin:
             raise Forbidden("This needs the administrator's key.")
 
     def check_may_see(self, user_id: str) -> None:
-        """Another's id is answered like one that does not exist. Raises `NotFound`."""
+        """Raise `NotFound`, as for an id that does not exist, unless it is the caller's own or an administrator asks."""
         if not self.is_admin and self.user_id != user_id:
             raise _no_user(user_id)
 
 
 LOCAL_CALLER = Caller(LOCAL_USER_ID, is_admin=True)
-"""Everybody, while authentication is off."""
+"""The caller of every request while authentication is off."""
 _ADMIN = Caller(None, is_admin=True)
 
 
 class UserService:
-    """Every method that takes a user's id raises `NotFound` when there is no such user."""
+    """Use cases of users. Every method that takes a user's id raises `NotFound` when there is no such user."""
 
     def __init__(self, database: Database, pictures: ImageStore, settings: Auth) -> None:
         self._database = database
@@ -68,7 +68,7 @@ class UserService:
         self._admin = None if settings.admin_key is None else _digest(settings.admin_key.get_secret_value())
 
     async def identify(self, key: str) -> Caller | None:
-        """Whose key it is; None: nobody's."""
+        """Find the caller by key. None: no valid key."""
         digest = _digest(key)
         if self._admin is not None and hmac.compare_digest(digest, self._admin):
             return _ADMIN
@@ -79,14 +79,14 @@ class UserService:
         return None if user is None else Caller(user.id, key_hash=digest)
 
     async def still_holds_key(self, caller: Caller) -> bool:
-        """For what goes on after the request was let in: whether a user's key is valid yet."""
+        """Whether a user's key is still valid, for requests that go on after they were let in."""
         if caller.key_hash is None:
             return True
         async with self._database.transaction() as session:
             return await users.find_by_key(session, caller.key_hash) is not None
 
     async def create(self, username: str, email: str) -> tuple[StoredUser, str]:
-        """The user and its key, which is shown this once. Raises `Conflict` for a taken name or address."""
+        """Create a user. -> the user and the key, shown this once. Raises `Conflict` for a taken name or address."""
         key = _new_key()
         async with self._database.transaction() as session:
             return await users.add(session, username, email, _digest(key)), key
@@ -99,13 +99,16 @@ class UserService:
         return user
 
     async def load_page(self, limit: int, cursor: str | None) -> tuple[list[StoredUser], str | None]:
-        """Newest first, and the cursor of the next page. Raises `InvalidRequest` for a cursor that is none."""
+        """Load users, newest first, and the cursor of the next page.
+
+        Raises `InvalidRequest` for a cursor that is none.
+        """
         async with self._database.transaction() as session:
             page = await users.load_page(session, limit + 1, cursor)
         return page[:limit], page[limit - 1].id if len(page) > limit else None
 
     async def renew_key(self, user_id: str) -> str:
-        """A new key; the one before is void at once."""
+        """Make a new key; the one before is void at once."""
         key = _new_key()
         await self._set_key(user_id, _digest(key))
         return key
@@ -114,10 +117,10 @@ class UserService:
         await self._set_key(user_id, None)
 
     async def delete(self, user_id: str) -> None:
-        """With pictures, albums, faces, vectors, results, jobs and history. Raises `Conflict` for the local user.
+        """Delete a user with images, albums, faces, vectors, results, jobs and history.
 
-        Its running jobs are stopped: their workers hear of it at once, and nothing that they still write counts. A file
-        that one of them was just writing goes with the next housekeeping.
+        Running jobs are stopped: their workers are notified at once, and nothing that they still write counts. A file
+        that one of them was just writing goes with the next housekeeping. Raises `Conflict` for the local user.
         """
         if user_id == LOCAL_USER_ID:
             raise Conflict("The built-in user, who acts while authentication is disabled, cannot be deleted.")
@@ -141,7 +144,7 @@ class UserService:
 
 
 def clean_username(text: str) -> str:
-    """As it is kept and shown. Raises `ValueError`."""
+    """Normalize a user's name as it is kept and shown. Raises `ValueError`."""
     name = unicodedata.normalize("NFKC", text).strip()
     if not 0 < len(name) <= _MAX_NAME:
         raise ValueError(f"a name has 1 to {_MAX_NAME} characters")
@@ -151,7 +154,10 @@ def clean_username(text: str) -> str:
 
 
 def clean_email(text: str) -> str:
-    """As it is kept. Looks at its form alone: only a mail would show that the address exists. Raises `ValueError`."""
+    """Normalize an e-mail address as it is kept. Raises `ValueError`.
+
+    Its form alone is checked: only a mail would show that the address exists.
+    """
     email = unicodedata.normalize("NFKC", text).strip()
     local, _, domain = email.rpartition("@")
     fits = len(email) <= _MAX_EMAIL and len(local) <= _MAX_LOCAL
@@ -170,7 +176,7 @@ def _new_key() -> str:
 
 
 def _digest(key: str) -> str:
-    """What is kept of a key. Not a slow hash as for passwords: nobody can try 2^256 keys, however fast each try is."""
+    """Hash a key for storage. Not slow as for passwords: 2^256 keys cannot be tried, however fast each try is."""
     return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
 
 

@@ -1,7 +1,7 @@
-"""Read pictures that a client names as `s3://bucket/key` or `gs://bucket/key`.
+"""Reading of images that clients name as `s3://bucket/key` or `gs://bucket/key`.
 
 The server reads with its own credentials, so a client could reach whatever these reach: only places that the operator
-has named are read. The server's own storage is not among them even so: it holds the pictures of all users.
+has named are read. The server's own storage is refused even then: it holds the images of all users.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ from serve_app.storage.object_store import SCHEMES, AsyncObjectStore, Location, 
 
 
 def names_object(ref: str) -> bool:
-    """Whether a reference is one for `BucketFetcher`."""
+    """Whether a reference names an object in a bucket, for `BucketFetcher` to read."""
     return ref.partition("://")[0].lower() in SCHEMES
 
 
 class BucketFetcher:
-    """Connects to a vendor when it is first asked for, in threads apart from the storage's. Close it when done."""
+    """Reader of allowed buckets. Connects to a vendor on first use, in threads apart from the storage's.
+
+    Close it when done.
+    """
 
     def __init__(self, settings: Settings) -> None:
         """Raises `ValueError` for a setting that names no bucket."""
@@ -36,8 +39,11 @@ class BucketFetcher:
         self._connecting = asyncio.Lock()
 
     async def fetch(self, ref: str) -> bytes:
-        """Raises `ImageError`: `forbidden_address`, `not_found`, `too_large` (before it is read), `empty`, and
-        `fetch_failed` for everything else."""
+        """Read the file.
+
+        Raises `ImageError`: `forbidden_address`, `not_found`, `too_large` (before it is read), `empty`, and
+        `fetch_failed` for everything else.
+        """
         place = self._check(ref)
         try:
             store = await self._store(place.scheme)

@@ -1,6 +1,6 @@
-"""Fetch a picture from a URL that a client named: guarded, bounded in size and time, and alone on its connection.
+"""Fetching of images from URLs that clients name: guarded, bounded in size and time, alone on their connections.
 
-Redirects are followed by hand, since each is a new URL that somebody else chose. No cookies, credentials or proxy
+Redirects are followed by hand, since each is a new URL that another server chose. No cookies, credentials or proxy
 settings of this machine go along, and the body arrives as it was stored: an encoding that unpacks is refused.
 """
 
@@ -21,7 +21,7 @@ from serve_app.services.images.buckets import BucketFetcher, names_object
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _GONE = frozenset({404, 410})
 _ATTEMPTS = 3
-"""Addresses of one host that are tried in turn."""
+"""Addresses of one host that are tried in turn at most."""
 _HEADERS = {"User-Agent": "darkroom", "Accept": "image/*, */*;q=0.5", "Accept-Encoding": "identity"}
 
 
@@ -32,11 +32,11 @@ class Fetched:
     data: bytes
     sha256: str
     content_type: str
-    """What the other server called it, lower case, without parameters; may be empty, may be a lie."""
+    """Content type that the other server claims, lower case, without parameters; may be empty or wrong."""
 
 
 class Fetcher:
-    """Fetches URLs, a few at a time. Close it when done."""
+    """Guarded client that fetches URLs, a few at a time. Close it when done."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Fetcher:
         )
 
     async def fetch(self, url: str) -> Fetched:
-        """The file behind a URL.
+        """Fetch the file behind a URL.
 
         Raises `ImageError`: `forbidden_address`, `not_found` (404 and 410), `too_large`, `empty`, and `fetch_failed`
         for everything else: no such host, refused, cut off, too slow, another status, too many redirects, a redirect

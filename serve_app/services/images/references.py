@@ -1,4 +1,4 @@
-"""One image reference at a time: the user's own picture, or a URL whose picture becomes one."""
+"""Image references: the user's own images, and URLs whose images become the user's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from serve_app.store.session import Database
 
 
 class ImageReferences:
-    """Turns references into stored pictures. Every method raises `ImageError` with one of the contract's codes."""
+    """Opener of references as stored images. Every method raises `ImageError` with one of the contract's codes."""
 
     def __init__(self, database: Database, pictures: ImageStore, fetcher: Fetcher) -> None:
         self._database = database
@@ -21,9 +21,9 @@ class ImageReferences:
         self._fetcher = fetcher
 
     async def open(self, user_id: str, ref: str, *, temporary: bool = False) -> StoredImage:
-        """The user's image that the reference names, else what a URL leads to, stored as the user's.
+        """Load the user's image that the reference names, else fetch the URL and store its image as the user's.
 
-        `temporary`: what is fetched goes by itself after a while.
+        `temporary`: a fetched image goes by itself after a while.
         """
         image_id = own_image_id(ref)
         if image_id is not None:
@@ -36,13 +36,13 @@ class ImageReferences:
     async def fetch(
         self, user_id: str, ref: str, fetched_for: FetchedFor | None = None, *, temporary: bool = False
     ) -> StoredImage:
-        """Of a reference that is none of the user's images: fetch it, guarded, and store it."""
+        """Fetch a reference that is none of the user's images, guarded, and store it."""
         if ref.partition("://")[0].lower() not in {"http", "https", "s3", "gs"}:
             raise image_error("not_found", "There is no such image, and it is no URL")
         try:
             fetched = await self._fetcher.fetch(ref)
         except ImageError as error:
-            # A url of ours whose image is another's or was deleted: we do not open to ourselves.
+            # A URL of this server whose image is another user's or was deleted: it is not opened from here.
             if error.code in {"forbidden_address", "fetch_failed"} and own_image_id(ref):
                 raise image_error("not_found", "There is no such image") from error
             raise
@@ -56,10 +56,10 @@ _OWN_REF = re.compile(r"(?:https?://[^?#]+/api/v1/files/)?(img_[0-9a-z]{10,64})(
 
 
 def own_image_id(ref: str) -> str | None:
-    """The image id in a reference of the kind that this server issues: a bare id, or the URL of a stored file.
+    """Parse the image id in a reference that this server issues: a bare id, or the URL of a stored file.
 
-    By whatever host name it came: the server may be known by several. Ids are long and random, so a URL with one that
-    is the user's is ours.
+    Any host name will do, since a server may be known by several. Ids are long and random, so a URL with one that is
+    the user's is this server's.
     """
     match = _OWN_REF.fullmatch(ref)
     return match[1] if match else None

@@ -1,4 +1,4 @@
-"""Uploads: what a client sends, gets back and deletes."""
+"""Images as clients see them: upload, read, delete."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _MAX_NAME = 255
 
 @dataclass(frozen=True, slots=True)
 class ImageView:
-    """A stored picture as clients know it."""
+    """A stored image as clients know it."""
 
     id: str
     key: str
-    """Under which `/files` serves it: id and name ending."""
+    """Name under which `/files` serves it: id and name ending."""
     sha256: str
     content_type: str
     width: int
@@ -46,6 +46,8 @@ class ImageView:
 
 @dataclass(frozen=True, slots=True)
 class FileContent:
+    """A file that this server serves."""
+
     content_type: str
     size: int
     """Bytes."""
@@ -55,20 +57,20 @@ class FileContent:
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """The object store serves the file itself."""
+    """A file that the object store serves itself."""
 
     url: str
     fresh_s: int
-    """For so long the URL is sure to work."""
+    """Seconds for which the URL is sure to work."""
 
 
 def image_id_of(key: str) -> str:
-    """The id in a file key; the ending is for people and their programs."""
+    """Parse the image id in a file key; the ending is for people and their programs."""
     return key.partition(".")[0]
 
 
 def view_of(image: StoredImage) -> ImageView:
-    """What a client is told of the picture."""
+    """Describe a stored image as clients know it."""
     content = image.content
     ending = _EXTENSIONS.get(content.content_type) or mimetypes.guess_extension(content.content_type) or ""
     return ImageView(
@@ -85,7 +87,7 @@ def view_of(image: StoredImage) -> ImageView:
 
 
 def _storable(filename: str | None) -> str | None:
-    """What a client calls its file is for people to read; no name is worth refusing the picture for."""
+    """Make a client's file name storable. It is for people to read, so that no name is a reason to refuse the image."""
     if filename is None:
         return None
     kept = filename[:_MAX_NAME]
@@ -93,6 +95,8 @@ def _storable(filename: str | None) -> str | None:
 
 
 class ImageService:
+    """Use cases of images. Another user's image is answered like one that does not exist."""
+
     def __init__(self, database: Database, pictures: ImageStore, settings: Settings) -> None:
         self._database = database
         self._pictures = pictures
@@ -101,7 +105,7 @@ class ImageService:
     async def upload(
         self, user_id: str, filename: str | None, source: Readable, *, temporary: bool = False
     ) -> ImageView:
-        """Store one picture. Raises `ImageError` with the code of its rejection."""
+        """Store one image. Raises `ImageError` with the code of its rejection."""
         with tempfile.TemporaryDirectory(prefix="darkroom-upload-") as folder:
             file = await self._pictures.receive(source, Path(folder))
             return view_of(await self._pictures.add(user_id, file, filename=_storable(filename), temporary=temporary))
@@ -110,6 +114,7 @@ class ImageService:
         return view_of(await self._find(user_id, image_id))
 
     async def open_file(self, user_id: str, key: str) -> FileContent | Elsewhere:
+        """Open a stored file. Raises `NotFound`."""
         image = await self._find(user_id, image_id_of(key))
         content = image.content
         if url := await self._pictures.url(content):
@@ -117,8 +122,10 @@ class ImageService:
         return FileContent(content.content_type, content.size_bytes, content.sha256, await self._pictures.open(content))
 
     async def delete(self, user_id: str, image_id: str) -> None:
-        """Out of every album too, with vectors and faces unless another album has the same picture; the bytes go when
-        no image holds them any more."""
+        """Delete an image, from every album too, with vectors and faces unless another album has the same file content.
+
+        The bytes go when no image holds them any more. Raises `NotFound`.
+        """
         async with self._database.transaction() as session:
             image = await images.get(session, user_id, image_id)
             if image is None or not await images.remove(session, user_id, image_id):

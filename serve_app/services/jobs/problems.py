@@ -8,7 +8,7 @@ from deployments.errors import DarkroomError
 
 
 def problem_members(error: DarkroomError, instance: str | None = None) -> dict[str, Any]:
-    """RFC 9457 members, as jobs and the history keep them."""
+    """Make the RFC 9457 members of an error. `instance`: the URN of the job or request."""
     members: dict[str, Any] = {
         **error.extra,
         "type": f"/problems/{error.slug}",

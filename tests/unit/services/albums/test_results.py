@@ -36,11 +36,11 @@ def test_two_uploads_of_the_same_bytes_are_exact_duplicates_without_any_link() -
     assert {member.level for member in groups_of(answer)[0].members} == {"exact"}
 
 
-def test_a_picture_alone_is_no_group() -> None:
+def test_an_image_alone_is_no_group() -> None:
     assert duplicates([an_item("a", "1")], []).duplicates == {}
 
 
-def test_the_larger_picture_is_kept_and_the_answer_says_why() -> None:
+def test_the_larger_image_is_kept_and_the_answer_says_why() -> None:
     items = [an_item("small", "1", 50, 40), an_item("large", "2", 500, 400)]
     [group] = groups_of(duplicates(items, [DuplicateLink("1", "2", "copy", 0.9)]))
     assert group.keep == "large"
@@ -57,7 +57,7 @@ def test_a_screenshot_with_many_pixels_is_not_kept_for_its_border() -> None:
     assert group.keep == "photo"
 
 
-def test_unlike_pictures_are_not_chained_through_a_third() -> None:
+def test_unlike_images_are_not_chained_through_a_third() -> None:
     items = [an_item(name, name) for name in "abcd"]
     links = [
         DuplicateLink("a", "b", "copy", 0.9),
@@ -69,7 +69,7 @@ def test_unlike_pictures_are_not_chained_through_a_third() -> None:
         assert any(all(frozenset((centre, other)) in linked for other in group if other != centre) for centre in group)
 
 
-def test_more_copies_than_the_shortlist_names_come_together_over_their_centres() -> None:
+def test_more_copies_than_there_are_candidate_pairs_come_together_over_their_centres() -> None:
     copies, known = set(), {(a, b) for a in range(40) for b in range(a + 1, min(a + 5, 40))}
     copies |= known  # each knows four neighbours; all forty are copies of one picture
     for _ in range(3):
@@ -102,7 +102,7 @@ def a_face(face_id: str, sha: str, quality: float = 0.5) -> AlbumFace:
     return AlbumFace(face_id, sha, (1, 2, 30, 40), 0.9, quality)
 
 
-def test_people_are_ordered_by_their_pictures_and_named_in_that_order() -> None:
+def test_people_are_ordered_by_their_images_and_named_in_that_order() -> None:
     items = [an_item("a", "1"), an_item("b", "2"), an_item("c", "2")]
     faces = [a_face("f1", "1"), a_face("f2", "2"), a_face("f3", "2", 0.9)]
     answer = people_result(items, faces, {"f1": "per_x", "f2": "per_x", "f3": "per_y"}, [], 1)
@@ -113,7 +113,7 @@ def test_people_are_ordered_by_their_pictures_and_named_in_that_order() -> None:
     ]
 
 
-def test_faces_that_belong_to_nobody_are_listed_apart() -> None:
+def test_unassigned_faces_are_listed_apart() -> None:
     answer = people_result([an_item("a", "1")], [a_face("f1", "1", 0.05)], {}, [], 1)
     assert answer.people_clusters == {}
     assert [face.image for face in answer.unassigned_faces or ()] == ["a"]
@@ -127,7 +127,7 @@ def test_the_best_face_represents_a_person() -> None:
 
 
 @pytest.mark.parametrize(("least", "left"), [(1, 2), (2, 1), (3, 0)])
-def test_people_in_too_few_pictures_are_left_out(least: int, left: int) -> None:
+def test_people_in_too_few_images_are_left_out(least: int, left: int) -> None:
     items = [an_item("a", "1"), an_item("b", "2")]
     faces = [a_face("f1", "1"), a_face("f2", "2"), a_face("f3", "2")]
     answer = people_result(items, faces, {"f1": "p", "f2": "p", "f3": "q"}, [], least)

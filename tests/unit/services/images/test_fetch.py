@@ -329,7 +329,7 @@ async def test_headers_without_end_are_an_error() -> None:
         assert await _code(fetcher, server.url()) == "fetch_failed"
 
 
-async def test_nobody_listening_and_unknown_names_are_errors() -> None:
+async def test_a_closed_port_and_an_unknown_name_are_errors() -> None:
     async with serving(b"") as server:
         pass
     async with fetching() as fetcher:
@@ -337,7 +337,7 @@ async def test_nobody_listening_and_unknown_names_are_errors() -> None:
         assert await _code(fetcher, "http://unknown.example/") == "fetch_failed"
 
 
-async def test_only_so_many_are_fetched_at_once() -> None:
+async def test_no_more_files_are_fetched_at_once_than_the_setting_says() -> None:
     at_once, most = 0, 0
     full = asyncio.Event()
 
@@ -400,7 +400,7 @@ async def test_tls_is_verified_against_the_name_and_not_the_address(tmp_path: Pa
     assert seen == ["pictures.example", "other.example"]
 
 
-async def test_a_certificate_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
+async def test_a_certificate_of_an_unknown_authority_is_refused(tmp_path: Path) -> None:
     server_side, _ = self_signed("pictures.example", tmp_path)
     async with serving(response(), server_side) as server, fetching() as fetcher:
         assert await _code(fetcher, server.url(scheme="https")) == "fetch_failed"
