@@ -49,7 +49,7 @@ class Caller:
             raise Forbidden("This needs the administrator's key.")
 
     def check_may_see(self, user_id: str) -> None:
-        """Raise `NotFound`, as for an id that does not exist, unless it is the caller's own or an administrator asks."""
+        """Raise `NotFound`, as for an id that does not exist, unless it is the caller's own or the caller is admin."""
         if not self.is_admin and self.user_id != user_id:
             raise _no_user(user_id)
 
