@@ -232,7 +232,7 @@ class TestWebApiOwnership:
         for path in ("interrupt", "skip"):
             for query in ({}, {"force_task_id": "evas"}):
                 assert (await bob.client.post(f"{V1}/{path}", params=query)).status_code == 200
-        running = (await services.generation.watch(eva.id)).running
+        running = (await services.generation.load_queue(eva.id)).running
         assert running is not None
         assert running.stop_requested is None
         capabilities.go.set()
