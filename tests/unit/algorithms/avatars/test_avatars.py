@@ -248,7 +248,7 @@ def test_threads_draw_the_avatars_that_one_alone_draws() -> None:
     artist = LocalAvatarArtist({"fox": load_animals()["fox"]}, cache_bytes=1)
     alone = drawn(artist, a_photo(), [the_astronaut()]).image
 
-    with ThreadPoolExecutor(4) as pool:
-        made = list(pool.map(lambda _: drawn(artist, a_photo(), [the_astronaut()]).image, range(4)))
+    with ThreadPoolExecutor(2) as pool:
+        made = list(pool.map(lambda _: drawn(artist, a_photo(), [the_astronaut()]).image, range(2)))
 
     assert all(np.array_equal(picture, alone) for picture in made)
