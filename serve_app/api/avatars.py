@@ -82,9 +82,9 @@ async def _answer(
     sent: ReceivedForm[Any],
     fields: dict[str, Any],
 ) -> Response:
-    order = AvatarEdit(**{"image_url": ""} | fields)
+    edit = AvatarEdit(**{"image_url": ""} | fields)
     if sent.file is None:
-        job_id = await services.avatars.request_avatar(user, order)
+        job_id = await services.avatars.request_avatar(user, edit)
     else:
-        job_id = await services.avatars.request_of_upload(user, order, sent.file.filename, sent.file)
+        job_id = await services.avatars.request_of_upload(user, edit, sent.file.filename, sent.file)
     return await answer_with_job(services, user, job_id, wait_preference, links, cancel_on_disconnect=request)

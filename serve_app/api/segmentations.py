@@ -37,9 +37,9 @@ async def segment(
 
     An image without a face is a problem where faces are asked for; where people are, the mask is empty then.
     """
-    order = CutoutEdit(**{"image_url": ""} | sent.fields.model_dump())
+    edit = CutoutEdit(**{"image_url": ""} | sent.fields.model_dump())
     if sent.file is None:
-        job_id = await services.segmentations.request_segmentation(user, order)
+        job_id = await services.segmentations.request_segmentation(user, edit)
     else:
-        job_id = await services.segmentations.request_of_upload(user, order, sent.file.filename, sent.file)
+        job_id = await services.segmentations.request_of_upload(user, edit, sent.file.filename, sent.file)
     return await answer_with_job(services, user, job_id, wait_preference, links, cancel_on_disconnect=request)

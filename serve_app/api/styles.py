@@ -37,6 +37,6 @@ async def make_style(
 
     The work stops when the client hangs up; once it was answered 202 it goes on.
     """
-    order = StyleEdit(**body.model_dump())
-    job_id = await services.styles.request_style(user, order)
+    edit = StyleEdit(**body.model_dump())
+    job_id = await services.styles.request_style(user, edit)
     return await answer_with_job(services, user, job_id, wait_preference, links, cancel_on_disconnect=request)

@@ -1,6 +1,6 @@
 """Samplers and schedulers of A1111 as data, by its names, and the arithmetic of its steps. Needs no PyTorch.
 
-Which of diffusers' classes does the work is `samplers`' business. The order of both tables is that of A1111's lists.
+The engine's `scheduler_factory` chooses diffusers' classes. The order of both tables is that of A1111's lists.
 """
 
 from __future__ import annotations

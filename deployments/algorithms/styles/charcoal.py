@@ -21,7 +21,7 @@ from deployments.algorithms.styles.techniques.planes import (
     to_image,
     to_plane,
 )
-from deployments.algorithms.styles.techniques.texture import lit, noise, paper, standardised, streaks
+from deployments.algorithms.styles.techniques.texture import noise, paper, shade_relief, standardised, streaks
 from deployments.contracts.arrays import Image
 
 _SHEETS = {"sand": "#b99d78", "grey": "#8f959b", "blue": "#7d93a8"}
@@ -70,4 +70,4 @@ def charcoal(
     fibres = streaks(shape, 22 * unit, 1.4 * unit, 8, rng) * 0.012
     picture = mix(ground * (1 + fibres)[..., None], _CHALK, np.clip(white, 0, 1))
     picture = mix(picture, _COAL, np.clip(coal, 0, 1) * 0.96)
-    return to_image(picture * (1 + 0.2 * (lit(grain, 0.5 * unit) * (1 - 0.7 * coal))[..., None]))
+    return to_image(picture * (1 + 0.2 * (shade_relief(grain, 0.5 * unit) * (1 - 0.7 * coal))[..., None]))

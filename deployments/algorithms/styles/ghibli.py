@@ -27,7 +27,7 @@ from deployments.algorithms.styles.techniques.planes import (
 )
 from deployments.algorithms.styles.techniques.skies import open_background, summer_sky
 from deployments.algorithms.styles.techniques.strokes import Brush, lay_strokes
-from deployments.algorithms.styles.techniques.texture import lit, paper
+from deployments.algorithms.styles.techniques.texture import paper, shade_relief
 from deployments.contracts.arrays import Image
 
 _SEPIA = colour("#4a2f22")
@@ -65,7 +65,11 @@ def ghibli(
     glow = blur(picture * ramp(luma(picture), 0.6, 0.95)[..., None], 22 * unit)
     picture = 1 - (1 - picture) * (1 - 0.22 * glow * np.array([1, 0.93, 0.75], np.float32))
     picture = mix(picture, picture * _SEPIA * 1.1, _contours(scene, sunny, unit) * line)
-    ridges = lit(blur(relief.astype(np.float32) / 255, 0.9 * unit), 1.6 * unit) * (1 - 0.8 * skin) * (1 - 0.6 * heaven)
+    ridges = (
+        shade_relief(blur(relief.astype(np.float32) / 255, 0.9 * unit), 1.6 * unit)
+        * (1 - 0.8 * skin)
+        * (1 - 0.6 * heaven)
+    )
     return to_image(picture * (1 + 0.32 * ridges + 0.012 * paper(shape, 1.2 * unit, rng))[..., None])
 
 

@@ -21,7 +21,7 @@ from deployments.algorithms.styles.techniques.planes import (
     to_plane,
 )
 from deployments.algorithms.styles.techniques.strokes import Brush, lay_strokes
-from deployments.algorithms.styles.techniques.texture import lit, noise, standardised, weave
+from deployments.algorithms.styles.techniques.texture import noise, shade_relief, standardised, weave
 from deployments.contracts.arrays import Image
 
 _RADII = (26.0, 13.0, 6.5, 3.4)
@@ -58,6 +58,6 @@ def oil(
         + weave(photo.shape[:2], unit, rng) * 0.05
     )
     picture = to_plane(paint) * (1 + 0.035 * bristles[..., None])
-    light = lit(body * unit, 2.2) * impasto * (1 - 0.6 * blur(likely_skin(scene), 6 * unit))
+    light = shade_relief(body * unit, 2.2) * impasto * (1 - 0.6 * blur(likely_skin(scene), 6 * unit))
     shine = np.maximum(light, 0) ** 2 * 0.8
     return to_image(picture * (1 + 0.75 * light[..., None]) + shine[..., None] * (0.3 + 0.7 * luma(picture)[..., None]))

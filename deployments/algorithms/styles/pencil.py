@@ -21,7 +21,7 @@ from deployments.algorithms.styles.techniques.planes import (
     to_image,
     to_plane,
 )
-from deployments.algorithms.styles.techniques.texture import lit, noise, paper, streaks
+from deployments.algorithms.styles.techniques.texture import noise, paper, shade_relief, streaks
 from deployments.contracts.arrays import Image
 
 _DIRECTIONS = 8
@@ -60,7 +60,7 @@ def pencil(
     graphite = np.clip(graphite * (1 + grain), 0, 1)
     graphite = graphite * _vignette(shape, unit, rng)
     picture = mix(np.broadcast_to(_SHEET, (*shape, 3)), _GRAPHITE, graphite * 0.97)
-    return to_image(picture * (1 + 0.22 * (lit(sheet, 0.4 * unit) * (1 - 0.8 * graphite))[..., None]))
+    return to_image(picture * (1 + 0.22 * (shade_relief(sheet, 0.4 * unit) * (1 - 0.8 * graphite))[..., None]))
 
 
 def _drawing_tone(calm: Plane) -> Plane:

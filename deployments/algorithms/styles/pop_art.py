@@ -64,7 +64,7 @@ def pop_art(
     night = vivid * (1 - warm) * (1 - yellow)  # a dark blue sky is blue ink, not black
     near = ramp(blur(closed(skin, 140 * unit), 30 * unit), 0.1, 0.3)  # beards, teeth, the shade under a chin
     # Pale ground: sky blue dots on paper, the darker the larger.
-    grey = mix(np.broadcast_to(_PAPER, scene.shape), _CYAN, _printed(screen, (0.82 - ranks) * (1.25 - 0.75 * near)))
+    grey = mix(np.broadcast_to(_PAPER, scene.shape), _CYAN, _halftone(screen, (0.82 - ranks) * (1.25 - 0.75 * near)))
     grey = mix(grey, mix(np.broadcast_to(_BLUE, scene.shape), _MAROON, near), ramp(ranks, 0.34, 0.31))
     # Skin, and whatever else is faintly warm: shade is never blue there.
     skin = np.maximum(skin, likely_skin(blur(shapes, 3 * unit)) * (1 - vivid))
@@ -72,13 +72,13 @@ def pop_art(
     red = mix(
         np.broadcast_to(_YELLOW, scene.shape),
         _RED,
-        np.maximum(_printed(screen, (0.86 - tones) * 1.5), ramp(tones, 0.56, 0.52)),
+        np.maximum(_halftone(screen, (0.86 - tones) * 1.5), ramp(tones, 0.56, 0.52)),
     )
-    gold = mix(np.broadcast_to(_YELLOW, scene.shape), _RED, _printed(screen, (0.78 - tones) * 1.15))
+    gold = mix(np.broadcast_to(_YELLOW, scene.shape), _RED, _halftone(screen, (0.78 - tones) * 1.15))
     blue = mix(
         np.broadcast_to(_CYAN, scene.shape),
         _BLUE,
-        np.maximum(_printed(screen, (0.75 - tones) * 1.3), ramp(tones, 0.4, 0.36)),
+        np.maximum(_halftone(screen, (0.75 - tones) * 1.3), ramp(tones, 0.4, 0.36)),
     )
     bright = mix(blue, red, warm)
     bright = mix(bright, gold, yellow * (1 - warm))
@@ -104,7 +104,7 @@ def _flesh(tones: Plane, skin: Plane, screen: Plane, unit: float) -> Plane:
     dark = ramp(broad, 0.62, 0.22)
     tint = mix(np.broadcast_to(mix(_PAPER, _PINK, 0.25), (*tones.shape, 3)), _TAN, dark)
     ink = mix(np.broadcast_to(_RED, tint.shape), _MAROON, dark)
-    return mix(tint, ink, _printed(screen, 0.22 + 0.02 / (broad + 0.1) + (broad - tones) * 0.7 / (broad + 0.25)))
+    return mix(tint, ink, _halftone(screen, 0.22 + 0.02 / (broad + 0.1) + (broad - tones) * 0.7 / (broad + 0.25)))
 
 
 def dots(shape: tuple[int, int], pitch: float, angle: float) -> Plane:
@@ -118,8 +118,8 @@ def dots(shape: tuple[int, int], pitch: float, angle: float) -> Plane:
     return np.asarray(np.pi * away**2, np.float32)
 
 
-def _printed(screen: Plane, coverage: Plane) -> Plane:
-    """Print a screen: 1 where this coverage has ink; no dot below 4 %, none larger than touching."""
+def _halftone(screen: Plane, coverage: Plane) -> Plane:
+    """Print a halftone screen: 1 where this coverage has ink; no dot below 4 %, none larger than touching."""
     cover = np.clip(coverage, 0, 0.72)
     return ramp(np.sqrt(cover) - np.sqrt(screen), -0.04, 0.04) * (cover > 0.04)
 

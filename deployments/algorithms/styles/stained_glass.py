@@ -26,7 +26,7 @@ from deployments.algorithms.styles.techniques.planes import (
     to_lab,
     to_plane,
 )
-from deployments.algorithms.styles.techniques.texture import clouds, lit, noise
+from deployments.algorithms.styles.techniques.texture import clouds, noise, shade_relief
 from deployments.contracts.arrays import Image
 
 _LARGEST_FACE = 0.45
@@ -58,14 +58,14 @@ def stained_glass(
     glass = glass * (1 + 0.10 * waves + 0.05 * shards)[..., None]
     sun = np.hypot(*np.meshgrid(np.linspace(-0.7, 1, shape[1]), np.linspace(-0.6, 1.1, shape[0]))).astype(np.float32)
     glass = np.clip(glass * (1.12 - 0.3 * ramp(sun, 0.2, 1.3))[..., None], 0, 1)
-    ripples = lit(noise(shape, 9 * unit, rng) + 0.6 * noise(shape, 22 * unit, rng), 2.2 * unit)
+    ripples = shade_relief(noise(shape, 9 * unit, rng) + 0.6 * noise(shape, 22 * unit, rng), 2.2 * unit)
     glass = np.clip(glass * (1 + 0.14 * ripples)[..., None], 0, 1)
     away = _distance_to_bars(cuts)
     bar = ramp(away, 3.6 * unit * lead + 0.8, 2.2 * unit * lead)
     # Light thins towards the lead and spills over it.
     glass = glass * (1 - 0.35 * np.exp(-away / (6 * unit + 0.3)))[..., None]
     round_bar = np.sqrt(np.clip(1 - (away / (3.6 * unit * lead + 0.8)) ** 2, 0, 1)) * 3.0 * unit
-    metal = _LEAD + 0.22 * np.maximum(lit(blur(round_bar, 0.8 * unit), 1.6), 0)[..., None]
+    metal = _LEAD + 0.22 * np.maximum(shade_relief(blur(round_bar, 0.8 * unit), 1.6), 0)[..., None]
     picture = mix(glass, metal, bar)
     spill = blur(picture * ramp(luma(picture), 0.35, 0.9)[..., None], 16 * unit)
     return to_image(1 - (1 - np.clip(picture, 0, 1)) * (1 - 0.55 * glow * spill))

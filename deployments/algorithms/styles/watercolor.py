@@ -24,7 +24,7 @@ from deployments.algorithms.styles.techniques.planes import (
     to_image,
     to_plane,
 )
-from deployments.algorithms.styles.techniques.texture import clouds, lit, noise, paper
+from deployments.algorithms.styles.techniques.texture import clouds, noise, paper, shade_relief
 from deployments.contracts.arrays import Image
 
 _SHEET = np.array([0.985, 0.975, 0.95], np.float32)
@@ -76,7 +76,7 @@ def watercolor(
     drawing = without_specks(ink_lines(tones, edge_flow(scene, 3 * unit), 1.3 * unit, threshold=0.006), 26 * unit)
     drawing = drawing * lines * (0.75 + 0.25 * np.clip(sheet, -1, 1)) * 0.75
     picture = mix(painted * _SHEET, _GRAPHITE, drawing)
-    return to_image(picture * (1 + 0.3 * lit(sheet, 0.5 * unit)[..., None]))
+    return to_image(picture * (1 + 0.3 * shade_relief(sheet, 0.5 * unit)[..., None]))
 
 
 def _detail(scene: Plane, unit: float) -> Plane:

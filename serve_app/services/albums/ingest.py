@@ -1,6 +1,6 @@
-"""Reading pictures into an album: fetch what is a URL, then vectors, faces and quality, once for equal bytes.
+"""Ingest of albums: images are fetched, embedded, searched for faces and assessed, once for equal file contents.
 
-Everything is written in chunks as it becomes known, so a job that dies half way goes on where it stopped.
+Results are stored in chunks as they are computed, so that a job that dies half way goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from serve_app.telemetry import Metrics
 log = structlog.get_logger(__name__)
 
 _FETCH_SHARE = 0.2
-"""Of the progress bar, where there is something to fetch."""
+"""Share of the progress bar for fetching, where there is something to fetch."""
 
 
 class AlbumIngester:
-    """Brings every picture of an album to status `embedded` or `failed`."""
+    """Brings every image of an album to status `embedded` or `failed`."""
 
     def __init__(
         self,
@@ -55,9 +55,9 @@ class AlbumIngester:
         self._metrics = metrics
 
     async def read_album(self, user_id: str, album_id: str, progress: Progress) -> None:
-        """Read what is not read yet. Pictures that cannot be used are marked with the reason and stop nothing.
+        """Ingest images that are not ingested yet. Unusable ones are marked with the reason and stop nothing.
 
-        Pictures that were embedded by another model than the settings now name are read again.
+        Images that were embedded by another model than the settings now name are ingested again.
         """
         async with self._database.transaction() as session:
             items = await albums.load_items(session, album_id)
@@ -78,7 +78,7 @@ class AlbumIngester:
     async def _fetch_all(
         self, user_id: str, album_id: str, items: Sequence[AlbumItem], progress: Progress
     ) -> list[AlbumItem]:
-        """A few at a time, each until it is stored: what is fetched waits nowhere in memory."""
+        """Fetch a few at a time, each until it is stored, so that no fetched file waits in memory."""
         gate = asyncio.Semaphore(self._settings.fetch.concurrency)
         fetched: list[AlbumItem | None] = []
 
@@ -93,7 +93,7 @@ class AlbumIngester:
         return [item for item in fetched if item is not None]
 
     async def _fetch(self, user_id: str, album_id: str, item: AlbumItem) -> AlbumItem | None:
-        """The item with its picture; None, and the item marked as failed, when there is none to be had."""
+        """Fetch an item's image. -> the item with it; None, and the item marked as failed, where it cannot be had."""
         try:
             image = await self._references.fetch(user_id, item.ref, FetchedFor(album_id, item.id, item.ref))
         except ImageError as error:
@@ -105,7 +105,7 @@ class AlbumIngester:
         return replace(item, image_id=image.id, content=image.content)
 
     async def _analyse(self, album_id: str, items: Sequence[AlbumItem], progress: Progress) -> None:
-        """In chunks of distinct contents; all items of a content settle with it."""
+        """Analyse items in chunks of distinct contents; all items of a content settle with it."""
         holders: dict[str, list[AlbumItem]] = defaultdict(list)
         contents: dict[str, Content] = {}
         for item in items:
@@ -136,8 +136,8 @@ class AlbumIngester:
     async def _analyse_chunk(self, album_id: str, chunk: Sequence[Content]) -> dict[str, ImageError]:
         """Store vectors, faces and quality of those that have none. -> the contents that turned out unusable.
 
-        What nobody asks for any more is not kept: a picture that was deleted meanwhile is passed over, though somebody
-        else has the same. Raises `NotFound` when the album was deleted.
+        Nothing is kept for an image that was deleted in between, even if another user has the same content.
+        Raises `NotFound` when the album was deleted.
         """
         by_sha = {content.sha256: content for content in chunk}
         embedding_model, faces_model = self._settings.embedding_model, self._settings.faces_model
@@ -184,14 +184,14 @@ def _outcome(item: AlbumItem, error: ImageError | None) -> Outcome:
 
 
 def _chunk_size(count: int, most: int, threads: int) -> int:
-    """Small albums are cut finer, so that every core has something to do."""
+    """Size the chunks: small albums are cut finer, so that every core has work."""
     return max(1, min(most, -(-count // (2 * threads))))
 
 
 def _look(
     fresh: Sequence[tuple[Content, Image]], input_px: int
 ) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.uint8]], dict[str, StoredQuality]]:
-    """The square views `uint8[N, V, S, S, 3]`, and how well each picture was taken."""
+    """Make the square views `uint8[N, V, S, S, 3]`, and assess each image's quality."""
     views = np.stack([make_views(image, input_px) for _, image in fresh])
     judged = {}
     for content, image in fresh:

@@ -1,4 +1,4 @@
-"""Avatars by the diffusion engine: each head is inpainted in turn, in a crop of a size that the model knows."""
+"""Avatars by the diffusion engine: one head after the other is inpainted, in a crop of a size that the model knows."""
 
 from __future__ import annotations
 
@@ -61,5 +61,5 @@ class DiffusionAvatarArtist:
         return mask, cut_head(request.image, mask, self._settings.diffusion_pixels)
 
     async def _loras(self, asked: tuple[Lora, ...]) -> tuple[tuple[Lora, ...], list[str]]:
-        """LoRAs of the prompt by the catalogue's names, and a warning for each that is not installed."""
+        """Look up the prompt's LoRAs in the catalogue. -> those installed, a warning for each other."""
         return find_loras(asked, await self._diffuser.list_models()) if asked else ((), [])

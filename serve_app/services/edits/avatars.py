@@ -90,47 +90,47 @@ class AvatarService:
             for animal in self._animals.values()
         ]
 
-    async def request_avatar(self, user_id: str, order: AvatarEdit) -> str:
+    async def request_avatar(self, user_id: str, edit: AvatarEdit) -> str:
         """Start making the avatar. -> job id
 
         Raises `NotFound` for an animal and `InvalidRequest` for an engine that is not there, `Overloaded`.
         """
-        self._check(order)
-        return await self._start(user_id, order)
+        self._check(edit)
+        return await self._start(user_id, edit)
 
-    async def request_of_upload(self, user_id: str, order: AvatarEdit, filename: str | None, source: Readable) -> str:
+    async def request_of_upload(self, user_id: str, edit: AvatarEdit, filename: str | None, source: Readable) -> str:
         """Start making the avatar of an image that comes with the request. -> job id
 
         Raises `ImageError` too, which the history records.
         """
-        self._check(order)
+        self._check(edit)
         try:
             image = await self._images.upload(user_id, filename, source, temporary=True)
         except ImageError as error:
             async with self._database.transaction() as session:
-                row = await history.start(session, user_id, "avatar", history_parameters(order))
+                row = await history.start(session, user_id, "avatar", history_parameters(edit))
                 await history.fail(session, row.id, problem_members(error))
             raise
-        return await self._start(user_id, replace(order, image_url=image.id), image.id)
+        return await self._start(user_id, replace(edit, image_url=image.id), image.id)
 
-    def _check(self, order: AvatarEdit) -> None:
-        if order.animal not in self._animals:
+    def _check(self, edit: AvatarEdit) -> None:
+        if edit.animal not in self._animals:
             known = ", ".join(self._animals)
             raise NotFound(
-                f"There is no animal '{order.animal}'. There are: {known}.", extra={"animals": list(self._animals)}
+                f"There is no animal '{edit.animal}'. There are: {known}.", extra={"animals": list(self._animals)}
             )
-        choose_engines(self._settings.avatars.engines, order.engine)
+        choose_engines(self._settings.avatars.engines, edit.engine)
 
-    async def _start(self, user_id: str, order: AvatarEdit, input_image_id: str | None = None) -> str:
+    async def _start(self, user_id: str, edit: AvatarEdit, input_image_id: str | None = None) -> str:
         # Settled here and not in the job, so that a second attempt makes the same picture.
-        order = replace(
-            order,
-            mode=order.mode or self._settings.avatars.mode,
-            seed=random.randint(0, MAX_SEED) if order.seed is None else order.seed,
+        edit = replace(
+            edit,
+            mode=edit.mode or self._settings.avatars.mode,
+            seed=random.randint(0, MAX_SEED) if edit.seed is None else edit.seed,
         )
         async with self._database.transaction() as session:
-            job = await enqueue_edit(session, self._settings.jobs, user_id, "avatar", order)
-            await start_history(session, job, "avatar", order, input_image_id)
+            job = await enqueue_edit(session, self._settings.jobs, user_id, "avatar", edit)
+            await start_history(session, job, "avatar", edit, input_image_id)
         return job.id
 
 
@@ -164,17 +164,17 @@ class CreateAvatar:
 
         Raises `ImageError` for the image, `NoFace`, `ProviderError` and what engines raise.
         """
-        order = edit_of(job, AvatarEdit)
-        animal = self._animals.get(order.animal)
+        edit = edit_of(job, AvatarEdit)
+        animal = self._animals.get(edit.animal)
         if animal is None:  # its folder went between the request and now
-            raise NotFound(f"There is no animal '{order.animal}'.", extra={"animals": list(self._animals)})
-        history_id, source = await load_source_image(self._database, self._references, job, "avatar", order)
+            raise NotFound(f"There is no animal '{edit.animal}'.", extra={"animals": list(self._animals)})
+        history_id, source = await load_source_image(self._database, self._references, job, "avatar", edit)
         image = await self._pictures.load(source.content, self._settings.avatars.max_px)
         progress.report(_READ_SHARE)
         found_by, seen = await self._people.find(image)
         found = await self._pictures.run_in_thread(lambda: scale_segmentation(image, seen))
         people, warnings = _largest(found, self._settings.avatars.max_faces)
-        request = _request(image, animal, order, people)
+        request = _request(image, animal, edit, people)
         known = {"segmentation_engine": found_by, "prompt": request.prompt}
         async with self._database.transaction() as session:
             await history.describe(session, history_id, parameters=known)
@@ -182,8 +182,8 @@ class CreateAvatar:
 
         making = progress.part(_FOUND_SHARE, _MADE_SHARE)
         engine, made = await first_success(
-            choose_engines(self._settings.avatars.engines, order.engine),
-            lambda engine: self._render(engine, _with_strength(request, animal, order, engine), making),
+            choose_engines(self._settings.avatars.engines, edit.engine),
+            lambda engine: self._render(engine, _with_strength(request, animal, edit, engine), making),
             deadline_s=self._settings.deadlines.avatar_s,
             each_s=self._settings.avatars.engine_timeout_s,
             note=lambda engine, outcome: self._metrics.providers.labels("avatar", engine, outcome).inc(),
@@ -235,21 +235,21 @@ def _area(face: SegmentedFace) -> float:
     return (x2 - x1) * (y2 - y1)
 
 
-def _request(image: Image, animal: Animal, order: AvatarEdit, people: Segmentation) -> AvatarTask:
-    mode = order.mode or "character"
+def _request(image: Image, animal: Animal, edit: AvatarEdit, people: Segmentation) -> AvatarTask:
+    mode = edit.mode or "character"
     own = animal.prompts.character if mode == "character" else animal.prompts.overlay
     return AvatarTask(
         image=image,
         animal=animal.name,
         mode=mode,
         segmentation=people,
-        prompt=own if order.prompt is None else order.prompt,
-        negative_prompt=animal.prompts.negative if order.negative_prompt is None else order.negative_prompt,
-        seed=order.seed or 0,
+        prompt=own if edit.prompt is None else edit.prompt,
+        negative_prompt=animal.prompts.negative if edit.negative_prompt is None else edit.negative_prompt,
+        seed=edit.seed or 0,
     )
 
 
-def _with_strength(request: AvatarTask, animal: Animal, order: AvatarEdit, engine: str) -> AvatarTask:
+def _with_strength(request: AvatarTask, animal: Animal, edit: AvatarEdit, engine: str) -> AvatarTask:
     """Set the strength: an opacity for the engine that draws, a distance from the photograph for the others."""
     own = 1.0 if engine == LOCAL_AVATARS else animal.prompts.strength
-    return replace(request, strength=own if order.strength is None else order.strength)
+    return replace(request, strength=own if edit.strength is None else edit.strength)

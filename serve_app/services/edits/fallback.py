@@ -1,4 +1,4 @@
-"""Engines in order: a technical failure goes on to the next, a logical one stops."""
+"""Fallback over engines in order: a technical failure goes on to the next, a logical one stops."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from deployments.errors import (
 
 T = TypeVar("T")
 Note = Callable[[str, str], None]
-"""Hears the engine and its outcome: ok, unavailable, overloaded, deadline, rejected."""
+"""Callback with an engine and its outcome: ok, unavailable, overloaded, deadline, rejected."""
 
 _LATE = (ProviderTimeout, DeadlineExceeded)
 
 
 @dataclass(frozen=True, slots=True)
 class EngineFailure:
+    """An engine's error, as the last answer lists it."""
+
     engine: str
     error: DarkroomError
 
@@ -33,7 +35,8 @@ class EngineFailure:
 
 
 def choose_engines(configured: Sequence[str], asked: str | None) -> Sequence[str]:
-    """All that are configured, or the one that was asked for. Raises `InvalidRequest` when that is none of them."""
+    """Choose the engines to try: all that are configured, or the one asked for. Raises `InvalidRequest` when it is
+    none of them."""
     if asked is None:
         return configured
     if asked not in configured:
@@ -52,11 +55,13 @@ async def first_success(
     each_s: float,
     note: Note = lambda engine, outcome: None,
 ) -> tuple[str, T]:
-    """The first engine that does it, and what it made. All of them together have `deadline_s`, each at most `each_s`.
+    """Try engines until one succeeds. -> its name, its result.
+
+    All of them together have `deadline_s`, each at most `each_s`.
 
     Raises an error that is not technical as it is. When all fail, the error of the only one; the first one's where none
-    is transient; `ProviderTimeout` where all were late; else `ProviderUnavailable`. `extra["engines"]` lists what each
-    said.
+    is transient; `ProviderTimeout` where all were late; else `ProviderUnavailable`. `extra["engines"]` lists each
+    engine's error.
     """
     end = asyncio.get_running_loop().time() + deadline_s
     failures: list[EngineFailure] = []

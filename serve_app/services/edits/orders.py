@@ -1,4 +1,4 @@
-"""The beginning of a job on one image: the order in the queue, its row in the history, and the image itself."""
+"""First steps of a job on one image: its payload in the queue, its row in the history, the image itself."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ class EditRequest:
 AnyEdit = TypeVar("AnyEdit", bound=EditRequest)
 
 
-async def enqueue_edit(session: AsyncSession, settings: Jobs, user_id: str, kind: str, order: EditRequest) -> QueuedJob:
-    """Put the order into the queue. Raises `Overloaded`."""
+async def enqueue_edit(session: AsyncSession, settings: Jobs, user_id: str, kind: str, edit: EditRequest) -> QueuedJob:
+    """Queue a job of this kind for the edit. Raises `Overloaded`."""
     return await jobs.enqueue(
         session,
         user_id=user_id,
         kind=kind,
-        payload=asdict(order),
+        payload=asdict(edit),
         max_attempts=settings.max_attempts,
-        priority=1,  # somebody waits for it
+        priority=1,  # a client waits for it
         max_queued=settings.max_queued,
     )
 
 
 def edit_of(job: QueuedJob, kind: type[AnyEdit]) -> AnyEdit:
-    """Read the order of a queued job. Payloads of earlier versions hold more, which is ignored."""
+    """Read the edit from a job's payload. Payloads of earlier versions hold more, which is ignored."""
     known = {field.name for field in fields(kind)}
     return kind(**{key: value for key, value in job.payload.items() if key in known})
 
 
-def history_parameters(order: EditRequest) -> dict[str, Any]:
-    """Parameters of the order that the history keeps: those that are set, without the image."""
-    return {key: value for key, value in asdict(order).items() if key != "image_url" and value is not None}
+def history_parameters(edit: EditRequest) -> dict[str, Any]:
+    """Parameters of the edit that the history keeps: those that are set, without the image."""
+    return {key: value for key, value in asdict(edit).items() if key != "image_url" and value is not None}
 
 
 async def start_history(
-    session: AsyncSession, job: QueuedJob, kind: GenerationKind, order: EditRequest, input_image_id: str | None = None
+    session: AsyncSession, job: QueuedJob, kind: GenerationKind, edit: EditRequest, input_image_id: str | None = None
 ) -> HistoryEntry:
     """Add the job's row to the history; it ends with the job, even if no worker ever has it.
 
@@ -63,25 +63,25 @@ async def start_history(
         session,
         job.user_id,
         kind,
-        history_parameters(order),
-        input_ref=order.image_url if input_image_id is None else None,
+        history_parameters(edit),
+        input_ref=edit.image_url if input_image_id is None else None,
         input_image_id=input_image_id,
         job_id=job.id,
     )
 
 
 async def load_source_image(
-    database: Database, references: ImageReferences, job: QueuedJob, kind: GenerationKind, order: EditRequest
+    database: Database, references: ImageReferences, job: QueuedJob, kind: GenerationKind, edit: EditRequest
 ) -> tuple[str, StoredImage]:
     """Load the image to edit. -> id of the history row, the image. An earlier attempt's fetch is not repeated.
 
     Raises `ImageError`.
     """
     async with database.transaction() as session:
-        row = await start_history(session, job, kind, order)
+        row = await start_history(session, job, kind, edit)
         source = await images.get(session, job.user_id, row.input_image_id) if row.input_image_id else None
     if source is None:
-        source = await references.open(job.user_id, order.image_url, temporary=True)
+        source = await references.open(job.user_id, edit.image_url, temporary=True)
         async with database.transaction() as session:
             await history.describe(session, row.id, input_image_id=source.id)
     return row.id, source

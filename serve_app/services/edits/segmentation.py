@@ -52,21 +52,21 @@ class SegmentationService:
         self._images = images
         self._settings = settings
 
-    async def request_segmentation(self, user_id: str, order: CutoutEdit) -> str:
+    async def request_segmentation(self, user_id: str, edit: CutoutEdit) -> str:
         """Start the work. -> job id
 
         Raises `InvalidRequest` for an engine that is not there, `Overloaded`.
         """
-        choose_engines(self._settings.segmentation.engines, order.engine)
+        choose_engines(self._settings.segmentation.engines, edit.engine)
         async with self._database.transaction() as session:
-            job = await enqueue_edit(session, self._settings.jobs, user_id, "segmentation", order)
+            job = await enqueue_edit(session, self._settings.jobs, user_id, "segmentation", edit)
         return job.id
 
-    async def request_of_upload(self, user_id: str, order: CutoutEdit, filename: str | None, source: Readable) -> str:
+    async def request_of_upload(self, user_id: str, edit: CutoutEdit, filename: str | None, source: Readable) -> str:
         """Start the work on an image that comes with the request. -> job id. Raises `ImageError` too."""
-        choose_engines(self._settings.segmentation.engines, order.engine)
+        choose_engines(self._settings.segmentation.engines, edit.engine)
         image = await self._images.upload(user_id, filename, source, temporary=True)
-        return await self.request_segmentation(user_id, replace(order, image_url=image.id))
+        return await self.request_segmentation(user_id, replace(edit, image_url=image.id))
 
 
 class CutOut:
@@ -86,17 +86,17 @@ class CutOut:
 
         Raises `ImageError` for the image, `NoFace`, `ProviderError` and what engines raise.
         """
-        order = edit_of(job, CutoutEdit)
-        source = await self._references.open(job.user_id, order.image_url, temporary=True)
+        edit = edit_of(job, CutoutEdit)
+        source = await self._references.open(job.user_id, edit.image_url, temporary=True)
         content = source.content
         image = await self._pictures.load(content, self._decoded_px(content))
         progress.report(_READ_SHARE)
-        engine, found = await self._people.find(image, order.engine)
-        if order.target == "face" and not found.faces:
+        engine, found = await self._people.find(image, edit.engine)
+        if edit.target == "face" and not found.faces:
             raise NoFace("There is no face in the picture.")
         progress.report(_FOUND_SHARE)
 
-        mask = found.face_mask if order.target == "face" else found.person_mask
+        mask = found.face_mask if edit.target == "face" else found.person_mask
         files = await self._cut_out(content, image, mask)
         progress.report(_CUT_SHARE)
         stem = PurePath(source.filename or "picture").stem
@@ -107,7 +107,7 @@ class CutOut:
         warnings = [*found.warnings, *([] if mask.any() else ["Nobody was found: the mask is empty."])]
         return SegmentationResult(
             faces=[FaceShape.of(face) for face in scale_faces(found, content.width, content.height)],
-            target=order.target,
+            target=edit.target,
             engine=engine,
             mask_url=keys["mask"],
             cutout_url=keys["cutout"],

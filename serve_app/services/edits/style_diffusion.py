@@ -1,4 +1,4 @@
-"""Styles by the diffusion engine: img2img requests from a style's recipe and the photograph."""
+"""Styles by the diffusion engine: img2img requests from a style's recipe and the image."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _HINT_SHARE = 0.15
 
 
 class DiffusionStylist:
-    """Engine `diffusers`: img2img over the photograph, held in shape by the recipe's ControlNets."""
+    """Engine `diffusers`: img2img over the image, held in shape by the recipe's ControlNets."""
 
     def __init__(self, diffuser: Diffuser, pixels: int) -> None:
         """`pixels`: width times height at which the model works."""

@@ -68,22 +68,22 @@ class StyleService:
             for style in self._styles.values()
         ]
 
-    async def request_style(self, user_id: str, order: StyleEdit) -> str:
+    async def request_style(self, user_id: str, edit: StyleEdit) -> str:
         """Start making the image. -> job id
 
         Raises `NotFound` for a style and `InvalidRequest` for an engine that is not there, `Overloaded`.
         """
-        if order.style_name not in self._styles:
+        if edit.style_name not in self._styles:
             known = ", ".join(self._styles)
             raise NotFound(
-                f"There is no style '{order.style_name}'. There are: {known}.", extra={"styles": list(self._styles)}
+                f"There is no style '{edit.style_name}'. There are: {known}.", extra={"styles": list(self._styles)}
             )
-        choose_engines(self._settings.styles.engines, order.engine)
+        choose_engines(self._settings.styles.engines, edit.engine)
         # Drawn here and not in the job, so that a second attempt makes the same image.
-        order = order if order.seed is not None else replace(order, seed=random.randint(0, MAX_SEED))
+        edit = edit if edit.seed is not None else replace(edit, seed=random.randint(0, MAX_SEED))
         async with self._database.transaction() as session:
-            job = await enqueue_edit(session, self._settings.jobs, user_id, "style", order)
-            await start_history(session, job, "style", order)
+            job = await enqueue_edit(session, self._settings.jobs, user_id, "style", edit)
+            await start_history(session, job, "style", edit)
         return job.id
 
 
@@ -114,22 +114,22 @@ class ApplyStyle:
 
         Raises `ImageError` for the image, `ProviderError` and what engines raise.
         """
-        order = edit_of(job, StyleEdit)
-        style = self._styles.get(order.style_name)
+        edit = edit_of(job, StyleEdit)
+        style = self._styles.get(edit.style_name)
         if style is None:  # its file went between the request and now
-            raise NotFound(f"There is no style '{order.style_name}'.", extra={"styles": list(self._styles)})
-        history_id, source = await load_source_image(self._database, self._references, job, "style", order)
+            raise NotFound(f"There is no style '{edit.style_name}'.", extra={"styles": list(self._styles)})
+        history_id, source = await load_source_image(self._database, self._references, job, "style", edit)
         image = await self._pictures.load(source.content, self._settings.styles.max_px)
         progress.report(_READ_SHARE)
-        prompt, warnings = await self._prompt(image, style, order)
+        prompt, warnings = await self._prompt(image, style, edit)
         async with self._database.transaction() as session:
             await history.describe(session, history_id, parameters={"prompt": prompt})
         progress.report(_PROMPT_SHARE)
 
         making = progress.part(_PROMPT_SHARE, _MADE_SHARE)
         engine, made = await first_success(
-            choose_engines(self._settings.styles.engines, order.engine),
-            lambda engine: self._render(engine, image, style, prompt, order, making),
+            choose_engines(self._settings.styles.engines, edit.engine),
+            lambda engine: self._render(engine, image, style, prompt, edit, making),
             deadline_s=self._settings.deadlines.style_s,
             each_s=self._settings.styles.engine_timeout_s,
             note=lambda engine, outcome: self._count("style", engine, outcome),
@@ -142,18 +142,18 @@ class ApplyStyle:
             style_name=style.name,
             engine=engine,
             prompt=prompt,
-            seed=order.seed or 0,
+            seed=edit.seed or 0,
             history_id=history_id,
             warnings=warnings or None,
         )
         learned = {"warnings": warnings} if warnings else {}
         return GenerationResult(result, history_id, [stored.id], engine, learned)
 
-    async def _prompt(self, image: Image, style: Style, order: StyleEdit) -> tuple[str, list[str]]:
+    async def _prompt(self, image: Image, style: Style, edit: StyleEdit) -> tuple[str, list[str]]:
         """The prompt, and warnings: the client's own, else the style's, in which a prompter that looks at images names
         the subject. Where that prompter cannot be had the style's own prompt is used, with a warning."""
-        if order.prompt is not None:
-            return order.prompt, []
+        if edit.prompt is not None:
+            return edit.prompt, []
         own = write_prompt(style.diffusion.prompt)
         prompter = self._settings.styles.prompter
         if prompter == TEMPLATE_PROMPTER:
@@ -171,16 +171,16 @@ class ApplyStyle:
         return prompt, []
 
     async def _render(
-        self, engine: str, image: Image, style: Style, prompt: str, order: StyleEdit, progress: Progress
+        self, engine: str, image: Image, style: Style, prompt: str, edit: StyleEdit, progress: Progress
     ) -> StyledPicture:
         recipe = style.local if engine == LOCAL_ENGINE else style.diffusion
         request = StyleTask(
             image=image,
             style=style.name,
             prompt=prompt,
-            negative_prompt=style.diffusion.negative_prompt if order.negative_prompt is None else order.negative_prompt,
-            strength=recipe.strength if order.strength is None else order.strength,
-            seed=order.seed or 0,
+            negative_prompt=style.diffusion.negative_prompt if edit.negative_prompt is None else edit.negative_prompt,
+            strength=recipe.strength if edit.strength is None else edit.strength,
+            seed=edit.seed or 0,
         )
         if engine == DIFFUSION_ENGINE:
             return await self._diffusion.render(request, style.diffusion, progress)

@@ -1,4 +1,7 @@
-"""Pictures in storage: validated once, kept once under the hash of their bytes, decoded small ever after."""
+"""Image files in storage: validated once, stored once under the hash of their content, with a preview of each.
+
+Analyses decode the preview, never the original.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ from serve_app.store.session import Database
 T = TypeVar("T")
 _READ_BYTES = 2**18
 RESULT_QUALITY = 95
-"""JPEG quality of images that jobs made: nothing to be seen of it, a fifth of a PNG's bytes."""
+"""JPEG quality of images that jobs made: no visible loss at a fifth of a PNG's bytes."""
 
 
 class Readable(Protocol):
@@ -44,7 +47,7 @@ class Readable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FetchedFor:
-    """Why a picture was fetched: for this item of an album, from this URL."""
+    """The album item that an image was fetched for, and its URL."""
 
     album_id: str
     item_id: int
@@ -53,7 +56,7 @@ class FetchedFor:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedFile:
-    """A complete file that nobody has looked into yet: its bytes, or where the receiver keeps it."""
+    """A complete file, not validated yet: its content, or the path where the receiver keeps it."""
 
     source: bytes | Path
     sha256: str
@@ -62,7 +65,7 @@ class ReceivedFile:
 
 @dataclass(frozen=True, slots=True)
 class EncodedImage:
-    """A file that was encoded here, with the pixels in it, so that it need not be decoded to be stored."""
+    """A file that this server encoded, with its pixels, so that storing it needs no decoding."""
 
     data: bytes
     pixels: Image | None
@@ -78,7 +81,7 @@ def preview_key(sha256: str) -> str:
 
 
 class ImageStore:
-    """Files, their rows, and the pixels that models see."""
+    """Stores image files with their rows, and decodes them for the models."""
 
     def __init__(self, database: Database, storage: Storage, settings: Settings) -> None:
         self._database = database
@@ -112,9 +115,9 @@ class ImageStore:
     ) -> StoredImage:
         """Validate by decoding, store the bytes, write the rows.
 
-        A temporary picture goes by itself after a while. One that was fetched is attached to its item, unless another
-        job was quicker: then its image is returned.
-        Raises `ImageError` when it is no usable picture, `NotFound` when the item it was fetched for is gone.
+        A temporary image expires by itself. A fetched one is attached to its item, unless another job was quicker: then
+        that job's image is returned.
+        Raises `ImageError` for an unusable file, `NotFound` when the item it was fetched for is gone.
         """
         info, pixels = await self.run_in_thread(lambda: read_picture(file.source, self._preview_px, self._limits))
         return await self._keep(user_id, file, info, pixels, filename, fetched_for, temporary)
@@ -160,20 +163,20 @@ class ImageStore:
         return stored
 
     async def preview(self, content: Content) -> Image:
-        """The upright picture, longest side at most `limits.preview_px`."""
+        """Decode the preview: upright, `uint8[H, W, 3]`, longest side at most `limits.preview_px`."""
         key = preview_key(content.sha256) if content.has_preview else original_key(content.sha256)
         data = await self._storage.get(key)
         return await self.run_in_thread(lambda: decode(data, self._preview_px, self._limits))
 
     async def load(self, content: Content, max_px: int) -> Image:
-        """The upright picture from its original bytes, longest side at most `max_px`. Raises `ImageError`."""
+        """Decode the original: upright, `uint8[H, W, 3]`, longest side at most `max_px`. Raises `ImageError`."""
         data = await self.read(content)
         return await self.run_in_thread(lambda: decode(data, max_px, self._limits))
 
     async def process_original(self, content: Content, work: Callable[[Image], T]) -> T:
-        """What `work` makes of the upright picture at full size. Raises `ImageError`.
+        """Apply `work` to the upright image at full size. Raises `ImageError`.
 
-        In one thread with the decoding: of pictures that have 180 MB only those that are worked on are in memory.
+        Decoding and work share a thread: of images that take 180 MB only those that are worked on are in memory.
         """
         data = await self.read(content)
         return await self.run_in_thread(lambda: work(decode(data, max(content.width, content.height), self._limits)))
@@ -188,9 +191,9 @@ class ImageStore:
     ) -> StoredImage:
         """Store a file that a job made as an image of the user's, without decoding it.
 
-        Temporary until the job has ended well (`history.record_success`): of a job that is cancelled or repeated nobody
-        would find and delete it. `max_bytes`: any number by default, since a PNG may have more than its original.
-        Raises `ImageError` for more bytes, or more pixels than an upload may have.
+        Temporary until the job has succeeded (`history.record_success`): nothing would find and delete the files of a
+        job that is cancelled or repeated. `max_bytes`: any number by default, since a PNG may have more than its
+        original. Raises `ImageError` for more bytes, or more pixels than an upload may have.
         """
         received, info, preview = await self.run_in_thread(lambda: self._describe(file, max_bytes))
         return await self._keep(user_id, received, info, preview, filename, None, temporary=True)
@@ -205,7 +208,7 @@ class ImageStore:
         return ReceivedFile(file.data, hashlib.sha256(file.data).hexdigest(), size), info, preview
 
     async def pixel_sha256(self, content: Content) -> str:
-        """Hash of the upright pixels at full size; computed once for a content."""
+        """Hash the upright pixels at full size; computed once for a file content."""
         if content.pixel_sha256 is not None:
             return content.pixel_sha256
         data = await self.read(content)
@@ -215,19 +218,19 @@ class ImageStore:
         return digest
 
     async def open(self, content: Content) -> AsyncIterator[bytes]:
-        """The bytes as they were sent, piece by piece. Raises `NotFound` before the first."""
+        """Stream the file as it was sent. Raises `NotFound` before the first piece."""
         return (await self._storage.open(original_key(content.sha256))).chunks
 
     async def url(self, content: Content) -> str | None:
-        """Where a client gets the bytes without this server, if the storage is set up so."""
+        """URL at which the storage itself serves the file, if it is set up so."""
         return await self._storage.url(original_key(content.sha256))
 
     async def read(self, content: Content) -> bytes:
-        """All bytes as they were sent. Raises `NotFound`."""
+        """Read the whole file as it was sent. Raises `NotFound`."""
         return await self._storage.get(original_key(content.sha256))
 
     async def collect_unused(self) -> int:
-        """Delete what no image holds any more: rows, vectors, faces, files. -> how many contents."""
+        """Delete contents that no image refers to: rows, vectors, faces, files. -> how many contents."""
         total = 0
         while True:
             async with self._database.transaction() as session:
@@ -242,7 +245,7 @@ class ImageStore:
                 return total
 
     async def run_in_thread(self, work: Callable[[], T]) -> T:
-        """Work on pixels beside the event loop, `runtime.decode_threads` at once."""
+        """Run work on pixels beside the event loop, in at most `runtime.decode_threads` threads."""
         return await self._threads.run(work)
 
     async def _announce(self, content: Content) -> None:

@@ -39,7 +39,7 @@ def paper(shape: tuple[int, int], unit: float, rng: Random) -> Plane:
     return standardised(height)
 
 
-def lit(height: Plane, relief: float, angle: float = -2.36) -> Plane:
+def shade_relief(height: Plane, relief: float, angle: float = -2.36) -> Plane:
     """Shade a surface, 0 on level ground: the slope towards the light (from the upper left)."""
     dx = cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3, scale=0.125)
     dy = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3, scale=0.125)
