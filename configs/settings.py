@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -380,6 +380,31 @@ class Providers(_Options):
     """Whether calls that cost money are made; adapters refuse them otherwise. Tests run with it off."""
 
 
+class FrontDoorOptions(_Options):
+    """Bounds of the HTTP port, which HAProxy keeps in front of Serve's proxy (on Linux)."""
+
+    header_bytes: int = Field(65_536, ge=8192, le=2**20)
+    """Bytes of a request's header section; more is 400."""
+    header_s: float = Field(20.0, gt=0)
+    """Seconds for a whole header section; later is 408."""
+    idle_s: float = Field(60.0, gt=0)
+    """Seconds that a connection may be silent between requests, or in the middle of a body."""
+    answer_s: float = Field(660.0, gt=0)
+    """Seconds until the next bytes of an answer; later is 504."""
+    connections: int = Field(1024, gt=0, le=20_000)
+    """Connections in all; more wait to be accepted."""
+    address_connections: int = Field(512, gt=0)
+    """Connections of one address; more are 429, from twice as many on closed at once."""
+    address_requests: int = Field(5000, gt=0)
+    """Requests of one address in ten seconds; more are 429."""
+    key_requests: int = Field(5000, gt=0)
+    """Requests with one key in ten seconds; more are 429."""
+    key_in_flight: int = Field(256, gt=0)
+    """Requests with one key at the same time; more are 429."""
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
+    """Networks of reverse proxies in front: their X-Forwarded-For is kept, and bounds of an address are not theirs."""
+
+
 class Settings(BaseSettings):
     """All settings of a process."""
 
@@ -408,6 +433,7 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = "console"
 
     limits: Limits = Limits()
+    front_door: FrontDoorOptions = FrontDoorOptions()
     fetch: Fetch = Fetch()
     storage: StorageOptions = StorageOptions()
     jobs: Jobs = Jobs()

@@ -25,9 +25,12 @@ from deployments.errors import DarkroomError, Unavailable, WeightsMissing
 from deployments.weights.manifest import missing_files, read_manifest
 from serve_app import local_ray
 from serve_app.exposure import require_guarded
+from serve_app.front_door import FrontDoor, find_haproxy
 from serve_app.ray_token import require_token
 
 if TYPE_CHECKING:
+    from ray.serve import Application
+
     from serve_app.store.embedded.server import EmbeddedPostgres
 
 _SIGNALS = (
@@ -36,6 +39,8 @@ _SIGNALS = (
 )
 """That end the server. What the starter ignores stays ignored: a closed terminal under `nohup`, and Ctrl-C where it is
 meant for somebody else, which is how a script's shell starts what it puts in the background."""
+_WATCH_S = 1.0
+"""Seconds between looks whether the front door still runs."""
 _INTERRUPTED = 130
 """Exit status after Ctrl-C before the server was ready."""
 
@@ -70,6 +75,7 @@ def _run(settings: Settings, started: float, *, diffusion: bool) -> None:
     local_ray.set_defaults(settings)
     with ThreadPoolExecutor() as background:
         postgres = background.submit(_prepare_database, settings)
+        door: FrontDoor | None = None
         try:
             import ray  # noqa: F401 (here, not in two threads at once)
 
@@ -78,11 +84,13 @@ def _run(settings: Settings, started: float, *, diffusion: bool) -> None:
             _on_signals(_interrupt)
             _link(settings.data_dir / "logs", local_ray.log_dir())
             postgres.result()
-            local_ray.deploy(application.result(), settings)
-            _wait(_welcome(settings, time.monotonic() - started))
+            door = _deploy(application.result(), settings)
+            _wait(_welcome(settings, time.monotonic() - started), door)
         finally:
             _on_signals(signal.SIG_IGN)  # a second Ctrl-C would leave a half-stopped server
             local_ray.stop()
+            if door:
+                door.stop()
             if not postgres.exception() and (share := postgres.result()):
                 share.release()
 
@@ -108,11 +116,26 @@ def _prepare_database(settings: Settings) -> EmbeddedPostgres | None:
     return share
 
 
-def _wait(welcome: str) -> None:
+def _deploy(application: Application, settings: Settings) -> FrontDoor | None:
+    """Deploy the application, with the front door before it where there is HAProxy."""
+    haproxy = find_haproxy()
+    if haproxy is None:
+        local_ray.deploy(application, settings.http_host, settings.http_port)
+        return None
+    port = _free_port()
+    local_ray.deploy(application, "127.0.0.1", port)
+    door = FrontDoor(haproxy, settings.front_door, f"127.0.0.1:{port}")
+    door.start(settings.http_host, settings.http_port)
+    return door
+
+
+def _wait(welcome: str, door: FrontDoor | None) -> None:
     stop = threading.Event()
     _on_signals(lambda *_: stop.set())
     _say(welcome)
-    stop.wait()
+    while not stop.wait(_WATCH_S):
+        if door:
+            door.restart_if_ended()
     _say("\nStopping ...")
 
 
@@ -132,6 +155,13 @@ def _require_free(port: int, setting: str) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError:
             raise Unavailable(f"Port {port} is taken; choose another with {setting}.") from None
+
+
+def _free_port() -> int:
+    """Choose a port of the loopback interface that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _require_folder(folder: Path, setting: str) -> None:

@@ -29,7 +29,7 @@ class Args(BaseModel):
     diffusion_gpus: float = Field(0.0, ge=0, le=1)
     """Share of a GPU that the diffusion replica gets: 1, 1/2, 1/3 or 1/4. Without one it sees none."""
     proxy_port: int | None = None
-    """Port of Serve's proxy, where a file fixes it; with another `http_port` in the settings the ingress relays."""
+    """Port of Serve's proxy, where a file fixes it; the ingress opens `http_port` of the settings in front of it."""
 
 
 def build(args: Args) -> serve.Application:

@@ -13,6 +13,7 @@ from configs.settings import Settings
 from deployments.errors import Unavailable
 from serve_app.api.app import build_app
 from serve_app.exposure import require_guarded
+from serve_app.front_door import FrontDoor, find_haproxy
 from serve_app.gateway import Gateway, Handle
 from serve_app.ray_token import keep_default_file_private, require_token
 from serve_app.relay import Relay
@@ -40,17 +41,24 @@ class Ingress:
         self._services = await Services.open(
             self._settings, gateway, self._metrics, name="ingress", worker_metrics=worker.render_metrics.remote
         )
-        self._relay = await _relay_to(proxy_port, self._settings)
+        self._door = await _open_door(proxy_port, self._settings)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return build_app(self._services, self._settings, self._metrics, behind_serve=True)
 
     async def check_health(self) -> None:
-        """Pass: a replica whose event loop answers is healthy; the database is checked by /readyz."""
+        """Pass: a replica whose event loop answers is healthy; the database is checked by /readyz.
+
+        The front door is opened again where its process has ended.
+        """
+        if isinstance(self._door, FrontDoor):
+            self._door.restart_if_ended()
 
     async def __del__(self) -> None:
-        if self._relay:
-            await self._relay.stop()
+        if isinstance(self._door, Relay):
+            await self._door.stop()
+        elif self._door:
+            self._door.stop()
         await self._services.close()
 
 
@@ -60,10 +68,17 @@ def _proxy_host() -> str | None:
     return None if client is None else client.http_config.host
 
 
-async def _relay_to(proxy_port: int | None, settings: Settings) -> Relay | None:
-    if proxy_port in (None, settings.http_port):
+async def _open_door(proxy_port: int | None, settings: Settings) -> FrontDoor | Relay | None:
+    """Open the port of the settings before Serve's proxy, where a file fixes the proxy's own."""
+    if proxy_port is None:
         return None
-    relay = Relay("127.0.0.1", int(proxy_port))
+    if proxy_port == settings.http_port:
+        raise Unavailable(f"DARKROOM_HTTP_PORT={proxy_port} is the port of Serve's proxy; choose another.")
+    if haproxy := find_haproxy():
+        door = FrontDoor(haproxy, settings.front_door, f"127.0.0.1:{proxy_port}")
+        door.start(settings.http_host, settings.http_port)
+        return door
+    relay = Relay("127.0.0.1", proxy_port)
     try:
         await relay.start(settings.http_host, settings.http_port)
     except OSError:

@@ -84,8 +84,11 @@ def import_application(settings: Settings, diffusion: bool) -> Application:
     return build(Args(diffusion=diffusion, diffusion_gpus=gpus))
 
 
-def deploy(application: Application, settings: Settings) -> None:
-    """Deploy the application and wait until every replica runs. Raises `Unavailable` with the reason otherwise."""
+def deploy(application: Application, host: str, port: int) -> None:
+    """Deploy the application and wait until every replica runs. Raises `Unavailable` with the reason otherwise.
+
+    `host`, `port`: where Serve's proxy listens.
+    """
     from ray import serve
     from ray.serve.schema import ApplicationStatus, LoggingConfig
 
@@ -93,7 +96,7 @@ def deploy(application: Application, settings: Settings) -> None:
     quiet = LoggingConfig(log_level="WARNING", enable_access_log=False)  # the ingress logs requests itself
     serve.start(
         proxy_location="HeadOnly",
-        http_options={"host": settings.http_host, "port": settings.http_port, "request_timeout_s": _REQUEST_S},
+        http_options={"host": host, "port": port, "request_timeout_s": _REQUEST_S},
         logging_config=quiet,
     )
     target = serve.RunTarget(application, name=_NAME, logging_config=quiet)

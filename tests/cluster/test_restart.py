@@ -109,9 +109,9 @@ def test_serve_run_finds_the_same_data_on_the_named_port_and_ends_everything_too
     past: Past, tmp_path: Path, ray_folder: str
 ) -> None:
     local = (ROOT / "configs" / "local.yaml").read_text()
-    assert local.count("port: 8000") == 2  # Serve's own and what the graph is told of it
+    assert local.count("port: 8001") == 2  # Serve's own and what the graph is told of it
     config = tmp_path / "local.yaml"
-    config.write_text(local.replace("port: 8000", f"port: {free_port()}"))  # 8000 may be taken on this machine
+    config.write_text(local.replace("port: 8001", f"port: {free_port()}"))  # 8001 may be taken on this machine
     command = [str(Path(sys.executable).with_name("serve")), "run", str(config)]
     own = {"HOME": str(tmp_path), "DARKROOM_WEIGHTS_DIR": str(Settings().weights_dir), "RAY_TMPDIR": ray_folder}
     server = Server(past.data_dir, command, announcement="", **own)

@@ -132,6 +132,20 @@ def test_production_asks_for_keys() -> None:
     require_guarded(Settings(http_host=variables["DARKROOM_HTTP_HOST"], auth=auth))
 
 
+def test_in_a_cluster_clients_reach_serves_proxy_through_the_front_door_alone() -> None:
+    for path in SERVE_FILES:
+        config = _serve_config(path)
+        assert config["http_options"]["host"] == "127.0.0.1"
+        assert config["http_options"]["port"] == 8001, "the default target of the front door"
+    command = ["python", "-m", "serve_app.front_door"]
+    cluster = yaml.safe_load((ROOT / "cluster.yaml").read_text())
+    for node in ("head", "worker"):
+        assert any(" ".join(command) in line for line in cluster[f"{node}_start_ray_commands"])
+    pods = yaml.safe_load((ROOT / "configs/rayservice.yaml").read_text())["spec"]["rayClusterConfig"]
+    for group in (pods["headGroupSpec"], *pods["workerGroupSpecs"]):
+        assert command in [one.get("command") for one in group["template"]["spec"]["containers"]]
+
+
 @pytest.mark.parametrize("path", [ROOT / "cluster.yaml", *SERVE_FILES], ids=lambda path: path.name)
 def test_no_secret_stands_in_a_file(path: Path) -> None:
     text = "\n".join(line for line in path.read_text().splitlines() if not line.lstrip().startswith("#"))
