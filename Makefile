@@ -65,6 +65,7 @@ eval: dev ## Figures on labelled pictures: make eval DATA=folder
 bench: dev ## Ratios and growth, side by side in one run (about half an hour)
 	@$(BIN)/python -m bench.speed.startup
 	@$(BIN)/python -m bench.speed.recovery
+	@$(BIN)/python -m bench.speed.front_door
 	@$(BIN)/python -m bench.speed.album
 	@$(BIN)/python -m bench.speed.people
 	@$(BIN)/python -m bench.speed.duplicates

@@ -162,6 +162,17 @@ def test_compose_opens_one_port_and_that_on_this_machine() -> None:
     assert ports == {"server": ["${PUBLISH:-127.0.0.1:8000}:" + last("EXPOSE")]}
 
 
+def test_every_service_is_read_only_without_privileges_and_bounded() -> None:
+    for name, service in compose()["services"].items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["pids_limit"] > 0, name
+        assert service["mem_limit"], name
+        assert "/tmp" in [place.split(":")[0] for place in service["tmpfs"]], name
+    assert [name for name, service in compose()["services"].items() if "cap_add" in service] == ["database"]
+
+
 def test_compose_has_no_password_of_its_own() -> None:
     environment = {
         name: value for service in compose()["services"].values() for name, value in service["environment"].items()
