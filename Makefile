@@ -44,8 +44,8 @@ demo: $(VENV)/core.stamp ## Send a running Darkroom the photographs that scikit-
 	  $(BIN)/darkroom album "$$photos" --name demo && \
 	  $(BIN)/darkroom avatar "$$photos/astronaut.png" --animal fox --out "$${TMPDIR:-/tmp}/astronaut-fox.jpg"
 
-lint: dev ## Style, import rules and the Dockerfile
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache && $(BIN)/hadolint Dockerfile
+lint: dev ## Style, import rules, the Dockerfile and the threats page
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache && $(BIN)/hadolint Dockerfile && $(BIN)/python -m bench.tools.threats
 
 types: dev ## Static types
 	@$(BIN)/mypy
