@@ -118,16 +118,19 @@ def stop() -> None:
     ray = sys.modules.get("ray")
     if ray is None or not ray.is_initialized():
         return
-    ending = threading.Thread(target=_end_application, daemon=True)
+    given_up = threading.Event()
+    ending = threading.Thread(target=_end_application, args=[given_up], daemon=True)
     ending.start()
     deadline = time.monotonic() + _STOP_S
     # A service manager signals all processes at once, and an application whose Ray is going would never end.
     while ending.is_alive() and time.monotonic() < deadline and not _some_have_ended():
         ending.join(_POLL_S)
+    given_up.set()  # a call of Serve's after Ray is gone would start another Ray
+    ending.join(_POLL_S)
     ray.shutdown()
 
 
-def _end_application() -> None:
+def _end_application(given_up: threading.Event) -> None:
     from ray import serve
     from ray.exceptions import RayError
     from ray.serve.exceptions import RayServeException
@@ -135,8 +138,8 @@ def _end_application() -> None:
     # Not `serve.shutdown`, which makes the raylet print that a task of the controller failed.
     with contextlib.suppress(RayError, RayServeException):  # it is going down by itself, or never came up
         serve.delete(_NAME, _blocking=False)
-        while _NAME in serve.status().applications:
-            time.sleep(_POLL_S)
+        while not given_up.is_set() and _NAME in serve.status().applications:
+            given_up.wait(_POLL_S)
 
 
 def _some_have_ended() -> bool:
