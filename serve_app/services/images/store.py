@@ -214,9 +214,14 @@ class ImageStore:
             await images.describe_content(session, content.sha256, pixel_sha256=digest)
         return digest
 
-    async def open(self, content: Content) -> AsyncIterator[bytes]:
-        """The bytes as they were sent, piece by piece. Raises `NotFound` before the first."""
-        return (await self._storage.open(original_key(content.sha256))).chunks
+    async def open(self, content: Content, start: int, stop: int) -> AsyncIterator[bytes]:
+        """The bytes as they were sent from `start` to before `stop`, piece by piece. Raises `NotFound` before the
+        first."""
+        return (await self._storage.open(original_key(content.sha256), start, stop)).chunks
+
+    async def path(self, content: Content) -> Path | None:
+        """The file of the bytes as they were sent, if it lies on this machine. Raises `NotFound`."""
+        return await self._storage.path(original_key(content.sha256))
 
     async def url(self, content: Content) -> str | None:
         """Where a client gets the bytes without this server, if the storage is set up so."""
