@@ -8,11 +8,15 @@ Serve configuration, which the dashboard shows.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
 
 
 class _Options(BaseModel):
@@ -420,7 +424,11 @@ class Settings(BaseSettings):
     http_port: int = Field(8000, ge=1, le=65535)
     dashboard_port: int = Field(8265, ge=1, le=65535)
     public_url: str | None = None
-    """Base URL of the URLs in answers; default: the base of the request."""
+    """Base URL of the URLs in answers; default: the base of the request. Without keys its host is served beside
+    `localhost`, `127.0.0.1` and `[::1]`, and no other."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins of web pages elsewhere that may call and read answers (CORS), `https://app.example`; default: none.
+    Pages of this server's own host need none."""
     data_dir: Path = Field(default_factory=lambda: _xdg("XDG_DATA_HOME", ".local/share"))
     """Folder of the database, stored images and logs."""
     weights_dir: Path = Field(default_factory=lambda: _xdg("XDG_CACHE_HOME", ".cache") / "weights")
@@ -450,6 +458,21 @@ class Settings(BaseSettings):
     auth: Auth = Auth()
     retention: Retention = Retention()
     providers: Providers = Providers()
+
+    @field_validator("public_url")
+    @classmethod
+    def _has_host(cls, url: str | None) -> str | None:
+        if url and not (url.startswith(("http://", "https://")) and urlsplit(url).hostname):
+            raise ValueError("must look like https://photos.example")
+        return url or None
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"'{origin}' is no origin: scheme, host and port only, like https://app.example")
+        return tuple(origin.lower() for origin in origins)
 
     @property
     def embedding_model(self) -> str:

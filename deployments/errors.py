@@ -10,10 +10,12 @@
     │   └── UnsupportedImage      415
     ├── Unauthenticated           401
     ├── Forbidden                 403
+    │   └── CrossOrigin           403  a web page of another site sent the request
     ├── NotFound                  404
     ├── Conflict                  409
     ├── PayloadTooLarge           413
     ├── UnsupportedMediaType      415
+    ├── Misdirected               421  the request names a host that this server does not serve
     ├── Overloaded                429  a queue is full; `extra["retry_after_s"]`   technical, transient
     ├── Unavailable               503  a dependency is down                        technical, transient
     │   ├── WeightsMissing        503  names the file and the setting              technical
@@ -113,6 +115,12 @@ class Forbidden(DarkroomError):
     slug, title, status = "forbidden", "Forbidden", 403
 
 
+class CrossOrigin(Forbidden):
+    """A request that a web page of another site made the browser send."""
+
+    slug, title = "cross-origin", "Request from another site"
+
+
 class NotFound(DarkroomError):
     slug, title, status = "not-found", "Not found", 404
 
@@ -127,6 +135,12 @@ class PayloadTooLarge(DarkroomError):
 
 class UnsupportedMediaType(DarkroomError):
     slug, title, status = "unsupported-media-type", "Unsupported media type", 415
+
+
+class Misdirected(DarkroomError):
+    """A request for a host that this server does not serve."""
+
+    slug, title, status = "misdirected", "Not the host that is served here", 421
 
 
 class Overloaded(DarkroomError):

@@ -22,11 +22,10 @@ import psutil
 
 from configs.settings import FrontDoorOptions, Settings
 from deployments.errors import DarkroomError, Overloaded, PayloadTooLarge, Unavailable
+from serve_app.control_headers import ORDERS
 
-_CONTROL_HEADERS = ("x-request-timeout-seconds", "x-request-disconnect-disabled", "serve-multiplexed-model-id")
-CONTROL_HEADERS = (*_CONTROL_HEADERS, "x-session-id", *(name.replace("-", "_") for name in _CONTROL_HEADERS))
-"""Headers by which clients would steer Serve: deadlines and the replica that is chosen (`ray.serve._private.constants`
-and `.proxy` of Ray 2.60, which takes a hyphen for an underscore). Those that begin with `x-serve-` are its router's."""
+CONTROL_HEADERS = tuple(sorted(ORDERS | {name.replace("-", "_") for name in ORDERS}))
+"""Headers by which clients would steer Serve, which takes a hyphen for an underscore."""
 _READY_S = 10.0
 _STOP_S = 2.0
 _POLL_S = 0.02

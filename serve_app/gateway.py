@@ -35,6 +35,7 @@ from deployments.contracts.diffusion import (
 from deployments.contracts.portraits import AvatarPicture, AvatarTask, Segmentation
 from deployments.contracts.styles import StyledPicture, StyleTask
 from deployments.errors import DarkroomError, DeadlineExceeded, NotDeployed, Overloaded, Unavailable
+from serve_app.refusals import opened
 from serve_app.telemetry import Metrics
 
 log = structlog.get_logger(__name__)
@@ -189,7 +190,7 @@ async def _call_until_answered(handle: Handle, verb: str, arguments: tuple[Any, 
     for attempt in range(_RETRIES):
         response: Any = getattr(handle, verb).remote(*arguments)
         try:
-            return await response
+            return opened(await response)
         except asyncio.CancelledError:
             response.cancel()  # Serve does not do it: calls that nobody waits for would fill the replica's queue
             raise
@@ -213,6 +214,6 @@ async def _stream(
                     event = await anext(response)
                 except StopAsyncIteration:
                     return
-            yield event
+            yield opened(event)
     finally:
         response.cancel()  # a call that has ended does not mind

@@ -14,6 +14,7 @@ from ray import serve
 from deployments.bundle import Bundle
 from deployments.capabilities import BUNDLED, CAPABILITIES
 from serve_app.ingress import Ingress
+from serve_app.refusals import returning_refusals
 from serve_app.worker import Worker
 
 
@@ -35,16 +36,20 @@ class Args(BaseModel):
 def build(args: Args) -> serve.Application:
     """Compose the graph: ingress and worker on top, a capability behind each handle."""
     deployment = partial(_deployment, drain_s=_DRAIN_S[args.topology])
+
+    def capability(cls: type[Any], **options: Any) -> serve.Deployment:
+        return deployment(returning_refusals(cls), **options)
+
     if args.topology == "compact":
-        bundle = deployment(Bundle, cpus=0.5, max_ongoing=32).bind()
+        bundle = capability(Bundle, cpus=0.5, max_ongoing=32).bind()
         capabilities = dict.fromkeys(BUNDLED, bundle)
     else:
         split = (CAPABILITIES[name] for name in BUNDLED)
-        capabilities = {one.name: deployment(one.load(), name=one.deployment).bind() for one in split}
+        capabilities = {one.name: capability(one.load(), name=one.deployment).bind() for one in split}
     if args.diffusion:
         diffusion = CAPABILITIES["diffusion"]
         capabilities["diffusion"] = _deployment(
-            diffusion.load(),
+            returning_refusals(diffusion.load()),
             name=diffusion.deployment,
             drain_s=_DIFFUSION_DRAIN_S[args.topology],
             gpus=args.diffusion_gpus,

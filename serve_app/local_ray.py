@@ -14,7 +14,7 @@ import psutil
 
 from configs.settings import Settings
 from deployments.errors import Unavailable
-from serve_app import ray_token
+from serve_app import control_headers, ray_token
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -32,6 +32,7 @@ _POLL_S = 0.1
 def variables(settings: Settings) -> dict[str, str]:
     """Environment variables of a local Ray."""
     return ray_token.environment(settings) | {
+        **control_headers.SETTING,
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",
         "RAY_DEDUP_LOGS": "0",

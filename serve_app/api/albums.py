@@ -23,6 +23,7 @@ from serve_app.api.schemas.albums import (
     QualityRequest,
     TagsRequest,
 )
+from serve_app.api.slashes import ends_in_slash
 from serve_app.services.albums.items import AnalysisKind
 from serve_app.services.albums.results import (
     Album,
@@ -47,7 +48,16 @@ class _Below(APIRoute):
         return super().matches(scope)
 
 
-router = APIRouter(prefix=f"{PREFIX}/albums", tags=["albums"], route_class=IdempotentRoute)
+class _Album(IdempotentRoute):
+    """A route whose path may end in an album's id: `a%2F` is the album `a/`, `a/` the album `a` with a slash too many.
+
+    The latter is no match, and redirected (`slashes.redirecting`)."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        return (Match.NONE, {}) if ends_in_slash(scope) else super().matches(scope)
+
+
+router = APIRouter(prefix=f"{PREFIX}/albums", tags=["albums"], route_class=_Album)
 below = APIRouter(prefix=f"{PREFIX}/albums", tags=["albums"], route_class=_Below)
 """To be included before `router`, whose routes take any path for an id."""
 

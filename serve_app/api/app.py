@@ -12,9 +12,13 @@ from starlette.middleware import Middleware
 from configs.settings import Settings
 from serve_app.api import albums, avatars, history, images, jobs, operations, problems, segmentations, styles, users
 from serve_app.api.auth import Authentication, basic, bearer
+from serve_app.api.browsers import BrowserGuard, cross_origin_access
+from serve_app.api.head import HeadAsGet
 from serve_app.api.middleware import HttpEdge
+from serve_app.api.openapi import complete
 from serve_app.api.sdapi import control, controlnet, generation, lists, tools
 from serve_app.api.sdapi import errors as webui_errors
+from serve_app.api.slashes import redirecting
 from serve_app.services.container import Services
 from serve_app.telemetry import Metrics
 
@@ -36,8 +40,12 @@ def build_app(services: Services, settings: Settings, metrics: Metrics, *, behin
         title="Darkroom",
         version=version("darkroom"),
         description=_DESCRIPTION,
+        redirect_slashes=False,  # `slashes.redirecting` does it, with locations that do not repeat the Host header
         middleware=[
+            *cross_origin_access(settings.cors_origins),
             Middleware(HttpEdge, limits=settings.limits, metrics=metrics, behind_serve=behind_serve),
+            Middleware(HeadAsGet),
+            Middleware(BrowserGuard, settings=settings),
             Middleware(Authentication, services=services, settings=settings),
         ],
     )
@@ -55,4 +63,6 @@ def build_app(services: Services, settings: Settings, metrics: Metrics, *, behin
     for part in (generation, lists, tools, controlnet, control):
         app.include_router(part.router, **webui)
     app.include_router(control.internal, **webui)
+    app.router.default = redirecting(app.router)
+    complete(app)
     return app

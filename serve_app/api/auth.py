@@ -19,8 +19,8 @@ from serve_app.services.container import Services
 
 OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"})
 """Paths that need no key; all others do."""
-OPEN_FOLDER = "/static-offline-docs/"
-"""The scripts of the pages that document the API."""
+OPEN_FOLDERS = ("/static-offline-docs/", "/problems/")
+"""The scripts of the pages that document the API, and what its errors mean."""
 ADMIN_PATHS = (f"{PREFIX}/users", "/users")
 
 bearer = HTTPBase(scheme="bearer", scheme_name="bearer", description="a user's key", auto_error=False)
@@ -40,7 +40,7 @@ class Authentication:
         self._is_disabled = settings.auth.mode == "disabled"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in OPEN or scope["path"].startswith(OPEN_FOLDER):
+        if scope["type"] != "http" or scope["path"] in OPEN or scope["path"].startswith(OPEN_FOLDERS):
             await self._app(scope, receive, send)
             return
         try:

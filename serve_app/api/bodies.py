@@ -14,6 +14,7 @@ from starlette.datastructures import UploadFile
 
 from deployments.errors import UnsupportedMediaType
 from serve_app.api.deps import IdempotencyKey, content_type
+from serve_app.api.problems import TEXT_FOR_FILE
 
 M = TypeVar("M", bound=BaseModel)
 FORM = "multipart/form-data"
@@ -47,7 +48,7 @@ def picture_and(fields: type[M], with_url: type[M] | None) -> Callable[..., Asyn
             return await _read_form(request, fields)
         if with_url is None:
             raise UnsupportedMediaType(f"Send the picture as {FORM}, in a field named `{_FILE}`.")
-        if kind not in {"application/json", ""}:
+        if kind != "application/json":
             raise UnsupportedMediaType(f"Send the request as application/json, or as {FORM} with a field `{_FILE}`.")
         return ReceivedForm(_validated(with_url, await _read_json(request)), None)
 
@@ -78,9 +79,11 @@ async def _read_json(request: Request) -> Any:
 async def _read_form(request: Request, fields: type[M]) -> ReceivedForm[M]:
     form = await request.form()
     files = form.getlist(_FILE)
-    if len(files) != 1 or not isinstance(files[0], UploadFile):
-        found = "none" if not files else "text" if len(files) == 1 else str(len(files))
+    if len(files) != 1:
+        found = str(len(files) or "none")
         raise _unreadable(f"send exactly one picture, a file in the field `{_FILE}`; here was {found}", ("body", _FILE))
+    if not isinstance(files[0], UploadFile):
+        raise _unreadable(TEXT_FOR_FILE, ("body", _FILE))
     values: dict[str, Any] = {}
     for name, value in form.multi_items():
         if name == _FILE or value == "":  # an empty field is one that was left out, as browsers have it

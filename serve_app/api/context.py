@@ -14,8 +14,13 @@ def request_id() -> str:
     return _request_id.get()
 
 
+def is_request_id(text: str) -> bool:
+    """Whether a client's `X-Request-ID` is harmless: 1 to 64 ASCII letters, digits and `._:-`."""
+    return _SAFE.fullmatch(text) is not None
+
+
 def adopt_request_id(sent: str | None) -> str:
     """Set the id of the request: take over the client's `X-Request-ID` when it is harmless, else make one."""
-    value = sent if sent and _SAFE.fullmatch(sent) else uuid.uuid4().hex
+    value = sent if sent and is_request_id(sent) else uuid.uuid4().hex
     _request_id.set(value)
     return value

@@ -104,7 +104,7 @@ IdempotencyKey = Annotated[
 
 
 def require_json(request: Request, idempotency_key: IdempotencyKey = None) -> None:
-    if content_type(request) not in {"application/json", ""}:
+    if content_type(request) != "application/json":
         raise UnsupportedMediaType("Send the request as application/json.")
 
 

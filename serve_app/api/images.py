@@ -6,22 +6,25 @@ import asyncio
 from dataclasses import asdict
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, File, UploadFile
-from fastapi.responses import RedirectResponse, Response, StreamingResponse
+from fastapi import APIRouter, File, Request, UploadFile
+from fastapi.responses import Response
 
 from deployments.errors import ImageError, PayloadTooLarge
 from serve_app.api.answers import PREFIX, Answer, LinksDep
 from serve_app.api.deps import CurrentUser, MultipartBody, ServicesDep, SettingsDep
+from serve_app.api.files import answer_file
 from serve_app.api.idempotency import IdempotentRoute
 from serve_app.api.problems import problem_of, problem_response, responses
 from serve_app.api.schemas.images import ImageDetail, Rejected, TutorialUpload, Upload, Uploads
-from serve_app.services.images.service import Elsewhere, ImageView
+from serve_app.services.images.service import ImageView
 
 router = APIRouter(prefix=PREFIX, tags=["images"], route_class=IdempotentRoute)
 tutorial = APIRouter(tags=["images"], route_class=IdempotentRoute)
 
 _PICTURE: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/*": {}}, "description": "the picture"},
+    206: {"content": {"image/*": {}}, "description": "the part of it that `Range` names"},
+    304: {"description": "the picture is the one that `If-None-Match` names"},
     307: {"description": "the object store serves the picture (the setting `storage.urls`)"},
 }
 _FILES_AT_ONCE = 4
@@ -87,20 +90,13 @@ async def delete_image(image_id: str, user: CurrentUser, services: ServicesDep) 
     return Response(status_code=204)
 
 
-@router.get("/files/{key}", response_class=Response, responses=_PICTURE | responses(404))
-async def get_file(key: str, user: CurrentUser, services: ServicesDep) -> Response:
-    """Read the bytes of a stored image, as they were sent, or be redirected to them."""
-    file = await services.images.open_file(user, key)
-    if isinstance(file, Elsewhere):
-        return RedirectResponse(file.url, 307, {"Cache-Control": f"private, max-age={file.fresh_s}"})
-    headers = {
-        "Content-Length": str(file.size),
-        "Cache-Control": "private, max-age=31536000, immutable",
-        "ETag": f'"{file.sha256}"',
-        "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "default-src 'none'",
-    }
-    return StreamingResponse(file.chunks, media_type=file.content_type, headers=headers)
+@router.get("/files/{key}", response_class=Response, responses=_PICTURE | responses(404, 416))
+async def get_file(key: str, request: Request, user: CurrentUser, services: ServicesDep) -> Response:
+    """Read the bytes of a stored image, as they were sent, or be redirected to them.
+
+    `If-None-Match`, `Range` and `If-Range` are honoured.
+    """
+    return await answer_file(request, await services.images.open_file(user, key))
 
 
 @tutorial.post(

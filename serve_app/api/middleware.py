@@ -27,6 +27,8 @@ _UNBOUNDED = (
 )
 """Paths that are answered however busy the server is, so that a watcher sees that it is busy."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_KEEPABLE = ("/static-offline-docs/", "/problems/")
+"""Folders whose answers are the same for all and may be kept by browsers."""
 _CLIENT_GONE = 499
 """Status in logs and metrics, as in other servers, of requests whose client hung up before the answer."""
 
@@ -70,6 +72,7 @@ class HttpEdge:
             if message["type"] == "http.response.start":
                 status, has_begun = message["status"], True
                 sent = MutableHeaders(scope=message)
+                _guard_answer(sent, scope["path"])
                 if not (self._behind_serve and headers.get("x-request-id") == request_id):
                     sent["X-Request-ID"] = request_id
                 if is_webui:
@@ -125,6 +128,14 @@ class HttpEdge:
             return message
 
         return counted
+
+
+def _guard_answer(sent: MutableHeaders, path: str) -> None:
+    """Keep an answer from other sites' pages, and from caches unless it says otherwise itself."""
+    sent.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+    sent.setdefault("X-Content-Type-Options", "nosniff")
+    if not path.startswith(_KEEPABLE):
+        sent.setdefault("Cache-Control", "no-store")
 
 
 def error_answer(path: str, error: DarkroomError | None) -> Response:

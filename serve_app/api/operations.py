@@ -7,11 +7,24 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel, Field
 
+from deployments.errors import NotFound
 from serve_app.api.deps import ServicesDep
-from serve_app.api.problems import problem, problem_response, responses
+from serve_app.api.problem_types import load_problem_types
+from serve_app.api.problems import document_of, problem, problem_response, responses
 
 router = APIRouter(tags=["operations"])
+
+
+class ProblemMeaning(BaseModel):
+    """The explanation of a type of problem."""
+
+    type: str = Field(examples=["/problems/not-found"])
+    title: str
+    status: int
+    meaning: str
+    example: dict[str, Any] = Field(description="a problem document of this type")
 
 
 @router.get("/healthz")
@@ -34,3 +47,19 @@ async def readyz(services: ServicesDep) -> Response:
 async def metrics(services: ServicesDep) -> Response:
     """Read the Prometheus metrics of the ingress and the worker."""
     return Response(await services.health.metrics(), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/problems/{slug}", response_model=ProblemMeaning, responses=responses(404))
+async def explain_problem(slug: str, response: Response) -> ProblemMeaning:
+    """Explain a type of problem: what it means and what to do. The `type` of each problem document leads here."""
+    kind = load_problem_types().get(slug)
+    if kind is None:
+        raise NotFound("There is no such type of problem.")
+    response.headers["Cache-Control"] = "max-age=86400"
+    return ProblemMeaning(
+        type=f"/problems/{slug}",
+        title=kind.title,
+        status=kind.status,
+        meaning=kind.meaning,
+        example=document_of(kind),
+    )

@@ -14,21 +14,19 @@ from starlette.exceptions import HTTPException
 
 from deployments.errors import DarkroomError
 from serve_app.api.context import request_id
+from serve_app.api.problem_types import ProblemType, typical_of
 
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
-_SLUGS = {
-    400: ("bad-request", "Bad request"),
-    401: ("unauthenticated", "Authentication needed"),
-    403: ("forbidden", "Forbidden"),
-    404: ("not-found", "Not found"),
-    405: ("method-not-allowed", "Method not allowed"),
-    413: ("payload-too-large", "Payload too large"),
-    415: ("unsupported-media-type", "Unsupported media type"),
-    422: ("invalid-request", "Invalid request"),
-}
+_HINT = "a file part has a filename (curl: `-F file=@photo.jpg`, with the @)"
+TEXT_FOR_FILE = f"the field `file` holds text, not a file: {_HINT}"
+_TOO_LONG_FOR_TEXT = f"A part without a filename is text, and this one is too long for that: {_HINT}."
+_NOT_A_FILE = "Expected UploadFile"
+"""What FastAPI says of a text where a file should be."""
+_PART_TOO_LONG = "Part exceeded maximum size"
+"""How Starlette begins what it says of a part without a filename, which it takes for text, and which is too long."""
 _RETRY_AFTER_S = 5
 
 
@@ -62,6 +60,11 @@ def problem(
     return body | {"instance": instance or f"urn:request:{request_id()}"} | members
 
 
+def document_of(kind: ProblemType) -> dict[str, Any]:
+    """Make the example of a problem document of a type."""
+    return problem(kind.status, kind.slug, kind.title, kind.example, instance="urn:request:7f3c")
+
+
 def problem_of(error: DarkroomError) -> dict[str, Any]:
     """Make the problem document of an error."""
     members = {key: value for key, value in error.extra.items() if key not in {"status", "type", "title", "detail"}}
@@ -88,7 +91,7 @@ def problem_response(body: dict[str, Any], headers: Mapping[str, str] | None = N
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Make the OpenAPI entries for the problem answers of a route."""
     entry = {"model": Problem, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
-    return {status: entry | {"description": _SLUGS.get(status, ("", "Problem"))[1]} for status in statuses}
+    return {status: entry | {"description": "Problem"} for status in statuses}  # `openapi` says more
 
 
 async def _on_darkroom_error(_: Request, error: Exception) -> Response:
@@ -104,9 +107,13 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
         return await _on_darkroom_error(request, error.__cause__)
     # FastAPI says 400 where a body cannot be parsed at all; to clients that is one more malformed request.
     status = 422 if error.status_code == 400 else error.status_code
-    slug, title = _SLUGS.get(status, ("error", "Error"))
-    body = problem(status, slug, title, str(error.detail))
-    return problem_response(body, dict(error.headers or {}))
+    kind = typical_of(status)
+    slug, title = ("error", "Error") if kind is None else (kind.slug, kind.title)
+    detail = _TOO_LONG_FOR_TEXT if str(error.detail).startswith(_PART_TOO_LONG) else str(error.detail)
+    headers = dict(error.headers or {})
+    if "GET" in (allowed := headers.get("Allow", "").split(", ")):
+        headers["Allow"] = ", ".join([*allowed, "HEAD"])
+    return problem_response(problem(status, slug, title, detail), headers)
 
 
 async def _on_validation_error(_: Request, error: Exception) -> Response:
@@ -115,7 +122,7 @@ async def _on_validation_error(_: Request, error: Exception) -> Response:
         {
             "pointer": "/" + "/".join(str(part) for part in entry["loc"][1:]),
             "in": entry["loc"][0],
-            "detail": entry["msg"],
+            "detail": TEXT_FOR_FILE if _NOT_A_FILE in entry["msg"] else entry["msg"],
         }
         for entry in error.errors()
     ]

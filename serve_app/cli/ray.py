@@ -14,7 +14,7 @@ from rich.console import Console
 
 from configs.settings import Settings
 from deployments.errors import Unavailable
-from serve_app import ray_token
+from serve_app import control_headers, ray_token
 from serve_app.cli.client import Client, CommandError
 
 
@@ -26,8 +26,8 @@ def add_commands(commands: Any) -> list[argparse.ArgumentParser]:
     ray_env = commands.add_parser(
         "ray-env",
         help='print the variables for Ray\'s own commands: eval "$(darkroom ray-env)", then `serve run`, `ray status`',
-        description="Prints shell commands that set Ray's token and keep a Ray of this machine's own on its loopback "
-        "interface. The token is made where there is none yet.",
+        description="Prints shell commands that set Ray's token, keep a Ray of this machine's own on its loopback "
+        "interface, and let Serve ignore control headers of clients. The token is made where there is none yet.",
     )
     ray_env.set_defaults(run=_ray_env)
     return [dashboard, ray_env]
@@ -52,7 +52,7 @@ def _dashboard(_client: Client, arguments: argparse.Namespace, err: Console) -> 
 
 def _ray_env(_client: Client, arguments: argparse.Namespace, _: Console) -> Any:
     settings = _settings()
-    variables = ray_token.environment(settings)
+    variables = ray_token.environment(settings) | control_headers.SETTING
     try:
         ray_token.ensure_named(settings, os.environ | variables)
     except Unavailable as error:

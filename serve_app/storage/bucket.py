@@ -43,8 +43,11 @@ class BucketStorage:
     async def get(self, key: str) -> bytes:
         return await self._store.get(self._bucket, self._name(key))
 
-    async def open(self, key: str) -> StoredObject:
-        return await self._store.open(self._bucket, self._name(key))
+    async def open(self, key: str, start: int = 0, stop: int | None = None) -> StoredObject:
+        return await self._store.open(self._bucket, self._name(key), start, stop)
+
+    async def path(self, key: str) -> Path | None:
+        return None
 
     async def exists(self, key: str) -> bool:
         return is_key(key) and await self._store.exists(self._bucket, self._folder + key)

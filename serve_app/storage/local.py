@@ -54,13 +54,13 @@ class LocalStorage:
         with _reading():
             return await asyncio.to_thread(path.read_bytes)
 
-    async def open(self, key: str) -> StoredObject:
-        path = self._path(key)
-        with _reading():
-            found = await asyncio.to_thread(path.stat)
-        if not stat.S_ISREG(found.st_mode):
-            raise NotFound("No such file")
-        return StoredObject(found.st_size, _chunks(path))
+    async def open(self, key: str, start: int = 0, stop: int | None = None) -> StoredObject:
+        path, size = await self._find(key)
+        return StoredObject(size, _chunks(path, start, size if stop is None else min(stop, size)))
+
+    async def path(self, key: str) -> Path | None:
+        path, _ = await self._find(key)
+        return path
 
     async def exists(self, key: str) -> bool:
         return is_key(key) and await asyncio.to_thread((self._root / key).is_file)
@@ -77,6 +77,15 @@ class LocalStorage:
 
     async def close(self) -> None:
         """Do nothing: no file is kept open."""
+
+    async def _find(self, key: str) -> tuple[Path, int]:
+        """Find a file and its size in bytes. Raises `NotFound`."""
+        path = self._path(key)
+        with _reading():
+            found = await asyncio.to_thread(path.stat)
+        if not stat.S_ISREG(found.st_mode):
+            raise NotFound("No such file")
+        return path, found.st_size
 
     def _path(self, key: str) -> Path:
         if not is_key(key):
@@ -139,11 +148,13 @@ def _move(incoming: Path, path: Path) -> None:
         os.close(folder)
 
 
-async def _chunks(path: Path) -> AsyncIterator[bytes]:
+async def _chunks(path: Path, start: int, stop: int) -> AsyncIterator[bytes]:
     with _reading():
         file: BinaryIO = await asyncio.to_thread(path.open, "rb")
         try:
-            while part := await asyncio.to_thread(file.read, CHUNK_BYTES):
+            file.seek(start)
+            while start < stop and (part := await asyncio.to_thread(file.read, min(CHUNK_BYTES, stop - start))):
+                start += len(part)
                 yield part
         finally:
             file.close()

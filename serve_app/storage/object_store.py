@@ -82,10 +82,12 @@ class AsyncObjectStore:
     async def connect(cls, scheme: Scheme, options: StorageOptions) -> AsyncObjectStore:
         return cls(await asyncio.to_thread(connect, scheme, options), options)
 
-    async def open(self, bucket: str, name: str) -> StoredObject:
-        """Open an object as a stream. Raises `NotFound`, `Unavailable`."""
-        first = await self._call(lambda: self._store.open(bucket, name, PIECE_BYTES))
-        return StoredObject(first.size, self._pieces(bucket, name, first))
+    async def open(self, bucket: str, name: str, start: int = 0, stop: int | None = None) -> StoredObject:
+        """Open an object, or its bytes from `start` to before `stop`, as a stream. Raises `NotFound`, `Unavailable`."""
+        at_once = PIECE_BYTES if start == 0 else 1  # of another part, only the size and the version count
+        first = await self._call(lambda: self._store.open(bucket, name, at_once))
+        end = first.size if stop is None else min(stop, first.size)
+        return StoredObject(first.size, self._pieces(bucket, name, first, start, end))
 
     async def get(self, bucket: str, name: str) -> bytes:
         return b"".join([piece async for piece in (await self.open(bucket, name)).chunks])
@@ -106,11 +108,11 @@ class AsyncObjectStore:
         self._threads.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._store.close)
 
-    async def _pieces(self, bucket: str, name: str, first: FirstChunk) -> AsyncIterator[bytes]:
-        piece, place = first.data, 0
-        while place < first.size:
+    async def _pieces(self, bucket: str, name: str, first: FirstChunk, place: int, end: int) -> AsyncIterator[bytes]:
+        piece = first.data[:end] if place == 0 else b""
+        while place < end:
             if not piece:
-                stop = min(place + PIECE_BYTES, first.size)
+                stop = min(place + PIECE_BYTES, end)
                 piece = await self._read(bucket, name, place, stop, first.version)
             place += len(piece)
             yield piece

@@ -16,7 +16,7 @@ class StoredObject:
     """A stored object that was found, and its bytes as a stream."""
 
     size: int
-    """Bytes."""
+    """Bytes of the whole object."""
     chunks: AsyncIterator[bytes]
 
 
@@ -37,8 +37,15 @@ class Storage(Protocol):
         """Read a whole object. Raises `errors.NotFound`, also for a key that can never have existed."""
         ...
 
-    async def open(self, key: str) -> StoredObject:
-        """Open an object as a stream. Raises `errors.NotFound` before the first chunk, not in the middle of one."""
+    async def open(self, key: str, start: int = 0, stop: int | None = None) -> StoredObject:
+        """Open an object, or its bytes from `start` to before `stop`, as a stream.
+
+        Raises `errors.NotFound` before the first chunk, not in the middle of one.
+        """
+        ...
+
+    async def path(self, key: str) -> Path | None:
+        """Path of the object's file; None: it lies on no disk of this machine. Raises `errors.NotFound`."""
         ...
 
     async def exists(self, key: str) -> bool:

@@ -147,14 +147,21 @@ async def test_a_quiet_stream_says_that_it_is_still_there_and_ends_with_its_job(
     assert [change.status for change in rest if change] == ["cancelled"]
 
 
-async def test_a_stream_ends_when_its_job_is_deleted_with_the_album(idle_client: httpx.AsyncClient) -> None:
+async def test_the_job_of_a_deleted_album_is_cancelled_for_those_who_ask_wait_or_watch(
+    idle_client: httpx.AsyncClient, services: Services
+) -> None:
     refs = await upload(idle_client, encoded(an_image(), "PNG"))
     body = {"images": refs, "album_id": "a"}
     posted = await idle_client.post("/api/v1/albums/embeddings", json=body, headers=ASYNC)
-    watching = asyncio.create_task(idle_client.get(posted.headers["location"] + "/events"))
-    await asyncio.sleep(0)
+    job = posted.headers["location"]
+    changes = services.jobs.watch(LOCAL_USER_ID, job.rpartition("/")[2], quiet_s=20)
+    await anext(changes)
+    waiting = asyncio.create_task(services.jobs.wait(LOCAL_USER_ID, job.rpartition("/")[2], 20))
     await idle_client.delete("/api/v1/albums/a")
-    assert (await asyncio.wait_for(watching, 20)).status_code in {200, 404}
+    async with asyncio.timeout(20):
+        assert [change.status for change in [one async for one in changes] if change] == ["cancelled"]
+        assert (await waiting).status == "cancelled"
+    assert (await idle_client.get(job)).json()["status"] == "cancelled"
 
 
 async def test_an_albums_jobs_come_without_their_results(client: httpx.AsyncClient) -> None:

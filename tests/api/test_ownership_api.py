@@ -16,7 +16,7 @@ from serve_app.services.container import Services
 from serve_app.services.runner import JobRunner
 from tests.api.conftest import assert_problem, embed, upload
 from tests.api.sdapi.conftest import SMALL, V1, assert_webui_error, until
-from tests.support.accounts import Account, bearer, with_keys
+from tests.support.accounts import BASE, Account, bearer, with_keys
 from tests.support.builders import an_image, encoded
 from tests.support.fake_diffuser import FakeDiffuser
 from tests.support.fakes import with_face
@@ -74,7 +74,7 @@ def id_of(url: str) -> str:
 
 
 def path_of(url: str) -> str:
-    return url.removeprefix("http://darkroom.test")
+    return url.removeprefix(BASE)
 
 
 async def everything_of(account: Account, evas: Belongings) -> list[Any]:

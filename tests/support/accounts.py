@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from configs.settings import Auth, Settings
 from serve_app.services.container import Services
 
-BASE = "http://darkroom.test"
+BASE = "http://localhost"
 ADMIN_KEY = "an administrator's key"
 
 

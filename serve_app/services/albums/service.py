@@ -164,10 +164,13 @@ class AlbumService:
         )
 
     async def delete_album(self, user_id: str, name: str) -> None:
-        """Delete the album with its vectors, faces and results; uploaded images stay. Raises `NotFound`."""
+        """Delete the album with its vectors, faces and results; uploaded images stay. Raises `NotFound`.
+
+        Its jobs are cancelled, which their workers and clients hear of at once.
+        """
         async with self._database.transaction() as session:
             album = await self._find(session, user_id, name)
-            await albums.remove(session, album.id)
+            await jobs.publish_gone(session, await albums.remove(session, album.id) or [])
         await self._pictures.collect_unused()
 
     async def search(self, user_id: str, name: str, query: str, limit: int) -> list[Hit]:

@@ -34,6 +34,7 @@ from serve_app.services.edits.orders import (
     EditRequest,
     edit_of,
     enqueue_edit,
+    find_name,
     history_parameters,
     load_source_image,
     start_history,
@@ -95,15 +96,14 @@ class AvatarService:
 
         Raises `NotFound` for an animal and `InvalidRequest` for an engine that is not there, `Overloaded`.
         """
-        self._check(edit)
-        return await self._start(user_id, edit)
+        return await self._start(user_id, self._checked(edit))
 
     async def request_of_upload(self, user_id: str, edit: AvatarEdit, filename: str | None, source: Readable) -> str:
         """Start making the avatar of an image that comes with the request. -> job id
 
         Raises `ImageError` too, which the history records.
         """
-        self._check(edit)
+        edit = self._checked(edit)
         try:
             image = await self._images.upload(user_id, filename, source, temporary=True)
         except ImageError as error:
@@ -113,13 +113,16 @@ class AvatarService:
             raise
         return await self._start(user_id, replace(edit, image_url=image.id), image.id)
 
-    def _check(self, edit: AvatarEdit) -> None:
-        if edit.animal not in self._animals:
+    def _checked(self, edit: AvatarEdit) -> AvatarEdit:
+        """The edit with the animal's name as it is spelled here."""
+        name = find_name(edit.animal, self._animals)
+        if name is None:
             known = ", ".join(self._animals)
             raise NotFound(
                 f"There is no animal '{edit.animal}'. There are: {known}.", extra={"animals": list(self._animals)}
             )
         choose_engines(self._settings.avatars.engines, edit.engine)
+        return replace(edit, animal=name)
 
     async def _start(self, user_id: str, edit: AvatarEdit, input_image_id: str | None = None) -> str:
         # Settled here and not in the job, so that a second attempt makes the same picture.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
 
@@ -26,6 +27,11 @@ class EditRequest:
 
 
 AnyEdit = TypeVar("AnyEdit", bound=EditRequest)
+
+
+def find_name(wanted: str, known: Iterable[str]) -> str | None:
+    """Find a name among those of styles or animals, in any case; None: there is no such."""
+    return next((name for name in known if name.casefold() == wanted.casefold()), None)
 
 
 async def enqueue_edit(session: AsyncSession, settings: Jobs, user_id: str, kind: str, edit: EditRequest) -> QueuedJob:

@@ -23,6 +23,7 @@ from serve_app.services.edits.orders import (
     EditRequest,
     edit_of,
     enqueue_edit,
+    find_name,
     load_source_image,
     start_history,
 )
@@ -73,14 +74,16 @@ class StyleService:
 
         Raises `NotFound` for a style and `InvalidRequest` for an engine that is not there, `Overloaded`.
         """
-        if edit.style_name not in self._styles:
+        name = find_name(edit.style_name, self._styles)
+        if name is None:
             known = ", ".join(self._styles)
             raise NotFound(
                 f"There is no style '{edit.style_name}'. There are: {known}.", extra={"styles": list(self._styles)}
             )
         choose_engines(self._settings.styles.engines, edit.engine)
         # Drawn here and not in the job, so that a second attempt makes the same image.
-        edit = edit if edit.seed is not None else replace(edit, seed=random.randint(0, MAX_SEED))
+        seed = random.randint(0, MAX_SEED) if edit.seed is None else edit.seed
+        edit = replace(edit, style_name=name, seed=seed)
         async with self._database.transaction() as session:
             job = await enqueue_edit(session, self._settings.jobs, user_id, "style", edit)
             await start_history(session, job, "style", edit)

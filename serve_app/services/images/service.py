@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import mimetypes
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from unicodedata import category
 
@@ -52,13 +53,19 @@ class FileContent:
     size: int
     """Bytes."""
     sha256: str
-    chunks: AsyncIterator[bytes]
+    created_at: datetime
+    """When the user's image came."""
+    path: Path | None
+    """The file itself, if it lies on this machine."""
+    open: Callable[[int, int], Awaitable[AsyncIterator[bytes]]]
+    """Opens the bytes from a first to before a last one. Raises `NotFound`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
     """A file that the object store serves itself."""
 
+    sha256: str
     url: str
     fresh_s: int
     """Seconds for which the URL is sure to work."""
@@ -118,8 +125,15 @@ class ImageService:
         image = await self._find(user_id, image_id_of(key))
         content = image.content
         if url := await self._pictures.url(content):
-            return Elsewhere(url, self._url_ttl_s // 2)
-        return FileContent(content.content_type, content.size_bytes, content.sha256, await self._pictures.open(content))
+            return Elsewhere(content.sha256, url, self._url_ttl_s // 2)
+        return FileContent(
+            content.content_type,
+            content.size_bytes,
+            content.sha256,
+            image.created_at,
+            await self._pictures.path(content),
+            partial(self._pictures.open, content),
+        )
 
     async def delete(self, user_id: str, image_id: str) -> None:
         """Delete an image, from every album too, with vectors and faces unless another album has the same file content.

@@ -217,9 +217,13 @@ class ImageStore:
             await images.describe_content(session, content.sha256, pixel_sha256=digest)
         return digest
 
-    async def open(self, content: Content) -> AsyncIterator[bytes]:
-        """Stream the file as it was sent. Raises `NotFound` before the first piece."""
-        return (await self._storage.open(original_key(content.sha256))).chunks
+    async def open(self, content: Content, start: int, stop: int) -> AsyncIterator[bytes]:
+        """Stream bytes `start` to before `stop` of the file as it was sent. Raises `NotFound` before the first piece."""
+        return (await self._storage.open(original_key(content.sha256), start, stop)).chunks
+
+    async def path(self, content: Content) -> Path | None:
+        """Path of the file as it was sent, if it lies on this machine. Raises `NotFound`."""
+        return await self._storage.path(original_key(content.sha256))
 
     async def url(self, content: Content) -> str | None:
         """URL at which the storage itself serves the file, if it is set up so."""

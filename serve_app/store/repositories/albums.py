@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from deployments.errors import NotFound
 from serve_app.store.arrays import any_number
 from serve_app.store.ids import new_id
-from serve_app.store.models import AlbumImageRow, AlbumRow, ContentRow, ImageRow
+from serve_app.store.models import AlbumImageRow, AlbumRow, ContentRow, ImageRow, JobRow
 from serve_app.store.repositories.images import Content
 
 ItemStatus = Literal["pending", "embedded", "failed"]
@@ -127,6 +127,14 @@ _RECORD_OUTCOMES = text("""
         OR (item.image_id, item.code, item.detail) IS DISTINCT FROM (new.image_id, new.code, new.details)
     )
     RETURNING item.id
+""")
+
+
+_END_JOBS = text("""
+    UPDATE jobs SET status = 'cancelled', album_id = NULL, payload = '{}', result = NULL, problem = NULL, eta_s = NULL,
+        lease_until = NULL, worker = NULL, dedupe_key = NULL, finished_at = coalesce(finished_at, clock_timestamp())
+    WHERE album_id = :album_id
+    RETURNING id
 """)
 
 
@@ -272,16 +280,17 @@ async def remove_items(session: AsyncSession, album_id: str, item_ids: Sequence[
         await session.execute(update(AlbumRow).where(AlbumRow.id == album_id).values(_NEXT_VERSION))
 
 
-async def remove(session: AsyncSession, album_id: str) -> bool:
-    """Delete the album with all that belongs to it alone; False when there is none.
+async def remove(session: AsyncSession, album_id: str) -> list[str] | None:
+    """Delete the album with all that belongs to it alone. -> ids of its jobs; None when there is no such album
 
-    That is its results, persons and jobs, the vectors and faces of images that are in no other album, and the images
-    that were fetched for it alone. Uploads stay, for clients know their ids.
+    That is its results and persons, the vectors and faces of images that are in no other album, and the images that
+    were fetched for it alone. Uploads stay, for clients know their ids. So do its jobs, as cancelled ones without
+    contents, for those who still ask about them.
     """
-    try:
-        await lock(session, album_id)
-    except NotFound:
-        return False
+    statement = select(AlbumRow.id).where(AlbumRow.id == album_id).with_for_update()  # no job may join it any more
+    if await session.scalar(statement) is None:
+        return None
+    ended = list(await session.scalars(_END_JOBS, {"album_id": album_id}))
     members = (
         await session.execute(
             select(AlbumImageRow.image_id, ImageRow.sha256, ImageRow.source_url)
@@ -293,7 +302,7 @@ async def remove(session: AsyncSession, album_id: str) -> bool:
     fetched = [image_id for image_id, _, source_url in members if source_url is not None]
     await session.execute(_DELETE_FETCHED, {"fetched": fetched})
     await delete_orphaned(session, sorted({sha for _, sha, _ in members}))
-    return True
+    return ended
 
 
 async def delete_orphaned(session: AsyncSession, shas: Sequence[str]) -> None:
@@ -303,10 +312,11 @@ async def delete_orphaned(session: AsyncSession, shas: Sequence[str]) -> None:
 
 
 async def remove_expired(session: AsyncSession, limit: int = 20) -> list[str]:
-    """Delete hidden albums that have expired. -> their ids"""
+    """Delete hidden albums that have expired, with their ended jobs. -> their ids"""
     statement = select(AlbumRow.id).where(AlbumRow.expires_at < func.now()).limit(limit)
     expired = list(await session.scalars(statement.with_for_update(skip_locked=True)))
     for album_id in expired:
+        await session.execute(delete(JobRow).where(JobRow.album_id == album_id, JobRow.finished_at.is_not(None)))
         await remove(session, album_id)
     return expired
 

@@ -117,6 +117,28 @@ async def test_an_object_comes_back_as_it_was_put_from_bytes_and_from_a_file(
     assert (tmp_path / "upload").exists()
 
 
+@pytest.mark.parametrize("size", [10, 2 * PIECE_BYTES + 7])
+async def test_a_part_of_an_object_comes_without_the_rest(storage: Storage, size: int) -> None:
+    data = os.urandom(size)
+    await storage.put("a", data)
+    for start, stop in ((0, 1), (3, 9), (size - 4, size), (size // 2, size), (0, size), (size - 4, size + 100)):
+        part = await storage.open("a", start, stop)
+        assert part.size == size
+        assert b"".join([piece async for piece in part.chunks]) == data[start:stop]
+
+
+async def test_only_an_object_on_this_machine_has_a_path(place: StoragePlace, request: pytest.FixtureRequest) -> None:
+    await place.storage.put("a", b"bytes")
+    path = await place.storage.path("a")
+    if request.node.callspec.params["place"] == "local":
+        assert path is not None
+        assert path.read_bytes() == b"bytes"
+        with pytest.raises(NotFound):
+            await place.storage.path("b")
+    else:
+        assert path is None
+
+
 async def test_keys_are_names_below_the_folder_of_the_address(place: StoragePlace) -> None:
     await place.storage.put(content_key("originals", SHA), b"x")
     await place.storage.put(content_key("previews", SHA, ".jpg"), b"y")

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from deployments.errors import NotFound
-from serve_app.store.queue import jobs
+from serve_app.store.queue import claims, jobs
 from serve_app.store.repositories import albums, faces, images, results, users, vectors
 from serve_app.store.repositories.albums import Outcome
 from serve_app.store.repositories.users import LOCAL_USER_ID
@@ -132,20 +132,41 @@ async def test_items_are_counted_by_status(session: AsyncSession) -> None:
     assert counts == {album.id: {"embedded": 2, "pending": 1}, empty.id: {}}
 
 
-async def test_a_deleted_album_takes_its_results_jobs_vectors_and_faces_along(session: AsyncSession) -> None:
+async def test_a_deleted_album_takes_its_results_vectors_and_faces_along(session: AsyncSession) -> None:
     album = await an_album(session, refs=["a"], fetched=["https://example.org/b"])
     shas = [a_sha("a"), a_sha("https://example.org/b")]
     await vectors.save(session, "model", shas, a_vectors(2))
     await faces.save(session, "model", {sha: [a_face()] for sha in shas})
     await results.save(session, album.id, "tags", "key", 1, {})
-    await jobs.enqueue(session, user_id=LOCAL_USER_ID, kind="tags", payload={}, album_id=album.id, max_attempts=1)
-    assert await albums.remove(session, album.id)
-    assert not await albums.remove(session, album.id)
-    for table in ("albums", "album_images", "analysis_results", "jobs", "picture_vectors", "face_scans", "faces"):
+    assert await albums.remove(session, album.id) == []
+    assert await albums.remove(session, album.id) is None
+    for table in ("albums", "album_images", "analysis_results", "picture_vectors", "face_scans", "faces"):
         assert await session.scalar(text(f"SELECT count(*) FROM {table}")) == 0, table
     # The upload stays; what was fetched for this album alone is no longer needed.
     assert [image.content.sha256 for image in await images.load_page(session, LOCAL_USER_ID, 10)] == [a_sha("a")]
     assert [content.sha256 for content in await images.collect_unused(session)] == [shas[1]]
+
+
+async def test_the_jobs_of_a_deleted_album_end_as_cancelled_without_their_contents(session: AsyncSession) -> None:
+    album = await an_album(session, refs=["a"])
+    running, waiting, ended = [await _a_job(session, album.id, kind) for kind in ("tags", "people", "quality")]
+    await claims.claim(session, worker="w", kinds=["tags"], lease_s=60)
+    held = await claims.claim(session, worker="w", kinds=["quality"], lease_s=60)
+    assert held is not None
+    await claims.complete(session, held, {"quality": []})
+    assert set(await albums.remove(session, album.id) or []) == {running.id, waiting.id, ended.id}
+    for job in (running, waiting, ended):
+        left = await jobs.get(session, job.id, user_id=LOCAL_USER_ID)
+        assert left is not None
+        assert (left.status, left.result, left.payload, left.album_id) == ("cancelled", None, {}, None)
+        assert left.finished_at is not None
+
+
+async def _a_job(session: AsyncSession, album_id: str, kind: str) -> jobs.QueuedJob:
+    payload = {"refs": ["https://example.org/private"]}
+    return await jobs.enqueue(
+        session, user_id=LOCAL_USER_ID, kind=kind, payload=payload, album_id=album_id, max_attempts=1
+    )
 
 
 async def test_vectors_and_images_that_another_album_needs_survive_the_deletion_of_one(session: AsyncSession) -> None:

@@ -21,6 +21,7 @@ from deployments.contracts.styles import StyleTask
 from deployments.errors import DeadlineExceeded, NoFace, NotSupported, Overloaded, Unavailable
 from serve_app import gateway
 from serve_app.gateway import Gateway
+from serve_app.refusals import Refusal
 from serve_app.telemetry import Metrics
 
 HandleAnswer = Callable[[], Awaitable[Any]]
@@ -254,3 +255,9 @@ async def test_a_replica_of_avatars_that_was_lost_is_asked_again_and_its_errors_
     with pytest.raises(NoFace):
         await over(handle).make_avatar("local", AvatarTask(image, "fox", "overlay", segmentation))
     assert handle.calls == 2
+
+
+async def test_a_refusal_that_a_replica_returns_is_raised_here() -> None:
+    handle = ScriptedHandle(Refusal(NotSupported("no such word")))
+    with pytest.raises(NotSupported, match="no such word"):
+        await over(handle).search_images("zyzzyva", np.zeros((1, 7, 8), np.float32))

@@ -1,0 +1,81 @@
+"""Refusals across handles, as values: Serve writes a traceback into its log for whatever a replica raises.
+
+That an unknown word finds nothing, or that an image shows no face, is an answer and no fault of the replica.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from deployments.errors import DarkroomError
+
+T = TypeVar("T")
+_FIRST_FAULT = 500
+"""Status from which on an error is the server's, and belongs into the log."""
+_LIFE_CYCLE = frozenset({"check_health", "aclose"})
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a capability answers instead of raising its error."""
+
+    error: DarkroomError
+
+
+def returning_refusals(cls: type[T]) -> type[T]:
+    """Make a deployment class whose public methods return a `Refusal` where those of `cls` raise an error under 500.
+
+    A stream ends with it. Health checks raise as before.
+    """
+    wrapped: dict[str, Any] = {}
+    for name, method in inspect.getmembers(cls, inspect.isfunction):
+        if name.startswith("_") or name in _LIFE_CYCLE:
+            continue
+        if inspect.iscoroutinefunction(method):
+            wrapped[name] = _returning(method)
+        elif inspect.isasyncgenfunction(method):
+            wrapped[name] = _yielding(method)
+    names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
+    return type(cls.__name__, (cls,), wrapped | names)
+
+
+def opened(answer: Any) -> Any:
+    """The answer of a replica. Raises the error of a refusal."""
+    if isinstance(answer, Refusal):
+        raise answer.error
+    return answer
+
+
+def _returning(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    async def call(self: Any, *arguments: Any, **options: Any) -> Any:
+        try:
+            return await method(self, *arguments, **options)
+        except DarkroomError as error:
+            return _refusal(error)
+
+    return call
+
+
+def _yielding(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    async def stream(self: Any, *arguments: Any, **options: Any) -> AsyncGenerator[Any, None]:
+        try:
+            async with aclosing(method(self, *arguments, **options)) as events:
+                async for event in events:
+                    yield event
+        except DarkroomError as error:
+            yield _refusal(error)
+
+    return stream
+
+
+def _refusal(error: DarkroomError) -> Refusal:
+    if error.status >= _FIRST_FAULT:
+        raise error
+    return Refusal(error)
