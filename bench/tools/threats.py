@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 from pathlib import Path
+from typing import TypeGuard
 
 PAGE = Path("docs/threats.md")
 _TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+(?:::\w+)?)`")
@@ -47,7 +48,7 @@ def tests_of(path: Path) -> set[str]:
     return names
 
 
-def _is_test(node: ast.stmt) -> bool:
+def _is_test(node: ast.stmt) -> TypeGuard[ast.FunctionDef | ast.AsyncFunctionDef]:
     return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
 
 

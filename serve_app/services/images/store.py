@@ -218,7 +218,7 @@ class ImageStore:
         return digest
 
     async def open(self, content: Content, start: int, stop: int) -> AsyncIterator[bytes]:
-        """Stream bytes `start` to before `stop` of the file as it was sent. Raises `NotFound` before the first piece."""
+        """Stream bytes `start` to before `stop` of the file as it was sent. Raises `NotFound` before the first."""
         return (await self._storage.open(original_key(content.sha256), start, stop)).chunks
 
     async def path(self, content: Content) -> Path | None:
