@@ -50,7 +50,8 @@ def build(args: Args) -> serve.Application:
             gpus=args.diffusion_gpus,
         ).bind()
     worker = deployment(Worker, cpus=0.1, max_ongoing=8).bind(**capabilities)
-    return deployment(Ingress, cpus=0.1, max_ongoing=256).bind(
+    # Ours answer first: 128 and 128 in flight, 256 event streams (`configs.settings.Limits`), the rest for who watches.
+    return deployment(Ingress, cpus=0.1, max_ongoing=1024).bind(
         worker=worker, proxy_port=args.proxy_port, **capabilities
     )
 

@@ -15,6 +15,7 @@ from serve_app.api.auth import Authentication, basic, bearer
 from serve_app.api.middleware import HttpEdge
 from serve_app.api.sdapi import control, controlnet, generation, lists, tools
 from serve_app.api.sdapi import errors as webui_errors
+from serve_app.api.shares import Shares
 from serve_app.services.container import Services
 from serve_app.telemetry import Metrics
 
@@ -39,6 +40,7 @@ def build_app(services: Services, settings: Settings, metrics: Metrics, *, behin
         middleware=[
             Middleware(HttpEdge, limits=settings.limits, metrics=metrics, behind_serve=behind_serve),
             Middleware(Authentication, services=services, settings=settings),
+            Middleware(Shares, limits=settings.limits, has_users=settings.auth.mode == "api_key"),
         ],
     )
     # app.state, not lifespan state: Serve drops the latter (ray#45395).
