@@ -36,7 +36,7 @@ def build(args: Args) -> serve.Application:
     """Compose the graph: ingress and worker on top, a capability behind each handle."""
     deployment = partial(_deployment, drain_s=_DRAIN_S[args.topology])
     if args.topology == "compact":
-        bundle = deployment(Bundle, cpus=0.5, max_ongoing=32).bind()
+        bundle = deployment(Bundle, cpus=0.5, max_ongoing=64).bind()  # ingress, worker (`gateway`), room for checks
         capabilities = dict.fromkeys(BUNDLED, bundle)
     else:
         split = (CAPABILITIES[name] for name in BUNDLED)
@@ -62,7 +62,7 @@ waits for it; in a cluster, other replicas answer in that time. Neither loses a 
 _DIFFUSION_DRAIN_S = {"compact": (0.2, 3.0), "split": (2.0, 120.0)}
 """The same for the diffusion engine: an unfinished image is lost with its replica, and takes half a minute."""
 _HEALTH_CHECK_S = 60.0
-"""Seconds for a health check, which is a real inference and waits its turn behind the calls of a busy replica."""
+"""Seconds for a health check, which is a real inference beside the calls of a busy replica."""
 
 
 def _deployment(
