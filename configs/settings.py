@@ -42,11 +42,19 @@ class Limits(_Options):
     max_sdapi_held_bytes: int = Field(512 * 2**20, gt=0)
     """Bytes of all requests to the Stable Diffusion web API that one ingress replica has under way; above it a request
     gets 429."""
+    max_sdapi_held_bytes_per_user: int = Field(128 * 2**20, gt=0)
+    """The share of one user in them, with keys on."""
     max_generated: int = Field(16, gt=0)
     """Images that one request to the Stable Diffusion web API may make: batch size times batches."""
     max_in_flight: int = Field(128, gt=0)
     """Requests that one ingress replica answers at once; one more gets 429. Those of the Stable Diffusion web API wait
     for minutes and are counted by themselves."""
+    max_in_flight_per_user: int = Field(32, gt=0)
+    """The share of one user in them, with keys on; requests about jobs, which are always answered, have the same."""
+    max_streams: int = Field(256, gt=0)
+    """Event streams that one ingress replica keeps open; one more gets 429."""
+    max_streams_per_user: int = Field(32, gt=0)
+    """The share of one user in them, with keys on."""
     preview_px: int = Field(1280, ge=64)
     """Longest side in pixels at which images are analysed; larger ones get a stored JPEG preview of this size."""
 
@@ -122,12 +130,19 @@ class Jobs(_Options):
     """Seconds after which a worker that has not renewed its lease loses the job."""
     max_attempts: int = Field(3, gt=0)
     concurrency: int = Field(4, gt=0)
-    """Jobs that one worker runs in parallel, those that make images not counted."""
+    """Jobs that one worker runs in parallel, those that make images not counted. With keys on, one user has at most all
+    but one of them, so that a short job of another need not wait until a long one ends; `generations` likewise."""
     generations: int = Field(4, gt=0)
     """Jobs that make images which one worker runs in parallel. They take long, and albums must not wait for them; as
     many as this share the batches of the diffusion engine."""
     max_queued: int = Field(200, gt=0)
-    """Waiting jobs above which a new one is answered 429; those that make images are counted by themselves."""
+    """Waiting jobs of one user above which a new one is answered 429; those that make images are counted by themselves,
+    and analyses that the server starts after a call by itself are not counted."""
+    max_queued_total: int = Field(2000, gt=0)
+    """Waiting jobs of all users, counted in the same way, above which anybody's new one is answered 429."""
+    head_start_s: float = Field(120.0, ge=0)
+    """Seconds of waiting that a job for which somebody waits is put ahead of the same user's others, so that these come
+    in the end however many such jobs follow. Between users it is turns that count."""
     sync_wait_s: float = Field(60.0, gt=0)
     """Seconds that a call waits for its job before it answers 202."""
     keep_alive_s: float = Field(15.0, gt=0)

@@ -10,12 +10,13 @@ from deployments.assets.animals import load_animals
 from deployments.contracts.portraits import LOCAL_AVATARS, AvatarPicture, AvatarTask
 from deployments.engines.drawn.avatars import LocalAvatarArtist
 from deployments.errors import InvalidRequest
+from deployments.kit.checks import Checked
 from deployments.kit.threads import Threads
 from deployments.providers import open_avatar_provider
 from deployments.providers.pool import ProviderPool
 
 
-class AvatarDeployment:
+class AvatarDeployment(Checked):
     """Implementation of `contracts.portraits.AvatarArtist`."""
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -42,8 +43,9 @@ class AvatarDeployment:
     async def check_health(self) -> None:
         """Draw a small avatar with the local engine; vendors are not called, since that would cost."""
         image, segmentation = sample_portrait()
-        animal = next(iter(self._animals))
-        await self.make_avatar(LOCAL_AVATARS, AvatarTask(image, animal, "overlay", segmentation))
+        animal = next(iter(self._animals), None)
+        if animal is not None:
+            await self._threads.check(self._local.render, AvatarTask(image, animal, "overlay", segmentation))
 
     async def aclose(self) -> None:
         """Close the vendors' connections, which otherwise end with the process."""

@@ -48,6 +48,10 @@ class Bundle:
     async def check_health(self) -> None:
         await asyncio.gather(*(getattr(self, f"_{name}").check_health() for name in BUNDLED))
 
+    async def check(self, capability: str) -> None:
+        """Check the health of one of them, a name of `BUNDLED`."""
+        await getattr(self, f"_{capability}").check_health()
+
     async def embed_images(self, views: NDArray[np.uint8]) -> Vectors:
         return await self._embedding.embed_images(views)
 

@@ -13,10 +13,11 @@ from configs.settings import Settings
 from deployments.algorithms.people.clusters import ClusteringOptions, group_faces
 from deployments.algorithms.people.incremental import add_faces
 from deployments.contracts.arrays import Vectors
+from deployments.kit.checks import Checked
 from deployments.kit.threads import Threads
 
 
-class ClusteringDeployment:
+class ClusteringDeployment(Checked):
     """Implementation of `contracts.albums.FaceClusterer`."""
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -25,7 +26,9 @@ class ClusteringDeployment:
         self._threads = Threads(settings.runtime.threads)
 
     async def check_health(self) -> None:
-        """Do nothing: there is no model and no connection that could break."""
+        """Group two faces; raises what the algorithm raises."""
+        vectors = np.eye(2, 128, dtype=np.float32)
+        await self._threads.check(group_faces, vectors, np.arange(2), np.ones(2, np.float32), self._grouping)
 
     async def cluster_faces(
         self,

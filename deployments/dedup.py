@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import cv2
+import numpy as np
 
 from configs.settings import Settings
 from deployments.algorithms.duplicates.candidates import find_candidates
@@ -14,10 +15,13 @@ from deployments.algorithms.duplicates.features import FeatureLimits, describe
 from deployments.algorithms.duplicates.verdict import CopyCriteria, verify_pair
 from deployments.contracts.albums import LocalFeatures, Pairs, PairVerdict
 from deployments.contracts.arrays import Image, Vectors
+from deployments.kit.checks import Checked
 from deployments.kit.threads import Threads
 
+_HEALTH_PX = 64
 
-class DedupDeployment:
+
+class DedupDeployment(Checked):
     """Implementation of `contracts.albums.DuplicateFinder`."""
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -30,7 +34,9 @@ class DedupDeployment:
         cv2.setNumThreads(1)
 
     async def check_health(self) -> None:
-        """Do nothing: there is no model and no connection that could break."""
+        """Compare a small image with itself; raises what the algorithm raises."""
+        image = np.random.default_rng(0).integers(0, 255, (_HEALTH_PX, _HEALTH_PX, 3), np.uint8)
+        await self._threads.check(self._compare_with_itself, image)
 
     async def find_candidates(self, vectors: Vectors, min_cosine: float, max_neighbours: int) -> Pairs:
         """Find pairs of images that may be copies by the cosine of their view vectors."""
@@ -60,6 +66,10 @@ class DedupDeployment:
 
     async def _compare(self, features: Sequence[LocalFeatures], pairs: list[tuple[int, int]]) -> list[PairVerdict]:
         return await self._threads.run(self._judge_all, features, pairs)
+
+    def _compare_with_itself(self, image: Image) -> None:
+        features = describe(image, self._limits)
+        verify_pair(features, features, self._rule)
 
     def _judge_all(self, features: Sequence[LocalFeatures], pairs: list[tuple[int, int]]) -> list[PairVerdict]:
         return [verify_pair(features[i], features[j], self._rule) for i, j in pairs]

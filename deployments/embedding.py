@@ -11,6 +11,7 @@ from configs.settings import Settings
 from deployments.contracts.arrays import Vectors
 from deployments.engines.embedding.efficientnet import EfficientNetEmbedder
 from deployments.engines.embedding.open_clip import OpenClipEmbedder
+from deployments.kit.checks import Checked
 from deployments.kit.threads import Threads
 from deployments.weights.manifest import weight_file
 
@@ -18,7 +19,7 @@ _CALL_VIEWS = 8
 """Views that one core embeds at a time: a call is spread over the cores, and none holds one for long."""
 
 
-class EmbeddingDeployment:
+class EmbeddingDeployment(Checked):
     """Implementation of `contracts.albums.ImageEmbedder`."""
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -46,7 +47,7 @@ class EmbeddingDeployment:
 
     async def check_health(self) -> None:
         """Embed one black view; raises what the engine raises."""
-        await self.embed_images(np.zeros((1, self.input_px, self.input_px, 3), np.uint8))
+        await self._threads.check(self._engine.embed, np.zeros((1, self.input_px, self.input_px, 3), np.uint8))
 
     async def _embed(self, views: NDArray[np.uint8]) -> Vectors:
         return await self._threads.run(self._engine.embed, views)

@@ -13,13 +13,14 @@ from deployments.contracts.arrays import Image
 from deployments.engines.faces.insightface import InsightFaceEngine
 from deployments.engines.faces.local import LocalFaceEngine
 from deployments.engines.faces.locator import FaceLocator
+from deployments.kit.checks import Checked
 from deployments.kit.threads import Threads
 from deployments.weights.manifest import weight_file
 
 _HEALTH_PX = 64
 
 
-class FacesDeployment:
+class FacesDeployment(Checked):
     """Implementation of `contracts.albums.FaceFinder`."""
 
     def __init__(self, settings: Settings | None = None, locator: FaceLocator | None = None) -> None:
@@ -37,7 +38,7 @@ class FacesDeployment:
 
     async def check_health(self) -> None:
         """Search a small black image; raises what the engine raises."""
-        await self.find_faces([np.zeros((_HEALTH_PX, _HEALTH_PX, 3), np.uint8)])
+        await self._threads.check(self._engine.find, np.zeros((_HEALTH_PX, _HEALTH_PX, 3), np.uint8))
 
     async def _find_in(self, image: Image) -> list[Face]:
         return await self._threads.run(self._engine.find, image)

@@ -8,11 +8,12 @@ from deployments.algorithms.styles.prompt import write_prompt
 from deployments.contracts.arrays import Image
 from deployments.contracts.styles import TEMPLATE_PROMPTER
 from deployments.errors import InvalidRequest
+from deployments.kit.checks import Checked
 from deployments.providers import open_prompt_provider
 from deployments.providers.pool import ProviderPool
 
 
-class PromptingDeployment:
+class PromptingDeployment(Checked):
     """Implementation of `contracts.styles.Prompter`."""
 
     def __init__(self, settings: Settings | None = None) -> None:

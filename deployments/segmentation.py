@@ -11,6 +11,7 @@ from deployments.contracts.portraits import LOCAL_SEGMENTATION, Segmentation
 from deployments.engines.faces.locator import FaceLocator
 from deployments.engines.segmentation.local import LocalSegmenter
 from deployments.faces import make_locator
+from deployments.kit.checks import Checked
 from deployments.kit.threads import Threads
 from deployments.providers import open_face_provider
 from deployments.providers.pool import ProviderPool
@@ -19,7 +20,7 @@ from deployments.weights.manifest import weight_file
 _HEALTH_PX = 64
 
 
-class SegmentationDeployment:
+class SegmentationDeployment(Checked):
     """Implementation of `contracts.portraits.Segmenter`; masks are computed here, also for faces that a vendor
     found."""
 
@@ -50,7 +51,7 @@ class SegmentationDeployment:
 
     async def check_health(self) -> None:
         """Segment a small black image with the local models; vendors are not called, since that would cost."""
-        await self.segment_portrait(LOCAL_SEGMENTATION, np.zeros((_HEALTH_PX, _HEALTH_PX, 3), np.uint8))
+        await self._threads.check(self._local.segment, np.zeros((_HEALTH_PX, _HEALTH_PX, 3), np.uint8))
 
     async def aclose(self) -> None:
         """Close the vendors' connections, which otherwise end with the process."""

@@ -9,12 +9,13 @@ from configs.styles import Style, load_styles
 from deployments.contracts.styles import LOCAL_ENGINE, StyledPicture, StyleTask
 from deployments.engines.drawn.styles import LocalStylist
 from deployments.errors import InvalidRequest
+from deployments.kit.checks import Checked
 from deployments.kit.threads import Threads
 from deployments.providers import open_style_provider
 from deployments.providers.pool import ProviderPool
 
 
-class StylizingDeployment:
+class StylizingDeployment(Checked):
     """Implementation of `contracts.styles.Stylist`."""
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -40,7 +41,7 @@ class StylizingDeployment:
         """Draw a small image with the local engine; vendors are not called, since that would cost."""
         style = next(iter(self._styles.values()), None)
         if style is not None:
-            await self._draw(StyleTask(np.full((32, 32, 3), 128, np.uint8), style.name, prompt=""), style)
+            await self._threads.check(self._local.render, np.full((32, 32, 3), 128, np.uint8), style)
 
     async def aclose(self) -> None:
         """Close the vendors' connections, which otherwise end with the process."""

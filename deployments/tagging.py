@@ -14,11 +14,12 @@ from deployments.contracts.arrays import VIEWS, Vectors
 from deployments.engines.embedding.efficientnet import EfficientNetEmbedder, ImageNetHead
 from deployments.engines.embedding.open_clip import OpenClipEmbedder, ZeroShotTagger
 from deployments.engines.embedding.sentence import SentenceEncoder
+from deployments.kit.checks import Checked
 from deployments.kit.threads import Threads
 from deployments.weights.manifest import weight_file
 
 
-class TaggingDeployment:
+class TaggingDeployment(Checked):
     """Implementation of `contracts.albums.Tagger`."""
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -39,7 +40,7 @@ class TaggingDeployment:
 
     async def check_health(self) -> None:
         """Tag one zero vector; raises what the engine raises."""
-        await self.tag_images(np.zeros((1, len(VIEWS), self._dim), np.float32))
+        await self._threads.check(self._engine.tag, np.zeros((1, len(VIEWS), self._dim), np.float32))
 
 
 def _make_engine(settings: Settings) -> tuple[ImageNetTagger | ZeroShotTagger, int]:

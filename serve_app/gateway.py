@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,9 @@ Handle = DeploymentHandle[Any]
 
 _RETRIES = 4
 _BACKOFF_S = 0.5
+_AT_ONCE = 24
+"""Calls that one process makes at once, those to the diffusion engine not counted: so the callers of a replica that has
+room for more (`graph`, `Bundle`) leave some for checks. More calls wait here for their turn."""
 _STREAMS = 32
 """Number of streaming handles that are kept, one a checkpoint: each has a connection of its own to the controller."""
 
@@ -57,6 +60,7 @@ class Gateway:
         self._deadlines = deadlines
         self._metrics = metrics
         self._streams: OrderedDict[str, Handle] = OrderedDict()
+        self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def embed_images(self, views: NDArray[np.uint8]) -> Vectors:
         return await self._call("embedding", "embed_images", views)  # type: ignore[no-any-return]
@@ -134,6 +138,10 @@ class Gateway:
     async def list_models(self) -> ModelCatalogue:
         return await self._call("diffusion", "list_models")  # type: ignore[no-any-return]
 
+    async def check(self, capability: str) -> None:
+        """Check the health of a capability on one of its replicas; raises what is wrong."""
+        await self._call(capability, "check", capability)
+
     def _handle(self, capability: str) -> Handle:
         """Raises `NotDeployed` where the graph was built without it."""
         if capability in self._handles:
@@ -156,8 +164,12 @@ class Gateway:
         handle = self._handle(capability)
         deadline_s: float = getattr(self._deadlines, CAPABILITIES[capability].deadline)
         with self._translated(verb, deadline_s):
-            async with asyncio.timeout(deadline_s):
+            async with asyncio.timeout(deadline_s), self._lane(capability, verb):
                 return await _call_until_answered(handle, verb, arguments)
+
+    def _lane(self, capability: str, verb: str) -> AbstractAsyncContextManager[Any]:
+        """A turn among this process's calls. Checks need none, nor does the diffusion engine, with its own queue."""
+        return nullcontext() if verb == "check" or capability == "diffusion" else self._turns
 
     @contextmanager
     def _translated(self, verb: str, deadline_s: float) -> Iterator[None]:

@@ -41,7 +41,7 @@ def build(args: Args) -> serve.Application:
         return deployment(returning_refusals(cls), **options)
 
     if args.topology == "compact":
-        bundle = capability(Bundle, cpus=0.5, max_ongoing=32).bind()
+        bundle = capability(Bundle, cpus=0.5, max_ongoing=64).bind()  # ingress, worker (`gateway`), room for checks
         capabilities = dict.fromkeys(BUNDLED, bundle)
     else:
         split = (CAPABILITIES[name] for name in BUNDLED)
@@ -55,7 +55,8 @@ def build(args: Args) -> serve.Application:
             gpus=args.diffusion_gpus,
         ).bind()
     worker = deployment(Worker, cpus=0.1, max_ongoing=8).bind(**capabilities)
-    return deployment(Ingress, cpus=0.1, max_ongoing=256).bind(
+    # Ours answer first: 128 and 128 in flight, 256 event streams (`configs.settings.Limits`), the rest for who watches.
+    return deployment(Ingress, cpus=0.1, max_ongoing=1024).bind(
         worker=worker, proxy_port=args.proxy_port, **capabilities
     )
 
@@ -66,7 +67,7 @@ waits for it; in a cluster, other replicas answer in that time. Neither loses a 
 _DIFFUSION_DRAIN_S = {"compact": (0.2, 3.0), "split": (2.0, 120.0)}
 """The same for the diffusion engine: an unfinished image is lost with its replica, and takes half a minute."""
 _HEALTH_CHECK_S = 60.0
-"""Seconds for a health check, which is a real inference and waits its turn behind the calls of a busy replica."""
+"""Seconds for a health check, which is a real inference beside the calls of a busy replica."""
 
 
 def _deployment(

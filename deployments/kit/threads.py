@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import math
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+CHECK_FRESH_S = 8.0
+"""Seconds for which a check that passed is not repeated: Serve makes one every ten."""
 
 
 class Threads:
@@ -14,6 +20,9 @@ class Threads:
 
     def __init__(self, at_once: int) -> None:
         self._slots = asyncio.Semaphore(at_once)
+        self._lane = ThreadPoolExecutor(1, "check")
+        self._checking = asyncio.Lock()
+        self._passed_at = -math.inf
 
     async def run(self, work: Callable[..., T], *arguments: Any) -> T:
         """Run `work` in a thread; -> what it returns, or raises.
@@ -24,8 +33,21 @@ class Threads:
         async with self._slots:
             return await to_its_end(asyncio.to_thread(work, *arguments))
 
+    async def check(self, work: Callable[..., object], *arguments: Any) -> None:
+        """Run `work`, in a thread beside the others, to see that it can be done; raises what it raises.
 
-async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
+        It waits for no call, so that a busy owner does not seem broken, and however many ask, it is done no more often
+        than every `CHECK_FRESH_S`.
+        """
+        async with self._checking:
+            if time.monotonic() - self._passed_at < CHECK_FRESH_S:
+                return
+            loop = asyncio.get_running_loop()
+            await to_its_end(loop.run_in_executor(self._lane, partial(work, *arguments)))
+            self._passed_at = time.monotonic()
+
+
+async def to_its_end(work: Awaitable[T]) -> T:
     """Await `work` to its end, also when the caller is cancelled: a thread cannot be stopped half way."""
     task = asyncio.ensure_future(work)
     try:

@@ -18,6 +18,7 @@ from serve_app.api.middleware import HttpEdge
 from serve_app.api.openapi import complete
 from serve_app.api.sdapi import control, controlnet, generation, lists, tools
 from serve_app.api.sdapi import errors as webui_errors
+from serve_app.api.shares import Shares
 from serve_app.api.slashes import redirecting
 from serve_app.services.container import Services
 from serve_app.telemetry import Metrics
@@ -47,6 +48,7 @@ def build_app(services: Services, settings: Settings, metrics: Metrics, *, behin
             Middleware(HeadAsGet),
             Middleware(BrowserGuard, settings=settings),
             Middleware(Authentication, services=services, settings=settings),
+            Middleware(Shares, limits=settings.limits, has_users=settings.auth.mode == "api_key"),
         ],
     )
     # app.state, not lifespan state: Serve drops the latter (ray#45395).

@@ -21,7 +21,7 @@ from serve_app.telemetry import Metrics
 
 log = structlog.get_logger("darkroom.access")
 
-_UNBOUNDED = (
+UNBOUNDED = (
     *("/healthz", "/readyz", "/metrics", "/api/v1/jobs"),
     *("/sdapi/v1/progress", "/sdapi/v1/interrupt", "/sdapi/v1/skip", "/internal/"),
 )
@@ -57,7 +57,7 @@ class HttpEdge:
         request_id = adopt_request_id(headers.get("x-request-id"))
         structlog.contextvars.bind_contextvars(request_id=request_id)
         started, status, has_begun, held = time.monotonic(), 500, False, 0
-        bounded = not scope["path"].startswith(_UNBOUNDED)
+        bounded = not scope["path"].startswith(UNBOUNDED)
         is_webui = webui.is_webui(scope["path"])
 
         def hold(size: int) -> None:

@@ -66,6 +66,7 @@ async def _start_follow_ups(session: AsyncSession, job: QueuedJob, max_attempts:
             album_id=album.id,
             payload={"parameters": DEFAULTS[kind], "detail": False},
             max_attempts=max_attempts,
+            is_follow_up=True,
             dedupe_key=analysis_key(album.id, kind, DEFAULTS[kind], album.version),
         )
         for kind in FOLLOW_UPS

@@ -32,7 +32,7 @@ from serve_app.services.edits.avatars import AvatarService, CreateAvatar
 from serve_app.services.edits.people_finder import PeopleFinder
 from serve_app.services.edits.segmentation import CutOut, SegmentationService
 from serve_app.services.edits.styles import ApplyStyle, StyleService
-from serve_app.services.health import HealthService, RemoteMetrics
+from serve_app.services.health import Checkable, HealthService, RemoteMetrics
 from serve_app.services.images.buckets import BucketFetcher
 from serve_app.services.images.fetch import Fetcher
 from serve_app.services.images.references import ImageReferences
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from serve_app.telemetry import Metrics
 
 
-class AllCapabilities(Capabilities, ImageGeneration, Portraits, Protocol):
+class AllCapabilities(Capabilities, ImageGeneration, Portraits, Checkable, Protocol):
     """Every capability: a gateway to replicas in production."""
 
 
@@ -140,6 +140,8 @@ class Services:
             inputs = ImageInputs(fetcher, settings)
             options = OptionService(database, capabilities, settings)
             make_pictures = GenerateImages(database, pictures, inputs, capabilities, settings)
+            health = HealthService(database, storage, capabilities, settings, metrics, worker_metrics)
+            opening.push_async_callback(health.close)
             return cls(
                 settings=settings,
                 metrics=metrics,
@@ -162,16 +164,7 @@ class Services:
                 users=UserService(database, pictures, settings.auth),
                 jobs=JobService(database, events),
                 idempotency=IdempotencyService(database),
-                health=HealthService(
-                    database,
-                    storage,
-                    capabilities,
-                    next(iter(styles), None),
-                    next(iter(animals), None),
-                    settings,
-                    metrics,
-                    worker_metrics,
-                ),
+                health=health,
                 handlers={
                     "embeddings": EmbedAlbum(database, loader, reader),
                     "tags": tagging,

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Protocol
 
-import numpy as np
 import structlog
 
 from configs.settings import Settings
-from deployments.algorithms.faces.sample import sample_portrait
-from deployments.contracts.albums import Capabilities
-from deployments.contracts.arrays import VIEWS
-from deployments.contracts.portraits import LOCAL_AVATARS, LOCAL_SEGMENTATION, AvatarTask, Portraits
-from deployments.contracts.styles import LOCAL_ENGINE, StyleTask, Stylist
-from deployments.errors import DarkroomError
+from deployments.contracts.portraits import LOCAL_AVATARS, LOCAL_SEGMENTATION
+from deployments.contracts.styles import LOCAL_ENGINE
+from deployments.errors import DarkroomError, DeadlineExceeded, Overloaded
 from serve_app.storage import Storage
 from serve_app.store.queue import jobs
 from serve_app.store.session import Database
@@ -26,15 +23,24 @@ from serve_app.telemetry import Metrics
 log = structlog.get_logger(__name__)
 
 _CHECK_S = 20.0
-_FRESH_S = 2.0
-"""Seconds for which a verdict is given again: polling runs no inference within them."""
-_SIDE = 64
+_FRESH_S = 5.0
+"""Seconds for which a verdict or a page of metrics is given again: however many poll, it costs what one does."""
+_PATIENCE_S = 2.0
+"""Seconds to wait for a new verdict while there is one that is not old, which is then given again."""
+_OLD_S = 60.0
+_BUSY_S = 120.0
+"""Seconds since a part last answered for which silence means that it is busy. What is broken says so, or Serve's own
+health checks, which no call holds up, start it anew."""
 
 RemoteMetrics = Callable[[], Awaitable[bytes]]
 
 
-class Checked(Capabilities, Stylist, Portraits, Protocol):
-    """The capabilities that are tried."""
+class Checkable(Protocol):
+    """The capabilities, each of which can do a little of its work to show that it can."""
+
+    async def check(self, capability: str) -> None:
+        """Check one of `deployments.capabilities.CAPABILITIES`, beside all calls; raises what is wrong."""
+        ...
 
 
 class HealthService:
@@ -44,57 +50,58 @@ class HealthService:
         self,
         database: Database,
         storage: Storage,
-        capabilities: Checked,
-        style: str | None,
-        animal: str | None,
+        capabilities: Checkable,
         settings: Settings,
         metrics: Metrics,
         worker_metrics: RemoteMetrics | None,
     ) -> None:
-        """`style`, `animal`: any one; None when none can be drawn here."""
         self._database = database
-        self._storage = storage
-        self._capabilities = capabilities
-        self._style = style
-        self._animal = animal
-        self._settings = settings
         self._metrics = metrics
         self._worker_metrics = worker_metrics
-        self._lock = asyncio.Lock()
-        self._latest: tuple[float, dict[str, Any]] = (float("-inf"), {})
+        self._parts = _parts(database, storage, capabilities, settings, worker_metrics)
+        self._refreshing: asyncio.Task[None] | None = None
+        self._verdict: dict[str, Any] = {}
+        self._verdict_at = -math.inf
+        self._passed_at: dict[str, float] = {}
+        self._page = (-math.inf, b"")
+        self._rendering = asyncio.Lock()
 
     async def check(self) -> dict[str, Any]:
-        """Check all parts at once, each with a deadline.
+        """Check all parts at once, each with a deadline, or give the last verdict while it is fresh.
 
-        -> part -> `{"ok", "seconds"}`, and `detail` where it fails.
+        -> part -> `{"ok", "seconds"}`, and `detail` where it fails or is busy.
         """
-        async with self._lock:
-            when, checks = self._latest
-            if time.monotonic() - when < _FRESH_S:
-                return checks
-            parts: dict[str, Callable[[], Awaitable[Any]]] = {
-                "database": self._database.ping,
-                "storage": self._storage.check,
-                "embedding_and_tags": self._embed_and_tag,
-                "faces": self._faces,
-                "clustering": self._cluster,
-                "duplicates": self._duplicates,
-            }
-            if self._style is not None and LOCAL_ENGINE in self._settings.styles.engines:  # a vendor would cost
-                parts["styles"] = partial(self._draw, self._style)
-            if LOCAL_SEGMENTATION in self._settings.segmentation.engines:
-                parts["segmentation"] = self._segment
-            if self._animal is not None and LOCAL_AVATARS in self._settings.avatars.engines:
-                parts["avatars"] = partial(self._make_avatar, self._animal)
-            if self._worker_metrics:
-                parts["worker"] = self._worker_metrics
-            results = await asyncio.gather(*(_timed(name, check) for name, check in parts.items()))
-            checks = dict(zip(parts, results, strict=True))
-            self._latest = (time.monotonic(), checks)
-            return checks
+        age_s = time.monotonic() - self._verdict_at
+        if age_s >= _FRESH_S and self._refreshing is None:
+            self._refreshing = asyncio.create_task(self._refresh(), name="readiness")
+        if (refreshing := self._refreshing) is not None:
+            await asyncio.wait({refreshing}, timeout=_PATIENCE_S if age_s < _OLD_S else None)
+        return self._verdict
+
+    async def close(self) -> None:
+        """End a check that is under way."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            await asyncio.wait({self._refreshing})
 
     async def metrics(self) -> bytes:
-        """Render the metrics of this process and of a worker as Prometheus text."""
+        """Render the metrics of this process and of a worker as Prometheus text, or give the page of just now again."""
+        async with self._rendering:
+            when, page = self._page
+            if time.monotonic() - when >= _FRESH_S:
+                page = await self._render()
+                self._page = (time.monotonic(), page)
+            return page
+
+    async def _refresh(self) -> None:
+        try:
+            results = await asyncio.gather(*(self._timed(name, check) for name, check in self._parts.items()))
+            self._verdict = dict(zip(self._parts, results, strict=True))
+            self._verdict_at = time.monotonic()
+        finally:
+            self._refreshing = None
+
+    async def _render(self) -> bytes:
         async with self._database.transaction() as session:
             counts = await jobs.count_by_status(session)
         for status in ("queued", "running"):
@@ -110,47 +117,53 @@ class HealthService:
             log.warning("worker gives no metrics", error=type(error).__name__)
             return own
 
-    async def _embed_and_tag(self) -> None:
-        side = self._settings.embedding.input_px
-        vectors = await self._capabilities.embed_images(np.full((1, side, side, 3), 128, np.uint8))
-        await self._capabilities.tag_images(np.repeat(vectors[:, None], len(VIEWS), axis=1))
-
-    async def _faces(self) -> None:
-        await self._capabilities.find_faces([_picture()])
-
-    async def _cluster(self) -> None:
-        vectors = np.eye(2, 128, dtype=np.float32)
-        await self._capabilities.cluster_faces(vectors, np.arange(2), np.ones(2, np.float32))
-
-    async def _duplicates(self) -> None:
-        features = await self._capabilities.describe_images([_picture(), _picture()])
-        await self._capabilities.compare_images(features, [0], [1])
-
-    async def _draw(self, style: str) -> None:
-        await self._capabilities.stylize(LOCAL_ENGINE, StyleTask(_picture(), style, prompt=""))
-
-    async def _segment(self) -> None:
-        await self._capabilities.segment_portrait(LOCAL_SEGMENTATION, _picture())
-
-    async def _make_avatar(self, animal: str) -> None:
-        image, segmentation = sample_portrait(_SIDE)
-        await self._capabilities.make_avatar(LOCAL_AVATARS, AvatarTask(image, animal, "overlay", segmentation))
+    async def _timed(self, name: str, check: Callable[[], Awaitable[Any]]) -> dict[str, Any]:
+        started = time.monotonic()
+        result: dict[str, Any] = {"ok": False}
+        try:
+            async with asyncio.timeout(_CHECK_S):
+                await check()
+            result["ok"] = True
+            self._passed_at[name] = time.monotonic()
+        except (TimeoutError, DeadlineExceeded, Overloaded):
+            silent_s = time.monotonic() - self._passed_at.get(name, -math.inf)
+            is_busy = silent_s < _BUSY_S
+            detail = f"busy; it answered {silent_s:.0f} s ago" if is_busy else "no answer in time"
+            result |= {"ok": is_busy, "detail": detail}
+        except DarkroomError as error:
+            result["detail"] = error.message
+        except Exception as error:  # readiness is a report: whatever is wrong belongs into it
+            log.warning("readiness check failed", part=name, exc_info=error)
+            result["detail"] = type(error).__name__
+        return {**result, "seconds": round(time.monotonic() - started, 3)}
 
 
-def _picture() -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
-    return np.random.default_rng(0).integers(0, 255, (_SIDE, _SIDE, 3), np.uint8)
+def _parts(
+    database: Database,
+    storage: Storage,
+    capabilities: Checkable,
+    settings: Settings,
+    worker_metrics: RemoteMetrics | None,
+) -> dict[str, Callable[[], Awaitable[Any]]]:
+    """What is checked, by the name that the answer gives it. Vendors are not: that would cost."""
 
+    async def embed_and_tag() -> None:
+        await asyncio.gather(capabilities.check("embedding"), capabilities.check("tagging"))
 
-async def _timed(name: str, check: Callable[[], Awaitable[Any]]) -> dict[str, Any]:
-    started = time.monotonic()
-    try:
-        async with asyncio.timeout(_CHECK_S):
-            await check()
-    except DarkroomError as error:
-        return {"ok": False, "seconds": round(time.monotonic() - started, 3), "detail": error.message}
-    except TimeoutError:
-        return {"ok": False, "seconds": _CHECK_S, "detail": "no answer in time"}
-    except Exception as error:  # readiness is a report: whatever is wrong belongs into it
-        log.warning("readiness check failed", part=name, exc_info=error)
-        return {"ok": False, "seconds": round(time.monotonic() - started, 3), "detail": type(error).__name__}
-    return {"ok": True, "seconds": round(time.monotonic() - started, 3)}
+    parts: dict[str, Callable[[], Awaitable[Any]]] = {
+        "database": database.ping,
+        "storage": storage.check,
+        "embedding_and_tags": embed_and_tag,
+        "faces": partial(capabilities.check, "faces"),
+        "clustering": partial(capabilities.check, "clustering"),
+        "duplicates": partial(capabilities.check, "dedup"),
+    }
+    if LOCAL_ENGINE in settings.styles.engines:
+        parts["styles"] = partial(capabilities.check, "stylizing")
+    if LOCAL_SEGMENTATION in settings.segmentation.engines:
+        parts["segmentation"] = partial(capabilities.check, "segmentation")
+    if LOCAL_AVATARS in settings.avatars.engines:
+        parts["avatars"] = partial(capabilities.check, "avatars")
+    if worker_metrics:
+        parts["worker"] = worker_metrics
+    return parts

@@ -43,6 +43,7 @@ class JobRunner:
 
     def __init__(self, services: Services, settings: JobSettings) -> None:
         self._services = services
+        self._has_users = services.settings.auth.mode == "api_key"
         self._database = services.database
         self._settings = settings
         self._every_s = min(_MAX_BEAT_S, settings.lease_s / _BEATS_A_LEASE)
@@ -78,7 +79,7 @@ class JobRunner:
             with self._services.events.work() as signal:
                 while not self._stopping.is_set():
                     await slots.acquire()
-                    job = await self._claim(kinds)
+                    job = await self._claim(kinds, concurrency)
                     if job is not None:
                         task = asyncio.create_task(self._run(job), name=job.id)
                         self._running.add(task)
@@ -97,10 +98,17 @@ class JobRunner:
         self._stopping.set()
         await self._stopped.wait()
 
-    async def _claim(self, kinds: Sequence[str]) -> QueuedJob | None:
+    async def _claim(self, kinds: Sequence[str], concurrency: int) -> QueuedJob | None:
         try:
             async with self._database.transaction() as session:
-                return await claims.claim(session, worker=self._name, kinds=kinds, lease_s=self._settings.lease_s)
+                return await claims.claim(
+                    session,
+                    worker=self._name,
+                    kinds=kinds,
+                    lease_s=self._settings.lease_s,
+                    slots_per_user=max(1, concurrency - 1) if self._has_users else None,
+                    head_start_s=self._settings.head_start_s,
+                )
         except Unavailable as error:
             log.warning("no jobs can be claimed", reason=error.message)
             return None

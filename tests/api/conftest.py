@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,13 @@ async def client(idle_client: httpx.AsyncClient, worker: JobRunner) -> httpx.Asy
 @pytest_asyncio.fixture()
 async def live_url(services: Services, settings: Settings, worker: JobRunner) -> AsyncIterator[str]:
     """A real HTTP server on the loopback interface."""
-    app = build_app(services, settings, Metrics("ingress"))
+    async with serving(build_app(services, settings, Metrics("ingress"))) as url:
+        yield url
+
+
+@asynccontextmanager
+async def serving(app: FastAPI) -> AsyncIterator[str]:
+    """Serve the application on a free port of the loopback interface."""
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

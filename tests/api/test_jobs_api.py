@@ -18,6 +18,7 @@ from serve_app.store.queue.jobs import QueuedJob
 from serve_app.store.repositories.users import LOCAL_USER_ID
 from tests.api.conftest import assert_problem, upload
 from tests.support.builders import an_image, encoded
+from tests.support.fakes import FakeCapabilities
 
 ASYNC = {"Prefer": "respond-async"}
 
@@ -258,11 +259,11 @@ async def test_operations_answer(client: httpx.AsyncClient) -> None:
     assert "darkroom_ingress_http_requests_total" in metrics or "darkroom_test" in metrics
 
 
-async def test_readiness_names_what_is_broken(idle_client: httpx.AsyncClient, services: Services) -> None:
+async def test_readiness_names_what_is_broken(idle_client: httpx.AsyncClient, capabilities: FakeCapabilities) -> None:
     async def broken(_: object) -> None:
         raise ValueError("no")
 
-    services.health._capabilities.find_faces = broken  # type: ignore[method-assign, assignment]
+    capabilities.find_faces = broken  # type: ignore[method-assign, assignment]
     body = assert_problem(await idle_client.get("/readyz"), 503, "not-ready")
     assert body["checks"]["faces"]["ok"] is False
     assert "no" not in body["checks"]["faces"]["detail"].split()

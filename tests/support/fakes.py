@@ -11,8 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from deployments.algorithms.faces.sample import sample_portrait
 from deployments.contracts.albums import Face, LocalFeatures, Pairs, PairVerdict
 from deployments.contracts.arrays import Image, Vectors
+from deployments.contracts.portraits import AvatarTask
+from deployments.contracts.styles import StyleTask
 from deployments.errors import NotSupported
 from tests.support.fake_generation import FakeGeneration
 from tests.support.fake_portraits import FakePortraits
@@ -35,6 +38,29 @@ class FakeCapabilities(FakeGeneration, FakePortraits):
         FakeGeneration.__init__(self)
         FakePortraits.__init__(self)
         self.calls: list[str] = []
+
+    async def check(self, capability: str) -> None:
+        """Do a little of the capability's work, as the real ones do."""
+        image = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+        if capability == "embedding":
+            await self.embed_images(image[None])
+        elif capability == "tagging":
+            await self.tag_images(np.ones((1, 1, _GRID * _GRID * 3), np.float32))
+        elif capability == "faces":
+            await self.find_faces([image])
+        elif capability == "clustering":
+            await self.cluster_faces(np.eye(2, dtype=np.float32), np.arange(2), np.ones(2, np.float32))
+        elif capability == "dedup":
+            await self.compare_images(await self.describe_images([image, image]), [0], [1])
+        elif capability == "stylizing":
+            await self.stylize("opencv", StyleTask(image, "ink", prompt=""))
+        elif capability == "segmentation":
+            await self.segment_portrait("local", image)
+        elif capability == "avatars":
+            portrait, segmentation = sample_portrait(64)
+            await self.make_avatar("local", AvatarTask(portrait, "fox", "overlay", segmentation))
+        else:
+            raise KeyError(capability)
 
     async def embed_images(self, views: NDArray[np.uint8]) -> Vectors:
         self.calls.append("embed_images")

@@ -83,6 +83,7 @@ class AlbumService:
                 payload={"refs": list(dict.fromkeys(refs)), "image_ids": [image_id for image_id in own if image_id]},
                 max_attempts=self._settings.jobs.max_attempts,
                 max_queued=self._settings.jobs.max_queued,
+                max_queued_total=self._settings.jobs.max_queued_total,
             )
         return job.id
 
@@ -121,6 +122,7 @@ class AlbumService:
                 dedupe_key=dedupe_key,
                 priority=1,  # somebody waits for it
                 max_queued=self._settings.jobs.max_queued,
+                max_queued_total=self._settings.jobs.max_queued_total,
             )
         return AlbumAnswer(job_id=job.id)
 

@@ -44,6 +44,7 @@ async def enqueue_edit(session: AsyncSession, settings: Jobs, user_id: str, kind
         max_attempts=settings.max_attempts,
         priority=1,  # a client waits for it
         max_queued=settings.max_queued,
+        max_queued_total=settings.max_queued_total,
     )
 
 

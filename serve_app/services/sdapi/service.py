@@ -95,6 +95,7 @@ class GenerationService:
                 max_attempts=self._settings.jobs.max_attempts,
                 priority=1,  # somebody waits for it
                 max_queued=self._settings.jobs.max_queued,
+                max_queued_total=self._settings.jobs.max_queued_total,
             )
             await jobs.add_inputs(session, job.id, data)
             await start_history(session, job, order)

@@ -40,6 +40,8 @@ class JobRow(Created, Base):
     payload: Mapped[dict[str, Any]] = mapped_column(JSON)
     priority: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     """Higher priorities run first."""
+    is_follow_up: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Whether the server started it by itself, so that it takes none of the user's places in the queue."""
     status: Mapped[str] = mapped_column(server_default=text("'queued'"))
     progress: Mapped[float] = mapped_column(server_default=text("0"))
     eta_s: Mapped[float | None]

@@ -38,6 +38,11 @@ _NEXT = text("""
             SELECT DISTINCT user_id FROM jobs
             WHERE status = 'queued' AND run_after <= clock_timestamp() AND kind = ANY(CAST(:kinds AS text[]))
         ) AS waiting
+        WHERE CAST(:slots AS integer) IS NULL OR CAST(:slots AS integer) > (
+            SELECT count(*) FROM jobs AS held
+            WHERE held.status = 'running' AND held.worker = :worker AND held.user_id = waiting.user_id
+            AND held.kind = ANY(CAST(:kinds AS text[]))
+        )
     )
     SELECT id FROM jobs AS job JOIN turns USING (user_id)
     WHERE status = 'queued' AND run_after <= clock_timestamp() AND kind = ANY(CAST(:kinds AS text[]))
@@ -50,27 +55,40 @@ _NEXT = text("""
         WHERE reading.album_id = job.album_id AND reading.kind = 'embeddings' AND job.kind <> 'embeddings'
         AND reading.status IN ('queued', 'running') AND (reading.created_at, reading.id) < (job.created_at, job.id)
     )
-    ORDER BY priority DESC, last_turn NULLS FIRST, created_at, id
+    ORDER BY last_turn NULLS FIRST, created_at - priority * make_interval(secs => :head_start_s), id
     LIMIT 1
     FOR UPDATE OF job SKIP LOCKED
 """)
-"""Query for the next job. Users take turns, the one who has waited longest for a start first; among one user's jobs the
-oldest first. An analysis waits for images that were posted to its album before it was."""
+"""Query for the next job. Users take turns, the one who has waited longest for a start first; a user who holds `slots`
+of this worker's already has none. Among one user's jobs the oldest comes first, where each step of priority counts as
+`head_start_s` seconds of age. An analysis waits for images that were posted to its album before it was."""
 
 
 class LeaseLost(Conflict):
     """Another worker has the job, or it has ended: this worker's writes no longer count."""
 
 
-async def claim(session: AsyncSession, *, worker: str, kinds: Sequence[str], lease_s: float) -> QueuedJob | None:
+async def claim(
+    session: AsyncSession,
+    *,
+    worker: str,
+    kinds: Sequence[str],
+    lease_s: float,
+    slots_per_user: int | None = None,
+    head_start_s: float = 120.0,
+) -> QueuedJob | None:
     """Claim the next waiting job of these kinds for this worker; None when there is none.
 
+    `slots_per_user`: jobs of these kinds that one user may have running on this worker (None: any number).
+    `head_start_s`: seconds of age that a step of priority is worth.
     Jobs of other workers whose lease has expired are requeued first. Two jobs of one kind never run on one album at
     once. Commit before working on it.
     """
     await requeue_expired(session)
     while True:
-        job_id = await session.scalar(_NEXT, {"kinds": list(kinds)})
+        job_id = await session.scalar(
+            _NEXT, {"kinds": list(kinds), "worker": worker, "slots": slots_per_user, "head_start_s": head_start_s}
+        )
         if job_id is None:
             return None
         start = (

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Update, case, delete, func, null, select, text, update
+from sqlalchemy import ColumnElement, Update, case, delete, func, null, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -107,18 +107,21 @@ async def enqueue(
     dedupe_key: str | None = None,
     priority: int = 0,
     delay_s: float = 0.0,
+    is_follow_up: bool = False,
     max_queued: int | None = None,
+    max_queued_total: int | None = None,
 ) -> QueuedJob:
     """Add a job that runs once the transaction has committed, or return the user's unfinished one of that `dedupe_key`.
 
     A running job may have read what it works on before the caller's change: put what it depends on (the album's
-    version) into the key. `max_queued`: see `check_capacity`.
+    version) into the key. `max_queued`, `max_queued_total`: see `check_capacity`. `is_follow_up`: the server starts it
+    by itself, so it takes none of the user's places.
     """
     while True:
         if dedupe_key is not None and (existing := await _find_unfinished(session, user_id, dedupe_key)) is not None:
             return existing
         if max_queued is not None:
-            await check_capacity(session, kind, max_queued)
+            await check_capacity(session, user_id, kind, max_queued, max_queued_total)
         statement = (
             insert(JobRow)
             .values(
@@ -130,6 +133,7 @@ async def enqueue(
                 priority=priority,
                 max_attempts=max_attempts,
                 dedupe_key=dedupe_key,
+                is_follow_up=is_follow_up,
                 run_after=func.now() + timedelta(seconds=delay_s),
             )
             .on_conflict_do_nothing(index_elements=[JobRow.user_id, JobRow.dedupe_key], index_where=IS_UNFINISHED)
@@ -143,21 +147,38 @@ async def enqueue(
         # Another transaction made it between select and insert, and it may have finished since: look again.
 
 
-async def check_capacity(session: AsyncSession, kind: str, max_queued: int) -> None:
-    """Check that the pool of `kind` has fewer than `max_queued` jobs waiting. Raises `Overloaded` with `retry_after_s`.
+async def check_capacity(
+    session: AsyncSession, user_id: str, kind: str, max_queued: int, max_queued_total: int | None = None
+) -> None:
+    """Check that in the pool of `kind` the user has fewer than `max_queued` jobs waiting, and all users together fewer
+    than `max_queued_total` (None: any number).
 
-    The hint is how long the queue would need to drain to half, going by the jobs of the last minutes.
+    Follow-up jobs are not counted. Raises `Overloaded` with the `quota`, its `limit` and `retry_after_s`.
     """
+    waits = (JobRow.status == "queued", ~JobRow.is_follow_up, _is_in_pool_of(kind))
+    counts = select(func.count().filter(JobRow.user_id == user_id), func.count()).where(*waits)
+    own, total = (await session.execute(counts)).one()
+    if own >= max_queued:
+        hint = await _seconds_to_drain(session, kind, own, JobRow.user_id == user_id)
+        extra = {"quota": "jobs.max_queued", "limit": max_queued, "retry_after_s": hint}
+        raise Overloaded(f"You have {own} jobs waiting, and {max_queued} is a user's share of the queue.", extra=extra)
+    if max_queued_total is not None and total >= max_queued_total:
+        hint = await _seconds_to_drain(session, kind, total)
+        extra = {"quota": "jobs.max_queued_total", "limit": max_queued_total, "retry_after_s": hint}
+        raise Overloaded("The queue is full with the jobs of all users.", extra=extra)
+
+
+def _is_in_pool_of(kind: str) -> ColumnElement[bool]:
     making = JobRow.kind.in_(sorted(GENERATION_KINDS))
-    in_its_pool = making if kind in GENERATION_KINDS else ~making
-    waiting = await session.scalar(select(func.count()).where(JobRow.status == "queued", in_its_pool)) or 0
-    if waiting < max_queued:
-        return
+    return making if kind in GENERATION_KINDS else ~making
+
+
+async def _seconds_to_drain(session: AsyncSession, kind: str, waiting: int, *whose: ColumnElement[bool]) -> int:
+    """Seconds until half of the jobs that wait have begun, going by those that ended in the last minutes."""
     window_s = 300.0
-    finished = select(func.count()).where(JobRow.finished_at > func.now() - timedelta(seconds=window_s), in_its_pool)
-    per_second = (await session.scalar(finished) or 0) / window_s
-    retry_after_s = min(60, max(5, round(waiting / 2 / per_second))) if per_second else 30
-    raise Overloaded("Too many jobs are waiting", extra={"retry_after_s": retry_after_s})
+    recent = (JobRow.finished_at > func.now() - timedelta(seconds=window_s), _is_in_pool_of(kind), *whose)
+    per_second = (await session.scalar(select(func.count()).where(*recent)) or 0) / window_s
+    return min(60, max(5, round(waiting / 2 / per_second))) if per_second else 30
 
 
 async def get(session: AsyncSession, job_id: str, *, user_id: str | None = None) -> QueuedJob | None:

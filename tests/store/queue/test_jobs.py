@@ -37,8 +37,8 @@ async def enqueue(session: AsyncSession, kind: str = "tags", **values: Any) -> Q
     return await jobs.enqueue(session, kind=kind, **options)
 
 
-async def claim(session: AsyncSession, *kinds: str, lease_s: float = LEASE_S) -> QueuedJob | None:
-    return await claims.claim(session, worker="test", kinds=kinds or ("tags",), lease_s=lease_s)
+async def claim(session: AsyncSession, *kinds: str, lease_s: float = LEASE_S, **options: Any) -> QueuedJob | None:
+    return await claims.claim(session, worker="test", kinds=kinds or ("tags",), lease_s=lease_s, **options)
 
 
 async def claimed(session: AsyncSession, **options: Any) -> QueuedJob:
@@ -91,6 +91,43 @@ async def test_jobs_of_one_user_run_in_the_order_they_came_but_for_priority(sess
     ids = [(await enqueue(session)).id for _ in range(3)]
     urgent = await enqueue(session, priority=1)
     assert [(await claimed(session)).id for _ in range(4)] == [urgent.id, *ids]
+
+
+async def age(session: AsyncSession, job: QueuedJob, seconds: float) -> None:
+    statement = text("UPDATE jobs SET created_at = created_at - make_interval(secs => :s) WHERE id = :id")
+    await session.execute(statement, {"s": seconds, "id": job.id})
+
+
+async def test_age_lifts_a_job_above_later_ones_of_higher_priority(session: AsyncSession) -> None:
+    old, young = await enqueue(session), await enqueue(session)
+    urgent = await enqueue(session, priority=1)
+    await age(session, old, 121)
+    await age(session, young, 119)
+    order = [await claimed(session, head_start_s=120) for _ in range(3)]
+    assert [job.id for job in order] == [old.id, urgent.id, young.id]
+
+
+async def test_an_earlier_job_does_not_wait_behind_thirty_later_ones_of_another_user(session: AsyncSession) -> None:
+    eva = (await users.add(session, "eva", "eva@example.org")).id
+    early = await enqueue(session, kind="embeddings")
+    for _ in range(30):
+        await enqueue(session, user_id=eva, priority=1)
+    order = [await claim(session, "tags", "embeddings") for _ in range(2)]
+    assert early.id in [job.id for job in order if job is not None]
+
+
+async def test_a_user_leaves_a_slot_of_the_worker_to_others(session: AsyncSession) -> None:
+    eva = (await users.add(session, "eva", "eva@example.org")).id
+    for _ in range(4):
+        await enqueue(session)
+    for _ in range(3):
+        await claimed(session, slots_per_user=3)
+    assert await claim(session, slots_per_user=3) is None
+    hers = await enqueue(session, user_id=eva)
+    assert (await claimed(session, slots_per_user=3)).id == hers.id
+    elsewhere = await claims.claim(session, worker="other", kinds=("tags",), lease_s=LEASE_S, slots_per_user=3)
+    assert elsewhere is not None
+    assert elsewhere.user_id == LOCAL_USER_ID
 
 
 async def test_a_delayed_job_waits_for_its_time(session: AsyncSession) -> None:
@@ -173,6 +210,31 @@ async def test_a_full_queue_refuses_with_a_hint_when_to_come_back(session: Async
         await enqueue(session, max_queued=3)
     assert 5 <= refused.value.retry_after_s <= 60
     assert (await enqueue(session, max_queued=3, dedupe_key="known")).id == known.id
+
+
+async def test_a_users_waiting_jobs_take_no_place_of_another_user(session: AsyncSession) -> None:
+    eva = (await users.add(session, "eva", "eva@example.org")).id
+    for _ in range(3):
+        await enqueue(session, max_queued=3, max_queued_total=5)
+    with pytest.raises(Overloaded) as refused:
+        await enqueue(session, max_queued=3, max_queued_total=5)
+    assert (refused.value.extra["quota"], refused.value.extra["limit"]) == ("jobs.max_queued", 3)
+    assert (await enqueue(session, user_id=eva, max_queued=3, max_queued_total=5)).user_id == eva
+
+
+async def test_the_queue_of_all_users_has_a_bound_too(session: AsyncSession) -> None:
+    eva = (await users.add(session, "eva", "eva@example.org")).id
+    for user in (LOCAL_USER_ID, LOCAL_USER_ID, eva):
+        await enqueue(session, user_id=user, max_queued=3, max_queued_total=3)
+    with pytest.raises(Overloaded) as refused:
+        await enqueue(session, user_id=eva, max_queued=3, max_queued_total=3)
+    assert refused.value.extra["quota"] == "jobs.max_queued_total"
+
+
+async def test_follow_up_jobs_take_no_place_in_the_queue(session: AsyncSession) -> None:
+    for kind in ("tags", "people", "duplicates"):
+        await enqueue(session, kind=kind, is_follow_up=True)
+    assert (await enqueue(session, max_queued=1, max_queued_total=1)).status == "queued"
 
 
 # Leases and fences

@@ -81,6 +81,36 @@ async def test_work_that_has_not_begun_is_left_out(work: Counted) -> None:
     assert work.begun.acquire(blocking=False) is False
 
 
+async def test_a_check_waits_for_no_call(work: Counted) -> None:
+    threads = Threads(1)
+    calls = [asyncio.create_task(threads.run(work)) for _ in range(12)]  # more than the loop's own pool has threads
+    await begun(work, 1)
+    await asyncio.wait_for(threads.check(str), 20)
+    assert not any(call.done() for call in calls)
+    work.go.set()
+    await asyncio.gather(*calls)
+
+
+async def test_a_check_that_passed_is_not_repeated_at_once() -> None:
+    done: list[int] = []
+    threads = Threads(1)
+    await asyncio.gather(*(threads.check(done.append, 1) for _ in range(5)))
+    assert done == [1]
+
+
+async def test_a_check_that_failed_is_repeated() -> None:
+    answers = iter([ValueError("broken"), None])
+
+    def work() -> None:
+        if (answer := next(answers)) is not None:
+            raise answer
+
+    threads = Threads(1)
+    with pytest.raises(ValueError, match="broken"):
+        await threads.check(work)
+    await threads.check(work)
+
+
 async def test_an_error_of_the_work_is_raised() -> None:
     def fails() -> None:
         raise ValueError("broken")

@@ -83,6 +83,26 @@ async def test_replicas_that_keep_dying_make_the_capability_unavailable() -> Non
         await over(ScriptedHandle(ActorDiedError())).find_faces([])
 
 
+async def test_a_check_does_not_wait_behind_the_calls_of_users() -> None:
+    begun, end = asyncio.Semaphore(0), asyncio.Event()
+
+    async def until_the_end() -> list[Any]:
+        begun.release()
+        await end.wait()
+        return []
+
+    busy = ScriptedHandle(until_the_end)
+    handles = dict.fromkeys(BUNDLED, busy) | {"clustering": ScriptedHandle(None)}
+    gate = Gateway(handles, Deadlines(), Metrics("test"))  # type: ignore[arg-type]
+    calls = [asyncio.create_task(gate.find_faces([])) for _ in range(100)]
+    for _ in range(gateway._AT_ONCE):
+        await begun.acquire()
+    await asyncio.wait_for(gate.check("clustering"), 20)
+    assert busy.calls == gateway._AT_ONCE
+    end.set()
+    await asyncio.gather(*calls)
+
+
 async def test_a_full_queue_is_overloaded() -> None:
     with pytest.raises(Overloaded):
         await over(ScriptedHandle(BackPressureError(num_queued_requests=9, max_queued_requests=9))).find_faces([])
