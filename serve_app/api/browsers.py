@@ -79,7 +79,7 @@ class BrowserGuard:
             _check_body(headers)
 
     def _check_host(self, hosts: list[str], *, is_old: bool) -> None:
-        if not hosts and is_old:  # a probe that speaks HTTP/1.0; browsers always name a host
+        if not hosts and (is_old or self._hosts is None):  # a probe that speaks HTTP/1.0; browsers always name a host
             return
         host = _host(hosts[0]) if len(hosts) == 1 else None
         if host is None:

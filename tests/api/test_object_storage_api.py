@@ -76,6 +76,22 @@ async def test_an_upload_lies_in_the_bucket_until_it_is_deleted(
     assert_problem(await idle_client.get(image["url"]), 404, "not-found")
 
 
+async def test_a_part_of_a_file_in_the_bucket_is_206(idle_client: httpx.AsyncClient) -> None:
+    data = encoded(an_image(), "PNG")
+    [url] = await upload(idle_client, data)
+    whole = await idle_client.get(url)
+    assert whole.headers["accept-ranges"] == "bytes"
+    for wanted, part in (("bytes=0-3", data[:4]), ("bytes=7-", data[7:]), ("bytes=-5", data[-5:])):
+        answer = await idle_client.get(url, headers={"Range": wanted, "If-Range": whole.headers["etag"]})
+        assert (answer.status_code, answer.content) == (206, part)
+        assert answer.headers["content-range"].endswith(f"/{len(data)}")
+    for headers in ({"Range": "bytes=0-3", "If-Range": '"x"'}, {"Range": "bytes=0-1,4-5"}, {"Range": "lines=1-2"}):
+        assert (await idle_client.get(url, headers=headers)).content == data
+    assert_problem(await idle_client.get(url, headers={"Range": "bytes=999999-"}), 416)
+    known = await idle_client.get(url, headers={"If-None-Match": whole.headers["etag"]})
+    assert (known.status_code, known.content) == (304, b"")
+
+
 async def test_a_user_who_leaves_leaves_nothing_in_the_bucket(
     client: httpx.AsyncClient, services: Services, bucket: Any, tmp_path: Path
 ) -> None:
@@ -109,6 +125,7 @@ async def test_with_presigned_urls_the_url_in_answers_is_ours_and_leads_to_the_b
     assert answer.status_code == 307
     assert answer.headers["cache-control"] == "private, max-age=60"
     assert answer.headers["location"].startswith(f"{s3_endpoint}/{BUCKET}/")
+    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
     async with httpx.AsyncClient() as anybody:
         served = await anybody.get(answer.headers["location"])
     assert (served.content, served.headers["content-type"]) == (data, "image/png")

@@ -10,7 +10,10 @@ from ray.serve._private import http_util
 from ray.serve.config import HTTPOptions
 from starlette.types import Receive, Scope, Send
 
+from configs.settings import Settings
+from serve_app import local_ray
 from serve_app.control_headers import SETTING
+from tests.support.container_files import variables
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -85,3 +88,8 @@ async def test_a_trace_of_other_than_ascii_is_dropped(middlewares: list[Any]) ->
     good = (b"traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
     seen, _ = await _pass(middlewares, [good, (b"tracestate", b"\xff")])
     assert seen.keys() & {b"traceparent", b"tracestate"} == {b"traceparent"}
+
+
+def test_a_local_ray_and_the_image_load_the_middleware() -> None:
+    assert local_ray.variables(Settings()).items() >= SETTING.items()
+    assert (variables("python") | variables("server")).items() >= SETTING.items()
