@@ -18,6 +18,7 @@
     ├── Misdirected               421  the request names a host that this server does not serve
     ├── Overloaded                429  a queue is full; `extra["retry_after_s"]`   technical, transient
     ├── Unavailable               503  a dependency is down                        technical, transient
+    │   ├── CapabilityFailed      503  a replica broke on what it was given        technical, transient
     │   ├── WeightsMissing        503  names the file and the setting              technical
     │   └── NotDeployed           503  names how to switch the engine on           technical
     ├── DeadlineExceeded          504  a call took longer than it may              technical, transient
@@ -160,6 +161,10 @@ class Unavailable(DarkroomError):
 
     slug, title, status = "unavailable", "Temporarily unavailable", 503
     is_technical = is_transient = True
+
+
+class CapabilityFailed(Unavailable):
+    """An unexpected exception in a replica that answers: of several inputs, one may be to blame."""
 
 
 class WeightsMissing(Unavailable):

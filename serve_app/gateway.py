@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import structlog
 from numpy.typing import NDArray
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
@@ -34,7 +34,14 @@ from deployments.contracts.diffusion import (
 )
 from deployments.contracts.portraits import AvatarPicture, AvatarTask, Segmentation
 from deployments.contracts.styles import StyledPicture, StyleTask
-from deployments.errors import DarkroomError, DeadlineExceeded, NotDeployed, Overloaded, Unavailable
+from deployments.errors import (
+    CapabilityFailed,
+    DarkroomError,
+    DeadlineExceeded,
+    NotDeployed,
+    Overloaded,
+    Unavailable,
+)
 from serve_app.refusals import opened
 from serve_app.telemetry import Metrics
 
@@ -189,6 +196,9 @@ class Gateway:
         except (DeploymentUnavailableError, RayActorError) as error:
             log.warning("capability unavailable", verb=verb, error=type(error).__name__)
             raise Unavailable(f"{verb}: no replica answers just now.") from None
+        except RayTaskError as error:
+            log.error("capability failed", verb=verb, exc_info=error)
+            raise CapabilityFailed(f"{verb} failed.") from error
         except (RayError, RayServeException) as error:
             log.error("capability failed", verb=verb, exc_info=error)
             raise Unavailable(f"{verb} failed.") from None

@@ -201,7 +201,8 @@ _VERDICTS = {
 
 
 def hard(pictures: Set, client: httpx.Client, server: Server) -> tuple[dict[str, float], list[Mistake]]:
-    """Score uploads of hard files: the verdict, the upright size, the time, and that every process survives."""
+    """Score hard files: the verdict on the upload, the upright size, the time, that whatever is accepted passes every
+    analysis, and that every process survives."""
     before = {process.pid for process in server.processes()}
     right = crashes = 0
     slowest = 0.0
@@ -220,16 +221,45 @@ def hard(pictures: Set, client: httpx.Client, server: Server) -> tuple[dict[str,
         right += good
         if not good:
             mistakes.append(Mistake(f"hard: {row['path']} was {verdict}, not {row['label']}", []))
+    failures = _failed_analyses(pictures)
+    mistakes += [Mistake(f"hard: {failure}", []) for failure in failures]
     lost = len(before - {process.pid for process in server.processes()})
     server.memory_bytes()
     figures = {
         "verdicts_right": right / len(pictures.rows),
         "answers_5xx": float(crashes),
+        "analyses_failed": float(len(failures)),
         "processes_lost": float(lost),
         "slowest_s": slowest,
         "peak_memory_mb": server.peak_bytes / 2**20,
     }
     return figures, mistakes
+
+
+_ANALYSES: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("tags", {}),
+    ("quality", {}),
+    ("clusters", {}),
+    *(("duplicates", {"level": level}) for level in ("exact", "copy", "similar")),
+)
+
+
+def _failed_analyses(pictures: Set) -> list[str]:
+    """Send what is accepted through every analysis. -> what failed: whole analyses, and images of those that did not"""
+    try:
+        pictures.upload_and_embed()
+    except (httpx.HTTPError, RuntimeError) as error:
+        return [f"embeddings: {error}"]
+    failures = []
+    for route, body in _ANALYSES:
+        try:
+            answer = pictures.ask(route, **body)
+        except (httpx.HTTPError, RuntimeError) as error:
+            failures.append(f"{route}: {error}")
+            continue
+        for failure in answer["failed"]:
+            failures.append(f"{route}: {pictures.path_of[failure['image']]} {failure['code']}")
+    return failures
 
 
 def main() -> int:

@@ -51,6 +51,9 @@ class LocalFeatures:
     """Keypoint diameters in pixels, `float32[K]`."""
     descriptors: NDArray[np.uint8]
     """RootSIFT descriptors, `uint8[K, 128]`."""
+    is_cut_out: bool = False
+    """Some of the image is transparent. An opaque copy of it shows nothing there, a photograph that it was cut from
+    does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,21 @@ class PairVerdict:
 
     Two shots of one moment overlap though they are no copies; two portraits of different people do not.
     """
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """All that an image file shows, as far as it decides which of two files is poorer."""
+
+    digest: str
+    """Hex SHA-256, equal for files that show the same: another container without loss, other metadata, the turn in the
+    pixels instead of in a tag."""
+    frames: int
+    """Frames or pages, 1 or more."""
+    bits: int
+    """Bits of a sample as stored, 8 or more."""
+    has_alpha: bool
+    """Whether any of it is transparent."""
 
 
 @dataclass(frozen=True, slots=True)

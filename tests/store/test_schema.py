@@ -128,3 +128,22 @@ def test_ids_sort_by_the_time_they_were_made_and_name_their_kind() -> None:
     assert ids == sorted(ids)
     assert len(set(ids)) == 1000
     assert all(re.fullmatch(r"img_[0-9a-hjkmnp-tv-z]{26}", one) for one in ids)
+
+
+async def test_hashes_and_duplicates_of_before_are_forgotten_when_they_come_to_mean_more(empty: str) -> None:
+    await migrate.upgrade(empty, "0005")
+    engine = create_async_engine(empty)
+    async with engine.begin() as connection:
+        await connection.execute(text("INSERT INTO contents VALUES ('a', 1, 'image/png', 1, 1, 'old')"))
+        await connection.execute(text("INSERT INTO albums (id, user_id) VALUES ('alb', 'usr_local')"))
+        for kind in ("duplicates", "tags"):
+            await connection.execute(
+                text("INSERT INTO analysis_results VALUES ('alb', :kind, '', 1, '{}')"), {"kind": kind}
+            )
+    await migrate.upgrade(empty)
+    async with engine.connect() as connection:
+        [shown] = await connection.execute(text("SELECT pixel_sha256, frames, bits, has_alpha FROM contents"))
+        kinds = (await connection.execute(text("SELECT kind FROM analysis_results"))).scalars().all()
+    await engine.dispose()
+    assert tuple(shown) == (None, None, None, None)
+    assert kinds == ["tags"]

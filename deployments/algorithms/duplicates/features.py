@@ -6,7 +6,7 @@ components are at most 1 and nearly always under 1/2, so a byte of 1/512 steps h
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -68,7 +68,7 @@ def mirrored(features: LocalFeatures) -> LocalFeatures:
     points = features.points.copy()
     points[:, 0] = features.pixels.shape[1] - 1 - points[:, 0]
     pixels = np.ascontiguousarray(features.pixels[:, ::-1])
-    return LocalFeatures(pixels, points, features.sizes, features.descriptors[:, _MIRROR_ORDER])
+    return replace(features, pixels=pixels, points=points, descriptors=features.descriptors[:, _MIRROR_ORDER])
 
 
 _ROWS, _CELLS, _DIRECTIONS = 4, 4, 8

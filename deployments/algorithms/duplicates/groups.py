@@ -3,6 +3,8 @@
 In a star every member is linked to the centre itself. Linking A to B and B to C would put A and C into one group though
 they may show nothing in common (two crops of opposite corners), so links are never chained. Levels contain one another:
 whole `exact` groups move into `copy` groups, and whole `copy` groups into `similar` ones.
+
+A group of copies has one member that shows all that the others show (`richness`), so that keeping it loses nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
+from deployments.algorithms.duplicates.richness import CLEARLY, Richness, is_rich
 from deployments.contracts.albums import DuplicateLevel, PairVerdict
 
 LEVELS: tuple[DuplicateLevel, ...] = ("exact", "copy", "similar")
@@ -35,16 +38,25 @@ reach .91."""
 
 
 def classify_pair(
-    left: str, right: str, cosine: float, verdict: PairVerdict, min_similar_cosine: float
+    left: str,
+    right: str,
+    cosine: float,
+    verdict: PairVerdict,
+    min_similar_cosine: float,
+    *,
+    cosine_is_partial: bool = False,
 ) -> DuplicateLink | None:
     """Link two candidates: as copies by the verdict, else as images of one moment; None if neither.
 
     Images of one moment look alike to the embedding (`cosine` is that of the candidate pair) and show the same place,
-    or look the same.
+    or look the same. `cosine_is_partial`: the embedding saw one of them without its transparency, or only the first
+    frames of both, so that looking the same says nothing.
     """
     if verdict.is_copy:
         return DuplicateLink(left, right, "copy", verdict.score)
     is_one_place = verdict.overlap >= _MIN_SIMILAR_OVERLAP
+    if cosine_is_partial and not is_one_place:
+        return None
     if cosine >= (min_similar_cosine if is_one_place else max(min_similar_cosine, _CERTAIN_COSINE)):
         return DuplicateLink(left, right, "similar", cosine)
     return None
@@ -65,12 +77,16 @@ class ImageGroup:
 
 
 def group_duplicates(
-    keys: Sequence[str], edges: Iterable[DuplicateLink], level: DuplicateLevel = "copy"
+    keys: Sequence[str],
+    edges: Iterable[DuplicateLink],
+    level: DuplicateLevel = "copy",
+    richness: Mapping[str, Richness] | None = None,
 ) -> list[ImageGroup]:
     """Form disjoint groups at `level`, the largest first; the order of `keys` and `edges` does not matter.
 
-    Keys are canonical (a content hash, say): where two choices are equally good, the smaller key wins. Raises
-    `ValueError` for an edge whose key is not in `keys`.
+    `richness`: of the keys whose files are known to show more than one opaque picture of 8 bits, and of all that are
+    linked with one. Keys are canonical (a content hash, say): where two choices are equally good, the smaller key wins.
+    Raises `ValueError` for an edge whose key is not in `keys`.
     """
     groups = [_single(key) for key in sorted(set(keys))]
     known = {group.centre for group in groups}
@@ -80,8 +96,13 @@ def group_duplicates(
             raise ValueError("an edge names an unknown picture")
         if edge.left != edge.right:
             by_level[edge.level].append(edge)
+    shown = richness or {}
+    # Shots of one moment are no copies: there, what was kept apart for the loss alone may come together.
+    by_level["similar"] += [
+        edge for edge in by_level["copy"] if any(is_rich(shown.get(key, Richness())) for key in (edge.left, edge.right))
+    ]
     for current in LEVELS[: LEVELS.index(level) + 1]:
-        groups = _join_stars(groups, by_level[current], current)
+        groups = _join_stars(groups, by_level[current], current, {} if current == "similar" else shown)
     found = [group for group in groups if len(group.members) > 1]
     return sorted(found, key=lambda group: (-len(group.members), group.members))
 
@@ -90,7 +111,9 @@ def _single(key: str) -> ImageGroup:
     return ImageGroup(key, (key,), "exact", {})
 
 
-def _join_stars(groups: list[ImageGroup], edges: list[DuplicateLink], level: DuplicateLevel) -> list[ImageGroup]:
+def _join_stars(
+    groups: list[ImageGroup], edges: list[DuplicateLink], level: DuplicateLevel, richness: Mapping[str, Richness]
+) -> list[ImageGroup]:
     """Join whole groups: the one with the most links becomes a centre and takes its free neighbours, and so on."""
     home = {member: index for index, group in enumerate(groups) for member in group.members}
     links: dict[int, dict[int, float]] = defaultdict(dict)
@@ -113,11 +136,36 @@ def _join_stars(groups: list[ImageGroup], edges: list[DuplicateLink], level: Dup
         if now != rank:
             heappush(queue, now)
             continue
-        taken = {other: score for other, score in links[centre].items() if other in free}
+        taken = _without_loss(centre, {n: s for n, s in links[centre].items() if n in free}, links, groups, richness)
         if taken:
             joined.append(_star(groups, centre, taken, level))
             free -= {centre, *taken}
     return joined + [groups[index] for index in sorted(free)]
+
+
+def _without_loss(
+    centre: int,
+    reached: Mapping[int, float],
+    links: Mapping[int, Mapping[int, float]],
+    groups: Sequence[ImageGroup],
+    richness: Mapping[str, Richness],
+) -> dict[int, float]:
+    """Leave out of a star what its richest member would not make up for.
+
+    Two animations may share a frame with one still, and no other: the still would link them, and keeping one of them
+    would lose the other. So every rich member must be linked to the richest itself, and no member may have more.
+    """
+    shown = {index: richness.get(groups[index].members[0], Richness()) for index in (centre, *reached)}
+    rich = [index for index, what in shown.items() if is_rich(what) and what.covers(shown[centre])]
+    if not rich:
+        return {other: score for other, score in reached.items() if not is_rich(shown[other])}
+    top = min(rich, key=lambda index: (*shown[index].rank, groups[index].members[0]))
+    return {
+        other: score
+        for other, score in reached.items()
+        if other == top
+        or (shown[top].covers(shown[other]) and (not is_rich(shown[other]) or top == centre or other in links[top]))
+    }
 
 
 def _rank(
@@ -155,26 +203,34 @@ class Member:
     """Pixels of the image inside its border; default: all."""
     agreement: float = 1.0
     """Mean score of its links to the other members: lower for the one that bears a watermark or a filter."""
+    frames: int = 1
+    """Frames or pages."""
+    has_alpha: bool = False
+    bits: int = 8
+    """Bits of a sample."""
 
 
 _AS_TAKEN = {"image/heic": 0, "image/heif": 0, "image/tiff": 1, "image/jpeg": 2, "image/avif": 3}
 """Ranks of file formats. Those that cameras write come first; others are mostly exports and screenshots."""
-_CLEARLY, _CLEAR_AGREEMENT = 1.05, 1.03
-"""Factors by which one member must beat another, in size and in agreement."""
+_CLEAR_AGREEMENT = 1.03
+"""Factor by which one member must beat another in agreement; in size: `CLEARLY`."""
 
 
 def choose_keeper(members: Sequence[Member]) -> tuple[str, str]:
     """Choose the image to keep: its key, and why as a short phrase; the order of `members` does not matter.
 
-    Pixels of the image itself count first (a crop or a smaller copy has fewer, a border adds none), then an image
-    without a border, then the one that agrees best with the others, then the file that was compressed least, then the
-    format that cameras write.
+    What shows all that the others show, and more frames, transparency or bits a sample, comes first. Then pixels of the
+    image itself count (a crop or a smaller copy has fewer, a border adds none), then an image without a border, then
+    the one that agrees best with the others, then the file that was compressed least, then the format that cameras
+    write.
     """
     if not members:
         raise ValueError("no members to choose from")
-    ordered = sorted(members, key=lambda member: member.key)
-    most = max(_content_pixels(member) for member in ordered)
-    left = [member for member in ordered if _content_pixels(member) * _CLEARLY >= most]
+    left, reason = _richest(sorted(members, key=lambda member: member.key))
+    if len(left) == 1 < len(members):
+        return left[0].key, reason
+    most = max(_content_pixels(member) for member in left)
+    left = [member for member in left if _content_pixels(member) * CLEARLY >= most]
     if len(left) == 1:
         return left[0].key, "highest resolution"
     without_border = [member for member in left if not member.has_border]
@@ -184,7 +240,7 @@ def choose_keeper(members: Sequence[Member]) -> tuple[str, str]:
             return left[0].key, "no border"
     for value, tolerance, reason in (
         (lambda member: member.agreement, _CLEAR_AGREEMENT, "fewest changes"),
-        (_bytes_per_pixel, _CLEARLY, "least compressed"),
+        (_bytes_per_pixel, CLEARLY, "least compressed"),
     ):
         best = max(value(member) for member in left)
         kept = [member for member in left if value(member) * tolerance >= best]
@@ -192,6 +248,21 @@ def choose_keeper(members: Sequence[Member]) -> tuple[str, str]:
             return kept[0].key, reason
         left = kept
     return _by_format(left)
+
+
+def _richest(members: list[Member]) -> tuple[list[Member], str]:
+    """Find the members that show all that any other shows, and what they have more; all of them where none does."""
+    shown = {m.key: Richness(m.frames, m.has_alpha, m.bits, _content_pixels(m)) for m in members}
+    top = [one for one in members if all(shown[one.key].covers(other) for other in shown.values())]
+    if not top or not any(map(is_rich, shown.values())):
+        return members, ""
+    best = shown[top[0].key]
+    poorer = [shown[member.key] for member in members if member not in top]
+    if any(other.frames < best.frames for other in poorer):
+        return top, "most frames"
+    if any(other.has_alpha < best.has_alpha for other in poorer):
+        return top, "keeps transparency"
+    return top, "most bits a sample"
 
 
 def _by_format(members: list[Member]) -> tuple[str, str]:

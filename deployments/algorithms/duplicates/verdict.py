@@ -34,6 +34,8 @@ class CopyCriteria:
     max_lost_and_moved: float = 0.006
     """`max_lost` where what is lost is found again nearby."""
     min_moved: float = 0.01
+    max_cut_out: float = 0.03
+    """Share of a cut-out where only one of the two shows something: what was cut away, say."""
     max_page_lost: float = 0.0004
     """`max_lost` for pages of text: about one short word."""
     max_page_added: float = 0.06
@@ -70,12 +72,17 @@ def verify_pair(left: LocalFeatures, right: LocalFeatures, criteria: CopyCriteri
 
 
 def _keeps_structure(alignment: Alignment, coarse: CommonFrame, fine: CommonFrame, criteria: CopyCriteria) -> bool:
-    # Noise and compression disturb the finest edges: twice the loss at the coarser scale counts as much.
     """Tell whether neither image lost more structure than an edit explains."""
-    lost = lost_structure(fine, block_px=15, lost_share=0.5, hidden_by=1.5).both
-    if lost > criteria.max_lost_and_moved:
-        lost = min(lost, 2 * lost_structure(coarse, block_px=15, lost_share=0.5, hidden_by=1.5).both)
+    at_fine = lost_structure(fine, block_px=15, lost_share=0.5, hidden_by=1.5)
+    lost, one_sided = at_fine.both, at_fine.any
+    if lost > criteria.max_lost_and_moved or one_sided > criteria.max_cut_out:
+        # Noise and compression disturb the finest edges: twice the loss at the coarser scale counts as much.
+        at_coarse = lost_structure(coarse, block_px=15, lost_share=0.5, hidden_by=1.5)
+        lost = min(lost, 2 * at_coarse.both) if lost > criteria.max_lost_and_moved else lost
+        one_sided = min(one_sided, 2 * at_coarse.any)
     if lost > criteria.max_lost:
+        return False
+    if (alignment.left.is_cut_out or alignment.right.is_cut_out) and one_sided > criteria.max_cut_out:
         return False
     if looks_like_page(alignment.left.pixels) or looks_like_page(alignment.right.pixels):
         words = lost_structure(fine, block_px=9, lost_share=0.4, edge=12.0)

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from deployments.algorithms.images.resizing import shrink
 from deployments.contracts.arrays import Image
 
 ContentBox = tuple[int, int, int, int]
@@ -28,8 +29,7 @@ _MIN_FILL = 0.9
 def content_box(image: Image) -> ContentBox | None:
     """Find the one rectangular image inside a flat surround, in pixels of `image`; None where there is none."""
     height, width = image.shape[:2]
-    scale = min(1.0, _SEARCH_PX / max(height, width))
-    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    small = shrink(image, _SEARCH_PX)
     surround = _flat_surround(small)
     if surround is None:
         return None

@@ -11,12 +11,13 @@ All functions are thread-safe.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -141,19 +142,33 @@ def decode_layers(source: Source, limits: ImageLimits | None = None) -> tuple[Im
     return _open(source, limits or ImageLimits()).layers()
 
 
-def full_pixels_sha256(source: Source, limits: ImageLimits | None = None) -> str:
-    """Hash the size and the upright RGB pixels at full size, colour profile not applied: a hex digest. Raises as
-    `inspect`.
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """An image file of which nothing is decoded yet."""
 
-    Equal for files that hold the same image: another container without loss, other metadata, the turn in the pixels
-    instead of in a tag. Costs a full decode.
-    """
-    pixels = _open(source, limits or ImageLimits()).full_pixels()
-    digest = hashlib.sha256(struct.pack(">II", pixels.shape[1], pixels.shape[0]))
-    rows = max(1, 1_000_000 // pixels.shape[1])
-    for top in range(0, pixels.shape[0], rows):
-        digest.update(np.ascontiguousarray(pixels[top : top + rows]).data)
-    return digest.hexdigest()
+    picture: PillowImage.Image
+    """At its first frame."""
+    data: bytes
+    """The whole file."""
+    content_type: str
+    turn: int
+    """EXIF orientation, 1 to 8, that the decoder leaves to its caller."""
+
+
+def open_frames(source: Source, limits: ImageLimits | None = None) -> OpenFile:
+    """Open a file with all its frames or pages. Close its picture when done. Raises as `inspect` does."""
+    data = _read(source, limits or ImageLimits())
+    opened = _open(data, limits or ImageLimits(), frames=True)
+    return OpenFile(opened.picture, data, opened.info.content_type, opened.turn)
+
+
+@contextmanager
+def decoder_errors() -> Iterator[None]:
+    """Turn whatever a decoder raises on a damaged file into an `ImageError` `corrupt`."""
+    try:
+        yield
+    except _DECODER_ERRORS as error:
+        raise _damaged() from error
 
 
 def encode_jpeg(image: Image, quality: int = PREVIEW_QUALITY) -> bytes:
@@ -167,12 +182,12 @@ class _Opened:
     """An image file whose header was read and found within the limits."""
 
     def __init__(self, picture: PillowImage.Image, header: ImageHeader, file_bytes: int) -> None:
-        self._picture = picture
+        self.picture = picture
         self._type = header.content_type
-        self._turn = _remaining_turn(picture, header)
+        self.turn = _remaining_turn(picture, header)
         self._profile: bytes | None = picture.info.get("icc_profile")
         width, height = picture.size
-        if self._turn >= 5:
+        if self.turn >= 5:
             width, height = height, width
         self.info = ImageInfo(self._type, width, height, file_bytes)
 
@@ -180,38 +195,34 @@ class _Opened:
         """Decode upright sRGB, longest side at most `max_px`."""
         if self._type == "image/jpeg":
             self._draft(max_px)
-        foreign = has_foreign_profile(self._profile, self._picture.mode)
+        foreign = has_foreign_profile(self._profile, self.picture.mode)
         pixels = shrink(self._load(keep_cmyk=foreign), max_px)
         if foreign and self._profile:
             pixels = to_srgb(pixels, self._profile)
-        return np.ascontiguousarray(turn_upright(pixels, self._turn))
+        return np.ascontiguousarray(turn_upright(pixels, self.turn))
 
     def layers(self) -> tuple[Image, NDArray[np.uint8] | None]:
         """Decode upright sRGB and alpha at full size; see `decode_layers`."""
-        foreign = has_foreign_profile(self._profile, self._picture.mode)
+        foreign = has_foreign_profile(self._profile, self.picture.mode)
         pixels = self._load(keep_cmyk=foreign, keep_open=True)
         try:
-            alpha = alpha_of(self._picture)
+            alpha = alpha_of(self.picture)
         except _DECODER_ERRORS as error:
             raise _damaged() from error
         finally:
-            self._picture.close()
+            self.picture.close()
         if foreign and self._profile:
             pixels = to_srgb(pixels, self._profile)
-        upright = np.ascontiguousarray(turn_upright(pixels, self._turn))
-        return upright, None if alpha is None else np.ascontiguousarray(turn_upright(alpha, self._turn))
-
-    def full_pixels(self) -> Image:
-        """Decode upright RGB at full size, colour profile not applied."""
-        return turn_upright(self._load(keep_cmyk=False), self._turn)
+        upright = np.ascontiguousarray(turn_upright(pixels, self.turn))
+        return upright, None if alpha is None else np.ascontiguousarray(turn_upright(alpha, self.turn))
 
     def _draft(self, max_px: int) -> None:
-        width, height = self._picture.size
+        width, height = self.picture.size
         scale = min(1.0, max_px / max(width, height))
-        self._picture.draft(None, (max(1, round(width * scale)), max(1, round(height * scale))))
+        self.picture.draft(None, (max(1, round(width * scale)), max(1, round(height * scale))))
 
     def _load(self, *, keep_cmyk: bool, keep_open: bool = False) -> NDArray[np.uint8]:
-        picture = self._picture
+        picture = self.picture
         expected = picture.size
         try:
             bits = picture.tag_v2.get(258) if isinstance(picture, TiffImageFile) else None
@@ -227,13 +238,15 @@ class _Opened:
                 picture.close()
 
 
-def _open(source: Source, limits: ImageLimits) -> _Opened:
+def _open(source: Source, limits: ImageLimits, *, frames: bool = False) -> _Opened:
     data = _read(source, limits)
     header = read_header(data)
     _check_size(header.width, header.height, limits)
     if header.decoded_pixels > WORK_FACTOR * limits.max_pixels:
         raise _too_many_pixels(limits)
     picture_only = _PICTURE_ONLY.get(header.content_type)
+    if frames and header.content_type == "image/png":
+        picture_only = partial(png_picture_only, frames=True)
     try:
         picture = _DECODERS[header.content_type](io.BytesIO(picture_only(data) if picture_only else data))
         width, height = picture.size

@@ -11,6 +11,7 @@ MAX_CHUNKS = 50_000
 """Chunks read at most. A 20 MB file in the 8 kB chunks that libpng writes has 2,500."""
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PICTURE = frozenset({b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"sRGB", b"IDAT", b"IEND"})
+_ANIMATION = _PICTURE | {b"acTL", b"fcTL", b"fdAT"}
 
 
 def read_png(data: bytes) -> tuple[int, int, bytes]:
@@ -23,9 +24,11 @@ def read_png(data: bytes) -> tuple[int, int, bytes]:
     return width, height, exif
 
 
-def png_picture_only(data: bytes) -> bytes:
-    """Strip a PNG's text, time stamps and later animation frames, which a decoder would unpack too."""
-    kept = (data[start:end] for kind, start, end in _chunks(data) if kind in _PICTURE)
+def png_picture_only(data: bytes, *, frames: bool = False) -> bytes:
+    """Strip a PNG's text, time stamps and, unless they are wanted, later animation frames, which a decoder would unpack
+    too."""
+    wanted = _ANIMATION if frames else _PICTURE
+    kept = (data[start:end] for kind, start, end in _chunks(data) if kind in wanted)
     return b"".join((PNG_SIGNATURE, *kept))
 
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
 
 from deployments.algorithms.duplicates.groups import DuplicateLink, ImageGroup, Member, choose_keeper, group_duplicates
+from deployments.algorithms.duplicates.richness import Richness
 from deployments.contracts.albums import DuplicateLevel
 from serve_app.services.albums.items import Item
 from serve_app.services.albums.results import DuplicateGroup, DuplicateMember, DuplicatesResult, Failed
@@ -34,8 +35,24 @@ def pairs_between_groups(copies: Set[Pair]) -> set[Pair]:
     return {(min(pair), max(pair)) for pair in wanted if pair[0] != pair[1]}
 
 
-def group_items(items: Sequence[Item], links: Sequence[DuplicateLink], level: DuplicateLevel) -> list[ImageGroup]:
-    """Group references. `links` are between content hashes; references to one content are exact duplicates."""
+def exact_links(digests: Mapping[str, str]) -> list[DuplicateLink]:
+    """Link contents that show the same. `digests`: content -> hash of what it shows."""
+    first: dict[str, str] = {}
+    return [
+        DuplicateLink(first[digest], sha, "exact", 1.0)
+        for sha, digest in sorted(digests.items())
+        if first.setdefault(digest, sha) != sha
+    ]
+
+
+def group_items(
+    items: Sequence[Item],
+    links: Sequence[DuplicateLink],
+    level: DuplicateLevel,
+    richness: Mapping[str, Richness] | None = None,
+) -> list[ImageGroup]:
+    """Group references. `links` are between content hashes, of which `richness` says what they show; references to one
+    content are exact duplicates."""
     edges = []
     first: dict[str, str] = {}
     for item in sorted(items, key=lambda item: (item.sha256, item.ref)):
@@ -44,7 +61,8 @@ def group_items(items: Sequence[Item], links: Sequence[DuplicateLink], level: Du
             edges.append(DuplicateLink(first[item.sha256], key, "exact", 1.0))
         first.setdefault(item.sha256, key)
     edges += [DuplicateLink(first[link.left], first[link.right], link.level, link.score) for link in links]
-    return group_duplicates([_key(item) for item in items], edges, level)
+    shown = {_key(item): richness[item.sha256] for item in items if item.sha256 in richness} if richness else None
+    return group_duplicates([_key(item) for item in items], edges, level, shown)
 
 
 def duplicates_result(
@@ -53,13 +71,15 @@ def duplicates_result(
     links: Sequence[DuplicateLink],
     content_pixels: Mapping[str, int],
     failed: list[Failed],
+    richness: Mapping[str, Richness] | None = None,
 ) -> DuplicatesResult:
     """Choose the image to keep of each group, with details.
 
-    `content_pixels`: content -> pixels inside its flat border, where it has one.
+    `content_pixels`: content -> pixels inside its flat border, where it has one. `richness`: content -> what it shows.
     """
     by_key = {_key(item): item for item in items}
-    level_of = {frozenset((link.left, link.right)): link.level for link in sorted(links, key=lambda e: -_RANK[e.level])}
+    levels = _Levels(links)
+    shown = richness or {}
     neighbours = _neighbours(links)
     duplicates: dict[str, list[str]] = {}
     detailed: list[DuplicateGroup] = []
@@ -68,7 +88,10 @@ def duplicates_result(
         members = [by_key[key] for key in group.members]
         agreement = _agreement({item.sha256 for item in members}, neighbours)
         keep, reason = choose_keeper(
-            [_member(item, content_pixels.get(item.sha256), agreement[item.sha256]) for item in members]
+            [
+                _member(item, content_pixels.get(item.sha256), agreement[item.sha256], shown.get(item.sha256))
+                for item in members
+            ]
         )
         kept = by_key[keep]
         refs = sorted(item.ref for item in members)
@@ -76,10 +99,11 @@ def duplicates_result(
         compared = [
             DuplicateMember(
                 image=item.ref,
-                score=round(1.0 if item is kept else _score(group, keep, _key(item)), 4),
-                level=_level(level_of, kept, item, group.level),
+                score=round(_score(group, keep, _key(item), level), 4),
+                level=level,
             )
             for item in sorted(members, key=lambda item: item.ref)
+            for level in [levels.between(kept.sha256, item.sha256, group.level)]
         ]
         detailed.append(
             DuplicateGroup(group=name, level=group.level, keep=kept.ref, keep_reason=reason, members=compared)
@@ -91,7 +115,8 @@ def _key(item: Item) -> str:
     return f"{item.sha256} {item.ref}"
 
 
-def _member(item: Item, content_pixels: int | None, agreement: float) -> Member:
+def _member(item: Item, content_pixels: int | None, agreement: float, shown: Richness | None) -> Member:
+    shown = shown or Richness()
     return Member(
         _key(item),
         item.width,
@@ -101,6 +126,9 @@ def _member(item: Item, content_pixels: int | None, agreement: float) -> Member:
         has_border=content_pixels is not None,
         content_pixels=content_pixels,
         agreement=agreement,
+        frames=shown.frames,
+        has_alpha=shown.has_alpha,
+        bits=shown.bits,
     )
 
 
@@ -120,15 +148,33 @@ def _agreement(group: Set[str], neighbours: Mapping[str, Mapping[str, float]]) -
     return agreement
 
 
-def _score(group: ImageGroup, keep: str, key: str) -> float:
+def _score(group: ImageGroup, keep: str, key: str, level: DuplicateLevel) -> float:
     """Score of a member against the kept one: both are linked to the centre, so the weaker of their links counts."""
-    return min(group.scores.get(keep, 1.0), group.scores.get(key, 1.0))
+    return 1.0 if level == "exact" else min(group.scores.get(keep, 1.0), group.scores.get(key, 1.0))
 
 
-def _level(
-    level_of: Mapping[frozenset[str], DuplicateLevel], kept: Item, item: Item, otherwise: DuplicateLevel
-) -> DuplicateLevel:
-    """Level at which the member is linked to the kept image; linked through a third one: the level of the group."""
-    if item.sha256 == kept.sha256:
-        return "exact"
-    return level_of.get(frozenset((item.sha256, kept.sha256)), otherwise)
+class _Levels:
+    """Levels at which contents are linked. Contents that show the same have the same levels."""
+
+    def __init__(self, links: Sequence[DuplicateLink]) -> None:
+        self._twin: dict[str, str] = {}
+        for link in links:
+            if link.level == "exact":
+                self._twin[self._class(link.left)] = self._class(link.right)
+        self._level: dict[frozenset[str], DuplicateLevel] = {
+            frozenset((self._class(link.left), self._class(link.right))): link.level
+            for link in sorted(links, key=lambda link: -_RANK[link.level])
+        }
+
+    def between(self, kept: str, member: str, group: DuplicateLevel) -> DuplicateLevel:
+        """Level between two contents of a group: that of the group where they are linked through a third one only, or
+        more loosely."""
+        a, b = self._class(kept), self._class(member)
+        if a == b:
+            return "exact"
+        return min(self._level.get(frozenset((a, b)), group), group, key=_RANK.__getitem__)
+
+    def _class(self, sha: str) -> str:
+        while sha in self._twin and self._twin[sha] != sha:
+            sha = self._twin[sha]
+        return sha

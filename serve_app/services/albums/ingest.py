@@ -8,17 +8,17 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
-import structlog
 
 from configs.settings import Settings
 from deployments.algorithms.images.quality import assess
 from deployments.algorithms.images.views import make_views
 from deployments.contracts.albums import Capabilities, Face
-from deployments.contracts.arrays import Image
-from deployments.errors import ImageError
+from deployments.contracts.arrays import Image, Vectors
+from deployments.errors import ImageError, NotFound
+from serve_app.services.albums.isolation import image_failure, run_isolated
 from serve_app.services.images.references import ImageReferences
 from serve_app.services.images.store import FetchedFor, ImageStore
 from serve_app.services.jobs.progress import Progress
@@ -29,10 +29,19 @@ from serve_app.store.repositories.quality import StoredQuality
 from serve_app.store.session import Database
 from serve_app.telemetry import Metrics
 
-log = structlog.get_logger(__name__)
-
 _FETCH_SHARE = 0.2
 """Share of the progress bar for fetching, where there is something to fetch."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Analysed:
+    """What is stored of one picture."""
+
+    vectors: Vectors
+    """`float32[V, D]`."""
+    faces: list[Face]
+    """In pixels of the original."""
+    quality: StoredQuality
 
 
 class AlbumIngester:
@@ -96,9 +105,12 @@ class AlbumIngester:
         """Fetch an item's image. -> the item with it; None, and the item marked as failed, where it cannot be had."""
         try:
             image = await self._references.fetch(user_id, item.ref, FetchedFor(album_id, item.id, item.ref))
-        except ImageError as error:
-            self._metrics.pictures.labels(error.code).inc()
-            failed = Outcome(item.id, code=error.code, detail=error.message)
+        except NotFound:
+            raise  # the album, or the item in it
+        except Exception as error:
+            failure = image_failure(error, f"item {item.id}")  # a URL may hold a secret
+            self._metrics.pictures.labels(failure.code).inc()
+            failed = Outcome(item.id, code=failure.code, detail=failure.message)
             async with self._database.transaction() as session:
                 await albums.record_outcomes(session, album_id, [failed])
             return None
@@ -144,39 +156,50 @@ class AlbumIngester:
         async with self._database.transaction() as session:
             missing = set(await vectors.find_missing(session, embedding_model, list(by_sha)))
             missing |= set(await faces.find_missing(session, faces_model, list(by_sha)))
-        fresh: list[tuple[Content, Image]] = []
-        bad: dict[str, ImageError] = {}
-        for sha in sorted(missing):
-            try:
-                fresh.append((by_sha[sha], await self._pictures.preview(by_sha[sha])))
-            except ImageError as error:
-                bad[sha] = error
-        if fresh:
-            embedded, found, judged = await self._compute(fresh)
+        done, bad = await self._analyse_each([by_sha[sha] for sha in sorted(missing)])
+        if done:
             async with self._database.transaction() as session:
                 await albums.lock(session, album_id)
-                await vectors.save(session, embedding_model, [content.sha256 for content, _ in fresh], embedded)
-                await faces.save(session, faces_model, found)
-                await quality.save(session, judged)
+                stacked = np.stack([one.vectors for one in done.values()])
+                await vectors.save(session, embedding_model, list(done), stacked)
+                await faces.save(session, faces_model, {sha: one.faces for sha, one in done.items()})
+                await quality.save(session, {sha: one.quality for sha, one in done.items()})
                 await albums.delete_orphaned(session, list(by_sha))
-        self._metrics.pictures.labels("analysed").inc(len(fresh))
+        self._metrics.pictures.labels("analysed").inc(len(done))
+        for error in bad.values():
+            self._metrics.pictures.labels(error.code).inc()
         return bad
 
-    async def _compute(
-        self, fresh: Sequence[tuple[Content, Image]]
-    ) -> tuple[np.ndarray[tuple[int, int, int], np.dtype[np.float32]], dict[str, list[Face]], dict[str, StoredQuality]]:
+    async def _analyse_each(self, contents: Sequence[Content]) -> tuple[dict[str, _Analysed], dict[str, ImageError]]:
+        """Results and failures by hash. A picture that breaks its analysis takes no other along."""
+        fresh: list[tuple[Content, Image]] = []
+        bad: dict[str, ImageError] = {}
+        for content in contents:
+            try:
+                fresh.append((content, await self._pictures.preview(content)))
+            except Exception as error:
+                bad[content.sha256] = image_failure(error, content.sha256)
+        done: dict[str, _Analysed] = {}
+        for (content, _), result in zip(fresh, await run_isolated(fresh, self._compute), strict=True):
+            if isinstance(result, Exception):
+                bad[content.sha256] = image_failure(result, content.sha256)
+            else:
+                done[content.sha256] = result
+        return done, bad
+
+    async def _compute(self, fresh: Sequence[tuple[Content, Image]]) -> list[_Analysed]:
         images = [image for _, image in fresh]
         input_px = self._settings.embedding.input_px
         (views, judged), found = await asyncio.gather(
             asyncio.to_thread(_look, fresh, input_px), self._capabilities.find_faces(images)
         )
         flat = await self._capabilities.embed_images(views.reshape(-1, *views.shape[2:]))
-        embedded = flat.reshape(len(images), -1, flat.shape[-1])
-        scaled = {
-            content.sha256: [_in_original_pixels(face, content, image) for face in of]
-            for (content, image), of in zip(fresh, found, strict=True)
-        }
-        return embedded, scaled, judged
+        return [
+            _Analysed(vectors, [_in_original_pixels(face, content, image) for face in of], quality)
+            for (content, image), of, vectors, quality in zip(
+                fresh, found, flat.reshape(len(images), -1, flat.shape[-1]), judged, strict=True
+            )
+        ]
 
 
 def _outcome(item: AlbumItem, error: ImageError | None) -> Outcome:
@@ -190,14 +213,11 @@ def _chunk_size(count: int, most: int, threads: int) -> int:
 
 def _look(
     fresh: Sequence[tuple[Content, Image]], input_px: int
-) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.uint8]], dict[str, StoredQuality]]:
+) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.uint8]], list[StoredQuality]]:
     """Make the square views `uint8[N, V, S, S, 3]`, and assess each image's quality."""
     views = np.stack([make_views(image, input_px) for _, image in fresh])
-    judged = {}
-    for content, image in fresh:
-        seen = assess(image, content.width, content.height)
-        judged[content.sha256] = StoredQuality(seen.sharpness, seen.exposure, seen.score, tuple(seen.issues))
-    return views, judged
+    judged = [assess(image, content.width, content.height) for content, image in fresh]
+    return views, [StoredQuality(seen.sharpness, seen.exposure, seen.score, tuple(seen.issues)) for seen in judged]
 
 
 def _in_original_pixels(face: Face, content: Content, image: Image) -> Face:

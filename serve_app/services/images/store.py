@@ -20,11 +20,13 @@ from deployments.algorithms.images.decoding import (
     ImageLimits,
     decode,
     encode_jpeg,
-    full_pixels_sha256,
     inspect,
     read_picture,
 )
+from deployments.algorithms.images.frames import ImageFrames
+from deployments.algorithms.images.identity import describe_shown
 from deployments.algorithms.images.resizing import shrink
+from deployments.contracts.albums import Shown
 from deployments.contracts.arrays import Image
 from deployments.errors import image_error
 from deployments.kit.threads import Threads, to_its_end
@@ -207,15 +209,28 @@ class ImageStore:
         preview = None if file.pixels is None else shrink(file.pixels, self._preview_px)
         return ReceivedFile(file.data, hashlib.sha256(file.data).hexdigest(), size), info, preview
 
-    async def pixel_sha256(self, content: Content) -> str:
-        """Hash the upright pixels at full size; computed once for a file content."""
-        if content.pixel_sha256 is not None:
-            return content.pixel_sha256
+    async def shown(self, content: Content) -> Shown:
+        """All that the file shows; computed once for a content. Raises `ImageError`, `NotFound`."""
+        if content.pixel_sha256 and content.frames and content.bits and content.has_alpha is not None:
+            return Shown(content.pixel_sha256, content.frames, content.bits, content.has_alpha)
         data = await self.read(content)
-        digest = await self.run_in_thread(lambda: full_pixels_sha256(data, self._limits))
+        shown = await self.run_in_thread(lambda: describe_shown(data, self._limits))
         async with self._database.transaction() as session:
-            await images.describe_content(session, content.sha256, pixel_sha256=digest)
-        return digest
+            await images.describe_content(session, content.sha256, shown=shown)
+        return shown
+
+    async def frame(self, content: Content, share: float) -> Image:
+        """The upright frame at this share (0 to 1) of an animation or scan, longest side at most `limits.preview_px`.
+
+        On white, or on black where nothing of it would be seen on white. Raises `ImageError`, `NotFound`.
+        """
+        data = await self.read(content)
+
+        def decode_frame() -> Image:
+            with ImageFrames(data, self._limits) as frames:
+                return frames.show(frames.indices[round(share * (len(frames.indices) - 1))], self._preview_px)
+
+        return await self.run_in_thread(decode_frame)
 
     async def open(self, content: Content, start: int, stop: int) -> AsyncIterator[bytes]:
         """Stream bytes `start` to before `stop` of the file as it was sent. Raises `NotFound` before the first."""

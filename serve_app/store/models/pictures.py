@@ -37,8 +37,12 @@ class ContentRow(Created, Base):
     """Width of the upright image in pixels, as is `height`."""
     height: Mapped[int]
     pixel_sha256: Mapped[str | None]
-    """Hash of the upright pixels, once the image was decoded in full."""
+    """Hash of all that the file shows (`algorithms.images.identity`), once it was decoded in full; `frames`, `bits` and
+    `has_alpha` are known from then on."""
     has_preview: Mapped[bool] = mapped_column(server_default=text("false"))
+    frames: Mapped[int | None]
+    bits: Mapped[int | None] = mapped_column(SmallInteger)
+    has_alpha: Mapped[bool | None]
 
 
 class ImageRow(Created, Base):

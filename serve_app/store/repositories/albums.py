@@ -89,6 +89,9 @@ _ITEM = (
     ContentRow.height,
     ContentRow.pixel_sha256,
     ContentRow.has_preview,
+    ContentRow.frames,
+    ContentRow.bits,
+    ContentRow.has_alpha,
 )
 _NEXT_VERSION: dict[Any, Any] = {"version": AlbumRow.version + 1, "updated_at": func.now()}
 

@@ -22,6 +22,7 @@ from sqlalchemy import Row, Select, delete, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from deployments.contracts.albums import Shown
 from serve_app.store.arrays import any_text
 from serve_app.store.ids import new_id
 from serve_app.store.models import AlbumImageRow, AlbumRow, ContentRow, ImageRow
@@ -37,7 +38,11 @@ class Content:
     width: int
     height: int
     pixel_sha256: str | None = None
+    """Hash of all that the file shows; null as `frames`, `bits` and `has_alpha` until it was decoded in full."""
     has_preview: bool = False
+    frames: int | None = None
+    bits: int | None = None
+    has_alpha: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,9 @@ _CONTENT = (
     ContentRow.height,
     ContentRow.pixel_sha256,
     ContentRow.has_preview,
+    ContentRow.frames,
+    ContentRow.bits,
+    ContentRow.has_alpha,
 )
 _IMAGE = (ImageRow.id, ImageRow.user_id, ImageRow.filename, ImageRow.source_url, ImageRow.created_at)
 
@@ -112,7 +120,7 @@ async def announce(session: AsyncSession, content: Content) -> None:
 async def add(session: AsyncSession, user_id: str, new: Sequence[NewImage]) -> list[AddedImage]:
     """Add an image each, in the order given; file contents that are known already keep what is known of them.
 
-    A preview or pixel hash that the new content brings is taken over.
+    A preview, or what it shows, that the new content brings is taken over.
     """
     if not new:
         return []
@@ -123,7 +131,10 @@ async def add(session: AsyncSession, user_id: str, new: Sequence[NewImage]) -> l
         index_elements=[ContentRow.sha256],
         set_={
             "has_preview": ContentRow.has_preview | upsert.excluded.has_preview,
-            "pixel_sha256": text("coalesce(contents.pixel_sha256, excluded.pixel_sha256)"),
+            **{
+                name: text(f"coalesce(contents.{name}, excluded.{name})")
+                for name in ("pixel_sha256", "frames", "bits", "has_alpha")
+            },
         },
     )
     await session.execute(upsert, [asdict(content) for _, content in contents])
@@ -168,7 +179,7 @@ async def load_page(session: AsyncSession, user_id: str, limit: int, cursor: str
 async def find_content(session: AsyncSession, sha256: str) -> Content | None:
     """Find a file content by its SHA-256."""
     found = (await session.execute(select(*_CONTENT).where(ContentRow.sha256 == sha256))).one_or_none()
-    return None if found is None else Content(*found)
+    return None if found is None else Content(*tuple[Any, ...](found))
 
 
 async def owns_content(session: AsyncSession, user_id: str, sha256: str) -> bool:
@@ -178,12 +189,21 @@ async def owns_content(session: AsyncSession, user_id: str, sha256: str) -> bool
 
 
 async def describe_content(
-    session: AsyncSession, sha256: str, *, pixel_sha256: str | None = None, has_preview: bool | None = None
+    session: AsyncSession,
+    sha256: str,
+    *,
+    shown: Shown | None = None,
+    has_preview: bool | None = None,
 ) -> None:
-    """Set the pixel hash or the preview flag of a file content; None leaves one as it is."""
+    """Set what a file content shows or its preview flag; None leaves one as it is."""
     values: dict[str, object] = {}
-    if pixel_sha256 is not None:
-        values["pixel_sha256"] = pixel_sha256
+    if shown is not None:
+        values |= {
+            "pixel_sha256": shown.digest,
+            "frames": shown.frames,
+            "bits": shown.bits,
+            "has_alpha": shown.has_alpha,
+        }
     if has_preview is not None:
         values["has_preview"] = has_preview
     if values:

@@ -7,6 +7,7 @@ import asyncio
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from deployments.contracts.albums import Shown
 from serve_app.store.repositories import albums, images, users, vectors
 from serve_app.store.repositories.images import NewImage
 from serve_app.store.repositories.users import LOCAL_USER_ID
@@ -39,11 +40,12 @@ async def test_a_file_content_keeps_what_is_known_of_it_and_gains_the_rest(sessi
     assert await images.find_content(session, a_sha("picture")) == a_content(pixel_sha256="pixels", has_preview=True)
 
 
-async def test_a_file_content_gains_pixel_hash_and_preview_later(session: AsyncSession) -> None:
+async def test_a_file_content_gains_what_it_shows_and_a_preview_later(session: AsyncSession) -> None:
     await an_image(session)
-    await images.describe_content(session, a_sha("picture"), pixel_sha256="pixels")
+    await images.describe_content(session, a_sha("picture"), shown=Shown("pixels", frames=3, bits=16, has_alpha=True))
     await images.describe_content(session, a_sha("picture"), has_preview=True)
-    assert await images.find_content(session, a_sha("picture")) == a_content(pixel_sha256="pixels", has_preview=True)
+    known = a_content(pixel_sha256="pixels", has_preview=True, frames=3, bits=16, has_alpha=True)
+    assert await images.find_content(session, a_sha("picture")) == known
 
 
 async def test_an_image_is_found_by_its_user_only(session: AsyncSession) -> None:

@@ -18,7 +18,7 @@ from deployments.capabilities import BUNDLED
 from deployments.contracts.diffusion import GenerationRequest, HintOptions
 from deployments.contracts.portraits import AvatarTask
 from deployments.contracts.styles import StyleTask
-from deployments.errors import DeadlineExceeded, NoFace, NotSupported, Overloaded, Unavailable
+from deployments.errors import CapabilityFailed, DeadlineExceeded, NoFace, NotSupported, Overloaded, Unavailable
 from serve_app import gateway
 from serve_app.gateway import Gateway
 from serve_app.refusals import Refusal
@@ -148,6 +148,15 @@ async def test_a_bug_in_a_replica_does_not_reach_the_client() -> None:
     with pytest.raises(Unavailable) as raised:
         await over(ScriptedHandle(wrapped)).find_faces([])
     assert "secret" not in raised.value.message
+
+
+async def test_a_bug_in_a_replica_is_told_from_a_replica_that_is_away() -> None:
+    wrapped = RayTaskError("find_faces", "traceback", ValueError("x")).as_instanceof_cause()
+    with pytest.raises(CapabilityFailed):
+        await over(ScriptedHandle(wrapped)).find_faces([])
+    with pytest.raises(Unavailable) as raised:
+        await over(ScriptedHandle(ActorDiedError())).find_faces([])
+    assert not isinstance(raised.value, CapabilityFailed)
 
 
 class Stream:

@@ -1,6 +1,5 @@
 """Decoding of everything that a camera, a phone or a program may have written."""
 
-import hashlib
 import threading
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from deployments.algorithms.images.decoding import (
     ImageLimits,
     decode,
     encode_jpeg,
-    full_pixels_sha256,
     inspect,
     read_picture,
 )
@@ -188,37 +186,6 @@ def test_an_srgb_profile_does_not_change_the_pixels() -> None:
 def test_a_damaged_colour_profile_is_ignored(profile: bytes) -> None:
     image = an_image((60, 40))
     assert np.array_equal(decode(encoded(image, "PNG", icc_profile=profile), 64), image)
-
-
-def test_equal_pixels_in_different_files_have_one_digest() -> None:
-    image = an_image((120, 80))
-    digest = full_pixels_sha256(encoded(image, "PNG"))
-    expected = hashlib.sha256((120).to_bytes(4) + (80).to_bytes(4) + image.tobytes()).hexdigest()
-    assert digest == expected
-    for other in (
-        encoded(image, "BMP"),
-        encoded(image, "TIFF", compression="tiff_lzw"),
-        encoded(image, "WEBP", lossless=True),
-        encoded_turned(image, 6, "PNG"),
-        encoded_turned(image, 5, "TIFF"),
-    ):
-        assert full_pixels_sha256(other) == digest
-
-
-def test_one_changed_pixel_or_another_shape_changes_the_digest() -> None:
-    image = an_image((120, 80))
-    changed = image.copy()
-    changed[40, 60, 1] ^= 1
-    digests = {full_pixels_sha256(encoded(other, "PNG")) for other in (image, changed, image.reshape(120, 80, 3))}
-    assert len(digests) == 3
-
-
-def test_a_jpeg_and_its_turned_tag_have_one_digest() -> None:
-    data = encoded(an_image((120, 80)), quality=90)
-    retagged = encoded(PillowImage.fromarray(an_image((8, 8))))  # only for its first bytes
-    assert retagged[:2] == data[:2]
-    exif = b"\xff\xe1\0\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x01\0\0\0\0\0\0\0"
-    assert full_pixels_sha256(data[:2] + exif + data[2:]) == full_pixels_sha256(data)
 
 
 def test_a_large_image_converts_in_bands_without_a_seam() -> None:

@@ -1,0 +1,225 @@
+"""Search for an album's duplicates: candidate pairs by vector, verified by geometry, with verdicts kept for the next
+time, and a second look at files that show more than one picture."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from configs.settings import Settings
+from deployments.algorithms.duplicates.groups import DuplicateLink, ImageGroup, classify_pair
+from deployments.algorithms.duplicates.richness import Richness, is_rich
+from deployments.algorithms.images.borders import content_box
+from deployments.contracts.albums import DuplicateFinder, DuplicateLevel, Pairs, PairVerdict, Shown
+from serve_app.services.albums.duplicate_report import (
+    Pair,
+    duplicates_result,
+    exact_links,
+    group_items,
+    pairs_between_groups,
+)
+from serve_app.services.albums.isolation import image_failure
+from serve_app.services.albums.layer_checks import LayerChecks, needs_second_look
+from serve_app.services.albums.pair_checks import PairChecks
+from serve_app.services.albums.results import DuplicatesResult, Failed
+from serve_app.services.albums.snapshot import AlbumSnapshot
+from serve_app.services.images.store import ImageStore
+from serve_app.services.jobs.progress import Progress
+from serve_app.store.repositories import vectors
+from serve_app.store.repositories.images import Content
+from serve_app.store.session import Database
+
+_VERSION = "sift/2"
+"""Version of the geometric check; verdicts of another one are void."""
+_LAYERS_VERSION = f"{_VERSION} layers/1"
+"""Version of the second look at pairs with frames or transparency."""
+_SAME_PIXELS_COSINE = 0.97
+"""Files with the same upright pixels differ in their vectors only by how their decoders scale."""
+_MERGING_ROUNDS = 3
+_ONE_PICTURE = frozenset({"image/jpeg"})
+"""Content types of one opaque picture of 8 bits, whatever the file."""
+_OPAQUE = _ONE_PICTURE | {"image/heic", "image/heif", "image/bmp"}
+"""Content types in which nobody writes drawings on clear ground."""
+
+
+class DuplicateSearch:
+    """One search through the contents of a snapshot, which are named by their index."""
+
+    def __init__(
+        self,
+        database: Database,
+        pictures: ImageStore,
+        finder: DuplicateFinder,
+        settings: Settings,
+        snapshot: AlbumSnapshot,
+    ) -> None:
+        self._database = database
+        self._pictures = pictures
+        self._finder = finder
+        self._settings = settings
+        self._snapshot = snapshot
+        self._contents = snapshot.contents
+        self._place = {content.sha256: place for place, content in enumerate(snapshot.contents)}
+        self._checks = PairChecks(database, finder, pictures, snapshot.contents, settings.runtime.threads)
+        self._digests: dict[str, str] = {}
+        self._pixels: dict[str, int] = {}
+        self._measured: set[str] = set()
+        self._richness: dict[str, Richness] = {}
+
+    async def run(self, level: DuplicateLevel, progress: Progress) -> DuplicatesResult:
+        links: list[DuplicateLink] = []
+        if len(self._contents) > 1:
+            pairs = await self._candidates()
+            await self._hash(_suspects(self._contents, pairs))
+            progress.report(0.1)
+            if level != "exact":
+                links = await self._copies_and_shots(pairs, level, progress.part(0.1, 1.0))
+        groups = await self._group(links, level)
+        every = [*links, *exact_links(self._digests)]
+        await self._measure(key.split(" ")[0] for group in groups for key in group.members)
+        return duplicates_result(self._snapshot.items, groups, every, self._pixels, self._failed(), self._richness)
+
+    async def _group(self, links: list[DuplicateLink], level: DuplicateLevel) -> list[ImageGroup]:
+        """Group, and once more where files of one group turn out to show the same."""
+
+        def group(at: DuplicateLevel) -> list[ImageGroup]:
+            return group_items(self._snapshot.items, [*links, *exact_links(self._digests)], at, self._richness)
+
+        if level != "exact":
+            twins = [
+                place
+                for one in group("copy")
+                for alike in _by_size(self._contents[self._place[key.split(" ")[0]]] for key in one.members)
+                for place in sorted(self._place[content.sha256] for content in alike)
+            ]
+            await self._hash(twins)
+        return group(level)
+
+    async def _candidates(self) -> Pairs:
+        async with self._database.transaction() as session:
+            embedded, _ = await vectors.load(session, self._settings.embedding_model, self._snapshot.shas)
+        limits = self._settings.duplicates
+        return await self._finder.find_candidates(embedded, limits.min_cosine, limits.max_neighbours)
+
+    async def _hash(self, places: Iterable[int]) -> None:
+        """Hash what contents show; one that cannot be decoded in full shows something of its own."""
+        for place in places:
+            sha = self._contents[place].sha256
+            if sha not in self._digests and (shown := await self._shown(place)) is not None:
+                self._digests[sha] = shown.digest
+
+    async def _shown(self, place: int) -> Shown | None:
+        try:
+            return await self._pictures.shown(self._contents[place])
+        except Exception as error:
+            failure = image_failure(error, self._contents[place].sha256)
+            if failure.code == "analysis_failed":
+                self._checks.failed[place] = failure
+            return None
+
+    async def _copies_and_shots(self, pairs: Pairs, level: DuplicateLevel, progress: Progress) -> list[DuplicateLink]:
+        """Link copies and shots of one moment among the candidates, and copies among the pairs that groups suggest.
+
+        The shortlist names a few neighbours of each image. Where there are more copies of one image than that, they
+        fall into several groups; comparing the groups' centres with one another's members brings them together.
+        """
+        cosines = {(a, b): cosine for a, b, cosine in _rows(pairs)}
+        verdicts = await self._checks.verdicts(_VERSION, cosines.keys(), progress.part(0.0, 0.7))
+        for _ in range(_MERGING_ROUNDS):
+            copies = {pair for pair, verdict in verdicts.items() if verdict.is_copy}
+            wanted = pairs_between_groups(copies) - verdicts.keys()
+            if not wanted:
+                break
+            verdicts |= await self._checks.verdicts(_VERSION, wanted, progress.part(progress.share, 1.0))
+        linked = {pair: link for pair in sorted(verdicts) if (link := self._link(pair, verdicts[pair], cosines))}
+        if level == "copy":
+            linked = {pair: link for pair, link in linked.items() if link.level == "copy" or self._may_be_clear(pair)}
+        return await self._look_again(linked, cosines, progress.part(progress.share, 1.0))
+
+    async def _look_again(
+        self, linked: Mapping[Pair, DuplicateLink], cosines: Mapping[Pair, float], progress: Progress
+    ) -> list[DuplicateLink]:
+        """Learn what the linked files show, and judge anew the pairs of which previews tell too little."""
+        shown = {}
+        for place in sorted({place for pair in linked for place in pair}):
+            is_simple = self._contents[place].content_type in _ONE_PICTURE
+            found = None if is_simple else await self._shown(place)
+            shown[place] = found or Shown("", frames=1, bits=8, has_alpha=False)
+            if found is not None:
+                self._digests[self._contents[place].sha256] = found.digest
+        await self._weigh(linked, shown)
+        doubtful = [pair for pair in linked if needs_second_look(shown[pair[0]], shown[pair[1]])]
+        layers = LayerChecks(self._checks, self._pictures, self._contents, shown)
+        verdicts = await layers.verdicts(_LAYERS_VERSION, doubtful, progress)
+        links = [link for pair, link in linked.items() if pair not in set(doubtful)]
+        again = (self._link(pair, verdict, cosines, is_partial=True) for pair, verdict in sorted(verdicts.items()))
+        return links + [link for link in again if link is not None]
+
+    async def _weigh(self, pairs: Iterable[Pair], shown: Mapping[int, Shown]) -> None:
+        """Note the richness of the contents of pairs in which one shows more than one opaque picture of 8 bits."""
+        rich = {place for place, what in shown.items() if is_rich(Richness(what.frames, what.has_alpha, what.bits))}
+        places = {place for pair in pairs if rich & set(pair) for place in pair}
+        await self._measure(self._contents[place].sha256 for place in places)
+        for place in places:
+            content, what = self._contents[place], shown[place]
+            pixels = self._pixels.get(content.sha256, content.width * content.height)
+            self._richness[content.sha256] = Richness(what.frames, what.has_alpha, what.bits, pixels)
+
+    def _may_be_clear(self, pair: Pair) -> bool:
+        """Tell whether both previews may hide what is transparent, so that copies of it merely look alike."""
+        return all(self._contents[place].content_type not in _OPAQUE for place in pair)
+
+    def _link(
+        self, pair: Pair, verdict: PairVerdict, cosines: Mapping[Pair, float], *, is_partial: bool = False
+    ) -> DuplicateLink | None:
+        left, right = (self._contents[place].sha256 for place in pair)
+        least = self._settings.duplicates.min_similar_cosine
+        return classify_pair(left, right, cosines.get(pair, 0.0), verdict, least, cosine_is_partial=is_partial)
+
+    async def _measure(self, shas: Iterable[str]) -> None:
+        """Count the pixels of originals inside a flat border (a screenshot's, a frame's), for those that have one."""
+        for sha in sorted(set(shas) - self._measured):
+            self._measured.add(sha)
+            content = self._contents[self._place[sha]]
+            image = await self._checks.decoded(self._place[sha], self._pictures.preview)
+            if image is not None and (box := await asyncio.to_thread(content_box, image)) is not None:
+                share = (box[2] - box[0]) * (box[3] - box[1]) / (image.shape[0] * image.shape[1])
+                self._pixels[sha] = round(share * content.width * content.height)
+
+    def _failed(self) -> list[Failed]:
+        """Failures of the album, and of images that broke this search; their other duplicates stand."""
+        broken = {self._contents[place].sha256: error for place, error in self._checks.failed.items()}
+        found = [
+            Failed(image=item.ref, code=broken[item.sha256].code, detail=broken[item.sha256].message)
+            for item in self._snapshot.items
+            if item.sha256 in broken
+        ]
+        return sorted([*self._snapshot.failed, *found], key=lambda failure: failure.image)
+
+
+def _suspects(contents: list[Content], pairs: Pairs) -> list[int]:
+    """Find the contents that look like another of their size."""
+    alike = {
+        place
+        for a, b, cosine in _rows(pairs)
+        if cosine >= _SAME_PIXELS_COSINE and _size(contents[a]) == _size(contents[b])
+        for place in (a, b)
+    }
+    return sorted(alike)
+
+
+def _by_size(contents: Iterable[Content]) -> list[list[Content]]:
+    """Sort contents by size, and leave out those without another of theirs."""
+    sizes: dict[tuple[int, int], dict[str, Content]] = defaultdict(dict)
+    for content in contents:
+        sizes[_size(content)][content.sha256] = content
+    return [list(alike.values()) for alike in sizes.values() if len(alike) > 1]
+
+
+def _rows(pairs: Pairs) -> list[tuple[int, int, float]]:
+    return list(zip(pairs.left.tolist(), pairs.right.tolist(), pairs.cosine.tolist(), strict=True))
+
+
+def _size(content: Content) -> tuple[int, int]:
+    return content.width, content.height
