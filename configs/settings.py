@@ -330,6 +330,11 @@ class Auth(_Options):
     each request brings a user's key, `Authorization: Bearer ...`."""
     admin_key: SecretStr | None = Field(None, min_length=16)
     """Key that creates and lists users; needed with `api_key`."""
+    wrong_keys: int = Field(10, gt=0)
+    """Wrong keys that one address may send to an ingress replica within `wrong_keys_s` seconds; then no key that people
+    may have chosen, as the administrator's, is looked at from there, and the answer is 429. Keys that the server made
+    cannot be guessed and are not counted."""
+    wrong_keys_s: float = Field(60.0, gt=0)
     allow_open: bool = False
     """Whether to start without keys on an address that other machines reach: behind a proxy that decides who may call,
     or in a container whose port is published to this machine only."""
@@ -357,6 +362,19 @@ class Retention(_Options):
     """Lifetime in seconds of temporary images: those posted or fetched for one avatar, style or segmentation, and the
     masks and cut-outs of a segmentation. An image that an album holds is not temporary, nor is one that was
     uploaded."""
+
+
+class Quotas(_Options):
+    """What one user may keep; None: any amount. Requests that come at the same time may each be the last one below."""
+
+    stored_bytes: int | None = Field(None, gt=0)
+    """Bytes of the user's images, temporary ones included; equal files count as often as they were sent."""
+    images: int | None = Field(None, gt=0)
+    """Images, temporary ones included."""
+    albums: int | None = Field(None, gt=0)
+    """Albums; those of analyses without `album_id`, which go after a day, are not counted."""
+    kept_answers: int | None = Field(100_000, gt=0)
+    """Answers kept for repeated requests (`Idempotency-Key`), for `jobs.keep_finished_s` seconds each."""
 
 
 class Providers(_Options):
@@ -472,6 +490,7 @@ class Settings(BaseSettings):
     avatars: Avatars = Avatars()
     auth: Auth = Auth()
     retention: Retention = Retention()
+    quotas: Quotas = Quotas()
     providers: Providers = Providers()
 
     @field_validator("public_url")

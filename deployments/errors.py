@@ -7,10 +7,12 @@
     │   └── NotSupported          422  this profile's models cannot do that
     ├── ImageError                400  one image is unusable; `code` says why
     │   ├── ImageTooLarge         413
-    │   └── UnsupportedImage      415
+    │   ├── UnsupportedImage      415
+    │   └── ImageQuotaExceeded    403  another image would be over a quota; also a `QuotaExceeded`
     ├── Unauthenticated           401
     ├── Forbidden                 403
     │   └── CrossOrigin           403  a web page of another site sent the request
+    ├── QuotaExceeded             403  the user keeps as much as it may; `extra["quota"]`
     ├── NotFound                  404
     ├── Conflict                  409
     ├── PayloadTooLarge           413
@@ -106,6 +108,16 @@ class ImageTooLarge(ImageError):
 
 class UnsupportedImage(ImageError):
     slug, title, status = "unsupported-image", "Unsupported image type", 415
+
+
+class QuotaExceeded(DarkroomError):
+    """A quota of the user's that is used up; `extra["quota"]` names its setting, `extra["limit"]` its value."""
+
+    slug, title, status = "quota-exceeded", "Quota exceeded", 403
+
+
+class ImageQuotaExceeded(QuotaExceeded, ImageError):
+    """An image that would be over a quota: one of several files is rejected, the others are not."""
 
 
 class Unauthenticated(DarkroomError):

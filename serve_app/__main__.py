@@ -26,6 +26,7 @@ from deployments.weights.manifest import missing_files, read_manifest
 from serve_app import local_ray
 from serve_app.exposure import require_guarded
 from serve_app.front_door import FrontDoor, find_haproxy
+from serve_app.private_files import hide_data_folder, hide_new_files
 from serve_app.ray_token import require_token
 
 if TYPE_CHECKING:
@@ -70,7 +71,9 @@ def _run(settings: Settings, started: float, *, diffusion: bool) -> None:
         raise WeightsMissing(f"The model weights {missing[0].output} are missing: run `make setup`.")
     _require_free(settings.http_port, "DARKROOM_HTTP_PORT")
     _require_free(settings.dashboard_port, "DARKROOM_DASHBOARD_PORT")
+    hide_new_files()
     _require_folder(settings.data_dir, "DARKROOM_DATA_DIR")
+    hide_data_folder(settings.data_dir)
     _say("Starting Darkroom: PostgreSQL, Ray, models ...")
     local_ray.set_defaults(settings)
     with ThreadPoolExecutor() as background:

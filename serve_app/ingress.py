@@ -15,6 +15,7 @@ from serve_app.api.app import build_app
 from serve_app.exposure import require_guarded
 from serve_app.front_door import FrontDoor, find_haproxy
 from serve_app.gateway import Gateway, Handle
+from serve_app.private_files import hide_data_folder, hide_new_files
 from serve_app.ray_token import keep_default_file_private, require_token
 from serve_app.relay import Relay
 from serve_app.services.container import Services
@@ -35,6 +36,9 @@ class Ingress:
         require_guarded(self._settings, _proxy_host())
         require_token(self._settings, os.environ)
         keep_default_file_private(os.environ)
+        hide_new_files()
+        if self._settings.data_dir.exists():
+            hide_data_folder(self._settings.data_dir)
         configure_logging(self._settings)
         self._metrics = Metrics("ingress")
         gateway = Gateway(capabilities, self._settings.deadlines, self._metrics)

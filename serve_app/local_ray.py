@@ -14,7 +14,7 @@ import psutil
 
 from configs.settings import Settings
 from deployments.errors import Unavailable
-from serve_app import control_headers, ray_token
+from serve_app import control_headers, private_files, ray_token
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -33,6 +33,7 @@ def variables(settings: Settings) -> dict[str, str]:
     """Environment variables of a local Ray."""
     return ray_token.environment(settings) | {
         **control_headers.SETTING,
+        "RAY_TMPDIR": str(private_files.ray_folder(os.environ)),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",
         "RAY_DEDUP_LOGS": "0",
@@ -46,11 +47,12 @@ def variables(settings: Settings) -> dict[str, str]:
 def set_defaults(settings: Settings) -> None:
     """Set the variables that Ray reads at import and its processes inherit; values of the user's own win.
 
-    Raises `Unavailable` when the token of Ray's ports cannot be created.
+    Raises `Unavailable` when the token of Ray's ports or the folder of its files cannot be created.
     """
     for name, value in variables(settings).items():
         os.environ.setdefault(name, value)
     ray_token.ensure_named(settings, os.environ)
+    private_files.ensure_ray_folder(os.environ)
 
 
 def start(settings: Settings) -> None:

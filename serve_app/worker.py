@@ -11,6 +11,7 @@ import structlog
 
 from configs.settings import Settings
 from serve_app.gateway import Gateway, Handle
+from serve_app.private_files import hide_new_files
 from serve_app.services.container import Services
 from serve_app.services.runner import JobRunner
 from serve_app.telemetry import Metrics, configure_logging
@@ -23,6 +24,7 @@ class Worker:
 
     async def __init__(self, **capabilities: Handle) -> None:  # type: ignore[misc]
         settings = Settings()
+        hide_new_files()
         configure_logging(settings)
         self._metrics = Metrics("worker")
         gateway = Gateway(capabilities, settings.deadlines, self._metrics)

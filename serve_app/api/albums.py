@@ -64,7 +64,7 @@ below = APIRouter(prefix=f"{PREFIX}/albums", tags=["albums"], route_class=_Below
 Detail = Annotated[bool, Query(description="add scores, faces and which duplicate to keep")]
 SearchLimit = Annotated[int, Query(ge=1, le=500)]
 
-_ERRORS = responses(404, 409, 413, 415, 422, 429, 503, 504)
+_ERRORS = responses(403, 404, 409, 413, 415, 422, 429, 503, 504)
 
 
 def _check_count(images: list[str] | None, settings: SettingsDep) -> None:

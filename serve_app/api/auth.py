@@ -14,7 +14,8 @@ from deployments.errors import DarkroomError, Forbidden, Unauthenticated
 from serve_app.api.answers import PREFIX
 from serve_app.api.middleware import error_answer
 from serve_app.api.sdapi import errors as webui
-from serve_app.services.accounts.users import LOCAL_CALLER, Caller
+from serve_app.api.tries import Tries, address_of
+from serve_app.services.accounts.users import LOCAL_CALLER, Caller, is_made_here
 from serve_app.services.container import Services
 
 OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"})
@@ -38,6 +39,7 @@ class Authentication:
         self._app = app
         self._users = services.users
         self._is_disabled = settings.auth.mode == "disabled"
+        self._tries = Tries(settings.auth.wrong_keys, settings.auth.wrong_keys_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in OPEN or scope["path"].startswith(OPEN_FOLDERS):
@@ -58,11 +60,22 @@ class Authentication:
             missing = Unauthenticated("Send your key: `Authorization: Bearer dk_...`.")
             raise webui.not_authenticated() if is_webui else missing
         key = _key_in(sent[0], is_webui) if len(sent) == 1 else None
-        caller = await self._users.identify(key) if key else None
+        caller = await self._look_up(key, scope) if key else None
         if caller is None:
             raise webui.wrong_password() if is_webui else Unauthenticated("This is no valid key.")
         if caller.user_id is None and not _is_below(scope["path"], ADMIN_PATHS):
             raise Forbidden("The administrator's key is for users only: it has no pictures. Send a user's key.")
+        return caller
+
+    async def _look_up(self, key: str, scope: Scope) -> Caller | None:
+        """Find the caller by key. Raises `Overloaded` after too many wrong keys that somebody may have thought up."""
+        if is_made_here(key):
+            return await self._users.identify(key)
+        address = address_of(scope)
+        self._tries.check(address)
+        caller = await self._users.identify(key)
+        if caller is None:
+            self._tries.count(address)
         return caller
 
 

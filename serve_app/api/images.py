@@ -44,7 +44,7 @@ def _described(image: ImageView, model: type[AnyUpload]) -> AnyUpload:
     status_code=201,
     response_model=Uploads,
     dependencies=[MultipartBody],
-    responses=responses(400, 409, 413, 415, 422, 429, 503),
+    responses=responses(400, 403, 409, 413, 415, 422, 429, 503),
 )
 async def upload_images(
     file: Files, user: CurrentUser, services: ServicesDep, settings: SettingsDep, links: LinksDep
@@ -104,7 +104,7 @@ async def get_file(key: str, request: Request, user: CurrentUser, services: Serv
     status_code=201,
     response_model=TutorialUpload,
     dependencies=[MultipartBody],
-    responses=responses(400, 409, 413, 415, 422, 429, 503),
+    responses=responses(400, 403, 409, 413, 415, 422, 429, 503),
 )
 async def upload_image(
     file: Annotated[UploadFile, File()], user: CurrentUser, services: ServicesDep, links: LinksDep

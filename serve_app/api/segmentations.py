@@ -22,7 +22,7 @@ router = APIRouter(prefix=PREFIX, tags=["avatars"], route_class=IdempotentRoute)
 @router.post(
     "/segmentations",
     response_model=SegmentationResult,
-    responses=LATER | responses(400, 409, 413, 415, 422, 429, 502, 503, 504),
+    responses=LATER | responses(400, 403, 409, 413, 415, 422, 429, 502, 503, 504),
     openapi_extra=body_of(SegmentationFields, SegmentationRequest, {"target": "face"}),
 )
 async def segment(

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from configs.settings import Settings
 from deployments.errors import Unavailable
-from serve_app import control_headers, ray_token
+from serve_app import control_headers, private_files, ray_token
 from serve_app.cli.client import Client, CommandError
 
 
@@ -53,8 +53,10 @@ def _dashboard(_client: Client, arguments: argparse.Namespace, err: Console) -> 
 def _ray_env(_client: Client, arguments: argparse.Namespace, _: Console) -> Any:
     settings = _settings()
     variables = ray_token.environment(settings) | control_headers.SETTING
+    variables["RAY_TMPDIR"] = os.environ.get("RAY_TMPDIR", str(private_files.ray_folder(os.environ)))
     try:
         ray_token.ensure_named(settings, os.environ | variables)
+        private_files.ensure_ray_folder(os.environ | variables)
     except Unavailable as error:
         raise CommandError(error.message) from None
     if arguments.json:

@@ -163,7 +163,7 @@ class Services:
                 history=HistoryService(database),
                 users=UserService(database, pictures, settings.auth),
                 jobs=JobService(database, events),
-                idempotency=IdempotencyService(database),
+                idempotency=IdempotencyService(database, settings.quotas),
                 health=health,
                 handlers={
                     "embeddings": EmbedAlbum(database, loader, reader),

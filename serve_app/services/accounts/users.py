@@ -17,7 +17,7 @@ from serve_app.store.repositories import users
 from serve_app.store.repositories.users import LOCAL_USER_ID, StoredUser
 from serve_app.store.session import Database
 
-__all__ = ["Caller", "StoredUser", "UserService", "clean_email", "clean_username"]
+__all__ = ["Caller", "StoredUser", "UserService", "clean_email", "clean_username", "is_made_here"]
 
 _KEY = re.compile(r"dk_[A-Za-z0-9_-]{43}")
 _KEY_BYTES = 32
@@ -72,7 +72,7 @@ class UserService:
         digest = _digest(key)
         if self._admin is not None and hmac.compare_digest(digest, self._admin):
             return _ADMIN
-        if _KEY.fullmatch(key) is None:
+        if not is_made_here(key):
             return None
         async with self._database.transaction() as session:
             user = await users.find_by_key(session, digest)
@@ -169,6 +169,11 @@ def clean_email(text: str) -> str:
 def _has_unseen(text: str) -> bool:
     """Whether there are control, invisible or unassigned characters."""
     return bool(_UNSEEN.search(text)) or any(unicodedata.category(character)[0] == "C" for character in text)
+
+
+def is_made_here(key: str) -> bool:
+    """Whether a key has the form of those that are made here, which nobody can guess."""
+    return _KEY.fullmatch(key) is not None
 
 
 def _new_key() -> str:

@@ -30,6 +30,7 @@ from serve_app.services.images.references import own_image_id
 from serve_app.services.images.store import ImageStore
 from serve_app.services.jobs.progress import Progress
 from serve_app.services.jobs.results import JobState
+from serve_app.services.quotas import check_albums
 from serve_app.store.queue import jobs
 from serve_app.store.repositories import albums, images, results, vectors
 from serve_app.store.repositories.albums import StoredAlbum
@@ -73,6 +74,7 @@ class AlbumService:
         """Add the images to the album, made if need be, and start reading them. -> job id"""
         own = await self._own_images(user_id, refs)
         async with self._database.transaction() as session:
+            await check_albums(session, self._settings.quotas, user_id, name)
             album = await albums.open_album(session, user_id, name)
             await albums.add_refs(session, album.id, refs, own)
             job = await jobs.enqueue(

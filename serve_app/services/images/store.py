@@ -30,6 +30,7 @@ from deployments.contracts.albums import Shown
 from deployments.contracts.arrays import Image
 from deployments.errors import image_error
 from deployments.kit.threads import Threads, to_its_end
+from serve_app.services.quotas import check_images
 from serve_app.storage import Storage, content_key
 from serve_app.store.repositories import albums, images
 from serve_app.store.repositories.images import Content, NewImage, StoredImage
@@ -88,6 +89,7 @@ class ImageStore:
     def __init__(self, database: Database, storage: Storage, settings: Settings) -> None:
         self._database = database
         self._storage = storage
+        self._quotas = settings.quotas
         self._preview_px = settings.limits.preview_px
         self._limits = ImageLimits(settings.limits.max_file_bytes, settings.limits.max_pixels)
         self._threads = Threads(settings.runtime.decode_threads)
@@ -121,8 +123,14 @@ class ImageStore:
         that job's image is returned.
         Raises `ImageError` for an unusable file, `NotFound` when the item it was fetched for is gone.
         """
+        await self.check_quota(user_id, file.size_bytes)
         info, pixels = await self.run_in_thread(lambda: read_picture(file.source, self._preview_px, self._limits))
         return await self._keep(user_id, file, info, pixels, filename, fetched_for, temporary)
+
+    async def check_quota(self, user_id: str, more_bytes: int) -> None:
+        """Check that the user may store another image. Raises `ImageQuotaExceeded`."""
+        async with self._database.transaction() as session:
+            await check_images(session, self._quotas, user_id, more_bytes)
 
     async def _keep(
         self,
@@ -197,6 +205,7 @@ class ImageStore:
         job that is cancelled or repeated. `max_bytes`: any number by default, since a PNG may have more than its
         original. Raises `ImageError` for more bytes, or more pixels than an upload may have.
         """
+        await self.check_quota(user_id, len(file.data))
         received, info, preview = await self.run_in_thread(lambda: self._describe(file, max_bytes))
         return await self._keep(user_id, received, info, preview, filename, None, temporary=True)
 

@@ -46,7 +46,7 @@ def prepare_binaries() -> tuple[Path, str | None]:
                 f"PostgreSQL refuses to run as root, and the system user '{SYSTEM_USER}' cannot be created: create "
                 "it, or run Darkroom as another user"
             ) from error
-    _let_through(installed.parent)
+    let_through(installed.parent, SYSTEM_USER)
     if not installed.stat().st_mode & 0o004:  # installed under a strict umask
         for path in (installed, *installed.rglob("*")):
             path.chmod(path.stat().st_mode | (0o055 if path.is_dir() or os.access(path, os.X_OK) else 0o044))
@@ -57,7 +57,7 @@ def create_cluster(cluster: Path, binaries: Path, system_user: str | None) -> No
     """Create the cluster's files unless they exist. Raises `PostgresNotStarted`, also for another major version."""
     version = cluster / "PG_VERSION"
     if system_user is not None:
-        _let_through(cluster.parent)
+        let_through(cluster.parent, system_user)
     if version.exists():
         found = version.read_text().strip()
         if found != POSTGRES_MAJOR:
@@ -92,12 +92,22 @@ def create_cluster(cluster: Path, binaries: Path, system_user: str | None) -> No
     unfinished.rename(cluster)
 
 
-def _let_through(folder: Path) -> None:
-    """Let other users pass through (not look into) the folders above the cluster: under root it belongs to another."""
+def let_through(folder: Path, system_user: str) -> None:
+    """Let the system user, and as far as can be nobody else, pass through (not look into) a folder and those above it.
+
+    A folder whose group may do nothing becomes one of the system user's group; elsewhere a group would lose what it
+    has, so that others are let through.
+    """
+    group = pwd.getpwnam(system_user).pw_gid
     for step in (folder, *folder.parents):
-        mode = step.stat().st_mode
-        if not mode & 0o001:
-            step.chmod(mode | 0o011)
+        found = step.stat()
+        if found.st_mode & 0o001 or (found.st_gid == group and found.st_mode & 0o010):
+            continue
+        if found.st_mode & 0o070:
+            step.chmod(found.st_mode | 0o001)
+        else:
+            os.chown(step, -1, group)
+            step.chmod(found.st_mode | 0o010)
 
 
 def _as_user(system_user: str | None) -> dict[str, object]:

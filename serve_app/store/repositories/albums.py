@@ -182,6 +182,12 @@ async def load_page(session: AsyncSession, user_id: str, limit: int, cursor: str
     return [StoredAlbum(*row) for row in await session.execute(statement.order_by(AlbumRow.id.desc()).limit(limit))]
 
 
+async def count(session: AsyncSession, user_id: str) -> int:
+    """Count the user's albums, without hidden ones."""
+    own = select(func.count()).where(AlbumRow.user_id == user_id, AlbumRow.expires_at.is_(None))
+    return await session.scalar(own) or 0
+
+
 async def count_items(session: AsyncSession, album_ids: Sequence[str]) -> dict[str, dict[ItemStatus, int]]:
     """Count the references of each status in the albums."""
     rows = await session.execute(

@@ -101,6 +101,12 @@ async def abandon(session: AsyncSession, ticket: Ticket) -> None:
     await session.execute(_ABANDON, _parameters(ticket))
 
 
+async def count(session: AsyncSession, user_id: str) -> int:
+    """Count the user's answers, those that are being given included."""
+    statement = text("SELECT count(*) FROM idempotency_keys WHERE user_id = :user_id")
+    return int(await session.scalar(statement, {"user_id": user_id}) or 0)
+
+
 async def remove_older(session: AsyncSession, age_s: float) -> None:
     """Delete answers older than `age_s` seconds."""
     statement = text("DELETE FROM idempotency_keys WHERE created_at < now() - make_interval(secs => :age_s)")

@@ -176,6 +176,14 @@ async def load_page(session: AsyncSession, user_id: str, limit: int, cursor: str
     return [_image(row) for row in await session.execute(statement)]
 
 
+async def measure(session: AsyncSession, user_id: str) -> tuple[int, int]:
+    """Count the user's images and the bytes of their files. -> images, bytes"""
+    sizes = select(func.count(), func.coalesce(func.sum(ContentRow.size_bytes), 0))
+    statement = sizes.select_from(ImageRow).join(ContentRow, ContentRow.sha256 == ImageRow.sha256)
+    count, stored_bytes = (await session.execute(statement.where(ImageRow.user_id == user_id))).one()
+    return count, int(stored_bytes)
+
+
 async def find_content(session: AsyncSession, sha256: str) -> Content | None:
     """Find a file content by its SHA-256."""
     found = (await session.execute(select(*_CONTENT).where(ContentRow.sha256 == sha256))).one_or_none()

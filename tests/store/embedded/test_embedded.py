@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 
 from serve_app.store.embedded import server as server_module
 from serve_app.store.embedded import supervisor as supervisor_module
-from serve_app.store.embedded.files import prepare_binaries
+from serve_app.store.embedded.files import SYSTEM_USER, let_through, prepare_binaries
 from serve_app.store.embedded.server import EmbeddedPostgres, PostgresNotStarted, ensure_running
 
 UNSAFE_BUT_FAST = {"fsync": "off"}
@@ -272,3 +273,21 @@ def test_signals_to_the_starters_group_do_not_reach_the_server(
     using.send_signal(signal.SIGINT)
     assert using.wait(30) != 0
     wait_until(lambda: not processes_of(folder))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives PostgreSQL another account")
+def test_the_way_to_the_cluster_is_opened_for_its_account_alone(folder: Path, tmp_path: Path) -> None:
+    for closed in (tmp_path, folder):
+        closed.chmod(0o700)
+    with start(folder):
+        group = pwd.getpwnam(SYSTEM_USER).pw_gid
+        for step in (tmp_path, folder):
+            assert (step.stat().st_mode & 0o777, step.stat().st_gid) == (0o710, group)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives PostgreSQL another account")
+def test_a_folder_on_the_way_that_a_group_may_use_stays_that_groups(tmp_path: Path) -> None:
+    tmp_path.chmod(0o750)
+    prepare_binaries()
+    let_through(tmp_path, SYSTEM_USER)
+    assert (tmp_path.stat().st_mode & 0o777, tmp_path.stat().st_gid) == (0o751, os.getegid())
