@@ -32,6 +32,9 @@ class Limits(_Options):
 
     max_file_bytes: int = Field(20 * 2**20, gt=0)
     max_pixels: int = Field(64_000_000, gt=0)
+    max_decoding_bytes: int = Field(512 * 2**20, gt=0)
+    """Memory that decoding one image may take, by its size and the measured bytes a pixel of its type (docs/images.md):
+    a few kilobytes of a WebP, an AVIF or a PNG unpack to gigabytes. JPEGs are decoded small and take the least."""
     max_images: int = Field(500, gt=0)
     """Image references or files in one request."""
     max_body_bytes: int = Field(1024 * 2**20, gt=0)

@@ -119,5 +119,5 @@ def open_avatar_provider(name: str, settings: Settings) -> AvatarProvider:
     if name == "cloud_function":
         from deployments.providers.cloud_function import CloudFunctionArtist
 
-        return CloudFunctionArtist(settings.providers, timeout_s, settings.fetch)
+        return CloudFunctionArtist(settings.providers, timeout_s, settings.fetch, settings.limits)
     raise InvalidRequest(f"There is no avatar engine '{name}'.")

@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 
-from configs.settings import Fetch, Providers
-from deployments.algorithms.images.decoding import ImageLimits, encode_jpeg
+from configs.settings import Fetch, Limits, Providers
+from deployments.algorithms.images.decoding import encode_jpeg
 from deployments.assets.animals import Animal
 from deployments.contracts.portraits import AvatarPicture, AvatarTask
 from deployments.errors import ImageError, NoFace, ProviderRejected, ProviderUnavailable
@@ -33,7 +33,6 @@ _TOKEN = "DARKROOM_PROVIDERS__CLOUD_FUNCTION_TOKEN"  # noqa: S105, a variable's 
 _CONNECT_S = 5.0
 _SIDES = (1, 2048)
 _MAX_ANSWER_BYTES = 64 * 2**10
-_MAX_PICTURE_BYTES = ImageLimits().max_file_bytes
 _MAX_REDIRECTS = 3
 _ATTEMPTS = 3
 """Addresses of one host that are tried in turn."""
@@ -54,11 +53,13 @@ class CloudFunctionArtist:
         settings: Providers,
         timeout_s: float,
         fetch: Fetch | None = None,
+        limits: Limits | None = None,
         *,
         resolver: Resolver = resolve,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        """Open the HTTP client; `fetch` says which private addresses the function's images may come from.
+        """Open the HTTP client; `fetch` says which private addresses the function's images may come from, `limits` how
+        many bytes they may have.
 
         Raises `ProviderUnavailable` without a URL.
         """
@@ -68,6 +69,7 @@ class CloudFunctionArtist:
         self._timeout_s = timeout_s
         self._url = _parsed(settings.cloud_function_url)
         fetch = fetch or Fetch()
+        self._max_bytes = (limits or Limits()).max_file_bytes
         self._guard = AddressGuard(fetch.allowed_hosts, fetch.allowed_networks)
         self._resolver = resolver
         self._http = httpx.AsyncClient(
@@ -123,7 +125,7 @@ class CloudFunctionArtist:
                 if not response.has_redirect_location:
                     if response.status_code != 200:
                         raise _lost()
-                    return await _read(response, _MAX_PICTURE_BYTES)
+                    return await _read(response, self._max_bytes)
                 link = _parsed(response.headers["location"], link)
             finally:
                 await response.aclose()

@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
+from PIL import ImageChops
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
@@ -32,12 +33,16 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 from pillow_heif import HeifImageFile
 
+from configs.settings import Limits
+from deployments.algorithms.images.colour_profiles import ColourProfile
 from deployments.algorithms.images.exif import exif_orientation
 from deployments.algorithms.images.header import ImageHeader, read_header
-from deployments.algorithms.images.jpeg import jpeg_picture_only
-from deployments.algorithms.images.pixel_formats import alpha_of, has_foreign_profile, to_rgb8, to_srgb, turn_upright
+from deployments.algorithms.images.jpeg import jpeg_picture_only, lacks_end, with_ends
+from deployments.algorithms.images.memory import decoding_bytes
+from deployments.algorithms.images.pixel_formats import alpha_of, to_rgb8, turn_upright
 from deployments.algorithms.images.png import png_picture_only
 from deployments.algorithms.images.resizing import shrink
+from deployments.algorithms.images.tiff_depth import grey_levels, load_colours
 from deployments.contracts.arrays import Image
 from deployments.errors import ImageError, image_error
 
@@ -49,16 +54,24 @@ assembled grid and a gain map, each counted once."""
 PREVIEW_QUALITY = 92
 """JPEG quality of previews, 0 to 100."""
 
+_DEFAULTS = Limits()
+
 Source = bytes | Path
 """An image file: its bytes, or its path."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """Limits on the size of accepted files."""
+    """Limits on the size of accepted files; the defaults are those of the settings."""
 
-    max_file_bytes: int = 20 * 2**20
-    max_pixels: int = 64_000_000
+    max_file_bytes: int = _DEFAULTS.max_file_bytes
+    max_pixels: int = _DEFAULTS.max_pixels
+    max_decoding_bytes: int = _DEFAULTS.max_decoding_bytes
+
+    @classmethod
+    def of(cls, limits: Limits) -> ImageLimits:
+        """Take the limits of an image from those of a request."""
+        return cls(limits.max_file_bytes, limits.max_pixels, limits.max_decoding_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +101,9 @@ _PICTURE_ONLY: dict[str, Callable[[bytes], bytes]] = {"image/jpeg": jpeg_picture
 CONTENT_TYPES = frozenset(_DECODERS)
 """Media types that can be decoded."""
 _TURNED_BY_DECODER = frozenset({"image/tiff", "image/heic", "image/heif"})
+
+_UNKNOWN_SAMPLES = "unknown pixel mode"
+"""Pillow's words for a TIFF with bits, channels or colours that it does not read (three channels of 32 bits, say)."""
 
 # What Pillow's plugins and the libraries under them were seen to raise on damaged files. `Warning` for a process that
 # turns warnings into errors.
@@ -181,61 +197,77 @@ def encode_jpeg(image: Image, quality: int = PREVIEW_QUALITY) -> bytes:
 class _Opened:
     """An image file whose header was read and found within the limits."""
 
-    def __init__(self, picture: PillowImage.Image, header: ImageHeader, file_bytes: int) -> None:
+    def __init__(self, picture: PillowImage.Image, header: ImageHeader, data: bytes, twin: bytes | None) -> None:
+        """`twin`: a JPEG that shows the same if the file is whole; see `with_ends`."""
         self.picture = picture
+        self._data = data
+        self._twin = twin
         self._type = header.content_type
         self.turn = _remaining_turn(picture, header)
-        self._profile: bytes | None = picture.info.get("icc_profile")
         width, height = picture.size
         if self.turn >= 5:
             width, height = height, width
-        self.info = ImageInfo(self._type, width, height, file_bytes)
+        self.info = ImageInfo(self._type, width, height, len(data))
 
     def small_pixels(self, max_px: int) -> Image:
         """Decode upright sRGB, longest side at most `max_px`."""
         if self._type == "image/jpeg":
-            self._draft(max_px)
-        foreign = has_foreign_profile(self._profile, self.picture.mode)
-        pixels = shrink(self._load(keep_cmyk=foreign), max_px)
-        if foreign and self._profile:
-            pixels = to_srgb(pixels, self._profile)
+            _draft(self.picture, max_px)
+        colours = self._colours()
+        pixels = colours.convert(shrink(self._load(colours), max_px))
         return np.ascontiguousarray(turn_upright(pixels, self.turn))
 
     def layers(self) -> tuple[Image, NDArray[np.uint8] | None]:
         """Decode upright sRGB and alpha at full size; see `decode_layers`."""
-        foreign = has_foreign_profile(self._profile, self.picture.mode)
-        pixels = self._load(keep_cmyk=foreign, keep_open=True)
+        colours = self._colours()
+        pixels = self._load(colours, keep_open=True)
         try:
             alpha = alpha_of(self.picture)
         except _DECODER_ERRORS as error:
             raise _damaged() from error
         finally:
             self.picture.close()
-        if foreign and self._profile:
-            pixels = to_srgb(pixels, self._profile)
-        upright = np.ascontiguousarray(turn_upright(pixels, self.turn))
+        upright = np.ascontiguousarray(turn_upright(colours.convert(pixels), self.turn))
         return upright, None if alpha is None else np.ascontiguousarray(turn_upright(alpha, self.turn))
 
-    def _draft(self, max_px: int) -> None:
-        width, height = self.picture.size
-        scale = min(1.0, max_px / max(width, height))
-        self.picture.draft(None, (max(1, round(width * scale)), max(1, round(height * scale))))
+    def _colours(self) -> ColourProfile:
+        return ColourProfile(self.picture.info.get("icc_profile"), self.picture.mode)
 
-    def _load(self, *, keep_cmyk: bool, keep_open: bool = False) -> NDArray[np.uint8]:
+    def _load(self, colours: ColourProfile, *, keep_open: bool = False) -> NDArray[np.uint8]:
         picture = self.picture
-        expected = picture.size
         try:
-            bits = picture.tag_v2.get(258) if isinstance(picture, TiffImageFile) else None
-            picture.load()
+            levels = None
+            expected = picture.size
+            if isinstance(picture, TiffImageFile):
+                loaded = load_colours(picture, self._data)
+                levels = grey_levels(picture)
+            else:
+                loaded = picture
+                picture.load()
             if picture.size != expected:
                 raise ValueError("the pixels have another size than the header says")
-            sample_bits = bits[0] if isinstance(bits, tuple) and bits else None
-            return to_rgb8(picture, keep_cmyk=keep_cmyk, sample_bits=sample_bits)
+            pixels = to_rgb8(loaded, keep_cmyk=colours.wants_cmyk, levels=levels, grey_curve=colours.grey_curve)
+            if self._twin is not None:
+                self._check_twin(self._twin)
         except _DECODER_ERRORS as error:
             raise _damaged() from error
         finally:
             if not keep_open:
                 picture.close()
+        return pixels
+
+    def _check_twin(self, data: bytes) -> None:
+        """Raise `ValueError` unless the twin shows the same."""
+        with JpegImageFile(io.BytesIO(data)) as twin:
+            twin.draft(None, self.picture.size)
+            if ImageChops.difference(twin, self.picture).getbbox() is not None:
+                raise ValueError("the last scan is cut short")
+
+
+def _draft(picture: PillowImage.Image, max_px: int) -> None:
+    width, height = picture.size
+    scale = min(1.0, max_px / max(width, height))
+    picture.draft(None, (max(1, round(width * scale)), max(1, round(height * scale))))
 
 
 def _open(source: Source, limits: ImageLimits, *, frames: bool = False) -> _Opened:
@@ -244,16 +276,32 @@ def _open(source: Source, limits: ImageLimits, *, frames: bool = False) -> _Open
     _check_size(header.width, header.height, limits)
     if header.decoded_pixels > WORK_FACTOR * limits.max_pixels:
         raise _too_many_pixels(limits)
+    content, twin = data, None
     picture_only = _PICTURE_ONLY.get(header.content_type)
     if frames and header.content_type == "image/png":
         picture_only = partial(png_picture_only, frames=True)
+    if picture_only:
+        content = picture_only(data)
     try:
-        picture = _DECODERS[header.content_type](io.BytesIO(picture_only(data) if picture_only else data))
+        if header.content_type == "image/jpeg" and lacks_end(content):
+            content, twin = with_ends(content)
+        picture = _DECODERS[header.content_type](io.BytesIO(content))
         width, height = picture.size
     except _DECODER_ERRORS as error:
-        raise _damaged() from error
+        raise _unsupported() if str(error) == _UNKNOWN_SAMPLES else _damaged() from error
     _check_size(width, height, limits)
-    return _Opened(picture, header, len(data))
+    _check_memory(picture, header, limits, is_whole=twin is None)
+    return _Opened(picture, header, data, twin)
+
+
+def _check_memory(picture: PillowImage.Image, header: ImageHeader, limits: ImageLimits, *, is_whole: bool) -> None:
+    needed = decoding_bytes(header.content_type, picture, is_whole=is_whole)
+    if needed > limits.max_decoding_bytes:
+        raise image_error(
+            "too_many_pixels",
+            f"Decoding this picture takes about {needed / 1e6:.0f} MB, "
+            f"{limits.max_decoding_bytes / 1e6:.0f} MB are allowed: send it smaller, or as a JPEG",
+        )
 
 
 def _read(source: Source, limits: ImageLimits) -> bytes:
@@ -281,6 +329,10 @@ def _remaining_turn(picture: PillowImage.Image, header: ImageHeader) -> int:
 
 def _damaged() -> ImageError:
     return image_error("corrupt", "The picture data is damaged or incomplete")
+
+
+def _unsupported() -> ImageError:
+    return image_error("unsupported_type", "TIFF files with this kind of samples are not supported")
 
 
 def _too_many_pixels(limits: ImageLimits) -> ImageError:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL.TiffImagePlugin import TiffImageFile
 
+from deployments.algorithms.images.colour_profiles import ColourProfile
 from deployments.algorithms.images.decoding import (
     ImageLimits,
     OpenFile,
@@ -18,8 +19,9 @@ from deployments.algorithms.images.decoding import (
     decoder_errors,
     open_frames,
 )
-from deployments.algorithms.images.pixel_formats import has_foreign_profile, to_rgb8, to_srgb, turn_upright
+from deployments.algorithms.images.pixel_formats import to_rgb8, turn_upright
 from deployments.algorithms.images.resizing import shrink
+from deployments.algorithms.images.tiff_depth import grey_levels
 from deployments.contracts.arrays import Image
 from deployments.errors import image_error
 
@@ -69,13 +71,14 @@ class ImageFrames:
         that it shows is nearly white. Raises as `load` does."""
         picture = self.load(index)
         with decoder_errors():
-            profile: bytes | None = picture.info.get("icc_profile")
-            foreign = has_foreign_profile(profile, picture.mode)
-            ground = _on_black(picture) if _vanishes_on_white(picture) else picture
-            pixels = shrink(to_rgb8(ground, keep_cmyk=foreign), max_px)
-        if foreign and profile:
-            pixels = to_srgb(pixels, profile)
-        return np.ascontiguousarray(turn_upright(pixels, self.file.turn))
+            colours = ColourProfile(picture.info.get("icc_profile"), picture.mode)
+            if _vanishes_on_white(picture):
+                pixels = to_rgb8(_on_black(picture), keep_cmyk=False)
+            else:
+                levels = grey_levels(picture) if isinstance(picture, TiffImageFile) else None
+                pixels = to_rgb8(picture, keep_cmyk=colours.wants_cmyk, levels=levels, grey_curve=colours.grey_curve)
+            shown = colours.convert(shrink(pixels, max_px))
+        return np.ascontiguousarray(turn_upright(shown, self.file.turn))
 
     def _pages(self) -> Iterator[tuple[int, int]]:
         """Iterate (index, pixels) of the frames."""

@@ -4,7 +4,8 @@ The type comes from the first bytes, never from a name or a header of the reques
 image, before any turn. Files that would keep a decoder busy with something other than pixels (millions of segments,
 hundreds of scans, a grid of thousands of tiles) are refused here, so that the decoders see only plausible ones.
 
-Layouts: GIF89a, BMP (wingdi.h), WebP container (RFC 9649), TIFF 6.0; the others have a module each.
+Layouts: GIF89a, BMP (wingdi.h), WebP container (RFC 9649), TIFF 6.0 and BigTIFF (libtiff's design); the others have a
+module each.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from deployments.algorithms.images.exif import TIFF_SIGNATURES, exif_orientation, tiff_tags
+from deployments.algorithms.images.exif import BIG_TIFF_SIGNATURES, TIFF_SIGNATURES, exif_orientation, tiff_tags
 from deployments.algorithms.images.heif import read_heif
 from deployments.algorithms.images.jpeg import read_jpeg
 from deployments.algorithms.images.png import PNG_SIGNATURE, read_png
@@ -64,7 +65,7 @@ def _read(data: bytes) -> ImageHeader:
         return _read_gif(data)
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return _read_webp(data)
-    if data.startswith(TIFF_SIGNATURES):
+    if data.startswith(TIFF_SIGNATURES + BIG_TIFF_SIGNATURES):
         return _read_tiff(data)
     if data[4:8] == b"ftyp" and (heif := read_heif(data)):
         return ImageHeader(heif.content_type, heif.width, heif.height, decoded_pixels=heif.decoded_pixels)
@@ -162,6 +163,8 @@ line to the log for every line of a damaged one."""
 
 
 def _read_tiff(data: bytes) -> ImageHeader:
+    if data.startswith(b"MM\0+"):
+        raise image_error("unsupported_type", "BigTIFF files in big-endian byte order are not supported")
     tags = tiff_tags(data)
     if tags.get(259, 1) not in _TIFF_COMPRESSIONS:
         raise image_error("unsupported_type", "TIFF files with this compression are not supported")

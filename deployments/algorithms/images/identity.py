@@ -15,9 +15,10 @@ from PIL import Image as PillowImage
 from PIL.TiffImagePlugin import TiffImageFile
 from pillow_heif import open_heif
 
+from deployments.algorithms.images.colour_profiles import ColourProfile
 from deployments.algorithms.images.decoding import ImageLimits, OpenFile, Source, decoder_errors
 from deployments.algorithms.images.frames import ImageFrames
-from deployments.algorithms.images.pixel_formats import has_foreign_profile, turn_upright
+from deployments.algorithms.images.pixel_formats import turn_upright
 from deployments.contracts.albums import Shown
 
 MAX_PIXELS_IN_ALL = 500_000_000
@@ -93,7 +94,7 @@ def _add_pixels(digest: hashlib._Hash, samples: Samples, picture: PillowImage.Im
         mode = "" if picture.mode in _EIGHT_BIT_MODES else picture.mode
         digest.update(repr((mode, samples.dtype.str, samples.shape[2:])).encode())
     profile: bytes | None = picture.info.get("icc_profile")
-    if profile and has_foreign_profile(profile, picture.mode):
+    if profile and ColourProfile(profile, picture.mode).changes_colours:
         digest.update(profile)
 
 

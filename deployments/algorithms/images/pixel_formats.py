@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
-from PIL import ImageCms
 
+from deployments.algorithms.images.colour_profiles import BAND_PIXELS, Curve
 from deployments.contracts.arrays import Image
 
-BAND_PIXELS = 4_000_000
-"""Pixels converted at a time: what a conversion needs besides its result stays under about 50 MB."""
-MAX_PROFILE_BYTES = 4 * 2**20
-"""Larger colour profiles are ignored; those of printing presses have up to 3 MB."""
+TWELVE_BITS = 4095
+"""White of 12-bit samples, the usual depth of cameras."""
+BRIGHTEST_LIGHT = 16.0
+"""Least floating-point sample that is a number up to 255 or more, not light with white at 1 and highlights above."""
 
 Convert = Callable[[PillowImage.Image], NDArray[np.uint8]]
 """Band of a Pillow image -> `uint8[H, W, C]`."""
 
 
-def to_rgb8(picture: PillowImage.Image, *, keep_cmyk: bool = False, sample_bits: int | None = None) -> Image:
+def to_rgb8(
+    picture: PillowImage.Image,
+    *,
+    keep_cmyk: bool = False,
+    levels: tuple[int, int] | None = None,
+    grey_curve: Curve | None = None,
+) -> Image:
     """Convert a loaded Pillow image of any mode to `uint8[H, W, 3]`, not turned; to `uint8[H, W, 4]` if CMYK is kept.
 
-    Transparency is laid on white. Samples of more than 8 bits are scaled, never clipped: by `sample_bits` where the
-    file tells it, else by the smallest usual range that holds them. Raises `ValueError` for a mode without a meaning
-    in RGB.
+    Transparency is laid on white. Samples of more than 8 bits are scaled, never clipped: by `levels`, black and
+    white of 16-bit samples where they are known, else by the smallest usual range that holds them. `grey_curve`: the
+    tones of a grey image in sRGB. Raises `ValueError` for a mode without a meaning in RGB.
     """
-    convert = _converter(picture, keep_cmyk, sample_bits)
+    convert = _converter(picture, keep_cmyk, levels, grey_curve)
     width, height = picture.size
     rows = max(1, BAND_PIXELS // width)
     if rows >= height:
@@ -42,19 +47,26 @@ def to_rgb8(picture: PillowImage.Image, *, keep_cmyk: bool = False, sample_bits:
     return pixels
 
 
-def _converter(picture: PillowImage.Image, keep_cmyk: bool, sample_bits: int | None) -> Convert:
+def _converter(
+    picture: PillowImage.Image, keep_cmyk: bool, levels: tuple[int, int] | None, grey_curve: Curve | None
+) -> Convert:
     mode = picture.mode
     if mode.startswith("I;16"):
-        return _scaled(0, (1 << sample_bits) - 1 if sample_bits and 8 < sample_bits < 16 else 65535)
+        return _scaled(*(levels or (0, 65535)), grey_curve)
     if mode in ("I", "F"):
-        return _scaled(*_range(picture))
-    if picture.has_transparency_data:
-        return _on_white
+        return _scaled(*_range(picture), grey_curve)
+    if grey_curve is not None:
+        tones = np.rint(grey_curve).astype(np.uint8)
+        return lambda band: tones[_of_8_bits(band)]
     if mode == "CMYK" and keep_cmyk:
         return _array
-    if mode == "RGB":
-        return _array  # converting would copy
-    return lambda band: _array(band.convert("RGB"))
+    return _of_8_bits
+
+
+def _of_8_bits(band: PillowImage.Image) -> NDArray[np.uint8]:
+    if band.has_transparency_data:
+        return _on_white(band)
+    return _array(band if band.mode == "RGB" else band.convert("RGB"))  # converting RGB would copy
 
 
 def _array(band: PillowImage.Image) -> NDArray[np.uint8]:
@@ -73,58 +85,44 @@ def alpha_of(picture: PillowImage.Image) -> NDArray[np.uint8] | None:
     """Read the opacity `uint8[H, W]` of a loaded image, not turned; None when all of it is opaque."""
     if not picture.has_transparency_data:
         return None
-    alpha = picture.convert("RGBA").getchannel("A")
+    alpha = (picture if "A" in picture.getbands() else picture.convert("RGBA")).getchannel("A")
     return None if alpha.getextrema() == (255, 255) else _array(alpha)
 
 
 def _range(picture: PillowImage.Image) -> tuple[float, float]:
-    """Guess black and white level of samples that may lie anywhere."""
-    lowest, highest = (float(value) for value in picture.getextrema())  # type: ignore[arg-type]  # one band: two numbers
-    if not (np.isfinite(lowest) and np.isfinite(highest)):
-        raise ValueError("the samples are not finite")
-    if picture.mode == "F" and lowest >= 0 and highest <= 1:
-        return 0, 1
-    for white in (255, 65535):
-        if lowest >= 0 and highest <= white:
-            return 0, white
-    return lowest, highest
+    """Guess black and white level of samples that may lie anywhere; those that are no finite number do not count."""
+    lowest, highest = _extrema(picture)
+    if lowest < 0:
+        return lowest, highest
+    if picture.mode == "F" and highest < BRIGHTEST_LIGHT:
+        return 0, max(1, highest)
+    return 0, next((white for white in (255, TWELVE_BITS, 65535) if highest <= white), highest)
 
 
-def _scaled(black: float, white: float) -> Convert:
-    scale = 255 / max(white - black, 1e-9)
+def _extrema(picture: PillowImage.Image) -> tuple[float, float]:
+    """Find the lowest and the highest finite sample; 0 and 0 where there is none."""
+    width, height = picture.size
+    rows = max(1, BAND_PIXELS // width)
+    lowest, highest = np.inf, -np.inf
+    for top in range(0, height, rows):
+        band = np.asarray(picture.crop((0, top, width, min(top + rows, height))))
+        finite = band[np.isfinite(band)]
+        if finite.size:
+            lowest, highest = min(lowest, float(finite.min())), max(highest, float(finite.max()))
+    return (lowest, highest) if lowest <= highest else (0.0, 0.0)
+
+
+def _scaled(black: float, white: float, curve: Curve | None) -> Convert:
+    scale = 255 / (white - black) if white != black else 0.0
 
     def convert(band: PillowImage.Image) -> NDArray[np.uint8]:
-        samples = (np.nan_to_num(np.asarray(band, dtype=np.float64)) - black) * scale
-        grey = np.clip(np.rint(samples), 0, 255).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
+        samples = np.nan_to_num(np.asarray(band, dtype=np.float64), nan=black, posinf=white, neginf=black)
+        levels = np.clip((samples - black) * scale, 0, 255)
+        if curve is not None:
+            levels = np.interp(levels, np.arange(256), curve)
+        return np.repeat(np.rint(levels).astype(np.uint8)[:, :, None], 3, axis=2)
 
     return convert
-
-
-def has_foreign_profile(profile: bytes | None, mode: str) -> bool:
-    """Tell whether an embedded ICC profile gives the numbers of an RGB or CMYK image another meaning than sRGB."""
-    if not profile or len(profile) > MAX_PROFILE_BYTES or len(profile) < 128:
-        return False
-    space = profile[16:20]
-    if mode == "CMYK":
-        return space == b"CMYK"
-    if space != b"RGB ":
-        return False
-    return b"sRGB" not in profile and "sRGB".encode("utf-16-be") not in profile
-
-
-def to_srgb(pixels: NDArray[np.uint8], profile: bytes) -> Image:
-    """Convert `uint8[H, W, 3]` RGB or `uint8[H, W, 4]` CMYK in the colours of an ICC profile to sRGB.
-
-    Phones store Display P3, cameras Adobe RGB: taken for sRGB both look pale. A profile that cannot be used is ignored.
-    """
-    picture = PillowImage.fromarray(pixels, "RGB" if pixels.shape[2] == 3 else "CMYK")
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        converted = ImageCms.profileToProfile(picture, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-        converted = None
-    return _array(converted or picture.convert("RGB"))
 
 
 def turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

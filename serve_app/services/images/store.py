@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
@@ -91,7 +92,7 @@ class ImageStore:
         self._storage = storage
         self._quotas = settings.quotas
         self._preview_px = settings.limits.preview_px
-        self._limits = ImageLimits(settings.limits.max_file_bytes, settings.limits.max_pixels)
+        self._limits = ImageLimits.of(settings.limits)
         self._threads = Threads(settings.runtime.decode_threads)
 
     async def receive(self, source: Readable, folder: Path) -> ReceivedFile:
@@ -212,7 +213,8 @@ class ImageStore:
     def _describe(self, file: EncodedImage, max_bytes: int | None) -> tuple[ReceivedFile, ImageInfo, Image | None]:
         """Hash, type and size of the file, the last two from its header, and its preview."""
         size = len(file.data)
-        info = inspect(file.data, replace(self._limits, max_file_bytes=size if max_bytes is None else max_bytes))
+        limits = replace(self._limits, max_file_bytes=size if max_bytes is None else max_bytes)
+        info = inspect(file.data, replace(limits, max_decoding_bytes=sys.maxsize))  # made here: not decoded
         if file.pixels is None and max(info.width, info.height) > self._preview_px:
             raise ValueError(f"a file of {info.width}x{info.height} came without the pixels for its preview")
         preview = None if file.pixels is None else shrink(file.pixels, self._preview_px)

@@ -37,7 +37,7 @@ class ImageInputs:
 
     def __init__(self, fetcher: Fetcher, settings: Settings) -> None:
         self._fetcher = fetcher
-        self._limits = ImageLimits(settings.limits.max_file_bytes, settings.limits.max_pixels)
+        self._limits = ImageLimits.of(settings.limits)
         self._decoders = asyncio.Semaphore(settings.runtime.decode_threads)
 
     async def open(self, text: str) -> InputImage:

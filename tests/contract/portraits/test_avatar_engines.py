@@ -17,7 +17,7 @@ import httpx
 import numpy as np
 import pytest
 
-from configs.settings import Fetch, Settings
+from configs.settings import Fetch, Limits, Settings
 from deployments.algorithms.segmentation.head_masks import head_mask
 from deployments.assets.animals import load_animals
 from deployments.contracts.portraits import AvatarMode, AvatarPicture, AvatarTask
@@ -451,6 +451,18 @@ async def test_a_name_that_an_operator_allows_is_fetched_from_the_address_that_w
         await artist.aclose()
     assert made.changed == (0,)
     assert f"Host: pictures.example:{store.port}\r\n" in store.requests[0]
+
+
+async def test_a_picture_of_more_bytes_than_the_setting_allows_is_not_read_from_the_function(
+    vendor: VendorServer, deployed: Deployed
+) -> None:
+    picture = a_png((320, 240))
+    for most, is_read in ((len(picture), True), (len(picture) - 1, False)):
+        deployed.links(f"{vendor.url}/made.png", Reply(body=picture))
+        artist = CloudFunctionArtist(deployed.settings(10, {}).providers, 10, limits=Limits(max_file_bytes=most))
+        with contextlib.nullcontext() if is_read else pytest.raises(ProviderUnavailable):
+            assert (await artist.make_avatar(a_portrait(), FOX)).changed == (0,)
+        await artist.aclose()
 
 
 async def test_a_small_answer_that_unpacks_into_a_large_one_is_not_unpacked(

@@ -174,3 +174,61 @@ def test_the_message_of_an_image_error_names_no_path_and_no_library(format: str)
     with pytest.raises(ImageError) as caught:
         read_picture(data[: len(data) // 2], 64)
     assert not any(word in caught.value.message.lower() for word in ("/", "pil", "lib", "0x", "error"))
+
+
+JPEGS: tuple[dict[str, object], ...] = (
+    {"quality": 95},
+    {"quality": 40, "optimize": True},
+    {"subsampling": 0, "quality": 99},
+    {"progressive": True, "quality": 70},
+    {"restart_marker_blocks": 1},
+)
+
+
+@pytest.mark.parametrize("options", JPEGS, ids=str)
+@pytest.mark.parametrize("missing", [1, 2])
+def test_a_jpeg_that_lacks_only_its_end_marker_decodes_whole(options: dict[str, object], missing: int) -> None:
+    data = encoded(an_image((61, 47)), **options)
+    assert np.array_equal(read_picture(data[:-missing], 64)[1], read_picture(data, 64)[1])
+    assert describe_shown(data[:-missing]) == describe_shown(data)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 10),
+    options=st.sampled_from(JPEGS),
+    size=st.sampled_from([(64, 48), (61, 37), (16, 16)]),
+    cut=st.integers(3, 60),
+)
+def test_a_jpeg_cut_short_is_refused_or_shows_every_pixel(
+    seed: int, options: dict[str, object], size: tuple[int, int], cut: int
+) -> None:
+    data = encoded(an_image(size, seed), **options)
+    try:
+        pixels = read_picture(data[:-cut], 64)[1]
+    except ImageError as error:
+        _known(error.code)
+    else:
+        assert np.array_equal(pixels, read_picture(data, 64)[1])
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "AVIF", "TIFF", "GIF"])
+def test_a_file_whose_pixels_need_more_memory_than_allowed_is_refused_unpacked(format: str) -> None:
+    options = {"compression": "tiff_lzw"} if format == "TIFF" else {"speed": 10} if format == "AVIF" else {}
+    bomb = encoded(PillowImage.new("RGB", (6000, 4000)), format, **options)
+    assert len(bomb) < 2_000_000
+    allowed = ImageLimits(max_decoding_bytes=100_000_000)
+    before = PillowImage.core.get_stats()["new_count"]
+    with pytest.raises(ImageTooLarge, match=r"Decoding this picture takes about \d+ MB, 100 MB are allowed") as caught:
+        read_picture(bomb, 64, allowed)
+    assert caught.value.code == "too_many_pixels"
+    assert PillowImage.core.get_stats()["new_count"] == before
+    assert inspect(encoded(an_image(), format), allowed).width == 96
+
+
+def test_a_progressive_jpeg_counts_its_coefficients() -> None:
+    picture = PillowImage.new("RGB", (3000, 2000))
+    allowed = ImageLimits(max_decoding_bytes=55_000_000)
+    assert read_picture(encoded(picture), 64, allowed)[0].width == 3000
+    with pytest.raises(ImageTooLarge):
+        read_picture(encoded(picture, progressive=True), 64, allowed)

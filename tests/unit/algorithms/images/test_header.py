@@ -62,7 +62,7 @@ def _sizes(*sizes: tuple[int, int]) -> bytes:
         b"BM" + bytes(60),
         b"BM",
         b"RIFF\0\0\0\0WAVE" + bytes(60),
-        b"II\x2b\0" + bytes(60),  # BigTIFF
+        b"MM\0\x2b" + bytes(60),  # BigTIFF in big-endian order
         _box(b"ftyp", b"isom\0\0\2\0isomavc1mp41") + bytes(60),
         b"\xff",
         b"\x89PNG",
