@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
 
 from deployments.errors import UnsupportedMediaType
-from serve_app.api.deps import IdempotencyKey, content_type
+from serve_app.api.deps import IdempotencyKey, content_type, is_json
 from serve_app.api.problems import TEXT_FOR_FILE
 
 M = TypeVar("M", bound=BaseModel)
@@ -48,7 +48,7 @@ def picture_and(fields: type[M], with_url: type[M] | None) -> Callable[..., Asyn
             return await _read_form(request, fields)
         if with_url is None:
             raise UnsupportedMediaType(f"Send the picture as {FORM}, in a field named `{_FILE}`.")
-        if kind != "application/json":
+        if not is_json(request):
             raise UnsupportedMediaType(f"Send the request as application/json, or as {FORM} with a field `{_FILE}`.")
         return ReceivedForm(_validated(with_url, await _read_json(request)), None)
 

@@ -91,6 +91,11 @@ def content_type(request: Request) -> str:
     return request.headers.get("content-type", "").split(";")[0].strip().lower()
 
 
+def is_json(request: Request) -> bool:
+    """Whether the body is said to be JSON, or there is none: `BrowserGuard` lets no body pass without a type."""
+    return content_type(request) == "application/json" or "content-type" not in request.headers
+
+
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -104,7 +109,7 @@ IdempotencyKey = Annotated[
 
 
 def require_json(request: Request, idempotency_key: IdempotencyKey = None) -> None:
-    if content_type(request) != "application/json":
+    if not is_json(request):
         raise UnsupportedMediaType("Send the request as application/json.")
 
 
