@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deployments.algorithms.duplicates.features import mirrored
 from deployments.contracts.albums import LocalFeatures
-from deployments.contracts.arrays import Matrix, Vectors
+from deployments.contracts.arrays import Gray, Matrix, Vectors
 
 _RATIO = 0.85
 """Lowe's ratio: the best match must be so much nearer than the second best."""
@@ -29,6 +29,10 @@ _FLAT_BAND, _FLAT_SHARE = 17, 0.4
 """Flat ground: so many neighbouring grey levels hold this share of the pixels."""
 _MAX_SCALE = 20.0
 """Factor by which one image may be larger than the other."""
+_ASKEW_DEGREES = 5.0
+"""Turn from which flat corners may come from it. Shots that only overlap, a panorama's say, are level."""
+_CORNER_LEVELS = 6
+"""Grey levels that a flat corner may be off its outermost pixel: room for JPEG ringing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +61,28 @@ class Alignment:
         return float(stretch[0] / max(1e-9, stretch[1]))
 
     @property
+    def corner_error(self) -> float:
+        """Distance of the mapped corners of `left` from the corners of `right`, the largest, in sides of `right`."""
+        (height, width), (to_height, to_width) = self.left.pixels.shape, self.right.pixels.shape
+        corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
+        mapped = (corners @ self.matrix[:, :2].T + self.matrix[:, 2]) / (to_width, to_height)
+        targets = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float64)
+        return float(np.abs(mapped[:, None] - targets).max(axis=2).min(axis=1).max())
+
+    @property
+    def turn_degrees(self) -> float:
+        """Angle by which the map turns from the nearest quarter turn, 0 to 45."""
+        angle = np.degrees(np.arctan2(self.matrix[1, 0], self.matrix[0, 0])) % 90
+        return float(min(angle, 90 - angle))
+
+    @property
     def overlap(self) -> float:
-        """Share of the smaller frame that both images show, 0 to 1."""
-        return overlap_share(self.matrix, self.left.pixels.shape, self.right.pixels.shape)
+        """Share of the smaller frame that both images show, 0 to 1. Of an image that was turned askew in its frame, the
+        flat corners do not count."""
+        left, right = self.left.pixels, self.right.pixels
+        if self.turn_degrees < _ASKEW_DEGREES:
+            return overlap_share(self.matrix, left.shape, right.shape)
+        return overlap_share(self.matrix, left.shape, right.shape, flat_corners(left), flat_corners(right))
 
 
 def align(left: LocalFeatures, right: LocalFeatures) -> Alignment | None:
@@ -90,13 +113,35 @@ def match_points(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[n
     return np.stack([rows[chosen], best[chosen]], axis=1)
 
 
-def overlap_share(matrix: Matrix, left: tuple[int, ...], right: tuple[int, ...]) -> float:
-    """Measure the share of the smaller of two frames (height, width) that lies in the other, left mapped onto right."""
+def flat_corners(pixels: Gray) -> float:
+    """Measure the share of an image that its four corners hold in their own, even grey, as a turn leaves them."""
+    levels = pixels.copy()
+    mask = np.zeros((pixels.shape[0] + 2, pixels.shape[1] + 2), np.uint8)
+    bottom, right = pixels.shape[0] - 1, pixels.shape[1] - 1
+    for corner in ((0, 0), (right, 0), (right, bottom), (0, bottom)):
+        if not mask[corner[1] + 1, corner[0] + 1]:
+            flags = 4 | cv2.FLOODFILL_MASK_ONLY | cv2.FLOODFILL_FIXED_RANGE | (1 << 8)
+            cv2.floodFill(levels, mask, corner, 0, _CORNER_LEVELS, _CORNER_LEVELS, flags)
+    return float(mask[1:-1, 1:-1].mean())
+
+
+def overlap_share(
+    matrix: Matrix,
+    left: tuple[int, ...],
+    right: tuple[int, ...],
+    left_empty: float = 0.0,
+    right_empty: float = 0.0,
+) -> float:
+    """Measure the share of the smaller of two frames (height, width) that lies in the other, left mapped onto right.
+
+    `left_empty` and `right_empty`: shares of the frames that do not count.
+    """
     height, width = left
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
     mapped = corners @ matrix[:, :2].T + matrix[:, 2]
     common = _area(_clip_to_frame(mapped, right))
-    return float(common / max(1e-9, min(_area(mapped), right[0] * right[1])))
+    smaller = min(_area(mapped) * (1 - left_empty), right[0] * right[1] * (1 - right_empty))
+    return float(common / max(1e-9, smaller))
 
 
 def _strongest(features: LocalFeatures) -> LocalFeatures:

@@ -25,6 +25,10 @@ class CopyCriteria:
     min_overlap: float = 0.92
     """Share of the smaller frame. A panorama's neighbours show less of one another."""
     max_anisotropy: float = 1.3
+    max_squeeze: float = 2.0
+    """`max_anisotropy` where one whole frame was squeezed into the other: corners on corners, nearly all alike."""
+    max_corner_error: float = 0.03
+    min_squeezed_agreement: float = 0.9
     max_residual_px: float = 1.0
     min_agreement: float = 0.6
     """Share of textured blocks that correlate. A watermark over all of the image breaks a third."""
@@ -52,7 +56,12 @@ def verify_pair(left: LocalFeatures, right: LocalFeatures, criteria: CopyCriteri
     criteria = criteria or CopyCriteria()
     left, right = sorted((left, right), key=lambda features: (features.pixels.shape, features.pixels.tobytes()))
     alignment = align(left, right)
-    if alignment is None or alignment.inliers < criteria.min_inliers or alignment.anisotropy > criteria.max_anisotropy:
+    if alignment is None or alignment.inliers < criteria.min_inliers:
+        return _UNLIKE
+    is_squeezed = alignment.anisotropy > criteria.max_anisotropy
+    if is_squeezed and (
+        alignment.anisotropy > criteria.max_squeeze or alignment.corner_error > criteria.max_corner_error
+    ):
         return _UNLIKE
     overlap = min(1.0, alignment.overlap)
     apart = PairVerdict(is_copy=False, score=0.0, overlap=overlap)
@@ -64,7 +73,7 @@ def verify_pair(left: LocalFeatures, right: LocalFeatures, criteria: CopyCriteri
         return apart
     score = block_agreement(coarse)
     is_copy = (
-        score >= criteria.min_agreement
+        score >= (criteria.min_squeezed_agreement if is_squeezed else criteria.min_agreement)
         and median_shift(coarse) <= criteria.max_shift_px
         and _keeps_structure(alignment, coarse, fine, criteria)
     )

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployments.algorithms.duplicates.registration import align, match_points, overlap_share
+from deployments.algorithms.duplicates.registration import Alignment, align, flat_corners, match_points, overlap_share
 from deployments.contracts.albums import LocalFeatures
 
 
@@ -78,3 +78,35 @@ def test_the_overlap_of_frames_is_a_share_and_the_same_from_both_sides(angle, sc
     share = overlap_share(matrix, (300, 400), (200, 500))
     assert 0 <= share <= 1 + 1e-9
     assert overlap_share(back, (200, 500), (300, 400)) == pytest.approx(share, abs=1e-6)
+
+
+def an_alignment(matrix, left=(300, 400), right=(300, 400)):
+    none = (
+        features(np.zeros((0, 2)), np.zeros((0, 128), np.uint8), left),
+        features(np.zeros((0, 2)), np.zeros((0, 128), np.uint8), right),
+    )
+    return Alignment(*none, np.asarray(matrix, np.float64), inliers=20, residual_px=0.1)
+
+
+@given(width=st.integers(50, 800), height=st.integers(50, 800))
+def test_a_frame_squeezed_into_another_has_its_corners_there(width, height):
+    squeeze = [[width / 400, 0, 0], [0, height / 300, 0]]
+    assert an_alignment(squeeze, right=(height, width)).corner_error < 1e-6
+
+
+def test_a_crop_does_not_have_its_corners_on_those_of_its_original():
+    assert an_alignment([[0.7, 0, 30], [0, 0.7, 20]]).corner_error > 0.2
+
+
+@pytest.mark.parametrize(("degrees", "askew"), [(0, 0), (30, 30), (-30, 30), (90, 0), (95, 5), (180, 0), (225, 45)])
+def test_the_turn_is_measured_from_the_nearest_quarter(degrees, askew):
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    assert an_alignment([[cosine, -sine, 0], [sine, cosine, 0]]).turn_degrees == pytest.approx(askew, abs=1e-6)
+
+
+def test_flat_corners_are_those_that_hold_one_grey():
+    noise = np.random.default_rng(0).integers(40, 255, (100, 100), dtype=np.uint8)
+    assert flat_corners(noise) < 0.02
+    noise[:20, :20] = 0
+    noise[80:, 80:] = 0
+    assert flat_corners(noise) == pytest.approx(0.08, abs=0.02)

@@ -1,5 +1,7 @@
 """Verdicts on pairs of edited copies, other shots and pages of text."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -29,6 +31,56 @@ def test_an_edited_photo_is_a_copy(name, edit):
 def test_another_shot_of_the_scene_is_no_copy(name, shoot):
     original = pictures.photo(name)
     assert not verify_pair(describe(original), describe(shoot(original))).is_copy
+
+
+def squeezed(image, ratio):
+    height, width = image.shape[:2]
+    return pictures.cv2.resize(image, (round(width / ratio), height), interpolation=pictures.cv2.INTER_AREA)
+
+
+def askew(image, degrees, ground=(0, 0, 0)):
+    """Turn an image in its frame, the corners of which become flat."""
+    height, width = image.shape[:2]
+    matrix = pictures.cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
+    return pictures.jpeg(pictures.cv2.warpAffine(image, matrix, (width, height), borderValue=ground), 85)
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_a_whole_photo_that_was_squeezed_is_a_copy(name):
+    original = pictures.photo(name)
+    assert verify_pair(describe(original), describe(squeezed(original, 1.33))).is_copy
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_a_squeezed_part_of_a_photo_is_no_copy(name):
+    original = pictures.photo(name)
+    part = squeezed(pictures.cropped(original, 0.7), 1.45)
+    assert not verify_pair(describe(original), describe(part)).is_copy
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+@pytest.mark.parametrize(("degrees", "ground"), [(15, (0, 0, 0)), (30, (0, 0, 0)), (-30, (255, 255, 255))])
+def test_a_photo_that_was_turned_in_its_frame_is_a_copy(name, degrees, ground):
+    original = pictures.photo(name)
+    assert verify_pair(describe(original), describe(askew(original, degrees, ground))).is_copy
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+@pytest.mark.parametrize("edit", [lambda image: squeezed(image, 1.33), lambda image: askew(image, 30)])
+def test_another_shot_squeezed_or_turned_is_no_copy(name, edit):
+    original = pictures.photo(name)
+    assert not verify_pair(describe(original), describe(edit(pictures.other_viewpoint(original)))).is_copy
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_what_was_cut_away_makes_a_cut_out_no_copy_of_its_photo(name):
+    original = pictures.photo(name)
+    height, width = original.shape[:2]
+    cut = original.copy()
+    cut[height // 3 : height * 2 // 3, width // 3 : width * 2 // 3] = 255
+    cut_out = replace(describe(cut), is_cut_out=True)
+    assert not verify_pair(describe(original), cut_out).is_copy
+    assert verify_pair(describe(pictures.jpeg(cut, 60)), cut_out).is_copy
 
 
 def test_a_stereo_pair_is_no_copy():
