@@ -62,7 +62,7 @@ test: dev ## Every test, cluster tests included
 eval: dev ## Figures on labelled pictures: make eval DATA=folder
 	@$(BIN)/python -m bench.quality.evaluate $(DATA)
 
-bench: dev ## Ratios and growth, side by side in one run (about half an hour)
+bench: dev ## Ratios and growth, side by side in one run (about three quarters of an hour)
 	@$(BIN)/python -m bench.speed.startup
 	@$(BIN)/python -m bench.speed.recovery
 	@$(BIN)/python -m bench.speed.front_door
@@ -71,6 +71,7 @@ bench: dev ## Ratios and growth, side by side in one run (about half an hour)
 	@$(BIN)/python -m bench.speed.duplicates
 	@$(BIN)/python -m bench.speed.diffusion
 	@$(BIN)/python -m bench.speed.avatars
+	@$(BIN)/python -m bench.speed.neighbour
 
 gallery: dev ## Draw the README's pictures anew
 	@$(BIN)/python -m bench.gallery.album

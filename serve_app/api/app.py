@@ -29,10 +29,10 @@ Errors are `application/problem+json`. `Prefer: respond-async` turns a long call
 `Idempotency-Key` makes a repeated POST return the first answer."""
 
 # What the OpenAPI document says of keys; it is `Authentication` that asks for them.
-_OURS: dict[str, Any] = {"dependencies": [Security(bearer)], "responses": problems.responses(401, 403)}
+_OURS: dict[str, Any] = {"dependencies": [Security(bearer)], "responses": problems.responses(401, 403, 429)}
 _WEBUI: dict[str, Any] = {
     "dependencies": [Security(bearer), Security(basic)],
-    "responses": webui_errors.responses(401, 403),
+    "responses": webui_errors.responses(401, 403, 429),
 }
 
 
