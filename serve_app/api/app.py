@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from configs.settings import Settings
 from serve_app.api import albums, avatars, history, images, jobs, operations, problems, segmentations, styles, users
 from serve_app.api.auth import Authentication, basic, bearer
+from serve_app.api.deps import HalfSurrogates
 from serve_app.api.middleware import HttpEdge
 from serve_app.api.sdapi import control, controlnet, generation, lists, tools
 from serve_app.api.sdapi import errors as webui_errors
@@ -36,6 +37,7 @@ def build_app(services: Services, settings: Settings, metrics: Metrics, *, behin
         title="Darkroom",
         version=version("darkroom"),
         description=_DESCRIPTION,
+        dependencies=[HalfSurrogates],
         middleware=[
             Middleware(HttpEdge, limits=settings.limits, metrics=metrics, behind_serve=behind_serve),
             Middleware(Authentication, services=services, settings=settings),
