@@ -13,6 +13,7 @@ from configs.settings import Settings
 from serve_app.api import albums, avatars, history, images, jobs, operations, problems, segmentations, styles, users
 from serve_app.api.auth import Authentication, basic, bearer
 from serve_app.api.browsers import BrowserGuard, cross_origin_access
+from serve_app.api.deps import HalfSurrogates
 from serve_app.api.head import HeadAsGet
 from serve_app.api.middleware import HttpEdge
 from serve_app.api.openapi import complete
@@ -42,6 +43,7 @@ def build_app(services: Services, settings: Settings, metrics: Metrics, *, behin
         version=version("darkroom"),
         description=_DESCRIPTION,
         redirect_slashes=False,  # `slashes.redirecting` does it, with locations that do not repeat the Host header
+        dependencies=[HalfSurrogates],
         middleware=[
             *cross_origin_access(settings.cors_origins),
             Middleware(HttpEdge, limits=settings.limits, metrics=metrics, behind_serve=behind_serve),

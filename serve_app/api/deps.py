@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable
 from typing import Annotated, cast
 
 from fastapi import Depends, Header, Request
 
 from configs.settings import Settings
-from deployments.errors import UnsupportedMediaType
+from deployments.errors import InvalidRequest, UnsupportedMediaType
 from serve_app.services.accounts.users import Caller
 from serve_app.services.container import Services
 
@@ -20,6 +22,10 @@ def get_services(request: Request) -> Services:
 def get_settings(request: Request) -> Settings:
     return cast(Settings, request.app.state.settings)
 
+
+_HAS_BODY = frozenset({"content-length", "transfer-encoding"})
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]|\0")
+"""Surrogates in JSON: escaped, encoded like a character of UTF-8, or in UTF-16 and UTF-32, which JSON may come in."""
 
 ServicesDep = Annotated[Services, Depends(get_services)]
 SettingsDep = Annotated[Settings, Depends(get_settings)]
@@ -118,5 +124,24 @@ def require_multipart(request: Request, idempotency_key: IdempotencyKey = None) 
         raise UnsupportedMediaType("Send the pictures as multipart/form-data, in fields named `file`.")
 
 
+async def refuse_half_surrogates(request: Request) -> None:
+    """Refuse JSON with half a surrogate pair in a text or a name, which is no character and cannot be stored or sent.
+
+    For all routes: fields of any type reach the database, the answer or a vendor without a look at their texts. Raises
+    `InvalidRequest`.
+    """
+    if content_type(request).startswith("multipart/") or _HAS_BODY.isdisjoint(request.headers.keys()):
+        return
+    if not _SURROGATE.search(await request.body()):
+        return
+    try:
+        json.dumps(await request.json(), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest("A text holds half a surrogate pair, which is no character") from None
+    except (ValueError, RecursionError):  # no JSON: whoever reads the body says so
+        return
+
+
+HalfSurrogates = Depends(refuse_half_surrogates)
 JsonBody = Depends(require_json)
 MultipartBody = Depends(require_multipart)

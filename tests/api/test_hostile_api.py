@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
@@ -152,3 +154,42 @@ async def test_what_breaks_unexpectedly_is_found_in_the_log_by_its_request_id(
     assert "secret" not in response.text
     [event] = [event for event in events if event["log_level"] == "error"]
     assert event["request_id"] == response.headers["x-request-id"]
+
+
+HALVES = (b"\\ud800", b"\\uDFFF", b"\\udc00\\ud800", b"\xed\xa0\x80")
+
+
+def _routes_with_json(document: dict[str, Any]) -> list[tuple[str, str]]:
+    """Method and path of all routes that take JSON."""
+    return [
+        (method, path)
+        for path, methods in document["paths"].items()
+        for method, route in methods.items()
+        if "application/json" in route.get("requestBody", {}).get("content", {})
+    ]
+
+
+@pytest.mark.parametrize("half", HALVES)
+@pytest.mark.parametrize(
+    "body", ['{"x": "HALF"}', '{"HALF": 1}', '{"prompt": "a", "override_settings": {"x": ["HALF"]}}', '["HALF"]']
+)
+async def test_half_a_surrogate_anywhere_in_json_is_422_on_every_route(
+    idle_client: httpx.AsyncClient, body: str, half: bytes
+) -> None:
+    document = (await idle_client.get("/openapi.json")).json()
+    routes = _routes_with_json(document)
+    assert {"/api/v1/albums/embeddings", "/sdapi/v1/options", "/sdapi/v1/txt2img"} <= {path for _, path in routes}
+    content = body.encode().replace(b"HALF", half)
+    for method, path in routes:
+        address = path.format_map(defaultdict(lambda: "a"))
+        response = await idle_client.request(method, address, content=content, headers=JSON)
+        assert response.status_code == 422, (method, path, response.text)
+        assert "surrogate" in response.text, (method, path, response.text)
+
+
+async def test_a_whole_surrogate_pair_and_an_escaped_escape_are_text_as_any_other(
+    idle_client: httpx.AsyncClient,
+) -> None:
+    for name in (b"\\ud83d\\ude00", b"\\\\ud800"):
+        response = await idle_client.post("/sdapi/v1/options", content=b'{"%s": null}' % name, headers=JSON)
+        assert response.status_code == 200, response.text

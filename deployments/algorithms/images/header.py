@@ -109,7 +109,8 @@ def _read_webp(data: bytes) -> ImageHeader:
     if kind == b"VP8X":
         width = 1 + int.from_bytes(payload[4:7], "little")
         height = 1 + int.from_bytes(payload[7:10], "little")
-        return ImageHeader("image/webp", width, height, turn=_webp_turn(data) if payload[0] & 0x08 else 1)
+        turn = exif_orientation(read_webp_exif(data)) if payload[0] & 0x08 else 1
+        return ImageHeader("image/webp", width, height, turn=turn)
     if kind == b"VP8L":
         if payload[0] != 0x2F:
             raise _corrupt("its signature is wrong")
@@ -123,16 +124,17 @@ def _read_webp(data: bytes) -> ImageHeader:
     raise _corrupt("its first chunk is unknown")
 
 
-def _webp_turn(data: bytes) -> int:
+def read_webp_exif(data: bytes) -> bytes:
+    """Read the EXIF block of a WebP file, a TIFF directory; empty where there is none."""
     position = 12
     for _ in range(MAX_WEBP_CHUNKS):
         if position + 8 > len(data):
-            return 1
+            return b""
         kind, length = struct.unpack_from("<4sI", data, position)
         if kind == b"EXIF":
-            return exif_orientation(data[position + 8 : position + 8 + length].removeprefix(b"Exif\0\0"))
+            return data[position + 8 : position + 8 + length].removeprefix(b"Exif\0\0")
         position += 8 + length + (length & 1)
-    return 1
+    return b""
 
 
 # BMP

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Iterator
 
 from deployments.errors import image_error
@@ -10,6 +11,9 @@ from deployments.errors import image_error
 MAX_CHUNKS = 50_000
 """Chunks read at most. A 20 MB file in the 8 kB chunks that libpng writes has 2,500."""
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
+_KEYWORD_BYTES = 79
+"""Longest keyword that the standard allows."""
 _PICTURE = frozenset({b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"sRGB", b"IDAT", b"IEND"})
 _ANIMATION = _PICTURE | {b"acTL", b"fcTL", b"fdAT"}
 
@@ -30,6 +34,38 @@ def png_picture_only(data: bytes, *, frames: bool = False) -> bytes:
     wanted = _ANIMATION if frames else _PICTURE
     kept = (data[start:end] for kind, start, end in _chunks(data) if kind in wanted)
     return b"".join((PNG_SIGNATURE, *kept))
+
+
+def read_png_texts(data: bytes, max_bytes: int) -> dict[str, str]:
+    """Read the text chunks by keyword, wherever they stand, without a pixel; `max_bytes` of text in all, then no more.
+
+    Damaged chunks are left out. Raises `ImageError` (`corrupt`) for a file of too many chunks.
+    """
+    texts: dict[str, str] = {}
+    left = max_bytes
+    for kind, start, end in _chunks(data):
+        if kind not in _TEXTS or left <= 0:
+            continue
+        try:
+            keyword, text = _read_text(kind, data[start + 8 : end - 4], left)
+        except (zlib.error, ValueError):
+            continue
+        texts[keyword] = text.encode(errors="replace")[:left].decode(errors="ignore")
+        left -= len(keyword) + len(texts[keyword].encode())
+    return texts
+
+
+def _read_text(kind: bytes, body: bytes, max_bytes: int) -> tuple[str, str]:
+    """Split a text chunk into keyword and text, unpacked to `max_bytes`. Raises `ValueError`, `zlib.error`."""
+    keyword, _, rest = body.partition(b"\0")
+    encoding, is_packed = "latin-1", kind == b"zTXt"
+    if kind == b"iTXt":
+        encoding, is_packed = "utf-8", rest[:1] == b"\1"
+        _language, _translated, rest = rest[2:].split(b"\0", 2)
+    elif is_packed:
+        rest = rest[1:]
+    text = zlib.decompressobj().decompress(rest, max_bytes) if is_packed else rest[:max_bytes]
+    return keyword[:_KEYWORD_BYTES].decode("latin-1"), text.decode(encoding, "replace")
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:

@@ -6,16 +6,19 @@ import asyncio
 import base64
 import binascii
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from configs.settings import Settings
-from deployments.algorithms.images.decoding import ImageLimits, decode_layers
+from deployments.algorithms.a1111.image_metadata import read_texts
+from deployments.algorithms.images.decoding import ImageLimits, decode_layers, inspect
 from deployments.contracts.arrays import Gray, Image
 from deployments.errors import ImageError
 from serve_app.services.images.fetch import Fetcher
 from serve_app.services.sdapi.errors import WebUiError, refused
 
+T = TypeVar("T")
 _UNREADABLE = "Invalid encoded image"
 _BAD_URL = "Invalid image url"
 _PRIVATE = "Request to local resource not allowed"
@@ -42,11 +45,13 @@ class ImageInputs:
 
     async def open(self, text: str) -> InputImage:
         """Read or fetch an image and decode it, once."""
-        if text[:8].lower().startswith(("http://", "https://")):
-            data, complaint = await self._fetch(text), _BAD_URL
-        else:
-            data, complaint = await asyncio.to_thread(_from_base64, text), _UNREADABLE
+        data, complaint = await self._receive(text)
         return InputImage(data, *await self._decode(data, complaint))
+
+    async def read_texts(self, text: str) -> dict[str, str]:
+        """Read or fetch an image and read its texts, in a place of the decoders, without decoding a pixel."""
+        data, complaint = await self._receive(text)
+        return await self._work(lambda: self._texts(data), complaint)
 
     async def read(self, text: str) -> bytes:
         """The file content of an image that was found good by decoding it."""
@@ -69,11 +74,25 @@ class ImageInputs:
         return await self._decode(data, _UNREADABLE)
 
     async def _decode(self, data: bytes, complaint: str) -> tuple[Image, Gray | None]:
+        return await self._work(lambda: decode_layers(data, self._limits), complaint)
+
+    def _texts(self, data: bytes) -> dict[str, str]:
+        inspect(data, self._limits)
+        return read_texts(data)
+
+    async def _work(self, work: Callable[[], T], complaint: str) -> T:
+        """Work on a file in a thread, as many at once as there are decoders."""
         async with self._decoders:
             try:
-                return await asyncio.to_thread(decode_layers, data, self._limits)
+                return await asyncio.to_thread(work)
             except ImageError as error:
                 raise _complaint(error, complaint) from error
+
+    async def _receive(self, text: str) -> tuple[bytes, str]:
+        """Read or fetch a file. -> its bytes, and how to call it if it is no image."""
+        if text[:8].lower().startswith(("http://", "https://")):
+            return await self._fetch(text), _BAD_URL
+        return await asyncio.to_thread(_from_base64, text), _UNREADABLE
 
     async def _fetch(self, url: str) -> bytes:
         try:

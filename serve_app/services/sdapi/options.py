@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from configs.settings import Settings
 from deployments.contracts.diffusion import Diffuser, ModelCatalogue
 from deployments.errors import NotDeployed
-from serve_app.services.sdapi.errors import broken
+from serve_app.services.sdapi.errors import bad_field, broken
 from serve_app.services.sdapi.lenient_types import Int, Switch, Text
 from serve_app.services.sdapi.model_names import find_checkpoint, find_vae, title
 from serve_app.store.repositories import sd_options
@@ -50,6 +51,10 @@ _KNOWN_WITHOUT_EFFECT = frozenset(
 """Settings of the original that a request may bring along: accepted, and said to do nothing here."""
 _TYPES: dict[type, TypeAdapter[Any]] = {bool: TypeAdapter(Switch), int: TypeAdapter(Int), str: TypeAdapter(Text)}
 _RANGES = {"CLIP_stop_at_last_layers": (1, 12), "jpeg_quality": (1, 100)}
+LONGEST_TEXT = 500
+"""Characters of a setting's text; the longest are titles of checkpoints, a file name and a hash."""
+MOST_BYTES = 65_536
+"""Bytes of all settings of one request as JSON. All of the original's, sent back as they were got, have about 20 kB."""
 _FORMATS = {"png": "png", "jpg": "jpg", "jpeg": "jpg", "webp": "webp"}
 
 
@@ -98,7 +103,12 @@ class OptionService:
         }
 
     async def change(self, user_id: str, values: Mapping[str, Any]) -> None:
-        """Change settings. Raises `WebUiError` for an unknown name (unless its value is null) or checkpoint."""
+        """Change settings.
+
+        Raises `WebUiError` for an unknown name (unless its value is null) or checkpoint, `FieldRefused` for too long
+        ones.
+        """
+        _check_size(values)
         changed = {}
         for name, value in values.items():
             if value is None or name in _READ_ONLY or name in _KNOWN_WITHOUT_EFFECT:
@@ -119,7 +129,8 @@ class OptionService:
     async def for_request(
         self, user_id: str, overrides: Mapping[str, Any], catalogue: ModelCatalogue
     ) -> tuple[Options, list[str]]:
-        """The user's settings under a request's own, and warnings for those without effect. Raises `WebUiError`."""
+        """The user's settings under a request's own, and warnings for those without effect. Raises as `change`."""
+        _check_size(overrides, "override_settings")
         values, warnings = await self._load(user_id), []
         for name, value in overrides.items():
             if value is None:
@@ -167,13 +178,20 @@ class OptionService:
         raise broken("RuntimeError", f"model {wanted!r} not found")
 
 
+def _check_size(values: Mapping[str, Any], *field: str) -> None:
+    if len(json.dumps(values)) > MOST_BYTES:
+        raise bad_field(f"the settings have more than {MOST_BYTES} bytes", *field)
+
+
 def _checked(name: str, value: Any) -> Any:
     if name not in DEFAULTS:
-        raise broken("KeyError", repr(name))
+        raise broken("KeyError", repr(name[:LONGEST_TEXT]))
     try:
         value = _TYPES[type(DEFAULTS[name])].validate_python(value)
     except ValidationError:
         raise broken("ValueError", f"bad value for setting {name}") from None
+    if isinstance(value, str) and len(value) > LONGEST_TEXT:
+        raise bad_field(f"a setting has at most {LONGEST_TEXT} characters", name)
     if name in _RANGES:
         least, most = _RANGES[name]
         value = min(most, max(least, value))

@@ -331,6 +331,35 @@ async def test_unknown_settings_are_errors_of_the_original(idle_client: httpx.As
     assert (await post([1])).status_code == 422
 
 
+async def test_settings_are_bounded_in_length_and_together(idle_client: httpx.AsyncClient) -> None:
+    before = (await idle_client.get(f"{V1}/options")).json()
+    for body in (
+        {"sd_vae": "x" * 501},
+        {"samples_format": "x" * 501},
+        {"sd_model_checkpoint": "x" * 501},
+        {f"n{number}": None for number in range(10_000)},
+        {"x" * 70_000: 1},
+        {"randn_source": ["x" * 70_000]},
+    ):
+        response = await idle_client.post(f"{V1}/options", json=body)
+        assert response.status_code == 422, response.text
+        response = await idle_client.post(f"{V1}/txt2img", json=SMALL | {"override_settings": body})
+        assert response.status_code == 422, response.text
+        assert len(response.content) < 1000
+    unknown = await idle_client.post(f"{V1}/options", json={"y" * 5000: 1})
+    assert_webui_error(unknown, 500, "KeyError")
+    assert len(unknown.content) < 1000
+    assert (await idle_client.get(f"{V1}/options")).json() == before
+
+
+@pytest.mark.parametrize("value", [["a"], {"a": 1}, "x" * 100])
+@pytest.mark.parametrize("name", ["jpeg_quality", "tiling", "CLIP_stop_at_last_layers"])
+async def test_a_setting_of_another_type_is_refused(idle_client: httpx.AsyncClient, name: str, value: object) -> None:
+    before = (await idle_client.get(f"{V1}/options")).json()
+    assert_webui_error(await idle_client.post(f"{V1}/options", json={name: value}), 500, "ValueError")
+    assert (await idle_client.get(f"{V1}/options")).json() == before
+
+
 async def test_settings_are_kept_within_what_makes_sense(client: httpx.AsyncClient, capabilities: FakeDiffuser) -> None:
     await client.post(f"{V1}/options", json={"CLIP_stop_at_last_layers": 99, "img2img_fix_steps": 1, "tiling": "on"})
     SdapiAnswer(await client.post(f"{V1}/txt2img", json=SMALL))

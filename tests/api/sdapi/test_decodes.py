@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 
 import httpx
 import pytest
 
+from serve_app.services.container import Services
 from tests.api.sdapi.conftest import SMALL, V1, a_unit, controlnet
 from tests.support.builders import an_image, base64_png, encoded
 from tests.support.decodes import count_decodes
@@ -54,12 +56,30 @@ async def test_interrogate_decodes_its_image_once(idle_client: httpx.AsyncClient
     assert decodes == {HINT: 1}
 
 
-@pytest.mark.parametrize(("format", "times"), [("JPEG", 1), ("PNG", 2)])
-async def test_extras_decode_a_jpeg_once_and_a_png_once_more_for_its_texts(
-    idle_client: httpx.AsyncClient, format: str, times: int
-) -> None:
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+async def test_png_info_decodes_nothing(idle_client: httpx.AsyncClient, format: str) -> None:
+    image = base64.b64encode(encoded(an_image(HINT), format)).decode()
+    with count_decodes() as decodes:
+        answer = await idle_client.post(f"{V1}/png-info", json={"image": image})
+    assert answer.status_code == 200, answer.text
+    assert not decodes
+
+
+async def test_png_info_waits_for_a_place_of_the_decoders(idle_client: httpx.AsyncClient, services: Services) -> None:
+    slots = services.inputs._decoders
+    while not slots.locked():
+        await slots.acquire()
+    asking = asyncio.create_task(idle_client.post(f"{V1}/png-info", json={"image": base64_png(an_image(HINT))}))
+    _, pending = await asyncio.wait([asking], timeout=0.3)
+    assert pending
+    slots.release()
+    assert (await asking).status_code == 200
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG"])
+async def test_extras_decode_their_image_once(idle_client: httpx.AsyncClient, format: str) -> None:
     image = base64.b64encode(encoded(an_image(HINT), format)).decode()
     with count_decodes() as decodes:
         answer = await idle_client.post(f"{V1}/extra-single-image", json={"image": image, "upscaler_1": "Lanczos"})
     assert answer.status_code == 200, answer.text
-    assert decodes == {HINT: times}
+    assert decodes == {HINT: 1}
