@@ -15,6 +15,7 @@
     ├── QuotaExceeded             403  the user keeps as much as it may; `extra["quota"]`
     ├── NotFound                  404
     ├── Conflict                  409
+    ├── RequestTimeout            408  the front door waited in vain for the rest of a request
     ├── PayloadTooLarge           413
     ├── UnsupportedMediaType      415
     ├── Misdirected               421  the request names a host that this server does not serve
@@ -140,6 +141,10 @@ class NotFound(DarkroomError):
 
 class Conflict(DarkroomError):
     slug, title, status = "conflict", "Conflict", 409
+
+
+class RequestTimeout(DarkroomError):
+    slug, title, status = "request-timeout", "Request timed out", 408
 
 
 class PayloadTooLarge(DarkroomError):

@@ -21,7 +21,7 @@ from typing import IO
 import psutil
 
 from configs.settings import FrontDoorOptions, Settings
-from deployments.errors import DarkroomError, Overloaded, PayloadTooLarge, Unavailable
+from deployments.errors import DarkroomError, NotFound, Overloaded, PayloadTooLarge, RequestTimeout, Unavailable
 from serve_app.control_headers import ORDERS
 
 CONTROL_HEADERS = tuple(sorted(ORDERS | {name.replace("-", "_") for name in ORDERS}))
@@ -71,6 +71,8 @@ $strip
     http-request del-header x-serve- -m beg
     http-request del-header x-request-id unless { req.hdr(x-request-id) -m reg ^[[:graph:]]{1,200}$$ }
     http-request set-header X-Forwarded-For %[src] unless trusted
+    http-request del-header X-Forwarded-Proto unless trusted
+    http-request return $not_found if { path_beg /-/ } !{ path /-/healthz }
     option forwardfor if-none
     default_backend serve
 
@@ -110,6 +112,7 @@ def configuration(settings: FrontDoorOptions, host: str, port: int, target: str)
         target=target,
         strip="\n".join(f"    http-request del-header {name}" for name in CONTROL_HEADERS),
         errors="\n".join(f"    http-error {_answer(status, error)}" for status, error in _ERRORS.items()),
+        not_found=_answer(404, NotFound("There is no such path.")),
         too_many_connections=_answer(429, Overloaded("Too many connections from this address."), 5),
         too_many_requests=_answer(429, Overloaded("Too many requests from this address."), 10),
         too_many_for_key=_answer(429, Overloaded("Too many requests with this key."), 10),
@@ -117,12 +120,8 @@ def configuration(settings: FrontDoorOptions, host: str, port: int, target: str)
     )
 
 
-class _RequestTimeout(DarkroomError):
-    slug, title, status = "request-timeout", "Request timed out", 408
-
-
 _ERRORS: dict[int, DarkroomError] = {
-    408: _RequestTimeout("The rest of the request did not come in time."),
+    408: RequestTimeout("The rest of the request did not come in time."),
     413: PayloadTooLarge("The request is too large."),
     502: Unavailable("The server broke off before it answered."),
     503: Unavailable("The server is starting, or busy with other requests."),

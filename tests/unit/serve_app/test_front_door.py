@@ -201,6 +201,17 @@ async def test_a_client_cannot_choose_the_address_it_is_known_by() -> None:
     assert b"x-forwarded-for: 127.0.0.1" in upstream.heads[0].lower()
 
 
+async def test_serves_own_routes_are_hidden_but_for_its_health() -> None:
+    upstream = Upstream()
+    async with door(upstream) as port:
+        for path, status in (("/-/routes", b"404"), ("/-/healthz", b"200")):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            assert (await reader.read()).split()[1] == status
+            writer.close()
+    assert len(upstream.heads) == 1
+
+
 async def test_a_trusted_proxy_names_the_address_of_its_client() -> None:
     upstream = Upstream()
     async with door(upstream, trusted_proxies=["127.0.0.0/8"], address_requests=1) as port:
