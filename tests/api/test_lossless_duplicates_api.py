@@ -33,6 +33,12 @@ def capabilities(engines: Bundle) -> Bundle:
     return engines
 
 
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """With patience: real networks on a busy machine take their time."""
+    return settings.model_copy(update={"jobs": settings.jobs.model_copy(update={"sync_wait_s": 300.0})})
+
+
 def a_still(name: str = "astronaut") -> Image:
     return a_photo(name, 200)
 

@@ -29,6 +29,7 @@ def test_every_error_names_a_problem_type_and_an_error_status(cls: type[Darkroom
 TRANSIENT = {
     errors.Overloaded,
     errors.Unavailable,
+    errors.CapabilityFailed,
     errors.DeadlineExceeded,
     errors.ProviderUnavailable,
     errors.ProviderTimeout,
