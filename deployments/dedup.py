@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from functools import partial
 
@@ -45,7 +44,7 @@ class DedupDeployment(Checked):
 
     async def describe_images(self, images: Sequence[Image]) -> list[LocalFeatures]:
         """Extract the local features of each image, side by side."""
-        return list(await asyncio.gather(*(self._describe(image) for image in images)))
+        return await self._threads.run_each(partial(describe, limits=self._limits), images)
 
     async def compare_images(
         self, features: Sequence[LocalFeatures], left: Sequence[int], right: Sequence[int]
@@ -58,14 +57,8 @@ class DedupDeployment(Checked):
             raise ValueError("left and right must be of the same length")
         pairs = list(zip(left, right, strict=True))
         chunks = [pairs[start : start + _PAIRS_A_CALL] for start in range(0, len(pairs), _PAIRS_A_CALL)]
-        verdicts = await asyncio.gather(*(self._compare(features, chunk) for chunk in chunks))
+        verdicts = await self._threads.run_each(partial(self._judge_all, features), chunks)
         return [verdict for chunk in verdicts for verdict in chunk]
-
-    async def _describe(self, image: Image) -> LocalFeatures:
-        return await self._threads.run(describe, image, self._limits)
-
-    async def _compare(self, features: Sequence[LocalFeatures], pairs: list[tuple[int, int]]) -> list[PairVerdict]:
-        return await self._threads.run(self._judge_all, features, pairs)
 
     def _compare_with_itself(self, image: Image) -> None:
         features = describe(image, self._limits)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,14 +41,11 @@ class EmbeddingDeployment(Checked):
         if not len(views):
             return np.empty((0, self.dim), np.float32)
         parts = [views[start : start + _CALL_VIEWS] for start in range(0, len(views), _CALL_VIEWS)]
-        return np.concatenate(await asyncio.gather(*(self._embed(part) for part in parts)))
+        return np.concatenate(await self._threads.run_each(self._engine.embed, parts))
 
     async def check_health(self) -> None:
         """Embed one black view; raises what the engine raises."""
         await self._threads.check(self._engine.embed, np.zeros((1, self.input_px, self.input_px, 3), np.uint8))
-
-    async def _embed(self, views: NDArray[np.uint8]) -> Vectors:
-        return await self._threads.run(self._engine.embed, views)
 
 
 def make_engine(settings: Settings) -> EfficientNetEmbedder | OpenClipEmbedder:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,14 +33,11 @@ class FacesDeployment(Checked):
 
     async def find_faces(self, images: Sequence[Image]) -> list[list[Face]]:
         """Find the faces of each image; images are searched side by side, so that none waits for a crowd in another."""
-        return list(await asyncio.gather(*(self._find_in(image) for image in images)))
+        return await self._threads.run_each(self._engine.find, images)
 
     async def check_health(self) -> None:
         """Search a small black image; raises what the engine raises."""
         await self._threads.check(self._engine.find, np.zeros((_HEALTH_PX, _HEALTH_PX, 3), np.uint8))
-
-    async def _find_in(self, image: Image) -> list[Face]:
-        return await self._threads.run(self._engine.find, image)
 
 
 def make_engine(settings: Settings, locator: FaceLocator | None = None) -> LocalFaceEngine | InsightFaceEngine:

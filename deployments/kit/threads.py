@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
+S = TypeVar("S")
 T = TypeVar("T")
 CHECK_FRESH_S = 8.0
 """Seconds for which a check that passed is not repeated: Serve makes one every ten."""
@@ -19,6 +20,7 @@ class Threads:
     """Bound on the number of threads that one owner's work takes."""
 
     def __init__(self, at_once: int) -> None:
+        self._at_once = at_once
         self._slots = asyncio.Semaphore(at_once)
         self._lane = ThreadPoolExecutor(1, "check")
         self._checking = asyncio.Lock()
@@ -32,6 +34,20 @@ class Threads:
         """
         async with self._slots:
             return await to_its_end(asyncio.to_thread(work, *arguments))
+
+    async def run_each(self, work: Callable[[S], T], items: Iterable[S]) -> list[T]:
+        """Run `work` on each item, side by side; -> its results in order, or raises.
+
+        No more items stand in line than there are threads: another call gets its turn between them, however many there
+        are, and does not wait behind all.
+        """
+        gate = asyncio.Semaphore(self._at_once)
+
+        async def run_one(item: S) -> T:
+            async with gate:
+                return await self.run(work, item)
+
+        return list(await asyncio.gather(*map(run_one, items)))
 
     async def check(self, work: Callable[..., object], *arguments: Any) -> None:
         """Run `work`, in a thread beside the others, to see that it can be done; raises what it raises.

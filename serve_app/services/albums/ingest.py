@@ -9,6 +9,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -62,6 +63,9 @@ class AlbumIngester:
         self._capabilities = capabilities
         self._settings = settings
         self._metrics = metrics
+        self._gates: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        """By user: chunks of all its albums that are in work, enough for the cores, one being decoded while the others
+        compute. More would only stand in line before other users'."""
 
     async def read_album(self, user_id: str, album_id: str, progress: Progress) -> None:
         """Ingest images that are not ingested yet. Unusable ones are marked with the reason and stop nothing.
@@ -82,7 +86,7 @@ class AlbumIngester:
         ready = [item for item in pending if item.content is not None]
         share = _FETCH_SHARE if unfetched else 0.0
         ready += await self._fetch_all(user_id, album_id, unfetched, progress.part(0.0, share))
-        await self._analyse(album_id, ready, progress.part(share, 1.0))
+        await self._analyse(user_id, album_id, ready, progress.part(share, 1.0))
 
     async def _fetch_all(
         self, user_id: str, album_id: str, items: Sequence[AlbumItem], progress: Progress
@@ -116,7 +120,7 @@ class AlbumIngester:
             return None
         return replace(item, image_id=image.id, content=image.content)
 
-    async def _analyse(self, album_id: str, items: Sequence[AlbumItem], progress: Progress) -> None:
+    async def _analyse(self, user_id: str, album_id: str, items: Sequence[AlbumItem], progress: Progress) -> None:
         """Analyse items in chunks of distinct contents; all items of a content settle with it."""
         holders: dict[str, list[AlbumItem]] = defaultdict(list)
         contents: dict[str, Content] = {}
@@ -126,7 +130,7 @@ class AlbumIngester:
                 contents[item.content.sha256] = item.content
         distinct = sorted(contents.items())
         size = _chunk_size(len(distinct), self._settings.jobs.chunk, self._settings.runtime.threads)
-        gate = asyncio.Semaphore(self._settings.runtime.threads + 1)  # one decodes while the others compute
+        gate = self._gates.setdefault(user_id, asyncio.Semaphore(self._settings.runtime.threads + 1))
         finished = 0
 
         async def analyse(chunk: Sequence[Content]) -> None:

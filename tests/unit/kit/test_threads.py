@@ -81,6 +81,25 @@ async def test_work_that_has_not_begun_is_left_out(work: Counted) -> None:
     assert work.begun.acquire(blocking=False) is False
 
 
+async def test_a_call_of_many_items_lets_another_call_in_between() -> None:
+    order: list[str] = []
+    threads = Threads(1)
+    large = asyncio.create_task(threads.run_each(order.append, ["large"] * 20))
+    await asyncio.sleep(0)
+    await threads.run_each(order.append, ["small"])
+    await large
+    assert order.index("small") <= 2
+
+
+async def test_items_are_worked_on_side_by_side_and_answered_in_order(work: Counted) -> None:
+    threads = Threads(2)
+    call = asyncio.create_task(threads.run_each(lambda item: (work(), item)[1], range(5)))
+    await begun(work, 2)
+    work.go.set()
+    assert await call == [0, 1, 2, 3, 4]
+    assert work.most == 2
+
+
 async def test_a_check_waits_for_no_call(work: Counted) -> None:
     threads = Threads(1)
     calls = [asyncio.create_task(threads.run(work)) for _ in range(12)]  # more than the loop's own pool has threads
