@@ -66,6 +66,7 @@ bench: dev ## Ratios and growth, side by side in one run (about half an hour)
 	@$(BIN)/python -m bench.speed.startup
 	@$(BIN)/python -m bench.speed.recovery
 	@$(BIN)/python -m bench.speed.album
+	@$(BIN)/python -m bench.speed.decoding
 	@$(BIN)/python -m bench.speed.people
 	@$(BIN)/python -m bench.speed.duplicates
 	@$(BIN)/python -m bench.speed.diffusion

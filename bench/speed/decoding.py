@@ -39,7 +39,10 @@ _ANY = 2**40
 def _saved(mode: str, format: str, **options: Any) -> Callable[[PillowImage.Image], bytes]:
     def save(picture: PillowImage.Image) -> bytes:
         file = io.BytesIO()
-        picture.convert(mode).save(file, format, **options)
+        converted = picture.convert(mode)
+        if mode == "RGBA":
+            converted.putalpha(200)
+        converted.save(file, format, **options)
         return file.getvalue()
 
     return save
@@ -138,7 +141,7 @@ def _row(name: str, encode: Callable[[PillowImage.Image], bytes], pixels: int) -
 
 
 def _counted(data: bytes) -> int:
-    """Find the bytes that `memory` counts: the least budget under which the file is not refused."""
+    """Count the bytes that the file is taken to need: it is refused under a lower budget."""
     content_type = decoding.inspect(data, decoding.ImageLimits(_ANY, _ANY, _ANY)).content_type
     opened = decoding._DECODERS[content_type](io.BytesIO(data))
     return decoding_bytes(content_type, opened)
