@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from deployments.algorithms.people.label_matching import Labels
 from deployments.algorithms.people.linkage import link
 from deployments.algorithms.people.neighbours import Forest
+from deployments.algorithms.people.prints import find_prints
 from deployments.contracts.albums import UNASSIGNED
 from deployments.contracts.arrays import Vectors
 
@@ -57,16 +58,19 @@ class Atoms:
 def group_faces(vectors: Vectors, pictures: NDArray[np.int64], quality: Vectors, grouping: ClusteringOptions) -> Labels:
     """Group face vectors `float32[N, D]`, with the image of each and quality 0 to 1, into people `int64[N]`, -1: none.
 
-    People are numbered from 0, the most frequent first. Two faces of one image are never one person. Neither the
+    People are numbered from 0, the most frequent first. Two faces of one image are never one person, unless they are
+    prints of one photograph (`find_prints`); of these one stands for all. Neither the
     people nor their numbers depend on the order of the faces or on how images are numbered, except that faces with
     the same vector in images with the same faces are interchangeable. Raises `ValueError` on arrays of unlike length.
     """
     usable = find_usable(vectors, pictures, quality, grouping.min_quality)
     labels = np.full(len(vectors), UNASSIGNED)
     if len(usable):
-        atoms = make_atoms(unit(vectors[usable]), pictures[usable])
+        stands = find_prints(vectors, usable, pictures[usable], grouping.cut)
+        kept, photograph = np.unique(stands, return_inverse=True)
+        atoms = make_atoms(unit(vectors[usable[kept]]), pictures[usable[kept]])
         linked = link(atoms.means, atoms.counts, atoms.pictures, grouping.cut, grouping.forest)
-        labels[usable] = number(linked.cluster[atoms.atom_of])
+        labels[usable] = number(linked.cluster[atoms.atom_of][photograph])
     return labels
 
 

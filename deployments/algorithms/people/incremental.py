@@ -15,6 +15,7 @@ from deployments.algorithms.people.clusters import (
 )
 from deployments.algorithms.people.label_matching import Labels, carry_labels
 from deployments.algorithms.people.linkage import SLACK, link
+from deployments.algorithms.people.prints import find_prints
 from deployments.contracts.albums import UNASSIGNED
 from deployments.contracts.arrays import Vectors
 
@@ -36,7 +37,7 @@ def add_faces(
       faces are not taken apart. The cost of a new face is a product with every old one and linking at most
       `dissolved_clusters * settled_faces` faces.
 
-    A cluster of `previous` that holds two faces of one image is dissolved as well.
+    A cluster of `previous` that holds two faces of one image, prints of one photograph aside, is dissolved as well.
     """
     if len(previous) != len(vectors):
         raise ValueError("previous and vectors must be of one length")
@@ -44,8 +45,10 @@ def add_faces(
     old = np.maximum(previous[usable], UNASSIGNED)
     if not np.any(old > UNASSIGNED):
         return group_faces(vectors, pictures, quality, grouping)
+    stands = find_prints(vectors, usable, pictures[usable], grouping.cut)
+    kept, photograph = np.unique(stands, return_inverse=True)
     labels = np.full(len(vectors), UNASSIGNED)
-    labels[usable] = _add(_Faces(vectors, usable, pictures[usable]), old, grouping)
+    labels[usable] = _add(_Faces(vectors, usable[kept], pictures[usable[kept]]), old[kept], grouping)[photograph]
     return labels
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bench.speed.synthetic_faces import invent_album
 from deployments.algorithms.people.clusters import ClusteringOptions, group_faces
+from deployments.algorithms.people.prints import find_prints
 from tests.unit.algorithms.people.test_linkage import partition, some_people
 
 OPTIONS = ClusteringOptions(cut=0.6, min_quality=0.2)
@@ -66,13 +67,21 @@ def test_a_large_album_is_grouped_alike_in_any_order() -> None:
     assert np.array_equal(labels[shuffled], again)
 
 
+def photographs(album: FaceArrays, faces: frozenset[int]) -> NDArray[np.int64]:
+    """The faces without the further prints of a photograph in its own image."""
+    rows = np.array(sorted(faces))
+    return rows[np.unique(find_prints(album[0], rows, album[1][rows], OPTIONS.cut))]
+
+
 @settings(max_examples=80, deadline=None)
 @given(album=albums())
-def test_two_faces_of_one_image_are_never_one_person(album: FaceArrays) -> None:
-    labels = group_faces(*album, OPTIONS)
-    for cluster in partition(labels):
-        held = album[1][sorted(cluster)]
-        assert len(set(held.tolist())) == len(held)
+def test_two_faces_of_one_image_are_one_person_only_as_prints_of_one_photograph(album: FaceArrays) -> None:
+    usable = np.flatnonzero(album[2] >= OPTIONS.min_quality)
+    stands = usable[find_prints(album[0], usable, album[1][usable], OPTIONS.cut)]
+    photograph = dict(zip(usable.tolist(), stands.tolist(), strict=True))
+    for cluster in partition(group_faces(*album, OPTIONS)):
+        shown = {photograph[face] for face in cluster}
+        assert len({int(album[1][face]) for face in shown}) == len(shown)
 
 
 @settings(max_examples=40, deadline=None)
@@ -80,9 +89,10 @@ def test_two_faces_of_one_image_are_never_one_person(album: FaceArrays) -> None:
 def test_people_of_more_than_one_face_stay_within_the_cut(album: FaceArrays) -> None:
     labels = group_faces(*album, OPTIONS)
     for cluster in partition(labels):
-        mean = album[0][sorted(cluster)].astype(np.float64).mean(axis=0)
+        faces = photographs(album, cluster)
+        mean = album[0][faces].astype(np.float64).mean(axis=0)
         # The last merge was at most at the cut, every earlier one below: so is the mean over all pairs.
-        size = len(cluster)
+        size = len(faces)
         pairs = size * (size - 1) or 1
         assert 2 * size**2 * (1 - mean @ mean) / pairs <= OPTIONS.cut**2 * (1 + 1e-5)
 
@@ -104,6 +114,24 @@ def test_poor_faces_belong_to_no_person_and_change_nothing(album: FaceArrays) ->
     assert np.array_equal(labels >= 0, good)
     without = tuple(column[good] for column in album)
     assert np.array_equal(labels[good], group_faces(*without, OPTIONS))
+
+
+@pytest.mark.parametrize("apart", [0.0, 0.03])
+def test_a_sheet_of_prints_is_one_person_and_tears_no_other_pictures_apart(apart: float) -> None:
+    vectors, _ = some_people(3, people=1, faces=21, spread=0.04, dimensions=40)
+    rng = np.random.default_rng(0)
+    sheet = vectors[20] + apart * rng.standard_normal((8, 40)).astype(np.float32) / np.sqrt(40).astype(np.float32)
+    album = np.concatenate([vectors[:20], sheet])
+    pictures = np.concatenate([np.arange(20), np.full(8, 20)])
+    assert not group_faces(album, pictures, np.ones(28, np.float32), OPTIONS).any()
+
+
+def test_a_sheet_of_two_peoples_prints_keeps_the_two_apart() -> None:
+    vectors, owner = some_people(4, people=2, faces=5, spread=0.01, dimensions=40)
+    vectors = np.concatenate([vectors, np.repeat(vectors[[0, 5]], 3, axis=0)])
+    owner = np.concatenate([owner, np.repeat([0, 1], 3)])
+    pictures = np.concatenate([np.arange(10), np.full(6, 10)])
+    assert partition(group_faces(vectors, pictures, np.ones(16, np.float32), OPTIONS)) == partition(owner)
 
 
 def test_twins_in_one_image_stay_two_people_through_the_whole_album() -> None:

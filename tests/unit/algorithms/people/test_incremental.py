@@ -11,7 +11,7 @@ from bench.speed.synthetic_faces import invent_album
 from deployments.algorithms.people.clusters import ClusteringOptions, group_faces
 from deployments.algorithms.people.incremental import add_faces
 from deployments.contracts.albums import UNKNOWN
-from tests.unit.algorithms.people.test_clusters import OPTIONS, FaceArrays, albums
+from tests.unit.algorithms.people.test_clusters import OPTIONS, FaceArrays, albums, photographs
 from tests.unit.algorithms.people.test_linkage import partition, some_people
 
 LOCAL = ClusteringOptions(cut=0.6, min_quality=0.2, exact_faces=0)
@@ -41,8 +41,20 @@ def test_added_faces_of_one_image_are_never_one_person(
     # Labels of an earlier call may be wrong, even put two faces of one image together.
     previous = np.random.default_rng(seed).integers(-2, 4, len(album[0]))
     for cluster in partition(add_faces(*album, previous, grouping)):
-        held = album[1][sorted(cluster)]
+        held = album[1][photographs(album, cluster)]
         assert len(set(held.tolist())) == len(held)
+
+
+@pytest.mark.parametrize("grouping", [OPTIONS, LOCAL])
+def test_a_sheet_of_prints_joins_its_person_as_a_whole(grouping: ClusteringOptions) -> None:
+    vectors, _ = some_people(5, people=1, faces=4, spread=0.02, dimensions=40)
+    album = np.concatenate([vectors, np.repeat(vectors[:1], 6, axis=0)])
+    pictures = np.concatenate([np.arange(4), np.full(6, 4)])
+    previous = np.array([7] * 4 + [UNKNOWN] * 6)
+    added = add_faces(album, pictures, np.ones(10, np.float32), previous, grouping)
+    assert added.tolist() == [7] * 10
+    again = add_faces(album, pictures, np.ones(10, np.float32), added, grouping)
+    assert again.tolist() == [7] * 10, "such a person is no mistake to be dissolved"
 
 
 @settings(max_examples=60, deadline=None)
