@@ -25,6 +25,8 @@ _BYTES_A_PIXEL = {
 _MORE = 4
 """Bytes a pixel besides for what takes more: the coefficients of a progressive JPEG, four inks, a transparent colour
 beside the pixels, TIFF colours of 16 bits."""
+_ALPHA = 2
+"""Bytes a pixel besides for opacity of each pixel, which is wanted at full size beside the colours."""
 
 
 def decoding_bytes(content_type: str, picture: PillowImage.Image, *, is_whole: bool = True) -> int:
@@ -38,5 +40,10 @@ def decoding_bytes(content_type: str, picture: PillowImage.Image, *, is_whole: b
         picture.mode == "CMYK" or "transparency" in info,
         isinstance(picture, TiffImageFile) and has_deep_colours(picture),
     )
-    each = _BYTES_A_PIXEL[content_type] + _MORE * sum(map(bool, reasons)) + (0 if is_whole else 2 * _MORE)
+    each = (
+        _BYTES_A_PIXEL[content_type]
+        + _ALPHA * ("A" in picture.getbands())
+        + _MORE * sum(map(bool, reasons))
+        + (0 if is_whole else 2 * _MORE)
+    )
     return picture.width * picture.height * each
