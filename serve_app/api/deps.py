@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from typing import Annotated, cast
 
 from fastapi import Depends, Header, Request
+from fastapi.exceptions import RequestValidationError
 
 from configs.settings import Settings
-from deployments.errors import InvalidRequest, UnsupportedMediaType
+from deployments.errors import UnsupportedMediaType
 from serve_app.services.accounts.users import Caller
 from serve_app.services.container import Services
 
@@ -128,7 +129,7 @@ async def refuse_half_surrogates(request: Request) -> None:
     """Refuse JSON with half a surrogate pair in a text or a name, which is no character and cannot be stored or sent.
 
     For all routes: fields of any type reach the database, the answer or a vendor without a look at their texts. Raises
-    `InvalidRequest`.
+    `RequestValidationError`, which each kind of path answers in its own shape.
     """
     if content_type(request).startswith("multipart/") or _HAS_BODY.isdisjoint(request.headers.keys()):
         return
@@ -137,7 +138,8 @@ async def refuse_half_surrogates(request: Request) -> None:
     try:
         json.dumps(await request.json(), ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise InvalidRequest("A text holds half a surrogate pair, which is no character") from None
+        said = "A text holds half a surrogate pair, which is no character"
+        raise RequestValidationError([{"type": "value_error", "loc": ("body",), "msg": said}]) from None
     except (ValueError, RecursionError):  # no JSON: whoever reads the body says so
         return
 
