@@ -439,8 +439,9 @@ class FrontDoorOptions(_Options):
     """Requests of one address in ten seconds; more are 429."""
     key_requests: int = Field(5000, gt=0)
     """Requests with one key in ten seconds; more are 429."""
-    key_in_flight: int = Field(256, gt=0)
-    """Requests with one key at the same time; more are 429."""
+    key_in_flight: int = Field(96, gt=0)
+    """Requests with one key at the same time; more are 429. Fewer than `limits.max_in_flight`, in which requests count
+    until their user is known: one user's that are going to be refused leave room for others'."""
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
     """Networks of reverse proxies in front: their X-Forwarded-For is kept, and bounds of an address are not theirs."""
 
