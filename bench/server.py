@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,18 +16,14 @@ from pathlib import Path
 import httpx
 import psutil
 
+from serve_app.local_ray import free_port
+
 ROOT = Path(__file__).parents[1]
 START_S = 180.0
 STOP_S = 60.0
 _SAMPLE_S = 0.5
 _SAMPLE_REST = 40.0
 _POLL_S = 0.05
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Server:

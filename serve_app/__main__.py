@@ -125,7 +125,7 @@ def _deploy(application: Application, settings: Settings) -> FrontDoor | None:
     if haproxy is None:
         local_ray.deploy(application, settings.http_host, settings.http_port)
         return None
-    port = _free_port()
+    port = local_ray.free_port()
     local_ray.deploy(application, "127.0.0.1", port)
     door = FrontDoor(haproxy, settings.front_door, f"127.0.0.1:{port}")
     door.start(settings.http_host, settings.http_port)
@@ -158,13 +158,6 @@ def _require_free(port: int, setting: str) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError:
             raise Unavailable(f"Port {port} is taken; choose another with {setting}.") from None
-
-
-def _free_port() -> int:
-    """Choose a port of the loopback interface that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _require_folder(folder: Path, setting: str) -> None:

@@ -21,7 +21,8 @@ from typing import IO
 import psutil
 
 from configs.settings import FrontDoorOptions, Settings
-from deployments.errors import DarkroomError, NotFound, Overloaded, PayloadTooLarge, RequestTimeout, Unavailable
+from deployments.errors import DarkroomError, NotFound, Overloaded, RequestTimeout, Unavailable
+from serve_app.api.context import HARMLESS_ID
 from serve_app.control_headers import ORDERS
 
 CONTROL_HEADERS = tuple(sorted(ORDERS | {name.replace("-", "_") for name in ORDERS}))
@@ -51,7 +52,6 @@ defaults
     timeout tunnel ${answer_ms}ms
     option abortonclose
     option http-no-delay
-    option dontlognull
     retry-on conn-failure
     retries 2
 $errors
@@ -69,7 +69,7 @@ frontend door
     http-request return $too_many_in_flight if { sc1_conn_cur(keys) gt $key_in_flight }
 $strip
     http-request del-header x-serve- -m beg
-    http-request del-header x-request-id unless { req.hdr(x-request-id) -m reg ^[[:graph:]]{1,200}$$ }
+    http-request del-header x-request-id unless { req.hdr(x-request-id) -m reg ^$harmless_id$$ }
     http-request set-header X-Forwarded-For %[src] unless trusted
     http-request del-header X-Forwarded-Proto unless trusted
     http-request return $not_found if { path_beg /-/ } !{ path /-/healthz }
@@ -110,6 +110,7 @@ def configuration(settings: FrontDoorOptions, host: str, port: int, target: str)
         key_in_flight=settings.key_in_flight,
         server_connections=settings.connections,
         target=target,
+        harmless_id=HARMLESS_ID,
         strip="\n".join(f"    http-request del-header {name}" for name in CONTROL_HEADERS),
         errors="\n".join(f"    http-error {_answer(status, error)}" for status, error in _ERRORS.items()),
         not_found=_answer(404, NotFound("There is no such path.")),
@@ -122,7 +123,6 @@ def configuration(settings: FrontDoorOptions, host: str, port: int, target: str)
 
 _ERRORS: dict[int, DarkroomError] = {
     408: RequestTimeout("The rest of the request did not come in time."),
-    413: PayloadTooLarge("The request is too large."),
     502: Unavailable("The server broke off before it answered."),
     503: Unavailable("The server is starting, or busy with other requests."),
     504: Unavailable("The server did not answer in time."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 import sys
 import threading
 import time
@@ -114,6 +115,13 @@ def deploy(application: Application, host: str, port: int) -> None:
             raise Unavailable(f"The application did not start: {_last_line(messages or [found.message])}")
         time.sleep(_POLL_S)
     raise Unavailable(f"The application was not ready after {_DEPLOY_S:g} s; the logs are in {log_dir()}.")
+
+
+def free_port() -> int:
+    """Choose a port of the loopback interface that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def stop() -> None:

@@ -7,7 +7,8 @@ import uuid
 from contextvars import ContextVar
 
 _request_id: ContextVar[str] = ContextVar("request_id", default="none")
-_SAFE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+HARMLESS_ID = "[A-Za-z0-9._:-]{1,64}"
+"""Regular expression of a client's `X-Request-ID` that is taken over."""
 
 
 def request_id() -> str:
@@ -16,7 +17,7 @@ def request_id() -> str:
 
 def is_request_id(text: str) -> bool:
     """Whether a client's `X-Request-ID` is harmless: 1 to 64 ASCII letters, digits and `._:-`."""
-    return _SAFE.fullmatch(text) is not None
+    return re.fullmatch(HARMLESS_ID, text) is not None
 
 
 def adopt_request_id(sent: str | None) -> str:

@@ -116,18 +116,26 @@ class HttpEdge:
             raise PayloadTooLarge(f"The body has {said} bytes; at most {limit} are taken.")
         seen = 0
 
-        async def counted() -> Message:
+        def count(size: int) -> None:
             nonlocal seen
-            message = await receive()
-            size = len(message.get("body", b""))
             seen += size
             if seen > limit:
                 raise PayloadTooLarge(f"The body has more than {limit} bytes.")
             if hold is not None:
                 hold(size)
-            return message
 
-        return counted
+        return counting(receive, count)
+
+
+def counting(receive: Receive, count: Callable[[int], None]) -> Receive:
+    """Wrap `receive` so that `count` is called with the bytes of each part of a body, and may refuse it by raising."""
+
+    async def counted() -> Message:
+        message = await receive()
+        count(len(message.get("body", b"")))
+        return message
+
+    return counted
 
 
 def _guard_answer(sent: MutableHeaders, path: str) -> None:

@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Literal
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from configs.settings import Limits
 from deployments.errors import Overloaded
 from serve_app.api.answers import PREFIX
-from serve_app.api.middleware import UNBOUNDED
+from serve_app.api.middleware import UNBOUNDED, counting
 from serve_app.api.sdapi import errors as webui
 
 Lane = Literal["work", "webui", "watching", "stream"]
@@ -49,17 +49,14 @@ class Shares:
         self._enter(user, lane)
         held = 0
 
-        async def counted() -> Message:
+        def hold(size: int) -> None:
             nonlocal held
-            message = await receive()
-            size = len(message.get("body", b""))
             held += size
             self._hold(user, size)
-            return message
 
         try:
             is_held = self._has_users and lane == "webui"
-            await self._app(scope, counted if is_held else receive, send)
+            await self._app(scope, counting(receive, hold) if is_held else receive, send)
         finally:
             self._leave(user, lane, held)
 

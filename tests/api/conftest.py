@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -28,10 +28,21 @@ from tests.support.fake_portraits import an_animal
 from tests.support.fakes import FakeCapabilities
 from tests.support.styles import a_style
 
+if TYPE_CHECKING:
+    from deployments.bundle import Bundle
+
 
 @pytest.fixture
 def capabilities() -> FakeCapabilities:
     return FakeCapabilities()
+
+
+@pytest.fixture(scope="session")
+def engines() -> Bundle:
+    """The real engines, opened once; a file that wants them has them as its `capabilities`."""
+    from deployments.bundle import Bundle  # two seconds of imports that most of these tests do without
+
+    return Bundle(Settings())
 
 
 @pytest.fixture

@@ -28,14 +28,8 @@ ANALYSES = (
 )
 
 
-@pytest.fixture(scope="module")
-def engines() -> Bundle:
-    return Bundle(Settings())
-
-
 @pytest.fixture
 def capabilities(engines: Bundle) -> Bundle:
-    """The real ones, opened once."""
     return engines
 
 

@@ -22,14 +22,8 @@ from tests.support.builders import a_photo, encoded
 pytestmark = pytest.mark.weights
 
 
-@pytest.fixture(scope="module")
-def engines() -> Bundle:
-    return Bundle(Settings())
-
-
 @pytest.fixture
 def capabilities(engines: Bundle) -> Bundle:
-    """The real ones, opened once."""
     return engines
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
+from bench.server import free_port
 from configs.settings import FrontDoorOptions
 from deployments.errors import Unavailable
 from serve_app.front_door import CONTROL_HEADERS, FrontDoor, find_haproxy
@@ -83,12 +84,6 @@ async def until(holds: Callable[[], bool]) -> None:
 
 def port_of(server: asyncio.Server) -> int:
     return int(server.sockets[0].getsockname()[1])
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def ask(port: int, *headers: str, body: bytes = b"", last: bool = True) -> tuple[int, bytes]:
