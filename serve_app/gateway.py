@@ -42,7 +42,8 @@ from deployments.errors import (
     Overloaded,
     Unavailable,
 )
-from serve_app.refusals import opened
+from deployments.kit.turns import Turns, acting_user
+from serve_app.remote_calls import opened
 from serve_app.telemetry import Metrics
 
 log = structlog.get_logger(__name__)
@@ -53,7 +54,7 @@ _RETRIES = 4
 _BACKOFF_S = 0.5
 _AT_ONCE = 24
 """Calls that one process makes at once, those to the diffusion engine not counted: so the callers of a replica that has
-room for more (`graph`, `Bundle`) leave some for checks. More calls wait here for their turn."""
+room for more (`graph`, `Bundle`) leave some for checks. More calls wait here, and users take turns."""
 _STREAMS = 32
 """Number of streaming handles that are kept, one a checkpoint: each has a connection of its own to the controller."""
 
@@ -67,7 +68,7 @@ class Gateway:
         self._deadlines = deadlines
         self._metrics = metrics
         self._streams: OrderedDict[str, Handle] = OrderedDict()
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._turns = Turns(_AT_ONCE)
 
     async def embed_images(self, views: NDArray[np.uint8]) -> Vectors:
         return await self._call("embedding", "embed_images", views)  # type: ignore[no-any-return]
@@ -176,7 +177,7 @@ class Gateway:
 
     def _lane(self, capability: str, verb: str) -> AbstractAsyncContextManager[Any]:
         """A turn among this process's calls. Checks need none, nor does the diffusion engine, with its own queue."""
-        return nullcontext() if verb == "check" or capability == "diffusion" else self._turns
+        return nullcontext() if verb == "check" or capability == "diffusion" else self._turns.taken()
 
     @contextmanager
     def _translated(self, verb: str, deadline_s: float) -> Iterator[None]:
@@ -210,7 +211,7 @@ class Gateway:
 async def _call_until_answered(handle: Handle, verb: str, arguments: tuple[Any, ...]) -> Any:
     """Call, and call again when the replica died with the call; Serve starts another one in the meantime."""
     for attempt in range(_RETRIES):
-        response: Any = getattr(handle, verb).remote(*arguments)
+        response: Any = getattr(handle, verb).remote(*arguments, user=acting_user())
         try:
             return opened(await response)
         except asyncio.CancelledError:

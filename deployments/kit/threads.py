@@ -7,8 +7,11 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
+
+from deployments.kit.turns import Turns
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -17,11 +20,13 @@ CHECK_FRESH_S = 8.0
 
 
 class Threads:
-    """Bound on the number of threads that one owner's work takes."""
+    """Bound on the number of threads that one owner's work takes, and fair turns of the users at them (`Turns`)."""
 
     def __init__(self, at_once: int) -> None:
         self._at_once = at_once
-        self._slots = asyncio.Semaphore(at_once)
+        self._turns = Turns(at_once)
+        # Of its own: the event loop's few threads are everybody's, and calls would stand in line for those once more.
+        self._pool = ThreadPoolExecutor(at_once + Turns.BEYOND, "work")
         self._lane = ThreadPoolExecutor(1, "check")
         self._checking = asyncio.Lock()
         self._passed_at = -math.inf
@@ -32,8 +37,9 @@ class Threads:
         A call that is cancelled ends when its work does, if that has begun: otherwise what clients no longer want would
         pile up beside what they do, each with its images in memory.
         """
-        async with self._slots:
-            return await to_its_end(asyncio.to_thread(work, *arguments))
+        async with self._turns.taken():
+            call = partial(copy_context().run, work, *arguments)
+            return await to_its_end(asyncio.get_running_loop().run_in_executor(self._pool, call))
 
     async def run_each(self, work: Callable[[S], T], items: Iterable[S]) -> list[T]:
         """Run `work` on each item, side by side; -> its results in order, or raises.

@@ -51,7 +51,8 @@ class Authentication:
             await error_answer(scope["path"], error)(scope, receive, send)
             return
         scope.setdefault("state", {})["caller"] = caller
-        await self._app(scope, receive, send)
+        with caller.acting():
+            await self._app(scope, receive, send)
 
     async def _identify(self, scope: Scope) -> Caller:
         is_webui = webui.is_webui(scope["path"])

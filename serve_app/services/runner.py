@@ -18,6 +18,7 @@ import structlog
 
 from configs.settings import Jobs as JobSettings
 from deployments.errors import DarkroomError, Unavailable
+from deployments.kit.turns import acting_for
 from serve_app.services.completion import finish
 from serve_app.services.container import Services
 from serve_app.services.jobs.problems import problem_members
@@ -143,7 +144,8 @@ class JobRunner:
 
     async def _work(self, job: QueuedJob, progress: Progress) -> Any:
         """The handler's result. Raises `_Cancelled` and `LeaseLost` when the heartbeat says so."""
-        work: asyncio.Task[Any] = asyncio.create_task(self._services.handlers[job.kind](job, progress))
+        with acting_for(job.user_id):
+            work: asyncio.Task[Any] = asyncio.create_task(self._services.handlers[job.kind](job, progress))
         beat = asyncio.create_task(self._beat(job, progress))
         try:
             await asyncio.wait({work, beat}, return_when=asyncio.FIRST_COMPLETED)

@@ -7,10 +7,12 @@ import hmac
 import re
 import secrets
 import unicodedata
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from configs.settings import Auth
 from deployments.errors import Conflict, Forbidden, NotFound, Unavailable
+from deployments.kit.turns import acting_for
 from serve_app.services.images.store import ImageStore
 from serve_app.store.queue import jobs
 from serve_app.store.repositories import users
@@ -42,6 +44,10 @@ class Caller:
     """May create, list, read and delete every user."""
     key_hash: str | None = field(default=None, repr=False)
     """SHA-256 of the user's key that came with the request."""
+
+    def acting(self) -> AbstractContextManager[None]:
+        """Let what the block starts take its turns at threads and models as this caller."""
+        return acting_for(self.user_id)
 
     def check_admin(self) -> None:
         """Raise `Forbidden` unless the caller is the administrator."""

@@ -16,6 +16,7 @@ import httpx
 from configs.settings import Fetch, Limits
 from deployments.errors import ImageError, image_error
 from deployments.kit.address_guard import AddressGuard, Resolver, Target, pin, resolve
+from deployments.kit.turns import Turns
 from serve_app.services.images.buckets import BucketFetcher, names_object
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -53,7 +54,7 @@ class Fetcher:
         self._max_bytes = limits.max_file_bytes
         self._guard = AddressGuard(settings.allowed_hosts, settings.allowed_networks)
         self._resolver = resolver
-        self._slots = asyncio.Semaphore(settings.concurrency)
+        self._turns = Turns(settings.concurrency)
         self._transport = httpx.AsyncHTTPTransport(
             verify=ssl_context or True,
             trust_env=False,
@@ -68,7 +69,7 @@ class Fetcher:
         for everything else: no such host, refused, cut off, too slow, another status, too many redirects, a redirect
         from https to http, a compressed body.
         """
-        async with self._slots:
+        async with self._turns.taken():
             try:
                 async with asyncio.timeout(self._settings.timeout_s):
                     if self._buckets and names_object(url):

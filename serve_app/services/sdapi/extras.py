@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from deployments.algorithms.a1111.image_metadata import PARAMETERS, encode_pictu
 from deployments.algorithms.a1111.resizing import scaled_size
 from deployments.contracts.arrays import Image
 from deployments.errors import PayloadTooLarge
+from deployments.kit.threads import Threads
 from serve_app.services.sdapi.errors import bad_field, broken
 from serve_app.services.sdapi.image_inputs import ImageInputs
 
@@ -46,7 +46,7 @@ class Extras:
         self._inputs = inputs
         self._max_pixels = settings.limits.max_pixels
         self._max_bytes = settings.limits.max_sdapi_bytes
-        self._at_once = asyncio.Semaphore(settings.runtime.decode_threads)
+        self._threads = Threads(settings.runtime.decode_threads)
 
     def check(self, wanted: Enlargement) -> None:
         """Check that both upscalers exist. Raises `WebUiError`."""
@@ -60,8 +60,7 @@ class Extras:
         width, height = _target(source.pixels, wanted)
         if width * height > self._max_pixels:
             raise bad_field(f"the result would have more than {self._max_pixels} pixels", "upscaling_resize")
-        async with self._at_once:
-            return await asyncio.to_thread(_enlarge, source.pixels, wanted, source.data)
+        return await self._threads.run(_enlarge, source.pixels, wanted, source.data)
 
     async def enlarge_all(self, texts: Iterable[str], wanted: Enlargement) -> list[bytes]:
         """Enlarge several images in order. Raises `PayloadTooLarge` too, for files larger than a body may be."""

@@ -15,6 +15,7 @@ from deployments.algorithms.a1111.image_metadata import read_texts
 from deployments.algorithms.images.decoding import ImageLimits, decode_layers, inspect
 from deployments.contracts.arrays import Gray, Image
 from deployments.errors import ImageError
+from deployments.kit.threads import Threads
 from serve_app.services.images.fetch import Fetcher
 from serve_app.services.sdapi.errors import WebUiError, refused
 
@@ -41,7 +42,7 @@ class ImageInputs:
     def __init__(self, fetcher: Fetcher, settings: Settings) -> None:
         self._fetcher = fetcher
         self._limits = ImageLimits.of(settings.limits)
-        self._decoders = asyncio.Semaphore(settings.runtime.decode_threads)
+        self._threads = Threads(settings.runtime.decode_threads)
 
     async def open(self, text: str) -> InputImage:
         """Read or fetch an image and decode it, once."""
@@ -82,11 +83,10 @@ class ImageInputs:
 
     async def _work(self, work: Callable[[], T], complaint: str) -> T:
         """Work on a file in a thread, as many at once as there are decoders."""
-        async with self._decoders:
-            try:
-                return await asyncio.to_thread(work)
-            except ImageError as error:
-                raise _complaint(error, complaint) from error
+        try:
+            return await self._threads.run(work)
+        except ImageError as error:
+            raise _complaint(error, complaint) from error
 
     async def _receive(self, text: str) -> tuple[bytes, str]:
         """Read or fetch a file. -> its bytes, and how to call it if it is no image."""

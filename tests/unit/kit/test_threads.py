@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from deployments.kit.threads import Threads
+from deployments.kit.turns import acting_for, acting_user
 
 
 class Counted:
@@ -89,6 +90,23 @@ async def test_a_call_of_many_items_lets_another_call_in_between() -> None:
     await threads.run_each(order.append, ["small"])
     await large
     assert order.index("small") <= 2
+
+
+async def test_another_users_call_runs_while_one_user_has_all_threads(work: Counted) -> None:
+    threads = Threads(2)
+    with acting_for("a"):
+        calls = [asyncio.create_task(threads.run(work)) for _ in range(6)]
+    await begun(work, 2)
+    with acting_for("b"):
+        assert await asyncio.wait_for(threads.run(str, 5), 20) == "5"
+    work.go.set()
+    await asyncio.gather(*calls)
+    assert work.most == 2
+
+
+async def test_work_in_a_thread_knows_whom_it_is_for() -> None:
+    with acting_for("a"):
+        assert await Threads(1).run(acting_user) == "a"
 
 
 async def test_items_are_worked_on_side_by_side_and_answered_in_order(work: Counted) -> None:

@@ -19,9 +19,10 @@ from deployments.contracts.diffusion import GenerationRequest, HintOptions
 from deployments.contracts.portraits import AvatarTask
 from deployments.contracts.styles import StyleTask
 from deployments.errors import CapabilityFailed, DeadlineExceeded, NoFace, NotSupported, Overloaded, Unavailable
+from deployments.kit.turns import acting_for
 from serve_app import gateway
 from serve_app.gateway import Gateway
-from serve_app.refusals import Refusal
+from serve_app.remote_calls import Refusal
 from serve_app.telemetry import Metrics
 
 HandleAnswer = Callable[[], Awaitable[Any]]
@@ -33,11 +34,13 @@ class ScriptedHandle:
     def __init__(self, *answers: Any) -> None:
         self._answers = list(answers)
         self.calls = self.cancelled = 0
+        self.users: list[str | None] = []
 
     def __getattr__(self, verb: str) -> ScriptedHandle:
         return self
 
-    def remote(self, *_: Any) -> ScriptedResponse:
+    def remote(self, *_: Any, user: str | None) -> ScriptedResponse:
+        self.users.append(user)
         return ScriptedResponse(self)
 
     async def answer(self) -> Any:
@@ -81,6 +84,13 @@ async def test_a_call_that_died_with_its_replica_is_made_again() -> None:
 async def test_replicas_that_keep_dying_make_the_capability_unavailable() -> None:
     with pytest.raises(Unavailable):
         await over(ScriptedHandle(ActorDiedError())).find_faces([])
+
+
+async def test_a_replica_is_told_whom_a_call_is_for() -> None:
+    handle = ScriptedHandle([])
+    with acting_for("ann"):
+        await over(handle).find_faces([])
+    assert handle.users == ["ann"]
 
 
 async def test_a_check_does_not_wait_behind_the_calls_of_users() -> None:
@@ -191,7 +201,7 @@ class StreamingHandle:
         self.options_given.append(options)
         return self
 
-    def remote(self, *_: Any) -> Stream:
+    def remote(self, *_: Any, **__: Any) -> Stream:
         self.calls += 1
         return self.streams[self.calls - 1]
 

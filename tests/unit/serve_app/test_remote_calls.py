@@ -9,7 +9,8 @@ import pytest
 from ray import cloudpickle
 
 from deployments.errors import NoFace, NotSupported, WeightsMissing
-from serve_app.refusals import Refusal, opened, returning_refusals
+from deployments.kit.turns import acting_user
+from serve_app.remote_calls import Refusal, opened, remotely_callable
 
 
 class Capability:
@@ -17,6 +18,9 @@ class Capability:
 
     async def answer(self, number: int) -> int:
         return number
+
+    async def whose_turn(self) -> str | None:
+        return acting_user()
 
     async def refuse(self) -> None:
         raise NoFace("There is no face.", extra={"faces": 0})
@@ -35,7 +39,7 @@ class Capability:
 @pytest.fixture
 def capability() -> Any:
     """As a replica has it: Serve pickles the class."""
-    return cloudpickle.loads(cloudpickle.dumps(returning_refusals(Capability)))()
+    return cloudpickle.loads(cloudpickle.dumps(remotely_callable(Capability)))()
 
 
 async def test_an_answer_passes_as_it_is(capability: Any) -> None:
@@ -68,4 +72,9 @@ async def test_a_stream_that_is_refused_ends_with_the_refusal(capability: Any) -
 
 
 def test_a_deployment_keeps_its_name() -> None:
-    assert returning_refusals(Capability).__name__ == "Capability"
+    assert remotely_callable(Capability).__name__ == "Capability"
+
+
+async def test_a_replica_takes_its_turns_as_the_user_of_the_call(capability: Any) -> None:
+    assert await capability.whose_turn(user="ann") == "ann"
+    assert await capability.whose_turn() is None

@@ -1,6 +1,7 @@
-"""Refusals across handles, as values: Serve writes a traceback into its log for whatever a replica raises.
+"""What goes with calls over handles: the user they are made for, and refusals, which come back as values.
 
-That an unknown word finds nothing, or that an image shows no face, is an answer and no fault of the replica.
+Serve writes a traceback into its log for whatever a replica raises, and that an unknown word finds nothing, or that an
+image shows no face, is an answer and no fault of the replica.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from deployments.errors import DarkroomError
+from deployments.kit.turns import acting_for
 
 T = TypeVar("T")
 _FIRST_FAULT = 500
@@ -27,10 +29,11 @@ class Refusal:
     error: DarkroomError
 
 
-def returning_refusals(cls: type[T]) -> type[T]:
+def remotely_callable(cls: type[T]) -> type[T]:
     """Make a deployment class whose public methods return a `Refusal` where those of `cls` raise an error under 500.
 
-    A stream ends with it. Health checks raise as before.
+    A stream ends with it. Health checks raise as before. The methods take another argument, `user`: whose turns the
+    call takes (`kit.turns`).
     """
     wrapped: dict[str, Any] = {}
     for name, method in inspect.getmembers(cls, inspect.isfunction):
@@ -53,9 +56,10 @@ def opened(answer: Any) -> Any:
 
 def _returning(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
-    async def call(self: Any, *arguments: Any, **options: Any) -> Any:
+    async def call(self: Any, *arguments: Any, user: str | None = None, **options: Any) -> Any:
         try:
-            return await method(self, *arguments, **options)
+            with acting_for(user):
+                return await method(self, *arguments, **options)
         except DarkroomError as error:
             return _refusal(error)
 
