@@ -437,8 +437,13 @@ class FrontDoorOptions(_Options):
     """Connections of one address; more are 429, from twice as many on closed at once."""
     address_requests: int = Field(5000, gt=0)
     """Requests of one address in ten seconds; more are 429."""
+    address_refusals: int = Field(2000, gt=0)
+    """Requests of one address that were answered with a status of 400 to 499 in ten seconds; with more of them all are
+    429: here a refusal costs little, behind the door it takes a core from others."""
     key_requests: int = Field(5000, gt=0)
     """Requests with one key in ten seconds; more are 429."""
+    key_refusals: int = Field(300, gt=0)
+    """The same for requests with one key."""
     key_in_flight: int = Field(96, gt=0)
     """Requests with one key at the same time; more are 429. Fewer than `limits.max_in_flight`, in which requests count
     until their user is known: one user's that are going to be refused leave room for others'."""

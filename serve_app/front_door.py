@@ -59,13 +59,15 @@ $errors
 frontend door
     bind $address
     acl trusted src $trusted
-    stick-table type ipv6 size 100k expire 1m store conn_cur,http_req_rate(10s)
+    stick-table type ipv6 size 100k expire 1m store conn_cur,http_req_rate(10s),gpc0,gpc0_rate(10s)
     tcp-request connection track-sc0 src unless trusted
     tcp-request connection reject if { sc0_conn_cur gt $reject_connections }
     http-request return $too_many_connections if { sc0_conn_cur gt $address_connections }
     http-request return $too_many_requests if { sc0_http_req_rate gt $address_requests }
+    http-request return $too_many_refusals if { sc0_gpc0_rate gt $address_refusals }
     http-request track-sc1 req.hdr(authorization),xxh32 table keys if { req.hdr(authorization) -m found }
     http-request return $too_many_for_key if { sc1_http_req_rate(keys) gt $key_requests }
+    http-request return $too_many_refusals if { sc1_gpc0_rate(keys) gt $key_refusals }
     http-request return $too_many_in_flight if { sc1_conn_cur(keys) gt $key_in_flight }
 $strip
     http-request del-header x-serve- -m beg
@@ -73,11 +75,13 @@ $strip
     http-request set-header X-Forwarded-For %[src] unless trusted
     http-request del-header X-Forwarded-Proto unless trusted
     http-request return $not_found if { path_beg /-/ } !{ path /-/healthz }
+    http-response sc-inc-gpc0(0) if { status 400:499 }
+    http-response sc-inc-gpc0(1) if { status 400:499 }
     option forwardfor if-none
     default_backend serve
 
 backend keys
-    stick-table type integer size 100k expire 1m store conn_cur,http_req_rate(10s)
+    stick-table type integer size 100k expire 1m store conn_cur,http_req_rate(10s),gpc0,gpc0_rate(10s)
 
 backend serve
     server serve $target maxconn $server_connections
@@ -106,7 +110,9 @@ def configuration(settings: FrontDoorOptions, host: str, port: int, target: str)
         reject_connections=2 * settings.address_connections,
         address_connections=settings.address_connections,
         address_requests=settings.address_requests,
+        address_refusals=settings.address_refusals,
         key_requests=settings.key_requests,
+        key_refusals=settings.key_refusals,
         key_in_flight=settings.key_in_flight,
         server_connections=settings.connections,
         target=target,
@@ -116,6 +122,7 @@ def configuration(settings: FrontDoorOptions, host: str, port: int, target: str)
         not_found=_answer(404, NotFound("There is no such path.")),
         too_many_connections=_answer(429, Overloaded("Too many connections from this address."), 5),
         too_many_requests=_answer(429, Overloaded("Too many requests from this address."), 10),
+        too_many_refusals=_answer(429, Overloaded("Too many requests that had to be refused."), 10),
         too_many_for_key=_answer(429, Overloaded("Too many requests with this key."), 10),
         too_many_in_flight=_answer(429, Overloaded("Too many requests in flight with this key."), 5),
     )

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from deployments.errors import Unavailable
+from deployments.kit.threads import yield_cores
 
 Work = TypeVar("Work")
 Step = TypeVar("Step")
@@ -76,7 +77,7 @@ class KeyedBatcher(Generic[Work, Step, BatchResult]):
         self._arrival = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
         self._closed = False
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="batch")
+        self._thread = ThreadPoolExecutor(1, "batch", yield_cores)
 
     async def submit(self, request: Work) -> AsyncGenerator[Step | BatchResult, None]:
         """Yield steps, then the result. Closing the iterator takes the request out of its batch within a step.

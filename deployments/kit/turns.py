@@ -43,24 +43,24 @@ class Turns:
     def __init__(self, at_once: int) -> None:
         self._at_once = at_once
         self._running: Counter[str | None] = Counter()
-        self._waiting: list[tuple[str | None, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[str | None, asyncio.Future[bool]]] = []
 
     @asynccontextmanager
-    async def taken(self) -> AsyncIterator[None]:
-        """Wait for a turn, and have it until the block ends."""
+    async def taken(self) -> AsyncIterator[bool]:
+        """Wait for a turn, and have it until the block ends. -> whether it is the one beyond the bound"""
         user = acting_user()
-        await self._take(user)
+        is_beyond = await self._take(user)
         try:
-            yield
+            yield is_beyond
         finally:
             self._leave(user)
 
-    async def _take(self, user: str | None) -> None:
-        turn = asyncio.get_running_loop().create_future()
+    async def _take(self, user: str | None) -> bool:
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((user, turn))
         self._start_next()
         try:
-            await turn
+            return await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():  # it came too late
                 self._leave(user)
@@ -82,8 +82,8 @@ class Turns:
                 return
             del self._waiting[place]
             if not turn.cancelled():
+                turn.set_result(self._running.total() >= self._at_once)
                 self._running[user] += 1
-                turn.set_result(None)
 
     def _has_room(self, user: str | None) -> bool:
         running = self._running.total()

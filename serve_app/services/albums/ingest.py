@@ -19,6 +19,7 @@ from deployments.algorithms.images.views import make_views
 from deployments.contracts.albums import Capabilities, Face
 from deployments.contracts.arrays import Image, Vectors
 from deployments.errors import ImageError, NotFound
+from deployments.kit.threads import Threads
 from serve_app.services.albums.isolation import image_failure, run_isolated
 from serve_app.services.images.references import ImageReferences
 from serve_app.services.images.store import FetchedFor, ImageStore
@@ -63,6 +64,7 @@ class AlbumIngester:
         self._capabilities = capabilities
         self._settings = settings
         self._metrics = metrics
+        self._threads = Threads(settings.runtime.threads)
         self._gates: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         """By user: chunks of all its albums that are in work, enough for the cores, one being decoded while the others
         compute. More would only stand in line before other users'."""
@@ -195,7 +197,7 @@ class AlbumIngester:
         images = [image for _, image in fresh]
         input_px = self._settings.embedding.input_px
         (views, judged), found = await asyncio.gather(
-            asyncio.to_thread(_look, fresh, input_px), self._capabilities.find_faces(images)
+            self._threads.run(_look, fresh, input_px), self._capabilities.find_faces(images)
         )
         flat = await self._capabilities.embed_images(views.reshape(-1, *views.shape[2:]))
         return [

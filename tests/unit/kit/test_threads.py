@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 
 import pytest
@@ -35,6 +37,10 @@ class Counted:
 @pytest.fixture
 def work() -> Counted:
     return Counted()
+
+
+def niceness() -> int:
+    return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
 
 async def begun(work: Counted, count: int) -> None:
@@ -102,6 +108,18 @@ async def test_another_users_call_runs_while_one_user_has_all_threads(work: Coun
     work.go.set()
     await asyncio.gather(*calls)
     assert work.most == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priorities of their own")
+async def test_work_yields_the_cores_but_for_who_waits_beside_another(work: Counted) -> None:
+    threads = Threads(1)
+    with acting_for("a"):
+        call = asyncio.create_task(threads.run(lambda: (work(), niceness())[1]))
+    await begun(work, 1)
+    with acting_for("b"):
+        beside = await threads.run(niceness)
+    work.go.set()
+    assert await call > beside == niceness()
 
 
 async def test_work_in_a_thread_knows_whom_it_is_for() -> None:

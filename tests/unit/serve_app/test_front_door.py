@@ -32,6 +32,7 @@ class Upstream:
     """A server that notes header sections and answers with the length of the body, after `delay_s`."""
 
     delay_s: float = 0.0
+    status: bytes = b"200 OK"
     heads: list[bytes] = field(default_factory=list)
     open_connections: int = 0
     hold: asyncio.Event | None = None
@@ -53,7 +54,7 @@ class Upstream:
                     )
                 await asyncio.sleep(self.delay_s)
                 said = str(len(body)).encode()
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(said), said))
+                writer.write(b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (self.status, len(said), said))
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
@@ -234,6 +235,35 @@ async def test_one_keys_requests_do_not_count_against_anothers() -> None:
             await ask(port, "Authorization: Bearer a")
         assert (await ask(port, "Authorization: Bearer b"))[0] == 200
         assert (await ask(port))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("bound", "headers"),
+    [("address_refusals", ()), ("key_refusals", ("Authorization: Bearer a",))],
+)
+async def test_who_is_refused_again_and_again_is_refused_at_the_front_door(
+    bound: str, headers: tuple[str, ...]
+) -> None:
+    upstream = Upstream(status=b"404 Not Found")
+    async with door(upstream, **{bound: 3}) as port:
+        answers = [await ask(port, *headers) for _ in range(8)]
+    assert [status for status, _ in answers] == [404] * 4 + [429] * 4
+    assert len(upstream.heads) == 4
+
+
+async def test_refusals_of_one_key_do_not_count_against_another() -> None:
+    upstream = Upstream(status=b"404 Not Found")
+    async with door(upstream, key_refusals=3) as port:
+        for _ in range(6):
+            await ask(port, "Authorization: Bearer a")
+        assert (await ask(port, "Authorization: Bearer b"))[0] == 404
+
+
+async def test_answers_of_other_statuses_are_no_refusals() -> None:
+    for status in (b"200 OK", b"503 Service Unavailable"):
+        async with door(Upstream(status=status), key_refusals=3, address_refusals=3) as port:
+            answers = [await ask(port, "Authorization: Bearer a") for _ in range(8)]
+        assert {answered for answered, _ in answers} == {int(status[:3])}
 
 
 async def test_one_key_has_a_bounded_number_of_requests_in_flight() -> None:
