@@ -132,6 +132,10 @@ class Jobs(_Options):
     lease_s: float = Field(30.0, gt=0)
     """Seconds after which a worker that has not renewed its lease loses the job."""
     max_attempts: int = Field(3, gt=0)
+    """Failures of a job with which it has failed for good. That what it needs is away or full is none: the job waits,
+    with growing pauses."""
+    give_up_after_s: float = Field(6 * 3600.0, gt=0)
+    """Seconds of such waiting after which it fails nevertheless."""
     concurrency: int = Field(4, gt=0)
     """Jobs that one worker runs in parallel, those that make images not counted. With keys on, one user has at most all
     but one of them, so that a short job of another need not wait until a long one ends; `generations` likewise."""

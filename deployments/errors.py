@@ -19,20 +19,22 @@
     ├── PayloadTooLarge           413
     ├── UnsupportedMediaType      415
     ├── Misdirected               421  the request names a host that this server does not serve
-    ├── Overloaded                429  a queue is full; `extra["retry_after_s"]`   technical, transient
-    ├── Unavailable               503  a dependency is down                        technical, transient
+    ├── Overloaded                429  a queue is full; `extra["retry_after_s"]`   technical, transient, outage
+    │   └── OutOfMemory           429  too little memory for the request           technical, transient
+    ├── Unavailable               503  a dependency is down                        technical, transient, outage
     │   ├── CapabilityFailed      503  a replica broke on what it was given        technical, transient
     │   ├── WeightsMissing        503  names the file and the setting              technical
     │   └── NotDeployed           503  names how to switch the engine on           technical
     ├── DeadlineExceeded          504  a call took longer than it may              technical, transient
     ├── ProviderError             502  an outside vendor failed
-    │   ├── ProviderUnavailable   503  quota, network, the vendor's own fault      technical, transient
+    │   ├── ProviderUnavailable   503  quota, network, the vendor's own fault      technical, transient, outage
     │   │   └── ProviderTimeout   504  it took longer than it was given            technical, transient
     │   └── ProviderRejected      422  the vendor refused the image or the prompt
     └── JobCancelled              409  the job ended because it was asked to
 
 A technical error is no fault of the request: another engine may succeed with it. A transient one may be gone a little
-later: the job is tried again. Missing weights are not, for nobody brings them in the meantime.
+later: the job is tried again. Missing weights are not, for nobody brings them in the meantime. An outage is no failure
+of the job at all: what it needs is away or full, and it waits until that is back.
 
 One positional message and keyword extras with defaults: any other signature does not survive the pickling between
 Ray actors. A message is shown to clients, so it names no path, no host of ours and no secret.
@@ -54,6 +56,8 @@ class DarkroomError(Exception):
     """Whether another engine may succeed with the same request."""
     is_transient: ClassVar[bool] = False
     """Whether the same call may succeed a little later."""
+    is_outage: ClassVar[bool] = False
+    """Whether the work was never tried, because what it needs is away or full."""
 
     def __init__(self, message: str, *, extra: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
@@ -162,10 +166,10 @@ class Misdirected(DarkroomError):
 
 
 class Overloaded(DarkroomError):
-    """A full queue or exhausted memory; `extra["retry_after_s"]` says when to try again."""
+    """A full queue; `extra["retry_after_s"]` says when to try again."""
 
     slug, title, status = "overloaded", "Too many requests", 429
-    is_technical = is_transient = True
+    is_technical = is_transient = is_outage = True
 
     @property
     def retry_after_s(self) -> int:
@@ -173,29 +177,37 @@ class Overloaded(DarkroomError):
         return int(self.extra.get("retry_after_s", 5))
 
 
+class OutOfMemory(Overloaded):
+    """Exhausted memory of an engine. Not waited for without end: the request itself may be what is too large."""
+
+    is_outage = False
+
+
 class Unavailable(DarkroomError):
     """A dependency that is down."""
 
     slug, title, status = "unavailable", "Temporarily unavailable", 503
-    is_technical = is_transient = True
+    is_technical = is_transient = is_outage = True
 
 
 class CapabilityFailed(Unavailable):
     """An unexpected exception in a replica that answers: of several inputs, one may be to blame."""
+
+    is_outage = False
 
 
 class WeightsMissing(Unavailable):
     """Missing model weights; the message names the file and the setting."""
 
     slug, title = "weights-missing", "Model weights missing"
-    is_transient = False
+    is_transient = is_outage = False
 
 
 class NotDeployed(Unavailable):
     """An engine that is not switched on; the message names how to do it."""
 
     slug, title = "not-deployed", "Not deployed"
-    is_transient = False
+    is_transient = is_outage = False
 
 
 class DeadlineExceeded(DarkroomError):
@@ -213,13 +225,14 @@ class ProviderUnavailable(ProviderError):
     """Technical failure of a vendor: the next engine may be tried."""
 
     slug, title, status = "provider-unavailable", "Provider unavailable", 503
-    is_technical = is_transient = True
+    is_technical = is_transient = is_outage = True
 
 
 class ProviderTimeout(ProviderUnavailable):
     """A vendor that took longer than it was given."""
 
     slug, title, status = "provider-timeout", "Provider took too long", 504
+    is_outage = False
 
 
 class ProviderRejected(ProviderError):

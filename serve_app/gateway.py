@@ -55,6 +55,8 @@ _BACKOFF_S = 0.5
 _AT_ONCE = 24
 """Calls that one process makes at once, those to the diffusion engine not counted: so the callers of a replica that has
 room for more (`graph`, `Bundle`) leave some for checks. More calls wait here, and users take turns."""
+_CHECK_S = 10.0
+"""Seconds for the check that follows a call without an answer."""
 _STREAMS = 32
 """Number of streaming handles that are kept, one a checkpoint: each has a connection of its own to the controller."""
 
@@ -172,8 +174,27 @@ class Gateway:
         handle = self._handle(capability)
         deadline_s: float = getattr(self._deadlines, CAPABILITIES[capability].deadline)
         with self._translated(verb, deadline_s):
-            async with asyncio.timeout(deadline_s), self._lane(capability, verb):
-                return await _call_until_answered(handle, verb, arguments)
+            has_turn = False
+            try:
+                async with asyncio.timeout(deadline_s), self._lane(capability, verb):
+                    has_turn = True
+                    return await _call_until_answered(handle, verb, arguments)
+            except TimeoutError:
+                if not has_turn:
+                    raise Overloaded(f"{verb}: other calls took all the time.") from None
+                await self._check_answers(capability, verb)
+                raise
+
+    async def _check_answers(self, capability: str, verb: str) -> None:
+        """Tell a call that took too long from one that nobody answered: raises `Unavailable` where no replica answers a
+        check either."""
+        if verb == "check":
+            return
+        try:
+            async with asyncio.timeout(_CHECK_S):
+                await _call_until_answered(self._handle(capability), "check", (capability,))
+        except (TimeoutError, RayError, RayServeException):
+            raise Unavailable(f"{verb}: no replica answers just now.") from None
 
     def _lane(self, capability: str, verb: str) -> AbstractAsyncContextManager[Any]:
         """A turn among this process's calls. Checks need none, nor does the diffusion engine, with its own queue."""

@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from deployments.contracts.arrays import Gray, Image, Vectors
+from deployments.contracts.checks import Checkable
 
 LOCAL_SEGMENTATION = "local"
 LOCAL_AVATARS = "local"
@@ -96,7 +97,7 @@ class Segmentation:
     """Parts of the request that were not fulfilled, in words for the client."""
 
 
-class Segmenter(Protocol):
+class Segmenter(Checkable, Protocol):
     """Segmentation capability."""
 
     async def segment_portrait(self, engine: str, image: Image) -> Segmentation:
@@ -137,7 +138,7 @@ class AvatarPicture:
     warnings: tuple[str, ...] = ()
 
 
-class AvatarArtist(Protocol):
+class AvatarArtist(Checkable, Protocol):
     """Avatar capability: `local` here, vendors elsewhere. The engine `diffusers` works through a `Diffuser`."""
 
     async def make_avatar(self, engine: str, request: AvatarTask) -> AvatarPicture:

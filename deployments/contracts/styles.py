@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from deployments.contracts.arrays import Image
+from deployments.contracts.checks import Checkable
 
 TEMPLATE_PROMPTER = "template"
 """The prompter that fills in the style's own prompt and does not look at the image."""
@@ -40,7 +41,7 @@ class StyledPicture:
     warnings: tuple[str, ...] = ()
 
 
-class Stylist(Protocol):
+class Stylist(Checkable, Protocol):
     """Style capability: `opencv` here, vendors elsewhere. The engine `diffusers` works through a `Diffuser`."""
 
     async def stylize(self, engine: str, request: StyleTask) -> StyledPicture:

@@ -13,6 +13,7 @@ from configs.settings import Settings
 from configs.styles import Style, load_styles
 from deployments.assets.animals import Animal, load_animals
 from deployments.contracts.albums import Capabilities
+from deployments.contracts.checks import Checkable
 from deployments.contracts.diffusion import ImageGeneration
 from deployments.contracts.portraits import Portraits
 from deployments.errors import Unavailable
@@ -32,7 +33,7 @@ from serve_app.services.edits.avatars import AvatarService, CreateAvatar
 from serve_app.services.edits.people_finder import PeopleFinder
 from serve_app.services.edits.segmentation import CutOut, SegmentationService
 from serve_app.services.edits.styles import ApplyStyle, StyleService
-from serve_app.services.health import Checkable, HealthService, RemoteMetrics
+from serve_app.services.health import HealthService, RemoteMetrics
 from serve_app.services.images.buckets import BucketFetcher
 from serve_app.services.images.fetch import Fetcher
 from serve_app.services.images.references import ImageReferences

@@ -7,11 +7,12 @@ import math
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
 from configs.settings import Settings
+from deployments.contracts.checks import Checkable
 from deployments.contracts.portraits import LOCAL_AVATARS, LOCAL_SEGMENTATION
 from deployments.contracts.styles import LOCAL_ENGINE
 from deployments.errors import DarkroomError, DeadlineExceeded, Overloaded
@@ -33,14 +34,6 @@ _BUSY_S = 120.0
 health checks, which no call holds up, start it anew."""
 
 RemoteMetrics = Callable[[], Awaitable[bytes]]
-
-
-class Checkable(Protocol):
-    """The capabilities, each of which can do a little of its work to show that it can."""
-
-    async def check(self, capability: str) -> None:
-        """Check one of `deployments.capabilities.CAPABILITIES`, beside all calls; raises what is wrong."""
-        ...
 
 
 class HealthService:

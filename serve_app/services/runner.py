@@ -30,6 +30,8 @@ from serve_app.store.queue.jobs import GENERATION_KINDS, QueuedJob
 log = structlog.get_logger(__name__)
 
 _BEATS_A_LEASE = 6
+_LONGEST_PAUSE_S = 60.0
+"""Longest pause of a job that waits for capacity: it should not sleep long when that is back."""
 _MAX_BEAT_S = 1.0
 """Clients watch the progress that heartbeats write."""
 
@@ -117,7 +119,7 @@ class JobRunner:
     async def _run(self, job: QueuedJob) -> None:
         structlog.contextvars.bind_contextvars(job=job.id, kind=job.kind)
         started, outcome = time.monotonic(), "lost"
-        progress = Progress()
+        progress = Progress(job.progress, begun=job.progress)
         try:
             result = await self._work(job, progress)
             await self._finish(job, result)
@@ -132,10 +134,10 @@ class JobRunner:
         except LeaseLost:
             log.warning("job is no longer this worker's")  # another has it, or it was deleted
         except DarkroomError as error:
-            outcome = await self._failed(job, error, retry=error.is_transient)
+            outcome = await (self._postponed(job, error) if error.is_outage else self._failed(job, error))
         except Exception as error:  # the border of the worker: a bug in a handler must not end the others
             log.error("job broke", exc_info=error)
-            outcome = await self._failed(job, DarkroomError("Something broke on our side."), retry=True)
+            outcome = await self._failed(job, DarkroomError("Something broke on our side."), is_bug=True)
         finally:
             seconds = time.monotonic() - started
             self._services.metrics.jobs_ended.labels(job.kind, outcome).inc()
@@ -145,7 +147,9 @@ class JobRunner:
     async def _work(self, job: QueuedJob, progress: Progress) -> Any:
         """The handler's result. Raises `_Cancelled` and `LeaseLost` when the heartbeat says so."""
         with acting_for(job.user_id):
-            work: asyncio.Task[Any] = asyncio.create_task(self._services.handlers[job.kind](job, progress))
+            handler = self._services.handlers[job.kind]
+            left = progress.part(job.progress, 1.0) if job.progress else progress
+            work: asyncio.Task[Any] = asyncio.create_task(handler(job, left))
         beat = asyncio.create_task(self._beat(job, progress))
         try:
             await asyncio.wait({work, beat}, return_when=asyncio.FIRST_COMPLETED)
@@ -201,11 +205,19 @@ class JobRunner:
                     raise
                 await asyncio.sleep(self._every_s)
 
-    async def _failed(self, job: QueuedJob, error: DarkroomError, *, retry: bool) -> str:
-        problem = problem_members(error, f"urn:job:{job.id}")
-        wait_s = claims.backoff_s(job.attempt) if retry else None
+    async def _failed(self, job: QueuedJob, error: DarkroomError, *, is_bug: bool = False) -> str:
+        wait_s = claims.backoff_s(job.failures + 1) if error.is_transient or is_bug else None
         log.warning("job failed", slug=error.slug, detail=error.message, retry_in_s=wait_s)
-        return await self._record_end(claims.fail, job, problem, retry_in_s=wait_s) or "lost"
+        return await self._record_end(claims.fail, job, _problem(job, error), retry_in_s=wait_s) or "lost"
+
+    async def _postponed(self, job: QueuedJob, error: DarkroomError) -> str:
+        pause_s = claims.backoff_s(job.postponements + 1, cap_s=_LONGEST_PAUSE_S)
+        log.warning("job waits for capacity", slug=error.slug, detail=error.message, retry_in_s=pause_s)
+        limit_s = self._settings.give_up_after_s
+        return (
+            await self._record_end(claims.postpone, job, _problem(job, error), pause_s=pause_s, limit_s=limit_s)
+            or "lost"
+        )
 
     async def _record_end(self, action: Any, job: QueuedJob, *arguments: Any, **options: Any) -> Any:
         """Say how it ended; without the database or the lease nothing needs saying, the lease runs out by itself."""
@@ -221,6 +233,10 @@ class JobRunner:
                 await self._services.run_housekeeping()
             except DarkroomError as error:
                 log.warning("housekeeping failed", reason=error.message)
+
+
+def _problem(job: QueuedJob, error: DarkroomError) -> dict[str, Any]:
+    return problem_members(error, f"urn:job:{job.id}")
 
 
 def _first_leaf(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from configs.settings import Settings
 from deployments.errors import Unavailable
@@ -267,3 +268,32 @@ async def test_readiness_names_what_is_broken(idle_client: httpx.AsyncClient, ca
     body = assert_problem(await idle_client.get("/readyz"), 503, "not-ready")
     assert body["checks"]["faces"]["ok"] is False
     assert "no" not in body["checks"]["faces"]["detail"].split()
+
+
+async def test_a_job_whose_capability_is_away_waits_and_says_why(client: httpx.AsyncClient, services: Services) -> None:
+    work, away = services.handlers["quality"], asyncio.Event()
+    tries = 0
+
+    async def handle(job: QueuedJob, progress: Progress) -> Any:
+        nonlocal tries
+        tries += 1
+        if not away.is_set():
+            raise Unavailable("No replica answers just now.")
+        return await work(job, progress)
+
+    services.handlers["quality"] = handle
+    refs = await upload(client, encoded(an_image(), "PNG"))
+    job = (await client.post("/api/v1/albums/quality", json={"images": refs}, headers=ASYNC)).json()
+    while (seen := (await client.get(f"/api/v1/jobs/{job['id']}")).json())["waiting"] is None:
+        assert seen["status"] in {"queued", "running"}
+    assert seen["status"] == "queued"
+    assert seen["problem"] is None
+    assert seen["waiting"]["reason"]["detail"] == "No replica answers just now."
+    assert seen["waiting"]["since"] <= seen["waiting"]["next_try_at"]
+    away.set()
+    async with services.database.transaction() as session:  # its pause is over
+        await session.execute(text("UPDATE jobs SET run_after = now()"))
+    events = await client.get(f"/api/v1/jobs/{job['id']}/events")
+    last = json.loads(events.text.strip().rsplit("data: ", 1)[1])
+    assert (last["status"], last["waiting"]) == ("succeeded", None)
+    assert tries >= 2

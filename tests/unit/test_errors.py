@@ -26,12 +26,11 @@ def test_every_error_names_a_problem_type_and_an_error_status(cls: type[Darkroom
     assert 400 <= cls.status < 600
 
 
-TRANSIENT = {
-    errors.Overloaded,
-    errors.Unavailable,
+OUTAGES = {errors.Overloaded, errors.Unavailable, errors.ProviderUnavailable}
+TRANSIENT = OUTAGES | {
+    errors.OutOfMemory,
     errors.CapabilityFailed,
     errors.DeadlineExceeded,
-    errors.ProviderUnavailable,
     errors.ProviderTimeout,
 }
 ONLY_TECHNICAL = {errors.WeightsMissing, errors.NotDeployed}
@@ -45,6 +44,11 @@ def test_an_error_is_transient_where_time_may_mend_it_and_technical_where_anothe
     assert cls("x").is_technical is (cls in TRANSIENT | ONLY_TECHNICAL)
 
 
+@pytest.mark.parametrize("cls", _tree(DarkroomError))
+def test_an_error_is_an_outage_where_the_work_was_never_tried(cls: type[DarkroomError]) -> None:
+    assert cls("x").is_outage is (cls in OUTAGES)
+
+
 @pytest.mark.parametrize("cls", [cls for cls in _tree(DarkroomError) if cls.__module__ == errors.__name__])
 def test_the_drawn_tree_says_of_every_error_what_it_is(cls: type[DarkroomError]) -> None:
     [line] = [
@@ -54,7 +58,8 @@ def test_the_drawn_tree_says_of_every_error_what_it_is(cls: type[DarkroomError])
     ]
     if cls is not DarkroomError:
         assert str(cls.status) in line
-    assert ("technical" in line, "transient" in line) == (cls.is_technical, cls.is_transient)
+    said = ("technical" in line, "transient" in line, "outage" in line)
+    assert said == (cls.is_technical, cls.is_transient, cls.is_outage)
 
 
 def test_an_image_code_chooses_the_http_status() -> None:

@@ -56,7 +56,7 @@ class Batch:
         requests: Sequence[GenerationRequest],
         watch: BatchListener[GenerationStep],
     ) -> None:
-        """Load what the requests need. Raises `WeightsMissing`, `NotSupported`, `Overloaded`."""
+        """Load what the requests need. Raises `WeightsMissing`, `NotSupported`, `OutOfMemory`."""
         lead = requests[0]
         self._models = models
         self._device = device

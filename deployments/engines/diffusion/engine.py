@@ -24,7 +24,7 @@ from deployments.engines.diffusion.preprocessors import Preprocessors
 from deployments.engines.diffusion.registry import ModelRegistry
 from deployments.engines.diffusion.upscaling import check_upscaler
 from deployments.engines.diffusion.validation import check_request, shape_key
-from deployments.errors import DarkroomError, InvalidRequest, Overloaded
+from deployments.errors import DarkroomError, InvalidRequest, OutOfMemory
 from deployments.kit.batching import BatchListener
 
 _RETRY_S = 10
@@ -68,7 +68,7 @@ class DiffusionEngine:
             with torch.no_grad(), self._models.cache.lease(_LEASE_TIMEOUT_S) as lease:
                 return Batch(self._models, self._device, lease, requests, watch).run()
         except torch.OutOfMemoryError:
-            refusal = Overloaded("The device has too little memory for this now.", extra={"retry_after_s": _RETRY_S})
+            refusal = OutOfMemory("The device has too little memory for this now.", extra={"retry_after_s": _RETRY_S})
         except DarkroomError as error:
             refusal = error.with_traceback(None)  # whose frames hold the batch
         self._device.give_back()  # here, where the failed batch's tensors are gone

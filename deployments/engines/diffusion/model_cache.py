@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from deployments.errors import Overloaded
+from deployments.errors import OutOfMemory
 
 Key = tuple[Hashable, ...]
 
@@ -94,7 +94,7 @@ class ModelCache:
                 self._in_use.subtract(owners)
                 del lease.keys[-len(owners) :]
                 self.drop(key)
-                raise Overloaded("The models of this request together are larger than the engine's memory budget.")
+                raise OutOfMemory("The models of this request together are larger than the engine's memory budget.")
             return self._items[key].value
 
     def _is_pinned_elsewhere(self, lease: Lease) -> bool:
@@ -142,6 +142,6 @@ class Lease:
         """Get the value that `load` makes, made once while it stays; `close` undoes what it did beyond making the
         value.
 
-        Raises what `load` raises, and `Overloaded` when it does not fit beside the pinned entries.
+        Raises what `load` raises, and `OutOfMemory` when it does not fit beside the pinned entries.
         """
         return self._cache._get(key, load, size_of, expected_bytes, close, self)

@@ -42,7 +42,7 @@ class ModelRegistry:
 
     def checkpoint(self, lease: Lease, name: str) -> Checkpoint:
         """Load a checkpoint by name; empty: the configured one. Raises `WeightsMissing`, `NotSupported`,
-        `Overloaded`."""
+        `OutOfMemory`."""
         model = self.find_checkpoint(name)
         found: Checkpoint = lease.get(
             _checkpoint_key(model),
@@ -58,7 +58,7 @@ class ModelRegistry:
             self.cache.drop(_checkpoint_key(model))
 
     def vae(self, lease: Lease, name: str, checkpoint: Checkpoint) -> Any:
-        """Load a VAE; empty, "Automatic" or "None": the checkpoint's own. Raises `WeightsMissing`, `Overloaded`."""
+        """Load a VAE; empty, "Automatic" or "None": the checkpoint's own. Raises `WeightsMissing`, `OutOfMemory`."""
         if name.strip().lower() in _OWN_VAE:
             return checkpoint.vae
         model = self.catalogue.find("vaes", name)
@@ -67,7 +67,7 @@ class ModelRegistry:
     def controlnet(self, lease: Lease, name: str, checkpoint: Checkpoint) -> Any:
         """Load a ControlNet that fits the checkpoint.
 
-        Raises `WeightsMissing`, `NotSupported` (it is for another family of checkpoints), `Overloaded`.
+        Raises `WeightsMissing`, `NotSupported` (it is for another family of checkpoints), `OutOfMemory`.
         """
         model = self.catalogue.find("controlnets", name)
         net = lease.get(

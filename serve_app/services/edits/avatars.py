@@ -29,7 +29,7 @@ from deployments.contracts.portraits import (
 from deployments.errors import ImageError, NoFace, NotFound
 from serve_app.services.accounts.history import GenerationResult
 from serve_app.services.edits.avatar_diffusion import DiffusionAvatarArtist
-from serve_app.services.edits.fallback import choose_engines, first_success
+from serve_app.services.edits.fallback import check_by, choose_engines, first_success
 from serve_app.services.edits.orders import (
     EditRequest,
     edit_of,
@@ -190,6 +190,7 @@ class CreateAvatar:
             deadline_s=self._settings.deadlines.avatar_s,
             each_s=self._settings.avatars.engine_timeout_s,
             note=lambda engine, outcome: self._metrics.providers.labels("avatar", engine, outcome).inc(),
+            check=check_by(self._artist, "avatars"),
         )
         progress.report(_MADE_SHARE)
         stored = await self._pictures.store_result(job.user_id, made.image, f"{animal.name}.jpg")

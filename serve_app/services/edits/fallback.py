@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
+from deployments.contracts.checks import Checkable
 from deployments.errors import (
     DarkroomError,
     DeadlineExceeded,
@@ -14,12 +16,17 @@ from deployments.errors import (
     Overloaded,
     ProviderTimeout,
     ProviderUnavailable,
+    Unavailable,
 )
 
 T = TypeVar("T")
 Note = Callable[[str, str], None]
 """Callback with an engine and its outcome: ok, unavailable, overloaded, deadline, rejected."""
 
+Check = Callable[[str], Awaitable[None]]
+"""Check whether anybody answers for an engine; raises `Unavailable` where nobody does."""
+
+_CHECK_S = 10.0
 _LATE = (ProviderTimeout, DeadlineExceeded)
 
 
@@ -32,6 +39,19 @@ class EngineFailure:
 
     def view(self) -> dict[str, str]:
         return {"engine": self.engine, "type": f"/problems/{self.error.slug}", "detail": self.error.message}
+
+
+def check_by(capabilities: Checkable, capability: str) -> Check:
+    """Make the check of a capability's engines, of which `diffusers` is the diffusion engine's."""
+
+    async def check(engine: str) -> None:
+        try:
+            async with asyncio.timeout(_CHECK_S):
+                await capabilities.check("diffusion" if engine == "diffusers" else capability)
+        except TimeoutError:
+            raise Unavailable("Nobody answers just now.") from None
+
+    return check
 
 
 def choose_engines(configured: Sequence[str], asked: str | None) -> Sequence[str]:
@@ -54,10 +74,12 @@ async def first_success(
     deadline_s: float,
     each_s: float,
     note: Note = lambda engine, outcome: None,
+    check: Check | None = None,
 ) -> tuple[str, T]:
     """Try engines until one succeeds. -> its name, its result.
 
-    All of them together have `deadline_s`, each at most `each_s`.
+    All of them together have `deadline_s`, each at most `each_s`. `check` tells an engine that is late from one that is
+    not there.
 
     Raises an error that is not technical as it is. When all fail, the error of the only one; the first one's where none
     is transient; `ProviderTimeout` where all were late; else `ProviderUnavailable`. `extra["engines"]` lists each
@@ -71,7 +93,7 @@ async def first_success(
             failures.append(EngineFailure(engine, ProviderTimeout("The engines before it left no time.")))
             continue
         try:
-            made = await _within(attempt(engine), min(each_s, left_s))
+            made = await _within(attempt(engine), min(each_s, left_s), check and partial(check, engine))
         except DarkroomError as error:
             note(engine, _outcome(error))
             if not error.is_technical:
@@ -83,13 +105,15 @@ async def first_success(
     raise _all_failed(failures)
 
 
-async def _within(work: Awaitable[T], seconds: float) -> T:
+async def _within(work: Awaitable[T], seconds: float, check: Callable[[], Awaitable[None]] | None) -> T:
     try:
         async with asyncio.timeout(seconds) as limit:
             return await work
     except TimeoutError:
         if not limit.expired():
             raise
+        if check is not None:
+            await check()
         raise ProviderTimeout(f"It took longer than {seconds:.3g} s.") from None
 
 
@@ -111,6 +135,7 @@ def _all_failed(failures: Sequence[EngineFailure]) -> DarkroomError:
 
 
 def _common_kind(errors: Sequence[DarkroomError]) -> type[DarkroomError]:
+    """Where one engine was away, all of them are waited for: it may be the one that succeeds."""
     if not any(error.is_transient for error in errors):
         return type(errors[0])
     return ProviderTimeout if all(isinstance(error, _LATE) for error in errors) else ProviderUnavailable

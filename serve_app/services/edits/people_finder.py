@@ -6,7 +6,7 @@ from configs.settings import Settings
 from deployments.algorithms.images.resizing import shrink
 from deployments.contracts.arrays import Image
 from deployments.contracts.portraits import Segmentation, Segmenter
-from serve_app.services.edits.fallback import choose_engines, first_success
+from serve_app.services.edits.fallback import check_by, choose_engines, first_success
 from serve_app.services.images.store import ImageStore
 from serve_app.telemetry import Metrics
 
@@ -34,4 +34,5 @@ class PeopleFinder:
             deadline_s=self._settings.deadlines.segment_s,
             each_s=chosen.engine_timeout_s,
             note=lambda engine, outcome: self._metrics.providers.labels("segmentation", engine, outcome).inc(),
+            check=check_by(self._segmenter, "segmentation"),
         )

@@ -18,7 +18,7 @@ from deployments.contracts.diffusion import MAX_SEED, ImageGeneration
 from deployments.contracts.styles import DIFFUSION_ENGINE, LOCAL_ENGINE, TEMPLATE_PROMPTER, StyledPicture, StyleTask
 from deployments.errors import DarkroomError, NotFound
 from serve_app.services.accounts.history import GenerationResult
-from serve_app.services.edits.fallback import choose_engines, first_success
+from serve_app.services.edits.fallback import check_by, choose_engines, first_success
 from serve_app.services.edits.orders import (
     EditRequest,
     edit_of,
@@ -136,6 +136,7 @@ class ApplyStyle:
             deadline_s=self._settings.deadlines.style_s,
             each_s=self._settings.styles.engine_timeout_s,
             note=lambda engine, outcome: self._count("style", engine, outcome),
+            check=check_by(self._generation, "stylizing"),
         )
         progress.report(_MADE_SHARE)
         stored = await self._pictures.store_result(job.user_id, made.image, f"{style.name}.jpg")

@@ -13,6 +13,8 @@ class Progress:
 
     share: float = 0.0
     """0 to 1."""
+    begun: float = 0.0
+    """The share that was done when this attempt began."""
     started: float = field(default_factory=time.monotonic)
     interrupted: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the client wants the job to end now, with what there is."""
@@ -30,13 +32,14 @@ class Progress:
 
     def part(self, begin: float, end: float) -> Progress:
         """Make the progress of a step of the work, whose 0 to 1 is `begin` to `end` of this one."""
-        return _PartialProgress(0.0, self.started, self.interrupted, self.skipped, self, begin, end)
+        return _PartialProgress(0.0, 0.0, self.started, self.interrupted, self.skipped, self, begin, end)
 
     def eta_s(self) -> float | None:
         """Estimate the seconds left by the pace so far; None while that would be a guess."""
-        if self.share < 0.02:
+        done = self.share - self.begun
+        if done < 0.02:
             return None
-        return (time.monotonic() - self.started) * (1 - self.share) / self.share
+        return (time.monotonic() - self.started) * (1 - self.share) / done
 
 
 @dataclass

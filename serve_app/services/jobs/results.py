@@ -61,6 +61,14 @@ class JobLink(BaseModel):
     href: JobUrl
 
 
+class JobWait(BaseModel):
+    """Why a job waits that has begun before: what it needs is away or full, and it is tried again."""
+
+    reason: dict[str, Any] = Field(description="a problem document")
+    since: datetime
+    next_try_at: datetime
+
+
 class JobState(BaseModel):
     """How far a job is."""
 
@@ -70,6 +78,9 @@ class JobState(BaseModel):
     progress: float = Field(ge=0, le=1)
     eta_s: float | None = Field(description="seconds left, once that is more than a guess")
     problem: dict[str, Any] | None = Field(description="why it failed: a problem document")
+    waiting: JobWait | None = Field(
+        None, description="why it waits, where what it needs was away or full; such a wait is no failure"
+    )
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -78,6 +89,8 @@ class JobState(BaseModel):
     def of(cls, job: QueuedJob) -> Self:
         """Describe a queued job. The problem of an attempt that will be repeated is left out."""
         state = cls.model_validate(job, from_attributes=True)
+        if job.status == "queued" and job.postponed_since is not None and job.problem is not None:
+            state.waiting = JobWait(reason=job.problem, since=job.postponed_since, next_try_at=job.run_after)
         if state.status != "failed":
             state.problem = None
         if job.is_finished:
@@ -97,6 +110,7 @@ class Job(JobState):
                 "progress": 0.4,
                 "eta_s": 3.2,
                 "problem": None,
+                "waiting": None,
                 "result": None,
                 "created_at": "2026-03-01T12:00:00Z",
                 "started_at": "2026-03-01T12:00:01Z",

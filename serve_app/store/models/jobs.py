@@ -48,6 +48,13 @@ class JobRow(Created, Base):
     attempt: Mapped[int] = mapped_column(server_default=text("0"))
     """Number of claims, and the fence: a worker's writes count only while this is the number it claimed with."""
     max_attempts: Mapped[int]
+    """Number of failures with which it has failed for good."""
+    failures: Mapped[int] = mapped_column(server_default=text("0"))
+    """Number of attempts that ran and failed, or died with their worker, since the job last got on."""
+    postponements: Mapped[int] = mapped_column(server_default=text("0"))
+    """Number of times that it was put off since it last got on, because what it needs was away or full."""
+    postponed_since: Mapped[datetime | None]
+    """The first of these times."""
     lease_until: Mapped[datetime | None]
     worker: Mapped[str | None]
     cancel_requested: Mapped[bool] = mapped_column(server_default=text("false"))

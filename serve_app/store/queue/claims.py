@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from deployments.errors import Conflict
 from serve_app.store.arrays import any_text
 from serve_app.store.models import JobRow
-from serve_app.store.queue.jobs import JobStatus, QueuedJob, change
+from serve_app.store.queue.jobs import RESUMABLE_KINDS, JobStatus, QueuedJob, change
 
 Pulse = Literal["ok", "cancel", "lost", "interrupt", "skip"]
 LOST_PROBLEM = {
@@ -100,7 +100,7 @@ async def claim(
                 worker=worker,
                 lease_until=_after(lease_s),
                 started_at=func.clock_timestamp(),
-                progress=0.0,
+                progress=case((JobRow.kind.in_(RESUMABLE_KINDS), JobRow.progress), else_=0.0),
                 eta_s=None,
                 stop_requested=None,
             )
@@ -119,6 +119,7 @@ async def heartbeat(
 ) -> Pulse:
     """Renew the lease, and store the progress (0 to 1).
 
+    A resumable job that has got on since it was claimed has the failures and the waiting before that forgiven.
     `cancel`: the client has cancelled the job; stop, and call `acknowledge_cancel`. `lost`: stop, and write nothing.
     `interrupt`: end with what there is. `skip`: leave out what is being worked on; returned once for each request.
     """
@@ -128,7 +129,10 @@ async def heartbeat(
         renewed = (await session.execute(renewing.execution_options(synchronize_session=False))).one_or_none()
         held, cancel, stop = renewed is not None, bool(renewed and renewed[0]), renewed[1] if renewed else None
     else:
-        values |= {"progress": min(1.0, max(0.0, progress)), "eta_s": eta_s}
+        share = min(1.0, max(0.0, progress))
+        got_on = (JobRow.progress < share) & JobRow.kind.in_(RESUMABLE_KINDS)
+        values |= {"progress": share, "eta_s": eta_s, "failures": case((got_on, 0), else_=JobRow.failures)}
+        values |= _postponed(case((got_on, 0), else_=JobRow.postponements), case((~got_on, JobRow.postponed_since)))
         changed = await change(session, _held(job).values(values))
         held = bool(changed)
         cancel, stop = (changed[0].cancel_requested, changed[0].stop_requested) if changed else (False, None)
@@ -152,13 +156,32 @@ async def complete(session: AsyncSession, job: QueuedJob, result: Mapping[str, A
 async def fail(
     session: AsyncSession, job: QueuedJob, problem: Mapping[str, Any], *, retry_in_s: float | None = None
 ) -> JobStatus:
-    """Queue the job again if `retry_in_s` is given and attempts are left, else fail it. -> its new status
+    """Count a failure: queue the job again if `retry_in_s` is given and it has failed fewer than `max_attempts` times,
+    else fail it. -> its new status
 
     A job whose cancellation was requested is cancelled instead. Raises `LeaseLost`.
     """
-    again = (JobRow.attempt < JobRow.max_attempts) if retry_in_s is not None else false()
+    failures = JobRow.failures + 1
+    again = (failures < JobRow.max_attempts) if retry_in_s is not None else false()
     status = case((JobRow.cancel_requested, "cancelled"), (again, "queued"), else_="failed")
-    left = await _record_end(session, job, status, problem=dict(problem), run_after=_after(retry_in_s or 0.0))
+    values = {"problem": dict(problem), "run_after": _after(retry_in_s or 0.0), "failures": failures}
+    left = await _record_end(session, job, status, **values, **_postponed(0, None))
+    return left.status
+
+
+async def postpone(
+    session: AsyncSession, job: QueuedJob, problem: Mapping[str, Any], *, pause_s: float, limit_s: float
+) -> JobStatus:
+    """Queue the job again in `pause_s`, for `problem` is that what it needs is away or full, which is no failure of
+    its own; fail it when it has been put off for `limit_s`. -> its new status
+
+    A job whose cancellation was requested is cancelled instead. Raises `LeaseLost`.
+    """
+    since = func.coalesce(JobRow.postponed_since, func.clock_timestamp())
+    again = since > _after(-limit_s)
+    status = case((JobRow.cancel_requested, "cancelled"), (again, "queued"), else_="failed")
+    values = {"problem": dict(problem), "run_after": _after(pause_s)}
+    left = await _record_end(session, job, status, **values, **_postponed(JobRow.postponements + 1, since))
     return left.status
 
 
@@ -168,27 +191,33 @@ async def acknowledge_cancel(session: AsyncSession, job: QueuedJob) -> None:
 
 
 async def hand_back(session: AsyncSession, job: QueuedJob) -> None:
-    """Queue the job of a worker that shuts down again, without an attempt less. Raises `LeaseLost`."""
-    status = case((JobRow.cancel_requested, "cancelled"), else_="queued")
-    await _record_end(session, job, status, max_attempts=JobRow.max_attempts + 1)
+    """Queue the job of a worker that shuts down again, which is no failure. Raises `LeaseLost`."""
+    await _record_end(session, job, case((JobRow.cancel_requested, "cancelled"), else_="queued"))
 
 
 async def requeue_expired(session: AsyncSession) -> list[QueuedJob]:
-    """Queue jobs with an expired lease again; without an attempt left they fail, where requested they are cancelled."""
+    """Queue jobs with an expired lease again; those that have failed `max_attempts` times by this fail, where requested
+    they are cancelled.
+
+    A lease that ran out while the database was away says nothing about the worker, and is no failure.
+    """
     expired = select(JobRow.id).where(JobRow.status == "running", JobRow.lease_until < func.clock_timestamp())
     ids = list(await session.scalars(expired.with_for_update(skip_locked=True)))
     if not ids:
         return []
-    is_last = JobRow.attempt >= JobRow.max_attempts
+    outage = JobRow.lease_until < func.pg_postmaster_start_time()
+    failures = JobRow.failures + case((outage, 0), else_=1)
+    is_last = failures >= JobRow.max_attempts
     status = case((JobRow.cancel_requested, "cancelled"), (is_last, "failed"), else_="queued")
     problem = case((is_last & ~JobRow.cancel_requested, literal(LOST_PROBLEM, JSON)), else_=JobRow.problem)
     return await change(
-        session, update(JobRow).where(JobRow.id == any_text(ids)).values(**_left(status), problem=problem)
+        session,
+        update(JobRow).where(JobRow.id == any_text(ids)).values(**_left(status), problem=problem, failures=failures),
     )
 
 
 def backoff_s(attempt: int, *, base_s: float = 2.0, cap_s: float = 300.0) -> float:
-    """Seconds to wait after the given attempt (1, 2, ...) failed: exponential backoff with jitter.
+    """Seconds to wait after the given failure or postponement (1, 2, ...): exponential backoff with jitter.
 
     Half of it is random, so that jobs which failed together do not come back together.
     """
@@ -208,6 +237,10 @@ async def _record_end(
     if not changed:
         raise LeaseLost("The job is no longer this worker's")
     return changed[0]
+
+
+def _postponed(times: Any, since: Any) -> dict[str, Any]:
+    return {"postponements": times, "postponed_since": since}
 
 
 def _left(status: str | ColumnElement[str]) -> dict[str, Any]:

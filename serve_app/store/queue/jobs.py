@@ -2,7 +2,7 @@
 
     queued ──claim──▶ running ──▶ succeeded | failed | cancelled
        ▲                 │
-       └── retry, lost lease, hand-over
+       └── retry, lost lease, hand-over, wait for capacity
 
 Every function works in the caller's transaction, so a job becomes visible together with the rows that it is about, and
 its listeners are notified when the transaction commits.
@@ -32,6 +32,8 @@ CHANNEL = "darkroom_jobs"
 GENERATION_KINDS = frozenset({"txt2img", "img2img", "style", "avatar", "segmentation"})
 """Kinds of jobs that make images. They take long and a client waits for each, so they are a pool with worker slots and
 places in the queue of its own, away from the analyses of albums."""
+RESUMABLE_KINDS = frozenset({"embeddings"})
+"""Kinds of jobs that store what they have done as they go: another attempt goes on where the last one stopped."""
 IS_UNFINISHED = text("status IN ('queued', 'running')")
 """Condition spelled as in the index of dedupe keys, so that PostgreSQL uses it."""
 _NOTIFY = text("SELECT pg_notify(:channel, notice) FROM unnest(CAST(:notices AS text[])) AS one (notice)")
@@ -52,7 +54,11 @@ class QueuedJob:
     """0 to 1."""
     eta_s: float | None
     attempt: int
+    """Number of claims."""
     max_attempts: int
+    failures: int
+    postponements: int
+    postponed_since: datetime | None
     worker: str | None
     cancel_requested: bool
     stop_requested: StopRequest | None
@@ -83,6 +89,9 @@ COLUMNS = (
     JobRow.eta_s,
     JobRow.attempt,
     JobRow.max_attempts,
+    JobRow.failures,
+    JobRow.postponements,
+    JobRow.postponed_since,
     JobRow.worker,
     JobRow.cancel_requested,
     JobRow.stop_requested,

@@ -31,6 +31,8 @@ class Expected:
     max_attempts: int
     status: str = "queued"
     attempt: int = 0
+    failures: int = 0
+    postponements: int = 0
     cancel: bool = False
     silent: bool = False
     """Its lease has run out and nobody has noticed yet."""
@@ -41,6 +43,10 @@ class Expected:
             self.status = "cancelled"
         else:
             self.status = "queued" if again else "failed"
+
+    def count_failure(self, *, may_retry: bool = True) -> None:
+        self.failures += 1
+        self.stop(again=may_retry and self.failures < self.max_attempts)
 
 
 class Queue(RuleBasedStateMachine):
@@ -81,7 +87,7 @@ class Queue(RuleBasedStateMachine):
         job = self.run(lambda s: claims.claim(s, worker="w", kinds=kinds, lease_s=3600))
         for expected in self.model.values():
             if expected.silent:
-                expected.stop(again=expected.attempt < expected.max_attempts)
+                expected.count_failure()
         busy = {(e.album_id, e.kind) for e in self.model.values() if e.status == "running" and e.album_id}
         free = [
             job_id
@@ -99,7 +105,10 @@ class Queue(RuleBasedStateMachine):
     def fall_silent(self, job: QueuedJob) -> None:
         if self.holds(job):
             self.run(
-                lambda s: s.execute(text("UPDATE jobs SET lease_until = '-infinity' WHERE id = :i"), {"i": job.id})
+                lambda s: s.execute(
+                    text("UPDATE jobs SET lease_until = clock_timestamp() - interval '1 ms' WHERE id = :i"),
+                    {"i": job.id},
+                )
             )
             self.model[job.id].silent = True
 
@@ -120,13 +129,19 @@ class Queue(RuleBasedStateMachine):
     @rule(job=claims, again=st.booleans())
     def fail(self, job: QueuedJob, again: bool) -> None:
         if self.write(job, lambda s: claims.fail(s, job, {}, retry_in_s=0 if again else None)):
-            expected = self.model[job.id]
-            expected.stop(again=again and expected.attempt < expected.max_attempts)
+            self.model[job.id].count_failure(may_retry=again)
+            self.model[job.id].postponements = 0
+
+    @rule(job=claims, is_too_long=st.booleans())
+    def postpone(self, job: QueuedJob, is_too_long: bool) -> None:
+        limit_s = -1 if is_too_long else 3600
+        if self.write(job, lambda s: claims.postpone(s, job, {}, pause_s=0, limit_s=limit_s)):
+            self.model[job.id].postponements += 1
+            self.model[job.id].stop(again=not is_too_long)
 
     @rule(job=claims)
     def hand_back(self, job: QueuedJob) -> None:
         if self.write(job, lambda s: claims.hand_back(s, job)):
-            self.model[job.id].max_attempts += 1
             self.model[job.id].stop(again=True)
 
     @rule(job=claims)
@@ -148,10 +163,11 @@ class Queue(RuleBasedStateMachine):
     @invariant()
     def the_table_is_what_the_model_says(self) -> None:
         table = self.run(lambda s: jobs.load_page(s, LOCAL_USER_ID, 1000))
-        assert {job.id: (job.status, job.attempt, job.max_attempts, job.cancel_requested) for job in table} == {
-            job_id: (e.status, e.attempt, e.max_attempts, e.cancel) for job_id, e in self.model.items()
-        }
+        assert {
+            job.id: (job.status, job.attempt, job.failures, job.postponements, job.cancel_requested) for job in table
+        } == {job_id: (e.status, e.attempt, e.failures, e.postponements, e.cancel) for job_id, e in self.model.items()}
         for job in table:
+            assert (job.postponements > 0) == (job.postponed_since is not None)
             assert job.is_finished == (job.finished_at is not None)
             assert 0 <= job.progress <= 1
             assert (job.result is not None) == (job.status == "succeeded")

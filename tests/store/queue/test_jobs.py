@@ -41,8 +41,8 @@ async def claim(session: AsyncSession, *kinds: str, lease_s: float = LEASE_S, **
     return await claims.claim(session, worker="test", kinds=kinds or ("tags",), lease_s=lease_s, **options)
 
 
-async def claimed(session: AsyncSession, **options: Any) -> QueuedJob:
-    job = await claim(session, **options)
+async def claimed(session: AsyncSession, *kinds: str, **options: Any) -> QueuedJob:
+    job = await claim(session, *kinds, **options)
     assert job is not None
     return job
 
@@ -54,7 +54,9 @@ async def now(session: AsyncSession, job: QueuedJob) -> QueuedJob:
 
 
 async def expire(session: AsyncSession, job: QueuedJob) -> None:
-    await session.execute(text("UPDATE jobs SET lease_until = '-infinity' WHERE id = :id"), {"id": job.id})
+    await session.execute(
+        text("UPDATE jobs SET lease_until = clock_timestamp() - interval '1 ms' WHERE id = :id"), {"id": job.id}
+    )
 
 
 # Waiting and running
@@ -271,6 +273,7 @@ async def test_a_worker_that_lost_the_job_cannot_write_to_it(session: AsyncSessi
         claims.complete(session, zombie, {"from": "zombie"}),
         claims.fail(session, zombie, {}),
         claims.hand_back(session, zombie),
+        claims.postpone(session, zombie, {}, pause_s=0, limit_s=60),
         claims.acknowledge_cancel(session, zombie),
     ):
         with pytest.raises(LeaseLost):
@@ -307,6 +310,73 @@ async def test_a_job_that_kills_its_workers_is_given_up(session: AsyncSession) -
     assert (failed.status, failed.attempt) == ("failed", 2)
     assert failed.problem is not None
     assert failed.problem["status"] == 500
+
+
+async def test_a_lease_that_ran_out_while_the_database_was_away_is_no_failure(session: AsyncSession) -> None:
+    await enqueue(session, max_attempts=1)
+    job = await claimed(session)
+    before = "UPDATE jobs SET lease_until = pg_postmaster_start_time() - interval '1 s' WHERE id = :id"
+    await session.execute(text(before), {"id": job.id})
+    again = await claimed(session)
+    assert (again.id, again.attempt, again.failures) == (job.id, 2, 0)
+
+
+async def test_a_job_without_what_it_needs_waits_however_often_and_its_failures_stay_its_own(
+    session: AsyncSession,
+) -> None:
+    await enqueue(session, max_attempts=2)
+    for number in range(1, 6):
+        job = await claimed(session)
+        assert await claims.postpone(session, job, {"title": "away"}, pause_s=0, limit_s=60) == "queued"
+        waiting = await now(session, job)
+        assert (waiting.attempt, waiting.failures, waiting.postponements) == (number, 0, number)
+    assert waiting.postponed_since is not None
+    assert waiting.problem == {"title": "away"}
+    assert await claims.fail(session, await claimed(session), {}, retry_in_s=0) == "queued"
+    tried = await now(session, job)
+    assert (tried.failures, tried.postponements, tried.postponed_since) == (1, 0, None)
+    assert await claims.fail(session, await claimed(session), {}, retry_in_s=0) == "failed"
+
+
+async def test_a_job_that_waits_is_not_claimed_before_its_pause_is_over(session: AsyncSession) -> None:
+    await enqueue(session)
+    await claims.postpone(session, await claimed(session), {}, pause_s=3600, limit_s=7200)
+    assert await claim(session) is None
+
+
+async def test_a_job_that_has_waited_too_long_fails_with_what_it_waited_for(session: AsyncSession) -> None:
+    await enqueue(session)
+    job = await claimed(session)
+    await claims.postpone(session, job, {"title": "away"}, pause_s=0, limit_s=3600)
+    await session.execute(text("UPDATE jobs SET postponed_since = now() - interval '2 hours'"))
+    job = await claimed(session)
+    assert await claims.postpone(session, job, {"title": "still away"}, pause_s=0, limit_s=3600) == "failed"
+    assert (await now(session, job)).problem == {"title": "still away"}
+
+
+async def test_a_job_that_stores_what_it_does_keeps_its_progress(session: AsyncSession) -> None:
+    for kind, kept in (("embeddings", 0.6), ("tags", 0.0)):
+        await enqueue(session, kind=kind)
+        job = await claimed(session, "embeddings", "tags")
+        await claims.heartbeat(session, job, lease_s=LEASE_S, progress=0.6)
+        await claims.postpone(session, job, {}, pause_s=0, limit_s=60)
+        again = await claimed(session, "embeddings", "tags")
+        assert (again.kind, again.progress) == (kind, pytest.approx(kept))
+        await claims.complete(session, again, {})
+
+
+async def test_a_job_that_gets_on_between_failures_is_not_given_up(session: AsyncSession) -> None:
+    await enqueue(session, kind="embeddings", max_attempts=2)
+    for share in (0.2, 0.4, 0.6, 0.8):
+        job = await claimed(session, "embeddings", "tags")
+        await claims.heartbeat(session, job, lease_s=LEASE_S, progress=share)
+        await expire(session, job)
+    job = await claimed(session, "embeddings", "tags")
+    assert job.failures == 1
+    await claims.heartbeat(session, job, lease_s=LEASE_S, progress=0.8)  # no further than before
+    await expire(session, job)
+    assert await claim(session, "embeddings") is None
+    assert (await now(session, job)).status == "failed"
 
 
 async def test_a_job_with_a_technical_failure_waits_and_is_tried_again(session: AsyncSession) -> None:

@@ -121,7 +121,7 @@ async def test_a_running_job_that_is_cancelled_ends_its_row_when_the_worker_stop
 async def test_a_job_that_was_given_up_ends_its_row(session: AsyncSession) -> None:
     job = await a_job(session)
     started = await a_generation(session, job.id)
-    expired = "UPDATE jobs SET lease_until = now() - interval '1 second', attempt = max_attempts"
+    expired = "UPDATE jobs SET lease_until = now() - interval '1 second', failures = max_attempts - 1"
     await session.execute(text(expired))
     await claims.requeue_expired(session)
     read = await reread(session, started)

@@ -29,15 +29,17 @@ HandleAnswer = Callable[[], Awaitable[Any]]
 
 
 class ScriptedHandle:
-    """Answers each call with the next of its answers; the last one again and again."""
+    """Answers each call with the next of its answers; the last one again and again. `checked` answers checks, if there
+    is one."""
 
-    def __init__(self, *answers: Any) -> None:
+    def __init__(self, *answers: Any, checked: ScriptedHandle | None = None) -> None:
         self._answers = list(answers)
+        self._checked = checked
         self.calls = self.cancelled = 0
         self.users: list[str | None] = []
 
     def __getattr__(self, verb: str) -> ScriptedHandle:
-        return self
+        return self._checked if verb == "check" and self._checked else self
 
     def remote(self, *_: Any, user: str | None) -> ScriptedResponse:
         self.users.append(user)
@@ -73,6 +75,7 @@ def over(handle: ScriptedHandle, deadlines: Deadlines | None = None) -> Gateway:
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway, "_BACKOFF_S", 0.0)
+    monkeypatch.setattr(gateway, "_CHECK_S", 0.01)
 
 
 async def test_a_call_that_died_with_its_replica_is_made_again() -> None:
@@ -123,11 +126,35 @@ async def test_a_deployment_that_failed_to_start_is_unavailable() -> None:
         await over(ScriptedHandle(DeploymentUnavailableError("x"))).find_faces([])
 
 
-async def test_a_call_without_an_answer_ends_at_the_deadline() -> None:
-    handle = ScriptedHandle(asyncio.Event().wait)
+def late() -> ScriptedHandle:
+    """A replica that works on for ever, and answers checks meanwhile."""
+    return ScriptedHandle(asyncio.Event().wait, checked=ScriptedHandle(None))
+
+
+async def test_a_call_that_takes_too_long_ends_at_the_deadline() -> None:
+    handle = late()
     with pytest.raises(DeadlineExceeded, match="find_faces"):
         await over(handle, Deadlines(faces_s=0.01)).find_faces([])
     assert handle.cancelled == 1
+
+
+async def test_a_call_that_nobody_answers_tells_of_an_outage_at_the_deadline() -> None:
+    for checked in (ScriptedHandle(asyncio.Event().wait), ScriptedHandle(DeploymentUnavailableError("x"))):
+        handle = ScriptedHandle(asyncio.Event().wait, checked=checked)
+        with pytest.raises(Unavailable, match="find_faces: no replica answers"):
+            await over(handle, Deadlines(faces_s=0.01)).find_faces([])
+
+
+async def test_a_call_that_never_got_its_turn_was_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway, "_AT_ONCE", 1)
+    gate = over(late(), Deadlines(faces_s=0.05, embed_s=30))
+    busy = asyncio.create_task(gate.embed_images(np.zeros((1, 2, 2, 3), np.uint8)))
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded, match="find_faces"):
+        await gate.find_faces([])
+    busy.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await busy
 
 
 async def test_a_call_that_is_not_wanted_any_more_is_cancelled_at_the_replica() -> None:
@@ -271,7 +298,7 @@ async def test_the_error_without_the_diffusion_engine_says_how_to_deploy_it() ->
 
 async def test_styles_and_prompts_have_their_own_deadlines() -> None:
     image = np.zeros((2, 2, 3), np.uint8)
-    silent = over(ScriptedHandle(asyncio.Event().wait), Deadlines(style_s=0.01, prompt_s=0.01))
+    silent = over(late(), Deadlines(style_s=0.01, prompt_s=0.01))
     with pytest.raises(DeadlineExceeded, match="stylize"):
         await silent.stylize("opencv", StyleTask(image, "ink", "x"))
     with pytest.raises(DeadlineExceeded, match="write_prompt"):
@@ -280,7 +307,7 @@ async def test_styles_and_prompts_have_their_own_deadlines() -> None:
 
 async def test_segmentation_and_avatars_have_their_own_deadlines() -> None:
     image, segmentation = sample_portrait()
-    silent = over(ScriptedHandle(asyncio.Event().wait), Deadlines(segment_s=0.01, avatar_s=0.01))
+    silent = over(late(), Deadlines(segment_s=0.01, avatar_s=0.01))
     with pytest.raises(DeadlineExceeded, match="segment_portrait"):
         await silent.segment_portrait("local", image)
     with pytest.raises(DeadlineExceeded, match="make_avatar"):

@@ -18,7 +18,7 @@ from deployments.errors import (
     Unavailable,
     WeightsMissing,
 )
-from serve_app.services.edits.fallback import choose_engines, first_success
+from serve_app.services.edits.fallback import check_by, choose_engines, first_success
 
 
 def scripted(**outcomes: BaseException | str | None) -> Callable[[str], Awaitable[str]]:
@@ -64,6 +64,36 @@ async def test_engines_share_one_deadline() -> None:
         await first_success(["a", "b", "c"], scripted(a=None, b="late", c="late"), deadline_s=0.01, each_s=10)
     said = [one["detail"] for one in raised.value.extra["engines"]]
     assert said[1:] == ["The engines before it left no time."] * 2
+
+
+class Answering:
+    """Capabilities that answer checks, or raise."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.asked: list[str] = []
+
+    async def check(self, capability: str) -> None:
+        self.asked.append(capability)
+        if self.error:
+            raise self.error
+
+
+async def test_a_late_engine_that_answers_checks_was_too_slow() -> None:
+    there = Answering()
+    with pytest.raises(ProviderTimeout) as raised:
+        await first_success(
+            ["a", "diffusers"], scripted(a=None, diffusers=None), deadline_s=5, each_s=0.01, check=check_by(there, "x")
+        )
+    assert there.asked == ["x", "diffusion"]
+    assert not raised.value.is_outage
+
+
+async def test_a_late_engine_that_answers_no_check_is_away() -> None:
+    away = Answering(Unavailable("no replica"))
+    with pytest.raises(Unavailable, match="no replica") as raised:
+        await first_success(["a"], scripted(a=None), deadline_s=5, each_s=0.01, check=check_by(away, "x"))
+    assert raised.value.is_outage
 
 
 async def test_failures_of_several_kinds_are_unavailability() -> None:

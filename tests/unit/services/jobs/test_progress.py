@@ -42,3 +42,10 @@ def test_the_time_left_is_unknown_at_the_beginning_and_nothing_at_the_end() -> N
     assert progress.eta_s() == pytest.approx(10, rel=0.2)
     progress.report(1.0)
     assert progress.eta_s() == 0
+
+
+def test_the_time_left_goes_by_what_this_attempt_has_done() -> None:
+    progress = Progress(0.5, begun=0.5, started=time.monotonic() - 10)
+    assert progress.eta_s() is None
+    progress.report(0.75)
+    assert progress.eta_s() == pytest.approx(10, rel=0.1)
