@@ -218,8 +218,11 @@ class Tags(_Options):
     """Share of the image from which on one face, with none near it in size, makes it a portrait."""
 
 
-PERSON_CUTS = {"mobilefacenet": 1.04, "dlib": 0.385, "insightface": 1.1}
+PERSON_CUTS = {"mobilefacenet": 1.02, "dlib": 0.385, "insightface": 1.1}
 """Face network -> its own cut, see `FaceOptions.cut`."""
+GROUP_SHARES = {"mobilefacenet": 0.98}
+"""Face network -> share of the cut up to which two groups of faces are one person by their mean directions. Networks
+that are not named put people who look alike too near for it."""
 
 
 class FaceOptions(_Options):
@@ -240,13 +243,19 @@ class FaceOptions(_Options):
     """Quality below which a face joins no person."""
     cut: float | None = Field(None, gt=0, lt=1.4)
     """Root-mean-square distance of unit vectors up to which two groups of faces are one person. Default: the network's
-    own, 1.04 for `mobilefacenet` and .385 for `dlib` (docs/people.md), 1.1 for `insightface` (a cosine of .4, a common
+    own, 1.02 for `mobilefacenet` and .385 for `dlib` (docs/people.md), 1.1 for `insightface` (a cosine of .4, a common
     choice; not measured here, since its weights could not be had)."""
 
     @property
     def person_cut(self) -> float:
         """`cut`, or the network's own."""
         return self.cut or PERSON_CUTS[self.recogniser]
+
+    @property
+    def group_cut(self) -> float | None:
+        """Distance of mean directions up to which two groups are one person; None: they are not compared."""
+        share = GROUP_SHARES.get(self.recogniser)
+        return None if share is None else share * self.person_cut
 
     @property
     def recogniser(self) -> str:

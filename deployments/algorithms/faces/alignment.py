@@ -65,11 +65,11 @@ def face_chips(image: Image, mesh: Floats, paddings: Sequence[float], size: int)
     return np.ascontiguousarray(chips)
 
 
-def five_point_chip(image: Image, mesh: Floats, size: int) -> Image:
-    """Align a face to `FIVE_POINT_TEMPLATE`, enlarged to `size`: `uint8[size, size, 3]`; `mesh` is `float32[468, 2 or
-    3]`."""
-    matrix = fit_similarity(five_points(mesh).astype(np.float64), FIVE_POINT_TEMPLATE * (size / _FIVE_POINT_PX))
-    return warp_square(image, matrix, size)
+def five_point_chip(image: Image, five: Floats, size: int) -> Image:
+    """Align a face, given by eyes, tip of the nose and mouth corners `[5, 2]`, to `FIVE_POINT_TEMPLATE`, enlarged to
+    `size`: `uint8[size, size, 3]`."""
+    template = FIVE_POINT_TEMPLATE * (size / _FIVE_POINT_PX)
+    return warp_square(image, fit_similarity(five.astype(np.float64), template), size)
 
 
 def five_points(mesh: Floats) -> Floats:

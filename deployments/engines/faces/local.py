@@ -45,7 +45,7 @@ class LocalFaceEngine:
 
     def describe(self, image: Image, located: list[LocatedFace]) -> list[Face]:
         """Assess and embed faces of `image` that are located, at least one."""
-        vectors = self._embedder.embed(image, [face.mesh.points for face in located])
+        vectors = self._embedder.embed(image, located)
         faces = []
         for face, vector in zip(located, vectors, strict=True):
             points = face.mesh.points
