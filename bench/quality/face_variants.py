@@ -19,7 +19,7 @@ def _grey(image: Image, _: LocatedFace | None) -> Image:
 
 
 def _recompressed(image: Image, _: LocatedFace | None) -> Image:
-    _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 30])
+    _done, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 30])
     return np.ascontiguousarray(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1])
 
 

@@ -40,7 +40,7 @@ async def an_album(client: httpx.AsyncClient, *people: tuple[int, ...]) -> None:
     for seed, together in enumerate(people):
         image = an_image(size=(200, 100), seed=seed)
         for place, person in enumerate(together):
-            image = with_face(image, person, at=(20 + 60 * place, 40))
+            image = with_face(image, 16 * person + 8, at=(20 + 60 * place, 40))
         pictures.append(encoded(image, "PNG"))
     await embed(client, "a", await upload(client, *pictures))
 

@@ -25,8 +25,8 @@ class FaceEmbedder(Protocol):
 class MobileFaceNet:
     """MobileFaceNet on LiteRT: 192-d vectors, two crops a face.
 
-    A face is aligned by the means of the mesh's points and ONet's, which err differently: BCubed F .996 at its best cut
-    for .991 by the mesh's alone and .994 by ONet's, at no cost.
+    A face is aligned by the means of the mesh's points and ONet's, which err differently: the same figures hold over a
+    wider range of cuts than with either alone, at no cost.
     """
 
     files = ("mobilefacenet.tflite",)
@@ -38,7 +38,7 @@ class MobileFaceNet:
 
     def embed(self, image: Image, faces: Sequence[LocatedFace]) -> Vectors:
         """Embed faces: the mean of a crop and its mirror image, which the network takes together."""
-        fives = [(five_points(face.mesh.points) + face.five) / 2 for face in faces]
+        fives = [np.float32(0.5) * (five_points(face.mesh.points) + face.five) for face in faces]
         crops = [five_point_chip(image, five, self._INPUT_PX) for five in fives]
         pairs = [(np.stack([crop, crop[:, ::-1]]).astype(np.float32) - 127.5) / 128 for crop in crops]
         return _unit([self._model.run([pair])[0].mean(axis=0) for pair in pairs])
