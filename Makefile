@@ -33,7 +33,7 @@ setup: $(VENV)/core.stamp ## Install the core and fetch the model weights
 	@$(BIN)/python -m deployments.weights
 
 dev: $(VENV)/all.stamp ## Install everything that tests and tools need
-	@$(BIN)/python -m deployments.weights
+	@$(BIN)/python -m deployments.weights --all
 
 run: setup ## Start Darkroom on http://127.0.0.1:8000 (ARGS=--diffusion: after `make dev`, with the diffusion engine)
 	@exec $(BIN)/python -m serve_app $(ARGS)

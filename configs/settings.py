@@ -222,10 +222,20 @@ class Tags(_Options):
     """Share of the image from which on one face, with none near it in size, makes it a portrait."""
 
 
+PERSON_CUTS = {"mobilefacenet": 1.02, "dlib": 0.385, "insightface": 1.1}
+"""Face network -> its own cut, see `FaceOptions.cut`."""
+GROUP_SHARES = {"mobilefacenet": 0.98}
+"""Face network -> share of the cut up to which two groups of faces are one person by their mean directions. Networks
+that are not named put people who look alike too near for it."""
+
+
 class FaceOptions(_Options):
     """Detection, embedding and clustering of faces."""
 
     engine: Literal["local", "insightface"] = "local"
+    network: Literal["mobilefacenet", "dlib"] = "mobilefacenet"
+    """Face network of the local engine: `mobilefacenet` tells people who look alike apart better and takes half the
+    time (docs/people.md), `dlib` has weights whose origin is stated. Stored faces of the other are embedded anew."""
     insightface_root: Path | None = None
     """Folder that holds `models/buffalo_l`; default: insightface's own."""
     min_score: float = Field(0.8, ge=0, le=1)
@@ -236,14 +246,25 @@ class FaceOptions(_Options):
     min_quality: float = Field(0.2, ge=0, le=1)
     """Quality below which a face joins no person."""
     cut: float | None = Field(None, gt=0, lt=1.4)
-    """Root-mean-square distance of unit vectors up to which two groups of faces are one person. Default: the engine's
-    own, .385 for `local` (docs/people.md), 1.1 for `insightface` (a cosine of .4, a common choice; not measured here,
-    since its weights could not be had)."""
+    """Root-mean-square distance of unit vectors up to which two groups of faces are one person. Default: the network's
+    own, 1.02 for `mobilefacenet` and .385 for `dlib` (docs/people.md), 1.1 for `insightface` (a cosine of .4, a common
+    choice; not measured here, since its weights could not be had)."""
 
     @property
     def person_cut(self) -> float:
-        """`cut`, or the engine's own."""
-        return self.cut or {"local": 0.385, "insightface": 1.1}[self.engine]
+        """`cut`, or the network's own."""
+        return self.cut or PERSON_CUTS[self.recogniser]
+
+    @property
+    def group_cut(self) -> float | None:
+        """Distance of mean directions up to which two groups are one person; None: they are not compared."""
+        share = GROUP_SHARES.get(self.recogniser)
+        return None if share is None else share * self.person_cut
+
+    @property
+    def recogniser(self) -> str:
+        """Name of the face network, whichever setting names it."""
+        return self.network if self.engine == "local" else self.engine
 
 
 class Duplicates(_Options):
@@ -532,10 +553,12 @@ class Settings(BaseSettings):
     @property
     def faces_model(self) -> str:
         """Name of the model that stored faces were found with."""
-        return f"{self.faces.engine}/{FACES_VERSION}"
+        return f"{_FACES_MODELS[self.faces.recogniser]}/{FACES_VERSION}"
 
 
 VIEWS_VERSION = 1
 """Version of the views: raised when `contracts.arrays.VIEWS` or their cutting changes."""
+_FACES_MODELS = {"mobilefacenet": "local-mobilefacenet", "dlib": "local", "insightface": "insightface"}
+"""Face network -> name of its stored faces. `local` alone is dlib: it was the only one once."""
 FACES_VERSION = 1
 """Version of the faces: raised when their detection, alignment or embedding changes."""

@@ -22,7 +22,10 @@ class ClusteringDeployment(Checked):
 
     def __init__(self, settings: Settings | None = None) -> None:
         settings = settings or Settings()
-        self._grouping = ClusteringOptions(cut=settings.faces.person_cut, min_quality=settings.faces.min_quality)
+        faces = settings.faces
+        self._grouping = ClusteringOptions(
+            cut=faces.person_cut, group_cut=faces.group_cut, min_quality=faces.min_quality
+        )
         self._threads = Threads(settings.runtime.threads)
 
     async def check_health(self) -> None:

@@ -44,9 +44,10 @@ def make_engine(settings: Settings, locator: FaceLocator | None = None) -> Local
     """Open the face engine that the settings name. Raises `WeightsMissing` when its weights are not there."""
     if settings.faces.engine == "insightface":
         return InsightFaceEngine(settings.faces.insightface_root)
-    for name in LocalFaceEngine.files:
+    network = settings.faces.network
+    for name in LocalFaceEngine.files(network):
         weight_file(settings, name)
-    return LocalFaceEngine(settings.weights_dir, locator or make_locator(settings))
+    return LocalFaceEngine(settings.weights_dir, locator or make_locator(settings), network, settings.runtime.threads)
 
 
 def make_locator(settings: Settings) -> FaceLocator:

@@ -22,7 +22,8 @@ from pydantic import ValidationError
 
 from configs.settings import Settings
 from deployments.errors import DarkroomError, Unavailable, WeightsMissing
-from deployments.weights.manifest import missing_files, read_manifest
+from deployments.weights.manifest import missing_files
+from deployments.weights.packages import needed, read_manifest
 from serve_app import local_ray
 from serve_app.exposure import require_guarded
 from serve_app.front_door import FrontDoor, find_haproxy
@@ -67,7 +68,7 @@ def main() -> int:
 def _run(settings: Settings, started: float, *, diffusion: bool) -> None:
     require_guarded(settings)
     require_token(settings, local_ray.variables(settings) | os.environ)
-    if missing := missing_files(settings.weights_dir, read_manifest()):
+    if missing := missing_files(settings.weights_dir, needed(read_manifest(), settings)):
         raise WeightsMissing(f"The model weights {missing[0].output} are missing: run `make setup`.")
     _require_free(settings.http_port, "DARKROOM_HTTP_PORT")
     _require_free(settings.dashboard_port, "DARKROOM_DASHBOARD_PORT")

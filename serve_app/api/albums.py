@@ -144,7 +144,7 @@ async def find_duplicates(body: DuplicatesRequest, analysis: AnalysisDep) -> Res
 @router.post("/clusters", response_model=ClustersResult, dependencies=[JsonBody], responses=LATER | _ERRORS)
 async def cluster_people(body: ClustersRequest, analysis: AnalysisDep) -> Response:
     """Group the images by person: person -> the images he or she is in, the most frequent person first."""
-    return await analysis.answer("people", body, min_images=body.min_images)
+    return await analysis.answer("people", body, min_images=body.min_images, bystanders=body.bystanders)
 
 
 @router.post("/quality", response_model=QualityResult, dependencies=[JsonBody], responses=LATER | _ERRORS)

@@ -10,7 +10,19 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware import Middleware
 
 from configs.settings import Settings
-from serve_app.api import albums, avatars, history, images, jobs, operations, problems, segmentations, styles, users
+from serve_app.api import (
+    albums,
+    avatars,
+    capabilities,
+    history,
+    images,
+    jobs,
+    operations,
+    problems,
+    segmentations,
+    styles,
+    users,
+)
 from serve_app.api.auth import Authentication, basic, bearer
 from serve_app.api.browsers import BrowserGuard, cross_origin_access
 from serve_app.api.deps import HalfSurrogates
@@ -60,7 +72,7 @@ def build_app(services: Services, settings: Settings, metrics: Metrics, *, behin
     webui_errors.install(app)
     app.include_router(operations.router)
     ours, webui = ({}, {}) if settings.auth.mode == "disabled" else (_OURS, _WEBUI)
-    for part in (images, styles, segmentations, avatars, history, jobs, users):
+    for part in (images, styles, segmentations, avatars, history, jobs, users, capabilities):
         app.include_router(part.router, **ours)
     for router in (images.tutorial, avatars.tutorial, users.tutorial, albums.below, albums.router):
         app.include_router(router, **ours)

@@ -23,6 +23,7 @@ from serve_app.services.accounts.users import UserService
 from serve_app.services.albums.duplicates import FindDuplicates
 from serve_app.services.albums.embed import EmbedAlbum
 from serve_app.services.albums.ingest import AlbumIngester
+from serve_app.services.albums.moving import start_moving
 from serve_app.services.albums.people import ClusterPeople
 from serve_app.services.albums.quality import AssessQuality
 from serve_app.services.albums.service import AlbumService
@@ -53,7 +54,7 @@ from serve_app.store.embedded.server import PostgresNotStarted, ensure_running
 from serve_app.store.migrate import upgrade
 from serve_app.store.queue import jobs
 from serve_app.store.queue.events import JobEvents
-from serve_app.store.repositories import albums, idempotency, images
+from serve_app.store.repositories import albums, faces, idempotency, images
 from serve_app.store.session import Database
 
 if TYPE_CHECKING:
@@ -185,12 +186,13 @@ class Services:
 
     async def run_housekeeping(self) -> None:
         """Remove what has expired: hidden albums, ended jobs, temporary pictures, answers to repeated requests, unused
-        files."""
+        files, faces of a network that is no longer named. Start moving albums to the one that is."""
         keep_s = self.settings.jobs.keep_finished_s
         for remove in (
             albums.remove_expired,
             partial(jobs.remove_finished, older_than_s=keep_s),
             partial(images.remove_temporary, older_than_s=self.settings.retention.temporary_s),
+            partial(faces.remove_replaced, model=self.settings.faces_model),
         ):
             removed: object = True
             while removed:  # a batch a transaction, until as much has gone as has come since the last time
@@ -198,6 +200,7 @@ class Services:
                     removed = await remove(session)
         async with self.database.transaction() as session:
             await idempotency.remove_older(session, keep_s)
+            await start_moving(session, self.settings)
         await self.pictures.collect_unused()
 
 

@@ -30,6 +30,13 @@ DLIB_TEMPLATE = np.array(
 """Outer and inner corner of the left eye, of the right eye, and the base of the nose, in a unit square: the mean shape
 in dlib's `get_face_chip_details` (image_transforms/interpolation.h), to which the training faces were aligned."""
 
+FIVE_POINT_TEMPLATE = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
+)
+"""Eye centres, tip of the nose and corners of the mouth in a face of 112 pixels: the usual alignment of networks that
+were trained on MTCNN's points (insightface: `utils/face_align.py`)."""
+_FIVE_POINT_PX = 112
+
 
 def roll_of(eyes: NDArray[np.floating]) -> float:
     """Measure by how much a face is turned clockwise, radians, -pi to pi; `eyes` `[2, 2]`: its right eye, then its
@@ -56,6 +63,13 @@ def face_chips(image: Image, mesh: Floats, paddings: Sequence[float], size: int)
         chip = warp_square(image, fit_similarity(points, target), size)
         chips += [chip, chip[:, ::-1]]
     return np.ascontiguousarray(chips)
+
+
+def five_point_chip(image: Image, five: Floats, size: int) -> Image:
+    """Align a face, given by eyes, tip of the nose and mouth corners `[5, 2]`, to `FIVE_POINT_TEMPLATE`, enlarged to
+    `size`: `uint8[size, size, 3]`."""
+    template = FIVE_POINT_TEMPLATE * (size / _FIVE_POINT_PX)
+    return warp_square(image, fit_similarity(five.astype(np.float64), template), size)
 
 
 def five_points(mesh: Floats) -> Floats:

@@ -1,12 +1,13 @@
 """Face clustering: the faces of an album into people, independent of the order in which they come.
 
-Average linkage (see `linkage`) over canonically sorted faces. Faces that the gate refuses, or whose vector is no
-direction (not finite, or of no length), belong to no person.
+Average linkage (see `linkage`) over canonically sorted faces, and over the groups that it made.
+Faces that the gate refuses, or whose vector is no direction (not finite, or of no length), belong to no person.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,6 +32,8 @@ class ClusteringOptions:
 
     cut: float = 0.385
     """Two groups of faces are one person up to this root-mean-square distance between them (unit vectors)."""
+    group_cut: float | None = None
+    """Two groups are one person up to this distance between their mean directions too; None: they are not compared."""
     min_quality: float = 0.2
     """Faces under this quality, 0 to 1, belong to no person."""
     forest: Forest = field(default_factory=Forest)
@@ -40,8 +43,8 @@ class ClusteringOptions:
     """Nearest clusters that a new face may change in larger albums; more were never needed."""
     settled_faces: int = 24
     """Size above which a cluster in a larger album takes new faces and others in, but is not taken apart."""
-    reach: float = 0.02
-    """Distance beyond the cut at which a cluster in a larger album may still change for a new face."""
+    reach: float = 0.052
+    """Share of the cut beyond it at which a cluster in a larger album may still change for a new face."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +72,34 @@ def group_faces(vectors: Vectors, pictures: NDArray[np.int64], quality: Vectors,
         stands = find_prints(vectors, usable, pictures[usable], grouping.cut)
         kept, photograph = np.unique(stands, return_inverse=True)
         atoms = make_atoms(unit(vectors[usable[kept]]), pictures[usable[kept]])
-        linked = link(atoms.means, atoms.counts, atoms.pictures, grouping.cut, grouping.forest)
-        labels[usable] = number(linked.cluster[atoms.atom_of][photograph])
+        linked = link_groups(atoms.means, atoms.counts, atoms.pictures, grouping)
+        labels[usable] = number(linked[atoms.atom_of][photograph])
     return labels
+
+
+def link_groups(
+    means: Vectors, counts: NDArray[np.int64], pictures: Sequence[AbstractSet[int]], grouping: ClusteringOptions
+) -> NDArray[np.int64]:
+    """Link atoms, then the groups that they became by their mean directions; -> the group of each atom, named by its
+    lowest atom, `int64[N]`.
+
+    A group's mean direction is its person's with less of what single images add: a face that is too far from the faces
+    of its person on average may still lie near the direction, and a stranger's does not come as much nearer. Groups
+    take part with their numbers of faces, and those that share an image stay apart.
+    """
+    cluster = link(means, counts, pictures, grouping.cut, grouping.forest).cluster
+    if grouping.group_cut is None:
+        return cluster
+    named, group = np.unique(cluster, return_inverse=True)
+    faces = np.zeros(len(named), np.int64)
+    np.add.at(faces, group, counts)
+    totals = np.zeros((len(named), means.shape[1]), np.float64)
+    np.add.at(totals, group, means * counts[:, None])
+    held: list[set[int]] = [set() for _ in named]
+    for place, of_atom in zip(group.tolist(), pictures, strict=True):
+        held[place] |= of_atom
+    directions = unit((totals / faces[:, None]).astype(np.float32))
+    return named[link(directions, faces, held, grouping.group_cut, grouping.forest).cluster[group]]
 
 
 def find_usable(

@@ -9,12 +9,13 @@ from deployments.algorithms.people.clusters import (
     ClusteringOptions,
     find_usable,
     group_faces,
+    link_groups,
     make_atoms,
     number,
     unit,
 )
 from deployments.algorithms.people.label_matching import Labels, carry_labels
-from deployments.algorithms.people.linkage import SLACK, link
+from deployments.algorithms.people.linkage import SLACK
 from deployments.algorithms.people.prints import find_prints
 from deployments.contracts.albums import UNASSIGNED
 from deployments.contracts.arrays import Vectors
@@ -31,8 +32,9 @@ def add_faces(
     The clusters near a new face are dissolved and linked again with it; every other cluster keeps its label. A changed
     cluster's label goes where most of its faces went (`carry_labels`).
 
-    - Up to `grouping.exact_faces` usable faces, near means: connected to a new face by steps within the cut and by
-      clusters. If `previous` is the grouping of the old faces, the result is the grouping of all faces.
+    - Up to `grouping.exact_faces` usable faces, near means: connected to a new face by steps that linked groups must
+      have between them, and by clusters. If `previous` is the grouping of the old faces, the result is the grouping of
+      all faces.
     - Beyond, the `dissolved_clusters` nearest that have a face within the cut of a new one; those over `settled_faces`
       faces are not taken apart. The cost of a new face is a product with every old one and linking at most
       `dissolved_clusters * settled_faces` faces.
@@ -81,16 +83,15 @@ def _add(faces: _Faces, old: Labels, grouping: ClusteringOptions) -> Labels:
     # Clusters as a whole come after the faces, in an order of their own that does not depend on how faces came.
     order = sorted(range(len(whole)), key=lambda place: means[place].tobytes())
     whole = [whole[place] for place in order]
-    linked = link(
+    linked = link_groups(
         np.concatenate([atoms.means, means[order]]),
         np.concatenate([atoms.counts, np.array([len(members) for members in whole], np.int64)]),
         atoms.pictures + [set(faces.pictures[members].tolist()) for members in whole],
-        grouping.cut,
-        grouping.forest,
+        grouping,
     )
     rows = np.concatenate([loose, *whole])
-    cluster = linked.cluster[: len(atoms.counts)][atoms.atom_of]
-    of_whole = np.repeat(linked.cluster[len(atoms.counts) :], [len(members) for members in whole])
+    cluster = linked[: len(atoms.counts)][atoms.atom_of]
+    of_whole = np.repeat(linked[len(atoms.counts) :], [len(members) for members in whole])
     labels = old.copy()
     labels[rows] = carry_labels(old[rows], number(np.concatenate([cluster, of_whole])), int(old.max()))
     return labels
@@ -107,8 +108,14 @@ def _labels_with_a_picture_twice(pictures: NDArray[np.int64], old: Labels) -> La
 def _connected(
     faces: _Faces, old: Labels, new_faces: NDArray[np.bool_], grouping: ClusteringOptions
 ) -> NDArray[np.int64]:
-    """Find the rows connected to a new face by steps within the cut; whole clusters always."""
-    floor = 1 - grouping.cut**2 / 2 - SLACK
+    """Find the rows connected to a new face by steps that two linked groups must have somewhere between them; whole
+    clusters always."""
+    floor = 1 - grouping.cut**2 / 2
+    if grouping.group_cut is not None:
+        # The mean vector of a group within the cut is at least sqrt(floor) long, and so are two: their faces' mean
+        # product is the product of their directions times at least the floor.
+        floor = min(floor, floor * (1 - grouping.group_cut**2 / 2))
+    floor -= SLACK
     everything = faces[np.arange(len(faces))]
     inside = new_faces.copy()
     border = np.flatnonzero(inside)
@@ -140,7 +147,7 @@ def _near(
         member = by_cluster[np.arange(len(pair)) + (start[cluster] + many - np.cumsum(many))[pair]]
         mean = np.bincount(pair, products[face[pair], member], minlength=len(cluster)) / many
         order = np.lexsort((cluster, -mean, face))
-        order = order[mean[order] >= 1 - (grouping.cut + grouping.reach) ** 2 / 2]
+        order = order[mean[order] >= 1 - (grouping.cut * (1 + grouping.reach)) ** 2 / 2]
         place = np.arange(len(order)) - np.searchsorted(face[order], face[order])
         undivided[cluster[order]] = True
         divided[cluster[order[place < grouping.dissolved_clusters]]] = True

@@ -100,8 +100,10 @@ def face_search(settings: Settings) -> Callable[[], FaceSearch]:
     """
 
     def open_search() -> FaceSearch:
-        for name in LocalFaceEngine.files:
+        network, threads = settings.faces.network, settings.runtime.threads
+        for name in LocalFaceEngine.files(network):
             weight_file(settings, name)
-        return LocalFaceEngine(settings.weights_dir, FaceLocator(settings.weights_dir, settings.runtime.threads)).find
+        locator = FaceLocator(settings.weights_dir, threads)
+        return LocalFaceEngine(settings.weights_dir, locator, network, threads).find
 
     return open_search

@@ -5,7 +5,7 @@ Imports happen inside `convert`, so that looking whether anything is missing cos
 
 from __future__ import annotations
 
-CONVERTERS = ("copy", "efficientnet_lite0", "efficientnet_lite0_head", "mtcnn_onet", "dlib_resnet")
+CONVERTERS = ("copy", "efficientnet_lite0", "efficientnet_lite0_head", "mtcnn_onet", "dlib_resnet", "fuse_prelu")
 
 
 def convert(converter: str, data: bytes) -> bytes:
@@ -31,4 +31,8 @@ def convert(converter: str, data: bytes) -> bytes:
         from deployments.weights.conversion.dlib_resnet import face_network
 
         return face_network(data)
+    if converter == "fuse_prelu":
+        from deployments.weights.conversion.tflite import fuse_prelu
+
+        return fuse_prelu(data)
     raise ValueError(f"no converter is called {converter!r}; there are {', '.join(CONVERTERS)}")

@@ -50,6 +50,10 @@ class ClustersRequest(AnalysisRequest):
     model_config = ConfigDict(json_schema_extra={"example": {"album_id": "summer", "min_images": 2}})
 
     min_images: int = Field(1, ge=1, le=1_000_000, description="leave out people seen in fewer images")
+    bystanders: bool = Field(
+        False,
+        description="also people seen in one image only and there by chance: far behind, cut off, poor or tiny",
+    )
 
 
 class QualityRequest(AnalysisRequest):

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -39,11 +40,15 @@ _FETCH_SHARE = 0.2
 class _Analysed:
     """What is stored of one picture."""
 
-    vectors: Vectors
-    """`float32[V, D]`."""
     faces: list[Face]
     """In pixels of the original."""
-    quality: StoredQuality
+    vectors: Vectors | None
+    """`float32[V, D]`; None where only faces were sought."""
+    quality: StoredQuality | None
+    """None where only faces were sought."""
+
+
+_Compute = Callable[[Sequence[tuple[Content, Image]]], Coroutine[Any, Any, list[_Analysed]]]
 
 
 class AlbumIngester:
@@ -160,23 +165,29 @@ class AlbumIngester:
         by_sha = {content.sha256: content for content in chunk}
         embedding_model, faces_model = self._settings.embedding_model, self._settings.faces_model
         async with self._database.transaction() as session:
-            missing = set(await vectors.find_missing(session, embedding_model, list(by_sha)))
-            missing |= set(await faces.find_missing(session, faces_model, list(by_sha)))
-        done, bad = await self._analyse_each([by_sha[sha] for sha in sorted(missing)])
+            unseen = set(await vectors.find_missing(session, embedding_model, list(by_sha)))
+            faceless = set(await faces.find_missing(session, faces_model, list(by_sha))) - unseen
+        done, bad = await self._analyse_each([by_sha[sha] for sha in sorted(unseen)], self._compute)
+        moved, lost = await self._analyse_each([by_sha[sha] for sha in sorted(faceless)], self._find_faces)
+        done, bad = done | moved, bad | lost
         if done:
             async with self._database.transaction() as session:
                 await albums.lock(session, album_id)
-                stacked = np.stack([one.vectors for one in done.values()])
-                await vectors.save(session, embedding_model, list(done), stacked)
+                embedded = {sha: one.vectors for sha, one in done.items() if one.vectors is not None}
+                if embedded:
+                    await vectors.save(session, embedding_model, list(embedded), np.stack(list(embedded.values())))
                 await faces.save(session, faces_model, {sha: one.faces for sha, one in done.items()})
-                await quality.save(session, {sha: one.quality for sha, one in done.items()})
+                judged = {sha: one.quality for sha, one in done.items() if one.quality is not None}
+                await quality.save(session, judged)
                 await albums.delete_orphaned(session, list(by_sha))
         self._metrics.pictures.labels("analysed").inc(len(done))
         for error in bad.values():
             self._metrics.pictures.labels(error.code).inc()
         return bad
 
-    async def _analyse_each(self, contents: Sequence[Content]) -> tuple[dict[str, _Analysed], dict[str, ImageError]]:
+    async def _analyse_each(
+        self, contents: Sequence[Content], compute: _Compute
+    ) -> tuple[dict[str, _Analysed], dict[str, ImageError]]:
         """Results and failures by hash. A picture that breaks its analysis takes no other along."""
         fresh: list[tuple[Content, Image]] = []
         bad: dict[str, ImageError] = {}
@@ -186,7 +197,7 @@ class AlbumIngester:
             except Exception as error:
                 bad[content.sha256] = image_failure(error, content.sha256)
         done: dict[str, _Analysed] = {}
-        for (content, _), result in zip(fresh, await run_isolated(fresh, self._compute), strict=True):
+        for (content, _), result in zip(fresh, await run_isolated(fresh, compute), strict=True):
             if isinstance(result, Exception):
                 bad[content.sha256] = image_failure(result, content.sha256)
             else:
@@ -201,10 +212,18 @@ class AlbumIngester:
         )
         flat = await self._capabilities.embed_images(views.reshape(-1, *views.shape[2:]))
         return [
-            _Analysed(vectors, [_in_original_pixels(face, content, image) for face in of], quality)
+            _Analysed([_in_original_pixels(face, content, image) for face in of], vectors, quality)
             for (content, image), of, vectors, quality in zip(
                 fresh, found, flat.reshape(len(images), -1, flat.shape[-1]), judged, strict=True
             )
+        ]
+
+    async def _find_faces(self, fresh: Sequence[tuple[Content, Image]]) -> list[_Analysed]:
+        """Search for faces alone: the rest of an album that moves to another face network is known."""
+        found = await self._capabilities.find_faces([image for _, image in fresh])
+        return [
+            _Analysed([_in_original_pixels(face, content, image) for face in of], None, None)
+            for (content, image), of in zip(fresh, found, strict=True)
         ]
 
 

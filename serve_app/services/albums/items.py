@@ -29,7 +29,11 @@ class Item:
     content_type: str
 
 
-DEFAULTS: dict[str, dict[str, Any]] = {"tags": {}, "people": {"min_images": 1}, "duplicates": {"level": "copy"}}
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "tags": {},
+    "people": {"min_images": 1, "bystanders": False},
+    "duplicates": {"level": "copy"},
+}
 """Parameters of the follow-up jobs: equal to those of a request that names none, so that it finds their results."""
 
 

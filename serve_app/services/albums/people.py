@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from configs.settings import Settings
 from deployments.contracts.albums import UNASSIGNED, UNKNOWN, FaceClusterer
+from serve_app.services.albums.album_faces import AlbumFace
+from serve_app.services.albums.bystanders import find_bystanders
 from serve_app.services.albums.items import Item
 from serve_app.services.albums.results import ClustersResult, Failed, Person, PersonFace
 from serve_app.services.albums.snapshot import AlbumSnapshots, keep_result
 from serve_app.services.jobs.progress import Progress
 from serve_app.store.queue.jobs import QueuedJob
-from serve_app.store.repositories import albums, faces, persons
+from serve_app.store.repositories import albums, faces, persons, results
 from serve_app.store.session import Database
 
 
@@ -33,16 +34,21 @@ class ClusterPeople:
     async def __call__(self, job: QueuedJob, progress: Progress) -> ClustersResult:
         snapshot = await self._albums.load(job, progress)
         async with self._database.transaction() as session:
-            found = await faces.load(session, self._settings.faces_model, snapshot.shas)
+            model = self._settings.faces_model
+            found = await faces.load(session, model, snapshot.shas)
             previous = await persons.load_labels(session, snapshot.album_id, found.ids)
+            moved = await persons.load_moved_labels(session, snapshot.album_id, model, found, snapshot.shas)
         labels = np.zeros(0, np.int64)
         if len(found.ids):
-            known = previous if (previous != UNKNOWN).any() else None
+            # Groups of another network's faces are no start for this one's: all faces are grouped anew.
+            known = previous if moved is None and (previous != UNKNOWN).any() else None
             labels = await self._clusterer.cluster_faces(found.vectors, found.pictures, found.quality, known)
         progress.report(0.9)
         async with self._database.transaction() as session:
             if await albums.get(session, snapshot.album_id) is not None:
-                labels = await persons.save(session, snapshot.album_id, found.ids, labels)
+                labels = await persons.save(session, snapshot.album_id, found.ids, labels, moved)
+                if moved is not None:
+                    await results.remove(session, snapshot.album_id, "people")
             people = await persons.load(session, snapshot.album_id)
 
         album_faces = [
@@ -63,21 +69,15 @@ class ClusterPeople:
         }
         parameters = job.payload["parameters"]
         result = people_result(
-            snapshot.items, album_faces, person_of, snapshot.failed, int(parameters.get("min_images") or 1)
+            snapshot.items,
+            album_faces,
+            person_of,
+            snapshot.failed,
+            int(parameters.get("min_images") or 1),
+            bystanders=bool(parameters.get("bystanders")),
         )
         await keep_result(self._database, snapshot, "people", parameters, result)
         return result
-
-
-@dataclass(frozen=True, slots=True)
-class AlbumFace:
-    """A face in a file content; its box is in pixels of the upright original."""
-
-    id: str
-    sha256: str
-    bbox: tuple[float, float, float, float]
-    score: float
-    quality: float
 
 
 def people_result(
@@ -86,8 +86,11 @@ def people_result(
     person_of: Mapping[str, str],
     failed: list[Failed],
     min_images: int,
+    *,
+    bystanders: bool = False,
 ) -> ClustersResult:
-    """Sort faces by person, with details. `person_of`: face id -> person id; faces without one are unassigned.
+    """Sort faces by person, with details. `person_of`: face id -> person id; faces without one are unassigned, and
+    unless `bystanders` are asked for, so are people seen as such in one image only.
 
     Persons are named `person1`, `person2` ... by the number of their images, then by the images' references.
     """
@@ -95,12 +98,19 @@ def people_result(
     for item in items:
         refs[item.sha256].append(item.ref)
     members: dict[str, list[AlbumFace]] = defaultdict(list)
-    unassigned: list[PersonFace] = []
+    nobodys: list[AlbumFace] = []
     for face in faces:
         if face.id in person_of:
             members[person_of[face.id]].append(face)
         else:
-            unassigned += _occurrences(face, refs)
+            nobodys.append(face)
+    if not bystanders:
+        sizes = {item.sha256: (item.width, item.height) for item in items}
+        chance = find_bystanders(faces, sizes)
+        for person, of in list(members.items()):
+            if len({face.sha256 for face in of}) == 1 and all(face.id in chance for face in of):
+                nobodys += members.pop(person)
+    unassigned = [shown for face in nobodys for shown in _occurrences(face, refs)]
 
     pictures = {person: sorted({ref for face in of for ref in refs[face.sha256]}) for person, of in members.items()}
     order = sorted(

@@ -99,7 +99,7 @@ class ClustersResult(AnalysisResult):
     failed: list[Failed]
     people: list[Person] | None = Field(None, exclude_if=is_none, description="with `detail`")
     unassigned_faces: list[PersonFace] | None = Field(
-        None, exclude_if=is_none, description="with `detail`: too poor to tell"
+        None, exclude_if=is_none, description="with `detail`: too poor to tell, or of bystanders"
     )
 
 

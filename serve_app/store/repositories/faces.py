@@ -67,6 +67,45 @@ _MISSING = text("""
     WHERE NOT EXISTS (SELECT FROM face_scans WHERE sha256 = sha AND model = :model)
     ORDER BY place
 """)
+_OUTDATED = text("""
+    SELECT albums.id, albums.user_id, albums.version FROM albums
+    WHERE expires_at IS NULL
+    AND (
+        EXISTS (
+            SELECT FROM person_faces JOIN faces ON faces.id = face_id
+            WHERE person_faces.album_id = albums.id AND faces.model <> :model
+        )
+        OR EXISTS (
+            SELECT FROM album_images JOIN images ON images.id = image_id
+            WHERE album_images.album_id = albums.id AND status = 'embedded'
+            AND NOT EXISTS (SELECT FROM face_scans WHERE face_scans.sha256 = images.sha256 AND model = :model)
+        )
+    )
+    AND NOT EXISTS (
+        SELECT FROM jobs WHERE jobs.album_id = albums.id
+        AND (
+            kind IN ('people', 'embeddings') AND status IN ('queued', 'running')
+            OR kind = 'people' AND status IN ('failed', 'cancelled')
+                AND finished_at > now() - make_interval(secs => :pause_s)
+        )
+    )
+    ORDER BY albums.id
+    LIMIT :most
+""")
+_REMOVE_REPLACED = text("""
+    DELETE FROM face_scans WHERE (sha256, model) IN (
+        SELECT old.sha256, old.model FROM face_scans AS old
+        JOIN face_scans AS present ON present.sha256 = old.sha256 AND present.model = :model
+        WHERE old.model <> :model
+        AND NOT EXISTS (
+            SELECT FROM faces JOIN person_faces ON face_id = faces.id
+            WHERE faces.sha256 = old.sha256 AND faces.model = old.model
+        )
+        ORDER BY old.sha256
+        LIMIT :most
+    )
+    RETURNING sha256
+""")
 _LANDMARKS = text("SELECT id, landmarks FROM faces WHERE id = ANY(CAST(:ids AS bigint[]))")
 
 
@@ -122,3 +161,31 @@ async def find_missing(session: AsyncSession, model: str, shas: Sequence[str]) -
     """Find the contents that this model has not searched yet, each once, in the order given."""
     missing = await session.scalars(_MISSING, {"model": model, "shas": list(shas)})
     return list(dict.fromkeys(missing))
+
+
+@dataclass(frozen=True, slots=True)
+class OutdatedAlbum:
+    """An album whose faces or persons are not all of the present model."""
+
+    id: str
+    user_id: str
+    version: int
+
+
+async def find_outdated(session: AsyncSession, model: str, most: int, pause_s: float) -> list[OutdatedAlbum]:
+    """Find up to `most` albums that hold images without faces by `model`, or persons with another model's faces.
+
+    Albums with a job that will see to it are left out, and for `pause_s` seconds those whose last one failed or was
+    cancelled. Hidden albums of ad-hoc calls are left to expire.
+    """
+    rows = await session.execute(_OUTDATED, {"model": model, "most": most, "pause_s": pause_s})
+    return [OutdatedAlbum(*row) for row in rows]
+
+
+async def remove_replaced(session: AsyncSession, model: str, most: int = 500) -> int:
+    """Remove faces of other models where `model` has searched the content too and no person consists of them any more.
+
+    -> how many contents' faces were removed, at most `most`
+    """
+    gone = await session.scalars(_REMOVE_REPLACED, {"model": model, "most": most})
+    return len(gone.all())

@@ -12,10 +12,12 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from deployments.algorithms.people.label_matching import carry_labels, number_by_first_face
+from deployments.algorithms.people.moving import match_places
 from deployments.contracts.albums import UNASSIGNED, UNKNOWN
 from serve_app.store.arrays import any_text
 from serve_app.store.ids import new_id
 from serve_app.store.models import PersonRow
+from serve_app.store.repositories.faces import StoredFaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,15 @@ _LABELS = text("""
     FROM person_faces LEFT JOIN persons ON persons.id = person_id
     WHERE person_faces.album_id = :album_id
 """)
+_OF_OTHER_MODELS = text("""
+    SELECT sha256, bbox, coalesce(label, -1) AS label
+    FROM person_faces
+    JOIN faces ON faces.id = face_id
+    LEFT JOIN persons ON persons.id = person_id
+    WHERE person_faces.album_id = :album_id AND faces.model <> :model
+    AND sha256 = ANY(CAST(:shas AS text[]))
+    ORDER BY face_id
+""")
 _ASSIGN = text("""
     INSERT INTO person_faces (album_id, face_id, person_id)
     SELECT :album_id, face_id, person_id
@@ -46,6 +57,28 @@ async def load_labels(session: AsyncSession, album_id: str, face_ids: NDArray[np
     return np.array([known.get(face_id, UNKNOWN) for face_id in face_ids.tolist()], np.int64)
 
 
+async def load_moved_labels(
+    session: AsyncSession, album_id: str, model: str, found: StoredFaces, shas: Sequence[str]
+) -> NDArray[np.int64] | None:
+    """Load the labels of an album whose persons consist of another model's faces: for each of `found`, the faces of the
+    contents `shas` by `model`, the label of the other model's face in the same place, `int64[N]`.
+
+    None where no person has a face of another model.
+    """
+    parameters = {"album_id": album_id, "model": model, "shas": list(shas)}
+    rows = (await session.execute(_OF_OTHER_MODELS, parameters)).all()
+    if not rows:
+        return None
+    place = {sha: index for index, sha in enumerate(shas)}
+    return match_places(
+        np.array([place[row.sha256] for row in rows], np.int64),
+        np.array([row.bbox for row in rows], np.float32),
+        np.array([row.label for row in rows], np.int64),
+        found.pictures,
+        found.boxes,
+    )
+
+
 async def load(session: AsyncSession, album_id: str) -> dict[int, StoredPerson]:
     """Load the album's persons by label."""
     rows = await session.execute(select(PersonRow.id, PersonRow.label).where(PersonRow.album_id == album_id))
@@ -53,16 +86,23 @@ async def load(session: AsyncSession, album_id: str) -> dict[int, StoredPerson]:
 
 
 async def save(
-    session: AsyncSession, album_id: str, face_ids: NDArray[np.int64], clusters: NDArray[np.int64]
+    session: AsyncSession,
+    album_id: str,
+    face_ids: NDArray[np.int64],
+    clusters: NDArray[np.int64],
+    moved: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
     """Replace the album's grouping by `clusters` (`int64[N]`, -1 for unassigned). -> the persons' labels, `int64[N]`
 
     A cluster continues the person with whom it shares the most faces, so a person keeps its id and label however the
-    clusterer numbers them; two clusters never inherit one person. Persons without a face are deleted. The caller holds
-    the album's lock (`albums.open_album`), or runs in the album's only job of this kind.
+    clusterer numbers them; two clusters never inherit one person. Persons without a face are deleted. `moved`: labels
+    to continue in place of those that are stored (`load_moved_labels`). The caller holds the album's lock
+    (`albums.open_album`), or runs in the album's only job of this kind.
     """
     old = await load(session, album_id)
     previous = await load_labels(session, album_id, face_ids)
+    if moved is not None:
+        previous = np.where(previous >= 0, previous, moved)
     result = carry_labels(previous, number_by_first_face(clusters), highest=max(old, default=UNASSIGNED))
     labels = set(result[result >= 0].tolist())
 

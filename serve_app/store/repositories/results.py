@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -66,6 +66,12 @@ async def save(
             where=AnalysisResultRow.album_version <= statement.excluded.album_version,
         )
     )
+
+
+async def remove(session: AsyncSession, album_id: str, kind: str) -> None:
+    """Remove the album's results of one kind, whatever their parameters."""
+    its = (AnalysisResultRow.album_id == album_id, AnalysisResultRow.kind == kind)
+    await session.execute(delete(AnalysisResultRow).where(*its))
 
 
 async def find(session: AsyncSession, album_id: str, kind: str, key: str) -> StoredResult | None:

@@ -9,6 +9,7 @@ import pytest
 
 from configs.settings import FaceOptions, Runtime, Settings
 from deployments.contracts.albums import Face
+from deployments.engines.faces.embedder import NETWORKS
 from deployments.faces import FacesDeployment
 from tests.support.builders import a_flat_image, a_photo, an_image
 from tests.support.tiny_buffalo import write_models
@@ -16,11 +17,13 @@ from tests.support.tiny_buffalo import write_models
 SIZES = [(1, 1), (1, 900), (900, 1), (3, 2), (17, 400), (64, 64)]
 
 
-@pytest.fixture(scope="module", params=[pytest.param("local", marks=pytest.mark.weights), "insightface"])
+@pytest.fixture(
+    scope="module", params=[*(pytest.param(name, marks=pytest.mark.weights) for name in NETWORKS), "insightface"]
+)
 def faces(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> FacesDeployment:
     runtime = Runtime(threads=2)
-    if request.param == "local":
-        return FacesDeployment(Settings(runtime=runtime))
+    if request.param in NETWORKS:
+        return FacesDeployment(Settings(runtime=runtime, faces=FaceOptions(network=request.param)))
     pytest.importorskip("insightface")
     root = write_models(tmp_path_factory.mktemp("insightface"))
     return FacesDeployment(Settings(runtime=runtime, faces=FaceOptions(engine="insightface", insightface_root=root)))

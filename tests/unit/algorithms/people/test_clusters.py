@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bench.speed.synthetic_faces import invent_album
 from deployments.algorithms.people.clusters import ClusteringOptions, group_faces
 from deployments.algorithms.people.prints import find_prints
-from tests.unit.algorithms.people.test_linkage import partition, some_people
+from tests.unit.algorithms.people.test_linkage import link_by_definition, partition, some_people
 
 OPTIONS = ClusteringOptions(cut=0.6, min_quality=0.2)
+DIRECTED = ClusteringOptions(cut=0.6, group_cut=0.6, min_quality=0.2)
+"""Options that compare groups by their mean directions too."""
 FaceArrays = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]
 
 
@@ -47,14 +49,14 @@ def content(labels: NDArray[np.int64], album: FaceArrays) -> list[list[bytes]]:
 
 
 @settings(max_examples=80, deadline=None)
-@given(album=albums(), order=st.randoms(use_true_random=False))
+@given(album=albums(), order=st.randoms(use_true_random=False), grouping=st.sampled_from([OPTIONS, DIRECTED]))
 def test_the_order_of_the_faces_changes_neither_people_nor_their_numbers(
-    album: FaceArrays, order: np.random.Generator
+    album: FaceArrays, order: np.random.Generator, grouping: ClusteringOptions
 ) -> None:
     shuffled = list(range(len(album[0])))
     order.shuffle(shuffled)
     mixed = tuple(column[shuffled] for column in album)
-    labels, again = group_faces(*album, OPTIONS), group_faces(*mixed, OPTIONS)
+    labels, again = group_faces(*album, grouping), group_faces(*mixed, grouping)
     assert content(labels, album) == content(again, mixed)
     assert np.array_equal(np.sort(labels), np.sort(again))
 
@@ -207,3 +209,54 @@ def test_an_empty_album_has_no_people() -> None:
 def test_face_arrays_of_unlike_length_are_refused() -> None:
     with pytest.raises(ValueError, match="one length"):
         group_faces(np.zeros((2, 8), np.float32), np.zeros(1, np.int64), np.zeros(2, np.float32), OPTIONS)
+
+
+@settings(max_examples=80, deadline=None)
+@given(seed=st.integers(0, 10**6), spread=st.sampled_from([0.1, 0.2, 0.3]), images=st.integers(3, 20))
+def test_groups_are_linked_once_more_by_their_mean_directions(seed: int, spread: float, images: int) -> None:
+    vectors, _ = some_people(seed, people=3, faces=5, spread=spread, dimensions=6)
+    pictures = np.random.default_rng(seed).integers(0, images, len(vectors))
+    # Prints of one photograph are a matter of their own.
+    assume(np.array_equal(find_prints(vectors, np.arange(15), pictures, 0.6), np.arange(15)))
+    first = [sorted(group) for group in link_by_definition(vectors, pictures.tolist(), 0.6)]
+    means = np.stack([vectors[group].astype(np.float64).mean(axis=0) for group in first])
+    directions = means / np.linalg.norm(means, axis=1, keepdims=True)
+    groups = link_weighted(directions, [len(group) for group in first], [set(pictures[g].tolist()) for g in first], 0.5)
+    expected = {frozenset(face for place in group for face in first[place]) for group in groups}
+    grouping = ClusteringOptions(cut=0.6, group_cut=0.5, min_quality=0.0)
+    assert partition(group_faces(vectors, pictures, np.ones(15, np.float32), grouping)) == expected
+
+
+def link_weighted(
+    directions: NDArray[np.float64], faces: list[int], held: list[set[int]], cut: float
+) -> list[list[int]]:
+    """Merge groups of groups at the least mean squared distance of their directions, each counted as its faces."""
+    clusters = [[place] for place in range(len(directions))]
+
+    def mean(cluster: list[int]) -> NDArray[np.float64]:
+        return np.average(directions[cluster], axis=0, weights=[faces[place] for place in cluster])
+
+    def images(cluster: list[int]) -> set[int]:
+        return set().union(*(held[place] for place in cluster))
+
+    while True:
+        near = [
+            (2 - 2 * float(mean(a) @ mean(b)), i, j)
+            for i, a in enumerate(clusters)
+            for j, b in enumerate(clusters[:i])
+            if not images(a) & images(b)
+        ]
+        if not near or min(near)[0] > cut**2:
+            return clusters
+        _, i, j = min(near)
+        clusters[j] += clusters.pop(i)
+
+
+def test_a_face_too_far_from_its_persons_faces_joins_by_their_direction() -> None:
+    axes = np.eye(8, dtype=np.float32)
+    # Five faces about one direction, each off it by its own way, and one on the other side of it.
+    person = np.stack([axes[0] + 0.6 * axis for axis in axes[1:6]] + [axes[0] * 0.5 + 0.75 * axes[7]])
+    vectors = (person / np.linalg.norm(person, axis=1, keepdims=True)).astype(np.float32)
+    album = vectors, np.arange(6), np.ones(6, np.float32)
+    assert partition(group_faces(*album, ClusteringOptions(cut=1.0))) == {frozenset(range(5)), frozenset({5})}
+    assert partition(group_faces(*album, ClusteringOptions(cut=1.0, group_cut=1.0))) == {frozenset(range(6))}

@@ -11,7 +11,7 @@ from bench.speed.synthetic_faces import invent_album
 from deployments.algorithms.people.clusters import ClusteringOptions, group_faces
 from deployments.algorithms.people.incremental import add_faces
 from deployments.contracts.albums import UNKNOWN
-from tests.unit.algorithms.people.test_clusters import OPTIONS, FaceArrays, albums, photographs
+from tests.unit.algorithms.people.test_clusters import DIRECTED, OPTIONS, FaceArrays, albums, photographs
 from tests.unit.algorithms.people.test_linkage import partition, some_people
 
 LOCAL = ClusteringOptions(cut=0.6, min_quality=0.2, exact_faces=0)
@@ -24,13 +24,20 @@ def split(album: FaceArrays, seed: int, share: float) -> np.ndarray:
 
 
 @settings(max_examples=100, deadline=None)
-@given(album=albums(), seed=st.integers(0, 1000), share=st.floats(0, 1))
-def test_adding_faces_equals_grouping_anew(album: FaceArrays, seed: int, share: float) -> None:
+@given(
+    album=albums(),
+    seed=st.integers(0, 1000),
+    share=st.floats(0, 1),
+    grouping=st.sampled_from([OPTIONS, DIRECTED]),
+)
+def test_adding_faces_equals_grouping_anew(
+    album: FaceArrays, seed: int, share: float, grouping: ClusteringOptions
+) -> None:
     album = distinct(album)
     new = split(album, seed, share)
     labels = np.full(len(new), UNKNOWN)
-    labels[~new] = group_faces(*(column[~new] for column in album), OPTIONS)
-    assert partition(add_faces(*album, labels, OPTIONS)) == partition(group_faces(*album, OPTIONS))
+    labels[~new] = group_faces(*(column[~new] for column in album), grouping)
+    assert partition(add_faces(*album, labels, grouping)) == partition(group_faces(*album, grouping))
 
 
 @settings(max_examples=100, deadline=None)

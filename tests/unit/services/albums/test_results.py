@@ -7,9 +7,10 @@ import random
 import pytest
 
 from deployments.algorithms.duplicates.groups import DuplicateLink, group_duplicates
+from serve_app.services.albums.album_faces import AlbumFace
 from serve_app.services.albums.duplicate_report import duplicates_result, group_items, pairs_between_groups
 from serve_app.services.albums.items import Item
-from serve_app.services.albums.people import AlbumFace, people_result
+from serve_app.services.albums.people import people_result
 from serve_app.services.albums.results import DuplicateGroup, DuplicatesResult
 from serve_app.services.albums.tags import tags_result
 
@@ -132,6 +133,36 @@ def test_people_in_too_few_images_are_left_out(least: int, left: int) -> None:
     faces = [a_face("f1", "1"), a_face("f2", "2"), a_face("f3", "2")]
     answer = people_result(items, faces, {"f1": "p", "f2": "p", "f3": "q"}, [], least)
     assert len(answer.people_clusters) == len(answer.people or ()) == left
+
+
+def with_a_stranger(*images: str) -> tuple[list[Item], list[AlbumFace], dict[str, str]]:
+    """Images of one person, each with a stranger far behind, who is the same in all."""
+    items = [an_item(name, name, 1000, 800) for name in images]
+    near = [AlbumFace(f"near {name}", name, (100, 100, 300, 300), 0.9, 0.9) for name in images]
+    far = [AlbumFace(f"far {name}", name, (700, 100, 760, 160), 0.9, 0.9) for name in images]
+    return items, near + far, {face.id: "friend" for face in near} | {face.id: "stranger" for face in far}
+
+
+def test_a_bystander_of_one_image_is_no_person_but_an_unassigned_face() -> None:
+    answer = people_result(*with_a_stranger("a"), [], 1)
+    assert [person.id for person in answer.people or ()] == ["friend"]
+    assert [face.bbox for face in answer.unassigned_faces or ()] == [(700, 100, 760, 160)]
+
+
+def test_bystanders_are_people_where_they_are_asked_for() -> None:
+    answer = people_result(*with_a_stranger("a"), [], 1, bystanders=True)
+    assert {person.id for person in answer.people or ()} == {"friend", "stranger"}
+    assert answer.unassigned_faces == []
+
+
+def test_a_stranger_who_comes_again_is_a_person() -> None:
+    assert len(people_result(*with_a_stranger("a", "b"), [], 1).people_clusters) == 2
+
+
+def test_the_same_file_uploaded_twice_makes_no_person_of_a_bystander() -> None:
+    items, faces, person_of = with_a_stranger("a")
+    answer = people_result([*items, an_item("again", "a", 1000, 800)], faces, person_of, [], 1)
+    assert answer.people_clusters == {"person1": ["a", "again"]}
 
 
 def test_tags_list_every_reference_of_a_content_the_most_frequent_tag_first() -> None:
