@@ -14,12 +14,15 @@ _HEAD = """# Tags of the local profile
 
 Made by `python -m bench.tools.tags_doc` from `deployments/assets/vocabulary/tags.toml`; edit that file, not this one.
 
-A picture's tags are sums of the probabilities of ImageNet classes (EfficientNet-Lite0), given at 0.5 and above;
+A picture's tags are sums of the probabilities of ImageNet classes (EfficientNet-Lite0), given at 0.5 and above; where
+none reaches that, the likeliest one alone from 0.3 on (0.2 for a client's own labels), unless the request has a
+`threshold`. A tag that does not hold the picture's likeliest class counts half where that class alone is likelier than
+half of the tag: half a truck and nearly half a jeep is a jeep.
 `person`, `people` (two or more), `group` (three or more) and `portrait` come from its faces. Tags marked
 *asked* are too general or too unsure to be given unasked: they answer searches and a client's own labels.
-Labels and searches also know the words in the column "also" and the names of {words} kinds of things, from
-WordNet, that classes belong to ("spaniel", "footwear"); a label that is in no list and has no close synonym
-there is left out of the answer rather than guessed.
+Labels and searches also know the words in the column "also", the {groups} groups at the end of this page and the names
+of {words} kinds of things, from WordNet, that classes belong to ("spaniel", "footwear"); a label that is in no list and
+has no close synonym there is left out of the answer rather than guessed.
 
 **Not in the vocabulary**, because no class shows it: sky, clouds, sunset, night, rain, tree, forest, grass,
 garden, river, waterfall, desert, road, city, skyscraper, swimming pool, party, birthday, sunflower, rose and
@@ -28,8 +31,13 @@ what people do, feel or wear beyond the words below.
 """
 
 
-def page(sections: Mapping[str, Sequence[Tag]], names: Sequence[str], words: int) -> str:
-    lines = [_HEAD.format(words=words)]
+def page(
+    sections: Mapping[str, Sequence[Tag]],
+    names: Sequence[str],
+    words: int,
+    groups: Mapping[str, Mapping[str, list[str]]],
+) -> str:
+    lines = [_HEAD.format(words=words, groups=len(groups))]
     for section, tags in sections.items():
         lines += [f"\n## {section.capitalize()}\n", "| tag | also | ImageNet classes |", "|---|---|---|"]
         for tag in tags:
@@ -38,6 +46,9 @@ def page(sections: Mapping[str, Sequence[Tag]], names: Sequence[str], words: int
             classes = ", ".join(shown) + (f" and {more} more" if more else "")
             asked = "" if tag.listed else " *asked*"
             lines.append(f"| {tag.name}{asked} | {', '.join(tag.words)} | {classes} |")
+    lines += ["\n## Groups\n", "All *asked*.\n", "| group | also | holds |", "|---|---|---|"]
+    for name, group in groups.items():
+        lines.append(f"| {name} | {', '.join(group.get('words', ()))} | {', '.join(group['of'])} |")
     return "\n".join(lines) + "\n"
 
 
@@ -47,7 +58,8 @@ def main() -> None:
     sections = {section: [by_name[name] for name in entries] for section, entries in parsed.items()}
     words = len((DATA / "words.tsv").read_text().splitlines()) - 1
     PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(page(sections, load_class_names(), words))
+    groups = tomllib.loads((DATA / "groups.toml").read_text())
+    PAGE.write_text(page(sections, load_class_names(), words, groups))
 
 
 if __name__ == "__main__":

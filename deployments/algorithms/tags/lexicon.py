@@ -8,14 +8,15 @@ plural. Only what no list knows goes to the sentence model, and there the bar is
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from deployments.algorithms.tags.vocabulary import DATA, Tag, expand_ranges, normalise
+from deployments.algorithms.tags.vocabulary import DATA, Tag, expand_ranges, load_class_names, normalise
 from deployments.contracts.arrays import Vectors
 
 Encoder = Callable[[Sequence[str]], Vectors]
@@ -132,6 +133,29 @@ def load_words(path: Path = DATA / "words.tsv") -> dict[str, Classes]:
     """Load words and their classes, as `python -m bench.tools.tag_words` made them from WordNet."""
     rows = (line.split("\t") for line in path.read_text().splitlines()[1:])
     return {word: expand_ranges(ranges) for word, ranges in rows}
+
+
+def load_groups(
+    tags: Sequence[Tag], words: Mapping[str, Classes], path: Path = DATA / "groups.toml"
+) -> dict[str, Classes]:
+    """Load everyday words over several kinds of things, each with the union of its members' classes.
+
+    A member is a group above it in the file, a tag, a word of `words` or the name of an ImageNet class, the first of
+    these that there is. Raises `ValueError` for a member that is none.
+    """
+    known: dict[str, Classes] = {}
+    for number, name in enumerate(load_class_names()):
+        known[normalise(name)] = (*known.get(normalise(name), ()), number)
+    known |= words
+    known |= {phrase: tag.classes for tag in tags for phrase in (*tag.words, tag.name)}
+    groups: dict[str, Classes] = {}
+    for name, group in tomllib.loads(path.read_text()).items():
+        if unknown := [member for member in group["of"] if normalise(member) not in known]:
+            raise ValueError(f"{path.name}: {name} holds {', '.join(unknown)}, which nothing knows")
+        classes = tuple(sorted({number for member in group["of"] for number in known[normalise(member)]}))
+        for phrase in (name, *group.get("words", ())):
+            groups[phrase] = known[normalise(phrase)] = classes
+    return groups
 
 
 def singular(phrase: str) -> str:

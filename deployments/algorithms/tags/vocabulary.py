@@ -49,10 +49,12 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class TagRules:
-    """Threshold and number of the tags that an image gets."""
+    """Thresholds and number of the tags that an image gets."""
 
     threshold: float = 0.5
     top_k: int = 10
+    fallback: float = 0.3
+    """Probability from which on the likeliest tag is given where none reaches the threshold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +149,17 @@ def select_tags(
 ) -> dict[str, float]:
     """Select the tags that one image gets, the likeliest first, equal ones by name.
 
-    A client's `threshold` and `top_k` replace those of the rules. A threshold of 0 gives every tag that has a score.
+    Where none reaches the threshold, the likeliest one alone from the rules' fallback on. A client's `threshold` and
+    `top_k` replace those of the rules; with a threshold of the client's there is no fallback. A threshold of 0 gives
+    every tag that has a score.
     """
     least = rules.threshold if threshold is None else threshold
     most = rules.top_k if top_k is None else top_k
     ranked = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
-    return dict([(tag, score) for tag, score in ranked if score >= least][:most])
+    chosen = [(tag, score) for tag, score in ranked if score >= least]
+    if not chosen and threshold is None:
+        chosen = [(tag, score) for tag, score in ranked[:1] if score >= rules.fallback]
+    return dict(chosen[:most])
 
 
 def merge_scores(*scores: Mapping[str, float]) -> dict[str, float]:

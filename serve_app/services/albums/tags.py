@@ -42,7 +42,9 @@ class TagAlbum:
         parameters = job.payload["parameters"]
         labels = parameters.get("labels")
         scores = await self.score(snapshot, labels, progress.part(progress.share, 1.0))
-        rules = TagRules(self._settings.tags.threshold, self._settings.tags.top_k)
+        options = self._settings.tags
+        fallback = options.fallback if labels is None else options.label_fallback
+        rules = TagRules(options.threshold, options.top_k, fallback)
         chosen = {
             sha: select_tags(of, rules, top_k=parameters.get("top_k"), threshold=parameters.get("threshold"))
             for sha, of in scores.items()
