@@ -8,8 +8,11 @@ import numpy as np
 
 from configs.settings import Settings
 from deployments.algorithms.tags.imagenet import ImageNetTagger, TaggerRules
-from deployments.algorithms.tags.lexicon import Lexicon, load_groups, load_words
+from deployments.algorithms.tags.lexicon import Lexicon
+from deployments.algorithms.tags.spelling import load_real_words
+from deployments.algorithms.tags.translations import load_translations
 from deployments.algorithms.tags.vocabulary import load_tags
+from deployments.algorithms.tags.words import load_groups, load_words
 from deployments.contracts.arrays import VIEWS, Vectors
 from deployments.engines.embedding.efficientnet import EfficientNetEmbedder, ImageNetHead
 from deployments.engines.embedding.open_clip import OpenClipEmbedder, ZeroShotTagger
@@ -54,7 +57,15 @@ def make_engine(settings: Settings) -> tuple[ImageNetTagger | ZeroShotTagger, in
         weight_file(settings, name)
     encoder = SentenceEncoder(settings.weights_dir)
     words = load_words()
-    lexicon = Lexicon(tags, words | load_groups(tags, words), encoder.encode, settings.tags.min_cosine)
+    lexicon = Lexicon(
+        tags,
+        words,
+        encoder.encode,
+        settings.tags.min_cosine,
+        groups=load_groups(tags, words),
+        translations=load_translations(),
+        real_words=load_real_words(),
+    )
     rules = TaggerRules(settings.tags.temperature, settings.tags.max_prior, settings.tags.min_relevance)
     head = ImageNetHead(settings.weights_dir)
     return ImageNetTagger(head.classify, tags, lexicon, rules), EfficientNetEmbedder.dim

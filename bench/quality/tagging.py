@@ -22,12 +22,12 @@ from bench.quality.metrics import normalised_tag
 from configs.settings import Settings
 from deployments.algorithms.images.decoding import decode
 from deployments.algorithms.images.views import make_views
+from deployments.algorithms.tags.queries import people_tag
 from deployments.algorithms.tags.vocabulary import (
     PeopleRules,
     TagRules,
     load_tags,
     merge_scores,
-    people_tag,
     people_tags,
     select_tags,
 )

@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from deployments.algorithms.tags.translations import EMOJI, LANGUAGES, load_translations
 from deployments.algorithms.tags.vocabulary import DATA, Tag, load_class_names, load_tags
 
 PAGE = Path(__file__).parents[2] / "docs" / "tags.md"
@@ -24,6 +25,20 @@ Labels and searches also know the words in the column "also", the {groups} group
 of {words} kinds of things, from WordNet, that classes belong to ("spaniel", "footwear"); a label that is in no list and
 has no close synonym there is left out of the answer rather than guessed.
 
+## Search
+
+`q` is words, in any order and of any language below: an image must show all of them. They are known in the singular
+and the plural, with common particles, and with small mistakes of typing in Latin letters ("elephnat"); a word that is
+right and means something else ("cake") is not taken for a mistake. Emoji count as words. `-word` and `-"two words"`
+exclude; a query that only excludes finds the rest. Words for people are answered by faces ("people on a beach"). What
+no list knows is refused (422), also where it is to be excluded. On a command line, `darkroom search ALBUM -- dog -cat`.
+
+{table}
+
+The words come from the Unicode CLDR's annotations of emoji (licence Unicode-3.0) and from lists written by hand, which
+no native speaker has read yet, each row with its source (`deployments/assets/vocabulary/translations.tsv`). Where a spelling has a meaning in English too,
+that one counts ("Boot" is no boat, "Boote" are; "four" among other words is a number, alone an oven).
+
 **Not in the vocabulary**, because no class shows it: sky, clouds, sunset, night, rain, tree, forest, grass,
 garden, river, waterfall, desert, road, city, skyscraper, swimming pool, party, birthday, sunflower, rose and
 most other flowers, giraffe, deer, donkey, dolphin, rhinoceros, cake, salad, cheese, rice, kite, skateboard, and
@@ -37,7 +52,7 @@ def page(
     words: int,
     groups: Mapping[str, Mapping[str, list[str]]],
 ) -> str:
-    lines = [_HEAD.format(words=words, groups=len(groups))]
+    lines = [_HEAD.format(words=words, groups=len(groups), table=_languages(sections))]
     for section, tags in sections.items():
         lines += [f"\n## {section.capitalize()}\n", "| tag | also | ImageNet classes |", "|---|---|---|"]
         for tag in tags:
@@ -50,6 +65,18 @@ def page(
     for name, group in groups.items():
         lines.append(f"| {name} | {', '.join(group.get('words', ()))} | {', '.join(group['of'])} |")
     return "\n".join(lines) + "\n"
+
+
+def _languages(sections: Mapping[str, Sequence[Tag]]) -> str:
+    """Tabulate how many words of each language there are, and for how many tags."""
+    tags = {tag.name for of in sections.values() for tag in of}
+    lines = ["| language | words | tags with one | words from CLDR |", "|---|---|---|---|"]
+    for language in (*LANGUAGES, EMOJI):
+        rows = [row for row in load_translations() if row.language == language]
+        from_cldr = sum(row.source == "cldr" for row in rows)
+        with_one = len({row.tag for row in rows} & tags)
+        lines.append(f"| {language} | {len(rows)} | {with_one} of {len(tags)} | {from_cldr} |")
+    return "\n".join(lines)
 
 
 def main() -> None:

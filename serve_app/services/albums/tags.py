@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from configs.settings import Settings
+from deployments.algorithms.tags.queries import people_tag
 from deployments.algorithms.tags.vocabulary import (
     PeopleRules,
     TagRules,
     merge_scores,
-    people_tag,
     people_tags,
     select_tags,
 )

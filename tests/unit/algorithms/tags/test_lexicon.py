@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.algorithms.tags.imagenet import ImageNetTagger, TaggerRules
-from deployments.algorithms.tags.lexicon import Lexicon, Meaning, load_groups, load_words, relevance, singular
+from deployments.algorithms.tags.lexicon import Lexicon, Meaning, relevance
 from deployments.algorithms.tags.vocabulary import Tag, load_class_names, load_tags
+from deployments.algorithms.tags.words import load_groups, load_words, singular
 from deployments.contracts.arrays import VIEWS
 from deployments.errors import NotSupported
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from deployments.algorithms.tags.queries import people_tag
 from deployments.algorithms.tags.vocabulary import (
     IMAGENET_CLASSES,
     TAG_VIEWS,
@@ -19,7 +20,6 @@ from deployments.algorithms.tags.vocabulary import (
     load_class_names,
     load_tags,
     merge_scores,
-    people_tag,
     people_tags,
     select_tags,
 )
