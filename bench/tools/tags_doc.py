@@ -36,8 +36,9 @@ no list knows is refused (422), also where it is to be excluded. On a command li
 {table}
 
 The words come from the Unicode CLDR's annotations of emoji (licence Unicode-3.0) and from lists written by hand, which
-no native speaker has read yet, each row with its source (`deployments/assets/vocabulary/translations.tsv`). Where a spelling has a meaning in English too,
-that one counts ("Boot" is no boat, "Boote" are; "four" among other words is a number, alone an oven).
+no native speaker has read yet, each row with its source (`deployments/assets/vocabulary/translations.tsv`). Where a
+spelling has a meaning in English too, that one counts ("Boot" is no boat, "Boote" are; "four" among other words is a
+number, alone an oven).
 
 **Not in the vocabulary**, because no class shows it: sky, clouds, sunset, night, rain, tree, forest, grass,
 garden, river, waterfall, desert, road, city, skyscraper, swimming pool, party, birthday, sunflower, rose and
