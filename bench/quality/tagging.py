@@ -63,7 +63,9 @@ class Figures:
 
     pictures: int
     right: float
-    """Pictures with a right tag in the answer."""
+    """Pictures with a right tag in the answer, a wider one of a label included."""
+    right_as_labelled: float
+    """The same where only the labels themselves are right."""
     precision: float
     """Right ones of the given tags that are among the set's labels."""
     precision_all: float
@@ -119,6 +121,7 @@ def score(given: Sequence[dict[str, float]], pictures: Sequence[Picture], labels
     return Figures(
         len(pictures),
         float(np.mean(hits)),
+        float(np.mean([bool({*map(normalised_tag, tags)} & p.true) for tags, p in zip(given, pictures, strict=True)])),
         float(np.mean(of_set)) if of_set else 1.0,
         float(np.mean([right for _, right in pairs])) if pairs else 1.0,
         len(pairs) / len(pictures),
@@ -150,7 +153,14 @@ def main() -> int:
         "own labels, no fallback": (own, TagRules(options.threshold, options.top_k, 1.01)),
     }
     table = Table(
-        "answer", "half", "pictures", "with a right tag", "precision", "precision, all tags", "tags a picture"
+        "answer",
+        "half",
+        "pictures",
+        "with a right tag",
+        "as labelled",
+        "precision",
+        "precision, all tags",
+        "tags a picture",
     )
     names = {normalised_tag(label) for label in labels}
     for name, (scores, rule) in rules.items():
@@ -159,7 +169,8 @@ def main() -> int:
             chosen = [index for index, picture in enumerate(pictures) if half in {picture.half, "all"}]
             figures = score([given[index] for index in chosen], [pictures[index] for index in chosen], names)
             table.add_row(
-                name, half, f"{figures.pictures}", f"{figures.right:.3f}", f"{figures.precision:.3f}",
+                name, half, f"{figures.pictures}", f"{figures.right:.3f}", f"{figures.right_as_labelled:.3f}",
+                f"{figures.precision:.3f}",
                 f"{figures.precision_all:.3f}", f"{figures.given:.2f}",
             )  # fmt: skip
     Console().print(table)

@@ -29,3 +29,8 @@ def test_precision_counts_tags_of_the_sets_labels_and_that_of_all_tags_counts_al
 def test_no_tag_given_is_no_wrong_one() -> None:
     found = score([{}], [picture("dog")], {"dog"})
     assert (found.right, found.precision, found.precision_all) == (0.0, 1.0, 1.0)
+
+
+def test_a_wider_tag_is_right_but_not_as_labelled() -> None:
+    found = score([{"vehicle": 0.9}], [picture("car")], {"car"})
+    assert (found.right, found.right_as_labelled) == (1.0, 0.0)
