@@ -208,6 +208,10 @@ class Tags(_Options):
 
     threshold: float = Field(0.5, ge=0, le=1)
     top_k: int = Field(10, gt=0)
+    fallback: float = Field(0.3, ge=0, le=1)
+    """Probability from which on the likeliest tag is given to an image that has none over the threshold."""
+    label_fallback: float = Field(0.2, ge=0, le=1)
+    """The same for a client's own labels, of which there are fewer to be wrong with."""
     temperature: float = Field(0.8, gt=0)
     max_prior: float = Field(0.18, gt=0, lt=1)
     """Upper limit of a tag's prior, its assumed share of all images. Four ImageNet classes in ten are animals; without

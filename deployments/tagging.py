@@ -8,8 +8,11 @@ import numpy as np
 
 from configs.settings import Settings
 from deployments.algorithms.tags.imagenet import ImageNetTagger, TaggerRules
-from deployments.algorithms.tags.lexicon import Lexicon, load_words
+from deployments.algorithms.tags.lexicon import Lexicon
+from deployments.algorithms.tags.spelling import load_real_words
+from deployments.algorithms.tags.translations import load_translations
 from deployments.algorithms.tags.vocabulary import load_tags
+from deployments.algorithms.tags.words import load_groups, load_words
 from deployments.contracts.arrays import VIEWS, Vectors
 from deployments.engines.embedding.efficientnet import EfficientNetEmbedder, ImageNetHead
 from deployments.engines.embedding.open_clip import OpenClipEmbedder, ZeroShotTagger
@@ -25,7 +28,7 @@ class TaggingDeployment(Checked):
     def __init__(self, settings: Settings | None = None) -> None:
         """Open the tagger. Raises `WeightsMissing` when the engine's weights are not there."""
         settings = settings or Settings()
-        self._engine, self._dim = _make_engine(settings)
+        self._engine, self._dim = make_engine(settings)
         self._threads = Threads(settings.runtime.threads)
 
     async def tag_images(self, vectors: Vectors, labels: Sequence[str] | None = None) -> list[dict[str, float]]:
@@ -43,7 +46,7 @@ class TaggingDeployment(Checked):
         await self._threads.check(self._engine.tag, np.zeros((1, len(VIEWS), self._dim), np.float32))
 
 
-def _make_engine(settings: Settings) -> tuple[ImageNetTagger | ZeroShotTagger, int]:
+def make_engine(settings: Settings) -> tuple[ImageNetTagger | ZeroShotTagger, int]:
     """Open the tagger; -> it and the length of the vectors that it takes."""
     tags = load_tags()
     chosen = settings.embedding
@@ -53,7 +56,16 @@ def _make_engine(settings: Settings) -> tuple[ImageNetTagger | ZeroShotTagger, i
     for name in (*ImageNetHead.files, *SentenceEncoder.files):
         weight_file(settings, name)
     encoder = SentenceEncoder(settings.weights_dir)
-    lexicon = Lexicon(tags, load_words(), encoder.encode, settings.tags.min_cosine)
+    words = load_words()
+    lexicon = Lexicon(
+        tags,
+        words,
+        encoder.encode,
+        settings.tags.min_cosine,
+        groups=load_groups(tags, words),
+        translations=load_translations(),
+        real_words=load_real_words(),
+    )
     rules = TaggerRules(settings.tags.temperature, settings.tags.max_prior, settings.tags.min_relevance)
     head = ImageNetHead(settings.weights_dir)
     return ImageNetTagger(head.classify, tags, lexicon, rules), EfficientNetEmbedder.dim

@@ -169,7 +169,9 @@ async def search_album(
     album_id: str,
     user: CurrentUser,
     services: ServicesDep,
-    q: Annotated[str, Query(min_length=1, max_length=200, description="words", examples=["dog on a beach"])],
+    q: Annotated[
+        str, Query(min_length=1, max_length=200, description="words; -word excludes", examples=["dog on a beach"])
+    ],
     limit: SearchLimit = 20,
 ) -> Hits:
     """Find images that show what the words say, the best first."""

@@ -239,6 +239,30 @@ async def test_search_finds_by_word_and_says_when_a_word_means_nothing(client: h
     assert_problem(await client.get("/api/v1/albums/a/search", params={"q": "zygote"}), 422, "not-supported")
 
 
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("-red", [1, 2, 3]), ("-red -green", [2, 3]), ("green -red", [1]), ("green -green", []), ("사람", [3]),
+        ("Leute", [3]), ("-people", [0, 1, 2]), ("people -blue", []), ("blue -people", [2]), ("a person, blue", [3]),
+        ("people zygote", [3]),
+    ],
+)  # fmt: skip
+async def test_search_excludes_combines_and_knows_people_in_other_languages(
+    client: httpx.AsyncClient, query: str, found: list[int]
+) -> None:
+    refs = await upload(client, png(RED), png(GREEN), png(BLUE), png(with_face(BLUE, 40)))
+    await embed(client, "a", refs)
+    hits = (await client.get("/api/v1/albums/a/search", params={"q": query})).json()["results"]
+    assert sorted(hit["image"] for hit in hits if hit["score"] > 0.2) == sorted(refs[place] for place in found)
+
+
+@pytest.mark.parametrize("query", ["green -zygote", "-zygote", " ".join(f"-{word}" for word in "abcdefghijk")])
+async def test_an_unknown_excluded_word_and_too_many_of_them_are_refused(client: httpx.AsyncClient, query: str) -> None:
+    refs = await upload(client, png(RED), png(GREEN))
+    await embed(client, "a", refs)
+    assert_problem(await client.get("/api/v1/albums/a/search", params={"q": query}), 422, "not-supported")
+
+
 async def test_similar_pictures_come_best_first_without_the_one_asked_about(client: httpx.AsyncClient) -> None:
     refs = await upload(client, png(RED), png(flat(200, 40, 10)), png(BLUE))
     await embed(client, "a", refs)

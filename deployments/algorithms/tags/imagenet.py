@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -26,6 +27,10 @@ class TaggerRules:
     """See `concept_probabilities`."""
     min_relevance: float = 0.2
     """Relevance under which an image does not show what a query asks for."""
+    rival_share: float = 0.5
+    """Share of a tag's probability that the image's likeliest class must exceed, outside the tag, to be its rival."""
+    rival_factor: float = 0.5
+    """Factor of the probability of a tag that has a rival: half a truck and nearly half a jeep is a jeep."""
 
 
 class ImageNetTagger:
@@ -43,8 +48,10 @@ class ImageNetTagger:
     def tag(self, vectors: Vectors) -> list[dict[str, float]]:
         """Score every listed tag worth ranking, a dict an image; `vectors`: view vectors `float32[N, V, D]`."""
         concepts = [tag.classes for tag in self._tags]
-        scores = concept_probabilities(self._probabilities(vectors), concepts, self._rules.max_prior)
+        probabilities = self._probabilities(vectors)
+        scores = concept_probabilities(probabilities, concepts, self._rules.max_prior)
         scores *= np.array([tag.trust for tag in self._tags], np.float32)
+        scores = self._doubt(scores, probabilities, concepts)
         names = [tag.name for tag in self._tags]
         return [
             {name: float(score) for name, score in zip(names, row, strict=True) if score >= _MIN_SCORE}
@@ -55,11 +62,12 @@ class ImageNetTagger:
         """Judge each label that the lexicon understands in full, as probabilities; the others are missing."""
         meanings = {label: meaning for label in labels if (meaning := self._lexicon.label(label))}
         probabilities = self._probabilities(vectors)
-        columns = [self._relevance(probabilities, meaning) for meaning in meanings.values()]
-        return [
-            {label: float(column[picture]) for label, column in zip(meanings, columns, strict=True)}
-            for picture in range(len(vectors))
-        ]
+        concepts = [tuple(chain.from_iterable(meaning.parts)) for meaning in meanings.values()]
+        found = [self._relevance(probabilities, meaning) for meaning in meanings.values()]
+        scores = self._doubt(np.stack(found, axis=1), probabilities, concepts) if found else None
+        if scores is None:
+            return [{} for _ in vectors]
+        return [{label: float(score) for label, score in zip(meanings, row, strict=True)} for row in scores]
 
     def search(self, query: str, vectors: Vectors) -> Vectors:
         """Compute relevance `float32[N]`, exactly 0 for an image that does not show the query. Raises
@@ -74,6 +82,19 @@ class ImageNetTagger:
 
     def _probabilities(self, vectors: Vectors) -> Vectors:
         return class_probabilities(self._classify(vectors[:, TAG_VIEWS]), self._rules.temperature)
+
+    def _doubt(self, scores: Vectors, probabilities: Vectors, concepts: Sequence[Sequence[int]]) -> Vectors:
+        """Lower scores `float32[N, T]` of concepts that do not hold the image's likeliest class, where it rivals them.
+
+        What has no class here spreads over the classes that look a little like it; a sum of such crumbs is no evidence
+        beside a class that is likelier than most of them together.
+        """
+        best = probabilities.argmax(axis=1)
+        holds = np.zeros((probabilities.shape[1], len(concepts)), bool)
+        for column, classes in enumerate(concepts):
+            holds[list(classes), column] = True
+        rivalled = ~holds[best] & (probabilities.max(axis=1)[:, None] > self._rules.rival_share * scores)
+        return np.asarray(np.where(rivalled, scores * self._rules.rival_factor, scores), np.float32)
 
     def _relevance(self, probabilities: Vectors, meaning: Meaning) -> Vectors:
         return relevance(meaning, concept_probabilities(probabilities, meaning.parts, self._rules.max_prior))

@@ -23,7 +23,7 @@ TAG_VIEWS = tuple(VIEWS.index(view) for view in ("whole", "crop"))
 """Indices of the views that are tagged. Their mean says as much as more views do; the turned views say less."""
 
 
-_PEOPLE_WORDS = {
+PEOPLE_WORDS = {
     "person": {"persons", "people", "human", "humans", "someone", "somebody", "face", "faces"},
     "portrait": {"portraits", "headshot", "headshots"},
     "group": {"groups", "group photo", "group picture", "group portrait", "group of people"},
@@ -49,10 +49,12 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class TagRules:
-    """Threshold and number of the tags that an image gets."""
+    """Thresholds and number of the tags that an image gets."""
 
     threshold: float = 0.5
     top_k: int = 10
+    fallback: float = 0.3
+    """Probability from which on the likeliest tag is given where none reaches the threshold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +149,17 @@ def select_tags(
 ) -> dict[str, float]:
     """Select the tags that one image gets, the likeliest first, equal ones by name.
 
-    A client's `threshold` and `top_k` replace those of the rules. A threshold of 0 gives every tag that has a score.
+    Where none reaches the threshold, the likeliest one alone from the rules' fallback on. A client's `threshold` and
+    `top_k` replace those of the rules; with a threshold of the client's there is no fallback. A threshold of 0 gives
+    every tag that has a score.
     """
     least = rules.threshold if threshold is None else threshold
     most = rules.top_k if top_k is None else top_k
     ranked = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
-    return dict([(tag, score) for tag, score in ranked if score >= least][:most])
+    chosen = [(tag, score) for tag, score in ranked if score >= least]
+    if not chosen and threshold is None:
+        chosen = [(tag, score) for tag, score in ranked[:1] if score >= rules.fallback]
+    return dict(chosen[:most])
 
 
 def merge_scores(*scores: Mapping[str, float]) -> dict[str, float]:
@@ -174,7 +181,7 @@ def people_tags(
     """Derive tags from the faces of an image of `width` x `height` pixels: `{tag: probability}`, empty without faces.
 
     "person": there is one. "people": there are two or more, as sure as the second surest of them. "group": three or
-    more. "portrait": one face dominates. A label or query for people means any of these: see `people_tag`.
+    more. "portrait": one face dominates. A label or query for people means any of these: see `queries.people_tag`.
     """
     area = float(width * height)
     shares = [max(0.0, x2 - x1) * max(0.0, y2 - y1) / area for x1, y1, x2, y2 in boxes]
@@ -193,15 +200,6 @@ def people_tags(
     if faces[0][0] >= rules.portrait_share and next_share <= rules.bystander_share * faces[0][0]:
         tags["portrait"] = faces[0][1]
     return tags
-
-
-def people_tag(text: str) -> str | None:
-    """Find the tag of `people_tags` that a label or query asks for, if any: faces answer it, not the tagger.
-
-    "people" asks for every image with a person in it, hence for "person".
-    """
-    asked = normalise(text)
-    return next((tag for tag, words in _PEOPLE_WORDS.items() if asked == tag or asked in words), None)
 
 
 def normalise(phrase: str) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from configs.settings import Settings
-from deployments.algorithms.tags.vocabulary import people_tag
 from deployments.contracts.albums import Tagger
 from deployments.contracts.arrays import VIEWS, Vectors
 from deployments.errors import NotFound
@@ -24,11 +23,11 @@ from serve_app.services.albums.results import (
     AnalysisResult,
     Hit,
 )
+from serve_app.services.albums.search import AlbumSearch
 from serve_app.services.albums.snapshot import AlbumSnapshots
 from serve_app.services.albums.tags import TagAlbum
 from serve_app.services.images.references import own_image_id
 from serve_app.services.images.store import ImageStore
-from serve_app.services.jobs.progress import Progress
 from serve_app.services.jobs.results import JobState
 from serve_app.services.quotas import check_albums
 from serve_app.store.queue import jobs
@@ -66,8 +65,7 @@ class AlbumService:
         self._database = database
         self._loader = loader
         self._pictures = pictures
-        self._tagging = tagging
-        self._tagger = tagger
+        self._search = AlbumSearch(tagging, tagger, self._vectors, settings)
         self._settings = settings
 
     async def request_embeddings(self, user_id: str, refs: Sequence[str], name: str | None) -> str:
@@ -178,7 +176,7 @@ class AlbumService:
         await self._pictures.collect_unused()
 
     async def search(self, user_id: str, name: str, query: str, limit: int) -> list[Hit]:
-        """Find images that the words fit, the best first.
+        """Find images that the words fit, the best first: see `AlbumSearch`.
 
         Raises `NotFound`, `NotSupported` for words that the models do not know.
         """
@@ -187,14 +185,7 @@ class AlbumService:
         snapshot = await self._loader.snapshot(album.id)
         if not snapshot.contents:
             return []
-        if people_tag(query) is not None:
-            scores = await self._tagging.score(snapshot, [query], Progress())
-            found = {sha: of[query] for sha, of in scores.items()}
-        else:
-            found = {}
-            async for shas, embedded in self._vectors(snapshot.shas):
-                relevance = await self._tagger.search_images(query, embedded)
-                found |= dict(zip(shas, relevance.tolist(), strict=True))
+        found = await self._search.relevance(snapshot, query)
         hits = [Hit(image=item.ref, score=round(found.get(item.sha256, 0.0), 4)) for item in snapshot.items]
         return sorted((hit for hit in hits if hit.score > 0), key=_best_first)[:limit]
 

@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from configs.settings import Settings
+from deployments.algorithms.tags.queries import people_tag
 from deployments.algorithms.tags.vocabulary import (
     PeopleRules,
     TagRules,
     merge_scores,
-    people_tag,
     people_tags,
     select_tags,
 )
@@ -42,7 +42,9 @@ class TagAlbum:
         parameters = job.payload["parameters"]
         labels = parameters.get("labels")
         scores = await self.score(snapshot, labels, progress.part(progress.share, 1.0))
-        rules = TagRules(self._settings.tags.threshold, self._settings.tags.top_k)
+        options = self._settings.tags
+        fallback = options.fallback if labels is None else options.label_fallback
+        rules = TagRules(options.threshold, options.top_k, fallback)
         chosen = {
             sha: select_tags(of, rules, top_k=parameters.get("top_k"), threshold=parameters.get("threshold"))
             for sha, of in scores.items()

@@ -33,5 +33,6 @@ class Captioner:
         [tags] = await self._capabilities.tag_images(vectors[None])
         boxes = np.array([face.bbox for face in faces], np.float32).reshape(-1, 4)
         people = people_tags(boxes, [face.score for face in faces], small.shape[1], small.shape[0], self._people)
-        chosen = select_tags(merge_scores(tags, people), TagRules(settings.tags.threshold, settings.tags.top_k))
+        rules = TagRules(settings.tags.threshold, settings.tags.top_k, settings.tags.fallback)
+        chosen = select_tags(merge_scores(tags, people), rules)
         return ", ".join(chosen)

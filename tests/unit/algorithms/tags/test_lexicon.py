@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.algorithms.tags.imagenet import ImageNetTagger, TaggerRules
-from deployments.algorithms.tags.lexicon import Lexicon, Meaning, load_words, relevance, singular
-from deployments.algorithms.tags.vocabulary import Tag, load_tags
+from deployments.algorithms.tags.lexicon import Lexicon, Meaning, relevance
+from deployments.algorithms.tags.vocabulary import Tag, load_class_names, load_tags
+from deployments.algorithms.tags.words import load_groups, load_words, singular
 from deployments.contracts.arrays import VIEWS
 from deployments.errors import NotSupported
 
@@ -120,6 +122,37 @@ def test_words_with_another_first_meaning_are_not_in_the_list(word: str) -> None
     assert word not in load_words()
 
 
+@pytest.mark.parametrize(
+    ("group", "members"),
+    [
+        ("kitchen appliance", ["dishwasher", "refrigerator", "stove", "microwave"]),
+        ("coffee machine", ["espresso maker"]),
+        ("coffee maker", ["espresso maker"]),
+        ("tableware", ["plate", "cup", "soup bowl"]),
+        ("headwear", ["sombrero", "crash helmet"]),
+        ("sea animal", ["lionfish", "killer whale", "jellyfish"]),
+        ("public transport", ["school bus", "streetcar"]),
+    ],
+)
+def test_a_group_holds_what_people_mean_by_it(group: str, members: list[str]) -> None:
+    names = load_class_names()
+    assert {names.index(member) for member in members} <= set(load_groups(load_tags(), load_words())[group])
+
+
+def test_no_group_has_the_name_of_a_tag_or_of_another_group() -> None:
+    groups = load_groups(load_tags(), load_words())
+    tags = {singular(phrase) for tag in load_tags() for phrase in (tag.name, *tag.words)}
+    assert not tags & {singular(name) for name in groups}
+    assert len({singular(name) for name in groups}) == len(groups)
+
+
+def test_a_group_with_an_unknown_member_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "groups.toml"
+    path.write_text('gear = { of = ["dog", "zyzzyva"] }')
+    with pytest.raises(ValueError, match=r"groups\.toml: gear holds zyzzyva"):
+        load_groups(TAGS, {}, path)
+
+
 def test_an_image_must_show_every_part_of_a_query() -> None:
     meaning = Meaning((DOG, BEACH), 1.0)
     both, one = relevance(meaning, np.array([[0.5, 0.4], [0.99, 0.0]], np.float32))
@@ -143,7 +176,33 @@ def tagger(lexicon: Lexicon) -> ImageNetTagger:
 
 def test_a_tag_has_the_probability_of_its_classes(tagger: ImageNetTagger) -> None:
     (scores,) = tagger.tag(probabilities_as_logits({1: 0.5, 2: 0.3, 3: 0.2}))
-    assert scores == pytest.approx({"dog": 0.8, "beach": 0.2}, abs=1e-4)
+    assert scores == pytest.approx({"dog": 0.8, "beach": 0.2 * TaggerRules().rival_factor}, abs=1e-4)
+
+
+def test_a_tag_beside_a_likelier_class_is_doubted(tagger: ImageNetTagger) -> None:
+    (scores,) = tagger.tag(probabilities_as_logits({1: 0.3, 2: 0.24, 9: 0.4, 4: 0.06}))
+    assert scores["dog"] == pytest.approx(0.27, abs=1e-4)
+
+
+def test_a_tag_that_holds_the_likeliest_class_is_not_doubted(tagger: ImageNetTagger) -> None:
+    (scores,) = tagger.tag(probabilities_as_logits({1: 0.42, 2: 0.1, 9: 0.41, 4: 0.07}))
+    assert scores["dog"] == pytest.approx(0.52, abs=1e-4)
+
+
+def test_a_dog_of_many_breeds_is_not_doubted_for_a_ball_beside_it(tagger: ImageNetTagger) -> None:
+    (scores,) = tagger.tag(probabilities_as_logits({1: 0.31, 2: 0.3, 9: 0.3, 4: 0.09}))
+    assert scores["dog"] == pytest.approx(0.61, abs=1e-4)
+    (scores,) = tagger.tag(probabilities_as_logits({1: 0.3, 2: 0.3, 9: 0.301 - 1e-3, 4: 0.1}))
+    assert scores["dog"] == pytest.approx(0.6, abs=1e-4)
+
+
+def test_a_label_beside_a_likelier_class_is_doubted(tagger: ImageNetTagger) -> None:
+    pictures = probabilities_as_logits({1: 0.3, 2: 0.24, 9: 0.4, 4: 0.06})
+    assert tagger.judge(pictures, ["dog"])[0]["dog"] == pytest.approx(0.27, abs=1e-4)
+
+
+def test_a_search_finds_what_stands_beside_a_likelier_thing(tagger: ImageNetTagger) -> None:
+    assert tagger.search("beach", probabilities_as_logits({3: 0.3, 9: 0.7}))[0] == pytest.approx(0.3, abs=1e-4)
 
 
 def test_a_tag_that_is_not_listed_is_given_only_when_asked_for(tagger: ImageNetTagger) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from deployments.algorithms.tags.queries import people_tag
 from deployments.algorithms.tags.vocabulary import (
     IMAGENET_CLASSES,
     TAG_VIEWS,
@@ -19,7 +20,6 @@ from deployments.algorithms.tags.vocabulary import (
     load_class_names,
     load_tags,
     merge_scores,
-    people_tag,
     people_tags,
     select_tags,
 )
@@ -79,7 +79,7 @@ def test_concept_probabilities_stay_between_0_and_1_and_are_never_raised(
 
 @given(scores, st.floats(0, 1), st.integers(1, 12))
 def test_selected_tags_are_the_best_ones_over_the_threshold(found: dict[str, float], least: float, most: int) -> None:
-    chosen = select_tags(found, TagRules(threshold=least, top_k=most))
+    chosen = select_tags(found, TagRules(threshold=least, top_k=most, fallback=1.1))
     assert len(chosen) == min(most, sum(score >= least for score in found.values()))
     assert list(chosen.values()) == sorted(chosen.values(), reverse=True)
     left_out = [score for tag, score in found.items() if tag not in chosen and score >= least]
@@ -99,6 +99,43 @@ def test_the_clients_limits_replace_the_rules_of_selection() -> None:
     assert list(select_tags(found, rules, threshold=0.35)) == ["dog", "pet"]
     assert list(select_tags(found, rules, threshold=0.0, top_k=1)) == ["dog"]
     assert list(select_tags(found, rules, top_k=0)) == []
+
+
+def test_the_likeliest_tag_alone_is_given_where_none_reaches_the_threshold() -> None:
+    found = {"dog": 0.45, "pet": 0.4, "sofa": 0.2}
+    assert select_tags(found, TagRules(0.5, 10, fallback=0.3)) == {"dog": 0.45}
+
+
+def test_no_tag_is_given_below_the_fallback() -> None:
+    assert select_tags({"dog": 0.29}, TagRules(0.5, 10, fallback=0.3)) == {}
+
+
+def test_a_tag_over_the_threshold_needs_no_fallback_beside_it() -> None:
+    assert select_tags({"dog": 0.5, "sofa": 0.49}, TagRules(0.5, 10, fallback=0.3)) == {"dog": 0.5}
+
+
+def test_the_clients_threshold_has_no_fallback() -> None:
+    assert select_tags({"dog": 0.45}, TagRules(0.5, 10, fallback=0.3), threshold=0.5) == {}
+
+
+def test_no_tags_asked_for_are_none_with_a_fallback_too() -> None:
+    assert select_tags({"dog": 0.45}, TagRules(0.5, 10, fallback=0.3), top_k=0) == {}
+
+
+@pytest.mark.parametrize(
+    ("thing", "place"),
+    [("studio couch", "living room"), ("studio couch", "room"), ("snorkel", "underwater"), ("bookshop", "book"),
+     ("monastery", "church")],
+)  # fmt: skip
+def test_a_thing_that_is_seen_elsewhere_too_does_not_stand_for_its_place(thing: str, place: str) -> None:
+    classes = {tag.name: set(tag.classes) for tag in load_tags()}
+    assert load_class_names().index(thing) not in classes[place]
+
+
+@pytest.mark.parametrize("animal", ["dingo", "hare", "fox squirrel", "Arabian camel", "black-footed ferret"])
+def test_every_undomesticated_mammal_is_a_wild_animal(animal: str) -> None:
+    (wild,) = [tag for tag in load_tags() if tag.name == "wild animal"]
+    assert load_class_names().index(animal) in wild.classes
 
 
 def test_merged_scores_are_those_of_the_surer_source() -> None:
