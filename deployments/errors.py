@@ -27,7 +27,8 @@
     │   └── NotDeployed           503  names how to switch the engine on           technical
     ├── DeadlineExceeded          504  a call took longer than it may              technical, transient
     ├── ProviderError             502  an outside vendor failed
-    │   ├── ProviderUnavailable   503  quota, network, the vendor's own fault      technical, transient, outage
+    │   ├── ProviderUnavailable   503  quota, network, the vendor's own fault      technical, transient
+    │   │   ├── EnginesAway       503  of several engines, one was away or full    technical, transient, outage
     │   │   └── ProviderTimeout   504  it took longer than it was given            technical, transient
     │   └── ProviderRejected      422  the vendor refused the image or the prompt
     └── JobCancelled              409  the job ended because it was asked to
@@ -225,14 +226,19 @@ class ProviderUnavailable(ProviderError):
     """Technical failure of a vendor: the next engine may be tried."""
 
     slug, title, status = "provider-unavailable", "Provider unavailable", 503
-    is_technical = is_transient = is_outage = True
+    is_technical = is_transient = True
+
+
+class EnginesAway(ProviderUnavailable):
+    """Failure of several engines, one of which was away or full: it may be the one that succeeds."""
+
+    is_outage = True
 
 
 class ProviderTimeout(ProviderUnavailable):
     """A vendor that took longer than it was given."""
 
     slug, title, status = "provider-timeout", "Provider took too long", 504
-    is_outage = False
 
 
 class ProviderRejected(ProviderError):

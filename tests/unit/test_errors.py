@@ -26,11 +26,12 @@ def test_every_error_names_a_problem_type_and_an_error_status(cls: type[Darkroom
     assert 400 <= cls.status < 600
 
 
-OUTAGES = {errors.Overloaded, errors.Unavailable, errors.ProviderUnavailable}
+OUTAGES = {errors.Overloaded, errors.Unavailable, errors.EnginesAway}
 TRANSIENT = OUTAGES | {
     errors.OutOfMemory,
     errors.CapabilityFailed,
     errors.DeadlineExceeded,
+    errors.ProviderUnavailable,
     errors.ProviderTimeout,
 }
 ONLY_TECHNICAL = {errors.WeightsMissing, errors.NotDeployed}

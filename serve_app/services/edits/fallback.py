@@ -12,6 +12,7 @@ from deployments.contracts.checks import Checkable
 from deployments.errors import (
     DarkroomError,
     DeadlineExceeded,
+    EnginesAway,
     InvalidRequest,
     Overloaded,
     ProviderTimeout,
@@ -82,7 +83,8 @@ async def first_success(
     not there.
 
     Raises an error that is not technical as it is. When all fail, the error of the only one; the first one's where none
-    is transient; `ProviderTimeout` where all were late; else `ProviderUnavailable`. `extra["engines"]` lists each
+    is transient; `EnginesAway` where one was away or full; `ProviderTimeout` where all were late; else
+    `ProviderUnavailable`. `extra["engines"]` lists each
     engine's error.
     """
     end = asyncio.get_running_loop().time() + deadline_s
@@ -135,7 +137,8 @@ def _all_failed(failures: Sequence[EngineFailure]) -> DarkroomError:
 
 
 def _common_kind(errors: Sequence[DarkroomError]) -> type[DarkroomError]:
-    """Where one engine was away, all of them are waited for: it may be the one that succeeds."""
     if not any(error.is_transient for error in errors):
         return type(errors[0])
+    if any(error.is_outage for error in errors):
+        return EnginesAway
     return ProviderTimeout if all(isinstance(error, _LATE) for error in errors) else ProviderUnavailable

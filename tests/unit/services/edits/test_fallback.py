@@ -97,11 +97,18 @@ async def test_a_late_engine_that_answers_no_check_is_away() -> None:
 
 
 async def test_failures_of_several_kinds_are_unavailability() -> None:
-    attempt = scripted(a=DeadlineExceeded("late"), b=Overloaded("full"))
+    attempt = scripted(a=DeadlineExceeded("late"), b=ProviderUnavailable("full"))
     with pytest.raises(ProviderUnavailable) as raised:
         await first_success(["a", "b"], attempt, deadline_s=10, each_s=10)
     assert type(raised.value) is ProviderUnavailable
     assert raised.value.message == "None of the engines succeeded. a: late b: full"
+
+
+async def test_engines_of_which_one_was_away_are_waited_for() -> None:
+    attempt = scripted(a=ProviderUnavailable("quota"), b=Overloaded("full"))
+    with pytest.raises(ProviderUnavailable) as raised:
+        await first_success(["a", "b"], attempt, deadline_s=10, each_s=10)
+    assert raised.value.is_outage
 
 
 async def test_engines_without_weights_are_not_tried_again() -> None:
