@@ -15,7 +15,7 @@ from PIL import Image as PillowImage
 from configs.settings import Settings, Styles
 from configs.styles import Style, load_styles
 from deployments.contracts.diffusion import Lora
-from deployments.errors import Overloaded, ProviderRejected, ProviderUnavailable, WeightsMissing
+from deployments.errors import CapabilityFailed, Overloaded, ProviderRejected, ProviderUnavailable, WeightsMissing
 from deployments.stylization import StylizingDeployment
 from serve_app.services.container import Services
 from tests.api.conftest import BASE, assert_problem, upload
@@ -206,14 +206,14 @@ async def test_when_all_engines_fail_the_problem_says_what_each_said(
     capabilities.failures = {
         "gemini": ProviderUnavailable("No quota."),
         "bedrock": WeightsMissing("No weights."),
-        "opencv": Overloaded("Full."),
+        "opencv": CapabilityFailed("Broken."),
     }
     problem = assert_problem(await style(client, await photo(client)), 503, "provider-unavailable")
     said = [(one["engine"], one["type"], one["detail"]) for one in problem["engines"]]
     assert said == [
         ("gemini", "/problems/provider-unavailable", "No quota."),
         ("bedrock", "/problems/weights-missing", "No weights."),
-        ("opencv", "/problems/overloaded", "Full."),
+        ("opencv", "/problems/unavailable", "Broken."),
     ]
     [entry] = await history(client)
     assert entry["problem"]["engines"] == problem["engines"]
