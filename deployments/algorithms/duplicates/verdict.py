@@ -29,6 +29,8 @@ class CopyCriteria:
     """`max_anisotropy` where one whole frame was squeezed into the other: corners on corners, nearly all alike."""
     max_corner_error: float = 0.03
     min_squeezed_agreement: float = 0.9
+    max_foreshortening: float = 1.6
+    """How many times larger one corner may be shown than another, in length: a slight perspective."""
     max_residual_px: float = 1.0
     min_agreement: float = 0.6
     """Share of textured blocks that correlate. A watermark over all of the image breaks a third."""
@@ -65,6 +67,8 @@ def verify_pair(left: LocalFeatures, right: LocalFeatures, criteria: CopyCriteri
         return _UNLIKE
     overlap = min(1.0, alignment.overlap)
     apart = PairVerdict(is_copy=False, score=0.0, overlap=overlap)
+    if alignment.foreshortening > criteria.max_foreshortening:
+        return apart
     if alignment.residual_px > criteria.max_residual_px or overlap < criteria.min_overlap:
         return apart
     coarse = common_frame(alignment, _COARSE_PX)
