@@ -72,6 +72,12 @@ def _hand_held(photo: Image, draw: Random) -> Image:
     return jpeg(noisy(clipped(shot * draw.uniform(0.9, 1.1)), draw, 3), 85)
 
 
+def _coat(draw: Random) -> Image:
+    """Draw cloth of one colour with folds, lit from one side."""
+    light = np.linspace(1.0, draw.uniform(0.75, 0.9), 200)[None, :] * (1 + 0.04 * clouds(draw, 200, 300, 40))
+    return clipped(draw.uniform(30, 220, 3) * light[..., None])
+
+
 def _passing(photo: Image, other: Image, draw: Random) -> list[Image]:
     """Let a part of `other`, 10 to 24 % of the shorter side wide, pass by."""
     height, width = photo.shape[:2]

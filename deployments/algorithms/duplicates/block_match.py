@@ -91,10 +91,34 @@ def block_agreement(frame: CommonFrame, block_px: int = 17) -> float:
     return float((blocks.correlation[is_textured] > _AGREES).mean()) if is_textured.any() else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class LostBlocks:
+    """Places whose block lost most of its edges; all `bool[H, W]`."""
+
+    left: NDArray[np.bool_]
+    """Where edges of the left image are missing in the right one."""
+    right: NDArray[np.bool_]
+    inside: NDArray[np.bool_]
+    """Where the block is in both images."""
+
+    @property
+    def shares(self) -> LostStructure:
+        """Shares of the common area."""
+        total = max(1, int(self.inside.sum()))
+        return LostStructure(float(self.left.sum() / total), float(self.right.sum() / total))
+
+
 def lost_structure(
     frame: CommonFrame, block_px: int, lost_share: float, hidden_by: float | None = None, edge: float = 5.0
 ) -> LostStructure:
-    """Measure the share of blocks in which more than `lost_share` of one image's edges are missing in the other.
+    """Measure the shares of `lost_blocks`."""
+    return lost_blocks(frame, block_px, lost_share, hidden_by, edge).shares
+
+
+def lost_blocks(
+    frame: CommonFrame, block_px: int, lost_share: float, hidden_by: float | None = None, edge: float = 5.0
+) -> LostBlocks:
+    """Find the blocks in which more than `lost_share` of one image's edges are missing in the other.
 
     `edge`: grey levels a pixel that make an edge. With `hidden_by`, an edge is not called missing where the other
     image has one so many times stronger: an overlay may hide it.
@@ -119,10 +143,10 @@ def lost_structure(
         return (mass > _MIN_EDGE_MASS) & (missing_mass > lost_share * mass)
 
     inside = _box(valid, block_px) > 0.6
-    total = max(1, int(inside.sum()))
-    return LostStructure(
-        of_left=float((lost(left, right, left_edge, gain) & inside).sum() / total),
-        of_right=float((lost(right, left, right_edge, 1 / max(gain, 1e-3)) & inside).sum() / total),
+    return LostBlocks(
+        left=lost(left, right, left_edge, gain) & inside,
+        right=lost(right, left, right_edge, 1 / max(gain, 1e-3)) & inside,
+        inside=inside,
     )
 
 
@@ -139,6 +163,17 @@ def median_shift(frame: CommonFrame) -> float:
 
 _MIN_CORNERS = 10
 """Corners needed for a shift to count."""
+
+
+def block_correlation(frame: CommonFrame, block_px: int) -> Vectors:
+    """Correlate the block around each pixel, without its sign: `float32[H, W]`, 0 to 1."""
+    return _compare_blocks(frame, block_px, sigma=0.5).correlation
+
+
+def gradient_size(pixels: Vectors) -> Vectors:
+    """Measure the gradient, grey levels a pixel."""
+    size: Vectors = cv2.magnitude(*_gradient(pixels))
+    return size
 
 
 def moved_content(frame: CommonFrame, block_px: int = 21, reach_px: int = 14, max_blocks: int = 40) -> float:

@@ -8,10 +8,12 @@ from deployments.algorithms.duplicates.block_match import (
     CommonFrame,
     block_agreement,
     common_frame,
+    lost_blocks,
     lost_structure,
     median_shift,
     moved_content,
 )
+from deployments.algorithms.duplicates.explained_loss import is_explained
 from deployments.algorithms.duplicates.registration import Alignment, align
 from deployments.algorithms.duplicates.text_pages import looks_like_page
 from deployments.contracts.albums import LocalFeatures, PairVerdict
@@ -37,6 +39,8 @@ class CopyCriteria:
     max_shift_px: float = 0.7
     max_lost: float = 0.018
     """Share of a photograph where both images show what the other does not: another sticker, at most."""
+    max_explained_lost: float = 0.12
+    """`max_lost` where something drawn on one of the two, or a part of it made coarser, explains it."""
     max_lost_and_moved: float = 0.006
     """`max_lost` where what is lost is found again nearby."""
     min_moved: float = 0.01
@@ -86,18 +90,22 @@ def verify_pair(left: LocalFeatures, right: LocalFeatures, criteria: CopyCriteri
 
 def _keeps_structure(alignment: Alignment, coarse: CommonFrame, fine: CommonFrame, criteria: CopyCriteria) -> bool:
     """Tell whether neither image lost more structure than an edit explains."""
-    at_fine = lost_structure(fine, block_px=15, lost_share=0.5, hidden_by=1.5)
-    lost, one_sided = at_fine.both, at_fine.any
+    blocks = lost_blocks(fine, block_px=15, lost_share=0.5, hidden_by=1.5)
+    lost, one_sided = blocks.shares.both, blocks.shares.any
     if lost > criteria.max_lost_and_moved or one_sided > criteria.max_cut_out:
         # Noise and compression disturb the finest edges: twice the loss at the coarser scale counts as much.
         at_coarse = lost_structure(coarse, block_px=15, lost_share=0.5, hidden_by=1.5)
         lost = min(lost, 2 * at_coarse.both) if lost > criteria.max_lost_and_moved else lost
         one_sided = min(one_sided, 2 * at_coarse.any)
-    if lost > criteria.max_lost:
+    if lost > criteria.max_explained_lost:
         return False
     if (alignment.left.is_cut_out or alignment.right.is_cut_out) and one_sided > criteria.max_cut_out:
         return False
     if looks_like_page(alignment.left.pixels) or looks_like_page(alignment.right.pixels):
         words = lost_structure(fine, block_px=9, lost_share=0.4, edge=12.0)
         return words.both <= criteria.max_page_lost and words.any <= criteria.max_page_added
-    return lost <= criteria.max_lost_and_moved or moved_content(coarse) < criteria.min_moved
+    if lost <= criteria.max_lost_and_moved:
+        return True
+    if lost <= criteria.max_lost and moved_content(coarse) < criteria.min_moved:
+        return True
+    return is_explained(fine, blocks)
