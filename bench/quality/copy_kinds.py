@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ import numpy as np
 from bench.quality.copies import drawn, geometry, overlays, shots, sources, tones
 from bench.quality.copies.drawing import Random
 from configs.settings import Settings
-from deployments.algorithms.duplicates.candidates import find_candidates
+from deployments.algorithms.duplicates.candidates import ALWAYS, find_candidates
 from deployments.algorithms.duplicates.features import describe
 from deployments.algorithms.duplicates.verdict import verify_pair
 from deployments.algorithms.images.views import make_views
@@ -91,7 +92,7 @@ class Search:
 
     def candidates(self, vectors: Vectors) -> set[tuple[int, int]]:
         limits = self._settings.duplicates
-        found = find_candidates(vectors, limits.min_cosine, limits.max_neighbours)
+        found = find_candidates(vectors, limits.min_cosine, limits.max_neighbours, always=ALWAYS)
         return set(zip(found.left.tolist(), found.right.tolist(), strict=True))
 
     def are_copies(self, left: LocalFeatures, right: LocalFeatures) -> bool:
@@ -139,6 +140,7 @@ def measure_edits(search: Search, photos: Mapping[str, Image], half: str, kinds:
                 outcome.lost["candidates"].append(name)
             if not is_copy:
                 outcome.lost["verification"].append(name)
+        print(f"{kind}: {outcome.rate:.3f} {outcome.lost}", file=sys.stderr, flush=True)
         for left, right in sorted(candidates):
             # A collage is a copy of each of its tiles, so that collages have tiles in common.
             if right - left != count and not (kind == COLLAGE and right >= count):
@@ -171,6 +173,7 @@ def measure(half: str, wanted: Callable[[str], bool] = lambda _: True) -> Result
         if wanted(trap):
             results.traps[trap] = Outcome()
             measure_trap(search, trap_sets(trap, photos, half), results.traps[trap])
+            print(f"{trap}: {results.traps[trap].rate:.4f}", file=sys.stderr, flush=True)
     return results
 
 

@@ -12,7 +12,7 @@ from deployments.contracts.arrays import Image
 
 Photos = dict[str, Image]
 Sets = list[list[Image]]
-_SHOTS = 5
+_SHOTS, _PASSES = 5, 4
 
 
 def bursts(photos: Photos, draw: Random) -> Sets:
@@ -89,9 +89,9 @@ def _passing(photo: Image, other: Image, draw: Random) -> list[Image]:
     y, x = np.mgrid[-1 : 1 : tall * 1j, -1 : 1 : wide * 1j]
     mask = blurred((np.hypot(x, y) < 0.92).astype(np.float32), 1.5)[..., None]
     shots = []
-    for step in range(_SHOTS):
+    for step in range(_PASSES):
         at_y = int(draw.integers(height // 3, max(height // 3 + 1, height - tall)))
-        at_x = round((width - wide) * (step + draw.uniform(0.1, 0.9)) / _SHOTS)
+        at_x = round((width - wide) * (step + draw.uniform(0.1, 0.9)) / _PASSES)
         shot = photo.copy()
         part = shot[at_y : at_y + tall, at_x : at_x + wide]
         shot[at_y : at_y + tall, at_x : at_x + wide] = clipped(part * (1 - mask) + thing * mask)

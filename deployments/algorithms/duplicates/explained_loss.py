@@ -31,18 +31,27 @@ class ExplanationLimits:
     """Share of the common area that a drawing may disturb."""
     max_coarser_share: float = 0.6
     """Share that may be coarser: all but the subject."""
-    min_drawn: float = 0.3
+    min_drawn: float = 0.22
     """Share of what is lost where the other image is flat."""
     max_drawn_before: float = 0.15
     """Share of the same where the image that lost it is flat, too: then both are drawings."""
     min_afar: float = 0.65
     """Share of what is lost that agrees from afar."""
+    min_quantised: float = 0.15
+    """Share of flat pixels that an image of few colours has more than the other."""
+    min_quantised_agreement: float = 0.8
+    """Share of the blocks that correlate, for the same."""
     max_energy: float = 0.75
     """Structure of the coarser image there, in that of the other."""
 
 
-def is_explained(frame: CommonFrame, lost: LostBlocks, limits: ExplanationLimits | None = None) -> bool:
-    """Tell whether what both images lost is explained by an edit of one of them, whichever that is."""
+def is_explained(
+    frame: CommonFrame, lost: LostBlocks, agreement: float, limits: ExplanationLimits | None = None
+) -> bool:
+    """Tell whether what both images lost is explained by an edit of one of them, whichever that is.
+
+    `agreement`: share of the textured blocks that correlate.
+    """
     limits = limits or ExplanationLimits()
     disturbed = lost.left | lost.right
     share = disturbed.sum() / max(1, lost.inside.sum())
@@ -53,7 +62,16 @@ def is_explained(frame: CommonFrame, lost: LostBlocks, limits: ExplanationLimits
     sides = ((frame.left, frame.right, lost.left, lost.right), (frame.right, frame.left, lost.right, lost.left))
     if share <= limits.max_share and any(_is_drawn_on(*side, limits) for side in sides):
         return True
-    return _is_coarser(frame, disturbed, limits)
+    return _is_coarser(frame, disturbed, limits) or _is_quantised(frame, lost.inside, agreement, limits)
+
+
+def is_scattered(lost: LostBlocks, max_spot: float) -> bool:
+    """Tell whether the places that lost structure are small spots, as noise and compression leave them: none takes more
+    than `max_spot` of the common area."""
+    disturbed = (lost.left | lost.right).astype(np.uint8)
+    _, _, stats, _ = cv2.connectedComponentsWithStats(disturbed, connectivity=8)
+    largest = int(stats[1:, cv2.CC_STAT_AREA].max(initial=0))
+    return largest <= max_spot * int(lost.inside.sum())
 
 
 def _is_drawn_on(
@@ -82,6 +100,12 @@ def _is_coarser(frame: CommonFrame, disturbed: NDArray[np.bool_], limits: Explan
     afar = CommonFrame(*(cv2.GaussianBlur(side, (0, 0), _AFAR_PX) for side in (frame.left, frame.right)), frame.valid)
     agrees = block_correlation(afar, _AFAR_BLOCK_PX) > _AGREES_AFAR
     return bool(agrees[disturbed].mean() >= limits.min_afar)
+
+
+def _is_quantised(frame: CommonFrame, inside: NDArray[np.bool_], agreement: float, limits: ExplanationLimits) -> bool:
+    """Tell whether one image has few colours: flat where the other is shaded, with new edges between them."""
+    left, right = (float(_flat(side)[inside].mean()) for side in (frame.left, frame.right))
+    return agreement >= limits.min_quantised_agreement and abs(left - right) >= limits.min_quantised
 
 
 def _flat(pixels: Vectors) -> NDArray[np.bool_]:

@@ -3,7 +3,6 @@ look alike, frame on frame; then refined to a projective one through tracked cor
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import cv2
@@ -20,6 +19,7 @@ from deployments.algorithms.duplicates.maps import (
     scale_at_centre,
 )
 from deployments.algorithms.duplicates.tracking import fit_map
+from deployments.algorithms.duplicates.whole_frames import lay_frames
 from deployments.contracts.albums import LocalFeatures
 from deployments.contracts.arrays import Gray, Matrix, Vectors
 
@@ -40,9 +40,6 @@ _FLAT_BAND, _FLAT_SHARE = 17, 0.4
 """Flat ground: so many neighbouring grey levels hold this share of the pixels."""
 _VAGUE_PX = 1.0
 """Residual over which matches may agree by chance."""
-_SMALL_PX, _MIN_LIKENESS = 24, 0.5
-"""Side of the small copies that are compared before whole frames are laid on one another, and their least
-correlation."""
 _MAX_SCALE = 20.0
 """Factor by which one image may be larger than the other."""
 _ASKEW_DEGREES = 5.0
@@ -127,38 +124,13 @@ def _align_points(left: LocalFeatures, right: LocalFeatures) -> Alignment | None
 
 
 def _lay_frames(left: LocalFeatures, right: LocalFeatures) -> Alignment | None:
-    """Lay the whole of `left` on the whole of `right`, in the one of eight positions in which their small copies look
-    alike; None where they do in none, or where corners do not agree."""
-    best = max(_positions(left, right), key=lambda position: position[0])
-    likeness, is_mirrored, guess = best
-    if likeness < _MIN_LIKENESS:
+    """Lay the whole of `left`, as it is or mirrored, on the whole of `right`; None where they do not look alike."""
+    laid = lay_frames(left.pixels, right.pixels)
+    if laid is None:
         return None
+    is_mirrored, fitted = laid
     source = mirrored(left) if is_mirrored else left
-    fitted = fit_map(source.pixels, right.pixels, guess)
-    return None if fitted is None else Alignment(source, right, fitted[0], fitted[1], 0.0)
-
-
-def _positions(left: LocalFeatures, right: LocalFeatures) -> Iterator[tuple[float, bool, Matrix]]:
-    """Iterate the likeness of small copies, whether `left` is mirrored, and the map of frame onto frame."""
-    target = _small_copy(right.pixels)
-    frame = corners_of(right.pixels.shape)
-    corners = corners_of(left.pixels.shape)
-    small = _small_copy(left.pixels)
-    for is_mirrored in (False, True):
-        source = small[:, ::-1] if is_mirrored else small
-        for turns in range(4):
-            likeness = abs(float((np.rot90(source, turns) * target).mean()))
-            # A quarter turn to the left brings the upper right corner to the upper left.
-            turned = np.roll(frame, turns, axis=0)
-            guess = cv2.getPerspectiveTransform(corners.astype(np.float32), turned.astype(np.float32))
-            yield likeness, is_mirrored, guess
-
-
-def _small_copy(pixels: Gray) -> Vectors:
-    small = cv2.resize(pixels, (_SMALL_PX, _SMALL_PX), interpolation=cv2.INTER_AREA).astype(np.float32)
-    small -= cv2.GaussianBlur(small, (0, 0), _SMALL_PX / 4)
-    result: Vectors = (small - small.mean()) / max(1e-3, float(small.std()))
-    return result
+    return Alignment(source, right, fitted.matrix, fitted.agreeing, fitted.residual_px)
 
 
 def _polish(found: Alignment) -> Alignment:
@@ -169,10 +141,8 @@ def _polish(found: Alignment) -> Alignment:
     fitted = fit_map(right, left, np.linalg.inv(guess)) if coarse_first else fit_map(left, right, guess)
     if fitted is None:
         return found
-    matrix = as_projective(np.linalg.inv(fitted[0])) if coarse_first else fitted[0]
-    return replace(
-        found, matrix=matrix, inliers=max(found.inliers, fitted[1]), residual_px=min(found.residual_px, _VAGUE_PX)
-    )
+    matrix = as_projective(np.linalg.inv(fitted.matrix)) if coarse_first else fitted.matrix
+    return replace(found, matrix=matrix, inliers=max(found.inliers, fitted.agreeing), residual_px=fitted.residual_px)
 
 
 def match_points(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.algorithms.duplicates.maps import as_projective, warp
+from deployments.algorithms.duplicates.maps import as_projective, distance, warp
 from deployments.contracts.arrays import Gray, Matrix, Vectors
 
 _RETURNS_PX = 0.7
@@ -35,8 +37,20 @@ def track_corners(left: Gray | Vectors, right: Gray | Vectors, mask: NDArray[np.
     return there[kept, 0], corners[kept, 0]
 
 
-def fit_map(left: Gray, right: Gray, guess: Matrix) -> tuple[Matrix, int] | None:
-    """Fit the projective map of `left` onto `right` that is near a guess, and count the corners that agree.
+@dataclass(frozen=True, slots=True)
+class FittedMap:
+    """Projective map through tracked corners."""
+
+    matrix: Matrix
+    """3 x 3."""
+    agreeing: int
+    """Corners that agree with it."""
+    residual_px: float
+    """Their median distance from their place."""
+
+
+def fit_map(left: Gray, right: Gray, guess: Matrix) -> FittedMap | None:
+    """Fit the projective map of `left` onto `right` that is near a guess.
 
     None where too few corners are found again, or no map explains half of them.
     """
@@ -50,7 +64,9 @@ def fit_map(left: Gray, right: Gray, guess: Matrix) -> tuple[Matrix, int] | None
     correction, agrees = cv2.findHomography(there, here, cv2.RANSAC, _REACH_PX, maxIters=500, confidence=0.99)
     if correction is None or agrees.sum() < max(_MIN_CORNERS, _MIN_AGREEING * len(there)):
         return None
-    return as_projective(correction @ full), int(agrees.sum())
+    kept = agrees.ravel() > 0
+    residual_px = float(np.median(distance(correction, there[kept], here[kept])))
+    return FittedMap(as_projective(correction @ full), int(kept.sum()), residual_px)
 
 
 def even_contrast(pixels: Gray | Vectors) -> Gray:
