@@ -112,13 +112,10 @@ def make_edits(kind: str, photos: Mapping[str, Image], half: str) -> list[Image]
     """Edit each photograph of a half."""
     if kind != COLLAGE:
         return [EDITS[kind](photo, random_for(half, kind, name)) for name, photo in photos.items()]
-    pictures = list(photos.values())
+    # The other tiles are of the other half, so that no two collages of an album hold the same original.
+    tiles = list(sources.load(HALVES["tuned" if half == "reported" else "reported"]).values())
     return [
-        overlays.collage(
-            photo,
-            [pictures[(place + step) % len(pictures)] for step in (1, 2, 3)],
-            random_for(half, kind, name),
-        )
+        overlays.collage(photo, [tiles[(place + step) % len(tiles)] for step in range(3)], random_for(half, kind, name))
         for place, (name, photo) in enumerate(photos.items())
     ]
 

@@ -21,7 +21,7 @@ from bench.quality.copies.drawing import (
 from deployments.contracts.arrays import Image
 
 Sets = list[list[Image]]
-_SETS, _MEMBERS = 8, 6
+_SETS, _MEMBERS = 7, 6
 
 
 def forms(draw: Random) -> list[Image]:

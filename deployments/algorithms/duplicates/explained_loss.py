@@ -33,6 +33,8 @@ class ExplanationLimits:
     """Share that may be coarser: all but the subject."""
     min_drawn: float = 0.22
     """Share of what is lost where the other image is flat."""
+    min_drawn_faintly: float = 0.45
+    """`min_drawn` where what was drawn has less structure than what was there: it may be plain ground as well."""
     max_drawn_before: float = 0.15
     """Share of the same where the image that lost it is flat, too: then both are drawings."""
     min_afar: float = 0.65
@@ -85,8 +87,10 @@ def _is_drawn_on(
     if not lost_before.any():
         return False
     was_flat, is_flat = _flat(before), _flat(after)
+    disturbed = lost_before | lost_after
+    is_bolder = gradient_size(after)[disturbed].mean() >= gradient_size(before)[disturbed].mean()
     return bool(
-        is_flat[lost_before].mean() >= limits.min_drawn
+        is_flat[lost_before].mean() >= (limits.min_drawn if is_bolder else limits.min_drawn_faintly)
         and was_flat[lost_before].mean() <= limits.max_drawn_before
         and (not lost_after.any() or was_flat[lost_after].mean() <= limits.max_drawn_before)
     )

@@ -113,7 +113,7 @@ def _keeps_structure(
     if _shows_page(alignment):
         words = lost_structure(fine, block_px=9, lost_share=0.4, edge=12.0)
         return words.both <= criteria.max_page_lost and words.any <= criteria.max_page_added
-    if lost <= criteria.max_lost_and_moved:
+    if blocks.shares.both <= criteria.max_lost_and_moved:
         return True
     # What is laid over a photograph adds edges and hides a few; a thing that moved takes as many away as it brings.
     is_added = lost <= criteria.max_added_ratio * one_sided
