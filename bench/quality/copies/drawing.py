@@ -67,7 +67,8 @@ def to_long_side(pixels: Image, side: float) -> Image:
 
 def clipped(values: NDArray[Any]) -> Image:
     """Round and clip grey levels to bytes."""
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    pixels: Image = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return pixels
 
 
 def noisy(pixels: Image, draw: Random, deviation: float) -> Image:

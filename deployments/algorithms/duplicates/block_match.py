@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.algorithms.duplicates.maps import as_projective, corners_of, project, scale_at_centre, warp
+from deployments.algorithms.duplicates.maps import as_projective, corners_of, inverse, project, scale_at_centre, warp
 from deployments.algorithms.duplicates.registration import Alignment
 from deployments.algorithms.duplicates.tracking import track_corners
 from deployments.contracts.arrays import Gray, Matrix, Vectors
@@ -65,7 +65,7 @@ def common_frame(alignment: Alignment, long_side_px: int) -> CommonFrame | None:
     fine, coarse, matrix = alignment.left.pixels, alignment.right.pixels, as_projective(alignment.matrix)
     is_swapped = alignment.scale > 1
     if is_swapped:
-        fine, coarse, matrix = coarse, fine, np.linalg.inv(matrix)
+        fine, coarse, matrix = coarse, fine, inverse(matrix)
     low, high = _bounds(matrix, fine.shape, coarse.shape)
     if min(high - low) < 8:
         return None

@@ -101,7 +101,8 @@ def _is_coarser(frame: CommonFrame, disturbed: NDArray[np.bool_], limits: Explan
     left, right = (float(gradient_size(side)[disturbed].mean()) for side in (frame.left, frame.right))
     if min(left, right) > limits.max_energy * max(left, right):
         return False
-    afar = CommonFrame(*(cv2.GaussianBlur(side, (0, 0), _AFAR_PX) for side in (frame.left, frame.right)), frame.valid)
+    from_left, from_right = (cv2.GaussianBlur(side, (0, 0), _AFAR_PX) for side in (frame.left, frame.right))
+    afar = CommonFrame(from_left, from_right, frame.valid)
     agrees = block_correlation(afar, _AFAR_BLOCK_PX) > _AGREES_AFAR
     return bool(agrees[disturbed].mean() >= limits.min_afar)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.contracts.arrays import Gray, Matrix, Vectors
+from deployments.contracts.arrays import Matrix, Vectors
 
 _MIN_DEPTH = 0.2
 """Least denominator of a point that is still in front of the camera."""
@@ -18,6 +20,12 @@ def as_projective(matrix: Matrix) -> Matrix:
         return np.vstack([matrix, [0.0, 0.0, 1.0]])
     scaled: Matrix = matrix / matrix[2, 2]
     return scaled
+
+
+def inverse(matrix: Matrix) -> Matrix:
+    """Invert a map, to 3 x 3."""
+    inverted: Matrix = np.linalg.inv(as_projective(matrix)).astype(np.float64)
+    return as_projective(inverted)
 
 
 def corners_of(frame: tuple[int, ...]) -> NDArray[np.float64]:
@@ -59,10 +67,12 @@ def foreshortening(matrix: Matrix, frame: tuple[int, ...]) -> float:
     return float((depth.max() / depth.min()) ** 1.5)
 
 
-def warp(pixels: Gray, matrix: Matrix, size: tuple[int, int], method: int, border: int = cv2.BORDER_REPLICATE) -> Gray:
+def warp(
+    pixels: NDArray[Any], matrix: Matrix, size: tuple[int, int], method: int, border: int = cv2.BORDER_REPLICATE
+) -> NDArray[Any]:
     """Warp pixels into a frame (width, height) by OpenCV's `method`."""
     full = as_projective(matrix)
-    warped: Gray
+    warped: NDArray[Any]
     if not full[2, :2].any():
         warped = cv2.warpAffine(pixels, full[:2], size, flags=method, borderMode=border)
     else:

@@ -14,6 +14,7 @@ from deployments.algorithms.duplicates.maps import (
     as_projective,
     corners_of,
     foreshortening,
+    inverse,
     local_map,
     project,
     scale_at_centre,
@@ -138,10 +139,10 @@ def _polish(found: Alignment) -> Alignment:
     coarse_first = found.scale > 1
     left, right = found.left.pixels, found.right.pixels
     guess = as_projective(found.matrix)
-    fitted = fit_map(right, left, np.linalg.inv(guess)) if coarse_first else fit_map(left, right, guess)
+    fitted = fit_map(right, left, inverse(guess)) if coarse_first else fit_map(left, right, guess)
     if fitted is None:
         return found
-    matrix = as_projective(np.linalg.inv(fitted.matrix)) if coarse_first else fitted.matrix
+    matrix = inverse(fitted.matrix) if coarse_first else fitted.matrix
     return replace(found, matrix=matrix, inliers=max(found.inliers, fitted.agreeing), residual_px=fitted.residual_px)
 
 

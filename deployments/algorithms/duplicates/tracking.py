@@ -74,7 +74,8 @@ def even_contrast(pixels: Gray | Vectors) -> Gray:
     values = pixels.astype(np.float32)
     detail = values - cv2.GaussianBlur(values, (0, 0), 6.0)
     deviation = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), 6.0)) + 4.0
-    return np.clip(128 + detail / deviation * 50, 0, 255).astype(np.uint8)
+    even: Gray = np.clip(128 + detail / deviation * 50, 0, 255).astype(np.uint8)
+    return even
 
 
 def _track(first: Gray, second: Gray, points: Vectors) -> tuple[Vectors, NDArray[np.uint8]]:
