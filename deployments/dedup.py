@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from configs.settings import Settings
-from deployments.algorithms.duplicates.candidates import find_candidates
+from deployments.algorithms.duplicates.candidates import ALWAYS, find_candidates
 from deployments.algorithms.duplicates.features import FeatureLimits, describe
 from deployments.algorithms.duplicates.verdict import CopyCriteria, verify_pair
 from deployments.contracts.albums import LocalFeatures, Pairs, PairVerdict
@@ -39,7 +39,7 @@ class DedupDeployment(Checked):
 
     async def find_candidates(self, vectors: Vectors, min_cosine: float, max_neighbours: int) -> Pairs:
         """Find pairs of images that may be copies by the cosine of their view vectors."""
-        search = partial(find_candidates, threads=self._cores)
+        search = partial(find_candidates, always=ALWAYS, threads=self._cores)
         return await self._threads.run(search, vectors, min_cosine, max_neighbours)
 
     async def describe_images(self, images: Sequence[Image]) -> list[LocalFeatures]:

@@ -51,6 +51,8 @@ class LocalFeatures:
     """Keypoint diameters in pixels, `float32[K]`."""
     descriptors: NDArray[np.uint8]
     """RootSIFT descriptors, `uint8[K, 128]`."""
+    is_coloured: bool = False
+    """The image has more colour than pages of text have."""
     is_cut_out: bool = False
     """Some of the image is transparent. An opaque copy of it shows nothing there, a photograph that it was cut from
     does."""

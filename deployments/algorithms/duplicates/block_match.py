@@ -13,7 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from deployments.algorithms.duplicates.maps import as_projective, corners_of, inverse, project, scale_at_centre, warp
 from deployments.algorithms.duplicates.registration import Alignment
+from deployments.algorithms.duplicates.tracking import track_corners
 from deployments.contracts.arrays import Gray, Matrix, Vectors
 
 _AGREES = 0.7
@@ -60,10 +62,10 @@ class LostStructure:
 
 def common_frame(alignment: Alignment, long_side_px: int) -> CommonFrame | None:
     """Warp both images into the frame of the coarser, cut to what both show; None where that is next to nothing."""
-    fine, coarse, matrix = alignment.left.pixels, alignment.right.pixels, alignment.matrix
+    fine, coarse, matrix = alignment.left.pixels, alignment.right.pixels, as_projective(alignment.matrix)
     is_swapped = alignment.scale > 1
     if is_swapped:
-        fine, coarse, matrix = coarse, fine, cv2.invertAffineTransform(matrix)
+        fine, coarse, matrix = coarse, fine, inverse(matrix)
     low, high = _bounds(matrix, fine.shape, coarse.shape)
     if min(high - low) < 8:
         return None
@@ -71,8 +73,8 @@ def common_frame(alignment: Alignment, long_side_px: int) -> CommonFrame | None:
     width, height = (max(8, round(float(side) * shrink)) for side in high - low)
     # Coordinates are those of pixel centres, as OpenCV's keypoints and warps have them.
     half = (shrink - 1) / 2
-    to_frame = np.array([[shrink, 0, half - low[0] * shrink], [0, shrink, half - low[1] * shrink]])
-    warped_fine, has_fine = _warp(fine, _chain(to_frame, matrix), (width, height))
+    to_frame = np.array([[shrink, 0, half - low[0] * shrink], [0, shrink, half - low[1] * shrink], [0, 0, 1]])
+    warped_fine, has_fine = _warp(fine, to_frame @ matrix, (width, height))
     warped_coarse, has_coarse = _warp(coarse, to_frame, (width, height))
     valid = cv2.erode(has_fine & has_coarse, np.ones((3, 3), np.uint8)).astype(np.float32)
     first, second = (warped_coarse, warped_fine) if is_swapped else (warped_fine, warped_coarse)
@@ -89,10 +91,34 @@ def block_agreement(frame: CommonFrame, block_px: int = 17) -> float:
     return float((blocks.correlation[is_textured] > _AGREES).mean()) if is_textured.any() else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class LostBlocks:
+    """Places whose block lost most of its edges; all `bool[H, W]`."""
+
+    left: NDArray[np.bool_]
+    """Where edges of the left image are missing in the right one."""
+    right: NDArray[np.bool_]
+    inside: NDArray[np.bool_]
+    """Where the block is in both images."""
+
+    @property
+    def shares(self) -> LostStructure:
+        """Shares of the common area."""
+        total = max(1, int(self.inside.sum()))
+        return LostStructure(float(self.left.sum() / total), float(self.right.sum() / total))
+
+
 def lost_structure(
     frame: CommonFrame, block_px: int, lost_share: float, hidden_by: float | None = None, edge: float = 5.0
 ) -> LostStructure:
-    """Measure the share of blocks in which more than `lost_share` of one image's edges are missing in the other.
+    """Measure the shares of `lost_blocks`."""
+    return lost_blocks(frame, block_px, lost_share, hidden_by, edge).shares
+
+
+def lost_blocks(
+    frame: CommonFrame, block_px: int, lost_share: float, hidden_by: float | None = None, edge: float = 5.0
+) -> LostBlocks:
+    """Find the blocks in which more than `lost_share` of one image's edges are missing in the other.
 
     `edge`: grey levels a pixel that make an edge. With `hidden_by`, an edge is not called missing where the other
     image has one so many times stronger: an overlay may hide it.
@@ -117,10 +143,10 @@ def lost_structure(
         return (mass > _MIN_EDGE_MASS) & (missing_mass > lost_share * mass)
 
     inside = _box(valid, block_px) > 0.6
-    total = max(1, int(inside.sum()))
-    return LostStructure(
-        of_left=float((lost(left, right, left_edge, gain) & inside).sum() / total),
-        of_right=float((lost(right, left, right_edge, 1 / max(gain, 1e-3)) & inside).sum() / total),
+    return LostBlocks(
+        left=lost(left, right, left_edge, gain) & inside,
+        right=lost(right, left, right_edge, 1 / max(gain, 1e-3)) & inside,
+        inside=inside,
     )
 
 
@@ -129,37 +155,25 @@ _MIN_EDGE_MASS = 0.6
 
 
 def median_shift(frame: CommonFrame) -> float:
-    """Measure by how many pixels the corners of one image are off their place in the other, the median; 0 if none is
-    found.
-
-    Lucas and Kanade on images of even local contrast, so that faint texture, of a table top say, counts like strong.
-    """
-    left, right = _even_contrast(frame.left), _even_contrast(frame.right)
-    mask = cv2.erode(frame.valid, np.ones((9, 9))).astype(np.uint8)
-    corners = cv2.goodFeaturesToTrack(right, 200, 0.01, 5, mask=mask)
-    if corners is None or len(corners) < _MIN_CORNERS:
-        return 0.0
-    there, found = _track(right, left, corners)
-    back, found_back = _track(left, right, there)
-    returns = np.linalg.norm((back - corners)[:, 0], axis=1) < 0.7
-    is_tracked = (found.ravel() > 0) & (found_back.ravel() > 0) & returns
-    if is_tracked.sum() < _MIN_CORNERS:
-        return 0.0
-    return float(np.median(np.linalg.norm((there - corners)[is_tracked, 0], axis=1)))
+    """Measure by how many pixels the corners of one image are off their place in the other, the median; 0 if hardly
+    any is found."""
+    there, here = track_corners(frame.left, frame.right, cv2.erode(frame.valid, np.ones((9, 9))).astype(np.uint8))
+    return float(np.median(np.linalg.norm(there - here, axis=1))) if len(here) >= _MIN_CORNERS else 0.0
 
 
 _MIN_CORNERS = 10
 """Corners needed for a shift to count."""
 
 
-def _track(first: Gray, second: Gray, points: Vectors) -> tuple[Vectors, NDArray[np.uint8]]:
-    """Track the points of `first` into `second`: their places there, and whether they were found."""
-    stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 20, 0.01)
-    start = np.zeros_like(points)
-    there, found, _ = cv2.calcOpticalFlowPyrLK(
-        first, second, points, start, winSize=(13, 13), maxLevel=2, criteria=stop
-    )
-    return there, found
+def block_correlation(frame: CommonFrame, block_px: int) -> Vectors:
+    """Correlate the block around each pixel, without its sign: `float32[H, W]`, 0 to 1."""
+    return _compare_blocks(frame, block_px, sigma=0.5).correlation
+
+
+def gradient_size(pixels: Vectors) -> Vectors:
+    """Measure the gradient, grey levels a pixel."""
+    size: Vectors = cv2.magnitude(*_gradient(pixels))
+    return size
 
 
 def moved_content(frame: CommonFrame, block_px: int = 21, reach_px: int = 14, max_blocks: int = 40) -> float:
@@ -218,26 +232,19 @@ def _compare_blocks(frame: CommonFrame, block_px: int, sigma: float) -> _Blocks:
 
 def _bounds(matrix: Matrix, fine: tuple[int, ...], coarse: tuple[int, ...]) -> tuple[Vectors, Vectors]:
     """Find the box of the coarse frame that the fine image covers: (x1, y1), (x2, y2)."""
-    height, width = fine
-    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64) @ matrix[:, :2].T + matrix[:, 2]
+    corners = project(matrix, corners_of(fine))
     low = np.maximum(corners.min(axis=0), 0).astype(np.float32)
     high = np.minimum(corners.max(axis=0), (coarse[1], coarse[0])).astype(np.float32)
     return low, high
 
 
-def _chain(second: Matrix, first: Matrix) -> Matrix:
-    """Compose two maps: `first`, then `second`."""
-    chained: Matrix = np.hstack([second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2:] + second[:, 2:]])
-    return chained
-
-
 def _warp(pixels: Gray, matrix: Matrix, size: tuple[int, int]) -> tuple[Vectors, NDArray[np.uint8]]:
     """Warp the image into the frame, smoothed before it shrinks; returns a mask of where it has pixels, too."""
-    shrink = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
+    shrink = scale_at_centre(matrix, pixels.shape)
     sigma = 0.55 * np.sqrt(max(0.0, 1 / max(shrink, 1e-3) ** 2 - 1))
     smooth = _blur(pixels, sigma) if sigma > 0.3 else pixels
-    warped = cv2.warpAffine(smooth, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    mask = cv2.warpAffine(np.ones(pixels.shape, np.uint8), matrix, size, flags=cv2.INTER_NEAREST)
+    warped = warp(smooth, matrix, size, cv2.INTER_LINEAR)
+    mask = warp(np.ones(pixels.shape, np.uint8), matrix, size, cv2.INTER_NEAREST, cv2.BORDER_CONSTANT)
     return warped.astype(np.float32), mask
 
 
@@ -245,12 +252,6 @@ def _gradient(pixels: Vectors) -> tuple[Vectors, Vectors]:
     """Compute the gradient, grey levels a pixel, along x and y."""
     smooth = _blur(pixels, 0.8)
     return cv2.Scharr(smooth, cv2.CV_32F, 1, 0, scale=1 / 32), cv2.Scharr(smooth, cv2.CV_32F, 0, 1, scale=1 / 32)
-
-
-def _even_contrast(pixels: Vectors) -> Gray:
-    detail = pixels - _blur(pixels, 6.0)
-    deviation = np.sqrt(_blur(detail * detail, 6.0)) + 4.0
-    return np.clip(128 + detail / deviation * 50, 0, 255).astype(np.uint8)
 
 
 def _box(values: Vectors, block_px: int) -> Vectors:

@@ -26,14 +26,27 @@ _SPARE = 1.5
 """Neighbours fetched from the index for each one that is kept: the index ranks them by rounded vectors."""
 _SLACK = 0.1
 """Cosine by which the index may underrate a pair."""
+ALWAYS = 2
+"""Nearest others that are looked at however little alike: a thumbnail's views resemble blur more than their original,
+which is still the nearest."""
+_MIN_ALWAYS = 0.3
+"""Cosine that these need all the same."""
 _BLOCK = 512
 _PAIR_BLOCK = 4096
 
 
 def find_candidates(
-    vectors: RawVectors, min_cosine: float, max_neighbours: int, *, threads: int = 1, exact_below: int = _EXACT_BELOW
+    vectors: RawVectors,
+    min_cosine: float,
+    max_neighbours: int,
+    *,
+    always: int = 0,
+    threads: int = 1,
+    exact_below: int = _EXACT_BELOW,
 ) -> Pairs:
     """Find each image's `max_neighbours` nearest others whose best view cosine is at least `min_cosine`.
+
+    The `always` nearest of these need a cosine of .3 only.
 
     `vectors` are raw, `[N, V, D]` with V = 7 in the order of `VIEWS`, or V = 1 for whole views only. `float16` and
     memory-mapped arrays are read in blocks. Up to `exact_below` images the result is exact and does not depend on
@@ -46,15 +59,17 @@ def find_candidates(
     if len(vectors) < 2 or max_neighbours < 1:
         return _as_pairs(np.zeros((0, 2), np.int64), np.zeros(0, np.float32))
     if len(vectors) <= exact_below:
-        found = _all_pairs(vectors, min_cosine)
+        found = _all_pairs(vectors, min_cosine, always)
     else:
-        found = _indexed_pairs(vectors, min_cosine - _SLACK, round(_SPARE * max_neighbours), threads)
+        found = _indexed_pairs(vectors, min_cosine - _SLACK, round(_SPARE * max_neighbours), always, threads)
     cosine = _best_cosines(vectors, found)
-    near = cosine >= min_cosine
-    return _keep_nearest(found[near], cosine[near], len(vectors), max_neighbours)
+    near = (cosine >= min_cosine) | ((cosine >= _MIN_ALWAYS) & _among_nearest(found, cosine, len(vectors), always))
+    found, cosine = found[near], cosine[near]
+    kept = _among_nearest(found, cosine, len(vectors), max_neighbours)
+    return _as_pairs(found[kept], cosine[kept])
 
 
-def _all_pairs(vectors: RawVectors, min_cosine: float) -> NDArray[np.int64]:
+def _all_pairs(vectors: RawVectors, min_cosine: float, always: int) -> NDArray[np.int64]:
     unit = _unit(vectors[:])
     stored = unit[:, _places(_STORED, unit)]
     count, views, width = stored.shape
@@ -64,16 +79,23 @@ def _all_pairs(vectors: RawVectors, min_cosine: float) -> NDArray[np.int64]:
         best = np.maximum(best, (unit[:, place] @ targets).reshape(count, count, views).max(axis=2))
     best = np.maximum(best, best.T)
     # A little room for rounding: the final cosines are taken again, pair by pair.
-    return np.argwhere(np.triu(best >= min_cosine - 1e-3, 1))
+    near = best >= min_cosine - 1e-3
+    np.fill_diagonal(best, -1.0)
+    if always:
+        nearest = np.argpartition(-best, min(always, count - 1), axis=1)[:, : always + 1]
+        near[np.arange(count)[:, None], nearest] = True
+    return np.argwhere(np.triu(near | near.T, 1))
 
 
-def _indexed_pairs(vectors: RawVectors, min_cosine: float, neighbours: int, threads: int) -> NDArray[np.int64]:
+def _indexed_pairs(
+    vectors: RawVectors, min_cosine: float, neighbours: int, always: int, threads: int
+) -> NDArray[np.int64]:
     index = NeighbourIndex(_sample(vectors), rows=len(vectors) * min(2, vectors.shape[1]), threads=threads)
     for owners, rows in _rows(vectors, _STORED):
         index.add(rows, owners)
     found = [np.zeros(0, np.int64)]
     for owners, rows in _rows(vectors, _STORED + _TURNS):
-        asked, answered = index.search(rows, owners, neighbours, min_cosine)
+        asked, answered = index.search(rows, owners, neighbours, min_cosine, always)
         low, high = np.minimum(asked, answered), np.maximum(asked, answered)
         found.append(np.unique(low * len(vectors) + high))
     codes = np.unique(np.concatenate(found))
@@ -120,18 +142,17 @@ def _best_cosines(vectors: RawVectors, pairs: NDArray[np.int64]) -> Vectors:
     return np.minimum(best, 1.0)
 
 
-def _keep_nearest(pairs: NDArray[np.int64], cosine: Vectors, count: int, max_neighbours: int) -> Pairs:
-    """Keep pairs that are among the `max_neighbours` nearest of either image."""
-    if not len(pairs):
-        return _as_pairs(pairs, cosine)
+def _among_nearest(pairs: NDArray[np.int64], cosine: Vectors, count: int, neighbours: int) -> NDArray[np.bool_]:
+    """Find the pairs that are among the `neighbours` nearest of either image, as a mask."""
     picture = np.concatenate([pairs[:, 0], pairs[:, 1]])
     other = np.concatenate([pairs[:, 1], pairs[:, 0]])
     order = np.lexsort((other, -np.concatenate([cosine, cosine]), picture))
     first = np.searchsorted(picture[order], np.arange(count))
     rank = np.arange(len(order)) - first[picture[order]]
     kept = np.zeros(len(pairs), bool)
-    kept[order[rank < max_neighbours] % len(pairs)] = True
-    return _as_pairs(pairs[kept], cosine[kept])
+    if len(pairs):
+        kept[order[rank < neighbours] % len(pairs)] = True
+    return kept
 
 
 def _as_pairs(pairs: NDArray[np.int64], cosine: Vectors) -> Pairs:

@@ -21,6 +21,9 @@ _DESCRIPTOR_STEPS = 512.0
 _MIN_CONTRAST = 20.0
 """Grey levels under which stretching the contrast would only show noise."""
 
+_PAGE_COLOUR = 30.0
+"""Mean difference of the largest and the least of red, green and blue up to which an image may be a page."""
+
 
 @dataclass(frozen=True, slots=True)
 class FeatureLimits:
@@ -41,7 +44,9 @@ class FeatureLimits:
 def describe(image: Image, limits: FeatureLimits | None = None) -> LocalFeatures:
     """Detect the features of an image without its flat border. An image without structure has no points."""
     limits = limits or FeatureLimits()
-    pixels = _stretch_contrast(_resize(_trim(image), limits))
+    small = _resize(_trim(image), limits)
+    pixels = _stretch_contrast(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
+    is_coloured = float((small.max(axis=2) - small.min(axis=2)).mean()) > _PAGE_COLOUR
     detector = cv2.SIFT.create(
         nfeatures=limits.points,
         contrastThreshold=limits.contrast,
@@ -50,13 +55,13 @@ def describe(image: Image, limits: FeatureLimits | None = None) -> LocalFeatures
     )
     keypoints, histograms = detector.detectAndCompute(pixels, None)
     if histograms is None:
-        return LocalFeatures(pixels, *_no_points())
+        return LocalFeatures(pixels, *_no_points(), is_coloured)
     strength = np.array([keypoint.response for keypoint in keypoints], np.float32)
     points = np.array([keypoint.pt for keypoint in keypoints], np.float32)
     sizes = np.array([keypoint.size for keypoint in keypoints], np.float32)
     # Ties are broken by place, so that the choice does not depend on OpenCV's threads.
     strongest = np.lexsort((points[:, 0], points[:, 1], -strength))[: limits.points]
-    return LocalFeatures(pixels, points[strongest], sizes[strongest], _root(histograms[strongest]))
+    return LocalFeatures(pixels, points[strongest], sizes[strongest], _root(histograms[strongest]), is_coloured)
 
 
 def mirrored(features: LocalFeatures) -> LocalFeatures:
@@ -93,13 +98,12 @@ def _trim(image: Image) -> Image:
     return inner if inner.size else image
 
 
-def _resize(image: Image, limits: FeatureLimits) -> Gray:
+def _resize(image: Image, limits: FeatureLimits) -> Image:
     height, width = image.shape[:2]
     scale = min(limits.long_side_px / max(height, width), limits.max_enlargement)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    resized = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    gray: Gray = cv2.cvtColor(resized, cv2.COLOR_RGB2GRAY)
-    return gray
+    resized: Image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    return resized
 
 
 def _stretch_contrast(gray: Gray) -> Gray:

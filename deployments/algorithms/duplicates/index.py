@@ -46,15 +46,20 @@ class NeighbourIndex:
         self._owners.append(owners)
 
     def search(
-        self, rows: Vectors, owners: NDArray[np.int64], neighbours: int, min_cosine: float
+        self, rows: Vectors, owners: NDArray[np.int64], neighbours: int, min_cosine: float, always: int = 0
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Find the rows near each row, those of its own image left out: (asking, answering) images."""
+        """Find the rows near each row, those of its own image left out: (asking, answering) images.
+
+        The `always` nearest are named whatever their cosine.
+        """
         index = self._index or self._build()
         # An image stands there with up to four rows, its own ones first of all.
         cosine, found = index.search(self._project(rows), neighbours + 4)
         answering = self._owner_of[found]
         asking = np.broadcast_to(owners[:, None], found.shape)
-        good = (found >= 0) & (cosine >= min_cosine) & (answering != asking)
+        is_other = (found >= 0) & (answering != asking)
+        is_nearest = is_other & (np.cumsum(is_other, axis=1) <= always)
+        good = is_other & ((cosine >= min_cosine) | is_nearest)
         return asking[good], answering[good]
 
     def _build(self) -> Any:

@@ -1,4 +1,5 @@
-"""Image registration: the similarity or affine map that lays one image over another (RANSAC over RootSIFT matches)."""
+"""Image registration: the map that lays one image over another, by RANSAC over RootSIFT matches or, where whole images
+look alike, frame on frame; then refined to a projective one through tracked corners."""
 
 from __future__ import annotations
 
@@ -9,6 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.algorithms.duplicates.features import mirrored
+from deployments.algorithms.duplicates.maps import (
+    as_projective,
+    corners_of,
+    foreshortening,
+    inverse,
+    local_map,
+    project,
+    scale_at_centre,
+)
+from deployments.algorithms.duplicates.tracking import fit_map
+from deployments.algorithms.duplicates.whole_frames import lay_frames
 from deployments.contracts.albums import LocalFeatures
 from deployments.contracts.arrays import Gray, Matrix, Vectors
 
@@ -27,6 +39,8 @@ _STRONGEST, _SAFE = 400, 30
 alike that the strongest points of a page and of its small copy need not be the same ones."""
 _FLAT_BAND, _FLAT_SHARE = 17, 0.4
 """Flat ground: so many neighbouring grey levels hold this share of the pixels."""
+_VAGUE_PX = 1.0
+"""Residual over which matches may agree by chance."""
 _MAX_SCALE = 20.0
 """Factor by which one image may be larger than the other."""
 _ASKEW_DEGREES = 5.0
@@ -43,37 +57,43 @@ class Alignment:
     """The first image, mirrored where that fits."""
     right: LocalFeatures
     matrix: Matrix
-    """Maps pixels of `left` to pixels of `right`."""
+    """Maps pixels of `left` to pixels of `right`: affine, 2 x 3, or projective, 3 x 3."""
     inliers: int
-    """Matches that agree with the map."""
+    """Matches, or tracked corners, that agree with the map."""
     residual_px: float
     """Their median distance from their place, in pixels of the coarser image."""
 
     @property
     def scale(self) -> float:
         """Factor by which the map enlarges."""
-        return _scale(self.matrix)
+        return scale_at_centre(self.matrix, self.left.pixels.shape)
 
     @property
     def anisotropy(self) -> float:
-        """Ratio of the two axes' stretch: 1 for a similarity."""
-        stretch = np.linalg.svd(self.matrix[:, :2], compute_uv=False)
+        """Ratio of the two axes' stretch in the middle: 1 for a similarity."""
+        centre = corners_of(self.left.pixels.shape).mean(axis=0)
+        stretch = np.linalg.svd(local_map(self.matrix, centre), compute_uv=False)
         return float(stretch[0] / max(1e-9, stretch[1]))
 
     @property
     def corner_error(self) -> float:
         """Distance of the mapped corners of `left` from the corners of `right`, the largest, in sides of `right`."""
-        (height, width), (to_height, to_width) = self.left.pixels.shape, self.right.pixels.shape
-        corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
-        mapped = (corners @ self.matrix[:, :2].T + self.matrix[:, 2]) / (to_width, to_height)
+        to_height, to_width = self.right.pixels.shape
+        mapped = project(self.matrix, corners_of(self.left.pixels.shape)) / (to_width, to_height)
         targets = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float64)
         return float(np.abs(mapped[:, None] - targets).max(axis=2).min(axis=1).max())
 
     @property
     def turn_degrees(self) -> float:
         """Angle by which the map turns from the nearest quarter turn, 0 to 45."""
-        angle = np.degrees(np.arctan2(self.matrix[1, 0], self.matrix[0, 0])) % 90
+        turn = local_map(self.matrix, corners_of(self.left.pixels.shape).mean(axis=0))
+        angle = np.degrees(np.arctan2(turn[1, 0], turn[0, 0])) % 90
         return float(min(angle, 90 - angle))
+
+    @property
+    def foreshortening(self) -> float:
+        """How many times larger the map makes one corner than another, in length: 1 for an affine map."""
+        return foreshortening(self.matrix, self.left.pixels.shape)
 
     @property
     def overlap(self) -> float:
@@ -87,6 +107,14 @@ class Alignment:
 
 def align(left: LocalFeatures, right: LocalFeatures) -> Alignment | None:
     """Find the best map of `left`, or of its mirror image, onto `right`; None where too few points agree."""
+    found = _align_points(left, right)
+    if found is None or found.inliers < _SAFE or found.residual_px > _VAGUE_PX:
+        laid = _lay_frames(left, right)
+        found = laid if laid is not None and (found is None or laid.inliers > found.inliers) else found
+    return None if found is None else _polish(found)
+
+
+def _align_points(left: LocalFeatures, right: LocalFeatures) -> Alignment | None:
     found = _align_either(_strongest(left), _strongest(right))
     if found is not None and found.inliers >= _SAFE:
         return found
@@ -94,6 +122,28 @@ def align(left: LocalFeatures, right: LocalFeatures) -> Alignment | None:
         return None
     every = _align_either(left, right)
     return found if every is None or (found is not None and found.inliers >= every.inliers) else every
+
+
+def _lay_frames(left: LocalFeatures, right: LocalFeatures) -> Alignment | None:
+    """Lay the whole of `left`, as it is or mirrored, on the whole of `right`; None where they do not look alike."""
+    laid = lay_frames(left.pixels, right.pixels)
+    if laid is None:
+        return None
+    is_mirrored, fitted = laid
+    source = mirrored(left) if is_mirrored else left
+    return Alignment(source, right, fitted.matrix, fitted.agreeing, fitted.residual_px)
+
+
+def _polish(found: Alignment) -> Alignment:
+    """Refine a map through tracked corners, where these agree on one."""
+    coarse_first = found.scale > 1
+    left, right = found.left.pixels, found.right.pixels
+    guess = as_projective(found.matrix)
+    fitted = fit_map(right, left, inverse(guess)) if coarse_first else fit_map(left, right, guess)
+    if fitted is None:
+        return found
+    matrix = inverse(fitted.matrix) if coarse_first else fitted.matrix
+    return replace(found, matrix=matrix, inliers=max(found.inliers, fitted.agreeing), residual_px=fitted.residual_px)
 
 
 def match_points(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -136,9 +186,7 @@ def overlap_share(
 
     `left_empty` and `right_empty`: shares of the frames that do not count.
     """
-    height, width = left
-    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
-    mapped = corners @ matrix[:, :2].T + matrix[:, 2]
+    mapped = project(matrix, corners_of(left))
     common = _area(_clip_to_frame(mapped, right))
     smaller = min(_area(mapped) * (1 - left_empty), right[0] * right[1] * (1 - right_empty))
     return float(common / max(1e-9, smaller))

@@ -8,10 +8,12 @@ from deployments.algorithms.duplicates.block_match import (
     CommonFrame,
     block_agreement,
     common_frame,
+    lost_blocks,
     lost_structure,
     median_shift,
     moved_content,
 )
+from deployments.algorithms.duplicates.explained_loss import is_explained, is_scattered
 from deployments.algorithms.duplicates.registration import Alignment, align
 from deployments.algorithms.duplicates.text_pages import looks_like_page
 from deployments.contracts.albums import LocalFeatures, PairVerdict
@@ -29,12 +31,23 @@ class CopyCriteria:
     """`max_anisotropy` where one whole frame was squeezed into the other: corners on corners, nearly all alike."""
     max_corner_error: float = 0.03
     min_squeezed_agreement: float = 0.9
+    max_foreshortening: float = 1.6
+    """How many times larger one corner may be shown than another, in length: a slight perspective."""
     max_residual_px: float = 1.0
     min_agreement: float = 0.6
     """Share of textured blocks that correlate. A watermark over all of the image breaks a third."""
     max_shift_px: float = 0.7
     max_lost: float = 0.018
     """Share of a photograph where both images show what the other does not: another sticker, at most."""
+    max_spot: float = 0.004
+    """Share of a photograph that its largest spot may take, unless `max_added_ratio` holds; else it is a thing."""
+    max_added_ratio: float = 0.35
+    """Loss in both directions, in that of the worse one, up to which something was added."""
+    max_added_lost: float = 0.03
+    max_caption_ratio: float = 0.12
+    """`max_lost`, and the ratio, where much was added and hardly anything lost: words across a photograph."""
+    max_explained_lost: float = 0.12
+    """`max_lost` where something drawn on one of the two, or a part of it made coarser, explains it."""
     max_lost_and_moved: float = 0.006
     """`max_lost` where what is lost is found again nearby."""
     min_moved: float = 0.01
@@ -65,6 +78,8 @@ def verify_pair(left: LocalFeatures, right: LocalFeatures, criteria: CopyCriteri
         return _UNLIKE
     overlap = min(1.0, alignment.overlap)
     apart = PairVerdict(is_copy=False, score=0.0, overlap=overlap)
+    if alignment.foreshortening > criteria.max_foreshortening:
+        return apart
     if alignment.residual_px > criteria.max_residual_px or overlap < criteria.min_overlap:
         return apart
     coarse = common_frame(alignment, _COARSE_PX)
@@ -75,25 +90,46 @@ def verify_pair(left: LocalFeatures, right: LocalFeatures, criteria: CopyCriteri
     is_copy = (
         score >= (criteria.min_squeezed_agreement if is_squeezed else criteria.min_agreement)
         and median_shift(coarse) <= criteria.max_shift_px
-        and _keeps_structure(alignment, coarse, fine, criteria)
+        and _keeps_structure(alignment, coarse, fine, score, criteria)
     )
     return PairVerdict(is_copy=is_copy, score=score, overlap=overlap)
 
 
-def _keeps_structure(alignment: Alignment, coarse: CommonFrame, fine: CommonFrame, criteria: CopyCriteria) -> bool:
+def _keeps_structure(
+    alignment: Alignment, coarse: CommonFrame, fine: CommonFrame, score: float, criteria: CopyCriteria
+) -> bool:
     """Tell whether neither image lost more structure than an edit explains."""
-    at_fine = lost_structure(fine, block_px=15, lost_share=0.5, hidden_by=1.5)
-    lost, one_sided = at_fine.both, at_fine.any
+    blocks = lost_blocks(fine, block_px=15, lost_share=0.5, hidden_by=1.5)
+    lost, one_sided = blocks.shares.both, blocks.shares.any
     if lost > criteria.max_lost_and_moved or one_sided > criteria.max_cut_out:
         # Noise and compression disturb the finest edges: twice the loss at the coarser scale counts as much.
         at_coarse = lost_structure(coarse, block_px=15, lost_share=0.5, hidden_by=1.5)
         lost = min(lost, 2 * at_coarse.both) if lost > criteria.max_lost_and_moved else lost
         one_sided = min(one_sided, 2 * at_coarse.any)
-    if lost > criteria.max_lost:
+    if lost > criteria.max_explained_lost:
         return False
     if (alignment.left.is_cut_out or alignment.right.is_cut_out) and one_sided > criteria.max_cut_out:
         return False
-    if looks_like_page(alignment.left.pixels) or looks_like_page(alignment.right.pixels):
+    if _shows_page(alignment):
         words = lost_structure(fine, block_px=9, lost_share=0.4, edge=12.0)
         return words.both <= criteria.max_page_lost and words.any <= criteria.max_page_added
-    return lost <= criteria.max_lost_and_moved or moved_content(coarse) < criteria.min_moved
+    if blocks.shares.both <= criteria.max_lost_and_moved:
+        return True
+    # What is laid over a photograph adds edges and hides a few; a thing that moved takes as many away as it brings.
+    is_added = lost <= criteria.max_added_ratio * one_sided
+    if lost <= criteria.max_added_lost and lost <= criteria.max_caption_ratio * one_sided:
+        return True
+    if (
+        lost <= criteria.max_lost
+        and (is_added or is_scattered(blocks, criteria.max_spot))
+        and moved_content(coarse) < criteria.min_moved
+    ):
+        return True
+    return is_explained(fine, blocks, score)
+
+
+def _shows_page(alignment: Alignment) -> bool:
+    """Tell whether the pair shows a page: both look like one, or one does and neither is coloured."""
+    sides = (alignment.left, alignment.right)
+    look = [looks_like_page(side.pixels) for side in sides]
+    return all(look) or (any(look) and not any(side.is_coloured for side in sides))

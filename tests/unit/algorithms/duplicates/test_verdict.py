@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bench.quality.copies import geometry, overlays, shots, tones
 from deployments.algorithms.duplicates.features import describe
 from deployments.algorithms.duplicates.text_pages import looks_like_page
 from deployments.algorithms.duplicates.verdict import verify_pair
@@ -147,3 +148,32 @@ def test_pages_are_told_from_photos():
     assert looks_like_page(describe(pictures.text_page(1)).pixels)
     assert looks_like_page(describe(pictures.rescanned(pictures.form(1, 2))).pixels)
     assert not any(looks_like_page(describe(pictures.photo(name)).pixels) for name in PHOTOS)
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+@pytest.mark.parametrize(
+    "edit",
+    [
+        geometry.squeezed,
+        geometry.stretched,
+        geometry.slight_perspective,
+        overlays.photographed_screen,
+        overlays.stickers,
+        overlays.pixelated_part,
+        overlays.scribbles,
+        tones.posterised,
+        tones.portrait_blur,
+    ],
+)
+def test_a_photo_edited_more_strongly_is_a_copy(name, edit):
+    original = pictures.photo(name)
+    edited = edit(original, np.random.default_rng(7))
+    assert verify_pair(describe(original), describe(edited)).is_copy
+
+
+@pytest.mark.parametrize("trap", [shots.bursts, shots.tripod_series, shots.memes])
+def test_other_shots_and_other_words_are_no_copies(trap):
+    photos = {name: pictures.photo(name) for name in PHOTOS}
+    for members in trap(photos, np.random.default_rng(3)):
+        first, second = map(describe, members[:2])
+        assert not verify_pair(first, second).is_copy
