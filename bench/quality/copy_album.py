@@ -11,18 +11,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import cv2
-import numpy as np
-from PIL import Image as PillowImage
-from PIL import ImageOps
 
 from bench.quality.copy_kinds import Results, Search
 from bench.quality.evaluate import Rows, Set, duplicates
+from configs.settings import Settings
 from deployments.algorithms.duplicates.features import describe
 from deployments.algorithms.duplicates.groups import DuplicateLink, group_duplicates
 from deployments.algorithms.duplicates.verdict import verify_pair
-from deployments.contracts.arrays import Image
-
-_PREVIEW_PX = 1280
+from deployments.algorithms.images.decoding import decode
 
 
 class Album:
@@ -38,7 +34,7 @@ class Album:
         """Group the copies."""
         del route, level
         names = [row["path"] for row in self.rows]
-        images = [_preview(self.folder / name) for name in names]
+        images = [decode(self.folder / name, Settings().limits.preview_px) for name in names]
         search = Search(Results())
         features = [describe(image) for image in images]
         links = []
@@ -48,13 +44,6 @@ class Album:
                 links.append(DuplicateLink(names[left], names[right], "copy", verdict.score))
         groups = group_duplicates(names, links)
         return {"duplicates": {str(number): list(group.members) for number, group in enumerate(groups)}}
-
-
-def _preview(path: Path) -> Image:
-    with PillowImage.open(path) as opened:
-        image = ImageOps.exif_transpose(opened).convert("RGB")
-    image.thumbnail((_PREVIEW_PX, _PREVIEW_PX), PillowImage.Resampling.LANCZOS)
-    return np.asarray(image)
 
 
 def main() -> None:
