@@ -65,7 +65,9 @@ frontend door
     http-request return $too_many_connections if { sc0_conn_cur gt $address_connections }
     http-request return $too_many_requests if { sc0_http_req_rate gt $address_requests }
     http-request return $too_many_refusals if { sc0_gpc0_rate gt $address_refusals }
-    http-request track-sc1 req.hdr(authorization),xxh32 table keys if { req.hdr(authorization) -m found }
+    http-request set-var(txn.key) http_auth_pass if { req.fhdr(authorization) -m beg -i basic }
+    http-request set-var(txn.key) req.fhdr(authorization),word(2,' ') unless { var(txn.key) -m found }
+    http-request track-sc1 var(txn.key),xxh32 table keys if { var(txn.key) -m found }
     http-request return $too_many_for_key if { sc1_http_req_rate(keys) gt $key_requests }
     http-request return $too_many_refusals if { sc1_gpc0_rate(keys) gt $key_refusals }
     http-request return $too_many_in_flight if { sc1_conn_cur(keys) gt $key_in_flight }
@@ -74,7 +76,8 @@ $strip
     http-request del-header x-request-id unless { req.hdr(x-request-id) -m reg ^$harmless_id$$ }
     http-request set-header X-Forwarded-For %[src] unless trusted
     http-request del-header X-Forwarded-Proto unless trusted
-    http-request return $not_found if { path_beg /-/ } !{ path /-/healthz }
+    http-request return $not_found if { path,url_dec -m beg /-/ } !{ path /-/healthz }
+    http-request return $not_found unless { path_beg / }
     http-response sc-inc-gpc0(0) if { status 400:499 }
     http-response sc-inc-gpc0(1) if { status 400:499 }
     option forwardfor if-none

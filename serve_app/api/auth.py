@@ -85,11 +85,11 @@ def _key_in(header: str, takes_basic: bool) -> str | None:
         return None
     scheme, _, value = header.encode("latin-1").decode(errors="replace").partition(" ")  # as HTTP servers hand it on
     if scheme.lower() == "bearer":
-        return value.strip()
+        return value.strip(" ")
     if scheme.lower() != "basic" or not takes_basic:
         return None
     try:
-        return base64.b64decode(value.strip(), validate=True).decode().partition(":")[2]
+        return base64.b64decode(value.strip(" "), validate=True).decode().partition(":")[2]
     except (binascii.Error, UnicodeDecodeError):
         return None
 

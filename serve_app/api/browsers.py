@@ -57,7 +57,9 @@ class BrowserGuard:
         own = urlsplit(settings.public_url or "")
         self._hosts = None if settings.auth.mode == "api_key" else _LOOPBACK | {_host(own.netloc) or "localhost"}
         """Hosts that are served; None: all, since a page that lies about its name has no key to send."""
-        self._origins = {*settings.cors_origins, f"{own.scheme}://{own.netloc}".lower()}
+        self._origins = {*settings.cors_origins}
+        if settings.public_url:
+            self._origins.add(f"{own.scheme}://{own.netloc}".lower())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -94,7 +96,8 @@ class BrowserGuard:
         sent, host = headers.getlist("origin"), headers.get("host", "")
         if sent and self._origins.issuperset(origin.lower() for origin in sent):
             return
-        if headers.get("sec-fetch-site") in _OTHER_SITES or not all(_is_own(origin, host) for origin in sent):
+        sites = {site.strip().lower() for site in headers.getlist("sec-fetch-site")}
+        if sites & _OTHER_SITES or not all(_is_own(origin, host) for origin in sent):
             raise CrossOrigin(
                 "A web page of another site sent this request. Pages that may do so are named in DARKROOM_CORS_ORIGINS."
             )
@@ -105,7 +108,7 @@ def _check_body(headers: Headers) -> None:
         return
     if not headers.get("content-type", "").strip():
         raise UnsupportedMediaType("The request has a body, but no Content-Type that says what it is.")
-    if headers.get("content-encoding", "").strip().lower() not in _NO_CODING:
+    if not _NO_CODING.issuperset(coding.strip().lower() for coding in headers.getlist("content-encoding")):
         raise UnsupportedMediaType("Compressed bodies are not read here: send the body without Content-Encoding.")
 
 

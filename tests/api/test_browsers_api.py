@@ -28,6 +28,8 @@ FOREIGN_PAGES = (
     {"Origin": "null"},
     {"Origin": "http://localhost:3000", "Sec-Fetch-Site": "same-site"},
     {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "Cross-Site"},
+    {"Origin": "://"},
 )
 PUBLIC = "https://photos.example"
 

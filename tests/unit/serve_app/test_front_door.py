@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import signal
@@ -200,9 +201,10 @@ async def test_a_client_cannot_choose_the_address_it_is_known_by() -> None:
 async def test_serves_own_routes_are_hidden_but_for_its_health() -> None:
     upstream = Upstream()
     async with door(upstream) as port:
-        for path, status in (("/-/routes", b"404"), ("/-/healthz", b"200")):
+        hidden = ("/-/routes", "/%2d/routes", "/-%2froutes", "/%2D%2Froutes", "*")
+        for path, status in (*((path, b"404") for path in hidden), ("/-/healthz", b"200")):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            writer.write(f"OPTIONS {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
             assert (await reader.read()).split()[1] == status
             writer.close()
     assert len(upstream.heads) == 1
@@ -264,6 +266,15 @@ async def test_answers_of_other_statuses_are_no_refusals() -> None:
         async with door(Upstream(status=status), key_refusals=3, address_refusals=3) as port:
             answers = [await ask(port, "Authorization: Bearer a") for _ in range(8)]
         assert {answered for answered, _ in answers} == {int(status[:3])}
+
+
+async def test_a_key_is_one_however_it_is_spelled() -> None:
+    by_name = [base64.b64encode(f"{name}:a".encode()).decode() for name in ("x", "y")]
+    spellings = ["Bearer a", "bearer    a", "BEARER a", *(f"Basic {one}" for one in by_name), f"basic  {by_name[0]}"]
+    async with door(key_requests=3) as port:
+        answers = [await ask(port, f"Authorization: {spelling}") for spelling in spellings]
+        assert [status for status, _ in answers] == [200] * 3 + [429] * 3
+        assert (await ask(port, "Authorization: Bearer b"))[0] == 200
 
 
 async def test_one_key_has_a_bounded_number_of_requests_in_flight() -> None:
