@@ -43,6 +43,7 @@ _SIGNALS = (
 meant for somebody else, which is how a script's shell starts what it puts in the background."""
 _WATCH_S = 1.0
 """Seconds between looks whether the front door still runs."""
+_USUAL_PORT = 8000
 _INTERRUPTED = 130
 """Exit status after Ctrl-C before the server was ready."""
 
@@ -180,13 +181,14 @@ def _link(link: Path, target: str) -> None:
 def _welcome(settings: Settings, seconds: float) -> str:
     api = f"http://{settings.http_host}:{settings.http_port}"
     command = os.path.relpath(os.path.join(os.path.dirname(sys.executable), "darkroom"))
+    server = "" if api == f"http://127.0.0.1:{_USUAL_PORT}" else f" --server {api}"
     return (
         f"Darkroom is ready after {seconds:.0f} s.\n"
         f"  API        {api}/api/v1\n"
         f"  API docs   {api}/docs\n"
         f"  dashboard  http://127.0.0.1:{settings.dashboard_port}  (`{command} dashboard` prints its token)\n"
         f"  logs       {settings.data_dir / 'logs'}\n"
-        f"  try        {command} album FOLDER\n"
+        f"  try        {command}{server} album FOLDER\n"
         "Ctrl-C stops it."
     )
 

@@ -58,9 +58,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     album = commands.add_parser("album", help="upload a folder, wait for the analyses, print what is in it")
-    album.add_argument("folder", type=Path)
+    album.add_argument("folder", type=Path, help="pictures in it and below it")
     album.add_argument("--name", help="album to add to (default: the folder's name)")
-    album.add_argument("--min-images", type=int, default=1, help="leave out people seen in fewer pictures")
+    album.add_argument(
+        "--min-images", type=int, default=1, help="leave out people seen in fewer pictures (default: %(default)s)"
+    )
     album.set_defaults(run=_album)
 
     show = commands.add_parser("show", help="print the latest results of an album")
@@ -71,9 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     albums.set_defaults(run=_albums)
 
     search = commands.add_parser("search", help="find pictures of an album by words")
-    search.add_argument("album")
-    search.add_argument("words", nargs="+")
-    search.add_argument("--limit", type=int, default=20)
+    search.add_argument("album", help="one of those that `darkroom albums` lists")
+    search.add_argument("words", nargs="+", help="what is to be seen; -word: what is not")
+    search.add_argument("--limit", type=int, default=20, help="pictures at most (default: %(default)s)")
     search.set_defaults(run=_search)
 
     job = commands.add_parser("job", help="show a job, or cancel it")
@@ -122,7 +124,7 @@ def _album(client: Client, arguments: argparse.Namespace, err: Console) -> Any:
     failed = [entry for result in results for entry in result["failed"]]
     if arguments.json:
         return {"album_id": name, "files": names, "rejected": rejected, "failed": failed, **answers}
-    tables.album(Console(), name, names, answers, rejected + failed)
+    tables.album(tables.console(), name, names, answers, rejected + failed)
     return None
 
 
@@ -160,7 +162,7 @@ def _show(client: Client, arguments: argparse.Namespace, _: Console) -> Any:
         "people": {"people_clusters": results["people_clusters"] or {}},
     }
     failed = [entry for entry in album["images"] if entry["status"] == "failed"]
-    tables.album(Console(), album["album_id"], names, answers, failed)
+    tables.album(tables.console(), album["album_id"], names, answers, failed)
     return None
 
 
@@ -168,7 +170,7 @@ def _albums(client: Client, arguments: argparse.Namespace, _: Console) -> Any:
     items = client.items("/albums")
     if arguments.json:
         return items
-    tables.albums(Console(), items)
+    tables.albums(tables.console(), items)
     return None
 
 
@@ -177,7 +179,7 @@ def _search(client: Client, arguments: argparse.Namespace, _: Console) -> Any:
     hits = client.json("GET", f"/albums/{quote(arguments.album, safe='')}/search", params=query)["results"]
     if arguments.json:
         return hits
-    tables.hits(Console(), hits)
+    tables.hits(tables.console(), hits)
     return None
 
 
@@ -185,7 +187,7 @@ def _job(client: Client, arguments: argparse.Namespace, _: Console) -> Any:
     job = client.json("DELETE" if arguments.cancel else "GET", f"/jobs/{arguments.id}")
     if arguments.json:
         return job
-    tables.job(Console(), job)
+    tables.job(tables.console(), job)
     return None
 
 

@@ -19,7 +19,7 @@ def existing(picture: str) -> Path:
     """Path of an input file. Raises `CommandError` when it is no file."""
     path = Path(picture)
     if not path.is_file():
-        raise CommandError(f"{picture} is not a file.")
+        raise CommandError(f"{picture} is a folder." if path.is_dir() else f"There is no file {picture}.")
     return path
 
 

@@ -67,7 +67,7 @@ def _animals(client: Client, arguments: argparse.Namespace, _: Console) -> Any:
     listed = client.json("GET", "/animals")["animals"]
     if arguments.json:
         return listed
-    tables.animals(Console(), listed)
+    tables.animals(tables.console(), listed)
     return None
 
 

@@ -20,7 +20,13 @@ def add_commands(commands: Any) -> list[argparse.ArgumentParser]:
     style.add_argument("picture", help="a file, or a URL that the server may fetch")
     style.add_argument("style", help="one of those that `darkroom styles` lists")
     style.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="where to write it (default: PICTURE-STYLE.jpg, here)"
+        "-o",
+        "--out",
+        "--output",
+        dest="out",
+        type=Path,
+        metavar="FILE",
+        help="where to write it (default: PICTURE-STYLE.jpg, here)",
     )
     style.add_argument("--prompt", help="instead of the one that is written from the picture")
     style.add_argument("--strength", type=float, help="how far from the photograph, 0 to 1")
@@ -34,7 +40,7 @@ def add_commands(commands: Any) -> list[argparse.ArgumentParser]:
 
 
 def _style(client: Client, arguments: argparse.Namespace, err: Console) -> Any:
-    output = arguments.output or Path(f"{stem_of(arguments.picture)}-{arguments.style}.jpg")
+    output = arguments.out or Path(f"{stem_of(arguments.picture)}-{arguments.style.lower()}.jpg")
     check_writable(output)
     asked = {"image_url": _reference(client, arguments.picture), "style_name": arguments.style}
     options = {name: getattr(arguments, name) for name in ("prompt", "strength", "seed", "engine")}
@@ -63,5 +69,5 @@ def _styles(client: Client, arguments: argparse.Namespace, _: Console) -> Any:
     listed = client.json("GET", "/styles")["styles"]
     if arguments.json:
         return listed
-    tables.styles(Console(), listed)
+    tables.styles(tables.console(), listed)
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from rich.console import Console
@@ -9,6 +10,12 @@ from rich.markup import escape
 from rich.table import Table
 
 _SHOWN = 6
+_WIDE = 1000
+
+
+def console() -> Console:
+    """Open the console for tables: as wide as the terminal, and in a pipe or a file so wide that no URL is broken."""
+    return Console() if sys.stdout.isatty() else Console(width=_WIDE)
 
 
 def album(
@@ -116,6 +123,9 @@ def job(console: Console, seen: dict[str, Any]) -> None:
     """Print a job's state."""
     eta = "" if seen["eta_s"] is None else f", about {seen['eta_s']:.0f} s left"
     console.print(f"{seen['id']} {seen['kind']}: {seen['status']}, {seen['progress']:.0%}{eta}", highlight=False)
+    if waiting := seen.get("waiting"):
+        since, again = _time(waiting["since"]), _time(waiting["next_try_at"])
+        console.print(f"waits since {since}, next try {again}: {waiting['reason']['detail']}", highlight=False)
     if seen["problem"]:
         console.print(f"{seen['problem']['title']}: {seen['problem']['detail']}", highlight=False)
 

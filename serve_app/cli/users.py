@@ -61,7 +61,7 @@ def _list(client: Client, arguments: argparse.Namespace, _: Console) -> Any:
     listed = client.items("/users")
     if arguments.json:
         return listed
-    tables.users(Console(), listed)
+    tables.users(tables.console(), listed)
     return None
 
 
@@ -75,5 +75,5 @@ def _history(client: Client, arguments: argparse.Namespace, _: Console) -> Any:
     entries = client.items(path, most=arguments.limit, **({"kind": arguments.kind} if arguments.kind else {}))
     if arguments.json:
         return entries
-    tables.history(Console(), entries)
+    tables.history(tables.console(), entries)
     return None

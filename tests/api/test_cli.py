@@ -137,7 +137,7 @@ async def test_a_style_that_cannot_be_made_is_one_clear_line(
     (tmp_path / "cat.png").write_bytes(encoded(an_image((96, 64)), "PNG"))
     (tmp_path / "notes.txt").write_text("no picture")
     tries = [
-        (("nowhere.png", "ink"), "is not a file"),
+        (("nowhere.png", "ink"), "There is no file"),
         (("notes.txt", "ink"), "cannot be used"),
         (("cat.png", "nope"), "There is no style 'nope'"),
         (("cat.png", "ink", "-o", str(tmp_path / "made.exe")), "cannot be written"),
@@ -209,7 +209,7 @@ async def test_a_portrait_that_cannot_be_had_is_one_clear_line(
     (tmp_path / "alone.png").write_bytes(encoded(a_flat_image(), "PNG"))
     (tmp_path / "notes.txt").write_text("no picture")
     tries = [
-        (("avatar", "nowhere.png"), "is not a file"),
+        (("avatar", "nowhere.png"), "There is no file"),
         (("avatar", "notes.txt"), "Unsupported image type"),
         (("avatar", "anna.png", "--animal", "unicorn"), "There is no animal 'unicorn'"),
         (("avatar", "alone.png"), "No face found"),
