@@ -39,6 +39,12 @@ class Limits(_Options):
     """Image references or files in one request."""
     max_body_bytes: int = Field(1024 * 2**20, gt=0)
     """Bytes of one multipart request."""
+    max_upload_held_bytes: int = Field(2048 * 2**20, gt=0)
+    """Bytes of all multipart requests that one ingress replica has under way, as their Content-Length says them; one
+    that says none counts as the most it may have. Above it a request gets 429. Neither Serve's proxy nor its replica
+    makes a client wait, so what is not read yet is in memory."""
+    max_upload_held_bytes_per_user: int = Field(1024 * 2**20, gt=0)
+    """The share of one user in them, with keys on."""
     max_json_bytes: int = Field(4 * 2**20, gt=0)
     max_sdapi_bytes: int = Field(64 * 2**20, gt=0)
     """Bytes of one request to the Stable Diffusion web API, whose images come as text."""

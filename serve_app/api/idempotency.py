@@ -17,6 +17,7 @@ from starlette.datastructures import UploadFile
 from deployments.errors import InvalidRequest
 from serve_app.api.answers import Answer, Links
 from serve_app.api.deps import get_caller, get_settings, user_of
+from serve_app.api.forms import BoundedRequest
 from serve_app.services.accounts.idempotency import StoredAnswer
 from serve_app.services.container import Services
 
@@ -28,7 +29,7 @@ RouteHandler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class IdempotentRoute(APIRoute):
-    """A route whose POST honours `Idempotency-Key`."""
+    """A route whose POST honours `Idempotency-Key`, and whose forms are bounded (`forms.BoundedForm`)."""
 
     def get_route_handler(self) -> RouteHandler:
         handler = super().get_route_handler()
@@ -36,7 +37,8 @@ class IdempotentRoute(APIRoute):
         if "POST" not in (self.methods or ()):
             return handler
 
-        async def once(request: Request) -> Response:
+        async def once(received: Request) -> Response:
+            request = BoundedRequest(received, get_settings(received).limits)
             key = request.headers.get("idempotency-key")
             if key is None:
                 return await handler(request)

@@ -1,15 +1,17 @@
 """The share of an ingress replica that one user may have: requests in flight, event streams, and bytes of bodies that
-stay in memory. What is over it gets 429, and the others are answered as before."""
+are in memory. What is over it gets 429, and the others are answered as before."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Literal
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from configs.settings import Limits
-from deployments.errors import Overloaded
+from deployments.errors import Overloaded, PayloadTooLarge
 from serve_app.api.answers import PREFIX
 from serve_app.api.middleware import UNBOUNDED, counting
 from serve_app.api.sdapi import errors as webui
@@ -39,6 +41,7 @@ class Shares:
         self._under_way: Counter[tuple[str, Lane]] = Counter()
         self._streams = 0
         self._held_bytes: Counter[str] = Counter()
+        self._uploads = _Uploads(limits, has_users=has_users)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller = scope.get("state", {}).get("caller")
@@ -47,7 +50,7 @@ class Shares:
             return
         user, lane = caller.user_id or "administrator", lane_of(scope["path"])
         self._enter(user, lane)
-        held = 0
+        held = uploading = 0
 
         def hold(size: int) -> None:
             nonlocal held
@@ -55,9 +58,15 @@ class Shares:
             self._hold(user, size)
 
         try:
-            is_held = self._has_users and lane == "webui"
-            await self._app(scope, counting(receive, hold) if is_held else receive, send)
+            headers = Headers(scope=scope)
+            if lane == "webui":
+                receive = counting(receive, hold) if self._has_users else receive
+            elif headers.get("content-type", "").lower().startswith("multipart/"):
+                uploading = self._uploads.enter(user, headers)
+                receive = counting(receive, _at_most(uploading))
+            await self._app(scope, receive, send)
         finally:
+            self._uploads.leave(user, uploading)
             self._leave(user, lane, held)
 
     def _enter(self, user: str, lane: Lane) -> None:
@@ -87,6 +96,56 @@ class Shares:
         if self._held_bytes[user] > most:
             name = "max_sdapi_held_bytes_per_user"
             raise _over(name, most, "Your large requests under way fill your share; try again when one has ended.")
+
+
+class _Uploads:
+    """The bytes of multipart requests under way.
+
+    They count before they come: Serve's proxy and its replica take in whatever a client sends, however slowly the
+    request reads it.
+    """
+
+    def __init__(self, limits: Limits, *, has_users: bool) -> None:
+        self._in_all = limits.max_upload_held_bytes
+        self._share = limits.max_upload_held_bytes_per_user if has_users else self._in_all
+        self._most = min(limits.max_body_bytes, self._share, self._in_all)
+        """Bytes of one request."""
+        self._held: Counter[str] = Counter()
+
+    def enter(self, user: str, headers: Headers) -> int:
+        """Count a request. -> its bytes, or the most that it may have where it does not say them.
+
+        Raises `Overloaded` when it is over a bound beside the others, `PayloadTooLarge` when it is so alone.
+        """
+        said = headers.get("content-length", "")
+        size = int(said) if said.isdecimal() and "transfer-encoding" not in headers else self._most
+        if size > self._most:
+            raise PayloadTooLarge(f"The body has {size} bytes; at most {self._most} are taken.")
+        if self._held[user] + size > self._share:
+            message = "Your uploads under way fill your share; try again when one has ended."
+            raise _over("max_upload_held_bytes_per_user", self._share, message)
+        if self._held.total() + size > self._in_all:
+            raise _over("max_upload_held_bytes", self._in_all, "Too many large uploads are under way; try again.")
+        self._held[user] += size
+        return size
+
+    def leave(self, user: str, size: int) -> None:
+        self._held[user] -= size
+        if not self._held[user]:
+            del self._held[user]
+
+
+def _at_most(limit: int) -> Callable[[int], None]:
+    """Make a counter that raises `PayloadTooLarge` above `limit` bytes."""
+    seen = 0
+
+    def count(size: int) -> None:
+        nonlocal seen
+        seen += size
+        if seen > limit:
+            raise PayloadTooLarge(f"The body has more than {limit} bytes.")
+
+    return count
 
 
 def _over(name: str, limit: int, message: str) -> Overloaded:

@@ -10,9 +10,9 @@ import shutil
 import stat
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from deployments.errors import NotFound, Unavailable
 from serve_app.storage.keys import is_key
@@ -23,6 +23,9 @@ STALE_AFTER_S = 3600.0
 """Age in seconds at which a half-written file belongs to a process that died."""
 _INCOMING = ".incoming"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_MISSING = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
+
+T = TypeVar("T")
 
 
 class LocalStorage:
@@ -31,6 +34,9 @@ class LocalStorage:
     A file is written under another name, flushed to the disk and renamed, so that a key either has all of its bytes or
     does not exist. Folders stay when their last file goes: `content_key` bounds their number, and removing one would
     race with a process that is about to write into it.
+
+    The folder is made when the storage is opened and never later: one that is gone then is a lost mount, and what it
+    holds is out of reach, not deleted. `.incoming` tells it from the empty folder that an unmounted disk leaves behind.
     """
 
     def __init__(self, root: Path) -> None:
@@ -51,19 +57,18 @@ class LocalStorage:
 
     async def get(self, key: str) -> bytes:
         path = self._path(key)
-        with _reading():
-            return await asyncio.to_thread(path.read_bytes)
+        return await asyncio.to_thread(self._read, path.read_bytes)
 
     async def open(self, key: str, start: int = 0, stop: int | None = None) -> StoredObject:
         path, size = await self._find(key)
-        return StoredObject(size, _chunks(path, start, size if stop is None else min(stop, size)))
+        return StoredObject(size, self._chunks(path, start, size if stop is None else min(stop, size)))
 
     async def path(self, key: str) -> Path | None:
         path, _ = await self._find(key)
         return path
 
     async def exists(self, key: str) -> bool:
-        return is_key(key) and await asyncio.to_thread((self._root / key).is_file)
+        return is_key(key) and await asyncio.to_thread(self._exists, key)
 
     async def delete(self, key: str) -> None:
         if is_key(key):
@@ -81,8 +86,7 @@ class LocalStorage:
     async def _find(self, key: str) -> tuple[Path, int]:
         """Find a file and its size in bytes. Raises `NotFound`."""
         path = self._path(key)
-        with _reading():
-            found = await asyncio.to_thread(path.stat)
+        found = await asyncio.to_thread(self._read, path.stat)
         if not stat.S_ISREG(found.st_mode):
             raise NotFound("No such file")
         return path, found.st_size
@@ -93,7 +97,7 @@ class LocalStorage:
         return self._root / key
 
     def _prepare(self) -> None:
-        with _writing():
+        with _translated():
             self._incoming.mkdir(parents=True, exist_ok=True)
             oldest = time.time() - STALE_AFTER_S
             for leftover in self._incoming.iterdir():
@@ -106,8 +110,8 @@ class LocalStorage:
         size = len(source) if isinstance(source, bytes) else source.stat().st_size
         if _size(path) == size:
             return
-        with _writing():
-            self._incoming.mkdir(parents=True, exist_ok=True)
+        with _translated():
+            self._require_folder()
             incoming = self._incoming / uuid.uuid4().hex
             try:
                 _write_through(incoming, source)
@@ -116,8 +120,43 @@ class LocalStorage:
                 incoming.unlink(missing_ok=True)
 
     def _delete(self, key: str) -> None:
-        with _writing():
-            (self._root / key).unlink(missing_ok=True)
+        with _translated():
+            try:
+                (self._root / key).unlink()
+            except (FileNotFoundError, NotADirectoryError):
+                self._require_folder()
+
+    def _exists(self, key: str) -> bool:
+        with _translated():
+            if (self._root / key).is_file():
+                return True
+            self._require_folder()
+            return False
+
+    def _read(self, call: Callable[[], T]) -> T:
+        """Make a call that reads. Raises `NotFound` for a missing file, `Unavailable` when all of them are missing."""
+        with _translated():
+            try:
+                return call()
+            except _MISSING as error:
+                self._require_folder()
+                raise NotFound("No such file") from error
+
+    def _require_folder(self) -> None:
+        """Raise `Unavailable` unless the folder is there as it was when the storage was opened."""
+        if not self._incoming.is_dir():
+            raise Unavailable("The storage folder is not there (DARKROOM_STORAGE_URL, DARKROOM_DATA_DIR)")
+
+    async def _chunks(self, path: Path, start: int, stop: int) -> AsyncIterator[bytes]:
+        file: BinaryIO = await asyncio.to_thread(self._read, lambda: path.open("rb"))
+        with _translated():
+            try:
+                file.seek(start)
+                while start < stop and (part := await asyncio.to_thread(file.read, min(CHUNK_BYTES, stop - start))):
+                    start += len(part)
+                    yield part
+            finally:
+                file.close()
 
 
 def _size(path: Path) -> int | None:
@@ -148,29 +187,8 @@ def _move(incoming: Path, path: Path) -> None:
         os.close(folder)
 
 
-async def _chunks(path: Path, start: int, stop: int) -> AsyncIterator[bytes]:
-    with _reading():
-        file: BinaryIO = await asyncio.to_thread(path.open, "rb")
-        try:
-            file.seek(start)
-            while start < stop and (part := await asyncio.to_thread(file.read, min(CHUNK_BYTES, stop - start))):
-                start += len(part)
-                yield part
-        finally:
-            file.close()
-
-
 @contextlib.contextmanager
-def _reading() -> Iterator[None]:
-    with _writing():
-        try:
-            yield
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-            raise NotFound("No such file") from error
-
-
-@contextlib.contextmanager
-def _writing() -> Iterator[None]:
+def _translated() -> Iterator[None]:
     """Translate the operating system's errors into `Unavailable`, with messages that name no path."""
     try:
         yield

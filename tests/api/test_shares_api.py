@@ -24,7 +24,12 @@ SHARE = 3
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     limits = settings.limits.model_copy(
-        update={"max_in_flight": 2 * SHARE, "max_in_flight_per_user": SHARE, "max_streams_per_user": SHARE}
+        update={
+            "max_in_flight": 2 * SHARE,
+            "max_in_flight_per_user": SHARE,
+            "max_streams_per_user": SHARE,
+            "max_body_bytes": 2**20,  # what each half-sent body counts
+        }
     )
     return with_keys(settings).model_copy(update={"limits": limits})
 

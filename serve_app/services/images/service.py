@@ -138,8 +138,10 @@ class ImageService:
     async def delete(self, user_id: str, image_id: str) -> None:
         """Delete an image, from every album too, with vectors and faces unless another album has the same file content.
 
-        The bytes go when no image holds them any more. Raises `NotFound`.
+        The bytes go when no image holds them any more. Raises `NotFound`; `Unavailable`, and nothing is deleted, while
+        the storage is away.
         """
+        await self._pictures.exists((await self._find(user_id, image_id)).content)
         async with self._database.transaction() as session:
             image = await images.get(session, user_id, image_id)
             if image is None or not await images.remove(session, user_id, image_id):

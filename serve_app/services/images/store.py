@@ -251,6 +251,10 @@ class ImageStore:
         """Path of the file as it was sent, if it lies on this machine. Raises `NotFound`."""
         return await self._storage.path(original_key(content.sha256))
 
+    async def exists(self, content: Content) -> bool:
+        """Whether the storage has the file as it was sent. Raises `Unavailable` when it cannot be asked."""
+        return await self._storage.exists(original_key(content.sha256))
+
     async def url(self, content: Content) -> str | None:
         """URL at which the storage itself serves the file, if it is set up so."""
         return await self._storage.url(original_key(content.sha256))

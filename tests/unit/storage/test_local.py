@@ -4,7 +4,7 @@ import asyncio
 import errno
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -92,6 +92,55 @@ async def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path: Path) -> No
     with pytest.raises(Unavailable) as caught:
         await LocalStorage.at(tmp_path / "file/files")
     assert str(tmp_path) not in caught.value.message
+
+
+def _all(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*"))
+
+
+def _rename(root: Path) -> None:
+    root.rename(root.with_name("away"))
+
+
+def _put_a_file_in_its_place(root: Path) -> None:
+    _rename(root)
+    root.write_bytes(b"")
+
+
+def _leave_an_empty_mount_point(root: Path) -> None:
+    _rename(root)
+    root.mkdir()
+
+
+@pytest.mark.parametrize("lose", [_rename, _put_a_file_in_its_place, _leave_an_empty_mount_point])
+async def test_a_folder_that_is_lost_is_unavailable_to_every_call_and_is_not_made_anew(
+    storage: Storage, tmp_path: Path, lose: Callable[[Path], None]
+) -> None:
+    await storage.put("a/b", b"x")
+    opened = await storage.open("a/b")
+    lose(tmp_path / "files")
+    left = _all(tmp_path)
+    for call in (storage.get, storage.open, storage.path, storage.exists, storage.delete):
+        for key in ("a/b", "never-stored"):
+            with pytest.raises(Unavailable, match="The storage folder is not there"):
+                await call(key)
+    with pytest.raises(Unavailable):
+        await anext(opened.chunks)
+    with pytest.raises(Unavailable):
+        await storage.put("c/d", b"y")
+    with pytest.raises(Unavailable):
+        await storage.check()
+    assert _all(tmp_path) == left
+
+
+async def test_a_folder_that_comes_back_serves_what_it_held(storage: Storage, tmp_path: Path) -> None:
+    await storage.put("a/b", b"x")
+    _rename(tmp_path / "files")
+    with pytest.raises(Unavailable):
+        await storage.get("a/b")
+    (tmp_path / "away").rename(tmp_path / "files")
+    assert await storage.get("a/b") == b"x"
+    await storage.check()
 
 
 async def test_a_key_below_an_object_is_refused_without_harm(storage: Storage) -> None:
