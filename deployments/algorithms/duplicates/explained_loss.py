@@ -18,6 +18,8 @@ from deployments.contracts.arrays import Vectors
 
 _FLAT_LEVELS = 1.5
 """Grey levels among neighbours up to which a pixel is flat; light and noise leave more."""
+_SPECK = 0.001
+"""Share of the common area under which a spot says nothing."""
 _AFAR_PX, _AFAR_BLOCK_PX = 4.0, 25
 """Blur and size of the blocks that are compared from afar, pixels of the frame."""
 _AGREES_AFAR = 0.9
@@ -67,13 +69,16 @@ def is_explained(
     return _is_coarser(frame, disturbed, limits) or _is_quantised(frame, lost.inside, agreement, limits)
 
 
-def is_scattered(lost: LostBlocks, max_spot: float) -> bool:
-    """Tell whether the places that lost structure are small spots, as noise and compression leave them: none takes more
-    than `max_spot` of the common area."""
+def is_noise_or_label(lost: LostBlocks, max_spot: float) -> bool:
+    """Tell whether the places that lost structure are small spots, as noise and compression leave, or one place, as
+    another label in the place of the first does. What moved leaves a spot where it was and one where it is.
+
+    `max_spot`: share of the common area that a small spot may take.
+    """
     disturbed = (lost.left | lost.right).astype(np.uint8)
     _, _, stats, _ = cv2.connectedComponentsWithStats(disturbed, connectivity=8)
-    largest = int(stats[1:, cv2.CC_STAT_AREA].max(initial=0))
-    return largest <= max_spot * int(lost.inside.sum())
+    areas = stats[1:, cv2.CC_STAT_AREA] / max(1, int(lost.inside.sum()))
+    return float(areas.max(initial=0)) <= max_spot or int((areas > _SPECK).sum()) <= 1
 
 
 def _is_drawn_on(

@@ -13,7 +13,7 @@ from deployments.algorithms.duplicates.block_match import (
     median_shift,
     moved_content,
 )
-from deployments.algorithms.duplicates.explained_loss import is_explained, is_scattered
+from deployments.algorithms.duplicates.explained_loss import is_explained, is_noise_or_label
 from deployments.algorithms.duplicates.registration import Alignment, align
 from deployments.algorithms.duplicates.text_pages import looks_like_page
 from deployments.contracts.albums import LocalFeatures, PairVerdict
@@ -37,10 +37,13 @@ class CopyCriteria:
     min_agreement: float = 0.6
     """Share of textured blocks that correlate. A watermark over all of the image breaks a third."""
     max_shift_px: float = 0.7
+    flat_foreshortening: float = 1.02
+    max_shift_in_perspective_px: float = 0.3
+    """`max_shift_px` over that foreshortening: the fit may lie between a thing and the table that it lies on."""
     max_lost: float = 0.018
     """Share of a photograph where both images show what the other does not: another sticker, at most."""
     max_spot: float = 0.004
-    """Share of a photograph that its largest spot may take, unless `max_added_ratio` holds; else it is a thing."""
+    """Share of a photograph that one of several lost spots may take, unless `max_added_ratio` holds."""
     max_added_ratio: float = 0.35
     """Loss in both directions, in that of the worse one, up to which something was added."""
     max_added_lost: float = 0.03
@@ -87,9 +90,11 @@ def verify_pair(left: LocalFeatures, right: LocalFeatures, criteria: CopyCriteri
     if coarse is None or fine is None:
         return apart
     score = block_agreement(coarse)
+    is_level = alignment.foreshortening <= criteria.flat_foreshortening
+    max_shift_px = criteria.max_shift_px if is_level else criteria.max_shift_in_perspective_px
     is_copy = (
         score >= (criteria.min_squeezed_agreement if is_squeezed else criteria.min_agreement)
-        and median_shift(coarse) <= criteria.max_shift_px
+        and median_shift(coarse) <= max_shift_px
         and _keeps_structure(alignment, coarse, fine, score, criteria)
     )
     return PairVerdict(is_copy=is_copy, score=score, overlap=overlap)
@@ -121,7 +126,7 @@ def _keeps_structure(
         return True
     if (
         lost <= criteria.max_lost
-        and (is_added or is_scattered(blocks, criteria.max_spot))
+        and (is_added or is_noise_or_label(blocks, criteria.max_spot))
         and moved_content(coarse) < criteria.min_moved
     ):
         return True
