@@ -48,6 +48,19 @@ class Threads:
             call = partial(copy_context().run, work, *arguments)
             return await to_its_end(asyncio.get_running_loop().run_in_executor(pool, call))
 
+    async def run_cancellable(self, work: Callable[[Callable[[], bool]], T]) -> T:
+        """Run work that asks, again and again, the function that it is given whether it was cancelled, and ends soon if
+        so; -> what it returns, or raises."""
+        stop = threading.Event()
+        call = asyncio.ensure_future(self.run(work, stop.is_set))
+        try:
+            return await asyncio.shield(call)
+        except asyncio.CancelledError:
+            stop.set()
+            call.cancel()  # it may still stand in line
+            await asyncio.wait({call})
+            raise
+
     async def run_each(self, work: Callable[[S], T], items: Iterable[S]) -> list[T]:
         """Run `work` on each item, side by side; -> its results in order, or raises.
 

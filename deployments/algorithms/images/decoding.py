@@ -290,12 +290,14 @@ def _open(source: Source, limits: ImageLimits, *, frames: bool = False) -> _Open
     except _DECODER_ERRORS as error:
         raise _unsupported() if str(error) == _UNKNOWN_SAMPLES else _damaged() from error
     _check_size(width, height, limits)
-    _check_memory(picture, header, limits, is_whole=twin is None)
+    check_memory(picture, header.content_type, limits, is_whole=twin is None)
     return _Opened(picture, header, data, twin)
 
 
-def _check_memory(picture: PillowImage.Image, header: ImageHeader, limits: ImageLimits, *, is_whole: bool) -> None:
-    needed = decoding_bytes(header.content_type, picture, is_whole=is_whole)
+def check_memory(picture: PillowImage.Image, content_type: str, limits: ImageLimits, *, is_whole: bool = True) -> None:
+    """Raise `ImageError` (`too_many_pixels`) where decoding the frame at which a file stands takes more memory than is
+    allowed."""
+    needed = decoding_bytes(content_type, picture, is_whole=is_whole)
     if needed > limits.max_decoding_bytes:
         raise image_error(
             "too_many_pixels",

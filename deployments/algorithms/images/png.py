@@ -36,6 +36,12 @@ def png_picture_only(data: bytes, *, frames: bool = False) -> bytes:
     return b"".join((PNG_SIGNATURE, *kept))
 
 
+def count_png_frames(data: bytes) -> int:
+    """Count the frames that an animated PNG holds, by the chunk that begins each; a default image that is no frame does
+    not count. Raises `ImageError` (`corrupt`) for a file of too many chunks."""
+    return sum(kind == b"fcTL" for kind, _, _ in _chunks(data))
+
+
 def read_png_texts(data: bytes, max_bytes: int) -> dict[str, str]:
     """Read the text chunks by keyword, wherever they stand, without a pixel; `max_bytes` of text in all, then no more.
 

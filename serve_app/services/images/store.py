@@ -225,7 +225,7 @@ class ImageStore:
         if content.pixel_sha256 and content.frames and content.bits and content.has_alpha is not None:
             return Shown(content.pixel_sha256, content.frames, content.bits, content.has_alpha)
         data = await self.read(content)
-        shown = await self.run_in_thread(lambda: describe_shown(data, self._limits))
+        shown = await self._threads.run_cancellable(partial(describe_shown, data, self._limits))
         async with self._database.transaction() as session:
             await images.describe_content(session, content.sha256, shown=shown)
         return shown
@@ -239,7 +239,7 @@ class ImageStore:
 
         def decode_frame() -> Image:
             with ImageFrames(data, self._limits) as frames:
-                return frames.show(frames.indices[round(share * (len(frames.indices) - 1))], self._preview_px)
+                return frames.show(frames.at(share), self._preview_px)
 
         return await self.run_in_thread(decode_frame)
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -174,3 +175,24 @@ async def test_an_error_of_the_work_is_raised() -> None:
     with pytest.raises(ValueError, match="broken"):
         await threads.run(fails)
     assert await threads.run(str, 5) == "5"
+
+
+async def test_work_that_asks_ends_when_its_call_is_cancelled() -> None:
+    threads, has_begun, has_ended = Threads(1), threading.Event(), threading.Event()
+
+    def work(is_cancelled: Callable[[], bool]) -> None:
+        has_begun.set()
+        while not is_cancelled():
+            pass
+        has_ended.set()
+
+    call = asyncio.create_task(threads.run_cancellable(work))
+    assert await asyncio.to_thread(has_begun.wait, 20)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(call, 20)
+    assert has_ended.is_set()
+
+
+async def test_work_that_may_be_cancelled_returns_what_it_made() -> None:
+    assert await Threads(1).run_cancellable(lambda is_cancelled: is_cancelled()) is False
