@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import threading
 
 import httpx
 import pytest
 
+from configs.settings import Settings
+from deployments.kit.turns import acting_for
 from serve_app.services.container import Services
+from serve_app.store.repositories.users import LOCAL_USER_ID
 from tests.api.sdapi.conftest import SMALL, V1, a_unit, controlnet
 from tests.support.builders import an_image, base64_png, encoded
 from tests.support.decodes import count_decodes
@@ -65,15 +69,19 @@ async def test_png_info_decodes_nothing(idle_client: httpx.AsyncClient, format: 
     assert not decodes
 
 
-async def test_png_info_waits_for_a_place_of_the_decoders(idle_client: httpx.AsyncClient, services: Services) -> None:
-    slots = services.inputs._decoders
-    while not slots.locked():
-        await slots.acquire()
+async def test_png_info_waits_for_a_place_of_the_decoders(
+    idle_client: httpx.AsyncClient, services: Services, settings: Settings
+) -> None:
+    go = threading.Event()
+    with acting_for(LOCAL_USER_ID):
+        places = range(settings.runtime.decode_threads)
+        held = [asyncio.create_task(services.inputs._threads.run(go.wait, 20)) for _ in places]
     asking = asyncio.create_task(idle_client.post(f"{V1}/png-info", json={"image": base64_png(an_image(HINT))}))
     _, pending = await asyncio.wait([asking], timeout=0.3)
     assert pending
-    slots.release()
+    go.set()
     assert (await asking).status_code == 200
+    assert await asyncio.gather(*held) == [True for _ in places]
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG"])
