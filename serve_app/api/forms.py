@@ -43,15 +43,16 @@ class BoundedForm(MultiPartParser):
         super().on_part_begin()
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
-        if self._current_part.file is None:
-            self._texts += end - start
-            if self._texts > self._limits.max_json_bytes:
-                raise PayloadTooLarge(f"The texts of the form have more than {self._limits.max_json_bytes} bytes.")
-        else:
+        is_text = self._current_part.file is None
+        if not is_text:
             end = min(end, start + self._room)
             self._room -= end - start
         if end > start:
-            super().on_part_data(data, start, end)
+            super().on_part_data(data, start, end)  # a text that is too long by itself has a complaint of its own
+        if is_text:
+            self._texts += end - start
+            if self._texts > self._limits.max_json_bytes:
+                raise PayloadTooLarge(f"The texts of the form have more than {self._limits.max_json_bytes} bytes.")
 
     async def parse(self) -> FormData:
         """Parse the body. A file that broke off is no part of the form; Starlette leaves it open."""
