@@ -32,6 +32,7 @@ from deployments.contracts.diffusion import GeneratedPicture, GenerationRequest,
 from deployments.diffusion import DiffusionDeployment
 from deployments.errors import InvalidRequest
 from serve_app.gateway import Gateway
+from serve_app.remote_calls import remotely_callable
 from serve_app.telemetry import Metrics
 from tests.support.builders import an_image
 
@@ -53,7 +54,7 @@ def main(models: Path, out: Path) -> None:
         serve.start(proxy_location="Disabled")
         settings = Settings(diffusion={"models_dir": models, "checkpoint": CHECKPOINTS[0], "offline": True})
         deployment: Any = serve.deployment(
-            DiffusionDeployment,
+            remotely_callable(DiffusionDeployment),
             num_replicas=REPLICAS,
             max_ongoing_requests=8,
             ray_actor_options={"num_cpus": 0.5, "num_gpus": 0.5},

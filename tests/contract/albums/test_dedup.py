@@ -39,10 +39,21 @@ async def test_verdicts_come_in_the_order_of_the_pairs_however_many(finder):
 
 
 async def test_candidates_are_found_by_their_vectors(finder):
-    vectors = np.random.default_rng(0).normal(size=(20, len(VIEWS), 32)).astype(np.float32)
+    vectors = np.random.default_rng(0).normal(size=(20, len(VIEWS), 1024)).astype(np.float32)
     vectors[7] = vectors[3]
     pairs = await finder.find_candidates(vectors, 0.9, 10)
     assert (pairs.left.tolist(), pairs.right.tolist()) == ([3], [7])
+
+
+async def test_the_two_nearest_are_candidates_though_they_are_less_alike_than_asked_for(finder):
+    apart = np.eye(12, dtype=np.float32)
+    apart[1:4] = np.sqrt(1 - np.array([[0.6], [0.5], [0.4]], np.float32) ** 2) * apart[1:4]
+    apart[1:4, 0] = (0.6, 0.5, 0.4)
+    vectors = np.repeat(apart[:, None], len(VIEWS), axis=1)
+    pairs = await finder.find_candidates(vectors, 0.9, 10)
+    of_the_first = pairs.right[pairs.left == 0].tolist()
+    assert {1, 2} <= set(of_the_first)
+    assert not {4, 5, 6, 7, 8, 9, 10, 11} & {*pairs.left.tolist(), *pairs.right.tolist()}
 
 
 async def test_empty_calls_have_empty_answers(finder):
