@@ -1,0 +1,139 @@
+"""Sharpness, noise and compression blocks of grey images, measured block by block without a reference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from deployments.contracts.arrays import Gray
+
+Plane = NDArray[np.float32]
+
+_REBLUR_PX = 9
+"""Length of the box that an image is re-blurred with, pixels (Crete et al. 2007, at their value)."""
+_BLOCK_PX = 32
+_MIN_GRADIENT = 2.0
+"""Mean grey levels a pixel from which a block counts as textured."""
+_MIN_BLOCKS = 4
+_SECOND = np.array([[1, -2, 1]], np.float32)
+_BEST_SHARE = 0.1
+"""Share of the textured blocks, the sharpest, that is judged: a portrait before a soft background is sharp."""
+_NOISE_FACTOR, _MAX_NOISE = 3.0, 6.0
+
+_GRID_PX = 8
+"""Side of the blocks that JPEG and its like compress, pixels of the original."""
+_MAX_SHRINK = 3.0
+"""Factor of shrinking above which the grid is too fine to be seen or measured."""
+_MAX_STEP = 24
+"""Grey levels at which a step is clipped: an object's edge is no evidence of a grid."""
+_LEAST_STEP = 0.5
+"""Grey levels added to the usual step: flat images have no grid."""
+
+
+def reblur_loss(grey: Gray) -> float:
+    """Measure how much of the sharpest blocks' gradient a further blur takes away, 0 to 1; the worst of three
+    directions.
+
+    What is blurred already loses little (Crete et al., "The blur effect", 2007). Only one direction suffers from a
+    moving camera: down, across, or the one in which the image changes least. Gradients within the noise count for none.
+    """
+    picture = grey.astype(np.float32)
+    floor = _NOISE_FACTOR * min(_texture(picture), _MAX_NOISE)
+    scores = [_loss_down(side, floor) for side in (picture, np.ascontiguousarray(picture.T), _steadiest_down(picture))]
+    textured = [score for score, blocks in scores if blocks >= _MIN_BLOCKS]
+    return min(textured) if textured else max(score for score, _ in scores)
+
+
+def smear(grey: Gray) -> float:
+    """Compare how fast the image changes in its steadiest direction and across it, where that differs least: 1 where
+    some blocks change as fast in both, 0 where everything is drawn out in one direction, as by a moving camera."""
+    turned = _steadiest_down(grey.astype(np.float32))
+    down, across = (
+        _block_means(np.abs(cv2.filter2D(turned, -1, kernel))) for kernel in (_SECOND.reshape(3, 1), _SECOND)
+    )
+    textured = down + across >= _MIN_GRADIENT
+    if textured.sum() < _MIN_BLOCKS:
+        return 1.0
+    return min(1.0, float(np.quantile(down[textured] / np.maximum(across[textured], 0.5), 1 - _BEST_SHARE)))
+
+
+def _steadiest_down(picture: Plane) -> Plane:
+    """Turn the image so that it changes least downwards; it keeps its size, and its borders are drawn out."""
+    right, down = (cv2.Sobel(picture, cv2.CV_32F, *order) for order in ((1, 0), (0, 1)))
+    # The angle of the structure tensor's larger eigenvalue: across it lies the direction of the least change.
+    angle = 0.5 * np.arctan2(2 * float((right * down).mean()), float((right * right - down * down).mean()))
+    height, width = picture.shape
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), float(np.degrees(angle)), 1.0)
+    return cv2.warpAffine(picture, turn, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _loss_down(picture: Plane, floor: float) -> tuple[float, int]:
+    """Measure the loss along the columns, and count the blocks with texture in that direction."""
+    if picture.shape[0] < 2:
+        return 0.0, 0
+    gradient = cv2.absdiff(picture[1:], picture[:-1])
+    reblurred = cv2.blur(picture, (1, _REBLUR_PX))
+    lost = np.maximum(gradient - cv2.absdiff(reblurred[1:], reblurred[:-1]), 0)
+    above_noise = np.maximum(gradient - floor, 0)
+    lost *= above_noise / np.maximum(gradient, 1e-6)
+    energy, loss = (_block_means(values) for values in (above_noise, lost))
+    ratio = loss / np.maximum(energy, _MIN_GRADIENT)
+    textured = energy >= _MIN_GRADIENT
+    blocks = int(textured.sum())
+    candidates = np.sort(ratio[textured] if blocks >= _MIN_BLOCKS else ratio)
+    return float(candidates[-max(_MIN_BLOCKS, int(blocks * _BEST_SHARE)) :].mean()), blocks
+
+
+def _block_means(values: Plane) -> Plane:
+    """Average half overlapping blocks; the result is flat."""
+    height, width = values.shape
+    halves = (max(1, width * 2 // _BLOCK_PX), max(1, height * 2 // _BLOCK_PX))
+    means = cv2.resize(values, halves, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.blur(means, (2, 2)), np.float32).ravel()
+
+
+def noise(grey: Gray) -> float:
+    """Estimate the standard deviation of the noise, grey levels.
+
+    Noise of neighbouring pixels is independent: of half the size, an image has half of it. Texture remains there.
+    """
+    picture = grey.astype(np.float32)
+    here, at_half = _texture(picture), _texture(halved(picture))
+    return max(0.0, (here**2 - at_half**2) / 0.75) ** 0.5
+
+
+def halved(plane: NDArray[Any]) -> NDArray[Any]:
+    """Shrink to half of the size, averaging pixels."""
+    size = max(1, plane.shape[1] // 2), max(1, plane.shape[0] // 2)
+    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA))
+
+
+def _texture(picture: Plane) -> float:
+    """Measure noise and texture in the smoothest tenth of the image, as a standard deviation (Immerkaer, "Fast noise
+    variance estimation", 1996)."""
+    second = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+    response = np.abs(cv2.filter2D(picture, -1, second))
+    return float(np.percentile(_block_means(response), 10) * np.sqrt(np.pi / 2) / 6)
+
+
+def blockiness(grey: Gray, shrunk: float = 1.0) -> float:
+    """Measure by how much the steps at the borders of compression's blocks exceed the usual step, as a multiple of it;
+    the lesser of two directions. 0: no blocks, .3: seen at a second look, 1: at once.
+
+    `shrunk`: the original's side over the image's. Wherever the grid begins: a crop moves it. Cf. Wang, Sheikh and
+    Bovik, "No-reference perceptual quality assessment of JPEG compressed images", 2002.
+    """
+    if shrunk > _MAX_SHRINK or min(grey.shape) < 4 * _GRID_PX:
+        return 0.0
+    return min(_grid_excess(side, shrunk) for side in (grey, grey.T))
+
+
+def _grid_excess(grey: Gray, shrunk: float) -> float:
+    steps = np.minimum(cv2.absdiff(grey[1:], grey[:-1]), _MAX_STEP).mean(axis=1)
+    phase = (np.arange(1, len(steps) + 1) * shrunk % _GRID_PX).astype(int)
+    of_phase = np.bincount(phase, steps, _GRID_PX) / np.maximum(np.bincount(phase, minlength=_GRID_PX), 1)
+    usual = float(np.median(of_phase))
+    return (float(of_phase.max()) - usual) / (usual + _LEAST_STEP)
