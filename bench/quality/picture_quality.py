@@ -84,6 +84,17 @@ def measure(photos: Mapping[str, Image]) -> dict[str, Outcome]:
     return dict(sorted(outcomes.items(), key=lambda entry: entry[0].startswith("kept")))
 
 
+def versions_of(mistake: str, photos: Mapping[str, Image]) -> list[Image]:
+    """Draw the two versions of a pair that `measure` lost, the better one first."""
+    photo, _, pair = mistake.partition(": ")
+    reference = to_full_range(photos[photo])
+    versions = []
+    for version in pair.split(" / "):
+        kind, _, level = version.rpartition(" ")
+        versions.append(damage(kind, reference, int(level), random_for(photo, kind, level)))
+    return versions
+
+
 def table(outcomes: Mapping[str, Outcome], half: str) -> str:
     """Write the figures as Markdown."""
     lines = [f"| {half}: pairs | in the right order | interval | of |", "|---|---|---|---|"]
