@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -33,24 +34,32 @@ _LEAST_STEP = 0.5
 """Grey levels added to the usual step: flat images have no grid."""
 
 
-def reblur_loss(grey: Gray) -> float:
-    """Measure how much of the sharpest blocks' gradient a further blur takes away, 0 to 1; the worst of three
-    directions.
+@dataclass(frozen=True, slots=True)
+class Blur:
+    """Measures of blur, 0 (nothing but blur) to 1."""
+
+    loss: float
+    """Share of the sharpest blocks' gradient that a further blur takes away, in the worst of three directions.
 
     What is blurred already loses little (Crete et al., "The blur effect", 2007). Only one direction suffers from a
     moving camera: down, across, or the one in which the image changes least. Gradients within the noise count for none.
     """
+    smear: float
+    """How fast the image changes in its steadiest direction, as a share of how fast it does across it, in blocks where
+    that differs least: near 0 where everything is drawn out in one direction, as by a moving camera."""
+
+
+def measure_blur(grey: Gray) -> Blur:
+    """Measure how blurred and how smeared `uint8[H, W]` is."""
     picture = grey.astype(np.float32)
     floor = _NOISE_FACTOR * min(_texture(picture), _MAX_NOISE)
-    scores = [_loss_down(side, floor) for side in (picture, np.ascontiguousarray(picture.T), _steadiest_down(picture))]
+    turned = _steadiest_down(picture)
+    scores = [_loss_down(side, floor) for side in (picture, np.ascontiguousarray(picture.T), turned)]
     textured = [score for score, blocks in scores if blocks >= _MIN_BLOCKS]
-    return min(textured) if textured else max(score for score, _ in scores)
+    return Blur(min(textured) if textured else max(score for score, _ in scores), _smear(turned))
 
 
-def smear(grey: Gray) -> float:
-    """Compare how fast the image changes in its steadiest direction and across it, where that differs least: 1 where
-    some blocks change as fast in both, 0 where everything is drawn out in one direction, as by a moving camera."""
-    turned = _steadiest_down(grey.astype(np.float32))
+def _smear(turned: Plane) -> float:
     down, across = (
         _block_means(np.abs(cv2.filter2D(turned, -1, kernel))) for kernel in (_SECOND.reshape(3, 1), _SECOND)
     )
@@ -128,11 +137,15 @@ def blockiness(grey: Gray, shrunk: float = 1.0) -> float:
     """
     if shrunk > _MAX_SHRINK or min(grey.shape) < 4 * _GRID_PX:
         return 0.0
-    return min(_grid_excess(side, shrunk) for side in (grey, grey.T))
+    steps = (
+        cv2.reduce(np.minimum(cv2.absdiff(ahead, behind), _MAX_STEP), across, cv2.REDUCE_AVG, dtype=cv2.CV_32F).ravel()
+        for ahead, behind, across in ((grey[1:], grey[:-1], 1), (grey[:, 1:], grey[:, :-1], 0))
+    )
+    return min(_grid_excess(side, shrunk) for side in steps)
 
 
-def _grid_excess(grey: Gray, shrunk: float) -> float:
-    steps = np.minimum(cv2.absdiff(grey[1:], grey[:-1]), _MAX_STEP).mean(axis=1)
+def _grid_excess(steps: Plane, shrunk: float) -> float:
+    """Compare the mean steps between neighbouring lines by their phase in the grid."""
     phase = (np.arange(1, len(steps) + 1) * shrunk % _GRID_PX).astype(int)
     of_phase = np.bincount(phase, steps, _GRID_PX) / np.maximum(np.bincount(phase, minlength=_GRID_PX), 1)
     usual = float(np.median(of_phase))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from deployments.algorithms.images.artefacts import blockiness, halved, noise, reblur_loss, smear
+from deployments.algorithms.images.artefacts import Blur, blockiness, halved, measure_blur, noise
 from deployments.algorithms.images.resizing import shrink
 from deployments.contracts.arrays import Gray, Image
 
@@ -83,8 +83,8 @@ def assess(image: Image, width: int | None = None, height: int | None = None) ->
     pixels = (width or image.shape[1]) * (height or image.shape[0])
     working = shrink(image, WORKING_PX)
     grey = _grey(working)
-    loss = reblur_loss(grey)
-    sharpness = _between(loss, _SOFT, _CRISP)
+    blur = measure_blur(grey)
+    sharpness = _between(blur.loss, _SOFT, _CRISP)
     small = shrink(working, _STATISTICS_PX)
     darkest, shadow, light, lightest = (float(level) for level in np.percentile(_grey(small), (1, 10, 90, 99)))
     lights = (light + lightest) / 2
@@ -102,7 +102,7 @@ def assess(image: Image, width: int | None = None, height: int | None = None) ->
         "low_resolution": pixels < _MIN_PIXELS,
     }
     clean = _clean(noise(grey), blockiness(_grey(image), _shrunk(image, width, height)))
-    score = _sharp(grey, loss) ** 0.32 * _light(lights, blown) ** 0.2 * clean**0.28 * _resolution(pixels) ** 0.2
+    score = _sharp(grey, blur) ** 0.32 * _light(lights, blown) ** 0.2 * clean**0.28 * _resolution(pixels) ** 0.2
     return QualityReport(
         round(sharpness, 3), round(exposure, 3), round(score, 3), tuple(issue for issue in ISSUES if found[issue])
     )
@@ -117,11 +117,11 @@ def _shrunk(image: Image, width: int | None, height: int | None) -> float:
     return max(width or 0, height or 0, *image.shape[:2]) / max(image.shape[:2])
 
 
-def _sharp(grey: Gray, loss: float) -> float:
+def _sharp(grey: Gray, blur: Blur) -> float:
     """Rate the sharpness at three sizes, which tells the worse of two blurs, and lower what a moving camera smeared."""
     half = halved(grey)
-    mean = (loss + reblur_loss(half) + reblur_loss(halved(half))) / 3
-    return max(_FAINT, _between(mean, _USELESS, _KEEN) * max(_FAINT, smear(grey)) ** _SMEAR_WEIGHT)
+    mean = (blur.loss + measure_blur(half).loss + measure_blur(halved(half)).loss) / 3
+    return max(_FAINT, _between(mean, _USELESS, _KEEN) * max(_FAINT, blur.smear) ** _SMEAR_WEIGHT)
 
 
 def _light(lights: float, blown: float) -> float:

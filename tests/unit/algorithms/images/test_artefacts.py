@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.quality.copies.drawing import jpeg
-from deployments.algorithms.images.artefacts import blockiness, noise, reblur_loss, smear
+from deployments.algorithms.images.artefacts import blockiness, measure_blur, noise
 from deployments.contracts.arrays import Gray
 from tests.support.builders import a_photo
 
@@ -53,11 +53,12 @@ def test_a_camera_that_moved_smears_the_image_and_one_out_of_focus_does_not(degr
     grey = _grey("gravel")
     moved = np.asarray(cv2.filter2D(grey, -1, kernel / kernel.sum()))
     blurred = np.asarray(cv2.GaussianBlur(grey, (0, 0), 3))
-    assert smear(moved) < 0.85 < smear(blurred)
+    assert measure_blur(moved).smear < 0.85 < measure_blur(blurred).smear
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (2, 2), (31, 33)])
 def test_measures_of_images_of_every_size_are_finite(shape: tuple[int, int]) -> None:
     grey = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    for measure in (reblur_loss, smear, noise, blockiness):
-        assert 0 <= measure(grey) < 1000
+    blur = measure_blur(grey)
+    for value in (blur.loss, blur.smear, noise(grey), blockiness(grey)):
+        assert 0 <= value < 1000
