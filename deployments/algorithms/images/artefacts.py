@@ -23,6 +23,8 @@ _SECOND = np.array([[1, -2, 1]], np.float32)
 _BEST_SHARE = 0.1
 """Share of the textured blocks, the sharpest, that is judged: a portrait before a soft background is sharp."""
 _NOISE_FACTOR, _MAX_NOISE = 3.0, 6.0
+_CLIPPED = 12.0
+"""Grey levels from black and white within which a block says nothing of noise."""
 
 _GRID_PX = 8
 """Side of the blocks that JPEG and its like compress, pixels of the original."""
@@ -52,7 +54,7 @@ class Blur:
 def measure_blur(grey: Gray) -> Blur:
     """Measure how blurred and how smeared `uint8[H, W]` is."""
     picture = grey.astype(np.float32)
-    floor = _NOISE_FACTOR * min(_texture(picture), _MAX_NOISE)
+    floor = _NOISE_FACTOR * min(float(np.percentile(_texture(picture), 10)), _MAX_NOISE)
     turned = _steadiest_down(picture)
     scores = [_loss_down(side, floor) for side in (picture, np.ascontiguousarray(picture.T), turned)]
     textured = [score for score, blocks in scores if blocks >= _MIN_BLOCKS]
@@ -96,22 +98,31 @@ def _loss_down(picture: Plane, floor: float) -> tuple[float, int]:
     return float(candidates[-max(_MIN_BLOCKS, int(blocks * _BEST_SHARE)) :].mean()), blocks
 
 
-def _block_means(values: Plane) -> Plane:
+def _block_means(values: Plane, block_px: int = _BLOCK_PX) -> Plane:
     """Average half overlapping blocks; the result is flat."""
     height, width = values.shape
-    halves = (max(1, width * 2 // _BLOCK_PX), max(1, height * 2 // _BLOCK_PX))
+    halves = (max(1, width * 2 // block_px), max(1, height * 2 // block_px))
     means = cv2.resize(values, halves, interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.blur(means, (2, 2)), np.float32).ravel()
 
 
 def noise(grey: Gray) -> float:
-    """Estimate the standard deviation of the noise, grey levels.
+    """Estimate the standard deviation of the noise in the smoothest tenth of the image, grey levels. Where it is black
+    or white, noise is clipped and does not show.
 
-    Noise of neighbouring pixels is independent: of half the size, an image has half of it. Texture remains there.
+    Noise of neighbouring pixels is independent: of half the size, an image has half of it, while texture remains. What
+    remains lowers the estimate, steeply, but never so far that more noise lowers it.
     """
-    picture = grey.astype(np.float32)
-    here, at_half = _texture(picture), _texture(halved(picture))
-    return max(0.0, (here**2 - at_half**2) / 0.75) ** 0.5
+    picture = grey.astype(np.float32)[: grey.shape[0] // 2 * 2 or 1, : grey.shape[1] // 2 * 2 or 1]
+    here, at_half = _texture(picture), _texture(halved(picture), _BLOCK_PX // 2)
+    if len(here) != len(at_half):
+        return 0.0
+    levels = _block_means(picture)
+    inside = (levels >= _CLIPPED) & (levels <= 255 - _CLIPPED)
+    here, at_half = (values[inside] if inside.any() else values for values in (here, at_half))
+    smoothest = np.argsort(here)[: max(1, len(here) // 10)]
+    share = np.minimum(1, here[smoothest] / np.maximum(2 * at_half[smoothest], 1e-6)) ** 2
+    return float((share * here[smoothest]).mean())
 
 
 def halved(plane: NDArray[Any]) -> NDArray[Any]:
@@ -120,12 +131,11 @@ def halved(plane: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA))
 
 
-def _texture(picture: Plane) -> float:
-    """Measure noise and texture in the smoothest tenth of the image, as a standard deviation (Immerkaer, "Fast noise
-    variance estimation", 1996)."""
-    second = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
-    response = np.abs(cv2.filter2D(picture, -1, second))
-    return float(np.percentile(_block_means(response), 10) * np.sqrt(np.pi / 2) / 6)
+def _texture(picture: Plane, block_px: int = _BLOCK_PX) -> Plane:
+    """Measure noise and texture of each block, as a standard deviation (Immerkaer, "Fast noise variance estimation",
+    1996)."""
+    response = _block_means(np.abs(cv2.filter2D(picture, -1, _SECOND.T @ _SECOND)), block_px)
+    return np.asarray(response * np.sqrt(np.pi / 2) / 6, np.float32)
 
 
 def blockiness(grey: Gray, shrunk: float = 1.0) -> float:

@@ -52,6 +52,8 @@ _WHITE, _NEARLY_WHITE = 250, 235
 _BACKGROUND_SHARE = 0.7
 """Share of white outermost pixels above which the white is a background (a cut-out, a page, a screenshot), not lost
 light."""
+_WHOLE_BACKGROUND = 0.95
+"""The same for the score, which may be a little unjust to a page: a sky with too much light reaches .8."""
 _MAX_HAZE = 0.2
 """Share of nearly white pixels before a white background from which on the white is lost light after all: a page ends
 at once, light that was lost fades."""
@@ -86,13 +88,12 @@ def assess(image: Image, width: int | None = None, height: int | None = None) ->
     blur = measure_blur(grey)
     sharpness = _between(blur.loss, _SOFT, _CRISP)
     small = shrink(working, _STATISTICS_PX)
-    darkest, shadow, light, lightest = (float(level) for level in np.percentile(_grey(small), (1, 10, 90, 99)))
-    lights = (light + lightest) / 2
+    darkest, shadow, bright, lightest = (float(level) for level in np.percentile(_grey(small), (1, 10, 90, 99)))
+    lights = (bright + lightest) / 2
     brightness = _between(lights, _BLACK, _BRIGHT)
     # White beside black is print or a lamp at night; too much light lifts the shadows as well.
     lifted = 0.5 + 0.5 * _between(shadow, 0, _DEEP_SHADOW)
-    blown = lifted * _blown_share(small)
-    detail = 1 - _between(blown, 0, _MAX_BLOWN)
+    detail = 1 - _between(lifted * _blown_share(small, _BACKGROUND_SHARE), 0, _MAX_BLOWN)
     exposure = min(brightness, detail)
     found = {
         "blurry": sharpness < 0.5,
@@ -102,7 +103,8 @@ def assess(image: Image, width: int | None = None, height: int | None = None) ->
         "low_resolution": pixels < _MIN_PIXELS,
     }
     clean = _clean(noise(grey), blockiness(_grey(image), _shrunk(image, width, height)))
-    score = _sharp(grey, blur) ** 0.32 * _light(lights, blown) ** 0.2 * clean**0.28 * _resolution(pixels) ** 0.2
+    light = _light(lights, lifted * _blown_share(small, _WHOLE_BACKGROUND))
+    score = _sharp(grey, blur) ** 0.32 * light**0.2 * clean**0.28 * _resolution(pixels) ** 0.2
     return QualityReport(
         round(sharpness, 3), round(exposure, 3), round(score, 3), tuple(issue for issue in ISSUES if found[issue])
     )
@@ -133,15 +135,15 @@ def _clean(deviation: float, blocks: float) -> float:
     return 1 / ((1 + deviation / _HALF_NOISY) * (1 + max(0.0, blocks - _NO_BLOCKS) / _HALF_BLOCKY))
 
 
-def _blown_share(small: Image) -> float:
+def _blown_share(small: Image, background: float) -> float:
     """Measure the share of the image without detail; for a cut-out or a page, the share of what is on the white
-    ground."""
+    ground. `background`: share of white outermost pixels from which white is such a ground."""
     red, green, blue = (small[..., channel] for channel in range(3))
     # The second largest channel: warm light clips two long before the third.
     second = np.maximum(np.minimum(red, green), np.minimum(np.maximum(red, green), blue))
     white = second >= _WHITE
     ring = np.concatenate([white[0], white[-1], white[:, 0], white[:, -1]])
-    if ring.mean() < _BACKGROUND_SHARE:
+    if ring.mean() < background:
         return float(white.mean())
     _, parts = cv2.connectedComponents(white.astype(np.uint8))
     outside = np.unique(np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]]))
