@@ -9,6 +9,7 @@ from pathlib import Path
 from bench.quality import copy_kinds, picture_quality
 from bench.quality.contact_sheet import Mistake
 from bench.quality.copies import sources
+from bench.quality.copies.drawing import to_long_side
 from bench.quality.copy_kinds import Outcome, Results
 from bench.quality.face_albums import Reader, options, people_of
 from bench.quality.face_variants import VARIANTS
@@ -22,6 +23,7 @@ from deployments.contracts.arrays import Image
 Measured = tuple[Figures, list[Mistake]]
 Photos = dict[str, Image]
 _HALF = "reported"
+_SHOWN_PX = 240
 
 
 def copies(photos: Photos | None = None, wanted: Callable[[str], bool] = lambda _: True) -> Measured:
@@ -43,7 +45,7 @@ def _missed(results: Results, photos: Photos) -> Iterable[Mistake]:
         if any(outcome.lost.values()):
             edits = dict(zip(photos, copy_kinds.make_edits(kind, photos, _HALF), strict=True))
             for stage, names in outcome.lost.items():
-                yield from (Mistake(f"{kind}: lost by {stage}", [photos[name], edits[name]]) for name in names)
+                yield from (Mistake(f"{kind}: lost by {stage}", _small(photos[name], edits[name])) for name in names)
 
 
 def _merged(results: Results, photos: Photos) -> Iterable[Mistake]:
@@ -52,7 +54,12 @@ def _merged(results: Results, photos: Photos) -> Iterable[Mistake]:
             sets = copy_kinds.trap_sets(trap, photos, _HALF)
             for name in outcome.lost["verification"]:
                 number, pair = map(int, name.split("/"))
-                yield Mistake(f"{trap}: merged", copy_kinds.trap_pairs(sets[number])[pair])
+                yield Mistake(f"{trap}: merged", _small(*copy_kinds.trap_pairs(sets[number])[pair]))
+
+
+def _small(*images: Image) -> list[Image]:
+    """Shrink what a contact sheet shows: there may be hundreds."""
+    return [to_long_side(image, _SHOWN_PX) for image in images]
 
 
 def quality(photos: Photos | None = None) -> Measured:
@@ -60,7 +67,7 @@ def quality(photos: Photos | None = None) -> Measured:
     photos = photos or sources.load(sources.REPORTED)
     outcomes = picture_quality.measure(photos)
     mistakes = [
-        Mistake(f"{row}: {name}", picture_quality.versions_of(name, photos))
+        Mistake(f"{row}: {name}", _small(*picture_quality.versions_of(name, photos)))
         for row, outcome in outcomes.items()
         for name in outcome.lost["verification"]
     ]
