@@ -41,6 +41,6 @@ def test_each_strength_of_a_damage_lies_further_from_the_photograph(kind: str) -
 
 def test_a_dark_photograph_is_exposed_to_its_full_range_and_a_light_one_is_left() -> None:
     photo = a_photo("coffee")
-    full = to_full_range((photo * 0.4).astype(np.uint8))
+    full = to_full_range((photo * 0.6).astype(np.uint8))
     assert np.percentile(full.max(axis=2), 98) == pytest.approx(245, abs=6)
     assert np.abs(to_full_range(full).astype(int) - full).mean() < 3

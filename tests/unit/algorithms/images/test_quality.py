@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bench.quality.damages import KINDS, LEVELS, damage
+from bench.quality.damages import KINDS, LEVELS, damage, to_full_range
 from deployments.algorithms.images.quality import ISSUES, QualityReport, assess
 from deployments.contracts.arrays import Image
 from tests.support.builders import a_flat_image, a_photo, an_image
@@ -127,7 +127,7 @@ def test_a_black_image_is_dark_and_a_white_one_overexposed() -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "moved"])
 def test_quality_falls_with_every_strength_of_damage(kind: str) -> None:
-    photo = a_photo("chelsea")
+    photo = to_full_range(a_photo("chelsea"))
     scores = [assess(damage(kind, photo, level, np.random.default_rng(level))).score for level in LEVELS]
     assert scores == sorted(set(scores), reverse=True)
 
