@@ -23,8 +23,13 @@ class Mistake:
     what: str
     pictures: Sequence[Path | Pixels]
 
+    @property
+    def names(self) -> list[str]:
+        """Names of the images that are files."""
+        return [one.name for one in self.pictures if isinstance(one, Path)]
+
     def view(self) -> dict[str, object]:
-        return {"what": self.what, "pictures": [one.name for one in self.pictures if isinstance(one, Path)]}
+        return {"what": self.what, "pictures": self.names}
 
 
 def write_contact_sheet(mistakes: Sequence[Mistake], path: Path) -> None:

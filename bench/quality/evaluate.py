@@ -4,7 +4,7 @@ The folder holds the labelled sets `faces`, `neardup`, `tags` and `hard`, each w
 a path below the set's folder. They are asked for over HTTP from a server of its own; `portraits` is made of `faces` and
 `tags`. In this process: `face groups` (variants of `faces`), `labels` (tags and own labels by half), and `copies` and
 `quality`, which are made of photographs that ship in packages, of the half that nothing was set on. `--quick` measures
-small sets of installed packages alone, without a server, and fails where a figure left the interval stored in
+small sets of installed packages alone, without a server, and fails where a figure left its interval in
 `quick_intervals.json`; `--store` writes that file.
 
 Prints what moved since the last table, and writes `out/eval.json` (the table) and `out/eval_mistakes_SET.png` (a

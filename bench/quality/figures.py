@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,6 +21,8 @@ class Figure:
     value: float
     low: float
     high: float
+    asked: int = 0
+    """Answers that the figure is made of; 0: it is no share."""
 
     @staticmethod
     def exact(value: float) -> Figure:
@@ -48,7 +50,7 @@ def rate(right: Sequence[float], asked: Sequence[float]) -> Figure:
     """Estimate a share: each unit has so many right of so many. Of none asked, all are right."""
     if not sum(asked):
         return Figure.exact(1.0)
-    return bootstrap(np.column_stack([right, asked]), _ratio)
+    return replace(bootstrap(np.column_stack([right, asked]), _ratio), asked=round(sum(asked)))
 
 
 def _ratio(sums: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -63,7 +65,8 @@ def bcubed_f(labels: Mapping[str, Hashable], clusters: Mapping[str, Collection[H
     """Estimate BCubed F, with people (labels) as units: the images of one person are not independent."""
     scores = bcubed_by_item(labels, clusters)
     parts = _by_label(labels, {item: (*score, 1.0) for item, score in scores.items()})
-    return bootstrap(parts, lambda sums: _f(sums[:, 0] / sums[:, 2], sums[:, 1] / sums[:, 2]))
+    found = bootstrap(parts, lambda sums: _f(sums[:, 0] / sums[:, 2], sums[:, 1] / sums[:, 2]))
+    return replace(found, asked=len(labels))
 
 
 def pairwise_f(labels: Mapping[str, Hashable], clusters: Mapping[str, Collection[Hashable]]) -> Figure:

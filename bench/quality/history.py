@@ -68,7 +68,7 @@ def print_table(title: str, sets: Sets, targets: dict[tuple[str, str], Target] |
             target = (targets or {}).get((name, key))
             met = target is None or target.met(figure.value)
             missed += not met
-            interval = "" if figure.low == figure.high == figure.value else f"{figure.low:.3f} to {figure.high:.3f}"
+            interval = "" if figure.low == figure.high else f"{figure.low:.3f} to {figure.high:.3f}"
             verdict = "" if target is None else "ok" if met else "MISSED"
             table.add_row(name, key, f"{figure.value:.4g}", interval, str(target or ""), verdict)
     Console().print(table)

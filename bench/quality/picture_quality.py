@@ -81,7 +81,7 @@ def measure(photos: Mapping[str, Image]) -> dict[str, Outcome]:
                 outcomes[row].lost["verification"].append(f"{photo_name}: {name}")
         for row, rights in judged.items():
             outcomes[row].add(sum(rights), len(rights))
-    return dict(sorted(outcomes.items(), key=lambda entry: entry[0].startswith("kept")))
+    return {row: outcomes[row] for row in (*KINDS, UNLIKE, *(f"kept: {kind}" for kind in KINDS))}
 
 
 def versions_of(mistake: str, photos: Mapping[str, Image]) -> list[Image]:

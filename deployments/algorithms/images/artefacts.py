@@ -78,7 +78,10 @@ def _steadiest_down(picture: Plane) -> Plane:
     angle = 0.5 * np.arctan2(2 * float((right * down).mean()), float((right * right - down * down).mean()))
     height, width = picture.shape
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), float(np.degrees(angle)), 1.0)
-    return cv2.warpAffine(picture, turn, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    turned: Plane = cv2.warpAffine(
+        picture, turn, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+    return turned
 
 
 def _loss_down(picture: Plane, floor: float) -> tuple[float, int]:

@@ -9,6 +9,7 @@ reports the other half.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -32,10 +33,10 @@ _USELESS, _KEEN = 0.08, 0.94
 among sharp images too the sharper is better."""
 _SMEAR_WEIGHT = 0.3
 _FULL_LIGHT = 225.0
-"""Mean of the 90th and 99th percentile of the luma from which light is not missing."""
+"""99th percentile of the luma from which light is not missing."""
 _HALF_BLOWN = 0.25
 """Share of pixels without detail left that halves the rating of the light."""
-_HALF_NOISY = 7.0
+_HALF_NOISY = 4.0
 """Standard deviation of the noise at the working size that halves the cleanness, grey levels."""
 _NO_BLOCKS, _HALF_BLOCKY = 0.07, 1.2
 """Blockiness of fine JPEG files, and what beyond it halves the cleanness."""
@@ -103,7 +104,7 @@ def assess(image: Image, width: int | None = None, height: int | None = None) ->
         "low_resolution": pixels < _MIN_PIXELS,
     }
     clean = _clean(noise(grey), blockiness(_grey(image), _shrunk(image, width, height)))
-    light = _light(lights, lifted * _blown_share(small, _WHOLE_BACKGROUND))
+    light = _light(lightest, lifted * _blown_share(small, _WHOLE_BACKGROUND))
     score = _sharp(grey, blur) ** 0.32 * light**0.2 * clean**0.28 * _resolution(pixels) ** 0.2
     return QualityReport(
         round(sharpness, 3), round(exposure, 3), round(score, 3), tuple(issue for issue in ISSUES if found[issue])
@@ -116,19 +117,20 @@ def _grey(image: Image) -> Gray:
 
 def _shrunk(image: Image, width: int | None, height: int | None) -> float:
     """Compute by how much the original was shrunk."""
-    return max(width or 0, height or 0, *image.shape[:2]) / max(image.shape[:2])
+    return float(max(width or 0, height or 0, *image.shape[:2]) / max(image.shape[:2]))
 
 
 def _sharp(grey: Gray, blur: Blur) -> float:
     """Rate the sharpness at three sizes, which tells the worse of two blurs, and lower what a moving camera smeared."""
     half = halved(grey)
     mean = (blur.loss + measure_blur(half).loss + measure_blur(halved(half)).loss) / 3
-    return max(_FAINT, _between(mean, _USELESS, _KEEN) * max(_FAINT, blur.smear) ** _SMEAR_WEIGHT)
+    steadiness = math.pow(max(_FAINT, blur.smear), _SMEAR_WEIGHT)
+    return max(_FAINT, _between(mean, _USELESS, _KEEN) * steadiness)
 
 
-def _light(lights: float, blown: float) -> float:
-    """Rate the light: lights that stay grey are too dark, blown ones too bright."""
-    return max(_FAINT, min(1.0, lights / _FULL_LIGHT)) / (1 + blown / _HALF_BLOWN)
+def _light(lightest: float, blown: float) -> float:
+    """Rate the light: highlights that stay grey are too dark, blown ones too bright."""
+    return max(_FAINT, min(1.0, lightest / _FULL_LIGHT)) / (1 + blown / _HALF_BLOWN)
 
 
 def _clean(deviation: float, blocks: float) -> float:
