@@ -114,17 +114,21 @@ class HttpEdge:
         said = headers.get("content-length", "")
         if said.isdecimal() and int(said) > limit:
             raise PayloadTooLarge(f"The body has {said} bytes; at most {limit} are taken.")
-        seen = 0
+        counted = counting(receive, at_most(limit))
+        return counted if hold is None else counting(counted, hold)
 
-        def count(size: int) -> None:
-            nonlocal seen
-            seen += size
-            if seen > limit:
-                raise PayloadTooLarge(f"The body has more than {limit} bytes.")
-            if hold is not None:
-                hold(size)
 
-        return counting(receive, count)
+def at_most(limit: int) -> Callable[[int], None]:
+    """Make a counter that raises `PayloadTooLarge` above `limit` bytes."""
+    seen = 0
+
+    def count(size: int) -> None:
+        nonlocal seen
+        seen += size
+        if seen > limit:
+            raise PayloadTooLarge(f"The body has more than {limit} bytes.")
+
+    return count
 
 
 def counting(receive: Receive, count: Callable[[int], None]) -> Receive:

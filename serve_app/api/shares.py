@@ -4,7 +4,6 @@ are in memory. What is over it gets 429, and the others are answered as before."
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Literal
 
 from starlette.datastructures import Headers
@@ -13,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from configs.settings import Limits
 from deployments.errors import Overloaded, PayloadTooLarge
 from serve_app.api.answers import PREFIX
-from serve_app.api.middleware import UNBOUNDED, counting
+from serve_app.api.middleware import UNBOUNDED, at_most, counting
 from serve_app.api.sdapi import errors as webui
 
 Lane = Literal["work", "webui", "watching", "stream"]
@@ -63,7 +62,7 @@ class Shares:
                 receive = counting(receive, hold) if self._has_users else receive
             elif headers.get("content-type", "").lower().startswith("multipart/"):
                 uploading = self._uploads.enter(user, headers)
-                receive = counting(receive, _at_most(uploading))
+                receive = counting(receive, at_most(uploading))
             await self._app(scope, receive, send)
         finally:
             self._uploads.leave(user, uploading)
@@ -133,19 +132,6 @@ class _Uploads:
         self._held[user] -= size
         if not self._held[user]:
             del self._held[user]
-
-
-def _at_most(limit: int) -> Callable[[int], None]:
-    """Make a counter that raises `PayloadTooLarge` above `limit` bytes."""
-    seen = 0
-
-    def count(size: int) -> None:
-        nonlocal seen
-        seen += size
-        if seen > limit:
-            raise PayloadTooLarge(f"The body has more than {limit} bytes.")
-
-    return count
 
 
 def _over(name: str, limit: int, message: str) -> Overloaded:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from bench.quality.copies.drawing import Random, blurred, canvas, clipped, clouds, font, jpeg, noisy, resized, words
-from bench.quality.copies.overlays import meme_bars
+from bench.quality.copies.overlays import caption_across, meme_bars
 from bench.quality.copies.sources import PORTRAITS
 from deployments.contracts.arrays import Image
 
@@ -48,7 +48,7 @@ def memes(photos: Photos, draw: Random) -> Sets:
     for photo in photos.values():
         state = int(draw.integers(2**31))
         barred = [_barred(photo, state, draw) for _ in range(4)]
-        across = [_across(photo, draw) for _ in range(4)]
+        across = [caption_across(photo, draw) for _ in range(4)]
         sets += [barred, across]
     return sets
 
@@ -132,16 +132,6 @@ def _barred(photo: Image, state: int, draw: Random) -> Image:
         ink = "black" if ground[0] > 128 else "white"
         said = words(draw, 4)
         pen.text((width / 2, top + bar / 2), said, font=font(round(width / 15)), fill=ink, anchor="mm")
-    return jpeg(np.asarray(page), 80)
-
-
-def _across(photo: Image, draw: Random) -> Image:
-    height, width = photo.shape[:2]
-    page, pen = canvas(photo)
-    size = round(width / 12)
-    for middle in (0.09 * height, 0.91 * height):
-        style = {"fill": "white", "stroke_fill": "black", "stroke_width": max(1, size // 12)}
-        pen.text((width / 2, middle), words(draw, 3).upper(), font=font(size), anchor="mm", **style)
     return jpeg(np.asarray(page), 80)
 
 
