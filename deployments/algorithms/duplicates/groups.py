@@ -208,12 +208,17 @@ class Member:
     has_alpha: bool = False
     bits: int = 8
     """Bits of a sample."""
+    quality: float = 1.0
+    """Technical quality, 0 to 1, as `deployments.algorithms.images.quality` scores it."""
 
 
 _AS_TAKEN = {"image/heic": 0, "image/heif": 0, "image/tiff": 1, "image/jpeg": 2, "image/avif": 3}
 """Ranks of file formats. Those that cameras write come first; others are mostly exports and screenshots."""
 _CLEAR_AGREEMENT = 1.03
 """Factor by which one member must beat another in agreement; in size: `CLEARLY`."""
+_CLEAR_QUALITY = 1.02
+"""Factor by which one member must beat another in quality. Faint noise costs 2 to 5 %
+(bench.quality.picture_quality)."""
 
 
 def choose_keeper(members: Sequence[Member]) -> tuple[str, str]:
@@ -221,8 +226,8 @@ def choose_keeper(members: Sequence[Member]) -> tuple[str, str]:
 
     What shows all that the others show, and more frames, transparency or bits a sample, comes first. Then pixels of the
     image itself count (a crop or a smaller copy has fewer, a border adds none), then an image without a border, then
-    the one that agrees best with the others, then the file that was compressed least, then the format that cameras
-    write.
+    the one that agrees best with the others, then technical quality (noise makes a file larger, not better), then the
+    file that was compressed least, then the format that cameras write.
     """
     if not members:
         raise ValueError("no members to choose from")
@@ -240,6 +245,7 @@ def choose_keeper(members: Sequence[Member]) -> tuple[str, str]:
             return left[0].key, "no border"
     for value, tolerance, reason in (
         (lambda member: member.agreement, _CLEAR_AGREEMENT, "fewest changes"),
+        (lambda member: member.quality, _CLEAR_QUALITY, "best quality"),
         (_bytes_per_pixel, CLEARLY, "least compressed"),
     ):
         best = max(value(member) for member in left)
