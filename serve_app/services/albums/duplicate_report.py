@@ -89,8 +89,12 @@ def duplicates_result(
     for number, group in enumerate(groups, 1):
         name = f"duplicate_group_{number}"
         members = [by_key[key] for key in group.members]
-        agreement = _agreement({item.sha256 for item in members}, neighbours)
-        keep, reason = choose_keeper([facts.member(item, agreement[item.sha256]) for item in members])
+        contents = {item.sha256 for item in members}
+        agreement = _agreement(contents, neighbours)
+        drawn_on = _drawn_on(contents, links)
+        keep, reason = choose_keeper(
+            [facts.member(item, agreement[item.sha256], item.sha256 in drawn_on) for item in members]
+        )
         kept = by_key[keep]
         refs = sorted(item.ref for item in members)
         duplicates[name] = refs
@@ -121,7 +125,7 @@ class _Facts:
     richness: Mapping[str, Richness]
     quality: Mapping[str, float]
 
-    def member(self, item: Item, agreement: float) -> Member:
+    def member(self, item: Item, agreement: float, has_overlay: bool) -> Member:
         shown = self.richness.get(item.sha256) or Richness()
         content_pixels = self.content_pixels.get(item.sha256)
         return Member(
@@ -132,6 +136,7 @@ class _Facts:
             item.content_type,
             has_border=content_pixels is not None,
             content_pixels=content_pixels,
+            has_overlay=has_overlay,
             agreement=agreement,
             frames=shown.frames,
             has_alpha=shown.has_alpha,
@@ -145,6 +150,11 @@ def _neighbours(links: Sequence[DuplicateLink]) -> dict[str, dict[str, float]]:
     for link in links:
         neighbours[link.left][link.right] = neighbours[link.right][link.left] = link.score
     return neighbours
+
+
+def _drawn_on(group: Set[str], links: Sequence[DuplicateLink]) -> set[str]:
+    """Contents of a group that bear an overlay which another of it lacks."""
+    return {link.overlay for link in links if link.overlay and {link.left, link.right} <= group}
 
 
 def _agreement(group: Set[str], neighbours: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

@@ -30,7 +30,7 @@ from serve_app.store.repositories import quality, vectors
 from serve_app.store.repositories.images import Content
 from serve_app.store.session import Database
 
-_VERSION = "sift/4"
+_VERSION = "sift/5"
 """Version of the geometric check; verdicts of another one are void."""
 _LAYERS_VERSION = f"{_VERSION} layers/1"
 """Version of the second look at pairs with frames or transparency."""

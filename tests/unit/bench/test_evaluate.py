@@ -40,12 +40,12 @@ def test_each_set_has_a_contact_sheet_of_its_mistakes() -> None:
 
 def test_figures_are_inside_the_intervals_that_were_stored_of_them() -> None:
     assert evaluate.check(_sets(0.5), store=True) == 0
-    assert evaluate.check(_sets(0.55), store=False) == 0, "one answer of twenty may change"
+    assert evaluate.check(_sets(0.6), store=False) == 0, "two answers of twenty may change"
 
 
 def test_a_figure_that_left_its_stored_interval_fails_the_check(capsys: pytest.CaptureFixture[str]) -> None:
     evaluate.check(_sets(0.5), store=True)
-    assert evaluate.check(_sets(0.44), store=False) == 1
+    assert evaluate.check(_sets(0.39), store=False) == 1
     assert "OUTSIDE its interval: face groups, f" in capsys.readouterr().err
 
 
