@@ -59,8 +59,11 @@ test: dev ## Every test, cluster tests included
 	$(BIN)/python -m pytest tests/cluster || failed="$$failed, those with one"; \
 	test -z "$$failed" || { echo "Tests failed: $${failed#, }" >&2; exit 1; }
 
-eval: dev ## Figures on labelled pictures: make eval DATA=folder
-	@$(BIN)/python -m bench.quality.evaluate $(DATA)
+eval: dev ## Figures with intervals: make eval DATA=folder, or two minutes without one: make eval ARGS=--quick
+	@$(BIN)/python -m bench.quality.evaluate $(DATA) $(ARGS)
+
+quick-eval: ARGS := --quick
+quick-eval: eval
 
 bench: dev ## Ratios and growth, side by side in one run (about three quarters of an hour)
 	@$(BIN)/python -m bench.speed.startup
@@ -88,4 +91,4 @@ lock: $(BIN)/python ## Write the lock files anew from pyproject.toml
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --all-extras pyproject.toml -o requirements/all.txt
 
-.PHONY: help setup dev run demo lint types test eval bench gallery format lock
+.PHONY: help setup dev run demo lint types test eval quick-eval bench gallery format lock

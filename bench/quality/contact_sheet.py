@@ -8,6 +8,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
+from deployments.contracts.arrays import Image as Pixels
+
 _CELL = 120
 _COLUMNS = 10
 _LINE = 18
@@ -16,11 +18,18 @@ _MAX_ROWS = 120
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
+    """What went wrong, with the images that show it: files, or pixels of what was made for the purpose."""
+
     what: str
-    pictures: list[Path]
+    pictures: Sequence[Path | Pixels]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the images that are files."""
+        return [one.name for one in self.pictures if isinstance(one, Path)]
 
     def view(self) -> dict[str, object]:
-        return {"what": self.what, "pictures": [path.name for path in self.pictures]}
+        return {"what": self.what, "pictures": self.names}
 
 
 def write_contact_sheet(mistakes: Sequence[Mistake], path: Path) -> None:
@@ -39,15 +48,15 @@ def _strip(mistake: Mistake, font: ImageFont.FreeTypeFont | ImageFont.ImageFont)
     rows = -(-len(mistake.pictures) // _COLUMNS)
     strip = Image.new("RGB", (_COLUMNS * _CELL, _LINE + rows * _CELL), "white")
     ImageDraw.Draw(strip).text((4, 1), mistake.what, fill="black", font=font)
-    for place, path in enumerate(mistake.pictures):
+    for place, picture in enumerate(mistake.pictures):
         at = (place % _COLUMNS * _CELL, _LINE + place // _COLUMNS * _CELL)
-        strip.paste(_thumbnail(path), at)
+        strip.paste(_thumbnail(picture), at)
     return strip
 
 
-def _thumbnail(path: Path) -> Image.Image:
+def _thumbnail(picture: Path | Pixels) -> Image.Image:
     try:
-        with Image.open(path) as image:
+        with Image.open(picture) if isinstance(picture, Path) else Image.fromarray(picture) as image:
             small = ImageOps.exif_transpose(image).convert("RGB")
             small.thumbnail((_CELL - 4, _CELL - 4))
             return small

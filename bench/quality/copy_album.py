@@ -13,7 +13,7 @@ from typing import Any, cast
 import cv2
 
 from bench.quality.copy_kinds import Results, Search
-from bench.quality.evaluate import Rows, Set, duplicates
+from bench.quality.served import Rows, Set, duplicates
 from configs.settings import Settings
 from deployments.algorithms.duplicates.features import describe
 from deployments.algorithms.duplicates.groups import DuplicateLink, group_duplicates
@@ -52,7 +52,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     figures, mistakes = duplicates(cast(Set, Album(parser.parse_args().folder)))
     for name, value in figures.items():
-        print(f"{name}: {value:.4f}")
+        print(f"{name}: {value.value:.4f}")
     for mistake in mistakes:
         print(mistake.view())
 

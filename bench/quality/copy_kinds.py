@@ -23,6 +23,7 @@ import numpy as np
 
 from bench.quality.copies import drawn, geometry, overlays, shots, sources, tones
 from bench.quality.copies.drawing import Random
+from bench.quality.figures import Figure, rate
 from configs.settings import Settings
 from deployments.algorithms.duplicates.candidates import ALWAYS, find_candidates
 from deployments.algorithms.duplicates.features import describe
@@ -36,7 +37,6 @@ OUT = Path("out")
 HALVES = {"tuned": sources.TUNED, "reported": sources.REPORTED}
 EDITS = {**geometry.KINDS, **tones.KINDS, **overlays.KINDS}
 COLLAGE = "collage"
-_RESAMPLES = 2000
 
 
 @dataclass
@@ -56,13 +56,13 @@ class Outcome:
     def rate(self) -> float:
         return sum(self.right) / max(1, sum(self.asked))
 
+    @property
+    def figure(self) -> Figure:
+        return rate(self.right, self.asked)
+
     def interval(self) -> tuple[float, float]:
         """Bootstrap the rate over units: the 2.5 and 97.5 percentiles."""
-        right, asked = np.array(self.right), np.array(self.asked)
-        chosen = np.random.default_rng(0).integers(0, len(right), (_RESAMPLES, len(right)))
-        rates = right[chosen].sum(axis=1) / np.maximum(1, asked[chosen].sum(axis=1))
-        low, high = np.percentile(rates, (2.5, 97.5))
-        return float(low), float(high)
+        return self.figure.low, self.figure.high
 
 
 @dataclass
@@ -76,6 +76,23 @@ class Results:
     pairs: int = 0
     seconds: float = 0.0
     """Pairs compared, and the time that took."""
+
+    def all_kinds(self) -> Outcome:
+        """Add up the kinds of edit. One unit is a photograph with all of its edits, which are not independent."""
+        every = Outcome()
+        for of_photo in zip(*(outcome.right for outcome in self.edits.values()), strict=True):
+            every.add(sum(of_photo), len(of_photo))
+        return every
+
+    @property
+    def merged(self) -> int:
+        """Pairs of traps that were called copies."""
+        return sum(sum(one.asked) - sum(one.right) for one in self.traps.values())
+
+    @property
+    def precision(self) -> float:
+        right = sum(self.all_kinds().right)
+        return right / max(1, right + self.merged + self.unlike)
 
 
 class Search:
@@ -144,6 +161,11 @@ def measure_edits(search: Search, photos: Mapping[str, Image], half: str, kinds:
                 results.unlike += search.are_copies(features[left], features[right])
 
 
+def trap_pairs(pictures: list[Image]) -> list[tuple[Image, Image]]:
+    """List the pairs of a set, in the order in which they are compared."""
+    return list(itertools.combinations(pictures, 2))
+
+
 def measure_trap(search: Search, sets: list[list[Image]], outcome: Outcome) -> None:
     """Compare all pairs of each set; a pair that is told apart is right."""
     for number, pictures in enumerate(sets):
@@ -161,9 +183,11 @@ def trap_sets(trap: str, photos: dict[str, Image], half: str) -> list[list[Image
     return drawn.draw_sets(trap, draw)
 
 
-def measure(half: str, wanted: Callable[[str], bool] = lambda _: True) -> Results:
-    """Measure the kinds and traps of a half whose names are wanted."""
-    photos, results = sources.load(HALVES[half]), Results()
+def measure(
+    half: str, wanted: Callable[[str], bool] = lambda _: True, photos: dict[str, Image] | None = None
+) -> Results:
+    """Measure the kinds and traps of a half whose names are wanted; `photos`: some of the half's, default: all."""
+    photos, results = photos or sources.load(HALVES[half]), Results()
     search = Search(results)
     measure_edits(search, photos, half, [kind for kind in (*EDITS, COLLAGE) if wanted(kind)], results)
     for trap in (*shots.TRAPS, *drawn.TRAPS):
@@ -193,18 +217,13 @@ def table(results: Results, half: str) -> str:
 
 
 def _summary(results: Results) -> list[str]:
-    every = Outcome()
-    # One unit is a photograph with all of its edits: kinds of one photograph are not independent.
-    for per_photo in zip(*(outcome.right for outcome in results.edits.values()), strict=True):
-        every.add(sum(per_photo), len(per_photo))
-    merged = sum(sum(one.asked) - sum(one.right) for one in results.traps.values())
-    right = sum(every.right)
+    every = results.all_kinds()
     lines = []
     if every.asked:
         low, high = every.interval()
         lines.append(f"recall {every.rate:.4f} ({low:.3f} to {high:.3f}) over {len(results.edits)} kinds")
-    lines.append(f"precision {right / max(1, right + merged + results.unlike):.4f}: {right} right")
-    lines.append(f"{results.unlike} unlike pairs merged, {merged} pairs of traps merged")
+    lines.append(f"precision {results.precision:.4f}: {sum(every.right)} right")
+    lines.append(f"{results.unlike} unlike pairs merged, {results.merged} pairs of traps merged")
     return [*lines, f"{1000 * results.seconds / max(1, results.pairs):.1f} ms a pair over {results.pairs} pairs"]
 
 

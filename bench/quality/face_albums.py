@@ -72,12 +72,17 @@ def options(network: str, cut: float | None = None) -> ClusteringOptions:
 
 def score(album: Album, grouping: ClusteringOptions) -> Figures:
     """Group the album's faces and score the central ones."""
+    clusters = people_of(album, grouping)
+    by_item, by_pair = bcubed(album.labels, clusters), pairwise(album.labels, clusters)
+    return Figures(by_item.f, by_pair.f, by_item.precision, by_item.recall)
+
+
+def people_of(album: Album, grouping: ClusteringOptions) -> dict[str, list[int]]:
+    """Group the album's faces. -> image -> the person of its central face, where it has one"""
     images = {path: place for place, path in enumerate(sorted(album.labels))}
     pictures = np.array([images[path] for path in album.paths], np.int64)
     groups = group_faces(album.vectors, pictures, album.quality, grouping)
-    clusters = {path: [int(groups[row])] for path, row in album.central.items() if groups[row] >= 0}
-    by_item, by_pair = bcubed(album.labels, clusters), pairwise(album.labels, clusters)
-    return Figures(by_item.f, by_pair.f, by_item.precision, by_item.recall)
+    return {path: [int(groups[row])] for path, row in album.central.items() if groups[row] >= 0}
 
 
 def wrong_joins(album: Album, strangers: Album, grouping: ClusteringOptions) -> float:
@@ -94,15 +99,15 @@ def wrong_joins(album: Album, strangers: Album, grouping: ClusteringOptions) -> 
 
 
 class Reader:
-    """Reader of labelled images: locates faces once for both networks."""
+    """Reader of labelled images: locates faces once for all networks."""
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
+    def __init__(self, folder: Path, settings: Settings, networks: Iterable[str] = NETWORKS) -> None:
         with (folder / "labels.csv").open(newline="", encoding="utf-8") as file:
             self.labels = {row["path"]: row["label"] for row in csv.DictReader(file)}
         self._folder = folder
         self._locator = FaceLocator(settings.weights_dir, min_score=settings.faces.min_score)
-        self._engines = {name: LocalFaceEngine(settings.weights_dir, self._locator, name) for name in NETWORKS}
-        self.seconds: dict[str, float] = dict.fromkeys(("locating", *NETWORKS), 0.0)
+        self._engines = {name: LocalFaceEngine(settings.weights_dir, self._locator, name) for name in networks}
+        self.seconds: dict[str, float] = dict.fromkeys(("locating", *self._engines), 0.0)
         """Processor seconds of the stages so far, and in `faces` how many faces they were for."""
         self.faces = 0
         self._originals = {path: self._read(path) for path in self.labels}
@@ -119,7 +124,7 @@ class Reader:
         started = time.process_time()
         located = {path: self._locator.locate(image) for path, image in images.items()}
         self.seconds["locating"] += time.process_time() - started
-        return {name: self._album(name, images, located) for name in NETWORKS}
+        return {name: self._album(name, images, located) for name in self._engines}
 
     def _album(self, network: str, images: dict[str, Image], located: dict[str, list[LocatedFace]]) -> Album:
         paths: list[str] = []
@@ -135,7 +140,7 @@ class Reader:
             paths += [path] * len(found)
             faces += self._engines[network].describe(image, found)
         self.seconds[network] += time.process_time() - started
-        if network == next(iter(NETWORKS)):
+        if network == next(iter(self._engines)):
             self.faces += len(faces)
         vectors = np.stack([face.embedding for face in faces])
         return Album(self.labels, paths, central, vectors, np.array([face.quality for face in faces], np.float32))

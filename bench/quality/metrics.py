@@ -24,6 +24,14 @@ def bcubed(labels: Mapping[str, Hashable], clusters: Mapping[str, Collection[Has
 
     `labels`: item -> its class. `clusters`: item -> the clusters it is in; an item without one stands alone.
     """
+    scores = bcubed_by_item(labels, clusters).values()
+    return Score(*(sum(of) / len(labels) for of in zip(*scores, strict=True)))
+
+
+def bcubed_by_item(
+    labels: Mapping[str, Hashable], clusters: Mapping[str, Collection[Hashable]]
+) -> dict[str, tuple[float, float]]:
+    """Score each item: BCubed precision and recall."""
     of = {item: set(clusters.get(item) or ()) or {("alone", item)} for item in labels}
     members: dict[Hashable, set[str]] = defaultdict(set)
     for item, names in of.items():
@@ -33,23 +41,33 @@ def bcubed(labels: Mapping[str, Hashable], clusters: Mapping[str, Collection[Has
     for item, label in labels.items():
         classes[label].add(item)
 
-    precision = recall = 0.0
+    scores = {}
     for item, label in labels.items():
         mates = set().union(*(members[name] for name in of[item]))
         shares = [min(len(of[item] & of[mate]), labels[mate] == label) / len(of[item] & of[mate]) for mate in mates]
-        precision += sum(shares) / len(shares)
-        recall += sum(bool(of[item] & of[mate]) for mate in classes[label]) / len(classes[label])
-    return Score(precision / len(labels), recall / len(labels))
+        recall = sum(bool(of[item] & of[mate]) for mate in classes[label]) / len(classes[label])
+        scores[item] = sum(shares) / len(shares), recall
+    return scores
 
 
 def pairwise(labels: Mapping[str, Hashable], clusters: Mapping[str, Collection[Hashable]]) -> Score:
     """Score precision and recall over pairs of items that share a cluster."""
-    right = given = true = 0
+    right, given, true = (sum(of) for of in zip(*pairwise_by_item(labels, clusters).values(), strict=True))
+    return Score(right / given if given else 1.0, right / true if true else 1.0)
+
+
+def pairwise_by_item(
+    labels: Mapping[str, Hashable], clusters: Mapping[str, Collection[Hashable]]
+) -> dict[str, tuple[float, float, float]]:
+    """Count pairs right, together and of one label; half of a pair for each of its items."""
+    counts = {item: [0.0, 0.0, 0.0] for item in labels}
     for a, b in itertools.combinations(sorted(labels), 2):
         same = labels[a] == labels[b]
         together = bool(set(clusters.get(a) or ()) & set(clusters.get(b) or ()))
-        right, given, true = right + (same and together), given + together, true + same
-    return Score(right / given if given else 1.0, right / true if true else 1.0)
+        for item in (a, b):
+            for place, counted in enumerate((same and together, together, same)):
+                counts[item][place] += counted / 2
+    return {item: (right, given, true) for item, (right, given, true) in counts.items()}
 
 
 def pairs_of(groups: Iterable[Sequence[str]]) -> set[frozenset[str]]:

@@ -150,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     figures, mistakes = measure(engine_finder(), chosen.data / "faces", chosen.data / "tags", chosen.every)
     for mistake in mistakes:
-        sys.stdout.write(f"{mistake.what} {' '.join(path.name for path in mistake.pictures)}\n")
+        sys.stdout.write(f"{mistake.what} {' '.join(mistake.names)}\n")
     for name, value in figures.items():
         sys.stdout.write(f"{name:28} {value:.4g}\n")
     return 0

@@ -128,11 +128,26 @@ def score(given: Sequence[dict[str, float]], pictures: Sequence[Picture], labels
     )
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.quality.tagging", description=__doc__)
-    parser.add_argument("data", type=Path, help="folder with labels.csv and the images")
-    folder: Path = parser.parse_args().data
-    settings = Settings()
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What was answered for labelled pictures, by the rule that chose the tags."""
+
+    pictures: list[Picture]
+    labels: list[str]
+    """Labels of the set."""
+    given: dict[str, list[dict[str, float]]]
+    """Rule -> tags of each picture."""
+    unknown: list[str]
+    """Labels that the tagger does not know."""
+
+    def of_half(self, rule: str, half: str) -> tuple[list[dict[str, float]], list[Picture]]:
+        """Select the answers for a half, or for `all`."""
+        chosen = [index for index, picture in enumerate(self.pictures) if half in {picture.half, "all"}]
+        return [self.given[rule][index] for index in chosen], [self.pictures[index] for index in chosen]
+
+
+def answer(folder: Path, settings: Settings) -> Answers:
+    """Tag the pictures of a folder, with the product's vocabulary and with the labels of the set."""
     pictures = read_pictures(folder, settings)
     with (folder / "labels.csv").open(newline="", encoding="utf-8") as file:
         labels = sorted({row["label"] for row in csv.DictReader(file)})
@@ -152,6 +167,14 @@ def main() -> int:
         "own labels": (own, TagRules(options.threshold, options.top_k, options.label_fallback)),
         "own labels, no fallback": (own, TagRules(options.threshold, options.top_k, 1.01)),
     }
+    given = {name: [select_tags(of, rule) for of in scores] for name, (scores, rule) in rules.items()}
+    return Answers(pictures, labels, given, [name for name in labels if asked[name] is None and name not in judged[0]])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.quality.tagging", description=__doc__)
+    parser.add_argument("data", type=Path, help="folder with labels.csv and the images")
+    answers = answer(parser.parse_args().data, Settings())
     table = Table(
         "answer",
         "half",
@@ -162,20 +185,17 @@ def main() -> int:
         "precision, all tags",
         "tags a picture",
     )
-    names = {normalised_tag(label) for label in labels}
-    for name, (scores, rule) in rules.items():
-        given = [select_tags(of, rule) for of in scores]
+    names = {normalised_tag(label) for label in answers.labels}
+    for rule in answers.given:
         for half in ("trained on", "other", "all"):
-            chosen = [index for index, picture in enumerate(pictures) if half in {picture.half, "all"}]
-            figures = score([given[index] for index in chosen], [pictures[index] for index in chosen], names)
+            figures = score(*answers.of_half(rule, half), names)
             table.add_row(
-                name, half, f"{figures.pictures}", f"{figures.right:.3f}", f"{figures.right_as_labelled:.3f}",
+                rule, half, f"{figures.pictures}", f"{figures.right:.3f}", f"{figures.right_as_labelled:.3f}",
                 f"{figures.precision:.3f}",
                 f"{figures.precision_all:.3f}", f"{figures.given:.2f}",
             )  # fmt: skip
     Console().print(table)
-    missing = [label for label in labels if asked[label] is None and label not in judged[0]]
-    Console().print(f"Labels that the tagger does not know: {', '.join(missing) or 'none'}")
+    Console().print(f"Labels that the tagger does not know: {', '.join(answers.unknown) or 'none'}")
     return 0
 
 

@@ -18,7 +18,8 @@ Made by `python -m bench.tools.tags_doc` from `deployments/assets/vocabulary/tag
 A picture's tags are sums of the probabilities of ImageNet classes (EfficientNet-Lite0), given at 0.5 and above; where
 none reaches that, the likeliest one alone from 0.3 on (0.2 for a client's own labels), unless the request has a
 `threshold`. A tag that does not hold the picture's likeliest class counts half where that class alone is likelier than
-half of the tag: half a truck and nearly half a jeep is a jeep.
+half of the tag: half a truck and nearly half a jeep is a jeep. In a picture that is like nothing the network learnt
+(the moon, bricks, a page), what is under one half counts half.
 `person`, `people` (two or more), `group` (three or more) and `portrait` come from its faces. Tags marked
 *asked* are too general or too unsure to be given unasked: they answer searches and a client's own labels.
 Labels and searches also know the words in the column "also", the {groups} groups at the end of this page and the names

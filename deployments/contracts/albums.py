@@ -58,6 +58,10 @@ class LocalFeatures:
     does."""
 
 
+Side = Literal["left", "right"]
+"""One of the two images of a pair, in the order in which they were given."""
+
+
 @dataclass(frozen=True, slots=True)
 class PairVerdict:
     """Verdict on whether two images are edited copies of one another."""
@@ -70,6 +74,8 @@ class PairVerdict:
 
     Two shots of one moment overlap though they are no copies; two portraits of different people do not.
     """
+    overlay: Side | None = None
+    """Which of two copies bears a sticker, a caption or the like that the other lacks; None if neither is known to."""
 
 
 @dataclass(frozen=True, slots=True)

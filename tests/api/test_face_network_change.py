@@ -98,6 +98,21 @@ async def test_an_album_moves_in_the_background_and_its_people_keep_their_ids(
         assert set(await session.scalars(text("SELECT id FROM persons"))) == set(before)
 
 
+async def test_images_of_an_album_that_moves_are_assessed_anew(
+    client: httpx.AsyncClient, worker: JobRunner, moved: Services
+) -> None:
+    await an_album(client, (3,))
+    await people_of(client)
+    await worker.stop()
+    async with moved.database.transaction() as session:
+        measured = await session.scalar(text("SELECT score FROM picture_quality"))
+        await session.execute(text("UPDATE picture_quality SET score = score / 2"))
+    await moved.run_housekeeping()
+    await run_jobs(moved)
+    async with moved.database.transaction() as session:
+        assert await session.scalar(text("SELECT score FROM picture_quality")) == measured
+
+
 async def test_faces_of_the_old_network_stay_until_no_person_consists_of_them(
     client: httpx.AsyncClient, worker: JobRunner, moved: Services
 ) -> None:

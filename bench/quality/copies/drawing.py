@@ -44,11 +44,16 @@ def canvas(pixels: Image) -> tuple[PillowImage.Image, ImageDraw.ImageDraw]:
     return page, ImageDraw.Draw(page)
 
 
-def jpeg(pixels: Image, quality: int) -> Image:
-    """Store as JPEG and read again."""
+def jpeg_bytes(pixels: Image, quality: int) -> bytes:
+    """Store as JPEG."""
     stored = io.BytesIO()
     PillowImage.fromarray(pixels).save(stored, "JPEG", quality=quality)
-    return np.asarray(PillowImage.open(stored).convert("RGB"))
+    return stored.getvalue()
+
+
+def jpeg(pixels: Image, quality: int) -> Image:
+    """Store as JPEG and read again."""
+    return np.asarray(PillowImage.open(io.BytesIO(jpeg_bytes(pixels, quality))).convert("RGB"))
 
 
 def resized(pixels: Image, width: float, height: float) -> Image:

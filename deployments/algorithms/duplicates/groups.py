@@ -29,6 +29,8 @@ class DuplicateLink:
     level: DuplicateLevel
     score: float
     """0 to 1."""
+    overlay: str | None = None
+    """Which of the two bears a sticker, a caption or the like that the other lacks."""
 
 
 _MIN_SIMILAR_OVERLAP = 0.5
@@ -53,7 +55,8 @@ def classify_pair(
     frames of both, so that looking the same says nothing.
     """
     if verdict.is_copy:
-        return DuplicateLink(left, right, "copy", verdict.score)
+        sides = {"left": left, "right": right, None: None}
+        return DuplicateLink(left, right, "copy", verdict.score, sides[verdict.overlay])
     is_one_place = verdict.overlap >= _MIN_SIMILAR_OVERLAP
     if cosine_is_partial and not is_one_place:
         return None
@@ -201,6 +204,8 @@ class Member:
     """A flat border was found around it (`borders.content_box`)."""
     content_pixels: int | None = None
     """Pixels of the image inside its border; default: all."""
+    has_overlay: bool = False
+    """A sticker, a caption or the like is drawn on it that another member lacks."""
     agreement: float = 1.0
     """Mean score of its links to the other members: lower for the one that bears a watermark or a filter."""
     frames: int = 1
@@ -208,12 +213,17 @@ class Member:
     has_alpha: bool = False
     bits: int = 8
     """Bits of a sample."""
+    quality: float = 1.0
+    """Technical quality, 0 to 1, as `deployments.algorithms.images.quality` scores it."""
 
 
 _AS_TAKEN = {"image/heic": 0, "image/heif": 0, "image/tiff": 1, "image/jpeg": 2, "image/avif": 3}
 """Ranks of file formats. Those that cameras write come first; others are mostly exports and screenshots."""
 _CLEAR_AGREEMENT = 1.03
 """Factor by which one member must beat another in agreement; in size: `CLEARLY`."""
+_CLEAR_QUALITY = 1.02
+"""Factor by which one member must beat another in quality. Faint noise costs 2 to 5 %
+(bench.quality.picture_quality)."""
 
 
 def choose_keeper(members: Sequence[Member]) -> tuple[str, str]:
@@ -221,8 +231,8 @@ def choose_keeper(members: Sequence[Member]) -> tuple[str, str]:
 
     What shows all that the others show, and more frames, transparency or bits a sample, comes first. Then pixels of the
     image itself count (a crop or a smaller copy has fewer, a border adds none), then an image without a border, then
-    the one that agrees best with the others, then the file that was compressed least, then the format that cameras
-    write.
+    one on which nothing was drawn, then the one that agrees best with the others, then technical quality (noise makes a
+    file larger, not better), then the file that was compressed least, then the format that cameras write.
     """
     if not members:
         raise ValueError("no members to choose from")
@@ -233,13 +243,14 @@ def choose_keeper(members: Sequence[Member]) -> tuple[str, str]:
     left = [member for member in left if _content_pixels(member) * CLEARLY >= most]
     if len(left) == 1:
         return left[0].key, "highest resolution"
-    without_border = [member for member in left if not member.has_border]
-    if without_border and len(without_border) < len(left):
-        left = without_border
-        if len(left) == 1:
-            return left[0].key, "no border"
+    for flaw, reason in (("has_border", "no border"), ("has_overlay", "nothing drawn on it")):
+        sound = [member for member in left if not getattr(member, flaw)]
+        if len(sound) == 1 < len(left):
+            return sound[0].key, reason
+        left = sound or left
     for value, tolerance, reason in (
         (lambda member: member.agreement, _CLEAR_AGREEMENT, "fewest changes"),
+        (lambda member: member.quality, _CLEAR_QUALITY, "best quality"),
         (_bytes_per_pixel, CLEARLY, "least compressed"),
     ):
         best = max(value(member) for member in left)

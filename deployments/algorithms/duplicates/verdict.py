@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deployments.algorithms.duplicates.block_match import (
     CommonFrame,
@@ -14,6 +14,7 @@ from deployments.algorithms.duplicates.block_match import (
     moved_content,
 )
 from deployments.algorithms.duplicates.explained_loss import is_explained, is_noise_or_label
+from deployments.algorithms.duplicates.overlays import overlay_side
 from deployments.algorithms.duplicates.registration import Alignment, align
 from deployments.algorithms.duplicates.text_pages import looks_like_page
 from deployments.contracts.albums import LocalFeatures, PairVerdict
@@ -70,7 +71,14 @@ _UNLIKE = PairVerdict(is_copy=False, score=0.0)
 def verify_pair(left: LocalFeatures, right: LocalFeatures, criteria: CopyCriteria | None = None) -> PairVerdict:
     """Decide whether two images are copies; their order does not matter."""
     criteria = criteria or CopyCriteria()
-    left, right = sorted((left, right), key=lambda features: (features.pixels.shape, features.pixels.tobytes()))
+    first, second = sorted((left, right), key=lambda features: (features.pixels.shape, features.pixels.tobytes()))
+    verdict = _verify_sorted(first, second, criteria)
+    if verdict.overlay is None or first is left:
+        return verdict
+    return replace(verdict, overlay="left" if verdict.overlay == "right" else "right")
+
+
+def _verify_sorted(left: LocalFeatures, right: LocalFeatures, criteria: CopyCriteria) -> PairVerdict:
     alignment = align(left, right)
     if alignment is None or alignment.inliers < criteria.min_inliers:
         return _UNLIKE
@@ -97,7 +105,7 @@ def verify_pair(left: LocalFeatures, right: LocalFeatures, criteria: CopyCriteri
         and median_shift(coarse) <= max_shift_px
         and _keeps_structure(alignment, coarse, fine, score, criteria)
     )
-    return PairVerdict(is_copy=is_copy, score=score, overlap=overlap)
+    return PairVerdict(is_copy, score, overlap, overlay_side(fine) if is_copy else None)
 
 
 def _keeps_structure(

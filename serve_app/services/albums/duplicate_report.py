@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
 
 from deployments.algorithms.duplicates.groups import DuplicateLink, ImageGroup, Member, choose_keeper, group_duplicates
 from deployments.algorithms.duplicates.richness import Richness
@@ -72,26 +73,27 @@ def duplicates_result(
     content_pixels: Mapping[str, int],
     failed: list[Failed],
     richness: Mapping[str, Richness] | None = None,
+    quality: Mapping[str, float] | None = None,
 ) -> DuplicatesResult:
     """Choose the image to keep of each group, with details.
 
     `content_pixels`: content -> pixels inside its flat border, where it has one. `richness`: content -> what it shows.
+    `quality`: content -> score of its quality assessment; contents without one count as flawless.
     """
     by_key = {_key(item): item for item in items}
     levels = _Levels(links)
-    shown = richness or {}
+    facts = _Facts(content_pixels, richness or {}, quality or {})
     neighbours = _neighbours(links)
     duplicates: dict[str, list[str]] = {}
     detailed: list[DuplicateGroup] = []
     for number, group in enumerate(groups, 1):
         name = f"duplicate_group_{number}"
         members = [by_key[key] for key in group.members]
-        agreement = _agreement({item.sha256 for item in members}, neighbours)
+        contents = {item.sha256 for item in members}
+        agreement = _agreement(contents, neighbours)
+        drawn_on = _drawn_on(contents, links)
         keep, reason = choose_keeper(
-            [
-                _member(item, content_pixels.get(item.sha256), agreement[item.sha256], shown.get(item.sha256))
-                for item in members
-            ]
+            [facts.member(item, agreement[item.sha256], item.sha256 in drawn_on) for item in members]
         )
         kept = by_key[keep]
         refs = sorted(item.ref for item in members)
@@ -115,21 +117,32 @@ def _key(item: Item) -> str:
     return f"{item.sha256} {item.ref}"
 
 
-def _member(item: Item, content_pixels: int | None, agreement: float, shown: Richness | None) -> Member:
-    shown = shown or Richness()
-    return Member(
-        _key(item),
-        item.width,
-        item.height,
-        item.bytes,
-        item.content_type,
-        has_border=content_pixels is not None,
-        content_pixels=content_pixels,
-        agreement=agreement,
-        frames=shown.frames,
-        has_alpha=shown.has_alpha,
-        bits=shown.bits,
-    )
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """Facts about contents that decide which image to keep."""
+
+    content_pixels: Mapping[str, int]
+    richness: Mapping[str, Richness]
+    quality: Mapping[str, float]
+
+    def member(self, item: Item, agreement: float, has_overlay: bool) -> Member:
+        shown = self.richness.get(item.sha256) or Richness()
+        content_pixels = self.content_pixels.get(item.sha256)
+        return Member(
+            _key(item),
+            item.width,
+            item.height,
+            item.bytes,
+            item.content_type,
+            has_border=content_pixels is not None,
+            content_pixels=content_pixels,
+            has_overlay=has_overlay,
+            agreement=agreement,
+            frames=shown.frames,
+            has_alpha=shown.has_alpha,
+            bits=shown.bits,
+            quality=self.quality.get(item.sha256, 1.0),
+        )
 
 
 def _neighbours(links: Sequence[DuplicateLink]) -> dict[str, dict[str, float]]:
@@ -137,6 +150,11 @@ def _neighbours(links: Sequence[DuplicateLink]) -> dict[str, dict[str, float]]:
     for link in links:
         neighbours[link.left][link.right] = neighbours[link.right][link.left] = link.score
     return neighbours
+
+
+def _drawn_on(group: Set[str], links: Sequence[DuplicateLink]) -> set[str]:
+    """Contents of a group that bear an overlay which another of it lacks."""
+    return {link.overlay for link in links if link.overlay and {link.left, link.right} <= group}
 
 
 def _agreement(group: Set[str], neighbours: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

@@ -26,11 +26,11 @@ from serve_app.services.albums.results import DuplicatesResult, Failed
 from serve_app.services.albums.snapshot import AlbumSnapshot
 from serve_app.services.images.store import ImageStore
 from serve_app.services.jobs.progress import Progress
-from serve_app.store.repositories import vectors
+from serve_app.store.repositories import quality, vectors
 from serve_app.store.repositories.images import Content
 from serve_app.store.session import Database
 
-_VERSION = "sift/4"
+_VERSION = "sift/5"
 """Version of the geometric check; verdicts of another one are void."""
 _LAYERS_VERSION = f"{_VERSION} layers/1"
 """Version of the second look at pairs with frames or transparency."""
@@ -77,8 +77,12 @@ class DuplicateSearch:
                 links = await self._copies_and_shots(pairs, level, progress.part(0.1, 1.0))
         groups = await self._group(links, level)
         every = [*links, *exact_links(self._digests)]
-        await self._measure(key.split(" ")[0] for group in groups for key in group.members)
-        return duplicates_result(self._snapshot.items, groups, every, self._pixels, self._failed(), self._richness)
+        members = sorted({key.split(" ")[0] for group in groups for key in group.members})
+        await self._measure(members)
+        async with self._database.transaction() as session:
+            judged = {sha: one.score for sha, one in (await quality.load(session, members)).items()}
+        failed = self._failed()
+        return duplicates_result(self._snapshot.items, groups, every, self._pixels, failed, self._richness, judged)
 
     async def _group(self, links: list[DuplicateLink], level: DuplicateLevel) -> list[ImageGroup]:
         """Group, and once more where files of one group turn out to show the same."""

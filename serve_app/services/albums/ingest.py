@@ -43,9 +43,8 @@ class _Analysed:
     faces: list[Face]
     """In pixels of the original."""
     vectors: Vectors | None
-    """`float32[V, D]`; None where only faces were sought."""
-    quality: StoredQuality | None
-    """None where only faces were sought."""
+    """`float32[V, D]`; None where they are stored already."""
+    quality: StoredQuality
 
 
 _Compute = Callable[[Sequence[tuple[Content, Image]]], Coroutine[Any, Any, list[_Analysed]]]
@@ -177,8 +176,7 @@ class AlbumIngester:
                 if embedded:
                     await vectors.save(session, embedding_model, list(embedded), np.stack(list(embedded.values())))
                 await faces.save(session, faces_model, {sha: one.faces for sha, one in done.items()})
-                judged = {sha: one.quality for sha, one in done.items() if one.quality is not None}
-                await quality.save(session, judged)
+                await quality.save(session, {sha: one.quality for sha, one in done.items()})
                 await albums.delete_orphaned(session, list(by_sha))
         self._metrics.pictures.labels("analysed").inc(len(done))
         for error in bad.values():
@@ -219,11 +217,14 @@ class AlbumIngester:
         ]
 
     async def _find_faces(self, fresh: Sequence[tuple[Content, Image]]) -> list[_Analysed]:
-        """Search for faces alone: the rest of an album that moves to another face network is known."""
-        found = await self._capabilities.find_faces([image for _, image in fresh])
+        """Search for faces, and assess quality anew: an album that moves to another face network keeps its vectors, and
+        may come from a version whose scores cannot be compared with today's."""
+        judged, found = await asyncio.gather(
+            self._threads.run(_judge, fresh), self._capabilities.find_faces([image for _, image in fresh])
+        )
         return [
-            _Analysed([_in_original_pixels(face, content, image) for face in of], None, None)
-            for (content, image), of in zip(fresh, found, strict=True)
+            _Analysed([_in_original_pixels(face, content, image) for face in of], None, quality)
+            for (content, image), of, quality in zip(fresh, found, judged, strict=True)
         ]
 
 
@@ -240,9 +241,12 @@ def _look(
     fresh: Sequence[tuple[Content, Image]], input_px: int
 ) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.uint8]], list[StoredQuality]]:
     """Make the square views `uint8[N, V, S, S, 3]`, and assess each image's quality."""
-    views = np.stack([make_views(image, input_px) for _, image in fresh])
+    return np.stack([make_views(image, input_px) for _, image in fresh]), _judge(fresh)
+
+
+def _judge(fresh: Sequence[tuple[Content, Image]]) -> list[StoredQuality]:
     judged = [assess(image, content.width, content.height) for content, image in fresh]
-    return views, [StoredQuality(seen.sharpness, seen.exposure, seen.score, tuple(seen.issues)) for seen in judged]
+    return [StoredQuality(seen.sharpness, seen.exposure, seen.score, tuple(seen.issues)) for seen in judged]
 
 
 def _in_original_pixels(face: Face, content: Content, image: Image) -> Face:

@@ -54,6 +54,7 @@ class LayerChecks:
                     is_copy=all(verdict.is_copy for verdict in judged),
                     score=min(verdict.score for verdict in judged),
                     overlap=min(verdict.overlap for verdict in judged),
+                    overlay=judged[0].overlay if len({verdict.overlay for verdict in judged}) == 1 else None,
                 )
         return verdicts
 

@@ -134,3 +134,5 @@ class PairVerdictRow(Base):
     is_copy: Mapped[bool]
     score: Mapped[float]
     overlap: Mapped[float]
+    overlay: Mapped[str | None]
+    """Which of the two bears an overlay: "left" is `sha_a`."""

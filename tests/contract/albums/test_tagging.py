@@ -14,6 +14,8 @@ from PIL import Image
 from skimage import data
 
 from configs.settings import Embedding, Settings
+from deployments.algorithms.images.views import make_views
+from deployments.algorithms.tags.vocabulary import TagRules, select_tags
 from deployments.contracts.arrays import VIEWS
 from deployments.embedding import EmbeddingDeployment
 from deployments.engines.embedding.sentence import SentenceEncoder, WordPiece
@@ -107,6 +109,18 @@ async def test_the_local_tagger_names_what_a_photo_shows(
     scores = (await local.tag_images(local_vectors))[PHOTOS.index(photo)]
     assert scores[tag] > 0.5
     assert tag in sorted(scores, key=lambda name: -scores[name])[:5]
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("photo", ["moon", "brick", "page", "retina"])
+async def test_the_local_tagger_gives_no_tag_to_a_picture_that_it_knows_nothing_of(
+    local: TaggingDeployment, photo: str
+) -> None:
+    embedding = EmbeddingDeployment(Settings())
+    pixels = np.asarray(Image.fromarray(getattr(data, photo)()).convert("RGB"))
+    vectors = await embedding.embed_images(make_views(pixels, embedding.input_px))
+    (scores,) = await local.tag_images(vectors[None])
+    assert select_tags(scores, TagRules()) == {}
 
 
 @pytest.mark.weights

@@ -132,6 +132,15 @@ async def test_verdicts_are_found_whichever_way_the_pair_is_named(session: Async
     assert await pair_verdicts.load(session, "2", pairs) == {}
 
 
+@pytest.mark.usefixtures("pictures")
+async def test_the_side_with_an_overlay_is_found_whichever_way_the_pair_is_named(session: AsyncSession) -> None:
+    on_b = PairVerdict(True, 0.75, overlay="left")
+    await pair_verdicts.save(session, "1", {(B, A): on_b})
+    found = await pair_verdicts.load(session, "1", [(A, B)])
+    assert found[A, B].overlay == "right"
+    assert await pair_verdicts.load(session, "1", [(B, A)]) == {(B, A): on_b}
+
+
 async def test_the_latest_result_of_each_kind_is_of_the_latest_version(session: AsyncSession) -> None:
     album = await an_album(session)
     await results.save(session, album.id, "tags", "plain", 1, {"n": 1})

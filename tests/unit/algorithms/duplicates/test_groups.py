@@ -155,7 +155,9 @@ def member(key, **changes):
     [
         ({"width": 2000, "height": 1500, "bytes": 3_900_000}, "highest resolution"),
         ({"width": 4400, "height": 3300, "has_border": True, "content_pixels": 12_000_000}, "no border"),
+        ({"has_overlay": True, "bytes": 8_000_000}, "nothing drawn on it"),
         ({"agreement": 0.9}, "fewest changes"),
+        ({"quality": 0.9, "bytes": 8_000_000}, "best quality"),
         ({"bytes": 900_000}, "least compressed"),
         ({"content_type": "image/webp"}, "original format"),
         ({"key": "z"}, "equal in quality"),

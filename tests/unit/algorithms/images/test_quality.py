@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from bench.quality.damages import KINDS, LEVELS, damage, to_full_range
 from deployments.algorithms.images.quality import ISSUES, QualityReport, assess
 from deployments.contracts.arrays import Image
 from tests.support.builders import a_flat_image, a_photo, an_image
@@ -122,3 +123,25 @@ def test_quality_of_every_size_and_every_flat_colour_is_in_range(size: tuple[int
 def test_a_black_image_is_dark_and_a_white_one_overexposed() -> None:
     assert "dark" in assess(a_flat_image((64, 64), (0, 0, 0))).issues
     assert "overexposed" in assess(a_flat_image((64, 64), (255, 255, 255))).issues
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "moved"])
+def test_quality_falls_with_every_strength_of_damage(kind: str) -> None:
+    photo = to_full_range(a_photo("chelsea"))
+    scores = [assess(damage(kind, photo, level, np.random.default_rng(level))).score for level in LEVELS]
+    assert scores == sorted(set(scores), reverse=True)
+
+
+def test_quality_of_a_photograph_whose_camera_moved_is_lower_in_every_direction() -> None:
+    photo = a_photo("chelsea")
+    for seed in range(6):
+        assert assess(damage("moved", photo, 2, np.random.default_rng(seed))).score < assess(photo).score
+
+
+def test_texture_all_over_an_image_is_not_taken_for_noise() -> None:
+    gravel = a_photo("gravel")
+    assert assess(gravel).score > assess(_blurred(gravel, 0.002)).score
+
+
+def test_white_that_fades_at_an_images_border_is_lost_light_and_no_page() -> None:
+    assert "overexposed" in _large(_exposed(a_photo("gravel"), 4)).issues

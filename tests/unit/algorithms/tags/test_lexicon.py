@@ -171,7 +171,7 @@ def probabilities_as_logits(*pictures: dict[int, float]) -> np.ndarray:
 
 @pytest.fixture
 def tagger(lexicon: Lexicon) -> ImageNetTagger:
-    return ImageNetTagger(lambda logits: logits, TAGS, lexicon, TaggerRules(temperature=1.0))
+    return ImageNetTagger(lambda logits: logits, TAGS, lexicon, TaggerRules(temperature=1.0, min_familiarity=-1.0))
 
 
 def test_a_tag_has_the_probability_of_its_classes(tagger: ImageNetTagger) -> None:
@@ -194,6 +194,24 @@ def test_a_dog_of_many_breeds_is_not_doubted_for_a_ball_beside_it(tagger: ImageN
     assert scores["dog"] == pytest.approx(0.61, abs=1e-4)
     (scores,) = tagger.tag(probabilities_as_logits({1: 0.3, 2: 0.3, 9: 0.301 - 1e-3, 4: 0.1}))
     assert scores["dog"] == pytest.approx(0.6, abs=1e-4)
+
+
+def tag_at(lexicon: Lexicon, picture: dict[int, float], off: float) -> dict[str, float]:
+    """Tag an image whose vector points `off` from the nearest class, in lengths of what points at it."""
+    (logits,) = probabilities_as_logits(picture)[:, 0]
+    tagger = ImageNetTagger(lambda vectors: logits + vectors[..., :1], TAGS, lexicon, TaggerRules(temperature=1.0))
+    (scores,) = tagger.tag(np.full((1, len(VIEWS), 2), (10.0, 10.0 * off), np.float32))
+    return scores
+
+
+def test_tags_under_one_half_are_doubted_in_an_image_like_nothing_that_was_learnt(lexicon: Lexicon) -> None:
+    picture = {1: 0.4, 2: 0.05, 9: 0.3, 4: 0.25}
+    assert tag_at(lexicon, picture, off=0.5)["dog"] == pytest.approx(0.45, abs=1e-4)
+    assert tag_at(lexicon, picture, off=3.0)["dog"] == pytest.approx(0.45 * TaggerRules().unfamiliar_factor, abs=1e-4)
+
+
+def test_a_tag_over_one_half_stays_in_an_image_like_nothing_that_was_learnt(lexicon: Lexicon) -> None:
+    assert tag_at(lexicon, {1: 0.5, 2: 0.2, 9: 0.3}, off=3.0)["dog"] == pytest.approx(0.7, abs=1e-4)
 
 
 def test_a_label_beside_a_likelier_class_is_doubted(tagger: ImageNetTagger) -> None:

@@ -52,6 +52,14 @@ def test_the_larger_image_is_kept_and_the_answer_says_why() -> None:
     ]
 
 
+def test_of_two_copies_the_noisy_one_is_not_kept_for_its_larger_file() -> None:
+    items = [an_item("clean", "1", size=5000), an_item("noisy", "2", size=20_000)]
+    links = [DuplicateLink("1", "2", "copy", 0.9)]
+    answer = duplicates_result(items, group_items(items, links, "copy"), links, {}, [], quality={"1": 0.9, "2": 0.7})
+    [group] = groups_of(answer)
+    assert (group.keep, group.keep_reason) == ("clean", "best quality")
+
+
 def test_a_screenshot_with_many_pixels_is_not_kept_for_its_border() -> None:
     items = [an_item("photo", "1", 400, 300), an_item("screenshot", "2", 1000, 2000)]
     [group] = groups_of(duplicates(items, [DuplicateLink("1", "2", "copy", 0.9)], {"2": 350 * 260}))
