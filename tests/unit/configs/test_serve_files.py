@@ -10,6 +10,7 @@ import ray
 import yaml
 from jsonschema import Draft7Validator
 from pydantic import BaseModel, SecretStr
+from ray._common.ray_constants import DEFAULT_MAX_CONCURRENCY_ASYNC
 from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
 from ray.serve._private.build_app import build_app
 from ray.serve.schema import ServeDeploySchema
@@ -186,3 +187,16 @@ def test_serve_validates_what_a_file_gives_the_graph() -> None:
         "Segmentation",
         "Avatars",
     } <= names
+
+
+@pytest.mark.parametrize("path", SERVE_FILES, ids=lambda path: path.name)
+def test_a_full_replica_has_room_for_its_health_checks(path: Path) -> None:
+    """Serve lets an actor have as many calls at once as its deployment takes requests, or Ray's default if that is
+    more: a check would be one too many."""
+    [application] = _serve_config(path)["applications"]
+    graph = build(Args.model_validate(application.get("args", {})))
+    built = build_app(graph, name="darkroom", default_runtime_env={}).deployments
+    stated = {entry["name"]: entry for entry in application.get("deployments", [])}
+    for deployment in built:
+        most = stated.get(deployment.name, {}).get("max_ongoing_requests", deployment.max_ongoing_requests)
+        assert most <= DEFAULT_MAX_CONCURRENCY_ASYNC * 0.9, deployment.name
