@@ -484,6 +484,16 @@ class FrontDoorOptions(_Options):
     until their user is known: one user's that are going to be refused leave room for others'."""
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
     """Networks of reverse proxies in front: their X-Forwarded-For is kept, and bounds of an address are not theirs."""
+    others: tuple[str, ...] = ()
+    """Front doors of other nodes, `host:port`, which get the requests while this node's own proxy of Serve is down."""
+
+    @field_validator("others")
+    @classmethod
+    def _are_addresses(cls, others: tuple[str, ...]) -> tuple[str, ...]:
+        for address in others:
+            if not re.fullmatch(r"[A-Za-z0-9._-]+:\d{1,5}|\[[0-9a-fA-F:.]+\]:\d{1,5}", address):
+                raise ValueError(f"'{address}' is no address like door.example:8000")
+        return others
 
 
 class Settings(BaseSettings):

@@ -144,6 +144,8 @@ class Services:
             make_pictures = GenerateImages(database, pictures, inputs, capabilities, settings)
             health = HealthService(database, storage, capabilities, settings, metrics, worker_metrics)
             opening.push_async_callback(health.close)
+            first_answers = IdempotencyService(database, settings.quotas)
+            opening.push_async_callback(first_answers.close)
             return cls(
                 settings=settings,
                 metrics=metrics,
@@ -165,7 +167,7 @@ class Services:
                 history=HistoryService(database),
                 users=UserService(database, pictures, settings.auth),
                 jobs=JobService(database, events),
-                idempotency=IdempotencyService(database, settings.quotas),
+                idempotency=first_answers,
                 health=health,
                 handlers={
                     "embeddings": EmbedAlbum(database, loader, reader),

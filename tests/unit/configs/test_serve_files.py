@@ -15,7 +15,7 @@ from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
 from ray.serve._private.build_app import build_app
 from ray.serve.schema import ServeDeploySchema
 
-from configs.settings import Auth, Settings
+from configs.settings import Auth, FrontDoorOptions, Settings
 from serve_app.exposure import require_guarded
 from serve_app.graph import Args, build
 
@@ -145,6 +145,17 @@ def test_in_a_cluster_clients_reach_serves_proxy_through_the_front_door_alone() 
     pods = yaml.safe_load((ROOT / "configs/rayservice.yaml").read_text())["spec"]["rayClusterConfig"]
     for group in (pods["headGroupSpec"], *pods["workerGroupSpecs"]):
         assert command in [one.get("command") for one in group["template"]["spec"]["containers"]]
+
+
+def test_in_kubernetes_the_doors_of_other_pods_stand_in_for_a_lost_proxy() -> None:
+    """KubeRay calls the service of the doors after the RayService."""
+    service = yaml.safe_load((ROOT / "configs/rayservice.yaml").read_text())
+    pods = service["spec"]["rayClusterConfig"]
+    for group in (pods["headGroupSpec"], *pods["workerGroupSpecs"]):
+        [door] = [one for one in group["template"]["spec"]["containers"] if one["name"] == "front-door"]
+        variables = {one["name"]: one["value"] for one in door["env"]}
+        others = FrontDoorOptions(others=json.loads(variables["DARKROOM_FRONT_DOOR__OTHERS"])).others
+        assert others == (f"{service['metadata']['name']}-serve-svc:8000",)
 
 
 @pytest.mark.parametrize("path", [ROOT / "cluster.yaml", *SERVE_FILES], ids=lambda path: path.name)
