@@ -132,6 +132,32 @@ class StorageOptions(_Options):
         return self
 
 
+class DatabaseOptions(_Options):
+    """Connections to PostgreSQL, and who migrates its schema."""
+
+    migrate_at_start: bool = True
+    """Whether each process migrates when it starts. Where processes of two versions run side by side, `darkroom
+    migrate` is a step of its own, and processes only check that they run on the schema."""
+    pool_size: int = Field(5, gt=0)
+    """Connections that a process of ingress or worker keeps open."""
+    max_overflow: int = Field(5, ge=0)
+    """Connections that it opens beyond these while all are in use. One more listens to notices of jobs. A worker's jobs
+    hold none while a model works, so that twice as many jobs do with ten."""
+    pool_timeout_s: float = Field(10.0, gt=0)
+    """Seconds that a transaction waits for a connection; later is 503."""
+    pgbouncer: bool = False
+    """Whether PgBouncer in transaction mode stands before the database: then no statement is prepared for longer than a
+    transaction, and its `default_pool_size` bounds what reaches PostgreSQL."""
+    listen_url: str | None = None
+    """SQLAlchemy URL past PgBouncer for the one connection of a process that listens, since PgBouncer passes no notices
+    on; default: `database_url`. Without notices everything is found by looking every `jobs.poll_s`."""
+
+    @property
+    def connections(self) -> int:
+        """Connections that one process opens at most."""
+        return self.pool_size + self.max_overflow + 1
+
+
 class Jobs(_Options):
     """The durable queue."""
 
@@ -529,6 +555,7 @@ class Settings(BaseSettings):
 
     limits: Limits = Limits()
     front_door: FrontDoorOptions = FrontDoorOptions()
+    database: DatabaseOptions = DatabaseOptions()
     fetch: Fetch = Fetch()
     storage: StorageOptions = StorageOptions()
     jobs: Jobs = Jobs()

@@ -211,3 +211,13 @@ def test_a_full_replica_has_room_for_its_health_checks(path: Path) -> None:
     for deployment in built:
         most = stated.get(deployment.name, {}).get("max_ongoing_requests", deployment.max_ongoing_requests)
         assert most <= DEFAULT_MAX_CONCURRENCY_ASYNC * 0.9, deployment.name
+
+
+def test_in_a_cluster_migrating_is_a_step_before_the_processes_of_a_version() -> None:
+    [application] = _serve_config(ROOT / "configs/production.yaml")["applications"]
+    assert application["runtime_env"]["env_vars"]["DARKROOM_DATABASE__MIGRATE_AT_START"] == "false"
+    commands = yaml.safe_load((ROOT / "cluster.yaml").read_text())["head_start_ray_commands"]
+    assert commands.index("darkroom migrate") < next(place for place, one in enumerate(commands) if "ray start" in one)
+    pods = yaml.safe_load((ROOT / "configs/rayservice.yaml").read_text())["spec"]["rayClusterConfig"]
+    [step] = pods["headGroupSpec"]["template"]["spec"]["initContainers"]
+    assert step["command"] == ["darkroom", "migrate"]
