@@ -187,7 +187,9 @@ class Jobs(_Options):
     keep_alive_s: float = Field(15.0, gt=0)
     """Seconds between two keep-alive lines of an event stream without news, for the proxies on the way."""
     poll_s: float = Field(1.0, gt=0)
-    """Seconds between two looks at the queue, the fallback for a lost notification."""
+    """Seconds between two looks at the queue, or at a job that somebody waits for, while no notifications arrive."""
+    live_poll_s: float = Field(30.0, gt=0)
+    """The same while they do, which is tried as often: the net below what a lost one would cost."""
     keep_finished_s: float = Field(7 * 86400.0, gt=0)
     """Seconds for which ended jobs and answers to repeated requests are kept."""
     housekeeping_s: float = Field(60.0, gt=0)

@@ -125,7 +125,11 @@ class Services:
             fetcher = Fetcher(settings.fetch, settings.limits, buckets=buckets)
             opening.push_async_callback(fetcher.aclose)
             events = await opening.enter_async_context(
-                JobEvents(settings.database.listen_url or dsn, poll_s=settings.jobs.poll_s)
+                JobEvents(
+                    settings.database.listen_url or _pooled(dsn, settings.database),
+                    poll_s=settings.jobs.poll_s,
+                    live_poll_s=settings.jobs.live_poll_s,
+                )
             )
 
             pictures = ImageStore(database, storage, settings)
@@ -211,12 +215,16 @@ class Services:
 def open_database(dsn: str, options: DatabaseOptions, name: str) -> Database:
     """Open the connection pool of a process that is called `name` in PostgreSQL."""
     return Database(
-        behind_pgbouncer(dsn) if options.pgbouncer else dsn,
+        _pooled(dsn, options),
         application_name=f"darkroom-{name}",
         pool_size=options.pool_size,
         max_overflow=options.max_overflow,
         pool_timeout_s=options.pool_timeout_s,
     )
+
+
+def _pooled(dsn: str, options: DatabaseOptions) -> str:
+    return behind_pgbouncer(dsn) if options.pgbouncer else dsn
 
 
 async def _start_embedded(settings: Settings, opening: AsyncExitStack) -> str:
