@@ -132,6 +132,32 @@ class StorageOptions(_Options):
         return self
 
 
+class DatabaseOptions(_Options):
+    """Connections to PostgreSQL, and who migrates its schema."""
+
+    migrate_at_start: bool = True
+    """Whether each process migrates when it starts. Where processes of two versions run side by side, `darkroom
+    migrate` is a step of its own, and processes only check that they run on the schema."""
+    pool_size: int = Field(5, gt=0)
+    """Connections that a process of ingress or worker keeps open."""
+    max_overflow: int = Field(5, ge=0)
+    """Connections that it opens beyond these while all are in use. One more listens to notices of jobs. A worker's jobs
+    hold none while a model works, so that twice as many jobs do with ten."""
+    pool_timeout_s: float = Field(10.0, gt=0)
+    """Seconds that a transaction waits for a connection; later is 503."""
+    pgbouncer: bool = False
+    """Whether PgBouncer in transaction mode stands before the database: then no statement is prepared for longer than a
+    transaction, and its `default_pool_size` bounds what reaches PostgreSQL."""
+    listen_url: str | None = None
+    """SQLAlchemy URL past PgBouncer for the one connection of a process that listens, since PgBouncer passes no notices
+    on; default: `database_url`. Without notices everything is found by looking every `jobs.poll_s`."""
+
+    @property
+    def connections(self) -> int:
+        """Connections that one process opens at most."""
+        return self.pool_size + self.max_overflow + 1
+
+
 class Jobs(_Options):
     """The durable queue."""
 
@@ -161,7 +187,9 @@ class Jobs(_Options):
     keep_alive_s: float = Field(15.0, gt=0)
     """Seconds between two keep-alive lines of an event stream without news, for the proxies on the way."""
     poll_s: float = Field(1.0, gt=0)
-    """Seconds between two looks at the queue, the fallback for a lost notification."""
+    """Seconds between two looks at the queue, or at a job that somebody waits for, while no notifications arrive."""
+    live_poll_s: float = Field(30.0, gt=0)
+    """The same while they do, which is tried as often: the net below what a lost one would cost."""
     keep_finished_s: float = Field(7 * 86400.0, gt=0)
     """Seconds for which ended jobs and answers to repeated requests are kept."""
     housekeeping_s: float = Field(60.0, gt=0)
@@ -484,6 +512,16 @@ class FrontDoorOptions(_Options):
     until their user is known: one user's that are going to be refused leave room for others'."""
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
     """Networks of reverse proxies in front: their X-Forwarded-For is kept, and bounds of an address are not theirs."""
+    others: tuple[str, ...] = ()
+    """Front doors of other nodes, `host:port`, which get the requests while this node's own proxy of Serve is down."""
+
+    @field_validator("others")
+    @classmethod
+    def _are_addresses(cls, others: tuple[str, ...]) -> tuple[str, ...]:
+        for address in others:
+            if not re.fullmatch(r"[A-Za-z0-9._-]+:\d{1,5}|\[[0-9a-fA-F:.]+\]:\d{1,5}", address):
+                raise ValueError(f"'{address}' is no address like door.example:8000")
+        return others
 
 
 class Settings(BaseSettings):
@@ -519,6 +557,7 @@ class Settings(BaseSettings):
 
     limits: Limits = Limits()
     front_door: FrontDoorOptions = FrontDoorOptions()
+    database: DatabaseOptions = DatabaseOptions()
     fetch: Fetch = Fetch()
     storage: StorageOptions = StorageOptions()
     jobs: Jobs = Jobs()

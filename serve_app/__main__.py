@@ -111,10 +111,11 @@ def _prepare_database(settings: Settings) -> EmbeddedPostgres | None:
     from alembic.util import CommandError
     from sqlalchemy.exc import SQLAlchemyError
 
-    from serve_app.store.migrate import upgrade
+    from serve_app.store.migrate import prepare
 
     try:
-        asyncio.run(upgrade(share.dsn if share else str(settings.database_url)))
+        dsn = share.dsn if share else str(settings.database_url)
+        asyncio.run(prepare(dsn, migrates=settings.database.migrate_at_start))
     except (OSError, SQLAlchemyError, CommandError) as error:
         reason = str(error).strip().splitlines()[0]
         raise Unavailable(f"The database cannot be used: {reason}.") from None

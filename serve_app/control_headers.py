@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_app.api.context import is_request_id
+from serve_app.lost_answers import LostAnswers
 
 SETTING = {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.control_headers:middlewares"}
 """Environment variable that Serve's processes must start with."""
@@ -33,7 +34,7 @@ _REQUEST_ID = "x-request-id"
 
 def middlewares() -> list[Middleware]:
     """List the middlewares of Serve's HTTP servers, as Serve asks for them."""
-    return [Middleware(ControlHeaders)]
+    return [Middleware(ControlHeaders), Middleware(LostAnswers)]
 
 
 class ControlHeaders:

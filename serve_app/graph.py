@@ -35,7 +35,7 @@ class Args(BaseModel):
 
 def build(args: Args) -> serve.Application:
     """Compose the graph: ingress and worker on top, a capability behind each handle."""
-    deployment = partial(_deployment, drain_s=_DRAIN_S[args.topology])
+    deployment = partial(make_deployment, drain_s=_DRAIN_S[args.topology])
 
     def capability(cls: type[Any], **options: Any) -> serve.Deployment:
         return deployment(remotely_callable(cls), **options)
@@ -48,7 +48,7 @@ def build(args: Args) -> serve.Application:
         capabilities = {one.name: capability(one.load(), name=one.deployment).bind() for one in split}
     if args.diffusion:
         diffusion = CAPABILITIES["diffusion"]
-        capabilities["diffusion"] = _deployment(
+        capabilities["diffusion"] = make_deployment(
             remotely_callable(diffusion.load()),
             name=diffusion.deployment,
             drain_s=_DIFFUSION_DRAIN_S[args.topology],
@@ -56,7 +56,8 @@ def build(args: Args) -> serve.Application:
         ).bind()
     worker = deployment(Worker, cpus=0.1, max_ongoing=8).bind(**capabilities)
     # Ours answer first: 128 and 128 in flight, 256 event streams (`configs.settings.Limits`), the rest for who watches.
-    return deployment(Ingress, cpus=0.1, max_ongoing=1024).bind(
+    # Below the 1,000 calls that Ray lets an actor have at once, health checks among them: they need not queue for one.
+    return deployment(Ingress, cpus=0.1, max_ongoing=896).bind(
         worker=worker, proxy_port=args.proxy_port, **capabilities
     )
 
@@ -67,10 +68,11 @@ waits for it; in a cluster, other replicas answer in that time. Neither loses a 
 _DIFFUSION_DRAIN_S = {"compact": (0.2, 3.0), "split": (2.0, 120.0)}
 """The same for the diffusion engine: an unfinished image is lost with its replica, and takes half a minute."""
 _HEALTH_CHECK_S = 60.0
-"""Seconds for a health check, which is a real inference beside the calls of a busy replica."""
+"""Seconds for a health check, which now and then is a real inference, beside the calls of a busy replica
+(`deployments.kit.checks`)."""
 
 
-def _deployment(
+def make_deployment(
     cls: type[Any],
     *,
     drain_s: tuple[float, float],
@@ -79,6 +81,7 @@ def _deployment(
     gpus: float = 0.0,
     max_ongoing: int = 16,
 ) -> serve.Deployment:
+    """Make a deployment of a class, with the bounds and checks that all of Darkroom's have."""
     # A replica takes one whole CPU unless told otherwise, and waits for ever where there is none left.
     return serve.deployment(  # type: ignore[return-value]
         cls,

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import sys
 import threading
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
 
+from deployments.errors import DarkroomError
+from deployments.kit.checks import CheckLane
 from deployments.kit.turns import Turns
 
 S = TypeVar("S")
 T = TypeVar("T")
 _NICENESS = 10
 """A ninth of the weight of an ordinary thread, of 19 levels below it."""
-CHECK_FRESH_S = 8.0
-"""Seconds for which a check that passed is not repeated: Serve makes one every ten."""
 
 
 class Threads:
@@ -33,9 +31,7 @@ class Threads:
         # Of its own: the event loop's few threads are everybody's, and calls would stand in line for those once more.
         self._pool = ThreadPoolExecutor(at_once + Turns.BEYOND, "work", yield_cores)
         self._pool_beyond = ThreadPoolExecutor(at_once + Turns.BEYOND, "work-beyond")
-        self._lane = ThreadPoolExecutor(1, "check")
-        self._checking = asyncio.Lock()
-        self._passed_at = -math.inf
+        self._lane = CheckLane()
 
     async def run(self, work: Callable[..., T], *arguments: Any) -> T:
         """Run `work` in a thread; -> what it returns, or raises.
@@ -46,7 +42,15 @@ class Threads:
         async with self._turns.taken() as is_beyond:
             pool = self._pool_beyond if is_beyond else self._pool
             call = partial(copy_context().run, work, *arguments)
-            return await to_its_end(asyncio.get_running_loop().run_in_executor(pool, call))
+            try:
+                result = await to_its_end(asyncio.get_running_loop().run_in_executor(pool, call))
+            except DarkroomError:  # what was asked for cannot be had, which says nothing about the engine
+                raise
+            except Exception:
+                self._lane.doubt()
+                raise
+            self._lane.prove()
+            return result
 
     async def run_cancellable(self, work: Callable[[Callable[[], bool]], T]) -> T:
         """Run work that asks, again and again, the function that it is given whether it was cancelled, and ends soon if
@@ -76,17 +80,8 @@ class Threads:
         return list(await asyncio.gather(*map(run_one, items)))
 
     async def check(self, work: Callable[..., object], *arguments: Any) -> None:
-        """Run `work`, in a thread beside the others, to see that it can be done; raises what it raises.
-
-        It waits for no call, so that a busy owner does not seem broken, and however many ask, it is done no more often
-        than every `CHECK_FRESH_S`.
-        """
-        async with self._checking:
-            if time.monotonic() - self._passed_at < CHECK_FRESH_S:
-                return
-            loop = asyncio.get_running_loop()
-            await to_its_end(loop.run_in_executor(self._lane, partial(work, *arguments)))
-            self._passed_at = time.monotonic()
+        """See that `work` can be done, in a thread beside the others: `CheckLane.check`."""
+        await self._lane.check(work, *arguments)
 
 
 def yield_cores() -> None:

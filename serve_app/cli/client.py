@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 
@@ -13,6 +15,9 @@ _TIMEOUT = httpx.Timeout(120.0, connect=5.0)
 _BATCH_FILES = 16
 _BATCH_BYTES = 64 * 2**20
 _TRIES = 6
+_LONGEST_PAUSE_S = 30.0
+_STILL_BEING_ANSWERED = 409
+"""Status of a repeated POST whose first try is still being answered, or was lost a moment ago."""
 
 SUFFIXES = frozenset(".jpg .jpeg .jpe .png .webp .gif .bmp .tif .tiff .heic .heif .avif".split())
 
@@ -28,6 +33,7 @@ class Client:
         """`key`: the API key, for a server that asks for one."""
         self._server = server.rstrip("/")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._has_answered = False
         self._http = httpx.Client(base_url=f"{self._server}/api/v1", timeout=_TIMEOUT, trust_env=False, headers=headers)
 
     def __enter__(self) -> Client:
@@ -37,24 +43,41 @@ class Client:
         self._http.close()
 
     def call(self, method: str, path: str, accept_rejected: bool = False, **options: Any) -> httpx.Response:
-        """Send a request; repeat it after the time that a busy server (429, 503) names.
+        """Send a request; repeat it while the server is busy, or when its answer is lost and repeating it is safe.
 
         With `accept_rejected` an answer that lists every file as rejected is no error.
         """
+        options["headers"] = {**_key(method, path), **(options.get("headers") or {})}
+        is_of_album = method == "POST" and path.startswith("/albums/")
+        may_repeat = method == "GET" or is_of_album or "Idempotency-Key" in options["headers"]
         for attempt in range(_TRIES):
-            try:
-                response = self._http.request(method, path, **options)
-            except httpx.ConnectError:
-                raise CommandError(
-                    f"No Darkroom answers at {self._server}. Start one with `make run`, or name another with --server."
-                ) from None
-            except httpx.HTTPError as error:
-                raise CommandError(f"{self._server}: {type(error).__name__}: {error}") from None
-            if response.status_code not in {429, 503} or attempt == _TRIES - 1:
+            response = self._try(method, path, may_repeat and attempt < _TRIES - 1, options)
+            if response is not None and not _may_pass(response, attempt, may_repeat):
                 break
-            time.sleep(min(float(response.headers.get("retry-after", 1)), 30.0))
+            if attempt < _TRIES - 1:
+                time.sleep(_pause_s(response, attempt))
+        assert response is not None  # noqa: S101 (the last try raises)
         if response.is_error and not (accept_rejected and '"rejected"' in response.text):
             raise CommandError(_problem_line(response))
+        return response
+
+    def _try(self, method: str, path: str, may_repeat: bool, options: dict[str, Any]) -> httpx.Response | None:
+        """Send a request once. -> None when the server was lost and the request may be repeated"""
+        try:
+            response = self._http.request(method, path, **options)
+        except httpx.ConnectError:
+            if self._has_answered and may_repeat:
+                return None
+            raise CommandError(
+                f"No Darkroom answers at {self._server}. Start one with `make run`, or name another with --server."
+            ) from None
+        except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
+            if may_repeat:
+                return None
+            raise CommandError(f"{self._server}: the answer was lost ({type(error).__name__}).") from None
+        except httpx.HTTPError as error:
+            raise CommandError(f"{self._server}: {type(error).__name__}: {error}") from None
+        self._has_answered = True
         return response
 
     def json(self, method: str, path: str, **options: Any) -> Any:
@@ -115,6 +138,28 @@ def pictures_in(folder: Path) -> list[Path]:
     if not found:
         raise CommandError(f"There are no pictures in {folder} ({', '.join(sorted(SUFFIXES))}).")
     return found
+
+
+def _key(method: str, path: str) -> dict[str, str]:
+    """Header that makes a POST safe to repeat. Those about albums are so anyway, and answers with keys are not kept."""
+    if method != "POST" or path.startswith(("/albums/", "/users")):
+        return {}
+    return {"Idempotency-Key": uuid4().hex}
+
+
+def _may_pass(response: httpx.Response, attempt: int, may_repeat: bool) -> bool:
+    """Whether the reason of a refusal may be gone a little later. A 503 can mean that the answer was lost."""
+    if response.status_code == _STILL_BEING_ANSWERED:
+        return attempt > 0 and may_repeat and "Idempotency-Key" in response.request.headers
+    return response.status_code == 429 or (response.status_code == 503 and may_repeat)
+
+
+def _pause_s(response: httpx.Response | None, attempt: int) -> float:
+    """Seconds before another try: what the server says and up to a quarter more, else growing and drawn at random."""
+    told = None if response is None else response.headers.get("retry-after")
+    if told is not None and told.isdecimal():
+        return min(float(told), _LONGEST_PAUSE_S) * random.uniform(1.0, 1.25)
+    return random.uniform(0.5, 1.0) * min(2.0**attempt, _LONGEST_PAUSE_S)
 
 
 def _batches(paths: list[Path]) -> Iterator[list[Path]]:

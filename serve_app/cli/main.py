@@ -15,6 +15,7 @@ from urllib.parse import quote
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from serve_app.cli import database as database_commands
 from serve_app.cli import portraits as portrait_commands
 from serve_app.cli import ray as ray_commands
 from serve_app.cli import styles as style_commands
@@ -87,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     delete.add_argument("album")
     delete.set_defaults(run=_delete)
 
-    modules = (style_commands, portrait_commands, user_commands, ray_commands)
+    modules = (style_commands, portrait_commands, user_commands, ray_commands, database_commands)
     more = (module.add_commands(commands) for module in modules)
     for command in (album, show, albums, search, job, *chain.from_iterable(more)):
         command.add_argument("--json", action="store_true", help="print JSON instead of tables")

@@ -34,7 +34,7 @@ def add_commands(commands: Any) -> list[argparse.ArgumentParser]:
 
 
 def _dashboard(_client: Client, arguments: argparse.Namespace, err: Console) -> Any:
-    settings = _settings()
+    settings = read_settings()
     url = f"http://127.0.0.1:{settings.dashboard_port}"
     path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", ray_token.token_path(settings)))
     try:
@@ -51,7 +51,7 @@ def _dashboard(_client: Client, arguments: argparse.Namespace, err: Console) -> 
 
 
 def _ray_env(_client: Client, arguments: argparse.Namespace, _: Console) -> Any:
-    settings = _settings()
+    settings = read_settings()
     variables = ray_token.environment(settings) | control_headers.SETTING
     variables["RAY_TMPDIR"] = os.environ.get("RAY_TMPDIR", str(private_files.ray_folder(os.environ)))
     try:
@@ -65,7 +65,8 @@ def _ray_env(_client: Client, arguments: argparse.Namespace, _: Console) -> Any:
     return None
 
 
-def _settings() -> Settings:
+def read_settings() -> Settings:
+    """Read the settings. Raises `CommandError` that names a variable which makes no sense."""
     try:
         return Settings()
     except ValidationError as error:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from configs.settings import Settings
+from configs.settings import DatabaseOptions, Settings
 from configs.styles import Style, load_styles
 from deployments.assets.animals import Animal, load_animals
 from deployments.contracts.albums import Capabilities
@@ -51,11 +51,11 @@ from serve_app.services.sdapi.order import KINDS
 from serve_app.services.sdapi.service import GenerationService
 from serve_app.storage import open_storage
 from serve_app.store.embedded.server import PostgresNotStarted, ensure_running
-from serve_app.store.migrate import upgrade
+from serve_app.store.migrate import prepare
 from serve_app.store.queue import jobs
 from serve_app.store.queue.events import JobEvents
 from serve_app.store.repositories import albums, faces, idempotency, images
-from serve_app.store.session import Database
+from serve_app.store.session import Database, behind_pgbouncer
 
 if TYPE_CHECKING:
     from serve_app.telemetry import Metrics
@@ -115,8 +115,8 @@ class Services:
             dsn = settings.database_url
             if dsn is None:
                 dsn = await _start_embedded(settings, opening)
-            await upgrade(dsn)
-            database = Database(dsn, application_name=f"darkroom-{name}")
+            await prepare(dsn, migrates=settings.database.migrate_at_start)
+            database = open_database(dsn, settings.database, name)
             opening.push_async_callback(database.close)
             storage = await open_storage(settings.storage_url, settings)
             opening.push_async_callback(storage.close)
@@ -124,7 +124,13 @@ class Services:
             opening.push_async_callback(buckets.close)
             fetcher = Fetcher(settings.fetch, settings.limits, buckets=buckets)
             opening.push_async_callback(fetcher.aclose)
-            events = await opening.enter_async_context(JobEvents(dsn, poll_s=settings.jobs.poll_s))
+            events = await opening.enter_async_context(
+                JobEvents(
+                    settings.database.listen_url or _pooled(dsn, settings.database),
+                    poll_s=settings.jobs.poll_s,
+                    live_poll_s=settings.jobs.live_poll_s,
+                )
+            )
 
             pictures = ImageStore(database, storage, settings)
             references = ImageReferences(database, pictures, fetcher)
@@ -144,6 +150,8 @@ class Services:
             make_pictures = GenerateImages(database, pictures, inputs, capabilities, settings)
             health = HealthService(database, storage, capabilities, settings, metrics, worker_metrics)
             opening.push_async_callback(health.close)
+            first_answers = IdempotencyService(database, settings.quotas)
+            opening.push_async_callback(first_answers.close)
             return cls(
                 settings=settings,
                 metrics=metrics,
@@ -165,7 +173,7 @@ class Services:
                 history=HistoryService(database),
                 users=UserService(database, pictures, settings.auth),
                 jobs=JobService(database, events),
-                idempotency=IdempotencyService(database, settings.quotas),
+                idempotency=first_answers,
                 health=health,
                 handlers={
                     "embeddings": EmbedAlbum(database, loader, reader),
@@ -202,6 +210,21 @@ class Services:
             await idempotency.remove_older(session, keep_s)
             await start_moving(session, self.settings)
         await self.pictures.collect_unused()
+
+
+def open_database(dsn: str, options: DatabaseOptions, name: str) -> Database:
+    """Open the connection pool of a process that is called `name` in PostgreSQL."""
+    return Database(
+        _pooled(dsn, options),
+        application_name=f"darkroom-{name}",
+        pool_size=options.pool_size,
+        max_overflow=options.max_overflow,
+        pool_timeout_s=options.pool_timeout_s,
+    )
+
+
+def _pooled(dsn: str, options: DatabaseOptions) -> str:
+    return behind_pgbouncer(dsn) if options.pgbouncer else dsn
 
 
 async def _start_embedded(settings: Settings, opening: AsyncExitStack) -> str:

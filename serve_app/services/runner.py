@@ -34,6 +34,10 @@ _LONGEST_PAUSE_S = 60.0
 """Longest pause of a job that waits for capacity: it should not sleep long when that is back."""
 _MAX_BEAT_S = 1.0
 """Clients watch the progress that heartbeats write."""
+_STEP = 0.01
+"""Progress that is worth writing before the lease needs renewing."""
+_SOONEST_S = 0.2
+"""Seconds before a job is looked for again that is due and that another worker is about to take."""
 
 
 class _Cancelled(Exception):
@@ -49,7 +53,8 @@ class JobRunner:
         self._has_users = services.settings.auth.mode == "api_key"
         self._database = services.database
         self._settings = settings
-        self._every_s = min(_MAX_BEAT_S, settings.lease_s / _BEATS_A_LEASE)
+        self._renew_s = settings.lease_s / _BEATS_A_LEASE
+        self._every_s = min(_MAX_BEAT_S, self._renew_s)
         self._name = f"{socket.gethostname()}/{os.getpid()}"
         self._stopping = asyncio.Event()
         self._stopped = asyncio.Event()
@@ -82,7 +87,7 @@ class JobRunner:
             with self._services.events.work() as signal:
                 while not self._stopping.is_set():
                     await slots.acquire()
-                    job = await self._claim(kinds, concurrency)
+                    job, due_s = await self._claim(kinds, concurrency)
                     if job is not None:
                         task = asyncio.create_task(self._run(job), name=job.id)
                         self._running.add(task)
@@ -90,7 +95,7 @@ class JobRunner:
                         task.add_done_callback(lambda _: slots.release())
                         continue
                     slots.release()
-                    waiting = asyncio.create_task(signal.wait())
+                    waiting = asyncio.create_task(signal.wait(due_s))
                     await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
                     waiting.cancel()
         finally:
@@ -101,10 +106,11 @@ class JobRunner:
         self._stopping.set()
         await self._stopped.wait()
 
-    async def _claim(self, kinds: Sequence[str], concurrency: int) -> QueuedJob | None:
+    async def _claim(self, kinds: Sequence[str], concurrency: int) -> tuple[QueuedJob | None, float | None]:
+        """Claim a job. -> it, or None and the seconds after which to look again even if there is no notice"""
         try:
             async with self._database.transaction() as session:
-                return await claims.claim(
+                job = await claims.claim(
                     session,
                     worker=self._name,
                     kinds=kinds,
@@ -112,9 +118,11 @@ class JobRunner:
                     slots_per_user=max(1, concurrency - 1) if self._has_users else None,
                     head_start_s=self._settings.head_start_s,
                 )
+                due_s = None if job else await claims.seconds_until_due(session, kinds)
+                return job, None if due_s is None else max(_SOONEST_S, due_s)
         except Unavailable as error:
             log.warning("no jobs can be claimed", reason=error.message)
-            return None
+            return None, self._settings.poll_s
 
     async def _run(self, job: QueuedJob) -> None:
         structlog.contextvars.bind_contextvars(job=job.id, kind=job.kind)
@@ -164,21 +172,28 @@ class JobRunner:
             await asyncio.gather(work, beat, return_exceptions=True)
 
     async def _beat(self, job: QueuedJob, progress: Progress) -> None:
-        """Renew the lease every so often, and at once when the client wants something of the job."""
-        last = time.monotonic()
+        """Renew the lease every so often, and at once when the client wants something of the job or it has got on.
+
+        While no notices arrive, what the client wants is looked for in each round.
+        """
+        last, written = time.monotonic(), progress.share
         with self._services.events.calls(job.id) as called:
             while True:
-                await called.wait(self._every_s)
+                was_called = await called.wait(self._every_s)
+                is_due = time.monotonic() - last >= self._renew_s - self._every_s / 2
+                share = progress.share if progress.share - written >= (0.0 if is_due else _STEP) else written
+                if not (was_called or is_due or share != written or not called.is_live):
+                    continue
                 try:
                     async with self._database.transaction() as session:
                         pulse = await claims.heartbeat(
                             session,
                             job,
                             lease_s=self._settings.lease_s,
-                            progress=progress.share,
+                            progress=share if share != written else None,
                             eta_s=progress.eta_s(),
                         )
-                    last = time.monotonic()
+                    last, written = time.monotonic(), share
                 except Unavailable:
                     if time.monotonic() - last > self._settings.lease_s:
                         raise

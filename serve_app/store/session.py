@@ -47,8 +47,8 @@ class Database:
         statement_timeout_s: float = 60.0,
         lock_timeout_s: float = 10.0,
     ) -> None:
-        """`application_name` tells in `pg_stat_activity` who holds a connection. Behind pgbouncer, add
-        `?prepared_statement_cache_size=0` to the DSN: then nothing lives longer than a transaction."""
+        """`application_name` tells in `pg_stat_activity` who holds a connection. Behind PgBouncer the DSN is one of
+        `behind_pgbouncer`: then nothing lives longer than a transaction."""
         self.dsn = dsn
         self._limits = {
             "statement_timeout": f"{round(statement_timeout_s * 1000)}ms",
@@ -109,6 +109,13 @@ class Database:
         if self._pooled_elsewhere:
             for name, value in self._limits.items():
                 await session.execute(text("SELECT set_config(:name, :value, true)"), {"name": name, "value": value})
+
+
+def behind_pgbouncer(dsn: str) -> str:
+    """Add to a DSN that PgBouncer stands before the database, which keeps no prepared statement from one transaction to
+    the next."""
+    url = make_url(dsn).update_query_dict({"prepared_statement_cache_size": "0"})
+    return url.render_as_string(hide_password=False)
 
 
 def _translate(error: SQLAlchemyError) -> DarkroomError | None:

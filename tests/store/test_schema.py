@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, make_url, text
+from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from deployments.errors import Conflict
@@ -19,18 +19,6 @@ from serve_app.store.ids import new_id
 from serve_app.store.models import Base
 from serve_app.store.repositories import users
 from serve_app.store.session import Database
-
-
-@pytest.fixture
-async def empty(postgres: str) -> AsyncIterator[str]:
-    """The DSN of a database without a table."""
-    admin = create_async_engine(postgres, isolation_level="AUTOCOMMIT")
-    async with admin.connect() as connection:
-        await connection.execute(text("DROP DATABASE IF EXISTS empty"))
-        await connection.execute(text("CREATE DATABASE empty"))
-        yield make_url(postgres).set(database="empty").render_as_string(hide_password=False)
-        await connection.execute(text("DROP DATABASE empty"))
-    await admin.dispose()
 
 
 async def tables(dsn: str) -> set[str]:
@@ -111,6 +99,14 @@ async def test_processes_that_migrate_at_once_do_not_disturb_one_another(empty: 
     async with database.transaction() as session:
         assert await users.get(session, users.LOCAL_USER_ID) is not None
     await database.close()
+
+
+def test_every_revision_says_how_old_the_code_may_be_that_runs_on_it() -> None:
+    """From the one on that came after the rule (docs/adr/0010); never newer than itself."""
+    script = ScriptDirectory(str(migrate.VERSIONS))
+    for revision in script.walk_revisions():
+        if revision.revision > "0009":
+            assert revision.module.compatible_from <= revision.revision, revision.revision
 
 
 async def test_every_timestamp_has_a_time_zone() -> None:

@@ -22,6 +22,7 @@ from deployments.engines.diffusion.preprocessors import FaceSearch, Preprocessor
 from deployments.engines.faces.local import LocalFaceEngine
 from deployments.engines.faces.locator import FaceLocator
 from deployments.kit.batching import KeyedBatcher
+from deployments.kit.checks import CheckLane
 from deployments.kit.threads import Threads
 from deployments.weights.manifest import weight_file
 
@@ -43,6 +44,7 @@ class BatchedDiffuser:
             self._engine.run, self._engine.key, chosen.max_batch, chosen.batch_wait_s
         )
         self._threads = Threads(settings.runtime.threads)
+        self._checks = CheckLane()  # hints prove nothing: most are made without the device
         self._listing = asyncio.Lock()
 
     @property
@@ -85,7 +87,7 @@ class BatchedDiffuser:
 
     async def check_health(self) -> None:
         """Compute something small; raises when the device no longer computes, which only a new process mends."""
-        await asyncio.to_thread(self._device.check)
+        await self._checks.check(self._device.check)
 
     async def close(self) -> None:
         """End what runs within a step and free the models."""

@@ -64,6 +64,15 @@ of this worker's already has none. Among one user's jobs the oldest comes first,
 `head_start_s` seconds of age. An analysis waits for images that were posted to its album before it was."""
 
 
+_DUE = text("""
+    SELECT extract(epoch FROM min(due) - clock_timestamp()) FROM (
+        SELECT min(run_after) AS due FROM jobs
+        WHERE status = 'queued' AND run_after > clock_timestamp() AND kind = ANY(CAST(:kinds AS text[]))
+        UNION ALL SELECT min(lease_until) FROM jobs WHERE status = 'running'
+    ) AS times
+""")
+
+
 class LeaseLost(Conflict):
     """Another worker has the job, or it has ended: this worker's writes no longer count."""
 
@@ -112,6 +121,13 @@ async def claim(
             if "jobs_one_running_key" not in str(error.orig):
                 raise
             # Another worker has just started the same kind on this album; the next look sees it.
+
+
+async def seconds_until_due(session: AsyncSession, kinds: Sequence[str]) -> float | None:
+    """Seconds until time alone makes a job claimable: one of these kinds that was put off, or any whose worker may have
+    died. None: there is none."""
+    due = await session.scalar(_DUE, {"kinds": list(kinds)})
+    return None if due is None else float(due)
 
 
 async def heartbeat(

@@ -1,17 +1,20 @@
 """Waiting for jobs on PostgreSQL's notifications instead of polling.
 
 One connection of the process listens to the notifications. They are hints, never the truth: a waiter that is woken
-reads the table. A lost notice, a restart of the database or a pooler that passes no notifications on costs at most
-`poll_s`, because every wait ends after that time anyway.
+reads the table. The listener sends a notice to itself now and then, and while that arrives, waiters look only every
+`live_poll_s`; when it does not (a database that restarts, a pooler that passes no notifications on) they look every
+`poll_s`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Iterator
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from types import TracebackType
+from typing import Any
 
 import asyncpg
 from sqlalchemy import make_url
@@ -21,24 +24,38 @@ from serve_app.store.queue import jobs
 from serve_app.store.queue.jobs import CHANNEL, QueuedJob
 from serve_app.store.session import Database
 
+_UNFINISHED = ("queued", "running")
+
 
 class Signal:
     """Wake-up of one waiter. A notice that comes between two waits ends the next one at once, so none is missed."""
 
-    def __init__(self, poll_s: float) -> None:
+    def __init__(self, poll_s: float, *, live_poll_s: Callable[[], float | None] = lambda: None, ends: bool = False):
+        """`live_poll_s`: longest wait while notices arrive, None while they do not. `ends`: wake only when a job has
+        left the queue for good."""
         self._event = asyncio.Event()
-        self._poll_s = poll_s
+        self.poll_s = poll_s
+        self.ends = ends
+        self._live_poll_s = live_poll_s
+
+    @property
+    def is_live(self) -> bool:
+        """Whether notices arrive."""
+        return self._live_poll_s() is not None
 
     def set(self) -> None:
         """Wake the waiter."""
         self._event.set()
 
-    async def wait(self, timeout_s: float | None = None) -> None:
-        """Wait for a notice, at most `poll_s` or the shorter `timeout_s`."""
-        limit = self._poll_s if timeout_s is None else min(self._poll_s, timeout_s)
+    async def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait for a notice, at most as long as the poll or the shorter `timeout_s`. -> whether one came"""
+        poll_s = max(self.poll_s, self._live_poll_s() or 0.0)
+        limit = poll_s if timeout_s is None else min(poll_s, timeout_s)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._event.wait(), limit)
+        came = self._event.is_set()
         self._event.clear()
+        return came
 
 
 class JobEvents:
@@ -47,10 +64,15 @@ class JobEvents:
     `async with JobEvents(dsn) as events:` listens until the block ends, across restarts of the database.
     """
 
-    def __init__(self, dsn: str, *, poll_s: float = 1.0, connect_timeout_s: float = 10.0) -> None:
+    def __init__(
+        self, dsn: str, *, poll_s: float = 1.0, live_poll_s: float = 30.0, connect_timeout_s: float = 10.0
+    ) -> None:
+        self._is_pooled = make_url(dsn).query.get("prepared_statement_cache_size") == "0"
         url = make_url(dsn).difference_update_query(["prepared_statement_cache_size", "prepared_statement_name_func"])
         self._dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
         self._poll_s = poll_s
+        self._live_poll_s = live_poll_s
+        self._is_live = False
         self._connect_timeout_s = connect_timeout_s
         self._work: set[Signal] = set()
         self._watched: dict[str, set[Signal]] = {}
@@ -79,24 +101,24 @@ class JobEvents:
                 if (job := await claim(...)) is None:
                     await signal.wait()
         """
-        signal = Signal(self._poll_s)
+        signal = self._new_signal()
         self._work.add(signal)
         try:
             yield signal
         finally:
             self._work.discard(signal)
 
-    def watch(self, job_id: str) -> AbstractContextManager[Signal]:
-        """Signal that the job may have changed."""
-        return self._signal(self._watched, job_id)
+    def watch(self, job_id: str, *, ends: bool = False) -> AbstractContextManager[Signal]:
+        """Signal that the job may have changed; with `ends`, only that it may have ended."""
+        return self._signal(self._watched, job_id, ends)
 
     def calls(self, job_id: str) -> AbstractContextManager[Signal]:
         """Signal to the job's worker that a request to it, such as to stop, may have come."""
         return self._signal(self._asked, job_id)
 
     @contextmanager
-    def _signal(self, listeners: dict[str, set[Signal]], job_id: str) -> Iterator[Signal]:
-        signal = Signal(self._poll_s)
+    def _signal(self, listeners: dict[str, set[Signal]], job_id: str, ends: bool = False) -> Iterator[Signal]:
+        signal = self._new_signal(ends)
         listeners.setdefault(job_id, set()).add(signal)
         try:
             yield signal
@@ -105,6 +127,9 @@ class JobEvents:
             signals.discard(signal)
             if not signals:
                 del listeners[job_id]
+
+    def _new_signal(self, ends: bool = False) -> Signal:
+        return Signal(self._poll_s, live_poll_s=lambda: self._live_poll_s if self._is_live else None, ends=ends)
 
     def _wake_all(self) -> None:
         by_job = (*self._watched.values(), *self._asked.values())
@@ -115,7 +140,8 @@ class JobEvents:
         status, _, job_id = str(payload).partition(" ")
         listeners = self._asked if status == "asked" else self._watched
         for signal in listeners.get(job_id, ()):
-            signal.set()
+            if not (signal.ends and status in _UNFINISHED):
+                signal.set()
         if status not in ("running", "asked"):
             for signal in self._work:
                 signal.set()
@@ -134,11 +160,33 @@ class JobEvents:
                 connection.add_termination_listener(lambda _connection, closed=closed: closed.set())
                 await connection.add_listener(CHANNEL, self._notice)
                 self._wake_all()  # notifications that came without a listener are lost
-                await closed.wait()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await self._stay(connection, closed)
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await asyncio.sleep(self._poll_s)
             finally:
                 connection.terminate()
+                self._is_live = False
+                self._wake_all()  # to look more often from now on
+
+    async def _stay(self, connection: asyncpg.Connection[Any], closed: asyncio.Event) -> None:
+        """Listen until the connection is closed; prove again and again that notices come through it.
+
+        Not through PgBouncer, which may pass on what the same transaction has sent, and nothing else.
+        """
+        if self._is_pooled:
+            await closed.wait()
+        heard, own = asyncio.Event(), f"{CHANNEL}_{secrets.token_hex(8)}"
+        await connection.add_listener(own, lambda *_: heard.set())
+        while not closed.is_set():
+            heard.clear()
+            await connection.execute(f"NOTIFY {own}", timeout=self._connect_timeout_s)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(heard.wait(), self._connect_timeout_s)
+            was_live, self._is_live = self._is_live, heard.is_set()
+            if was_live and not self._is_live:
+                self._wake_all()  # to look more often from now on
+            with suppress(TimeoutError):
+                await asyncio.wait_for(closed.wait(), self._live_poll_s)
 
 
 async def wait_until_finished(database: Database, events: JobEvents, job_id: str, timeout_s: float) -> QueuedJob:
@@ -149,8 +197,9 @@ async def wait_until_finished(database: Database, events: JobEvents, job_id: str
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_s
-    with events.watch(job_id) as signal:
+    with events.watch(job_id, ends=True) as signal:
         while True:
+            pause_s = math.inf
             try:
                 job = await _read(database, job_id)
                 if job.is_finished or loop.time() >= deadline:
@@ -158,7 +207,8 @@ async def wait_until_finished(database: Database, events: JobEvents, job_id: str
             except Unavailable:
                 if loop.time() >= deadline:
                     raise
-            await signal.wait(max(0.0, deadline - loop.time()))
+                pause_s = signal.poll_s
+            await signal.wait(min(pause_s, max(0.0, deadline - loop.time())))
 
 
 async def follow(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import LargeBinary, SmallInteger, Text, text
+from sqlalchemy import DateTime, LargeBinary, SmallInteger, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -34,6 +35,16 @@ class Ticket:
     token: str
 
 
+class BeingAnswered(Conflict):
+    """Another request with the key is being answered, or its process died a moment ago."""
+
+    renewed_at: datetime | None = None
+    """When that request's ticket was last renewed."""
+
+
+LAPSE_S = 15.0
+"""Seconds after which a ticket lapses that its holder does not renew."""
+
 _BEGIN = text("""
     INSERT INTO idempotency_keys AS old (user_id, key, route, token, request_sha256)
     VALUES (:user_id, :key, :route, :token, :request_sha256)
@@ -45,9 +56,10 @@ _BEGIN = text("""
     RETURNING token
 """)
 _READ = text("""
-    SELECT request_sha256, status, headers, body FROM idempotency_keys
+    SELECT request_sha256, status, headers, body, created_at FROM idempotency_keys
     WHERE user_id = :user_id AND key = :key AND route = :route
-""").columns(request_sha256=Text, status=SmallInteger, headers=JSONB, body=LargeBinary)
+""").columns(request_sha256=Text, status=SmallInteger, headers=JSONB, body=LargeBinary, created_at=DateTime(True))
+_RENEW = text("UPDATE idempotency_keys SET created_at = now() WHERE token = ANY(:tokens) AND status IS NULL")
 _FINISH = text("""
     UPDATE idempotency_keys SET status = :status, headers = CAST(:headers AS jsonb), body = :body
     WHERE user_id = :user_id AND key = :key AND route = :route AND token = :token AND status IS NULL
@@ -65,14 +77,14 @@ async def begin(
     route: str,
     request_sha256: str,
     *,
-    stale_after_s: float = 300.0,
+    stale_after_s: float = LAPSE_S,
     keep_s: float = 86400.0,
 ) -> Ticket | StoredAnswer:
     """Get a ticket to answer this request, or the answer that it was given before. Commit before working on it.
 
-    `route` is method and path. An answer that was begun `stale_after_s` ago and never finished (its process was killed)
-    is begun anew, and so is one older than `keep_s`. Raises `Conflict` while the first is being answered, and
-    `InvalidRequest` when the key was used for another request.
+    `route` is method and path. An answer that was begun or renewed `stale_after_s` ago and never finished (its process
+    was killed) is begun anew, and so is one older than `keep_s`. Raises `BeingAnswered`, and `InvalidRequest` when the
+    key was used for another request.
     """
     token = secrets.token_hex(16)
     row = {"user_id": user_id, "key": key, "route": route}
@@ -83,9 +95,18 @@ async def begin(
     first = (await session.execute(_READ, row)).one_or_none()
     if first is not None and first.request_sha256 != request_sha256:
         raise InvalidRequest("This Idempotency-Key was used for another request")
-    if first is None or first.status is None:
-        raise Conflict("The first request with this Idempotency-Key is still being answered")
+    if first is None:
+        return await begin(session, user_id, key, route, request_sha256, stale_after_s=stale_after_s, keep_s=keep_s)
+    if first.status is None:
+        being_answered = BeingAnswered("The first request with this Idempotency-Key is still being answered")
+        being_answered.renewed_at = first.created_at
+        raise being_answered
     return StoredAnswer(first.status, first.headers, first.body)
+
+
+async def renew(session: AsyncSession, tickets: Iterable[Ticket]) -> None:
+    """Keep tickets from lapsing that are still being worked for."""
+    await session.execute(_RENEW, {"tokens": [ticket.token for ticket in tickets]})
 
 
 async def finish(

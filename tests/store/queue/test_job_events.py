@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from deployments.errors import NotFound, Unavailable
 from serve_app.store import migrate
@@ -195,3 +196,88 @@ async def test_a_wait_through_an_outage_of_the_database_is_unavailable(tmp_path:
         with pytest.raises(Unavailable):
             await wait_until_finished(database, events, "job_1", 0.05)
     await database.close()
+
+
+@contextmanager
+def statements(database: Database) -> Iterator[list[str]]:
+    """What is sent to the database through its pool in the block."""
+    sent: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        sent.append(statement)
+
+    engine = database._engine.sync_engine
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+async def until_live(signal: Signal) -> None:
+    async with asyncio.timeout(30):
+        while not signal.is_live:
+            await signal.wait()
+
+
+async def test_while_notices_arrive_a_waiter_reads_at_its_beginning_and_its_end_only(database: Database) -> None:
+    async with JobEvents(database.dsn, poll_s=0.01, live_poll_s=FOR_EVER) as events:
+        with events.work() as work:
+            await until_live(work)
+        job = await enqueue(database)
+        with statements(database) as sent:
+            await wait_until_finished(database, events, job.id, 0.3)
+        assert len(sent) <= 2
+
+
+async def test_progress_does_not_wake_who_waits_for_the_end(database: Database, events: JobEvents) -> None:
+    job = await enqueue(database)
+    waiting = asyncio.create_task(wait_until_finished(database, events, job.id, 30))
+    await wait_until_watched(events, job)
+    with events.watch(job.id) as progress:
+        running = await claim(database)
+        await progress.wait()
+        with statements(database) as sent:
+            async with database.transaction() as session:
+                await claims.heartbeat(session, running, lease_s=60, progress=0.5)
+            await progress.wait()
+            async with database.transaction() as session:
+                await claims.complete(session, running, {"n": 1})
+            assert (await waiting).result == {"n": 1}
+    assert len([one for one in sent if one.startswith("SELECT jobs")]) == 1
+
+
+async def test_a_cut_connection_makes_waiters_look_often_until_it_is_back(database: Database) -> None:
+    async with JobEvents(database.dsn, poll_s=0.01, live_poll_s=FOR_EVER) as events:
+        with events.work() as signal:
+            await until_live(signal)
+            async with database.transaction() as session:
+                cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'job-events'"
+                await session.execute(text(cut))
+            async with asyncio.timeout(30):
+                while signal.is_live:
+                    await signal.wait()
+            await until_live(signal)
+
+
+async def test_through_a_pooler_notices_are_never_relied_on(database: Database) -> None:
+    async with JobEvents(f"{database.dsn}&prepared_statement_cache_size=0", poll_s=FOR_EVER) as events:
+        with events.work() as signal:
+            await signal.wait()  # it listens
+            async with database.transaction() as session:
+                await session.execute(text("SELECT 1"))
+            assert not signal.is_live
+
+
+async def test_the_time_until_a_job_is_due_is_that_of_the_nearest_pause_or_lease(database: Database) -> None:
+    async with database.transaction() as session:
+        assert await claims.seconds_until_due(session, ["tags"]) is None
+        for kind, delay_s in (("tags", 50.0), ("tags", 20.0), ("quality", 5.0)):
+            await jobs.enqueue(session, user_id=LOCAL_USER_ID, kind=kind, payload={}, max_attempts=3, delay_s=delay_s)
+    async with database.transaction() as session:
+        assert 15 < (await claims.seconds_until_due(session, ["tags"]) or 0) <= 20
+    await enqueue(database)
+    async with database.transaction() as session:
+        assert await claims.claim(session, worker="other", kinds=["tags"], lease_s=10)
+    async with database.transaction() as session:
+        assert 5 < (await claims.seconds_until_due(session, ["tags"]) or 0) <= 10

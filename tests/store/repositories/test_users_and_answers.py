@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from deployments.errors import Conflict, InvalidRequest, NotFound
 from serve_app.store.repositories import albums, idempotency, users
-from serve_app.store.repositories.idempotency import StoredAnswer, Ticket
+from serve_app.store.repositories.idempotency import BeingAnswered, StoredAnswer, Ticket
 from serve_app.store.repositories.users import LOCAL_USER_ID
 from serve_app.store.session import Database
 
@@ -164,3 +164,26 @@ async def test_old_answers_are_removed(database: Database) -> None:
     async with database.transaction() as session:
         await idempotency.remove_older(session, 0)
         await begin(session)
+
+
+async def test_a_ticket_that_is_renewed_does_not_lapse(database: Database) -> None:
+    async with database.transaction() as session:
+        ticket = await begin(session)
+    async with database.transaction() as session:
+        await idempotency.renew(session, [ticket])
+        with pytest.raises(BeingAnswered) as first:
+            await idempotency.begin(session, *REQUEST)
+    async with database.transaction() as session:
+        await idempotency.renew(session, [ticket])
+        with pytest.raises(BeingAnswered) as second:
+            await idempotency.begin(session, *REQUEST)
+    assert first.value.renewed_at is not None
+    assert second.value.renewed_at is not None
+    assert second.value.renewed_at > first.value.renewed_at
+
+
+async def test_renewing_changes_no_answer_that_was_given(session: AsyncSession) -> None:
+    ticket = await begin(session)
+    await idempotency.finish(session, ticket, status=200, headers={}, body=b"first")
+    await idempotency.renew(session, [ticket])
+    assert await idempotency.begin(session, *REQUEST) == StoredAnswer(200, {}, b"first")

