@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -37,12 +37,14 @@ class ScriptedHandle:
         self._checked = checked
         self.calls = self.cancelled = 0
         self.users: list[str | None] = []
+        self.contexts: list[Mapping[str, str]] = []
 
     def __getattr__(self, verb: str) -> ScriptedHandle:
         return self._checked if verb == "check" and self._checked else self
 
-    def remote(self, *_: Any, user: str | None) -> ScriptedResponse:
+    def remote(self, *_: Any, user: str | None, context: Mapping[str, str]) -> ScriptedResponse:
         self.users.append(user)
+        self.contexts.append(context)
         return ScriptedResponse(self)
 
     async def answer(self) -> Any:
