@@ -58,20 +58,19 @@ class ServedCalls:
     def watched(self, verb: str, arguments: Sequence[Any], context: Mapping[str, str]) -> Iterator[None]:
         """Count, time, trace and log the block, in which `verb` is served. Health checks are logged at debug level."""
         started, outcome, pictures = time.monotonic(), "failed", pictures_of(verb, arguments)
-        try:
-            with tracing.span(
-                f"{self._deployment}.{verb}", "server", parent=context, darkroom__pictures=pictures or None
-            ):
+        name = f"{self._deployment}.{verb}"
+        with tracing.span(name, "server", parent=context, darkroom__pictures=pictures or None):
+            try:
                 yield
-            outcome = "ok"
-        except DarkroomError as error:
-            outcome = "failed" if error.status >= _FIRST_FAULT else "refused"
-            raise
-        except (asyncio.CancelledError, GeneratorExit):
-            outcome = "cancelled"
-            raise
-        finally:
-            self._record(verb, outcome, pictures, time.monotonic() - started)
+                outcome = "ok"
+            except DarkroomError as error:
+                outcome = "failed" if error.status >= _FIRST_FAULT else "refused"
+                raise
+            except (asyncio.CancelledError, GeneratorExit):
+                outcome = "cancelled"
+                raise
+            finally:
+                self._record(verb, outcome, pictures, time.monotonic() - started)
 
     def _record(self, verb: str, outcome: str, pictures: int, seconds: float) -> None:
         self._metrics.served_calls.labels(verb, outcome).inc()

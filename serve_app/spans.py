@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, format_trace_id, get_current_span, use_span
@@ -77,6 +77,15 @@ class Spans:
                 return None
         known = {key.replace("__", "."): value for key, value in attributes.items() if value is not None}
         return self._tracer.start_span(name, above, _KINDS[role], known)
+
+    @contextmanager
+    def outside(self) -> Iterator[None]:
+        """See `serve_app.tracing.outside`."""
+        token = attach(Context())
+        try:
+            yield
+        finally:
+            detach(token)
 
     def headers(self) -> dict[str, str]:
         """Headers of the running trace; none outside of one."""

@@ -78,6 +78,11 @@ def begin(name: str, role: Role = "internal", **attributes: Any) -> Span | None:
     return None if _spans is None else _spans.begin(name, role, None, False, attributes)
 
 
+def outside() -> AbstractContextManager[None]:
+    """Let what the block starts be no part of the running trace."""
+    return nullcontext() if _spans is None else _spans.outside()
+
+
 def is_on() -> bool:
     """Whether this process records spans."""
     return _spans is not None

@@ -125,12 +125,18 @@ class JobRunner:
         if job.request_id is not None:
             structlog.contextvars.bind_contextvars(request_id=job.request_id)
         self._note_claim(job)
+        with self._span(job) as span:
+            outcome = await self._attempt(job)
+            if span is not None:
+                span.set_attribute("darkroom.outcome", outcome)
+
+    async def _attempt(self, job: QueuedJob) -> str:
+        """Run the job once. -> how that ended"""
         started, outcome = time.monotonic(), "lost"
         progress = Progress(job.progress, begun=job.progress)
         try:
-            with self._span(job):
-                result = await self._work(job, progress)
-                await self._finish(job, result)
+            result = await self._work(job, progress)
+            await self._finish(job, result)
             outcome = "succeeded"
         except asyncio.CancelledError:
             outcome = "handed back"
@@ -151,6 +157,7 @@ class JobRunner:
             self._services.metrics.jobs_ended.labels(job.kind, outcome).inc()
             self._services.metrics.job_seconds.labels(job.kind).observe(seconds)
             log.info("job ended", outcome=outcome, attempt=job.attempt, seconds=round(seconds, 3))
+        return outcome
 
     def _note_claim(self, job: QueuedJob) -> None:
         metrics = self._services.metrics
@@ -170,7 +177,8 @@ class JobRunner:
             handler = self._services.handlers[job.kind]
             left = progress.part(job.progress, 1.0) if job.progress else progress
             work: asyncio.Task[Any] = asyncio.create_task(handler(job, left))
-        beat = asyncio.create_task(self._beat(job, progress))
+        with tracing.outside():  # else a long job's trace would be heartbeats
+            beat = asyncio.create_task(self._beat(job, progress))
         try:
             await asyncio.wait({work, beat}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():

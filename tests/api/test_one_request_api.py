@@ -102,6 +102,7 @@ async def test_the_lines_of_a_request_its_job_and_the_replica_carry_its_id_and_i
     assert {line["verb"] for line in served} == {"embed_images", "find_faces"}
     assert {line["pictures"] for line in served} == {1}
     assert {line["user"] for line in (request, job, *served)} == {ann.id}
+    assert {line["trace_id"] for line in (request, job, *served)} == {TRACE}
 
 
 async def test_follow_up_jobs_carry_the_id_of_the_request_that_led_to_them(ann: Account, services: Services) -> None:
@@ -121,6 +122,7 @@ async def test_one_trace_leads_from_the_clients_to_the_replica(ann: Account, spa
     served = found["Bundle.embed_images"]
     assert above(served, spans) == ["call embed_images", "job embeddings", request.name]
     assert (served.attributes or {})["darkroom.pictures"] == 1
+    assert (found["job embeddings"].attributes or {})["darkroom.outcome"] == "succeeded"
     assert (request.attributes or {}).items() >= {
         "http.response.status_code": 201,
         "user.id": ann.id,

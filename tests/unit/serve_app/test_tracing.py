@@ -72,6 +72,19 @@ def test_a_begun_span_is_not_the_running_one(recorded: InMemorySpanExporter) -> 
     assert call.parent == select.parent == request.context
 
 
+async def test_what_is_started_outside_is_no_part_of_the_trace(recorded: InMemorySpanExporter) -> None:
+    async def beat() -> None:
+        with tracing.span("heartbeat"):
+            pass
+
+    with tracing.span("job", parent=PARENT):
+        with tracing.outside():
+            beating = asyncio.create_task(beat())
+        await beating
+        assert tracing.headers()
+    assert [span.name for span in recorded.get_finished_spans()] == ["job"]
+
+
 def test_a_fault_marks_its_span_and_a_refusal_only_names_itself(recorded: InMemorySpanExporter) -> None:
     for error in (Unavailable("The database is away"), NotFound("There is no such album: holidays.")):
         with pytest.raises(type(error)), tracing.span("call", parent=PARENT):
