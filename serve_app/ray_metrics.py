@@ -27,6 +27,9 @@ _AT_ONCE = 16
 """Pages that are read at once."""
 _NAMED = re.compile(r"(?:# (?:HELP|TYPE) )?(ray_darkroom_\w+)")
 
+_WHERE = re.compile(r'(?<=[{,])(?:Component|NodeAddress|SessionName|Version|WorkerId)="[^"]*",?')
+"""Labels by which Ray names machines and sessions: strangers may read `GET /metrics`, and `replica` suffices."""
+
 
 def export(kind: Kind, name: str, text: str, labels: tuple[str, ...]) -> Write:
     """Open a metric of Ray's. Call it on a Serve replica: outside of one it lacks Serve's labels."""
@@ -63,7 +66,10 @@ async def _read(client: httpx.AsyncClient, slots: asyncio.Semaphore, address: st
 
 
 def merged(pages: Iterable[str]) -> bytes:
-    """Merge Darkroom's metrics of several pages into one, where the lines of a metric stand together."""
+    """Merge Darkroom's metrics of several pages into one, where the lines of a metric stand together.
+
+    Labels that name a machine are left out.
+    """
     heads: dict[str, dict[str, None]] = {}
     samples: dict[str, list[str]] = {}
     for page in pages:
@@ -76,6 +82,6 @@ def merged(pages: Iterable[str]) -> bytes:
                 family = named[1]
                 heads.setdefault(family, {})[line] = None
             else:
-                samples.setdefault(family, []).append(line)
+                samples.setdefault(family, []).append(_WHERE.sub("", line).replace(",}", "}"))
     lines = (line for family, head in heads.items() for line in (*head, *samples.get(family, ())))
     return "".join(f"{line}\n" for line in lines).encode()

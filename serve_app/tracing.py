@@ -78,6 +78,14 @@ def begin(name: str, role: Role = "internal", **attributes: Any) -> Span | None:
     return None if _spans is None else _spans.begin(name, role, None, False, attributes)
 
 
+def mark_failed(span: Span, reason: str) -> None:
+    """Mark a span as failed, for `reason`: a word such as a status or a problem's type."""
+    from opentelemetry.trace import StatusCode
+
+    span.set_attribute("error.type", reason)
+    span.set_status(StatusCode.ERROR)
+
+
 def outside() -> AbstractContextManager[None]:
     """Let what the block starts be no part of the running trace."""
     return nullcontext() if _spans is None else _spans.outside()

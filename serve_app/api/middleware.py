@@ -150,7 +150,7 @@ def _describe(span: Span, method: str, route: str, status: int, user: str | None
     if user is not None:
         span.set_attribute("user.id", user)
     if status >= 500:
-        span.set_attribute("error.type", str(status))
+        tracing.mark_failed(span, str(status))
 
 
 def at_most(limit: int) -> Callable[[int], None]:

@@ -129,6 +129,8 @@ class JobRunner:
             outcome = await self._attempt(job)
             if span is not None:
                 span.set_attribute("darkroom.outcome", outcome)
+                if outcome == "failed":
+                    tracing.mark_failed(span, outcome)
 
     async def _attempt(self, job: QueuedJob) -> str:
         """Run the job once. -> how that ended"""

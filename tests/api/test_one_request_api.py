@@ -9,9 +9,11 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
 
 from configs.settings import Deadlines, Settings
 from deployments.capabilities import CAPABILITIES
+from deployments.errors import Unavailable
 from serve_app import tracing
 from serve_app.api.app import build_app
 from serve_app.gateway import Gateway
@@ -142,6 +144,19 @@ async def test_what_nobody_asked_for_leaves_no_trace(client: httpx.AsyncClient, 
     for path in ("/healthz", "/readyz", "/metrics"):
         assert (await client.get(path)).status_code == 200
     assert spans.get_finished_spans() == (), "probes, looks at the queue and counts of it"
+
+
+async def test_a_request_that_the_server_fails_is_marked_as_failed(
+    ann: Account, services: Services, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise Unavailable("The database cannot be reached.")
+
+    monkeypatch.setattr(type(services.history), "load_page", broken)
+    assert (await ann.client.get("/api/v1/history", headers=SENT)).status_code == 503
+    request = in_trace(spans)["GET /api/v1/history"]
+    assert request.status.status_code is StatusCode.ERROR
+    assert (request.attributes or {})["error.type"] == "503"
 
 
 async def test_a_request_without_a_trace_begins_one(ann: Account, spans: InMemorySpanExporter) -> None:
