@@ -27,8 +27,8 @@ _AT_ONCE = 16
 """Pages that are read at once."""
 _NAMED = re.compile(r"(?:# (?:HELP|TYPE) )?(ray_darkroom_\w+)")
 
-_WHERE = re.compile(r'(?<=[{,])(?:Component|NodeAddress|SessionName|Version|WorkerId)="[^"]*",?')
-"""Labels by which Ray names machines and sessions: strangers may read `GET /metrics`, and `replica` suffices."""
+_WHERE = re.compile(r'(?<=[{,])(?:Component|NodeAddress|SessionName|Version|WorkerId|otel_scope_\w+)="[^"]*",?')
+"""Labels by which Ray names machines and libraries: strangers may read `GET /metrics`, and `replica` suffices."""
 
 
 def export(kind: Kind, name: str, text: str, labels: tuple[str, ...]) -> Write:

@@ -31,7 +31,7 @@ def test_the_buckets_of_a_histogram_stay_with_it() -> None:
 
 def test_no_machine_is_named() -> None:
     where = 'Component="core_worker",NodeAddress="10.0.0.7",SessionName="s"'
-    line = f'ray_darkroom_jobs{{{where},replica="a",status="queued",Version="2"}} 1'
+    line = f'ray_darkroom_jobs{{{where},replica="a",status="queued",otel_scope_name="o"}} 1'
     merged_line = merged([f"# TYPE ray_darkroom_jobs gauge\n{line}\n"]).decode().splitlines()[1]
     assert merged_line == 'ray_darkroom_jobs{replica="a",status="queued"} 1'
 
