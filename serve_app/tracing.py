@@ -34,9 +34,10 @@ def configure_tracing(settings: Settings, process: str) -> None:
         return
     try:
         from serve_app.spans import Spans, otlp_provider
+
+        _spans = Spans(otlp_provider(process))
     except ImportError as error:
         raise Unavailable("DARKROOM_TRACING=otlp needs the extra `tracing`: pip install 'darkroom[tracing]'") from error
-    _spans = Spans(otlp_provider(process))
 
 
 def close_tracing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -116,6 +117,13 @@ def test_log_lines_name_the_trace(recorded: InMemorySpanExporter) -> None:
     with tracing.span("request", parent=PARENT):
         assert tracing.add_trace_id(None, "info", {"event": "x"}) == {"event": "x", "trace_id": TRACE}
     assert tracing.add_trace_id(None, "info", {"event": "x"}) == {"event": "x"}
+
+
+def test_tracing_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    with pytest.raises(Unavailable, match=r"pip install 'darkroom\[tracing\]'"):
+        tracing.configure_tracing(Settings(tracing="otlp"), "test")
+    assert not tracing.is_on()
 
 
 def test_tracing_that_is_off_records_nothing_and_yields_nothing() -> None:
