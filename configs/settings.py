@@ -538,6 +538,8 @@ class Settings(BaseSettings):
     http_host: str = "127.0.0.1"
     http_port: int = Field(8000, ge=1, le=65535)
     dashboard_port: int = Field(8265, ge=1, le=65535)
+    metrics_port: int | None = Field(None, ge=1, le=65535)
+    """Port of Ray's page of metrics, on the loopback interface, of `make run`; default: any that is free."""
     public_url: str | None = None
     """Base URL of the URLs in answers; default: the base of the request. Without keys its host is served beside
     `localhost`, `127.0.0.1` and `[::1]`, and no other."""
@@ -554,6 +556,9 @@ class Settings(BaseSettings):
     """Storage of files: `file:///folder`, `s3://bucket/folder` or `gs://bucket/folder`; default: `data_dir/files`."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["console", "json"] = "console"
+    tracing: Literal["off", "otlp"] = "off"
+    """OpenTelemetry traces of requests, jobs, capability calls and queries. `otlp` sends them by OTLP over HTTP to
+    where the standard variables say (`OTEL_EXPORTER_OTLP_ENDPOINT`); it needs the extra `tracing`."""
 
     limits: Limits = Limits()
     front_door: FrontDoorOptions = FrontDoorOptions()

@@ -43,6 +43,8 @@ from deployments.errors import (
     Unavailable,
 )
 from deployments.kit.turns import Turns, acting_user
+from serve_app import tracing
+from serve_app.call_context import carried
 from serve_app.remote_calls import opened
 from serve_app.telemetry import Metrics
 
@@ -135,8 +137,7 @@ class Gateway:
                 except RayActorError:
                     if heard or attempt == _RETRIES - 1:
                         raise
-                    log.warning("replica lost, calling again", verb="generate", attempt=attempt + 1)
-                    await asyncio.sleep(_BACKOFF_S * 2**attempt)
+                    await self._before_next_call("generate", attempt)
 
     async def decode_latents(self, latents: Latents, checkpoint: str = "", vae: str = "") -> Image:
         arguments = (latents, checkpoint, vae)
@@ -178,7 +179,7 @@ class Gateway:
             try:
                 async with asyncio.timeout(deadline_s), self._lane(capability, verb):
                     has_turn = True
-                    return await _call_until_answered(handle, verb, arguments)
+                    return await self._call_until_answered(handle, verb, arguments)
             except TimeoutError:
                 if not has_turn:
                     raise Overloaded(f"{verb}: other calls took all the time.") from None
@@ -192,7 +193,7 @@ class Gateway:
             return
         try:
             async with asyncio.timeout(_CHECK_S):
-                await _call_until_answered(self._handle(capability), "check", (capability,))
+                await self._call_until_answered(self._handle(capability), "check", (capability,))
         except (TimeoutError, RayError, RayServeException):
             raise Unavailable(f"{verb}: no replica answers just now.") from None
 
@@ -205,7 +206,8 @@ class Gateway:
         """Translate Ray's errors into ours, and count and time the call."""
         started, outcome = time.monotonic(), "error"
         try:
-            yield
+            with tracing.span(f"call {verb}", "client"):
+                yield
             outcome = "ok"
         except DarkroomError:
             raise
@@ -228,29 +230,32 @@ class Gateway:
             self._metrics.calls.labels(verb, outcome).inc()
             self._metrics.call_seconds.labels(verb).observe(time.monotonic() - started)
 
-
-async def _call_until_answered(handle: Handle, verb: str, arguments: tuple[Any, ...]) -> Any:
-    """Call, and call again when the replica died with the call; Serve starts another one in the meantime."""
-    for attempt in range(_RETRIES):
-        response: Any = getattr(handle, verb).remote(*arguments, user=acting_user())
-        try:
-            return opened(await response)
-        except asyncio.CancelledError:
-            response.cancel()  # Serve does not do it: calls that nobody waits for would fill the replica's queue
-            raise
-        except RayActorError:
-            if attempt == _RETRIES - 1:
+    async def _call_until_answered(self, handle: Handle, verb: str, arguments: tuple[Any, ...]) -> Any:
+        """Call, and call again when the replica died with the call; Serve starts another one in the meantime."""
+        for attempt in range(_RETRIES):
+            response: Any = getattr(handle, verb).remote(*arguments, user=acting_user(), context=carried())
+            try:
+                return opened(await response)
+            except asyncio.CancelledError:
+                response.cancel()  # Serve does not do it: calls that nobody waits for would fill the replica's queue
                 raise
-            log.warning("replica lost, calling again", verb=verb, attempt=attempt + 1)
-            await asyncio.sleep(_BACKOFF_S * 2**attempt)
-    raise AssertionError("unreachable")
+            except RayActorError:
+                if attempt == _RETRIES - 1:
+                    raise
+                await self._before_next_call(verb, attempt)
+        raise AssertionError("unreachable")
+
+    async def _before_next_call(self, verb: str, attempt: int) -> None:
+        log.warning("replica lost, calling again", verb=verb, attempt=attempt + 1)
+        self._metrics.repeated_calls.labels(verb).inc()
+        await asyncio.sleep(_BACKOFF_S * 2**attempt)
 
 
 async def _stream(
     handle: Handle, request: GenerationRequest, deadline: float
 ) -> AsyncGenerator[GenerationStep | GeneratedPicture, None]:
     """Yield the replica's events until `deadline` on the monotonic clock; closing the generator cancels the call."""
-    response: Any = handle.generate.remote(request)
+    response: Any = handle.generate.remote(request, context=carried())
     try:
         while True:
             async with asyncio.timeout(max(deadline - time.monotonic(), 0)):

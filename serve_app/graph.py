@@ -15,6 +15,7 @@ from deployments.bundle import Bundle
 from deployments.capabilities import BUNDLED, CAPABILITIES
 from serve_app.ingress import Ingress
 from serve_app.remote_calls import remotely_callable
+from serve_app.replica import watch_calls
 from serve_app.worker import Worker
 
 
@@ -38,7 +39,7 @@ def build(args: Args) -> serve.Application:
     deployment = partial(make_deployment, drain_s=_DRAIN_S[args.topology])
 
     def capability(cls: type[Any], **options: Any) -> serve.Deployment:
-        return deployment(remotely_callable(cls), **options)
+        return deployment(remotely_callable(cls, watch_calls), **options)
 
     if args.topology == "compact":
         bundle = capability(Bundle, cpus=0.5, max_ongoing=64).bind()  # ingress, worker (`gateway`), room for checks
@@ -49,7 +50,7 @@ def build(args: Args) -> serve.Application:
     if args.diffusion:
         diffusion = CAPABILITIES["diffusion"]
         capabilities["diffusion"] = make_deployment(
-            remotely_callable(diffusion.load()),
+            remotely_callable(diffusion.load(), watch_calls),
             name=diffusion.deployment,
             drain_s=_DIFFUSION_DRAIN_S[args.topology],
             gpus=args.diffusion_gpus,

@@ -11,6 +11,7 @@ from ray.serve.context import _get_global_client
 
 from configs.settings import Settings
 from deployments.errors import Unavailable
+from serve_app import ray_metrics
 from serve_app.api.app import build_app
 from serve_app.exposure import require_guarded
 from serve_app.front_door import FrontDoor, find_haproxy
@@ -20,6 +21,7 @@ from serve_app.ray_token import keep_default_file_private, require_token
 from serve_app.relay import Relay
 from serve_app.services.container import Services
 from serve_app.telemetry import Metrics, configure_logging
+from serve_app.tracing import close_tracing, configure_tracing
 
 log = structlog.get_logger(__name__)
 
@@ -40,10 +42,16 @@ class Ingress:
         if self._settings.data_dir.exists():
             hide_data_folder(self._settings.data_dir)
         configure_logging(self._settings)
-        self._metrics = Metrics("ingress")
+        configure_tracing(self._settings, "ingress")
+        self._metrics = Metrics("ingress", ray_metrics.export)
         gateway = Gateway(capabilities, self._settings.deadlines, self._metrics)
         self._services = await Services.open(
-            self._settings, gateway, self._metrics, name="ingress", worker_metrics=worker.render_metrics.remote
+            self._settings,
+            gateway,
+            self._metrics,
+            name="ingress",
+            worker_metrics=worker.render_metrics.remote,
+            all_metrics=ray_metrics.read_all,
         )
         self._door = await _open_door(proxy_port, self._settings)
 
@@ -64,6 +72,7 @@ class Ingress:
         elif self._door:
             self._door.stop()
         await self._services.close()
+        close_tracing()
 
 
 def _proxy_host() -> str | None:

@@ -67,6 +67,7 @@ def start(settings: Settings) -> None:
         include_dashboard=True,
         num_cpus=max(2, os.cpu_count() or 2),
         object_store_memory=_OBJECT_STORE_BYTES,
+        _metrics_export_port=settings.metrics_port,
         log_to_driver=settings.log_level == "DEBUG",
         logging_level=logging.ERROR,
     )

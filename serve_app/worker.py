@@ -10,11 +10,13 @@ import asyncio
 import structlog
 
 from configs.settings import Settings
+from serve_app import ray_metrics
 from serve_app.gateway import Gateway, Handle
 from serve_app.private_files import hide_new_files
 from serve_app.services.container import Services
 from serve_app.services.runner import JobRunner
 from serve_app.telemetry import Metrics, configure_logging
+from serve_app.tracing import close_tracing, configure_tracing
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +28,8 @@ class Worker:
         settings = Settings()
         hide_new_files()
         configure_logging(settings)
-        self._metrics = Metrics("worker")
+        configure_tracing(settings, "worker")
+        self._metrics = Metrics("worker", ray_metrics.export)
         gateway = Gateway(capabilities, settings.deadlines, self._metrics)
         self._services = await Services.open(settings, gateway, self._metrics, name="worker")
         self._runner = JobRunner(self._services, settings.jobs)
@@ -44,3 +47,4 @@ class Worker:
     async def __del__(self) -> None:
         await self._runner.stop()
         await self._services.close()
+        close_tracing()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 
+import structlog
 from fastapi.security.http import HTTPBase
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -51,7 +52,7 @@ class Authentication:
             await error_answer(scope["path"], error)(scope, receive, send)
             return
         scope.setdefault("state", {})["caller"] = caller
-        with caller.acting():
+        with caller.acting(), structlog.contextvars.bound_contextvars(user=caller.user_id):
             await self._app(scope, receive, send)
 
     async def _identify(self, scope: Scope) -> Caller:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -14,10 +15,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from configs.settings import Limits
 from deployments.errors import DarkroomError, Overloaded, PayloadTooLarge
+from serve_app import tracing
 from serve_app.api.context import adopt_request_id
 from serve_app.api.problems import problem_of, problem_response, unexpected_problem
 from serve_app.api.sdapi import errors as webui
 from serve_app.telemetry import Metrics
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 log = structlog.get_logger("darkroom.access")
 
@@ -31,6 +36,8 @@ _KEEPABLE = ("/static-offline-docs/", "/problems/")
 """Folders whose answers are the same for all and may be kept by browsers."""
 _CLIENT_GONE = 499
 """Status in logs and metrics, as in other servers, of requests whose client hung up before the answer."""
+_WATCHERS = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Routes of probes and scrapers, which leave neither log lines nor traces."""
 
 
 class HttpEdge:
@@ -56,6 +63,21 @@ class HttpEdge:
         headers = Headers(scope=scope)
         request_id = adopt_request_id(headers.get("x-request-id"))
         structlog.contextvars.bind_contextvars(request_id=request_id)
+        scope.setdefault("state", {})  # where `Authentication` leaves the caller
+        try:
+            if scope["path"] in _WATCHERS:
+                await self._answer(scope, receive, send, headers, request_id, None)
+                return
+            with tracing.span(
+                "request", "server", parent=headers, may_begin=True, darkroom__request_id=request_id
+            ) as span:
+                await self._answer(scope, receive, send, headers, request_id, span)
+        finally:
+            structlog.contextvars.unbind_contextvars("request_id")
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, send: Send, headers: Headers, request_id: str, span: Span | None
+    ) -> None:
         started, status, has_begun, held = time.monotonic(), 500, False, 0
         bounded = not scope["path"].startswith(UNBOUNDED)
         is_webui = webui.is_webui(scope["path"])
@@ -101,9 +123,12 @@ class HttpEdge:
             method = scope["method"] if scope["method"] in _METHODS else "other"
             self._metrics.requests.labels(method, route, str(status)).inc()
             self._metrics.request_seconds.labels(route).observe(seconds)
-            if route not in {"/healthz", "/readyz", "/metrics"}:
-                log.info("request", method=method, route=route, status=status, seconds=round(seconds, 4))
-            structlog.contextvars.unbind_contextvars("request_id")
+            user = getattr(scope["state"].get("caller"), "user_id", None)
+            if route not in _WATCHERS:
+                whose = {} if user is None else {"user": user}
+                log.info("request", method=method, route=route, status=status, seconds=round(seconds, 4), **whose)
+            if span is not None:
+                _describe(span, method, route, status, user)
 
     def _counting(self, headers: Headers, receive: Receive, hold: Callable[[int], None] | None) -> Receive:
         """Refuse a body over its limit, declared or received. `hold`: called with the size of each part (web API)."""
@@ -116,6 +141,16 @@ class HttpEdge:
             raise PayloadTooLarge(f"The body has {said} bytes; at most {limit} are taken.")
         counted = counting(receive, at_most(limit))
         return counted if hold is None else counting(counted, hold)
+
+
+def _describe(span: Span, method: str, route: str, status: int, user: str | None) -> None:
+    """Name the span of a request, and say how it was answered."""
+    span.update_name(f"{method} {route}")
+    span.set_attributes({"http.request.method": method, "http.route": route, "http.response.status_code": status})
+    if user is not None:
+        span.set_attribute("user.id", user)
+    if status >= 500:
+        tracing.mark_failed(span, str(status))
 
 
 def at_most(limit: int) -> Callable[[int], None]:

@@ -45,7 +45,7 @@ async def readyz(services: ServicesDep) -> Response:
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 async def metrics(services: ServicesDep) -> Response:
-    """Read the Prometheus metrics of the ingress and the worker."""
+    """Read the Prometheus metrics of this ingress and a worker, and those of all replicas (`ray_darkroom_*`)."""
     return Response(await services.health.metrics(), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -103,12 +103,14 @@ class Services:
         *,
         name: str,
         worker_metrics: RemoteMetrics | None = None,
+        all_metrics: RemoteMetrics | None = None,
         styles: Mapping[str, Style] | None = None,
         animals: Mapping[str, Animal] | None = None,
     ) -> Services:
         """Connect to the database (starting the embedded one if none is named), migrate it, open the storage.
 
-        `name` tells in PostgreSQL who holds a connection; `styles` and `animals` are those of `configs` unless given.
+        `name` tells in PostgreSQL who holds a connection; `worker_metrics` and `all_metrics` read those of a worker
+        and of all replicas; `styles` and `animals` are those of `configs` unless given.
         Raises `Unavailable`.
         """
         async with AsyncExitStack() as opening:
@@ -148,7 +150,7 @@ class Services:
             inputs = ImageInputs(fetcher, settings)
             options = OptionService(database, capabilities, settings)
             make_pictures = GenerateImages(database, pictures, inputs, capabilities, settings)
-            health = HealthService(database, storage, capabilities, settings, metrics, worker_metrics)
+            health = HealthService(database, storage, capabilities, settings, metrics, worker_metrics, all_metrics)
             opening.push_async_callback(health.close)
             first_answers = IdempotencyService(database, settings.quotas)
             opening.push_async_callback(first_answers.close)

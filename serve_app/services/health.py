@@ -15,7 +15,7 @@ from configs.settings import Settings
 from deployments.contracts.checks import Checkable
 from deployments.contracts.portraits import LOCAL_AVATARS, LOCAL_SEGMENTATION
 from deployments.contracts.styles import LOCAL_ENGINE
-from deployments.errors import DarkroomError, DeadlineExceeded, Overloaded
+from deployments.errors import DarkroomError, DeadlineExceeded, Overloaded, Unavailable
 from serve_app.storage import Storage
 from serve_app.store.queue import jobs
 from serve_app.store.session import Database
@@ -47,10 +47,11 @@ class HealthService:
         settings: Settings,
         metrics: Metrics,
         worker_metrics: RemoteMetrics | None,
+        all_metrics: RemoteMetrics | None = None,
     ) -> None:
         self._database = database
         self._metrics = metrics
-        self._worker_metrics = worker_metrics
+        self._remote_metrics = [read for read in (worker_metrics, all_metrics) if read is not None]
         self._parts = _parts(database, storage, capabilities, settings, worker_metrics)
         self._refreshing: asyncio.Task[None] | None = None
         self._verdict: dict[str, Any] = {}
@@ -78,7 +79,8 @@ class HealthService:
             await asyncio.wait({self._refreshing})
 
     async def metrics(self) -> bytes:
-        """Render the metrics of this process and of a worker as Prometheus text, or give the page of just now again."""
+        """Render the metrics of this process, of a worker and of all replicas as Prometheus text, or give the page of
+        just now again."""
         async with self._rendering:
             when, page = self._page
             if time.monotonic() - when >= _FRESH_S:
@@ -95,20 +97,19 @@ class HealthService:
             self._refreshing = None
 
     async def _render(self) -> bytes:
-        async with self._database.transaction() as session:
-            counts = await jobs.count_by_status(session)
-        for status in ("queued", "running"):
-            total = sum(count for (_, its_status), count in counts.items() if its_status == status)
-            self._metrics.jobs.labels(status).set(total)
-        own = self._metrics.render()
-        if self._worker_metrics is None:
-            return own
+        await self._count_jobs()
+        return b"".join([self._metrics.render(), *await asyncio.gather(*map(_read, self._remote_metrics))])
+
+    async def _count_jobs(self) -> None:
+        """Set the gauge of jobs: to NaN while the database is away, which must not hide everything else."""
         try:
-            async with asyncio.timeout(_CHECK_S):
-                return own + await self._worker_metrics()
-        except Exception as error:  # a scrape must not fail because a worker restarts
-            log.warning("worker gives no metrics", error=type(error).__name__)
-            return own
+            async with self._database.transaction() as session:
+                counts = await jobs.count_by_status(session)
+        except Unavailable:
+            counts = None
+        for status in ("queued", "running"):
+            total = sum(count for (_, its_status), count in (counts or {}).items() if its_status == status)
+            self._metrics.jobs.labels(status).set(math.nan if counts is None else total)
 
     async def _timed(self, name: str, check: Callable[[], Awaitable[Any]]) -> dict[str, Any]:
         started = time.monotonic()
@@ -129,6 +130,15 @@ class HealthService:
             log.warning("readiness check failed", part=name, exc_info=error)
             result["detail"] = type(error).__name__
         return {**result, "seconds": round(time.monotonic() - started, 3)}
+
+
+async def _read(source: RemoteMetrics) -> bytes:
+    try:
+        async with asyncio.timeout(_CHECK_S):
+            return await source()
+    except Exception as error:  # a scrape must not fail because a replica restarts
+        log.warning("metrics are missing", error=type(error).__name__)
+        return b""
 
 
 def _parts(

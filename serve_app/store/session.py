@@ -20,6 +20,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from deployments.errors import DarkroomError, InvalidRequest, NotFound, Unavailable
+from serve_app import tracing
+from serve_app.store import sql_spans
 
 _UNAVAILABLE_CLASSES = ("08", "53", "57", "58")
 """SQLSTATE classes for a lost connection, resources, operator intervention (shutdown, cancelled statement), system
@@ -71,6 +73,8 @@ class Database:
             hide_parameters=True,  # an error's text may be logged
             connect_args=connect_args,
         )
+        if tracing.is_on():
+            sql_spans.observe(self._engine.sync_engine)
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
 
     @asynccontextmanager

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from configs.settings import Settings
-from deployments.errors import Unavailable
+from deployments.errors import NotFound, Unavailable
 from serve_app.services.container import Services
 from serve_app.services.jobs.progress import Progress
 from serve_app.services.runner import JobRunner
@@ -268,6 +268,27 @@ async def test_readiness_names_what_is_broken(idle_client: httpx.AsyncClient, ca
     body = assert_problem(await idle_client.get("/readyz"), 503, "not-ready")
     assert body["checks"]["faces"]["ok"] is False
     assert "no" not in body["checks"]["faces"]["detail"].split()
+
+
+async def test_attempts_failures_and_the_queue_are_counted(client: httpx.AsyncClient, services: Services) -> None:
+    async def handle(job: QueuedJob, progress: Progress) -> Any:
+        raise NotFound("It was deleted.") if job.attempt > 1 else Unavailable("No replica answers just now.")
+
+    services.handlers["quality"] = handle
+    refs = await upload(client, encoded(an_image(), "PNG"))
+    job = (await client.post("/api/v1/albums/quality", json={"images": refs}, headers=ASYNC)).json()
+    while (seen := (await client.get(f"/api/v1/jobs/{job['id']}")).json())["waiting"] is None:
+        assert seen["status"] in {"queued", "running"}
+    async with services.database.transaction() as session:  # its pause is over
+        await session.execute(text("UPDATE jobs SET run_after = now()"))
+    await client.get(f"/api/v1/jobs/{job['id']}/events")
+    page = services.metrics.render().decode()
+    assert 'darkroom_test_job_attempts_total{kind="quality"} 2.0' in page
+    assert 'darkroom_test_job_wait_seconds_count{kind="quality"} 1.0' in page
+    assert 'darkroom_test_jobs_postponed_total{kind="quality",slug="unavailable"} 1.0' in page
+    assert 'darkroom_test_job_failures_total{kind="quality",slug="not-found"} 1.0' in page
+    for lane in ("analyses", "generations"):
+        assert f'darkroom_test_queue_oldest_seconds{{lane="{lane}"}}' in page
 
 
 async def test_a_job_whose_capability_is_away_waits_and_says_why(client: httpx.AsyncClient, services: Services) -> None:

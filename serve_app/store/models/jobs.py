@@ -64,6 +64,10 @@ class JobRow(Created, Base):
     problem: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     run_after: Mapped[datetime] = mapped_column(server_default=func.now())
     dedupe_key: Mapped[str | None]
+    request_id: Mapped[str | None]
+    """Id of the request that it was made for, by which its log lines are found."""
+    traceparent: Mapped[str | None]
+    """The place in a trace that it goes on from, as in the header of that name."""
     started_at: Mapped[datetime | None]
     """Start of the latest attempt."""
     finished_at: Mapped[datetime | None]

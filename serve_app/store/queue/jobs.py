@@ -20,10 +20,12 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from deployments.errors import Overloaded
+from serve_app.call_context import carried
 from serve_app.store.arrays import any_text
 from serve_app.store.ids import new_id
 from serve_app.store.models import JobInputRow, JobRow
 from serve_app.store.repositories import history
+from serve_app.tracing import TRACEPARENT
 
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 StopRequest = Literal["interrupt", "skip"]
@@ -32,6 +34,8 @@ CHANNEL = "darkroom_jobs"
 GENERATION_KINDS = frozenset({"txt2img", "img2img", "style", "avatar", "segmentation"})
 """Kinds of jobs that make images. They take long and a client waits for each, so they are a pool with worker slots and
 places in the queue of its own, away from the analyses of albums."""
+LANES = ("analyses", "generations")
+"""Names of the two pools."""
 RESUMABLE_KINDS = frozenset({"embeddings"})
 """Kinds of jobs that store what they have done as they go: another attempt goes on where the last one stopped."""
 IS_UNFINISHED = text("status IN ('queued', 'running')")
@@ -70,6 +74,8 @@ class QueuedJob:
     started_at: datetime | None
     """Start of the latest attempt."""
     finished_at: datetime | None
+    request_id: str | None
+    traceparent: str | None
 
     @property
     def is_finished(self) -> bool:
@@ -101,6 +107,8 @@ COLUMNS = (
     JobRow.created_at,
     JobRow.started_at,
     JobRow.finished_at,
+    JobRow.request_id,
+    JobRow.traceparent,
 )
 """Columns in the order of `QueuedJob`'s fields."""
 
@@ -124,8 +132,9 @@ async def enqueue(
 
     A running job may have read what it works on before the caller's change: put what it depends on (the album's
     version) into the key. `max_queued`, `max_queued_total`: see `check_capacity`. `is_follow_up`: the server starts it
-    by itself, so it takes none of the user's places.
+    by itself, so it takes none of the user's places. The job carries the running request's id and trace along.
     """
+    context = carried()
     while True:
         if dedupe_key is not None and (existing := await _find_unfinished(session, user_id, dedupe_key)) is not None:
             return existing
@@ -144,6 +153,8 @@ async def enqueue(
                 dedupe_key=dedupe_key,
                 is_follow_up=is_follow_up,
                 run_after=func.now() + timedelta(seconds=delay_s),
+                request_id=context.get("request_id"),
+                traceparent=context.get(TRACEPARENT),
             )
             .on_conflict_do_nothing(index_elements=[JobRow.user_id, JobRow.dedupe_key], index_where=IS_UNFINISHED)
             .returning(*COLUMNS)
@@ -220,6 +231,42 @@ async def count_by_status(session: AsyncSession) -> dict[tuple[str, JobStatus], 
         select(JobRow.kind, JobRow.status, func.count()).where(IS_UNFINISHED).group_by(JobRow.kind, JobRow.status)
     )
     return {(kind, status): count for kind, status, count in await session.execute(statement)}  # type: ignore[misc]
+
+
+@dataclass(frozen=True, slots=True)
+class LaneState:
+    """How much there is to do in a lane: one of the two pools that jobs are run from."""
+
+    queued: int = 0
+    running: int = 0
+    postponed: int = 0
+    """Those of the queued that were put off because what they need is away or full."""
+    oldest_s: float = 0.0
+    """Seconds for which the longest waiting job has been due."""
+
+
+async def load_lanes(session: AsyncSession) -> dict[str, LaneState]:
+    """Measure the lanes `analyses` and `generations`."""
+    lane = case((JobRow.kind.in_(sorted(GENERATION_KINDS)), "generations"), else_="analyses").label("lane")
+    is_queued = JobRow.status == "queued"
+    due = is_queued & (JobRow.run_after <= func.clock_timestamp())
+    waited = func.extract("epoch", func.clock_timestamp() - func.min(JobRow.run_after).filter(due))
+    statement = (
+        select(
+            lane,
+            func.count().filter(is_queued),
+            func.count().filter(JobRow.status == "running"),
+            func.count().filter(is_queued & JobRow.postponed_since.is_not(None)),
+            func.coalesce(waited, 0),
+        )
+        .where(IS_UNFINISHED)
+        .group_by(text("lane"))
+    )
+    found = {
+        name: LaneState(queued, running, postponed, float(oldest_s))
+        for name, queued, running, postponed, oldest_s in await session.execute(statement)
+    }
+    return {name: found.get(name, LaneState()) for name in LANES}
 
 
 async def cancel(session: AsyncSession, user_id: str, job_id: str) -> QueuedJob | None:

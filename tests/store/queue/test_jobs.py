@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -482,6 +483,29 @@ async def test_unfinished_jobs_are_counted_by_kind_and_status(session: AsyncSess
     await claimed(session)
     counts = await jobs.count_by_status(session)
     assert counts == {("tags", "running"): 1, ("tags", "queued"): 1, ("people", "queued"): 1}
+
+
+async def test_lanes_tell_what_waits_runs_and_was_put_off_and_for_how_long(session: AsyncSession) -> None:
+    empty = jobs.LaneState()
+    assert await jobs.load_lanes(session) == {"analyses": empty, "generations": empty}
+    for kind in ("tags", "tags", "people"):
+        await enqueue(session, kind=kind)
+    await enqueue(session, kind="style", delay_s=60.0)
+    await claims.postpone(session, await claimed(session), {}, pause_s=60.0, limit_s=3600.0)
+    await claimed(session, "people")
+    await session.execute(text("UPDATE jobs SET run_after = run_after - interval '90 s' WHERE kind = 'tags'"))
+    lanes = await jobs.load_lanes(session)
+    assert (lanes["analyses"].queued, lanes["analyses"].running, lanes["analyses"].postponed) == (2, 1, 1)
+    assert 90.0 <= lanes["analyses"].oldest_s < 150.0
+    assert lanes["generations"] == jobs.LaneState(queued=1), "a job that is not due yet has not waited"
+
+
+async def test_a_job_keeps_the_id_of_the_request_that_it_was_made_for(session: AsyncSession) -> None:
+    with structlog.contextvars.bound_contextvars(request_id="r-1"):
+        await enqueue(session)
+    assert (await claimed(session)).request_id == "r-1"
+    await enqueue(session)
+    assert (await claimed(session)).request_id is None
 
 
 async def test_an_albums_jobs_are_listed_newest_first(session: AsyncSession) -> None:

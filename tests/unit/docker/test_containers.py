@@ -167,9 +167,12 @@ def test_compose_waits_only_for_what_has_a_health_check_or_ends() -> None:
             assert services[name].get("profiles") == service.get("profiles") or wait["required"] is False
 
 
-def test_compose_opens_one_port_and_that_on_this_machine() -> None:
+def test_compose_opens_its_ports_on_this_machine_only() -> None:
     ports = {name: service["ports"] for name, service in compose()["services"].items() if "ports" in service}
-    assert ports == {"server": ["${PUBLISH:-127.0.0.1:8000}:" + last("EXPOSE")]}
+    assert ports == {
+        "server": ["${PUBLISH:-127.0.0.1:8000}:" + last("EXPOSE")],
+        "grafana": ["127.0.0.1:3000:3000"],
+    }
 
 
 def test_every_service_is_read_only_without_privileges_and_bounded() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from contextlib import aclosing
 from typing import Any
 
 import numpy as np
 import pytest
+import structlog
 from ray.exceptions import ActorDiedError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
@@ -37,12 +38,14 @@ class ScriptedHandle:
         self._checked = checked
         self.calls = self.cancelled = 0
         self.users: list[str | None] = []
+        self.contexts: list[Mapping[str, str]] = []
 
     def __getattr__(self, verb: str) -> ScriptedHandle:
         return self._checked if verb == "check" and self._checked else self
 
-    def remote(self, *_: Any, user: str | None) -> ScriptedResponse:
+    def remote(self, *_: Any, user: str | None, context: Mapping[str, str]) -> ScriptedResponse:
         self.users.append(user)
+        self.contexts.append(context)
         return ScriptedResponse(self)
 
     async def answer(self) -> Any:
@@ -94,6 +97,22 @@ async def test_a_replica_is_told_whom_a_call_is_for() -> None:
     with acting_for("ann"):
         await over(handle).find_faces([])
     assert handle.users == ["ann"]
+
+
+async def test_a_replica_is_told_of_which_request_and_job_a_call_is_part() -> None:
+    handle = ScriptedHandle([])
+    with structlog.contextvars.bound_contextvars(request_id="r-1", job="job_1", kind="tags"):
+        await over(handle).find_faces([])
+    await over(handle).find_faces([])
+    assert handle.contexts == [{"request_id": "r-1", "job": "job_1"}, {}]
+
+
+async def test_calls_that_are_made_again_are_counted() -> None:
+    gate = over(ScriptedHandle(ActorDiedError(), ActorDiedError(), [[]]))
+    await gate.find_faces([np.zeros((2, 2, 3), np.uint8)])
+    page = gate._metrics.render().decode()
+    assert 'darkroom_test_capability_calls_repeated_total{verb="find_faces"} 2.0' in page
+    assert 'darkroom_test_capability_calls_total{outcome="ok",verb="find_faces"} 1.0' in page
 
 
 async def test_a_check_does_not_wait_behind_the_calls_of_users() -> None:

@@ -110,3 +110,30 @@ async def test_a_slow_check_is_answered_with_the_last_verdict(
     parts.answer = lambda capability: end.wait() if capability == "faces" else None
     assert await asyncio.wait_for(health.check(), 20) == first
     end.set()
+
+
+@pytest.mark.usefixtures("always_stale")
+async def test_metrics_go_on_while_the_database_is_away(
+    health: HealthService, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "transaction", _away)
+    page = (await health.metrics()).decode()
+    assert 'darkroom_test_jobs{status="queued"} NaN' in page
+    assert "darkroom_test_http_requests" in page
+
+
+def _away() -> None:
+    raise Unavailable("The database cannot be reached.")
+
+
+async def test_metrics_of_other_processes_follow_and_one_that_is_silent_hides_no_other(parts: Parts) -> None:
+    async def broken() -> bytes:
+        raise Unavailable("No worker.")
+
+    async def whole() -> bytes:
+        return b'ray_darkroom_pictures_total{replica="x"} 2\n'
+
+    service = HealthService(parts, parts, parts, Settings(), Metrics("test"), broken, whole)  # type: ignore[arg-type]
+    page = (await service.metrics()).decode()
+    assert page.endswith('ray_darkroom_pictures_total{replica="x"} 2\n')
+    assert 'darkroom_test_jobs{status="queued"} 3.0' in page
