@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from configs.settings import Duplicates
 from deployments.algorithms.duplicates.candidates import ALWAYS, MIN_ALWAYS, SPARE, select_pairs
@@ -23,7 +26,7 @@ LoadVectors = Callable[[Sequence[str]], Awaitable[tuple[StoredVectors, NDArray[n
 _CHUNK = 1024
 """Contents whose vectors are in one call: 18 MB."""
 _SAMPLE = 4096
-"""Contents that an index is trained on: 73 MB."""
+"""Contents that an index is trained on, and that are added to it at once: 73 MB."""
 _REACH = 64
 """Neighbours that a new content is answered with. More than are kept: it may be among the nearest of images that are
 not among its own nearest."""
@@ -65,7 +68,7 @@ class Contents:
 
     async def extend(self, index: Packed, place: Ids, new: Ids, progress: Progress) -> tuple[Packed, Ids]:
         """Add places to an index; those without vectors get no number, and are new the next time as well."""
-        for chunk in _chunks(new, progress):
+        for chunk in _chunks(new, progress, _SAMPLE):  # the whole index travels with each call
             embedded, present = await self._load(chunk)
             added = chunk[present]
             if len(added):
@@ -91,7 +94,8 @@ class Contents:
     async def select(self, known: AlbumPairs, asked: Ids, progress: Progress) -> AlbumPairs:
         """Compare the vectors of pairs that are not known, and select the candidates among all."""
         old = codes_of(known.pairs.left, known.pairs.right)
-        new = np.setdiff1d(asked, old, assume_unique=True)
+        fresh = np.setdiff1d(asked, old, assume_unique=True)
+        new = await asyncio.to_thread(_by_neighbourhood, fresh, len(self._shas))
         cosines = [known.pairs.cosine]
         for chunk in _chunks(new, progress):
             pairs = _uncoded(chunk)
@@ -100,7 +104,8 @@ class Contents:
             cosines.append(await self._finder.compare_vectors(embedded, row.reshape(pairs.shape)))
         every, cosine = _uncoded(np.concatenate([old, new])), np.concatenate(cosines)
         limits = self._limits
-        chosen = select_pairs(every, cosine, len(self._shas), limits.min_cosine, limits.max_neighbours, ALWAYS)
+        rules = (limits.min_cosine, limits.max_neighbours, ALWAYS)
+        chosen = await asyncio.to_thread(select_pairs, every, cosine, len(self._shas), *rules)
         return AlbumPairs(chosen, np.isin(codes_of(chosen.left, chosen.right), old[known.settled]))
 
     def numbers(self, place: Ids) -> Ids:
@@ -123,7 +128,16 @@ def _uncoded(codes: Ids) -> Ids:
     return np.stack([codes >> _HALF, codes & ((1 << _HALF) - 1)], axis=1)
 
 
-def _chunks(items: Ids, progress: Progress) -> Iterator[Ids]:
-    for start in range(0, len(items), _CHUNK):
-        yield items[start : start + _CHUNK]
-        progress.report(min(1.0, (start + _CHUNK) / len(items)))
+def _by_neighbourhood(codes: Ids, count: int) -> Ids:
+    """Put pairs in an order in which few images are in a chunk, each in many pairs: vectors are read once a chunk."""
+    pairs = _uncoded(codes)
+    graph = csr_matrix((np.ones(len(pairs), np.bool_), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    rank = np.argsort(reverse_cuthill_mckee(graph + graph.T, symmetric_mode=True))
+    ends = np.sort(rank[pairs], axis=1)
+    return codes[np.lexsort((ends[:, 1], ends[:, 0]))]
+
+
+def _chunks(items: Ids, progress: Progress, size: int = _CHUNK) -> Iterator[Ids]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+        progress.report(min(1.0, (start + size) / len(items)))
