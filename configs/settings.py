@@ -312,6 +312,11 @@ class Duplicates(_Options):
     max_neighbours: int = Field(10, gt=0)
     min_similar_cosine: float = Field(0.85, ge=-1, le=1)
     """Cosine from which on two images are `similar`: shots of one moment."""
+    index_from: int = Field(1000, ge=2)
+    """Images of an album from which on its vectors are not loaded for each search: an index of them is kept in the
+    storage, and what is new is asked against it. Below, a search takes a second or two and less memory than that."""
+    max_index_bytes: int = Field(512 * 2**20, gt=0)
+    """Bytes of the largest index that is kept, some 400 an image; a larger album is searched anew each time."""
 
 
 class Diffusion(_Options):

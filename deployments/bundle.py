@@ -17,7 +17,7 @@ from deployments.avatars import AvatarDeployment
 from deployments.capabilities import BUNDLED
 from deployments.clustering import ClusteringDeployment
 from deployments.contracts.albums import Face, LocalFeatures, Pairs, PairVerdict
-from deployments.contracts.arrays import Image, Vectors
+from deployments.contracts.arrays import Image, Packed, StoredVectors, Vectors
 from deployments.contracts.portraits import AvatarPicture, AvatarTask, Segmentation
 from deployments.contracts.styles import StyledPicture, StyleTask
 from deployments.dedup import DedupDeployment
@@ -73,8 +73,27 @@ class Bundle:
     ) -> NDArray[np.int64]:
         return await self._clustering.cluster_faces(vectors, pictures, quality, previous)
 
-    async def find_candidates(self, vectors: Vectors, min_cosine: float, max_neighbours: int) -> Pairs:
+    async def find_candidates(self, vectors: StoredVectors, min_cosine: float, max_neighbours: int) -> Pairs:
         return await self._dedup.find_candidates(vectors, min_cosine, max_neighbours)
+
+    async def train_index(self, sample: StoredVectors, count: int) -> Packed:
+        return await self._dedup.train_index(sample, count)
+
+    async def extend_index(self, index: Packed, vectors: StoredVectors, numbers: NDArray[np.int64]) -> Packed:
+        return await self._dedup.extend_index(index, vectors, numbers)
+
+    async def ask_index(
+        self,
+        index: Packed,
+        vectors: StoredVectors,
+        numbers: NDArray[np.int64],
+        min_cosine: float,
+        neighbours: int,
+    ) -> NDArray[np.int64]:
+        return await self._dedup.ask_index(index, vectors, numbers, min_cosine, neighbours)
+
+    async def compare_vectors(self, vectors: StoredVectors, pairs: NDArray[np.int64]) -> Vectors:
+        return await self._dedup.compare_vectors(vectors, pairs)
 
     async def describe_images(self, images: Sequence[Image]) -> list[LocalFeatures]:
         return await self._dedup.describe_images(images)

@@ -7,13 +7,24 @@ from functools import partial
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from configs.settings import Settings
-from deployments.algorithms.duplicates.candidates import ALWAYS, find_candidates
+from deployments.algorithms.duplicates.candidates import (
+    ALWAYS,
+    SLACK,
+    ask_index,
+    extend_index,
+    find_candidates,
+    new_index,
+)
 from deployments.algorithms.duplicates.features import FeatureLimits, describe
+from deployments.algorithms.duplicates.index import NeighbourIndex
 from deployments.algorithms.duplicates.verdict import CopyCriteria, verify_pair
+from deployments.algorithms.duplicates.view_vectors import best_cosines
 from deployments.contracts.albums import LocalFeatures, Pairs, PairVerdict
-from deployments.contracts.arrays import Image, Vectors
+from deployments.contracts.arrays import Image, Packed, StoredVectors, Vectors
 from deployments.kit.checks import Checked
 from deployments.kit.threads import Threads
 
@@ -29,18 +40,54 @@ class DedupDeployment(Checked):
         self._rule = CopyCriteria()
         self._cores = settings.runtime.threads
         self._threads = Threads(self._cores)
-        # Calls run side by side, each on one core: OpenCV's own threads would only get in their way.
+        # Calls run side by side, each on one core: the libraries' own threads would only get in their way, and those of
+        # BLAS wait by spinning.
         cv2.setNumThreads(1)
+        threadpool_limits(1)
 
     async def check_health(self) -> None:
         """Compare a small image with itself; raises what the algorithm raises."""
         image = np.random.default_rng(0).integers(0, 255, (_HEALTH_PX, _HEALTH_PX, 3), np.uint8)
         await self._threads.check(self._compare_with_itself, image)
 
-    async def find_candidates(self, vectors: Vectors, min_cosine: float, max_neighbours: int) -> Pairs:
+    async def find_candidates(self, vectors: StoredVectors, min_cosine: float, max_neighbours: int) -> Pairs:
         """Find pairs of images that may be copies by the cosine of their view vectors."""
         search = partial(find_candidates, always=ALWAYS, threads=self._cores)
         return await self._threads.run(search, vectors, min_cosine, max_neighbours)
+
+    async def train_index(self, sample: StoredVectors, count: int) -> Packed:
+        """Make an empty index for about `count` images like those of the sample."""
+        return await self._threads.run(lambda: new_index(sample, count).save())
+
+    async def extend_index(self, index: Packed, vectors: StoredVectors, numbers: NDArray[np.int64]) -> Packed:
+        """Add images to an index."""
+
+        def extend() -> Packed:
+            loaded = NeighbourIndex.load(index)
+            extend_index(loaded, vectors, numbers)
+            return loaded.save()
+
+        return await self._threads.run(extend)
+
+    async def ask_index(
+        self,
+        index: Packed,
+        vectors: StoredVectors,
+        numbers: NDArray[np.int64],
+        min_cosine: float,
+        neighbours: int,
+    ) -> NDArray[np.int64]:
+        """Find the images near each of some, in pairs."""
+
+        def ask() -> NDArray[np.int64]:
+            loaded = NeighbourIndex.load(index)
+            return ask_index(loaded, vectors, numbers, neighbours, min_cosine - SLACK, ALWAYS, self._cores)
+
+        return await self._threads.run(ask)
+
+    async def compare_vectors(self, vectors: StoredVectors, pairs: NDArray[np.int64]) -> Vectors:
+        """Compute the best cosine over the views of pairs."""
+        return await self._threads.run(best_cosines, vectors, pairs)
 
     async def describe_images(self, images: Sequence[Image]) -> list[LocalFeatures]:
         """Extract the local features of each image, side by side."""

@@ -23,7 +23,7 @@ from ray.serve.handle import DeploymentHandle
 from configs.settings import Deadlines
 from deployments.capabilities import CAPABILITIES
 from deployments.contracts.albums import Face, LocalFeatures, Pairs, PairVerdict
-from deployments.contracts.arrays import Image, Vectors
+from deployments.contracts.arrays import Image, Packed, StoredVectors, Vectors
 from deployments.contracts.diffusion import (
     GeneratedPicture,
     GenerationRequest,
@@ -96,9 +96,29 @@ class Gateway:
         arguments = (vectors, pictures, quality, previous)
         return await self._call("clustering", "cluster_faces", *arguments)  # type: ignore[no-any-return]
 
-    async def find_candidates(self, vectors: Vectors, min_cosine: float, max_neighbours: int) -> Pairs:
+    async def find_candidates(self, vectors: StoredVectors, min_cosine: float, max_neighbours: int) -> Pairs:
         arguments = (vectors, min_cosine, max_neighbours)
         return await self._call("dedup", "find_candidates", *arguments)  # type: ignore[no-any-return]
+
+    async def train_index(self, sample: StoredVectors, count: int) -> Packed:
+        return await self._call("dedup", "train_index", sample, count)  # type: ignore[no-any-return]
+
+    async def extend_index(self, index: Packed, vectors: StoredVectors, numbers: NDArray[np.int64]) -> Packed:
+        return await self._call("dedup", "extend_index", index, vectors, numbers)  # type: ignore[no-any-return]
+
+    async def ask_index(
+        self,
+        index: Packed,
+        vectors: StoredVectors,
+        numbers: NDArray[np.int64],
+        min_cosine: float,
+        neighbours: int,
+    ) -> NDArray[np.int64]:
+        arguments = (index, vectors, numbers, min_cosine, neighbours)
+        return await self._call("dedup", "ask_index", *arguments)  # type: ignore[no-any-return]
+
+    async def compare_vectors(self, vectors: StoredVectors, pairs: NDArray[np.int64]) -> Vectors:
+        return await self._call("dedup", "compare_vectors", vectors, pairs)  # type: ignore[no-any-return]
 
     async def describe_images(self, images: Sequence[Image]) -> list[LocalFeatures]:
         return await self._call("dedup", "describe_images", list(images))  # type: ignore[no-any-return]

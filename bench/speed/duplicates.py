@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from deployments.algorithms.duplicates.candidates import find_candidates
 
@@ -63,6 +64,7 @@ def main() -> None:
 
 def measure(size: int, threads: int, exhaustive: bool = False) -> dict[str, Any]:
     vectors, planted = make_vectors(size)
+    threadpool_limits(1)  # as the deployment does
     made = _peak_bytes()
     start, cpu_start = time.perf_counter(), time.process_time()
     found = find_candidates(

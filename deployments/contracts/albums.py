@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.contracts.arrays import Gray, Image, Vectors
+from deployments.contracts.arrays import Gray, Image, Packed, StoredVectors, Vectors
 
 UNASSIGNED = -1
 """Label of a face that belongs to no person."""
@@ -162,8 +162,40 @@ class FaceClusterer(Protocol):
 class DuplicateFinder(Protocol):
     """Near-duplicate detection capability."""
 
-    async def find_candidates(self, vectors: Vectors, min_cosine: float, max_neighbours: int) -> Pairs:
-        """Find pairs that may be copies from raw view vectors `float32[N, V, D]` in the order of `VIEWS`."""
+    async def find_candidates(self, vectors: StoredVectors, min_cosine: float, max_neighbours: int) -> Pairs:
+        """Find pairs that may be copies from raw view vectors `[N, V, D]` in the order of `VIEWS`.
+
+        For albums whose vectors fit one call. Larger ones are searched a part at a time: `train_index`, `extend_index`
+        for all parts, `ask_index` for each, and `compare_vectors` for what it finds.
+        """
+        ...
+
+    async def train_index(self, sample: StoredVectors, count: int) -> Packed:
+        """Make an empty index for about `count` images like those of the sample. An index is at most some 500 bytes an
+        image."""
+        ...
+
+    async def extend_index(self, index: Packed, vectors: StoredVectors, numbers: NDArray[np.int64]) -> Packed:
+        """Add images to an index under numbers of at most 31 bits. -> the new index"""
+        ...
+
+    async def ask_index(
+        self,
+        index: Packed,
+        vectors: StoredVectors,
+        numbers: NDArray[np.int64],
+        min_cosine: float,
+        neighbours: int,
+    ) -> NDArray[np.int64]:
+        """Find the images near each of some. -> pairs of numbers `int64[P, 2]`, each once, the smaller first
+
+        About `neighbours` of each image whose cosine is roughly at least `min_cosine`, and its two nearest. `numbers`
+        are those of `vectors`, in the index or not: an image is no neighbour of its own number.
+        """
+        ...
+
+    async def compare_vectors(self, vectors: StoredVectors, pairs: NDArray[np.int64]) -> Vectors:
+        """Compute the best cosine over the views of each pair `int64[P, 2]` of rows of `vectors`, `float32[P]`."""
         ...
 
     async def describe_images(self, images: Sequence[Image]) -> list[LocalFeatures]:

@@ -17,6 +17,14 @@ Vectors = NDArray[np.float32]
 """Vectors, one per row, `float32[N, D]`."""
 
 
+StoredVectors = NDArray[np.float16] | NDArray[np.float32]
+"""Raw view vectors of images, `[N, V, D]` in the order of `VIEWS`: as stored, in half precision, or `float32`."""
+
+
+Packed = NDArray[np.uint8]
+"""Bytes of something that only its maker reads, `uint8[B]`: as an array they cross processes without a copy."""
+
+
 VIEWS = ("whole", "centre", "trimmed", "quarter", "half", "three_quarters", "crop")
 """Square views of an image that are embedded, in the order in which their vectors are stored.
 

@@ -20,6 +20,7 @@ from deployments.errors import Unavailable
 from serve_app.services.accounts.history import HistoryService
 from serve_app.services.accounts.idempotency import IdempotencyService
 from serve_app.services.accounts.users import UserService
+from serve_app.services.albums.candidate_store import CandidateStore
 from serve_app.services.albums.duplicates import FindDuplicates
 from serve_app.services.albums.embed import EmbedAlbum
 from serve_app.services.albums.ingest import AlbumIngester
@@ -75,6 +76,7 @@ class Services:
     events: JobEvents
     pictures: ImageStore
     reader: AlbumIngester
+    candidates: CandidateStore
     images: ImageService
     albums: AlbumService
     styles: StyleService
@@ -135,6 +137,7 @@ class Services:
             )
 
             pictures = ImageStore(database, storage, settings)
+            candidates = CandidateStore(database, storage, settings)
             references = ImageReferences(database, pictures, fetcher)
             reader = AlbumIngester(database, pictures, references, capabilities, settings, metrics)
             loader = AlbumSnapshots(database, reader)
@@ -161,6 +164,7 @@ class Services:
                 events=events,
                 pictures=pictures,
                 reader=reader,
+                candidates=candidates,
                 images=images,
                 albums=AlbumService(database, loader, pictures, tagging, capabilities, settings),
                 styles=StyleService(database, styles, settings),
@@ -180,7 +184,7 @@ class Services:
                 handlers={
                     "embeddings": EmbedAlbum(database, loader, reader),
                     "tags": tagging,
-                    "duplicates": FindDuplicates(database, loader, pictures, capabilities, settings),
+                    "duplicates": FindDuplicates(database, loader, pictures, capabilities, candidates, settings),
                     "people": ClusterPeople(database, loader, capabilities, settings),
                     "quality": AssessQuality(database, loader),
                     "style": make_style,
@@ -212,6 +216,7 @@ class Services:
             await idempotency.remove_older(session, keep_s)
             await start_moving(session, self.settings)
         await self.pictures.collect_unused()
+        await self.candidates.collect_unused()
 
 
 def open_database(dsn: str, options: DatabaseOptions, name: str) -> Database:

@@ -5,6 +5,7 @@ A face is a flat square of at least 8 x 8 pixels whose red is 250 and whose gree
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
 
 import cv2
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from deployments.algorithms.faces.sample import sample_portrait
 from deployments.contracts.albums import Face, LocalFeatures, Pairs, PairVerdict
-from deployments.contracts.arrays import Image, Vectors
+from deployments.contracts.arrays import Image, Packed, StoredVectors, Vectors
 from deployments.contracts.portraits import AvatarTask
 from deployments.contracts.styles import StyleTask
 from deployments.errors import NotSupported
@@ -102,7 +103,42 @@ class FakeCapabilities(FakeGeneration, FakePortraits):
         self.calls.append("cluster_faces")
         return np.asarray(np.argmax(vectors, axis=1), np.int64)
 
-    async def find_candidates(self, vectors: Vectors, min_cosine: float, max_neighbours: int) -> Pairs:
+    async def train_index(self, sample: StoredVectors, count: int) -> Packed:
+        self.calls.append("train_index")
+        return np.frombuffer(pickle.dumps({}), np.uint8)
+
+    async def extend_index(self, index: Packed, vectors: StoredVectors, numbers: NDArray[np.int64]) -> Packed:
+        self.calls.append("extend_index")
+        held = pickle.loads(index.tobytes()) | dict(zip(numbers.tolist(), vectors, strict=True))
+        return np.frombuffer(pickle.dumps(held), np.uint8)
+
+    async def ask_index(
+        self,
+        index: Packed,
+        vectors: StoredVectors,
+        numbers: NDArray[np.int64],
+        min_cosine: float,
+        neighbours: int,
+    ) -> NDArray[np.int64]:
+        """All of the index, or the `neighbours` nearest with the two nearest among them."""
+        self.calls.append("ask_index")
+        held = pickle.loads(index.tobytes())
+        found: set[tuple[int, int]] = set()
+        for number, views in zip(numbers.tolist(), vectors, strict=True):
+            others = [(_cosine(views, other), key) for key, other in held.items() if key != number]
+            nearest = sorted(others, reverse=True)[:neighbours]
+            found |= {
+                (min(number, key), max(number, key))
+                for rank, (cosine, key) in enumerate(nearest)
+                if cosine >= min_cosine or rank < 2
+            }
+        return np.array(sorted(found), np.int64).reshape(-1, 2)
+
+    async def compare_vectors(self, vectors: StoredVectors, pairs: NDArray[np.int64]) -> Vectors:
+        self.calls.append("compare_vectors")
+        return np.array([_cosine(vectors[a], vectors[b]) for a, b in pairs.tolist()], np.float32)
+
+    async def find_candidates(self, vectors: StoredVectors, min_cosine: float, max_neighbours: int) -> Pairs:
         self.calls.append("find_candidates")
         rows = vectors[:, 0].astype(np.float32)
         rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
@@ -125,6 +161,12 @@ class FakeCapabilities(FakeGeneration, FakePortraits):
             difference = np.abs(features[i].pixels.astype(int) - features[j].pixels).mean()
             verdicts.append(PairVerdict(bool(difference < 6), max(0.0, 1 - difference / 64)))
         return verdicts
+
+
+def _cosine(one: StoredVectors, other: StoredVectors) -> float:
+    """Cosine of the whole views."""
+    a, b = one[0].astype(np.float64), other[0].astype(np.float64)
+    return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-12))
 
 
 def _faces(image: Image) -> list[Face]:

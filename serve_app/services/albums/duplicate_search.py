@@ -5,13 +5,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
 
 from configs.settings import Settings
 from deployments.algorithms.duplicates.groups import DuplicateLink, ImageGroup, classify_pair
 from deployments.algorithms.duplicates.richness import Richness, is_rich
 from deployments.algorithms.images.borders import content_box
 from deployments.contracts.albums import DuplicateFinder, DuplicateLevel, Pairs, PairVerdict, Shown
+from deployments.contracts.arrays import StoredVectors
+from serve_app.services.albums.candidate_search import CandidateSearch
+from serve_app.services.albums.candidate_state import AlbumPairs
+from serve_app.services.albums.candidate_store import CandidateStore
 from serve_app.services.albums.duplicate_report import (
     Pair,
     duplicates_result,
@@ -37,6 +45,8 @@ _LAYERS_VERSION = f"{_VERSION} layers/1"
 _SAME_PIXELS_COSINE = 0.97
 """Files with the same upright pixels differ in their vectors only by how their decoders scale."""
 _MERGING_ROUNDS = 3
+_PAIRS_AT_ONCE = 8192
+"""Candidate pairs whose verdicts are held at once."""
 _ONE_PICTURE = frozenset({"image/jpeg"})
 """Content types of one opaque picture of 8 bits, whatever the file."""
 _OPAQUE = _ONE_PICTURE | {"image/heic", "image/heif", "image/bmp"}
@@ -51,13 +61,21 @@ class DuplicateSearch:
         database: Database,
         pictures: ImageStore,
         finder: DuplicateFinder,
+        candidates: CandidateStore,
         settings: Settings,
         snapshot: AlbumSnapshot,
     ) -> None:
-        self._database = database
         self._pictures = pictures
-        self._finder = finder
         self._settings = settings
+        self._search = CandidateSearch(
+            partial(_load_vectors, database, settings.embedding_model),
+            finder,
+            candidates,
+            settings.duplicates,
+            f"{settings.embedding_model} {_VERSION}",
+            snapshot.album_id,
+            snapshot.shas,
+        )
         self._snapshot = snapshot
         self._contents = snapshot.contents
         self._place = {content.sha256: place for place, content in enumerate(snapshot.contents)}
@@ -70,8 +88,8 @@ class DuplicateSearch:
     async def run(self, level: DuplicateLevel, progress: Progress) -> DuplicatesResult:
         links: list[DuplicateLink] = []
         if len(self._contents) > 1:
-            pairs = await self._candidates()
-            await self._hash(_suspects(self._contents, pairs))
+            pairs = await self._search.run(progress.part(0.0, 0.1))
+            await self._hash(_suspects(self._contents, pairs.open))
             progress.report(0.1)
             if level != "exact":
                 links = await self._copies_and_shots(pairs, level, progress.part(0.1, 1.0))
@@ -100,12 +118,6 @@ class DuplicateSearch:
             await self._hash(twins)
         return group(level)
 
-    async def _candidates(self) -> Pairs:
-        async with self._database.transaction() as session:
-            embedded, _ = await vectors.load(session, self._settings.embedding_model, self._snapshot.shas)
-        limits = self._settings.duplicates
-        return await self._finder.find_candidates(embedded, limits.min_cosine, limits.max_neighbours)
-
     async def _hash(self, places: Iterable[int]) -> None:
         """Hash what contents show; one that cannot be decoded in full shows something of its own."""
         for place in places:
@@ -122,14 +134,15 @@ class DuplicateSearch:
                 self._checks.failed[place] = failure
             return None
 
-    async def _copies_and_shots(self, pairs: Pairs, level: DuplicateLevel, progress: Progress) -> list[DuplicateLink]:
+    async def _copies_and_shots(
+        self, pairs: AlbumPairs, level: DuplicateLevel, progress: Progress
+    ) -> list[DuplicateLink]:
         """Link copies and shots of one moment among the candidates, and copies among the pairs that groups suggest.
 
         The shortlist names a few neighbours of each image. Where there are more copies of one image than that, they
         fall into several groups; comparing the groups' centres with one another's members brings them together.
         """
-        cosines = {(a, b): cosine for a, b, cosine in _rows(pairs)}
-        verdicts = await self._checks.verdicts(_VERSION, cosines.keys(), progress.part(0.0, 0.7))
+        verdicts, cosines = await self._linking(pairs, progress.part(0.0, 0.7))
         for _ in range(_MERGING_ROUNDS):
             copies = {pair for pair, verdict in verdicts.items() if verdict.is_copy}
             wanted = pairs_between_groups(copies) - verdicts.keys()
@@ -140,6 +153,29 @@ class DuplicateSearch:
         if level == "copy":
             linked = {pair: link for pair, link in linked.items() if link.level == "copy" or self._may_be_clear(pair)}
         return await self._look_again(linked, cosines, progress.part(progress.share, 1.0))
+
+    async def _linking(
+        self, pairs: AlbumPairs, progress: Progress
+    ) -> tuple[dict[Pair, PairVerdict], dict[Pair, float]]:
+        """Verify candidates, some at a time. -> verdicts and cosines of those that link something
+
+        That the others link nothing is noted, so that the next search passes over them.
+        """
+        verdicts: dict[Pair, PairVerdict] = {}
+        linking: dict[Pair, float] = {}
+        unsettled: set[Pair] = set()
+        rows = _rows(pairs.open)
+        for start in range(0, len(rows), _PAIRS_AT_ONCE):
+            cosines = {(a, b): cosine for a, b, cosine in rows[start : start + _PAIRS_AT_ONCE]}
+            share = progress.part(progress.share, min(1.0, (start + _PAIRS_AT_ONCE) / len(rows)))
+            found = await self._checks.verdicts(_VERSION, cosines.keys(), share)
+            linked = {pair for pair, verdict in found.items() if self._link(pair, verdict, cosines)}
+            verdicts |= {pair: found[pair] for pair in linked}
+            linking |= {pair: cosines[pair] for pair in linked}
+            unsettled |= linked | (cosines.keys() - found.keys())
+            unsettled |= {pair for pair, cosine in cosines.items() if cosine >= _SAME_PIXELS_COSINE}
+        await self._search.settle(pairs, unsettled)
+        return verdicts, linking
 
     async def _look_again(
         self, linked: Mapping[Pair, DuplicateLink], cosines: Mapping[Pair, float], progress: Progress
@@ -200,6 +236,11 @@ class DuplicateSearch:
             if item.sha256 in broken
         ]
         return sorted([*self._snapshot.failed, *found], key=lambda failure: failure.image)
+
+
+async def _load_vectors(database: Database, model: str, shas: Sequence[str]) -> tuple[StoredVectors, NDArray[np.bool_]]:
+    async with database.transaction() as session:
+        return await vectors.load_halves(session, model, shas)
 
 
 def _suspects(contents: list[Content], pairs: Pairs) -> list[int]:

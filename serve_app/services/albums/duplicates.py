@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from configs.settings import Settings
 from deployments.contracts.albums import DuplicateFinder
+from serve_app.services.albums.candidate_store import CandidateStore
 from serve_app.services.albums.duplicate_search import DuplicateSearch
 from serve_app.services.albums.results import DuplicatesResult
 from serve_app.services.albums.snapshot import AlbumSnapshots, keep_result
@@ -22,19 +23,23 @@ class FindDuplicates:
         albums: AlbumSnapshots,
         pictures: ImageStore,
         finder: DuplicateFinder,
+        candidates: CandidateStore,
         settings: Settings,
     ) -> None:
         self._database = database
         self._albums = albums
         self._pictures = pictures
         self._finder = finder
+        self._candidates = candidates
         self._settings = settings
 
     async def __call__(self, job: QueuedJob, progress: Progress) -> DuplicatesResult:
         snapshot = await self._albums.load(job, progress)
         parameters = job.payload["parameters"]
         rest = progress.part(progress.share, 1.0)
-        search = DuplicateSearch(self._database, self._pictures, self._finder, self._settings, snapshot)
+        search = DuplicateSearch(
+            self._database, self._pictures, self._finder, self._candidates, self._settings, snapshot
+        )
         result = await search.run(parameters.get("level") or "copy", rest)
         await keep_result(self._database, snapshot, "duplicates", parameters, result)
         return result

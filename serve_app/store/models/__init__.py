@@ -4,7 +4,14 @@ Rows stay inside `serve_app.store`: repositories hand out frozen dataclasses.
 """
 
 from serve_app.store.models.accounts import IdempotencyKeyRow, UserRow, WebUiOptionRow
-from serve_app.store.models.albums import AlbumImageRow, AlbumRow, AnalysisResultRow, PersonFaceRow, PersonRow
+from serve_app.store.models.albums import (
+    AlbumImageRow,
+    AlbumIndexRow,
+    AlbumRow,
+    AnalysisResultRow,
+    PersonFaceRow,
+    PersonRow,
+)
 from serve_app.store.models.base import Base
 from serve_app.store.models.history import GenerationRow
 from serve_app.store.models.jobs import JobInputRow, JobRow
@@ -20,6 +27,7 @@ from serve_app.store.models.pictures import (
 
 __all__ = [
     "AlbumImageRow",
+    "AlbumIndexRow",
     "AlbumRow",
     "AnalysisResultRow",
     "Base",

@@ -79,6 +79,19 @@ class AnalysisResultRow(Created, Base):
     """JSON, not JSONB: the order of its keys is part of the answer."""
 
 
+class AlbumIndexRow(Created, Base):
+    """A file that holds an album's index for the search for duplicates, or held one."""
+
+    __tablename__ = "album_indexes"
+    __table_args__ = (UniqueConstraint("album_id"),)
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    """Key in the storage."""
+    album_id: Mapped[str | None] = mapped_column(ForeignKey("albums.id", ondelete="SET NULL"), type_=Id)
+    """The album whose index it is; null: the file is being written, or to be deleted."""
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+
+
 class PersonRow(Base):
     """A person of an album."""
 

@@ -45,6 +45,19 @@ async def test_candidates_are_found_by_their_vectors(finder):
     assert (pairs.left.tolist(), pairs.right.tolist()) == ([3], [7])
 
 
+async def test_an_index_names_the_images_near_one_that_is_not_in_it(finder):
+    vectors = np.random.default_rng(0).normal(size=(60, len(VIEWS), 64)).astype(np.float16)
+    vectors[59] = vectors[3]
+    index = await finder.train_index(vectors[:50], 59)
+    index = await finder.extend_index(index, vectors[:30], np.arange(30))
+    index = await finder.extend_index(index, vectors[30:59], np.arange(30, 59))
+    pairs = await finder.ask_index(index, vectors[59:], np.array([59]), 0.9, 5)
+    assert [3, 59] in pairs.tolist()
+    cosines = await finder.compare_vectors(vectors, np.array([[3, 59], [4, 59]]))
+    assert cosines[0] == pytest.approx(1, abs=1e-3)
+    assert cosines[1] < 0.9
+
+
 async def test_the_two_nearest_are_candidates_though_they_are_less_alike_than_asked_for(finder):
     apart = np.eye(12, dtype=np.float32)
     apart[1:4] = np.sqrt(1 - np.array([[0.6], [0.5], [0.4]], np.float32) ** 2) * apart[1:4]

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from deployments.algorithms.duplicates.candidates import find_candidates
+from deployments.algorithms.duplicates.candidates import find_candidates, select_pairs
 from deployments.contracts.arrays import VIEWS
 
 WHOLE, QUARTER, TRIMMED, CENTRE = (VIEWS.index(name) for name in ("whole", "quarter", "trimmed", "centre"))
@@ -43,6 +45,24 @@ def test_candidates_among_many_images_are_searched_by_index_with_hardly_a_miss()
     indexed = found_pairs(find_candidates(vectors, 0.6, 10, exact_below=0))
     assert len(every) > 3000
     assert len(indexed & every) >= 0.99 * len(every)
+
+
+def test_an_index_of_many_views_finds_the_pairs_that_a_comparison_of_all_finds():
+    draw = np.random.default_rng(2)
+    vectors = scenes(400, width=96, size=10) + 0.3 * draw.normal(size=(400, len(VIEWS), 96)).astype(np.float32)
+    every = found_pairs(find_candidates(vectors, 0.6, 10, always=2))
+    assert len(every) > 1000
+    assert found_pairs(find_candidates(vectors, 0.6, 10, always=2, exact_below=0)) == every
+
+
+@pytest.mark.parametrize("exact_below", [1000, 0], ids=["exact", "indexed"])
+def test_several_threads_find_what_one_finds(exact_below):
+    vectors = with_views(1100) if exact_below == 0 else with_views(300)
+    vectors[::3] = vectors[1] * 2 + 0.3 * vectors[::3]
+    alone = find_candidates(vectors, 0.6, 5, exact_below=exact_below)
+    together = find_candidates(vectors, 0.6, 5, exact_below=exact_below, threads=3)
+    assert len(alone.left) > 100
+    assert found_pairs(alone) == found_pairs(together)
 
 
 @pytest.mark.parametrize("exact_below", [1000, 0], ids=["exact", "indexed"])
@@ -99,3 +119,20 @@ def test_vectors_without_direction_have_no_candidates():
 def test_vectors_of_another_shape_are_refused(shape):
     with pytest.raises(ValueError, match="vectors must be"):
         find_candidates(np.zeros(shape, np.float32), 0.5, 10)
+
+
+@given(
+    cosines=st.lists(st.floats(0, 1, width=32), min_size=28, max_size=28),
+    known=st.sets(st.integers(0, 27)),
+    neighbours=st.integers(1, 4),
+    always=st.integers(0, 2),
+)
+def test_pairs_that_were_left_out_are_not_missed_when_others_are_added(cosines, known, neighbours, always):
+    pairs = np.argwhere(np.triu(np.ones((8, 8)), 1))
+    cosine = np.array(cosines, np.float32)
+    first = np.isin(np.arange(28), list(known))
+    every = select_pairs(pairs, cosine, 8, 0.5, neighbours, always)
+    some = select_pairs(pairs[first], cosine[first], 8, 0.5, neighbours, always)
+    added = np.concatenate([np.stack([some.left, some.right], axis=1), pairs[~first]])
+    again = select_pairs(added, np.concatenate([some.cosine, cosine[~first]]), 8, 0.5, neighbours, always)
+    assert found_pairs(again) == found_pairs(every)
