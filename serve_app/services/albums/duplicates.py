@@ -5,7 +5,7 @@ from __future__ import annotations
 from configs.settings import Settings
 from deployments.contracts.albums import DuplicateFinder
 from serve_app.services.albums.duplicate_search import DuplicateSearch
-from serve_app.services.albums.results import DuplicatesResult
+from serve_app.services.albums.results import AnalysisResult, ResultPages
 from serve_app.services.albums.snapshot import AlbumSnapshots, keep_result
 from serve_app.services.images.store import ImageStore
 from serve_app.services.jobs.progress import Progress
@@ -30,11 +30,10 @@ class FindDuplicates:
         self._finder = finder
         self._settings = settings
 
-    async def __call__(self, job: QueuedJob, progress: Progress) -> DuplicatesResult:
+    async def __call__(self, job: QueuedJob, progress: Progress) -> AnalysisResult | ResultPages:
         snapshot = await self._albums.load(job, progress)
         parameters = job.payload["parameters"]
         rest = progress.part(progress.share, 1.0)
         search = DuplicateSearch(self._database, self._pictures, self._finder, self._settings, snapshot)
         result = await search.run(parameters.get("level") or "copy", rest)
-        await keep_result(self._database, snapshot, "duplicates", parameters, result)
-        return result
+        return await keep_result(self._database, snapshot, "duplicates", parameters, result)

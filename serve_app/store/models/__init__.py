@@ -4,7 +4,15 @@ Rows stay inside `serve_app.store`: repositories hand out frozen dataclasses.
 """
 
 from serve_app.store.models.accounts import IdempotencyKeyRow, UserRow, WebUiOptionRow
-from serve_app.store.models.albums import AlbumImageRow, AlbumRow, AnalysisResultRow, PersonFaceRow, PersonRow
+from serve_app.store.models.albums import (
+    AlbumImageRow,
+    AlbumRow,
+    AnalysisResultRow,
+    PersonFaceRow,
+    PersonRow,
+    ResultPartRow,
+    ResultRow,
+)
 from serve_app.store.models.base import Base
 from serve_app.store.models.history import GenerationRow
 from serve_app.store.models.jobs import JobInputRow, JobRow
@@ -36,6 +44,8 @@ __all__ = [
     "PersonRow",
     "PictureQualityRow",
     "PictureVectorsRow",
+    "ResultPartRow",
+    "ResultRow",
     "UserRow",
     "WebUiOptionRow",
 ]
