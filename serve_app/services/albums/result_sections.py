@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from serve_app.services.albums.naming import name_people, sort_by_tag
@@ -29,16 +28,10 @@ NOBODY = "~"
 _MOST = 10**9
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """What the keys of entries about an image are made of."""
-
-    item_id: int
-    """Grows with the order in which images came: what is new is at the end."""
-    sha256: str = ""
-    """Its file content; empty where it was never read."""
-
-
+Place = tuple[int, str]
+"""What the keys of entries about an image are made of: the id of its item, which grows with the order in which images
+came, so that what is new is at the end, and its file content, empty where it was never read. A bare tuple, since there
+are as many as images and the collector of cycles leaves these alone."""
 Places = Mapping[str, Place]
 """Image reference -> its place."""
 
@@ -61,7 +54,7 @@ def join(kind: str, sections: Sections) -> AnalysisResult:
 
 
 def _by_image(entries: Iterable[dict[str, Any]], places: Places) -> list[Entry]:
-    return [(item_key(places[entry["image"]].item_id), entry) for entry in entries]
+    return [(item_key(places[entry["image"]][0]), entry) for entry in entries]
 
 
 def _split_tags(shown: dict[str, Any], places: Places) -> dict[str, list[Entry]]:
@@ -78,8 +71,8 @@ def _split_duplicates(shown: dict[str, Any], places: Places) -> dict[str, list[E
     groups = []
     for group in shown["groups"]:
         members = [places[member["image"]] for member in group["members"]]
-        first = min(members, key=lambda place: (place.sha256, place.item_id))
-        key = f"{_MOST - len(members):010d}.{first.sha256}.{item_key(first.item_id)}"
+        item_id, sha = min(members, key=lambda place: place[::-1])
+        key = f"{_MOST - len(members):010d}.{sha}.{item_key(item_id)}"
         groups.append((key, {name: value for name, value in group.items() if name != "group"}))
     return {"duplicates": groups}
 
@@ -103,7 +96,7 @@ def _faces(person: str, faces: Iterable[dict[str, Any]], places: Places) -> list
     entries = []
     seen: dict[str, int] = defaultdict(int)
     for face in faces:
-        key = f"{person}.{item_key(places[face['image']].item_id)}.{seen[face['image']]:04d}"
+        key = f"{person}.{item_key(places[face['image']][0])}.{seen[face['image']]:04d}"
         seen[face["image"]] += 1
         entries.append((key, {"person": None if person == NOBODY else person, **face}))
     return entries

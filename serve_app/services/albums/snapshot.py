@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from deployments.errors import AllImagesFailed, NotFound
+from deployments.kit.garbage import collector_paused
 from serve_app.services.albums.ingest import AlbumIngester
 from serve_app.services.albums.items import Item
 from serve_app.services.albums.result_pages import pages_of
-from serve_app.services.albums.result_sections import Place, Places, split
+from serve_app.services.albums.result_sections import Places, split
 from serve_app.services.albums.results import AnalysisResult, Failed, ResultPages
 from serve_app.services.jobs.progress import Progress
 from serve_app.store.queue.jobs import QueuedJob
@@ -70,12 +71,13 @@ class AlbumSnapshots:
 
     async def snapshot(self, album_id: str) -> AlbumSnapshot:
         """Take a snapshot of the album as it is now, without reading anything. Raises `NotFound`."""
-        async with self._database.transaction() as session:
-            album = await albums.get(session, album_id)
-            loaded = await albums.load_items(session, album_id)
-        if album is None:
-            raise NotFound("The album is gone.")
-        return await asyncio.to_thread(_snapshot, album, loaded, len(loaded) > self._most_whole)
+        with collector_paused():
+            async with self._database.transaction() as session:
+                album = await albums.get(session, album_id)
+                loaded = await albums.load_items(session, album_id)
+            if album is None:
+                raise NotFound("The album is gone.")
+            return await asyncio.to_thread(_snapshot, album, loaded, len(loaded) > self._most_whole)
 
 
 def _snapshot(album: StoredAlbum, loaded: Sequence[AlbumItem], is_large: bool) -> AlbumSnapshot:
@@ -109,7 +111,7 @@ def all_failed(failed: Sequence[Failed]) -> AllImagesFailed:
 
 def places_of(items: Sequence[AlbumItem]) -> Places:
     """Places of the images of an album, for the keys of results."""
-    return {item.ref: Place(item.id, item.content.sha256 if item.content else "") for item in items}
+    return {item.ref: (item.id, item.content.sha256 if item.content else "") for item in items}
 
 
 async def keep_result(

@@ -31,7 +31,7 @@ class _PlacesOfThen(dict[str, Place]):
     """Places for a result that may name images which have left the album since: these come after all others."""
 
     def __missing__(self, ref: str) -> Place:
-        return self.setdefault(ref, Place(_GONE + len(self)))
+        return self.setdefault(ref, (_GONE + len(self), ""))
 
 
 class StoredResults:

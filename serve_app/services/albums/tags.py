@@ -15,6 +15,7 @@ from deployments.algorithms.tags.vocabulary import (
     select_tags,
 )
 from deployments.contracts.albums import Tagger
+from deployments.kit.garbage import collector_paused
 from serve_app.services.albums.items import Item
 from serve_app.services.albums.naming import sort_by_tag
 from serve_app.services.albums.results import AnalysisResult, Failed, ResultPages, TagsResult
@@ -52,8 +53,9 @@ class TagAlbum:
             chosen = {sha: select_tags(of, rules, top_k=top_k, threshold=threshold) for sha, of in scores.items()}
             return tags_result(snapshot.items, chosen, snapshot.failed)
 
-        result = await asyncio.to_thread(report)
-        return await keep_result(self._database, snapshot, "tags", parameters, result)
+        with collector_paused():
+            result = await asyncio.to_thread(report)
+            return await keep_result(self._database, snapshot, "tags", parameters, result)
 
     async def score(
         self, snapshot: AlbumSnapshot, labels: list[str] | None, progress: Progress

@@ -33,6 +33,7 @@ _GROUPING = text("""
 """)
 """The grouping of an album as two arrays: as rows, each of 100,000 faces would be an object of its own."""
 _PERSONS = text("SELECT array_agg(id) AS ids, array_agg(label) AS labels FROM persons WHERE album_id = :album_id")
+_PERSON_LABELS = text("SELECT array_agg(label) FROM persons WHERE album_id = :album_id")
 _OF_OTHER_MODELS = text("""
     SELECT sha256, bbox, coalesce(label, -1) AS label
     FROM person_faces
@@ -73,6 +74,13 @@ class _Grouping:
             return np.full(len(face_ids), UNKNOWN)
         place = np.minimum(np.searchsorted(self.faces, face_ids), len(self.faces) - 1)
         return np.where(self.faces[place] == face_ids, self.labels[place], UNKNOWN)
+
+    def faces_beside(self, face_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Find the stored faces that are none of `face_ids`."""
+        place = np.searchsorted(self.faces, face_ids)
+        is_other = np.ones(len(self.faces) + 1, np.bool_)
+        is_other[place[np.append(self.faces, -1)[place] == face_ids]] = False
+        return self.faces[is_other[:-1]]
 
 
 async def load_labels(session: AsyncSession, album_id: str, face_ids: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -127,12 +135,13 @@ async def save(
     """
     stored = await _load_grouping(session, album_id)
     held = stored.labels_of(face_ids)
-    known = np.array((await session.execute(_PERSONS, {"album_id": album_id})).one().labels or (), np.int64)
+    known = np.array(await session.scalar(_PERSON_LABELS, {"album_id": album_id}) or (), np.int64)
     previous = held if moved is None else np.where(held >= 0, held, moved)
     result = continue_labels(previous, clusters, highest=int(known.max(initial=UNASSIGNED)))
-    await _add(session, album_id, np.setdiff1d(result[result >= 0], known))
-    await _assign(session, album_id, face_ids, result, changed=result != held)
-    await _remove(session, album_id, np.setdiff1d(stored.faces, face_ids), np.setdiff1d(known, result))
+    changed = result != held
+    await _add(session, album_id, np.setdiff1d(result[changed & (result >= 0)], known))
+    await _assign(session, album_id, face_ids, result, changed)
+    await _remove(session, album_id, stored.faces_beside(face_ids), known[~np.isin(known, result)])
     return result
 
 
