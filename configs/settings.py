@@ -37,6 +37,9 @@ class Limits(_Options):
     a few kilobytes of a WebP, an AVIF or a PNG unpack to gigabytes. JPEGs are decoded small and take the least."""
     max_images: int = Field(500, gt=0)
     """Image references or files in one request."""
+    max_whole_album: int = Field(1000, ge=0)
+    """Images up to which an album and its results are answered whole; those of a larger one are answered in pages. A
+    thousand images are a quarter of a megabyte and a few hundredths of a second of an event loop that all share."""
     max_body_bytes: int = Field(1024 * 2**20, gt=0)
     """Bytes of one multipart request."""
     max_upload_held_bytes: int = Field(2048 * 2**20, gt=0)

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
-from fastapi.routing import APIRoute
 from starlette.routing import Match
 from starlette.types import Scope
 
 from deployments.errors import PayloadTooLarge
 from serve_app.api.answers import LATER, PREFIX, Answer, LinksDep, answer_with_job
+from serve_app.api.below_album import BelowAlbum
 from serve_app.api.deps import CurrentUser, JsonBody, ServicesDep, SettingsDep, WaitPreferenceDep
 from serve_app.api.idempotency import IdempotentRoute
 from serve_app.api.problems import responses
@@ -33,19 +33,9 @@ from serve_app.services.albums.results import (
     EmbeddingsResult,
     Hits,
     QualityResult,
+    ResultPages,
     TagsResult,
 )
-
-
-class _Below(APIRoute):
-    """A route below an album, whose id may hold slashes: `a%2Fsearch` is the album `a/search`, not a search in `a`."""
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        sent: bytes | None = scope.get("raw_path")
-        verb = self.path.rpartition("/")[2].encode()
-        if sent is not None and not sent.partition(b"?")[0].endswith(b"/" + verb):
-            return Match.NONE, {}
-        return super().matches(scope)
 
 
 class _Album(IdempotentRoute):
@@ -58,10 +48,12 @@ class _Album(IdempotentRoute):
 
 
 router = APIRouter(prefix=f"{PREFIX}/albums", tags=["albums"], route_class=_Album)
-below = APIRouter(prefix=f"{PREFIX}/albums", tags=["albums"], route_class=_Below)
+below = APIRouter(prefix=f"{PREFIX}/albums", tags=["albums"], route_class=BelowAlbum)
 """To be included before `router`, whose routes take any path for an id."""
 
 Detail = Annotated[bool, Query(description="add scores, faces and which duplicate to keep")]
+_LONGEST_IN_QUERY = 4096
+"""Characters of a reference in a query: each may take twelve bytes there, and HTTP servers read 64 KiB of a line."""
 SearchLimit = Annotated[int, Query(ge=1, le=500)]
 
 _ERRORS = responses(403, 404, 409, 413, 415, 422, 429, 503, 504)
@@ -129,25 +121,29 @@ class Analysis:
 AnalysisDep = Annotated[Analysis, Depends()]
 
 
-@router.post("/tags", response_model=TagsResult, dependencies=[JsonBody], responses=LATER | _ERRORS)
+@router.post("/tags", response_model=TagsResult | ResultPages, dependencies=[JsonBody], responses=LATER | _ERRORS)
 async def tag_album(body: TagsRequest, analysis: AnalysisDep) -> Response:
     """Tag the images: tag -> the images it fits."""
     return await analysis.answer("tags", body, labels=body.labels, top_k=body.top_k, threshold=body.threshold)
 
 
-@router.post("/duplicates", response_model=DuplicatesResult, dependencies=[JsonBody], responses=LATER | _ERRORS)
+@router.post(
+    "/duplicates", response_model=DuplicatesResult | ResultPages, dependencies=[JsonBody], responses=LATER | _ERRORS
+)
 async def find_duplicates(body: DuplicatesRequest, analysis: AnalysisDep) -> Response:
     """Find groups of two or more images that are the same file, edited copies, or shots of one moment."""
     return await analysis.answer("duplicates", body, level=body.level)
 
 
-@router.post("/clusters", response_model=ClustersResult, dependencies=[JsonBody], responses=LATER | _ERRORS)
+@router.post(
+    "/clusters", response_model=ClustersResult | ResultPages, dependencies=[JsonBody], responses=LATER | _ERRORS
+)
 async def cluster_people(body: ClustersRequest, analysis: AnalysisDep) -> Response:
     """Group the images by person: person -> the images he or she is in, the most frequent person first."""
     return await analysis.answer("people", body, min_images=body.min_images, bystanders=body.bystanders)
 
 
-@router.post("/quality", response_model=QualityResult, dependencies=[JsonBody], responses=LATER | _ERRORS)
+@router.post("/quality", response_model=QualityResult | ResultPages, dependencies=[JsonBody], responses=LATER | _ERRORS)
 async def assess_quality(body: QualityRequest, analysis: AnalysisDep) -> Response:
     """Assess how sharp and how well exposed each image is, from 0 to 1, and what is wrong with it."""
     return await analysis.answer("quality", body)
@@ -183,7 +179,7 @@ async def similar_images(
     album_id: str,
     user: CurrentUser,
     services: ServicesDep,
-    image: Annotated[str, Query(min_length=1, max_length=8192, description="a picture of the album, as it was sent")],
+    image: Annotated[str, Query(min_length=1, max_length=_LONGEST_IN_QUERY, description="a picture, as it was sent")],
     limit: SearchLimit = 20,
 ) -> Hits:
     """Find images of the album that look like this one, the most similar first."""
@@ -191,9 +187,12 @@ async def similar_images(
 
 
 @router.get("/{album_id:path}", response_model=Album, responses=responses(404))
-async def get_album(album_id: str, user: CurrentUser, services: ServicesDep) -> Album:
-    """Describe an album: its images, its jobs, and the latest result of each analysis."""
-    return await services.albums.get_album(user, album_id)
+async def get_album(album_id: str, user: CurrentUser, services: ServicesDep, links: LinksDep) -> Response:
+    """Describe an album: its images, its jobs, and the latest result of each analysis.
+
+    Of a large album the first images, and where the others and the results are.
+    """
+    return Answer(await services.album_pages.get_album(user, album_id), links)
 
 
 @router.delete("/{album_id:path}", status_code=204, responses=responses(404))

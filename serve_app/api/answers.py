@@ -16,6 +16,7 @@ from deployments.errors import DarkroomError, JobCancelled
 from serve_app.api.context import request_id
 from serve_app.api.deps import SettingsDep, WaitPreference
 from serve_app.api.problems import problem_response
+from serve_app.services.albums.results import ResultPages
 from serve_app.services.completion import RESULTS
 from serve_app.services.container import Services
 from serve_app.services.jobs.results import Job, JobResult
@@ -47,6 +48,10 @@ class Links:
         """URL of a job."""
         return job_href(job_id)
 
+    def album(self, path: str) -> str:
+        """URL of something of an album. `path`: the album's id, quoted, and what follows it."""
+        return f"{PREFIX}/albums/{path}"
+
 
 LinksDep = Annotated[Links, Depends()]
 
@@ -71,7 +76,7 @@ def read_result(job: QueuedJob) -> JobResult | None:
     if kind is None or job.result is None:
         return None
     try:
-        return kind.model_validate(job.result)
+        return (ResultPages if "pages" in job.result else kind).model_validate(job.result)
     except ValidationError:  # a row of another version: still to be had, as it was stored
         log.warning("stored result does not fit", kind=job.kind, job_id=job.id)
         return None

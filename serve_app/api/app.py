@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 
 from configs.settings import Settings
 from serve_app.api import (
+    album_pages,
     albums,
     avatars,
     capabilities,
@@ -74,7 +75,7 @@ def build_app(services: Services, settings: Settings, metrics: Metrics, *, behin
     ours, webui = ({}, {}) if settings.auth.mode == "disabled" else (_OURS, _WEBUI)
     for part in (images, styles, segmentations, avatars, history, jobs, users, capabilities):
         app.include_router(part.router, **ours)
-    for router in (images.tutorial, avatars.tutorial, users.tutorial, albums.below, albums.router):
+    for router in (images.tutorial, avatars.tutorial, users.tutorial, albums.below, album_pages.router, albums.router):
         app.include_router(router, **ours)
     for part in (generation, lists, tools, controlnet, control):
         app.include_router(part.router, **webui)

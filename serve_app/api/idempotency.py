@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import UploadFile
 
 from deployments.errors import InvalidRequest
@@ -33,7 +33,7 @@ class IdempotentRoute(APIRoute):
 
     def get_route_handler(self) -> RouteHandler:
         handler = super().get_route_handler()
-        model: type[BaseModel] | None = self.response_model
+        model = None if self.response_model is None else TypeAdapter(self.response_model)
         if "POST" not in (self.methods or ()):
             return handler
 
@@ -52,7 +52,7 @@ class IdempotentRoute(APIRoute):
         return once
 
 
-async def _once(handler: RouteHandler, request: Request, key: str, model: type[BaseModel] | None) -> Response:
+async def _once(handler: RouteHandler, request: Request, key: str, model: TypeAdapter[Any] | None) -> Response:
     services: Services = request.app.state.services
     route = f"{request.method} {request.scope['path']}"
     user = user_of(get_caller(request))
@@ -75,16 +75,16 @@ async def _once(handler: RouteHandler, request: Request, key: str, model: type[B
     return response
 
 
-def _replayed(first: StoredAnswer, model: type[BaseModel] | None, links: Links) -> Response:
+def _replayed(first: StoredAnswer, model: TypeAdapter[Any] | None, links: Links) -> Response:
     """Give the first answer again, its URLs made anew."""
     headers = {**first.headers, "Idempotent-Replayed": "true"}
     if model is not None and _is_result(first.status, model):
         with suppress(ValidationError):  # one of another version: as it was stored
-            return Answer(model.model_validate_json(first.body), links, first.status, headers)
+            return Answer(model.validate_json(first.body), links, first.status, headers)
     return Response(first.body, first.status, headers)
 
 
-def _is_result(status: int, model: type[BaseModel] | None) -> bool:
+def _is_result(status: int, model: TypeAdapter[Any] | None) -> bool:
     """Whether an answer is the route's own model; 202 answers with a job."""
     return model is not None and status != 202
 

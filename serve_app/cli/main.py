@@ -22,6 +22,7 @@ from serve_app.cli import styles as style_commands
 from serve_app.cli import tables
 from serve_app.cli import users as user_commands
 from serve_app.cli.client import Client, CommandError, pictures_in, result_of
+from serve_app.cli.large_albums import load_album, whole
 
 _BATCH_IMAGES = 200
 _KINDS = {"tags": "Tags", "duplicates": "Duplicates", "people": "People"}
@@ -117,10 +118,11 @@ def _album(client: Client, arguments: argparse.Namespace, err: Console) -> Any:
     rejected = [entry | {"filename": str(Path(entry["filename"]).relative_to(arguments.folder))} for entry in rejected]
     names = {url: str(path.relative_to(arguments.folder)) for url, path in stored.items()}
     asked = {"album_id": name}
+    people = asked | {"min_images": arguments.min_images}
     answers = {
-        "tags": client.json("POST", "/albums/tags", json=asked),
-        "duplicates": client.json("POST", "/albums/duplicates", json=asked, params={"detail": True}),
-        "people": client.json("POST", "/albums/clusters", json=asked | {"min_images": arguments.min_images}),
+        "tags": whole(client, client.json("POST", "/albums/tags", json=asked)),
+        "duplicates": whole(client, client.json("POST", "/albums/duplicates", json=asked, params={"detail": True})),
+        "people": whole(client, client.json("POST", "/albums/clusters", json=people)),
     }
     failed = [entry for result in results for entry in result["failed"]]
     if arguments.json:
@@ -152,7 +154,7 @@ def _embedded(client: Client, name: str, urls: list[str], each: Callable[[float]
 
 
 def _show(client: Client, arguments: argparse.Namespace, _: Console) -> Any:
-    album = client.json("GET", f"/albums/{quote(arguments.album, safe='')}")
+    album = load_album(client, arguments.album)
     if arguments.json:
         return album
     names = {entry["image"]: entry["image"].rsplit("/", 1)[-1] for entry in album["images"]}

@@ -25,10 +25,12 @@ from serve_app.services.albums.duplicates import FindDuplicates
 from serve_app.services.albums.embed import EmbedAlbum
 from serve_app.services.albums.ingest import AlbumIngester
 from serve_app.services.albums.moving import start_moving
+from serve_app.services.albums.pages import AlbumPages
 from serve_app.services.albums.people import ClusterPeople
 from serve_app.services.albums.quality import AssessQuality
 from serve_app.services.albums.service import AlbumService
 from serve_app.services.albums.snapshot import AlbumSnapshots
+from serve_app.services.albums.stored_results import StoredResults
 from serve_app.services.albums.tags import TagAlbum
 from serve_app.services.completion import JobHandler
 from serve_app.services.edits.avatars import AvatarService, CreateAvatar
@@ -79,6 +81,7 @@ class Services:
     candidates: CandidateStore
     images: ImageService
     albums: AlbumService
+    album_pages: AlbumPages
     styles: StyleService
     segmentations: SegmentationService
     avatars: AvatarService
@@ -140,7 +143,8 @@ class Services:
             candidates = CandidateStore(database, storage, settings)
             references = ImageReferences(database, pictures, fetcher)
             reader = AlbumIngester(database, pictures, references, capabilities, settings, metrics)
-            loader = AlbumSnapshots(database, reader)
+            loader = AlbumSnapshots(database, reader, settings.limits.max_whole_album)
+            stored = StoredResults(database, settings.limits.max_whole_album)
             tagging = TagAlbum(database, loader, capabilities, settings)
             styles = load_styles() if styles is None else styles
             animals = load_animals() if animals is None else animals
@@ -166,7 +170,8 @@ class Services:
                 reader=reader,
                 candidates=candidates,
                 images=images,
-                albums=AlbumService(database, loader, pictures, tagging, capabilities, settings),
+                albums=AlbumService(database, loader, pictures, stored, tagging, capabilities, settings),
+                album_pages=AlbumPages(database, stored),
                 styles=StyleService(database, styles, settings),
                 segmentations=SegmentationService(database, images, settings),
                 avatars=AvatarService(database, images, animals, settings),

@@ -168,4 +168,4 @@ async def test_results_of_the_old_network_are_answered_no_more_whatever_their_pa
     await worker.stop()
     await moved.run_housekeeping()
     await run_jobs(moved)
-    assert await count(moved, "analysis_results WHERE kind = 'people'") == 1
+    assert await count(moved, "results WHERE kind = 'people'") == 1

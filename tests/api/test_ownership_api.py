@@ -107,6 +107,7 @@ async def test_another_users_id_is_404_on_every_route_and_changes_nothing(
         ("GET", "/api/v1/albums/a", None),
         ("GET", "/api/v1/albums/a/search?q=red", None),
         ("GET", f"/api/v1/albums/a/similar?image={evas.image}", None),
+        *(("GET", f"/api/v1/albums/a/{name}", None) for name in ("images", "tags", "people", "failed?kind=tags")),
         ("DELETE", "/api/v1/albums/a", None),
         *(
             ("POST", f"/api/v1/albums/{kind}", {"album_id": "a"})

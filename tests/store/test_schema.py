@@ -17,7 +17,7 @@ from deployments.errors import Conflict
 from serve_app.store import migrate
 from serve_app.store.ids import new_id
 from serve_app.store.models import Base
-from serve_app.store.repositories import users
+from serve_app.store.repositories import albums, results, users
 from serve_app.store.session import Database
 
 
@@ -143,3 +143,27 @@ async def test_hashes_and_duplicates_of_before_are_forgotten_when_they_come_to_m
     await engine.dispose()
     assert tuple(shown) == (None, None, None, None)
     assert kinds == ["tags"]
+
+
+async def test_images_of_before_are_counted_and_results_of_before_are_kept(empty: str) -> None:
+    await migrate.upgrade(empty, "0009")
+    engine = create_async_engine(empty)
+    async with engine.begin() as connection:
+        await connection.execute(text("INSERT INTO albums (id, user_id) VALUES ('alb', 'usr_local')"))
+        add = text("INSERT INTO album_images (album_id, ref, ref_sha256, status) VALUES ('alb', :ref, :hash, :status)")
+        for ref, status in (("a", "embedded"), ("b", "embedded"), ("c", "failed")):
+            await connection.execute(add, {"ref": ref, "hash": ref.encode(), "status": status})
+        await connection.execute(text("INSERT INTO analysis_results VALUES ('alb', 'tags', 'key', 1, '{\"n\": 1}')"))
+    await migrate.upgrade(empty)
+    async with engine.begin() as connection:
+        await connection.execute(add, {"ref": "d", "hash": b"d", "status": "pending"})
+    await engine.dispose()
+    database = Database(empty, application_name="test")
+    async with database.transaction() as session:
+        album = await albums.get(session, "alb")
+        found = await results.find(session, "alb", "tags", "key")
+    await database.close()
+    assert album is not None
+    assert found is not None
+    assert (album.pending_count, album.embedded_count, album.failed_count) == (1, 2, 1)
+    assert found.payload == {"n": 1}

@@ -39,6 +39,24 @@ def carry_labels(old: Labels, new: Labels, highest: int = UNASSIGNED) -> Labels:
     return np.array(names, np.int64)[new_at]
 
 
+def continue_labels(old: Labels, new: Labels, highest: int = UNASSIGNED) -> Labels:
+    """Relabel the partition `new` with the labels of `old` like `carry_labels`, its clusters numbered by their first
+    face: `int64[N]` of labels that do not depend on how the clusterer numbers.
+
+    Only clusters that differ are matched. One that holds the same faces under the same number in both keeps it, for no
+    other shares a face with it; when few faces are added to many, that is nearly all of them.
+    """
+    old, new = np.maximum(old, UNASSIGNED), np.maximum(new, UNASSIGNED)
+    moved = old != new
+    touched = np.unique(np.concatenate([old[moved], new[moved]]))
+    touched = touched[touched > UNASSIGNED]
+    rows = np.isin(old, touched) | np.isin(new, touched)
+    labels = new.copy()
+    highest = max(int(old.max(initial=UNASSIGNED)), highest)
+    labels[rows] = carry_labels(old[rows], number_by_first_face(new[rows]), highest)
+    return labels
+
+
 def number_by_first_face(clusters: Labels) -> Labels:
     """Number the clusters `int64[N]` from 0 by their first face; negative labels become `UNASSIGNED`.
 

@@ -6,7 +6,7 @@ from configs.settings import Settings
 from deployments.contracts.albums import DuplicateFinder
 from serve_app.services.albums.candidate_store import CandidateStore
 from serve_app.services.albums.duplicate_search import DuplicateSearch
-from serve_app.services.albums.results import DuplicatesResult
+from serve_app.services.albums.results import AnalysisResult, ResultPages
 from serve_app.services.albums.snapshot import AlbumSnapshots, keep_result
 from serve_app.services.images.store import ImageStore
 from serve_app.services.jobs.progress import Progress
@@ -33,7 +33,7 @@ class FindDuplicates:
         self._candidates = candidates
         self._settings = settings
 
-    async def __call__(self, job: QueuedJob, progress: Progress) -> DuplicatesResult:
+    async def __call__(self, job: QueuedJob, progress: Progress) -> AnalysisResult | ResultPages:
         snapshot = await self._albums.load(job, progress)
         parameters = job.payload["parameters"]
         rest = progress.part(progress.share, 1.0)
@@ -41,5 +41,4 @@ class FindDuplicates:
             self._database, self._pictures, self._finder, self._candidates, self._settings, snapshot
         )
         result = await search.run(parameters.get("level") or "copy", rest)
-        await keep_result(self._database, snapshot, "duplicates", parameters, result)
-        return result
+        return await keep_result(self._database, snapshot, "duplicates", parameters, result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -9,14 +10,17 @@ import numpy as np
 
 from configs.settings import Settings
 from deployments.contracts.albums import UNASSIGNED, UNKNOWN, FaceClusterer
+from deployments.kit.garbage import collector_paused
 from serve_app.services.albums.album_faces import AlbumFace
 from serve_app.services.albums.bystanders import find_bystanders
 from serve_app.services.albums.items import Item
-from serve_app.services.albums.results import ClustersResult, Failed, Person, PersonFace
-from serve_app.services.albums.snapshot import AlbumSnapshots, keep_result
+from serve_app.services.albums.naming import name_people
+from serve_app.services.albums.results import AnalysisResult, ClustersResult, Failed, Person, PersonFace, ResultPages
+from serve_app.services.albums.snapshot import AlbumSnapshot, AlbumSnapshots, keep_result
 from serve_app.services.jobs.progress import Progress
 from serve_app.store.queue.jobs import QueuedJob
 from serve_app.store.repositories import albums, faces, persons, results
+from serve_app.store.repositories.faces import StoredFaces
 from serve_app.store.session import Database
 
 
@@ -31,7 +35,7 @@ class ClusterPeople:
         self._clusterer = clusterer
         self._settings = settings
 
-    async def __call__(self, job: QueuedJob, progress: Progress) -> ClustersResult:
+    async def __call__(self, job: QueuedJob, progress: Progress) -> AnalysisResult | ResultPages:
         snapshot = await self._albums.load(job, progress)
         async with self._database.transaction() as session:
             model = self._settings.faces_model
@@ -51,33 +55,32 @@ class ClusterPeople:
                     await results.remove(session, snapshot.album_id, "people")
             people = await persons.load(session, snapshot.album_id)
 
-        album_faces = [
-            AlbumFace(str(face_id), snapshot.contents[place].sha256, tuple(box), float(score), float(quality))
-            for face_id, place, box, score, quality in zip(
-                found.ids.tolist(),
-                found.pictures.tolist(),
-                found.boxes.tolist(),
-                found.scores,
-                found.quality,
-                strict=True,
-            )
-        ]
-        person_of = {
-            face.id: people[label].id
-            for face, label in zip(album_faces, labels.tolist(), strict=True)
-            if label != UNASSIGNED
-        }
         parameters = job.payload["parameters"]
-        result = people_result(
-            snapshot.items,
-            album_faces,
-            person_of,
-            snapshot.failed,
-            int(parameters.get("min_images") or 1),
-            bystanders=bool(parameters.get("bystanders")),
+        persons_of = [None if label == UNASSIGNED else people[label].id for label in labels.tolist()]
+        with collector_paused():  # and in a thread: the heartbeats of all jobs share this event loop
+            result = await asyncio.to_thread(
+                _report,
+                snapshot,
+                found,
+                persons_of,
+                int(parameters.get("min_images") or 1),
+                bystanders=bool(parameters.get("bystanders")),
+            )
+            return await keep_result(self._database, snapshot, "people", parameters, result)
+
+
+def _report(
+    snapshot: AlbumSnapshot, found: StoredFaces, persons_of: Sequence[str | None], min_images: int, *, bystanders: bool
+) -> ClustersResult:
+    """Report on the faces of an album. `persons_of`: the id of each face's person; None: unassigned."""
+    album_faces = [
+        AlbumFace(str(face_id), snapshot.contents[place].sha256, tuple(box), float(score), float(quality))
+        for face_id, place, box, score, quality in zip(
+            found.ids.tolist(), found.pictures.tolist(), found.boxes.tolist(), found.scores, found.quality, strict=True
         )
-        await keep_result(self._database, snapshot, "people", parameters, result)
-        return result
+    ]
+    person_of = {face.id: person for face, person in zip(album_faces, persons_of, strict=True) if person is not None}
+    return people_result(snapshot.items, album_faces, person_of, snapshot.failed, min_images, bystanders=bystanders)
 
 
 def people_result(
@@ -91,8 +94,6 @@ def people_result(
 ) -> ClustersResult:
     """Sort faces by person, with details. `person_of`: face id -> person id; faces without one are unassigned, and
     unless `bystanders` are asked for, so are people seen as such in one image only.
-
-    Persons are named `person1`, `person2` ... by the number of their images, then by the images' references.
     """
     refs: dict[str, list[str]] = defaultdict(list)
     for item in items:
@@ -113,11 +114,7 @@ def people_result(
     unassigned = [shown for face in nobodys for shown in _occurrences(face, refs)]
 
     pictures = {person: sorted({ref for face in of for ref in refs[face.sha256]}) for person, of in members.items()}
-    order = sorted(
-        (person for person in members if len(pictures[person]) >= min_images),
-        key=lambda person: (-len(pictures[person]), pictures[person], person),
-    )
-    names = {person: f"person{number}" for number, person in enumerate(order, 1)}
+    names = name_people({person: of for person, of in pictures.items() if len(of) >= min_images})
     return ClustersResult(
         people_clusters={name: pictures[person] for person, name in names.items()},
         failed=failed,

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from serve_app.services.albums.results import PictureQuality, QualityResult
-from serve_app.services.albums.snapshot import AlbumSnapshots, keep_result
+import asyncio
+from collections.abc import Mapping
+
+from deployments.kit.garbage import collector_paused
+from serve_app.services.albums.results import AnalysisResult, PictureQuality, QualityResult, ResultPages
+from serve_app.services.albums.snapshot import AlbumSnapshot, AlbumSnapshots, keep_result
 from serve_app.services.jobs.progress import Progress
 from serve_app.store.queue.jobs import QueuedJob
 from serve_app.store.repositories import quality
+from serve_app.store.repositories.quality import StoredQuality
 from serve_app.store.session import Database
 
 
@@ -17,21 +22,25 @@ class AssessQuality:
         self._database = database
         self._albums = albums
 
-    async def __call__(self, job: QueuedJob, progress: Progress) -> QualityResult:
+    async def __call__(self, job: QueuedJob, progress: Progress) -> AnalysisResult | ResultPages:
         snapshot = await self._albums.load(job, progress)
         async with self._database.transaction() as session:
             judged = await quality.load(session, snapshot.shas)
-        entries = [
-            PictureQuality(
-                image=item.ref,
-                sharpness=round(judged[item.sha256].sharpness, 4),
-                exposure=round(judged[item.sha256].exposure, 4),
-                score=round(judged[item.sha256].score, 4),
-                issues=list(judged[item.sha256].issues),
-            )
-            for item in sorted(snapshot.items, key=lambda item: item.ref)
-            if item.sha256 in judged
-        ]
-        result = QualityResult(quality=entries, failed=snapshot.failed)
-        await keep_result(self._database, snapshot, "quality", job.payload["parameters"], result)
-        return result
+        with collector_paused():
+            result = await asyncio.to_thread(_report, snapshot, judged)
+            return await keep_result(self._database, snapshot, "quality", job.payload["parameters"], result)
+
+
+def _report(snapshot: AlbumSnapshot, judged: Mapping[str, StoredQuality]) -> QualityResult:
+    entries = [
+        PictureQuality(
+            image=item.ref,
+            sharpness=round(judged[item.sha256].sharpness, 4),
+            exposure=round(judged[item.sha256].exposure, 4),
+            score=round(judged[item.sha256].score, 4),
+            issues=list(judged[item.sha256].issues),
+        )
+        for item in sorted(snapshot.items, key=lambda item: item.ref)
+        if item.sha256 in judged
+    ]
+    return QualityResult(quality=entries, failed=snapshot.failed)

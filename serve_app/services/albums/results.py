@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.contracts.albums import DuplicateLevel
 from serve_app.services.images.references import EXAMPLE_REF
-from serve_app.services.jobs.results import JobLink, JobResult, JobState, is_none
+from serve_app.services.jobs.results import AlbumUrl, JobLink, JobResult, JobState, is_none
 from serve_app.store.repositories.albums import ItemStatus
 
 
@@ -116,6 +116,14 @@ class QualityResult(AnalysisResult):
     failed: list[Failed]
 
 
+class ResultPages(JobResult):
+    """The result of an analysis of a large album: how much was found, and where its pages begin."""
+
+    kind: str
+    counts: dict[str, int] = Field(description="list -> its number of entries", examples=[{"people": 7, "faces": 940}])
+    pages: dict[str, AlbumUrl] = Field(description="list -> its first page, with all details")
+
+
 ANALYSIS_RESULTS: Mapping[str, type[AnalysisResult]] = {
     "tags": TagsResult,
     "duplicates": DuplicatesResult,
@@ -134,20 +142,89 @@ class AlbumImage(BaseModel):
 
 
 class AlbumResults(BaseModel):
-    """The latest result of each kind; null until there is one."""
+    """The latest result of each kind; null until there is one, and for a large album, whose results are in `pages`."""
 
     tags: dict[str, list[str]] | None
     duplicates: dict[str, list[str]] | None
     people_clusters: dict[str, list[str]] | None
+    pages: dict[str, ResultPages] | None = Field(
+        None, exclude_if=is_none, description="of a large album: kind of analysis -> its latest result"
+    )
+
+
+class ImageCounts(BaseModel):
+    pending: int
+    embedded: int
+    failed: int
 
 
 class Album(BaseModel):
     album_id: str
     created_at: datetime
     updated_at: datetime
-    images: list[AlbumImage]
+    image_count: int
+    counts: ImageCounts
+    images: list[AlbumImage] = Field(description="all, or of a large album the first")
+    next_cursor: str | None = Field(description="of a large album: where `GET /albums/{id}/images` goes on")
     jobs: list[JobState] = Field(description="the newest first; what they found is in `results`")
     results: AlbumResults
+
+
+class Page(BaseModel):
+    """A page of a list."""
+
+    next_cursor: str | None = Field(description="`cursor` of the next page; null: this is the last one")
+
+
+class ImagePage(Page):
+    items: list[AlbumImage]
+
+
+class TaggedImage(BaseModel):
+    image: str
+    tags: dict[str, float] = Field(description="tag -> probability")
+
+
+class TagPage(Page):
+    items: list[TaggedImage]
+
+
+class DuplicateGroupEntry(BaseModel):
+    level: DuplicateLevel
+    keep: str
+    keep_reason: str
+    members: list[DuplicateMember]
+
+
+class DuplicatePage(Page):
+    items: list[DuplicateGroupEntry]
+
+
+class PersonEntry(BaseModel):
+    id: str = Field(description="stays the same when images are added")
+    image_count: int
+    face_count: int
+    representative_face: PersonFace
+
+
+class PeoplePage(Page):
+    items: list[PersonEntry]
+
+
+class FaceEntry(PersonFace):
+    person: str | None = Field(description="null: too poor to tell, or of bystanders")
+
+
+class FacePage(Page):
+    items: list[FaceEntry]
+
+
+class QualityPage(Page):
+    items: list[PictureQuality]
+
+
+class FailedPage(Page):
+    items: list[Failed]
 
 
 class AlbumSummary(BaseModel):

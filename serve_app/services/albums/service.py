@@ -12,27 +12,18 @@ from configs.settings import Settings
 from deployments.contracts.albums import Tagger
 from deployments.contracts.arrays import VIEWS, Vectors
 from deployments.errors import NotFound
-from serve_app.services.albums.items import RESULT_KEYS, AnalysisKind, analysis_key
-from serve_app.services.albums.results import (
-    ANALYSIS_RESULTS,
-    Album,
-    AlbumImage,
-    AlbumList,
-    AlbumResults,
-    AlbumSummary,
-    AnalysisResult,
-    Hit,
-)
+from serve_app.services.albums.items import AnalysisKind, analysis_key
+from serve_app.services.albums.pages import find_album
+from serve_app.services.albums.results import AlbumList, AlbumSummary, AnalysisResult, Hit, ResultPages
 from serve_app.services.albums.search import AlbumSearch
 from serve_app.services.albums.snapshot import AlbumSnapshots
+from serve_app.services.albums.stored_results import StoredResults
 from serve_app.services.albums.tags import TagAlbum
 from serve_app.services.images.references import own_image_id
 from serve_app.services.images.store import ImageStore
-from serve_app.services.jobs.results import JobState
 from serve_app.services.quotas import check_albums
 from serve_app.store.queue import jobs
 from serve_app.store.repositories import albums, images, results, vectors
-from serve_app.store.repositories.albums import StoredAlbum
 from serve_app.store.session import Database
 
 _EPHEMERAL_S = 24 * 3600.0
@@ -47,7 +38,7 @@ class AlbumAnswer:
     """The stored result of an analysis, or the job that will have it."""
 
     job_id: str = ""
-    result: AnalysisResult | None = None
+    result: AnalysisResult | ResultPages | None = None
 
 
 class AlbumService:
@@ -58,11 +49,13 @@ class AlbumService:
         database: Database,
         loader: AlbumSnapshots,
         pictures: ImageStore,
+        stored: StoredResults,
         tagging: TagAlbum,
         tagger: Tagger,
         settings: Settings,
     ) -> None:
         self._database = database
+        self._stored = stored
         self._loader = loader
         self._pictures = pictures
         self._search = AlbumSearch(tagging, tagger, self._vectors, settings)
@@ -99,19 +92,22 @@ class AlbumService:
         """Find the stored result for the album's present state, else start a job. Raises `NotFound`."""
         parameters = {key: value for key, value in parameters.items() if value is not None}
         own = await self._own_images(user_id, refs or ())
+        dedupe_key = None
+        if refs is None:
+            async with self._database.transaction() as session:
+                album = await find_album(session, user_id, name or "")
+                ready = await results.find(session, album.id, kind, results.params_key(parameters))
+            if ready is not None and ready.album_version == album.version:
+                found = await self._stored.answer(album, ready)
+                if isinstance(found, AnalysisResult) and not detail:
+                    found = found.without_details()
+                return AlbumAnswer(result=found)
+            if not detail:
+                dedupe_key = analysis_key(album.id, kind, parameters, album.version)
         async with self._database.transaction() as session:
-            if refs is None:
-                album = await self._find(session, user_id, name or "")
-                key = results.params_key(parameters)
-                ready = await results.find(session, album.id, kind, key)
-                if ready is not None and ready.album_version == album.version:
-                    result = ANALYSIS_RESULTS[kind].model_validate(ready.payload)
-                    return AlbumAnswer(result=result if detail else result.without_details())
-                dedupe_key = None if detail else analysis_key(album.id, kind, parameters, album.version)
-            else:
+            if refs is not None:
                 album = await albums.open_album(session, user_id, None, lives_s=_EPHEMERAL_S)
                 await albums.add_refs(session, album.id, refs, own)
-                dedupe_key = None
             job = await jobs.enqueue(
                 session,
                 user_id=user_id,
@@ -130,40 +126,16 @@ class AlbumService:
         """List albums, the newest first, with the cursor of the next page. Ad-hoc calls' are left out."""
         async with self._database.transaction() as session:
             page = await albums.load_page(session, user_id, limit + 1, cursor)
-            counts = await albums.count_items(session, [album.id for album in page])
         items = [
             AlbumSummary(
                 album_id=album.public_id,
                 created_at=album.created_at,
                 updated_at=album.updated_at,
-                image_count=sum(counts[album.id].values()),
+                image_count=album.image_count,
             )
             for album in page[:limit]
         ]
         return AlbumList(items=items, next_cursor=page[limit - 1].id if len(page) > limit else None)
-
-    async def get_album(self, user_id: str, name: str) -> Album:
-        """Describe the album: its images, its jobs, and the latest result of each analysis. Raises `NotFound`."""
-        async with self._database.transaction() as session:
-            album = await self._find(session, user_id, name)
-            items = await albums.load_items(session, album.id)
-            its_jobs = await jobs.load_for_album(session, album.id)
-            latest = await results.load_latest(session, album.id)
-        found = {
-            RESULT_KEYS[kind]: latest[kind].payload[RESULT_KEYS[kind]] if kind in latest else None
-            for kind in ("tags", "duplicates", "people")
-        }
-        return Album(
-            album_id=album.public_id,
-            created_at=album.created_at,
-            updated_at=album.updated_at,
-            images=[
-                AlbumImage(image=item.ref, id=item.image_id, status=item.status, code=item.code, detail=item.detail)
-                for item in items
-            ],
-            jobs=[JobState.of(job) for job in its_jobs],
-            results=AlbumResults(**found),
-        )
 
     async def delete_album(self, user_id: str, name: str) -> None:
         """Delete the album with its vectors, faces and results; uploaded images stay. Raises `NotFound`.
@@ -171,7 +143,7 @@ class AlbumService:
         Its jobs are cancelled, which their workers and clients hear of at once.
         """
         async with self._database.transaction() as session:
-            album = await self._find(session, user_id, name)
+            album = await find_album(session, user_id, name)
             await jobs.publish_gone(session, await albums.remove(session, album.id) or [])
         await self._pictures.collect_unused()
 
@@ -181,7 +153,7 @@ class AlbumService:
         Raises `NotFound`, `NotSupported` for words that the models do not know.
         """
         async with self._database.transaction() as session:
-            album = await self._find(session, user_id, name)
+            album = await find_album(session, user_id, name)
         snapshot = await self._loader.snapshot(album.id)
         if not snapshot.contents:
             return []
@@ -192,7 +164,7 @@ class AlbumService:
     async def similar(self, user_id: str, name: str, ref: str, limit: int) -> list[Hit]:
         """Find images of the album that look like one of the user's, without that one, by cosine of their vectors."""
         async with self._database.transaction() as session:
-            album = await self._find(session, user_id, name)
+            album = await find_album(session, user_id, name)
         snapshot = await self._loader.snapshot(album.id)
         sha = next((item.sha256 for item in snapshot.items if item.ref == ref), None)
         if sha is None:
@@ -225,12 +197,6 @@ class AlbumService:
                 embedded, present = await vectors.load(session, self._settings.embedding_model, wanted)
             if present.any():
                 yield [sha for sha, there in zip(wanted, present, strict=True) if there], embedded[present]
-
-    async def _find(self, session: Any, user_id: str, name: str) -> StoredAlbum:
-        album = await albums.find(session, user_id, name)
-        if album is None:
-            raise NotFound(f"There is no album '{name}'.")
-        return album
 
     async def _own_images(self, user_id: str, refs: Sequence[str]) -> list[str | None]:
         """Look up the id of the user's image that each reference names; None: it names none."""

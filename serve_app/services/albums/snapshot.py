@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from deployments.errors import AllImagesFailed, NotFound
+from deployments.kit.garbage import collector_paused
 from serve_app.services.albums.ingest import AlbumIngester
 from serve_app.services.albums.items import Item
-from serve_app.services.albums.results import AnalysisResult, Failed
+from serve_app.services.albums.result_pages import pages_of
+from serve_app.services.albums.result_sections import Places, split
+from serve_app.services.albums.results import AnalysisResult, Failed, ResultPages
 from serve_app.services.jobs.progress import Progress
 from serve_app.store.queue.jobs import QueuedJob
 from serve_app.store.repositories import albums, results
+from serve_app.store.repositories.albums import AlbumItem, StoredAlbum
 from serve_app.store.repositories.images import Content
+from serve_app.store.repositories.result_parts import Part, cut
 from serve_app.store.session import Database
 
 READING_SHARE = 0.5
@@ -31,6 +37,11 @@ class AlbumSnapshot:
     """Distinct, by hash."""
     failed: list[Failed]
     """By reference."""
+    public_id: str
+    places: Places
+    """Of all images of the album, pending and failed ones included."""
+    is_large: bool
+    """Whether the album is answered in pages."""
 
     @property
     def shas(self) -> list[str]:
@@ -38,11 +49,12 @@ class AlbumSnapshot:
 
 
 class AlbumSnapshots:
-    """Loader of snapshots."""
+    """Loader of snapshots. Albums of more images than `most_whole` are large ones."""
 
-    def __init__(self, database: Database, reader: AlbumIngester) -> None:
+    def __init__(self, database: Database, reader: AlbumIngester, most_whole: int) -> None:
         self._database = database
         self._reader = reader
+        self._most_whole = most_whole
 
     async def load(self, job: QueuedJob, progress: Progress) -> AlbumSnapshot:
         """Read what is pending in a job's album, then take the snapshot.
@@ -59,28 +71,36 @@ class AlbumSnapshots:
 
     async def snapshot(self, album_id: str) -> AlbumSnapshot:
         """Take a snapshot of the album as it is now, without reading anything. Raises `NotFound`."""
-        async with self._database.transaction() as session:
-            album = await albums.get(session, album_id)
-            loaded = await albums.load_items(session, album_id)
-        if album is None:
-            raise NotFound("The album is gone.")
-        ready = [(item, item.content) for item in loaded if item.status == "embedded" and item.content is not None]
-        items = [
-            Item(item.ref, item.image_id or "", c.sha256, c.width, c.height, c.size_bytes, c.content_type)
-            for item, c in ready
-        ]
-        failed = [
-            Failed(image=item.ref, code=item.code or "corrupt", detail=item.detail or "")
-            for item in loaded
-            if item.status == "failed"
-        ]
-        return AlbumSnapshot(
-            album_id,
-            album.version,
-            sorted(items, key=lambda item: (item.sha256, item.ref)),
-            [content for _, content in sorted({c.sha256: c for _, c in ready}.items())],
-            sorted(failed, key=lambda failure: failure.image),
-        )
+        with collector_paused():
+            async with self._database.transaction() as session:
+                album = await albums.get(session, album_id)
+                loaded = await albums.load_items(session, album_id)
+            if album is None:
+                raise NotFound("The album is gone.")
+            return await asyncio.to_thread(_snapshot, album, loaded, len(loaded) > self._most_whole)
+
+
+def _snapshot(album: StoredAlbum, loaded: Sequence[AlbumItem], is_large: bool) -> AlbumSnapshot:
+    ready = [(item, item.content) for item in loaded if item.status == "embedded" and item.content is not None]
+    items = [
+        Item(item.ref, item.image_id or "", c.sha256, c.width, c.height, c.size_bytes, c.content_type)
+        for item, c in ready
+    ]
+    failed = [
+        Failed(image=item.ref, code=item.code or "corrupt", detail=item.detail or "")
+        for item in loaded
+        if item.status == "failed"
+    ]
+    return AlbumSnapshot(
+        album.id,
+        album.version,
+        sorted(items, key=lambda item: (item.sha256, item.ref)),
+        [content for _, content in sorted({c.sha256: c for _, c in ready}.items())],
+        sorted(failed, key=lambda failure: failure.image),
+        album.public_id,
+        places_of(loaded),
+        is_large,
+    )
 
 
 def all_failed(failed: Sequence[Failed]) -> AllImagesFailed:
@@ -89,10 +109,26 @@ def all_failed(failed: Sequence[Failed]) -> AllImagesFailed:
     return AllImagesFailed(f"None of the {len(failed)} images could be used.", extra={"failed": listed})
 
 
+def places_of(items: Sequence[AlbumItem]) -> Places:
+    """Places of the images of an album, for the keys of results."""
+    return {item.ref: (item.id, item.content.sha256 if item.content else "") for item in items}
+
+
 async def keep_result(
     database: Database, snapshot: AlbumSnapshot, kind: str, parameters: Mapping[str, Any], result: AnalysisResult
-) -> None:
-    """Store the result of an analysis with its details, for requests with equal parameters."""
+) -> AnalysisResult | ResultPages:
+    """Store the result of an analysis with its details, for requests with equal parameters. -> the result, or that of a
+    large album by its pages"""
     key = results.params_key(parameters)
+    # In a thread: at 100,000 images it takes seconds, in which the heartbeats of all jobs would stand still.
+    counts, parts = await asyncio.to_thread(cut_result, kind, result, snapshot.places)
     async with database.transaction() as session:
-        await results.save(session, snapshot.album_id, kind, key, snapshot.version, result.model_dump(mode="json"))
+        await results.save(session, snapshot.album_id, kind, key, snapshot.version, {"counts": counts}, parts)
+    return pages_of(snapshot.public_id, kind, key, counts) if snapshot.is_large else result
+
+
+def cut_result(kind: str, result: AnalysisResult, places: Places) -> tuple[dict[str, int], list[Part]]:
+    """Cut a result into parts. -> the number of entries of each section, and the parts"""
+    sections = split(kind, result, places)
+    parts = [part for section, entries in sections.items() for part in cut(section, entries)]
+    return {section: len(entries) for section, entries in sections.items()}, parts

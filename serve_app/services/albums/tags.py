@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from configs.settings import Settings
@@ -15,8 +15,10 @@ from deployments.algorithms.tags.vocabulary import (
     select_tags,
 )
 from deployments.contracts.albums import Tagger
+from deployments.kit.garbage import collector_paused
 from serve_app.services.albums.items import Item
-from serve_app.services.albums.results import Failed, TagsResult
+from serve_app.services.albums.naming import sort_by_tag
+from serve_app.services.albums.results import AnalysisResult, Failed, ResultPages, TagsResult
 from serve_app.services.albums.snapshot import AlbumSnapshot, AlbumSnapshots, keep_result
 from serve_app.services.jobs.progress import Progress
 from serve_app.store.queue.jobs import QueuedJob
@@ -37,7 +39,7 @@ class TagAlbum:
         self._settings = settings
         self._rules = PeopleRules(settings.tags.min_face_share, settings.tags.portrait_share)
 
-    async def __call__(self, job: QueuedJob, progress: Progress) -> TagsResult:
+    async def __call__(self, job: QueuedJob, progress: Progress) -> AnalysisResult | ResultPages:
         snapshot = await self._albums.load(job, progress)
         parameters = job.payload["parameters"]
         labels = parameters.get("labels")
@@ -45,13 +47,15 @@ class TagAlbum:
         options = self._settings.tags
         fallback = options.fallback if labels is None else options.label_fallback
         rules = TagRules(options.threshold, options.top_k, fallback)
-        chosen = {
-            sha: select_tags(of, rules, top_k=parameters.get("top_k"), threshold=parameters.get("threshold"))
-            for sha, of in scores.items()
-        }
-        result = tags_result(snapshot.items, chosen, snapshot.failed)
-        await keep_result(self._database, snapshot, "tags", parameters, result)
-        return result
+
+        def report() -> TagsResult:
+            top_k, threshold = parameters.get("top_k"), parameters.get("threshold")
+            chosen = {sha: select_tags(of, rules, top_k=top_k, threshold=threshold) for sha, of in scores.items()}
+            return tags_result(snapshot.items, chosen, snapshot.failed)
+
+        with collector_paused():
+            result = await asyncio.to_thread(report)
+            return await keep_result(self._database, snapshot, "tags", parameters, result)
 
     async def score(
         self, snapshot: AlbumSnapshot, labels: list[str] | None, progress: Progress
@@ -83,15 +87,9 @@ class TagAlbum:
 
 
 def tags_result(items: Sequence[Item], tags: Mapping[str, Mapping[str, float]], failed: list[Failed]) -> TagsResult:
-    """Sort references by tag, with details; `tags`: content -> tag -> probability.
-
-    The most frequent tag comes first, references in their order.
-    """
-    pictures: dict[str, list[str]] = defaultdict(list)
-    scores = {}
-    for item in sorted(items, key=lambda item: item.ref):
-        for tag in tags[item.sha256]:
-            pictures[tag].append(item.ref)
-        scores[item.ref] = {tag: round(score, 4) for tag, score in tags[item.sha256].items()}
-    order = sorted(pictures, key=lambda tag: (-len(pictures[tag]), tag))
-    return TagsResult(tags={tag: pictures[tag] for tag in order}, failed=failed, scores=scores)
+    """Sort references by tag, with details; `tags`: content -> tag -> probability."""
+    scores = {
+        item.ref: {tag: round(score, 4) for tag, score in tags[item.sha256].items()}
+        for item in sorted(items, key=lambda item: item.ref)
+    }
+    return TagsResult(tags=sort_by_tag(scores), failed=failed, scores=scores)

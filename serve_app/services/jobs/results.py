@@ -28,6 +28,10 @@ class Links(Protocol):
         """URL of a job."""
         ...
 
+    def album(self, path: str) -> str:
+        """URL of something of an album. `path`: the album's id, quoted, and what follows it."""
+        ...
+
 
 def is_none(value: Any) -> bool:
     """Condition of fields that an answer leaves out instead of sending null."""
@@ -48,11 +52,18 @@ def _job_url(job_id: str, info: SerializationInfo) -> str:
     return job_id if links is None else links.job(job_id)
 
 
+def _album_url(path: str, info: SerializationInfo) -> str:
+    links: Links | None = info.context
+    return path if links is None else links.album(path)
+
+
 # Rows of earlier versions hold URLs, whose last segment is the key or the id.
 FileUrl = Annotated[str, BeforeValidator(_last_segment), PlainSerializer(_file_url)]
 """A stored file: its key in the model and in the database, its URL in answers."""
 JobUrl = Annotated[str, BeforeValidator(_last_segment), PlainSerializer(_job_url)]
 """A job: its id in the model and in the database, its URL in answers."""
+AlbumUrl = Annotated[str, PlainSerializer(_album_url)]
+"""Something of an album: its path below `/albums/` in the model and in the database, its URL in answers."""
 
 
 class JobLink(BaseModel):

@@ -11,6 +11,8 @@ from serve_app.store.models.albums import (
     AnalysisResultRow,
     PersonFaceRow,
     PersonRow,
+    ResultPartRow,
+    ResultRow,
 )
 from serve_app.store.models.base import Base
 from serve_app.store.models.history import GenerationRow
@@ -44,6 +46,8 @@ __all__ = [
     "PersonRow",
     "PictureQualityRow",
     "PictureVectorsRow",
+    "ResultPartRow",
+    "ResultRow",
     "UserRow",
     "WebUiOptionRow",
 ]

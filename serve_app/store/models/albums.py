@@ -41,6 +41,10 @@ class AlbumRow(Created, Base):
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime | None]
     """Expiry of the hidden album of an ad-hoc call; null for all others."""
+    pending_count: Mapped[int] = mapped_column(server_default=text("0"))
+    """Number of its images that are pending; triggers of `album_images` keep it up, as the two below."""
+    embedded_count: Mapped[int] = mapped_column(server_default=text("0"))
+    failed_count: Mapped[int] = mapped_column(server_default=text("0"))
 
 
 class AlbumImageRow(Created, Base):
@@ -51,6 +55,7 @@ class AlbumImageRow(Created, Base):
         UniqueConstraint("album_id", "ref_sha256"),
         CheckConstraint("status IN ('pending', 'embedded', 'failed')", name="status"),
         Index(None, "image_id"),
+        Index(None, "album_id", "id"),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
@@ -67,7 +72,7 @@ class AlbumImageRow(Created, Base):
 
 
 class AnalysisResultRow(Created, Base):
-    """Latest result of one kind for one set of parameters."""
+    """Latest result of one kind for one set of parameters as earlier versions stored it: read, not written any more."""
 
     __tablename__ = "analysis_results"
 
@@ -90,6 +95,40 @@ class AlbumIndexRow(Created, Base):
     album_id: Mapped[str | None] = mapped_column(ForeignKey("albums.id", ondelete="SET NULL"), type_=Id)
     """The album whose index it is; null: the file is being written, or to be deleted."""
     size_bytes: Mapped[int] = mapped_column(BigInteger)
+
+
+class ResultRow(Created, Base):
+    """Latest result of one kind for one set of parameters; what was found lies in its parts."""
+
+    __tablename__ = "results"
+    __table_args__ = (UniqueConstraint("album_id", "kind", "params_key"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    album_id: Mapped[str] = mapped_column(ForeignKey("albums.id", ondelete="CASCADE"), type_=Id)
+    kind: Mapped[str]
+    params_key: Mapped[str]
+    album_version: Mapped[int]
+    payload: Mapped[dict[str, Any]] = mapped_column(JSON)
+    """What is read without the parts: the number of entries of each section."""
+
+
+class ResultPartRow(Base):
+    """Some entries of a section of a result, in the order of their keys."""
+
+    __tablename__ = "result_parts"
+
+    result_id: Mapped[int] = mapped_column(
+        ForeignKey("results.id", ondelete="CASCADE"), type_=BigInteger, primary_key=True
+    )
+    section: Mapped[str] = mapped_column(primary_key=True)
+    last_key: Mapped[str] = mapped_column(Id, primary_key=True)
+    """Key of the last entry: the part that holds the entry after a key is the first whose last key is greater."""
+    size: Mapped[int]
+    """Number of entries."""
+    digest: Mapped[bytes] = mapped_column(LargeBinary)
+    """SHA-256 of `entries`, by which an equal part is known without reading it."""
+    entries: Mapped[list[Any]] = mapped_column(JSON)
+    """List of `[key, entry]`. JSON, not JSONB: the order of an entry's keys is part of the answer."""
 
 
 class PersonRow(Base):

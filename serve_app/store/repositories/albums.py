@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Row, Select, delete, func, or_, select, text, update
+from sqlalchemy import Row, Select, delete, func, null, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -36,6 +36,15 @@ class StoredAlbum:
     created_at: datetime
     updated_at: datetime
     expires_at: datetime | None
+    pending_count: int
+    """Number of its images that are pending."""
+    embedded_count: int
+    failed_count: int
+
+    @property
+    def image_count(self) -> int:
+        """Number of its images."""
+        return self.pending_count + self.embedded_count + self.failed_count
 
     @property
     def public_id(self) -> str:
@@ -54,6 +63,7 @@ class AlbumItem:
     detail: str | None
     image_id: str | None
     content: Content | None
+    """Its file content; None: not known yet, or not asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +84,9 @@ _ALBUM = (
     AlbumRow.created_at,
     AlbumRow.updated_at,
     AlbumRow.expires_at,
+    AlbumRow.pending_count,
+    AlbumRow.embedded_count,
+    AlbumRow.failed_count,
 )
 _ITEM = (
     AlbumImageRow.id,
@@ -93,6 +106,7 @@ _ITEM = (
     ContentRow.bits,
     ContentRow.has_alpha,
 )
+_ITEMS_AT_ONCE = 1000
 _NEXT_VERSION: dict[Any, Any] = {"version": AlbumRow.version + 1, "updated_at": func.now()}
 
 _ADD = text("""
@@ -155,7 +169,7 @@ async def open_album(
         .values(id=new_id("alb"), user_id=user_id, name=name, expires_at=expires_at)
         .on_conflict_do_update(index_elements=[AlbumRow.user_id, AlbumRow.name], set_={"updated_at": func.now()})
     )
-    return StoredAlbum(*(await session.execute(statement.returning(*_ALBUM))).one())
+    return _album((await session.execute(statement.returning(*_ALBUM))).one())
 
 
 async def find(session: AsyncSession, user_id: str, public_id: str) -> StoredAlbum | None:
@@ -165,13 +179,13 @@ async def find(session: AsyncSession, user_id: str, public_id: str) -> StoredAlb
         or_(AlbumRow.name == public_id, (AlbumRow.id == public_id) & AlbumRow.name.is_(None)),
     )
     found = (await session.execute(statement.order_by(AlbumRow.name.nulls_last()).limit(1))).one_or_none()
-    return None if found is None else StoredAlbum(*found)
+    return None if found is None else _album(found)
 
 
 async def get(session: AsyncSession, album_id: str) -> StoredAlbum | None:
     """Get an album of any user by our id: for jobs."""
     found = (await session.execute(select(*_ALBUM).where(AlbumRow.id == album_id))).one_or_none()
-    return None if found is None else StoredAlbum(*found)
+    return None if found is None else _album(found)
 
 
 async def load_page(session: AsyncSession, user_id: str, limit: int, cursor: str | None = None) -> list[StoredAlbum]:
@@ -179,28 +193,13 @@ async def load_page(session: AsyncSession, user_id: str, limit: int, cursor: str
     statement = select(*_ALBUM).where(AlbumRow.user_id == user_id, AlbumRow.expires_at.is_(None))
     if cursor is not None:
         statement = statement.where(AlbumRow.id < cursor)
-    return [StoredAlbum(*row) for row in await session.execute(statement.order_by(AlbumRow.id.desc()).limit(limit))]
+    return [_album(row) for row in await session.execute(statement.order_by(AlbumRow.id.desc()).limit(limit))]
 
 
 async def count(session: AsyncSession, user_id: str) -> int:
     """Count the user's albums, without hidden ones."""
     own = select(func.count()).where(AlbumRow.user_id == user_id, AlbumRow.expires_at.is_(None))
     return await session.scalar(own) or 0
-
-
-async def count_items(session: AsyncSession, album_ids: Sequence[str]) -> dict[str, dict[ItemStatus, int]]:
-    """Count the references of each status in the albums."""
-    rows = await session.execute(
-        text(
-            "SELECT album_id, status, count(*) FROM album_images WHERE album_id = ANY(CAST(:ids AS text[])) "
-            "GROUP BY album_id, status"
-        ),
-        {"ids": list(album_ids)},
-    )
-    counts: dict[str, dict[ItemStatus, int]] = {album_id: {} for album_id in album_ids}
-    for album_id, status, count in rows:
-        counts[album_id][status] = count
-    return counts
 
 
 async def add_refs(
@@ -266,16 +265,32 @@ async def record_outcomes(session: AsyncSession, album_id: str, outcomes: Sequen
 async def load_items(
     session: AsyncSession, album_id: str, *, status: ItemStatus | None = None, refs: Sequence[str] | None = None
 ) -> list[AlbumItem]:
-    """Load items in the order in which they were first added: all, those of a status, or those with certain refs."""
+    """Load items in the order in which they were first added: all, those of a status, or those with certain refs.
+
+    Some at a time, since making objects of 100,000 rows at once would keep the event loop for a second or two.
+    """
     statement = _select_items().where(AlbumImageRow.album_id == album_id)
     if status is not None:
         statement = statement.where(AlbumImageRow.status == status)
+    parameters: dict[str, Any] = {}
     if refs is not None:
-        hashes = [_hash(ref) for ref in set(refs)]
+        parameters["hashes"] = [_hash(ref) for ref in set(refs)]
         statement = statement.where(text("album_images.ref_sha256 = ANY(CAST(:hashes AS bytea[]))"))
-        rows = await session.execute(statement.order_by(AlbumImageRow.id), {"hashes": hashes})
-    else:
-        rows = await session.execute(statement.order_by(AlbumImageRow.id))
+    items: list[AlbumItem] = []
+    while True:
+        after = AlbumImageRow.id > (items[-1].id if items else 0)
+        page = statement.where(after).order_by(AlbumImageRow.id).limit(_ITEMS_AT_ONCE)
+        rows = (await session.execute(page, parameters)).all()
+        items += map(_item, rows)
+        if len(rows) < _ITEMS_AT_ONCE:
+            return items
+
+
+async def load_page_of_items(session: AsyncSession, album_id: str, after: int, limit: int) -> list[AlbumItem]:
+    """Load the first `limit` items with ids greater than `after`, without their contents."""
+    columns = (*_ITEM[:6], null())
+    statement = select(*columns).where(AlbumImageRow.album_id == album_id, AlbumImageRow.id > after)
+    rows = await session.execute(statement.order_by(AlbumImageRow.id).limit(limit))
     return [_item(row) for row in rows]
 
 
@@ -349,6 +364,10 @@ def _select_items() -> Select[*tuple[Any, ...]]:
         .outerjoin(ImageRow, ImageRow.id == AlbumImageRow.image_id)
         .outerjoin(ContentRow, ContentRow.sha256 == ImageRow.sha256)
     )
+
+
+def _album(row: Any) -> StoredAlbum:
+    return StoredAlbum(*row)
 
 
 def _item(row: Row[*tuple[Any, ...]]) -> AlbumItem:

@@ -13,6 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from deployments.contracts.albums import Face
 
 _SINGLE = np.dtype("<f4")
+_AT_ONCE = 1000
+"""Contents whose faces are read by one query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,26 @@ async def save(session: AsyncSession, model: str, found: Mapping[str, Sequence[F
 
 
 async def load(session: AsyncSession, model: str, shas: Sequence[str]) -> StoredFaces:
-    """Load the faces of contents, without landmarks, which are long and seldom needed."""
+    """Load the faces of contents, without landmarks, which are long and seldom needed. Some contents at a time, since
+    making arrays of 100,000 rows at once would keep the event loop for a second."""
+    parts = [
+        await _load_some(session, model, shas[start : start + _AT_ONCE], start)
+        for start in range(0, len(shas), _AT_ONCE)
+    ] or [await _load_some(session, model, (), 0)]
+    vectors = [part.vectors for part in parts if len(part.ids)]  # of contents without a face their width is unknown
+    return StoredFaces(
+        ids=np.concatenate([part.ids for part in parts]),
+        pictures=np.concatenate([part.pictures for part in parts]),
+        boxes=np.concatenate([part.boxes for part in parts]),
+        scores=np.concatenate([part.scores for part in parts]),
+        quality=np.concatenate([part.quality for part in parts]),
+        vectors=np.concatenate(vectors) if vectors else parts[0].vectors,
+        scanned=np.concatenate([part.scanned for part in parts]),
+    )
+
+
+async def _load_some(session: AsyncSession, model: str, shas: Sequence[str], first: int) -> StoredFaces:
+    """Load the faces of contents. `first`: the index of the first of them in the whole list."""
     parameters = {"model": model, "shas": list(shas)}
     scanned = np.zeros(len(shas), np.bool_)
     scanned[[place - 1 for place in await session.scalars(_SCANNED, parameters)]] = True
@@ -142,7 +163,7 @@ async def load(session: AsyncSession, model: str, shas: Sequence[str]) -> Stored
     vectors = np.frombuffer(b"".join(row.vector for row in rows), _SINGLE)
     return StoredFaces(
         ids=np.array([row.id for row in rows], np.int64),
-        pictures=np.array([row.place - 1 for row in rows], np.int64),
+        pictures=np.array([first + row.place - 1 for row in rows], np.int64),
         boxes=np.array([row.bbox for row in rows], np.float32).reshape(-1, 4),
         scores=np.array([row.score for row in rows], np.float32),
         quality=np.array([row.quality for row in rows], np.float32),

@@ -7,16 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import delete, select, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from deployments.algorithms.people.label_matching import carry_labels, number_by_first_face
+from deployments.algorithms.people.label_matching import continue_labels
 from deployments.algorithms.people.moving import match_places
 from deployments.contracts.albums import UNASSIGNED, UNKNOWN
-from serve_app.store.arrays import any_text
 from serve_app.store.ids import new_id
-from serve_app.store.models import PersonRow
 from serve_app.store.repositories.faces import StoredFaces
 
 
@@ -29,11 +26,14 @@ class StoredPerson:
     """Label that the clusterer gets in `previous`."""
 
 
-_LABELS = text("""
-    SELECT face_id, coalesce(label, -1) AS label
+_GROUPING = text("""
+    SELECT array_agg(face_id) AS faces, array_agg(coalesce(label, -1)) AS labels
     FROM person_faces LEFT JOIN persons ON persons.id = person_id
     WHERE person_faces.album_id = :album_id
 """)
+"""The grouping of an album as two arrays: as rows, each of 100,000 faces would be an object of its own."""
+_PERSONS = text("SELECT array_agg(id) AS ids, array_agg(label) AS labels FROM persons WHERE album_id = :album_id")
+_PERSON_LABELS = text("SELECT array_agg(label) FROM persons WHERE album_id = :album_id")
 _OF_OTHER_MODELS = text("""
     SELECT sha256, bbox, coalesce(label, -1) AS label
     FROM person_faces
@@ -43,18 +43,49 @@ _OF_OTHER_MODELS = text("""
     AND sha256 = ANY(CAST(:shas AS text[]))
     ORDER BY face_id
 """)
+_ADD = text("""
+    INSERT INTO persons (id, album_id, label)
+    SELECT id, :album_id, label FROM unnest(CAST(:ids AS text[]), CAST(:labels AS integer[])) AS new (id, label)
+""")
 _ASSIGN = text("""
     INSERT INTO person_faces (album_id, face_id, person_id)
-    SELECT :album_id, face_id, person_id
-    FROM unnest(CAST(:faces AS bigint[]), CAST(:persons AS text[])) AS new (face_id, person_id)
+    SELECT :album_id, face_id, persons.id
+    FROM unnest(CAST(:faces AS bigint[]), CAST(:labels AS integer[])) AS new (face_id, label)
+    LEFT JOIN persons ON persons.album_id = :album_id AND persons.label = new.label
     WHERE EXISTS (SELECT FROM faces WHERE id = face_id)
+    ON CONFLICT (album_id, face_id) DO UPDATE SET person_id = excluded.person_id
 """)
+_TAKE_OUT = text("DELETE FROM person_faces WHERE album_id = :album_id AND face_id = ANY(CAST(:faces AS bigint[]))")
+_REMOVE = text("DELETE FROM persons WHERE album_id = :album_id AND label = ANY(CAST(:labels AS integer[]))")
+
+
+@dataclass(frozen=True, slots=True)
+class _Grouping:
+    """The stored grouping of an album."""
+
+    faces: NDArray[np.int64]
+    """Face ids `int64[F]`, sorted."""
+    labels: NDArray[np.int64]
+    """Their persons' labels `int64[F]`, or `UNASSIGNED`."""
+
+    def labels_of(self, face_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Look up labels, `int64[N]`; `UNKNOWN` for faces that are in no stored grouping."""
+        if not len(self.faces):
+            return np.full(len(face_ids), UNKNOWN)
+        place = np.minimum(np.searchsorted(self.faces, face_ids), len(self.faces) - 1)
+        return np.where(self.faces[place] == face_ids, self.labels[place], UNKNOWN)
+
+    def faces_beside(self, face_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Find the stored faces that are none of `face_ids`."""
+        place = np.searchsorted(self.faces, face_ids)
+        is_other = np.ones(len(self.faces) + 1, np.bool_)
+        is_other[place[np.append(self.faces, -1)[place] == face_ids]] = False
+        return self.faces[is_other[:-1]]
 
 
 async def load_labels(session: AsyncSession, album_id: str, face_ids: NDArray[np.int64]) -> NDArray[np.int64]:
     """Load what `cluster_faces` takes as `previous`, `int64[N]`: a person's label, `UNASSIGNED` or `UNKNOWN`."""
-    known = {row.face_id: row.label for row in await session.execute(_LABELS, {"album_id": album_id})}
-    return np.array([known.get(face_id, UNKNOWN) for face_id in face_ids.tolist()], np.int64)
+    return (await _load_grouping(session, album_id)).labels_of(face_ids)
 
 
 async def load_moved_labels(
@@ -81,8 +112,10 @@ async def load_moved_labels(
 
 async def load(session: AsyncSession, album_id: str) -> dict[int, StoredPerson]:
     """Load the album's persons by label."""
-    rows = await session.execute(select(PersonRow.id, PersonRow.label).where(PersonRow.album_id == album_id))
-    return {label: StoredPerson(person_id, label) for person_id, label in rows}
+    row = (await session.execute(_PERSONS, {"album_id": album_id})).one()
+    return {
+        label: StoredPerson(person_id, label) for person_id, label in zip(row.ids or (), row.labels or (), strict=True)
+    }
 
 
 async def save(
@@ -92,37 +125,54 @@ async def save(
     clusters: NDArray[np.int64],
     moved: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
-    """Replace the album's grouping by `clusters` (`int64[N]`, -1 for unassigned). -> the persons' labels, `int64[N]`
+    """Make `clusters` (`int64[N]`, -1 for unassigned) the album's grouping. -> the persons' labels, `int64[N]`
 
     A cluster continues the person with whom it shares the most faces, so a person keeps its id and label however the
-    clusterer numbers them; two clusters never inherit one person. Persons without a face are deleted. `moved`: labels
-    to continue in place of those that are stored (`load_moved_labels`). The caller holds the album's lock
-    (`albums.open_album`), or runs in the album's only job of this kind.
+    clusterer numbers them; two clusters never inherit one person. Persons without a face are deleted. Only rows that
+    differ from the stored ones are written. `moved`: labels to continue in place of those that are stored
+    (`load_moved_labels`). The caller holds the album's lock (`albums.open_album`), or runs in the album's only job of
+    this kind.
     """
-    old = await load(session, album_id)
-    previous = await load_labels(session, album_id, face_ids)
-    if moved is not None:
-        previous = np.where(previous >= 0, previous, moved)
-    result = carry_labels(previous, number_by_first_face(clusters), highest=max(old, default=UNASSIGNED))
-    labels = set(result[result >= 0].tolist())
-
-    ids = {label: person.id for label, person in old.items()}
-    new = sorted(labels - ids.keys())
-    if new:
-        rows = [{"id": new_id("per"), "album_id": album_id, "label": label} for label in new]
-        await session.execute(insert(PersonRow), rows)
-        ids |= {row["label"]: row["id"] for row in rows}
-    gone = [ids[label] for label in old if label not in labels]
-    await _replace_faces(session, album_id, gone)
-    parameters = {
-        "album_id": album_id,
-        "faces": face_ids.tolist(),
-        "persons": [ids.get(label) for label in result.tolist()],
-    }
-    await session.execute(_ASSIGN, parameters)
+    stored = await _load_grouping(session, album_id)
+    held = stored.labels_of(face_ids)
+    known = np.array(await session.scalar(_PERSON_LABELS, {"album_id": album_id}) or (), np.int64)
+    previous = held if moved is None else np.where(held >= 0, held, moved)
+    result = continue_labels(previous, clusters, highest=int(known.max(initial=UNASSIGNED)))
+    changed = result != held
+    await _add(session, album_id, np.setdiff1d(result[changed & (result >= 0)], known))
+    await _assign(session, album_id, face_ids, result, changed)
+    await _remove(session, album_id, stored.faces_beside(face_ids), known[~np.isin(known, result)])
     return result
 
 
-async def _replace_faces(session: AsyncSession, album_id: str, person_ids: Sequence[str]) -> None:
-    await session.execute(text("DELETE FROM person_faces WHERE album_id = :album_id"), {"album_id": album_id})
-    await session.execute(delete(PersonRow).where(PersonRow.album_id == album_id, PersonRow.id == any_text(person_ids)))
+async def _load_grouping(session: AsyncSession, album_id: str) -> _Grouping:
+    row = (await session.execute(_GROUPING, {"album_id": album_id})).one()
+    faces, labels = np.array(row.faces or (), np.int64), np.array(row.labels or (), np.int64)
+    order = np.argsort(faces)
+    return _Grouping(faces[order], labels[order])
+
+
+async def _add(session: AsyncSession, album_id: str, labels: NDArray[np.int64]) -> None:
+    if len(labels):
+        parameters = {"album_id": album_id, "ids": [new_id("per") for _ in labels], "labels": labels.tolist()}
+        await session.execute(_ADD, parameters)
+
+
+async def _assign(
+    session: AsyncSession,
+    album_id: str,
+    face_ids: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    changed: NDArray[np.bool_],
+) -> None:
+    if changed.any():
+        parameters = {"album_id": album_id, "faces": face_ids[changed].tolist(), "labels": labels[changed].tolist()}
+        await session.execute(_ASSIGN, parameters)
+
+
+async def _remove(session: AsyncSession, album_id: str, faces: NDArray[np.int64], labels: NDArray[np.int64]) -> None:
+    """Remove faces that the album no longer has, and persons who have none."""
+    if len(faces):
+        await session.execute(_TAKE_OUT, {"album_id": album_id, "faces": faces.tolist()})
+    if len(labels):
+        await session.execute(_REMOVE, {"album_id": album_id, "labels": labels.tolist()})

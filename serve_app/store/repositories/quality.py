@@ -23,6 +23,7 @@ class StoredQuality:
     issues: tuple[str, ...]
 
 
+_AT_ONCE = 1000
 _SAVE = text("""
     INSERT INTO picture_quality (sha256, sharpness, exposure, score, issues)
     SELECT sha256, sharpness, exposure, score, ARRAY(SELECT jsonb_array_elements_text(issues))
@@ -51,7 +52,7 @@ async def save(session: AsyncSession, quality: Mapping[str, StoredQuality]) -> N
 
 
 async def load(session: AsyncSession, shas: Sequence[str]) -> dict[str, StoredQuality]:
-    """Load the assessments of those contents that have one."""
+    """Load the assessments of those contents that have one, some at a time for the sake of the event loop."""
     columns = (
         PictureQualityRow.sha256,
         PictureQualityRow.sharpness,
@@ -59,8 +60,12 @@ async def load(session: AsyncSession, shas: Sequence[str]) -> dict[str, StoredQu
         PictureQualityRow.score,
         PictureQualityRow.issues,
     )
-    rows = await session.execute(select(*columns).where(PictureQualityRow.sha256 == any_text(shas)))
-    return {
-        sha: StoredQuality(sharpness, exposure, score, tuple(issues))
-        for sha, sharpness, exposure, score, issues in rows
-    }
+    found: dict[str, StoredQuality] = {}
+    for start in range(0, len(shas), _AT_ONCE):
+        some = any_text(shas[start : start + _AT_ONCE])
+        rows = await session.execute(select(*columns).where(PictureQualityRow.sha256 == some))
+        found |= {
+            sha: StoredQuality(sharpness, exposure, score, tuple(issues))
+            for sha, sharpness, exposure, score, issues in rows
+        }
+    return found

@@ -4,9 +4,11 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0013"
-down_revision = "0009"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
+compatible_from = "0009"
+"""Oldest revision whose code runs on this schema (docs/adr/0010)."""
 
 
 def upgrade() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from deployments.algorithms.people.label_matching import carry_labels, number_by_first_face
+from deployments.algorithms.people.label_matching import carry_labels, continue_labels, number_by_first_face
 
 
 def partition(labels: np.ndarray) -> set[frozenset[int]]:
@@ -78,3 +78,17 @@ def test_labels_do_not_depend_on_how_clusters_are_numbered(
 def test_an_equal_grouping_under_other_numbers_changes_no_person(labels: np.ndarray, renamed: list[int]) -> None:
     clusters = np.array([renamed[label] for label in labels.tolist()], np.int64)
     assert np.array_equal(carry_labels(labels, number_by_first_face(clusters)), labels)
+
+
+@given(old=LABELS, new=LABELS, highest=st.integers(-1, 9))
+def test_matching_only_clusters_that_differ_labels_like_matching_all(
+    old: np.ndarray, new: np.ndarray, highest: int
+) -> None:
+    expected = carry_labels(old, number_by_first_face(new), highest)
+    assert np.array_equal(continue_labels(old, new, highest), expected)
+
+
+@given(labels=arrays(np.int64, 30, elements=st.integers(-2, 4)), added=st.integers(-1, 6))
+def test_a_face_more_changes_the_label_of_no_other(labels: np.ndarray, added: int) -> None:
+    old, new = np.append(labels, -2), np.append(labels, added)
+    assert np.array_equal(continue_labels(old, new)[:-1], np.maximum(labels, -1))
