@@ -65,6 +65,7 @@ class DuplicateSearch:
         settings: Settings,
         snapshot: AlbumSnapshot,
     ) -> None:
+        self._database = database
         self._pictures = pictures
         self._settings = settings
         self._search = CandidateSearch(
