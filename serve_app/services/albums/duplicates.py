@@ -36,4 +36,4 @@ class FindDuplicates:
         rest = progress.part(progress.share, 1.0)
         search = DuplicateSearch(self._database, self._pictures, self._finder, self._settings, snapshot)
         result = await search.run(parameters.get("level") or "copy", rest)
-        return await keep_result(self._database, snapshot, "duplicates", parameters, result)
+        return await keep_result(self._database, snapshot, "duplicates", parameters, lambda: result)
