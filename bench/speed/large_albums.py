@@ -140,7 +140,6 @@ class Bench:
                 payload={"parameters": DEFAULTS["people"], "detail": False},
                 max_attempts=1,
             )
-        tags = tags_result(snapshot.items, self._tags, [])
 
         async def save_people() -> None:
             async with self._database.transaction() as session:
@@ -150,7 +149,9 @@ class Bench:
         steps: tuple[Step, ...] = (
             save_people,
             lambda: self._people(job, Progress()),
-            lambda: keep_result(self._database, snapshot, "tags", {}, tags),
+            lambda: keep_result(
+                self._database, snapshot, "tags", {}, lambda: tags_result(snapshot.items, self._tags, [])
+            ),
         )
         for name, step in zip(WRITES, steps, strict=True):
             await self._measure(f"{name}, {what}", step)

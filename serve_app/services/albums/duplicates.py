@@ -41,4 +41,4 @@ class FindDuplicates:
             self._database, self._pictures, self._finder, self._candidates, self._settings, snapshot
         )
         result = await search.run(parameters.get("level") or "copy", rest)
-        return await keep_result(self._database, snapshot, "duplicates", parameters, result)
+        return await keep_result(self._database, snapshot, "duplicates", parameters, lambda: result)

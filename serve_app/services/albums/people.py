@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
 from configs.settings import Settings
 from deployments.contracts.albums import UNASSIGNED, UNKNOWN, FaceClusterer
-from deployments.kit.garbage import collector_paused
 from serve_app.services.albums.album_faces import AlbumFace
 from serve_app.services.albums.bystanders import find_bystanders
 from serve_app.services.albums.items import Item
@@ -57,16 +56,15 @@ class ClusterPeople:
 
         parameters = job.payload["parameters"]
         persons_of = [None if label == UNASSIGNED else people[label].id for label in labels.tolist()]
-        with collector_paused():  # and in a thread: the heartbeats of all jobs share this event loop
-            result = await asyncio.to_thread(
-                _report,
-                snapshot,
-                found,
-                persons_of,
-                int(parameters.get("min_images") or 1),
-                bystanders=bool(parameters.get("bystanders")),
-            )
-            return await keep_result(self._database, snapshot, "people", parameters, result)
+        report = partial(
+            _report,
+            snapshot,
+            found,
+            persons_of,
+            int(parameters.get("min_images") or 1),
+            bystanders=bool(parameters.get("bystanders")),
+        )
+        return await keep_result(self._database, snapshot, "people", parameters, report)
 
 
 def _report(

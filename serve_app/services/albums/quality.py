@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
+from functools import partial
 
-from deployments.kit.garbage import collector_paused
 from serve_app.services.albums.results import AnalysisResult, PictureQuality, QualityResult, ResultPages
 from serve_app.services.albums.snapshot import AlbumSnapshot, AlbumSnapshots, keep_result
 from serve_app.services.jobs.progress import Progress
@@ -26,9 +25,8 @@ class AssessQuality:
         snapshot = await self._albums.load(job, progress)
         async with self._database.transaction() as session:
             judged = await quality.load(session, snapshot.shas)
-        with collector_paused():
-            result = await asyncio.to_thread(_report, snapshot, judged)
-            return await keep_result(self._database, snapshot, "quality", job.payload["parameters"], result)
+        report = partial(_report, snapshot, judged)
+        return await keep_result(self._database, snapshot, "quality", job.payload["parameters"], report)
 
 
 def _report(snapshot: AlbumSnapshot, judged: Mapping[str, StoredQuality]) -> QualityResult:

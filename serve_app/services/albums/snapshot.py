@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,16 +115,30 @@ def places_of(items: Sequence[AlbumItem]) -> Places:
 
 
 async def keep_result(
-    database: Database, snapshot: AlbumSnapshot, kind: str, parameters: Mapping[str, Any], result: AnalysisResult
+    database: Database,
+    snapshot: AlbumSnapshot,
+    kind: str,
+    parameters: Mapping[str, Any],
+    report: Callable[[], AnalysisResult],
 ) -> AnalysisResult | ResultPages:
-    """Store the result of an analysis with its details, for requests with equal parameters. -> the result, or that of a
-    large album by its pages"""
+    """Make the result of an analysis with its details, and store it for requests with equal parameters. -> the result,
+    or that of a large album by its pages
+
+    `report` makes the result in a thread, where that of a large album ends too: at 100,000 images making, cutting and
+    freeing it takes seconds, in which the heartbeats of all jobs would stand still.
+    """
+
+    def make() -> tuple[AnalysisResult | None, dict[str, int], list[Part]]:
+        result = report()
+        counts, parts = cut_result(kind, result, snapshot.places)
+        return None if snapshot.is_large else result, counts, parts
+
     key = results.params_key(parameters)
-    # In a thread: at 100,000 images it takes seconds, in which the heartbeats of all jobs would stand still.
-    counts, parts = await asyncio.to_thread(cut_result, kind, result, snapshot.places)
+    with collector_paused():
+        result, counts, parts = await asyncio.to_thread(make)
     async with database.transaction() as session:
         await results.save(session, snapshot.album_id, kind, key, snapshot.version, {"counts": counts}, parts)
-    return pages_of(snapshot.public_id, kind, key, counts) if snapshot.is_large else result
+    return pages_of(snapshot.public_id, kind, key, counts) if result is None else result
 
 
 def cut_result(kind: str, result: AnalysisResult, places: Places) -> tuple[dict[str, int], list[Part]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 
 from configs.settings import Settings
@@ -15,7 +14,6 @@ from deployments.algorithms.tags.vocabulary import (
     select_tags,
 )
 from deployments.contracts.albums import Tagger
-from deployments.kit.garbage import collector_paused
 from serve_app.services.albums.items import Item
 from serve_app.services.albums.naming import sort_by_tag
 from serve_app.services.albums.results import AnalysisResult, Failed, ResultPages, TagsResult
@@ -53,9 +51,7 @@ class TagAlbum:
             chosen = {sha: select_tags(of, rules, top_k=top_k, threshold=threshold) for sha, of in scores.items()}
             return tags_result(snapshot.items, chosen, snapshot.failed)
 
-        with collector_paused():
-            result = await asyncio.to_thread(report)
-            return await keep_result(self._database, snapshot, "tags", parameters, result)
+        return await keep_result(self._database, snapshot, "tags", parameters, report)
 
     async def score(
         self, snapshot: AlbumSnapshot, labels: list[str] | None, progress: Progress
