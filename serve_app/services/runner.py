@@ -12,7 +12,6 @@ import os
 import socket
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 import structlog
@@ -23,19 +22,18 @@ from deployments.kit.turns import acting_for
 from serve_app import tracing
 from serve_app.services.completion import finish
 from serve_app.services.container import Services
+from serve_app.services.jobs.observed import count_queue, note_claim, span_of
 from serve_app.services.jobs.problems import problem_members
 from serve_app.services.jobs.progress import Progress
 from serve_app.store.queue import claims
 from serve_app.store.queue.claims import LeaseLost
-from serve_app.store.queue.jobs import GENERATION_KINDS, QueuedJob, load_lanes
+from serve_app.store.queue.jobs import GENERATION_KINDS, QueuedJob
 
 log = structlog.get_logger(__name__)
 
 _BEATS_A_LEASE = 6
 _LONGEST_PAUSE_S = 60.0
 """Longest pause of a job that waits for capacity: it should not sleep long when that is back."""
-_COUNT_S = 10.0
-"""Seconds between two counts of the queue for its metrics, which Ray takes over as often."""
 _MAX_BEAT_S = 1.0
 """Clients watch the progress that heartbeats write."""
 _STEP = 0.01
@@ -67,7 +65,8 @@ class JobRunner:
     async def run(self) -> None:
         """Claim and run until `stop`; rides out a database that is away for a while."""
         kinds = set(self._services.handlers)
-        aside = [asyncio.create_task(self._run_housekeeping()), asyncio.create_task(self._count_queue())]
+        counting = count_queue(self._database, self._services.metrics)
+        aside = [asyncio.create_task(self._run_housekeeping()), asyncio.create_task(counting)]
         pools = [
             asyncio.create_task(self._run_pool(sorted(of), slots))
             for of, slots in (
@@ -132,8 +131,8 @@ class JobRunner:
         structlog.contextvars.bind_contextvars(job=job.id, kind=job.kind, user=job.user_id)
         if job.request_id is not None:
             structlog.contextvars.bind_contextvars(request_id=job.request_id)
-        self._note_claim(job)
-        with self._span(job) as span:
+        note_claim(self._services.metrics, job)
+        with span_of(job) as span:
             outcome = await self._attempt(job)
             if span is not None:
                 span.set_attribute("darkroom.outcome", outcome)
@@ -168,18 +167,6 @@ class JobRunner:
             self._services.metrics.job_seconds.labels(job.kind).observe(seconds)
             log.info("job ended", outcome=outcome, attempt=job.attempt, seconds=round(seconds, 3))
         return outcome
-
-    def _note_claim(self, job: QueuedJob) -> None:
-        metrics = self._services.metrics
-        metrics.job_attempts.labels(job.kind).inc()
-        if job.attempt == 1 and job.started_at is not None:
-            metrics.job_wait_seconds.labels(job.kind).observe((job.started_at - job.run_after).total_seconds())
-
-    def _span(self, job: QueuedJob) -> AbstractContextManager[Any]:
-        """Span of an attempt, in the trace of the request that the job was made for."""
-        parent = {} if job.traceparent is None else {tracing.TRACEPARENT: job.traceparent}
-        ids = {"darkroom__job": job.id, "darkroom__attempt": job.attempt, "darkroom__request_id": job.request_id}
-        return tracing.span(f"job {job.kind}", "consumer", parent=parent, may_begin=True, user__id=job.user_id, **ids)
 
     async def _work(self, job: QueuedJob, progress: Progress) -> Any:
         """The handler's result. Raises `_Cancelled` and `LeaseLost` when the heartbeat says so."""
@@ -271,20 +258,6 @@ class JobRunner:
         with contextlib.suppress(LeaseLost, Unavailable):
             async with self._database.transaction() as session:
                 return await action(session, job, *arguments, **options)
-
-    async def _count_queue(self) -> None:
-        """Tell the metrics how much is waiting: every worker tells the same, so that one is enough."""
-        metrics = self._services.metrics
-        while True:
-            with contextlib.suppress(Unavailable):
-                async with self._database.transaction() as session:
-                    lanes = await load_lanes(session)
-                for name, lane in lanes.items():
-                    metrics.queue_jobs.labels(name, "queued").set(lane.queued)
-                    metrics.queue_jobs.labels(name, "running").set(lane.running)
-                    metrics.queue_postponed.labels(name).set(lane.postponed)
-                    metrics.queue_oldest_seconds.labels(name).set(lane.oldest_s)
-            await asyncio.sleep(_COUNT_S)
 
     async def _run_housekeeping(self) -> None:
         """Expired albums, old jobs and keys, files that nothing refers to: every so often, by any worker."""
