@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,14 @@ import httpx
 import pytest
 
 from bench.server import ROOT, free_port
-from tests.support.album_client import album_when_analysed, assert_all_embedded, many_pictures, start_album, upload
+from tests.support.album_client import (
+    album_when_analysed,
+    assert_all_embedded,
+    many_pictures,
+    start_album,
+    until,
+    upload,
+)
 
 pytestmark = [pytest.mark.cluster, pytest.mark.weights]
 
@@ -29,6 +37,8 @@ CAPABILITIES = {
     "Segmentation",
     "Avatars",
 }
+CHECKED = CAPABILITIES - {"Prompting"}
+"""Those that /readyz calls, so that each has served something."""
 DEPLOYMENTS = {"Ingress", "Worker", *CAPABILITIES}
 
 
@@ -95,3 +105,14 @@ def test_an_album_posted_through_one_node_is_found_through_the_other(cluster: Tw
         assert_all_embedded(album_when_analysed(second, "split"), urls)
         duplicates = second.post("/albums/duplicates", json={"album_id": "split"}).json()["duplicates"]
         assert [set(group) for group in duplicates.values()] == [set(urls)]
+
+
+def test_metrics_of_either_ingress_are_those_of_the_replicas_on_both_nodes(cluster: TwoNodes) -> None:
+    for proxy in cluster.proxies:
+
+        def counted(proxy: str = proxy) -> bool:
+            page = httpx.get(f"{proxy}/metrics", timeout=60, trust_env=False).text
+            lines = [line for line in page.splitlines() if line.startswith("ray_darkroom_served_calls_total{")]
+            return {deployment for line in lines for deployment in re.findall(r'deployment="(\w+)"', line)} >= CHECKED
+
+        until(counted, f"{proxy} shows the calls of every capability")
