@@ -1,8 +1,8 @@
 """What storing vectors in half precision changes: `python -m bench.quality.half_precision`.
 
-Photographs that ship in packages, and edits of them, are one album. Compares cosines, candidate pairs, pairs that are
-similar by their cosine, and tags, from vectors as the model gives them (float32) and as the database keeps them
-(float16).
+Photographs that ship in packages (`--half installed`: only those that are here already), and edits of them, are one
+album. Compares cosines, candidate pairs, pairs that are similar by their cosine, and tags, from vectors as the model
+gives them (float32) and as the database keeps them (float16).
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ _KINDS = ("crop of 50 %", "quarter turn", "thumbnail of 56 px", "grey", "frame",
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--half", choices=("tuned", "reported", "both"), default="both")
+    parser.add_argument("--half", choices=("tuned", "reported", "both", "installed"), default="both")
     options = parser.parse_args()
     halves = {"tuned": sources.TUNED, "reported": sources.REPORTED, "both": sources.TUNED | sources.REPORTED}
+    halves["installed"] = {name: path for name, path in halves["both"].items() if sources.is_installed(path)}
     photos = sources.load(halves[options.half])
     pictures = [*photos.values()]
     for kind in _KINDS:

@@ -79,6 +79,11 @@ def load(half: dict[str, str]) -> dict[str, Image]:
     return {name: _read(path) for name, path in half.items()}
 
 
+def is_installed(path: str) -> bool:
+    """Whether an installed package, or one in `FOLDER`, holds a photograph."""
+    return _find(path) is not None
+
+
 def _find(path: str) -> Path | None:
     package, _, inside = path.partition("/")
     spec = importlib.util.find_spec(package)
