@@ -6,8 +6,8 @@ the album is not wrong: it knows fewer contents, or some that have gone.
 
 from __future__ import annotations
 
+import hashlib
 import io
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +19,7 @@ from deployments.contracts.arrays import Packed, Vectors
 
 Hashes = NDArray[np.bytes_]
 """SHA-256 of contents, `S32[N]`."""
+_DIGEST_BYTES = 32
 NOBODY = -1
 """Place of a number whose content has left the album."""
 
@@ -62,19 +63,19 @@ class CandidateState:
         file = io.BytesIO()
         arrays = {name: getattr(self, name) for name in ("hashes", "index", "left", "right", "cosine", "settled")}
         np.savez(file, fingerprint=np.array(fingerprint), trained_for=np.array(self.trained_for), **arrays)
-        return file.getvalue()
+        return hashlib.sha256(file.getbuffer()).digest() + file.getvalue()
 
     @classmethod
     def from_bytes(cls, data: bytes, fingerprint: str) -> CandidateState | None:
-        """Read a state; None where it is damaged (a zip file checks what it holds) or of another fingerprint."""
-        try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                if str(file["fingerprint"]) != fingerprint:
-                    return None
-                arrays = {name: file[name] for name in ("hashes", "index", "left", "right", "cosine", "settled")}
-                return cls(trained_for=int(file["trained_for"]), **arrays)
-        except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError):
+        """Read a state; None where it is damaged or of another fingerprint."""
+        digest, written = data[:_DIGEST_BYTES], memoryview(data)[_DIGEST_BYTES:]
+        if hashlib.sha256(written).digest() != digest:
             return None
+        with np.load(io.BytesIO(written), allow_pickle=False) as file:
+            if str(file["fingerprint"]) != fingerprint:
+                return None
+            arrays = {name: file[name] for name in ("hashes", "index", "left", "right", "cosine", "settled")}
+            return cls(trained_for=int(file["trained_for"]), **arrays)
 
 
 def as_hashes(shas: Sequence[str]) -> Hashes:
