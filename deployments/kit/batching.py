@@ -134,7 +134,8 @@ class KeyedBatcher(Generic[Work, Step, BatchResult]):
                 return
             self._arrival.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._arrival.wait(), left)
+                async with asyncio.timeout(left):  # `wait_for` forgets a cancellation that comes with the event
+                    await self._arrival.wait()
 
     def _take(self) -> list[_Ticket[Work]]:
         if not self._waiting:

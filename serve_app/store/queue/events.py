@@ -52,7 +52,8 @@ class Signal:
         poll_s = max(self.poll_s, self._live_poll_s() or 0.0)
         limit = poll_s if timeout_s is None else min(poll_s, timeout_s)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._event.wait(), limit)
+            async with asyncio.timeout(limit):  # `wait_for` forgets a cancellation that comes with the event
+                await self._event.wait()
         came = self._event.is_set()
         self._event.clear()
         return came
@@ -181,12 +182,14 @@ class JobEvents:
             heard.clear()
             await connection.execute(f"NOTIFY {own}", timeout=self._connect_timeout_s)
             with suppress(TimeoutError):
-                await asyncio.wait_for(heard.wait(), self._connect_timeout_s)
+                async with asyncio.timeout(self._connect_timeout_s):
+                    await heard.wait()
             was_live, self._is_live = self._is_live, heard.is_set()
             if was_live and not self._is_live:
                 self._wake_all()  # to look more often from now on
             with suppress(TimeoutError):
-                await asyncio.wait_for(closed.wait(), self._live_poll_s)
+                async with asyncio.timeout(self._live_poll_s):
+                    await closed.wait()
 
 
 async def wait_until_finished(database: Database, events: JobEvents, job_id: str, timeout_s: float) -> QueuedJob:

@@ -157,6 +157,25 @@ async def test_a_notice_between_two_waits_is_not_missed() -> None:
         await waiting
 
 
+@pytest.mark.parametrize("ticks", range(5))
+async def test_a_waiter_that_is_cancelled_while_a_notice_comes_ends(ticks: int) -> None:
+    waiter_signal = Signal(FOR_EVER)
+
+    async def wait_again_and_again() -> None:
+        while True:
+            await waiter_signal.wait()
+
+    waiter = asyncio.create_task(wait_again_and_again())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    waiter_signal.set()
+    for _ in range(ticks):
+        await asyncio.sleep(0)
+    waiter.cancel()
+    ended, _ = await asyncio.wait({waiter}, timeout=10)
+    assert ended == {waiter}
+
+
 async def test_a_cut_connection_is_reopened_and_all_waiters_look_again(database: Database, events: JobEvents) -> None:
     with events.work() as signal:
         async with database.transaction() as session:
