@@ -7,6 +7,7 @@ import io
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -175,22 +176,34 @@ def edited(client: Client, edit: Edit, job: str) -> dict[str, str]:
 
 def undisturbed(clients: Sequence[Client], known: Acknowledged, pictures: Pictures) -> Answers:
     """Send the same pictures, posts and edits to a server that nothing happens to. -> its answers"""
-    answers: dict[str, Any] = {}
-    for (user, album), posts in known.albums().items():
-        client = clients[user]
-        numbers: dict[str, int] = {}
-        for post in posts:
-            urls = client.upload(*(pictures(user, number) for number in post.numbers))
-            numbers |= dict(zip(urls, post.numbers, strict=True))
-            job = client.start("post", "/albums/embeddings", {"album_id": album, "images": urls})
-            client.ended(job, _JOBS_S)
-        answers |= analyses(client, album, numbers)
-    for edit in known.edits:
-        client = clients[edit.user]
+    with ThreadPoolExecutor(len(clients)) as pool:
+        found = pool.map(lambda client: _undisturbed_user(client, known, pictures), clients)
+        return {subject: answer for answers in found for subject, answer in answers.items()}
+
+
+def _undisturbed_user(client: Client, known: Acknowledged, pictures: Pictures) -> Answers:
+    edits = [edit for edit in known.edits if edit.user == client.user]
+    jobs = []
+    for edit in edits:
         [url] = client.upload(pictures(edit.user, edit.number))
         path, options = order_of(edit.kind, edit.number)
-        answers |= edited(client, edit, client.start(edit.kind, path, {"image_url": url, **options}))
+        jobs.append(client.start(edit.kind, path, {"image_url": url, **options}))
+    answers: dict[str, Any] = {}
+    for (user, album), posts in known.albums().items():
+        if user == client.user:
+            answers |= _undisturbed_album(client, album, posts, pictures)
+    for edit, job in zip(edits, jobs, strict=True):
+        answers |= edited(client, edit, job)
     return answers
+
+
+def _undisturbed_album(client: Client, album: str, posts: list[AlbumPost], pictures: Pictures) -> Answers:
+    numbers: dict[str, int] = {}
+    for post in posts:
+        urls = client.upload(*(pictures(client.user, number) for number in post.numbers))
+        numbers |= dict(zip(urls, post.numbers, strict=True))
+        client.ended(client.start("post", "/albums/embeddings", {"album_id": album, "images": urls}), _JOBS_S)
+    return analyses(client, album, numbers)
 
 
 def differences(found: Answers, expected: Answers) -> list[str]:

@@ -7,10 +7,10 @@ Settings come from the environment, as for `python -m serve_app`. The id of the 
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 import sys
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from configs.settings import Settings
@@ -22,14 +22,11 @@ PID_FILE = "second_node"
 _CPUS = 1
 """CPUs of a node. All replicas need more than one, so that some live on the second and wait while it is away."""
 _STORE_BYTES = 200 * 2**20
+_WATCH_S = 1.0
 
 
 def main() -> None:
-    signals = {signal.SIGTERM, signal.SIGUSR1}
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # in all threads: `sigwait` takes them
     settings = Settings()
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
-    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ.setdefault("RAY_LOG_TO_DRIVER", "0")
     local_ray.set_defaults(settings)
     from ray import serve
@@ -54,19 +51,24 @@ def main() -> None:
         raise SystemExit("HAProxy is not there: its package is for Linux")
     door = FrontDoor(haproxy, settings.front_door, f"127.0.0.1:{port}")
     door.start(settings.http_host, settings.http_port)
+    arrived: SimpleQueue[int] = SimpleQueue()
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, lambda number, _frame: arrived.put(number))
     sys.stdout.write(READY + "\n")
     sys.stdout.flush()
-    while _next_signal(signals, door) == signal.SIGUSR1:
+    while _next_signal(arrived, door) == signal.SIGUSR1:
         _add_node(cluster, settings.data_dir)
     door.stop()
     cluster.shutdown()
 
 
-def _next_signal(signals: set[signal.Signals], door: FrontDoor) -> int:
+def _next_signal(arrived: SimpleQueue[int], door: FrontDoor) -> int:
     """Wait for a signal, and keep the door open meanwhile."""
-    while (found := signal.sigtimedwait(signals, 1.0)) is None:
-        door.restart_if_ended()
-    return found.si_signo
+    while True:
+        try:
+            return arrived.get(timeout=_WATCH_S)
+        except Empty:
+            door.restart_if_ended()
 
 
 def _add_node(cluster: Any, folder: Path) -> None:
