@@ -68,14 +68,15 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=None, help="faults at most")
     options = parser.parse_args()
     seed = secrets.randbelow(10**6) if options.seed is None else options.seed
-    console = Console()
-    console.print(f"seed {seed}")
+    console = Console(log_path=False)
+    console.log(f"seed {seed}")
     pictures = Pictures(seed)
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         path = Path(folder) / "journal.jsonl"
         outcomes, verdict, answers = _disturbed(options, seed, path, pictures, console)
         entries = journal.read(path)
     known = checks.acknowledged(entries)
+    console.log(f"{len(known.pictures)} pictures; sending them to a server that nothing happens to ...")
     with tempfile.TemporaryDirectory(prefix="darkroom-") as folder:
         server, key = server_with_keys("compact", Path(folder))
         with running(server, key, USERS) as clients:
@@ -104,8 +105,9 @@ def _disturbed(
             try:
                 with _traffic(server.url, keys, seed, path):
                     for outcome in _harm(server, strength, rng, options, folder if is_small else None):
-                        console.print(f"{outcome.at_s:6.1f} s  {outcome.fault.name}: back in {outcome.back_s:.1f} s")
+                        console.log(f"{outcome.at_s:6.1f} s  {outcome.fault.name}: back in {outcome.back_s:.1f} s")
                         outcomes.append(outcome)
+                console.log("asking for all that was acknowledged ...")
                 return outcomes, *checks.check(clients, journal.read(path), pictures)
             except Exception:
                 _show_end(server, console)

@@ -25,6 +25,8 @@ from bench.faults.pictures import Pictures
 ALBUM = "load"
 _PICTURES = 8
 """Pictures of each user's album, which is read."""
+_SIDE = 1600
+"""Longest side of its pictures in pixels: 2 megapixels."""
 _TIMEOUT_S = 90.0
 _MIX = {"history": 35, "file": 30, "album": 15, "upload": 15, "tags": 5}
 """Shares of the calls in percent; `tags` uploads nothing and asks for the tags of a new picture by itself."""
@@ -34,7 +36,7 @@ class Mix:
     """Calls drawn by a seed, of several users in turn."""
 
     def __init__(self, url: str, keys: list[str], seed: int) -> None:
-        self._pictures = Pictures(seed)
+        self._pictures = Pictures(seed, _SIDE)
         self._rng = random.Random(seed)
         self._numbers = iter(range(_PICTURES, 10**9))
         self._users = [

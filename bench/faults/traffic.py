@@ -1,8 +1,8 @@
 """Traffic of users in a process of its own, until its standard input ends: `python -m bench.faults.traffic`.
 
 Its first line of input is JSON: the server's URL, a key for each user, the seed, the file of the journal. A round of a
-user: three pictures uploaded and posted to an album, which two rounds share; one read back and compared; a style and an
-avatar; the album and the history looked at; now and then an earlier album deleted.
+user: three pictures uploaded and posted to an album, which two rounds share; one read back and compared; an avatar or,
+in turn, a style; the album and the history looked at; now and then an earlier album deleted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _POSTED = 3
 _DELETE_EVERY = 5
 _ROUND_S = 45.0
 """Seconds that a round's job is waited for, so that the queue is bounded; then the user goes on."""
-_PAUSE_S = 0.3
+_PAUSE_S = 1.0
+"""Seconds between rounds: all of it is sent to an undisturbed server once more, which may not take longer."""
 
 
 def order_of(kind: str, number: int) -> tuple[str, dict[str, Any]]:
@@ -51,23 +52,26 @@ class User:
                 self.play()
             except NotAcknowledged:
                 pass  # noted; what was acknowledged so far stays in the journal
-            self._round += 1
             stop.wait(_PAUSE_S)
 
     def play(self) -> None:
-        me, first = self._client.user, self._round * _POSTED
-        numbers = list(range(first, first + _POSTED))
-        urls = self._client.upload(*(self._pictures(me, number) for number in numbers))
-        for number, url in zip(numbers, urls, strict=True):
-            self._journal.add(Picture(me, number, url))
-        job = self._post(f"{me}-{self._round // 2}", numbers, urls)
+        """Play the next round. Raises `NotAcknowledged`, after which the round is over."""
+        number, self._round = self._round, self._round + 1
+        me, album = self._client.user, f"{self._client.user}-{number // 2}"
+        numbers = list(range(number * _POSTED, (number + 1) * _POSTED))
+        urls = self._client.upload(*(self._pictures(me, picture) for picture in numbers))
+        for picture, url in zip(numbers, urls, strict=True):
+            self._journal.add(Picture(me, picture, url))
+        jobs = [self._post(album, numbers, urls)]
         self._read_back(self._rng.randrange(_POSTED), numbers, urls)
-        edits = [self._edit("style", numbers[1], urls[1]), self._edit("avatar", numbers[0], urls[0])]
-        self._client.call("album", "GET", f"/albums/{me}-{self._round // 2}")
+        kind, place = ("style", 1) if number % 2 else ("avatar", 0)
+        jobs.append(self._edit(kind, numbers[place], urls[place]))
         self._client.call("history", "GET", "/history")
-        for started in (job, *edits):
-            self._client.ended(started, _ROUND_S)
-        if self._round % _DELETE_EVERY == _DELETE_EVERY - 1:
+        for job in jobs:
+            self._client.ended(job, _ROUND_S)
+        for job in self._client.call("album", "GET", f"/albums/{album}").json()["jobs"]:
+            self._client.ended(job["id"], _ROUND_S)
+        if number % _DELETE_EVERY == _DELETE_EVERY - 1:
             self._delete()
 
     def _edit(self, kind: str, number: int, url: str) -> str:
