@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,22 +88,28 @@ def _passage(found: Found, options: argparse.Namespace) -> str:
         for step in [*steps, over]
     ]
     held = [
-        f"| {name} | {growth.median:.0f} {BOUNDS[name].unit} | {growth.slope:+.2g} a minute | {growth.grown:+.1f} |"
+        f"| {name} | {f'{growth.median:.0f} {BOUNDS[name].unit}'.strip()} | {growth.slope:+.2g} a minute | {growth.grown:+.1f} |"
         f" {growth.bound:.0f} |"
         for name, growth in found.growths.items()
     ]
+    command = (
+        f"`python -m bench.faults.load --users {options.users} --target {options.target:g} --step {options.step:g}"
+        f" --overload {options.overload:g} --minutes {options.minutes:g}` on {os.cpu_count()} cores, which the process"
+        " that calls shares:"
+    )
+    points = (
+        f"highest clean rate: **{found.clean.rate:.3g} calls a second**, p99 {found.clean.p99_s:.2f} s",
+        f"twice that for {options.overload:g} s: {over.refused} of {over.statuses.total()} answered 429 with"
+        f" `Retry-After`, {over.errors} errors; memory at most {found.peak_mb:.0f} MB (before {found.memory_mb:.0f});"
+        f" clean again after {found.recovered_s:.0f} s",
+        f"{options.minutes:g} minutes at the clean rate: {soak.statuses.total()} calls, {soak.errors} errors,"
+        f" {soak.refused} refusals, p99 {soak.p99_s:.2f} s",
+    )
     return "\n".join(
         [
-            f"`python -m bench.faults.load --users {options.users} --target {options.target:g} --step {options.step:g}"
-            f" --overload {options.overload:g} --minutes {options.minutes:g}` on {os.cpu_count()} cores, which the"
-            " process that calls shares:",
+            _wrapped(command),
             "",
-            f"- highest clean rate: **{found.clean.rate:.3g} calls a second**, p99 {found.clean.p99_s:.2f} s",
-            f"- twice that for {options.overload:g} s: {over.refused} of {over.statuses.total()} answered 429 with"
-            f" `Retry-After`, {over.errors} errors; memory at most {found.peak_mb:.0f} MB (before"
-            f" {found.memory_mb:.0f}); clean again after {found.recovered_s:.0f} s",
-            f"- {options.minutes:g} minutes at the clean rate: {soak.statuses.total()} calls, {soak.errors} errors,"
-            f" {soak.refused} refusals, p99 {soak.p99_s:.2f} s",
+            *(_wrapped(f"- {point}", "  ") for point in points),
             "",
             "| calls a second | p50 | p99 | errors | 429 with Retry-After |",
             "|---|---|---|---|---|",
@@ -117,3 +124,7 @@ def _passage(found: Found, options: argparse.Namespace) -> str:
             "![memory](load-memory.svg) ![connections and files](load-handles.svg)",
         ]
     )
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    return textwrap.fill(text, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
