@@ -88,8 +88,8 @@ def _passage(found: Found, options: argparse.Namespace) -> str:
         for step in [*steps, over]
     ]
     held = [
-        f"| {name} | {f'{growth.median:.0f} {BOUNDS[name].unit}'.strip()} | {growth.slope:+.2g} a minute | {growth.grown:+.1f} |"
-        f" {growth.bound:.0f} |"
+        f"| {name} | {f'{growth.median:.0f} {BOUNDS[name].unit}'.strip()} | {growth.slope:+.2g} a minute |"
+        f" {growth.grown:+.1f} | {growth.bound:.0f} |"
         for name, growth in found.growths.items()
     ]
     command = (
