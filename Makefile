@@ -78,6 +78,14 @@ bench: dev ## Ratios and growth, side by side in one run (about three quarters o
 	@$(BIN)/python -m bench.speed.avatars
 	@$(BIN)/python -m bench.speed.neighbour
 
+SECONDS ?= 150
+MINUTES ?= 20
+chaos: dev ## Faults under traffic: make chaos SECONDS=600 SEED=7 ARGS='--topology split'
+	@$(BIN)/python -m bench.faults.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+load: dev ## The highest clean rate, twice that, and MINUTES=20 at it; writes docs/performance.md
+	@$(BIN)/python -m bench.faults.load --minutes $(MINUTES) $(ARGS)
+
 gallery: dev ## Draw the README's pictures anew
 	@$(BIN)/python -m bench.gallery.album
 	@$(BIN)/python -m bench.gallery.styles
@@ -92,4 +100,4 @@ lock: $(BIN)/python ## Write the lock files anew from pyproject.toml
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --all-extras pyproject.toml -o requirements/all.txt
 
-.PHONY: help setup dev run demo lint types test eval quick-eval bench gallery format lock
+.PHONY: help setup dev run demo lint types test eval quick-eval bench chaos load gallery format lock

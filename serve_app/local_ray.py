@@ -39,6 +39,7 @@ def variables(settings: Settings) -> dict[str, str]:
         "RAY_worker_niceness": "0",
         "RAY_DEDUP_LOGS": "0",
         "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",  # at its own 0.1 the controller takes a tenth of a core
+        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",  # three find a dead proxy: at Ray's own 10, 35 s
         "OMP_NUM_THREADS": str(settings.runtime.threads),
         # Blocks of 16 MiB, Pillow's own, are kept by each thread's heap: a quarter of a gigabyte after a large picture.
         "PILLOW_BLOCK_SIZE": "64m",

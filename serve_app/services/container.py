@@ -41,7 +41,7 @@ from serve_app.services.health import HealthService, RemoteMetrics
 from serve_app.services.images.buckets import BucketFetcher
 from serve_app.services.images.fetch import Fetcher
 from serve_app.services.images.references import ImageReferences
-from serve_app.services.images.service import ImageService
+from serve_app.services.images.service import ImageService, remove_abandoned_uploads
 from serve_app.services.images.store import ImageStore
 from serve_app.services.jobs.service import JobService
 from serve_app.services.sdapi.controlnet.detect import Detector
@@ -205,7 +205,8 @@ class Services:
 
     async def run_housekeeping(self) -> None:
         """Remove what has expired: hidden albums, ended jobs, temporary pictures, answers to repeated requests, unused
-        files, faces of a network that is no longer named. Start moving albums to the one that is."""
+        files, uploads of killed processes, faces of a network that is no longer named. Start moving albums to the one
+        that is."""
         keep_s = self.settings.jobs.keep_finished_s
         for remove in (
             albums.remove_expired,
@@ -222,6 +223,7 @@ class Services:
             await start_moving(session, self.settings)
         await self.pictures.collect_unused()
         await self.candidates.collect_unused()
+        await asyncio.to_thread(remove_abandoned_uploads)
 
 
 def open_database(dsn: str, options: DatabaseOptions, name: str) -> Database:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import mimetypes
+import os
+import shutil
+import stat
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -27,6 +32,9 @@ _EXTENSIONS = {
 }
 
 _MAX_NAME = 255
+_UPLOADS = "darkroom-upload-"
+_ABANDONED_S = 3600.0
+"""Age in seconds at which the folder of an upload belongs to a process that was killed: no request may last as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +109,16 @@ def _storable(filename: str | None) -> str | None:
     return "".join("\N{REPLACEMENT CHARACTER}" if category(c) in {"Cc", "Cs"} else c for c in kept)
 
 
+def remove_abandoned_uploads() -> None:
+    """Remove the temporary folders of uploads that this account's killed processes left behind."""
+    oldest = time.time() - _ABANDONED_S
+    for folder in Path(tempfile.gettempdir()).glob(f"{_UPLOADS}*"):
+        with suppress(OSError):  # it went by itself
+            found = folder.lstat()
+            if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and found.st_mtime < oldest:
+                shutil.rmtree(folder)
+
+
 class ImageService:
     """Use cases of images. Another user's image is answered like one that does not exist."""
 
@@ -113,7 +131,7 @@ class ImageService:
         self, user_id: str, filename: str | None, source: Readable, *, temporary: bool = False
     ) -> ImageView:
         """Store one image. Raises `ImageError` with the code of its rejection."""
-        with tempfile.TemporaryDirectory(prefix="darkroom-upload-") as folder:
+        with tempfile.TemporaryDirectory(prefix=_UPLOADS) as folder:
             file = await self._pictures.receive(source, Path(folder))
             return view_of(await self._pictures.add(user_id, file, filename=_storable(filename), temporary=temporary))
 

@@ -1,0 +1,1 @@
+"""Faults and load as commands: `python -m bench.faults.chaos` and `python -m bench.faults.load`."""

@@ -1,0 +1,26 @@
+"""Variables of a local Ray."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from configs.settings import Settings
+from serve_app.local_ray import variables
+
+
+def test_serve_takes_a_silent_proxy_for_dead_within_ten_seconds() -> None:
+    program = (
+        "from ray.serve._private import constants as c;"
+        "print(c.PROXY_HEALTH_CHECK_PERIOD_S * c.PROXY_HEALTH_CHECK_UNHEALTHY_THRESHOLD)"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment | variables(Settings()),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert float(run.stdout) <= 10
