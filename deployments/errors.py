@@ -65,6 +65,11 @@ class DarkroomError(Exception):
         self.message = message
         self.extra: dict[str, Any] = dict(extra or {})
 
+    @property
+    def is_fault(self) -> bool:
+        """Whether it is the server's, and belongs into the log: a status under 500 refuses what was asked for."""
+        return self.status >= 500
+
     def __reduce__(self) -> tuple[Any, ...]:
         return (_rebuild, (type(self), self.message, self.extra))
 

@@ -10,6 +10,7 @@ from deployments.errors import DarkroomError, NotFound, Overloaded, RequestTimeo
 from serve_app.api.context import HARMLESS_ID
 from serve_app.control_headers import ORDERS
 from serve_app.lost_answers import LOST_STATUS, REPEATS_HEADER
+from serve_app.services.jobs.problems import problem_members
 
 _HOP = "x-darkroom-hop"
 """Header of a request that another node's door has sent here: this one sends it no further."""
@@ -174,7 +175,7 @@ def _answer(status: int, error: DarkroomError, retry_after_s: int | None = None)
     """Spell a problem document as an argument of `http-error` and `http-request return`."""
     own_502 = f" hdr {_OWN_502} 1" if status == 502 else ""
     shown = 503 if status == 502 else status
-    body = {"type": f"/problems/{error.slug}", "title": error.title, "status": shown, "detail": error.message}
+    body = problem_members(error) | {"status": shown}
     retry_after_s = 5 if status in (502, 503, 504) else retry_after_s
     header = f" hdr Retry-After {retry_after_s}" if retry_after_s else ""
     return f"status {status} content-type application/problem+json string '{json.dumps(body)}'{header}{own_502}"

@@ -13,6 +13,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.errors import DarkroomError, Overloaded, Unavailable
+from serve_app.services.jobs.problems import problem_members
 
 REPEATS_HEADER = "x-darkroom-repeats"
 """Header by which the front door says that it sends this request again if its replica is lost."""
@@ -68,8 +69,7 @@ class _Answer:
 
 async def _say(send: Send, status: int, error: DarkroomError) -> None:
     shown = 503 if status == LOST_STATUS else status
-    body = {"type": f"/problems/{error.slug}", "title": error.title, "status": shown, "detail": error.message}
-    data = json.dumps(body).encode()
+    data = json.dumps(problem_members(error) | {"status": shown}).encode()
     headers = [
         (b"content-type", b"application/problem+json"),
         (b"content-length", str(len(data)).encode()),

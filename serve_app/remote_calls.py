@@ -21,8 +21,6 @@ from serve_app.served_calls import ServedCalls
 from serve_app.telemetry import Metrics
 
 T = TypeVar("T")
-_FIRST_FAULT = 500
-"""Status from which on an error is the server's, and belongs into the log."""
 _LIFE_CYCLE = frozenset({"check_health", "aclose"})
 
 
@@ -109,6 +107,6 @@ def _yielding(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _refusal(error: DarkroomError) -> Refusal:
-    if error.status >= _FIRST_FAULT:
+    if error.is_fault:
         raise error
     return Refusal(error)

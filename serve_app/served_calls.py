@@ -18,8 +18,6 @@ from serve_app.telemetry import Metrics
 
 log = structlog.get_logger("darkroom.capability")
 
-_FIRST_FAULT = 500
-"""Status from which on an error is the server's."""
 _CHECK = "check"
 """Verb of health checks, which come every few seconds and are no work for anybody."""
 _BY_ARGUMENT = {
@@ -64,7 +62,7 @@ class ServedCalls:
                 yield
                 outcome = "ok"
             except DarkroomError as error:
-                outcome = "failed" if error.status >= _FIRST_FAULT else "refused"
+                outcome = "failed" if error.is_fault else "refused"
                 raise
             except (asyncio.CancelledError, GeneratorExit):
                 outcome = "cancelled"

@@ -23,7 +23,6 @@ _KINDS = {
     "consumer": SpanKind.CONSUMER,
     "internal": SpanKind.INTERNAL,
 }
-_FIRST_FAULT = 500
 
 
 def otlp_provider(process: str) -> TracerProvider:
@@ -114,5 +113,5 @@ def _record(span: Span, error: BaseException) -> None:
         span.set_attribute("darkroom.cancelled", True)
         return
     span.set_attribute("error.type", error.slug if isinstance(error, DarkroomError) else type(error).__name__)
-    if not isinstance(error, DarkroomError) or error.status >= _FIRST_FAULT:
+    if not isinstance(error, DarkroomError) or error.is_fault:
         span.set_status(Status(StatusCode.ERROR))

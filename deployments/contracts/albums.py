@@ -8,7 +8,7 @@ no user and no database. All of them may raise `errors.DeadlineExceeded`, `error
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -76,6 +76,11 @@ class PairVerdict:
     """
     overlay: Side | None = None
     """Which of two copies bears a sticker, a caption or the like that the other lacks; None if neither is known to."""
+
+    def turned(self) -> PairVerdict:
+        """Give the verdict on the same pair named the other way round."""
+        other: dict[Side | None, Side | None] = {"left": "right", "right": "left", None: None}
+        return replace(self, overlay=other[self.overlay])
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 async def _on_darkroom_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, DarkroomError)  # noqa: S101 - how Starlette types a handler
-    if error.status >= 500:
+    if error.is_fault:
         log.warning("request failed", slug=error.slug, detail=error.message)
     return problem_response(problem_of(error))
 

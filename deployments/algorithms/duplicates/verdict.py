@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from deployments.algorithms.duplicates.block_match import (
     CommonFrame,
@@ -73,9 +73,7 @@ def verify_pair(left: LocalFeatures, right: LocalFeatures, criteria: CopyCriteri
     criteria = criteria or CopyCriteria()
     first, second = sorted((left, right), key=lambda features: (features.pixels.shape, features.pixels.tobytes()))
     verdict = _verify_sorted(first, second, criteria)
-    if verdict.overlay is None or first is left:
-        return verdict
-    return replace(verdict, overlay="left" if verdict.overlay == "right" else "right")
+    return verdict if first is left else verdict.turned()
 
 
 def _verify_sorted(left: LocalFeatures, right: LocalFeatures, criteria: CopyCriteria) -> PairVerdict:

@@ -98,7 +98,7 @@ def _body(status: int, error: str, *, detail: str = "", errors: str = "") -> Res
 
 def _on_darkroom_error(_: Request, error: Exception) -> Response:
     known = cast(DarkroomError, error)
-    if known.status >= 500:
+    if known.is_fault:
         log.info("request failed", error=type(error).__name__, detail=known.message)
     return answer(known)
 

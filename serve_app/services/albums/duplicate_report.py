@@ -84,6 +84,7 @@ def duplicates_result(
     levels = _Levels(links)
     facts = _Facts(content_pixels, richness or {}, quality or {})
     neighbours = _neighbours(links)
+    without = _without_overlay(links)
     duplicates: dict[str, list[str]] = {}
     detailed: list[DuplicateGroup] = []
     for number, group in enumerate(groups, 1):
@@ -91,9 +92,11 @@ def duplicates_result(
         members = [by_key[key] for key in group.members]
         contents = {item.sha256 for item in members}
         agreement = _agreement(contents, neighbours)
-        drawn_on = _drawn_on(contents, links)
         keep, reason = choose_keeper(
-            [facts.member(item, agreement[item.sha256], item.sha256 in drawn_on) for item in members]
+            [
+                facts.member(item, agreement[item.sha256], not without[item.sha256].isdisjoint(contents))
+                for item in members
+            ]
         )
         kept = by_key[keep]
         refs = sorted(item.ref for item in members)
@@ -152,9 +155,13 @@ def _neighbours(links: Sequence[DuplicateLink]) -> dict[str, dict[str, float]]:
     return neighbours
 
 
-def _drawn_on(group: Set[str], links: Sequence[DuplicateLink]) -> set[str]:
-    """Contents of a group that bear an overlay which another of it lacks."""
-    return {link.overlay for link in links if link.overlay and {link.left, link.right} <= group}
+def _without_overlay(links: Sequence[DuplicateLink]) -> dict[str, set[str]]:
+    """Find of each content that bears an overlay the copies that lack it."""
+    without: dict[str, set[str]] = defaultdict(set)
+    for link in links:
+        if link.overlay is not None:
+            without[link.overlay].add(link.right if link.overlay == link.left else link.left)
+    return without
 
 
 def _agreement(group: Set[str], neighbours: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -58,9 +57,7 @@ async def load(session: AsyncSession, version: str, pairs: Sequence[ShaPair]) ->
 
 def _turned(pair: ShaPair, verdict: PairVerdict) -> PairVerdict:
     """Turn the sides of a verdict, where those of the pair are not in their order."""
-    if verdict.overlay is None or pair == _ordered(pair):
-        return verdict
-    return replace(verdict, overlay="right" if verdict.overlay == "left" else "left")
+    return verdict if pair == _ordered(pair) else verdict.turned()
 
 
 def _ordered(pair: ShaPair) -> ShaPair:
