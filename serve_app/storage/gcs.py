@@ -15,6 +15,7 @@ import structlog
 
 from configs.settings import StorageOptions
 from deployments.errors import NotFound, Unavailable
+from serve_app.storage.connections import close_connections
 from serve_app.storage.protocols import FirstChunk
 
 log = structlog.get_logger(__name__)
@@ -62,9 +63,9 @@ class GcsStore:
                 credentials=credentials,
                 client_options={"api_endpoint": endpoint} if endpoint else None,
             )
-        adapter = requests.adapters.HTTPAdapter(pool_maxsize=options.concurrency)
-        self._client._http.mount("https://", adapter)  # Google's own samples do the same
-        self._client._http.mount("http://", adapter)
+        self._adapter = requests.adapters.HTTPAdapter(pool_maxsize=options.concurrency)
+        self._client._http.mount("https://", self._adapter)  # Google's own samples do the same
+        self._client._http.mount("http://", self._adapter)
         self._signing_credentials: Any = None
 
     def open(self, bucket: str, name: str, length: int) -> FirstChunk:
@@ -129,6 +130,7 @@ class GcsStore:
         return url
 
     def close(self) -> None:
+        close_connections(self._adapter.poolmanager, *self._adapter.proxy_manager.values())
         self._client.close()
 
     def _blob(self, bucket: str, name: str) -> Any:

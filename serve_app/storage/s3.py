@@ -11,6 +11,7 @@ import structlog
 
 from configs.settings import StorageOptions
 from deployments.errors import NotFound, Unavailable
+from serve_app.storage.connections import close_connections
 from serve_app.storage.protocols import FirstChunk
 
 log = structlog.get_logger(__name__)
@@ -99,6 +100,8 @@ class S3Store:
         return url
 
     def close(self) -> None:
+        session = self._client._endpoint.http_session
+        close_connections(session._manager, *session._proxy_managers.values())
         self._client.close()
         self._signer.close()
 
