@@ -70,7 +70,7 @@ def _run(settings: Settings, started: float, *, diffusion: bool) -> None:
     require_guarded(settings)
     require_token(settings, local_ray.variables(settings) | os.environ)
     if missing := missing_files(settings.weights_dir, needed(read_manifest(), settings)):
-        raise WeightsMissing(f"The model weights {missing[0].output} are missing: run `make setup`.")
+        raise WeightsMissing(f"{settings.weights_dir / missing[0].output} is missing: `make setup` fetches it.")
     _require_free(settings.http_port, "DARKROOM_HTTP_PORT")
     _require_free(settings.dashboard_port, "DARKROOM_DASHBOARD_PORT")
     hide_new_files()

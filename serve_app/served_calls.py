@@ -25,6 +25,10 @@ _BY_ARGUMENT = {
     "search_images": 1,
     "find_faces": 0,
     "find_candidates": 0,
+    "train_index": 0,
+    "extend_index": 1,
+    "ask_index": 1,
+    "compare_vectors": 0,
     "describe_images": 0,
     "compare_images": 0,
 }

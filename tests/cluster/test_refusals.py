@@ -49,8 +49,10 @@ def test_a_taken_port_is_named_with_its_setting(tmp_path: Path, variable: str) -
 
 
 def test_missing_weights_are_named_with_what_to_do(tmp_path: Path) -> None:
-    said = _refusal(tmp_path, DARKROOM_WEIGHTS_DIR=str(tmp_path / "nothing"))
-    assert "are missing: run `make setup`" in said
+    folder = str(tmp_path / "nothing")
+    said = _refusal(tmp_path, DARKROOM_WEIGHTS_DIR=folder)
+    assert folder in said
+    assert said.endswith("is missing: `make setup` fetches it.")
 
 
 @pytest.mark.weights
