@@ -193,3 +193,15 @@ EDITS: dict[str, Callable[[Image], Image]] = {
     "border": bordered,
     "screenshot": screenshot,
 }
+
+
+def starry_sky(seed: int) -> Image:
+    """Draw 2,000 stars, of which few are bright, on a sky that is nearly black."""
+    random = np.random.default_rng(seed)
+    sky = np.full((640, 640), 14, np.float32)
+    brightness = np.minimum(4 + 20 * random.pareto(1.5, 2000), 700)
+    for x, y, peak in zip(*random.integers(20, 620, (2, 2000)), brightness, strict=True):
+        profile = cv2.getGaussianKernel(31, 1 + min(3.0, peak / 200))
+        sky[y - 15 : y + 16, x - 15 : x + 16] += peak * (profile @ profile.T) / profile.max() ** 2
+    sky = sky[20:-20, 20:-20] + random.normal(0, 1, (600, 600))
+    return np.dstack([sky, 0.95 * sky, 0.9 * sky]).clip(0, 255).astype(np.uint8)

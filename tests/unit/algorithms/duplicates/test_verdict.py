@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -150,6 +151,19 @@ def test_pages_are_told_from_photos():
     assert looks_like_page(describe(pictures.text_page(1)).pixels)
     assert looks_like_page(describe(pictures.rescanned(pictures.form(1, 2))).pixels)
     assert not any(looks_like_page(describe(pictures.photo(name)).pixels) for name in PHOTOS)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_starry_sky_is_no_page_and_white_words_on_black_are_one(seed):
+    assert not looks_like_page(describe(pictures.starry_sky(seed)).pixels)
+    assert looks_like_page(describe(255 - pictures.text_page(seed)).pixels)
+    assert looks_like_page(describe(pictures.turned(255 - pictures.form(seed, 2), 5)).pixels)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_blurred_starry_sky_is_a_copy(seed):
+    sky = pictures.starry_sky(seed)
+    assert verify_pair(describe(sky), describe(cv2.GaussianBlur(sky, (0, 0), 2.5))).is_copy
 
 
 @pytest.mark.parametrize("name", PHOTOS)
