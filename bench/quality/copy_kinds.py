@@ -1,5 +1,7 @@
 """Copies by kind of edit, and false merges by kind of trap: `python -m bench.quality.copy_kinds [tuned|reported]`.
 
+With `wallpapers --share SHARE`: of pictures of Debian packages (`bench.quality.scenes` says which) unpacked there.
+
 Photographs that ship in packages are edited in some thirty ways; each kind's edits and the originals are one album,
 searched by the product's own algorithms without a server. Traps are sets of pictures that are no copies of one another;
 every pair of a set is compared. Limits are set on the half `tuned`; figures are those of `reported`. Prints a table in
@@ -129,8 +131,8 @@ def make_edits(kind: str, photos: Mapping[str, Image], half: str) -> list[Image]
     """Edit each photograph of a half."""
     if kind != COLLAGE:
         return [EDITS[kind](photo, random_for(half, kind, name)) for name, photo in photos.items()]
-    # The other tiles are of the other half, so that no two collages of an album hold the same original.
-    tiles = list(sources.load(HALVES["tuned" if half == "reported" else "reported"]).values())
+    # The other tiles are of another half, so that no two collages of an album hold the same original.
+    tiles = list(sources.load(HALVES["reported" if half == "tuned" else "tuned"]).values())
     return [
         overlays.collage(photo, [tiles[(place + step) % len(tiles)] for step in range(3)], random_for(half, kind, name))
         for place, (name, photo) in enumerate(photos.items())
@@ -229,12 +231,16 @@ def _summary(results: Results) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.quality.copy_kinds", description=__doc__)
-    parser.add_argument("half", choices=sorted(HALVES), nargs="?", default="reported")
+    parser.add_argument("half", choices=[*sorted(HALVES), "wallpapers"], nargs="?", default="reported")
+    parser.add_argument("--share", type=Path, help="usr/share of the unpacked packages, for wallpapers")
     parser.add_argument("--only", nargs="*", help="kinds and traps to measure; default: all")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     wanted = set(arguments.only or ())
-    results = measure(arguments.half, lambda name: not wanted or name in wanted)
+    if arguments.half == "wallpapers" and arguments.share is None:
+        parser.error("wallpapers are read from --share")
+    photos = sources.load_wallpapers(arguments.share) if arguments.half == "wallpapers" else None
+    results = measure(arguments.half, lambda name: not wanted or name in wanted, photos)
     print(table(results, arguments.half))
     OUT.mkdir(exist_ok=True)
     content = {

@@ -1,10 +1,13 @@
-"""Photographs that ship in Python packages, in two halves: limits are set on one, figures reported on the other."""
+"""Photographs that ship in Python packages, in two halves: limits are set on one, figures reported on the other. And
+wallpapers of Debian packages, on which nothing was set."""
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -13,6 +16,7 @@ import numpy as np
 from deployments.contracts.arrays import Image
 
 FOLDER = Path("out/photographs")
+WALLPAPERS = Path(__file__).parents[1] / "scenes.csv"
 _REQUIREMENTS = (
     "gradio==4.44.1",
     "holoviews==1.23.2",
@@ -79,6 +83,26 @@ def load(half: dict[str, str]) -> dict[str, Image]:
     return {name: _read(path) for name, path in half.items()}
 
 
+def load_wallpapers(share: Path) -> dict[str, Image]:
+    """Read every second picture that `bench.quality.scenes` lists, as large as its package has it.
+
+    `share` is the `usr/share` of the unpacked Debian packages that are named there.
+    """
+    with WALLPAPERS.open(newline="") as file:
+        listed = [share / row["path"] for row in csv.DictReader(file)]
+    files = [next(_large(path), path) for path in listed]
+    large = [path for path in files if path.stem != "screenshot"]
+    return {_wallpaper_name(path): _read_file(path) for path in large[::2]}
+
+
+def _large(listed: Path) -> Iterator[Path]:
+    return (listed.parent / "images").glob("1920x1080.*") if listed.stem == "screenshot" else iter(())
+
+
+def _wallpaper_name(path: Path) -> str:
+    return path.parents[2].name if path.stem == "1920x1080" else path.stem
+
+
 def is_installed(path: str) -> bool:
     """Whether an installed package, or one in `FOLDER`, holds a photograph."""
     return _find(path) is not None
@@ -94,9 +118,15 @@ def _find(path: str) -> Path | None:
 
 def _read(path: str) -> Image:
     file = _find(path)
-    pixels = None if file is None else cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR)
-    if pixels is None:
+    if file is None:
         raise FileNotFoundError(f"no package that is installed holds the picture {path}")
+    return _read_file(file)
+
+
+def _read_file(file: Path) -> Image:
+    pixels = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise FileNotFoundError(f"{file.name} is no picture")
     scale = _LONG_SIDE_PX / max(pixels.shape[:2])
     if scale < 1:
         pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
