@@ -9,6 +9,8 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -25,6 +27,8 @@ _OBJECT_STORE_BYTES = 512 * 2**20
 _REQUEST_S = 660.0
 """Seconds until the first byte of an answer: a gigabyte may take minutes to come in, and images
 `deadlines.generate_s`."""
+_RAY_START_S = 180.0
+"""Seconds that Ray's processes have to start on a busy machine; Ray's own 60 and 30 were too short for one."""
 _DEPLOY_S = 300.0
 _STOP_S = 15.0
 _POLL_S = 0.1
@@ -38,6 +42,7 @@ def variables(settings: Settings) -> dict[str, str]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",
         "RAY_DEDUP_LOGS": "0",
+        "RAY_DASHBOARD_STARTUP_TIMEOUT_S": f"{_RAY_START_S:.0f}",
         "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",  # at its own 0.1 the controller takes a tenth of a core
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",  # three find a dead proxy: at Ray's own 10, 35 s
         "OMP_NUM_THREADS": str(settings.runtime.threads),
@@ -58,20 +63,54 @@ def set_defaults(settings: Settings) -> None:
 
 
 def start(settings: Settings) -> None:
-    """Start Ray's processes. From here on SIGTERM ends them at once, until the caller handles it otherwise."""
+    """Start Ray's processes. From here on SIGTERM ends them at once, until the caller handles it otherwise.
+
+    Raises `Unavailable` when they do not come up.
+    """
     import ray
 
-    ray.init(
-        address="local",  # never a cluster that happens to run on this machine
-        dashboard_host="127.0.0.1",
-        dashboard_port=settings.dashboard_port,
-        include_dashboard=True,
-        num_cpus=max(2, os.cpu_count() or 2),
-        object_store_memory=_OBJECT_STORE_BYTES,
-        _metrics_export_port=settings.metrics_port,
-        log_to_driver=settings.log_level == "DEBUG",
-        logging_level=logging.ERROR,
-    )
+    try:
+        with _patient_with_raylet():
+            ray.init(
+                address="local",  # never a cluster that happens to run on this machine
+                dashboard_host="127.0.0.1",
+                dashboard_port=settings.dashboard_port,
+                include_dashboard=True,
+                num_cpus=max(2, os.cpu_count() or 2),
+                object_store_memory=_OBJECT_STORE_BYTES,
+                _metrics_export_port=settings.metrics_port,
+                log_to_driver=settings.log_level == "DEBUG",
+                logging_level=logging.CRITICAL,  # what it would print of a failure is pages of its own log
+            )
+    except Exception as error:  # Ray has no class for what it says here
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        # Where the dashboard is late, the text is a page of its log.
+        reason = "its dashboard did not come up." if "from the dashboard)" in said[0] else said[0]
+        logs = Path(os.environ["RAY_TMPDIR"]) / "ray/session_latest/logs"
+        raise Unavailable(f"Ray did not start: {reason} The machine may be too busy; Ray's logs: {logs}") from error
+
+
+@contextlib.contextmanager
+def _patient_with_raylet() -> Iterator[None]:
+    """Let Ray wait for its raylet for as long as for the rest: the 30 seconds that it waits by itself cannot be set."""
+    from ray._private import services
+
+    find, deadline = services.get_node, time.monotonic() + _RAY_START_S
+
+    def find_in_time(*arguments: Any) -> Any:
+        while True:
+            try:
+                return find(*arguments)
+            except RuntimeError:  # it has not registered yet
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(_POLL_S)
+
+    services.get_node = find_in_time
+    try:
+        yield
+    finally:
+        services.get_node = find
 
 
 def log_dir() -> str:

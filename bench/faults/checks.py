@@ -21,6 +21,8 @@ from bench.faults.traffic import order_of
 
 _JOBS_S = 180.0
 """Seconds that acknowledged jobs may take to end after the last fault."""
+_UNDISTURBED_S = 900.0
+"""Seconds for each edit of the undisturbed server, which is sent all of them at once."""
 _PEOPLE = {"bystanders": True}
 
 
@@ -193,6 +195,9 @@ def _undisturbed_user(client: Client, known: Acknowledged, pictures: Pictures) -
         if user == client.user:
             answers |= _undisturbed_album(client, album, posts, pictures)
     for edit, job in zip(edits, jobs, strict=True):
+        ended = client.ended(job, _UNDISTURBED_S)
+        if ended is None or ended["status"] != "succeeded":
+            raise NotAcknowledged(f"the undisturbed server has no {edit.kind} of picture {edit.number}: {ended}")
         answers |= edited(client, edit, job)
     return answers
 

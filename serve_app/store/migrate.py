@@ -12,6 +12,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -76,6 +77,8 @@ async def upgrade(dsn: str, revision: str = "head", *, versions: Path = VERSIONS
         if not schema.is_known:
             schema.require_runnable()
             return schema
+        if revision == "head" and schema.revision == schema.head and _is_noted(config, schema):
+            return schema
         command.upgrade(config, revision)
         _note_compatibility(config)
         return _look(config)
@@ -130,7 +133,7 @@ async def _run(dsn: str, action: Callable[[Config], T], versions: Path = VERSION
 
 def _look(config: Config) -> Schema:
     connection: Connection = config.attributes["connection"]
-    script = ScriptDirectory.from_config(config)
+    script = _script(config)
     is_empty = connection.execute(text("SELECT to_regclass('alembic_version') IS NULL")).scalar_one()
     query = text("SELECT version_num FROM alembic_version")
     revision: str | None = None if is_empty else connection.execute(query).scalar_one_or_none()
@@ -140,14 +143,27 @@ def _look(config: Config) -> Schema:
     return Schema(revision, head, revision is None or revision in known, noted.group(1) if noted else None)
 
 
+def _is_noted(config: Config, schema: Schema) -> bool:
+    return schema.revision is None or schema.compatible_from == compatible_from(_script(config), schema.revision)
+
+
 def _note_compatibility(config: Config) -> None:
     """Note on Alembic's table how old the code may be; a note that says so already is left alone."""
     schema, connection = _look(config), config.attributes["connection"]
-    if schema.revision is None:
-        return
-    oldest = compatible_from(ScriptDirectory.from_config(config), schema.revision)
-    if schema.compatible_from != oldest:
+    if schema.revision is not None and not _is_noted(config, schema):
+        oldest = compatible_from(_script(config), schema.revision)
         connection.execute(text(f"COMMENT ON TABLE alembic_version IS '{_NOTE.format(oldest)}'"))
+
+
+def _script(config: Config) -> ScriptDirectory:
+    folder = Path(str(config.get_main_option("script_location")))
+    return _read_script(folder, tuple(sorted(path.name for path in (folder / "versions").glob("*.py"))))
+
+
+@cache
+def _read_script(folder: Path, revisions: tuple[str, ...]) -> ScriptDirectory:
+    """Read the revisions, once for each list of them: every start looks at them, and tests start hundreds of times."""
+    return ScriptDirectory(str(folder))
 
 
 def _config(connection: Connection, versions: Path) -> Config:
