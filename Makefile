@@ -86,10 +86,11 @@ chaos: dev ## Faults under traffic: make chaos SECONDS=600 SEED=7 ARGS='--topolo
 load: dev ## The highest clean rate, twice that, and MINUTES=20 at it; writes docs/performance.md
 	@$(BIN)/python -m bench.faults.load --minutes $(MINUTES) $(ARGS)
 
-gallery: dev ## Draw the README's pictures anew
+gallery: dev ## Draw the pictures of README and docs anew
 	@$(BIN)/python -m bench.gallery.album
 	@$(BIN)/python -m bench.gallery.styles
 	@$(BIN)/python -m bench.gallery.avatars
+	@$(BIN)/python -m bench.gallery.limits
 
 format: dev ## Rewrite the code in the project's style
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .

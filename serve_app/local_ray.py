@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +95,8 @@ def _patient_with_raylet() -> Iterator[None]:
     """Let Ray wait for its raylet for as long as for the rest: the 30 seconds that it waits by itself cannot be set."""
     from ray._private import services
 
-    find, deadline = services.get_node, time.monotonic() + _RAY_START_S
+    find: Callable[..., Any] = services.get_node
+    deadline = time.monotonic() + _RAY_START_S
 
     def find_in_time(*arguments: Any) -> Any:
         while True:
