@@ -49,6 +49,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends tini wget && rm
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /opt/weights /opt/weights
 COPY docker/entrypoint.sh /opt/entrypoint.sh
+COPY docker/ray-head.sh /opt/ray-head.sh
 
 # A container listens on all of its addresses, so requests need keys, and Ray's ports need Ray's token.
 ENV HOME=/var/lib/darkroom \

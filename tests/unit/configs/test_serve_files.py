@@ -161,7 +161,7 @@ def test_in_kubernetes_the_doors_of_other_pods_stand_in_for_a_lost_proxy() -> No
 @pytest.mark.parametrize("path", [ROOT / "cluster.yaml", *SERVE_FILES], ids=lambda path: path.name)
 def test_no_secret_stands_in_a_file(path: Path) -> None:
     text = "\n".join(line for line in path.read_text().splitlines() if not line.lstrip().startswith("#"))
-    assert not re.search(r"(?i)(password|secret_key|auth_token|admin_key|database_url)\s*[:=]", text)
+    assert not re.search(r"(?i)(password|secret_key|auth_token|admin_key|database_url)\s*[:=][ \t]*\S", text)
 
 
 def test_a_misspelt_argument_of_the_graph_is_refused() -> None:
@@ -217,7 +217,9 @@ def test_in_a_cluster_migrating_is_a_step_before_the_processes_of_a_version() ->
     [application] = _serve_config(ROOT / "configs/production.yaml")["applications"]
     assert application["runtime_env"]["env_vars"]["DARKROOM_DATABASE__MIGRATE_AT_START"] == "false"
     commands = yaml.safe_load((ROOT / "cluster.yaml").read_text())["head_start_ray_commands"]
-    assert commands.index("darkroom migrate") < next(place for place, one in enumerate(commands) if "ray start" in one)
+    assert commands.index("darkroom migrate") < next(
+        place for place, one in enumerate(commands) if "ray-head.sh" in one
+    )
     pods = yaml.safe_load((ROOT / "configs/rayservice.yaml").read_text())["spec"]["rayClusterConfig"]
     [step] = pods["headGroupSpec"]["template"]["spec"]["initContainers"]
     assert step["command"] == ["darkroom", "migrate"]
