@@ -8,8 +8,11 @@ from collections.abc import Iterator
 import httpx
 import psutil
 import pytest
+import yaml
 
-from bench.faults.valkey import find_program
+from bench.faults.by_commands import RayCluster, running_cluster
+from bench.faults.valkey import find_program, running_valkey
+from bench.server import ROOT
 from tests.support.album_client import (
     album_when_analysed,
     assert_all_embedded,
@@ -20,7 +23,6 @@ from tests.support.album_client import (
     until,
     upload,
 )
-from tests.support.ray_by_commands import RayCluster, running_cluster
 
 PROGRAM = find_program()
 pytestmark = [
@@ -33,7 +35,13 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
     assert PROGRAM
-    with running_cluster(PROGRAM, tmp_path_factory.mktemp("lost-head")) as started:
+    folder = tmp_path_factory.mktemp("lost-head")
+    config = yaml.safe_load((ROOT / "configs/local.yaml").read_text())
+    del config["applications"][0]["args"]["proxy_port"]
+    with (
+        running_valkey(PROGRAM, folder) as store,
+        running_cluster(folder, config, ["--num-cpus=2"], store) as started,
+    ):
         yield started
 
 
@@ -67,12 +75,12 @@ class Reader(threading.Thread):
 def test_the_nodes_answer_while_gcs_is_away_and_the_head_that_comes_back_knows_the_application(
     cluster: RayCluster,
 ) -> None:
-    with httpx.Client(base_url=f"{cluster.worker_url}/api/v1", timeout=120, trust_env=False) as client:
+    with httpx.Client(base_url=f"{cluster.url}/api/v1", timeout=120, trust_env=False) as client:
         urls = list(upload(client, many_pictures(48, salt=21)).values())
         job = start_album(client, "loses-gcs", urls)
         half_way(client, job)
         replicas, killed = cluster.replicas(), cluster.gcs()
-        reader = Reader(cluster.worker_url, "loses-gcs")
+        reader = Reader(cluster.url, "loses-gcs")
         reader.start()
         killed.kill()
 
@@ -99,5 +107,5 @@ def test_a_replica_that_dies_under_the_new_head_is_replaced(cluster: RayCluster)
     before = cluster.replicas()
     psutil.Process(before["Bundle"]).kill()
     until(lambda: cluster.replicas().get("Bundle", before["Bundle"]) != before["Bundle"], "another replica runs")
-    until(lambda: httpx.get(f"{cluster.worker_url}/readyz", timeout=60, trust_env=False).status_code == 200, "ready")
+    until(lambda: httpx.get(f"{cluster.url}/readyz", timeout=60, trust_env=False).status_code == 200, "ready")
     assert {**cluster.replicas(), "Bundle": 0} == {**before, "Bundle": 0}

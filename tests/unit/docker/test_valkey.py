@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from bench.faults.valkey import find_program
-from bench.server import free_port
+from serve_app.local_ray import free_port
 from tests.support.container_files import ROOT, stages
 
 PROGRAM = find_program()
