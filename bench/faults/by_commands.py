@@ -131,10 +131,7 @@ def _start(
     file = folder / "serve.yaml"
     http = {**config.get("http_options", {}), "host": "127.0.0.1", "port": head_port}
     file.write_text(yaml.safe_dump({**config, "proxy_location": "EveryNode", "http_options": http}))
-    command = ["serve", "deploy", "-a", dashboard, str(file)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"the application was not taken:\n{done.stderr[-2000:]}")
+    _deploy(["serve", "deploy", "-a", dashboard, str(file)], environment)
     proxies = (f"http://127.0.0.1:{node_port}", f"http://127.0.0.1:{head_port}")
     _await_ready(proxies[0])
     token = environment["RAY_AUTH_TOKEN"]
@@ -144,6 +141,18 @@ def _start(
 def _run(command: list[str], environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
     with log.open("w") as output:
         return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
+
+
+def _deploy(command: list[str], environment: Mapping[str, str]) -> None:
+    """Deploy, again and again while the dashboard listens and does not answer yet."""
+    deadline = time.monotonic() + _START_S
+    while True:
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the application was not taken:\n{done.stderr[-2000:]}")
+        time.sleep(_POLL_S)
 
 
 def _await_port(port: int, log: Path) -> None:
