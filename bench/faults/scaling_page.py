@@ -58,15 +58,17 @@ def write(docs: Path, run: Run, options: argparse.Namespace) -> None:
 
 def _passage(run: Run, options: argparse.Namespace) -> str:
     most = {name: max(look.replicas.get(name, 0) for look in run.looks) for name in run.looks[0].replicas}
-    fewest = run.looks[0].replicas
-    grown = ", ".join(f"{name} {fewest[name]} to {most[name]}" for name in most if most[name] > fewest[name])
+    first_look, last_look = run.looks[0].replicas, run.looks[-1].replicas
+    grown = ", ".join(
+        f"{name} {first_look[name]}, {most[name]}, {last_look[name]}" for name in most if most[name] > first_look[name]
+    )
     first, last = run.rush_s
     said = (
         f"`python -m bench.faults.scaling --albums {options.albums} --pictures {options.pictures}`, on {os.cpu_count()}"
         f" cores, with delays of seconds: {options.albums} albums were posted between {first:.0f} and {last:.0f} s. Of"
         f" {run.answers.total()} calls {refused(run)} were refused or failed while capacity was coming, and"
         f" {run.outcomes['succeeded']} of {run.outcomes.total()} jobs succeeded, the last after {run.done_s:.0f} s."
-        f" Replicas: {grown or 'none came'}, and back. The oldest job waited"
+        f" Replicas at first, at most and when it ended: {grown or 'the same'}. The oldest job waited"
         f" {max(look.oldest_s for look in run.looks):.0f} s at most."
     )
     plots = "![replicas over time](scaling-replicas.svg) ![waiting jobs and the oldest of them](scaling-queue.svg)"

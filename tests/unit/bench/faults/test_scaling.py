@@ -46,7 +46,7 @@ def test_the_page_says_which_replicas_came_and_shows_them(tmp_path: Path) -> Non
     page.write_text("before\n<!-- scaling: written by a command -->\n<!-- scaling: end -->\nafter\n")
     write(tmp_path, a_run(), OPTIONS)
     text = " ".join(page.read_text().split())
-    assert "Worker 2 to 4, Faces 1 to 3, and back" in text
+    assert "Worker 2, 4, 2, Faces 1, 3, 1." in text
     assert "Of 159 calls 0 were refused or failed" in text
     for plot in ("scaling-replicas.svg", "scaling-queue.svg"):
         assert plot in text
