@@ -68,6 +68,7 @@ ENV HOME=/var/lib/darkroom \
     DARKROOM_AUTH__MODE=api_key \
     DARKROOM_LOG_FORMAT=json \
     RAY_AUTH_MODE=token \
+    RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO=1 \
     RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=serve_app.control_headers:middlewares \
     RAY_USAGE_STATS_ENABLED=0
 USER 10001:10001

@@ -37,6 +37,7 @@ def variables(settings: Settings) -> dict[str, str]:
         "RAY_TMPDIR": str(private_files.ray_folder(os.environ)),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a replica that asks for no GPU sees none
         "RAY_DEDUP_LOGS": "0",
         "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",  # at its own 0.1 the controller takes a tenth of a core
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",  # three find a dead proxy: at Ray's own 10, 35 s
