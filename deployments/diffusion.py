@@ -19,7 +19,7 @@ from deployments.contracts.diffusion import (
     ModelCatalogue,
 )
 from deployments.engines.diffusion.batched import BatchedDiffuser
-from deployments.engines.diffusion.device import CapMemory, cap_gpu_memory
+from deployments.engines.gpu import CapMemory, cap_gpu_memory
 
 _MAX_CHECKPOINTS = 8
 """Number of checkpoints that a replica claims to hold; the bytes of DARKROOM_DIFFUSION__MEMORY_BUDGET_MB decide how

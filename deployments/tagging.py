@@ -14,8 +14,9 @@ from deployments.algorithms.tags.translations import load_translations
 from deployments.algorithms.tags.vocabulary import load_tags
 from deployments.algorithms.tags.words import load_groups, load_words
 from deployments.contracts.arrays import VIEWS, Vectors
+from deployments.embedding import make_open_clip
 from deployments.engines.embedding.efficientnet import EfficientNetEmbedder, ImageNetHead
-from deployments.engines.embedding.open_clip import OpenClipEmbedder, ZeroShotTagger
+from deployments.engines.embedding.open_clip import ZeroShotTagger
 from deployments.engines.embedding.sentence import SentenceEncoder
 from deployments.kit.checks import Checked
 from deployments.kit.threads import Threads
@@ -51,7 +52,7 @@ def make_engine(settings: Settings) -> tuple[ImageNetTagger | ZeroShotTagger, in
     tags = load_tags()
     chosen = settings.embedding
     if chosen.engine == "open_clip":
-        embedder = OpenClipEmbedder(chosen.open_clip_model, chosen.open_clip_pretrained, chosen.device)
+        embedder = make_open_clip(chosen)
         return ZeroShotTagger(embedder, [tag.name for tag in tags if tag.listed]), embedder.dim
     for name in (*ImageNetHead.files, *SentenceEncoder.files):
         weight_file(settings, name)

@@ -41,6 +41,7 @@ def variables(settings: Settings) -> dict[str, str]:
         "RAY_TMPDIR": str(private_files.ray_folder(os.environ)),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a replica that asks for no GPU sees none
         "RAY_DEDUP_LOGS": "0",
         "RAY_DASHBOARD_STARTUP_TIMEOUT_S": f"{_RAY_START_S:.0f}",
         "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",  # at its own 0.1 the controller takes a tenth of a core

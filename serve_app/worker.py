@@ -13,6 +13,7 @@ from configs.settings import Settings
 from serve_app import ray_metrics
 from serve_app.gateway import Gateway, Handle
 from serve_app.private_files import hide_new_files
+from serve_app.scaling import make_stats
 from serve_app.services.container import Services
 from serve_app.services.runner import JobRunner
 from serve_app.telemetry import Metrics, configure_logging
@@ -38,6 +39,10 @@ class Worker:
     async def render_metrics(self) -> bytes:
         """Render this process's metrics for Prometheus."""
         return self._metrics.render()
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """Tell Serve's autoscaler, which asks twice a second, how the queue stood when it was last counted."""
+        return make_stats(self._runner.lanes())
 
     async def check_health(self) -> None:
         """Check that the claiming loop runs. Raises `RuntimeError` when it has ended, which only a restart mends."""

@@ -85,7 +85,7 @@ def _locking(table: str) -> Callable[[Server], AbstractContextManager[Sequence[p
     @contextmanager
     def locked(server: Server) -> Iterator[Sequence[psutil.Process]]:
         with asyncio.Runner() as runner:
-            connection = runner.run(_connect(server.data_dir))
+            connection = runner.run(connect(server.data_dir))
             try:
                 runner.run(connection.execute(f"BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"))
                 yield []
@@ -108,7 +108,8 @@ def _without_node(server: Server) -> Iterator[Sequence[psutil.Process]]:
         os.kill(server.pid, signal.SIGUSR1)
 
 
-async def _connect(data_dir: Path) -> asyncpg.Connection:
+async def connect(data_dir: Path) -> asyncpg.Connection:
+    """Connect to the embedded database of a data folder."""
     socket_dir = (data_dir / "postgres" / "postmaster.pid").read_text().splitlines()[4]
     return await asyncpg.connect(host=socket_dir, user="postgres", database="postgres", timeout=_DEATH_S)
 

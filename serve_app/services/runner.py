@@ -11,7 +11,7 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -20,6 +20,7 @@ from configs.settings import Jobs as JobSettings
 from deployments.errors import DarkroomError, Unavailable
 from deployments.kit.turns import acting_for
 from serve_app import tracing
+from serve_app.scaling import Lane
 from serve_app.services.completion import finish
 from serve_app.services.container import Services
 from serve_app.services.jobs.observed import count_queue, note_claim, span_of
@@ -27,7 +28,7 @@ from serve_app.services.jobs.problems import problem_members
 from serve_app.services.jobs.progress import Progress
 from serve_app.store.queue import claims
 from serve_app.store.queue.claims import LeaseLost
-from serve_app.store.queue.jobs import GENERATION_KINDS, QueuedJob
+from serve_app.store.queue.jobs import GENERATION_KINDS, LaneState, QueuedJob
 
 log = structlog.get_logger(__name__)
 
@@ -61,11 +62,24 @@ class JobRunner:
         self._stopping = asyncio.Event()
         self._stopped = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
+        self._lanes: Mapping[str, LaneState] = {}
+
+    def lanes(self) -> dict[str, Lane]:
+        """Tell how much is waiting, as it was last counted, and this worker's slots for it."""
+        slots = {"analyses": self._settings.concurrency, "generations": self._settings.generations}
+        mine = 1 if self._has_users else 0  # that a user's own jobs never fill
+        return {
+            name: Lane(lane.due, lane.running, lane.oldest_s, max(1, slots[name] - mine))
+            for name, lane in self._lanes.items()
+        }
+
+    def _note_lanes(self, lanes: Mapping[str, LaneState]) -> None:
+        self._lanes = lanes
 
     async def run(self) -> None:
         """Claim and run until `stop`; rides out a database that is away for a while."""
         kinds = set(self._services.handlers)
-        counting = count_queue(self._database, self._services.metrics)
+        counting = count_queue(self._database, self._services.metrics, self._note_lanes)
         aside = [asyncio.create_task(self._run_housekeeping()), asyncio.create_task(counting)]
         pools = [
             asyncio.create_task(self._run_pool(sorted(of), slots))

@@ -105,6 +105,30 @@ async def test_events_stream_until_the_job_ends(
     assert states[-1] == "succeeded"
 
 
+async def test_a_worker_tells_of_jobs_that_wait_and_run_and_of_its_slots_for_them(
+    idle_client: httpx.AsyncClient, services: Services, settings: Settings
+) -> None:
+    held = asyncio.Event()
+
+    async def handle(_job: QueuedJob, _progress: Progress) -> Any:
+        await held.wait()
+
+    services.handlers["tags"] = handle
+    await _job(idle_client)
+    runner = JobRunner(services, settings.jobs)
+    running = asyncio.create_task(runner.run())
+    try:
+        async with asyncio.timeout(20):
+            while not (lanes := runner.lanes()):  # noqa: ASYNC110 (they are counted once)
+                await asyncio.sleep(0.01)
+    finally:
+        await runner.stop()
+        await running
+    assert lanes["analyses"].waiting + lanes["analyses"].running == 1
+    assert lanes["analyses"].slots == settings.jobs.concurrency
+    assert (lanes["generations"].waiting, lanes["generations"].slots) == (0, settings.jobs.generations)
+
+
 async def test_work_is_not_done_again_because_the_database_was_away_when_it_ended(
     idle_client: httpx.AsyncClient, services: Services, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

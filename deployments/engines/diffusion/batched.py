@@ -16,11 +16,12 @@ from deployments.contracts.diffusion import (
     Latents,
     ModelCatalogue,
 )
-from deployments.engines.diffusion.device import CapMemory, Device, cap_gpu_memory, open_device
+from deployments.engines.diffusion.device import Device, open_device
 from deployments.engines.diffusion.engine import DiffusionEngine
 from deployments.engines.diffusion.preprocessors import FaceSearch, Preprocessors
 from deployments.engines.faces.local import LocalFaceEngine
 from deployments.engines.faces.locator import FaceLocator
+from deployments.engines.gpu import CapMemory, cap_gpu_memory
 from deployments.kit.batching import KeyedBatcher
 from deployments.kit.checks import CheckLane
 from deployments.kit.threads import Threads

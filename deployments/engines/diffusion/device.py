@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from configs.settings import Diffusion
+from deployments.engines.gpu import CapMemory, cap_gpu_memory, choose_device
 from deployments.errors import Unavailable
-
-CapMemory = Callable[[float, str], None]
-"""Function that caps this process's memory: takes the share, 0 to 1, and the device's name."""
 
 
 @dataclass(frozen=True)
@@ -59,17 +56,6 @@ class Device:
         return {"used": total - free, "total": total, "peak": torch.cuda.max_memory_allocated(self.name)}
 
 
-def cap_gpu_memory(share: float, device: str) -> None:
-    """Cap this process's share of a CUDA device: allocations beyond it fail here instead of in its neighbour.
-
-    Other devices have no cap.
-    """
-    import torch
-
-    if device.startswith("cuda"):
-        torch.cuda.set_per_process_memory_fraction(share, device)
-
-
 def open_device(settings: Diffusion, gpu_share: float, cap_memory: CapMemory = cap_gpu_memory) -> Device:
     """Open the device of the settings; `gpu_share`: the share that Ray gave the replica, 0 where it gave none.
 
@@ -80,11 +66,7 @@ def open_device(settings: Diffusion, gpu_share: float, cap_memory: CapMemory = c
         import torch
     except ImportError as error:
         raise Unavailable("The diffusion engine needs PyTorch and diffusers: install darkroom[diffusion].") from error
-    name = settings.device
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise Unavailable(
-            "There is no CUDA device here: set DARKROOM_DIFFUSION__DEVICE=cpu, or run where there is one."
-        )
+    name = choose_device(settings.device, "DARKROOM_DIFFUSION__DEVICE")
     share = settings.memory_fraction or min(gpu_share, 1.0)
     if share:
         cap_memory(share, name)

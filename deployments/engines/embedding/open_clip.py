@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deployments.algorithms.tags.vocabulary import TAG_VIEWS
 from deployments.contracts.arrays import Vectors
+from deployments.engines.gpu import CapMemory, cap_gpu_memory, choose_device
 from deployments.errors import NotSupported, Unavailable, WeightsMissing
 
 PROMPTS = ("a photo of a {}.", "a photo of the {}.", "a picture of {}.", "{}")
@@ -23,19 +24,37 @@ BACKGROUND = ("a photo.", "a picture.", "an image of something.")
 """Background sentences that a label must beat where the model has no bias of its own."""
 _MIN_SCORE = 0.01
 _TEXT_BATCH = 128
+_EXTRA_MISSING = "The open_clip engine needs PyTorch and open_clip: install darkroom[diffusion]."
+_PRECISIONS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
+"""Names of precisions -> open_clip's own."""
 
 
 class OpenClipEmbedder:
     """Image and text towers of a model. `embed` and `embed_texts` may be called from several threads."""
 
-    def __init__(self, model: str, pretrained: str, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        model: str,
+        pretrained: str,
+        device: str = "cpu",
+        dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto",
+        memory_fraction: float = 1.0,
+        cap_memory: CapMemory = cap_gpu_memory,
+    ) -> None:
         """Load the model; `pretrained` is one of open_clip's tags or a local checkpoint, empty means random weights,
-        for tests.
+        for tests. `memory_fraction`: of a GPU's, the most that this process takes from here on.
 
-        Raises `Unavailable` without the extra, `WeightsMissing` when the weights are neither cached nor to be had.
+        Raises `Unavailable` without the extra or the device, `WeightsMissing` when the weights are neither cached nor
+        to be had.
         """
-        self._torch, self._model, self._tokenize = _load(model, pretrained, device)
-        self._device = device
+        self._device = _open_device(device)
+        self.is_on_gpu = self._device.startswith("cuda")
+        """Whether many views at once cost little more than a few."""
+        cap_memory(memory_fraction, self._device)
+        automatic = "float16" if self.is_on_gpu else "float32"
+        precision = _PRECISIONS[automatic if dtype == "auto" else dtype]
+        self._torch, self._model, self._tokenize = _load(model, pretrained, self._device, precision)
+        self._dtype = {"fp16": self._torch.float16, "bf16": self._torch.bfloat16}.get(precision, self._torch.float32)
         visual = self._model.visual
         size = visual.image_size
         self.input_px = int(size[0] if isinstance(size, tuple | list) else size)
@@ -47,7 +66,8 @@ class OpenClipEmbedder:
         pixels = torch.tensor(np.ascontiguousarray(views), device=self._device).permute(0, 3, 1, 2).float() / 255
         mean, std = (torch.tensor(values, device=self._device).view(1, 3, 1, 1) for values in _statistics(visual))
         with torch.inference_mode():
-            return np.asarray(self._model.encode_image((pixels - mean) / std).float().cpu().numpy(), np.float32)
+            scaled = ((pixels - mean) / std).to(self._dtype)
+            return np.asarray(self._model.encode_image(scaled).float().cpu().numpy(), np.float32)
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
         """Embed texts as unit features `float32[N, dim]`."""
@@ -139,16 +159,23 @@ def _statistics(visual: Any) -> tuple[Sequence[float], Sequence[float]]:
     return mean or OPENAI_DATASET_MEAN, std or OPENAI_DATASET_STD
 
 
+def _open_device(name: str) -> str:
+    try:
+        return choose_device(name, "DARKROOM_EMBEDDING__DEVICE")
+    except ImportError as error:
+        raise Unavailable(_EXTRA_MISSING) from error
+
+
 @lru_cache(maxsize=2)
-def _load(model: str, pretrained: str, device: str) -> tuple[Any, Any, Any]:
+def _load(model: str, pretrained: str, device: str, precision: str) -> tuple[Any, Any, Any]:
     """Load torch, the model and its tokenizer, once a process: embedder and tagger share them."""
     try:
         import open_clip
         import torch
     except ImportError as error:
-        raise Unavailable("The open_clip engine needs PyTorch and open_clip: install darkroom[diffusion].") from error
+        raise Unavailable(_EXTRA_MISSING) from error
     try:
-        network = open_clip.create_model(model, pretrained=pretrained or None, device=device)
+        network = open_clip.create_model(model, pretrained=pretrained or None, device=device, precision=precision)
         tokenize = open_clip.get_tokenizer(model)
     except (OSError, RuntimeError, ValueError) as error:
         raise WeightsMissing(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from deployments.errors import Unavailable
 from serve_app import tracing
-from serve_app.store.queue.jobs import QueuedJob, load_lanes
+from serve_app.store.queue.jobs import LaneState, QueuedJob, load_lanes
 from serve_app.store.session import Database
 
 if TYPE_CHECKING:
@@ -19,12 +19,17 @@ _COUNT_S = 10.0
 """Seconds between two counts of the queue, which Ray takes over as often."""
 
 
-async def count_queue(database: Database, metrics: Metrics) -> None:
-    """Tell the metrics every so often how much is waiting: every worker tells the same, so that one is enough."""
+async def count_queue(database: Database, metrics: Metrics, note: Callable[[Mapping[str, LaneState]], None]) -> None:
+    """Tell `note` and the metrics every so often how much is waiting: every worker tells the same, so that one is
+    enough. While the database is away, `note` is told of no lane."""
     while True:
-        with contextlib.suppress(Unavailable):
+        try:
             async with database.transaction() as session:
                 lanes = await load_lanes(session)
+        except Unavailable:
+            note({})
+        else:
+            note(lanes)
             for name, lane in lanes.items():
                 metrics.queue_jobs.labels(name, "queued").set(lane.queued)
                 metrics.queue_jobs.labels(name, "running").set(lane.running)

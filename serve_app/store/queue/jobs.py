@@ -238,6 +238,8 @@ class LaneState:
     """How much there is to do in a lane: one of the two pools that jobs are run from."""
 
     queued: int = 0
+    due: int = 0
+    """Those of the queued that a worker may take now."""
     running: int = 0
     postponed: int = 0
     """Those of the queued that were put off because what they need is away or full."""
@@ -255,6 +257,7 @@ async def load_lanes(session: AsyncSession) -> dict[str, LaneState]:
         select(
             lane,
             func.count().filter(is_queued),
+            func.count().filter(due),
             func.count().filter(JobRow.status == "running"),
             func.count().filter(is_queued & JobRow.postponed_since.is_not(None)),
             func.coalesce(waited, 0),
@@ -263,8 +266,8 @@ async def load_lanes(session: AsyncSession) -> dict[str, LaneState]:
         .group_by(text("lane"))
     )
     found = {
-        name: LaneState(queued, running, postponed, float(oldest_s))
-        for name, queued, running, postponed, oldest_s in await session.execute(statement)
+        name: LaneState(queued, due, running, postponed, float(oldest_s))
+        for name, queued, due, running, postponed, oldest_s in await session.execute(statement)
     }
     return {name: found.get(name, LaneState()) for name in LANES}
 

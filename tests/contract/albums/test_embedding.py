@@ -25,9 +25,10 @@ def settings(request: pytest.FixtureRequest) -> Settings:
     return Settings(embedding=Embedding(engine="open_clip", open_clip_model=model, open_clip_pretrained=pretrained))
 
 
-@pytest.fixture
-def embedding(settings: Settings) -> EmbeddingDeployment:
-    return EmbeddingDeployment(settings)
+@pytest.fixture(params=[None, 4], ids=["alone", "together"])
+def embedding(settings: Settings, request: pytest.FixtureRequest) -> EmbeddingDeployment:
+    chosen = settings.embedding.model_copy(update={"calls_together": request.param})
+    return EmbeddingDeployment(settings.model_copy(update={"embedding": chosen}))
 
 
 def some_views(count: int, side: int, seed: int = 0) -> np.ndarray:
@@ -66,6 +67,24 @@ async def test_embeddings_side_by_side_do_not_mix(embedding: EmbeddingDeployment
     found = await asyncio.gather(*(embedding.embed_images(views) for views in calls))
     for vectors, wanted in zip(found, expected, strict=True):
         np.testing.assert_allclose(vectors, wanted, atol=1e-4 * np.abs(wanted).max())
+
+
+async def test_calls_that_come_at_once_share_passes_of_the_model_where_that_is_set(settings: Settings) -> None:
+    chosen = settings.embedding.model_copy(update={"calls_together": 4})
+    embedding = EmbeddingDeployment(settings.model_copy(update={"embedding": chosen}))
+    passes: list[int] = []
+    embed = embedding._engine.embed
+
+    def noted(views: np.ndarray) -> np.ndarray:
+        passes.append(len(views))
+        return embed(views)
+
+    embedding._engine.embed = noted  # type: ignore[method-assign]
+    calls = [some_views(count, embedding.input_px, count) for count in (1, 2, 3, 4)]
+    found = await asyncio.gather(*(embedding.embed_images(views) for views in calls))
+    assert [len(vectors) for vectors in found] == [1, 2, 3, 4]
+    assert sum(passes) == 10
+    assert len(passes) < len(calls)
 
 
 async def test_views_that_are_not_contiguous_are_read_right(embedding: EmbeddingDeployment) -> None:
@@ -108,6 +127,48 @@ def test_image_and_text_vectors_equal_open_clips_own(tiny_clip: tuple[str, str])
         text = model.encode_text(open_clip.get_tokenizer(tiny_clip[0])(texts), normalize=True).numpy()
     np.testing.assert_allclose(engine.embed(photo[None]), image, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(engine.embed_texts(texts), text, rtol=1e-4, atol=1e-5)
+
+
+def test_half_precision_turns_vectors_by_little(tiny_clip: tuple[str, str]) -> None:
+    pytest.importorskip("open_clip")
+    whole, half = OpenClipEmbedder(*tiny_clip), OpenClipEmbedder(*tiny_clip, dtype="bfloat16")
+    views = np.stack([a_photo(whole.input_px), *some_views(4, whole.input_px)])
+    for exact, rounded in zip(whole.embed(views), half.embed(views), strict=True):
+        assert exact @ rounded / np.linalg.norm(exact) / np.linalg.norm(rounded) > 0.999
+    assert half.embed_texts(["a cat"]).dtype == np.float32
+
+
+def test_without_a_gpu_the_model_is_on_the_processor_in_whole_precision(tiny_clip: tuple[str, str]) -> None:
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    engine = OpenClipEmbedder(*tiny_clip, device="auto")
+    assert not engine.is_on_gpu
+    assert {weights.dtype for weights in engine._model.parameters()} == {torch.float32}
+
+
+def test_the_share_of_the_gpus_memory_is_capped_before_the_model_is_loaded(tiny_clip: tuple[str, str]) -> None:
+    pytest.importorskip("open_clip")
+    seen: list[tuple[float, str]] = []
+
+    def cap(share: float, device: str) -> None:
+        seen.append((share, device))
+        raise Capped
+
+    class Capped(Exception):
+        pass
+
+    with pytest.raises(Capped):
+        OpenClipEmbedder("no-such-model", "", "cpu", memory_fraction=0.25, cap_memory=cap)
+    assert seen == [(0.25, "cpu")]
+
+
+def test_a_gpu_that_is_not_there_is_named_with_its_setting(tiny_clip: tuple[str, str]) -> None:
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(Unavailable, match="DARKROOM_EMBEDDING__DEVICE"):
+        OpenClipEmbedder(*tiny_clip, device="cuda")
 
 
 @pytest.mark.parametrize("pretrained", ["no_such_tag", "/nowhere/checkpoint.pt"])

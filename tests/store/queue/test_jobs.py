@@ -497,6 +497,7 @@ async def test_lanes_tell_what_waits_runs_and_was_put_off_and_for_how_long(sessi
     lanes = await jobs.load_lanes(session)
     assert (lanes["analyses"].queued, lanes["analyses"].running, lanes["analyses"].postponed) == (2, 1, 1)
     assert 90.0 <= lanes["analyses"].oldest_s < 150.0
+    assert lanes["analyses"].due == 2, "the one that was put off is due as well by now"
     assert lanes["generations"] == jobs.LaneState(queued=1), "a job that is not due yet has not waited"
 
 

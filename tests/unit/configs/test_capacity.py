@@ -40,8 +40,8 @@ def serving() -> Serving:
     return {entry["name"]: entry for entry in application["deployments"]}
 
 
-def of_launcher() -> list[Nodes]:
-    types = yaml.safe_load((ROOT / "cluster.yaml").read_text())["available_node_types"]
+def of_launcher(file: str) -> list[Nodes]:
+    types = yaml.safe_load((ROOT / file).read_text())["available_node_types"]
     workers = [one for name, one in types.items() if name != "head"]
     return [Nodes(one["resources"], one["min_workers"], one["max_workers"]) for one in workers]
 
@@ -95,7 +95,10 @@ def assert_fits(wanted: Resources, nodes: Nodes, number: int) -> None:
     assert all(amount <= has.get(name, 0) for name, amount in wanted.items() if amount), (wanted, has)
 
 
-CLUSTERS = pytest.mark.parametrize("kinds", [of_launcher(), of_kubernetes()], ids=["cluster.yaml", "rayservice.yaml"])
+LAUNCHED = ("cluster.yaml", "configs/cluster-gcp.yaml")
+CLUSTERS = pytest.mark.parametrize(
+    "kinds", [*map(of_launcher, LAUNCHED), of_kubernetes()], ids=[*LAUNCHED, "configs/rayservice.yaml"]
+)
 
 
 @CLUSTERS
@@ -137,9 +140,10 @@ def test_gpu_nodes_are_there_for_diffusion_alone_and_end_with_it(kinds: list[Nod
     assert counts(entries["Diffusion"])[0] == 0
 
 
-def test_a_cluster_has_room_for_all_of_its_nodes() -> None:
-    cluster = yaml.safe_load((ROOT / "cluster.yaml").read_text())
-    assert cluster["max_workers"] >= sum(nodes.most for nodes in of_launcher())
+@pytest.mark.parametrize("file", LAUNCHED)
+def test_a_cluster_has_room_for_all_of_its_nodes(file: str) -> None:
+    cluster = yaml.safe_load((ROOT / file).read_text())
+    assert cluster["max_workers"] >= sum(nodes.most for nodes in of_launcher(file))
 
 
 def test_the_connections_of_all_processes_fit_postgresqls_own_limit() -> None:

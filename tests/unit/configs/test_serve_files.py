@@ -11,8 +11,10 @@ import yaml
 from jsonschema import Draft7Validator
 from pydantic import BaseModel, SecretStr
 from ray._common.ray_constants import DEFAULT_MAX_CONCURRENCY_ASYNC
+from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
 from ray.serve._private.build_app import build_app
+from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import ServeDeploySchema
 
 from configs.settings import Auth, FrontDoorOptions, Settings
@@ -20,7 +22,8 @@ from serve_app.exposure import require_guarded
 from serve_app.graph import Args, build
 
 ROOT = Path(__file__).parents[3]
-SERVE_FILES = sorted((ROOT / "configs").glob("*.yaml"))
+SERVE_FILES = [ROOT / "configs" / name for name in ("local.yaml", "production.yaml", "rayservice.yaml")]
+CLUSTER_FILES = [ROOT / "cluster.yaml", ROOT / "configs/cluster-gcp.yaml"]
 
 
 def _serve_config(path: Path) -> dict[str, Any]:
@@ -70,14 +73,24 @@ def test_in_production_every_deployment_states_its_resources_and_its_queue_limit
         assert entry["ray_actor_options"]["num_cpus"] > 0
         assert entry["max_queued_requests"] > 0
         scaling = entry.get("autoscaling_config")
-        if scaling:
+        if scaling and "policy" not in scaling:
             assert scaling["target_ongoing_requests"] <= entry["max_ongoing_requests"]
+
+
+def test_in_production_workers_come_with_the_age_of_the_oldest_job_and_capabilities_with_calls() -> None:
+    [application] = _serve_config(ROOT / "configs/production.yaml")["applications"]
+    scaled = {entry["name"]: entry["autoscaling_config"] for entry in application["deployments"]}
+    policy = AutoscalingConfig.model_validate(scaled.pop("Worker")).policy
+    assert policy.get_policy()(**policy.policy_kwargs)  # as Serve makes it of what it has pickled
+    for name, scaling in scaled.items():
+        assert AutoscalingConfig.model_validate(scaling).policy.is_default_policy_function(), name
+        assert scaling["target_ongoing_requests"] > 0
 
 
 def test_in_production_pictures_in_the_making_leave_room_for_lists_and_previews() -> None:
     [application] = _serve_config(ROOT / "configs/production.yaml")["applications"]
     stated = {entry["name"]: entry for entry in application["deployments"]}
-    streams = stated["Worker"]["num_replicas"] * Settings().jobs.generations
+    streams = stated["Worker"]["autoscaling_config"]["max_replicas"] * Settings().jobs.generations
     assert stated["Diffusion"]["max_ongoing_requests"] > streams
 
 
@@ -104,8 +117,9 @@ def test_in_kubernetes_the_head_runs_no_replicas_and_a_worker_group_has_gpus() -
     assert any("nvidia.com/gpu" in limit for limit in limits)
 
 
-def test_every_replica_of_production_fits_a_worker_of_the_cluster() -> None:
-    cluster = yaml.safe_load((ROOT / "cluster.yaml").read_text())
+@pytest.mark.parametrize("path", CLUSTER_FILES, ids=lambda path: path.name)
+def test_every_replica_of_production_fits_a_worker_of_the_cluster(path: Path) -> None:
+    cluster = yaml.safe_load(path.read_text())
     workers = [node["resources"] for name, node in cluster["available_node_types"].items() if name != "head"]
     [application] = _serve_config(ROOT / "configs/production.yaml")["applications"]
     for entry in application["deployments"]:
@@ -139,9 +153,10 @@ def test_in_a_cluster_clients_reach_serves_proxy_through_the_front_door_alone() 
         assert config["http_options"]["host"] == "127.0.0.1"
         assert config["http_options"]["port"] == 8001, "the default target of the front door"
     command = ["python", "-m", "serve_app.front_door"]
-    cluster = yaml.safe_load((ROOT / "cluster.yaml").read_text())
-    for node in ("head", "worker"):
-        assert any(" ".join(command) in line for line in cluster[f"{node}_start_ray_commands"])
+    for path in CLUSTER_FILES:
+        cluster = yaml.safe_load(path.read_text())
+        for node in ("head", "worker"):
+            assert any(" ".join(command) in line for line in cluster[f"{node}_start_ray_commands"])
     pods = yaml.safe_load((ROOT / "configs/rayservice.yaml").read_text())["spec"]["rayClusterConfig"]
     for group in (pods["headGroupSpec"], *pods["workerGroupSpecs"]):
         assert command in [one.get("command") for one in group["template"]["spec"]["containers"]]
@@ -158,10 +173,10 @@ def test_in_kubernetes_the_doors_of_other_pods_stand_in_for_a_lost_proxy() -> No
         assert others == (f"{service['metadata']['name']}-serve-svc:8000",)
 
 
-@pytest.mark.parametrize("path", [ROOT / "cluster.yaml", *SERVE_FILES], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*CLUSTER_FILES, *SERVE_FILES], ids=lambda path: path.name)
 def test_no_secret_stands_in_a_file(path: Path) -> None:
     text = "\n".join(line for line in path.read_text().splitlines() if not line.lstrip().startswith("#"))
-    assert not re.search(r"(?i)(password|secret_key|auth_token|admin_key|database_url)\s*[:=]", text)
+    assert not re.search(r"(?i)(password|secret_key|auth_token|admin_key|database_url)\s*[:=][ \t]*\S", text)
 
 
 def test_a_misspelt_argument_of_the_graph_is_refused() -> None:
@@ -169,18 +184,54 @@ def test_a_misspelt_argument_of_the_graph_is_refused() -> None:
         Args.model_validate({"topologie": "split"})
 
 
-def test_the_cluster_file_fits_the_schema_that_ray_ships() -> None:
+@pytest.mark.parametrize("path", CLUSTER_FILES, ids=lambda path: path.name)
+def test_the_cluster_file_fits_the_schema_that_ray_ships(path: Path) -> None:
     schema_path = Path(ray.__file__).parent / "autoscaler" / "ray-schema.json"
     schema = json.loads(schema_path.read_text())
-    cluster = yaml.safe_load((ROOT / "cluster.yaml").read_text())
+    cluster = yaml.safe_load(path.read_text())
     assert [error.message for error in Draft7Validator(schema).iter_errors(cluster)] == []
 
 
-def test_the_head_of_the_cluster_runs_no_replicas() -> None:
-    cluster = yaml.safe_load((ROOT / "cluster.yaml").read_text())
+@pytest.mark.parametrize("path", CLUSTER_FILES, ids=lambda path: path.name)
+def test_the_head_of_the_cluster_runs_no_replicas(path: Path) -> None:
+    cluster = yaml.safe_load(path.read_text())
     head = cluster["available_node_types"][cluster["head_node_type"]]
     assert head["resources"] == {"CPU": 0, "GPU": 0}
     assert any(node["resources"].get("GPU") for node in cluster["available_node_types"].values())
+
+
+@pytest.mark.parametrize("path", CLUSTER_FILES, ids=lambda path: path.name)
+def test_the_launcher_takes_the_cluster_file_and_installs_nothing(path: Path) -> None:
+    """What is left out it fills from defaults of the cloud's, in which there is a pip of its own for every start."""
+    prepared = prepare_config(yaml.safe_load(path.read_text()))
+    validate_config(prepared)
+    assert {name: prepared[name] for name in prepared if name.endswith("setup_commands")} == {
+        "setup_commands": [],
+        "head_setup_commands": [],
+        "worker_setup_commands": [],
+    }
+    kinds = prepared["available_node_types"]
+    assert set(kinds) == {"head", "cpu_worker", "gpu_worker"}
+
+
+def test_the_cluster_files_differ_in_what_is_the_clouds_alone() -> None:
+    def shared(path: Path) -> dict[str, Any]:
+        cluster = yaml.safe_load(path.read_text())
+        del cluster["provider"]
+        for kind in cluster["available_node_types"].values():
+            del kind["node_config"]
+        return dict(cluster)
+
+    first, second = map(shared, CLUSTER_FILES)
+    assert first == second
+
+
+def test_on_google_cloud_a_machine_with_a_gpu_is_not_moved_while_it_runs() -> None:
+    kinds = yaml.safe_load((ROOT / "configs/cluster-gcp.yaml").read_text())["available_node_types"]
+    assert kinds["gpu_worker"]["node_config"]["scheduling"] == {"onHostMaintenance": "TERMINATE"}
+    for kind in kinds.values():
+        [disk] = kind["node_config"]["disks"]
+        assert disk["boot"]
 
 
 def test_serve_validates_what_a_file_gives_the_graph() -> None:
@@ -217,7 +268,9 @@ def test_in_a_cluster_migrating_is_a_step_before_the_processes_of_a_version() ->
     [application] = _serve_config(ROOT / "configs/production.yaml")["applications"]
     assert application["runtime_env"]["env_vars"]["DARKROOM_DATABASE__MIGRATE_AT_START"] == "false"
     commands = yaml.safe_load((ROOT / "cluster.yaml").read_text())["head_start_ray_commands"]
-    assert commands.index("darkroom migrate") < next(place for place, one in enumerate(commands) if "ray start" in one)
+    assert commands.index("darkroom migrate") < next(
+        place for place, one in enumerate(commands) if "ray-head.sh" in one
+    )
     pods = yaml.safe_load((ROOT / "configs/rayservice.yaml").read_text())["spec"]["rayClusterConfig"]
     [step] = pods["headGroupSpec"]["template"]["spec"]["initContainers"]
     assert step["command"] == ["darkroom", "migrate"]

@@ -14,9 +14,11 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+import yaml
 from jsonschema import Draft202012Validator
 
 from configs.settings import Settings
+from deployments.engines.faces.insightface import InsightFaceEngine
 from deployments.weights.packages import read_manifest
 from serve_app.api.operations import router
 from serve_app.local_ray import _OBJECT_STORE_BYTES
@@ -234,3 +236,42 @@ def test_the_package_that_the_image_installs_has_every_file_that_the_code_reads(
         for file in (ROOT / top).rglob("*"):
             if file.is_file() and "__pycache__" not in file.parts:
                 assert any(fnmatch(file.name, pattern) for pattern in patterns), file.relative_to(ROOT)
+
+
+def test_every_image_of_ours_that_a_file_names_is_one_that_the_docs_build() -> None:
+    built = set(re.findall(r"docker build -t (darkroom:\w+)", (ROOT / "docs/containers.md").read_text()))
+    assert built == {"darkroom:cpu", "darkroom:cuda"}
+    for name in (*COMPOSE_FILES, "cluster.yaml", "configs/cluster-gcp.yaml", "configs/rayservice.yaml"):
+        named = set(re.findall(r"image: (?:registry\.example/)?(darkroom\S*)", (ROOT / name).read_text()))
+        assert named, name
+        assert named <= built, name
+
+
+def test_nodes_with_a_gpu_have_the_image_for_one_and_the_others_the_other() -> None:
+    for name in ("cluster.yaml", "configs/cluster-gcp.yaml"):
+        cluster = yaml.safe_load((ROOT / name).read_text())
+        assert cluster["docker"]["image"].endswith(":cpu")
+        for kind in cluster["available_node_types"].values():
+            image = kind.get("docker", {}).get("worker_image", cluster["docker"]["image"])
+            assert image.endswith(":cuda") == bool(kind["resources"].get("GPU"))
+    pods = yaml.safe_load((ROOT / "configs/rayservice.yaml").read_text())["spec"]["rayClusterConfig"]
+    for group in (pods["headGroupSpec"], *pods["workerGroupSpecs"]):
+        spec = group["template"]["spec"]
+        has_gpu = "nvidia.com/gpu" in spec["containers"][0]["resources"]["limits"]
+        for container in (*spec["containers"], *spec.get("initContainers", ())):
+            assert container["image"].endswith(":cuda") == has_gpu
+
+
+def test_the_models_of_a_build_context_come_where_the_settings_of_the_image_look() -> None:
+    assert stages()["models"] == [("FROM", "scratch AS models")]
+    [copied] = [arguments for name, arguments in stages()["server"] if name == "COPY" and "--from=models" in arguments]
+    target = copied.split()[-1]
+    for variable in ("DARKROOM_FACES__INSIGHTFACE_ROOT", "DARKROOM_DIFFUSION__MODELS_DIR", "HF_HOME"):
+        assert SERVER[variable].startswith(target)
+    assert f"models:{target.rstrip('/')}" in compose("compose.cuda.yaml")["services"]["server"]["volumes"][0]
+
+
+def test_the_docs_name_the_weights_of_every_engine_that_is_not_in_the_image() -> None:
+    text = (ROOT / "docs/containers.md").read_text()
+    for weights in (Settings().embedding.open_clip_model, *InsightFaceEngine.files, Settings().diffusion.checkpoint):
+        assert weights in text

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 from ray._private import services
+from ray._private.accelerators import RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO_ENV_VAR
 
 from configs.settings import Settings
 from deployments.errors import Unavailable
 from serve_app import local_ray
 from serve_app.local_ray import variables
+from tests.support.container_files import variables as image_variables
 
 
 def test_serve_takes_a_silent_proxy_for_dead_within_ten_seconds() -> None:
@@ -84,3 +86,9 @@ def test_a_raylet_that_never_comes_is_given_up(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(local_ray, "_POLL_S", 0.0)
     with local_ray._patient_with_raylet(), pytest.raises(RuntimeError, match="not yet"):
         services.get_node("gcs", "id")
+
+
+def test_a_replica_that_asks_for_no_gpu_sees_none() -> None:
+    """Ray's own default shows it all of them."""
+    assert variables(Settings())[RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO_ENV_VAR] == "1"
+    assert image_variables("server")[RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO_ENV_VAR] == "1"

@@ -1,0 +1,52 @@
+"""Calls that arrive while others run, made together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+Work = TypeVar("Work")
+Result = TypeVar("Result")
+
+
+class CallBatcher(Generic[Work, Result]):
+    """Batcher without a waiting time: a call that finds nobody runs at once, those that come meanwhile run next.
+
+    So a busy device gets batches, and an idle one delays nobody.
+    """
+
+    def __init__(self, run: Callable[[Sequence[Work]], Awaitable[Sequence[Result]]], most: int) -> None:
+        """`run`: makes some calls together, at most `most`. -> a result for each, in their order"""
+        self._run = run
+        self._most = most
+        self._waiting: deque[tuple[Work, asyncio.Future[Result]]] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    async def submit(self, work: Work) -> Result:
+        """Make the call; -> its result, or raises what the batch raised."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((work, future))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run_all(), name="calls")
+        return await future
+
+    async def _run_all(self) -> None:
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+            batch = [(work, future) for work, future in batch if not future.cancelled()]
+            if batch:
+                await self._run_batch([work for work, _ in batch], [future for _, future in batch])
+
+    async def _run_batch(self, works: list[Work], futures: list[asyncio.Future[Result]]) -> None:
+        try:
+            results = await self._run(works)
+        except Exception as error:  # theirs: whoever asked is told
+            for future in futures:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for future, result in zip(futures, results, strict=True):
+            if not future.done():
+                future.set_result(result)

@@ -1,0 +1,79 @@
+"""Calls that arrive while others run are made together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from deployments.kit.call_batching import CallBatcher
+
+
+class Doubler:
+    """Doubles numbers when it is let go, and notes which came together."""
+
+    def __init__(self) -> None:
+        self.go = asyncio.Event()
+        self.batches: list[list[int]] = []
+
+    async def __call__(self, numbers: Sequence[int]) -> list[int]:
+        self.batches.append(list(numbers))
+        await self.go.wait()
+        if 13 in numbers:
+            raise ValueError("unlucky")
+        return [2 * number for number in numbers]
+
+
+async def submitted(batcher: CallBatcher[int, int], *numbers: int) -> list[asyncio.Task[int]]:
+    tasks = [asyncio.create_task(batcher.submit(number)) for number in numbers]
+    for _ in range(3):  # the tasks begin, and the batcher's own
+        await asyncio.sleep(0)
+    return tasks
+
+
+async def test_a_call_that_finds_nobody_waits_for_nobody() -> None:
+    doubler = Doubler()
+    await submitted(CallBatcher(doubler, 8), 1)
+    assert doubler.batches == [[1]]
+    doubler.go.set()
+
+
+async def test_calls_that_come_while_one_runs_run_together_and_each_gets_its_own() -> None:
+    doubler = Doubler()
+    batcher = CallBatcher(doubler, 8)
+    first = await submitted(batcher, 1)
+    others = await submitted(batcher, 2, 3, 4)
+    doubler.go.set()
+    assert await asyncio.gather(*first, *others) == [2, 4, 6, 8]
+    assert doubler.batches == [[1], [2, 3, 4]]
+
+
+async def test_no_more_calls_run_together_than_are_allowed() -> None:
+    doubler = Doubler()
+    batcher = CallBatcher(doubler, 2)
+    tasks = [*await submitted(batcher, 1), *await submitted(batcher, 2, 3, 4)]
+    doubler.go.set()
+    await asyncio.gather(*tasks)
+    assert doubler.batches == [[1], [2, 3], [4]]
+
+
+async def test_a_call_that_was_cancelled_before_its_turn_is_not_made() -> None:
+    doubler = Doubler()
+    batcher = CallBatcher(doubler, 8)
+    [first] = await submitted(batcher, 1)
+    [second, third] = await submitted(batcher, 2, 3)
+    second.cancel()
+    await asyncio.sleep(0)
+    doubler.go.set()
+    assert await asyncio.gather(first, third) == [2, 6]
+    assert doubler.batches == [[1], [3]]
+
+
+async def test_a_batch_that_fails_fails_its_own_calls_only() -> None:
+    doubler = Doubler()
+    doubler.go.set()
+    batcher = CallBatcher(doubler, 8)
+    with pytest.raises(ValueError, match="unlucky"):
+        await batcher.submit(13)
+    assert await batcher.submit(2) == 4
