@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.settings import Settings
+from deployments.algorithms.images.views import distinct_views
 from deployments.contracts.arrays import Vectors
 from deployments.engines.embedding.efficientnet import EfficientNetEmbedder
 from deployments.engines.embedding.open_clip import OpenClipEmbedder
@@ -37,11 +38,12 @@ class EmbeddingDeployment(Checked):
         return self._engine.dim
 
     async def embed_images(self, views: NDArray[np.uint8]) -> Vectors:
-        """Embed views `uint8[N, S, S, 3]` as raw `float32[N, D]`."""
+        """Embed views `uint8[N, S, S, 3]` as raw `float32[N, D]`; equal ones are embedded once."""
         if not len(views):
             return np.empty((0, self.dim), np.float32)
-        parts = [views[start : start + _CALL_VIEWS] for start in range(0, len(views), _CALL_VIEWS)]
-        return np.concatenate(await self._threads.run_each(self._engine.embed, parts))
+        kept, places = distinct_views(views)
+        parts = [views[kept[start : start + _CALL_VIEWS]] for start in range(0, len(kept), _CALL_VIEWS)]
+        return np.concatenate(await self._threads.run_each(self._engine.embed, parts))[places]
 
     async def check_health(self) -> None:
         """Embed one black view; raises what the engine raises."""
