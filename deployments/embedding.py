@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.settings import Embedding, Settings
+from deployments.algorithms.images.views import distinct_views
 from deployments.contracts.arrays import Vectors
 from deployments.engines.embedding.efficientnet import EfficientNetEmbedder
 from deployments.engines.embedding.open_clip import OpenClipEmbedder
@@ -47,12 +48,14 @@ class EmbeddingDeployment(Checked):
         return self._engine.dim
 
     async def embed_images(self, views: NDArray[np.uint8]) -> Vectors:
-        """Embed views `uint8[N, S, S, 3]` as raw `float32[N, D]`."""
+        """Embed views `uint8[N, S, S, 3]` as raw `float32[N, D]`; equal ones are embedded once."""
         if not len(views):
             return np.empty((0, self.dim), np.float32)
+        kept, places = distinct_views(views)
         if self._batcher:
-            return await self._batcher.submit(views)
-        return np.concatenate(await self._threads.run_each(self._engine.embed, _parts(views, _CALL_VIEWS)))
+            return (await self._batcher.submit(views[kept]))[places]
+        parts = _parts(views[kept], _CALL_VIEWS)
+        return np.concatenate(await self._threads.run_each(self._engine.embed, parts))[places]
 
     async def _embed_together(self, calls: Sequence[NDArray[np.uint8]]) -> list[Vectors]:
         """Embed the views of several calls as if they were one's. -> the vectors of each"""

@@ -11,9 +11,14 @@ from serve_app.store.repositories import albums, idempotency, images
 _RETRY_S = 3600
 
 
+def limits_images(quotas: Quotas) -> bool:
+    """Whether there is a quota of images or of their bytes."""
+    return quotas.images is not None or quotas.stored_bytes is not None
+
+
 async def check_images(session: AsyncSession, quotas: Quotas, user_id: str, more_bytes: int) -> None:
     """Check that the user may store another image of so many bytes. Raises `ImageQuotaExceeded`."""
-    if quotas.images is None and quotas.stored_bytes is None:
+    if not limits_images(quotas):
         return
     count, stored_bytes = await images.measure(session, user_id)
     if quotas.images is not None and count >= quotas.images:

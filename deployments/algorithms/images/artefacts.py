@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -53,12 +54,23 @@ class Blur:
 
 def measure_blur(grey: Gray) -> Blur:
     """Measure how blurred and how smeared `uint8[H, W]` is."""
+    loss, turned = _measure_loss(grey)
+    return Blur(loss, _smear(turned))
+
+
+def measure_loss(grey: Gray) -> float:
+    """Measure `Blur.loss` alone."""
+    return _measure_loss(grey)[0]
+
+
+def _measure_loss(grey: Gray) -> tuple[float, Plane]:
+    """Measure the loss. -> it and the image as it changes least downwards"""
     picture = grey.astype(np.float32)
     floor = _NOISE_FACTOR * min(float(np.percentile(_texture(picture), 10)), _MAX_NOISE)
     turned = _steadiest_down(picture)
-    scores = [_loss_down(side, floor) for side in (picture, np.ascontiguousarray(picture.T), turned)]
+    scores = [_loss_along(side, axis, floor) for side, axis in ((picture, 0), (picture, 1), (turned, 0))]
     textured = [score for score, blocks in scores if blocks >= _MIN_BLOCKS]
-    return Blur(min(textured) if textured else max(score for score, _ in scores), _smear(turned))
+    return min(textured) if textured else max(score for score, _ in scores), turned
 
 
 def _smear(turned: Plane) -> float:
@@ -75,7 +87,8 @@ def _steadiest_down(picture: Plane) -> Plane:
     """Turn the image so that it changes least downwards; it keeps its size, and its borders are drawn out."""
     right, down = (cv2.Sobel(picture, cv2.CV_32F, *order) for order in ((1, 0), (0, 1)))
     # The angle of the structure tensor's larger eigenvalue: across it lies the direction of the least change.
-    angle = 0.5 * np.arctan2(2 * float((right * down).mean()), float((right * right - down * down).mean()))
+    both, across, along = (float(np.vdot(*sides)) for sides in ((right, down), (right, right), (down, down)))
+    angle = 0.5 * np.arctan2(2 * both, across - along)
     height, width = picture.shape
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), float(np.degrees(angle)), 1.0)
     turned: Plane = cv2.warpAffine(
@@ -84,15 +97,17 @@ def _steadiest_down(picture: Plane) -> Plane:
     return turned
 
 
-def _loss_down(picture: Plane, floor: float) -> tuple[float, int]:
-    """Measure the loss along the columns, and count the blocks with texture in that direction."""
-    if picture.shape[0] < 2:
+def _loss_along(picture: Plane, axis: int, floor: float) -> tuple[float, int]:
+    """Measure the loss along the columns (axis 0) or the rows (1), and count the blocks with texture in that
+    direction."""
+    if picture.shape[axis] < 2:
         return 0.0, 0
-    gradient = cv2.absdiff(picture[1:], picture[:-1])
-    reblurred = cv2.blur(picture, (1, _REBLUR_PX))
-    lost = np.maximum(gradient - cv2.absdiff(reblurred[1:], reblurred[:-1]), 0)
-    above_noise = np.maximum(gradient - floor, 0)
-    lost *= above_noise / np.maximum(gradient, 1e-6)
+    gradient = _steps(picture, axis)
+    reblurred = cv2.blur(picture, (1, _REBLUR_PX) if axis == 0 else (_REBLUR_PX, 1))
+    lost = np.maximum(gradient - _steps(reblurred, axis), 0)
+    above_noise = np.maximum(gradient - np.float32(floor), 0)
+    lost *= above_noise
+    lost /= np.maximum(gradient, 1e-6, out=gradient)
     energy, loss = (_block_means(values) for values in (above_noise, lost))
     ratio = loss / np.maximum(energy, _MIN_GRADIENT)
     textured = energy >= _MIN_GRADIENT
@@ -101,12 +116,26 @@ def _loss_down(picture: Plane, floor: float) -> tuple[float, int]:
     return float(candidates[-max(_MIN_BLOCKS, int(blocks * _BEST_SHARE)) :].mean()), blocks
 
 
+def _steps(plane: NDArray[Any], axis: int) -> NDArray[Any]:
+    """Compute the size of the step from each line to the next along an axis."""
+    ahead, behind = (plane[1:], plane[:-1]) if axis == 0 else (plane[:, 1:], plane[:, :-1])
+    return np.asarray(cv2.absdiff(ahead, behind))
+
+
 def _block_means(values: Plane, block_px: int = _BLOCK_PX) -> Plane:
     """Average half overlapping blocks; the result is flat."""
-    height, width = values.shape
-    halves = (max(1, width * 2 // block_px), max(1, height * 2 // block_px))
-    means = cv2.resize(values, halves, interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.blur(means, (2, 2)), np.float32).ravel()
+    # As matrix products, which take a quarter of the time of OpenCV's area averages.
+    down, across = (_averages(side, max(1, side * 2 // block_px)) for side in values.shape)
+    return np.asarray(cv2.blur(down @ values @ across.T, (2, 2)), np.float32).ravel()
+
+
+@lru_cache(64)
+def _averages(length: int, parts: int) -> Plane:
+    """Make the matrix `float32[parts, length]` that averages so many equal parts of a line."""
+    edges = np.arange(parts + 1) * (length / parts)
+    pixels = np.arange(length)
+    covered = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+    return np.asarray(np.clip(covered, 0, 1) * (parts / length), np.float32)
 
 
 def noise(grey: Gray) -> float:
@@ -151,8 +180,8 @@ def blockiness(grey: Gray, shrunk: float = 1.0) -> float:
     if shrunk > _MAX_SHRINK or min(grey.shape) < 4 * _GRID_PX:
         return 0.0
     steps = (
-        cv2.reduce(np.minimum(cv2.absdiff(ahead, behind), _MAX_STEP), across, cv2.REDUCE_AVG, dtype=cv2.CV_32F).ravel()
-        for ahead, behind, across in ((grey[1:], grey[:-1], 1), (grey[:, 1:], grey[:, :-1], 0))
+        cv2.reduce(cv2.min(_steps(grey, axis), _MAX_STEP), 1 - axis, cv2.REDUCE_AVG, dtype=cv2.CV_32F).ravel()
+        for axis in (0, 1)
     )
     return min(_grid_excess(side, shrunk) for side in steps)
 

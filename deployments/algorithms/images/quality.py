@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from deployments.algorithms.images.artefacts import Blur, blockiness, halved, measure_blur, noise
-from deployments.algorithms.images.resizing import shrink
+from deployments.algorithms.images.artefacts import Blur, blockiness, halved, measure_blur, measure_loss, noise
+from deployments.algorithms.images.resizing import shrink, shrink_by_halves
 from deployments.contracts.arrays import Gray, Image
 
 ISSUES = ("blurry", "dark", "overexposed", "low_contrast", "low_resolution")
@@ -84,11 +84,11 @@ def assess(image: Image, width: int | None = None, height: int | None = None) ->
     `width` and `height` are those of the original where `image` is a smaller version of it.
     """
     pixels = (width or image.shape[1]) * (height or image.shape[0])
-    working = shrink(image, WORKING_PX)
-    grey = _grey(working)
+    full = _grey(image)
+    grey = shrink(full, WORKING_PX)
     blur = measure_blur(grey)
     sharpness = _between(blur.loss, _SOFT, _CRISP)
-    small = shrink(working, _STATISTICS_PX)
+    small = shrink_by_halves(image, _STATISTICS_PX)
     darkest, shadow, bright, lightest = (float(level) for level in np.percentile(_grey(small), (1, 10, 90, 99)))
     lights = (bright + lightest) / 2
     brightness = _between(lights, _BLACK, _BRIGHT)
@@ -103,7 +103,7 @@ def assess(image: Image, width: int | None = None, height: int | None = None) ->
         "low_contrast": lightest - darkest < _MIN_CONTRAST,
         "low_resolution": pixels < _MIN_PIXELS,
     }
-    clean = _clean(noise(grey), blockiness(_grey(image), _shrunk(image, width, height)))
+    clean = _clean(noise(grey), blockiness(full, _shrunk(image, width, height)))
     light = _light(lightest, lifted * _blown_share(small, _WHOLE_BACKGROUND))
     score = _sharp(grey, blur) ** 0.32 * light**0.2 * clean**0.28 * _resolution(pixels) ** 0.2
     return QualityReport(
@@ -123,7 +123,7 @@ def _shrunk(image: Image, width: int | None, height: int | None) -> float:
 def _sharp(grey: Gray, blur: Blur) -> float:
     """Rate the sharpness at three sizes, which tells the worse of two blurs, and lower what a moving camera smeared."""
     half = halved(grey)
-    mean = (blur.loss + measure_blur(half).loss + measure_blur(halved(half)).loss) / 3
+    mean = (blur.loss + measure_loss(half) + measure_loss(halved(half))) / 3
     steadiness = math.pow(max(_FAINT, blur.smear), _SMEAR_WEIGHT)
     return max(_FAINT, _between(mean, _USELESS, _KEEN) * steadiness)
 

@@ -30,6 +30,15 @@ def shrink(image: NDArray[np.uint8], max_px: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
+def shrink_by_halves(image: NDArray[np.uint8], max_px: int) -> NDArray[np.uint8]:
+    """Shrink as `shrink` does, by halves as far as they go: OpenCV halves ten times as quickly as it averages by other
+    factors. Levels are rounded at each half, and an odd line at the border is left out."""
+    while max(image.shape[:2]) >= 2 * max_px and min(image.shape[:2]) > 1:
+        height, width = (side // 2 for side in image.shape[:2])
+        image = resize(image[: 2 * height, : 2 * width], (width, height))
+    return shrink(image, max_px)
+
+
 def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """Resize to `size` (width, height): by area averages where the width shrinks, else by bicubic interpolation."""
     if (image.shape[1], image.shape[0]) == size:

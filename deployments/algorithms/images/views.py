@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +33,24 @@ def make_views(image: Image, size: int) -> NDArray[np.uint8]:
         "crop": _square(_middle(image, crop_px, crop_px), size),
     }
     return np.stack([views[name] for name in VIEWS])
+
+
+def distinct_views(views: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Find views of `[N, S, S, 3]` that repeat no earlier one, as the trimmed one of most images repeats the whole.
+
+    -> the indices of those `intp[M]`, and which of them each view equals, `intp[N]`.
+    """
+    kept: list[int] = []
+    place_of: dict[int, int] = {}
+    places = np.empty(len(views), np.intp)
+    for number, view in enumerate(views):
+        checksum = zlib.crc32(np.ascontiguousarray(view).data)
+        place = place_of.setdefault(checksum, len(kept))
+        if place == len(kept) or not np.array_equal(views[kept[place]], view):
+            place = len(kept)
+            kept.append(number)
+        places[number] = place
+    return np.array(kept, np.intp), places
 
 
 def _middle(image: Image, height: float, width: float) -> Image:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from deployments.algorithms.faces.alignment import roll_of
 from deployments.algorithms.faces.boxes import SearchWindow, is_cut, square_windows, suppress_overlaps
+from deployments.algorithms.faces.turned_image import TurnedImage
 from deployments.algorithms.images.affine import fit_square, invert, move_points, quarter_turn_back, warp_square
 from deployments.contracts.arrays import Floats, Image
 from deployments.engines.runtime import InterpreterPool, open_session
@@ -76,32 +76,31 @@ class FaceDetector:
         centres = (np.arange(_CELLS, dtype=np.float32) + 0.5) * (_INPUT_PX / _CELLS)
         self._anchors = np.stack(np.meshgrid(centres, centres), axis=-1).reshape(-1, 2)
 
-    def detect(self, image: Image, quarter_turns: int = 0, max_grid: int = 8) -> Candidates:
-        """Detect candidates, in pixels of `image`, which is searched after so many counter-clockwise quarter turns.
+    def detect(self, image: TurnedImage, quarter_turns: int = 0, max_grid: int = 8) -> Candidates:
+        """Detect candidates, in pixels of the image, which is searched after so many counter-clockwise quarter turns.
 
         Searches the whole image, the image with a border, and windows of it: as many along the longer side as
         `smallest_px` asks for, but not more than `max_grid`.
         """
-        turned = np.ascontiguousarray(np.rot90(image, quarter_turns)) if quarter_turns else image
-        found = self._search(turned, max_grid)
+        found = self._search(image, quarter_turns, max_grid)
         if not quarter_turns or not len(found):
             return found
-        back = quarter_turn_back(image.shape[0], image.shape[1], quarter_turns)
+        back = quarter_turn_back(*image.shape(0), quarter_turns)
         corners = move_points(found.boxes.reshape(-1, 2, 2), back)
         boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
         return Candidates(boxes, found.scores, move_points(found.points, back))
 
-    def _search(self, image: Image, max_grid: int) -> Candidates:
-        height, width = image.shape[:2]
+    def _search(self, image: TurnedImage, turns: int, max_grid: int) -> Candidates:
+        height, width = image.shape(turns)
         longer = max(height, width)
         border = round(longer * _PADDING)
         parts = [
-            self._detect_in(image, SearchWindow(0, 0, longer)),
-            self._detect_in(image, SearchWindow(-border, -border, longer + 2 * border)),
+            self._detect_in(image, turns, SearchWindow(0, 0, longer)),
+            self._detect_in(image, turns, SearchWindow(-border, -border, longer + 2 * border)),
         ]
         grid = min(max_grid, self._grid(longer))
         for window in square_windows(height, width, grid, _WINDOW_OVERLAP) if grid > 1 else ():
-            part = self._detect_in(image, window)
+            part = self._detect_in(image, turns, window)
             parts.append(part.pick(~is_cut(part.boxes, window, height, width)))
         every = Candidates(
             np.concatenate([part.boxes for part in parts]),
@@ -115,15 +114,15 @@ class FaceDetector:
         largest_window = self._smallest_px * _INPUT_PX / _SMALLEST_IN_INPUT_PX
         return ceil(longer * (1 + _WINDOW_OVERLAP) / largest_window) if longer > largest_window else 1
 
-    def _detect_in(self, image: Image, window: SearchWindow) -> Candidates:
+    def _detect_in(self, image: TurnedImage, turns: int, window: SearchWindow) -> Candidates:
         """Run the model on one square window; what lies outside the image is black."""
+        full_height, full_width = image.shape(turns)
         x, y = max(window.x, 0), max(window.y, 0)
-        part = image[y : window.y + window.side, x : window.x + window.side]
-        height, width = part.shape[:2]
+        right, bottom = min(window.x + window.side, full_width), min(window.y + window.side, full_height)
         scale = _INPUT_PX / window.side
-        wide, high = max(1, round(width * scale)), max(1, round(height * scale))
+        wide, high = max(1, round((right - x) * scale)), max(1, round((bottom - y) * scale))
         left, top = (_INPUT_PX - wide) // 2, (_INPUT_PX - high) // 2
-        small = cv2.resize(part, (wide, high), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+        small = image.part((x, y, right, bottom), turns, (wide, high))
         pixels = np.full((1, _INPUT_PX, _INPUT_PX, 3), -1, np.float32)
         pixels[0, top : top + high, left : left + wide] = small * np.float32(1 / 127.5) - 1
         offsets, logits = self._model.run([pixels])

@@ -15,6 +15,7 @@ import numpy as np
 from deployments.algorithms.faces.alignment import five_points, roll_of
 from deployments.algorithms.faces.boxes import suppress_overlaps
 from deployments.algorithms.faces.quality import landmark_agreement, landmark_disagreement
+from deployments.algorithms.faces.turned_image import TurnedImage
 from deployments.algorithms.images.affine import bounding_square
 from deployments.contracts.arrays import Floats, Image
 from deployments.engines.faces.detector import Candidates, FaceDetector, FaceVerifier
@@ -91,10 +92,11 @@ class FaceLocator:
 
     def locate(self, image: Image) -> list[LocatedFace]:
         """Locate the faces of one image, the most probable first."""
-        detections = self._inspect(image, self._detector.detect(image))
+        searched = TurnedImage(image)
+        detections = self._inspect(image, self._detector.detect(searched))
         if not any(face.is_certain for face in detections):
             for turns in (1, 2, 3):
-                turned = self._inspect(image, self._detector.detect(image, turns, _TURNED_GRID))
+                turned = self._inspect(image, self._detector.detect(searched, turns, _TURNED_GRID))
                 detections += [face for face in turned if face.is_clear]
         if not detections:
             return []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakValueDictionary
@@ -142,12 +142,7 @@ class AlbumIngester:
         async def analyse(chunk: Sequence[Content]) -> None:
             nonlocal finished
             async with gate:
-                bad = await self._analyse_chunk(album_id, chunk)
-                outcomes = [
-                    _outcome(item, bad.get(content.sha256)) for content in chunk for item in holders[content.sha256]
-                ]
-                async with self._database.transaction() as session:
-                    await albums.record_outcomes(session, album_id, outcomes)
+                await self._analyse_chunk(album_id, chunk, holders)
             finished += len(chunk)
             progress.report(finished / len(distinct))
 
@@ -155,8 +150,10 @@ class AlbumIngester:
             for start in range(0, len(distinct), size):
                 group.create_task(analyse([content for _, content in distinct[start : start + size]]))
 
-    async def _analyse_chunk(self, album_id: str, chunk: Sequence[Content]) -> dict[str, ImageError]:
-        """Store vectors, faces and quality of those that have none. -> the contents that turned out unusable.
+    async def _analyse_chunk(
+        self, album_id: str, chunk: Sequence[Content], holders: Mapping[str, Sequence[AlbumItem]]
+    ) -> None:
+        """Store vectors, faces and quality of those that have none, and what became of the items that hold them.
 
         Nothing is kept for an image that was deleted in between, even if another user has the same content.
         Raises `NotFound` when the album was deleted.
@@ -169,19 +166,20 @@ class AlbumIngester:
         done, bad = await self._analyse_each([by_sha[sha] for sha in sorted(unseen)], self._compute)
         moved, lost = await self._analyse_each([by_sha[sha] for sha in sorted(faceless)], self._find_faces)
         done, bad = done | moved, bad | lost
-        if done:
-            async with self._database.transaction() as session:
-                await albums.lock(session, album_id)
+        outcomes = [_outcome(item, bad.get(sha)) for sha in by_sha for item in holders[sha]]
+        async with self._database.transaction() as session:
+            await albums.lock(session, album_id)
+            if done:
                 embedded = {sha: one.vectors for sha, one in done.items() if one.vectors is not None}
                 if embedded:
                     await vectors.save(session, embedding_model, list(embedded), np.stack(list(embedded.values())))
                 await faces.save(session, faces_model, {sha: one.faces for sha, one in done.items()})
                 await quality.save(session, {sha: one.quality for sha, one in done.items()})
                 await albums.delete_orphaned(session, list(by_sha))
+            await albums.record_outcomes(session, album_id, outcomes)
         self._metrics.pictures.labels("analysed").inc(len(done))
         for error in bad.values():
             self._metrics.pictures.labels(error.code).inc()
-        return bad
 
     async def _analyse_each(
         self, contents: Sequence[Content], compute: _Compute

@@ -18,7 +18,7 @@ from unicodedata import category
 
 from configs.settings import Settings
 from deployments.errors import NotFound
-from serve_app.services.images.store import ImageStore, Readable
+from serve_app.services.images.store import UPLOADS, ImageStore, Readable
 from serve_app.store.repositories import albums, images
 from serve_app.store.repositories.images import StoredImage
 from serve_app.store.session import Database
@@ -32,7 +32,6 @@ _EXTENSIONS = {
 }
 
 _MAX_NAME = 255
-_UPLOADS = "darkroom-upload-"
 _ABANDONED_S = 3600.0
 """Age in seconds at which the folder of an upload belongs to a process that was killed: no request may last as long."""
 
@@ -112,7 +111,7 @@ def _storable(filename: str | None) -> str | None:
 def remove_abandoned_uploads() -> None:
     """Remove the temporary folders of uploads that this account's killed processes left behind."""
     oldest = time.time() - _ABANDONED_S
-    for folder in Path(tempfile.gettempdir()).glob(f"{_UPLOADS}*"):
+    for folder in Path(tempfile.gettempdir()).glob(f"{UPLOADS}*"):
         with suppress(OSError):  # it went by itself
             found = folder.lstat()
             if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and found.st_mtime < oldest:
@@ -131,8 +130,7 @@ class ImageService:
         self, user_id: str, filename: str | None, source: Readable, *, temporary: bool = False
     ) -> ImageView:
         """Store one image. Raises `ImageError` with the code of its rejection."""
-        with tempfile.TemporaryDirectory(prefix=_UPLOADS) as folder:
-            file = await self._pictures.receive(source, Path(folder))
+        async with self._pictures.received(source) as file:
             return view_of(await self._pictures.add(user_id, file, filename=_storable(filename), temporary=temporary))
 
     async def get(self, user_id: str, image_id: str) -> ImageView:

@@ -10,6 +10,7 @@ import hashlib
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -31,14 +32,18 @@ from deployments.contracts.albums import Shown
 from deployments.contracts.arrays import Image
 from deployments.errors import image_error
 from deployments.kit.threads import Threads, to_its_end
-from serve_app.services.quotas import check_images
+from serve_app.services.quotas import check_images, limits_images
 from serve_app.storage import Storage, content_key
 from serve_app.store.repositories import albums, images
 from serve_app.store.repositories.images import Content, NewImage, StoredImage
 from serve_app.store.session import Database
 
 T = TypeVar("T")
+UPLOADS = "darkroom-upload-"
+"""Prefix of the temporary folders of uploads."""
 _READ_BYTES = 2**18
+_HELD_BYTES = 2**20
+"""Size up to which an upload is received into memory, where its form has it too (`MultiPartParser.spool_max_size`)."""
 RESULT_QUALITY = 95
 """JPEG quality of images that jobs made: no visible loss at a fifth of a PNG's bytes."""
 
@@ -95,19 +100,30 @@ class ImageStore:
         self._limits = ImageLimits.of(settings.limits)
         self._threads = Threads(settings.runtime.decode_threads)
 
-    async def receive(self, source: Readable, folder: Path) -> ReceivedFile:
-        """Stream an upload into `folder`, hashing on the way. Raises `ImageError` `too_large` or `empty`."""
-        digest, size = hashlib.sha256(), 0
-        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+    @asynccontextmanager
+    async def received(self, source: Readable) -> AsyncIterator[ReceivedFile]:
+        """Receive an upload, hashed on the way, and keep it until the block ends: a small one in memory, a large one in
+        a temporary folder. Raises `ImageError` `too_large` or `empty`."""
+        digest, size, held, file = hashlib.sha256(), 0, b"", None
+        with ExitStack() as stack:
             while data := await source.read(_READ_BYTES):
                 size += len(data)
                 if size > self._limits.max_file_bytes:
                     raise image_error("too_large", f"The file has more than {self._limits.max_file_bytes} bytes")
                 digest.update(data)
+                if size <= _HELD_BYTES:
+                    held += data
+                    continue
+                if file is None:
+                    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=UPLOADS))
+                    file = stack.enter_context(tempfile.NamedTemporaryFile(dir=folder, delete=False))
+                    await asyncio.to_thread(file.write, held)
                 await asyncio.to_thread(file.write, data)
-        if size == 0:
-            raise image_error("empty", "The file is empty")
-        return ReceivedFile(Path(file.name), digest.hexdigest(), size)
+            if size == 0:
+                raise image_error("empty", "The file is empty")
+            if file is not None:
+                file.close()
+            yield ReceivedFile(held if file is None else Path(file.name), digest.hexdigest(), size)
 
     async def add(
         self,
@@ -130,6 +146,8 @@ class ImageStore:
 
     async def check_quota(self, user_id: str, more_bytes: int) -> None:
         """Check that the user may store another image. Raises `ImageQuotaExceeded`."""
+        if not limits_images(self._quotas):
+            return
         async with self._database.transaction() as session:
             await check_images(session, self._quotas, user_id, more_bytes)
 

@@ -95,6 +95,17 @@ async def test_views_that_are_not_contiguous_are_read_right(embedding: Embedding
     np.testing.assert_array_equal(vectors, expected)
 
 
+async def test_equal_views_are_embedded_once(embedding: EmbeddingDeployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    views = some_views(3, embedding.input_px)[[0, 1, 0, 2, 1]]
+    expected = np.concatenate([await embedding.embed_images(view[None]) for view in views])
+    seen: list[int] = []
+    embed = embedding._engine.embed
+    monkeypatch.setattr(embedding._engine, "embed", lambda part: seen.append(len(part)) or embed(part))
+    vectors = await embedding.embed_images(views)
+    np.testing.assert_allclose(vectors, expected, atol=1e-4 * np.abs(expected).max())
+    assert sum(seen) == 3
+
+
 async def test_a_healthy_engine_says_so(embedding: EmbeddingDeployment) -> None:
     await embedding.check_health()
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.quality.copies.drawing import jpeg
-from deployments.algorithms.images.artefacts import blockiness, measure_blur, noise
+from deployments.algorithms.images.artefacts import blockiness, measure_blur, measure_loss, noise
 from deployments.contracts.arrays import Gray
 from tests.support.builders import a_photo
 
@@ -62,3 +62,8 @@ def test_measures_of_images_of_every_size_are_finite(shape: tuple[int, int]) -> 
     blur = measure_blur(grey)
     for value in (blur.loss, blur.smear, noise(grey), blockiness(grey)):
         assert 0 <= value < 1000
+
+
+@pytest.mark.parametrize("name", ["coffee", "gravel"])
+def test_the_loss_alone_is_that_of_both_measures(name: str) -> None:
+    assert measure_loss(_grey(name)) == measure_blur(_grey(name)).loss

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from deployments.algorithms.images.borders import content_box
-from deployments.algorithms.images.views import make_views
+from deployments.algorithms.images.views import distinct_views, make_views
 from deployments.contracts.arrays import VIEWS
 from tests.support import duplicate_pictures as pictures
 
@@ -85,3 +87,24 @@ def test_a_round_thing_on_white_is_no_framed_image():
     image = np.full((300, 300, 3), 255, np.uint8)
     image[np.hypot(x - 150, y - 150) < 100] = (200, 30, 30)
     assert content_box(image) is None
+
+
+@given(st.lists(st.integers(0, 3), max_size=9))
+def test_distinct_views_are_each_there_once_and_give_all_views_back(levels):
+    views = np.array([np.full((4, 4, 3), level, np.uint8) for level in levels], np.uint8).reshape(-1, 4, 4, 3)
+    kept, places = distinct_views(views)
+    assert len(kept) == len(set(levels))
+    assert (views[kept][places] == views).all()
+
+
+def test_views_that_differ_in_one_pixel_are_distinct():
+    views = np.zeros((2, 8, 8, 3), np.uint8)
+    views[1, 7, 7, 2] = 1
+    assert len(distinct_views(views)[0]) == 2
+
+
+def test_views_of_one_checksum_are_told_apart_by_their_pixels(monkeypatch):
+    monkeypatch.setattr("zlib.crc32", lambda _: 0)
+    views = np.array([np.full((2, 2, 3), level, np.uint8) for level in (1, 2, 2, 1)])
+    kept, places = distinct_views(views)
+    assert (views[kept][places] == views).all()
