@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +232,18 @@ def write_lora(path: Path, pipeline: StableDiffusionPipeline, seed: int, rank: i
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata: dict[str, Any] = {"ss_output_name": LORA_ALIAS, "ss_network_dim": str(rank)}
     save_file(tensors, str(path), metadata)
+
+
+def write_hed(folder: Path, seed: int = 0) -> Path:
+    """Write the soft edge network in its real shape, with random weights."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of packages of detectors that are not used
+        from controlnet_aux.hed import ControlNetHED_Apache2
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.save(ControlNetHED_Apache2().state_dict(), folder / "ControlNetHED.pth")
+    return folder
 
 
 if __name__ == "__main__":

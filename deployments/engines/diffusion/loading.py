@@ -7,16 +7,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from deployments.engines.diffusion.catalogue import CHECKPOINT, MODELS_DIR, Catalogue, Model, tensor_names
+from deployments.contracts.diffusion import FAMILY_NAMES, ROLE_NAMES
+from deployments.engines.diffusion.catalogue import CHECKPOINT, MODELS_DIR, Catalogue, Model
 from deployments.engines.diffusion.device import Device
+from deployments.engines.diffusion.families import Family, identify_unet
 from deployments.errors import NotSupported, WeightsMissing
 
 _KNOWN_PIPELINES = ("StableDiffusion", "LatentConsistencyModel")
 _OTHER_FAMILIES = ("XL", "3", "Cascade", "Upscale", "LDM3D", "Depth2Img", "LatentUpscale", "InstructPix2Pix")
 _PLAIN_CHANNELS, _INPAINTING_CHANNELS = 4, 9
 _OPEN_CLIP_WIDTH = 1024
-_XL_TENSOR = "conditioner.embedders."
-"""Prefix of tensor names in checkpoint files of SDXL and its kin only."""
+_FAMILIES = ("sd1", "sd2")
+_VARIANTS = ("", "inpaint")
+_ROLES = {"checkpoints": "checkpoint", "loras": "lora", "controlnets": "controlnet", "vaes": "vae"}
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,11 @@ class Checkpoint:
     def is_for_inpainting(self) -> bool:
         """Whether its UNet also takes the mask and the image without its masked part."""
         return bool(self.unet.config.in_channels == _INPAINTING_CHANNELS)
+
+    @property
+    def family(self) -> Family:
+        """Family of its networks."""
+        return identify_unet(self.unet.config).family
 
     @property
     def skips_layers(self) -> bool:
@@ -106,15 +114,17 @@ class Loader:
         )
 
     def controlnet(self, model: Model) -> Any:
-        """Load a `ControlNetModel`. Raises `WeightsMissing`."""
+        """Load a `ControlNetModel`. Raises `WeightsMissing`, `NotSupported` (another kind of file or family)."""
         from diffusers import ControlNetModel
 
+        check_file(model)
         return self._network(ControlNetModel, model, self._config_of("controlnets"))
 
     def vae(self, model: Model) -> Any:
-        """Load an `AutoencoderKL`. Raises `WeightsMissing`."""
+        """Load an `AutoencoderKL`. Raises `WeightsMissing`, `NotSupported` (another kind of file or family)."""
         from diffusers import AutoencoderKL
 
+        check_file(model)
         config = self._config_of("checkpoints")
         return self._network(AutoencoderKL, model, {**config, "subfolder": "vae"} if config else {})
 
@@ -132,22 +142,43 @@ class Loader:
         from diffusers import StableDiffusionPipeline
 
         if model.path and model.path.is_file():
-            known = not any(name.startswith(_XL_TENSOR) for name in tensor_names(model.path))
-        else:
-            with _explained(model):
-                config = StableDiffusionPipeline.load_config(
-                    str(model.path or model.name), local_files_only=self._offline or model.path is not None
-                )
-            family = str(config.get("_class_name", "")).removesuffix("Pipeline")
-            rest = next((family.removeprefix(name) for name in _KNOWN_PIPELINES if family.startswith(name)), None)
-            known = rest is not None and not rest.startswith(_OTHER_FAMILIES)
-        if not known:
-            raise NotSupported(f"The checkpoint '{model.name}' is not a Stable Diffusion 1.x or 2.x.")
+            check_file(model)
+            return
+        with _explained(model):
+            config = StableDiffusionPipeline.load_config(
+                str(model.path or model.name), local_files_only=self._offline or model.path is not None
+            )
+        family = str(config.get("_class_name", "")).removesuffix("Pipeline")
+        rest = next((family.removeprefix(name) for name in _KNOWN_PIPELINES if family.startswith(name)), None)
+        if rest is None or rest.startswith(_OTHER_FAMILIES):
+            raise NotSupported(
+                f"The checkpoint '{model.name}' is a {family[:40] or 'model without a name'}: only Stable Diffusion "
+                "1.x and 2.x run here.",
+                extra={"model": model.name},
+            )
 
     def _config_of(self, kind: str) -> dict[str, Any]:
         """Find the networks' shapes for single files in `configs/` of the models folder, for machines without a hub."""
         config = self._catalogue.folder / "configs" / kind
         return {"config": str(config)} if config.is_dir() else {}
+
+
+def check_file(model: Model) -> None:
+    """Check by its header that a file is what its folder says, of a family that runs here.
+
+    Raises `NotSupported`, which names what it is, and `WeightsMissing` for one that cannot be read.
+    """
+    kind, wanted = model.inspect(), _ROLES[model.kind]
+    if kind.role != wanted:
+        raise NotSupported(
+            f"The file '{model.file}' in {model.kind}/ holds {kind.label}, not {ROLE_NAMES[wanted]}.",
+            extra={"model": model.name},
+        )
+    if (kind.family and kind.family not in _FAMILIES) or kind.variant not in _VARIANTS:
+        raise NotSupported(
+            f"'{model.name}' is {kind.label}: only {FAMILY_NAMES['sd1']} and {FAMILY_NAMES['sd2']} run here.",
+            extra={"model": model.name, "family": kind.family},
+        )
 
 
 def _silence() -> None:

@@ -12,18 +12,22 @@ from typing import Any
 import structlog
 
 from configs.settings import Diffusion
-from deployments.contracts.diffusion import Lora
+from deployments.contracts.diffusion import FAMILY_NAMES, Lora
 from deployments.engines.diffusion.catalogue import Catalogue, Model
 from deployments.engines.diffusion.device import Device
-from deployments.engines.diffusion.loading import Checkpoint, Loader, files_bytes, module_bytes
+from deployments.engines.diffusion.loading import Checkpoint, Loader, check_file, files_bytes, module_bytes
 from deployments.engines.diffusion.model_cache import Key, Lease, ModelCache
 from deployments.engines.diffusion.pipelines import make_pipeline
-from deployments.errors import NotSupported
+from deployments.errors import DarkroomError, NotSupported
 
 log = structlog.get_logger(__name__)
 
 _OWN_VAE = ("", "automatic", "none")
 _MAX_SHOWN, _MAX_LOGGED = 60, 300
+
+
+class _LeftOut(Exception):
+    """Reason for leaving out a LoRA, for the client."""
 
 
 class ModelRegistry:
@@ -70,6 +74,12 @@ class ModelRegistry:
         Raises `WeightsMissing`, `NotSupported` (it is for another family of checkpoints), `OutOfMemory`.
         """
         model = self.catalogue.find("controlnets", name)
+        check_file(model)
+        if model.file_kind.family != checkpoint.family:
+            raise NotSupported(
+                f"The ControlNet '{model.name}' is {model.file_kind.label} and does not fit the checkpoint "
+                f"'{checkpoint.model.name}', which is {FAMILY_NAMES[checkpoint.family]}."
+            )
         net = lease.get(
             ("controlnet", model.name),
             lambda: self._loader.controlnet(model),
@@ -86,11 +96,13 @@ class ModelRegistry:
         weights: dict[str, dict[str, float]] = defaultdict(lambda: {"unet": 0.0, "text_encoder": 0.0})
         pipeline = make_pipeline("text", checkpoint, checkpoint.scheduler, checkpoint.vae, None)
         for lora in loras:
-            if adapter := self._lora(lease, checkpoint, pipeline, lora.name):
-                weights[adapter]["unet"] += lora.unet_weight
-                weights[adapter]["text_encoder"] += lora.text_encoder_weight
-            else:
-                warnings.append(f"LoRA '{lora.name[:_MAX_SHOWN]}' is not here or cannot be read: left out.")
+            try:
+                adapter = self._lora(lease, checkpoint, pipeline, lora.name)
+            except _LeftOut as reason:
+                warnings.append(f"LoRA '{lora.name[:_MAX_SHOWN]}' was left out: {reason}.")
+                continue
+            weights[adapter]["unet"] += lora.unet_weight
+            weights[adapter]["text_encoder"] += lora.text_encoder_weight
         if weights:
             pipeline.enable_lora()
             pipeline.set_adapters(list(weights), adapter_weights=list(weights.values()))
@@ -98,14 +110,20 @@ class ModelRegistry:
             pipeline.disable_lora()
         return tuple(warnings)
 
-    def _lora(self, lease: Lease, checkpoint: Checkpoint, pipeline: Any, name: str) -> str | None:
-        """Load a LoRA into the checkpoint; -> its adapter's name there, None where it cannot be used."""
+    def _lora(self, lease: Lease, checkpoint: Checkpoint, pipeline: Any, name: str) -> str:
+        """Load a LoRA into the checkpoint; -> its adapter's name there. Raises `_LeftOut` where it cannot be used."""
         from safetensors import SafetensorError
         from torch import OutOfMemoryError
 
         model = self.catalogue.look_up("loras", name)
         if model is None or model.weights is None:
-            return None
+            raise _LeftOut("it is not here")
+        try:
+            check_file(model)
+        except DarkroomError as error:
+            raise _LeftOut(error.message.rstrip(".")) from error
+        if model.file_kind.family not in ("", checkpoint.family):
+            raise _LeftOut(f"it is for {FAMILY_NAMES[model.file_kind.family]}, the checkpoint is not")
         path, adapter = model.weights, f"lora_{hashlib.sha256(model.name.encode()).hexdigest()[:16]}"
 
         def load() -> str:
@@ -128,7 +146,7 @@ class ModelRegistry:
             if isinstance(error, OutOfMemoryError):
                 raise
             log.warning("LoRA not loaded", lora=model.name, error=repr(error)[:_MAX_LOGGED])
-            return None
+            raise _LeftOut("its layers do not fit, or are of a form that is not known here") from error
         return adapter
 
 

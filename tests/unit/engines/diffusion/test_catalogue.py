@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.engines.diffusion.catalogue import Catalogue, Hashes
+from deployments.engines.diffusion.catalogue import Catalogue
+from deployments.engines.diffusion.hashes import Hashes
 from deployments.errors import WeightsMissing
 
 HUB = "stable-diffusion-v1-5/stable-diffusion-v1-5"
