@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from deployments.contracts.diffusion import FAMILY_NAMES, ROLE_NAMES
 from deployments.engines.diffusion.catalogue import CHECKPOINT, MODELS_DIR, Catalogue, Model
 from deployments.engines.diffusion.device import Device
 from deployments.engines.diffusion.families import Family, identify_unet
+from deployments.engines.diffusion.headers import load_tensors
+from deployments.engines.diffusion.single_files import (
+    Parts,
+    build_checkpoint,
+    build_controlnet,
+    build_vae,
+    read_config,
+)
 from deployments.errors import NotSupported, WeightsMissing
 
 _KNOWN_PIPELINES = ("StableDiffusion", "LatentConsistencyModel")
@@ -27,7 +36,8 @@ class Checkpoint:
     """Parts of a Stable Diffusion model, placed on the device."""
 
     model: Model
-    vae: Any
+    vae: Any | None
+    """None where the file holds none: then a request names one."""
     text_encoder: Any
     tokenizer: Any
     unet: Any
@@ -87,56 +97,57 @@ class Loader:
 
         self._refuse_other_families(model)
         options: dict[str, Any] = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
-        with _explained(model):
-            if model.path and model.path.is_file():
-                pipeline = StableDiffusionPipeline.from_single_file(
-                    str(model.path),
-                    dtype=self._device.dtype,
-                    local_files_only=self._offline,
-                    **options,
-                    **self._config_of("checkpoints"),
-                )
-            else:
-                pipeline = StableDiffusionPipeline.from_pretrained(
+        if model.path and model.path.is_file():
+            parts: Any = self._from_file(model, model.path)
+        else:
+            with _explained(model):
+                parts = StableDiffusionPipeline.from_pretrained(
                     str(model.path or model.name),
                     dtype=self._device.dtype,
                     local_files_only=self._offline or model.path is not None,
                     **options,
                 )
-        if pipeline.unet.config.in_channels not in (_PLAIN_CHANNELS, _INPAINTING_CHANNELS):
+        if parts.unet.config.in_channels not in (_PLAIN_CHANNELS, _INPAINTING_CHANNELS):
             raise NotSupported(f"The checkpoint '{model.name}' wants more than a prompt, a picture and a mask.")
-        for part in (pipeline.vae, pipeline.text_encoder, pipeline.unet):
-            self._device.place(part)
+        for part in (parts.vae, parts.text_encoder, parts.unet):
+            if part is not None:
+                self._device.place(part)
         if self._compile:
-            pipeline.unet.compile()
-        return Checkpoint(
-            model, pipeline.vae, pipeline.text_encoder, pipeline.tokenizer, pipeline.unet, pipeline.scheduler
-        )
+            parts.unet.compile()
+        return Checkpoint(model, parts.vae, parts.text_encoder, parts.tokenizer, parts.unet, parts.scheduler)
+
+    def _from_file(self, model: Model, path: Path) -> Parts:
+        with _explained(model):
+            return build_checkpoint(
+                load_tensors(path), model.inspect(), self._device.dtype, path, self._configs("checkpoints")
+            )
 
     def controlnet(self, model: Model) -> Any:
         """Load a `ControlNetModel`. Raises `WeightsMissing`, `NotSupported` (another kind of file or family)."""
         from diffusers import ControlNetModel
 
         check_file(model)
-        return self._network(ControlNetModel, model, self._config_of("controlnets"))
+        with _explained(model):
+            if model.path and model.path.is_file():
+                tensors, family = load_tensors(model.path), model.file_kind.family
+                configs = self._configs("controlnets")
+                net = build_controlnet(tensors, family, self._device.dtype, model.path, configs)
+            else:
+                net = ControlNetModel.from_pretrained(str(model.path), dtype=self._device.dtype, local_files_only=True)
+        return self._device.place(net)
 
     def vae(self, model: Model) -> Any:
         """Load an `AutoencoderKL`. Raises `WeightsMissing`, `NotSupported` (another kind of file or family)."""
         from diffusers import AutoencoderKL
 
         check_file(model)
-        config = self._config_of("checkpoints")
-        return self._network(AutoencoderKL, model, {**config, "subfolder": "vae"} if config else {})
-
-    def _network(self, cls: Any, model: Model, config: dict[str, Any]) -> Any:
         with _explained(model):
             if model.path and model.path.is_file():
-                network = cls.from_single_file(
-                    str(model.path), dtype=self._device.dtype, local_files_only=self._offline, **config
-                )
+                config = read_config(self._configs("checkpoints") / "vae" / "config.json")
+                vae = build_vae(load_tensors(model.path), self._device.dtype, model.path, config)
             else:
-                network = cls.from_pretrained(str(model.path), dtype=self._device.dtype, local_files_only=True)
-        return self._device.place(network)
+                vae = AutoencoderKL.from_pretrained(str(model.path), dtype=self._device.dtype, local_files_only=True)
+        return self._device.place(vae)
 
     def _refuse_other_families(self, model: Model) -> None:
         from diffusers import StableDiffusionPipeline
@@ -157,10 +168,9 @@ class Loader:
                 extra={"model": model.name},
             )
 
-    def _config_of(self, kind: str) -> dict[str, Any]:
-        """Find the networks' shapes for single files in `configs/` of the models folder, for machines without a hub."""
-        config = self._catalogue.folder / "configs" / kind
-        return {"config": str(config)} if config.is_dir() else {}
+    def _configs(self, kind: str) -> Path:
+        """Folder of a user's own configurations for single files."""
+        return self._catalogue.folder / "configs" / kind
 
 
 def check_file(model: Model) -> None:
@@ -198,7 +208,7 @@ def _explained(model: Model) -> Iterator[None]:
 
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, IndexError, StopIteration, RuntimeError, SafetensorError) as error:
         if type(error).__name__ == "OutOfMemoryError":
             raise
         setting = MODELS_DIR if model.path else CHECKPOINT
@@ -214,6 +224,7 @@ def module_bytes(*modules: Any) -> int:
     return sum(
         tensor.numel() * tensor.element_size()
         for module in modules
+        if module is not None
         for tensor in (*module.parameters(), *module.buffers())
     )
 

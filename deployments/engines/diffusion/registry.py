@@ -62,11 +62,35 @@ class ModelRegistry:
             self.cache.drop(_checkpoint_key(model))
 
     def vae(self, lease: Lease, name: str, checkpoint: Checkpoint) -> Any:
-        """Load a VAE; empty, "Automatic" or "None": the checkpoint's own. Raises `WeightsMissing`, `OutOfMemory`."""
-        if name.strip().lower() in _OWN_VAE:
-            return checkpoint.vae
-        model = self.catalogue.find("vaes", name)
-        return lease.get(("vae", model.name), lambda: self._loader.vae(model), module_bytes)
+        """Load a VAE; empty, "Automatic" or "None": the one that lies beside the checkpoint's file, or its own.
+
+        Raises `WeightsMissing`, `NotSupported` (no VAE, or one of another family), `OutOfMemory`.
+        """
+        own = name.strip().lower() in _OWN_VAE
+        model = self._vae_beside(checkpoint.model) if own else self.catalogue.find("vaes", name)
+        if model is not None:
+            return lease.get(("vae", model.name), lambda: self._loader.vae(model), module_bytes)
+        if checkpoint.vae is None:
+            raise NotSupported(
+                f"The checkpoint '{checkpoint.model.name}' holds no VAE: name one of vaes/ (setting sd_vae), or put it "
+                f"beside the checkpoint as '{checkpoint.model.name}.vae.safetensors'.",
+                extra={"model": checkpoint.model.name},
+            )
+        return checkpoint.vae
+
+    def _vae_beside(self, checkpoint: Model) -> Model | None:
+        """Find the VAE that lies beside a checkpoint's file, `name.vae.safetensors`, as A1111 does by itself."""
+        if checkpoint.path is None or checkpoint.path.is_dir():
+            return None
+        stem = checkpoint.path.with_suffix("")
+        return next(
+            (
+                one
+                for one in self.catalogue.models("vaes")
+                if one.path and one.path.parent == stem.parent and one.path.name.startswith(f"{stem.name}.vae.")
+            ),
+            None,
+        )
 
     def controlnet(self, lease: Lease, name: str, checkpoint: Checkpoint) -> Any:
         """Load a ControlNet that fits the checkpoint.
