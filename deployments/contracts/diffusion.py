@@ -191,6 +191,9 @@ class ModelFile:
     """Networks that it belongs to: sd1, sd2, sdxl, sdxl-refiner, sd3, flux, other; empty where it does not say."""
     role: str = ""
     """What the file is, whatever its folder: checkpoint, lora, controlnet, t2i-adapter, ...; empty where not known."""
+    vectors: int = 0
+    """Number of a textual inversion's vectors, and their `width`; 0 for other models."""
+    width: int = 0
     addnet_sha256: str = ""
     """Hash of a LoRA's tensors without the header, by which the original names it; empty where there is none."""
 

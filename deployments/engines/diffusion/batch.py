@@ -68,7 +68,8 @@ class Batch:
             raise NotSupported(f"The checkpoint '{name}' is for inpainting only: it needs a picture and a mask.")
         self._vae = models.vae(lease, lead.vae, self._checkpoint)
         self._nets = [models.controlnet(lease, hint.model, self._checkpoint) for hint in lead.controls]
-        self._conditioner = Conditioner(self._checkpoint.tokenizer, self._checkpoint.text_encoder)
+        self._inversions = models.textual_inversions(self._checkpoint)
+        self._conditioner = Conditioner(self._checkpoint.tokenizer, self._checkpoint.text_encoder, self._inversions)
         self._sha256 = models.catalogue.sha256(self._checkpoint.model)
         self._warnings = [*models.use_loras(lease, self._checkpoint, lead.loras)]
 
@@ -213,7 +214,7 @@ class Batch:
         return encode(self._vae, self._pixels(images) * 2 - 1)
 
     def _finish(self, row: _Row, latents: Any) -> GeneratedPicture:
-        warnings = list(self._warnings)
+        warnings = [*self._warnings, *self._inversions.warnings]
         if not self._checkpoint.is_guided(row.request.guidance_scale) and any(
             conditioning.is_composed for conditioning in row.conditionings
         ):

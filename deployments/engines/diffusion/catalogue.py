@@ -15,9 +15,9 @@ from functools import cached_property
 from pathlib import Path
 
 from deployments.contracts.diffusion import ModelFile
-from deployments.engines.diffusion.families import UNKNOWN, FileKind
+from deployments.engines.diffusion.families import UNKNOWN, FileKind, vectors_of
 from deployments.engines.diffusion.hashes import Hashes
-from deployments.engines.diffusion.headers import identify_model, read_metadata
+from deployments.engines.diffusion.headers import identify_model, read_header, read_metadata
 from deployments.engines.diffusion.model_folders import KINDS, FoundFile, ModelKind, find_files, names_of
 from deployments.errors import DarkroomError, WeightsMissing
 
@@ -67,13 +67,25 @@ class Model:
         return identify_model(self.path) if self.path else FileKind("checkpoint", "")
 
     @cached_property
+    def vectors(self) -> tuple[int, int]:
+        """Number and width of a textual inversion's vectors; (0, 0) for other models."""
+        if self.kind != "embeddings" or self.path is None or self.file_kind.role != "embedding":
+            return 0, 0
+        return vectors_of(read_header(self.path).shapes)
+
+    @cached_property
+    def metadata(self) -> dict[str, str]:
+        """Free-form texts of a safetensors file."""
+        return read_metadata(self.weights) if self.weights else {}
+
+    @cached_property
     def alias(self) -> str:
         """Second name of the model: for LoRAs the one that their training wrote into them, for ControlNets the name
         with A1111's short hash."""
         if self.weights is None:
             return self.name
         if self.kind == "loras":
-            return read_metadata(self.weights).get("ss_output_name") or self.name
+            return self.metadata.get("ss_output_name") or self.name
         if self.kind == "controlnets":
             try:
                 with self.weights.open("rb") as stream:
@@ -182,8 +194,18 @@ class Catalogue:
 
 def _describe(model: Model, sha256: str, addnet: str = "") -> ModelFile:
     kind = model.file_kind
+    vectors, width = model.vectors
+    trained = model.metadata.get("sshs_model_hash", "")  # the same hash, as training wrote it
     return ModelFile(
-        model.name, model.alias, sha256, model.file, family=kind.family, role=kind.role, addnet_sha256=addnet
+        model.name,
+        model.alias,
+        sha256,
+        model.file,
+        family=kind.family,
+        role=kind.role,
+        addnet_sha256=trained or addnet,
+        vectors=vectors,
+        width=width,
     )
 
 

@@ -258,13 +258,20 @@ def _vae_family(shapes: Shapes) -> Family:
     return ""
 
 
+def vectors_of(shapes: Shapes) -> tuple[int, int]:
+    """Count the vectors of a textual inversion and their width (of SDXL's two kinds the wider); (0, 0) for none."""
+    found = shapes.get("clip_g") or shapes.get("emb_params")
+    found = found or next((shape for name, shape in shapes.items() if name.startswith("string_to_param.")), None)
+    if found is None and len(shapes) == 1:
+        found = next(iter(shapes.values()))
+    if found is None or not 1 <= len(found) <= 2:
+        return 0, 0
+    return (found[0] if len(found) == 2 else 1), found[-1]
+
+
 def _embedding(shapes: Shapes) -> FileKind | None:
     """Tell a textual inversion, `{"clip_g", "clip_l"}`, `{"emb_params"}` or one matrix of vectors."""
-    if {"clip_g", "clip_l"} <= set(shapes):
+    count, width = vectors_of(shapes)
+    if "clip_g" in shapes:
         return FileKind("embedding", "sdxl")
-    vectors = shapes.get("emb_params") or next((s for n, s in shapes.items() if n.startswith("string_to_param.")), None)
-    if vectors is None and len(shapes) == 1:
-        vectors = next(iter(shapes.values()))
-    if vectors is None or not 1 <= len(vectors) <= 2:
-        return None
-    return FileKind("embedding", _CONTEXTS.get(vectors[-1], ""))
+    return FileKind("embedding", _CONTEXTS.get(width, "")) if count else None

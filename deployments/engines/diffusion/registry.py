@@ -6,6 +6,7 @@ import hashlib
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from configs.settings import Diffusion
 from deployments.contracts.diffusion import FAMILY_NAMES, Lora
 from deployments.engines.diffusion.catalogue import Catalogue, Model
 from deployments.engines.diffusion.device import Device
+from deployments.engines.diffusion.headers import load_tensors
 from deployments.engines.diffusion.loading import Checkpoint, Loader, check_file, files_bytes, module_bytes
 from deployments.engines.diffusion.model_cache import Key, Lease, ModelCache
 from deployments.engines.diffusion.pipelines import make_pipeline
+from deployments.engines.diffusion.textual_inversions import TextualInversions, read_vectors
 from deployments.errors import DarkroomError, NotSupported
 
 log = structlog.get_logger(__name__)
@@ -114,6 +117,21 @@ class ModelRegistry:
             raise NotSupported(f"The ControlNet '{model.name}' does not fit the checkpoint '{checkpoint.model.name}'.")
         return net
 
+    def textual_inversions(self, checkpoint: Checkpoint) -> TextualInversions:
+        """Collect the textual inversions that prompts may name; a file is read when a prompt does."""
+        models = {model.name: model for model in self.catalogue.models("embeddings")}
+        tokenizer, width = checkpoint.tokenizer, checkpoint.text_encoder.config.hidden_size
+        names = dict(zip(models, _tokens_of(tokenizer, tuple(models)), strict=True))
+
+        def load(name: str) -> Any:
+            path = models[name].path
+            try:
+                return read_vectors(load_tensors(path), width) if path else "it is not here"
+            except DarkroomError as error:
+                return error.message.rstrip(".")
+
+        return TextualInversions(names, load, width, checkpoint.text_encoder.config.vocab_size)
+
     def use_loras(self, lease: Lease, checkpoint: Checkpoint, loras: Sequence[Lora]) -> tuple[str, ...]:
         """Activate these LoRAs, and no others, in the checkpoint; -> warnings about those that could not be used."""
         warnings: list[str] = []
@@ -172,6 +190,12 @@ class ModelRegistry:
             log.warning("LoRA not loaded", lora=model.name, error=repr(error)[:_MAX_LOGGED])
             raise _LeftOut("its layers do not fit, or are of a form that is not known here") from error
         return adapter
+
+
+@lru_cache(maxsize=4)
+def _tokens_of(tokenizer: Any, names: tuple[str, ...]) -> list[list[int]]:
+    ids: list[list[int]] = tokenizer(list(names), add_special_tokens=False, verbose=False).input_ids if names else []
+    return ids
 
 
 def _checkpoint_key(model: Model) -> Key:

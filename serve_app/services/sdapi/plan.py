@@ -104,7 +104,12 @@ class Planner:
             prompt=resolved.prompt,
             negative_prompt=resolved.negative_prompt,
             maps=hints.maps,
-            parameters={**init.parameters, **hints.parameters, "Lora hashes": resolved.hashes},
+            parameters={
+                **init.parameters,
+                **hints.parameters,
+                "Lora hashes": resolved.hashes,
+                "TI hashes": resolved.inversion_hashes,
+            },
             restore_faces=restore_faces,
             warnings=tuple(dict.fromkeys([*warnings, *hints.warnings])),
             sheet=init.sheet,
