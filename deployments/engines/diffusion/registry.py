@@ -16,12 +16,13 @@ from configs.settings import Diffusion
 from deployments.contracts.diffusion import FAMILY_NAMES, Lora
 from deployments.engines.diffusion.catalogue import Catalogue, Model
 from deployments.engines.diffusion.device import Device
-from deployments.engines.diffusion.headers import load_tensors
+from deployments.engines.diffusion.headers import load_tensors, read_header
 from deployments.engines.diffusion.loading import Checkpoint, Loader, check_file, files_bytes, module_bytes
+from deployments.engines.diffusion.lycoris import Merger, Network, needs_merging, read_network
 from deployments.engines.diffusion.model_cache import Key, Lease, ModelCache
 from deployments.engines.diffusion.pipelines import make_pipeline
 from deployments.engines.diffusion.textual_inversions import TextualInversions, read_vectors
-from deployments.errors import DarkroomError, NotSupported
+from deployments.errors import DarkroomError, NotSupported, WeightsMissing
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +42,7 @@ class ModelRegistry:
         self.cache = ModelCache(settings.memory_budget_mb * 2**20, device.give_back)
         self.tiling = threading.Lock()
         """Lock held while a batch makes shared networks wrap around the edge, and while others need them without."""
+        self._merger = Merger()
         self._loader = Loader(self.catalogue, device, offline=settings.offline, compile_unet=settings.compile)
 
     def find_checkpoint(self, name: str) -> Model:
@@ -137,9 +139,14 @@ class ModelRegistry:
         warnings: list[str] = []
         weights: dict[str, dict[str, float]] = defaultdict(lambda: {"unet": 0.0, "text_encoder": 0.0})
         pipeline = make_pipeline("text", checkpoint, checkpoint.scheduler, checkpoint.vae, None)
+        merged: list[tuple[Network, float, float]] = []
         for lora in loras:
             try:
-                adapter = self._lora(lease, checkpoint, pipeline, lora.name)
+                model = self._find_lora(lora.name, checkpoint)
+                if network := self._network(lease, model):
+                    merged.append((network, lora.text_encoder_weight, lora.unet_weight))
+                    continue
+                adapter = self._adapter(lease, checkpoint, pipeline, model)
             except _LeftOut as reason:
                 warnings.append(f"LoRA '{lora.name[:_MAX_SHOWN]}' was left out: {reason}.")
                 continue
@@ -150,13 +157,11 @@ class ModelRegistry:
             pipeline.set_adapters(list(weights), adapter_weights=list(weights.values()))
         elif pipeline.get_list_adapters():
             pipeline.disable_lora()
+        warnings += self._merger.merge(checkpoint.unet, checkpoint.text_encoder, merged)
         return tuple(warnings)
 
-    def _lora(self, lease: Lease, checkpoint: Checkpoint, pipeline: Any, name: str) -> str:
-        """Load a LoRA into the checkpoint; -> its adapter's name there. Raises `_LeftOut` where it cannot be used."""
-        from safetensors import SafetensorError
-        from torch import OutOfMemoryError
-
+    def _find_lora(self, name: str, checkpoint: Checkpoint) -> Model:
+        """Find a LoRA that fits the checkpoint. Raises `_LeftOut`."""
         model = self.catalogue.look_up("loras", name)
         if model is None or model.weights is None:
             raise _LeftOut("it is not here")
@@ -166,6 +171,32 @@ class ModelRegistry:
             raise _LeftOut(error.message.rstrip(".")) from error
         if model.file_kind.family not in ("", checkpoint.family):
             raise _LeftOut(f"it is for {FAMILY_NAMES[model.file_kind.family]}, the checkpoint is not")
+        return model
+
+    def _network(self, lease: Lease, model: Model) -> Network | None:
+        """Load a LoRA of a form that is merged into the weights; None for plain ones. Raises `_LeftOut`."""
+        path = model.weights
+        if path is None:
+            raise _LeftOut("it is not here")
+        try:
+            if not needs_merging(read_header(path).shapes):
+                return None
+            network: Network = lease.get(
+                ("network", model.name),
+                lambda: read_network(model.name, load_tensors(path)),
+                lambda _: path.stat().st_size,
+            )
+        except (NotSupported, WeightsMissing) as error:
+            raise _LeftOut(error.message.rstrip(".")) from error
+        return network
+
+    def _adapter(self, lease: Lease, checkpoint: Checkpoint, pipeline: Any, model: Model) -> str:
+        """Load a plain LoRA into the checkpoint; -> its adapter's name there. Raises `_LeftOut`."""
+        from safetensors import SafetensorError
+        from torch import OutOfMemoryError
+
+        if model.weights is None:
+            raise _LeftOut("it is not here")
         path, adapter = model.weights, f"lora_{hashlib.sha256(model.name.encode()).hexdigest()[:16]}"
 
         def load() -> str:
