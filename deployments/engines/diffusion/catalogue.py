@@ -45,6 +45,9 @@ class Model:
     path: Path | None
     relative: str = ""
     """Path below the folder of its kind."""
+    size: int = -1
+    """Bytes of its file, -1 for folders and a hub's; `mtime_ns`: when it was written."""
+    mtime_ns: int = -1
 
     @cached_property
     def weights(self) -> Path | None:
@@ -133,7 +136,7 @@ class Catalogue:
         models = []
         for one, name in zip(found, names_of(found), strict=True):
             kept = before.get(one)
-            models.append(kept if kept and kept.name == name else Model(kind, name, one.path, one.relative))
+            models.append(kept if kept and kept.name == name else _model(kind, name, one))
         return models
 
     def find(self, kind: ModelKind, name: str) -> Model:
@@ -186,14 +189,30 @@ class Catalogue:
         """Describe the models of a kind. Hashes of new files are computed in the background and empty until then."""
         models = self.models(kind)
         ways = ("", "addnet") if kind == "loras" else ("",)
-        asked = [[self.hashes.known(one.weights, way) if one.weights else "" for way in ways] for one in models]
-        if not all(all(hashes) for hashes in asked) and self.hashes.wait(_PATIENCE_S):
-            asked = [[self.hashes.known(one.weights, way) if one.weights else "" for way in ways] for one in models]
+        before = self.hashes.asked
+        asked = [[self._known(model, way) for way in ways] for model in models]
+        if self.hashes.asked > before and self.hashes.wait(_PATIENCE_S):
+            asked = [[self._known(model, way) for way in ways] for model in models]
         return tuple(_describe(model, *hashes) for model, hashes in zip(models, asked, strict=True))
+
+    def known_sha256(self, model: Model, wait_s: float = 0.0) -> str:
+        """Return the SHA-256 of a model's weights; "" where it is not known within `wait_s`: it is computed next."""
+        return self.hashes.known(model.weights, soon=True, wait_s=wait_s) if model.weights else ""
+
+    def _known(self, model: Model, way: str) -> str:
+        if model.weights is None:
+            return ""
+        return self.hashes.known(model.weights, way, size=model.size, mtime_ns=model.mtime_ns)
+
+
+def _model(kind: ModelKind, name: str, file: FoundFile) -> Model:
+    if file.is_folder:  # its weights have a size and time of their own
+        return Model(kind, name, file.path, file.relative)
+    return Model(kind, name, file.path, file.relative, file.size, file.mtime_ns)
 
 
 def _describe(model: Model, sha256: str, addnet: str = "") -> ModelFile:
-    kind = model.file_kind
+    kind = FileKind("lora", "") if model.kind == "loras" else model.file_kind  # told when it is loaded: they are many
     vectors, width = model.vectors
     trained = model.metadata.get("sshs_model_hash", "")  # the same hash, as training wrote it
     return ModelFile(

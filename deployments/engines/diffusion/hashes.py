@@ -32,6 +32,8 @@ class Hashes:
         self._lock = threading.Condition()
         self._waiting: deque[tuple[str, Path, str]] = deque()
         self._queued: set[str] = set()
+        self.asked = 0
+        """Number of files that were given to the background so far."""
         self._thread: threading.Thread | None = None
         try:
             self._known: dict[str, str] = dict(json.loads(store.read_text()))
@@ -45,10 +47,12 @@ class Hashes:
             found = self._known.get(key)
         return self._compute(key, path, way) if found is None else found
 
-    def known(self, path: Path, way: str = "", *, size: int = -1, mtime_ns: int = -1, soon: bool = False) -> str:
+    def known(
+        self, path: Path, way: str = "", *, size: int = -1, mtime_ns: int = -1, soon: bool = False, wait_s: float = 0.0
+    ) -> str:
         """Return a file's hash; "" where it is not known yet: then it is computed in the background, `soon` first.
 
-        `size` and `mtime_ns` save asking the disk for them.
+        `size` and `mtime_ns` save asking the disk for them; `wait_s`: how long to wait for it.
         """
         try:
             key = _key(path, way, size, mtime_ns)
@@ -58,12 +62,15 @@ class Hashes:
             if key in self._known:
                 return self._known[key]
             if soon or key not in self._queued:
+                self.asked += key not in self._queued
                 self._queued.add(key)
                 (self._waiting.appendleft if soon else self._waiting.append)((key, path, way))
                 if self._thread is None:
                     self._thread = threading.Thread(target=self._work, name="model hashes", daemon=True)
                     self._thread.start()
-        return ""
+            if wait_s:
+                self._lock.wait_for(lambda: key in self._known or key not in self._queued, wait_s)
+            return self._known.get(key, "")
 
     def wait(self, seconds: float) -> bool:
         """Wait until nothing waits to be hashed, at most so long. -> whether that is so"""
@@ -86,6 +93,7 @@ class Hashes:
             except OSError:  # gone, or not to be read: asked for again with the next list
                 with self._lock:
                     self._queued.discard(key)
+                    self._lock.notify_all()
 
     def _compute(self, key: str, path: Path, way: str) -> str:
         found = _WAYS[way](path)
@@ -95,6 +103,7 @@ class Hashes:
                 if not self._waiting:
                     self._keep()
             self._queued.discard(key)
+            self._lock.notify_all()
         return found
 
     def _keep(self) -> None:

@@ -23,6 +23,8 @@ _LENGTH_BYTES = 8
 _LARGEST_HEADER = 100_000_000
 """Bytes of a safetensors header; the format's own limit."""
 _HASHED_PIECE = 2**20
+_METADATA, _METADATA_BYTES = b'{"__metadata__":', 2**17
+"""Beginning of headers with texts, and bytes in which most texts end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,14 @@ def load_tensors(path: Path) -> dict[str, Any]:
 def read_metadata(path: Path) -> dict[str, str]:
     """Read the free-form texts of a safetensors file; none for other files and damaged ones."""
     try:
+        with path.open("rb") as stream:
+            first = stream.read(_LENGTH_BYTES + _METADATA_BYTES)[_LENGTH_BYTES:]
+        if first.startswith(_METADATA):  # where safetensors writes it: most headers need not be read
+            try:
+                texts, _ = json.JSONDecoder().raw_decode(first[len(_METADATA) :].decode(errors="ignore").lstrip())
+                return _texts({"__metadata__": texts})
+            except ValueError:
+                pass  # longer than what was read
         header, _, _ = _header(path)
     except (OSError, ValueError):
         return {}
