@@ -6,7 +6,7 @@ capabilities may raise `errors.DeadlineExceeded`, `errors.Overloaded` and `error
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -23,6 +23,31 @@ Latents = NDArray[np.float16]
 ControlMode = Literal["balanced", "prompt", "control"]
 """balanced: every residual by the weight. prompt ("My prompt is more important"): residuals fade towards the input
 blocks by .825 a level. control ("ControlNet is more important"): the same, and none on the unconditional half."""
+FAMILY_NAMES: Mapping[str, str] = {
+    "sd1": "Stable Diffusion 1.x",
+    "sd2": "Stable Diffusion 2.x",
+    "sdxl": "SDXL",
+    "sdxl-refiner": "the SDXL refiner",
+    "sd3": "Stable Diffusion 3",
+    "flux": "Flux",
+    "other": "a family that is not known here",
+    "": "no family that it names",
+}
+"""Families of networks, as `ModelFile.family` says them, in words."""
+ROLE_NAMES: Mapping[str, str] = {
+    "checkpoint": "a checkpoint",
+    "vae": "a VAE",
+    "lora": "a LoRA",
+    "controlnet": "a ControlNet",
+    "t2i-adapter": "a T2I-Adapter",
+    "control-lora": "a control-lora",
+    "ip-adapter": "an IP-Adapter",
+    "lllite": "a ControlNet-LLLite",
+    "embedding": "a textual inversion",
+    "unknown": "nothing that is known here",
+}
+"""What model files are, as `ModelFile.role` says it, in words."""
+
 ResizeMode = Literal["stretch", "crop", "fill"]
 """stretch: just resize. crop: cover and crop the centre. fill: contain and fill the rest."""
 
@@ -154,14 +179,23 @@ class HintOptions:
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A checkpoint, LoRA, ControlNet or VAE that requests name by `name`."""
+    """A checkpoint, LoRA, ControlNet, VAE or textual inversion that requests name by `name`."""
 
     name: str
     alias: str
     sha256: str
-    """Hash of the file; empty for a hub's model that was not fetched yet."""
+    """Hash of the file; empty for a hub's model that was not fetched yet, and until a new file is hashed."""
     file: str
-    """File name for people, without folders of the server."""
+    """File name for people, with sub-folders of the models folder, without folders of the server."""
+    family: str = ""
+    """Networks that it belongs to: sd1, sd2, sdxl, sdxl-refiner, sd3, flux, other; empty where it does not say."""
+    role: str = ""
+    """What the file is, whatever its folder: checkpoint, lora, controlnet, t2i-adapter, ...; empty where not known."""
+    vectors: int = 0
+    """Number of a textual inversion's vectors, and their `width`; 0 for other models."""
+    width: int = 0
+    addnet_sha256: str = ""
+    """Hash of a LoRA's tensors without the header, by which the original names it; empty where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +219,7 @@ class ModelCatalogue:
     loras: tuple[ModelFile, ...] = ()
     controlnets: tuple[ModelFile, ...] = ()
     vaes: tuple[ModelFile, ...] = ()
+    embeddings: tuple[ModelFile, ...] = ()
     modules: tuple[HintModule, ...] = ()
     default_checkpoint: str = ""
     memory: dict[str, int] = field(default_factory=dict)

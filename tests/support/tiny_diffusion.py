@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -102,20 +103,23 @@ def build_tokenizer() -> CLIPTokenizer:
     return CLIPTokenizer(vocab=vocabulary, merges=[tuple(merge) for merge in merges], model_max_length=77)
 
 
-def build_text_encoder(tokenizer: CLIPTokenizer, seed: int = 0) -> CLIPTextModel:
+def build_text_encoder(tokenizer: CLIPTokenizer, seed: int = 0, **changes: Any) -> CLIPTextModel:
     """Build a text encoder of twelve layers, as SD 1.x has, so that every clip skip exists."""
     torch.manual_seed(seed)
     model = CLIPTextModel(
         CLIPTextConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=_WIDTH,
-            intermediate_size=2 * _WIDTH,
-            num_hidden_layers=12,
-            num_attention_heads=_HEADS,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.eos_token_id,
-            projection_dim=_WIDTH,
+            **{
+                "vocab_size": len(tokenizer),
+                "hidden_size": _WIDTH,
+                "intermediate_size": 2 * _WIDTH,
+                "num_hidden_layers": 12,
+                "num_attention_heads": _HEADS,
+                "bos_token_id": tokenizer.bos_token_id,
+                "eos_token_id": tokenizer.eos_token_id,
+                "pad_token_id": tokenizer.eos_token_id,
+                "projection_dim": _WIDTH,
+                **changes,
+            }
         )
     ).eval()
     with torch.no_grad():
@@ -129,7 +133,7 @@ def build_text_encoder(tokenizer: CLIPTokenizer, seed: int = 0) -> CLIPTextModel
     return model
 
 
-def build_unet(seed: int = 0) -> UNet2DConditionModel:
+def build_unet(seed: int = 0, **changes: Any) -> UNet2DConditionModel:
     """Build a UNet of four levels with two resnets each, hence the thirteen residuals that ControlNets of SD 1.x give.
 
     It is nearly a denoiser: its noise is mostly its input, so latents stay of the size that the VAE expects; the rest
@@ -137,12 +141,15 @@ def build_unet(seed: int = 0) -> UNet2DConditionModel:
     """
     torch.manual_seed(seed)
     unet = UNet2DConditionModel(
-        sample_size=8,
-        block_out_channels=(_WIDTH,) * 4,
-        layers_per_block=2,
-        norm_num_groups=8,
-        cross_attention_dim=_WIDTH,
-        attention_head_dim=_HEADS,
+        **{
+            "sample_size": 8,
+            "block_out_channels": (_WIDTH,) * 4,
+            "layers_per_block": 2,
+            "norm_num_groups": 8,
+            "cross_attention_dim": _WIDTH,
+            "attention_head_dim": _HEADS,
+            **changes,
+        }
     ).eval()
     with torch.no_grad():
         for name, weight in unet.named_parameters():
@@ -154,7 +161,7 @@ def build_unet(seed: int = 0) -> UNet2DConditionModel:
 
 def _pass_through(unet: UNet2DConditionModel) -> None:
     """Pass x and -x in eight channels from the first to the last convolution; silu(x) - silu(-x) = x."""
-    last = unet.up_blocks[-1].resnets[-1]
+    last, width = unet.up_blocks[-1].resnets[-1], unet.config.block_out_channels[0]
     for end in (unet.conv_in, unet.conv_out):
         (end.weight[:8] if end is unet.conv_in else end.weight[:, :8]).zero_()
         (end.bias[:8] if end is unet.conv_in else end.bias).zero_()
@@ -167,7 +174,7 @@ def _pass_through(unet: UNet2DConditionModel) -> None:
         for place, sign in enumerate((1.0, -1.0)):
             carrier = 2 * channel + place
             unet.conv_in.weight[carrier, channel, 1, 1] = sign
-            last.conv_shortcut.weight[carrier, _WIDTH + carrier, 0, 0] = 1.0
+            last.conv_shortcut.weight[carrier, width + carrier, 0, 0] = 1.0
             unet.conv_out.weight[channel, carrier, 1, 1] = 1.0 * sign
 
 
@@ -186,17 +193,20 @@ def build_controlnet(unet: UNet2DConditionModel, seed: int) -> ControlNetModel:
     return controlnet
 
 
-def build_vae(seed: int = 0) -> AutoencoderKL:
+def build_vae(seed: int = 0, **changes: Any) -> AutoencoderKL:
     """Build a VAE of four levels: latents are an eighth of the image. Latents and pixels have their usual ranges."""
     torch.manual_seed(seed)
     vae = AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(8, 16, 16, 16),
-        layers_per_block=1,
-        norm_num_groups=4,
-        latent_channels=4,
-        sample_size=64,
+        **{
+            "down_block_types": ("DownEncoderBlock2D",) * 4,
+            "up_block_types": ("UpDecoderBlock2D",) * 4,
+            "block_out_channels": (8, 16, 16, 16),
+            "layers_per_block": 1,
+            "norm_num_groups": 4,
+            "latent_channels": 4,
+            "sample_size": 64,
+            **changes,
+        }
     ).eval()
     with torch.no_grad():
         means = vae.encode(torch.rand(4, 3, 64, 64) * 2 - 1).latent_dist.mean
@@ -231,6 +241,18 @@ def write_lora(path: Path, pipeline: StableDiffusionPipeline, seed: int, rank: i
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata: dict[str, Any] = {"ss_output_name": LORA_ALIAS, "ss_network_dim": str(rank)}
     save_file(tensors, str(path), metadata)
+
+
+def write_hed(folder: Path, seed: int = 0) -> Path:
+    """Write the soft edge network in its real shape, with random weights."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of packages of detectors that are not used
+        from controlnet_aux.hed import ControlNetHED_Apache2
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.save(ControlNetHED_Apache2().state_dict(), folder / "ControlNetHED.pth")
+    return folder
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from safetensors.torch import save_file
 _UNET = (
     (r"^time_embedding\.linear_1", "time_embed.0"),
     (r"^time_embedding\.linear_2", "time_embed.2"),
+    (r"^add_embedding\.linear_1", "label_emb.0.0"),
+    (r"^add_embedding\.linear_2", "label_emb.0.2"),
     (r"^conv_in", "input_blocks.0.0"),
     (r"^conv_norm_out", "out.0"),
     (r"^conv_out", "out.2"),
@@ -54,9 +56,9 @@ def write_single_file(models: Path, checkpoint: str, name: str) -> Path:
     pipeline = StableDiffusionPipeline.from_pretrained(source)
     tensors: dict[str, torch.Tensor] = {}
     for key, value in pipeline.unet.state_dict().items():
-        tensors[f"model.diffusion_model.{_resnet_norms(_rename(key, _UNET))}"] = value
+        tensors[f"model.diffusion_model.{unet_name(key)}"] = value
     for key, value in pipeline.vae.state_dict().items():
-        own = _rename(key, _VAE)
+        own = vae_name(key)
         is_projection = ".attn_1." in own and value.ndim == 2  # a convolution of one pixel, originally
         tensors[f"first_stage_model.{own}"] = value[:, :, None, None] if is_projection else value
     for key, value in pipeline.text_encoder.state_dict().items():
@@ -66,6 +68,16 @@ def write_single_file(models: Path, checkpoint: str, name: str) -> Path:
     ignored = shutil.ignore_patterns("*.safetensors", "*.bin")
     shutil.copytree(source, models / "configs" / "checkpoints", ignore=ignored, dirs_exist_ok=True)
     return target
+
+
+def unet_name(name: str) -> str:
+    """Name that the original gives to a parameter of the UNet, without its prefix."""
+    return _resnet_norms(_rename(name, _UNET))
+
+
+def vae_name(name: str) -> str:
+    """Name that the original gives to a parameter of the VAE, without its prefix."""
+    return _rename(name, _VAE)
 
 
 def _rename(key: str, rules: tuple[tuple[str, object], ...]) -> str:

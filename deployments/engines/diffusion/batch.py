@@ -32,6 +32,8 @@ from deployments.errors import DarkroomError, InvalidRequest, JobCancelled, NotS
 from deployments.kit.batching import BatchListener
 
 _LATENT_PX = 8
+_HASH_PATIENCE_S = 1.0
+"""Seconds that a finished image waits for the hash of its checkpoint, which its file then lacks."""
 _MASKED = 128
 
 
@@ -67,9 +69,11 @@ class Batch:
             name = self._checkpoint.model.name
             raise NotSupported(f"The checkpoint '{name}' is for inpainting only: it needs a picture and a mask.")
         self._vae = models.vae(lease, lead.vae, self._checkpoint)
+        self._precision = self._vae.dtype
         self._nets = [models.controlnet(lease, hint.model, self._checkpoint) for hint in lead.controls]
-        self._conditioner = Conditioner(self._checkpoint.tokenizer, self._checkpoint.text_encoder)
-        self._sha256 = models.catalogue.sha256(self._checkpoint.model)
+        self._inversions = models.textual_inversions(self._checkpoint)
+        self._conditioner = Conditioner(self._checkpoint.tokenizer, self._checkpoint.text_encoder, self._inversions)
+        models.catalogue.known_sha256(self._checkpoint.model)  # is computed while the images are drawn
         self._warnings = [*models.use_loras(lease, self._checkpoint, lead.loras)]
 
     def run(self) -> list[GeneratedPicture | DarkroomError]:
@@ -213,7 +217,7 @@ class Batch:
         return encode(self._vae, self._pixels(images) * 2 - 1)
 
     def _finish(self, row: _Row, latents: Any) -> GeneratedPicture:
-        warnings = list(self._warnings)
+        warnings = [*self._warnings, *self._inversions.warnings]
         if not self._checkpoint.is_guided(row.request.guidance_scale) and any(
             conditioning.is_composed for conditioning in row.conditionings
         ):
@@ -221,12 +225,14 @@ class Batch:
         if row.request.clip_skip > 1 and not self._checkpoint.skips_layers:
             warnings.append("Clip skip has no meaning for checkpoints of SD 2.x: it was not used.")
         pixels = decode(self._vae, latents[None])
+        if self._vae.dtype != self._precision:
+            warnings.append("The VAE overflowed in half precision: it was run again, and stays, in float32.")
         if not pixels.isfinite().all():
             warnings.append("The model computed values that are no numbers, which are black: try another VAE.")
         return GeneratedPicture(
             image=to_images(pixels)[0],
             checkpoint=self._checkpoint.model.name,
-            checkpoint_sha256=self._sha256,
+            checkpoint_sha256=self._models.catalogue.known_sha256(self._checkpoint.model, _HASH_PATIENCE_S),
             warnings=tuple(dict.fromkeys(warnings)),
         )
 

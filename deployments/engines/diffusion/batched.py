@@ -74,8 +74,8 @@ class BatchedDiffuser:
         return await self._threads.run(self._engine.make_hint, module, image, options)
 
     async def list_models(self) -> ModelCatalogue:
-        """List models and preprocessors; the first call hashes every file."""
-        async with self._listing:  # the first call reads every file: others wait for its result
+        """List models and preprocessors; the first call reads the header of every file."""
+        async with self._listing:  # others wait for the result of the first call
             return await asyncio.to_thread(self._engine.list_models)
 
     async def has_checkpoint(self, name: str) -> bool:

@@ -7,34 +7,33 @@ asking for it.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 from deployments.contracts.diffusion import ModelFile
-from deployments.errors import WeightsMissing
+from deployments.engines.diffusion.families import UNKNOWN, FileKind, vectors_of
+from deployments.engines.diffusion.hashes import Hashes
+from deployments.engines.diffusion.headers import identify_model, read_header, read_metadata
+from deployments.engines.diffusion.model_folders import KINDS, FoundFile, ModelKind, find_files, names_of
+from deployments.errors import DarkroomError, WeightsMissing
 
-ModelKind = Literal["checkpoints", "loras", "controlnets", "vaes"]
-KINDS: tuple[ModelKind, ...] = ("checkpoints", "loras", "controlnets", "vaes")
-"""Kinds of models, each a folder of the models folder."""
+__all__ = ["CHECKPOINT", "KINDS", "MODELS_DIR", "Catalogue", "Model", "ModelKind"]
 
 MODELS_DIR = "DARKROOM_DIFFUSION__MODELS_DIR"
 CHECKPOINT = "DARKROOM_DIFFUSION__CHECKPOINT"
 
-_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
-"""Endings of model files. Only the first is a format that cannot run code; torch reads the others with
-`weights_only`."""
 _MAIN_WEIGHTS = {"checkpoints": "unet/diffusion_pytorch_model*.safetensors", "": "*.safetensors"}
 """Files whose hash stands for a folder of diffusers: the weights that make it the model that it is."""
 _HASH_IN_NAME = re.compile(r"\s*\[[0-9a-fA-F]+\]$")
 _CONTROLNET_HASH_AT, _CONTROLNET_HASH_BYTES = 2**20, 2**16
 """Offset and length of the bytes that sd-webui-controlnet hashes for a model's short hash."""
 _MAX_SHOWN = 80
+_PATIENCE_S = 0.25
+"""Seconds that a list waits for hashes of new files: enough for small ones, and no list is late for large ones."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,11 @@ class Model:
     kind: ModelKind
     name: str
     path: Path | None
+    relative: str = ""
+    """Path below the folder of its kind."""
+    size: int = -1
+    """Bytes of its file, -1 for folders and a hub's; `mtime_ns`: when it was written."""
+    mtime_ns: int = -1
 
     @cached_property
     def weights(self) -> Path | None:
@@ -54,79 +58,86 @@ class Model:
         return min(self.path.glob(pattern), default=None)
 
     @cached_property
+    def file_kind(self) -> FileKind:
+        """What the file is and which family it belongs to; unknown where it cannot be read."""
+        try:
+            return self.inspect()
+        except DarkroomError:
+            return UNKNOWN
+
+    def inspect(self) -> FileKind:
+        """Identify the file. Raises `NotSupported` and `WeightsMissing` for one that cannot be read."""
+        return identify_model(self.path) if self.path else FileKind("checkpoint", "")
+
+    @cached_property
+    def vectors(self) -> tuple[int, int]:
+        """Number and width of a textual inversion's vectors; (0, 0) for other models."""
+        if self.kind != "embeddings" or self.path is None or self.file_kind.role != "embedding":
+            return 0, 0
+        return vectors_of(read_header(self.path).shapes)
+
+    @cached_property
+    def metadata(self) -> dict[str, str]:
+        """Free-form texts of a safetensors file."""
+        return read_metadata(self.weights) if self.weights else {}
+
+    @cached_property
     def alias(self) -> str:
         """Second name of the model: for LoRAs the one that their training wrote into them, for ControlNets the name
         with A1111's short hash."""
         if self.weights is None:
             return self.name
         if self.kind == "loras":
-            return _metadata(self.weights).get("ss_output_name") or self.name
+            return self.metadata.get("ss_output_name") or self.name
         if self.kind == "controlnets":
-            with self.weights.open("rb") as stream:
-                stream.seek(_CONTROLNET_HASH_AT)
-                short = hashlib.sha256(stream.read(_CONTROLNET_HASH_BYTES)).hexdigest()[:8]
+            try:
+                with self.weights.open("rb") as stream:
+                    stream.seek(_CONTROLNET_HASH_AT)
+                    short = hashlib.sha256(stream.read(_CONTROLNET_HASH_BYTES)).hexdigest()[:8]
+            except OSError:
+                return self.name
             return f"{self.name} [{short}]"
         return self.name
 
     @property
     def file(self) -> str:
-        """File name without folders; a hub's name where there is no file."""
-        return self.path.name if self.path else self.name
-
-
-class Hashes:
-    """Cache of files' SHA-256, each file read once while its size and time stay; kept in the models folder if that is
-    writable.
-
-    Thread-safe, one file at a time.
-    """
-
-    def __init__(self, store: Path) -> None:
-        self._store = store
-        self._lock = threading.Lock()
-        try:
-            self._known: dict[str, str] = dict(json.loads(store.read_text()))
-        except (OSError, ValueError):
-            self._known = {}
-
-    def of(self, path: Path) -> str:
-        """Compute the SHA-256 of a file, or return the known one."""
-        found = path.stat()
-        key = f"{path}:{found.st_size}:{found.st_mtime_ns}"
-        with self._lock:
-            if key not in self._known:
-                with path.open("rb") as stream:
-                    self._known[key] = hashlib.file_digest(stream, "sha256").hexdigest()
-                self._keep()
-            return self._known[key]
-
-    def _keep(self) -> None:
-        partial = self._store.with_suffix(".partial")
-        try:
-            partial.write_text(json.dumps(self._known))
-            partial.replace(self._store)
-        except OSError:
-            return  # a read-only folder: hashed again after the next start
+        """File name below the folder of its kind; a hub's name where there is no file."""
+        return self.relative or (self.path.name if self.path else self.name)
 
 
 class Catalogue:
-    """Catalogue of the models folder. Read anew for each question: a file that was just copied in is there."""
+    """Catalogue of the models folder. The folders are looked through for each question, so that a file that was just
+    copied in is there; a file is opened once while its size and time stay."""
 
     def __init__(self, folder: Path, default_checkpoint: str) -> None:
         """Open the folder; `default_checkpoint`, from the settings, is a hub name, or a file or folder of
         `checkpoints/`."""
         self.folder = folder
+        self.hashes = Hashes(folder / "hashes.json")
         self._default = default_checkpoint
-        self._hashes = Hashes(folder / "hashes.json")
+        self._lock = threading.Lock()
+        self._listed: dict[ModelKind, tuple[list[FoundFile], list[Model]]] = {}
 
     def models(self, kind: ModelKind) -> list[Model]:
         """List the models of a kind by name. The configured checkpoint is one of them even when only a hub has it."""
-        folder = self.folder / kind
-        paths = [path for path in folder.iterdir() if _is_model(path)] if folder.is_dir() else []
-        found = [Model(kind, path.name if path.is_dir() else path.stem, path) for path in paths]
-        if kind == "checkpoints" and "/" in self._default:
-            found.append(Model(kind, self._default, None))
-        return sorted(found, key=lambda model: model.name.lower())
+        found = find_files(self.folder, kind)
+        with self._lock:
+            before, models = self._listed.get(kind, ([], []))
+            if found != before or not models:
+                models = self._make(kind, found, dict(zip(before, models, strict=False)))
+                self._listed[kind] = (found, models)
+        listed = list(models)
+        if kind == "checkpoints" and "/" in self._default and not any(one.name == self._default for one in listed):
+            listed.append(Model(kind, self._default, None))
+        return sorted(listed, key=lambda model: model.name.lower())
+
+    def _make(self, kind: ModelKind, found: list[FoundFile], before: dict[FoundFile, Model]) -> list[Model]:
+        """Make the models of the files; one whose file is as it was keeps what is known about it."""
+        models = []
+        for one, name in zip(found, names_of(found), strict=True):
+            kept = before.get(one)
+            models.append(kept if kept and kept.name == name else _model(kind, name, one))
+        return models
 
     def find(self, kind: ModelKind, name: str) -> Model:
         """Find the model that A1111 would take for `name`. Raises `WeightsMissing`."""
@@ -172,27 +183,58 @@ class Catalogue:
 
     def sha256(self, model: Model) -> str:
         """Compute the SHA-256 of a model's weights; empty for a model that only a hub has."""
-        return self._hashes.of(model.weights) if model.weights else ""
+        return self.hashes.of(model.weights) if model.weights else ""
 
     def describe(self, kind: ModelKind) -> tuple[ModelFile, ...]:
-        """Describe the models of a kind; reads and hashes every new file: minutes for a large folder's first time."""
-        return tuple(ModelFile(model.name, model.alias, self.sha256(model), model.file) for model in self.models(kind))
+        """Describe the models of a kind. Hashes of new files are computed in the background and empty until then."""
+        models = self.models(kind)
+        ways = ("", "addnet") if kind == "loras" else ("",)
+        before = self.hashes.asked
+        asked = [[self._known(model, way) for way in ways] for model in models]
+        if self.hashes.asked > before and self.hashes.wait(_PATIENCE_S):
+            asked = [[self._known(model, way) for way in ways] for model in models]
+        return tuple(_describe(model, *hashes) for model, hashes in zip(models, asked, strict=True))
+
+    def known_sha256(self, model: Model, wait_s: float = 0.0) -> str:
+        """Return the SHA-256 of a model's weights; "" where it is not known within `wait_s`: it is computed next."""
+        return self.hashes.known(model.weights, soon=True, wait_s=wait_s) if model.weights else ""
+
+    def _known(self, model: Model, way: str) -> str:
+        if model.weights is None:
+            return ""
+        return self.hashes.known(model.weights, way, size=model.size, mtime_ns=model.mtime_ns)
 
 
-def _is_model(path: Path) -> bool:
-    if path.name.startswith("."):
-        return False
-    if path.is_dir():
-        return any((path / name).is_file() for name in ("model_index.json", "config.json"))
-    return path.suffix in _SUFFIXES
+def _model(kind: ModelKind, name: str, file: FoundFile) -> Model:
+    if file.is_folder:  # its weights have a size and time of their own
+        return Model(kind, name, file.path, file.relative)
+    return Model(kind, name, file.path, file.relative, file.size, file.mtime_ns)
+
+
+def _describe(model: Model, sha256: str, addnet: str = "") -> ModelFile:
+    kind = FileKind("lora", "") if model.kind == "loras" else model.file_kind  # told when it is loaded: they are many
+    vectors, width = model.vectors
+    trained = model.metadata.get("sshs_model_hash", "")  # the same hash, as training wrote it
+    return ModelFile(
+        model.name,
+        model.alias,
+        sha256,
+        model.file,
+        family=kind.family,
+        role=kind.role,
+        addnet_sha256=trained or addnet,
+        vectors=vectors,
+        width=width,
+    )
 
 
 def _first(models: Sequence[Model], name: str) -> Model | None:
     """Find a model by name: an exact match before one that differs in case, names before files before aliases."""
     for fold in (str, str.lower):
-        for names in (_name, _file, _alias):
+        wanted = fold(name)
+        for names in (_name, _file, _base, _alias):
             for model in models:
-                if fold(names(model)) == fold(name):
+                if fold(names(model)) == wanted:
                     return model
     return None
 
@@ -205,30 +247,9 @@ def _file(model: Model) -> str:
     return model.file
 
 
+def _base(model: Model) -> str:
+    return model.file.rpartition("/")[2]
+
+
 def _alias(model: Model) -> str:
     return model.alias
-
-
-def _metadata(path: Path) -> dict[str, str]:
-    """Read the free-form texts in the header of a safetensors file."""
-    if path.suffix != ".safetensors":
-        return {}
-    with path.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        if not 0 < length <= path.stat().st_size:
-            return {}
-        try:
-            header = json.loads(stream.read(length))
-        except ValueError:
-            return {}
-    return dict(header.get("__metadata__", {})) if isinstance(header, dict) else {}
-
-
-def tensor_names(path: Path) -> Iterable[str]:
-    """List the names of the tensors in a safetensors file, without reading one; none for other formats."""
-    if path.suffix != ".safetensors":
-        return ()
-    from safetensors import safe_open
-
-    with safe_open(str(path), framework="numpy") as opened:
-        return tuple(opened.keys())

@@ -15,6 +15,7 @@ from deployments.algorithms.a1111.prompts.attention import parse_attention
 from deployments.algorithms.a1111.prompts.chunks import CHUNK_TOKENS, Chunk, WeightedTokens, split_chunks
 from deployments.algorithms.a1111.prompts.composition import split_parts
 from deployments.algorithms.a1111.prompts.schedules import Until, schedule_prompt
+from deployments.engines.diffusion.textual_inversions import NONE, TextualInversions
 from deployments.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -92,8 +93,9 @@ class Conditioner:
     """Prompt encoder: a CLIP tokenizer and text encoder of SD 1.x or 2.x. Keeps nothing between calls, so LoRAs may
     come and go."""
 
-    def __init__(self, tokenizer: Any, text_encoder: Any) -> None:
+    def __init__(self, tokenizer: Any, text_encoder: Any, inversions: TextualInversions = NONE) -> None:
         self._tokenizer = tokenizer
+        self._inversions = inversions
         self._encoder = text_encoder
         self._comma: int | None = tokenizer.get_vocab().get(",</w>")
 
@@ -113,7 +115,7 @@ class Conditioner:
         if not 1 <= clip_skip <= layers:
             raise InvalidRequest(f"clip skip is 1 to {layers} for this checkpoint, not {clip_skip}")
         prompts = _Prompts(self._chunk, prompt, negative, steps, first_pass_steps)
-        encode = _Encoding(self._tokenizer, self._encoder, clip_skip, prompts.chunks)
+        encode = _Encoding(self._tokenizer, self._encoder, clip_skip, prompts.chunks, self._inversions)
         segments, ends = [], []
         for end, positives, negative_text in prompts.segments():
             conditions = tuple(Condition(encode(prompts.read[text]), weight) for text, weight in positives)
@@ -125,7 +127,8 @@ class Conditioner:
         stretches = parse_attention(text)
         ids = self._tokenizer([s.text for s in stretches], add_special_tokens=False, verbose=False).input_ids
         tokens = (
-            WeightedTokens(ids, stretch.weight, stretch.is_break) for stretch, ids in zip(stretches, ids, strict=True)
+            WeightedTokens(self._inversions.replace(own), stretch.weight, stretch.is_break)
+            for stretch, own in zip(stretches, ids, strict=True)
         )
         chunks = split_chunks(tokens, self._comma)
         if len(chunks) > MAX_CHUNKS:
@@ -186,7 +189,10 @@ class _Encoding:
     Alone: the embedding of a prompt must not depend, not even in the last bit, on what it is encoded with.
     """
 
-    def __init__(self, tokenizer: Any, encoder: Any, clip_skip: int, chunks: int) -> None:
+    def __init__(
+        self, tokenizer: Any, encoder: Any, clip_skip: int, chunks: int, inversions: TextualInversions
+    ) -> None:
+        self._inversions = inversions
         self._begin, self._end, self._pad = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
         self._encoder, self._clip_skip, self._chunks = encoder, clip_skip, chunks
         self._hidden: dict[tuple[int, ...], Tensor] = {}
@@ -221,12 +227,15 @@ class _Encoding:
         if tokens not in self._hidden:
             missing = CHUNK_TOKENS - len(tokens)
             ids = [self._begin, *tokens, self._end, *[self._pad] * missing]
-            batch = torch.tensor([ids], device=self._encoder.device)
-            if self._clip_skip == 1:
-                self._hidden[tokens] = self._encoder(batch)[0]
-            else:
-                layers = self._encoder(batch, output_hidden_states=True).hidden_states
-                # transformers 5.6 took the wrapper `text_model` away
-                network = getattr(self._encoder, "text_model", self._encoder)
-                self._hidden[tokens] = network.final_layer_norm(layers[-self._clip_skip])
+            with self._inversions.in_place(self._encoder, ids) as plain:
+                self._hidden[tokens] = self._run(torch.tensor([plain], device=self._encoder.device))
         return self._hidden[tokens]
+
+    def _run(self, batch: Tensor) -> Tensor:
+        if self._clip_skip == 1:
+            hidden: Tensor = self._encoder(batch)[0]
+            return hidden
+        layers = self._encoder(batch, output_hidden_states=True).hidden_states
+        network = getattr(self._encoder, "text_model", self._encoder)  # transformers 5.6 took the wrapper away
+        skipped: Tensor = network.final_layer_norm(layers[-self._clip_skip])
+        return skipped

@@ -93,13 +93,14 @@ class DiffusionEngine:
         return self._preprocessors.make(module, image, options)
 
     def list_models(self) -> ModelCatalogue:
-        """List models and preprocessors, see `Diffuser.list_models`; hashes new files."""
+        """List models and preprocessors, see `Diffuser.list_models`."""
         catalogue = self._models.catalogue
         return ModelCatalogue(
             checkpoints=catalogue.describe("checkpoints"),
             loras=catalogue.describe("loras"),
             controlnets=catalogue.describe("controlnets"),
             vaes=catalogue.describe("vaes"),
+            embeddings=catalogue.describe("embeddings"),
             modules=self._preprocessors.modules(),
             default_checkpoint=catalogue.default_name,
             memory=self._device.memory(),

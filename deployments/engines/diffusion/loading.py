@@ -5,18 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from deployments.engines.diffusion.catalogue import CHECKPOINT, MODELS_DIR, Catalogue, Model, tensor_names
+from deployments.contracts.diffusion import FAMILY_NAMES, ROLE_NAMES
+from deployments.engines.diffusion.catalogue import CHECKPOINT, MODELS_DIR, Catalogue, Model
 from deployments.engines.diffusion.device import Device
+from deployments.engines.diffusion.families import Family, identify_unet
+from deployments.engines.diffusion.headers import load_tensors
+from deployments.engines.diffusion.single_files import (
+    Parts,
+    build_checkpoint,
+    build_controlnet,
+    build_vae,
+    read_config,
+)
 from deployments.errors import NotSupported, WeightsMissing
 
 _KNOWN_PIPELINES = ("StableDiffusion", "LatentConsistencyModel")
 _OTHER_FAMILIES = ("XL", "3", "Cascade", "Upscale", "LDM3D", "Depth2Img", "LatentUpscale", "InstructPix2Pix")
 _PLAIN_CHANNELS, _INPAINTING_CHANNELS = 4, 9
 _OPEN_CLIP_WIDTH = 1024
-_XL_TENSOR = "conditioner.embedders."
-"""Prefix of tensor names in checkpoint files of SDXL and its kin only."""
+_FAMILIES = ("sd1", "sd2")
+_VARIANTS = ("", "inpaint")
+_ROLES = {"checkpoints": "checkpoint", "loras": "lora", "controlnets": "controlnet", "vaes": "vae"}
 
 
 @dataclass(frozen=True)
@@ -24,7 +36,8 @@ class Checkpoint:
     """Parts of a Stable Diffusion model, placed on the device."""
 
     model: Model
-    vae: Any
+    vae: Any | None
+    """None where the file holds none: then a request names one."""
     text_encoder: Any
     tokenizer: Any
     unet: Any
@@ -35,6 +48,11 @@ class Checkpoint:
     def is_for_inpainting(self) -> bool:
         """Whether its UNet also takes the mask and the image without its masked part."""
         return bool(self.unet.config.in_channels == _INPAINTING_CHANNELS)
+
+    @property
+    def family(self) -> Family:
+        """Family of its networks."""
+        return identify_unet(self.unet.config).family
 
     @property
     def skips_layers(self) -> bool:
@@ -79,75 +97,98 @@ class Loader:
 
         self._refuse_other_families(model)
         options: dict[str, Any] = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
-        with _explained(model):
-            if model.path and model.path.is_file():
-                pipeline = StableDiffusionPipeline.from_single_file(
-                    str(model.path),
-                    dtype=self._device.dtype,
-                    local_files_only=self._offline,
-                    **options,
-                    **self._config_of("checkpoints"),
-                )
-            else:
-                pipeline = StableDiffusionPipeline.from_pretrained(
+        if model.path and model.path.is_file():
+            parts: Any = self._from_file(model, model.path)
+        else:
+            with _explained(model):
+                parts = StableDiffusionPipeline.from_pretrained(
                     str(model.path or model.name),
                     dtype=self._device.dtype,
                     local_files_only=self._offline or model.path is not None,
                     **options,
                 )
-        if pipeline.unet.config.in_channels not in (_PLAIN_CHANNELS, _INPAINTING_CHANNELS):
+        if parts.unet.config.in_channels not in (_PLAIN_CHANNELS, _INPAINTING_CHANNELS):
             raise NotSupported(f"The checkpoint '{model.name}' wants more than a prompt, a picture and a mask.")
-        for part in (pipeline.vae, pipeline.text_encoder, pipeline.unet):
-            self._device.place(part)
+        for part in (parts.vae, parts.text_encoder, parts.unet):
+            if part is not None:
+                self._device.place(part)
         if self._compile:
-            pipeline.unet.compile()
-        return Checkpoint(
-            model, pipeline.vae, pipeline.text_encoder, pipeline.tokenizer, pipeline.unet, pipeline.scheduler
-        )
+            parts.unet.compile()
+        return Checkpoint(model, parts.vae, parts.text_encoder, parts.tokenizer, parts.unet, parts.scheduler)
+
+    def _from_file(self, model: Model, path: Path) -> Parts:
+        with _explained(model):
+            return build_checkpoint(
+                load_tensors(path), model.inspect(), self._device.dtype, path, self._configs("checkpoints")
+            )
 
     def controlnet(self, model: Model) -> Any:
-        """Load a `ControlNetModel`. Raises `WeightsMissing`."""
+        """Load a `ControlNetModel`. Raises `WeightsMissing`, `NotSupported` (another kind of file or family)."""
         from diffusers import ControlNetModel
 
-        return self._network(ControlNetModel, model, self._config_of("controlnets"))
-
-    def vae(self, model: Model) -> Any:
-        """Load an `AutoencoderKL`. Raises `WeightsMissing`."""
-        from diffusers import AutoencoderKL
-
-        config = self._config_of("checkpoints")
-        return self._network(AutoencoderKL, model, {**config, "subfolder": "vae"} if config else {})
-
-    def _network(self, cls: Any, model: Model, config: dict[str, Any]) -> Any:
+        check_file(model)
         with _explained(model):
             if model.path and model.path.is_file():
-                network = cls.from_single_file(
-                    str(model.path), dtype=self._device.dtype, local_files_only=self._offline, **config
-                )
+                tensors, family = load_tensors(model.path), model.file_kind.family
+                configs = self._configs("controlnets")
+                net = build_controlnet(tensors, family, self._device.dtype, model.path, configs)
             else:
-                network = cls.from_pretrained(str(model.path), dtype=self._device.dtype, local_files_only=True)
-        return self._device.place(network)
+                net = ControlNetModel.from_pretrained(str(model.path), dtype=self._device.dtype, local_files_only=True)
+        return self._device.place(net)
+
+    def vae(self, model: Model) -> Any:
+        """Load an `AutoencoderKL`. Raises `WeightsMissing`, `NotSupported` (another kind of file or family)."""
+        from diffusers import AutoencoderKL
+
+        check_file(model)
+        with _explained(model):
+            if model.path and model.path.is_file():
+                config = read_config(self._configs("checkpoints") / "vae" / "config.json")
+                vae = build_vae(load_tensors(model.path), self._device.dtype, model.path, config)
+            else:
+                vae = AutoencoderKL.from_pretrained(str(model.path), dtype=self._device.dtype, local_files_only=True)
+        return self._device.place(vae)
 
     def _refuse_other_families(self, model: Model) -> None:
         from diffusers import StableDiffusionPipeline
 
         if model.path and model.path.is_file():
-            known = not any(name.startswith(_XL_TENSOR) for name in tensor_names(model.path))
-        else:
-            with _explained(model):
-                config = StableDiffusionPipeline.load_config(
-                    str(model.path or model.name), local_files_only=self._offline or model.path is not None
-                )
-            family = str(config.get("_class_name", "")).removesuffix("Pipeline")
-            rest = next((family.removeprefix(name) for name in _KNOWN_PIPELINES if family.startswith(name)), None)
-            known = rest is not None and not rest.startswith(_OTHER_FAMILIES)
-        if not known:
-            raise NotSupported(f"The checkpoint '{model.name}' is not a Stable Diffusion 1.x or 2.x.")
+            check_file(model)
+            return
+        with _explained(model):
+            config = StableDiffusionPipeline.load_config(
+                str(model.path or model.name), local_files_only=self._offline or model.path is not None
+            )
+        family = str(config.get("_class_name", "")).removesuffix("Pipeline")
+        rest = next((family.removeprefix(name) for name in _KNOWN_PIPELINES if family.startswith(name)), None)
+        if rest is None or rest.startswith(_OTHER_FAMILIES):
+            raise NotSupported(
+                f"The checkpoint '{model.name}' is a {family[:40] or 'model without a name'}: only Stable Diffusion "
+                "1.x and 2.x run here.",
+                extra={"model": model.name},
+            )
 
-    def _config_of(self, kind: str) -> dict[str, Any]:
-        """Find the networks' shapes for single files in `configs/` of the models folder, for machines without a hub."""
-        config = self._catalogue.folder / "configs" / kind
-        return {"config": str(config)} if config.is_dir() else {}
+    def _configs(self, kind: str) -> Path:
+        """Folder of a user's own configurations for single files."""
+        return self._catalogue.folder / "configs" / kind
+
+
+def check_file(model: Model) -> None:
+    """Check by its header that a file is what its folder says, of a family that runs here.
+
+    Raises `NotSupported`, which names what it is, and `WeightsMissing` for one that cannot be read.
+    """
+    kind, wanted = model.inspect(), _ROLES[model.kind]
+    if kind.role != wanted:
+        raise NotSupported(
+            f"The file '{model.file}' in {model.kind}/ holds {kind.label}, not {ROLE_NAMES[wanted]}.",
+            extra={"model": model.name},
+        )
+    if (kind.family and kind.family not in _FAMILIES) or kind.variant not in _VARIANTS:
+        raise NotSupported(
+            f"'{model.name}' is {kind.label}: only {FAMILY_NAMES['sd1']} and {FAMILY_NAMES['sd2']} run here.",
+            extra={"model": model.name, "family": kind.family},
+        )
 
 
 def _silence() -> None:
@@ -167,7 +208,7 @@ def _explained(model: Model) -> Iterator[None]:
 
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, IndexError, StopIteration, RuntimeError, SafetensorError) as error:
         if type(error).__name__ == "OutOfMemoryError":
             raise
         setting = MODELS_DIR if model.path else CHECKPOINT
@@ -183,6 +224,7 @@ def module_bytes(*modules: Any) -> int:
     return sum(
         tensor.numel() * tensor.element_size()
         for module in modules
+        if module is not None
         for tensor in (*module.parameters(), *module.buffers())
     )
 

@@ -6,6 +6,7 @@ from it too, and know neither variation seeds nor masked content. The loops them
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from types import MappingProxyType
 from typing import Any
@@ -79,15 +80,37 @@ def _classes() -> MappingProxyType[tuple[str, bool], type[Any]]:
 
 def encode(vae: Any, pixels: Any) -> Any:
     """Encode pixels `[N, 3, H, W]` in -1 to 1 as scaled latents: the mean, so that no generator is drawn from."""
-    parts = [vae.encode(picture[None]).latent_dist.mode() for picture in pixels]
+    parts = [_rescued(vae, _encode_one, picture[None]) for picture in pixels]
     return _concatenate(parts) * vae.config.scaling_factor
 
 
 def decode(vae: Any, latents: Any) -> Any:
     """Decode scaled latents to pixels `[N, 3, H, W]` in 0 to 1, one image at a time: a batch's pixels need much memory
     at once."""
-    parts = [vae.decode(row[None] / vae.config.scaling_factor).sample for row in latents]
+    parts = [_rescued(vae, _decode_one, row[None] / vae.config.scaling_factor) for row in latents]
     return (_concatenate(parts) / 2 + 0.5).clamp(0, 1)
+
+
+def _encode_one(vae: Any, pixels: Any) -> Any:
+    return vae.encode(pixels).latent_dist.mode()
+
+
+def _decode_one(vae: Any, latents: Any) -> Any:
+    return vae.decode(latents).sample
+
+
+def _rescued(vae: Any, run: Callable[[Any, Any], Any], given: Any) -> Any:
+    """Run a VAE; one that overflows in half precision is run again in float32, and stays there.
+
+    Known of every SDXL VAE and of some anime models' of SD 1: activations over 65,504 turn into black images.
+    """
+    import torch
+
+    made = run(vae, given.to(vae.dtype))
+    if vae.dtype == torch.float16 and given.isfinite().all() and not made.isfinite().all():
+        vae.to(torch.float32)
+        made = run(vae, given.to(torch.float32))
+    return made.to(given.dtype)
 
 
 def _concatenate(parts: list[Any]) -> Any:

@@ -6,24 +6,32 @@ import hashlib
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from configs.settings import Diffusion
-from deployments.contracts.diffusion import Lora
+from deployments.contracts.diffusion import FAMILY_NAMES, Lora
 from deployments.engines.diffusion.catalogue import Catalogue, Model
 from deployments.engines.diffusion.device import Device
-from deployments.engines.diffusion.loading import Checkpoint, Loader, files_bytes, module_bytes
+from deployments.engines.diffusion.headers import load_tensors, read_header
+from deployments.engines.diffusion.loading import Checkpoint, Loader, check_file, files_bytes, module_bytes
+from deployments.engines.diffusion.lycoris import Merger, Network, needs_merging, read_network
 from deployments.engines.diffusion.model_cache import Key, Lease, ModelCache
 from deployments.engines.diffusion.pipelines import make_pipeline
-from deployments.errors import NotSupported
+from deployments.engines.diffusion.textual_inversions import TextualInversions, read_vectors
+from deployments.errors import DarkroomError, NotSupported, WeightsMissing
 
 log = structlog.get_logger(__name__)
 
 _OWN_VAE = ("", "automatic", "none")
 _MAX_SHOWN, _MAX_LOGGED = 60, 300
+
+
+class _LeftOut(Exception):
+    """Reason for leaving out a LoRA, for the client."""
 
 
 class ModelRegistry:
@@ -34,6 +42,7 @@ class ModelRegistry:
         self.cache = ModelCache(settings.memory_budget_mb * 2**20, device.give_back)
         self.tiling = threading.Lock()
         """Lock held while a batch makes shared networks wrap around the edge, and while others need them without."""
+        self._merger = Merger()
         self._loader = Loader(self.catalogue, device, offline=settings.offline, compile_unet=settings.compile)
 
     def find_checkpoint(self, name: str) -> Model:
@@ -58,11 +67,35 @@ class ModelRegistry:
             self.cache.drop(_checkpoint_key(model))
 
     def vae(self, lease: Lease, name: str, checkpoint: Checkpoint) -> Any:
-        """Load a VAE; empty, "Automatic" or "None": the checkpoint's own. Raises `WeightsMissing`, `OutOfMemory`."""
-        if name.strip().lower() in _OWN_VAE:
-            return checkpoint.vae
-        model = self.catalogue.find("vaes", name)
-        return lease.get(("vae", model.name), lambda: self._loader.vae(model), module_bytes)
+        """Load a VAE; empty, "Automatic" or "None": the one that lies beside the checkpoint's file, or its own.
+
+        Raises `WeightsMissing`, `NotSupported` (no VAE, or one of another family), `OutOfMemory`.
+        """
+        own = name.strip().lower() in _OWN_VAE
+        model = self._vae_beside(checkpoint.model) if own else self.catalogue.find("vaes", name)
+        if model is not None:
+            return lease.get(("vae", model.name), lambda: self._loader.vae(model), module_bytes)
+        if checkpoint.vae is None:
+            raise NotSupported(
+                f"The checkpoint '{checkpoint.model.name}' holds no VAE: name one of vaes/ (setting sd_vae), or put it "
+                f"beside the checkpoint as '{checkpoint.model.name}.vae.safetensors'.",
+                extra={"model": checkpoint.model.name},
+            )
+        return checkpoint.vae
+
+    def _vae_beside(self, checkpoint: Model) -> Model | None:
+        """Find the VAE that lies beside a checkpoint's file, `name.vae.safetensors`, as A1111 does by itself."""
+        if checkpoint.path is None or checkpoint.path.is_dir():
+            return None
+        stem = checkpoint.path.with_suffix("")
+        return next(
+            (
+                one
+                for one in self.catalogue.models("vaes")
+                if one.path and one.path.parent == stem.parent and one.path.name.startswith(f"{stem.name}.vae.")
+            ),
+            None,
+        )
 
     def controlnet(self, lease: Lease, name: str, checkpoint: Checkpoint) -> Any:
         """Load a ControlNet that fits the checkpoint.
@@ -70,6 +103,12 @@ class ModelRegistry:
         Raises `WeightsMissing`, `NotSupported` (it is for another family of checkpoints), `OutOfMemory`.
         """
         model = self.catalogue.find("controlnets", name)
+        check_file(model)
+        if model.file_kind.family != checkpoint.family:
+            raise NotSupported(
+                f"The ControlNet '{model.name}' is {model.file_kind.label} and does not fit the checkpoint "
+                f"'{checkpoint.model.name}', which is {FAMILY_NAMES[checkpoint.family]}."
+            )
         net = lease.get(
             ("controlnet", model.name),
             lambda: self._loader.controlnet(model),
@@ -80,32 +119,84 @@ class ModelRegistry:
             raise NotSupported(f"The ControlNet '{model.name}' does not fit the checkpoint '{checkpoint.model.name}'.")
         return net
 
+    def textual_inversions(self, checkpoint: Checkpoint) -> TextualInversions:
+        """Collect the textual inversions that prompts may name; a file is read when a prompt does."""
+        models = {model.name: model for model in self.catalogue.models("embeddings")}
+        tokenizer, width = checkpoint.tokenizer, checkpoint.text_encoder.config.hidden_size
+        names = dict(zip(models, _tokens_of(tokenizer, tuple(models)), strict=True))
+
+        def load(name: str) -> Any:
+            path = models[name].path
+            try:
+                return read_vectors(load_tensors(path), width) if path else "it is not here"
+            except DarkroomError as error:
+                return error.message.rstrip(".")
+
+        return TextualInversions(names, load, width, checkpoint.text_encoder.config.vocab_size)
+
     def use_loras(self, lease: Lease, checkpoint: Checkpoint, loras: Sequence[Lora]) -> tuple[str, ...]:
         """Activate these LoRAs, and no others, in the checkpoint; -> warnings about those that could not be used."""
         warnings: list[str] = []
         weights: dict[str, dict[str, float]] = defaultdict(lambda: {"unet": 0.0, "text_encoder": 0.0})
         pipeline = make_pipeline("text", checkpoint, checkpoint.scheduler, checkpoint.vae, None)
+        merged: list[tuple[Network, float, float]] = []
         for lora in loras:
-            if adapter := self._lora(lease, checkpoint, pipeline, lora.name):
-                weights[adapter]["unet"] += lora.unet_weight
-                weights[adapter]["text_encoder"] += lora.text_encoder_weight
-            else:
-                warnings.append(f"LoRA '{lora.name[:_MAX_SHOWN]}' is not here or cannot be read: left out.")
+            try:
+                model = self._find_lora(lora.name, checkpoint)
+                if network := self._network(lease, model):
+                    merged.append((network, lora.text_encoder_weight, lora.unet_weight))
+                    continue
+                adapter = self._adapter(lease, checkpoint, pipeline, model)
+            except _LeftOut as reason:
+                warnings.append(f"LoRA '{lora.name[:_MAX_SHOWN]}' was left out: {reason}.")
+                continue
+            weights[adapter]["unet"] += lora.unet_weight
+            weights[adapter]["text_encoder"] += lora.text_encoder_weight
         if weights:
             pipeline.enable_lora()
             pipeline.set_adapters(list(weights), adapter_weights=list(weights.values()))
         elif pipeline.get_list_adapters():
             pipeline.disable_lora()
+        warnings += self._merger.merge(checkpoint.unet, checkpoint.text_encoder, merged)
         return tuple(warnings)
 
-    def _lora(self, lease: Lease, checkpoint: Checkpoint, pipeline: Any, name: str) -> str | None:
-        """Load a LoRA into the checkpoint; -> its adapter's name there, None where it cannot be used."""
+    def _find_lora(self, name: str, checkpoint: Checkpoint) -> Model:
+        """Find a LoRA that fits the checkpoint. Raises `_LeftOut`."""
+        model = self.catalogue.look_up("loras", name)
+        if model is None or model.weights is None:
+            raise _LeftOut("it is not here")
+        try:
+            check_file(model)
+        except DarkroomError as error:
+            raise _LeftOut(error.message.rstrip(".")) from error
+        if model.file_kind.family not in ("", checkpoint.family):
+            raise _LeftOut(f"it is for {FAMILY_NAMES[model.file_kind.family]}, the checkpoint is not")
+        return model
+
+    def _network(self, lease: Lease, model: Model) -> Network | None:
+        """Load a LoRA of a form that is merged into the weights; None for plain ones. Raises `_LeftOut`."""
+        path = model.weights
+        if path is None:
+            raise _LeftOut("it is not here")
+        try:
+            if not needs_merging(read_header(path).shapes):
+                return None
+            network: Network = lease.get(
+                ("network", model.name),
+                lambda: read_network(model.name, load_tensors(path)),
+                lambda _: path.stat().st_size,
+            )
+        except (NotSupported, WeightsMissing) as error:
+            raise _LeftOut(error.message.rstrip(".")) from error
+        return network
+
+    def _adapter(self, lease: Lease, checkpoint: Checkpoint, pipeline: Any, model: Model) -> str:
+        """Load a plain LoRA into the checkpoint; -> its adapter's name there. Raises `_LeftOut`."""
         from safetensors import SafetensorError
         from torch import OutOfMemoryError
 
-        model = self.catalogue.look_up("loras", name)
-        if model is None or model.weights is None:
-            return None
+        if model.weights is None:
+            raise _LeftOut("it is not here")
         path, adapter = model.weights, f"lora_{hashlib.sha256(model.name.encode()).hexdigest()[:16]}"
 
         def load() -> str:
@@ -128,8 +219,14 @@ class ModelRegistry:
             if isinstance(error, OutOfMemoryError):
                 raise
             log.warning("LoRA not loaded", lora=model.name, error=repr(error)[:_MAX_LOGGED])
-            return None
+            raise _LeftOut("its layers do not fit, or are of a form that is not known here") from error
         return adapter
+
+
+@lru_cache(maxsize=4)
+def _tokens_of(tokenizer: Any, names: tuple[str, ...]) -> list[list[int]]:
+    ids: list[list[int]] = tokenizer(list(names), add_special_tokens=False, verbose=False).input_ids if names else []
+    return ids
 
 
 def _checkpoint_key(model: Model) -> Key:

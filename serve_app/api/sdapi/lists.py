@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter
 
-from deployments.contracts.diffusion import ModelCatalogue
-from serve_app.api.deps import ServicesDep, SettingsDep
+from deployments.contracts.diffusion import ModelCatalogue, ModelFile
+from serve_app.api.deps import CurrentUser, ServicesDep, SettingsDep
 from serve_app.api.sdapi.errors import responses
 from serve_app.api.sdapi.generation import TAG
 from serve_app.services.sdapi.listings import IMAGE_UPSCALERS, LATENT_UPSCALERS, sampler_rows, scheduler_rows
@@ -95,9 +96,16 @@ async def list_prompt_styles() -> list[Row]:
     ]
 
 
-@router.get("/embeddings", response_model=dict[str, Row])
-async def list_embeddings() -> dict[str, Row]:
-    return {"loaded": {}, "skipped": {}}
+@router.get("/embeddings", response_model=dict[str, Row], responses=_MODELS)
+async def list_embeddings(services: ServicesDep, user: CurrentUser) -> dict[str, Row]:
+    """List textual inversions; those for another family than the current checkpoint's are skipped."""
+    loaded, skipped = await services.options.embeddings(user)
+    return {"loaded": _inversions(loaded), "skipped": _inversions(skipped)}
+
+
+def _inversions(models: Sequence[ModelFile]) -> Row:
+    unknown = {"step": None, "sd_checkpoint": None, "sd_checkpoint_name": None}
+    return {model.name: {**unknown, "shape": model.width, "vectors": model.vectors} for model in models}
 
 
 @router.get("/hypernetworks", response_model=list[Row])

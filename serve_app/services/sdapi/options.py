@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from configs.settings import Settings
-from deployments.contracts.diffusion import Diffuser, ModelCatalogue
+from deployments.contracts.diffusion import Diffuser, ModelCatalogue, ModelFile
 from deployments.errors import NotDeployed
 from serve_app.services.sdapi.errors import bad_field, broken
 from serve_app.services.sdapi.lenient_types import Int, Switch, Text
@@ -101,6 +101,15 @@ class OptionService:
             "sd_checkpoint_hash": checkpoint.sha256 if checkpoint else "",
             "control_net_unit_count": self._settings.diffusion.max_controls,
         }
+
+    async def embeddings(self, user_id: str) -> tuple[list[ModelFile], list[ModelFile]]:
+        """Textual inversions that fit the user's current checkpoint, and the others."""
+        catalogue = await self.catalogue()
+        wanted = (await self._load(user_id))[CHECKPOINT] or catalogue.default_checkpoint
+        checkpoint = find_checkpoint(catalogue, wanted) if wanted else None
+        family = checkpoint.family if checkpoint else ""
+        fitting = [one for one in catalogue.embeddings if not family or one.family in ("", family)]
+        return fitting, [one for one in catalogue.embeddings if one not in fitting]
 
     async def change(self, user_id: str, values: Mapping[str, Any]) -> None:
         """Change settings.

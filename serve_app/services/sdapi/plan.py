@@ -10,6 +10,7 @@ from typing import Any
 from deployments.algorithms.a1111.samplers import choose_sampler
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import MAX_SEED, Diffuser, GenerationRequest, ModelCatalogue
+from serve_app.services.sdapi.controlnet.fitting import family_of
 from serve_app.services.sdapi.controlnet.hints import HintMaker
 from serve_app.services.sdapi.image_inputs import ImageInputs, JobImages
 from serve_app.services.sdapi.img2img import init_img2img
@@ -93,7 +94,8 @@ class Planner:
         if init.sheet is not None and units:
             warnings.append("ControlNets are not applied to the tiles of SD upscale")
             units = ()
-        hints = await self._hints.make(units, inputs, init.frame, catalogue)
+        family = family_of(catalogue, options.checkpoint)
+        hints = await self._hints.make(units, inputs, init.frame, catalogue, family)
         restore_faces = options.face_restoration if body.restore_faces is None else body.restore_faces
         if restore_faces:
             warnings.append("Faces were not restored: this server has no model for that")
@@ -102,7 +104,12 @@ class Planner:
             prompt=resolved.prompt,
             negative_prompt=resolved.negative_prompt,
             maps=hints.maps,
-            parameters={**init.parameters, **hints.parameters, "Lora hashes": resolved.hashes},
+            parameters={
+                **init.parameters,
+                **hints.parameters,
+                "Lora hashes": resolved.hashes,
+                "TI hashes": resolved.inversion_hashes,
+            },
             restore_faces=restore_faces,
             warnings=tuple(dict.fromkeys([*warnings, *hints.warnings])),
             sheet=init.sheet,

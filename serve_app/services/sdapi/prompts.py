@@ -11,9 +11,12 @@ from deployments.algorithms.a1111.prompts.extra_networks import (
     merge_styles,
     strip_comments,
 )
+from deployments.algorithms.a1111.prompts.textual_inversion import find_missing, find_named
 from deployments.contracts.diffusion import Lora, ModelCatalogue
 from serve_app.services.sdapi.model_names import find_lora
 from serve_app.services.sdapi.requests import GenerationBody
+
+_HASH_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +30,10 @@ class ResolvedPrompt:
     """Without LoRA tags, for the engine."""
     loras: tuple[Lora, ...]
     hashes: str | None
-    """Hashes of the LoRAs' files, for the infotext."""
+    """Hashes of the LoRAs, for the infotext: of their tensors alone, as the original has it."""
     warnings: tuple[str, ...]
+    inversion_hashes: str | None = None
+    """Hashes of the textual inversions' files, for the infotext."""
 
 
 def resolve_prompt(body: GenerationBody, catalogue: ModelCatalogue, *, comments: bool) -> ResolvedPrompt:
@@ -52,8 +57,29 @@ def resolve_prompt(body: GenerationBody, catalogue: ModelCatalogue, *, comments:
             warnings.append(f"The LoRA {asked.name[:100]!r} is not here")
             continue
         loras.append(replace(asked, name=found.name))
-        hashes.append(f"{asked.name}: {found.sha256[:12]}")
-    return ResolvedPrompt(prompt, negative, networks.text, tuple(loras), ", ".join(hashes) or None, tuple(warnings))
+        if digest := (found.addnet_sha256 or found.sha256)[:_HASH_DIGITS]:
+            hashes.append(f"{_plain(asked.name)}: {digest}")
+    both = f"{networks.text}\n{negative}"
+    inversions = {model.name: model.sha256[:_HASH_DIGITS] for model in catalogue.embeddings}
+    used = [f"{_plain(name)}: {inversions[name]}" for name in find_named(both, inversions) if inversions[name]]
+    warnings += [
+        f"There is no textual inversion {word[:80]!r} here: it was read as text"
+        for word in find_missing(both, inversions)
+    ]
+    return ResolvedPrompt(
+        prompt,
+        negative,
+        networks.text,
+        tuple(loras),
+        ", ".join(hashes) or None,
+        tuple(warnings),
+        ", ".join(used) or None,
+    )
+
+
+def _plain(name: str) -> str:
+    """Name without what separates the entries of a list of hashes."""
+    return name.replace(":", "").replace(",", "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from configs.settings import Limits, Settings
+from deployments.contracts.diffusion import ModelFile
 from tests.api.sdapi.conftest import V1, assert_webui_error, pixels
 from tests.support.builders import a_flat_image, an_image, base64_png
 from tests.support.fake_diffuser import CATALOGUE, FakeDiffuser
@@ -184,3 +186,16 @@ async def test_interrogate_refuses_in_the_words_of_the_original(idle_client: htt
     body = {"image": base64_png(an_image()), "model": "blip"}
     response = await idle_client.post(f"{V1}/interrogate", json=body)
     assert_webui_error(response, 404, "HTTPException", detail="Model not found")
+
+
+async def test_textual_inversions_of_another_family_than_the_checkpoints_are_skipped(
+    idle_client: httpx.AsyncClient, capabilities: FakeDiffuser
+) -> None:
+    checkpoint = replace(CATALOGUE.checkpoints[0], family="sd1")
+    one = ModelFile("easy", "easy", "", "easy.pt", family="sd1", vectors=8, width=768)
+    other = ModelFile("xl", "xl", "", "xl.safetensors", family="sdxl", vectors=4, width=1280)
+    capabilities.catalogue = replace(CATALOGUE, checkpoints=(checkpoint,), embeddings=(one, other))
+    listed = await get(idle_client, "embeddings")
+    unknown = {"step": None, "sd_checkpoint": None, "sd_checkpoint_name": None}
+    assert listed["loaded"] == {"easy": unknown | {"shape": 768, "vectors": 8}}
+    assert list(listed["skipped"]) == ["xl"]

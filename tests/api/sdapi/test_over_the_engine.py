@@ -14,12 +14,20 @@ import pytest_asyncio
 
 from configs.settings import Diffusion, Settings
 from deployments.contracts.arrays import Image
-from deployments.contracts.diffusion import GenerationRequest, HintOptions, Latents, ModelCatalogue
+from deployments.contracts.diffusion import (
+    FAMILY_NAMES,
+    ROLE_NAMES,
+    GenerationRequest,
+    HintOptions,
+    Latents,
+    ModelCatalogue,
+)
 from deployments.engines.diffusion.batched import BatchedDiffuser
-from tests.api.sdapi.conftest import V1, a_unit, controlnet, img2img, statuses, txt2img, until
-from tests.support import tiny_diffusion
+from tests.api.sdapi.conftest import V1, SdapiAnswer, a_unit, controlnet, img2img, statuses, txt2img, until
+from tests.support import real_shapes, tiny_diffusion
 from tests.support.builders import a_photo, base64_png
 from tests.support.fakes import FakeCapabilities
+from tests.support.tiny_single_file import write_single_file
 
 
 class OverTheEngine(FakeCapabilities):
@@ -186,3 +194,126 @@ async def test_hanging_up_leaves_the_engine_to_others(live_url: str) -> None:
             return await statuses(client) == ["succeeded", "cancelled"]
 
         await until(ended)
+
+
+CHECKPOINT_OF_PEOPLE = "anyloraCheckpoint_bakedvaeBlessedFp16"
+UNITS_OF_PEOPLE = (
+    ("mediapipe_face", "control_v2p_sd15_mediapipe_face [0653d983]"),
+    ("depth_midas", "diffusers_xl_depth_mid [39c49e13]"),
+    ("softedge_hed", "control_v11p_sd15_softedge [a8575a2a]"),
+    ("canny", "diffusers_xl_canny_mid [112a778d]"),
+)
+"""Preprocessor and ControlNet of each unit of a request that people send: two are for SDXL, the checkpoint is not."""
+
+
+class WithSmallHints(OverTheEngine):
+    """Depth and faces are predictable: their networks are too large to make here."""
+
+    async def make_hint(self, module: str, image: Image, options: HintOptions) -> Image:
+        if module in {"depth", "mediapipe_face"}:
+            return np.broadcast_to(np.linspace(0, 255, image.shape[1]).astype(np.uint8)[:, None], image.shape)
+        return await super().make_hint(module, image, options)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def diffuser_of_people(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[BatchedDiffuser]:
+    folder = tiny_diffusion.write_models(tmp_path_factory.mktemp("people"))
+    write_single_file(folder, tiny_diffusion.CHECKPOINT, CHECKPOINT_OF_PEOPLE)
+    for name in ("diffusers_xl_depth_mid", "diffusers_xl_canny_mid"):
+        shapes = real_shapes.CONTROLNETS["controlnet", "sdxl", "mid"]()
+        real_shapes.write(folder / "controlnets" / f"{name}.safetensors", shapes)
+    tiny_diffusion.write_hed(folder / "annotators")
+    chosen = Diffusion(models_dir=folder, checkpoint=tiny_diffusion.CHECKPOINT, offline=True)
+    opened = BatchedDiffuser(Settings(diffusion=chosen))
+    yield opened
+    await opened.close()
+
+
+class TestRequestOfPeople:
+    """An img2img with four units under the names that people have installed."""
+
+    @pytest.fixture
+    def capabilities(self, diffuser_of_people: BatchedDiffuser) -> OverTheEngine:
+        return WithSmallHints(diffuser_of_people)
+
+    @staticmethod
+    async def send(client: httpx.AsyncClient, units: Any = UNITS_OF_PEOPLE) -> SdapiAnswer:
+        picture = {"image": base64_png(a_photo("astronaut", 96)), "mask": None}
+        return await img2img(
+            client,
+            a_photo("astronaut", 96),
+            prompt="ghibli style, 1girl, ((masterpiece))",
+            seed=1178811602,
+            height=96,
+            denoising_strength=0.5,
+            override_settings={"sd_model_checkpoint": CHECKPOINT_OF_PEOPLE},
+            alwayson_scripts=controlnet(
+                *({"module": module, "model": model, "image": picture} for module, model in units)
+            ),
+        )
+
+    async def test_units_for_sdxl_are_replaced_by_those_of_the_checkpoints_family(
+        self, client: httpx.AsyncClient
+    ) -> None:
+        made = await self.send(client)
+        assert [image.shape for image in made.images] == [(96, 64, 3)] * 5
+        assert made.info["sd_model_name"] == CHECKPOINT_OF_PEOPLE
+        assert made.info["warnings"] == [
+            f"ControlNet {place}: the model {old!r} is for SDXL and the checkpoint is Stable Diffusion 1.x: "
+            f"{new!r} was used instead"
+            for place, old, new in (
+                (1, "diffusers_xl_depth_mid", "control_v11f1p_sd15_depth"),
+                (3, "diffusers_xl_canny_mid", "control_v11p_sd15_canny"),
+            )
+        ]
+        fitting = [(module, _FITTING.get(model, model)) for module, model in UNITS_OF_PEOPLE]
+        assert np.array_equal((await self.send(client, fitting)).images[0], made.images[0])
+
+    async def test_a_unit_for_which_nothing_fits_is_left_out_alone(
+        self, client: httpx.AsyncClient, diffuser_of_people: BatchedDiffuser
+    ) -> None:
+        folder = diffuser_of_people.engine.models.catalogue.folder / "controlnets"
+        (folder / "control_v11f1p_sd15_depth").rename(folder / ".away")
+        try:
+            made = await self.send(client)
+        finally:
+            (folder / ".away").rename(folder / "control_v11f1p_sd15_depth")
+        assert len(made.images) == 4
+        assert "'diffusers_xl_depth_mid' is for SDXL" in made.warnings
+        assert "left out" in made.warnings
+        assert "ControlNet 2" in made.info["infotexts"][0]
+        assert "ControlNet 1" not in made.info["infotexts"][0]
+
+
+_FITTING = {
+    "diffusers_xl_depth_mid [39c49e13]": "control_v11f1p_sd15_depth",
+    "diffusers_xl_canny_mid [112a778d]": "control_v11p_sd15_canny",
+}
+
+
+@pytest.mark.parametrize("role", ["t2i-adapter", "control-lora", "ip-adapter", "lllite"])
+async def test_what_is_no_controlnet_leaves_out_its_unit_by_name(
+    client: httpx.AsyncClient, models: Path, role: str
+) -> None:
+    key = next(key for key in real_shapes.CONTROLNETS if key[0] == role)
+    path = real_shapes.write(models / "controlnets" / "odd_thing.safetensors", real_shapes.CONTROLNETS[key]())
+    try:
+        made = await txt2img(client, alwayson_scripts=controlnet(canny(), canny() | {"model": "odd_thing"}))
+    finally:
+        path.unlink()
+    assert len(made.images) == 3  # canny is what the second unit's preprocessor makes: its own network replaces it
+    assert f"'odd_thing' is {ROLE_NAMES[role]}" in made.warnings
+
+
+@pytest.mark.parametrize("family", ["sdxl", "sd3", "flux", "sdxl-refiner"])
+async def test_a_checkpoint_of_another_family_is_refused_at_the_first_attempt(
+    client: httpx.AsyncClient, models: Path, family: str
+) -> None:
+    path = real_shapes.write(models / "checkpoints" / "big.safetensors", real_shapes.CHECKPOINTS[family, ""]())
+    try:
+        answer = await client.post(f"{V1}/txt2img", json={"override_settings": {"sd_model_checkpoint": "big"}})
+    finally:
+        path.unlink()
+    assert answer.status_code == 422
+    assert FAMILY_NAMES[family] in answer.json()["errors"]
+    assert "'big'" in answer.json()["errors"]

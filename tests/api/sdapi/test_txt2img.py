@@ -6,13 +6,14 @@ import asyncio
 import base64
 import io
 import json
+from dataclasses import replace
 
 import httpx
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from deployments.contracts.diffusion import MAX_SEED, Lora
+from deployments.contracts.diffusion import MAX_SEED, Lora, ModelFile
 from deployments.errors import InvalidRequest, NotDeployed, WeightsMissing
 from tests.api.sdapi.conftest import (
     SMALL,
@@ -450,3 +451,16 @@ async def test_two_hundred_requests_at_once_are_answered_or_told_to_come_back(
     assert 200 in statuses
     assert 429 in statuses
     assert capabilities.most_running <= 4
+
+
+async def test_loras_and_textual_inversions_are_named_by_the_hashes_of_the_original(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser
+) -> None:
+    lora = ModelFile("ink", "ink", "11" * 32, "ink.safetensors", addnet_sha256="ab" * 32)
+    inversion = ModelFile("EasyNegative", "EasyNegative", "cd" * 32, "EasyNegative.safetensors", family="sd1")
+    capabilities.catalogue = replace(capabilities.catalogue, loras=(lora,), embeddings=(inversion,))
+    made = await txt2img(client, prompt="a cat <lora:ink:0.5>", negative_prompt="easynegative, badhandv4")
+    said = made.info["extra_generation_params"]
+    assert (said["Lora hashes"], said["TI hashes"]) == ("ink: abababababab", "EasyNegative: cdcdcdcdcdcd")
+    assert "TI hashes: " in made.info["infotexts"][0]
+    assert made.info["warnings"] == ["There is no textual inversion 'badhandv4' here: it was read as text"]

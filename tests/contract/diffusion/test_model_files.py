@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ pytest.importorskip("diffusers")
 import diffusers
 import torch
 
-from deployments.contracts.diffusion import ControlHint, Lora
+from deployments.contracts.diffusion import FAMILY_NAMES, ROLE_NAMES, ControlHint, Lora
 from deployments.errors import NotSupported, WeightsMissing
+from tests.support import real_shapes
 from tests.support.builders import an_image
 from tests.support.diffusing import NEGATIVE, PROMPT, SIZE, a_mask, a_request, an_engine, difference, make, make_one
+from tests.support.hostile import Boom
+from tests.support.real_shapes import CHECKPOINTS, LORAS
 from tests.support.tiny_diffusion import CHECKPOINT, CONTROLNETS, LORA, VAE, build_unet
 from tests.support.tiny_single_file import write_single_file
 
@@ -118,3 +122,71 @@ def test_an_inpainting_checkpoint_needs_a_mask_and_says_so(models: Path) -> None
     engine = an_engine(models)
     with pytest.raises(NotSupported, match="mask"):
         make(engine, a_request(checkpoint="inpainting"))
+
+
+REFUSED = [key for key in CHECKPOINTS if key[0] not in ("sd1", "sd2") or key[1] == "instruct"]
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "ckpt"])
+@pytest.mark.parametrize(("family", "variant"), REFUSED)
+def test_a_checkpoint_of_another_family_is_refused_by_its_name(
+    tmp_path: Path, family: str, variant: str, ending: str
+) -> None:
+    shapes = CHECKPOINTS[family, variant]()
+    path = tmp_path / "checkpoints" / f"big.{ending}"
+    if ending == "ckpt":
+        path.parent.mkdir()
+        torch.save({name: torch.empty(1).expand(shape) for name, shape in shapes.items()}, path)
+    else:
+        real_shapes.write(path, shapes)
+    with pytest.raises(NotSupported, match=f"'big' is a checkpoint for {FAMILY_NAMES[family]}"):
+        make(an_engine(tmp_path), a_request(checkpoint="big"))
+
+
+OTHER_NETS = [key for key in real_shapes.CONTROLNETS if key[0] != "controlnet" or key[1] not in ("sd1", "sd2")]
+
+
+@pytest.mark.parametrize(("role", "family", "form"), OTHER_NETS)
+def test_what_is_no_controlnet_of_the_family_is_refused_by_its_name(
+    models: Path, role: str, family: str, form: str
+) -> None:
+    real_shapes.write(models / "controlnets" / "other.safetensors", real_shapes.CONTROLNETS[role, family, form]())
+    with pytest.raises(NotSupported, match=f"{ROLE_NAMES[role]} for {FAMILY_NAMES[family]}"):
+        make(an_engine(models), a_request(controls=(ControlHint("other", INIT),)))
+
+
+def test_a_controlnet_of_sd_2_does_not_fit_a_checkpoint_of_sd_1_and_is_not_loaded(models: Path) -> None:
+    real_shapes.write(
+        models / "controlnets" / "two.safetensors", real_shapes.CONTROLNETS["controlnet", "sd2", "cldm"]()
+    )
+    with pytest.raises(NotSupported, match=r"Stable Diffusion 2\.x and does not fit the checkpoint 'tiny'"):
+        make(an_engine(models), a_request(controls=(ControlHint("two", INIT),)))
+
+
+@pytest.mark.parametrize("family", ["sdxl", "flux", "sd3", "sd2"])
+def test_a_lora_of_another_family_is_left_out_with_its_family(models: Path, family: str) -> None:
+    form = next(key for key in LORAS if key[0] == family)
+    real_shapes.write(models / "loras" / "big.safetensors", LORAS[form]())
+    (made,) = make(an_engine(models), a_request(loras=(Lora("big"),)))
+    assert any("'big' was left out" in text and FAMILY_NAMES[family] in text for text in made.warnings)
+
+
+def test_a_file_in_the_wrong_folder_is_named_for_what_it_is(models: Path) -> None:
+    shutil.copy(models / "loras" / f"{LORA}.safetensors", models / "checkpoints" / "style.safetensors")
+    with pytest.raises(NotSupported, match=r"'style\.safetensors' in checkpoints/ holds a LoRA"):
+        make(an_engine(models), a_request(checkpoint="style"))
+
+
+def test_a_hostile_checkpoint_is_refused_and_the_next_request_works(models: Path) -> None:
+    torch.save({"state_dict": {}, "x": Boom(os.system, "true")}, models / "checkpoints" / "evil.safetensors")
+    engine = an_engine(models)
+    with pytest.raises(NotSupported, match="would run code"):
+        make(engine, a_request(checkpoint="evil"))
+    assert make_one(engine).shape == (SIZE, SIZE, 3)
+
+
+def test_a_checkpoint_that_is_cut_short_is_missing_weights(models: Path) -> None:
+    path = write_single_file(models, CHECKPOINT, "single")
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(WeightsMissing, match="100 bytes are missing"):
+        make(an_engine(models), a_request(checkpoint="single"))

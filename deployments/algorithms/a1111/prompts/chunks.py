@@ -16,7 +16,8 @@ COMMA_BACKTRACK = 20
 class WeightedTokens:
     """A stretch of the prompt as its tokens, or a BREAK between two."""
 
-    tokens: Sequence[int] = ()
+    tokens: Sequence[int | tuple[int, ...]] = ()
+    """Tokens; a tuple stays in one chunk, and has at most `CHUNK_TOKENS`."""
     weight: float = 1.0
     is_break: bool = False
 
@@ -39,15 +40,22 @@ def split_chunks(stretches: Iterable[WeightedTokens], comma: int | None) -> list
             chunk, behind_comma = Chunk(), 0
             continue
         for token in stretch.tokens:
-            if len(chunk.tokens) == CHUNK_TOKENS:
+            run = token if isinstance(token, tuple) else (token,)
+            if CHUNK_TOKENS - len(run) < len(chunk.tokens) < CHUNK_TOKENS:  # vectors that belong together
+                chunks.append(chunk)
+                chunk, behind_comma = Chunk(), 0
+            elif len(chunk.tokens) == CHUNK_TOKENS:
                 moves = CHUNK_TOKENS + 1 - behind_comma <= COMMA_BACKTRACK and behind_comma > 0 and token != comma
                 end = behind_comma if moves else CHUNK_TOKENS
                 chunks.append(Chunk(chunk.tokens[:end], chunk.weights[:end]))
                 chunk, behind_comma = Chunk(chunk.tokens[end:], chunk.weights[end:]), 0
+                if len(chunk.tokens) + len(run) > CHUNK_TOKENS:
+                    chunks.append(chunk)
+                    chunk = Chunk()
             elif token == comma:
                 behind_comma = len(chunk.tokens) + 1
-            chunk.tokens.append(token)
-            chunk.weights.append(stretch.weight)
+            chunk.tokens += run
+            chunk.weights += [stretch.weight] * len(run)
     if chunk.tokens or not chunks:
         chunks.append(chunk)
     return chunks

@@ -12,11 +12,12 @@ from deployments.algorithms.a1111.inpainting import InpaintCanvas
 from deployments.algorithms.a1111.resizing import fit, fit_hint, pixel_perfect_resolution
 from deployments.algorithms.images.resizing import shrink
 from deployments.contracts.arrays import Image
-from deployments.contracts.diffusion import ControlHint, Diffuser, ModelCatalogue, ModelFile, ResizeMode
+from deployments.contracts.diffusion import ControlHint, Diffuser, ModelCatalogue, ResizeMode
 from deployments.errors import DarkroomError, Unavailable, WeightsMissing
+from serve_app.services.sdapi.controlnet.fitting import FittingModel, choose_model
 from serve_app.services.sdapi.controlnet.units import ControlNetUnit, describe, prepare
 from serve_app.services.sdapi.image_inputs import JobImages
-from serve_app.services.sdapi.model_names import control_title, find_controlnet, find_module
+from serve_app.services.sdapi.model_names import control_title, find_module
 
 _LONGEST_PX = 4096
 """Longest side of an image for a preprocessor; all work on far smaller ones."""
@@ -62,13 +63,15 @@ class HintMaker:
         inputs: JobImages,
         frame: ControlFrame,
         catalogue: ModelCatalogue,
+        family: str = "",
     ) -> ControlHints:
         """Make the hints of all units; one that cannot be prepared leaves all out, with a warning that says why.
 
-        Raises technical errors, which another attempt may not meet.
+        `family`: that of the checkpoint. A ControlNet of another one is replaced by one of its kind that fits, or its
+        unit alone is left out, with a warning. Raises technical errors, which another attempt may not meet.
         """
         warnings = [f"ControlNet {place}: {text}" for place, unit in enumerate(units) for text in unit.warnings]
-        tasks = [self._make(place, unit, inputs, frame, catalogue) for place, unit in enumerate(units)]
+        tasks = [self._make(place, unit, inputs, frame, catalogue, family) for place, unit in enumerate(units)]
         made = await asyncio.gather(*tasks, return_exceptions=True)
         failed = [(place, one) for place, one in enumerate(made) if isinstance(one, BaseException)]
         for _, error in failed:
@@ -82,7 +85,7 @@ class HintMaker:
             tuple(control for one in good for control in one.controls),
             tuple(shown for one in good for shown in one.maps),
             {key: value for one in good for key, value in one.parameters.items()},
-            tuple(warnings),
+            (*warnings, *(text for one in good for text in one.warnings)),
         )
 
     async def _make(
@@ -92,8 +95,13 @@ class HintMaker:
         inputs: JobImages,
         frame: ControlFrame,
         catalogue: ModelCatalogue,
+        family: str,
     ) -> ControlHints:
-        model = self._model(unit, catalogue)
+        fitting = self._model(unit, catalogue, family)
+        warnings = (f"ControlNet {place}: {fitting.warning}",) if fitting.warning else ()
+        model = fitting.model
+        if model is None:
+            return ControlHints(warnings=warnings)
         module = find_module(catalogue, unit.module)
         if module is None:
             raise _UnitFailed(f"the preprocessor {unit.module!r} is not here any more")
@@ -122,15 +130,15 @@ class HintMaker:
             if unit.hr_option != "first":
                 controls.append(replace(control, image=large, passes="hires"))
         text = {f"ControlNet {place}": describe(unit, prepared, control_title(model))}
-        return ControlHints(tuple(controls), tuple(shown) if unit.save_detected_map else (), text)
+        return ControlHints(tuple(controls), tuple(shown) if unit.save_detected_map else (), text, warnings)
 
-    def _model(self, unit: ControlNetUnit, catalogue: ModelCatalogue) -> ModelFile:
+    def _model(self, unit: ControlNetUnit, catalogue: ModelCatalogue, family: str) -> FittingModel:
         if unit.model.strip().lower() in {"none", ""}:
             raise _UnitFailed("it names no model")
-        model = find_controlnet(catalogue, unit.model)
-        if model is None:
+        fitting = choose_model(catalogue, unit.model, unit.module, family)
+        if fitting is None:
             raise _UnitFailed(f"the model {unit.model[:100]!r} is not here")
-        return model
+        return fitting
 
     async def _image(
         self, place: int, unit: ControlNetUnit, inputs: JobImages, frame: ControlFrame

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.engines.diffusion.catalogue import Catalogue, Hashes
+from deployments.engines.diffusion import hashes
+from deployments.engines.diffusion.catalogue import Catalogue
+from deployments.engines.diffusion.hashes import Hashes
+from deployments.engines.diffusion.headers import read_metadata
 from deployments.errors import WeightsMissing
 
 HUB = "stable-diffusion-v1-5/stable-diffusion-v1-5"
@@ -126,3 +130,47 @@ def test_a_store_of_hashes_that_cannot_be_written_costs_only_time(tmp_path: Path
     path = tmp_path / "weights"
     path.write_bytes(b"one")
     assert Hashes(tmp_path / "no" / "such" / "hashes.json").of(path) == hashlib.sha256(b"one").hexdigest()
+
+
+def test_no_list_waits_for_hashes_and_they_are_there_later(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = threading.Event()
+
+    def slowly(path: Path) -> str:
+        go.wait(30)
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+    monkeypatch.setitem(hashes._WAYS, "", slowly)
+    assert {model.sha256 for model in catalogue.describe("checkpoints")} == {""}
+    plain = catalogue.find("checkpoints", "plain")
+    assert catalogue.known_sha256(plain) == ""
+    go.set()
+    assert catalogue.hashes.wait(30)
+    assert all(model.sha256 for model in catalogue.describe("checkpoints") if model.name in ("dreamy v8", "plain"))
+
+
+def test_a_file_is_opened_once_while_it_stays_as_it_is(
+    catalogue: Catalogue, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    def counted(path: Path) -> dict[str, str]:
+        opened.append(path.name)
+        return read_metadata(path)
+
+    monkeypatch.setattr("deployments.engines.diffusion.catalogue.read_metadata", counted)
+    for _ in range(3):
+        assert catalogue.describe("loras")[0].alias == "Ghibli Style"
+        assert catalogue.find("loras", "ghibli style")
+    assert opened == ["style_01.safetensors"]
+    a_safetensors(folder / "loras" / "style_01.safetensors", {"ss_output_name": "Another"}, tail=b"more")
+    a_safetensors(folder / "loras" / "second.safetensors", {"ss_output_name": "Second"})
+    assert {model.alias for model in catalogue.describe("loras")} == {"Another", "Second"}
+    assert sorted(opened) == ["second.safetensors", "style_01.safetensors", "style_01.safetensors"]
+
+
+@pytest.mark.parametrize("length", [10, 2**16, 2**18])
+def test_texts_of_any_length_are_read_from_a_header(tmp_path: Path, length: int) -> None:
+    a_safetensors(tmp_path / "one.safetensors", {"tags": "x" * length, "ss_output_name": "One"})
+    assert read_metadata(tmp_path / "one.safetensors")["ss_output_name"] == "One"

@@ -77,3 +77,16 @@ def test_no_token_is_lost_and_chunks_are_full_but_for_commas(pieces: list[tuple[
     for chunk in chunks[:-1]:
         assert CHUNK_TOKENS - COMMA_BACKTRACK < len(chunk.tokens) <= CHUNK_TOKENS
         assert len(chunk.tokens) == CHUNK_TOKENS or chunk.tokens[-1] == COMMA
+
+
+RUNS = st.one_of(st.integers(1, 5), st.integers(1, 75).map(lambda n: tuple(range(1000, 1000 + n))))
+
+
+@given(st.lists(RUNS, max_size=60))
+def test_tokens_that_belong_together_stay_in_one_chunk(tokens: list[int | tuple[int, ...]]) -> None:
+    chunks = split_chunks([WeightedTokens(tokens, 1.5)], comma=1)
+    assert all(len(chunk.tokens) == len(chunk.weights) <= CHUNK_TOKENS for chunk in chunks)
+    expected = [one for token in tokens for one in (token if isinstance(token, tuple) else (token,))]
+    assert [token for chunk in chunks for token in chunk.tokens] == expected
+    for chunk in chunks:
+        assert not chunk.tokens or chunk.tokens[0] <= 1000, "a run was broken"

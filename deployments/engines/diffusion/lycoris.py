@@ -1,0 +1,201 @@
+"""LyCORIS networks and their kin, merged into the weights of a checkpoint and taken out again exactly.
+
+Each layer of such a file is a change of one weight: a low-rank product (LoCon, with a core in CP form), two such
+products multiplied entry by entry (LoHa), a Kronecker product (LoKr), the change itself (full), and with `dora_scale`
+the weight's columns or rows at a trained length (DoRA). Formulas and scales are A1111's (extensions-builtin/Lora).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from deployments.errors import NotSupported
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_MERGED = ("hada_w1_a", "lokr_w1", "lokr_w1_a", "lora_mid.weight", "diff", "diff_b", "dora_scale", "w_norm", "b_norm")
+"""Parts of a layer that only merging applies; files without them are plain LoRAs."""
+_UNKNOWN = {"oft_": "OFT", "boft_": "BOFT", "a1.": "GLoRA", "on_input": "IA3"}
+"""Beginnings of parts of forms that are not applied."""
+_UNET, _TEXT = "lora_unet_", "lora_te_text_model_"
+
+Parts = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of a file: the tensors of each layer, by layer."""
+
+    name: str
+    layers: Mapping[str, Parts]
+
+
+@dataclass
+class _Merge:
+    """What is merged into a checkpoint now."""
+
+    networks: tuple[tuple[str, float, float], ...] = ()
+    originals: dict[int, tuple[Any, Tensor]] = field(default_factory=dict)
+    """Parameter's id -> the parameter, and its weights before any merging."""
+
+
+def needs_merging(names: Collection[str]) -> bool:
+    """Say whether a file has layers of another form than a plain LoRA's. Raises `NotSupported` for OFT and its kin."""
+    if any(name.endswith("dora_scale") and not name.startswith("lora_") for name in names):
+        raise NotSupported("it is a DoRA of a form that is not known here")
+    parts = {name.partition(".")[2] for name in names if name.startswith("lora_")}
+    for part in parts:
+        if form := next((form for beginning, form in _UNKNOWN.items() if part.startswith(beginning)), None):
+            raise NotSupported(f"it is of the form {form}, which is not applied here")
+    return not parts.isdisjoint(_MERGED)
+
+
+def read_network(name: str, tensors: Mapping[str, Tensor]) -> Network:
+    """Group the tensors of a file by layer."""
+    layers: dict[str, dict[str, Any]] = defaultdict(dict)
+    for key, tensor in tensors.items():
+        layer, _, part = key.partition(".")
+        layers[layer][part] = tensor
+    return Network(name, dict(layers))
+
+
+def change_of(parts: Parts, weight: Tensor) -> Tensor:
+    """Compute the change of a weight at strength 1, in float32. Raises `ValueError` where it does not fit."""
+    import torch
+
+    def get(name: str) -> Tensor:
+        found: Tensor = parts[name].to(weight.device, torch.float32)
+        return found
+
+    original = weight.to(torch.float32)
+    if "diff" in parts:
+        change, rank = get("diff"), 0
+    elif "hada_w1_a" in parts:
+        halves = [_product(parts, f"hada_w{i}", f"hada_t{i}", get) for i in (1, 2)]
+        change, rank = halves[0] * halves[1], parts["hada_w1_b"].shape[0]
+    elif "lokr_w1" in parts or "lokr_w1_a" in parts:
+        first = _product(parts, "lokr_w1", "", get)
+        second = _product(parts, "lokr_w2", "lokr_t2", get)
+        change = torch.kron(first[(...,) + (None,) * (second.ndim - first.ndim)], second.contiguous())
+        ranks = [parts[name].shape[0] for name in ("lokr_w2_b", "lokr_w1_b") if name in parts]
+        rank = ranks[0] if ranks else 0
+    elif "lora_up.weight" in parts and "lora_down.weight" in parts:
+        up, down = get("lora_up.weight").flatten(1), get("lora_down.weight").flatten(1)
+        rank = parts["lora_down.weight"].shape[0]
+        if "lora_mid.weight" in parts:
+            change = torch.einsum("nmkl,in,mj->ijkl", get("lora_mid.weight"), up, down)
+        else:
+            change = up @ down
+    else:
+        raise ValueError("a layer of a form that is not known")
+    if change.numel() != original.numel():
+        raise ValueError("a layer of another size")
+    scale = float(parts["alpha"]) / rank if rank and "alpha" in parts else 1.0
+    change = change.reshape(original.shape) * scale
+    return _at_trained_length(change, original, get("dora_scale")) if "dora_scale" in parts else change
+
+
+def _product(parts: Parts, name: str, core: str, get: Callable[[str], Tensor]) -> Tensor:
+    """Multiply the factors of a weight: given whole, as a product, or with a core in CP form."""
+    import torch
+
+    if name in parts:
+        return get(name)
+    first, second = get(f"{name}_a"), get(f"{name}_b")
+    if core and core in parts:
+        return torch.einsum("ijkl,jr,ip->prkl", get(core), second, first)
+    return first @ second.flatten(1)
+
+
+def _at_trained_length(change: Tensor, original: Tensor, lengths: Tensor) -> Tensor:
+    """Give the changed weight's columns (`lengths` `[1, in, ...]`) or rows (`[out, 1, ...]`) their trained lengths."""
+    changed = change + original
+    by_row = lengths.shape[0] == changed.shape[0] and lengths.numel() == changed.shape[0] and lengths.shape[0] > 1
+    kept = 0 if by_row else 1
+    others = [axis for axis in range(changed.ndim) if axis != kept]
+    now = changed.pow(2).sum(dim=others, keepdim=True).sqrt()
+    return changed * (lengths.reshape(now.shape) / now) - original
+
+
+class Merger:
+    """Merges networks into checkpoints. A checkpoint that is gone takes what is known about it along."""
+
+    def __init__(self) -> None:
+        self._merges: WeakKeyDictionary[Any, _Merge] = WeakKeyDictionary()
+
+    def merge(self, unet: Any, encoder: Any, networks: Sequence[tuple[Network, float, float]]) -> list[str]:
+        """Merge these networks, by their strengths in text encoder and UNet, and no others. -> warnings
+
+        What was merged before is taken out: the weights are those of the file again, bit for bit.
+        """
+        merge = self._merges.setdefault(unet, _Merge())
+        wanted = tuple((network.name, text, picture) for network, text, picture in networks)
+        if wanted == merge.networks:
+            return []
+        self._take_out(merge)
+        places = _places(unet, encoder) if networks else {}
+        warnings = []
+        for network, text, picture in networks:
+            failed = sum(
+                not self._add(merge, places.get(layer), parts, picture if layer.startswith(_UNET) else text)
+                for layer, parts in network.layers.items()
+            )
+            if failed:
+                warnings.append(
+                    f"LoRA '{network.name}': {failed} of {len(network.layers)} layers do not fit the checkpoint."
+                )
+        merge.networks = () if warnings else wanted  # told again with the next image
+        return warnings
+
+    def _take_out(self, merge: _Merge) -> None:
+        for parameter, original in merge.originals.values():
+            parameter.data.copy_(original)
+        merge.originals.clear()
+        merge.networks = ()
+
+    def _add(self, merge: _Merge, module: Any | None, parts: Parts, strength: float) -> bool:
+        """Add a layer's change to a module; -> whether it fits."""
+        if module is None:
+            return False
+        try:
+            if weight := _first(parts, "w_norm"):
+                self._change(merge, module.weight, weight[0], strength)
+            elif set(parts) - {"b_norm", "diff_b", "alpha"}:
+                original = merge.originals.get(id(module.weight), (None, module.weight.data))[1]
+                self._change(merge, module.weight, change_of(parts, original.to(module.weight.device)), strength)
+            if (bias := _first(parts, "b_norm", "diff_b")) and module.bias is not None:
+                self._change(merge, module.bias, bias[0], strength)
+        except (ValueError, RuntimeError, KeyError, AttributeError) as error:
+            if type(error).__name__ == "OutOfMemoryError":
+                raise
+            return False
+        return True
+
+    def _change(self, merge: _Merge, parameter: Any, change: Tensor, strength: float) -> None:
+        import torch
+
+        if id(parameter) not in merge.originals:
+            merge.originals[id(parameter)] = (parameter, parameter.data.to("cpu", copy=True))
+        changed = parameter.data.to(torch.float32) + strength * change.to(parameter.device, torch.float32)
+        parameter.data.copy_(changed.reshape(parameter.shape))
+
+
+def _first(parts: Parts, *names: str) -> list[Any]:
+    return [parts[name] for name in names if name in parts]
+
+
+def _places(unet: Any, encoder: Any) -> dict[str, Any]:
+    """Modules of the networks by the names that kohya's trainer gives their layers."""
+    places: dict[str, Any] = {}
+    for prefix, network in ((_UNET, unet), (_TEXT, encoder)):
+        for name, module in network.named_modules():
+            if getattr(module, "weight", None) is None or ".lora_" in name:
+                continue
+            own = name.removeprefix("text_model.").replace(".base_layer", "")  # peft wraps layers of plain LoRAs
+            places[prefix + own.replace(".", "_")] = module
+    return places

@@ -1,0 +1,111 @@
+"""Folders in which model files are found: those of Darkroom's own layout, and those of an installation of A1111."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+ModelKind = Literal["checkpoints", "loras", "controlnets", "vaes", "embeddings"]
+KINDS: tuple[ModelKind, ...] = ("checkpoints", "loras", "controlnets", "vaes", "embeddings")
+
+_FOLDERS: dict[ModelKind, tuple[str, ...]] = {
+    "checkpoints": ("checkpoints", "Stable-diffusion", "models/Stable-diffusion"),
+    "loras": ("loras", "Lora", "LyCORIS", "models/Lora", "models/LyCORIS"),
+    "controlnets": ("controlnets", "ControlNet", "models/ControlNet", "extensions/sd-webui-controlnet/models"),
+    "vaes": ("vaes", "VAE", "models/VAE"),
+    "embeddings": ("embeddings", "../embeddings"),
+}
+"""Folders of each kind below the models folder, which may be A1111's `models` or its whole installation. There the
+textual inversions lie beside `models`; that folder is looked into only where `Stable-diffusion` shows the layout."""
+SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
+"""Endings of model files. Only the first is a format that cannot run code; see `pickles` for the others."""
+_DEEPEST = 6
+_MOST_FILES = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A model file, or a folder as diffusers saves it (its size is 0)."""
+
+    path: Path
+    relative: str
+    """Path below the folder of its kind, with `/`."""
+    size: int
+    mtime_ns: int
+    is_folder: bool = False
+
+
+def find_files(folder: Path, kind: ModelKind) -> list[FoundFile]:
+    """Find the model files of a kind in all its folders and their sub-folders, in a stable order.
+
+    VAEs that lie beside checkpoints (`name.vae.pt`) are VAEs. A file that goes while it is looked at is left out.
+    """
+    found = [one for place in _places(folder, kind) for one in _walk(place, "", 0)]
+    if kind == "checkpoints":
+        found = [one for one in found if not _is_vae(one)]
+    if kind == "vaes":
+        beside = [one for place in _places(folder, "checkpoints") for one in _walk(place, "", 0)]
+        found += [one for one in beside if _is_vae(one)]
+    found.sort(key=lambda one: (one.relative.count("/"), not one.relative.endswith(SUFFIXES[0]), one.relative.lower()))
+    return found[:_MOST_FILES]
+
+
+def names_of(files: Sequence[FoundFile]) -> list[str]:
+    """Choose the name of each file: its stem where that is free, else with its ending, else with its sub-folder too."""
+    taken: set[str] = set()
+    names = []
+    for one in files:
+        file = one.relative.rpartition("/")[2]
+        forms = (_stem(file, one), file, _stem(one.relative, one), one.relative, str(one.path))
+        name = next(form for form in forms if form.lower() not in taken)
+        taken.add(name.lower())
+        names.append(name)
+    return names
+
+
+def is_model_folder(path: Path) -> bool:
+    """Say whether a folder holds a model as diffusers saves it."""
+    return any((path / name).is_file() for name in ("model_index.json", "config.json"))
+
+
+def _stem(text: str, file: FoundFile) -> str:
+    return text if file.is_folder else text.rpartition(".")[0]
+
+
+def _is_vae(file: FoundFile) -> bool:
+    return not file.is_folder and file.relative.lower().rpartition(".")[0].endswith(".vae")
+
+
+def _places(folder: Path, kind: ModelKind) -> list[Path]:
+    places: dict[tuple[int, int], Path] = {}
+    for name in _FOLDERS[kind]:
+        if name.startswith("..") and not (folder / "Stable-diffusion").is_dir():
+            continue
+        try:
+            found = (folder / name).stat()
+        except OSError:
+            continue
+        places.setdefault((found.st_dev, found.st_ino), folder / name)  # names may be one where case is folded
+    return list(places.values())
+
+
+def _walk(folder: Path, prefix: str, depth: int) -> Iterator[FoundFile]:
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    path = Path(entry.path)
+                    if is_model_folder(path):
+                        yield FoundFile(path, prefix + entry.name, 0, entry.stat().st_mtime_ns, is_folder=True)
+                    elif depth < _DEEPEST:
+                        yield from _walk(path, f"{prefix}{entry.name}/", depth + 1)
+                elif entry.name.endswith(SUFFIXES):
+                    stat = entry.stat()
+                    yield FoundFile(Path(entry.path), prefix + entry.name, stat.st_size, stat.st_mtime_ns)
+    except OSError:
+        return

@@ -1,0 +1,204 @@
+"""Networks from single files in the original's layout, with configurations of our own (see `descriptions`)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from deployments.engines.diffusion import descriptions
+from deployments.engines.diffusion.descriptions import CLIP, OPEN_CLIP, UNET, VAE, Config
+from deployments.engines.diffusion.families import Family, FileKind
+from deployments.errors import NotSupported, WeightsMissing
+
+Tensors = Mapping[str, Any]
+_V_TIMESTEP, _V_MEAN = 999, -1.0
+"""A model that predicts v answers the last timestep with about minus its input; one that predicts noise with it."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Parts of a checkpoint; `vae` is None where the file holds none."""
+
+    unet: Any
+    vae: Any | None
+    text_encoder: Any
+    tokenizer: Any
+    scheduler: Any
+
+
+def build_checkpoint(tensors: Tensors, kind: FileKind, dtype: Any, path: Path, configs: Path) -> Parts:
+    """Build the networks of a checkpoint.
+
+    `configs`: a folder with a user's own configurations, which go before ours where they are of this family. Raises
+    `NotSupported` for a file without text encoder, `WeightsMissing` for one without some of its tensors.
+    """
+    from diffusers import PNDMScheduler
+    from diffusers.loaders import single_file_utils as convert
+
+    tensors = _with_usual_names(tensors)
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    own = _UserConfigs(configs, kind.family, shapes)
+    if not any(name.startswith(UNET) for name in shapes):
+        raise NotSupported(
+            f"The checkpoint '{path.name}' is a bare UNet: only whole checkpoints are loaded from files."
+        )
+    if not any(name.startswith((CLIP, OPEN_CLIP)) for name in shapes):
+        raise NotSupported(f"The checkpoint '{path.name}' holds no text encoder.", extra={"model": path.name})
+    config = own.read("unet") or descriptions.describe_unet(shapes, kind.family)
+    unet = _build(
+        "UNet2DConditionModel", config, convert.convert_ldm_unet_checkpoint(dict(tensors), config), dtype, path
+    )
+    has_vae = any(name.startswith(VAE) for name in shapes)
+    vae = build_vae(tensors, dtype, path, own.read("vae")) if has_vae else None
+    encoder = _build_text_encoder(tensors, own.read("text_encoder"), dtype, path)
+    tokenizer = own.tokenizer() or descriptions.make_tokenizer(kind.family)
+    scheduler = own.read("scheduler") or dict(descriptions.SCHEDULER)
+    prediction = kind.prediction or _prediction_beside(path) or scheduler.get("prediction_type")
+    if prediction is None:
+        prediction = _probe(unet, encoder, tokenizer) if kind.family == "sd2" else "epsilon"
+    return Parts(unet, vae, encoder, tokenizer, PNDMScheduler.from_config({**scheduler, "prediction_type": prediction}))
+
+
+def build_vae(tensors: Tensors, dtype: Any, path: Path, config: Config | None = None) -> Any:
+    """Build a VAE from a checkpoint or a file of its own. Raises `WeightsMissing`."""
+    from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
+
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    ours = descriptions.describe_vae(shapes)
+    config = config if config and config.get("block_out_channels") == ours["block_out_channels"] else ours
+    if any(name.startswith("encoder.down_blocks.") for name in shapes):
+        return _build("AutoencoderKL", config, tensors, dtype, path)
+    return _build("AutoencoderKL", config, convert_ldm_vae_checkpoint(dict(tensors), config), dtype, path)
+
+
+def build_controlnet(tensors: Tensors, family: Family, dtype: Any, path: Path, configs: Path) -> Any:
+    """Build a ControlNet. Raises `WeightsMissing`."""
+    from diffusers.loaders.single_file_utils import convert_controlnet_checkpoint
+
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    config = descriptions.describe_controlnet(shapes, family)
+    if (own := read_config(configs / "config.json")) and _is_alike(own, config):
+        config = own
+    return _build("ControlNetModel", config, convert_controlnet_checkpoint(dict(tensors), config), dtype, path)
+
+
+def _build_text_encoder(tensors: Tensors, config: Config | None, dtype: Any, path: Path) -> Any:
+    from diffusers.loaders import single_file_utils as convert
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    chosen = CLIPTextConfig(**(config or descriptions.describe_text_encoder(shapes)))
+    network = _empty(lambda: CLIPTextModel(chosen))
+    if any(name.startswith(OPEN_CLIP) for name in shapes):
+        last = f"{OPEN_CLIP}transformer.resblocks.{chosen.num_hidden_layers}."
+        kept = {n: t for n, t in tensors.items() if not n.startswith(last) and not n.endswith("text_projection")}
+        found = convert.convert_open_clip_checkpoint(network, kept, prefix=OPEN_CLIP)
+    else:
+        found = convert.convert_ldm_clip_checkpoint(dict(tensors))
+    if not hasattr(network, "text_model"):  # transformers 5.6 took the wrapper away
+        found = {name.removeprefix("text_model."): tensor for name, tensor in found.items()}
+    return _fill(network, found, dtype, path)
+
+
+def _with_usual_names(tensors: Tensors) -> dict[str, Any]:
+    """Rename the text encoder of early models, which lacks a level of names."""
+    early = re.compile(rf"^{re.escape(CLIP)}(embeddings|encoder|final_layer_norm)\.")
+    return {early.sub(rf"{CLIP}text_model.\1.", name): tensor for name, tensor in tensors.items()}
+
+
+def _build(cls: str, config: Mapping[str, Any], tensors: Tensors, dtype: Any, path: Path) -> Any:
+    import diffusers
+
+    return _fill(_empty(lambda: getattr(diffusers, cls).from_config(dict(config))), tensors, dtype, path)
+
+
+def _empty(make: Any) -> Any:
+    """Make a network whose weights take no memory yet."""
+    from accelerate import init_empty_weights
+
+    with init_empty_weights():
+        return make()
+
+
+def _fill(network: Any, tensors: Tensors, dtype: Any, path: Path) -> Any:
+    """Give a network its weights, copied, for the file may change. Raises `WeightsMissing` for those that are not there
+    or have another shape; surplus ones are ignored."""
+    wanted = network.state_dict()
+    if missing := [name for name in wanted if name not in tensors]:
+        raise WeightsMissing(
+            f"The model '{path.name}' is not complete: {len(missing)} of {len(wanted)} tensors of "
+            f"{type(network).__name__} are missing, the first is {missing[0]}.",
+            extra={"model": path.name},
+        )
+    for name, place in wanted.items():
+        if tuple(tensors[name].shape) != tuple(place.shape):
+            raise WeightsMissing(
+                f"The model '{path.name}' is damaged or of a shape that is not known: {name} is "
+                f"{tuple(tensors[name].shape)}, not {tuple(place.shape)}.",
+                extra={"model": path.name},
+            )
+    filled = {name: tensors[name].to(dtype, copy=True) for name in wanted}
+    network.load_state_dict(filled, assign=True)
+    return network.to(dtype).eval()
+
+
+def _probe(unet: Any, encoder: Any, tokenizer: Any) -> Literal["epsilon", "v_prediction"]:
+    """Find out what an SD 2 predicts, as A1111 does: by its answer to the last timestep."""
+    import torch
+
+    ids = tokenizer("", padding="max_length", return_tensors="pt").input_ids
+    with torch.no_grad():
+        sample = torch.full((1, unet.config.in_channels, 8, 8), 0.5)
+        answer = unet(sample.to(unet.dtype), _V_TIMESTEP, encoder(ids)[0]).sample.float()
+        difference = float((answer - sample[:, : answer.shape[1]]).mean())
+    return "v_prediction" if difference < _V_MEAN else "epsilon"
+
+
+def _prediction_beside(path: Path) -> Literal["epsilon", "v_prediction"] | None:
+    """Read the prediction type from A1111's configuration beside a checkpoint (`name.yaml`)."""
+    try:
+        text = path.with_suffix(".yaml").read_text()
+    except (OSError, ValueError):
+        return None
+    return "v_prediction" if re.search(r"""parameterization:\s*["']?v["']?\s*$""", text, re.MULTILINE) else "epsilon"
+
+
+class _UserConfigs:
+    """A user's own configurations, a folder as diffusers saves it; used for files of the family that it describes."""
+
+    def __init__(self, folder: Path, family: Family, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        config = read_config(folder / "unet" / "config.json")
+        ours = descriptions.describe_unet(shapes, family) if config else {}
+        self._folder = folder if config and _is_alike(config, ours) else None
+
+    def read(self, part: str) -> Config | None:
+        """Read the configuration of a part; None where there is none that fits."""
+        name = "scheduler_config.json" if part == "scheduler" else "config.json"
+        return read_config(self._folder / part / name) if self._folder else None
+
+    def tokenizer(self) -> Any | None:
+        """Load the tokenizer, if there is one."""
+        if self._folder is None or not (self._folder / "tokenizer").is_dir():
+            return None
+        from transformers import CLIPTokenizer
+
+        return CLIPTokenizer.from_pretrained(self._folder / "tokenizer", local_files_only=True)
+
+
+def _is_alike(own: Config, ours: Config) -> bool:
+    return all(
+        own.get(name) == ours[name] for name in ("block_out_channels", "cross_attention_dim", "in_channels")
+    ) and bool(own.get("use_linear_projection")) == bool(ours["use_linear_projection"])
+
+
+def read_config(path: Path) -> Config | None:
+    """Read a configuration; None where there is none."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None

@@ -1,0 +1,66 @@
+"""VAEs that overflow in half precision: no image is black, and the VAE stays in float32."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("diffusers")
+
+import torch
+
+from deployments.contracts.diffusion import Hires
+from tests.support.builders import an_image
+from tests.support.diffusing import SIZE, a_request, an_engine, difference, make, make_one
+from tests.support.tiny_diffusion import VAE, build_vae
+
+
+@pytest.fixture
+def models(tiny_models: Path, tmp_path: Path) -> Path:
+    """Models with a VAE that overflows in its middle, where its norms make it good again in float32."""
+    folder = Path(shutil.copytree(tiny_models, tmp_path / "models"))
+    vae = build_vae(2)
+    with torch.no_grad():
+        for convolution in (vae.decoder.conv_in, vae.encoder.conv_in):
+            convolution.weight *= 3e4
+            convolution.bias *= 3e4
+    vae.save_pretrained(folder / "vaes" / "wild")
+    return folder
+
+
+def test_an_overflowing_vae_is_run_again_in_float32_and_stays_there(models: Path) -> None:
+    engine = an_engine(models, dtype="float16")
+    (first,) = make(engine, a_request(vae="wild"))
+    assert [text for text in first.warnings if "float32" in text]
+    assert np.ptp(first.image) > 50
+    assert difference(first.image, make_one(an_engine(models), vae="wild")) <= 24
+    (second,) = make(engine, a_request(vae="wild"))
+    assert second.warnings == ()
+    assert difference(first.image, second.image) == 0
+
+
+def test_an_overflow_while_encoding_is_mended_as_well(models: Path) -> None:
+    engine = an_engine(models, dtype="float16")
+    picture = an_image((SIZE, SIZE), 5)
+    (made,) = make(engine, a_request(vae="wild", init_image=picture, denoising_strength=0.3))
+    assert np.ptp(made.image) > 50
+    exact = make_one(an_engine(models), vae="wild", init_image=picture, denoising_strength=0.3)
+    assert difference(made.image, exact) <= 24
+
+
+def test_a_mended_vae_serves_both_passes_of_hires_fix(models: Path) -> None:
+    hires = Hires(2 * SIZE, 2 * SIZE, 2, 0.5, upscaler="Lanczos")
+    (made,) = make(an_engine(models, dtype="float16"), a_request(vae="wild", hires=hires))
+    assert made.image.shape == (2 * SIZE, 2 * SIZE, 3)
+    assert np.ptp(made.image) > 50
+
+
+def test_a_vae_that_does_not_overflow_stays_in_half_precision(models: Path) -> None:
+    engine = an_engine(models, dtype="float16")
+    (made,) = make(engine, a_request(vae=VAE))
+    assert made.warnings == ()
+    with engine.models.cache.lease() as lease:
+        assert engine.models.vae(lease, VAE, engine.models.checkpoint(lease, "")).dtype == torch.float16

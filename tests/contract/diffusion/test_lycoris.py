@@ -1,0 +1,167 @@
+"""LyCORIS networks, full changes and DoRA: the image is that of a checkpoint with the changed weights."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("diffusers")
+
+import torch
+from diffusers import StableDiffusionPipeline
+from safetensors.torch import save_file
+
+from deployments.contracts.diffusion import Lora
+from tests.support.diffusing import a_request, an_engine, difference, make, make_one
+from tests.support.tiny_diffusion import CHECKPOINT, LORA, OTHER_CHECKPOINT
+
+LINEAR = "up_blocks.3.attentions.2.transformer_blocks.0.attn2.to_v"
+CONVOLUTION = "up_blocks.3.resnets.1.conv2"
+TEXT = "encoder.layers.0.mlp.fc1"
+Parts = dict[str, torch.Tensor]
+Change = Callable[[np.ndarray], np.ndarray]
+
+
+def random(*shape: int, seed: int = 0, size: float = 0.4) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape) + seed)) * size
+
+
+def a_loha(weight: np.ndarray) -> tuple[Parts, Change]:
+    rows, columns = weight.shape[0], weight[0].size
+    w1a, w1b, w2a, w2b = random(rows, 3), random(3, columns), random(rows, 3, seed=1), random(3, columns, seed=2)
+    parts = {"hada_w1_a": w1a, "hada_w1_b": w1b, "hada_w2_a": w2a, "hada_w2_b": w2b, "alpha": torch.tensor(1.5)}
+    return parts, lambda w: 0.5 * ((w1a @ w1b) * (w2a @ w2b)).numpy().reshape(w.shape)
+
+
+def a_lokr(weight: np.ndarray) -> tuple[Parts, Change]:
+    rows, columns = weight.shape[0], weight[0].size
+    w1, w2a, w2b = random(4, 2), random(rows // 4, 2), random(2, columns // 2)
+    parts = {"lokr_w1": w1, "lokr_w2_a": w2a, "lokr_w2_b": w2b, "alpha": torch.tensor(1.0)}
+    return parts, lambda w: 0.5 * np.kron(w1.numpy(), (w2a @ w2b).numpy()).reshape(w.shape)
+
+
+def a_locon_with_a_core(weight: np.ndarray) -> tuple[Parts, Change]:
+    rows, columns, height, width = weight.shape
+    up, down, mid = random(rows, 2, 1, 1), random(2, columns, 1, 1), random(2, 2, height, width)
+    parts = {"lora_up.weight": up, "lora_down.weight": down, "lora_mid.weight": mid, "alpha": torch.tensor(2.0)}
+
+    def change(w: np.ndarray) -> np.ndarray:
+        made = np.zeros_like(w)
+        for n in range(2):
+            for m in range(2):
+                outer = np.outer(up.numpy()[:, n, 0, 0], down.numpy()[m, :, 0, 0])
+                made += outer[..., None, None] * mid.numpy()[n, m]
+        return made
+
+    return parts, change
+
+
+def a_full_change(weight: np.ndarray) -> tuple[Parts, Change]:
+    change = random(*weight.shape, size=0.5)
+    return {"diff": change}, lambda _: change.numpy()
+
+
+def a_dora(weight: np.ndarray, *, by_row: bool = False) -> tuple[Parts, Change]:
+    rows, columns = weight.shape
+    up, down = random(rows, 2), random(2, columns)
+    lengths = random(rows if by_row else columns, seed=9).abs() + 0.5
+    shaped = lengths[:, None] if by_row else lengths[None]
+    parts = {"lora_up.weight": up, "lora_down.weight": down, "alpha": torch.tensor(1.0), "dora_scale": shaped}
+
+    def change(w: np.ndarray) -> np.ndarray:
+        changed = w + 0.5 * (up @ down).numpy()
+        return changed / np.linalg.norm(changed, axis=1 if by_row else 0, keepdims=True) * shaped.numpy() - w
+
+    return parts, change
+
+
+CASES: dict[str, tuple[str, Callable[[np.ndarray], tuple[Parts, Change]]]] = {
+    "LoHa": (LINEAR, a_loha),
+    "LoHa of a convolution": (CONVOLUTION, a_loha),
+    "LoKr": (LINEAR, a_lokr),
+    "LoKr of a convolution": (CONVOLUTION, a_lokr),
+    "LoCon with a core": (CONVOLUTION, a_locon_with_a_core),
+    "full": (LINEAR, a_full_change),
+    "full of the text encoder": (TEXT, a_full_change),
+    "DoRA by columns": (LINEAR, a_dora),
+    "DoRA by rows": (LINEAR, lambda weight: a_dora(weight, by_row=True)),
+}
+
+
+@pytest.fixture
+def models(tiny_models: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_models, tmp_path / "models"))
+
+
+def install(models: Path, layer: str, build: Callable[[np.ndarray], tuple[Parts, Change]], strength: float) -> None:
+    """Write the network, and a checkpoint `changed` whose weights have its change by hand."""
+    pipeline = StableDiffusionPipeline.from_pretrained(models / "checkpoints" / CHECKPOINT, safety_checker=None)
+    network = pipeline.text_encoder if layer == TEXT else pipeline.unet
+    weight = getattr(network, "text_model", network).get_submodule(layer).weight
+    parts, change = build(weight.detach().numpy().astype(np.float64))
+    prefix = ("lora_te_text_model_" if layer == TEXT else "lora_unet_") + layer.replace(".", "_")
+    (models / "loras").mkdir(exist_ok=True)
+    save_file(
+        {f"{prefix}.{name}": t.contiguous() for name, t in parts.items()}, str(models / "loras" / "lyco.safetensors")
+    )
+    with torch.no_grad():
+        weight += strength * torch.from_numpy(change(weight.numpy().astype(np.float64))).float()
+    pipeline.save_pretrained(models / "checkpoints" / "changed")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_image_is_that_of_the_changed_weights_and_afterwards_that_of_the_checkpoint(
+    models: Path, case: str
+) -> None:
+    install(models, *CASES[case], strength=2.0)
+    engine = an_engine(models)
+    plain = make_one(engine)
+    (ours,) = make(engine, a_request(loras=(Lora("lyco", 2.0, 2.0),)))
+    assert ours.warnings == ()
+    assert difference(ours.image, make_one(engine, checkpoint="changed")) <= 1
+    assert difference(ours.image, plain) > 2
+    assert difference(make_one(engine), plain) == 0
+
+
+def test_it_goes_with_a_plain_lora_whose_layers_are_wrapped(models: Path) -> None:
+    install(models, LINEAR, a_loha, strength=1.0)
+    engine = an_engine(models)
+    plain = make_one(engine)
+    both = make_one(engine, loras=(Lora(LORA), Lora("lyco")))
+    assert difference(both, make_one(engine, checkpoint="changed", loras=(Lora(LORA),))) <= 1
+    assert difference(make_one(engine), plain) <= 1
+
+
+def test_another_checkpoint_has_its_own_weights(models: Path) -> None:
+    install(models, LINEAR, a_loha, strength=1.0)
+    engine = an_engine(models)
+    other = make_one(engine, checkpoint=OTHER_CHECKPOINT)
+    make_one(engine, loras=(Lora("lyco"),))
+    assert difference(make_one(engine, checkpoint=OTHER_CHECKPOINT), other) == 0
+
+
+def test_layers_that_do_not_fit_are_counted_and_the_others_applied(models: Path) -> None:
+    install(models, LINEAR, a_full_change, strength=1.0)
+    path = models / "loras" / "lyco.safetensors"
+    from safetensors.torch import load_file
+
+    odd = {"lora_unet_nowhere.diff": torch.zeros(3, 3), "lora_unet_conv_in.diff": torch.zeros(5)}
+    save_file(load_file(str(path)) | odd, str(path))
+    engine = an_engine(models)
+    for _ in range(2):
+        (made,) = make(engine, a_request(loras=(Lora("lyco"),)))
+        assert any("2 of 3 layers do not fit" in text for text in made.warnings)
+        assert difference(made.image, make_one(engine, checkpoint="changed")) <= 1
+
+
+@pytest.mark.parametrize(("part", "form"), [("oft_blocks", "OFT"), ("on_input", "IA3"), ("a1.weight", "GLoRA")])
+def test_a_form_that_is_not_applied_is_left_out_by_its_name(models: Path, part: str, form: str) -> None:
+    layer = f"lora_unet_{LINEAR.replace('.', '_')}"
+    tensors = {f"{layer}.{part}": torch.zeros(2, 2), f"{layer}.lora_down.weight": torch.zeros(2, 32)}
+    save_file(tensors, str(models / "loras" / "odd.safetensors"))
+    (made,) = make(an_engine(models), a_request(loras=(Lora("odd"),)))
+    assert any(f"'odd' was left out: it is of the form {form}" in text for text in made.warnings)

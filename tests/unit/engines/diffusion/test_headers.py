@@ -1,0 +1,167 @@
+"""Headers of model files: what can be read, what is refused, and that no pickle runs anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+pytest.importorskip("diffusers")
+
+import torch
+from safetensors.torch import save_file
+
+from deployments.engines.diffusion.headers import addnet_hash, identify_model, load_tensors, read_header, read_metadata
+from deployments.errors import DarkroomError, NotSupported, WeightsMissing
+from tests.support.hostile import Boom
+from tests.support.real_shapes import CONTROLNETS, write
+
+TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "b": torch.ones(4, dtype=torch.float16)}
+
+
+class Callback:
+    """Stands for what pytorch-lightning pickled into its checkpoints."""
+
+    def __init__(self) -> None:
+        self.best = {"score": torch.tensor(0.5)}
+
+
+@pytest.fixture(params=["archive", "legacy"])
+def is_archive(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param == "archive")
+
+
+def save(content: Any, path: Path, is_archive: bool) -> Path:
+    torch.save(content, path, _use_new_zipfile_serialization=is_archive)
+    return path
+
+
+def test_a_pickle_has_the_same_header_and_tensors_as_the_safetensors_file(tmp_path: Path, is_archive: bool) -> None:
+    save_file(TENSORS, str(tmp_path / "one.safetensors"))
+    pickled = save({"state_dict": TENSORS, "epoch": 3}, tmp_path / "one.ckpt", is_archive)
+    assert (
+        read_header(pickled).shapes
+        == read_header(tmp_path / "one.safetensors").shapes
+        == {"a.weight": (2, 3), "b": (4,)}
+    )
+    for name, tensor in load_tensors(pickled).items():
+        assert torch.equal(tensor, TENSORS[name])
+        assert tensor.dtype == TENSORS[name].dtype
+
+
+def test_a_checkpoint_of_a_training_framework_is_read_without_its_classes(tmp_path: Path, is_archive: bool) -> None:
+    content = {
+        "callbacks": {Callback: Callback(), "paths": [Path("x")]},
+        "hyper_parameters": {"made": Callback()},
+        "state_dict": {name: torch.nn.Parameter(tensor, requires_grad=False) for name, tensor in TENSORS.items()},
+    }
+    path = save(content, tmp_path / "lightning.ckpt", is_archive)
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(path, weights_only=True)
+    assert read_header(path).shapes == {"a.weight": (2, 3), "b": (4,)}
+    assert torch.equal(load_tensors(path)["a.weight"], TENSORS["a.weight"])
+
+
+@pytest.mark.parametrize("name", ["evil.ckpt", "evil.pt", "evil.safetensors"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda mark: Boom(os.system, f"touch {mark}"),
+        lambda mark: Boom(eval, f"open({str(mark)!r}, 'w')"),
+        lambda mark: Boom(exec, f"open({str(mark)!r}, 'w')"),
+        lambda mark: Boom(open, str(mark), "w"),
+    ],
+)
+def test_a_pickle_that_would_run_code_is_never_loaded(tmp_path: Path, is_archive: bool, name: str, make: Any) -> None:
+    mark = tmp_path / "ran"
+    path = save({"state_dict": TENSORS, "x": make(mark)}, tmp_path / name, is_archive)
+    for read in (read_header, load_tensors):
+        with pytest.raises(NotSupported, match=rf"{name}.*would run code"):
+            read(path)
+    assert not mark.exists()
+
+
+def test_an_unknown_function_in_a_pickle_is_not_called(tmp_path: Path, is_archive: bool) -> None:
+    mark = tmp_path / "ran"
+    path = save({"state_dict": TENSORS, "x": Boom(Path.touch, mark)}, tmp_path / "one.ckpt", is_archive)
+    load_tensors(path)
+    assert not mark.exists()
+
+
+def test_a_bare_pickle_is_no_model_file_and_what_it_would_run_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bare.ckpt").write_bytes(pickle.dumps(Boom(os.system, "true")))
+    with pytest.raises(NotSupported, match="system"):
+        load_tensors(tmp_path / "bare.ckpt")
+    (tmp_path / "bare.ckpt").write_bytes(pickle.dumps(TENSORS))
+    with pytest.raises(WeightsMissing, match="bare"):
+        load_tensors(tmp_path / "bare.ckpt")
+
+
+def test_a_file_that_is_being_written_is_missing_weights_with_the_bytes_that_lack(tmp_path: Path) -> None:
+    path = tmp_path / "one.safetensors"
+    save_file(TENSORS, str(path))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-5])
+    with pytest.raises(WeightsMissing, match=r"one\.safetensors.* 5 bytes are missing"):
+        read_header(path)
+    path.write_bytes(whole)
+    assert read_header(path).shapes
+
+
+def test_a_header_whose_length_looks_like_a_pickle_is_read(tmp_path: Path) -> None:
+    header = json.dumps({"a": {"dtype": "F16", "shape": [2], "data_offsets": [0, 4]}}).encode().ljust(0x280)
+    (tmp_path / "one.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    assert read_header(tmp_path / "one.safetensors").shapes == {"a": (2,)}
+
+
+def test_a_real_header_of_a_sparse_file_is_read_without_its_gigabytes(tmp_path: Path) -> None:
+    path = write(tmp_path / "diffusers_xl_depth_mid.safetensors", CONTROLNETS["controlnet", "sdxl", "mid"]())
+    assert path.stat().st_size > 500 * 2**20
+    assert identify_model(path).label == "a ControlNet for SDXL"
+
+
+def test_a_file_in_another_format_is_named(tmp_path: Path) -> None:
+    (tmp_path / "flux.gguf.safetensors").write_bytes(b"GGUF" + bytes(64))
+    with pytest.raises(NotSupported, match="GGUF"):
+        read_header(tmp_path / "flux.gguf.safetensors")
+
+
+@given(st.binary(max_size=200))
+def test_bytes_that_are_no_model_are_an_error_that_names_the_file(tmp_path_factory: Any, content: bytes) -> None:
+    path = Path(tmp_path_factory.getbasetemp()) / "any.ckpt"
+    path.write_bytes(content)
+    with pytest.raises(DarkroomError, match=r"any\.ckpt"):
+        read_header(path)
+
+
+@given(st.data())
+def test_any_cut_of_an_archive_is_an_error_that_names_the_file(tmp_path_factory: Any, data: st.DataObject) -> None:
+    folder = Path(tmp_path_factory.getbasetemp())
+    torch.save(TENSORS, folder / "whole.pt")
+    whole = (folder / "whole.pt").read_bytes()
+    (folder / "cut.pt").write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
+    with pytest.raises(DarkroomError, match=r"cut\.pt"):
+        load_tensors(folder / "cut.pt")
+
+
+def test_an_archive_of_torchscript_is_no_model_file(tmp_path: Path) -> None:
+    torch.save(TENSORS, tmp_path / "one.pt")
+    with zipfile.ZipFile(tmp_path / "one.pt", "a") as archive:
+        archive.writestr("one/constants.pkl", b"")
+    with pytest.raises(WeightsMissing):
+        load_tensors(tmp_path / "one.pt")
+
+
+def test_the_addnet_hash_leaves_the_header_out(tmp_path: Path) -> None:
+    save_file(TENSORS, str(tmp_path / "one.safetensors"), {"ss_output_name": "one"})
+    save_file(TENSORS, str(tmp_path / "two.safetensors"), {"ss_output_name": "another name"})
+    assert addnet_hash(tmp_path / "one.safetensors") == addnet_hash(tmp_path / "two.safetensors") != ""
+    assert read_metadata(tmp_path / "two.safetensors") == {"ss_output_name": "another name"}
+    assert addnet_hash(save(TENSORS, tmp_path / "one.pt", True)) == ""
