@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -17,6 +18,7 @@ def line_chart(title: str, across: str, up: str, lines: Mapping[str, Points], to
     """Draw lines over a common axis, both axes from zero. `top`: least height of the vertical axis. -> SVG"""
     widest = max((x for points in lines.values() for x, _ in points), default=1.0) or 1.0
     highest = 1.1 * max([top, *(y for points in lines.values() for _, y in points)]) or 1.0
+    across_ticks, up_ticks = _ticks(widest), _ticks(highest)
 
     def place(x: float, y: float) -> str:
         across_px = _LEFT + x / widest * (_WIDTH - _LEFT - _RIGHT)
@@ -30,12 +32,12 @@ def line_chart(title: str, across: str, up: str, lines: Mapping[str, Points], to
         _text(_WIDTH / 2, _HEIGHT - 8, across, "middle"),
         _text(8, _TOP - 2, up),
     ]
-    for tick in range(_TICKS + 1):
-        x, y = widest * tick / _TICKS, highest * tick / _TICKS
+    for y in up_ticks:
         left, level = place(0, y).split(",")
         parts.append(f'<path d="M{left},{level}H{_WIDTH - _RIGHT}" stroke="#ddd"/>')
-        parts.append(_text(_LEFT - 6, float(level) + 4, f"{y:.3g}", "end"))
-        parts.append(_text(float(place(x, 0).split(",")[0]), _HEIGHT - _BOTTOM + 16, f"{x:.3g}", "middle"))
+        parts.append(_text(_LEFT - 6, float(level) + 4, f"{y:g}", "end"))
+    for x in across_ticks:
+        parts.append(_text(float(place(x, 0).split(",")[0]), _HEIGHT - _BOTTOM + 16, f"{x:g}", "middle"))
     for number, (name, points) in enumerate(lines.items()):
         colour = _COLOURS[number % len(_COLOURS)]
         drawn = " ".join(place(x, y) for x, y in points)
@@ -43,6 +45,13 @@ def line_chart(title: str, across: str, up: str, lines: Mapping[str, Points], to
         parts.extend(f'<circle cx="{at[0]}" cy="{at[1]}" r="2.5" fill="{colour}"/>' for at in _pairs(drawn))
         parts.append(_text(_WIDTH - _RIGHT - 110 * (len(lines) - number), 18, name, colour=colour))
     return "\n".join([*parts, "</svg>\n"])
+
+
+def _ticks(end: float) -> list[float]:
+    """List round numbers from 0 up to the end of an axis, some five: steps of 1, 2 or 5 times a power of ten."""
+    power = 10 ** math.floor(math.log10(end / _TICKS))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power * _TICKS >= end)
+    return [round(step * number, 12) for number in range(int(end / step) + 1)]
 
 
 def _pairs(drawn: str) -> list[list[str]]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 
-from bench.faults.svg import line_chart
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.faults.svg import _ticks, line_chart
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -20,3 +23,12 @@ def test_a_chart_has_a_line_for_each_series_with_higher_values_further_up() -> N
 
 def test_a_chart_without_points_is_a_chart() -> None:
     assert ElementTree.fromstring(line_chart("none", "x", "y", {"nothing": []})).tag == f"{SVG}svg"
+
+
+@given(st.floats(0.001, 1e7))
+def test_axes_have_three_to_six_round_numbers(end: float) -> None:
+    ticks = _ticks(end)
+    assert 3 <= len(ticks) <= 6
+    assert ticks[0] == 0
+    assert ticks[-1] <= end
+    assert f"{ticks[1]:e}"[0] in "125"
