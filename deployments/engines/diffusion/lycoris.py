@@ -39,7 +39,8 @@ class Network:
 class _Merge:
     """What is merged into a checkpoint now."""
 
-    networks: tuple[tuple[str, float, float], ...] = ()
+    networks: tuple[tuple[str, float, float], ...] | None = ()
+    """Networks and their strengths; None where only a part of them could be merged."""
     originals: dict[int, tuple[Any, Tensor]] = field(default_factory=dict)
     """Parameter's id -> the parameter, and its weights before any merging."""
 
@@ -60,7 +61,7 @@ def read_network(name: str, tensors: Mapping[str, Tensor]) -> Network:
     layers: dict[str, dict[str, Any]] = defaultdict(dict)
     for key, tensor in tensors.items():
         layer, _, part = key.partition(".")
-        layers[layer][part] = tensor
+        layers[layer][part] = tensor.clone()  # it is kept, and the file that it is a view of may be written over
     return Network(name, dict(layers))
 
 
@@ -76,38 +77,53 @@ def change_of(parts: Parts, weight: Tensor) -> Tensor:
     if "diff" in parts:
         change, rank = get("diff"), 0
     elif "hada_w1_a" in parts:
-        halves = [_product(parts, f"hada_w{i}", f"hada_t{i}", get) for i in (1, 2)]
+        halves = [_product(parts, f"hada_w{i}", f"hada_t{i}", get, original.numel()) for i in (1, 2)]
+        if halves[0].shape != halves[1].shape:
+            raise ValueError("two halves of other sizes")
         change, rank = halves[0] * halves[1], parts["hada_w1_b"].shape[0]
     elif "lokr_w1" in parts or "lokr_w1_a" in parts:
-        first = _product(parts, "lokr_w1", "", get)
-        second = _product(parts, "lokr_w2", "lokr_t2", get)
+        first = _product(parts, "lokr_w1", "", get, original.numel())
+        second = _product(parts, "lokr_w2", "lokr_t2", get, original.numel())
+        _check_size(first.numel() * second.numel(), original.numel())
         change = torch.kron(first[(...,) + (None,) * (second.ndim - first.ndim)], second.contiguous())
         ranks = [parts[name].shape[0] for name in ("lokr_w2_b", "lokr_w1_b") if name in parts]
         rank = ranks[0] if ranks else 0
     elif "lora_up.weight" in parts and "lora_down.weight" in parts:
         up, down = get("lora_up.weight").flatten(1), get("lora_down.weight").flatten(1)
         rank = parts["lora_down.weight"].shape[0]
+        core = parts["lora_mid.weight"].shape[2:].numel() if "lora_mid.weight" in parts else 1
+        _check_size(up.shape[0] * down.shape[1] * core, original.numel())
         if "lora_mid.weight" in parts:
             change = torch.einsum("nmkl,in,mj->ijkl", get("lora_mid.weight"), up, down)
         else:
             change = up @ down
     else:
         raise ValueError("a layer of a form that is not known")
-    if change.numel() != original.numel():
-        raise ValueError("a layer of another size")
+    _check_size(change.numel(), original.numel())
     scale = float(parts["alpha"]) / rank if rank and "alpha" in parts else 1.0
     change = change.reshape(original.shape) * scale
     return _at_trained_length(change, original, get("dora_scale")) if "dora_scale" in parts else change
 
 
-def _product(parts: Parts, name: str, core: str, get: Callable[[str], Tensor]) -> Tensor:
-    """Multiply the factors of a weight: given whole, as a product, or with a core in CP form."""
+def _check_size(size: int, wanted: int) -> None:
+    """Check the size of a product, before it is made: that of two small factors may not fit any memory."""
+    if size != wanted:
+        raise ValueError("a layer of another size")
+
+
+def _product(parts: Parts, name: str, core: str, get: Callable[[str], Tensor], most: int) -> Tensor:
+    """Multiply the factors of a weight, at most `most` entries: given whole, as a product, or with a core in CP
+    form."""
     import torch
 
     if name in parts:
         return get(name)
     first, second = get(f"{name}_a"), get(f"{name}_b")
-    if core and core in parts:
+    has_core = bool(core) and core in parts
+    rows, places = (first.shape[1], parts[core].shape[2:].numel()) if has_core else (first.shape[0], 1)
+    if rows * second.flatten(1).shape[1] * places > most:
+        raise ValueError("a layer of another size")
+    if has_core:
         return torch.einsum("ijkl,jr,ip->prkl", get(core), second, first)
     return first @ second.flatten(1)
 
@@ -138,6 +154,7 @@ class Merger:
         if wanted == merge.networks:
             return []
         self._take_out(merge)
+        merge.networks = None  # until all are in, so that an error on the way is followed by taking them out
         places = _places(unet, encoder) if networks else {}
         warnings = []
         for network, text, picture in networks:
@@ -149,7 +166,7 @@ class Merger:
                 warnings.append(
                     f"LoRA '{network.name}': {failed} of {len(network.layers)} layers do not fit the checkpoint."
                 )
-        merge.networks = () if warnings else wanted  # told again with the next image
+        merge.networks = None if warnings else wanted  # told again with the next image
         return warnings
 
     def _take_out(self, merge: _Merge) -> None:
@@ -170,7 +187,7 @@ class Merger:
                 self._change(merge, module.weight, change_of(parts, original.to(module.weight.device)), strength)
             if (bias := _first(parts, "b_norm", "diff_b")) and module.bias is not None:
                 self._change(merge, module.bias, bias[0], strength)
-        except (ValueError, RuntimeError, KeyError, AttributeError) as error:
+        except (ValueError, RuntimeError, LookupError, TypeError, AttributeError) as error:
             if type(error).__name__ == "OutOfMemoryError":
                 raise
             return False
@@ -179,6 +196,8 @@ class Merger:
     def _change(self, merge: _Merge, parameter: Any, change: Tensor, strength: float) -> None:
         import torch
 
+        if change.numel() != parameter.numel():
+            raise ValueError("a change of another size")
         if id(parameter) not in merge.originals:
             merge.originals[id(parameter)] = (parameter, parameter.data.to("cpu", copy=True))
         changed = parameter.data.to(torch.float32) + strength * change.to(parameter.device, torch.float32)

@@ -188,6 +188,8 @@ class ModelRegistry:
             )
         except (NotSupported, WeightsMissing) as error:
             raise _LeftOut(error.message.rstrip(".")) from error
+        except OSError as error:
+            raise _LeftOut("it is gone") from error
         return network
 
     def _adapter(self, lease: Lease, checkpoint: Checkpoint, pipeline: Any, model: Model) -> str:

@@ -13,9 +13,12 @@ pytest.importorskip("diffusers")
 
 import torch
 from diffusers import StableDiffusionPipeline
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from deployments.contracts.diffusion import Lora
+from deployments.engines.diffusion import lycoris
+from deployments.engines.diffusion.headers import load_tensors
+from deployments.engines.diffusion.lycoris import Merger, Network, read_network
 from tests.support.diffusing import a_request, an_engine, difference, make, make_one
 from tests.support.tiny_diffusion import CHECKPOINT, LORA, OTHER_CHECKPOINT
 
@@ -147,8 +150,6 @@ def test_another_checkpoint_has_its_own_weights(models: Path) -> None:
 def test_layers_that_do_not_fit_are_counted_and_the_others_applied(models: Path) -> None:
     install(models, LINEAR, a_full_change, strength=1.0)
     path = models / "loras" / "lyco.safetensors"
-    from safetensors.torch import load_file
-
     odd = {"lora_unet_nowhere.diff": torch.zeros(3, 3), "lora_unet_conv_in.diff": torch.zeros(5)}
     save_file(load_file(str(path)) | odd, str(path))
     engine = an_engine(models)
@@ -156,6 +157,78 @@ def test_layers_that_do_not_fit_are_counted_and_the_others_applied(models: Path)
         (made,) = make(engine, a_request(loras=(Lora("lyco"),)))
         assert any("2 of 3 layers do not fit" in text for text in made.warnings)
         assert difference(made.image, make_one(engine, checkpoint="changed")) <= 1
+
+
+def test_one_with_layers_that_do_not_fit_is_taken_out_too(models: Path) -> None:
+    install(models, LINEAR, a_full_change, strength=1.0)
+    path = models / "loras" / "lyco.safetensors"
+    save_file(load_file(str(path)) | {"lora_unet_nowhere.diff": torch.zeros(3, 3)}, str(path))
+    engine = an_engine(models)
+    plain = make_one(engine)
+    assert difference(make_one(engine, loras=(Lora("lyco"),)), plain) > 2
+    assert difference(make_one(engine), plain) == 0
+
+
+class Layer(torch.nn.Module):
+    """A network of one layer, `to_v`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.to_v = torch.nn.Linear(4, 4)
+
+
+def test_what_was_merged_before_an_error_is_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    unet, encoder, merger = Layer(), torch.nn.Module(), Merger()
+    before = unet.to_v.weight.detach().clone()
+    first = Network("first", {"lora_unet_to_v": {"diff": torch.ones(4, 4)}})
+    second = Network("second", {"lora_unet_to_v": {"diff": torch.ones(4, 4)}})
+
+    def fail_for_the_second(parts: Parts, weight: torch.Tensor) -> torch.Tensor:
+        if parts is second.layers["lora_unet_to_v"]:
+            raise torch.OutOfMemoryError("no memory")
+        return parts["diff"]
+
+    monkeypatch.setattr(lycoris, "change_of", fail_for_the_second)
+    with pytest.raises(torch.OutOfMemoryError):
+        merger.merge(unet, encoder, [(first, 1.0, 1.0), (second, 1.0, 1.0)])
+    assert merger.merge(unet, encoder, []) == []
+    assert torch.equal(unet.to_v.weight, before)
+
+
+HUGE = 10**7
+ODD_PARTS = {
+    "no rows": {"lora_up.weight": torch.zeros(()), "lora_down.weight": torch.zeros(()), "dora_scale": torch.zeros(1)},
+    "a length without a place": {"diff": torch.zeros(4, 4), "dora_scale": torch.tensor(1.0)},
+    "a bias of another size": {"diff_b": torch.zeros(1)},
+    "a huge product": {"lora_up.weight": torch.zeros(HUGE, 1), "lora_down.weight": torch.zeros(1, HUGE)},
+    "a huge LoHa": {
+        "hada_w1_a": torch.zeros(HUGE, 1), "hada_w1_b": torch.zeros(1, HUGE), "hada_w2_a": torch.zeros(HUGE, 1),
+        "hada_w2_b": torch.zeros(1, HUGE),
+    },
+    "a LoHa of two forms": {
+        "hada_w1_a": torch.zeros(16, 1), "hada_w1_b": torch.zeros(1, 1), "hada_w2_a": torch.zeros(1, 1),
+        "hada_w2_b": torch.zeros(1, 16),
+    },
+    "a huge LoKr": {"lokr_w1": torch.zeros(HUGE, 1), "lokr_w2": torch.zeros(1, HUGE)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ODD_PARTS)
+def test_a_layer_of_an_impossible_form_is_counted_and_changes_nothing(case: str) -> None:
+    unet, merger = Layer(), Merger()
+    before = [parameter.detach().clone() for parameter in unet.parameters()]
+    network = Network("odd", {"lora_unet_to_v": ODD_PARTS[case]})
+    assert "1 of 1 layers do not fit" in merger.merge(unet, torch.nn.Module(), [(network, 1.0, 1.0)])[0]
+    assert all(torch.equal(now, then) for now, then in zip(unet.parameters(), before, strict=True))
+
+
+def test_a_file_that_is_written_over_does_not_change_a_network_that_was_read(tmp_path: Path) -> None:
+    path = tmp_path / "lyco.safetensors"
+    save_file({"lora_unet_to_v.diff": torch.ones(64, 64)}, str(path))
+    network = read_network("lyco", load_tensors(path))
+    with path.open("r+b") as stream:
+        stream.write(bytes(path.stat().st_size))
+    assert network.layers["lora_unet_to_v"]["diff"].eq(1).all()
 
 
 @pytest.mark.parametrize(("part", "form"), [("oft_blocks", "OFT"), ("on_input", "IA3"), ("a1.weight", "GLoRA")])
