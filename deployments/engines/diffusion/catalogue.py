@@ -158,7 +158,7 @@ class Catalogue:
             if found := _first(models, form):
                 return found
         if kind == "checkpoints" and re.fullmatch(r"[0-9a-f]{10,64}", wanted):
-            return next((model for model in models if self.sha256(model).startswith(wanted)), None)
+            return next((model for model in models if self._hash_of(model).startswith(wanted)), None)
         if kind == "controlnets" and wanted:
             bare = _HASH_IN_NAME.sub("", wanted).lower()
             partly = [model for model in models if bare in model.name.lower()]
@@ -184,6 +184,12 @@ class Catalogue:
     def sha256(self, model: Model) -> str:
         """Compute the SHA-256 of a model's weights; empty for a model that only a hub has."""
         return self.hashes.of(model.weights) if model.weights else ""
+
+    def _hash_of(self, model: Model) -> str:
+        try:
+            return self.sha256(model)
+        except OSError:  # gone, or not to be read: another file may be the one that is meant
+            return ""
 
     def describe(self, kind: ModelKind) -> tuple[ModelFile, ...]:
         """Describe the models of a kind. Hashes of new files are computed in the background and empty until then."""

@@ -139,7 +139,7 @@ def _ldm_family(shapes: Shapes, prefix: str) -> Family:
     condition = shapes.get(f"{prefix}label_emb.0.0.weight")
     largest = shapes.get(f"{prefix}input_blocks.1.1.proj_in.weight")
     if condition is not None and largest is None:
-        return "sdxl-refiner" if condition[-1] == _REFINER_CONDITION else "sdxl"
+        return "sdxl-refiner" if condition[-1:] == (_REFINER_CONDITION,) else "sdxl"
     if condition is not None:
         return "other"  # SD 2's unCLIP and upscaler
     if largest is not None:
@@ -151,7 +151,7 @@ def _diffusers_family(shapes: Shapes) -> Family:
     """Family of a UNet or ControlNet with diffusers' names."""
     condition = shapes.get("add_embedding.linear_1.weight")
     if condition is not None:
-        return "sdxl-refiner" if condition[-1] == _REFINER_CONDITION else "sdxl"
+        return "sdxl-refiner" if condition[-1:] == (_REFINER_CONDITION,) else "sdxl"
     largest = shapes.get("down_blocks.0.attentions.0.proj_in.weight")
     if largest is not None:
         return "sd1" if len(largest) > 2 else "sd2"

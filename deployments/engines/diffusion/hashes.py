@@ -35,10 +35,7 @@ class Hashes:
         self.asked = 0
         """Number of files that were given to the background so far."""
         self._thread: threading.Thread | None = None
-        try:
-            self._known: dict[str, str] = dict(json.loads(store.read_text()))
-        except (OSError, ValueError):
-            self._known = {}
+        self._known = _read(store)
 
     def of(self, path: Path, way: str = "") -> str:
         """Compute a file's hash, or return the known one. Raises `OSError` for a file that is not there."""
@@ -90,7 +87,7 @@ class Hashes:
                     continue
             try:
                 self._compute(key, path, way)
-            except OSError:  # gone, or not to be read: asked for again with the next list
+            except Exception:  # gone, or not to be read: asked for again with the next list; the others have their turn
                 with self._lock:
                     self._queued.discard(key)
                     self._lock.notify_all()
@@ -113,6 +110,17 @@ class Hashes:
             partial.replace(self._store)
         except OSError:
             return  # a read-only folder: hashed again after the next start
+
+
+def _read(store: Path) -> dict[str, str]:
+    """Read the hashes that were kept; none where the file is damaged."""
+    try:
+        found = json.loads(store.read_text())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {key: value for key, value in found.items() if isinstance(value, str)}
 
 
 def _key(path: Path, way: str, size: int = -1, mtime_ns: int = -1) -> str:

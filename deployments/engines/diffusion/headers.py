@@ -50,12 +50,18 @@ def read_header(path: Path) -> Header:
 
 def load_tensors(path: Path) -> dict[str, Any]:
     """Load all tensors of a file on the CPU; raises as `read_header` does."""
-    read_header(path)
-    if pickles.is_pickle(path):
-        return pickles.load_tensors(path)
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    return dict(load_file(str(path)))
+    read_header(path)
+    try:
+        return pickles.load_tensors(path) if pickles.is_pickle(path) else dict(load_file(str(path)))
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:  # more than a header tells
+        if type(error).__name__ == "OutOfMemoryError":
+            raise
+        raise WeightsMissing(
+            f"The file '{path.name}' is damaged, or was replaced while it was read.", extra={"model": path.name}
+        ) from error
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -67,7 +73,7 @@ def read_metadata(path: Path) -> dict[str, str]:
             try:
                 texts, _ = json.JSONDecoder().raw_decode(first[len(_METADATA) :].decode(errors="ignore").lstrip())
                 return _texts({"__metadata__": texts})
-            except ValueError:
+            except (ValueError, RecursionError):
                 pass  # longer than what was read
         header, _, _ = _header(path)
     except (OSError, ValueError):
@@ -81,8 +87,10 @@ def identify_model(path: Path) -> FileKind:
         for name, identify_config in (("unet/config.json", identify_unet), ("config.json", identify_controlnet)):
             try:
                 config = json.loads((path / name).read_text())
-            except (OSError, ValueError):
+            except (OSError, ValueError, RecursionError):
                 continue
+            if not isinstance(config, dict):
+                return UNKNOWN
             if "Autoencoder" in str(config.get("_class_name", "")):
                 return FileKind("vae", "")
             return identify_config(config)
@@ -112,7 +120,10 @@ def _header(path: Path) -> tuple[dict[str, Any], int, int]:
         length = int.from_bytes(stream.read(_LENGTH_BYTES), "little")
         if not 0 < length <= min(size - _LENGTH_BYTES, _LARGEST_HEADER):
             raise ValueError("no header")
-        header = json.loads(stream.read(length))
+        try:
+            header = json.loads(stream.read(length))
+        except RecursionError as error:
+            raise ValueError("no header") from error
     if not isinstance(header, dict):
         raise ValueError("no header")
     return header, _LENGTH_BYTES + length, size
@@ -124,7 +135,7 @@ def _read_safetensors(path: Path) -> Header:
         tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
         shapes = {name: tuple(int(side) for side in entry["shape"]) for name, entry in tensors.items()}
         ends = [int(entry["data_offsets"][1]) for entry in tensors.values()]
-    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
         with path.open("rb") as stream:
             if stream.read(4) == b"GGUF":
                 raise NotSupported(

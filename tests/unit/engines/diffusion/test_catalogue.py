@@ -174,3 +174,35 @@ def test_a_file_is_opened_once_while_it_stays_as_it_is(
 def test_texts_of_any_length_are_read_from_a_header(tmp_path: Path, length: int) -> None:
     a_safetensors(tmp_path / "one.safetensors", {"tags": "x" * length, "ss_output_name": "One"})
     assert read_metadata(tmp_path / "one.safetensors")["ss_output_name"] == "One"
+
+
+def test_hashing_goes_on_after_a_file_whose_hash_breaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_safetensors(tmp_path / "odd.safetensors")
+    a_safetensors(tmp_path / "good.safetensors")
+    of_file = hashes._WAYS[""]
+
+    def hash_all_but_the_odd(path: Path) -> str:
+        if path.stem == "odd":
+            raise RecursionError
+        return of_file(path)
+
+    monkeypatch.setitem(hashes._WAYS, "", hash_all_but_the_odd)
+    known = Hashes(tmp_path / "hashes.json")
+    assert known.known(tmp_path / "odd.safetensors") == ""
+    known.known(tmp_path / "good.safetensors")
+    assert known.wait(5)
+    assert known.known(tmp_path / "good.safetensors") == of_file(tmp_path / "good.safetensors")
+
+
+@pytest.mark.parametrize("stored", ["null", "[1]", "5", '"ab"', "[" * 100_000, '{"x": 5}', "{"])
+def test_a_store_of_hashes_that_holds_something_else_is_begun_anew(tmp_path: Path, stored: str) -> None:
+    (tmp_path / "hashes.json").write_text(stored)
+    a_safetensors(tmp_path / "one.safetensors")
+    assert len(Hashes(tmp_path / "hashes.json").of(tmp_path / "one.safetensors")) == 64
+
+
+def test_a_model_without_its_file_does_not_hide_the_one_that_a_hash_means(folder: Path, catalogue: Catalogue) -> None:
+    (folder / "checkpoints" / "folder" / "unet").mkdir()
+    (folder / "checkpoints" / "folder" / "unet" / "diffusion_pytorch_model.safetensors").symlink_to(folder / "gone")
+    found = catalogue.find("checkpoints", "plain")
+    assert catalogue.look_up("checkpoints", catalogue.sha256(found)[:10]) == found

@@ -18,6 +18,8 @@ pytest.importorskip("diffusers")
 import torch
 from safetensors.torch import save_file
 
+from deployments.engines.diffusion import headers
+from deployments.engines.diffusion.families import UNKNOWN
 from deployments.engines.diffusion.headers import addnet_hash, identify_model, load_tensors, read_header, read_metadata
 from deployments.errors import DarkroomError, NotSupported, WeightsMissing
 from tests.support.hostile import Boom
@@ -165,3 +167,72 @@ def test_the_addnet_hash_leaves_the_header_out(tmp_path: Path) -> None:
     assert addnet_hash(tmp_path / "one.safetensors") == addnet_hash(tmp_path / "two.safetensors") != ""
     assert read_metadata(tmp_path / "two.safetensors") == {"ss_output_name": "another name"}
     assert addnet_hash(save(TENSORS, tmp_path / "one.pt", True)) == ""
+
+
+def with_header(path: Path, header: bytes, tail: int = 64) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(tail))
+    return path
+
+
+def an_entry(shape: str, *, dtype: str = "F32", offsets: str = "[0, 8]") -> bytes:
+    return f'{{"a": {{"dtype": "{dtype}", "shape": {shape}, "data_offsets": {offsets}}}}}'.encode()
+
+
+DEEP = b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+DEEP_TEXTS = b'{"__metadata__":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [DEEP, DEEP_TEXTS, an_entry("[1e999]"), an_entry("[NaN]"), an_entry("[2]", offsets="[0, 1e999]"), b'{"a": 5}'],
+)
+def test_a_header_that_no_library_writes_is_an_error_that_names_the_file(tmp_path: Path, header: bytes) -> None:
+    path = with_header(tmp_path / "odd.safetensors", header)
+    for read in (read_header, identify_model, load_tensors):
+        with pytest.raises(WeightsMissing, match="odd"):
+            read(path)
+    assert read_metadata(path) == {}
+    assert isinstance(addnet_hash(path), str)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        an_entry("[2]", dtype="F99"),
+        an_entry("[3]"),
+        an_entry("[-2]"),
+        an_entry("[2]", offsets="[8, 16]"),
+        b'{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}, '
+        b'"b": {"dtype": "F32", "shape": [2], "data_offsets": [4, 12]}}',
+    ],
+)
+def test_tensors_that_are_not_where_the_header_says_are_an_error_that_names_the_file(
+    tmp_path: Path, header: bytes
+) -> None:
+    with pytest.raises(WeightsMissing, match="odd"):
+        load_tensors(with_header(tmp_path / "odd.safetensors", header))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["model.diffusion_model.label_emb.0.0.weight", "conv_in.weight", "clip_g", "adapter.conv_in.weight", "x.lora_up.w"],
+)
+def test_tensors_without_any_side_are_identified_too(tmp_path: Path, name: str) -> None:
+    others = ("model.diffusion_model.input_blocks.0.0.weight", "up_blocks.0.x", "add_embedding.linear_1.weight")
+    for other in others:
+        save_file({name: torch.tensor(1.0), other: torch.tensor(1.0)}, str(tmp_path / "odd.safetensors"))
+        identify_model(tmp_path / "odd.safetensors")
+
+
+@pytest.mark.parametrize("config", ["[]", "5", "null", "[" * 100_000])
+def test_a_folder_whose_configuration_is_none_is_unknown(tmp_path: Path, config: str) -> None:
+    (tmp_path / "config.json").write_text(config)
+    assert identify_model(tmp_path) == UNKNOWN
+
+
+def test_a_file_that_goes_between_header_and_tensors_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_file(TENSORS, str(tmp_path / "one.safetensors"))
+    monkeypatch.setattr(headers, "read_header", lambda path: path.unlink())
+    with pytest.raises(WeightsMissing, match="one"):
+        load_tensors(tmp_path / "one.safetensors")
