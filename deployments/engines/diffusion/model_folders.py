@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Literal
 
@@ -43,24 +44,25 @@ def find_files(folder: Path, kind: ModelKind) -> list[FoundFile]:
 
     VAEs that lie beside checkpoints (`name.vae.pt`) are VAEs. A file that goes while it is looked at is left out.
     """
-    found = [one for place in _places(folder, kind) for one in _walk(place, "", 0)]
+    found = _find_in(folder, kind)
     if kind == "checkpoints":
         found = [one for one in found if not _is_vae(one)]
     if kind == "vaes":
-        beside = [one for place in _places(folder, "checkpoints") for one in _walk(place, "", 0)]
-        found += [one for one in beside if _is_vae(one)]
+        found += [one for one in _find_in(folder, "checkpoints") if _is_vae(one)]
     found.sort(key=lambda one: (one.relative.count("/"), not one.relative.endswith(SUFFIXES[0]), one.relative.lower()))
     return found[:_MOST_FILES]
 
 
 def names_of(files: Sequence[FoundFile]) -> list[str]:
-    """Choose the name of each file: its stem where that is free, else with its ending, else with its sub-folder too."""
+    """Choose the name of each file: its stem where that is free, else with its ending, else with its sub-folder too,
+    else numbered."""
     taken: set[str] = set()
     names = []
     for one in files:
         file = one.relative.rpartition("/")[2]
-        forms = (_stem(file, one), file, _stem(one.relative, one), one.relative, str(one.path))
-        name = next(form for form in forms if form.lower() not in taken)
+        forms = (_stem(file, one), file, _stem(one.relative, one), one.relative)
+        numbered = (f"{one.relative} ({number})" for number in count(2))  # of the same name but for case or place
+        name = next(form for form in chain(forms, numbered) if form.lower() not in taken)
         taken.add(name.lower())
         names.append(name)
     return names
@@ -92,20 +94,39 @@ def _places(folder: Path, kind: ModelKind) -> list[Path]:
     return list(places.values())
 
 
-def _walk(folder: Path, prefix: str, depth: int) -> Iterator[FoundFile]:
+def _find_in(folder: Path, kind: ModelKind) -> list[FoundFile]:
+    return list(islice(chain.from_iterable(_walk(place, "", ()) for place in _places(folder, kind)), _MOST_FILES))
+
+
+def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[FoundFile]:
+    """Find the files of a folder; `above`: the folders that it lies in, which a link below may lead back to."""
     try:
+        found = folder.stat()
         with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir():
-                    path = Path(entry.path)
-                    if is_model_folder(path):
-                        yield FoundFile(path, prefix + entry.name, 0, entry.stat().st_mtime_ns, is_folder=True)
-                    elif depth < _DEEPEST:
-                        yield from _walk(path, f"{prefix}{entry.name}/", depth + 1)
-                elif entry.name.endswith(SUFFIXES):
-                    stat = entry.stat()
-                    yield FoundFile(Path(entry.path), prefix + entry.name, stat.st_size, stat.st_mtime_ns)
+            listed = list(entries)
     except OSError:
         return
+    here = (found.st_dev, found.st_ino)
+    if here in above:
+        return
+    for entry in listed:
+        if entry.name.startswith("."):
+            continue
+        name = prefix + _printable(entry.name)
+        try:
+            if entry.is_dir():
+                path = Path(entry.path)
+                if is_model_folder(path):
+                    yield FoundFile(path, name, 0, entry.stat().st_mtime_ns, is_folder=True)
+                elif len(above) < _DEEPEST:
+                    yield from _walk(path, f"{name}/", (*above, here))
+            elif entry.name.endswith(SUFFIXES) and entry.is_file():
+                stat = entry.stat()
+                yield FoundFile(Path(entry.path), name, stat.st_size, stat.st_mtime_ns)
+        except OSError:  # a link that leads nowhere, or a file that is gone: the others are there
+            continue
+
+
+def _printable(name: str) -> str:
+    """Name of a file as text: bytes of another encoding, which no answer could hold, show as question marks."""
+    return os.fsencode(name).decode(errors="replace")

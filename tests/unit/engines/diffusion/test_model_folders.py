@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,6 @@ def test_files_of_one_stem_and_of_one_name_have_names_of_their_own(tmp_path: Pat
         st.tuples(
             st.sampled_from(["", "x/", "x/y/"]), st.sampled_from("abA"), st.sampled_from([".safetensors", ".ckpt"])
         ),
-        unique_by=lambda one: "".join(one).lower(),
     )
 )
 def test_every_file_has_a_name_and_no_two_have_the_same(parts: list[tuple[str, str, str]]) -> None:
@@ -94,3 +94,47 @@ def test_what_lies_too_deep_or_hidden_is_not_found(tmp_path: Path, name: str) ->
 def test_a_folder_of_two_thousand_files_is_listed(tmp_path: Path) -> None:
     touch(tmp_path / "loras", *(f"s{place % 7}/style_{place}.safetensors" for place in range(2000)))
     assert len(Catalogue(tmp_path, "a").models("loras")) == 2000
+
+
+def test_a_link_that_leads_nowhere_or_round_hides_no_other_file(tmp_path: Path) -> None:
+    names = [f"{place:02}.safetensors" for place in range(20)]
+    touch(tmp_path / "loras", *names)
+    for place in range(20):
+        (tmp_path / "loras" / f"gone_{place}.safetensors").symlink_to(tmp_path / "nowhere")
+        (tmp_path / "loras" / f"loop_{place}.safetensors").symlink_to(f"loop_{place}.safetensors")
+    assert sorted(one.relative for one in find_files(tmp_path, "loras")) == names
+
+
+def test_links_to_a_folder_above_are_followed_once(tmp_path: Path) -> None:
+    touch(tmp_path / "loras", "a.safetensors", "sub/b.safetensors")
+    for place in range(12):
+        (tmp_path / "loras" / "sub" / f"up_{place}").symlink_to(tmp_path / "loras")
+    assert [one.relative for one in find_files(tmp_path, "loras")] == ["a.safetensors", "sub/b.safetensors"]
+
+
+def test_a_link_to_files_elsewhere_is_followed(tmp_path: Path) -> None:
+    touch(tmp_path / "elsewhere", "a.safetensors")
+    touch(tmp_path / "loras", "b.safetensors")
+    (tmp_path / "loras" / "linked").symlink_to(tmp_path / "elsewhere")
+    assert names_of(find_files(tmp_path, "loras")) == ["b", "a"]
+
+
+def test_a_pipe_is_no_model_file(tmp_path: Path) -> None:
+    (tmp_path / "loras").mkdir()
+    os.mkfifo(tmp_path / "loras" / "pipe.safetensors")
+    assert find_files(tmp_path, "loras") == []
+
+
+def test_a_name_in_another_encoding_can_be_told(tmp_path: Path) -> None:
+    touch(tmp_path / "loras", os.fsdecode(b"gr\xfcn.safetensors"))
+    [file] = find_files(tmp_path, "loras")
+    assert file.path.exists()
+    assert names_of([file]) == ["gr\N{REPLACEMENT CHARACTER}n"]
+
+
+def test_files_that_differ_in_case_or_place_only_have_names_without_their_place(tmp_path: Path) -> None:
+    touch(tmp_path / "checkpoints", "ab.ckpt", "aB.ckpt", "Ab.ckpt", "AB.ckpt")
+    touch(tmp_path / "Stable-diffusion", "ab.ckpt")
+    names = names_of(find_files(tmp_path, "checkpoints"))
+    assert len({name.lower() for name in names}) == 5
+    assert not any("/" in name for name in names)
