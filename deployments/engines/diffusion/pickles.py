@@ -8,10 +8,12 @@ file end the reading. So a file as pytorch-lightning wrote it can be read, and n
 from __future__ import annotations
 
 import io
+import math
 import pickle  # nosec - never its own loader, see `_Restricted`
+import tarfile
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,8 +21,8 @@ from deployments.errors import NotSupported, WeightsMissing
 
 LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """First bytes of files that torch wrote before 1.6: its magic number, pickled."""
-_LARGEST_PICKLE = 2**28
-"""Bytes of the pickle in an archive, tensors aside; real ones have a few megabytes."""
+_LARGEST_PICKLE = 2**25
+"""Bytes of the pickle in a file, tensors aside: real ones have a few megabytes, and each may become a hundred."""
 _HARMFUL = frozenset(
     "os posix nt ntpath posixpath subprocess sys socket shutil importlib runpy pty ctypes code codeop commands "
     "webbrowser io _io pip marshal multiprocessing asyncio pdb bdb timeit platform signal urllib http requests".split()
@@ -73,7 +75,7 @@ def _find(module: str, name: str, real: Callable[[str, str], Any | None]) -> Any
     if top in _HARMFUL or (module in _BUILTINS and name in _HARMFUL_BUILTINS):
         raise Harmful(f"{module}.{name}"[:80])
     found = real(module, name)
-    return type("Inert", (Inert,), {}) if found is None else found
+    return Inert if found is None else found
 
 
 def _plain(module: str, name: str) -> Any | None:
@@ -85,14 +87,34 @@ def _plain(module: str, name: str) -> Any | None:
 def _real_tensors(module: str, name: str) -> Any | None:
     import torch
 
-    builders = {"_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_parameter"}
-    if module == "torch._utils" and name in builders:
-        return getattr(torch._utils, name)
+    if module == "torch._utils" and name in {"_rebuild_tensor", "_rebuild_tensor_v2"}:
+        return lambda storage, offset, size, stride, *_: _view(storage, storage.dtype, offset, size, stride)
+    if module == "torch._utils" and name == "_rebuild_tensor_v3":
+        return lambda storage, offset, size, stride, _grad, _hooks, dtype, *_: _view(
+            storage, dtype, offset, size, stride
+        )
+    if module == "torch._utils" and name == "_rebuild_parameter":
+        return lambda data, *_: data
     if (module, name) == ("torch", "Size"):
         return torch.Size
     if module == "torch" and isinstance(getattr(torch, name, None), torch.dtype):
         return getattr(torch, name)
     return _plain(module, name)
+
+
+def _view(storage: Any, dtype: Any, offset: int, size: Sequence[int], stride: Sequence[int]) -> Any:
+    """Make a tensor over a storage. torch's own function would enlarge a storage that is too small, with whatever the
+    memory holds, and take a tensor that names one number a billion times."""
+    import torch
+
+    given = storage._untyped_storage
+    last = offset + sum((side - 1) * step for side, step in zip(size, stride, strict=True))
+    is_empty = 0 in size
+    if min((offset, *size, *stride)) < 0 or not (is_empty or last < given.nbytes() // dtype.itemsize):
+        raise ValueError("a tensor outside its storage")
+    if math.prod(size) * dtype.itemsize > given.nbytes():
+        raise ValueError("a tensor larger than its storage")
+    return torch.empty((0,), dtype=dtype).set_(given, offset, size, stride)
 
 
 def _shapes_of_tensors(module: str, name: str) -> Any | None:
@@ -103,12 +125,14 @@ def _shapes_of_tensors(module: str, name: str) -> Any | None:
     return tuple if (module, name) == ("torch", "Size") else _plain(module, name)
 
 
-class _Restricted(pickle.Unpickler):
+# Python's own unpickler and not the one in C, which makes room for as many objects as the number says under which one
+# is noted: ten bytes would take 64 GB.
+class _Restricted(pickle._Unpickler):  # type: ignore[name-defined,misc]
     def find_class(self, module: str, name: str, /) -> Any:
         return _find(module, name, _real_tensors)
 
 
-class _ShapeReader(pickle.Unpickler):
+class _ShapeReader(pickle._Unpickler):  # type: ignore[name-defined,misc]
     def find_class(self, module: str, name: str, /) -> Any:
         return _find(module, name, _shapes_of_tensors)
 
@@ -152,8 +176,9 @@ def load_tensors(path: Path) -> dict[str, Any]:
     with _explained(path):
         is_archive = zipfile.is_zipfile(path)
         if is_archive:
-            _pickle_of(path)  # an archive of TorchScript has no such member, and is nothing for torch.load
-        elif not _is_legacy(path):
+            _pickle_of(path)
+            _refuse_code(path)
+        elif not _is_legacy(path) or tarfile.is_tarfile(path):  # torch unpacks one before it looks what it is
             raise ValueError("no file of torch")
         content = torch.load(
             path, map_location="cpu", weights_only=False, pickle_module=SafePickle, mmap=is_archive or None
@@ -164,14 +189,14 @@ def load_tensors(path: Path) -> dict[str, Any]:
 def _read(path: Path) -> Any:
     if zipfile.is_zipfile(path):
         return _ShapeReader(io.BytesIO(_pickle_of(path))).load()
+    with path.open("rb") as file:
+        stream = io.BytesIO(file.read(_LARGEST_PICKLE))
     if not _is_legacy(path):
-        with path.open("rb") as stream:
-            _ShapeReader(stream).load()  # to say what a hostile one names
+        _ShapeReader(stream).load()  # to say what a hostile one names
         raise ValueError("no file of torch")
-    with path.open("rb") as stream:
-        for _ in range(3):  # magic number, protocol, sizes of the machine's types
-            _ShapeReader(stream).load()
-        return _ShapeReader(stream).load()
+    for _ in range(3):  # magic number, protocol, sizes of the machine's types
+        _ShapeReader(stream).load()
+    return _ShapeReader(stream).load()
 
 
 def _pickle_of(path: Path) -> bytes:
@@ -180,7 +205,18 @@ def _pickle_of(path: Path) -> bytes:
         others = {one.filename.rpartition("/")[2] for one in archive.infolist()}
         if len(members) != 1 or "constants.pkl" in others or members[0].file_size > _LARGEST_PICKLE:
             raise ValueError("no archive of tensors")
+        if members[0].compress_type != zipfile.ZIP_STORED:  # as torch writes: a small file is no large pickle
+            raise ValueError("a compressed archive")
         return archive.read(members[0])
+
+
+def _refuse_code(path: Path) -> None:
+    """Refuse an archive of TorchScript, which `torch.load` would run. Torch's own reader says what the archive holds:
+    one may have two lists of its members, of which Python's reader takes the other."""
+    import torch
+
+    if "constants.pkl" in torch._C.PyTorchFileReader(str(path)).get_all_records():
+        raise ValueError("no archive of tensors")
 
 
 def _is_legacy(path: Path) -> bool:
@@ -194,19 +230,20 @@ def _tensors(content: Any, kind: type[Any]) -> Iterator[tuple[str, Any]]:
         if not (isinstance(content, dict) and isinstance(content.get("state_dict"), dict)):
             break
         content = content["state_dict"]
-    yield from _walk("", content, kind, 0)
+    yield from _walk("", content, kind, 0, set())
 
 
-def _walk(prefix: str, content: Any, kind: type[Any], depth: int) -> Iterator[tuple[str, Any]]:
+def _walk(prefix: str, content: Any, kind: type[Any], depth: int, seen: set[int]) -> Iterator[tuple[str, Any]]:
     if isinstance(content, Inert):  # torch's ParameterDict, as the first textual inversions were saved
         content = content.__dict__.get("_parameters")
-    if not isinstance(content, Mapping) or depth > _DEEPEST:
-        return
+    if not isinstance(content, Mapping) or depth > _DEEPEST or id(content) in seen:
+        return  # each is listed once: a few that hold each other many times would never end
+    seen.add(id(content))
     for name, value in content.items():
         if isinstance(value, kind):
             yield f"{prefix}{name}", value
         elif isinstance(value, Mapping | Inert):
-            yield from _walk(f"{prefix}{name}.", value, kind, depth + 1)
+            yield from _walk(f"{prefix}{name}.", value, kind, depth + 1, seen)
 
 
 class _explained:

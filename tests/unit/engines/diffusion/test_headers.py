@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
+import tarfile
+import tracemalloc
 import zipfile
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +19,11 @@ from hypothesis import strategies as st
 
 pytest.importorskip("diffusers")
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from deployments.engines.diffusion import headers
+from deployments.engines.diffusion import headers, pickles
 from deployments.engines.diffusion.families import UNKNOWN
 from deployments.engines.diffusion.headers import addnet_hash, identify_model, load_tensors, read_header, read_metadata
 from deployments.errors import DarkroomError, NotSupported, WeightsMissing
@@ -236,3 +241,127 @@ def test_a_file_that_goes_between_header_and_tensors_is_named(tmp_path: Path, mo
     monkeypatch.setattr(headers, "read_header", lambda path: path.unlink())
     with pytest.raises(WeightsMissing, match="one"):
         load_tensors(tmp_path / "one.safetensors")
+
+
+class Storage:
+    """Stands for the first storage of an archive, of four numbers."""
+
+
+def an_archive(path: Path, content: Any, compression: int = zipfile.ZIP_STORED) -> Path:
+    """Write an archive as torch does, of a pickle (bytes), or of what is pickled, around `Storage`."""
+    stream = io.BytesIO()
+    pickler = pickle.Pickler(stream, 2)
+    is_storage = ("storage", torch.FloatStorage, "0", "cpu", 4)
+    pickler.persistent_id = lambda one: is_storage if isinstance(one, Storage) else None  # type: ignore[method-assign]
+    pickler.dump(content)
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("one/data.pkl", content if isinstance(content, bytes) else stream.getvalue())
+        archive.writestr("one/version", b"3\n")
+        archive.writestr("one/data/0", np.arange(4, dtype=np.float32).tobytes())
+    return path
+
+
+def a_tensor(offset: int, size: tuple[int, ...], stride: tuple[int, ...]) -> Boom:
+    return Boom(torch._utils._rebuild_tensor_v2, Storage(), offset, size, stride, False, OrderedDict())
+
+
+def test_a_tensor_is_a_view_of_its_storage(tmp_path: Path) -> None:
+    path = an_archive(tmp_path / "one.ckpt", {"a": a_tensor(0, (2, 2), (1, 2)), "b": a_tensor(4, (0,), (1,))})
+    loaded = load_tensors(path)
+    assert loaded["a"].tolist() == [[0, 2], [1, 3]]
+    assert loaded["b"].shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("offset", "size", "stride"),
+    [
+        (0, (5,), (1,)),
+        (1, (4,), (1,)),
+        (0, (10**6, 10**6), (0, 0)),
+        (3, (2,), (-1,)),
+        (-1, (2,), (1,)),
+        (0, (-2,), (1,)),
+    ],
+)
+def test_a_tensor_outside_its_storage_or_larger_than_it_is_not_loaded(
+    tmp_path: Path, offset: int, size: tuple[int, ...], stride: tuple[int, ...]
+) -> None:
+    path = an_archive(tmp_path / "odd.ckpt", {"a": a_tensor(offset, size, stride)})
+    with pytest.raises(WeightsMissing, match="odd"):
+        load_tensors(path)
+
+
+def test_a_pickle_cannot_change_the_functions_that_build_tensors(tmp_path: Path) -> None:
+    state = b"N}X\x0c\x00\x00\x00__defaults__K\x05\x85s\x86"
+    hostile = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n" + state + b"b."
+    before = torch._utils._rebuild_tensor_v2.__defaults__
+    path = an_archive(tmp_path / "odd.ckpt", hostile)
+    load_tensors(path)
+    assert torch._utils._rebuild_tensor_v2.__defaults__ == before
+
+
+def test_dictionaries_that_hold_each_other_many_times_are_listed_once(tmp_path: Path) -> None:
+    content: dict[str, Any] = {"a": a_tensor(0, (2, 2), (2, 1))}
+    for _ in range(7):
+        content = {str(place): content for place in range(200)}
+    path = an_archive(tmp_path / "nested.ckpt", content)
+    assert read_header(path).shapes == {"0.0.0.0.0.0.0.a": (2, 2)}
+    assert len(load_tensors(path)) == 1
+
+
+def test_the_number_that_an_object_is_noted_under_takes_no_memory(tmp_path: Path) -> None:
+    path = an_archive(tmp_path / "noted.ckpt", b"\x80\x02]r\xff\xff\xff\x00.")
+    tracemalloc.start()
+    try:
+        assert read_header(path).shapes == load_tensors(path) == {}
+        assert tracemalloc.get_traced_memory()[1] < 2**26
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_compressed_archive_is_no_model_file(tmp_path: Path, compression: int) -> None:
+    path = an_archive(tmp_path / "bomb.ckpt", b"\x80\x02(" + b"]" * 10**6 + b"t.", compression)
+    for read in (read_header, load_tensors):
+        with pytest.raises(WeightsMissing, match="bomb"):
+            read(path)
+
+
+def test_a_pickle_without_end_is_no_model_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pickles, "_LARGEST_PICKLE", 1000)
+    torch.save({str(place): 1 for place in range(1000)}, tmp_path / "long.ckpt", _use_new_zipfile_serialization=False)
+    with pytest.raises(WeightsMissing, match="long"):
+        read_header(tmp_path / "long.ckpt")
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning", "ignore:.*torch.jit", "ignore:.*TorchScript")
+def test_an_archive_of_torchscript_that_hides_its_code_from_python_is_not_run(tmp_path: Path) -> None:
+    class Module(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x
+
+    torch.jit.save(torch.jit.script(Module()), str(tmp_path / "script.pt"))
+    with zipfile.ZipFile(tmp_path / "script.pt") as script, zipfile.ZipFile(tmp_path / "odd.pt", "w") as archive:
+        archive.writestr("script/padding", bytes(2**14))
+        for name in script.namelist():
+            archive.writestr(name, script.read(name))
+    whole = (tmp_path / "odd.pt").read_bytes()
+    begin, end = whole.index(b"PK\1\2"), whole.index(b"PK\5\6")
+    parts = whole[begin:end].replace(b"constants.pkl", b"unsuspect.pkl").split(b"PK\1\2")
+    listed = b""  # where Python looks for the members: right before the end, with places that count from there
+    for part in parts[1:]:
+        place = max(0, int.from_bytes(part[38:42], "little") - (end - begin))
+        listed += b"PK\1\2" + part[:38] + place.to_bytes(4, "little") + part[42:]
+    (tmp_path / "odd.pt").write_bytes(whole[:end] + listed + whole[end:])
+    assert read_header(tmp_path / "odd.pt").shapes == {}
+    with pytest.raises(WeightsMissing, match="odd"):
+        load_tensors(tmp_path / "odd.pt")
+
+
+def test_an_archive_of_tar_is_no_model_file_whatever_its_members_are_called(tmp_path: Path) -> None:
+    path = tmp_path / "odd.pt"
+    beginning = pickles.LEGACY_MAGIC + b"K\x01.K\x02.}."
+    info = tarfile.TarInfo(beginning.decode(errors="surrogateescape"))
+    path.write_bytes(info.tobuf(tarfile.USTAR_FORMAT, errors="surrogateescape") + bytes(2**10))
+    with pytest.raises(WeightsMissing, match="odd"):
+        pickles.load_tensors(path)
