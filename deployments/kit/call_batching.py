@@ -33,20 +33,25 @@ class CallBatcher(Generic[Work, Result]):
         return await future
 
     async def _run_all(self) -> None:
-        while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
-            batch = [(work, future) for work, future in batch if not future.cancelled()]
-            if batch:
-                await self._run_batch([work for work, _ in batch], [future for _, future in batch])
+        try:
+            while self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+                batch = [(work, future) for work, future in batch if not future.cancelled()]
+                if batch:
+                    await self._run_batch([work for work, _ in batch], [future for _, future in batch])
+        finally:
+            while self._waiting:  # a batch was cancelled itself: nobody waits for ever
+                self._waiting.popleft()[1].cancel()
 
     async def _run_batch(self, works: list[Work], futures: list[asyncio.Future[Result]]) -> None:
         try:
-            results = await self._run(works)
+            for future, result in zip(futures, await self._run(works), strict=True):
+                if not future.done():
+                    future.set_result(result)
         except Exception as error:  # theirs: whoever asked is told
             for future in futures:
                 if not future.done():
                     future.set_exception(error)
-            return
-        for future, result in zip(futures, results, strict=True):
-            if not future.done():
-                future.set_result(result)
+        finally:
+            for future in futures:
+                future.cancel()  # without effect on one that is done

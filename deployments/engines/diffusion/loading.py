@@ -206,9 +206,10 @@ def _explained(model: Model) -> Iterator[None]:
     """Turn diffusers' errors over files that are missing, cut short or of another shape into `WeightsMissing`."""
     from safetensors import SafetensorError
 
+    shapes = (ValueError, LookupError, StopIteration, RuntimeError, ArithmeticError)  # errors of odd ones
     try:
         yield
-    except (OSError, ValueError, KeyError, IndexError, StopIteration, RuntimeError, SafetensorError) as error:
+    except (OSError, SafetensorError, *shapes) as error:
         if type(error).__name__ == "OutOfMemoryError":
             raise
         setting = MODELS_DIR if model.path else CHECKPOINT

@@ -215,7 +215,7 @@ class ModelRegistry:
                 lambda _: path.stat().st_size,
                 close=lambda: pipeline.delete_adapters(adapter),
             )
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
             if any(adapter in adapters for adapters in pipeline.get_list_adapters().values()):
                 pipeline.delete_adapters(adapter)  # it fits one of the networks, and stays there otherwise
             if isinstance(error, OutOfMemoryError):

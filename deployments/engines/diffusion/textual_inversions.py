@@ -113,13 +113,15 @@ def read_vectors(tensors: Mapping[str, Tensor], width: int) -> Tensor | str:
     which the one of the encoder's `width` is taken.
     """
     if {"clip_l", "clip_g"} <= set(tensors):
-        fitting = [t for name, t in tensors.items() if name in ("clip_l", "clip_g") and t.shape[-1] == width]
-        if not fitting:
-            sizes = " and ".join(str(tensors[name].shape[-1]) for name in ("clip_l", "clip_g"))
+        widths = [(0, *tensors[name].shape)[-1] for name in ("clip_l", "clip_g")]
+        if width not in widths:
+            sizes = " and ".join(map(str, widths))
             return f"its vectors have {sizes} numbers, the checkpoint's have {width}"
         return "it is for SDXL, the checkpoint is not"
     named = [tensor for name, tensor in tensors.items() if name.startswith("string_to_param.")]
     chosen = named or [tensors[name] for name in ("emb_params",) if name in tensors] or list(tensors.values())
-    if len(chosen) != 1 or not 1 <= chosen[0].ndim <= 2:
+    if len(chosen) != 1 or not 1 <= chosen[0].ndim <= 2 or not chosen[0].numel():
         return "the file holds no vectors that are known here"
+    if not chosen[0].float().isfinite().all():
+        return "its vectors hold values that are no numbers"
     return chosen[0].reshape(-1, chosen[0].shape[-1])

@@ -14,6 +14,7 @@ pytest.importorskip("diffusers")
 
 import diffusers
 import torch
+from safetensors.torch import save_file
 
 from deployments.contracts.diffusion import FAMILY_NAMES, ROLE_NAMES, ControlHint, Lora
 from deployments.errors import NotSupported, WeightsMissing
@@ -50,8 +51,6 @@ def test_a_single_file_without_its_configuration_is_missing_weights_offline(mode
 
 
 def test_a_single_file_of_another_family_is_refused(models: Path) -> None:
-    from safetensors.torch import save_file
-
     save_file({"conditioner.embedders.1.x": torch.zeros(1)}, str(models / "checkpoints" / "big.safetensors"))
     with pytest.raises(NotSupported, match="big"):
         make(an_engine(models), a_request(checkpoint="big"))
@@ -190,3 +189,25 @@ def test_a_checkpoint_that_is_cut_short_is_missing_weights(models: Path) -> None
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(WeightsMissing, match="100 bytes are missing"):
         make(an_engine(models), a_request(checkpoint="single"))
+
+
+def test_a_lora_of_tensors_without_sides_is_left_out(models: Path) -> None:
+    layer = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
+    parts = {f"{layer}.{part}": torch.tensor(1.0) for part in ("lora_down.weight", "lora_up.weight", "alpha")}
+    save_file(parts, str(models / "loras" / "odd.safetensors"))
+    (made,) = make(an_engine(models), a_request(loras=(Lora("odd"),)))
+    assert any("'odd' was left out" in text for text in made.warnings)
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element")
+def test_a_checkpoint_of_networks_without_width_is_missing_weights(models: Path) -> None:
+    shapes = {"model.diffusion_model.input_blocks.0.0.weight": (0, 4, 3, 3), "cond_stage_model.transformer.x": (0,)}
+    shapes |= {f"model.diffusion_model.input_blocks.{n}.0.out_layers.3.weight": (0, 0, 3, 3) for n in (1, 4, 7, 10)}
+    shapes |= {"model.diffusion_model.out.2.weight": (4, 0, 3, 3)}
+    shapes |= {f"model.diffusion_model.input_blocks.1.1.{n}": (0, 0, 1, 1) for n in ("proj_in.weight", "x")}
+    shapes |= {"model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (0, 768)}
+    save_file(
+        {name: torch.zeros(shape) for name, shape in shapes.items()}, str(models / "checkpoints" / "odd.safetensors")
+    )
+    with pytest.raises(WeightsMissing, match="odd"):
+        make(an_engine(models), a_request(checkpoint="odd"))

@@ -16,6 +16,7 @@ from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
 from safetensors.torch import save_file
 
 from deployments.contracts.arrays import Image
+from deployments.engines.diffusion.textual_inversions import read_vectors
 from tests.support import real_shapes
 from tests.support.diffusing import SIZE, a_request, an_engine, difference, make, make_one
 from tests.support.tiny_diffusion import CHECKPOINT
@@ -132,3 +133,19 @@ def test_the_list_tells_vectors_and_family(models: Path) -> None:
     real_shapes.write(models / "embeddings" / "xl.safetensors", {"clip_l": (4, 768), "clip_g": (4, 1280)})
     listed = {one.name: (one.family, one.vectors, one.width) for one in an_engine(models).list_models().embeddings}
     assert listed == {"easynegative": ("sd1", 8, 768), "xl": ("sdxl", 4, 1280)}
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"emb_params": torch.zeros(0, WIDTH)},
+        {"emb_params": torch.zeros(2, 0)},
+        {"emb_params": torch.zeros(0)},
+        {"emb_params": torch.tensor(1.0)},
+        {"clip_l": torch.tensor(1.0), "clip_g": torch.tensor(1.0)},
+        {"emb_params": torch.full((1, WIDTH), float("nan"))},
+        {},
+    ],
+)
+def test_a_file_without_vectors_says_so(tensors: Any) -> None:
+    assert isinstance(read_vectors(tensors, WIDTH), str)

@@ -77,3 +77,28 @@ async def test_a_batch_that_fails_fails_its_own_calls_only() -> None:
     with pytest.raises(ValueError, match="unlucky"):
         await batcher.submit(13)
     assert await batcher.submit(2) == 4
+
+
+async def test_nobody_waits_for_a_batch_that_was_cancelled() -> None:
+    async def run(numbers: Sequence[int]) -> list[int]:
+        await asyncio.sleep(0.01)
+        if numbers[0] == 1:
+            raise asyncio.CancelledError
+        return list(numbers)
+
+    batcher = CallBatcher(run, 8)
+    tasks = [*await submitted(batcher, 1), *await submitted(batcher, 2)]
+    found = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 1)
+    assert all(isinstance(one, asyncio.CancelledError) for one in found)
+    assert await batcher.submit(3) == 3
+
+
+async def test_results_that_lack_are_an_error_for_those_that_have_none() -> None:
+    async def run(numbers: Sequence[int]) -> list[int]:
+        await asyncio.sleep(0)
+        return list(numbers)[:1]
+
+    tasks = await submitted(CallBatcher(run, 8), 1, 2, 3)
+    found = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 1)
+    assert found[0] == 1
+    assert any(isinstance(one, ValueError) for one in found)

@@ -22,7 +22,9 @@ _MOST = 8
 
 def find_named(text: str, names: Iterable[str]) -> list[str]:
     """List the names that stand in a prompt as words of their own, in any case."""
-    return [name for name in names if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.IGNORECASE)]
+    lower = text.lower()
+    likely = [name for name in names if name.lower() in lower]  # a pattern for each of thousands takes half a second
+    return [name for name in likely if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.IGNORECASE)]
 
 
 def find_missing(text: str, names: Iterable[str]) -> list[str]:

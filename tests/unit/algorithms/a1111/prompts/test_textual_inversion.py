@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,3 +47,14 @@ def test_plain_words_and_tags_are_not_told(text: str) -> None:
 @given(st.text(st.sampled_from("av_-.1 neg"), max_size=4000))
 def test_any_text_is_looked_through(text: str) -> None:
     assert all(word in text for word in find_missing(text, []))
+
+
+def test_names_of_thousands_of_files_are_looked_for_in_a_long_prompt_without_a_pattern_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    patterns = []
+    search = re.search
+    monkeypatch.setattr(re, "search", lambda pattern, *rest: patterns.append(pattern) or search(pattern, *rest))
+    names = [f"embedding_{place}" for place in range(2000)]
+    assert find_named("word, " * 2000 + "EMBEDDING_77", names) == ["embedding_77"]
+    assert len(patterns) < 5
