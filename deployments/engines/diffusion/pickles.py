@@ -127,12 +127,12 @@ def _shapes_of_tensors(module: str, name: str) -> Any | None:
 
 # Python's own unpickler and not the one in C, which makes room for as many objects as the number says under which one
 # is noted: ten bytes would take 64 GB.
-class _Restricted(pickle._Unpickler):  # type: ignore[name-defined,misc]
+class _Restricted(pickle._Unpickler):
     def find_class(self, module: str, name: str, /) -> Any:
         return _find(module, name, _real_tensors)
 
 
-class _ShapeReader(pickle._Unpickler):  # type: ignore[name-defined,misc]
+class _ShapeReader(pickle._Unpickler):
     def find_class(self, module: str, name: str, /) -> Any:
         return _find(module, name, _shapes_of_tensors)
 
