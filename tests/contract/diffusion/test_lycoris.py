@@ -169,7 +169,7 @@ def test_one_with_layers_that_do_not_fit_is_taken_out_too(models: Path) -> None:
     assert difference(make_one(engine), plain) == 0
 
 
-class Layer(torch.nn.Module):
+class Layer(torch.nn.Module):  # type: ignore[misc]
     """A network of one layer, `to_v`."""
 
     def __init__(self) -> None:

@@ -336,7 +336,7 @@ def test_a_pickle_without_end_is_no_model_file(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning", "ignore:.*torch.jit", "ignore:.*TorchScript")
 def test_an_archive_of_torchscript_that_hides_its_code_from_python_is_not_run(tmp_path: Path) -> None:
-    class Module(torch.nn.Module):
+    class Module(torch.nn.Module):  # type: ignore[misc]
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x
 
