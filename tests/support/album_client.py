@@ -58,13 +58,21 @@ def look(client: httpx.Client, job: str) -> dict[str, Any]:
 
 def half_way(client: httpx.Client, job: str) -> dict[str, Any]:
     """Wait until some of the job's images are done and some are not. -> the job"""
-    found = until(lambda: (seen := look(client, job))["progress"] > 0 and seen, f"{job} has begun")
+    found = _job_when(client, job, lambda seen: seen["progress"] > 0, "has begun")
     assert found["status"] == "running", f"too few pictures to be caught half way: {found}"
     return found
 
 
 def ended(client: httpx.Client, job: str) -> dict[str, Any]:
-    return until(lambda: (seen := look(client, job))["status"] in ENDED and seen, f"{job} ends")
+    return _job_when(client, job, lambda seen: seen["status"] in ENDED, "ends")
+
+
+def _job_when(client: httpx.Client, job: str, holds: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
+    def look_again() -> dict[str, Any] | None:
+        seen = look(client, job)
+        return seen if holds(seen) else None
+
+    return until(look_again, f"{job} {what}")
 
 
 def album_when_analysed(client: httpx.Client, album: str) -> dict[str, Any]:
