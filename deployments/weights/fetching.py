@@ -43,7 +43,9 @@ def fetch(package: Package, downloads: Path, run: Callable[..., object] = subpro
         client = "npm"
         command = [*_npm(package, downloads, run), "pack", f"{package.name}@{package.version}"]
         command += [f"--pack-destination={folder}", "--ignore-scripts", "--loglevel=error"]
-        command += [f"--fetch-timeout={_SILENT_S * 1000}", "--fetch-retries=2"]
+        # npm's own pauses, 10 and 60 s, make a registry that is away look like one that is slow.
+        command += ["--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000"]
+        command += [f"--fetch-timeout={_SILENT_S * 1000}"]
         _start(package, client, command, folder, run)
     else:
         client = "pip"
