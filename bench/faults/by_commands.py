@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ import httpx
 import psutil
 import yaml
 
-from bench.faults.valkey import Valkey
+from bench.faults.valkey import Valkey, listens_within
 from bench.server import ROOT
 from serve_app.local_ray import free_port
 
@@ -156,12 +155,8 @@ def _deploy(command: list[str], environment: Mapping[str, str]) -> None:
 
 
 def _await_port(port: int, log: Path) -> None:
-    deadline = time.monotonic() + _START_S
-    while time.monotonic() < deadline:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        time.sleep(_POLL_S)
-    raise RuntimeError(f"the head did not come up:\n{log.read_text()[-2000:]}")
+    if not listens_within(port, _START_S):
+        raise RuntimeError(f"the head did not come up:\n{log.read_text()[-2000:]}")
 
 
 def _await_ready(url: str) -> None:

@@ -61,16 +61,18 @@ def running_valkey(program: str, folder: Path) -> Iterator[Valkey]:
             assert process.stdin
             process.stdin.write(settings)
             process.stdin.close()
-            _await(server.port)
+            if not listens_within(server.port, _START_S):
+                raise TimeoutError(f"Valkey did not listen within {_START_S:g} s")
             yield server
         finally:
             process.terminate()
 
 
-def _await(port: int) -> None:
-    deadline = time.monotonic() + _START_S
+def listens_within(port: int, seconds: float) -> bool:
+    """Wait until something listens on a port of the loopback interface. -> whether it does"""
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
+            return True
         time.sleep(_POLL_S)
-    raise TimeoutError(f"Valkey did not listen within {_START_S:g} s")
+    return False

@@ -57,6 +57,13 @@ def photographs(count: int, seed: int = 0) -> list[bytes]:
     return files
 
 
+def post_pictures(client: httpx.Client, batch: list[bytes]) -> list[str]:
+    """Upload pictures in one request. -> their URLs"""
+    parts = [("file", (f"{place}.jpg", data)) for place, data in enumerate(batch)]
+    images = client.post("/images", files=parts).raise_for_status().json()["images"]
+    return [image["url"] for image in images]
+
+
 def over_http(files: list[bytes]) -> tuple[float, float]:
     """Upload in batches, a few clients at once, and embed the album. -> images a second, peak memory in bytes
 
@@ -68,9 +75,7 @@ def over_http(files: list[bytes]) -> tuple[float, float]:
     ):
 
         def upload(batch: list[bytes]) -> list[str]:
-            parts = [("file", (f"{place}.jpg", data)) for place, data in enumerate(batch)]
-            images = client.post("/images", files=parts).raise_for_status().json()["images"]
-            return [image["url"] for image in images]
+            return post_pictures(client, batch)
 
         def embed(urls: list[str], album: str) -> None:
             body = {"images": urls, "album_id": album}

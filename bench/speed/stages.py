@@ -29,7 +29,7 @@ from starlette.datastructures import Headers
 
 from bench.report import machine
 from bench.server import Server, running_server
-from bench.speed.album import embed_views, photographs
+from bench.speed.album import embed_views, photographs, post_pictures
 from configs.settings import Settings
 from deployments.algorithms.duplicates.candidates import ALWAYS, find_candidates
 from deployments.algorithms.duplicates.features import FeatureLimits, describe
@@ -187,9 +187,7 @@ def measure_server(files: list[bytes]) -> dict[str, float]:
     ):
 
         def upload(batch: list[bytes]) -> list[str]:
-            parts = [("file", (f"{place}.jpg", data)) for place, data in enumerate(batch)]
-            images = client.post("/images", files=parts).raise_for_status().json()["images"]
-            return [image["url"] for image in images]
+            return post_pictures(client, batch)
 
         def embed(urls: list[str], album: str) -> None:
             body = {"images": urls, "album_id": album}
