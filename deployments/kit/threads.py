@@ -87,10 +87,12 @@ class Threads:
 def yield_cores() -> None:
     """Let this thread yield the cores to what answers clients: event loops, the proxies, the database.
 
-    Where cores are idle it is as fast as before. On Linux alone, whose threads have priorities of their own.
+    Where cores are idle it is as fast as before. On Linux alone, whose threads have priorities of their own. Counted
+    from what the process was started with, so that under `nice` it still yields to the process' own event loop.
     """
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        own = os.getpriority(os.PRIO_PROCESS, os.getpid())
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), own + _NICENESS)
 
 
 async def to_its_end(work: Awaitable[T]) -> T:
