@@ -74,6 +74,16 @@ def value(text: str, name: str, **labels: str) -> float:
     )
 
 
+COUNTED = {
+    "ray_darkroom_http_requests_total": "Ingress",
+    "ray_darkroom_jobs_ended_total": "Worker",
+    "ray_darkroom_job_attempts_total": "Worker",
+    "ray_darkroom_queue_jobs": "Worker",
+    "ray_darkroom_served_calls_total": "Bundle",
+}
+"""Metrics, and who counts them. Each process tells Ray by itself, so that one may be there before another."""
+
+
 @pytest.fixture(scope="module")
 def metrics(seen: Seen) -> str:
     """The whole, once Ray has heard of the last call: it is told every ten seconds."""
@@ -82,24 +92,17 @@ def metrics(seen: Seen) -> str:
         text = page(f"{seen.server.url}/metrics")
         served = value(text, "ray_darkroom_served_pictures_total", verb="embed_images")
         ended = value(text, "ray_darkroom_jobs_ended_total", kind="tags", outcome="succeeded")
-        return text if served >= PICTURES and ended else None
+        return text if served >= PICTURES and ended and all(name in text for name in COUNTED) else None
 
     return until(told, "Ray has been told what was done")
 
 
 def test_metrics_show_what_the_processes_of_all_deployments_counted(metrics: str) -> None:
-    of = {
-        "ray_darkroom_http_requests_total": "Ingress",
-        "ray_darkroom_jobs_ended_total": "Worker",
-        "ray_darkroom_job_attempts_total": "Worker",
-        "ray_darkroom_queue_jobs": "Worker",
-        "ray_darkroom_served_calls_total": "Bundle",
-    }
     found = {
         sample.name: sample.labels for family in text_string_to_metric_families(metrics) for sample in family.samples
     }
-    assert {name: found[name]["deployment"] for name in of} == of
-    assert all(found[name]["replica"] and found[name]["application"] == "darkroom" for name in of)
+    assert {name: found[name]["deployment"] for name in COUNTED} == COUNTED
+    assert all(found[name]["replica"] and found[name]["application"] == "darkroom" for name in COUNTED)
     assert value(metrics, "ray_darkroom_served_pictures_total", verb="find_faces") == PICTURES
     served = value(metrics, "ray_darkroom_served_calls_total", verb="embed_images", outcome="ok")
     assert value(metrics, "ray_darkroom_served_seconds_count", verb="embed_images") == served
