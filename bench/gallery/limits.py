@@ -7,7 +7,7 @@ belongs there no longer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,11 +76,22 @@ def _copies(title: str, left: Image, right: Image, *, expected: bool) -> Case:
     return Case(title, "copies" if found else "no copies", found == expected, (left, right))
 
 
-def _first_wrong(title: str, trap: str, photos: dict[str, Image]) -> Case:
-    """Find the first pair of a trap that is taken for copies; the first pair where none is."""
-    pairs = [pair for pictures in trap_sets(trap, photos, _HALF) for pair in trap_pairs(pictures)]
-    cases = (_copies(title, left, right, expected=False) for left, right in pairs)
-    return next((case for case in cases if not case.is_right), _copies(title, *pairs[0], expected=False))
+def _first_wrong(cases: Iterable[Case]) -> Case:
+    """Choose the first case that goes wrong; the first of all where none does."""
+    first: Case | None = None
+    for case in cases:
+        if not case.is_right:
+            return case
+        first = first or case
+    assert first, "no cases"
+    return first
+
+
+def _trapped(title: str, trap: str, photos: dict[str, Image]) -> Iterator[Case]:
+    """Compare the pairs of a trap, which are no copies."""
+    for pictures in trap_sets(trap, photos, _HALF):
+        for left, right in trap_pairs(pictures):
+            yield _copies(title, left, right, expected=False)
 
 
 def _sky() -> Image:
@@ -95,19 +106,13 @@ def _sky() -> Image:
     return np.dstack([0.55 * light, 0.8 * light, 1.1 * light]).clip(0, 255).astype(np.uint8)
 
 
-def _worse_scored_higher(title: str, kind: str, photos: dict[str, Image]) -> Case:
-    """Find the first photograph of which a slightly damaged version scores at least as high."""
-    found = None
+def _slightly_damaged(title: str, kind: str, photos: dict[str, Image]) -> Iterator[Case]:
+    """Score photographs and slightly damaged versions of them, which are worse."""
     for name, photo in photos.items():
         reference = to_full_range(photo)
         worse = damage(kind, reference, 1, random_for(name, kind, "1"))
         scores = assess(reference).score, assess(worse).score
-        case = Case(title, f"{scores[0]:.2f} and {scores[1]:.2f}", scores[0] > scores[1], (reference, worse))
-        if not case.is_right:
-            return case
-        found = found or case
-    assert found, "no photographs"
-    return found
+        yield Case(title, f"{scores[0]:.2f} and {scores[1]:.2f}", scores[0] > scores[1], (reference, worse))
 
 
 def cases(product: Product) -> Iterator[Case]:
@@ -128,8 +133,8 @@ def cases(product: Product) -> Iterator[Case]:
     yield _copies("Scribbles over bricks", photos["bricks"], edited("scribbles", "bricks"), expected=True)
     collage = make_edits("collage", every, _HALF)[list(every).index("retina")]
     yield _copies("A quarter of a collage", photos["retina"], collage, expected=True)
-    yield _first_wrong("Something passes before a tripod", "tripod series", every)
-    yield _worse_scored_higher("A picture that moved a little: quality", "moved", photos)
+    yield _first_wrong(_trapped("Something passes before a tripod", "tripod series", every))
+    yield _first_wrong(_slightly_damaged("A picture that moved a little: quality", "moved", photos))
     face = sources.load({"astronaut": sources.TUNED["astronaut"]})["astronaut"]
     cut = np.ascontiguousarray(face[:, 225:])
     whole, part = product.faces(face), product.faces(cut)

@@ -142,11 +142,11 @@ class ModelRegistry:
         merged: list[tuple[Network, float, float]] = []
         for lora in loras:
             try:
-                model = self._find_lora(lora.name, checkpoint)
-                if network := self._network(lease, model):
+                model, path = self._find_lora(lora.name, checkpoint)
+                if network := self._network(lease, model.name, path):
                     merged.append((network, lora.text_encoder_weight, lora.unet_weight))
                     continue
-                adapter = self._adapter(lease, checkpoint, pipeline, model)
+                adapter = self._adapter(lease, checkpoint, pipeline, model.name, path)
             except _LeftOut as reason:
                 warnings.append(f"LoRA '{lora.name[:_MAX_SHOWN]}' was left out: {reason}.")
                 continue
@@ -160,8 +160,8 @@ class ModelRegistry:
         warnings += self._merger.merge(checkpoint.unet, checkpoint.text_encoder, merged)
         return tuple(warnings)
 
-    def _find_lora(self, name: str, checkpoint: Checkpoint) -> Model:
-        """Find a LoRA that fits the checkpoint. Raises `_LeftOut`."""
+    def _find_lora(self, name: str, checkpoint: Checkpoint) -> tuple[Model, Path]:
+        """Find a LoRA that fits the checkpoint. -> it and its weights. Raises `_LeftOut`."""
         model = self.catalogue.look_up("loras", name)
         if model is None or model.weights is None:
             raise _LeftOut("it is not here")
@@ -171,19 +171,16 @@ class ModelRegistry:
             raise _LeftOut(error.message.rstrip(".")) from error
         if model.file_kind.family not in ("", checkpoint.family):
             raise _LeftOut(f"it is for {FAMILY_NAMES[model.file_kind.family]}, the checkpoint is not")
-        return model
+        return model, model.weights
 
-    def _network(self, lease: Lease, model: Model) -> Network | None:
+    def _network(self, lease: Lease, name: str, path: Path) -> Network | None:
         """Load a LoRA of a form that is merged into the weights; None for plain ones. Raises `_LeftOut`."""
-        path = model.weights
-        if path is None:
-            raise _LeftOut("it is not here")
         try:
             if not needs_merging(read_header(path).shapes):
                 return None
             network: Network = lease.get(
-                ("network", model.name),
-                lambda: read_network(model.name, load_tensors(path)),
+                ("network", name),
+                lambda: read_network(name, load_tensors(path)),
                 lambda _: path.stat().st_size,
             )
         except (NotSupported, WeightsMissing) as error:
@@ -192,14 +189,12 @@ class ModelRegistry:
             raise _LeftOut("it is gone") from error
         return network
 
-    def _adapter(self, lease: Lease, checkpoint: Checkpoint, pipeline: Any, model: Model) -> str:
+    def _adapter(self, lease: Lease, checkpoint: Checkpoint, pipeline: Any, name: str, path: Path) -> str:
         """Load a plain LoRA into the checkpoint; -> its adapter's name there. Raises `_LeftOut`."""
         from safetensors import SafetensorError
         from torch import OutOfMemoryError
 
-        if model.weights is None:
-            raise _LeftOut("it is not here")
-        path, adapter = model.weights, f"lora_{hashlib.sha256(model.name.encode()).hexdigest()[:16]}"
+        adapter = f"lora_{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
         def load() -> str:
             pipeline.load_lora_weights(
@@ -207,7 +202,7 @@ class ModelRegistry:
             )
             return adapter
 
-        key = (*_checkpoint_key(checkpoint.model), "lora", model.name)
+        key = (*_checkpoint_key(checkpoint.model), "lora", name)
         try:
             lease.get(
                 key,
@@ -220,7 +215,7 @@ class ModelRegistry:
                 pipeline.delete_adapters(adapter)  # it fits one of the networks, and stays there otherwise
             if isinstance(error, OutOfMemoryError):
                 raise
-            log.warning("LoRA not loaded", lora=model.name, error=repr(error)[:_MAX_LOGGED])
+            log.warning("LoRA not loaded", lora=name, error=repr(error)[:_MAX_LOGGED])
             raise _LeftOut("its layers do not fit, or are of a form that is not known here") from error
         return adapter
 

@@ -40,7 +40,7 @@ def build_checkpoint(tensors: Tensors, kind: FileKind, dtype: Any, path: Path, c
     from diffusers.loaders import single_file_utils as convert
 
     tensors = _with_usual_names(tensors)
-    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    shapes = _shapes_of(tensors)
     own = _UserConfigs(configs, kind.family, shapes)
     if not any(name.startswith(UNET) for name in shapes):
         raise NotSupported(
@@ -67,7 +67,7 @@ def build_vae(tensors: Tensors, dtype: Any, path: Path, config: Config | None = 
     """Build a VAE from a checkpoint or a file of its own. Raises `WeightsMissing`."""
     from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 
-    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    shapes = _shapes_of(tensors)
     ours = descriptions.describe_vae(shapes)
     config = config if config and config.get("block_out_channels") == ours["block_out_channels"] else ours
     if any(name.startswith("encoder.down_blocks.") for name in shapes):
@@ -79,18 +79,22 @@ def build_controlnet(tensors: Tensors, family: Family, dtype: Any, path: Path, c
     """Build a ControlNet. Raises `WeightsMissing`."""
     from diffusers.loaders.single_file_utils import convert_controlnet_checkpoint
 
-    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    shapes = _shapes_of(tensors)
     config = descriptions.describe_controlnet(shapes, family)
     if (own := read_config(configs / "config.json")) and _is_alike(own, config):
         config = own
     return _build("ControlNetModel", config, convert_controlnet_checkpoint(dict(tensors), config), dtype, path)
 
 
+def _shapes_of(tensors: Tensors) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
 def _build_text_encoder(tensors: Tensors, config: Config | None, dtype: Any, path: Path) -> Any:
     from diffusers.loaders import single_file_utils as convert
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    shapes = _shapes_of(tensors)
     chosen = CLIPTextConfig(**(config or descriptions.describe_text_encoder(shapes)))
     network = _empty(lambda: CLIPTextModel(chosen))
     if any(name.startswith(OPEN_CLIP) for name in shapes):
