@@ -78,6 +78,15 @@ bench: dev ## Ratios and growth, side by side in one run (about three quarters o
 	@$(BIN)/python -m bench.speed.avatars
 	@$(BIN)/python -m bench.speed.neighbour
 
+# Wheels for the machine that bench.gpu runs on, which may have no network: Python 3.12 on Linux, x86-64.
+GPU_WHEELS := diffusers torchsde trampoline pydantic pydantic-core pydantic-settings annotated-types \
+  typing-inspection python-dotenv structlog
+gpu-wheels: dev ## Collect what `python -m bench.gpu` needs beside PyTorch in .gpu-wheels
+	@pins="$$(for name in $(GPU_WHEELS); do grep -oE "^$$name==[^ ]+" requirements/all.txt; done)" && \
+	  $(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+	  --python-version 3.12 --implementation cp --platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 \
+	  --dest .gpu-wheels $$pins && du -sh .gpu-wheels
+
 SECONDS ?= 150
 MINUTES ?= 20
 chaos: dev ## Faults under traffic: make chaos SECONDS=600 SEED=7 ARGS='--topology split'
@@ -101,4 +110,4 @@ lock: $(BIN)/python ## Write the lock files anew from pyproject.toml
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --all-extras pyproject.toml -o requirements/all.txt
 
-.PHONY: help setup dev run demo lint types test eval quick-eval bench chaos load gallery format lock
+.PHONY: help setup dev run demo lint types test eval quick-eval bench chaos load gallery format lock gpu-wheels
