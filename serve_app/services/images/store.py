@@ -27,6 +27,7 @@ from deployments.algorithms.images.decoding import (
 )
 from deployments.algorithms.images.frames import ImageFrames
 from deployments.algorithms.images.identity import describe_shown
+from deployments.algorithms.images.previews import decode_preview
 from deployments.algorithms.images.resizing import shrink
 from deployments.contracts.albums import Shown
 from deployments.contracts.arrays import Image
@@ -193,9 +194,10 @@ class ImageStore:
 
     async def preview(self, content: Content) -> Image:
         """Decode the preview: upright, `uint8[H, W, 3]`, longest side at most `limits.preview_px`."""
-        key = preview_key(content.sha256) if content.has_preview else original_key(content.sha256)
-        data = await self._storage.get(key)
-        return await self.run_in_thread(lambda: decode(data, self._preview_px, self._limits))
+        if not content.has_preview:
+            return await self.load(content, self._preview_px)
+        data = await self._storage.get(preview_key(content.sha256))
+        return await self.run_in_thread(lambda: decode_preview(data, self._preview_px))
 
     async def load(self, content: Content, max_px: int) -> Image:
         """Decode the original: upright, `uint8[H, W, 3]`, longest side at most `max_px`. Raises `ImageError`."""
