@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
-
 from configs.settings import Settings
 from deployments.algorithms.faces.sample import sample_portrait
 from deployments.assets.animals import load_animals
@@ -25,8 +23,6 @@ class AvatarDeployment(Checked):
         self._local = LocalAvatarArtist(self._animals)
         self._providers = ProviderPool(open_avatar_provider, settings)
         self._threads = Threads(settings.runtime.threads)
-        # Calls run side by side, each on one core: OpenCV's own threads would only get in their way.
-        cv2.setNumThreads(1)
 
     async def make_avatar(self, engine: str, request: AvatarTask) -> AvatarPicture:
         """Turn the people of a portrait into animals by `engine`.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
@@ -42,7 +41,6 @@ class DedupDeployment(Checked):
         self._threads = Threads(self._cores)
         # Calls run side by side, each on one core: the libraries' own threads would only get in their way, and those of
         # BLAS wait by spinning.
-        cv2.setNumThreads(1)
         threadpool_limits(1)
 
     async def check_health(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from configs.settings import Settings
@@ -36,8 +35,6 @@ class SegmentationDeployment(Checked):
         self._local = LocalSegmenter(settings.weights_dir, locator or make_locator(settings), threads)
         self._providers = ProviderPool(open_face_provider, settings)
         self._threads = Threads(threads)
-        # Calls run side by side, each on one core: OpenCV's own threads would only get in their way.
-        cv2.setNumThreads(1)
 
     async def segment_portrait(self, engine: str, image: Image) -> Segmentation:
         """Find faces by `engine` and segment faces and people.

@@ -34,6 +34,7 @@ from configs.settings import Limits
 from deployments.algorithms.images import decoding
 from deployments.algorithms.images.memory import decoding_bytes
 from deployments.algorithms.images.previews import decode_preview
+from deployments.contracts.arrays import Image
 
 _ANY = 2**40
 """Bytes that no file or decode here reaches."""
@@ -126,10 +127,11 @@ def measure_previews(count: int = 8, turns: int = 5) -> dict[str, float]:
     px = Limits().preview_px
     stored = [decoding.encode_jpeg(decoding.decode(picture, px)) for picture in photographs(count)]
     taken: dict[str, list[float]] = {"preview by OpenCV, ms": [], "by Pillow, ms": []}
+    decoders: tuple[Callable[[bytes, int], Image], ...] = (decode_preview, decoding.decode)
     differences = [0]
     for data in stored * turns:
         pixels = []
-        for times, decode in zip(taken.values(), (decode_preview, decoding.decode), strict=True):
+        for times, decode in zip(taken.values(), decoders, strict=True):
             began = time.process_time()
             pixels.append(decode(data, px))
             times.append(1000 * (time.process_time() - began))

@@ -12,6 +12,8 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
 
+import cv2
+
 from deployments.errors import DarkroomError
 from deployments.kit.checks import CheckLane
 from deployments.kit.turns import Turns
@@ -32,6 +34,8 @@ class Threads:
         self._pool = ThreadPoolExecutor(at_once + Turns.BEYOND, "work", yield_cores)
         self._pool_beyond = ThreadPoolExecutor(at_once + Turns.BEYOND, "work-beyond")
         self._lane = CheckLane()
+        # Work runs side by side, each on one core: OpenCV's own threads would only get in its way.
+        cv2.setNumThreads(1)
 
     async def run(self, work: Callable[..., T], *arguments: Any) -> T:
         """Run `work` in a thread; -> what it returns, or raises.

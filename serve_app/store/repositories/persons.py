@@ -27,13 +27,19 @@ class StoredPerson:
 
 
 _GROUPING = text("""
-    SELECT array_agg(face_id) AS faces, array_agg(coalesce(label, -1)) AS labels
-    FROM person_faces LEFT JOIN persons ON persons.id = person_id
-    WHERE person_faces.album_id = :album_id
+    SELECT
+        (SELECT string_agg(int8send(face_id) || int8send(coalesce(hashtextextended(person_id, :seed), 0)), '')
+         FROM person_faces WHERE album_id = :album_id) AS faces,
+        (SELECT string_agg(int8send(hashtextextended(id, :seed)) || int8send(label), '')
+         FROM persons WHERE album_id = :album_id) AS persons
 """)
-"""The grouping of an album as two arrays: as rows, each of 100,000 faces would be an object of its own."""
+"""The grouping of an album as records of 16 bytes (`_FACE`, `_PERSON`). As rows, each of 100,000 faces would be an
+object of its own, and joined by PostgreSQL rather than by the hashes of their persons' ids they take twice the time."""
+_FACE = np.dtype([("id", ">i8"), ("person", ">i8")])
+_PERSON = np.dtype([("id", ">i8"), ("label", ">i8")])
+_NOBODY = 0
+"""Hash in place of a face's person where it has none."""
 _PERSONS = text("SELECT array_agg(id) AS ids, array_agg(label) AS labels FROM persons WHERE album_id = :album_id")
-_PERSON_LABELS = text("SELECT array_agg(label) FROM persons WHERE album_id = :album_id")
 _OF_OTHER_MODELS = text("""
     SELECT sha256, bbox, coalesce(label, -1) AS label
     FROM person_faces
@@ -67,25 +73,29 @@ class _Grouping:
     """Face ids `int64[F]`, sorted."""
     labels: NDArray[np.int64]
     """Their persons' labels `int64[F]`, or `UNASSIGNED`."""
+    known: NDArray[np.int64]
+    """Labels of all persons, `int64[P]`."""
 
-    def labels_of(self, face_ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Look up labels, `int64[N]`; `UNKNOWN` for faces that are in no stored grouping."""
-        if not len(self.faces):
-            return np.full(len(face_ids), UNKNOWN)
-        place = np.minimum(np.searchsorted(self.faces, face_ids), len(self.faces) - 1)
-        return np.where(self.faces[place] == face_ids, self.labels[place], UNKNOWN)
+    def places_of(self, face_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Find faces among the stored ones, `int64[N]`; -1 where they are none of them."""
+        places = np.searchsorted(self.faces, face_ids)
+        return np.where(np.append(self.faces, -1)[places] == face_ids, places, -1)
 
-    def faces_beside(self, face_ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Find the stored faces that are none of `face_ids`."""
-        place = np.searchsorted(self.faces, face_ids)
-        is_other = np.ones(len(self.faces) + 1, np.bool_)
-        is_other[place[np.append(self.faces, -1)[place] == face_ids]] = False
+    def labels_at(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Look up labels by places, `int64[N]`; `UNKNOWN` for -1."""
+        return np.append(self.labels, UNKNOWN)[places]
+
+    def faces_beside(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Find the stored faces at other places."""
+        is_other = np.ones(len(self.faces) + 1, np.bool_)  # the last one is that of -1
+        is_other[places] = False
         return self.faces[is_other[:-1]]
 
 
 async def load_labels(session: AsyncSession, album_id: str, face_ids: NDArray[np.int64]) -> NDArray[np.int64]:
     """Load what `cluster_faces` takes as `previous`, `int64[N]`: a person's label, `UNASSIGNED` or `UNKNOWN`."""
-    return (await _load_grouping(session, album_id)).labels_of(face_ids)
+    stored = await _load_grouping(session, album_id)
+    return stored.labels_at(stored.places_of(face_ids))
 
 
 async def load_moved_labels(
@@ -134,22 +144,29 @@ async def save(
     this kind.
     """
     stored = await _load_grouping(session, album_id)
-    held = stored.labels_of(face_ids)
-    known = np.array(await session.scalar(_PERSON_LABELS, {"album_id": album_id}) or (), np.int64)
+    places = stored.places_of(face_ids)
+    held, known = stored.labels_at(places), stored.known
     previous = held if moved is None else np.where(held >= 0, held, moved)
     result = continue_labels(previous, clusters, highest=int(known.max(initial=UNASSIGNED)))
     changed = result != held
     await _add(session, album_id, np.setdiff1d(result[changed & (result >= 0)], known))
     await _assign(session, album_id, face_ids, result, changed)
-    await _remove(session, album_id, stored.faces_beside(face_ids), known[~np.isin(known, result)])
+    await _remove(session, album_id, stored.faces_beside(places), known[~np.isin(known, result)])
     return result
 
 
-async def _load_grouping(session: AsyncSession, album_id: str) -> _Grouping:
-    row = (await session.execute(_GROUPING, {"album_id": album_id})).one()
-    faces, labels = np.array(row.faces or (), np.int64), np.array(row.labels or (), np.int64)
-    order = np.argsort(faces)
-    return _Grouping(faces[order], labels[order])
+async def _load_grouping(session: AsyncSession, album_id: str, seed: int = 0) -> _Grouping:
+    """`seed`: of the hashes; another is tried when two persons share one."""
+    row = (await session.execute(_GROUPING, {"album_id": album_id, "seed": seed})).one()
+    faces, persons = np.frombuffer(row.faces or b"", _FACE), np.frombuffer(row.persons or b"", _PERSON)
+    hashes, first = np.unique(np.append(persons["id"].astype(np.int64), _NOBODY), return_index=True)
+    if len(hashes) <= len(persons):
+        return await _load_grouping(session, album_id, seed + 1)
+    known = persons["label"].astype(np.int64)
+    labels = np.append(known, UNASSIGNED)[first[np.searchsorted(hashes, faces["person"].astype(np.int64))]]
+    ids = faces["id"].astype(np.int64)
+    order = np.argsort(ids)
+    return _Grouping(ids[order], labels[order], known)
 
 
 async def _add(session: AsyncSession, album_id: str, labels: NDArray[np.int64]) -> None:

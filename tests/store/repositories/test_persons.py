@@ -112,3 +112,15 @@ async def test_a_face_that_was_deleted_meanwhile_joins_no_person(session: AsyncS
     gone = int(ids.max()) + 1
     await persons.save(session, album_id, np.append(ids, gone), np.zeros(11, np.int64))
     assert (await persons.load_labels(session, album_id, np.append(ids, gone))).tolist() == [0] * 10 + [-2]
+
+
+async def test_persons_whose_ids_have_one_hash_are_told_apart(
+    session: AsyncSession, group: tuple[str, Ids], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    album_id, ids = group
+    clusters = np.repeat([0, 1], 5)
+    await persons.save(session, album_id, ids, clusters)
+    of_person = persons._GROUPING.text.replace("person_id, :seed", "substr(person_id, 1, 40 * :seed), 0")
+    colliding = text(of_person.replace("id, :seed", "substr(id, 1, 40 * :seed), 0"))  # by the first seed, of nothing
+    monkeypatch.setattr(persons, "_GROUPING", colliding)
+    assert (await persons.load_labels(session, album_id, ids)).tolist() == clusters.tolist()

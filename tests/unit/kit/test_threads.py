@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 
+import cv2
 import pytest
 
 from deployments.kit.threads import Threads
@@ -196,3 +197,9 @@ async def test_work_that_asks_ends_when_its_call_is_cancelled() -> None:
 
 async def test_work_that_may_be_cancelled_returns_what_it_made() -> None:
     assert await Threads(1).run_cancellable(lambda is_cancelled: is_cancelled()) is False
+
+
+def test_opencv_adds_no_threads_of_its_own_to_work_that_runs_side_by_side() -> None:
+    cv2.setNumThreads(2)
+    Threads(1)
+    assert cv2.getNumThreads() == 1

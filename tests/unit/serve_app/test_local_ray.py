@@ -12,7 +12,7 @@ import pytest
 from ray._private import services
 from ray._private.accelerators import RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO_ENV_VAR
 
-from configs.settings import Settings
+from configs.settings import Runtime, Settings
 from deployments.errors import Unavailable
 from serve_app import local_ray
 from serve_app.local_ray import variables
@@ -33,6 +33,19 @@ def test_serve_takes_a_silent_proxy_for_dead_within_ten_seconds() -> None:
         check=True,
     )
     assert float(run.stdout) <= 10
+
+
+def test_blas_takes_one_thread_in_a_process_of_the_server_however_many_models_run_side_by_side() -> None:
+    program = "import numpy, threadpoolctl; print({one['num_threads'] for one in threadpoolctl.threadpool_info()})"
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment | variables(Settings(runtime=Runtime(threads=4))),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.strip() == "{1}"
 
 
 @pytest.mark.parametrize(
