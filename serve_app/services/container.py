@@ -183,7 +183,7 @@ class Services:
                 detector=Detector(capabilities, inputs),
                 history=HistoryService(database),
                 users=UserService(database, pictures, settings.auth),
-                jobs=JobService(database, events),
+                jobs=JobService(database, events, settings.jobs),
                 idempotency=first_answers,
                 health=health,
                 handlers={

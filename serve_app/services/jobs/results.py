@@ -109,6 +109,26 @@ class JobState(BaseModel):
         return state
 
 
+class JobSummary(JobState):
+    """A job in a list: what it found is at `href`."""
+
+    href: JobUrl
+    album_id: str | None = Field(description="the album that it is about, where it has a name or an id of ours")
+
+    @classmethod
+    def of_album(cls, job: QueuedJob, album: str | None) -> Self:
+        """Describe a queued job of the album that the user calls so."""
+        state = JobState.of(job)
+        return cls(**state.model_dump(), href=job.id, album_id=album)
+
+
+class JobPage(BaseModel):
+    """A page of jobs, the newest first."""
+
+    items: list[JobSummary]
+    next_cursor: str | None
+
+
 class Job(JobState):
     """A job with what it found: the answer that the call would have given."""
 
