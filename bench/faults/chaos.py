@@ -67,6 +67,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="of the order of faults, and of the traffic")
     parser.add_argument("--topology", choices=get_args(Topology), default="compact")
     parser.add_argument("--faults", type=int, default=None, help="faults at most")
+    parser.add_argument("--only", default="", help="only faults whose names contain this")
     options = parser.parse_args()
     seed = secrets.randbelow(10**6) if options.seed is None else options.seed
     console = Console(log_path=False)
@@ -127,7 +128,11 @@ def _harm(
     waiting: list[Fault] = []
     left = options.faults
     while time.monotonic() - began < options.seconds and left != 0:
-        waiting = waiting or draw(rng, list(strength.parts), disk, 2 if options.topology == "split" else 1)
+        if not waiting:
+            drawn = draw(rng, list(strength.parts), disk, options.topology)
+            waiting = [fault for fault in drawn if options.only in fault.name]
+        if not waiting:
+            raise ValueError(f"no fault of this server is named '{options.only}'")
         fault = waiting.pop()
         at_s = time.monotonic() - began
         with fault.inflict(server) as victims:

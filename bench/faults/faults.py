@@ -14,7 +14,8 @@ from pathlib import Path
 import asyncpg
 import psutil
 
-from bench.faults.parts import CONTROLLER, DOOR, POSTGRES, PROXY, parts
+from bench.faults.parts import CONTROLLER, DOOR, GCS, POSTGRES, PROXY, parts
+from bench.faults.topologies import Topology
 from bench.faults.two_nodes import PID_FILE
 from bench.server import Server
 
@@ -37,16 +38,17 @@ class Fault:
     lasts_s: float = 0.0
 
 
-def draw(rng: random.Random, found: Sequence[str], disk: Path | None, nodes: int) -> list[Fault]:
+def draw(rng: random.Random, found: Sequence[str], disk: Path | None, topology: Topology) -> list[Fault]:
     """List every fault once, in an order drawn by `rng`. `found`: the server's parts; `disk`: a small one to fill."""
-    known = {CONTROLLER, DOOR, POSTGRES, PROXY}
+    known = {CONTROLLER, DOOR, GCS, POSTGRES, PROXY}
     replicas = sorted(part for part in found if part not in known)
-    faults = [Fault(f"{part} killed", _killing(part)) for part in [*replicas, *sorted(known & set(found))]]
+    returning = known if topology == "stored-head" else known - {GCS}  # without a store, its end is that of all
+    faults = [Fault(f"{part} killed", _killing(part)) for part in [*replicas, *sorted(returning & set(found))]]
     frozen = rng.choice(replicas)
     faults += [Fault(f"{part} stopped", _stopping(part), rng.uniform(*_SHORT_S)) for part in (frozen, POSTGRES)]
     table = rng.choice(_TABLES)
     faults.append(Fault(f"database slow, {table} locked", _locking(table), rng.uniform(*_SHORT_S)))
-    if nodes > 1:
+    if topology == "split":
         faults.append(Fault("second node killed, its replacement withheld", _without_node, rng.uniform(*_LONG_S)))
     if disk:
         faults.append(Fault("disk full", lambda _: _filled(disk), rng.uniform(*_SHORT_S)))

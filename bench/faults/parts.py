@@ -14,6 +14,7 @@ POSTGRES = "PostgreSQL"
 PROXY = "proxy"
 CONTROLLER = "controller"
 DOOR = "front door"
+GCS = "GCS"
 _REPLICA = re.compile(r"ray::ServeReplica:darkroom:(\w+)")
 
 
@@ -41,4 +42,6 @@ def _part(words: list[str]) -> str | None:
     program = Path(words[0]).name
     if program == "postgres":
         return POSTGRES
+    if program == "gcs_server":
+        return GCS
     return DOOR if program.startswith("haproxy") else None

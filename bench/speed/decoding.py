@@ -5,7 +5,8 @@
 Prints a table for docs/images.md: bytes of the file, peak megabytes and seconds of the decode that an upload takes (at
 `limits.preview_px`) and of one at full size, and bytes a pixel at the higher of the two peaks beside what
 `deployments/algorithms/images/memory.py` counts. The pictures are nearly flat, since those are the files that unpack to
-most from least. Each decode runs in a process of its own, so that its peak memory is its own.
+most from least. Each decode runs in a process of its own, so that its peak memory is its own. The last line is what
+decoding a stored preview takes.
 """
 
 from __future__ import annotations
@@ -28,9 +29,11 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.report import machine
+from bench.speed.album import photographs
 from configs.settings import Limits
 from deployments.algorithms.images import decoding
 from deployments.algorithms.images.memory import decoding_bytes
+from deployments.algorithms.images.previews import decode_preview
 
 _ANY = 2**40
 """Bytes that no file or decode here reaches."""
@@ -95,8 +98,10 @@ def main() -> None:
         return
     rows = [_row(name, encode, options.pixels) for name, encode in FORMATS.items()]
     _print_table(rows)
+    previews = measure_previews()
+    Console().print(", ".join(f"{name}: {value:.4g}" for name, value in previews.items()))
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1))
+    options.out.write_text(json.dumps({"machine": machine(), "rows": rows, "previews": previews}, indent=1))
 
 
 def measure(path: Path, *, full: bool) -> dict[str, float]:
@@ -113,6 +118,23 @@ def measure(path: Path, *, full: bool) -> dict[str, float]:
     else:
         decoding.read_picture(data, Limits().preview_px, limits)
     return {"seconds": time.perf_counter() - started, "bytes": _peak_bytes() - before}
+
+
+def measure_previews(count: int = 8, turns: int = 5) -> dict[str, float]:
+    """Decode previews by OpenCV, as jobs do, and by Pillow in turn: milliseconds of one core each, the median, and the
+    largest difference of a level."""
+    px = Limits().preview_px
+    stored = [decoding.encode_jpeg(decoding.decode(picture, px)) for picture in photographs(count)]
+    taken: dict[str, list[float]] = {"preview by OpenCV, ms": [], "by Pillow, ms": []}
+    differences = [0]
+    for data in stored * turns:
+        pixels = []
+        for times, decode in zip(taken.values(), (decode_preview, decoding.decode), strict=True):
+            began = time.process_time()
+            pixels.append(decode(data, px))
+            times.append(1000 * (time.process_time() - began))
+        differences.append(int(np.ptp(np.stack(pixels).astype(np.int16), axis=0).max()))
+    return {name: float(np.median(times)) for name, times in taken.items()} | {"levels apart": max(differences)}
 
 
 def _peak_bytes() -> int:

@@ -34,7 +34,8 @@ from configs.settings import Settings
 from deployments.algorithms.duplicates.candidates import ALWAYS, find_candidates
 from deployments.algorithms.duplicates.features import FeatureLimits, describe
 from deployments.algorithms.duplicates.verdict import CopyCriteria, verify_pair
-from deployments.algorithms.images.decoding import decode, encode_jpeg, read_picture
+from deployments.algorithms.images.decoding import encode_jpeg, read_picture
+from deployments.algorithms.images.previews import decode_preview
 from deployments.algorithms.images.quality import assess
 from deployments.algorithms.images.views import make_views
 from deployments.contracts.arrays import Image
@@ -132,7 +133,7 @@ class _Pipeline:
                 small = stages.measure("preview: encode", encode_jpeg, picture)
                 await stages.wait("preview: write", storage.put(key, small))
                 stored = await stages.wait("preview: read", storage.get(key))
-                previews.append(stages.measure("preview: decode", decode, stored, px))
+                previews.append(stages.measure("preview: decode", decode_preview, stored, px))
         return previews
 
     async def _parse(self, files: list[bytes]) -> None:

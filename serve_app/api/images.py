@@ -16,6 +16,7 @@ from serve_app.api.files import answer_file
 from serve_app.api.idempotency import IdempotentRoute
 from serve_app.api.problems import problem_of, problem_response, responses
 from serve_app.api.schemas.images import ImageDetail, Rejected, TutorialUpload, Upload, Uploads
+from serve_app.services.images.names import storable_name
 from serve_app.services.images.service import ImageView
 
 router = APIRouter(prefix=PREFIX, tags=["images"], route_class=IdempotentRoute)
@@ -67,10 +68,11 @@ async def upload_images(
         if isinstance(outcome, BaseException) and not isinstance(outcome, ImageError):
             raise outcome
     images = [outcome for outcome in stored if isinstance(outcome, ImageView)]
-    errors = [
-        (part.filename, outcome) for part, outcome in zip(file, stored, strict=True) if isinstance(outcome, ImageError)
+    errors = [(place, outcome) for place, outcome in enumerate(stored) if isinstance(outcome, ImageError)]
+    rejected = [
+        Rejected(index=place, filename=storable_name(file[place].filename), code=error.code, detail=error.message)
+        for place, error in errors
     ]
-    rejected = [Rejected(filename=name, code=error.code, detail=error.message) for name, error in errors]
     if not images:
         body = problem_of(errors[0][1]) | {"rejected": [one.model_dump() for one in rejected]}
         return problem_response(body)

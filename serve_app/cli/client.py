@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -101,10 +102,9 @@ class Client:
         stored: dict[str, Path] = {}
         rejected: list[dict[str, str]] = []
         for batch in _batches(paths):
-            # The part's name is the file's place in the batch: names may repeat in a folder's folders.
-            files = [("file", (f"{place}{path.suffix}", path.read_bytes())) for place, path in enumerate(batch)]
+            files = [("file", (_name(path), path.read_bytes())) for path in batch]
             answer = self.call("POST", "/images", files=files, accept_rejected=True).json()
-            refused = {int(Path(entry["filename"]).stem): entry for entry in answer["rejected"]}
+            refused = {entry["index"]: entry for entry in answer["rejected"]}
             good = [path for place, path in enumerate(batch) if place not in refused]
             stored |= {image["url"]: path for image, path in zip(answer.get("images", []), good, strict=True)}
             rejected += [entry | {"filename": str(batch[place])} for place, entry in refused.items()]
@@ -138,6 +138,11 @@ def pictures_in(folder: Path) -> list[Path]:
     if not found:
         raise CommandError(f"There are no pictures in {folder} ({', '.join(sorted(SUFFIXES))}).")
     return found
+
+
+def _name(path: Path) -> str:
+    """Name of a file as text that can be sent: Linux allows names that are none."""
+    return os.fsencode(path.name).decode(errors="replace")
 
 
 def _key(method: str, path: str) -> dict[str, str]:

@@ -157,7 +157,7 @@ def _show(client: Client, arguments: argparse.Namespace, _: Console) -> Any:
     album = load_album(client, arguments.album)
     if arguments.json:
         return album
-    names = {entry["image"]: entry["image"].rsplit("/", 1)[-1] for entry in album["images"]}
+    names = {entry["image"]: entry["filename"] or entry["image"].rsplit("/", 1)[-1] for entry in album["images"]}
     results = album["results"]
     answers = {
         "tags": {"tags": results["tags"] or {}},

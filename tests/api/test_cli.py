@@ -60,6 +60,9 @@ async def test_album_as_json_names_files_and_answers(
     assert {files[url] for url in group} == {"red.png", "day 2/red.png"}
     assert [Path(entry["filename"]).name for entry in answer["rejected"]] == ["broken.jpg"]
     assert await run(live_url, "show", "a/b c") == 0
+    shown = capsys.readouterr().out
+    assert "red.png" in shown
+    assert "img_" not in shown
     assert await run(live_url, "search", "a/b c", "red") == 0
     assert await run(live_url, "albums") == 0
     assert "a/b c" in capsys.readouterr().out

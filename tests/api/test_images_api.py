@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import httpx
 import pytest
+from PIL import Image as PillowImage
 
 from tests.api.conftest import BASE, assert_problem, upload
 from tests.support.builders import an_image, encoded, encoded_turned
@@ -116,3 +117,43 @@ async def test_bytes_stay_while_another_image_holds_them(idle_client: httpx.Asyn
     first, second = await upload(idle_client, data, data)
     await idle_client.delete(f"/api/v1/images/{first.rsplit('/', 1)[1].split('.')[0]}")
     assert (await idle_client.get(second)).content == data
+
+
+async def test_an_image_keeps_its_files_name_and_says_when_with_what_and_where_it_was_taken(
+    idle_client: httpx.AsyncClient,
+) -> None:
+    exif = PillowImage.Exif()
+    exif[271], exif[272] = "Apple", "iPhone 15"
+    exif.get_ifd(0x8769).update({36867: "2026:03:01 12:30:05", 36881: "+01:00"})
+    exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 8.0, 0.0), 3: "E", 4: (11.0, 34.0, 30.0)})
+    files = {"file": ("Mäuse 👩‍🚀.jpg", encoded(an_image(), exif=exif))}
+    [image] = (await idle_client.post("/api/v1/images", files=files)).json()["images"]
+    assert image["filename"] == "Mäuse 👩‍🚀.jpg"
+    detail = (await idle_client.get(f"/api/v1/images/{image['id']}")).json()
+    assert (detail["filename"], detail["taken_at"]) == ("Mäuse 👩‍🚀.jpg", "2026-03-01T12:30:05+01:00")
+    assert detail["camera"] == "Apple iPhone 15"
+    assert detail["place"] == {"latitude": pytest.approx(48.13333), "longitude": pytest.approx(11.575)}
+
+
+async def test_a_picture_without_exif_says_neither_time_nor_camera_nor_place(idle_client: httpx.AsyncClient) -> None:
+    [url] = await upload(idle_client, encoded(an_image(), "PNG"))
+    detail = (await idle_client.get(f"/api/v1/images/{url.rsplit('/', 1)[1].split('.')[0]}")).json()
+    assert (detail["taken_at"], detail["camera"], detail["place"]) == (None, None, None)
+
+
+async def test_a_rejected_file_is_told_by_its_place_since_names_may_repeat(idle_client: httpx.AsyncClient) -> None:
+    good = encoded(an_image(), "PNG")
+    files = [("file", ("a.png", data)) for data in (good, b"words", good, b"")]
+    body = (await idle_client.post("/api/v1/images", files=files)).json()
+    assert [(entry["index"], entry["filename"]) for entry in body["rejected"]] == [(1, "a.png"), (3, "a.png")]
+
+
+async def test_a_long_name_is_cut_before_its_ending(idle_client: httpx.AsyncClient) -> None:
+    files = {"file": ("x" * 2000 + ".png", encoded(an_image(), "PNG"))}
+    [image] = (await idle_client.post("/api/v1/images", files=files)).json()["images"]
+    assert image["filename"] == "x" * 251 + ".png"
+
+
+async def test_a_name_of_a_megabyte_is_a_problem_of_the_request(idle_client: httpx.AsyncClient) -> None:
+    files = {"file": ("x" * 2**20 + ".png", encoded(an_image(), "PNG"))}
+    assert_problem(await idle_client.post("/api/v1/images", files=files), 422, "invalid-request")

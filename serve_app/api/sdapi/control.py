@@ -69,13 +69,15 @@ class Nothing(BaseModel):
 async def get_progress(
     user: CurrentUser,
     services: ServicesDep,
-    skip_current_image: Annotated[str, Query(description="there is none")] = "false",
+    skip_current_image: Annotated[bool, Query(description="whether to leave out the preview")] = False,
     force_task_id: TaskId = None,
 ) -> dict[str, Any]:
-    """Progress of the newest running request, or of the one with this `force_task_id`."""
+    """Progress and preview of the newest running request, or of the one with this `force_task_id`."""
     if force_task_id is not None:
-        return progress_view(await services.generation.find_task(user, force_task_id))
-    return progress_view((await services.generation.load_queue(user)).running)
+        job = await services.generation.find_task(user, force_task_id)
+    else:
+        job = (await services.generation.load_queue(user)).running
+    return progress_view(job, None if skip_current_image else await services.generation.ask_preview(job))
 
 
 @router.post("/interrupt", response_model=Nothing, responses=responses(422))
@@ -106,7 +108,8 @@ async def set_options(user: CurrentUser, services: ServicesDep, values: Annotate
 async def get_task(body: TaskQuery, user: CurrentUser, services: ServicesDep) -> dict[str, Any]:
     """Progress of one request by its `force_task_id`."""
     job = await services.generation.find_task(user, body.id_task) if body.id_task else None
-    return task_view(job, await services.generation.load_queue(user), body.id_live_preview)
+    preview = await services.generation.ask_preview(job) if body.live_preview else None
+    return task_view(job, await services.generation.load_queue(user), body.id_live_preview, preview)
 
 
 @internal.get("/pending-tasks", response_model=PendingTasks)

@@ -99,7 +99,14 @@ class AlbumPages:
         items = await albums.load_page_of_items(session, album.id, int(after or 0), limit + 1)
         return ImagePage(
             items=[
-                AlbumImage(image=item.ref, id=item.image_id, status=item.status, code=item.code, detail=item.detail)
+                AlbumImage(
+                    image=item.ref,
+                    id=item.image_id,
+                    status=item.status,
+                    code=item.code,
+                    detail=item.detail,
+                    filename=item.filename,
+                )
                 for item in items[:limit]
             ],
             next_cursor=item_key(items[limit - 1].id) if len(items) > limit else None,

@@ -139,6 +139,7 @@ class AlbumImage(BaseModel):
     status: ItemStatus
     code: str | None = None
     detail: str | None = None
+    filename: str | None = Field(None, description="the name that its file came with")
 
 
 class AlbumResults(BaseModel):

@@ -6,6 +6,7 @@ import re
 
 from deployments.errors import ImageError, image_error
 from serve_app.services.images.fetch import Fetcher
+from serve_app.services.images.names import name_in_url
 from serve_app.services.images.store import FetchedFor, ImageStore, ReceivedFile
 from serve_app.store.repositories import images
 from serve_app.store.repositories.images import StoredImage
@@ -47,7 +48,8 @@ class ImageReferences:
                 raise image_error("not_found", "There is no such image") from error
             raise
         file = ReceivedFile(fetched.data, fetched.sha256, len(fetched.data))
-        return await self._pictures.add(user_id, file, fetched_for=fetched_for, temporary=temporary)
+        name = name_in_url(ref)
+        return await self._pictures.add(user_id, file, filename=name, fetched_for=fetched_for, temporary=temporary)
 
 
 EXAMPLE_REF = "http://127.0.0.1:8000/api/v1/files/img_0198c3f2a1b27c3d.jpg"

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from unicodedata import category
 
 from configs.settings import Settings
+from deployments.contracts.pictures import Capture
 from deployments.errors import NotFound
+from serve_app.services.images.names import storable_name
 from serve_app.services.images.store import UPLOADS, ImageStore, Readable
 from serve_app.store.repositories import albums, images
 from serve_app.store.repositories.images import StoredImage
@@ -30,10 +31,16 @@ _EXTENSIONS = {
     "image/avif": ".avif",
     "image/webp": ".webp",
 }
-
-_MAX_NAME = 255
 _ABANDONED_S = 3600.0
 """Age in seconds at which the folder of an upload belongs to a process that was killed: no request may last as long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a photograph was taken, degrees."""
+
+    latitude: float
+    longitude: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,10 @@ class ImageView:
     bytes: int
     filename: str | None
     created_at: datetime
+    taken_at: datetime | None
+    """On the camera's clock: with its time zone where that is known, else without one."""
+    camera: str | None
+    place: Place | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +97,7 @@ def image_id_of(key: str) -> str:
 def view_of(image: StoredImage) -> ImageView:
     """Describe a stored image as clients know it."""
     content = image.content
+    capture = image.capture
     ending = _EXTENSIONS.get(content.content_type) or mimetypes.guess_extension(content.content_type) or ""
     return ImageView(
         id=image.id,
@@ -97,15 +109,16 @@ def view_of(image: StoredImage) -> ImageView:
         bytes=content.size_bytes,
         filename=image.filename,
         created_at=image.created_at,
+        taken_at=capture.local_time,
+        camera=capture.camera,
+        place=_place(capture),
     )
 
 
-def _storable(filename: str | None) -> str | None:
-    """Make a client's file name storable. It is for people to read, so that no name is a reason to refuse the image."""
-    if filename is None:
+def _place(capture: Capture) -> Place | None:
+    if capture.latitude is None or capture.longitude is None:
         return None
-    kept = filename[:_MAX_NAME]
-    return "".join("\N{REPLACEMENT CHARACTER}" if category(c) in {"Cc", "Cs"} else c for c in kept)
+    return Place(capture.latitude, capture.longitude)
 
 
 def remove_abandoned_uploads() -> None:
@@ -131,7 +144,9 @@ class ImageService:
     ) -> ImageView:
         """Store one image. Raises `ImageError` with the code of its rejection."""
         async with self._pictures.received(source) as file:
-            return view_of(await self._pictures.add(user_id, file, filename=_storable(filename), temporary=temporary))
+            return view_of(
+                await self._pictures.add(user_id, file, filename=storable_name(filename), temporary=temporary)
+            )
 
     async def get(self, user_id: str, image_id: str) -> ImageView:
         return view_of(await self._find(user_id, image_id))

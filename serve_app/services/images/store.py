@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from configs.settings import Settings
+from deployments.algorithms.images.capture import read_capture
 from deployments.algorithms.images.decoding import (
     ImageInfo,
     ImageLimits,
@@ -27,9 +28,11 @@ from deployments.algorithms.images.decoding import (
 )
 from deployments.algorithms.images.frames import ImageFrames
 from deployments.algorithms.images.identity import describe_shown
+from deployments.algorithms.images.previews import decode_preview
 from deployments.algorithms.images.resizing import shrink
 from deployments.contracts.albums import Shown
 from deployments.contracts.arrays import Image
+from deployments.contracts.pictures import Capture
 from deployments.errors import image_error
 from deployments.kit.threads import Threads, to_its_end
 from serve_app.services.quotas import check_images, limits_images
@@ -141,8 +144,13 @@ class ImageStore:
         Raises `ImageError` for an unusable file, `NotFound` when the item it was fetched for is gone.
         """
         await self.check_quota(user_id, file.size_bytes)
-        info, pixels = await self.run_in_thread(lambda: read_picture(file.source, self._preview_px, self._limits))
-        return await self._keep(user_id, file, info, pixels, filename, fetched_for, temporary)
+
+        def read() -> tuple[ImageInfo, Image, Capture]:
+            info, pixels = read_picture(file.source, self._preview_px, self._limits)
+            return info, pixels, read_capture(file.source, info.content_type)
+
+        info, pixels, capture = await self.run_in_thread(read)
+        return await self._keep(user_id, file, info, pixels, filename, fetched_for, temporary, capture)
 
     async def check_quota(self, user_id: str, more_bytes: int) -> None:
         """Check that the user may store another image. Raises `ImageQuotaExceeded`."""
@@ -160,6 +168,7 @@ class ImageStore:
         filename: str | None,
         fetched_for: FetchedFor | None,
         temporary: bool,
+        capture: Capture,
     ) -> StoredImage:
         """`preview`: pixels of at most `limits.preview_px`, needed where the file has more. Raises `NotFound`."""
         has_preview = max(info.width, info.height) > self._preview_px
@@ -168,7 +177,7 @@ class ImageStore:
         )
         await self._announce(content)
         put = partial(self._put_files, file, info.content_type, preview if has_preview else None)
-        new = NewImage(content, filename, fetched_for.url if fetched_for else None, temporary)
+        new = NewImage(content, filename, fetched_for.url if fetched_for else None, temporary, capture)
         try:
             await to_its_end(put())
             async with self._database.transaction() as session:
@@ -193,9 +202,10 @@ class ImageStore:
 
     async def preview(self, content: Content) -> Image:
         """Decode the preview: upright, `uint8[H, W, 3]`, longest side at most `limits.preview_px`."""
-        key = preview_key(content.sha256) if content.has_preview else original_key(content.sha256)
-        data = await self._storage.get(key)
-        return await self.run_in_thread(lambda: decode(data, self._preview_px, self._limits))
+        if not content.has_preview:
+            return await self.load(content, self._preview_px)
+        data = await self._storage.get(preview_key(content.sha256))
+        return await self.run_in_thread(lambda: decode_preview(data, self._preview_px))
 
     async def load(self, content: Content, max_px: int) -> Image:
         """Decode the original: upright, `uint8[H, W, 3]`, longest side at most `max_px`. Raises `ImageError`."""
@@ -226,7 +236,7 @@ class ImageStore:
         """
         await self.check_quota(user_id, len(file.data))
         received, info, preview = await self.run_in_thread(lambda: self._describe(file, max_bytes))
-        return await self._keep(user_id, received, info, preview, filename, None, temporary=True)
+        return await self._keep(user_id, received, info, preview, filename, None, True, Capture())
 
     def _describe(self, file: EncodedImage, max_bytes: int | None) -> tuple[ReceivedFile, ImageInfo, Image | None]:
         """Hash, type and size of the file, the last two from its header, and its preview."""

@@ -11,6 +11,7 @@ from deployments.algorithms.a1111.inpainting import lay_over
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import Diffuser, GeneratedPicture, GenerationStep
 from serve_app.services.jobs.progress import Progress
+from serve_app.services.sdapi.previews import LivePreviews
 from serve_app.services.sdapi.tasks import FinishedImage, ImageTask
 
 T = TypeVar("T")
@@ -19,9 +20,9 @@ _GENERATED_SHARE = 0.98
 
 
 async def generate_all(
-    diffuser: Diffuser, tasks: Sequence[ImageTask], at_once: int, progress: Progress
+    diffuser: Diffuser, tasks: Sequence[ImageTask], at_once: int, progress: Progress, previews: LivePreviews
 ) -> list[FinishedImage | None]:
-    """Generate the images of all tasks, in order, at most `at_once` at a time.
+    """Generate the images of all tasks, in order, at most `at_once` at a time; `previews` sees their steps.
 
     When the client interrupts, images that were begun end with what they have and the others are None; when it skips,
     only the images in progress are concerned. Raises what the engine raises for any image, and then stops the others.
@@ -33,10 +34,15 @@ async def generate_all(
         shares[place] = share
         progress.report(_GENERATED_SHARE * sum(shares) / len(tasks))
 
+    def watch(place: int, step: GenerationStep) -> None:
+        report(place, step.step / step.steps)
+        previews.see(place, step)
+
     async def generate(place: int, task: ImageTask) -> FinishedImage | None:
         async with gate:
-            finished = await _generate(diffuser, task, progress, lambda share: report(place, share))
+            finished = await _generate(diffuser, task, progress, lambda step: watch(place, step))
             report(place, 1.0)
+            previews.forget(place)
             return finished
 
     running = [asyncio.create_task(generate(place, task)) for place, task in enumerate(tasks)]
@@ -49,7 +55,7 @@ async def generate_all(
 
 
 async def _generate(
-    diffuser: Diffuser, task: ImageTask, progress: Progress, report: Callable[[float], None]
+    diffuser: Diffuser, task: ImageTask, progress: Progress, watch: Callable[[GenerationStep], None]
 ) -> FinishedImage | None:
     request = task.request
     last: GenerationStep | None = None
@@ -63,7 +69,7 @@ async def _generate(
                 image = await _finish(task, event.image)
                 return FinishedImage(task, image, event.checkpoint, event.checkpoint_sha256, event.warnings)
             last = event
-            report(last.step / last.steps)
+            watch(last)
     if last is None:
         return None
     image = await diffuser.decode_latents(last.latents, request.checkpoint, request.vae)

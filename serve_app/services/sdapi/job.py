@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Sequence
 
-import numpy as np
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from configs.settings import Settings
-from deployments.algorithms.a1111.image_metadata import FileFormat, encode_picture
+from deployments.algorithms.a1111.image_metadata import encode_picture
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import Diffuser
 from serve_app.services.accounts.history import GenerationResult
 from serve_app.services.images.store import EncodedImage, ImageStore
 from serve_app.services.jobs.progress import Progress
+from serve_app.services.sdapi.controlnet.fitting import family_of
 from serve_app.services.sdapi.generate import generate_all
+from serve_app.services.sdapi.grid import grid
 from serve_app.services.sdapi.image_inputs import ImageInputs
 from serve_app.services.sdapi.info import describe, infotext
 from serve_app.services.sdapi.order import IMAGE_FIELDS, GenerationOrder
 from serve_app.services.sdapi.plan import Plan, Planner
+from serve_app.services.sdapi.previews import LivePreviews
 from serve_app.services.sdapi.tasks import FinishedImage
 from serve_app.store.queue import jobs
+from serve_app.store.queue.events import JobEvents
 from serve_app.store.queue.jobs import QueuedJob
 from serve_app.store.repositories import history
 from serve_app.store.repositories.history import HistoryEntry
@@ -43,9 +45,11 @@ class GenerateImages:
         pictures: ImageStore,
         inputs: ImageInputs,
         diffuser: Diffuser,
+        events: JobEvents,
         settings: Settings,
     ) -> None:
         self._database = database
+        self._events = events
         self._pictures = pictures
         self._inputs = inputs
         self._diffuser = diffuser
@@ -58,8 +62,13 @@ class GenerateImages:
             entry = await start_history(session, job, order)
             inputs = await jobs.load_inputs(session, job.id)
         planner = Planner(self._diffuser, self._inputs)
-        plan = await planner.plan(order, inputs, await self._diffuser.list_models())
-        generated = await generate_all(self._diffuser, plan.tasks, self._settings.diffusion.max_batch, progress)
+        catalogue = await self._diffuser.list_models()
+        plan = await planner.plan(order, inputs, catalogue)
+        options, at_once = order.options, self._settings.diffusion.max_batch
+        family = family_of(catalogue, options.checkpoint)
+        previews = LivePreviews(self._database, self._events, job.id, options.previews, family)
+        async with previews.drawing():
+            generated = await generate_all(self._diffuser, plan.tasks, at_once, progress, previews)
         if plan.sheet is not None:
             generated = await asyncio.to_thread(plan.sheet.join, generated)
         finished = [one for one in generated if one is not None]
@@ -87,8 +96,7 @@ class GenerateImages:
 
     async def _store(self, user_id: str, order: GenerationOrder, image: Image, text: str) -> str:
         options = order.options
-        kind: FileFormat = options.samples_format  # type: ignore[assignment]  # one of three, see options
-        data = await asyncio.to_thread(encode_picture, image, text, kind, options.jpeg_quality)
+        data = await asyncio.to_thread(encode_picture, image, text, options.samples_format, options.jpeg_quality)
         most = self._settings.limits.max_file_bytes
         return (await self._pictures.store_file(user_id, EncodedImage(data, image), max_bytes=most)).id
 
@@ -97,15 +105,3 @@ async def start_history(session: AsyncSession, job: QueuedJob, order: Generation
     """Start the job's row in the history, which ends with the job."""
     asked = order.body.model_dump(exclude_defaults=True, exclude=IMAGE_FIELDS)
     return await history.start(session, job.user_id, order.kind, asked, job_id=job.id)
-
-
-def grid(images: Sequence[Image]) -> Image:
-    """Lay out images in rows and columns, as square as it gets."""
-    rows = round(math.sqrt(len(images)))
-    columns = math.ceil(len(images) / rows)
-    height, width = (max(image.shape[axis] for image in images) for axis in (0, 1))
-    sheet = np.zeros((rows * height, columns * width, 3), np.uint8)
-    for place, image in enumerate(images):
-        top, left = place // columns * height, place % columns * width
-        sheet[top : top + image.shape[0], left : left + image.shape[1]] = image
-    return sheet

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from configs.settings import Settings
+from deployments.algorithms.a1111.image_metadata import FileFormat
 from deployments.contracts.diffusion import Diffuser, ModelCatalogue, ModelFile
 from deployments.errors import NotDeployed
 from serve_app.services.sdapi.errors import bad_field, broken
 from serve_app.services.sdapi.lenient_types import Int, Switch, Text
 from serve_app.services.sdapi.model_names import find_checkpoint, find_vae, title
+from serve_app.services.sdapi.previews import PreviewOptions
 from serve_app.store.repositories import sd_options
 from serve_app.store.session import Database
 
@@ -32,6 +34,10 @@ DEFAULTS: dict[str, Any] = {
     "img2img_fix_steps": False,
     "face_restoration": False,
     "tiling": False,
+    "live_previews_enable": True,
+    "show_progress_every_n_steps": 10,
+    "show_progress_grid": True,
+    "live_previews_image_format": "png",
 }
 _READ_ONLY = frozenset({"sd_checkpoint_hash", "control_net_unit_count"})
 _KNOWN_WITHOUT_EFFECT = frozenset(
@@ -40,9 +46,16 @@ _KNOWN_WITHOUT_EFFECT = frozenset(
         *("s_min_uncond", "randn_source", "emphasis", "comma_padding_backtrack", "pad_cond_uncond", "upcast_attn"),
         *("sd_vae_as_default", "sd_unet", "sd_hypernetwork", "sd_lora", "token_merging_ratio", "filter_nsfw"),
         *("face_restoration_model", "code_former_weight", "img2img_background_color", "img2img_color_correction"),
-        *("initial_noise_multiplier", "inpainting_mask_weight", "live_previews_enable", "show_progress_every_n_steps"),
-        *("show_progress_type", "samples_save", "grid_save", "save_images_add_number", "return_grid", "return_mask"),
-        *("do_not_show_images", "enable_pnginfo", "webp_lossless", "save_to_dirs", "upscaler_for_img2img"),
+        *("initial_noise_multiplier", "inpainting_mask_weight", "show_progress_type", "live_preview_content"),
+        *("live_preview_refresh_period", "samples_save", "grid_save", "save_images_add_number", "return_grid"),
+        *(
+            "return_mask",
+            "do_not_show_images",
+            "enable_pnginfo",
+            "webp_lossless",
+            "save_to_dirs",
+            "upscaler_for_img2img",
+        ),
         *("sd_checkpoint_cache", "sd_checkpoints_limit", "use_old_karras_scheduler_sigmas", "uni_pc_order"),
         *("sdxl_crop_left", "sdxl_crop_top", "sdxl_refiner_low_aesthetic_score", "sdxl_refiner_high_aesthetic_score"),
         *("sgm_noise_multiplier", "always_discard_next_to_last_sigma", "sd_noise_schedule", "fp8_storage"),
@@ -50,12 +63,16 @@ _KNOWN_WITHOUT_EFFECT = frozenset(
 )
 """Settings of the original that a request may bring along: accepted, and said to do nothing here."""
 _TYPES: dict[type, TypeAdapter[Any]] = {bool: TypeAdapter(Switch), int: TypeAdapter(Int), str: TypeAdapter(Text)}
-_RANGES = {"CLIP_stop_at_last_layers": (1, 12), "jpeg_quality": (1, 100)}
+_RANGES = {
+    "CLIP_stop_at_last_layers": (1, 12),
+    "jpeg_quality": (1, 100),
+    "show_progress_every_n_steps": (-1, 150),
+}
 LONGEST_TEXT = 500
 """Characters of a setting's text; the longest are titles of checkpoints, a file name and a hash."""
 MOST_BYTES = 65_536
 """Bytes of all settings of one request as JSON. All of the original's, sent back as they were got, have about 20 kB."""
-_FORMATS = {"png": "png", "jpg": "jpg", "jpeg": "jpg", "webp": "webp"}
+_FORMATS: dict[str, FileFormat] = {"png": "png", "jpg": "jpg", "jpeg": "jpg", "webp": "webp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +83,13 @@ class Options:
     """Names as the catalogue has them; empty: the configured one."""
     vae: str = ""
     clip_skip: int = 1
-    samples_format: str = "png"
+    samples_format: FileFormat = "png"
     jpeg_quality: int = 80
     prompt_comments: bool = True
     exact_steps: bool = False
     face_restoration: bool = False
     tiling: bool = False
+    previews: PreviewOptions = field(default_factory=PreviewOptions)
 
 
 class OptionService:
@@ -168,6 +186,12 @@ class OptionService:
             values["img2img_fix_steps"],
             values["face_restoration"],
             values["tiling"],
+            PreviewOptions(
+                values["live_previews_enable"],
+                values["show_progress_every_n_steps"],
+                _FORMATS.get(values["live_previews_image_format"].lower(), "png"),
+                values["show_progress_grid"],
+            ),
         )
         return options, warnings
 

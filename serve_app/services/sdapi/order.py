@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from serve_app.services.sdapi.controlnet.units import ControlNetUnit
 from serve_app.services.sdapi.options import Options
+from serve_app.services.sdapi.previews import PreviewOptions
 from serve_app.services.sdapi.requests import GenerationBody, Img2ImgBody, Txt2ImgBody
 
 SdapiKind = Literal["txt2img", "img2img"]
@@ -28,9 +30,12 @@ class GenerationOrder:
 
     def payload(self) -> dict[str, Any]:
         """Serialise for the job queue."""
+        options = asdict(self.options)
+        previews = options.pop("previews")  # by itself, where workers of an older version do not look
         return {
             "request": self.body.model_dump(exclude=IMAGE_FIELDS),
-            "options": asdict(self.options),
+            "options": options,
+            "previews": previews,
             "units": [unit.model_dump(exclude={"image", "mask"}) for unit in self.units],
             "warnings": list(self.warnings),
             "task_id": self.body.force_task_id,
@@ -43,7 +48,12 @@ class GenerationOrder:
         return cls(
             "txt2img" if kind == "txt2img" else "img2img",
             form.model_validate(payload["request"]),
-            Options(**payload["options"]),
+            Options(**payload["options"], previews=preview_options(payload)),
             tuple(ControlNetUnit.model_validate(unit) for unit in payload["units"]),
             tuple(payload["warnings"]),
         )
+
+
+def preview_options(payload: Mapping[str, Any]) -> PreviewOptions:
+    """Read back the settings of live previews from a job's payload."""
+    return PreviewOptions(**payload.get("previews", {}))

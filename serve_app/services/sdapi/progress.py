@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Mapping
 from typing import Any
 
+from deployments.algorithms.a1111.image_metadata import FileFormat
+from serve_app.services.sdapi.order import preview_options
 from serve_app.services.sdapi.service import GenerationQueue
 from serve_app.store.queue.jobs import QueuedJob
+from serve_app.store.queue.previews import JobPreview
 
 _LEAST_PROGRESS = 0.01
 """Progress of a job that has just begun: clients take zero for idle."""
+_MIME_TYPES: Mapping[FileFormat, str] = {"png": "png", "jpg": "jpeg", "webp": "webp"}
 
 
-def progress_view(job: QueuedJob | None) -> dict[str, Any]:
-    """Progress of a running job; the idle state otherwise."""
+def progress_view(job: QueuedJob | None, preview: JobPreview | None = None) -> dict[str, Any]:
+    """Progress of a running job, with its preview; the idle state otherwise."""
     if job is None or job.status != "running":
-        return _view(0.0, 0.0, _state())
+        return _view(0.0, 0.0, _state(), None)
     asked = job.payload["request"]
     batches, steps = int(asked["n_iter"]), int(asked["steps"])
     place = min(job.progress * batches, batches - 1e-9)
@@ -27,11 +33,13 @@ def progress_view(job: QueuedJob | None) -> dict[str, Any]:
         sampling_step=int(place % 1 * steps),
         sampling_steps=steps,
     )
-    return _view(min(1.0, _LEAST_PROGRESS + job.progress), job.eta_s or 0.0, state)
+    return _view(min(1.0, _LEAST_PROGRESS + job.progress), job.eta_s or 0.0, state, preview)
 
 
-def task_view(job: QueuedJob | None, queue: GenerationQueue, id_live_preview: int) -> dict[str, Any]:
-    """Progress of one task, as `/internal/progress` answers."""
+def task_view(
+    job: QueuedJob | None, queue: GenerationQueue, id_live_preview: int, preview: JobPreview | None = None
+) -> dict[str, Any]:
+    """Progress of one task, as `/internal/progress` answers; its preview only where it is not the client's newest."""
     status = job.status if job else ""
     view: dict[str, Any] = {
         "active": status == "running",
@@ -43,6 +51,10 @@ def task_view(job: QueuedJob | None, queue: GenerationQueue, id_live_preview: in
         "id_live_preview": id_live_preview,
         "textinfo": None,
     }
+    if job and preview and preview.number != id_live_preview:
+        kind = _MIME_TYPES[preview_options(job.payload).format]
+        view["live_preview"] = f"data:image/{kind};base64,{_base64(preview)}"
+        view["id_live_preview"] = preview.number
     if job and status == "running":
         return view | {"progress": min(1.0, _LEAST_PROGRESS + job.progress), "eta": job.eta_s}
     if job and status == "queued":
@@ -57,14 +69,18 @@ def task_id(job: QueuedJob) -> str:
     return str(job.payload.get("task_id") or job.id)
 
 
-def _view(progress: float, eta_s: float, state: dict[str, Any]) -> dict[str, Any]:
+def _view(progress: float, eta_s: float, state: dict[str, Any], preview: JobPreview | None) -> dict[str, Any]:
     return {
         "progress": progress,
         "eta_relative": eta_s,
         "state": state,
-        "current_image": None,
+        "current_image": _base64(preview) if preview else None,
         "textinfo": None,
     }
+
+
+def _base64(preview: JobPreview) -> str:
+    return base64.b64encode(preview.image).decode()
 
 
 def _state(**known: Any) -> dict[str, Any]:

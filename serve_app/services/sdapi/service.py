@@ -18,13 +18,14 @@ from serve_app.services.sdapi.image_inputs import ImageInputs
 from serve_app.services.sdapi.job import start_history
 from serve_app.services.sdapi.model_names import find_checkpoint
 from serve_app.services.sdapi.options import OptionService
-from serve_app.services.sdapi.order import KINDS, GenerationOrder, SdapiKind
+from serve_app.services.sdapi.order import KINDS, GenerationOrder, SdapiKind, preview_options
 from serve_app.services.sdapi.plan import draw_seed
 from serve_app.services.sdapi.requests import GenerationBody, Img2ImgBody, Txt2ImgBody, check, with_infotext
 from serve_app.services.sdapi.sd_upscale import NAME as SD_UPSCALE
 from serve_app.services.sdapi.sd_upscale import SdUpscale
-from serve_app.store.queue import jobs
+from serve_app.store.queue import jobs, previews
 from serve_app.store.queue.jobs import QueuedJob, StopRequest
+from serve_app.store.queue.previews import JobPreview
 from serve_app.store.repositories import images
 from serve_app.store.session import Database
 
@@ -128,6 +129,13 @@ class GenerationService:
         """Find a job by its `force_task_id`."""
         async with self._database.transaction() as session:
             return await jobs.find_by_task(session, user_id, task_id)
+
+    async def ask_preview(self, job: QueuedJob | None) -> JobPreview | None:
+        """The newest preview of a running job; its worker draws more as long as somebody asks."""
+        if job is None or job.status != "running" or not preview_options(job.payload).are_made:
+            return None
+        async with self._database.transaction() as session:
+            return await previews.ask(session, job.id)
 
     async def _read_images(self, body: GenerationBody, units: Sequence[ControlNetUnit]) -> dict[str, bytes]:
         """Name -> file content, each found good. A bad image of a unit is no reason to refuse: the job warns of it."""

@@ -16,7 +16,7 @@ from serve_app.store.models.albums import (
 )
 from serve_app.store.models.base import Base
 from serve_app.store.models.history import GenerationRow
-from serve_app.store.models.jobs import JobInputRow, JobRow
+from serve_app.store.models.jobs import JobInputRow, JobPreviewRow, JobRow
 from serve_app.store.models.pictures import (
     ContentRow,
     FaceRow,
@@ -40,6 +40,7 @@ __all__ = [
     "IdempotencyKeyRow",
     "ImageRow",
     "JobInputRow",
+    "JobPreviewRow",
     "JobRow",
     "PairVerdictRow",
     "PersonFaceRow",

@@ -81,3 +81,17 @@ class JobInputRow(Base):
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), type_=Id, primary_key=True)
     name: Mapped[str] = mapped_column(primary_key=True)
     data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class JobPreviewRow(Base):
+    """Preview of what a running job makes: there while somebody asks for it, deleted when the job ends."""
+
+    __tablename__ = "job_previews"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), type_=Id, primary_key=True)
+    asked_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    """Time when somebody last asked, give or take a few seconds."""
+    number: Mapped[int] = mapped_column(server_default=text("0"))
+    """Number of previews made so far, by which clients tell a new one."""
+    image: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """The newest preview, an image file."""

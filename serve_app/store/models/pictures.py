@@ -5,6 +5,8 @@ All but `images` refers to the file content, so equal bytes are stored and analy
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -62,6 +64,14 @@ class ImageRow(Created, Base):
     source_url: Mapped[str | None]
     temporary: Mapped[bool] = mapped_column(server_default=text("false"))
     """Whether the image is removed after `retention.temporary_s` seconds, unless an album holds it."""
+    taken_at: Mapped[datetime | None]
+    """When it was taken; where `zone_min` is null, the camera's clock taken for UTC."""
+    zone_min: Mapped[int | None] = mapped_column(SmallInteger)
+    """Minutes by which the camera's clock was ahead of UTC."""
+    camera: Mapped[str | None]
+    latitude: Mapped[float | None]
+    """Degrees north, known with `longitude` only."""
+    longitude: Mapped[float | None]
 
 
 class PictureVectorsRow(Base):

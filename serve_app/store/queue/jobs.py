@@ -24,7 +24,7 @@ from deployments.errors import InvalidRequest, Overloaded
 from serve_app.call_context import carried
 from serve_app.store.arrays import any_text
 from serve_app.store.ids import new_id
-from serve_app.store.models import JobInputRow, JobRow
+from serve_app.store.models import JobInputRow, JobPreviewRow, JobRow
 from serve_app.store.repositories import history
 from serve_app.tracing import TRACEPARENT
 
@@ -373,11 +373,12 @@ async def remove_finished(session: AsyncSession, older_than_s: float, limit: int
 
 
 async def change(session: AsyncSession, statement: Update) -> list[QueuedJob]:
-    """Run an update of jobs, end their inputs and history rows with them, and notify listeners."""
+    """Run an update of jobs, end their inputs, previews and history rows with them, and notify listeners."""
     returning = statement.returning(*COLUMNS).execution_options(synchronize_session=False)
     changed = [QueuedJob(*row) for row in await session.execute(returning)]
     if ended := [job.id for job in changed if job.is_finished]:
         await session.execute(delete(JobInputRow).where(JobInputRow.job_id == any_text(ended)))
+        await session.execute(delete(JobPreviewRow).where(JobPreviewRow.job_id == any_text(ended)))
     await history.end_with_jobs(session, [job.id for job in changed if job.status in ("failed", "cancelled")])
     await publish(session, changed)
     return changed
@@ -391,6 +392,11 @@ async def publish_gone(session: AsyncSession, job_ids: Sequence[str]) -> None:
 async def publish(session: AsyncSession, changed: Sequence[QueuedJob]) -> None:
     """Notify listeners, when the transaction commits, that these jobs changed."""
     await _notify(session, [f"{job.status} {job.id}" for job in changed])
+
+
+async def call_worker(session: AsyncSession, job_id: str) -> None:
+    """Notify the job's worker, when the transaction commits, that something is asked of it."""
+    await _notify(session, [f"asked {job_id}"])
 
 
 async def _notify_workers(session: AsyncSession, asked: Sequence[QueuedJob]) -> None:

@@ -64,6 +64,8 @@ class AlbumItem:
     image_id: str | None
     content: Content | None
     """Its file content; None: not known yet, or not asked for."""
+    filename: str | None = None
+    """Its file's name, of a page of items only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,11 +298,14 @@ async def load_items(
 
 
 async def load_page_of_items(session: AsyncSession, album_id: str, after: int, limit: int) -> list[AlbumItem]:
-    """Load the first `limit` items with ids greater than `after`, without their contents."""
-    columns = (*_ITEM[:6], null())
-    statement = select(*columns).where(AlbumImageRow.album_id == album_id, AlbumImageRow.id > after)
+    """Load the first `limit` items with ids greater than `after`, with their names and without their contents."""
+    statement = (
+        select(*_ITEM[:6], null(), ImageRow.filename)
+        .outerjoin(ImageRow, ImageRow.id == AlbumImageRow.image_id)
+        .where(AlbumImageRow.album_id == album_id, AlbumImageRow.id > after)
+    )
     rows = await session.execute(statement.order_by(AlbumImageRow.id).limit(limit))
-    return [_item(row) for row in rows]
+    return [AlbumItem(*row) for row in rows]
 
 
 async def remove_items(session: AsyncSession, album_id: str, item_ids: Sequence[int]) -> None:

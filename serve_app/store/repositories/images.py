@@ -14,7 +14,7 @@ round `add` waits for the collector and then reports `check_file`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,6 +23,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from deployments.contracts.albums import Shown
+from deployments.contracts.pictures import Capture
 from serve_app.store.arrays import any_text
 from serve_app.store.ids import new_id
 from serve_app.store.models import AlbumImageRow, AlbumRow, ContentRow, ImageRow
@@ -54,6 +55,7 @@ class StoredImage:
     filename: str | None
     source_url: str | None
     created_at: datetime
+    capture: Capture
     content: Content
 
 
@@ -66,6 +68,7 @@ class NewImage:
     source_url: str | None = None
     temporary: bool = False
     """Whether the image is removed after a while, unless an album holds it."""
+    capture: Capture = field(default_factory=Capture)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +93,8 @@ _CONTENT = (
     ContentRow.bits,
     ContentRow.has_alpha,
 )
-_IMAGE = (ImageRow.id, ImageRow.user_id, ImageRow.filename, ImageRow.source_url, ImageRow.created_at)
-
+_CAPTURE = (ImageRow.taken_at, ImageRow.zone_min, ImageRow.camera, ImageRow.latitude, ImageRow.longitude)
+_IMAGE = (ImageRow.id, ImageRow.user_id, ImageRow.filename, ImageRow.source_url, ImageRow.created_at, *_CAPTURE)
 
 _IS_IDLE = text("""
     NOT EXISTS (SELECT FROM album_images WHERE album_images.image_id = images.id)
@@ -108,8 +111,9 @@ def _select_images() -> Select[*tuple[Any, ...]]:
 
 
 def _image(row: Row[*tuple[Any, ...]]) -> StoredImage:
-    image_id, user_id, filename, source_url, created_at, *content = row
-    return StoredImage(image_id, user_id, filename, source_url, created_at, Content(*content))
+    image_id, user_id, filename, source_url, created_at, *more = row
+    capture, content = Capture(*more[: len(_CAPTURE)]), Content(*more[len(_CAPTURE) :])
+    return StoredImage(image_id, user_id, filename, source_url, created_at, capture, content)
 
 
 async def announce(session: AsyncSession, content: Content) -> None:
@@ -148,6 +152,7 @@ async def add(session: AsyncSession, user_id: str, new: Sequence[NewImage]) -> l
             "filename": image.filename,
             "source_url": image.source_url,
             "temporary": image.temporary,
+            **asdict(image.capture),
         }
         for image in new
     ]

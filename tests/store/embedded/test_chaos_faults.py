@@ -51,7 +51,7 @@ async def _ask(folder: Path, statement: str, timeout_s: float = 10.0) -> None:
 
 
 def _fault(word: str) -> Fault:
-    [fault] = [fault for fault in draw(random.Random(1), ["Bundle", POSTGRES], None, 1) if word in fault.name]
+    [fault] = [fault for fault in draw(random.Random(1), ["Bundle", POSTGRES], None, "compact") if word in fault.name]
     return fault
 
 
