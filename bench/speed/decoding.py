@@ -34,6 +34,7 @@ from configs.settings import Limits
 from deployments.algorithms.images import decoding
 from deployments.algorithms.images.memory import decoding_bytes
 from deployments.algorithms.images.previews import decode_preview
+from deployments.contracts.arrays import Image
 
 _ANY = 2**40
 """Bytes that no file or decode here reaches."""
@@ -129,7 +130,8 @@ def measure_previews(count: int = 8, turns: int = 5) -> dict[str, float]:
     differences = [0]
     for data in stored * turns:
         pixels = []
-        for times, decode in zip(taken.values(), (decode_preview, decoding.decode), strict=True):
+        decoders: tuple[Callable[[bytes, int], Image], ...] = (decode_preview, decoding.decode)
+        for times, decode in zip(taken.values(), decoders, strict=True):
             began = time.process_time()
             pixels.append(decode(data, px))
             times.append(1000 * (time.process_time() - began))

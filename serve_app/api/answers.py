@@ -48,6 +48,10 @@ class Links:
         """URL of a job."""
         return job_href(job_id)
 
+    def image(self, image_id: str) -> str:
+        """URL of what is known of an image."""
+        return f"{PREFIX}/images/{image_id}"
+
     def album(self, path: str) -> str:
         """URL of something of an album. `path`: the album's id, quoted, and what follows it."""
         return f"{PREFIX}/albums/{path}"

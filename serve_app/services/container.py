@@ -37,6 +37,7 @@ from serve_app.services.edits.avatars import AvatarService, CreateAvatar
 from serve_app.services.edits.people_finder import PeopleFinder
 from serve_app.services.edits.segmentation import CutOut, SegmentationService
 from serve_app.services.edits.styles import ApplyStyle, StyleService
+from serve_app.services.events import EventService
 from serve_app.services.health import HealthService, RemoteMetrics
 from serve_app.services.images.buckets import BucketFetcher
 from serve_app.services.images.fetch import Fetcher
@@ -58,6 +59,7 @@ from serve_app.store.migrate import prepare
 from serve_app.store.queue import jobs
 from serve_app.store.queue.events import JobEvents
 from serve_app.store.repositories import albums, faces, idempotency, images
+from serve_app.store.repositories import events as changes
 from serve_app.store.session import Database, behind_pgbouncer
 
 if TYPE_CHECKING:
@@ -94,6 +96,7 @@ class Services:
     history: HistoryService
     users: UserService
     jobs: JobService
+    changes: EventService
     idempotency: IdempotencyService
     health: HealthService
     handlers: dict[str, JobHandler]
@@ -184,6 +187,7 @@ class Services:
                 history=HistoryService(database),
                 users=UserService(database, pictures, settings.auth),
                 jobs=JobService(database, events, settings.jobs),
+                changes=EventService(database, events),
                 idempotency=first_answers,
                 health=health,
                 handlers={
@@ -211,6 +215,7 @@ class Services:
         for remove in (
             albums.remove_expired,
             partial(jobs.remove_finished, older_than_s=keep_s),
+            partial(changes.remove_older, age_s=self.settings.events.keep_s, most=self.settings.events.keep_most),
             partial(images.remove_temporary, older_than_s=self.settings.retention.temporary_s),
             partial(faces.remove_replaced, model=self.settings.faces_model),
         ):

@@ -28,6 +28,10 @@ class Links(Protocol):
         """URL of a job."""
         ...
 
+    def image(self, image_id: str) -> str:
+        """URL of what is known of an image."""
+        ...
+
     def album(self, path: str) -> str:
         """URL of something of an album. `path`: the album's id, quoted, and what follows it."""
         ...
