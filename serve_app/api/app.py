@@ -27,6 +27,7 @@ from serve_app.api import (
     segmentations,
     styles,
     users,
+    webhooks,
 )
 from serve_app.api.auth import Authentication, basic, bearer
 from serve_app.api.browsers import BrowserGuard, cross_origin_access
@@ -86,7 +87,7 @@ def _routes(*, has_keys: bool) -> Sequence[BaseRoute]:
     router = APIRouter(dependencies=[HalfSurrogates])
     router.include_router(operations.router)
     ours, webui = (_OURS, _WEBUI) if has_keys else ({}, {})
-    for part in (images, styles, segmentations, avatars, history, jobs, events, users, capabilities):
+    for part in (images, styles, segmentations, avatars, history, jobs, events, webhooks, users, capabilities):
         router.include_router(part.router, **ours)
     for one in (
         images.tutorial,

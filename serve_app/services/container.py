@@ -38,6 +38,7 @@ from serve_app.services.edits.people_finder import PeopleFinder
 from serve_app.services.edits.segmentation import CutOut, SegmentationService
 from serve_app.services.edits.styles import ApplyStyle, StyleService
 from serve_app.services.events import EventService
+from serve_app.services.guarded_http import GuardedHttp
 from serve_app.services.health import HealthService, RemoteMetrics
 from serve_app.services.images.buckets import BucketFetcher
 from serve_app.services.images.fetch import Fetcher
@@ -53,6 +54,8 @@ from serve_app.services.sdapi.job import GenerateImages
 from serve_app.services.sdapi.options import OptionService
 from serve_app.services.sdapi.order import KINDS
 from serve_app.services.sdapi.service import GenerationService
+from serve_app.services.webhooks.sender import WebhookSender
+from serve_app.services.webhooks.service import WebhookService
 from serve_app.storage import open_storage
 from serve_app.store.embedded.server import PostgresNotStarted, ensure_running
 from serve_app.store.migrate import prepare
@@ -97,6 +100,8 @@ class Services:
     users: UserService
     jobs: JobService
     changes: EventService
+    webhooks: WebhookService
+    webhook_sender: WebhookSender
     idempotency: IdempotencyService
     health: HealthService
     handlers: dict[str, JobHandler]
@@ -134,6 +139,8 @@ class Services:
             opening.push_async_callback(buckets.close)
             fetcher = Fetcher(settings.fetch, settings.limits, buckets=buckets)
             opening.push_async_callback(fetcher.aclose)
+            hook_http = GuardedHttp(settings.fetch)
+            opening.push_async_callback(hook_http.aclose)
             events = await opening.enter_async_context(
                 JobEvents(
                     settings.database.listen_url or _pooled(dsn, settings.database),
@@ -188,6 +195,8 @@ class Services:
                 users=UserService(database, pictures, settings.auth),
                 jobs=JobService(database, events, settings.jobs),
                 changes=EventService(database, events),
+                webhooks=WebhookService(database, hook_http),
+                webhook_sender=WebhookSender(database, events, hook_http, settings),
                 idempotency=first_answers,
                 health=health,
                 handlers={

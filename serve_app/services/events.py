@@ -115,7 +115,7 @@ class EventService:
                 async with self._database.transaction() as session:
                     now = await events.load_now(session)  # before the page: what it does not hold comes later
                     page = await events.load_after(session, place.user_id, place.after, album_id=place.album_id)
-                    changes = await _describe(session, place.user_id, _last_of_each(page))
+                    changes = await describe_events(session, place.user_id, last_of_each(page))
                 for event, change in changes:
                     yield StreamItem(str(event.position), change)
                 place = place.at(_end_of(page, now, place.after))
@@ -132,13 +132,13 @@ def _end_of(page: EventPage, now: Position, after: Position) -> Position:
     return page.events[-1].position if page.events else after
 
 
-def _last_of_each(page: EventPage) -> list[Event]:
+def last_of_each(page: EventPage) -> list[Event]:
     """Keep the last event of each subject, in their order."""
     last = {(event.kind, event.subject_id): event for event in page.events}
     return sorted(last.values(), key=lambda event: event.position)
 
 
-async def _describe(session: AsyncSession, user_id: str, found: Sequence[Event]) -> list[tuple[Event, Change]]:
+async def describe_events(session: AsyncSession, user_id: str, found: Sequence[Event]) -> list[tuple[Event, Change]]:
     """Describe what changed as it is now. A job that has been forgotten since is left out."""
     job_ids = [event.subject_id for event in found if event.kind == "job"]
     summaries = await summarize(session, await jobs.load_several(session, user_id, job_ids)) if job_ids else []

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, ForeignKey, Identity, Index, text
+from datetime import datetime
+
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, Text, func, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from serve_app.store.models.base import Base, Created, Id
@@ -36,3 +39,32 @@ class EventFloorRow(Base):
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), type_=Id, primary_key=True)
     transaction: Mapped[int] = mapped_column(BigInteger)
     event_id: Mapped[int] = mapped_column(BigInteger)
+
+
+class WebhookRow(Created, Base):
+    """Address that a user's events are sent to, and how far they were."""
+
+    __tablename__ = "webhooks"
+    __table_args__ = (
+        Index(None, "user_id"),
+        Index("webhooks_due_idx", "next_try_at", postgresql_where=text("disabled_at IS NULL")),
+    )
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), type_=Id)
+    url: Mapped[str]
+    kinds: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    secret: Mapped[str]
+    """Key of the signatures, in the clear: the server signs with it."""
+    transaction: Mapped[int] = mapped_column(BigInteger)
+    event_id: Mapped[int] = mapped_column(BigInteger)
+    """With `transaction` the position after which it goes on."""
+    next_try_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    lease_until: Mapped[datetime | None]
+    failures: Mapped[int] = mapped_column(server_default=text("0"))
+    """Number of attempts in a row that failed."""
+    failing_since: Mapped[datetime | None]
+    last_failure: Mapped[str | None]
+    delivered_at: Mapped[datetime | None]
+    disabled_at: Mapped[datetime | None]
+    """When it was given up; it is tried no more."""

@@ -60,6 +60,33 @@ class Signal:
         return came
 
 
+class Listener:
+    """Waiter for changes of any user, who is told whose they were."""
+
+    def __init__(self, signal: Signal) -> None:
+        self._signal = signal
+        self.noted: set[str] = set()
+        """What notices named since it was last cleared."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether notices do not arrive, so that there may be changes that none told of."""
+        return not self._signal.is_live
+
+    def hear(self, name: str) -> None:
+        """Take a notice."""
+        self.noted.add(name)
+        self._signal.set()
+
+    def wake(self) -> None:
+        """Wake the waiter without a notice."""
+        self._signal.set()
+
+    async def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait for a notice; see `Signal.wait`."""
+        return await self._signal.wait(timeout_s)
+
+
 class JobEvents:
     """Listener for job notifications.
 
@@ -80,6 +107,7 @@ class JobEvents:
         self._watched: dict[str, set[Signal]] = {}
         self._asked: dict[str, set[Signal]] = {}
         self._users: dict[str, set[Signal]] = {}
+        self._everyone: set[Listener] = set()
         self._listener: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> JobEvents:
@@ -124,6 +152,16 @@ class JobEvents:
         return self._signal(self._users, user_id)
 
     @contextmanager
+    def everyone(self) -> Iterator[Listener]:
+        """Listen to changes of all users."""
+        listener = Listener(self._new_signal())
+        self._everyone.add(listener)
+        try:
+            yield listener
+        finally:
+            self._everyone.discard(listener)
+
+    @contextmanager
     def _signal(self, listeners: dict[str, set[Signal]], job_id: str, ends: bool = False) -> Iterator[Signal]:
         signal = self._new_signal(ends)
         listeners.setdefault(job_id, set()).add(signal)
@@ -142,6 +180,8 @@ class JobEvents:
         named = (*self._watched.values(), *self._asked.values(), *self._users.values())
         for signal in (*self._work, *(signal for signals in named for signal in signals)):
             signal.set()
+        for listener in self._everyone:
+            listener.wake()
 
     def _notice(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         status, _, job_id = str(payload).partition(" ")
@@ -156,6 +196,8 @@ class JobEvents:
     def _notice_of_user(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         for signal in self._users.get(str(payload), ()):
             signal.set()
+        for listener in self._everyone:
+            listener.hear(str(payload))
 
     async def _listen(self) -> None:
         while True:

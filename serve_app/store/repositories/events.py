@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -67,6 +67,7 @@ _HORIZON = "(pg_snapshot_xmin(pg_current_snapshot())::text)::bigint"
 _AFTER = """
     user_id = :user_id AND (transaction, id) > (:transaction, :event_id)
     AND (CAST(:album_id AS text) IS NULL OR album_id = :album_id)
+    AND (CAST(:kinds AS text[]) IS NULL OR kind = ANY(CAST(:kinds AS text[])))
 """
 _READ = text(f"""
     SELECT transaction, id, kind, subject_id, album_id, is_gone, transaction < {_HORIZON} AS is_over
@@ -107,10 +108,23 @@ async def load_now(session: AsyncSession) -> Position:
 
 
 async def load_after(
-    session: AsyncSession, user_id: str, after: Position, *, album_id: str | None = None, limit: int = 200
+    session: AsyncSession,
+    user_id: str,
+    after: Position,
+    *,
+    album_id: str | None = None,
+    kinds: Sequence[EventKind] | None = None,
+    limit: int = 200,
 ) -> EventPage:
-    """Load the user's events after a position, with `album_id` only those about that album."""
-    given = {**_parameters(user_id, after), "album_id": album_id, "most": limit}
+    """Load the user's events after a position; with `album_id` only those about that album, with `kinds` of these."""
+    given = {
+        "user_id": user_id,
+        "transaction": after.transaction,
+        "event_id": after.event_id,
+        "album_id": album_id,
+        "kinds": None if kinds is None else list(kinds),
+        "most": limit,
+    }
     rows = (await session.execute(_READ, given)).all()
     over: list[Event] = []
     for row in rows:
@@ -129,7 +143,3 @@ async def has_missed(session: AsyncSession, user_id: str, after: Position) -> bo
 async def remove_older(session: AsyncSession, age_s: float, most: int, limit: int = 5000) -> int:
     """Remove events of that age, and of each user all but the newest `most`. -> how many"""
     return int(await session.scalar(_REMOVE, {"age_s": age_s, "most": most, "limit": limit}) or 0)
-
-
-def _parameters(user_id: str, after: Position) -> dict[str, Any]:
-    return {"user_id": user_id, "transaction": after.transaction, "event_id": after.event_id}
