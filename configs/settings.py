@@ -460,6 +460,15 @@ class Quotas(_Options):
     """Answers kept for repeated requests (`Idempotency-Key`), for `jobs.keep_finished_s` seconds each."""
 
 
+class Events(_Options):
+    """Events of what changed for users, from which streams and webhooks go on where they stopped."""
+
+    keep_s: float = Field(86400.0, gt=0)
+    """Seconds for which events are kept; whoever comes back later is told to read everything anew."""
+    keep_most: int = Field(10_000, gt=0)
+    """Events of one user that are kept, the newest."""
+
+
 class Providers(_Options):
     """Addresses, names and keys at vendors.
 
@@ -596,6 +605,7 @@ class Settings(BaseSettings):
     auth: Auth = Auth()
     retention: Retention = Retention()
     quotas: Quotas = Quotas()
+    events: Events = Events()
     providers: Providers = Providers()
 
     @field_validator("public_url")

@@ -21,10 +21,11 @@ from serve_app.services.completion import RESULTS
 from serve_app.services.container import Services
 from serve_app.services.jobs.results import Job, JobResult
 from serve_app.services.jobs.service import QueuedJob
+from serve_app.services.links import PREFIX as PREFIX
+from serve_app.services.links import ServerLinks
 
 log = structlog.get_logger(__name__)
 
-PREFIX = "/api/v1"
 LATER: dict[int | str, dict[str, Any]] = {202: {"model": Job, "description": "Still at work; see `Location`"}}
 """OpenAPI entry of routes that answer with a job."""
 
@@ -34,23 +35,11 @@ def job_href(job_id: str) -> str:
     return f"{PREFIX}/jobs/{job_id}"
 
 
-class Links:
+class Links(ServerLinks):
     """URLs of this server, on the setting `public_url` or the base of the request: the context of answers."""
 
     def __init__(self, request: Request, settings: SettingsDep) -> None:
-        self._base = (settings.public_url or str(request.base_url)).rstrip("/")
-
-    def file(self, key: str) -> str:
-        """URL of a stored file. `key`: `ImageView.key`."""
-        return f"{self._base}{PREFIX}/files/{key}"
-
-    def job(self, job_id: str) -> str:
-        """URL of a job."""
-        return job_href(job_id)
-
-    def album(self, path: str) -> str:
-        """URL of something of an album. `path`: the album's id, quoted, and what follows it."""
-        return f"{PREFIX}/albums/{path}"
+        super().__init__(settings.public_url or str(request.base_url))
 
 
 LinksDep = Annotated[Links, Depends()]

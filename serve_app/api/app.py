@@ -18,6 +18,7 @@ from serve_app.api import (
     albums,
     avatars,
     capabilities,
+    events,
     history,
     images,
     jobs,
@@ -26,6 +27,7 @@ from serve_app.api import (
     segmentations,
     styles,
     users,
+    webhooks,
 )
 from serve_app.api.auth import Authentication, basic, bearer
 from serve_app.api.browsers import BrowserGuard, cross_origin_access
@@ -85,9 +87,17 @@ def _routes(*, has_keys: bool) -> Sequence[BaseRoute]:
     router = APIRouter(dependencies=[HalfSurrogates])
     router.include_router(operations.router)
     ours, webui = (_OURS, _WEBUI) if has_keys else ({}, {})
-    for part in (images, styles, segmentations, avatars, history, jobs, users, capabilities):
+    for part in (images, styles, segmentations, avatars, history, jobs, events, webhooks, users, capabilities):
         router.include_router(part.router, **ours)
-    for one in (images.tutorial, avatars.tutorial, users.tutorial, albums.below, album_pages.router, albums.router):
+    for one in (
+        images.tutorial,
+        avatars.tutorial,
+        users.tutorial,
+        albums.below,
+        events.below,
+        album_pages.router,
+        albums.router,
+    ):
         router.include_router(one, **ours)
     for tools_of_webui in (generation, lists, tools, controlnet, control):
         router.include_router(tools_of_webui.router, **webui)

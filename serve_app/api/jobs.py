@@ -1,28 +1,52 @@
-"""Routes of jobs: look, watch, cancel."""
+"""Routes of jobs: list, look, watch, cancel, try again."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Annotated, Any
 
 import structlog
-from fastapi import APIRouter
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Query
+from fastapi.responses import Response, StreamingResponse
 
 from deployments.errors import NotFound, Unavailable
-from serve_app.api.answers import PREFIX, Links, LinksDep, job_view
-from serve_app.api.deps import CallerDep, CurrentUser, ServicesDep
+from serve_app.api.answers import PREFIX, Answer, Links, LinksDep, job_href, job_view
+from serve_app.api.deps import CallerDep, CurrentUser, IdempotencyKey, ServicesDep
+from serve_app.api.idempotency import IdempotentRoute
 from serve_app.api.problems import responses
 from serve_app.services.accounts.users import Caller
 from serve_app.services.container import Services
-from serve_app.services.jobs.results import Job
+from serve_app.services.jobs.results import Job, JobPage
+from serve_app.store.queue.jobs import JobStatus
 
 log = structlog.get_logger(__name__)
 
 _EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}, "description": "`job` events"}}
 
-router = APIRouter(prefix=f"{PREFIX}/jobs", tags=["jobs"])
+JobStatusFilter = Annotated[JobStatus | None, Query(description="only jobs of this status")]
+KindFilter = Annotated[str | None, Query(max_length=40, description="only jobs of this kind", examples=["tags"])]
+AlbumFilter = Annotated[str | None, Query(max_length=512, description="only jobs of this album")]
+Limit = Annotated[int, Query(ge=1, le=500)]
+Cursor = Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before")]
+
+router = APIRouter(prefix=f"{PREFIX}/jobs", tags=["jobs"], route_class=IdempotentRoute)
+
+
+@router.get("", response_model=JobPage, responses=responses(404, 422))
+async def list_jobs(
+    user: CurrentUser,
+    services: ServicesDep,
+    links: LinksDep,
+    status: JobStatusFilter = None,
+    kind: KindFilter = None,
+    album_id: AlbumFilter = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """List your jobs, the newest first, those that ended included for as long as they are kept."""
+    page = await services.jobs.load_page(user, limit, cursor, status=status, kind=kind, album=album_id)
+    return Answer(page, links)
 
 
 @router.get("/{job_id}", response_model=Job, responses=responses(404))
@@ -60,6 +84,15 @@ async def _events(services: Services, user: str, caller: Caller, job_id: str, li
     except (NotFound, Unavailable) as error:
         # The status went out long ago; who asks again learns that the job was deleted, or that the database is away.
         log.warning("event stream ended early", reason=error.message)
+
+
+@router.post("/{job_id}/retry", status_code=201, response_model=Job, responses=responses(404, 409, 429))
+async def retry_job(
+    job_id: str, user: CurrentUser, services: ServicesDep, links: LinksDep, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Start the work of a job that failed or was cancelled anew, as a job of its own."""
+    job = await services.jobs.retry(user, job_id)
+    return Answer(job_view(job, links), links, 201, {"Location": job_href(job.id)})
 
 
 @router.delete("/{job_id}", response_model=Job, responses=responses(404))

@@ -22,7 +22,7 @@ others are at work, and an event stream lasts as long as its job."""
 
 def lane_of(path: str) -> Lane:
     """Tell the lane of a request by its path."""
-    if path.startswith(f"{PREFIX}/jobs/") and path.endswith("/events"):
+    if path.startswith(f"{PREFIX}/") and path.endswith("/events"):
         return "stream"
     if path.startswith(UNBOUNDED):
         return "watching"

@@ -37,6 +37,8 @@ from serve_app.services.edits.avatars import AvatarService, CreateAvatar
 from serve_app.services.edits.people_finder import PeopleFinder
 from serve_app.services.edits.segmentation import CutOut, SegmentationService
 from serve_app.services.edits.styles import ApplyStyle, StyleService
+from serve_app.services.events import EventService
+from serve_app.services.guarded_http import GuardedHttp
 from serve_app.services.health import HealthService, RemoteMetrics
 from serve_app.services.images.buckets import BucketFetcher
 from serve_app.services.images.fetch import Fetcher
@@ -52,12 +54,15 @@ from serve_app.services.sdapi.job import GenerateImages
 from serve_app.services.sdapi.options import OptionService
 from serve_app.services.sdapi.order import KINDS
 from serve_app.services.sdapi.service import GenerationService
+from serve_app.services.webhooks.sender import WebhookSender
+from serve_app.services.webhooks.service import WebhookService
 from serve_app.storage import open_storage
 from serve_app.store.embedded.server import PostgresNotStarted, ensure_running
 from serve_app.store.migrate import prepare
 from serve_app.store.queue import jobs
 from serve_app.store.queue.events import JobEvents
 from serve_app.store.repositories import albums, faces, idempotency, images
+from serve_app.store.repositories import events as changes
 from serve_app.store.session import Database, behind_pgbouncer
 
 if TYPE_CHECKING:
@@ -94,6 +99,9 @@ class Services:
     history: HistoryService
     users: UserService
     jobs: JobService
+    changes: EventService
+    webhooks: WebhookService
+    webhook_sender: WebhookSender
     idempotency: IdempotencyService
     health: HealthService
     handlers: dict[str, JobHandler]
@@ -131,6 +139,8 @@ class Services:
             opening.push_async_callback(buckets.close)
             fetcher = Fetcher(settings.fetch, settings.limits, buckets=buckets)
             opening.push_async_callback(fetcher.aclose)
+            hook_http = GuardedHttp(settings.fetch)
+            opening.push_async_callback(hook_http.aclose)
             events = await opening.enter_async_context(
                 JobEvents(
                     settings.database.listen_url or _pooled(dsn, settings.database),
@@ -183,7 +193,10 @@ class Services:
                 detector=Detector(capabilities, inputs),
                 history=HistoryService(database),
                 users=UserService(database, pictures, settings.auth),
-                jobs=JobService(database, events),
+                jobs=JobService(database, events, settings.jobs),
+                changes=EventService(database, events),
+                webhooks=WebhookService(database, hook_http),
+                webhook_sender=WebhookSender(database, events, hook_http, settings),
                 idempotency=first_answers,
                 health=health,
                 handlers={
@@ -211,6 +224,7 @@ class Services:
         for remove in (
             albums.remove_expired,
             partial(jobs.remove_finished, older_than_s=keep_s),
+            partial(changes.remove_older, age_s=self.settings.events.keep_s, most=self.settings.events.keep_most),
             partial(images.remove_temporary, older_than_s=self.settings.retention.temporary_s),
             partial(faces.remove_replaced, model=self.settings.faces_model),
         ):

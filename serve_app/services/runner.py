@@ -80,7 +80,8 @@ class JobRunner:
         """Claim and run until `stop`; rides out a database that is away for a while."""
         kinds = set(self._services.handlers)
         counting = count_queue(self._database, self._services.metrics, self._note_lanes)
-        aside = [asyncio.create_task(self._run_housekeeping()), asyncio.create_task(counting)]
+        telling = self._services.webhook_sender.run()
+        aside = [asyncio.create_task(work) for work in (self._run_housekeeping(), counting, telling)]
         pools = [
             asyncio.create_task(self._run_pool(sorted(of), slots))
             for of, slots in (

@@ -15,14 +15,13 @@ import httpx
 
 from configs.settings import Fetch, Limits
 from deployments.errors import ImageError, image_error
-from deployments.kit.address_guard import AddressGuard, Resolver, Target, pin, resolve
+from deployments.kit.address_guard import Resolver, Target, resolve
 from deployments.kit.turns import Turns
+from serve_app.services.guarded_http import GuardedHttp
 from serve_app.services.images.buckets import BucketFetcher, names_object
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _GONE = frozenset({404, 410})
-_ATTEMPTS = 3
-"""Addresses of one host that are tried in turn at most."""
 _HEADERS = {"User-Agent": "darkroom", "Accept": "image/*, */*;q=0.5", "Accept-Encoding": "identity"}
 
 
@@ -52,15 +51,8 @@ class Fetcher:
         self._settings = settings
         self._buckets = buckets
         self._max_bytes = limits.max_file_bytes
-        self._guard = AddressGuard(settings.allowed_hosts, settings.allowed_networks)
-        self._resolver = resolver
+        self._http = GuardedHttp(settings, resolver, ssl_context)
         self._turns = Turns(settings.concurrency)
-        self._transport = httpx.AsyncHTTPTransport(
-            verify=ssl_context or True,
-            trust_env=False,
-            # No connection serves two requests: it is verified for one host name, and addresses are shared by many.
-            limits=httpx.Limits(max_keepalive_connections=0),
-        )
 
     async def fetch(self, url: str) -> Fetched:
         """Fetch the file behind a URL.
@@ -82,12 +74,12 @@ class Fetcher:
                 raise _failed("The connection to the other server failed") from error
 
     async def aclose(self) -> None:
-        await self._transport.aclose()
+        await self._http.aclose()
 
     async def _follow(self, url: str) -> Fetched:
-        target = self._guard.check_url(url)
+        target = self._http.guard.check_url(url)
         for _ in range(self._settings.max_redirects + 1):
-            response = await self._connect(target)
+            response = await self._http.send("GET", target, _HEADERS)
             try:
                 if response.status_code not in _REDIRECTS:
                     return await self._receive(response)
@@ -101,33 +93,10 @@ class Fetcher:
             location = target.url.join(response.headers.get("location", ""))
         except (httpx.InvalidURL, UnicodeError, ValueError) as error:
             raise _failed("The URL redirects to something that is not a URL") from error
-        following = self._guard.check_url(location)
+        following = self._http.guard.check_url(location)
         if (target.url.scheme, following.url.scheme) == ("https", "http"):
             raise _failed("The URL redirects from https to http")
         return following
-
-    async def _connect(self, target: Target) -> httpx.Response:
-        addresses = self._guard.check_addresses(target.host, await self._resolve(target))
-        refused: httpx.TransportError | None = None
-        for address in addresses[:_ATTEMPTS]:
-            try:
-                return await self._transport.handle_async_request(self._pinned(target, address))
-            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                refused = error
-        raise refused or httpx.ConnectError("no address")
-
-    async def _resolve(self, target: Target) -> list[str]:
-        try:
-            async with asyncio.timeout(self._settings.connect_timeout_s):
-                return await self._resolver(target.host, target.port)
-        except (OSError, UnicodeError, TimeoutError) as error:
-            raise _failed("The host name cannot be resolved") from error
-
-    def _pinned(self, target: Target, address: str) -> httpx.Request:
-        settings = self._settings
-        timeout = httpx.Timeout(settings.timeout_s, connect=settings.connect_timeout_s).as_dict()
-        request = httpx.Request("GET", target.url, headers=_HEADERS, extensions={"timeout": timeout})
-        return pin(request, target, address)
 
     async def _receive(self, response: httpx.Response) -> Fetched:
         if response.status_code in _GONE:

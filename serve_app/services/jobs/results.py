@@ -28,6 +28,10 @@ class Links(Protocol):
         """URL of a job."""
         ...
 
+    def image(self, image_id: str) -> str:
+        """URL of what is known of an image."""
+        ...
+
     def album(self, path: str) -> str:
         """URL of something of an album. `path`: the album's id, quoted, and what follows it."""
         ...
@@ -107,6 +111,26 @@ class JobState(BaseModel):
         if job.is_finished:
             state.eta_s = 0.0 if state.status == "succeeded" else None
         return state
+
+
+class JobSummary(JobState):
+    """A job in a list: what it found is at `href`."""
+
+    href: JobUrl
+    album_id: str | None = Field(description="the album that it is about, where it has a name or an id of ours")
+
+    @classmethod
+    def of_album(cls, job: QueuedJob, album: str | None) -> Self:
+        """Describe a queued job of the album that the user calls so."""
+        state = JobState.of(job)
+        return cls(**state.model_dump(), href=job.id, album_id=album)
+
+
+class JobPage(BaseModel):
+    """A page of jobs, the newest first."""
+
+    items: list[JobSummary]
+    next_cursor: str | None
 
 
 class Job(JobState):

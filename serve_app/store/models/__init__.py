@@ -15,6 +15,7 @@ from serve_app.store.models.albums import (
     ResultRow,
 )
 from serve_app.store.models.base import Base
+from serve_app.store.models.events import EventFloorRow, EventRow, WebhookRow
 from serve_app.store.models.history import GenerationRow
 from serve_app.store.models.jobs import JobInputRow, JobPreviewRow, JobRow
 from serve_app.store.models.pictures import (
@@ -34,6 +35,8 @@ __all__ = [
     "AnalysisResultRow",
     "Base",
     "ContentRow",
+    "EventFloorRow",
+    "EventRow",
     "FaceRow",
     "FaceScanRow",
     "GenerationRow",
@@ -51,4 +54,5 @@ __all__ = [
     "ResultRow",
     "UserRow",
     "WebUiOptionRow",
+    "WebhookRow",
 ]

@@ -27,6 +27,7 @@ class JobRow(Created, Base):
         Index("jobs_lease_idx", "lease_until", postgresql_where=text("status = 'running'")),
         Index("jobs_finished_idx", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
         Index(None, "user_id", "started_at"),
+        Index(None, "user_id", "id"),
         Index(None, "album_id"),
         Index("jobs_dedupe_key", "user_id", "dedupe_key", unique=True, postgresql_where=_UNFINISHED),
         # Two jobs of one kind never work on one album at once: the database itself refuses.

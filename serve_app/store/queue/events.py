@@ -1,4 +1,4 @@
-"""Waiting for jobs on PostgreSQL's notifications instead of polling.
+"""Waiting for jobs, and for what changes of a user, on PostgreSQL's notifications instead of polling.
 
 One connection of the process listens to the notifications. They are hints, never the truth: a waiter that is woken
 reads the table. The listener sends a notice to itself now and then, and while that arrives, waiters look only every
@@ -22,6 +22,7 @@ from sqlalchemy import make_url
 from deployments.errors import NotFound, Unavailable
 from serve_app.store.queue import jobs
 from serve_app.store.queue.jobs import CHANNEL, QueuedJob
+from serve_app.store.repositories.events import CHANNEL as USERS_CHANNEL
 from serve_app.store.session import Database
 
 _UNFINISHED = ("queued", "running")
@@ -59,6 +60,33 @@ class Signal:
         return came
 
 
+class Listener:
+    """Waiter for changes of any user, who is told whose they were."""
+
+    def __init__(self, signal: Signal) -> None:
+        self._signal = signal
+        self.noted: set[str] = set()
+        """What notices named since it was last cleared."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether notices do not arrive, so that there may be changes that none told of."""
+        return not self._signal.is_live
+
+    def hear(self, name: str) -> None:
+        """Take a notice."""
+        self.noted.add(name)
+        self._signal.set()
+
+    def wake(self) -> None:
+        """Wake the waiter without a notice."""
+        self._signal.set()
+
+    async def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait for a notice; see `Signal.wait`."""
+        return await self._signal.wait(timeout_s)
+
+
 class JobEvents:
     """Listener for job notifications.
 
@@ -78,6 +106,8 @@ class JobEvents:
         self._work: set[Signal] = set()
         self._watched: dict[str, set[Signal]] = {}
         self._asked: dict[str, set[Signal]] = {}
+        self._users: dict[str, set[Signal]] = {}
+        self._everyone: set[Listener] = set()
         self._listener: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> JobEvents:
@@ -117,6 +147,20 @@ class JobEvents:
         """Signal to the job's worker that a request to it, such as to stop, may have come."""
         return self._signal(self._asked, job_id)
 
+    def user(self, user_id: str) -> AbstractContextManager[Signal]:
+        """Signal that something of the user's changed."""
+        return self._signal(self._users, user_id)
+
+    @contextmanager
+    def everyone(self) -> Iterator[Listener]:
+        """Listen to changes of all users."""
+        listener = Listener(self._new_signal())
+        self._everyone.add(listener)
+        try:
+            yield listener
+        finally:
+            self._everyone.discard(listener)
+
     @contextmanager
     def _signal(self, listeners: dict[str, set[Signal]], job_id: str, ends: bool = False) -> Iterator[Signal]:
         signal = self._new_signal(ends)
@@ -133,9 +177,11 @@ class JobEvents:
         return Signal(self._poll_s, live_poll_s=lambda: self._live_poll_s if self._is_live else None, ends=ends)
 
     def _wake_all(self) -> None:
-        by_job = (*self._watched.values(), *self._asked.values())
-        for signal in (*self._work, *(signal for signals in by_job for signal in signals)):
+        named = (*self._watched.values(), *self._asked.values(), *self._users.values())
+        for signal in (*self._work, *(signal for signals in named for signal in signals)):
             signal.set()
+        for listener in self._everyone:
+            listener.wake()
 
     def _notice(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         status, _, job_id = str(payload).partition(" ")
@@ -146,6 +192,12 @@ class JobEvents:
         if status not in ("running", "asked"):
             for signal in self._work:
                 signal.set()
+
+    def _notice_of_user(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
+        for signal in self._users.get(str(payload), ()):
+            signal.set()
+        for listener in self._everyone:
+            listener.hear(str(payload))
 
     async def _listen(self) -> None:
         while True:
@@ -160,6 +212,7 @@ class JobEvents:
             try:
                 connection.add_termination_listener(lambda _connection, closed=closed: closed.set())
                 await connection.add_listener(CHANNEL, self._notice)
+                await connection.add_listener(USERS_CHANNEL, self._notice_of_user)
                 self._wake_all()  # notifications that came without a listener are lost
                 await self._stay(connection, closed)
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):

@@ -10,6 +10,7 @@ its listeners are notified when the transaction commits.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -19,7 +20,7 @@ from sqlalchemy import ColumnElement, Update, case, delete, func, null, select, 
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from deployments.errors import Overloaded
+from deployments.errors import InvalidRequest, Overloaded
 from serve_app.call_context import carried
 from serve_app.store.arrays import any_text
 from serve_app.store.ids import new_id
@@ -111,6 +112,9 @@ COLUMNS = (
     JobRow.traceparent,
 )
 """Columns in the order of `QueuedJob`'s fields."""
+_LIGHT = tuple(null() if column.key in {"payload", "result"} else column for column in COLUMNS)
+"""The same without what weighs megabytes for a large album."""
+_ID = re.compile(r"job_[0-9a-hjkmnp-tv-z]{26}")
 
 
 async def enqueue(
@@ -212,17 +216,39 @@ async def get(session: AsyncSession, job_id: str, *, user_id: str | None = None)
 
 async def load_for_album(session: AsyncSession, album_id: str, limit: int = 50) -> list[QueuedJob]:
     """Load the album's jobs, newest first, without payloads and results, which weigh megabytes for a large album."""
-    light = [null() if column.key in {"payload", "result"} else column for column in COLUMNS]
-    statement = select(*light).where(JobRow.album_id == album_id).order_by(JobRow.id.desc()).limit(limit)
-    return [replace(QueuedJob(*row), payload={}) for row in await session.execute(statement)]
+    statement = select(*_LIGHT).where(JobRow.album_id == album_id).order_by(JobRow.id.desc()).limit(limit)
+    return [_light(row) for row in await session.execute(statement)]
 
 
-async def load_page(session: AsyncSession, user_id: str, limit: int, cursor: str | None = None) -> list[QueuedJob]:
-    """Load the user's jobs, newest first, those after the id `cursor`."""
-    statement = select(*COLUMNS).where(JobRow.user_id == user_id)
+async def load_page(
+    session: AsyncSession,
+    user_id: str,
+    limit: int,
+    cursor: str | None = None,
+    *,
+    status: JobStatus | None = None,
+    kind: str | None = None,
+    album_id: str | None = None,
+) -> list[QueuedJob]:
+    """Load the user's jobs, newest first, those after the id `cursor`, without payloads and results.
+
+    Raises `InvalidRequest` for a cursor that is none.
+    """
+    statement = select(*_LIGHT).where(JobRow.user_id == user_id)
     if cursor is not None:
+        if _ID.fullmatch(cursor) is None:
+            raise InvalidRequest("The cursor is none that this server gave", extra={"parameter": "cursor"})
         statement = statement.where(JobRow.id < cursor)
-    return [QueuedJob(*row) for row in await session.execute(statement.order_by(JobRow.id.desc()).limit(limit))]
+    for column, wanted in ((JobRow.status, status), (JobRow.kind, kind), (JobRow.album_id, album_id)):
+        if wanted is not None:
+            statement = statement.where(column == wanted)
+    return [_light(row) for row in await session.execute(statement.order_by(JobRow.id.desc()).limit(limit))]
+
+
+async def load_several(session: AsyncSession, user_id: str, job_ids: Sequence[str]) -> list[QueuedJob]:
+    """Load those of the user's jobs that there are, without payloads and results."""
+    statement = select(*_LIGHT).where(JobRow.user_id == user_id, JobRow.id == any_text(job_ids))
+    return [_light(row) for row in await session.execute(statement)]
 
 
 async def count_by_status(session: AsyncSession) -> dict[tuple[str, JobStatus], int]:
@@ -381,6 +407,10 @@ async def _notify_workers(session: AsyncSession, asked: Sequence[QueuedJob]) -> 
 async def _notify(session: AsyncSession, notices: list[str]) -> None:
     if notices:
         await session.execute(_NOTIFY, {"channel": CHANNEL, "notices": notices})
+
+
+def _light(row: Any) -> QueuedJob:
+    return replace(QueuedJob(*row), payload={})
 
 
 async def _find_unfinished(session: AsyncSession, user_id: str, dedupe_key: str) -> QueuedJob | None:

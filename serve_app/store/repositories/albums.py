@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from deployments.errors import NotFound
-from serve_app.store.arrays import any_number
+from serve_app.store.arrays import any_number, any_text
 from serve_app.store.ids import new_id
 from serve_app.store.models import AlbumImageRow, AlbumRow, ContentRow, ImageRow, JobRow
 from serve_app.store.repositories.images import Content
@@ -188,6 +188,15 @@ async def get(session: AsyncSession, album_id: str) -> StoredAlbum | None:
     """Get an album of any user by our id: for jobs."""
     found = (await session.execute(select(*_ALBUM).where(AlbumRow.id == album_id))).one_or_none()
     return None if found is None else _album(found)
+
+
+async def load_public_ids(session: AsyncSession, album_ids: Sequence[str]) -> dict[str, str]:
+    """Load what users call these albums, by our ids; hidden ones are left out."""
+    if not album_ids:
+        return {}
+    shown = select(*_ALBUM).where(AlbumRow.id == any_text(sorted(set(album_ids))), AlbumRow.expires_at.is_(None))
+    found = [_album(row) for row in await session.execute(shown)]
+    return {album.id: album.public_id for album in found}
 
 
 async def load_page(session: AsyncSession, user_id: str, limit: int, cursor: str | None = None) -> list[StoredAlbum]:

@@ -2,12 +2,13 @@
 
 import ipaddress
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.errors import ImageError
-from deployments.kit.address_guard import AddressGuard, is_public
+from deployments.kit.address_guard import AddressGuard, is_public, pin
 
 
 def _code(guard: AddressGuard, url: str, *addresses: str) -> str:
@@ -186,3 +187,11 @@ def test_the_message_does_not_tell_what_a_name_resolves_to() -> None:
     with pytest.raises(ImageError) as caught:
         guard.check_addresses("intranet.example", ["10.20.30.40"])
     assert "10.20" not in caught.value.message
+
+
+def test_an_ipv6_address_is_pinned_in_brackets() -> None:
+    target = AddressGuard().check_url("https://pictures.example:81/a?b")
+    request = pin(httpx.Request("GET", target.url), target, "::1")
+    assert str(request.url) == "https://[::1]:81/a?b"
+    assert request.headers["host"] == "pictures.example:81"
+    assert request.extensions["sni_hostname"] == "pictures.example"

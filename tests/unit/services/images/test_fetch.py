@@ -300,14 +300,6 @@ async def test_a_server_that_goes_on_forever_meets_the_deadline(beginning: bytes
         assert await _code(fetcher, server.url()) == "fetch_failed"
 
 
-async def test_an_ipv6_address_is_pinned_in_brackets() -> None:
-    async with fetching({"pictures.example": ["::1"]}) as fetcher:
-        request = fetcher._pinned(fetcher._guard.check_url("https://pictures.example:81/a?b"), "::1")
-    assert str(request.url) == "https://[::1]:81/a?b"
-    assert request.headers["host"] == "pictures.example:81"
-    assert request.extensions["sni_hostname"] == "pictures.example"
-
-
 async def test_a_resolver_that_never_answers_meets_the_deadline() -> None:
     async def resolver(host: str, port: int) -> list[str]:
         await asyncio.Event().wait()
