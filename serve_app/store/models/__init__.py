@@ -19,6 +19,7 @@ from serve_app.store.models.history import GenerationRow
 from serve_app.store.models.jobs import JobInputRow, JobRow
 from serve_app.store.models.pictures import (
     ContentRow,
+    DerivedFileRow,
     FaceRow,
     FaceScanRow,
     ImageRow,
@@ -34,6 +35,7 @@ __all__ = [
     "AnalysisResultRow",
     "Base",
     "ContentRow",
+    "DerivedFileRow",
     "FaceRow",
     "FaceScanRow",
     "GenerationRow",
