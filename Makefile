@@ -71,6 +71,7 @@ bench: dev ## Ratios and growth, side by side in one run (about three quarters o
 	@$(BIN)/python -m bench.speed.front_door
 	@$(BIN)/python -m bench.speed.album
 	@$(BIN)/python -m bench.speed.decoding
+	@$(BIN)/python -m bench.speed.thumbnails
 	@$(BIN)/python -m bench.speed.people
 	@$(BIN)/python -m bench.speed.duplicates
 	@$(BIN)/python -m bench.speed.large_albums

@@ -31,6 +31,7 @@ from serve_app.api import (
 )
 from serve_app.api.auth import Authentication, basic, bearer
 from serve_app.api.browsers import BrowserGuard, cross_origin_access
+from serve_app.api.compression import Compression
 from serve_app.api.deps import HalfSurrogates
 from serve_app.api.head import HeadAsGet
 from serve_app.api.middleware import HttpEdge
@@ -65,6 +66,7 @@ def build_app(services: Services, settings: Settings, metrics: Metrics, *, behin
             *cross_origin_access(settings.cors_origins),
             Middleware(HttpEdge, limits=settings.limits, metrics=metrics, behind_serve=behind_serve),
             Middleware(HeadAsGet),
+            Middleware(Compression),
             Middleware(BrowserGuard, settings=settings),
             Middleware(Authentication, services=services, settings=settings),
             Middleware(Shares, limits=settings.limits, has_users=settings.auth.mode == "api_key"),

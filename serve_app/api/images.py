@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import asdict
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, File, Request, UploadFile
+from fastapi import APIRouter, File, Query, Request, UploadFile
 from fastapi.responses import Response
 
 from deployments.errors import ImageError, PayloadTooLarge
@@ -15,7 +15,7 @@ from serve_app.api.deps import CurrentUser, MultipartBody, ServicesDep, Settings
 from serve_app.api.files import answer_file
 from serve_app.api.idempotency import IdempotentRoute
 from serve_app.api.problems import problem_of, problem_response, responses
-from serve_app.api.schemas.images import ImageDetail, Rejected, TutorialUpload, Upload, Uploads
+from serve_app.api.schemas.images import FileQuery, ImageDetail, Rejected, TutorialUpload, Upload, Uploads
 from serve_app.services.images.names import storable_name
 from serve_app.services.images.service import ImageView
 
@@ -92,13 +92,15 @@ async def delete_image(image_id: str, user: CurrentUser, services: ServicesDep) 
     return Response(status_code=204)
 
 
-@router.get("/files/{key}", response_class=Response, responses=_PICTURE | responses(404, 416))
-async def get_file(key: str, request: Request, user: CurrentUser, services: ServicesDep) -> Response:
-    """Read the bytes of a stored image, as they were sent, or be redirected to them.
+@router.get("/files/{key}", response_class=Response, responses=_PICTURE | responses(404, 416, 422))
+async def get_file(
+    key: str, query: Annotated[FileQuery, Query()], request: Request, user: CurrentUser, services: ServicesDep
+) -> Response:
+    """Read the bytes of a stored image, as they were sent, or a thumbnail of it, or be redirected to them.
 
     `If-None-Match`, `Range` and `If-Range` are honoured.
     """
-    return await answer_file(request, await services.images.open_file(user, key))
+    return await answer_file(request, await services.images.open_file(user, key, query.thumbnail))
 
 
 @tutorial.post(

@@ -45,6 +45,7 @@ from serve_app.services.images.fetch import Fetcher
 from serve_app.services.images.references import ImageReferences
 from serve_app.services.images.service import ImageService, remove_abandoned_uploads
 from serve_app.services.images.store import ImageStore
+from serve_app.services.images.thumbnails import Thumbnails
 from serve_app.services.jobs.service import JobService
 from serve_app.services.sdapi.controlnet.detect import Detector
 from serve_app.services.sdapi.extras import Extras
@@ -158,7 +159,9 @@ class Services:
             tagging = TagAlbum(database, loader, capabilities, settings)
             styles = load_styles() if styles is None else styles
             animals = load_animals() if animals is None else animals
-            images = ImageService(database, pictures, settings)
+            images = ImageService(
+                database, storage, pictures, Thumbnails(database, storage, pictures, settings), settings
+            )
             people = PeopleFinder(capabilities, pictures, settings, metrics)
             make_style = ApplyStyle(database, references, pictures, capabilities, styles, settings, metrics)
             make_avatar = CreateAvatar(

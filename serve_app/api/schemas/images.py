@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from enum import IntEnum
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
 
+from serve_app.api.schemas.common import Body
+from serve_app.services.images.thumbnails import Thumbnail
 from serve_app.services.jobs.results import FileUrl
 
 CameraTime = Annotated[
@@ -15,6 +18,34 @@ CameraTime = Annotated[
     WithJsonSchema({"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:\d\d)?$"}),
 ]
 """A time on a camera's clock, ISO 8601: with its time zone, or without one where it is not known."""
+
+
+class ThumbnailSize(IntEnum):
+    """Pixels of a thumbnail's longest side."""
+
+    SMALL = 256
+    MEDIUM = 512
+    LARGE = 1024
+    HUGE = 2048
+
+
+class FileQuery(Body):
+    """Whether a file itself is wanted, or a thumbnail of it."""
+
+    size: ThumbnailSize | None = Field(
+        None, description="a thumbnail with so many pixels on its longer side; a smaller image is not enlarged"
+    )
+    format: Literal["webp", "jpeg"] | None = Field(None, description="of the thumbnail; default: webp")
+
+    @model_validator(mode="after")
+    def _format_of_a_thumbnail(self) -> FileQuery:
+        if self.format is not None and self.size is None:
+            raise ValueError("`format` is of a thumbnail: give its `size` too")
+        return self
+
+    @property
+    def thumbnail(self) -> Thumbnail | None:
+        return None if self.size is None else Thumbnail(int(self.size), self.format or "webp")
 
 
 class Upload(BaseModel):
@@ -59,6 +90,9 @@ class ImageDetail(Upload):
     )
     camera: str | None = Field(examples=["Canon EOS R5"])
     place: PlaceView | None
+    thumbnails: dict[str, FileUrl] = Field(
+        description="pixels of the longer side -> URL of a WebP; `&format=jpeg` makes it a JPEG"
+    )
 
 
 class _Named(BaseModel):

@@ -19,7 +19,9 @@ from configs.settings import Settings
 from deployments.contracts.pictures import Capture
 from deployments.errors import NotFound
 from serve_app.services.images.names import storable_name
-from serve_app.services.images.store import UPLOADS, ImageStore, Readable
+from serve_app.services.images.store import UPLOADS, ImageStore, Readable, original_key
+from serve_app.services.images.thumbnails import Thumbnail, Thumbnails
+from serve_app.storage import Storage
 from serve_app.store.repositories import albums, images
 from serve_app.store.repositories.images import StoredImage
 from serve_app.store.session import Database
@@ -31,6 +33,8 @@ _EXTENSIONS = {
     "image/avif": ".avif",
     "image/webp": ".webp",
 }
+_SHOWN_SIZES = (256, 1024)
+"""Thumbnails that an image's description names: of a grid, and of a screen."""
 _ABANDONED_S = 3600.0
 """Age in seconds at which the folder of an upload belongs to a process that was killed: no request may last as long."""
 
@@ -61,6 +65,8 @@ class ImageView:
     """On the camera's clock: with its time zone where that is known, else without one."""
     camera: str | None
     place: Place | None
+    thumbnails: dict[str, str]
+    """Pixels of the longer side -> key and query of a thumbnail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,8 @@ class FileContent:
     content_type: str
     size: int
     """Bytes."""
-    sha256: str
+    tag: str
+    """Names the bytes, for good."""
     created_at: datetime
     """When the user's image came."""
     path: Path | None
@@ -83,7 +90,8 @@ class FileContent:
 class Elsewhere:
     """A file that the object store serves itself."""
 
-    sha256: str
+    tag: str
+    """Names the bytes, for good."""
     url: str
     fresh_s: int
     """Seconds for which the URL is sure to work."""
@@ -99,9 +107,10 @@ def view_of(image: StoredImage) -> ImageView:
     content = image.content
     capture = image.capture
     ending = _EXTENSIONS.get(content.content_type) or mimetypes.guess_extension(content.content_type) or ""
+    key = image.id + ending
     return ImageView(
         id=image.id,
-        key=image.id + ending,
+        key=key,
         sha256=content.sha256,
         content_type=content.content_type,
         width=content.width,
@@ -112,6 +121,7 @@ def view_of(image: StoredImage) -> ImageView:
         taken_at=capture.local_time,
         camera=capture.camera,
         place=_place(capture),
+        thumbnails={str(size): f"{key}?size={size}" for size in _SHOWN_SIZES},
     )
 
 
@@ -134,9 +144,13 @@ def remove_abandoned_uploads() -> None:
 class ImageService:
     """Use cases of images. Another user's image is answered like one that does not exist."""
 
-    def __init__(self, database: Database, pictures: ImageStore, settings: Settings) -> None:
+    def __init__(
+        self, database: Database, storage: Storage, pictures: ImageStore, thumbnails: Thumbnails, settings: Settings
+    ) -> None:
         self._database = database
+        self._storage = storage
         self._pictures = pictures
+        self._thumbnails = thumbnails
         self._url_ttl_s = settings.storage.url_ttl_s
 
     async def upload(
@@ -151,20 +165,22 @@ class ImageService:
     async def get(self, user_id: str, image_id: str) -> ImageView:
         return view_of(await self._find(user_id, image_id))
 
-    async def open_file(self, user_id: str, key: str) -> FileContent | Elsewhere:
-        """Open a stored file. Raises `NotFound`."""
+    async def open_file(self, user_id: str, key: str, thumbnail: Thumbnail | None = None) -> FileContent | Elsewhere:
+        """Open a stored file, or a thumbnail of it. Raises `NotFound`."""
         image = await self._find(user_id, image_id_of(key))
         content = image.content
-        if url := await self._pictures.url(content):
-            return Elsewhere(content.sha256, url, self._url_ttl_s // 2)
-        return FileContent(
-            content.content_type,
-            content.size_bytes,
-            content.sha256,
-            image.created_at,
-            await self._pictures.path(content),
-            partial(self._pictures.open, content),
-        )
+        if thumbnail is None:
+            stored, size, tag, kind = original_key(content.sha256), content.size_bytes, "", content.content_type
+        else:
+            stored, size = await self._thumbnails.find_or_make(content, thumbnail)
+            tag, kind = f"-{thumbnail.name}", f"image/{thumbnail.format}"
+        if url := await self._storage.url(stored):
+            return Elsewhere(content.sha256 + tag, url, self._url_ttl_s // 2)
+        path = await self._storage.path(stored)
+        return FileContent(kind, size, content.sha256 + tag, image.created_at, path, partial(self._open, stored))
+
+    async def _open(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
+        return (await self._storage.open(key, start, stop)).chunks
 
     async def delete(self, user_id: str, image_id: str) -> None:
         """Delete an image, from every album too, with vectors and faces unless another album has the same file content.

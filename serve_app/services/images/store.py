@@ -37,7 +37,7 @@ from deployments.errors import image_error
 from deployments.kit.threads import Threads, to_its_end
 from serve_app.services.quotas import check_images, limits_images
 from serve_app.storage import Storage, content_key
-from serve_app.store.repositories import albums, images
+from serve_app.store.repositories import albums, derived_files, images
 from serve_app.store.repositories.images import Content, NewImage, StoredImage
 from serve_app.store.session import Database
 
@@ -90,6 +90,11 @@ def original_key(sha256: str) -> str:
 
 def preview_key(sha256: str) -> str:
     return content_key("previews", sha256, ".jpg")
+
+
+def derived_key(sha256: str, name: str) -> str:
+    """Key of a file that was made of a content: of a thumbnail."""
+    return content_key("thumbnails", sha256, f"-{name}")
 
 
 class ImageStore:
@@ -271,21 +276,13 @@ class ImageStore:
 
         return await self.run_in_thread(decode_frame)
 
-    async def open(self, content: Content, start: int, stop: int) -> AsyncIterator[bytes]:
-        """Stream bytes `start` to before `stop` of the file as it was sent. Raises `NotFound` before the first."""
-        return (await self._storage.open(original_key(content.sha256), start, stop)).chunks
-
-    async def path(self, content: Content) -> Path | None:
-        """Path of the file as it was sent, if it lies on this machine. Raises `NotFound`."""
-        return await self._storage.path(original_key(content.sha256))
+    def decode(self, data: bytes, max_px: int) -> Image:
+        """Decode a client's file: upright, `uint8[H, W, 3]`, longest side at most `max_px`. Raises `ImageError`."""
+        return decode(data, max_px, self._limits)
 
     async def exists(self, content: Content) -> bool:
         """Whether the storage has the file as it was sent. Raises `Unavailable` when it cannot be asked."""
         return await self._storage.exists(original_key(content.sha256))
-
-    async def url(self, content: Content) -> str | None:
-        """URL at which the storage itself serves the file, if it is set up so."""
-        return await self._storage.url(original_key(content.sha256))
 
     async def read(self, content: Content) -> bytes:
         """Read the whole file as it was sent. Raises `NotFound`."""
@@ -296,8 +293,12 @@ class ImageStore:
         total = 0
         while True:
             async with self._database.transaction() as session:
-                unused = await images.collect_unused(session)
-                keys = [key(content.sha256) for content in unused for key in (original_key, preview_key)]
+                locked = await images.lock_unused(session)
+                derived = await derived_files.load_names(session, locked)
+                unused = await images.collect_unused(session, locked)
+                shas = {content.sha256 for content in unused}
+                keys = [key(sha) for sha in shas for key in (original_key, preview_key)]
+                keys += [derived_key(sha, name) for sha, name in derived if sha in shas]
                 # All have ended before the transaction does: a late one could meet the next upload of its content.
                 ended = await asyncio.gather(*(self._storage.delete(key) for key in keys), return_exceptions=True)
                 for failure in (outcome for outcome in ended if outcome is not None):

@@ -20,6 +20,7 @@ from serve_app.store.models.history import GenerationRow
 from serve_app.store.models.jobs import JobInputRow, JobPreviewRow, JobRow
 from serve_app.store.models.pictures import (
     ContentRow,
+    DerivedFileRow,
     FaceRow,
     FaceScanRow,
     ImageRow,
@@ -35,6 +36,7 @@ __all__ = [
     "AnalysisResultRow",
     "Base",
     "ContentRow",
+    "DerivedFileRow",
     "EventFloorRow",
     "EventRow",
     "FaceRow",

@@ -47,6 +47,17 @@ class ContentRow(Created, Base):
     has_alpha: Mapped[bool | None]
 
 
+class DerivedFileRow(Base):
+    """A file that was made of a content and is kept, or is being made."""
+
+    __tablename__ = "derived_files"
+
+    sha256: Mapped[str] = mapped_column(ForeignKey("contents.sha256", ondelete="CASCADE"), type_=Id, primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    size_bytes: Mapped[int | None]
+    """Null: it is being made, or whoever made it died."""
+
+
 class ImageRow(Created, Base):
     """One upload or fetch of an image by a user."""
 

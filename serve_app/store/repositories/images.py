@@ -5,9 +5,10 @@ Putting bytes and collecting them are safe against one another under this protoc
 - upload: `announce` in a transaction of its own, so that from here on the collector knows of the file; put the file
   into storage; then, in one transaction, `add`, and where it says `check_file`, see that the file is still there (and
   put it again if not) before the transaction ends. An upload that dies on the way leaves nothing that stays;
-- collection: in one transaction, `collect_unused`, delete the files of what it returns, end the transaction.
+- collection: in one transaction, `lock_unused`, `collect_unused`, delete the files of what that returns, end the
+  transaction.
 
-`add` holds a lock on the content until the transaction ends, and `collect_unused` skips locked ones; the other way
+`add` holds a lock on the content until the transaction ends, and `lock_unused` skips locked ones; the other way
 round `add` waits for the collector and then reports `check_file`.
 """
 
@@ -262,15 +263,24 @@ async def remove_temporary(session: AsyncSession, older_than_s: float, limit: in
     return len((await session.scalars(gone.execution_options(synchronize_session=False))).all())
 
 
-async def collect_unused(session: AsyncSession, limit: int = 100) -> list[Content]:
+_IS_UNUSED = ~exists().where(ImageRow.sha256 == ContentRow.sha256)
+
+
+async def lock_unused(session: AsyncSession, limit: int = 100) -> list[str]:
+    """Lock file contents that no image holds: from here on nothing can be made of them. -> their SHA-256"""
+    locked = select(ContentRow.sha256).where(_IS_UNUSED).limit(limit).with_for_update(skip_locked=True)
+    return list(await session.scalars(locked))
+
+
+async def collect_unused(session: AsyncSession, shas: Sequence[str] | None = None) -> list[Content]:
     """Delete file contents that no image holds, with their vectors, faces and verdicts. -> what they were
 
-    Delete their files before the transaction ends (see the protocol above).
+    `shas`: of `lock_unused`, which is called where they are not given. Delete the files before the transaction ends
+    (see the protocol above).
     """
-    unused = ~exists().where(ImageRow.sha256 == ContentRow.sha256)
-    locked = select(ContentRow.sha256).where(unused).limit(limit).with_for_update(skip_locked=True)
-    shas = list(await session.scalars(locked))
+    if shas is None:
+        shas = await lock_unused(session)
     # A second look with a fresh snapshot: an upload may have ended between the first one and the lock. From the lock
     # on none can begin.
-    gone = delete(ContentRow).where(ContentRow.sha256 == any_text(shas), unused).returning(*_CONTENT)
+    gone = delete(ContentRow).where(ContentRow.sha256 == any_text(shas), _IS_UNUSED).returning(*_CONTENT)
     return [Content(*row) for row in await session.execute(gone)]
