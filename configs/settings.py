@@ -368,6 +368,8 @@ class Styles(_Options):
     """Longest side in pixels of the image that engines get."""
     diffusion_pixels: int = Field(512 * 768, ge=64 * 64)
     """Width times height at which `diffusers` and `sdwebui` work, in the shape of the image."""
+    diffusion_pixels_xl: int = Field(1024 * 1024, ge=64 * 64)
+    """The same for `diffusers` with a checkpoint of SDXL, which was trained at this size."""
     engine_timeout_s: float = Field(60.0, gt=0)
     """Seconds for one engine, its share of the deadline `deadlines.style_s`."""
 
@@ -398,6 +400,8 @@ class Avatars(_Options):
     """Faces of one image that are changed, the largest first."""
     diffusion_pixels: int = Field(512 * 512, ge=64 * 64)
     """Width times height at which `diffusers` paints a head."""
+    diffusion_pixels_xl: int = Field(1024 * 1024, ge=64 * 64)
+    """The same with a checkpoint of SDXL."""
     diffusion_steps: int = Field(30, ge=1, le=150)
     checkpoint: str = ""
     """Checkpoint that `diffusers` paints with, best one for inpainting. Empty: `diffusion.checkpoint`."""

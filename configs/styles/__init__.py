@@ -34,6 +34,24 @@ class StyleControl(_StyleModel):
     mode: Literal["balanced", "prompt", "control"] = "balanced"
 
 
+class FamilyRecipe(_StyleModel):
+    """What a style does otherwise with checkpoints of one family; what is not named is as with the others."""
+
+    prompt: str | None = None
+    """Prompt, which holds `{subject}` once."""
+    negative_prompt: str | None = None
+    pixels: int | None = Field(None, ge=64 * 64)
+    """Width times height at which the model works; default: the setting's for the family."""
+    loras: tuple[StyleLora, ...] | None = None
+    controls: tuple[StyleControl, ...] | None = None
+    sampler: str | None = None
+    scheduler: str | None = None
+    steps: int | None = Field(None, ge=1, le=150)
+    guidance_scale: float | None = Field(None, ge=1, le=30)
+    strength: float | None = Field(None, ge=0, le=1)
+    clip_skip: int | None = Field(None, ge=1, le=12)
+
+
 class DiffusionRecipe(_StyleModel):
     """Recipe of the style for image models."""
 
@@ -50,6 +68,20 @@ class DiffusionRecipe(_StyleModel):
     strength: float = Field(0.55, ge=0, le=1)
     clip_skip: int = Field(1, ge=1, le=12)
     controls: tuple[StyleControl, ...] = ()
+    pixels: int | None = Field(None, ge=64 * 64)
+    """Width times height at which the model works; default: the setting's for the checkpoint's family."""
+    families: dict[Literal["sd1", "sd2", "sdxl"], FamilyRecipe] = {}
+    """What is done otherwise, by the checkpoint's family."""
+
+    def for_family(self, family: str) -> DiffusionRecipe:
+        """Return the recipe for checkpoints of `family`."""
+        own = next((recipe for name, recipe in self.families.items() if name == family), FamilyRecipe())
+        return self.model_copy(update=own.model_dump(exclude_none=True) | _models_of(own) | {"families": {}})
+
+
+def _models_of(recipe: FamilyRecipe) -> dict[str, Any]:
+    given = {"loras": recipe.loras, "controls": recipe.controls}
+    return {name: models for name, models in given.items() if models is not None}
 
 
 class LocalRecipe(_StyleModel):

@@ -39,6 +39,7 @@ ROLE_NAMES: Mapping[str, str] = {
     "vae": "a VAE",
     "lora": "a LoRA",
     "controlnet": "a ControlNet",
+    "controlnet-union": "a ControlNet union model",
     "t2i-adapter": "a T2I-Adapter",
     "control-lora": "a control-lora",
     "ip-adapter": "an IP-Adapter",

@@ -64,6 +64,15 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_models(tmp_path_factory.mktemp("diffusion"))
 
 
+@pytest.fixture(scope="session")
+def xl_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder with a small seeded SDXL of the real classes, see `tests.support.tiny_sdxl`."""
+    pytest.importorskip("diffusers")
+    from tests.support.tiny_sdxl import write_models
+
+    return write_models(tmp_path_factory.mktemp("sdxl"))
+
+
 @pytest.fixture(params=["s3", "gs"])
 def scheme(request: pytest.FixtureRequest) -> str:
     return str(request.param)

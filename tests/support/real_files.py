@@ -74,7 +74,10 @@ def tensors_of(pipeline: StableDiffusionPipeline, *, vae: bool = True, ema: bool
         found |= {f"first_stage_model.{name}": tensor for name, tensor in vae_tensors(pipeline.vae).items()}
     encoder = {name.removeprefix("text_model."): t for name, t in pipeline.text_encoder.state_dict().items()}
     if pipeline.unet.config.use_linear_projection:
-        found |= {f"cond_stage_model.model.{name}": tensor for name, tensor in _open_clip(encoder).items()}
+        found |= {
+            f"cond_stage_model.model.{name}": tensor
+            for name, tensor in open_clip_names(encoder, _LAYERS + 1, torch.eye(WIDTH)).items()
+        }
     else:
         found |= {f"cond_stage_model.transformer.text_model.{name}": tensor for name, tensor in encoder.items()}
         positions = torch.arange(77)[None]
@@ -92,20 +95,23 @@ def vae_tensors(vae: AutoencoderKL) -> Tensors:
     return {name: tensor.contiguous().clone() for name, tensor in found.items()}
 
 
-def _open_clip(encoder: Mapping[str, torch.Tensor]) -> Tensors:
-    """Names of OpenCLIP, whose last layer SD 2 does not use."""
+def open_clip_names(encoder: Mapping[str, torch.Tensor], layers: int, projection: torch.Tensor) -> Tensors:
+    """Tensors of a text encoder by OpenCLIP's names, with so many layers: SD 2 does not use the last, which is made of
+    the one before."""
     found = {
         "token_embedding.weight": encoder["embeddings.token_embedding.weight"],
         "positional_embedding": encoder["embeddings.position_embedding.weight"],
         "ln_final.weight": encoder["final_layer_norm.weight"],
         "ln_final.bias": encoder["final_layer_norm.bias"],
-        "text_projection": torch.eye(WIDTH),
+        "text_projection": projection,
         "logit_scale": torch.tensor(4.6),
     }
     parts = {"layer_norm1": "ln_1", "layer_norm2": "ln_2", "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj"}
     parts["self_attn.out_proj"] = "attn.out_proj"
-    for layer in range(_LAYERS + 1):
-        source = f"encoder.layers.{min(layer, _LAYERS - 1)}."
+    for layer in range(layers):
+        source = f"encoder.layers.{layer}."
+        if f"{source}layer_norm1.weight" not in encoder:
+            source = f"encoder.layers.{layer - 1}."
         for kind in ("weight", "bias"):
             for own, theirs in parts.items():
                 found[f"transformer.resblocks.{layer}.{theirs}.{kind}"] = encoder[f"{source}{own}.{kind}"]

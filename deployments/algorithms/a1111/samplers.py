@@ -1,6 +1,7 @@
 """Samplers and schedulers of A1111 as data, by its names, and the arithmetic of its steps. Needs no PyTorch.
 
-The engine's `scheduler_factory` chooses diffusers' classes. The order of both tables is that of A1111's lists.
+The engine's `scheduler_factory` chooses diffusers' classes. The order of both tables is that of A1111's lists; TCD,
+which an extension adds there, comes last.
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ SAMPLERS = (
     Sampler("PLMS", ("plms",), takes_scheduler=False),
     Sampler("UniPC", ("unipc",), takes_scheduler=False),
     Sampler("LCM", ("k_lcm",), takes_scheduler=False, adds_noise=True),
+    Sampler("TCD", ("tcd",), takes_scheduler=False, adds_noise=True),
 )
 AUTOMATIC = Scheduler("automatic", "Automatic")
 SCHEDULERS = (

@@ -47,6 +47,12 @@ def _widen(
     sample, *rest = args
     embeddings = [condition.embeddings for own in conditionings for condition in own.conditions[1:]]
     options = {**options, "encoder_hidden_states": torch.cat([options["encoder_hidden_states"], *embeddings])}
+    if added := options.get("added_cond_kwargs"):
+        pooled = [condition.pooled for own in conditionings for condition in own.conditions[1:]]
+        options["added_cond_kwargs"] = {
+            "text_embeds": torch.cat([added["text_embeds"], *pooled]),
+            "time_ids": _repeat(added["time_ids"], places),
+        }
     for name in _RESIDUALS:
         if (residuals := options.get(name)) is not None:
             if isinstance(residuals, torch.Tensor):

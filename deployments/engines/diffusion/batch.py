@@ -72,7 +72,10 @@ class Batch:
         self._precision = self._vae.dtype
         self._nets = [models.controlnet(lease, hint.model, self._checkpoint) for hint in lead.controls]
         self._inversions = models.textual_inversions(self._checkpoint)
-        self._conditioner = Conditioner(self._checkpoint.tokenizer, self._checkpoint.text_encoder, self._inversions)
+        second = (self._checkpoint.tokenizer_2, self._checkpoint.text_encoder_2) if self._checkpoint.is_xl else None
+        self._conditioner = Conditioner(
+            self._checkpoint.tokenizer, self._checkpoint.text_encoder, self._inversions, second
+        )
         models.catalogue.known_sha256(self._checkpoint.model)  # is computed while the images are drawn
         self._warnings = [*models.use_loras(lease, self._checkpoint, lead.loras)]
 
@@ -165,7 +168,10 @@ class Batch:
         if not steps.runs:
             return None
         lead = rows[0].request
-        made, warnings = make_scheduler(sampler, scheduler, self._checkpoint.scheduler.config, eta=lead.eta)
+        checkpoint = self._checkpoint
+        made, warnings = make_scheduler(
+            sampler, scheduler, checkpoint.scheduler.config, eta=lead.eta, is_xl=checkpoint.is_xl
+        )
         self._warnings += warnings
         generators = [make_generator(row.request, self._device.name) for row in rows]
         channels = self._vae.config.latent_channels
@@ -223,7 +229,7 @@ class Batch:
         ):
             warnings.append("AND joins prompts only with a guidance scale over 1: the first one was used.")
         if row.request.clip_skip > 1 and not self._checkpoint.skips_layers:
-            warnings.append("Clip skip has no meaning for checkpoints of SD 2.x: it was not used.")
+            warnings.append("Clip skip has no meaning for checkpoints of SD 2.x and SDXL: it was not used.")
         pixels = decode(self._vae, latents[None])
         if self._vae.dtype != self._precision:
             warnings.append("The VAE overflowed in half precision: it was run again, and stays, in float32.")

@@ -1,7 +1,8 @@
 """Prompt conditioning of the denoiser, call by call, as A1111 does it: chunks, weights, schedules, clip skip, AND.
 
 diffusers' pipelines take it as `prompt_embeds` and `negative_prompt_embeds`; where it changes, `callback_on_step_end`
-swaps them. A plain prompt of up to 75 tokens is encoded exactly as `encode_prompt` would.
+swaps them. A plain prompt of up to 75 tokens is encoded exactly as `encode_prompt` would. SDXL's two text encoders see
+the same chunks; their embeddings lie side by side, and the second gives the pooled embedding of the first chunk.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from deployments.algorithms.a1111.prompts.attention import parse_attention
 from deployments.algorithms.a1111.prompts.chunks import CHUNK_TOKENS, Chunk, WeightedTokens, split_chunks
 from deployments.algorithms.a1111.prompts.composition import split_parts
 from deployments.algorithms.a1111.prompts.schedules import Until, schedule_prompt
+from deployments.engines.diffusion.text_encoders import ChunkEncoder, SideBySide, run_clip, run_xl
 from deployments.engines.diffusion.textual_inversions import NONE, TextualInversions
 from deployments.errors import InvalidRequest
 
@@ -39,6 +42,8 @@ class Condition:
     """Text embeddings `[1, 77 * chunks, D]`, in the text encoder's dtype and on its device."""
     weight: float = 1.0
     """Weight in the sum: the prediction is `uncond + sum(weight * guidance * (cond - uncond))`."""
+    pooled: Tensor | None = None
+    """Pooled embedding `[1, P]`, of SDXL alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,8 @@ class StepConditioning:
     """Conditions of the prompt, at least one."""
     negative: Tensor
     """Embeddings of the negative prompt, `[1, 77 * chunks, D]`."""
+    negative_pooled: Tensor | None = None
+    """Pooled embedding of the negative prompt, `[1, P]`, of SDXL alone."""
 
     @property
     def positive(self) -> Tensor:
@@ -90,13 +97,21 @@ class Conditioning:
 
 
 class Conditioner:
-    """Prompt encoder: a CLIP tokenizer and text encoder of SD 1.x or 2.x. Keeps nothing between calls, so LoRAs may
-    come and go."""
+    """Prompt encoder: a CLIP tokenizer and text encoder of SD 1.x or 2.x, or SDXL's two. Keeps nothing between calls,
+    so LoRAs may come and go."""
 
-    def __init__(self, tokenizer: Any, text_encoder: Any, inversions: TextualInversions = NONE) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        text_encoder: Any,
+        inversions: TextualInversions = NONE,
+        second: tuple[Any, Any] | None = None,
+    ) -> None:
+        """`second`: tokenizer and text encoder that SDXL has besides."""
         self._tokenizer = tokenizer
         self._inversions = inversions
         self._encoder = text_encoder
+        self._second = second
         self._comma: int | None = tokenizer.get_vocab().get(",</w>")
 
     def count_chunks(self, prompt: str, negative: str, steps: int, *, first_pass_steps: int | None = None) -> int:
@@ -108,20 +123,36 @@ class Conditioner:
     ) -> Conditioning:
         """Encode a prompt and a negative prompt for a pass of `steps` denoiser calls, see `samplers.count_calls`.
 
-        `first_pass_steps` makes it the prompts of a second (hires) pass. `clip_skip` 1 is the last layer. Raises
-        `InvalidRequest` for a prompt that is too long and a layer that the text encoder has not.
+        `first_pass_steps` makes it the prompts of a second (hires) pass. `clip_skip` 1 is the last layer; SDXL takes
+        the last but one, whatever it is. Raises `InvalidRequest` for a prompt that is too long and a layer that the
+        text encoder has not.
         """
         layers = self._encoder.config.num_hidden_layers
         if not 1 <= clip_skip <= layers:
             raise InvalidRequest(f"clip skip is 1 to {layers} for this checkpoint, not {clip_skip}")
         prompts = _Prompts(self._chunk, prompt, negative, steps, first_pass_steps)
-        encode = _Encoding(self._tokenizer, self._encoder, clip_skip, prompts.chunks, self._inversions)
+        encode = self._encoding(clip_skip, prompts.chunks)
         segments, ends = [], []
         for end, positives, negative_text in prompts.segments():
-            conditions = tuple(Condition(encode(prompts.read[text]), weight) for text, weight in positives)
-            segments.append(StepConditioning(conditions, encode(prompts.read[negative_text])))
+            conditions = tuple(_condition(encode, prompts.read[text], weight) for text, weight in positives)
+            against = _condition(encode, prompts.read[negative_text])
+            if against.pooled is not None and not prompts.has_negative:
+                against = _nothing(against)
+            segments.append(StepConditioning(conditions, against.embeddings, against.pooled))
             ends.append(end)
         return Conditioning(tuple(segments), tuple(ends), prompts.chunks)
+
+    def _encoding(self, clip_skip: int, chunks: int) -> ChunkEncoder | SideBySide:
+        if self._second is None:
+            run = partial(run_clip, self._encoder, clip_skip)
+            return ChunkEncoder(self._tokenizer, self._encoder, run, chunks, self._inversions)
+        pairs = ((self._tokenizer, self._encoder), self._second)
+        return SideBySide(
+            [
+                ChunkEncoder(tokenizer, encoder, partial(run_xl, encoder), chunks, self._inversions, place)
+                for place, (tokenizer, encoder) in enumerate(pairs)
+            ]
+        )
 
     def _chunk(self, text: str) -> tuple[Chunk, ...]:
         stretches = parse_attention(text)
@@ -155,6 +186,7 @@ class _Prompts:
             raise InvalidRequest(f"AND may join {MAX_PARTS} prompts, not {len(parts)}")
         self._positive = [(schedule_prompt(part.text, steps, first_pass_steps), part.weight) for part in parts]
         self._negative = schedule_prompt(negative, steps, first_pass_steps)
+        self.has_negative = any(until.text for until in self._negative)
         schedules = [*(schedule for schedule, _ in self._positive), self._negative]
         self.read: dict[str, tuple[Chunk, ...]] = {}
         self.chunks = 0
@@ -183,59 +215,15 @@ def _text_at(schedule: list[Until], call: int) -> str:
     return schedule[bisect_left(schedule, call, key=lambda until: until.call)].text
 
 
-class _Encoding:
-    """Encoder of chunks to embeddings of one length. Each chunk goes through the text encoder alone, and once.
+def _condition(encode: ChunkEncoder | SideBySide, chunks: tuple[Chunk, ...], weight: float = 1.0) -> Condition:
+    return Condition(encode(chunks), weight, encode.pooled(chunks))
 
-    Alone: the embedding of a prompt must not depend, not even in the last bit, on what it is encoded with.
-    """
 
-    def __init__(
-        self, tokenizer: Any, encoder: Any, clip_skip: int, chunks: int, inversions: TextualInversions
-    ) -> None:
-        self._inversions = inversions
-        self._begin, self._end, self._pad = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
-        self._encoder, self._clip_skip, self._chunks = encoder, clip_skip, chunks
-        self._hidden: dict[tuple[int, ...], Tensor] = {}
-        self._done: dict[int, Tensor] = {}
+def _nothing(condition: Condition) -> Condition:
+    """Put zeros for an empty negative prompt, as A1111 does with SDXL."""
+    import torch
 
-    def __call__(self, chunks: tuple[Chunk, ...]) -> Tensor:
-        import torch
-
-        key = id(chunks)  # they live as long as this
-        if key not in self._done:
-            padding = [Chunk()] * (self._chunks - len(chunks))
-            with torch.no_grad():
-                self._done[key] = torch.cat([self._embed(chunk) for chunk in (*chunks, *padding)], dim=1)
-        return self._done[key]
-
-    def _embed(self, chunk: Chunk) -> Tensor:
-        import torch
-
-        hidden = self._encode(tuple(chunk.tokens))
-        if all(weight == 1 for weight in chunk.weights):
-            return hidden
-        weights = torch.ones(hidden.shape[1], device=hidden.device)
-        weights[1 : 1 + len(chunk.weights)] = torch.tensor(chunk.weights, device=hidden.device)
-        plain = hidden.float()
-        weighted = plain * weights[None, :, None]
-        restored = weighted * (plain.mean() / weighted.mean())
-        return (restored if torch.isfinite(restored).all() else weighted).to(hidden.dtype)
-
-    def _encode(self, tokens: tuple[int, ...]) -> Tensor:
-        import torch
-
-        if tokens not in self._hidden:
-            missing = CHUNK_TOKENS - len(tokens)
-            ids = [self._begin, *tokens, self._end, *[self._pad] * missing]
-            with self._inversions.in_place(self._encoder, ids) as plain:
-                self._hidden[tokens] = self._run(torch.tensor([plain], device=self._encoder.device))
-        return self._hidden[tokens]
-
-    def _run(self, batch: Tensor) -> Tensor:
-        if self._clip_skip == 1:
-            hidden: Tensor = self._encoder(batch)[0]
-            return hidden
-        layers = self._encoder(batch, output_hidden_states=True).hidden_states
-        network = getattr(self._encoder, "text_model", self._encoder)  # transformers 5.6 took the wrapper away
-        skipped: Tensor = network.final_layer_norm(layers[-self._clip_skip])
-        return skipped
+    pooled = condition.pooled
+    return Condition(
+        torch.zeros_like(condition.embeddings), pooled=None if pooled is None else torch.zeros_like(pooled)
+    )

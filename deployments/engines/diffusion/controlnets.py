@@ -13,8 +13,9 @@ from typing import Any
 
 from deployments.contracts.diffusion import ControlHint, ControlMode
 
-_FADE = 0.825
-"""Factor per block from the middle block outwards (sd-webui-controlnet: "soft weights")."""
+_FADE, _FADING = 0.825, 12
+"""Factor per block from the middle block outwards (sd-webui-controlnet: "soft weights"), and its greatest power. SDXL
+has ten residuals, not thirteen; they get the first ten factors, the middle block's included."""
 _ALWAYS_SOFT = ("canny", "mlsd")
 """Models that fade in a second pass at a larger size whatever the mode: their thin lines would be traced."""
 _EDGE = 1e-6
@@ -43,7 +44,7 @@ def residual_weights(count: int, weight: float, mode: ControlMode) -> list[float
     """Compute the factors of `count` residuals, the outermost block's first, the middle block's last."""
     if mode == "balanced":
         return [weight] * count
-    return [weight * _FADE ** (count - 1 - i) for i in range(count)]
+    return [weight * _FADE ** (_FADING - i) for i in range(count)]
 
 
 def window(start: float, end: float, calls: int) -> tuple[float, float] | None:
@@ -98,7 +99,8 @@ def _weighted_class() -> type[Any]:
                 states = (sample, encoder_hidden_states, hint)
                 if half:
                     states = tuple(state.chunk(2)[1] for state in states)
-                down, middle = net(states[0], timestep, states[1], states[2], conditioning_scale=1.0, **options)
+                own = options | {"added_cond_kwargs": _second_half(options.get("added_cond_kwargs"), half=half)}
+                down, middle = net(states[0], timestep, states[1], states[2], conditioning_scale=1.0, **own)
                 residuals = [*down, middle]
                 factors = residual_weights(len(residuals), weight, mode)
                 residuals = [residual * factor for residual, factor in zip(residuals, factors, strict=True)]
@@ -108,3 +110,8 @@ def _weighted_class() -> type[Any]:
             return (None, None) if total is None else (total[:-1], total[-1])
 
     return WeightedControlNets
+
+
+def _second_half(added: dict[str, Any] | None, *, half: bool) -> dict[str, Any] | None:
+    """Cut SDXL's further conditions as the others are cut."""
+    return {name: tensor.chunk(2)[1] for name, tensor in added.items()} if added and half else added

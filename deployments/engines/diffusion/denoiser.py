@@ -90,7 +90,7 @@ class Denoiser:
         `image_latents`: initial latents, for all kinds but `text`.
         """
         job, pipeline = self.job, self._pipeline
-        pipeline._callback_tensor_inputs = ["latents", "noise_pred"]  # to predict x0 for previews
+        seen = ["latents", "noise_pred"]  # to predict x0 for previews
         self._current = [conditioning.at(0) for conditioning in job.conditionings]
         negative, positive = self._embeddings()
         arguments = {
@@ -101,8 +101,12 @@ class Denoiser:
             "generator": list(job.generators),
             "output_type": "latent",
             "callback_on_step_end": self._after_call(on_step),
-            "callback_on_step_end_tensor_inputs": ["latents", "noise_pred"],
+            "callback_on_step_end_tensor_inputs": seen,
         }
+        if self.checkpoint.is_xl:
+            arguments["negative_pooled_prompt_embeds"], arguments["pooled_prompt_embeds"] = self._pooled()
+            seen.append("add_text_embeds")
+        pipeline._callback_tensor_inputs = seen
         with self._composing():
             return pipeline(**arguments, **self._images(image_latents), **self._control_arguments()).images
 
@@ -149,6 +153,13 @@ class Denoiser:
 
         return torch.cat([row.negative for row in self._current]), torch.cat([row.positive for row in self._current])
 
+    def _pooled(self) -> tuple[Any, Any]:
+        """Stack the pooled embeddings of the negative and the positive prompts at the present call, of SDXL."""
+        import torch
+
+        positive = [row.conditions[0].pooled for row in self._current]
+        return torch.cat([row.negative_pooled for row in self._current]), torch.cat(positive)
+
     def _after_call(self, on_step: StepCallback) -> Callable[..., dict[str, Any]]:
         import torch
 
@@ -162,6 +173,8 @@ class Denoiser:
             if all(now is before for now, before in zip(following, self._current, strict=True)):
                 return {}
             self._current = following
+            if (pooled := tensors.get("add_text_embeds")) is not None:  # changed in place: not all pipelines take it
+                pooled.copy_(torch.cat(self._pooled()) if self.is_guided else self._pooled()[1])
             negative, positive = self._embeddings()
             return {"prompt_embeds": torch.cat([negative, positive]) if self.is_guided else positive}
 

@@ -1,8 +1,8 @@
 """Configurations of the networks in single files, which hold weights and no configuration.
 
 What the family fixes is written here; widths, depths and channels are read from the shapes of the tensors. So no file
-needs a configuration from elsewhere. Numbers of heads are those of the published models: SD 1 has eight a layer, SD 2
-and OpenCLIP one for each 64 channels, as CLIP has.
+needs a configuration from elsewhere. Numbers of heads are those of the published models: SD 1 has eight a layer, the
+others and the text encoders one for each 64 channels.
 """
 
 from __future__ import annotations
@@ -29,11 +29,20 @@ SCHEDULER: Mapping[str, Any] = {
     "skip_prk_steps": True,
     "steps_offset": 1,
 }
-"""Noise schedule of SD 1 and 2, as both were trained."""
+"""Noise schedule of SD 1, SD 2 and SDXL, as all were trained."""
 UNET, VAE = "model.diffusion_model.", "first_stage_model."
 CLIP, OPEN_CLIP = "cond_stage_model.transformer.", "cond_stage_model.model."
+XL_CLIP, XL_OPEN_CLIP = "conditioner.embedders.0.transformer.", "conditioner.embedders.1.model."
+REFINER_CLIP = "conditioner.embedders.0.model."
 _HEAD_WIDTH = 64
 _SD1_HEADS = 8
+_SIZE_WIDTH = 256
+"""Channels that each number of SDXL's size conditioning becomes."""
+_SCALES = {"sdxl": 0.13025, "sdxl-refiner": 0.13025}
+_SCALE = 0.18215
+"""Scale of the latents as UNets of SD 1 and 2 see them; those of SDXL are in `_SCALES`."""
+_SAMPLE_SIDES = {"sd1": 64, "sd2": 96}
+_XL_SAMPLE_SIDE = 128
 _CLIP_MERGES = 49152 - 256 - 2
 """Merges of CLIP's vocabulary; the file has more, of a larger one."""
 _BEGIN, _END = "<|startoftext|>", "<|endoftext|>"
@@ -48,7 +57,7 @@ def describe_unet(shapes: Shapes, family: Family) -> Config:
         **config,
         "out_channels": inner["out.2.weight"][0],
         "up_block_types": kinds[::-1],
-        "sample_size": 64 if family == "sd1" else 96,
+        "sample_size": _SAMPLE_SIDES.get(family, _XL_SAMPLE_SIDE),
     }
 
 
@@ -63,8 +72,11 @@ def describe_controlnet(shapes: Shapes, family: Family) -> Config:
     return {**_describe_denoiser(inner, family), "conditioning_embedding_out_channels": hints}
 
 
-def describe_vae(shapes: Shapes) -> Config:
-    """Describe a VAE, of a checkpoint or in a file of its own, with the original's names or with diffusers'."""
+def describe_vae(shapes: Shapes, family: Family = "") -> Config:
+    """Describe a VAE, of a checkpoint or in a file of its own, with the original's names or with diffusers'.
+
+    `family`: that of the checkpoint whose latents it decodes, for the files of all families are alike.
+    """
     prefix = next((one for one in (VAE, "vae.") if any(name.startswith(one) for name in shapes)), "")
     inner = _inner(shapes, prefix)
     is_converted = any(name.startswith("encoder.down_blocks.") for name in inner)
@@ -81,19 +93,23 @@ def describe_vae(shapes: Shapes) -> Config:
         "latent_channels": inner["decoder.conv_in.weight"][1],
         "norm_num_groups": 32,
         "sample_size": 512,
-        "scaling_factor": 0.18215,
+        "scaling_factor": _SCALES.get(family, _SCALE),
     }
 
 
-def describe_text_encoder(shapes: Shapes) -> Config:
-    """Describe the text encoder of a checkpoint: CLIP (SD 1), or OpenCLIP without its last layer (SD 2)."""
-    if any(name.startswith(OPEN_CLIP) for name in shapes):
-        inner = _inner(shapes, OPEN_CLIP)
-        layers = _count(inner, "transformer.resblocks.{}.ln_1.weight") - 1
+def describe_text_encoder(shapes: Shapes, prefix: str) -> Config:
+    """Describe a text encoder of a checkpoint, whose names begin with `prefix`: CLIP, or OpenCLIP.
+
+    SD 2 uses OpenCLIP without its last layer.
+    """
+    is_open = prefix in (OPEN_CLIP, XL_OPEN_CLIP, REFINER_CLIP)
+    if is_open:
+        inner = _inner(shapes, prefix)
+        layers = _count(inner, "transformer.resblocks.{}.ln_1.weight") - (prefix == OPEN_CLIP)
         vocabulary, width = inner["token_embedding.weight"]
         wide, positions = inner["transformer.resblocks.0.mlp.c_fc.weight"][0], inner["positional_embedding"][0]
     else:
-        inner = _inner(shapes, f"{CLIP}text_model.")
+        inner = _inner(shapes, f"{prefix}text_model.")
         layers = _count(inner, "encoder.layers.{}.layer_norm1.weight")
         vocabulary, width = inner["embeddings.token_embedding.weight"]
         wide = inner["encoder.layers.0.mlp.fc1.weight"][0]
@@ -105,8 +121,8 @@ def describe_text_encoder(shapes: Shapes) -> Config:
         "num_hidden_layers": layers,
         "num_attention_heads": max(1, width // _HEAD_WIDTH),
         "max_position_embeddings": positions,
-        "hidden_act": "gelu" if any(name.startswith(OPEN_CLIP) for name in shapes) else "quick_gelu",
-        "projection_dim": width,
+        "hidden_act": "gelu" if is_open else "quick_gelu",
+        "projection_dim": inner.get("text_projection", (width, width))[1],
         "bos_token_id": vocabulary - 2,
         "eos_token_id": vocabulary - 1,
         "pad_token_id": 1,
@@ -114,8 +130,11 @@ def describe_text_encoder(shapes: Shapes) -> Config:
 
 
 @cache
-def make_tokenizer(family: Family) -> Any:
-    """Make CLIP's tokenizer from the vocabulary that open-clip ships; SD 2 pads with `!`. Raises `Unavailable`."""
+def make_tokenizer(family: Family, *, second: bool = False) -> Any:
+    """Make CLIP's tokenizer from the vocabulary that open-clip ships. Raises `Unavailable`.
+
+    That of OpenCLIP, in SD 2 and for the `second` text encoder of SDXL, pads with `!`.
+    """
     from transformers import CLIPTokenizer
 
     merges = _clip_merges()
@@ -124,7 +143,7 @@ def make_tokenizer(family: Family) -> Any:
     return CLIPTokenizer(
         vocab={token: place for place, token in enumerate(tokens)},
         merges=merges,
-        pad_token="!" if family == "sd2" else _END,
+        pad_token="!" if family == "sd2" or second else _END,
         model_max_length=77,
     )
 
@@ -154,22 +173,35 @@ def _describe_denoiser(inner: Shapes, family: Family) -> Config:
         if layer.format(place) not in inner:
             break
         widths.append(inner[layer.format(place)][0])
-    attends = [f"input_blocks.{3 * level + 1}.1.proj_in.weight" in inner for level in range(len(widths))]
-    context = next(shape[1] for name, shape in inner.items() if name.endswith(".attn2.to_k.weight"))
-    return _denoiser(family, inner["input_blocks.0.0.weight"][1], widths, attends, context)
+    places = [f"input_blocks.{3 * level + 1}.1." for level in range(len(widths))]
+    blocks = [*places, "middle_block.1."]
+    condition = inner.get("label_emb.0.0.weight")
+    return _denoiser(inner, family, inner["input_blocks.0.0.weight"][1], widths, blocks, condition)
 
 
 def _describe_converted(shapes: Shapes, family: Family) -> Config:
     layer = "down_blocks.{}.resnets.{}"
     widths = [shapes[f"{layer.format(level, 0)}.conv2.weight"][0] for level in _while(shapes, layer, second=0)]
-    attends = [f"down_blocks.{level}.attentions.0.proj_in.weight" in shapes for level in range(len(widths))]
-    context = next(shape[1] for name, shape in shapes.items() if name.endswith(".attn2.to_k.weight"))
-    return _denoiser(family, shapes["conv_in.weight"][1], widths, attends, context)
+    blocks = [*(f"down_blocks.{level}.attentions.0." for level in range(len(widths))), "mid_block.attentions.0."]
+    condition = shapes.get("add_embedding.linear_1.weight")
+    return _denoiser(shapes, family, shapes["conv_in.weight"][1], widths, blocks, condition)
 
 
-def _denoiser(family: Family, channels: int, widths: list[int], attends: list[bool], context: int) -> Config:
+def _denoiser(
+    shapes: Shapes,
+    family: Family,
+    channels: int,
+    widths: list[int],
+    blocks: list[str],
+    condition: tuple[int, ...] | None,
+) -> Config:
+    """Describe a UNet or ControlNet; `blocks`: names of the attention of each level and of the middle, `condition`: the
+    shape of what takes SDXL's size conditioning."""
     heads = _SD1_HEADS if family == "sd1" else [max(1, width // _HEAD_WIDTH) for width in widths]
+    attends = [f"{block}proj_in.weight" in shapes for block in blocks[:-1]]
+    context = next(shape[1] for name, shape in shapes.items() if name.endswith(".attn2.to_k.weight"))
     return {
+        **(_describe_xl(shapes, blocks, attends, condition) if condition else {}),
         "in_channels": channels,
         "down_block_types": ["CrossAttnDownBlock2D" if one else "DownBlock2D" for one in attends],
         "block_out_channels": widths,
@@ -178,6 +210,18 @@ def _denoiser(family: Family, channels: int, widths: list[int], attends: list[bo
         "attention_head_dim": heads,  # diffusers' name; it is the number of heads
         "use_linear_projection": family != "sd1",
         "norm_num_groups": 32,
+    }
+
+
+def _describe_xl(shapes: Shapes, blocks: list[str], attends: list[bool], condition: tuple[int, ...]) -> Config:
+    """Describe what SDXL has more: depths of its attention, and the conditioning on sizes and the pooled prompt."""
+    depths = [_count(shapes, f"{block}transformer_blocks.{{}}.norm1.weight") for block in blocks]
+    whole = [depth if attention else 1 for depth, attention in zip(depths, attends, strict=False)]
+    return {
+        "transformer_layers_per_block": whole if attends[-1] else depths[-1],  # the middle is as deep as the last level
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": _SIZE_WIDTH,
+        "projection_class_embeddings_input_dim": condition[-1],
     }
 
 

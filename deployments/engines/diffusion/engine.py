@@ -33,7 +33,7 @@ _LEASE_TIMEOUT_S = 30.0
 
 
 class DiffusionEngine:
-    """Stable Diffusion 1.x and 2.x over diffusers. `run` is called by one thread at a time, the rest by any."""
+    """Stable Diffusion 1.x, 2.x and SDXL over diffusers. `run` is called by one thread at a time, the rest by any."""
 
     def __init__(self, settings: Diffusion, folder: Path, preprocessors: Preprocessors, device: Device) -> None:
         """Set up the engine on the models folder `folder`; nothing is loaded yet."""

@@ -14,8 +14,8 @@ from typing import Any, Literal
 from deployments.contracts.diffusion import FAMILY_NAMES, ROLE_NAMES
 
 Role = Literal[
-    "checkpoint", "vae", "lora", "controlnet", "t2i-adapter", "control-lora", "ip-adapter", "lllite", "embedding",
-    "unknown",
+    "checkpoint", "vae", "lora", "controlnet", "controlnet-union", "t2i-adapter", "control-lora", "ip-adapter",
+    "lllite", "embedding", "unknown",
 ]  # fmt: skip
 Family = Literal["sd1", "sd2", "sdxl", "sdxl-refiner", "sd3", "flux", "other", ""]
 """Family of networks; "": the file does not say, and may fit several."""
@@ -96,6 +96,8 @@ def identify_unet(config: Mapping[str, Any]) -> FileKind:
 def identify_controlnet(config: Mapping[str, Any]) -> FileKind:
     """Identify what a folder of `controlnets/` holds by its `config.json`."""
     name = str(config.get("_class_name", ""))
+    if "Union" in name:
+        return FileKind("controlnet-union", "sdxl" if config.get("addition_embed_type") == "text_time" else "")
     if "Adapter" in name:
         return FileKind("t2i-adapter", "sdxl" if "xl" in str(config.get("adapter_type", "")) else "sd1")
     for word, family in (("Flux", "flux"), ("SD3", "sd3")):
@@ -162,6 +164,8 @@ _ADAPTER_PARTS = tuple(f"body.0.{part}." for part in ("in_conv", "block1", "resn
 
 
 def _control_role(names: set[str]) -> Role | None:
+    if "task_embedding" in names or _any(names, "control_add_embedding.", "control_model.control_add_embedding."):
+        return "controlnet-union"
     if _any(names, "control_model.", "input_hint_block.", "controlnet_cond_embedding.", "controlnet_blocks."):
         return "controlnet"
     return "t2i-adapter" if _any(names, "adapter.body.", *_ADAPTER_PARTS, "style_embedding") else None

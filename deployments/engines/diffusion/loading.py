@@ -22,13 +22,17 @@ from deployments.engines.diffusion.single_files import (
 )
 from deployments.errors import NotSupported, WeightsMissing
 
-_KNOWN_PIPELINES = ("StableDiffusion", "LatentConsistencyModel")
-_OTHER_FAMILIES = ("XL", "3", "Cascade", "Upscale", "LDM3D", "Depth2Img", "LatentUpscale", "InstructPix2Pix")
+_KNOWN_PIPELINES = ("StableDiffusionXL", "StableDiffusion", "LatentConsistencyModel")
+_OTHER_FAMILIES = ("3", "Cascade", "Upscale", "LDM3D", "Depth2Img", "LatentUpscale", "InstructPix2Pix")
 _PLAIN_CHANNELS, _INPAINTING_CHANNELS = 4, 9
 _OPEN_CLIP_WIDTH = 1024
-_FAMILIES = ("sd1", "sd2")
+_FAMILIES = ("sd1", "sd2", "sdxl")
+_RUNNING = f"{FAMILY_NAMES['sd1']}, {FAMILY_NAMES['sd2']} and {FAMILY_NAMES['sdxl']}"
 _VARIANTS = ("", "inpaint")
 _ROLES = {"checkpoints": "checkpoint", "loras": "lora", "controlnets": "controlnet", "vaes": "vae"}
+
+
+_NO_SAFETY_CHECKER = {"safety_checker": None, "requires_safety_checker": False}
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,19 @@ class Checkpoint:
     unet: Any
     scheduler: Any
     """The scheduler that the checkpoint ships; its configuration is the base of every sampler's."""
+    text_encoder_2: Any = None
+    """Second text encoder, of SDXL alone; its tokenizer likewise."""
+    tokenizer_2: Any = None
+
+    @property
+    def is_xl(self) -> bool:
+        """Whether it is an SDXL, whose UNet also takes the pooled prompt and the sizes."""
+        return self.family == "sdxl"
+
+    @property
+    def text_encoders(self) -> list[Any]:
+        """Its text encoders, one or two."""
+        return [network for network in (self.text_encoder, self.text_encoder_2) if network is not None]
 
     @property
     def is_for_inpainting(self) -> bool:
@@ -56,8 +73,8 @@ class Checkpoint:
 
     @property
     def skips_layers(self) -> bool:
-        """Whether clip skip means anything: upstream ignores it for OpenCLIP, the text encoder of SD 2.x."""
-        return bool(self.text_encoder.config.hidden_size != _OPEN_CLIP_WIDTH)
+        """Whether clip skip means anything: upstream ignores it for SD 2.x and SDXL."""
+        return not self.is_xl and bool(self.text_encoder.config.hidden_size != _OPEN_CLIP_WIDTH)
 
     def is_guided(self, guidance_scale: float) -> bool:
         """Say whether pipelines ask for the unconditional prediction, too."""
@@ -66,15 +83,20 @@ class Checkpoint:
     @property
     def components(self) -> dict[str, Any]:
         """Parts that every pipeline is made of, by diffusers' names."""
-        return {
+        parts = {
             "vae": self.vae,
             "text_encoder": self.text_encoder,
             "tokenizer": self.tokenizer,
             "unet": self.unet,
-            "safety_checker": None,
             "feature_extractor": None,
-            "requires_safety_checker": False,
         }
+        if self.is_xl:
+            return parts | {
+                "text_encoder_2": self.text_encoder_2,
+                "tokenizer_2": self.tokenizer_2,
+                "add_watermarker": False,
+            }
+        return parts | _NO_SAFETY_CHECKER
 
 
 class Loader:
@@ -92,29 +114,46 @@ class Loader:
             huggingface_hub.constants.HF_HUB_OFFLINE = True  # a single file without its configuration asks anyway
 
     def checkpoint(self, model: Model) -> Checkpoint:
-        """Load a checkpoint. Raises `WeightsMissing`, `NotSupported` (a family that is not Stable Diffusion 1 or 2)."""
-        from diffusers import StableDiffusionPipeline
-
-        self._refuse_other_families(model)
-        options: dict[str, Any] = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+        """Load a checkpoint. Raises `WeightsMissing`, `NotSupported` (a family that does not run here)."""
         if model.path and model.path.is_file():
+            check_file(model)
             parts: Any = self._from_file(model, model.path)
         else:
-            with _explained(model):
-                parts = StableDiffusionPipeline.from_pretrained(
-                    str(model.path or model.name),
-                    dtype=self._device.dtype,
-                    local_files_only=self._offline or model.path is not None,
-                    **options,
-                )
+            parts = self._from_folder(model)
         if parts.unet.config.in_channels not in (_PLAIN_CHANNELS, _INPAINTING_CHANNELS):
             raise NotSupported(f"The checkpoint '{model.name}' wants more than a prompt, a picture and a mask.")
-        for part in (parts.vae, parts.text_encoder, parts.unet):
+        encoders = (parts.text_encoder, getattr(parts, "text_encoder_2", None))
+        for part in (*encoders, parts.unet):
             if part is not None:
                 self._device.place(part)
+        made = Checkpoint(
+            model,
+            parts.vae,
+            parts.text_encoder,
+            parts.tokenizer,
+            parts.unet,
+            parts.scheduler,
+            encoders[1],
+            getattr(parts, "tokenizer_2", None),
+        )
+        if parts.vae is not None:
+            self._place_vae(parts.vae, made.family)
         if self._compile:
             parts.unet.compile()
-        return Checkpoint(model, parts.vae, parts.text_encoder, parts.tokenizer, parts.unet, parts.scheduler)
+        return made
+
+    def _from_folder(self, model: Model) -> Any:
+        import diffusers
+
+        cls = self._pipeline_class(model)
+        options = {"feature_extractor": None} | (_NO_SAFETY_CHECKER if cls == "StableDiffusionPipeline" else {})
+        with _explained(model):
+            return getattr(diffusers, cls).from_pretrained(
+                str(model.path or model.name),
+                dtype=self._device.dtype,
+                local_files_only=self._offline or model.path is not None,
+                **options,
+            )
 
     def _from_file(self, model: Model, path: Path) -> Parts:
         with _explained(model):
@@ -136,25 +175,33 @@ class Loader:
                 net = ControlNetModel.from_pretrained(str(model.path), dtype=self._device.dtype, local_files_only=True)
         return self._device.place(net)
 
-    def vae(self, model: Model) -> Any:
-        """Load an `AutoencoderKL`. Raises `WeightsMissing`, `NotSupported` (another kind of file or family)."""
+    def vae(self, model: Model, family: Family) -> Any:
+        """Load an `AutoencoderKL` for checkpoints of `family`. Raises `WeightsMissing`, `NotSupported` (another kind of
+        file or family)."""
         from diffusers import AutoencoderKL
 
         check_file(model)
         with _explained(model):
             if model.path and model.path.is_file():
                 config = read_config(self._configs("checkpoints") / "vae" / "config.json")
-                vae = build_vae(load_tensors(model.path), self._device.dtype, model.path, config)
+                vae = build_vae(load_tensors(model.path), family, self._device.dtype, model.path, config)
             else:
                 vae = AutoencoderKL.from_pretrained(str(model.path), dtype=self._device.dtype, local_files_only=True)
+        return self._place_vae(vae, family)
+
+    def _place_vae(self, vae: Any, family: Family) -> Any:
+        """Place a VAE on the device. SDXL's overflow in half precision and are kept in float32; one that was mended
+        says so in its configuration."""
+        import torch
+
+        if family.startswith("sdxl") and self._device.dtype == torch.float16 and vae.config.force_upcast:
+            vae.to(torch.float32)
         return self._device.place(vae)
 
-    def _refuse_other_families(self, model: Model) -> None:
+    def _pipeline_class(self, model: Model) -> str:
+        """Find the class that loads a folder or a hub's checkpoint. Raises `NotSupported` for another family."""
         from diffusers import StableDiffusionPipeline
 
-        if model.path and model.path.is_file():
-            check_file(model)
-            return
         with _explained(model):
             config = StableDiffusionPipeline.load_config(
                 str(model.path or model.name), local_files_only=self._offline or model.path is not None
@@ -163,10 +210,11 @@ class Loader:
         rest = next((family.removeprefix(name) for name in _KNOWN_PIPELINES if family.startswith(name)), None)
         if rest is None or rest.startswith(_OTHER_FAMILIES):
             raise NotSupported(
-                f"The checkpoint '{model.name}' is a {family[:40] or 'model without a name'}: only Stable Diffusion "
-                "1.x and 2.x run here.",
+                f"The checkpoint '{model.name}' is a {family[:40] or 'model without a name'}: only {_RUNNING} run "
+                "here.",
                 extra={"model": model.name},
             )
+        return "StableDiffusionXLPipeline" if family.startswith("StableDiffusionXL") else "StableDiffusionPipeline"
 
     def _configs(self, kind: str) -> Path:
         """Folder of a user's own configurations for single files."""
@@ -186,7 +234,7 @@ def check_file(model: Model) -> None:
         )
     if (kind.family and kind.family not in _FAMILIES) or kind.variant not in _VARIANTS:
         raise NotSupported(
-            f"'{model.name}' is {kind.label}: only {FAMILY_NAMES['sd1']} and {FAMILY_NAMES['sd2']} run here.",
+            f"'{model.name}' is {kind.label}: only {_RUNNING} run here.",
             extra={"model": model.name, "family": kind.family},
         )
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from deployments.engines.diffusion.original_names import original_name
 from deployments.errors import NotSupported
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ _MERGED = ("hada_w1_a", "lokr_w1", "lokr_w1_a", "lora_mid.weight", "diff", "diff
 _UNKNOWN = {"oft_": "OFT", "boft_": "BOFT", "a1.": "GLoRA", "on_input": "IA3"}
 """Beginnings of parts of forms that are not applied."""
 _UNET, _TEXT = "lora_unet_", "lora_te_text_model_"
+_XL_TEXTS = ("lora_te1_text_model_", "lora_te2_text_model_")
 
 Parts = Mapping[str, Any]
 
@@ -144,10 +146,13 @@ class Merger:
     def __init__(self) -> None:
         self._merges: WeakKeyDictionary[Any, _Merge] = WeakKeyDictionary()
 
-    def merge(self, unet: Any, encoder: Any, networks: Sequence[tuple[Network, float, float]]) -> list[str]:
-        """Merge these networks, by their strengths in text encoder and UNet, and no others. -> warnings
+    def merge(
+        self, unet: Any, encoder: Any, networks: Sequence[tuple[Network, float, float]], second: Any = None
+    ) -> list[str]:
+        """Merge these networks, by their strengths in text encoders and UNet, and no others. -> warnings
 
-        What was merged before is taken out: the weights are those of the file again, bit for bit.
+        What was merged before is taken out: the weights are those of the file again, bit for bit. `second`: the text
+        encoder that SDXL has besides.
         """
         merge = self._merges.setdefault(unet, _Merge())
         wanted = tuple((network.name, text, picture) for network, text, picture in networks)
@@ -155,7 +160,7 @@ class Merger:
             return []
         self._take_out(merge)
         merge.networks = None  # until all are in, so that an error on the way is followed by taking them out
-        places = _places(unet, encoder) if networks else {}
+        places = _places(unet, encoder, second) if networks else {}
         warnings = []
         for network, text, picture in networks:
             failed = sum(
@@ -208,13 +213,16 @@ def _first(parts: Parts, *names: str) -> list[Any]:
     return [parts[name] for name in names if name in parts]
 
 
-def _places(unet: Any, encoder: Any) -> dict[str, Any]:
-    """Modules of the networks by the names that kohya's trainer gives their layers."""
+def _places(unet: Any, encoder: Any, second: Any) -> dict[str, Any]:
+    """Modules of the networks by the names that kohya's trainer gives their layers, in SDXL's UNet the original's."""
     places: dict[str, Any] = {}
-    for prefix, network in ((_UNET, unet), (_TEXT, encoder)):
+    texts = [(_TEXT, encoder)] if second is None else list(zip(_XL_TEXTS, (encoder, second), strict=True))
+    for prefix, network in ((_UNET, unet), *texts):
         for name, module in network.named_modules():
             if getattr(module, "weight", None) is None or ".lora_" in name:
                 continue
             own = name.removeprefix("text_model.").replace(".base_layer", "")  # peft wraps layers of plain LoRAs
             places[prefix + own.replace(".", "_")] = module
+            if second is not None and prefix == _UNET and (theirs := original_name(own)):
+                places[prefix + theirs.replace(".", "_")] = module
     return places

@@ -19,14 +19,15 @@ def make_pipeline(kind: str, checkpoint: Checkpoint, scheduler: Any, vae: Any, c
     parts = {**checkpoint.components, "scheduler": checkpoint.scheduler, "vae": vae}
     if controlnets is not None:
         parts["controlnet"] = controlnets
-    pipeline = _classes()[kind, controlnets is not None](**parts)
+    pipeline = _classes()[checkpoint.is_xl, kind, controlnets is not None](**parts)
     pipeline.scheduler = scheduler  # afterwards: the constructor would change the scheduler's configuration
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
 
 @cache
-def _classes() -> MappingProxyType[tuple[str, bool], type[Any]]:
+def _classes() -> MappingProxyType[tuple[bool, str, bool], type[Any]]:
+    """Classes by whether they are SDXL's, kind, and whether they take ControlNets."""
     import diffusers
     import torch
 
@@ -38,6 +39,9 @@ def _classes() -> MappingProxyType[tuple[str, bool], type[Any]]:
 
         def prepare(self, noise: Any, image_latents: Any) -> None:
             self.noise, self.image_latents = noise, image_latents
+
+    class FromNoise:
+        pass
 
     class FromImage(PreparedLatents):
         def prepare_latents(self, image: Any, timestep: Any, *_: Any, **__: Any) -> Any:
@@ -54,26 +58,27 @@ def _classes() -> MappingProxyType[tuple[str, bool], type[Any]]:
                 return torch.zeros_like(self.image_latents)
             return encode(self.vae, image)  # type: ignore[attr-defined]
 
-    class ImageToImage(FromImage, diffusers.StableDiffusionImg2ImgPipeline):  # type: ignore[misc]
-        pass
+    def derive(prepared: type, *names: str) -> tuple[type, ...]:
+        return tuple(type(f"Prepared{name}", (prepared, getattr(diffusers, name)), {}) for name in names)
 
-    class ControlledImage(FromImage, diffusers.StableDiffusionControlNetImg2ImgPipeline):  # type: ignore[misc]
-        pass
-
-    class Inpaint(Inpainting, diffusers.StableDiffusionInpaintPipeline):  # type: ignore[misc]
-        pass
-
-    class ControlledInpaint(Inpainting, diffusers.StableDiffusionControlNetInpaintPipeline):  # type: ignore[misc]
-        pass
-
+    plain = [
+        ("StableDiffusionPipeline", "StableDiffusionControlNetPipeline"),
+        ("StableDiffusionImg2ImgPipeline", "StableDiffusionControlNetImg2ImgPipeline"),
+        ("StableDiffusionInpaintPipeline", "StableDiffusionControlNetInpaintPipeline"),
+    ]
+    xl = [
+        ("StableDiffusionXLPipeline", "StableDiffusionXLControlNetPipeline"),
+        ("StableDiffusionXLImg2ImgPipeline", "StableDiffusionXLControlNetImg2ImgPipeline"),
+        ("StableDiffusionXLInpaintPipeline", "StableDiffusionXLControlNetInpaintPipeline"),
+    ]
     return MappingProxyType(
         {
-            ("text", False): diffusers.StableDiffusionPipeline,
-            ("text", True): diffusers.StableDiffusionControlNetPipeline,
-            ("image", False): ImageToImage,
-            ("image", True): ControlledImage,
-            ("inpaint", False): Inpaint,
-            ("inpaint", True): ControlledInpaint,
+            (is_xl, kind, controlled): made
+            for is_xl, names in ((False, plain), (True, xl))
+            for kind, prepared, pair in zip(
+                ("text", "image", "inpaint"), (FromNoise, FromImage, Inpainting), names, strict=True
+            )
+            for controlled, made in zip((False, True), derive(prepared, *pair), strict=True)
         }
     )
 

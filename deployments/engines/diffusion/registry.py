@@ -56,7 +56,7 @@ class ModelRegistry:
         found: Checkpoint = lease.get(
             _checkpoint_key(model),
             lambda: self._loader.checkpoint(model),
-            lambda made: module_bytes(made.unet, made.vae, made.text_encoder),
+            lambda made: module_bytes(made.unet, made.vae, *made.text_encoders),
             expected_bytes=files_bytes(model),
         )
         return found
@@ -74,7 +74,8 @@ class ModelRegistry:
         own = name.strip().lower() in _OWN_VAE
         model = self._vae_beside(checkpoint.model) if own else self.catalogue.find("vaes", name)
         if model is not None:
-            return lease.get(("vae", model.name), lambda: self._loader.vae(model), module_bytes)
+            family = checkpoint.family
+            return lease.get(("vae", model.name, family), lambda: self._loader.vae(model, family), module_bytes)
         if checkpoint.vae is None:
             raise NotSupported(
                 f"The checkpoint '{checkpoint.model.name}' holds no VAE: name one of vaes/ (setting sd_vae), or put it "
@@ -122,22 +123,24 @@ class ModelRegistry:
     def textual_inversions(self, checkpoint: Checkpoint) -> TextualInversions:
         """Collect the textual inversions that prompts may name; a file is read when a prompt does."""
         models = {model.name: model for model in self.catalogue.models("embeddings")}
-        tokenizer, width = checkpoint.tokenizer, checkpoint.text_encoder.config.hidden_size
+        tokenizer = checkpoint.tokenizer
+        widths = [network.config.hidden_size for network in checkpoint.text_encoders]
         names = dict(zip(models, _tokens_of(tokenizer, tuple(models)), strict=True))
 
         def load(name: str) -> Any:
             path = models[name].path
             try:
-                return read_vectors(load_tensors(path), width) if path else "it is not here"
+                return read_vectors(load_tensors(path), *widths) if path else "it is not here"
             except DarkroomError as error:
                 return error.message.rstrip(".")
 
-        return TextualInversions(names, load, width, checkpoint.text_encoder.config.vocab_size)
+        return TextualInversions(names, load, checkpoint.text_encoder.config.vocab_size)
 
     def use_loras(self, lease: Lease, checkpoint: Checkpoint, loras: Sequence[Lora]) -> tuple[str, ...]:
         """Activate these LoRAs, and no others, in the checkpoint; -> warnings about those that could not be used."""
         warnings: list[str] = []
-        weights: dict[str, dict[str, float]] = defaultdict(lambda: {"unet": 0.0, "text_encoder": 0.0})
+        texts = ("text_encoder", "text_encoder_2")[: len(checkpoint.text_encoders)]
+        weights: dict[str, dict[str, float]] = defaultdict(lambda: dict.fromkeys(("unet", *texts), 0.0))
         pipeline = make_pipeline("text", checkpoint, checkpoint.scheduler, checkpoint.vae, None)
         merged: list[tuple[Network, float, float]] = []
         for lora in loras:
@@ -151,13 +154,15 @@ class ModelRegistry:
                 warnings.append(f"LoRA '{lora.name[:_MAX_SHOWN]}' was left out: {reason}.")
                 continue
             weights[adapter]["unet"] += lora.unet_weight
-            weights[adapter]["text_encoder"] += lora.text_encoder_weight
+            for text in texts:
+                weights[adapter][text] += lora.text_encoder_weight
         if weights:
             pipeline.enable_lora()
             pipeline.set_adapters(list(weights), adapter_weights=list(weights.values()))
         elif pipeline.get_list_adapters():
             pipeline.disable_lora()
-        warnings += self._merger.merge(checkpoint.unet, checkpoint.text_encoder, merged)
+        first, second = checkpoint.text_encoder, checkpoint.text_encoder_2
+        warnings += self._merger.merge(checkpoint.unet, first, merged, second)
         return tuple(warnings)
 
     def _find_lora(self, name: str, checkpoint: Checkpoint) -> tuple[Model, Path]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from deployments.algorithms.a1111.samplers import choose_sampler, working_sampler
 from deployments.engines.diffusion.schedulers import scheduler_classes
+from deployments.engines.diffusion.sigmas import zero_terminal_betas
 
 _SPACING = {"timestep_spacing": "linspace", "steps_offset": 1}
 """Spacing of timesteps. The offset counts for nothing here; pipelines of SD 1.x take any other for a mistake."""
@@ -41,19 +42,21 @@ _CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
         _SPACING | {"solver_order": 3, "solver_type": "bh1", "final_sigmas_type": "sigma_min"},
     ),  # with the final sigma "zero" order 3 divides by nothing
     "LCM": ("Lcm", {"original_inference_steps": 50, "clip_sample": False}),
+    "TCD": ("Tcd", {"original_inference_steps": 50, "clip_sample": False}),
 }
 """Scheduler class and its configuration by sampler. Through `use_karras_sigmas` diffusers' classes accept noise levels,
 whatever the schedule."""
 
 
 def make_scheduler(
-    sampler: str, scheduler: str, base_config: Mapping[str, Any], *, eta: float | None = None
+    sampler: str, scheduler: str, base_config: Mapping[str, Any], *, eta: float | None = None, is_xl: bool = False
 ) -> tuple[Any, tuple[str, ...]]:
     """Make diffusers' scheduler for A1111's names; -> it, and warnings for the client about what was asked for and is
     not done.
 
-    `base_config` is that of the checkpoint's own scheduler: its betas and prediction type stay. `eta`: share of fresh
-    noise, default 1 of ancestral samplers and 0 of DDIM.
+    `base_config` is that of the checkpoint's own scheduler: its betas and prediction type stay, and zero terminal SNR
+    holds for all samplers. `eta`: share of fresh noise, default 1 of ancestral samplers, 0 of DDIM, .3 of TCD. `is_xl`:
+    whether the checkpoint is an SDXL, which has a schedule of its own.
     """
     choice = choose_sampler(sampler, scheduler)
     warnings = list(choice.warnings)
@@ -65,10 +68,15 @@ def make_scheduler(
     kind, options = _CLASSES[working.name]
     made_of = scheduler_classes()[kind]
     known = inspect.signature(made_of.__init__).parameters
-    made = made_of(**{key: value for key, value in base_config.items() if key in known} | options)
+    base = {key: value for key, value in base_config.items() if key in known} | options
+    if base_config.get("rescale_betas_zero_snr"):
+        base.pop("rescale_betas_zero_snr", None)
+        base["trained_betas"] = zero_terminal_betas(made_of(**base).alphas_cumprod.numpy())
+    made = made_of(**base)
     made.configure(
         choice.scheduler.name if choice.scheduler.name != "automatic" else choice.sampler.scheduler,
         discards="discard_next_to_last_sigma" in working.options,
         eta=eta,
+        is_xl=is_xl,
     )
     return made, tuple(warnings)

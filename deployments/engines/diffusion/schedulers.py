@@ -6,18 +6,23 @@ generators, one per image, to `step`; `eta` is not a pipeline's to say.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from deployments.engines.diffusion.sigmas import SCHEDULES, NoiseLevels, Sigmas
+from deployments.engines.diffusion.sigmas import SCHEDULES, XL_SCHEDULES, NoiseLevels, Sigmas
 
 _ROUNDING = 2e-6
 """Margin around the noise levels: torchsde rounds the ends of its interval to six digits and then warns of levels
 beyond them."""
+_FAR = 100.0
+"""Noise level from which on the margin is relative: that of zero terminal SNR is 4,518, with three digits after it."""
+
+_TCD_ETA = 0.3
+"""Share of noise of TCD's own examples."""
 
 
 class Configured:
@@ -27,10 +32,15 @@ class Configured:
     discards = False
     """Whether the last level but one is left out."""
     eta: float | None = None
+    schedules: Mapping[str, Callable[[int, NoiseLevels], Sigmas]] = SCHEDULES
 
-    def configure(self, schedule: str, *, discards: bool = False, eta: float | None = None) -> None:
-        """Set the schedule, whether its last level but one is left out, and the share of fresh noise."""
+    def configure(
+        self, schedule: str, *, discards: bool = False, eta: float | None = None, is_xl: bool = False
+    ) -> None:
+        """Set the schedule, whether its last level but one is left out, the share of fresh noise, and whether the model
+        is an SDXL."""
         self.schedule, self.discards, self.eta = schedule, discards, eta
+        self.schedules = XL_SCHEDULES if is_xl else SCHEDULES
 
 
 class Scheduled(Configured):
@@ -51,7 +61,7 @@ class Scheduled(Configured):
 
     def levels(self, steps: int) -> Sigmas:
         """Compute the noise levels of `steps` steps."""
-        return SCHEDULES[self.schedule](steps + self.discards, self.trained)[:steps]
+        return self.schedules[self.schedule](steps + self.discards, self.trained)[:steps]
 
     @property
     def trained(self) -> NoiseLevels:
@@ -233,8 +243,26 @@ def scheduler_classes() -> MappingProxyType[str, Any]:
             self._step_index = None
             self.set_begin_index(0)
 
+    class Tcd(Configured, theirs.TCDScheduler):  # type: ignore[misc]
+        """TCD, whose `eta` is the share of noise that each step puts back (its authors call it gamma)."""
+
+        def set_timesteps(self, num_inference_steps: int, device: Any = None) -> None:
+            trained, last = self.config.original_inference_steps, self.config.num_train_timesteps - 1
+            if num_inference_steps <= trained:
+                super().set_timesteps(num_inference_steps, device)
+            else:  # they fall between those of its training
+                wanted = np.linspace(last, last // trained, num_inference_steps).round()
+                super().set_timesteps(device=device, timesteps=[int(timestep) for timestep in wanted])
+            self.set_begin_index(0)
+
+        def step(
+            self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: bool = True
+        ) -> Any:
+            eta = _TCD_ETA if self.eta is None else min(self.eta, 1.0)
+            return super().step(model_output, timestep, sample, eta=eta, generator=generator, return_dict=return_dict)
+
     classes: tuple[Any, ...] = (Euler, EulerAncestral, Lms, Heun, Dpm2, Dpm2Ancestral, Dpmpp2sAncestral)
-    classes += (Multistep, BrownianSde, Ddim, Plms, UniPc, Lcm)
+    classes += (Multistep, BrownianSde, Ddim, Plms, UniPc, Lcm, Tcd)
     return MappingProxyType({made.__name__: made for made in classes})
 
 
@@ -265,7 +293,7 @@ def _brownian(sample: Any, sigmas: Any, generator: Any) -> Any:
     from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
 
     least, greatest = sigmas[sigmas > 0].min().item(), sigmas.max().item()
-    wide = least - _ROUNDING, greatest + _ROUNDING
+    wide = least - _ROUNDING, greatest + (_ROUNDING if greatest < _FAR else greatest * _ROUNDING)
     return BrownianTreeNoiseSampler(sample.float(), *wide, _seeds(generator, len(sample)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +13,10 @@ Sigmas = NDArray[np.float64]
 
 _ALIGN_YOUR_STEPS = (14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029)
 """Noise levels of Align Your Steps for SD 1.x (Sabour et al. 2024)."""
+_ALIGN_YOUR_STEPS_XL = (14.615, 6.315, 3.771, 2.181, 1.342, 0.862, 0.555, 0.380, 0.234, 0.113, 0.029)
+"""The same for SDXL."""
+_NEARLY_NOTHING = 4.8973451890853435e-08
+"""What A1111 leaves of the image at the last timestep of a model that was trained down to nothing."""
 _KARRAS_RHO = 7.0
 _BETA = 0.6
 
@@ -87,7 +91,16 @@ def kl_optimal(steps: int, levels: NoiseLevels) -> Sigmas:
 
 def align_your_steps(steps: int, levels: NoiseLevels) -> Sigmas:
     """Interpolate the levels of Align Your Steps."""
-    known = np.log(_ALIGN_YOUR_STEPS)
+    return _interpolate(_ALIGN_YOUR_STEPS, steps)
+
+
+def align_your_steps_xl(steps: int, levels: NoiseLevels) -> Sigmas:
+    """Interpolate the levels of Align Your Steps for SDXL."""
+    return _interpolate(_ALIGN_YOUR_STEPS_XL, steps)
+
+
+def _interpolate(table: Sequence[float], steps: int) -> Sigmas:
+    known = np.log(table)
     return np.exp(np.interp(np.linspace(0, 1, steps), np.linspace(0, 1, len(known)), known))
 
 
@@ -126,3 +139,15 @@ SCHEDULES: dict[str, Callable[[int, NoiseLevels], Sigmas]] = {
     "beta": beta,
 }
 """Schedules by the names of `samplers.SCHEDULERS`. Polyexponential has rho 1, which is exponential."""
+XL_SCHEDULES: Mapping[str, Callable[[int, NoiseLevels], Sigmas]] = SCHEDULES | {"align_your_steps": align_your_steps_xl}
+"""Schedules for SDXL."""
+
+
+def zero_terminal_betas(alphas_cumprod: NDArray[np.floating]) -> list[float]:
+    """Compute the betas of a model that was trained down to (nearly) zero terminal SNR (Lin et al. 2024, algorithm 1)
+    from the usual ones' `alphas_cumprod`, with A1111's last value."""
+    kept = np.sqrt(np.asarray(alphas_cumprod, np.float64))
+    kept = (kept - kept[-1]) * kept[0] / (kept[0] - kept[-1])
+    alphas = kept**2
+    alphas[-1] = _NEARLY_NOTHING
+    return [float(beta) for beta in 1 - alphas / np.array([1.0, *alphas[:-1]])]

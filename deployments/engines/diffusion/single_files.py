@@ -10,11 +10,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 from deployments.engines.diffusion import descriptions
-from deployments.engines.diffusion.descriptions import CLIP, OPEN_CLIP, UNET, VAE, Config
+from deployments.engines.diffusion.descriptions import (
+    CLIP,
+    OPEN_CLIP,
+    REFINER_CLIP,
+    UNET,
+    VAE,
+    XL_CLIP,
+    XL_OPEN_CLIP,
+    Config,
+)
 from deployments.engines.diffusion.families import Family, FileKind
 from deployments.errors import NotSupported, WeightsMissing
 
 Tensors = Mapping[str, Any]
+_ZERO_TERMINAL = "ztsnr"
+"""Empty tensor by which a checkpoint says that it was trained down to zero terminal SNR."""
 _V_TIMESTEP, _V_MEAN = 999, -1.0
 """A model that predicts v answers the last timestep with about minus its input; one that predicts noise with it."""
 
@@ -26,8 +37,12 @@ class Parts:
     unet: Any
     vae: Any | None
     text_encoder: Any
+    """None in SDXL's refiner, which has the second text encoder alone."""
     tokenizer: Any
     scheduler: Any
+    text_encoder_2: Any = None
+    """Text encoder that SDXL has besides; its tokenizer likewise."""
+    tokenizer_2: Any = None
 
 
 def build_checkpoint(tensors: Tensors, kind: FileKind, dtype: Any, path: Path, configs: Path) -> Parts:
@@ -36,7 +51,6 @@ def build_checkpoint(tensors: Tensors, kind: FileKind, dtype: Any, path: Path, c
     `configs`: a folder with a user's own configurations, which go before ours where they are of this family. Raises
     `NotSupported` for a file without text encoder, `WeightsMissing` for one without some of its tensors.
     """
-    from diffusers import PNDMScheduler
     from diffusers.loaders import single_file_utils as convert
 
     tensors = _with_usual_names(tensors)
@@ -46,29 +60,39 @@ def build_checkpoint(tensors: Tensors, kind: FileKind, dtype: Any, path: Path, c
         raise NotSupported(
             f"The checkpoint '{path.name}' is a bare UNet: only whole checkpoints are loaded from files."
         )
-    if not any(name.startswith((CLIP, OPEN_CLIP)) for name in shapes):
+    if not any(name.startswith(_ENCODERS) for name in shapes):
         raise NotSupported(f"The checkpoint '{path.name}' holds no text encoder.", extra={"model": path.name})
     config = own.read("unet") or descriptions.describe_unet(shapes, kind.family)
     unet = _build(
         "UNet2DConditionModel", config, convert.convert_ldm_unet_checkpoint(dict(tensors), config), dtype, path
     )
     has_vae = any(name.startswith(VAE) for name in shapes)
-    vae = build_vae(tensors, dtype, path, own.read("vae")) if has_vae else None
-    encoder = _build_text_encoder(tensors, own.read("text_encoder"), dtype, path)
-    tokenizer = own.tokenizer() or descriptions.make_tokenizer(kind.family)
+    vae = build_vae(tensors, kind.family, dtype, path, own.read("vae")) if has_vae else None
+    encoders = _TextEncoders(tensors, kind.family, own, dtype, path)
+    first, second = encoders.build(1), encoders.build(2)
     scheduler = own.read("scheduler") or dict(descriptions.SCHEDULER)
     prediction = kind.prediction or _prediction_beside(path) or scheduler.get("prediction_type")
     if prediction is None:
-        prediction = _probe(unet, encoder, tokenizer) if kind.family == "sd2" else "epsilon"
-    return Parts(unet, vae, encoder, tokenizer, PNDMScheduler.from_config({**scheduler, "prediction_type": prediction}))
+        prediction = _probe(unet, *first) if kind.family == "sd2" else "epsilon"
+    scheduler |= {"prediction_type": prediction}
+    if _ZERO_TERMINAL in tensors:
+        scheduler["rescale_betas_zero_snr"] = True
+    return Parts(unet, vae, *first, _make_scheduler(kind.family, scheduler), *second)
 
 
-def build_vae(tensors: Tensors, dtype: Any, path: Path, config: Config | None = None) -> Any:
-    """Build a VAE from a checkpoint or a file of its own. Raises `WeightsMissing`."""
+def _make_scheduler(family: Family, config: Config) -> Any:
+    """Make the scheduler that checkpoints of the family ship."""
+    from diffusers import EulerDiscreteScheduler, PNDMScheduler
+
+    return (EulerDiscreteScheduler if family.startswith("sdxl") else PNDMScheduler).from_config(config)
+
+
+def build_vae(tensors: Tensors, family: Family, dtype: Any, path: Path, config: Config | None = None) -> Any:
+    """Build a VAE, for checkpoints of `family`, from a checkpoint or a file of its own. Raises `WeightsMissing`."""
     from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 
     shapes = _shapes_of(tensors)
-    ours = descriptions.describe_vae(shapes)
+    ours = descriptions.describe_vae(shapes, family)
     config = config if config and config.get("block_out_channels") == ours["block_out_channels"] else ours
     if any(name.startswith("encoder.down_blocks.") for name in shapes):
         return _build("AutoencoderKL", config, tensors, dtype, path)
@@ -83,29 +107,68 @@ def build_controlnet(tensors: Tensors, family: Family, dtype: Any, path: Path, c
     config = descriptions.describe_controlnet(shapes, family)
     if (own := read_config(configs / "config.json")) and _is_alike(own, config):
         config = own
-    return _build("ControlNetModel", config, convert_controlnet_checkpoint(dict(tensors), config), dtype, path)
+    found = dict(convert_controlnet_checkpoint(dict(tensors), config))
+    for place, name in (("0", "linear_1"), ("2", "linear_2")):  # of SDXL, which diffusers leaves out
+        for kind in ("weight", "bias"):
+            own_name = next((n for n in tensors if n.endswith(f"label_emb.0.{place}.{kind}")), "")
+            found |= {f"add_embedding.{name}.{kind}": tensors[own_name]} if own_name else {}
+    return _build("ControlNetModel", config, found, dtype, path)
 
 
 def _shapes_of(tensors: Tensors) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
-def _build_text_encoder(tensors: Tensors, config: Config | None, dtype: Any, path: Path) -> Any:
-    from diffusers.loaders import single_file_utils as convert
-    from transformers import CLIPTextConfig, CLIPTextModel
+_ENCODERS = (CLIP, OPEN_CLIP, XL_CLIP, XL_OPEN_CLIP, REFINER_CLIP)
+_OPEN_CLIPS = (OPEN_CLIP, XL_OPEN_CLIP, REFINER_CLIP)
 
-    shapes = _shapes_of(tensors)
-    chosen = CLIPTextConfig(**(config or descriptions.describe_text_encoder(shapes)))
-    network = _empty(lambda: CLIPTextModel(chosen))
-    if any(name.startswith(OPEN_CLIP) for name in shapes):
-        last = f"{OPEN_CLIP}transformer.resblocks.{chosen.num_hidden_layers}."
-        kept = {n: t for n, t in tensors.items() if not n.startswith(last) and not n.endswith("text_projection")}
-        found = convert.convert_open_clip_checkpoint(network, kept, prefix=OPEN_CLIP)
-    else:
-        found = convert.convert_ldm_clip_checkpoint(dict(tensors))
-    if not hasattr(network, "text_model"):  # transformers 5.6 took the wrapper away
-        found = {name.removeprefix("text_model."): tensor for name, tensor in found.items()}
-    return _fill(network, found, dtype, path)
+
+class _TextEncoders:
+    """Builder of the text encoders of a checkpoint."""
+
+    def __init__(self, tensors: Tensors, family: Family, own: _UserConfigs, dtype: Any, path: Path) -> None:
+        self._tensors, self._family, self._own, self._dtype, self._path = tensors, family, own, dtype, path
+        self._shapes = _shapes_of(tensors)
+
+    def build(self, place: int) -> tuple[Any, Any]:
+        """Build the first or the second text encoder and its tokenizer; (None, None) where the family has none."""
+        prefix = self._prefix(place)
+        if not prefix:
+            return None, None
+        part = "text_encoder" if place == 1 else "text_encoder_2"
+        config = self._own.read(part) or descriptions.describe_text_encoder(self._shapes, prefix)
+        network = _empty(lambda: _text_network(config, pooled=place == 2))
+        tokenizer = self._own.tokenizer(place) or descriptions.make_tokenizer(self._family, second=place == 2)
+        return _fill(network, self._converted(network, prefix), self._dtype, self._path), tokenizer
+
+    def _prefix(self, place: int) -> str:
+        prefixes = {"sdxl": (XL_CLIP, XL_OPEN_CLIP), "sdxl-refiner": ("", REFINER_CLIP)}.get(self._family)
+        if prefixes is None:
+            is_open = any(name.startswith(OPEN_CLIP) for name in self._shapes)
+            prefixes = (OPEN_CLIP if is_open else CLIP, "")
+        return prefixes[place - 1]
+
+    def _converted(self, network: Any, prefix: str) -> dict[str, Any]:
+        """Tensors of a text encoder by the names of transformers."""
+        from diffusers.loaders import single_file_utils as convert
+
+        if prefix in _OPEN_CLIPS:
+            last = f"{prefix}transformer.resblocks.{network.config.num_hidden_layers}."
+            kept = {name: tensor for name, tensor in self._tensors.items() if not name.startswith(last)}
+            if prefix == OPEN_CLIP:
+                kept.pop(f"{prefix}text_projection", None)
+            found = dict(convert.convert_open_clip_checkpoint(network, kept, prefix=prefix))
+        else:
+            found = dict(convert.convert_ldm_clip_checkpoint(dict(self._tensors)))
+        if not hasattr(network, "text_model"):  # transformers 5.6 took the wrapper away
+            found = {name.removeprefix("text_model."): tensor for name, tensor in found.items()}
+        return found
+
+
+def _text_network(config: Config, *, pooled: bool) -> Any:
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    return (CLIPTextModelWithProjection if pooled else CLIPTextModel)(CLIPTextConfig(**config))
 
 
 def _with_usual_names(tensors: Tensors) -> dict[str, Any]:
@@ -184,13 +247,14 @@ class _UserConfigs:
         name = "scheduler_config.json" if part == "scheduler" else "config.json"
         return read_config(self._folder / part / name) if self._folder else None
 
-    def tokenizer(self) -> Any | None:
-        """Load the tokenizer, if there is one."""
-        if self._folder is None or not (self._folder / "tokenizer").is_dir():
+    def tokenizer(self, place: int) -> Any | None:
+        """Load the first or the second tokenizer, if there is one."""
+        name = "tokenizer" if place == 1 else "tokenizer_2"
+        if self._folder is None or not (self._folder / name).is_dir():
             return None
         from transformers import CLIPTokenizer
 
-        return CLIPTokenizer.from_pretrained(self._folder / "tokenizer", local_files_only=True)
+        return CLIPTokenizer.from_pretrained(self._folder / name, local_files_only=True)
 
 
 def _is_alike(own: Config, ours: Config) -> bool:

@@ -15,6 +15,8 @@ from deployments.algorithms.a1111.prompts.chunks import CHUNK_TOKENS
 if TYPE_CHECKING:
     from torch import Tensor
 
+Vectors = tuple["Tensor", ...]
+"""Vectors for each text encoder of a checkpoint."""
 Run = int | tuple[int, ...]
 """A token, or the tokens of a textual inversion, which stay in one chunk."""
 
@@ -22,12 +24,10 @@ Run = int | tuple[int, ...]
 class TextualInversions:
     """Textual inversions that prompts may name, each loaded when it is first found in one."""
 
-    def __init__(
-        self, names: Mapping[str, Sequence[int]], load: Callable[[str], Tensor | str], width: int, first_id: int
-    ) -> None:
-        """`names`: name -> its tokens. `load` gives vectors `[n, width]`, or says why there are none. `first_id`: that
-        of the first vector, past the vocabulary."""
-        self._load, self._width, self._next = load, width, first_id
+    def __init__(self, names: Mapping[str, Sequence[int]], load: Callable[[str], Vectors | str], first_id: int) -> None:
+        """`names`: name -> its tokens. `load` gives vectors `[n, width]` for each text encoder, or says why there are
+        none. `first_id`: that of the first vector, past the vocabulary."""
+        self._load, self._next = load, first_id
         self._by_first: dict[int, list[tuple[tuple[int, ...], str]]] = {}
         for name, tokens in names.items():
             if tokens:
@@ -35,8 +35,8 @@ class TextualInversions:
         for found in self._by_first.values():
             found.sort(key=lambda one: -len(one[0]))
         self._runs: dict[str, tuple[int, ...]] = {}
-        self.vectors: dict[int, Tensor] = {}
-        """Token id -> vector `[width]`."""
+        self.vectors: dict[int, Vectors] = {}
+        """Token id -> vector `[width]` for each text encoder."""
         self.warnings: list[str] = []
 
     def replace(self, tokens: Sequence[int]) -> list[Run]:
@@ -63,27 +63,24 @@ class TextualInversions:
 
     def _read(self, name: str) -> tuple[int, ...]:
         vectors = self._load(name)
-        if not isinstance(vectors, str):
-            count, width = vectors.shape
-            if width != self._width:
-                vectors = f"its vectors have {width} numbers, the checkpoint's have {self._width}"
-            elif count > CHUNK_TOKENS:
-                vectors = f"it has {count} vectors, and at most {CHUNK_TOKENS} are used"
+        if not isinstance(vectors, str) and (count := len(vectors[0])) > CHUNK_TOKENS:
+            vectors = f"it has {count} vectors, and at most {CHUNK_TOKENS} are used"
         if isinstance(vectors, str):
             self.warnings.append(f"The textual inversion '{name[:80]}' was read as text: {vectors}.")
             return ()
-        run = tuple(range(self._next, self._next + len(vectors)))
-        self._next += len(vectors)
-        self.vectors |= dict(zip(run, vectors, strict=True))
+        run = tuple(range(self._next, self._next + len(vectors[0])))
+        self._next += len(run)
+        self.vectors |= dict(zip(run, zip(*vectors, strict=True), strict=True))
         return run
 
     @contextmanager
-    def in_place(self, encoder: Any, tokens: Sequence[int]) -> Iterator[list[int]]:
-        """Make the text encoder see the vectors among `tokens` while the block runs; -> tokens for its input.
+    def in_place(self, encoder: Any, tokens: Sequence[int], number: int = 0) -> Iterator[list[int]]:
+        """Make the text encoder, which is the checkpoint's first or second (`number` 0 or 1), see the vectors among
+        `tokens` while the block runs; -> tokens for its input.
 
         The tokens of one text, as long as the encoder's input.
         """
-        own = {place: self.vectors[token] for place, token in enumerate(tokens) if token in self.vectors}
+        own = {place: self.vectors[token][number] for place, token in enumerate(tokens) if token in self.vectors}
         if not own:
             yield list(tokens)
             return
@@ -102,26 +99,41 @@ class TextualInversions:
             hook.remove()
 
 
-NONE = TextualInversions({}, lambda _: "", 0, 0)
+NONE = TextualInversions({}, lambda _: "", 0)
 """No textual inversions."""
+_PAIR = ("clip_l", "clip_g")
 
 
-def read_vectors(tensors: Mapping[str, Tensor], width: int) -> Tensor | str:
-    """Choose the vectors `[n, D]` of a textual inversion's tensors; a text where there are none.
+def read_vectors(tensors: Mapping[str, Tensor], *widths: int) -> Vectors | str:
+    """Choose the vectors `[n, width]` for each text encoder of a textual inversion's tensors; a text where there are
+    none.
 
-    Forms: `string_to_param` of the first trainers, `emb_params`, one tensor by the token's name, and SDXL's pair, of
-    which the one of the encoder's `width` is taken.
+    Forms: `string_to_param` of the first trainers, `emb_params`, one tensor by the token's name, and SDXL's pair.
     """
-    if {"clip_l", "clip_g"} <= set(tensors):
-        widths = [(0, *tensors[name].shape)[-1] for name in ("clip_l", "clip_g")]
-        if width not in widths:
-            sizes = " and ".join(map(str, widths))
-            return f"its vectors have {sizes} numbers, the checkpoint's have {width}"
+    if set(_PAIR) <= set(tensors):
+        found: Vectors | str = tuple(tensors[name] for name in _PAIR)
+    else:
+        found = _read_one(tensors)
+    if isinstance(found, str):
+        return found
+    for tensor in found:
+        if not 1 <= tensor.ndim <= 2 or not tensor.numel():
+            return "the file holds no vectors that are known here"
+        if not tensor.float().isfinite().all():
+            return "its vectors hold values that are no numbers"
+    found = tuple(tensor.reshape(-1, tensor.shape[-1]) for tensor in found)
+    own = tuple(tensor.shape[1] for tensor in found)
+    if own == widths and len({len(tensor) for tensor in found}) == 1:
+        return found
+    if own == widths:
+        return "it has not as many vectors for one text encoder as for the other"
+    if len(own) > 1 and own[0] in widths:
         return "it is for SDXL, the checkpoint is not"
+    sizes, wanted = (" and ".join(map(str, some)) for some in (own, widths))
+    return f"its vectors have {sizes} numbers, the checkpoint's have {wanted}"
+
+
+def _read_one(tensors: Mapping[str, Tensor]) -> Vectors | str:
     named = [tensor for name, tensor in tensors.items() if name.startswith("string_to_param.")]
     chosen = named or [tensors[name] for name in ("emb_params",) if name in tensors] or list(tensors.values())
-    if len(chosen) != 1 or not 1 <= chosen[0].ndim <= 2 or not chosen[0].numel():
-        return "the file holds no vectors that are known here"
-    if not chosen[0].float().isfinite().all():
-        return "its vectors hold values that are no numbers"
-    return chosen[0].reshape(-1, chosen[0].shape[-1])
+    return tuple(chosen) if len(chosen) == 1 else "the file holds no vectors that are known here"

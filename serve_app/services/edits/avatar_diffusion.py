@@ -10,10 +10,11 @@ from deployments.algorithms.a1111.prompts.extra_networks import extract_networks
 from deployments.algorithms.segmentation.head_crops import HeadCrop, cut_head, put_head_back
 from deployments.algorithms.segmentation.head_masks import head_mask
 from deployments.contracts.arrays import Gray
-from deployments.contracts.diffusion import MAX_SEED, Diffuser, GenerationRequest, Lora
+from deployments.contracts.diffusion import MAX_SEED, Diffuser, GenerationRequest
 from deployments.contracts.portraits import AvatarPicture, AvatarTask, SegmentedFace
 from serve_app.services.edits.diffusion import find_loras, generate_picture
 from serve_app.services.jobs.progress import Progress
+from serve_app.services.sdapi.controlnet.fitting import family_of
 
 
 class DiffusionAvatarArtist:
@@ -26,11 +27,14 @@ class DiffusionAvatarArtist:
     async def render(self, request: AvatarTask, progress: Progress) -> AvatarPicture:
         """Inpaint the heads in order, each on top of those before. Raises what `Diffuser` raises."""
         asked = extract_networks(request.prompt)
-        loras, warnings = await self._loras(asked.loras)
+        catalogue = await self._diffuser.list_models()
+        loras, warnings = find_loras(asked.loras, catalogue)
+        is_xl = family_of(catalogue, self._settings.checkpoint) == "sdxl"
+        pixels = self._settings.diffusion_pixels_xl if is_xl else self._settings.diffusion_pixels
         image, changed = request.image, []
         faces = request.segmentation.faces
         for number, face in enumerate(faces):
-            mask, crop = await asyncio.to_thread(self._cut, replace(request, image=image), face)
+            mask, crop = await asyncio.to_thread(_cut, replace(request, image=image), face, pixels)
             if crop is None:  # its head lies outside of the image
                 continue
             wanted = GenerationRequest(
@@ -56,10 +60,7 @@ class DiffusionAvatarArtist:
             changed.append(number)
         return AvatarPicture(image, tuple(changed), tuple(warnings))
 
-    def _cut(self, request: AvatarTask, face: SegmentedFace) -> tuple[Gray, HeadCrop | None]:
-        mask = head_mask(replace(request.segmentation, faces=(face,)), request.mode)
-        return mask, cut_head(request.image, mask, self._settings.diffusion_pixels)
 
-    async def _loras(self, asked: tuple[Lora, ...]) -> tuple[tuple[Lora, ...], list[str]]:
-        """Look up the prompt's LoRAs in the catalogue. -> those installed, a warning for each other."""
-        return find_loras(asked, await self._diffuser.list_models()) if asked else ((), [])
+def _cut(request: AvatarTask, face: SegmentedFace, pixels: int) -> tuple[Gray, HeadCrop | None]:
+    mask = head_mask(replace(request.segmentation, faces=(face,)), request.mode)
+    return mask, cut_head(request.image, mask, pixels)

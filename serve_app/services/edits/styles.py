@@ -107,7 +107,8 @@ class ApplyStyle:
         self._references = references
         self._pictures = pictures
         self._generation = generation
-        self._diffusion = DiffusionStylist(generation, settings.styles.diffusion_pixels)
+        chosen = settings.styles
+        self._diffusion = DiffusionStylist(generation, chosen.diffusion_pixels, chosen.diffusion_pixels_xl)
         self._styles = styles
         self._settings = settings
         self._metrics = metrics

@@ -305,7 +305,7 @@ async def test_what_is_no_controlnet_leaves_out_its_unit_by_name(
     assert f"'odd_thing' is {ROLE_NAMES[role]}" in made.warnings
 
 
-@pytest.mark.parametrize("family", ["sdxl", "sd3", "flux", "sdxl-refiner"])
+@pytest.mark.parametrize("family", ["sd3", "flux", "sdxl-refiner"])
 async def test_a_checkpoint_of_another_family_is_refused_at_the_first_attempt(
     client: httpx.AsyncClient, models: Path, family: str
 ) -> None:

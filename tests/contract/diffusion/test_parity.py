@@ -24,24 +24,10 @@ from deployments.engines.diffusion.engine import DiffusionEngine
 from deployments.engines.diffusion.scheduler_factory import make_scheduler
 from tests.support.builders import an_image
 from tests.support.diffusing import NEGATIVE, PROMPT, SIZE, a_mask, an_engine, difference, make_one
+from tests.support.stock_samplers import STOCK
 from tests.support.tiny_diffusion import CHECKPOINT, CONTROLNETS, LORA, OTHER_CHECKPOINT, VAE
 
 SEED, STEPS = 7, 4
-LINSPACE = {"timestep_spacing": "linspace", "steps_offset": 0}
-LEADING = {"timestep_spacing": "leading", "steps_offset": 1, "clip_sample": False, "set_alpha_to_one": False}
-STOCK: dict[str, tuple[Any, dict[str, Any]]] = {
-    "Euler": (diffusers.EulerDiscreteScheduler, LINSPACE),
-    "Euler a": (diffusers.EulerAncestralDiscreteScheduler, LINSPACE),
-    "Heun": (diffusers.HeunDiscreteScheduler, LINSPACE),
-    "LMS": (diffusers.LMSDiscreteScheduler, LINSPACE),
-    "DDIM": (diffusers.DDIMScheduler, LEADING),
-    "PLMS": (diffusers.PNDMScheduler, {"skip_prk_steps": True, **LEADING}),
-    "UniPC": (
-        diffusers.UniPCMultistepScheduler,
-        {"solver_order": 3, "solver_type": "bh1", "final_sigmas_type": "sigma_min", **LINSPACE},
-    ),
-}
-"""Samplers that diffusers has as they are."""
 HINTS = [an_image((SIZE, SIZE), seed) for seed in (1, 2)]
 NAMES = [CONTROLNETS["canny"], CONTROLNETS["depth"]]
 CONTROLS = tuple(ControlHint(name, hint, weight) for name, hint, weight in zip(NAMES, HINTS, (0.8, 1.3), strict=True))

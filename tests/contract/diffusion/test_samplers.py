@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("diffusers")
 
 import torch
-from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline, TCDScheduler, UNet2DConditionModel
 from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
 
 from deployments.algorithms.a1111.samplers import SAMPLERS, SCHEDULERS, strength_for
@@ -264,7 +264,9 @@ def test_samplers_that_add_noise_depend_on_the_seed_alone(sampler: str) -> None:
     assert not torch.allclose(together[0], together[1])
 
 
-@pytest.mark.parametrize("sampler", ["DPM++ SDE", "DPM++ 2M SDE", "Euler a", "LCM", "UniPC", "DPM++ 2M Karras", "DDIM"])
+@pytest.mark.parametrize(
+    "sampler", ["DPM++ SDE", "DPM++ 2M SDE", "Euler a", "LCM", "UniPC", "DPM++ 2M Karras", "DDIM", "TCD"]
+)
 def test_a_picture_of_a_batch_is_the_one_it_would_be_alone(pipeline: StableDiffusionPipeline, sampler: str) -> None:
     def paint(*seeds: int) -> Any:
         pipeline.scheduler = make(sampler)
@@ -277,7 +279,7 @@ def test_a_picture_of_a_batch_is_the_one_it_would_be_alone(pipeline: StableDiffu
 
 
 @pytest.mark.parametrize(
-    "sampler", ["Euler", "Euler a", "DPM++ 2M", "DPM++ 2M SDE", "DPM++ SDE", "DPM++ 2S a", "Heun", "LCM"]
+    "sampler", ["Euler", "Euler a", "DPM++ 2M", "DPM++ 2M SDE", "DPM++ SDE", "DPM++ 2S a", "Heun", "LCM", "TCD"]
 )
 @pytest.mark.parametrize(("strength", "exact"), [(0.3, False), (1.0, False), (0.5, True)])
 def test_img2img_makes_the_calls_that_were_reckoned(
@@ -350,3 +352,85 @@ def test_a_pass_that_begins_midway_arrives_where_the_whole_way_would(sampler: st
         latents = made.step(predicted, timestep, latents, return_dict=False)[0]
     exact = 0.3 + (picture + sigma * noise - 0.3) * 0.8 / (0.64 + sigma**2) ** 0.5  # of the flow without steps
     assert float((latents - exact).std()) < 0.012
+
+
+def test_align_your_steps_has_levels_of_its_own_for_sdxl() -> None:
+    levels = {is_xl: make("Euler", "align_your_steps", is_xl=is_xl) for is_xl in (False, True)}
+    for made in levels.values():
+        made.set_timesteps(11)
+    np.testing.assert_allclose(
+        levels[True].sigmas.numpy(),
+        [14.615, 6.315, 3.771, 2.181, 1.342, 0.862, 0.555, 0.380, 0.234, 0.113, 0.029, 0],
+        rtol=1e-5,
+    )
+    assert levels[False].sigmas[1].item() == pytest.approx(6.475)
+    other = make("Euler", "karras", is_xl=True)
+    other.set_timesteps(20)
+    np.testing.assert_allclose(other.sigmas.numpy(), [*SCHEDULES["karras"](20, LEVELS), 0], rtol=1e-4)
+
+
+ZERO_TERMINAL = {**SCHEDULER, "prediction_type": "v_prediction", "rescale_betas_zero_snr": True}
+
+
+@pytest.mark.parametrize("sampler", SAMPLER_NAMES)
+def test_every_sampler_begins_at_almost_nothing_where_the_checkpoint_was_trained_so(sampler: str) -> None:
+    made, _ = make_scheduler(sampler, "automatic", ZERO_TERMINAL)
+    kept = np.cumprod(1 - BETAS) ** 0.5
+    expected = ((kept - kept[-1]) * kept[0] / (kept[0] - kept[-1])) ** 2
+    np.testing.assert_allclose(made.alphas_cumprod.numpy()[:-1], expected[:-1], rtol=1e-3)
+    assert made.alphas_cumprod[-1].item() == pytest.approx(4.8973e-8, rel=1e-2)
+    by_v = by_formula_of_v(made.alphas_cumprod.double())
+    assert torch.isfinite(run(made, 6, by_v)).all()
+
+
+def by_formula_of_v(kept: Any) -> Callable[[Any, Any], Any]:
+    """What a model that predicts v answers where `denoise` is the picture."""
+
+    def predict(x: Any, timestep: Any) -> Any:
+        alpha = kept[round(float(timestep))]
+        sigma = float(((1 - alpha) / alpha) ** 0.5)
+        picture = denoise(x.double() / alpha**0.5, sigma)
+        noise = (x.double() - alpha**0.5 * picture) / (1 - alpha) ** 0.5
+        return (alpha**0.5 * noise - (1 - alpha) ** 0.5 * picture).float()
+
+    return predict
+
+
+def test_euler_with_zero_terminal_snr_equals_its_formula() -> None:
+    made, _ = make_scheduler("Euler", "uniform", ZERO_TERMINAL)
+    levels = NoiseLevels.of(made.alphas_cumprod.double().numpy())
+    sigmas = [*SCHEDULES["uniform"](9, levels), 0.0]  # whole timesteps, but for rounding: 999 / 8
+    assert sigmas[0] == pytest.approx(4518.8, rel=1e-2)
+    x = first_noise() * sigmas[0]
+    for now, following in pairwise(sigmas):
+        x = x + (x - denoise(x, now)) / now * (following - now)
+    exact = x
+    found = run(made, 9, by_formula_of_v_at(levels)).double()
+    torch.testing.assert_close(found, exact, rtol=2e-2, atol=2e-2)
+
+
+def by_formula_of_v_at(levels: NoiseLevels) -> Callable[[Any, Any], Any]:
+    """The same for timesteps between the trained ones."""
+
+    def predict(x: Any, timestep: Any) -> Any:
+        sigma = float(levels.at(np.array([float(timestep)]))[0])
+        alpha = 1 / (1 + sigma**2)
+        picture = denoise(x.double() / alpha**0.5, sigma)
+        noise = (x.double() - alpha**0.5 * picture) / (1 - alpha) ** 0.5
+        return (alpha**0.5 * noise - (1 - alpha) ** 0.5 * picture).float()
+
+    return predict
+
+
+@pytest.mark.parametrize(("eta", "gamma"), [(None, 0.3), (0.0, 0.0), (1.0, 1.0)])
+def test_tcd_is_that_of_diffusers_with_the_noise_that_was_asked_for(eta: float | None, gamma: float) -> None:
+    theirs = TCDScheduler(**{name: value for name, value in SCHEDULER.items() if name in TCD_FIELDS})
+    theirs.set_timesteps(4)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn((1, 4, 8, 8), generator=generator)
+    for timestep in theirs.timesteps:
+        x = theirs.step(by_formula(x, timestep), timestep, x, eta=gamma, generator=generator, return_dict=False)[0]
+    torch.testing.assert_close(run(make("TCD", eta=eta), 4, by_formula), x)
+
+
+TCD_FIELDS = ("beta_start", "beta_end", "beta_schedule", "num_train_timesteps")

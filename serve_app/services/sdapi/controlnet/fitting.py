@@ -28,7 +28,7 @@ _KINDS: tuple[tuple[str, ...], ...] = (
 )
 """Kinds of control, each by the words in names of models and preprocessors; the first that fits is meant."""
 _COMPARABLE = ("sd1", "sd2", "sdxl", "sdxl-refiner", "sd3", "flux")
-_OTHER_ROLES = ("t2i-adapter", "control-lora", "ip-adapter", "lllite")
+_OTHER_ROLES = ("controlnet-union", "t2i-adapter", "control-lora", "ip-adapter", "lllite")
 """What lies in folders of ControlNets too and is none."""
 _USUAL = "v11"
 """Part of the names of the ControlNets that most people have for SD 1.5; they are preferred."""

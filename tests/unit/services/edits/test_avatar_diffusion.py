@@ -15,7 +15,7 @@ from deployments.contracts.portraits import REQUIRED_LANDMARKS, AvatarMode, Avat
 from deployments.errors import Unavailable
 from serve_app.services.edits.avatar_diffusion import DiffusionAvatarArtist
 from tests.support.fake_generation import COLOURS, FakeGeneration
-from tests.unit.services.edits.test_style_diffusion import RecordedProgress
+from tests.unit.services.edits.test_style_diffusion import RecordedProgress, WithXl
 
 SETTINGS = Avatars(diffusion_pixels=64 * 64, diffusion_steps=12, checkpoint="painter")
 IMAGE, SEGMENTATION = sample_portrait(200)
@@ -88,3 +88,13 @@ def test_an_avatar_of_the_sample_portrait_keeps_the_contract() -> None:
     assert found.face_mask.shape == found.person_mask.shape == image.shape[:2]
     assert found.face_mask[32, 32] == 255
     assert found.face_mask[0, 0] == 0
+
+
+async def test_an_sdxl_paints_heads_at_its_own_size() -> None:
+    sizes = []
+    for engine in (FakeGeneration(), WithXl()):
+        settings = SETTINGS.model_copy(update={"checkpoint": "", "diffusion_pixels_xl": 128 * 128})
+        await DiffusionAvatarArtist(engine, settings).render(REQUEST, RecordedProgress())
+        sizes.append(engine.generated[0].width * engine.generated[0].height)
+    assert sizes[0] <= 64 * 64 * 1.2
+    assert sizes[1] > 2 * sizes[0]

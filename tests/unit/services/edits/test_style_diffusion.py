@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from deployments.contracts.diffusion import GenerationRequest, Lora
+from configs.styles import FamilyRecipe, StyleControl
+from deployments.contracts.diffusion import GenerationRequest, Lora, ModelCatalogue, ModelFile
 from deployments.contracts.styles import StyleTask
 from deployments.errors import Unavailable, WeightsMissing
 from serve_app.services.edits.style_diffusion import DiffusionStylist
@@ -69,3 +70,59 @@ async def test_an_engine_that_ends_without_a_picture_is_unavailable() -> None:
 
     with pytest.raises(Unavailable):
         await DiffusionStylist(Empty(), 64 * 96).render(REQUEST, a_style().diffusion, Progress())
+
+
+XL_WORDS = FamilyRecipe(
+    prompt="sumi-e of {subject}, wide brush", negative_prompt="colour", pixels=96 * 96, loras=(), strength=0.4, steps=8
+)
+
+
+class WithXl(FakeGeneration):
+    """An engine whose checkpoint is an SDXL, with ControlNets of either family."""
+
+    async def list_models(self) -> ModelCatalogue:
+        def net(name: str, family: str) -> ModelFile:
+            return ModelFile(name, name, "", f"{name}.safetensors", family=family, role="controlnet")
+
+        return replace(
+            await super().list_models(),
+            checkpoints=(ModelFile("xl", "xl", "", "xl.safetensors", family="sdxl", role="checkpoint"),),
+            controlnets=(net("canny", "sd1"), net("xl_canny", "sdxl"), net("face", "sd1")),
+            default_checkpoint="xl",
+        )
+
+
+async def test_a_checkpoint_of_sdxl_gets_the_styles_own_words_size_and_networks_for_it() -> None:
+    engine = WithXl()
+    style = a_style(families={"sdxl": XL_WORDS})
+    task = replace(REQUEST, prompt="ink drawing of a fox, fine lines")
+    made = await DiffusionStylist(engine, 64 * 96).render(task, style.diffusion, Progress())
+    [wanted] = engine.generated
+    assert (wanted.prompt, wanted.negative_prompt) == ("sumi-e of a fox, wide brush", "colour")
+    assert (wanted.width * wanted.height > 64 * 96, wanted.loras, wanted.steps) == (True, (), 8)
+    assert wanted.denoising_strength == 0.4
+    assert [control.model for control in wanted.controls] == ["xl_canny"]  # in place of the one for SD 1.x
+    assert made.warnings == ()
+
+
+async def test_what_the_client_wrote_stays_with_any_family() -> None:
+    engine = WithXl()
+    task = replace(REQUEST, prompt="my own fox", negative_prompt="mine", strength=0.9)
+    await DiffusionStylist(engine, 64 * 96).render(task, a_style(families={"sdxl": XL_WORDS}).diffusion, Progress())
+    [wanted] = engine.generated
+    assert (wanted.prompt, wanted.negative_prompt, wanted.denoising_strength) == ("my own fox", "mine", 0.9)
+
+
+async def test_an_sdxl_works_at_its_own_size_where_the_style_says_nothing() -> None:
+    engine = WithXl()
+    await DiffusionStylist(engine, 64 * 64, 128 * 192).render(REQUEST, a_style(controls=()).diffusion, Progress())
+    [wanted] = engine.generated
+    assert (wanted.width, wanted.height) == (192, 128)
+
+
+async def test_a_controlnet_of_another_family_for_which_none_fits_is_left_out_with_a_warning() -> None:
+    engine = WithXl()
+    face = StyleControl(module="mediapipe_face", model="face")
+    made = await DiffusionStylist(engine, 64 * 96).render(REQUEST, a_style(controls=(face,)).diffusion, Progress())
+    assert engine.generated[0].controls == ()
+    assert [text for text in made.warnings if "Without ControlNet face" in text and "Stable Diffusion 1.x" in text]
