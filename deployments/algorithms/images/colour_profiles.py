@@ -16,8 +16,9 @@ from PIL import ImageCms
 
 from deployments.contracts.arrays import Image
 
-BAND_PIXELS = 1_000_000
-"""Pixels converted at a time: what a conversion needs besides its result stays under about 30 MB."""
+BAND_PIXELS = 2**18
+"""Pixels converted at a time: what a conversion needs besides its result stays under about 8 MB, and in the processor's
+cache: bands of a million took longer."""
 MAX_PROFILE_BYTES = 4 * 2**20
 """Larger colour profiles are ignored; those of printing presses have up to 3 MB."""
 SAME_LEVELS = 2
