@@ -77,6 +77,8 @@ class ControlHint:
     mode: ControlMode = "balanced"
     passes: Literal["both", "first", "hires"] = "both"
     """Passes of an image with hires fix in which it acts."""
+    mask: Gray | None = None
+    """For inpaint networks: 255 where the image is to be made anew, of its size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +209,16 @@ class HintModule:
     label: str
     """Its other name ("hed" and "softedge_hed"); both are understood."""
     available: bool
-    """Whether its weights are here (or it needs none)."""
+    """Whether it can run: its weights are here, or it needs none."""
     sliders: tuple[dict[str, str | float], ...] = ()
     """A1111's sliders: name, value, min, max, step."""
+    tags: tuple[str, ...] = ()
+    """Kinds of control that it serves, by A1111's names."""
+    weights: tuple[str, ...] = ()
+    """Files that it needs in `annotators`, and where they come from (`source`); empty: none of its own."""
+    source: str = ""
+    model_free: bool = False
+    """Whether it needs no ControlNet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +252,7 @@ class Diffuser(Protocol):
         """Make the hint of an image for a ControlNet: edges, depth, a face mesh ... in the size of `image`.
 
         `module` is either of a preprocessor's names; "none" returns the image. Raises `InvalidRequest` for an unknown
-        module.
+        module, `NotSupported` for one that does not run here.
         """
         ...
 

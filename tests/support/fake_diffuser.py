@@ -53,11 +53,15 @@ CATALOGUE = ModelCatalogue(
             "canny",
             True,
             (_RESOLUTION, a_slider("Low Threshold", 100, 1, 255), a_slider("High Threshold", 200, 1, 255)),
+            tags=("Canny",),
         ),
         HintModule("depth", "depth_midas", True, (_RESOLUTION,)),
         HintModule("hed", "softedge_hed", True, (_RESOLUTION,)),
         HintModule("mediapipe_face", "mediapipe_face", True, (_RESOLUTION, a_slider("Max Faces", 1, 1, 10))),
-        HintModule("openpose", "openpose_full", False, (_RESOLUTION,)),
+        HintModule(
+            "openpose", "openpose_full", False, (_RESOLUTION,), ("OpenPose",), ("body_pose_model.pth",), "hub/repo"
+        ),
+        HintModule("inpaint", "inpaint_global_harmonious", True, tags=("Inpaint",)),
     ),
     default_checkpoint="tiny",
 )
@@ -120,7 +124,7 @@ class FakeDiffuser(FakeCapabilities):
         if not known.available:
             raise WeightsMissing(f"The weights of {module} are missing.")
         self.hints.append((known.name, (image.shape[1], image.shape[0]), options))
-        return image if known.name == "none" else np.asarray(255 - image, np.uint8)
+        return image if known.name in ("none", "inpaint") else np.asarray(255 - image, np.uint8)
 
     async def list_models(self) -> ModelCatalogue:
         if self.listing_failure is not None:

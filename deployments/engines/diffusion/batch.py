@@ -16,7 +16,7 @@ from deployments.algorithms.a1111.bounds import LATENT_UPSCALERS
 from deployments.algorithms.a1111.resizing import resize_map
 from deployments.algorithms.a1111.samplers import PartialSteps, count_calls, strength_for
 from deployments.contracts.arrays import Image
-from deployments.contracts.diffusion import GeneratedPicture, GenerationRequest, GenerationStep, Hires
+from deployments.contracts.diffusion import ControlHint, GeneratedPicture, GenerationRequest, GenerationStep, Hires
 from deployments.engines.diffusion.conditioning import Conditioner, Conditioning
 from deployments.engines.diffusion.controlnets import ControlUnit
 from deployments.engines.diffusion.denoiser import Control, DenoisePass, Denoiser, StepCallback
@@ -200,9 +200,20 @@ class Batch:
         for number, net in enumerate(self._nets):
             hints = [row.request.controls[number] for row in rows]
             if hints[0].passes in ("both", which):
-                seen = self._pixels([resize_map(hint.image, size) for hint in hints])
+                seen = self._hints(hints, size)
                 controls.append(Control(ControlUnit.of(hints[0], hires=which == "hires"), net, seen))
         return controls
+
+    def _hints(self, hints: Sequence[ControlHint], size: tuple[int, int]) -> Any:
+        """Stack hints in `size`; what an inpaint network is to make anew is -1, as it was in training."""
+        import torch
+
+        seen = self._pixels([resize_map(hint.image, size) for hint in hints])
+        for row, hint in enumerate(hints):
+            if hint.mask is not None:
+                anew = cv2.resize(hint.mask, size, interpolation=cv2.INTER_LINEAR) >= _MASKED
+                seen[row, :, torch.from_numpy(anew).to(seen.device)] = -1
+        return seen
 
     def _begin(self, rows: Sequence[_Row], first: Denoiser | None) -> Any | None:
         """Make the latents that the first pass starts from; None if it starts from noise alone."""

@@ -102,6 +102,8 @@ def _check_images(request: GenerationRequest, limits: Diffusion) -> None:
     for hint in request.controls:
         if hint.image.shape not in {(*size, 3) for size in sizes}:
             raise InvalidRequest("The picture of a ControlNet has not the size of the picture to make.")
+        if hint.mask is not None and hint.mask.ndim != 2:
+            raise InvalidRequest("The mask of a ControlNet has one channel.")
         _within("ControlNet weight", hint.weight, 0, _MOST_CONTROL_WEIGHT)
         if not 0 <= hint.start <= hint.end <= 1:
             raise InvalidRequest("A ControlNet acts from a start to an end, both 0 to 1.")

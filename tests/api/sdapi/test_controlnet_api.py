@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ import pytest
 from configs.settings import Diffusion, Settings
 from deployments.contracts.diffusion import ControlHint
 from deployments.errors import Overloaded
+from serve_app.services.sdapi.controlnet import units
 from tests.api.sdapi.conftest import (
     CANNY,
     SMALL,
@@ -386,3 +388,70 @@ async def test_detect_refuses_in_the_words_of_the_original(idle_client: httpx.As
 async def test_detect_names_missing_weights(idle_client: httpx.AsyncClient) -> None:
     body = {"controlnet_module": "openpose", "controlnet_input_images": [base64_png(PICTURE)]}
     assert_webui_error(await idle_client.post("/controlnet/detect", json=body), 503, "WeightsMissing")
+
+
+async def test_the_mask_of_an_inpaint_unit_says_what_is_made_anew(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser
+) -> None:
+    drawn = np.zeros_like(PICTURE)
+    drawn[:20] = 255
+    unit = a_unit(module="inpaint", image={"image": base64_png(PICTURE), "mask": base64_png(drawn)})
+    made = await txt2img(client, alwayson_scripts=controlnet(unit | {"resize_mode": 0}))
+    [control] = capabilities.requests[0].controls
+    assert control.mask is not None
+    assert control.mask.shape == (64, 64)
+    rows = control.mask.mean(axis=1) > 127
+    share = 20 / PICTURE.shape[0]
+    assert abs(rows.mean() - share) < 0.05
+    assert rows[0]
+    assert not rows[-1]
+    assert not made.images[1][0].any()  # the map shows it in black
+    assert (control.image[0] != 0).any()
+
+
+async def test_an_inpaint_unit_of_img2img_takes_the_requests_mask(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser
+) -> None:
+    mask = np.zeros((64, 64, 3), np.uint8)
+    mask[16:48, 16:48] = 255
+    await img2img(
+        client,
+        an_image((64, 64)),
+        mask=base64_png(mask),
+        mask_blur=0,
+        inpaint_full_res=False,
+        alwayson_scripts=controlnet(a_unit(module="inpaint")),
+    )
+    [control] = capabilities.requests[0].controls
+    assert control.mask is not None
+    assert (control.mask[20:44, 20:44] == 255).all()
+    assert not control.mask[:12].any()
+
+
+async def test_a_bad_resolution_is_logged_in_the_words_of_the_original_even_where_it_is_not_used(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit = a_unit(image=base64_png(PICTURE), processor_res=-100, pixel_perfect=True)
+    lines: list[str] = []
+    monkeypatch.setattr(units, "log", SimpleNamespace(warning=lines.append))
+    await txt2img(client, alwayson_scripts=controlnet(unit))
+    assert lines == ["[canny.processor_res] Invalid value(-100), using default value 512."]
+
+
+async def test_module_details_name_missing_weights_and_where_they_come_from(idle_client: httpx.AsyncClient) -> None:
+    details = (await idle_client.get("/controlnet/module_list")).json()["module_detail"]
+    assert list(details["canny"]) == ["model_free", "sliders"]
+    assert details["openpose"]["available"] is False
+    assert details["openpose"]["weights"] == ["body_pose_model.pth"]
+    assert details["openpose"]["source"] == "hub/repo"
+
+
+async def test_all_kinds_of_control_are_listed_with_what_can_run(idle_client: httpx.AsyncClient) -> None:
+    types = (await idle_client.get("/controlnet/control_types")).json()["control_types"]
+    assert set(types) == {
+        *("All", "Canny", "Depth", "Inpaint", "Instant-ID", "InstructP2P", "IP-Adapter", "Lineart", "MLSD"),
+        *("NormalMap", "OpenPose", "Recolor", "Reference", "Revision", "Scribble", "Segmentation", "Shuffle"),
+        *("SoftEdge", "SparseCtrl", "T2I-Adapter", "Tile"),
+    }
+    assert types["OpenPose"]["module_list"] == ["none"]  # its weights are not here
+    assert types["Inpaint"]["default_option"] == "inpaint_global_harmonious"

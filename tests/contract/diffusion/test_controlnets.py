@@ -187,3 +187,20 @@ def test_thin_lines_fade_in_the_second_pass() -> None:
     canny, depth = ControlHint(NAMES[0], HINT), ControlHint(NAMES[1], HINT)
     assert (ControlUnit.of(canny).mode, ControlUnit.of(canny, hires=True).mode) == ("balanced", "prompt")
     assert ControlUnit.of(depth, hires=True).mode == "balanced"
+
+
+def test_what_an_inpaint_network_makes_anew_is_minus_one_in_its_hint(engine: DiffusionEngine) -> None:
+    mask = np.zeros((SIZE, SIZE), np.uint8)
+    mask[:, : SIZE // 2] = 255
+    hint = ControlHint(NAMES[0], HINT)
+    grey = HINT.copy()
+    grey[mask > 0] = 0
+    plain, black, masked = (
+        make_one(engine, controls=(one,)) for one in (hint, replace(hint, image=grey), replace(hint, mask=mask))
+    )
+    assert difference(plain, masked) > 0
+    assert difference(black, masked) > 0  # -1 is not black
+    other = HINT.copy()
+    other[mask > 0] = 77
+    again = make_one(engine, controls=(replace(hint, image=other, mask=mask),))
+    assert difference(masked, again) == 0  # whatever lies under the mask is not seen

@@ -5,6 +5,7 @@ MiDaS has 123 million weights and is too large to make here; it takes the same w
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,10 +19,15 @@ from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import HintOptions
 from deployments.engines.diffusion.batched import face_search
 from deployments.engines.diffusion.preprocessors import MODULES, Preprocessors
-from deployments.errors import InvalidRequest, WeightsMissing
+from deployments.errors import InvalidRequest, NotSupported, WeightsMissing
 from tests.support.builders import a_photo, an_image
+from tests.support.hostile import Boom
 
 IMAGE = an_image((96, 80), 3)
+FILTERS = (
+    *("lineart_standard", "blur_gaussian", "tile_resample", "color", "shuffle", "recolor_luminance"),
+    *("recolor_intensity", "inpaint", "inpaint_only", "openpose_faceonly"),
+)
 
 
 def a_circle(width: float, score: float, at: tuple[float, float]) -> Face:
@@ -41,7 +47,7 @@ def hints(tmp_path: Path) -> Preprocessors:
     return Preprocessors(tmp_path, lambda: two_faces)
 
 
-@pytest.mark.parametrize("name", ["none", "canny", "threshold", "scribble_xdog", "invert", "mediapipe_face"])
+@pytest.mark.parametrize("name", ["none", "canny", "threshold", "scribble_xdog", "invert", "mediapipe_face", *FILTERS])
 def test_a_hint_has_the_size_of_its_picture(hints: Preprocessors, name: str) -> None:
     drawn = hints.make(name, IMAGE, HintOptions())
     assert (drawn.shape, drawn.dtype) == (IMAGE.shape, np.uint8)
@@ -52,7 +58,7 @@ def test_module_none_gives_the_picture_back_and_invert_its_negative(hints: Prepr
     np.testing.assert_array_equal(hints.make("invert", IMAGE, HintOptions()), 255 - IMAGE)
 
 
-@pytest.mark.parametrize(("name", "label"), [(m.name, m.label) for m in MODULES if m.name != m.label])
+@pytest.mark.parametrize(("name", "label"), [(m.name, m.label) for m in MODULES if m.name != m.label and m.draw])
 def test_name_and_label_are_the_same(hints: Preprocessors, name: str, label: str) -> None:
     try:
         np.testing.assert_array_equal(hints.make(name, IMAGE, HintOptions()), hints.make(label, IMAGE, HintOptions()))
@@ -62,8 +68,15 @@ def test_name_and_label_are_the_same(hints: Preprocessors, name: str, label: str
 
 
 def test_an_unknown_module_is_refused(hints: Preprocessors) -> None:
-    with pytest.raises(InvalidRequest, match="clip_vision"):
-        hints.make("clip_vision", IMAGE, HintOptions())
+    with pytest.raises(InvalidRequest, match="magic"):
+        hints.make("magic", IMAGE, HintOptions())
+
+
+def test_a_module_that_does_not_run_here_is_refused_by_name(hints: Preprocessors) -> None:
+    with pytest.raises(NotSupported, match="clip_vision"):
+        hints.make("t2ia_style_clipvision", IMAGE, HintOptions())
+    available = {module.name: module.available for module in hints.modules()}
+    assert not available["clip_vision"]
 
 
 @pytest.mark.parametrize(
@@ -141,6 +154,79 @@ def test_hed_draws_with_weights_from_the_folder(tmp_path: Path) -> None:
     assert soft.shape == IMAGE.shape
     assert len(np.unique(soft)) > len(np.unique(safe))
     assert set(np.unique(scribble)) <= {0, 255}
+
+
+def write_weights(folder: Path) -> None:
+    """Write random weights of the real shapes for the smaller networks, as their authors' files hold them."""
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of packages of detectors that are not used
+        from controlnet_aux.lineart import Generator
+        from controlnet_aux.mlsd import MobileV2_MLSD_Large
+        from controlnet_aux.pidi import pidinet
+        from controlnet_aux.teed import TED
+    torch.manual_seed(0)
+    for name in ("sk_model.pth", "sk_model2.pth"):
+        torch.save(Generator(3, 1, 3).state_dict(), folder / name)
+    torch.save(
+        {"state_dict": {f"module.{name}": value for name, value in pidinet().state_dict().items()}},
+        folder / "table5_pidinet.pth",
+    )
+    torch.save(MobileV2_MLSD_Large().state_dict(), folder / "mlsd_large_512_fp32.pth")
+    torch.save(TED().state_dict(), folder / "5_model.pth")
+
+
+def test_networks_draw_with_weights_from_the_folder(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    write_weights(tmp_path)
+    hints = Preprocessors(tmp_path, lambda: two_faces)
+    drawn = {
+        name: hints.make(name, IMAGE, HintOptions(processor_res=64))
+        for name in (
+            *("lineart", "lineart_coarse", "pidinet", "pidinet_safe", "pidinet_scribble", "pidinet_sketch"),
+            *("mlsd", "softedge_teed"),
+        )
+    }
+    assert {hint.shape for hint in drawn.values()} == {IMAGE.shape}
+    assert (drawn["lineart"] != drawn["lineart_coarse"]).any()
+    assert (drawn["pidinet"] != drawn["pidinet_safe"]).any()
+    assert set(np.unique(drawn["pidinet_scribble"])) <= {0, 255}
+    assert set(np.unique(drawn["pidinet_sketch"])) <= {0, 255}
+
+
+def test_weights_that_would_run_code_are_refused_by_name(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    write_weights(tmp_path)
+    mark = tmp_path / "ran"
+    torch.save({"x": Boom(os.system, f"touch {mark}")}, tmp_path / "sk_model2.pth")
+    with pytest.raises(NotSupported, match=r"sk_model2\.pth"):
+        Preprocessors(tmp_path, lambda: two_faces).make("lineart", IMAGE, HintOptions())
+    assert not mark.exists()
+
+
+def test_the_weights_of_another_network_are_refused_by_name(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    write_weights(tmp_path)
+    (tmp_path / "5_model.pth").rename(tmp_path / "mlsd_large_512_fp32.pth")
+    with pytest.raises(WeightsMissing, match=r"mlsd_large_512_fp32\.pth"):
+        Preprocessors(tmp_path, lambda: two_faces).make("mlsd", IMAGE, HintOptions())
+
+
+def test_modules_name_their_weights_and_where_they_come_from(hints: Preprocessors) -> None:
+    modules = {module.name: module for module in hints.modules()}
+    assert modules["lineart"].weights == ("sk_model.pth", "sk_model2.pth")
+    assert modules["lineart"].source == "lllyasviel/Annotators"
+    assert (modules["canny"].weights, modules["canny"].source) == ((), "")
+
+
+@pytest.mark.weights
+def test_the_points_of_a_photographed_face_are_drawn_on_it() -> None:
+    hints = Preprocessors(Path("nowhere"), face_search(Settings()))
+    drawn = hints.make("openpose_faceonly", a_photo("astronaut"), HintOptions())
+    assert set(np.unique(drawn)) == {0, 255}
+    ys, xs = np.nonzero(drawn.any(axis=2))
+    np.testing.assert_allclose([xs.min(), xs.max(), ys.max()], [175, 272, 178], atol=16)
 
 
 @pytest.mark.weights

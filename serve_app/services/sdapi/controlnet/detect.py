@@ -19,20 +19,26 @@ NONE = "None"
 _TYPES: dict[str, tuple[str, ...]] = {
     "Canny": ("canny",),
     "Depth": ("depth",),
-    "SoftEdge": ("softedge", "hed", "pidi"),
-    "Scribble": ("scribble",),
+    "Inpaint": ("inpaint",),
+    "Instant-ID": ("instant_id", "instant-id"),
+    "InstructP2P": ("ip2p",),
+    "IP-Adapter": ("ip-adapter", "ip_adapter"),
     "Lineart": ("lineart",),
     "MLSD": ("mlsd",),
     "NormalMap": ("normal",),
-    "OpenPose": ("openpose", "mediapipe_face", "face"),
+    "OpenPose": ("openpose", "mediapipe_face", "pose"),
+    "Recolor": ("recolor",),
+    "Reference": (),
+    "Revision": (),
+    "Scribble": ("scribble",),
     "Segmentation": ("seg",),
     "Shuffle": ("shuffle",),
-    "Tile": ("tile",),
-    "Inpaint": ("inpaint",),
-    "InstructP2P": ("ip2p",),
-    "Recolor": ("recolor",),
+    "SoftEdge": ("softedge", "hed", "pidi"),
+    "SparseCtrl": ("sparsectrl",),
+    "T2I-Adapter": ("t2i",),
+    "Tile": ("tile", "blur"),
 }
-"""Kind of control -> parts of the names of its preprocessors and models."""
+"""Kind of control, as preprocessors name it -> parts of the names of its models."""
 
 
 class Detector:
@@ -64,26 +70,30 @@ class Detector:
 
 
 def module_list(catalogue: ModelCatalogue, *, labels: bool) -> dict[str, Any]:
-    """List preprocessors by name, or by label, with the sliders of each."""
+    """List preprocessors by name, or by label, with the sliders of each, and the weights that it needs.
+
+    Those that cannot run have `available: false`.
+    """
     named = {module.label if labels else module.name: module for module in catalogue.modules}
-    detail = {name: {"model_free": False, "sliders": list(module.sliders)} for name, module in named.items()}
-    return {"module_list": list(named), "module_detail": detail}
+    return {"module_list": list(named), "module_detail": {name: _detail(module) for name, module in named.items()}}
+
+
+def _detail(module: HintModule) -> dict[str, Any]:
+    detail: dict[str, Any] = {"model_free": module.model_free, "sliders": list(module.sliders)}
+    if module.weights:
+        detail |= {"weights": list(module.weights), "source": module.source}
+    return detail if module.available else detail | {"available": False}
 
 
 def control_types(catalogue: ModelCatalogue) -> dict[str, Any]:
-    """List the kinds of control that have a preprocessor or model here, and `All`."""
+    """List all kinds of control with the preprocessors that can run and the models that are here, and `All`."""
     models = [control_title(model) for model in catalogue.controlnets]
-    types = {"All": _control_type([module.label for module in catalogue.modules], models)}
+    modules = [module for module in catalogue.modules if module.available]
+    types = {"All": _control_type([module.label for module in modules], models)}
     for kind, words in _TYPES.items():
-        labels = [module.label for module in catalogue.modules if _is_of(module, words)]
-        fitting = [model for model in models if any(word in model.lower() for word in words)]
-        if labels or fitting:
-            types[kind] = _control_type(labels, fitting)
+        labels = [module.label for module in modules if kind in module.tags]
+        types[kind] = _control_type(labels, [title for title in models if any(word in title.lower() for word in words)])
     return {"control_types": types}
-
-
-def _is_of(module: HintModule, words: Sequence[str]) -> bool:
-    return any(word in name.lower() for name in (module.name, module.label) for word in words)
 
 
 def _control_type(labels: Sequence[str], models: Sequence[str]) -> dict[str, Any]:

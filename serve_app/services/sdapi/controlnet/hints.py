@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import cv2
 import numpy as np
 
-from deployments.algorithms.a1111.inpainting import InpaintCanvas
+from deployments.algorithms.a1111.inpainting import InpaintCanvas, mask_of
 from deployments.algorithms.a1111.resizing import fit, fit_hint, pixel_perfect_resolution
 from deployments.algorithms.images.resizing import shrink
-from deployments.contracts.arrays import Image
-from deployments.contracts.diffusion import ControlHint, Diffuser, ModelCatalogue, ResizeMode
+from deployments.contracts.arrays import Gray, Image
+from deployments.contracts.diffusion import ControlHint, Diffuser, HintModule, ModelCatalogue, ResizeMode
 from deployments.errors import DarkroomError, Unavailable, WeightsMissing
 from serve_app.services.sdapi.controlnet.fitting import FittingModel, choose_model
 from serve_app.services.sdapi.controlnet.units import ControlNetUnit, describe, prepare
@@ -106,7 +107,7 @@ class HintMaker:
         if module is None:
             raise _UnitFailed(f"the preprocessor {unit.module!r} is not here any more")
         try:
-            image, mode = await self._image(place, unit, inputs, frame)
+            image, mode = await self._image(place, unit, inputs, frame, module)
             size = (image.shape[1], image.shape[0])
             resolution = pixel_perfect_resolution(size, frame.size, mode) if unit.pixel_perfect else None
             prepared = prepare(unit, module, resolution)
@@ -117,14 +118,23 @@ class HintMaker:
             if error.status in {429, 504}:
                 raise
             raise _UnitFailed(error.message) from error
+        mask = await self._mask(place, unit, inputs, frame, mode) if _paints(module) else None
         first = await asyncio.to_thread(fit_hint, hint, frame.size, mode)
-        shown, controls = [first], []
-        control = ControlHint(model.name, first, unit.weight, unit.guidance_start, unit.guidance_end, unit.control_mode)
+        shown, controls = [first if mask is None else _without(first, mask)], []
+        control = ControlHint(
+            model.name,
+            first,
+            unit.weight,
+            unit.guidance_start,
+            unit.guidance_end,
+            unit.control_mode,
+            mask=mask,
+        )
         if frame.hires is None:
             controls.append(control)
         else:
             large = await asyncio.to_thread(fit_hint, hint, frame.hires, mode)
-            shown.insert(0, large)
+            shown.insert(0, large if mask is None else _without(large, mask))
             if unit.hr_option != "hires":
                 controls.append(replace(control, passes="first"))
             if unit.hr_option != "first":
@@ -141,9 +151,9 @@ class HintMaker:
         return fitting
 
     async def _image(
-        self, place: int, unit: ControlNetUnit, inputs: JobImages, frame: ControlFrame
+        self, place: int, unit: ControlNetUnit, inputs: JobImages, frame: ControlFrame, module: HintModule
     ) -> tuple[Image, ResizeMode]:
-        if (mask := f"unit{place}.mask") in inputs:
+        if (mask := f"unit{place}.mask") in inputs and not _paints(module):
             scribble, _ = await inputs.load(mask)
             if np.ptp(scribble, axis=(0, 1)).any():  # a mask that is not uniform is what the client drew
                 return shrink(scribble, _LONGEST_PX), unit.resize_mode
@@ -157,3 +167,25 @@ class HintMaker:
         if frame.original is None:
             raise _UnitFailed("it has no picture")
         return shrink(area.cut(frame.original) if area else frame.original, _LONGEST_PX), frame.resize_mode
+
+    async def _mask(
+        self, place: int, unit: ControlNetUnit, inputs: JobImages, frame: ControlFrame, mode: ResizeMode
+    ) -> Gray | None:
+        """The mask of an inpaint unit in the size of its hint: its own, else the request's."""
+        if (name := f"unit{place}.mask") in inputs:
+            drawn, alpha = await inputs.load(name)
+            mask = mask_of(drawn, alpha)
+            fitted = await asyncio.to_thread(fit, np.repeat(mask[..., None], 3, axis=2), frame.size, mode)
+            return np.ascontiguousarray(fitted[..., 0])
+        return None if frame.canvas is None else frame.canvas.mask
+
+
+def _paints(module: HintModule) -> bool:
+    """Whether a preprocessor is for inpainting: its unit's mask says what is made anew, and is no drawing."""
+    return "Inpaint" in module.tags
+
+
+def _without(hint: Image, mask: Gray) -> Image:
+    """Show a hint with what is made anew in black."""
+    mask = np.asarray(cv2.resize(mask, (hint.shape[1], hint.shape[0]), interpolation=cv2.INTER_LINEAR), np.uint8)
+    return np.where(mask[..., None] > 127, 0, hint).astype(np.uint8)

@@ -186,11 +186,13 @@ def prepare(unit: ControlNetUnit, module: HintModule, resolution: int | None = N
     `resolution`: that of a pixel perfect unit.
     """
     least, most, default = _RESOLUTION
-    chosen = unit.processor_res if resolution is None else min(most, max(least, resolution))
+    chosen = unit.processor_res
     if not least <= chosen <= most:
         if chosen != -1:
             log.warning(f"[{unit.module}.processor_res] Invalid value({chosen}), using default value {default}.")
         chosen = default
+    if resolution is not None:
+        chosen = min(most, max(least, resolution))
     sliders = [slider for slider in module.sliders if "resolution" not in str(slider.get("name", "")).lower()]
     thresholds: list[float | None] = []
     shown = []
