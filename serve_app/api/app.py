@@ -21,6 +21,7 @@ from serve_app.api import (
     history,
     images,
     jobs,
+    library,
     operations,
     problems,
     segmentations,
@@ -87,7 +88,7 @@ def _routes(*, has_keys: bool) -> Sequence[BaseRoute]:
     router = APIRouter(dependencies=[HalfSurrogates])
     router.include_router(operations.router)
     ours, webui = (_OURS, _WEBUI) if has_keys else ({}, {})
-    for part in (images, styles, segmentations, avatars, history, jobs, users, capabilities):
+    for part in (images, library, styles, segmentations, avatars, history, jobs, users, capabilities):
         router.include_router(part.router, **ours)
     for one in (images.tutorial, avatars.tutorial, users.tutorial, albums.below, album_pages.router, albums.router):
         router.include_router(one, **ours)
