@@ -22,6 +22,7 @@ from serve_app.api import (
     history,
     images,
     jobs,
+    library,
     operations,
     problems,
     segmentations,
@@ -89,7 +90,8 @@ def _routes(*, has_keys: bool) -> Sequence[BaseRoute]:
     router = APIRouter(dependencies=[HalfSurrogates])
     router.include_router(operations.router)
     ours, webui = (_OURS, _WEBUI) if has_keys else ({}, {})
-    for part in (images, styles, segmentations, avatars, history, jobs, events, webhooks, users, capabilities):
+    named = (images, library, styles, segmentations, avatars, history, jobs, events, webhooks, users, capabilities)
+    for part in named:
         router.include_router(part.router, **ours)
     for one in (
         images.tutorial,

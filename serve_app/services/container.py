@@ -24,6 +24,7 @@ from serve_app.services.albums.candidate_store import CandidateStore
 from serve_app.services.albums.duplicates import FindDuplicates
 from serve_app.services.albums.embed import EmbedAlbum
 from serve_app.services.albums.ingest import AlbumIngester
+from serve_app.services.albums.library import ImageLibrary
 from serve_app.services.albums.moving import start_moving
 from serve_app.services.albums.pages import AlbumPages
 from serve_app.services.albums.people import ClusterPeople
@@ -86,6 +87,7 @@ class Services:
     reader: AlbumIngester
     candidates: CandidateStore
     images: ImageService
+    library: ImageLibrary
     albums: AlbumService
     album_pages: AlbumPages
     styles: StyleService
@@ -183,6 +185,7 @@ class Services:
                 reader=reader,
                 candidates=candidates,
                 images=images,
+                library=ImageLibrary(database),
                 albums=AlbumService(database, loader, pictures, stored, tagging, capabilities, settings),
                 album_pages=AlbumPages(database, stored),
                 styles=StyleService(database, styles, settings),

@@ -261,3 +261,13 @@ async def test_the_server_does_not_fetch_anothers_picture_from_itself(
     ref = live_url + path_of(evas.url)
     response = await bob.client.post("/api/v1/style", json={"image_url": ref, "style_name": "ink"})
     assert assert_problem(response, 400, "bad-image")["code"] == "not_found"
+
+
+async def test_a_list_holds_ones_own_images_only(evas: Belongings, eva: Account, bob: Account) -> None:
+    people = await eva.client.post("/api/v1/albums/clusters?detail=true", json={"album_id": evas.album})
+    [person] = people.json()["people"]
+    mine = (await eva.client.get("/api/v1/images", params={"person_id": person["id"]})).json()["items"]
+    assert evas.image in [item["id"] for item in mine]
+    assert (await bob.client.get("/api/v1/images")).json()["items"] == []
+    assert_problem(await bob.client.get("/api/v1/images", params={"person_id": person["id"]}), 404)
+    assert_problem(await bob.client.get("/api/v1/images", params={"album_id": evas.album}), 404)

@@ -20,7 +20,7 @@ from serve_app.services.albums.results import AnalysisResult, Failed, ResultPage
 from serve_app.services.albums.snapshot import AlbumSnapshot, AlbumSnapshots, keep_result
 from serve_app.services.jobs.progress import Progress
 from serve_app.store.queue.jobs import QueuedJob
-from serve_app.store.repositories import faces, vectors
+from serve_app.store.repositories import faces, image_tags, vectors
 from serve_app.store.session import Database
 
 _CHUNK = 256
@@ -46,9 +46,13 @@ class TagAlbum:
         fallback = options.fallback if labels is None else options.label_fallback
         rules = TagRules(options.threshold, options.top_k, fallback)
 
+        top_k, threshold = parameters.get("top_k"), parameters.get("threshold")
+        chosen = {sha: select_tags(of, rules, top_k=top_k, threshold=threshold) for sha, of in scores.items()}
+        if not parameters:  # the server's own tags, by which images are found
+            async with self._database.transaction() as session:
+                await image_tags.save_scores(session, {item.image_id: chosen[item.sha256] for item in snapshot.items})
+
         def report() -> TagsResult:
-            top_k, threshold = parameters.get("top_k"), parameters.get("threshold")
-            chosen = {sha: select_tags(of, rules, top_k=top_k, threshold=threshold) for sha, of in scores.items()}
             return tags_result(snapshot.items, chosen, snapshot.failed)
 
         return await keep_result(self._database, snapshot, "tags", parameters, report)

@@ -66,6 +66,20 @@ class ImageRow(Created, Base):
         Index(None, "user_id", "id"),
         Index(None, "sha256"),
         Index("images_temporary_idx", "created_at", postgresql_where=text("temporary")),
+        Index(
+            "images_taken_idx",
+            "user_id",
+            text("(coalesce(taken_at, created_at))"),
+            "id",
+            postgresql_where=text("NOT temporary"),
+        ),
+        Index(
+            "images_quality_idx",
+            "user_id",
+            text("(coalesce(quality, -1))"),
+            "id",
+            postgresql_where=text("NOT temporary"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
@@ -83,6 +97,22 @@ class ImageRow(Created, Base):
     latitude: Mapped[float | None]
     """Degrees north, known with `longitude` only."""
     longitude: Mapped[float | None]
+    quality: Mapped[float | None]
+    """`PictureQualityRow.score` of its content, once that is judged; here for the index."""
+
+
+class ImageTagRow(Base):
+    """A tag of an image: by the model, by its user, or by both."""
+
+    __tablename__ = "image_tags"
+    __table_args__ = (Index(None, "tag", "image_id"),)
+
+    image_id: Mapped[str] = mapped_column(ForeignKey("images.id", ondelete="CASCADE"), type_=Id, primary_key=True)
+    tag: Mapped[str] = mapped_column(primary_key=True)
+    score: Mapped[float | None] = mapped_column(REAL)
+    """Probability by the model; null: not one of its tags."""
+    verdict: Mapped[bool | None]
+    """What the user says, which wins: added (true), taken away (false), nothing (null)."""
 
 
 class PictureVectorsRow(Base):

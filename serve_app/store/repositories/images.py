@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Select, delete, exists, func, select, text, update
+from sqlalchemy import Select, delete, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -27,7 +27,7 @@ from deployments.contracts.albums import Shown
 from deployments.contracts.pictures import Capture
 from serve_app.store.arrays import any_text
 from serve_app.store.ids import new_id
-from serve_app.store.models import AlbumImageRow, AlbumRow, ContentRow, ImageRow
+from serve_app.store.models import AlbumImageRow, AlbumRow, ContentRow, ImageRow, PictureQualityRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +107,16 @@ _IS_IDLE = text("""
 """)
 
 
+IMAGE_COLUMNS = (*_IMAGE, *_CONTENT)
+"""Columns that `image_of` reads, of `images` and `contents`."""
+
+
 def _select_images() -> Select[*tuple[Any, ...]]:
-    return select(*_IMAGE, *_CONTENT).join(ContentRow, ContentRow.sha256 == ImageRow.sha256)
+    return select(*IMAGE_COLUMNS).join(ContentRow, ContentRow.sha256 == ImageRow.sha256)
 
 
-def _image(row: Row[*tuple[Any, ...]]) -> StoredImage:
+def image_of(row: Sequence[Any]) -> StoredImage:
+    """Make an image of its columns."""
     image_id, user_id, filename, source_url, created_at, *more = row
     capture, content = Capture(*more[: len(_CAPTURE)]), Content(*more[len(_CAPTURE) :])
     return StoredImage(image_id, user_id, filename, source_url, created_at, capture, content)
@@ -144,7 +149,16 @@ async def add(session: AsyncSession, user_id: str, new: Sequence[NewImage]) -> l
     )
     await session.execute(upsert, [asdict(content) for _, content in contents])
     shas = [sha for sha, _ in contents]
-    used = set(await session.scalars(select(ImageRow.sha256).where(ImageRow.sha256 == any_text(shas)).distinct()))
+    known = (
+        select(ContentRow.sha256, exists().where(ImageRow.sha256 == ContentRow.sha256), PictureQualityRow.score)
+        .outerjoin(PictureQualityRow, PictureQualityRow.sha256 == ContentRow.sha256)
+        .where(ContentRow.sha256 == any_text(shas))
+    )
+    scores: dict[str, float | None] = {}
+    used: set[str] = set()
+    for sha, is_used, score in await session.execute(known):
+        scores[sha] = score
+        used |= {sha} if is_used else set()
     rows = [
         {
             "id": new_id("img"),
@@ -153,6 +167,7 @@ async def add(session: AsyncSession, user_id: str, new: Sequence[NewImage]) -> l
             "filename": image.filename,
             "source_url": image.source_url,
             "temporary": image.temporary,
+            "quality": scores[image.content.sha256],
             **asdict(image.capture),
         }
         for image in new
@@ -165,13 +180,13 @@ async def get(session: AsyncSession, user_id: str, image_id: str) -> StoredImage
     """Get one of the user's own images."""
     statement = _select_images().where(ImageRow.id == image_id, ImageRow.user_id == user_id)
     found = (await session.execute(statement)).one_or_none()
-    return None if found is None else _image(found)
+    return None if found is None else image_of(found)
 
 
 async def load(session: AsyncSession, user_id: str, image_ids: Sequence[str]) -> dict[str, StoredImage]:
     """Load those of the ids that are the user's images."""
     statement = _select_images().where(ImageRow.id == any_text(image_ids), ImageRow.user_id == user_id)
-    return {image.id: image for image in map(_image, await session.execute(statement))}
+    return {image.id: image for image in map(image_of, await session.execute(statement))}
 
 
 async def load_page(session: AsyncSession, user_id: str, limit: int, cursor: str | None = None) -> list[StoredImage]:
@@ -179,7 +194,7 @@ async def load_page(session: AsyncSession, user_id: str, limit: int, cursor: str
     statement = _select_images().where(ImageRow.user_id == user_id).order_by(ImageRow.id.desc()).limit(limit)
     if cursor is not None:
         statement = statement.where(ImageRow.id < cursor)
-    return [_image(row) for row in await session.execute(statement)]
+    return [image_of(row) for row in await session.execute(statement)]
 
 
 async def measure(session: AsyncSession, user_id: str) -> tuple[int, int]:

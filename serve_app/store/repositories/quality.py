@@ -36,6 +36,13 @@ _SAVE = text("""
 """)
 
 
+_COPY = text("""
+    UPDATE images SET quality = score FROM picture_quality
+    WHERE picture_quality.sha256 = images.sha256 AND images.sha256 = ANY(CAST(:shas AS text[]))
+    AND images.quality IS DISTINCT FROM score
+""")
+
+
 async def save(session: AsyncSession, quality: Mapping[str, StoredQuality]) -> None:
     """Save assessments by SHA-256; earlier ones are replaced, contents that no longer exist are left out."""
     rows = [
@@ -49,6 +56,7 @@ async def save(session: AsyncSession, quality: Mapping[str, StoredQuality]) -> N
         for sha, one in quality.items()
     ]
     await session.execute(_SAVE, {"rows": json.dumps(rows)})
+    await session.execute(_COPY, {"shas": sorted(quality)})
 
 
 async def load(session: AsyncSession, shas: Sequence[str]) -> dict[str, StoredQuality]:

@@ -1,0 +1,88 @@
+"""Lists of images: what is asked for, and what is answered."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
+
+from serve_app.api.schemas.common import AlbumId, Body, Label
+from serve_app.api.schemas.images import CameraTime, PlaceView
+from serve_app.services.jobs.results import FileUrl
+from serve_app.store.repositories.library import Sort
+
+IMAGE_FIELDS = (
+    *("id", "url", "filename", "width", "height", "bytes", "content_type", "sha256", "taken_at", "created_at"),
+    *("camera", "place", "thumbnails", "tags", "quality"),
+)
+"""Fields of an image of a list."""
+
+
+def _fields(names: str) -> str:
+    unknown = sorted(set(names.split(",")) - set(IMAGE_FIELDS))
+    if unknown:
+        raise ValueError(f"there is no field '{unknown[0]}'; there are {', '.join(IMAGE_FIELDS)}")
+    return names
+
+
+def _moment(time: datetime) -> datetime:
+    if not 1000 <= time.year <= 9998:
+        raise ValueError("a year from 1000 to 9998 is needed")
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+Moment = Annotated[datetime, AfterValidator(_moment)]
+"""A time, in UTC where it names no zone."""
+
+
+class ImagesQuery(Body):
+    """Which images, in which order."""
+
+    album_id: AlbumId | None = None
+    tag: Label | None = None
+    person_id: Annotated[str, StringConstraints(pattern="^per_[0-9a-z]{1,40}$")] | None = None
+    taken_from: Moment | None = Field(None, description="the first moment; without a zone: UTC")
+    taken_to: Moment | None = Field(None, description="the first moment after")
+    min_quality: float | None = Field(None, ge=0, le=1)
+    issue: Annotated[str, StringConstraints(pattern="^[a-z_-]{1,40}$")] | None = Field(None, examples=["blurry"])
+    sort: Sort = Field("added", description="the latest or best first; an image without a time is of its upload")
+    limit: int = Field(100, ge=1, le=500)
+    cursor: str | None = Field(None, max_length=200, description="`next_cursor` of the page before, in the same order")
+    fields: Annotated[str, StringConstraints(min_length=1, max_length=400), AfterValidator(_fields)] | None = Field(
+        None, description="only these fields, separated by commas", examples=["id,thumbnails"]
+    )
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        return frozenset(IMAGE_FIELDS if self.fields is None else self.fields.split(","))
+
+
+class QualityView(BaseModel):
+    score: float | None = Field(description="0 to 1; null: not judged yet")
+    issues: list[str]
+
+
+class ImageItem(BaseModel):
+    """An image of a list. With `fields` it has these only."""
+
+    id: str = ""
+    url: FileUrl = ""
+    filename: str | None = None
+    width: int = 0
+    height: int = 0
+    bytes: int = 0
+    content_type: str = ""
+    sha256: str = ""
+    taken_at: CameraTime | None = Field(None, description="on the camera's clock, as `GET /images/{id}` has it")
+    created_at: datetime | None = Field(None, description="when it was uploaded or fetched")
+    camera: str | None = None
+    place: PlaceView | None = None
+    thumbnails: dict[str, FileUrl] = {}
+    tags: list[str] = Field([], description="the user's own first, then the model's")
+    quality: QualityView | None = None
+
+
+class ImageList(BaseModel):
+    items: list[ImageItem]
+    next_cursor: str | None

@@ -1,0 +1,66 @@
+"""Tags of images: the model's, and what their users say of them, which wins."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+_AT_ONCE = 1000
+_LOAD = text("""
+    SELECT image_id, array_agg(tag ORDER BY verdict NULLS LAST, score DESC, tag) FROM image_tags
+    WHERE image_id = ANY(CAST(:ids AS text[])) AND verdict IS NOT FALSE
+    GROUP BY image_id
+""")
+_LOAD_SCORES = text("""
+    SELECT image_id, jsonb_object_agg(tag, score) FROM image_tags
+    WHERE image_id = ANY(CAST(:ids AS text[])) AND score IS NOT NULL
+    GROUP BY image_id
+""")
+_FORGET = text("""
+    WITH kept AS (
+        UPDATE image_tags SET score = NULL WHERE image_id = ANY(CAST(:ids AS text[])) AND verdict IS NOT NULL
+    )
+    DELETE FROM image_tags WHERE image_id = ANY(CAST(:ids AS text[])) AND verdict IS NULL
+""")
+_SAVE = text("""
+    INSERT INTO image_tags (image_id, tag, score)
+    SELECT images.id, tags.key, CAST(tags.value AS real)
+    FROM jsonb_each(CAST(:rows AS jsonb)) AS new
+    JOIN images ON images.id = new.key
+    CROSS JOIN LATERAL jsonb_each_text(new.value) AS tags
+    ORDER BY images.id, tags.key
+    ON CONFLICT (image_id, tag) DO UPDATE SET score = excluded.score
+""")
+
+
+async def load(session: AsyncSession, image_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Load the tags that hold for images: their users' own first, then the model's, the likeliest first."""
+    return _by_image((await session.execute(_LOAD, {"ids": list(image_ids)})).all())
+
+
+async def save_scores(session: AsyncSession, scores: Mapping[str, Mapping[str, float]]) -> None:
+    """Replace the model's tags of images: image id -> tag -> probability. Only what differs is written.
+
+    What a user says of a tag stays.
+    """
+    ids = sorted(scores)
+    for start in range(0, len(ids), _AT_ONCE):
+        some = ids[start : start + _AT_ONCE]
+        stored = _by_image((await session.execute(_LOAD_SCORES, {"ids": some})).all())
+        changed = {image_id: dict(scores[image_id]) for image_id in some if _differ(scores[image_id], stored, image_id)}
+        if changed:
+            await session.execute(_FORGET, {"ids": sorted(changed)})
+            await session.execute(_SAVE, {"rows": json.dumps(changed)})
+
+
+def _by_image(rows: Sequence[Any]) -> dict[str, Any]:
+    return {row[0]: row[1] for row in rows}
+
+
+def _differ(tags: Mapping[str, float], stored: Mapping[str, Mapping[str, float]], image_id: str) -> bool:
+    known = stored.get(image_id, {})
+    return tags.keys() != known.keys() or any(abs(tags[tag] - known[tag]) > 1e-4 for tag in tags)
