@@ -19,7 +19,7 @@ from serve_app.api.schemas.images import ImageDetail, Rejected, TutorialUpload, 
 from serve_app.services.images.service import ImageView
 
 router = APIRouter(prefix=PREFIX, tags=["images"], route_class=IdempotentRoute)
-tutorial = APIRouter(tags=["images"], route_class=IdempotentRoute)
+tutorial = APIRouter(tags=["tutorial"], route_class=IdempotentRoute)
 
 _PICTURE: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/*": {}}, "description": "the picture"},
