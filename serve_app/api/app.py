@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Security
+from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.middleware import Middleware
-from starlette.routing import BaseRoute
 
 from configs.settings import Settings
 from serve_app.api import (
@@ -18,6 +17,7 @@ from serve_app.api import (
     albums,
     avatars,
     capabilities,
+    docs,
     events,
     history,
     images,
@@ -44,11 +44,6 @@ from serve_app.api.slashes import redirecting
 from serve_app.services.container import Services
 from serve_app.telemetry import Metrics
 
-_DESCRIPTION = """Tags, duplicate groups and people of a picture album; photographs in a style, people as animals.
-
-Errors are `application/problem+json`. `Prefer: respond-async` turns a long call into a job;
-`Idempotency-Key` makes a repeated POST return the first answer."""
-
 # What the OpenAPI document says of keys; it is `Authentication` that asks for them.
 _OURS: dict[str, Any] = {"dependencies": [Security(bearer)], "responses": problems.responses(401, 403, 429)}
 _WEBUI: dict[str, Any] = {
@@ -61,7 +56,6 @@ def build_app(services: Services, settings: Settings, metrics: Metrics, *, behin
     app = FastAPIOffline(  # the pages at /docs and /redoc bring their scripts along
         title="Darkroom",
         version=version("darkroom"),
-        description=_DESCRIPTION,
         redirect_slashes=False,  # `slashes.redirecting` does it, with locations that do not repeat the Host header
         middleware=[
             *cross_origin_access(settings.cors_origins),
@@ -78,32 +72,38 @@ def build_app(services: Services, settings: Settings, metrics: Metrics, *, behin
     app.state.settings = settings
     problems.install(app)
     webui_errors.install(app)
-    app.router.routes.extend(_routes(has_keys=settings.auth.mode != "disabled"))
+    has_keys = settings.auth.mode != "disabled"
+    ours, webui = _routers(has_keys=has_keys)
+    app.router.routes += [*ours.routes, *webui.routes]
     app.router.default = redirecting(app.router)
-    complete(app)
+    complete(app, ours.routes, webui.routes, has_keys=has_keys)
     return app
 
 
 @cache
-def _routes(*, has_keys: bool) -> Sequence[BaseRoute]:
-    """Make the routes once a process: they know nothing of an application, and each costs milliseconds at first."""
-    router = APIRouter(dependencies=[HalfSurrogates])
-    router.include_router(operations.router)
-    ours, webui = (_OURS, _WEBUI) if has_keys else ({}, {})
+def _routers(*, has_keys: bool) -> tuple[APIRouter, APIRouter]:
+    """Make the routes once a process: they know nothing of an application, and each costs milliseconds at first.
+
+    -> ours, those of the Stable Diffusion web API
+    """
+    ours, webui = (
+        APIRouter(dependencies=[HalfSurrogates], generate_unique_id_function=_operation_id) for _ in range(2)
+    )
+    ours.include_router(docs.router)
+    ours.include_router(operations.router)
+    with_key, with_webui_key = (_OURS, _WEBUI) if has_keys else ({}, {})
     named = (images, library, styles, segmentations, avatars, history, jobs, events, webhooks, users, capabilities)
     for part in named:
-        router.include_router(part.router, **ours)
-    for one in (
-        images.tutorial,
-        avatars.tutorial,
-        users.tutorial,
-        albums.below,
-        events.below,
-        album_pages.router,
-        albums.router,
-    ):
-        router.include_router(one, **ours)
+        ours.include_router(part.router, **with_key)
+    tutorials = (images.tutorial, avatars.tutorial, users.tutorial)
+    for one in (*tutorials, albums.below, events.below, album_pages.router, albums.router):
+        ours.include_router(one, **with_key)
     for tools_of_webui in (generation, lists, tools, controlnet, control):
-        router.include_router(tools_of_webui.router, **webui)
-    router.include_router(control.internal, **webui)
-    return router.routes
+        webui.include_router(tools_of_webui.router, **with_webui_key)
+    webui.include_router(control.internal, **with_webui_key)
+    return ours, webui
+
+
+def _operation_id(route: APIRoute) -> str:
+    """Name an operation after its function: generated clients have methods of these names."""
+    return route.name

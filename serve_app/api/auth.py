@@ -19,7 +19,10 @@ from serve_app.api.tries import Tries, address_of
 from serve_app.services.accounts.users import LOCAL_CALLER, Caller, is_made_here
 from serve_app.services.container import Services
 
-OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"})
+OPEN = frozenset(
+    {"/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
+    | {"/openapi/sdapi.json", "/docs/sdapi"}
+)
 """Paths that need no key; all others do."""
 OPEN_FOLDERS = ("/static-offline-docs/", "/problems/")
 """The scripts of the pages that document the API, and what its errors mean."""
@@ -28,6 +31,9 @@ ADMIN_PATHS = (f"{PREFIX}/users", "/users")
 bearer = HTTPBase(scheme="bearer", scheme_name="bearer", description="a user's key", auto_error=False)
 basic = HTTPBase(scheme="basic", scheme_name="basic", description="any name, and the key as password", auto_error=False)
 """For the OpenAPI document: `Authentication` has looked at the header by the time that routes are called."""
+OURS = {"bearer": bearer.model.model_dump(by_alias=True, exclude_none=True, mode="json")}
+WEBUI = OURS | {"basic": basic.model.model_dump(by_alias=True, exclude_none=True, mode="json")}
+"""Security schemes of the documents."""
 
 _LONGEST_HEADER = 1024
 

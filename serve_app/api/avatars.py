@@ -18,7 +18,7 @@ from serve_app.services.edits.avatars import AvatarEdit
 from serve_app.services.edits.results import AnimalList, AvatarResult
 
 router = APIRouter(prefix=PREFIX, tags=["avatars"], route_class=IdempotentRoute)
-tutorial = APIRouter(tags=["avatars"], route_class=IdempotentRoute)
+tutorial = APIRouter(tags=["tutorial"], route_class=IdempotentRoute)
 
 _ERRORS = responses(400, 403, 404, 409, 413, 415, 422, 429, 502, 503, 504)
 _EXAMPLE = {"animal": "fox", "mode": "character"}

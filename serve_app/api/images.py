@@ -20,7 +20,7 @@ from serve_app.services.images.names import storable_name
 from serve_app.services.images.service import ImageView
 
 router = APIRouter(prefix=PREFIX, tags=["images"], route_class=IdempotentRoute)
-tutorial = APIRouter(tags=["images"], route_class=IdempotentRoute)
+tutorial = APIRouter(tags=["tutorial"], route_class=IdempotentRoute)
 
 _PICTURE: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/*": {}}, "description": "the picture"},

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import structlog
 from fastapi import APIRouter, Query
 from fastapi.responses import Response, StreamingResponse
+from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
 from deployments.errors import NotFound, Unavailable
 from serve_app.api.answers import PREFIX, Answer, Links, LinksDep, job_href, job_view
@@ -57,30 +57,28 @@ async def get_job(job_id: str, user: CurrentUser, services: ServicesDep, links: 
 
 @router.get(
     "/{job_id}/events",
-    response_class=StreamingResponse,
+    response_class=StreamingResponse,  # FastAPI takes functions with `EventSourceResponse` here for generators
     responses=_EVENTS | responses(404),
 )
 async def watch_job(
     job_id: str, user: CurrentUser, caller: CallerDep, services: ServicesDep, links: LinksDep
-) -> StreamingResponse:
+) -> EventSourceResponse:
     """Stream the job as server-sent events, one on each change, until it ends or the key is void."""
     await services.jobs.get(user, job_id)  # 404 before the stream begins
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    events = _events(services, user, caller, job_id, links)
-    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+    return EventSourceResponse(_events(services, user, caller, job_id, links), headers=headers)
 
 
-async def _events(services: Services, user: str, caller: Caller, job_id: str, links: Links) -> AsyncIterator[str]:
+async def _events(services: Services, user: str, caller: Caller, job_id: str, links: Links) -> AsyncIterator[bytes]:
     quiet_s = services.settings.jobs.keep_alive_s
     try:
         async for job in services.jobs.watch(user, job_id, quiet_s):
             if not await services.users.still_holds_key(caller):
                 return
             if job is None:
-                yield ": still here\n\n"
+                yield KEEPALIVE_COMMENT
             else:
-                view = job_view(job, links).model_dump(mode="json")
-                yield f"event: job\ndata: {json.dumps(view)}\n\n"
+                yield format_sse_event(event="job", data_str=job_view(job, links).model_dump_json())
     except (NotFound, Unavailable) as error:
         # The status went out long ago; who asks again learns that the job was deleted, or that the database is away.
         log.warning("event stream ended early", reason=error.message)

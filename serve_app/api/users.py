@@ -17,7 +17,7 @@ from serve_app.services.container import Services
 
 # Not `IdempotentRoute`: a kept answer would hold a key in the clear.
 router = APIRouter(prefix=f"{PREFIX}/users", tags=["users"])
-tutorial = APIRouter(prefix="/users", tags=["users"])
+tutorial = APIRouter(prefix="/users", tags=["tutorial"])
 
 UserId = Annotated[str, Path(examples=["usr_01m80cw92wytpj416mh8yyxn5m"])]
 _SECRET = {"Cache-Control": "no-store"}
@@ -29,13 +29,18 @@ def _view(user: StoredUser) -> UserView:
 
 
 @router.post("", status_code=201, response_model=NewUser, responses=responses(403, 409, 422))
-@tutorial.post("/", status_code=201, response_model=NewUser, responses=responses(403, 409, 422))
 async def create_user(body: UserRequest, caller: CallerDep, services: ServicesDep, response: Response) -> NewUser:
     """Make a user and its key. The key is shown this once: only its hash is kept."""
     caller.check_admin()
     user, key = await services.users.create(body.username, body.email)
     response.headers.update(_SECRET)
     return NewUser(**_view(user).model_dump(), api_key=key)
+
+
+@tutorial.post("/", status_code=201, response_model=NewUser, responses=responses(403, 409, 422))
+async def add_user(body: UserRequest, caller: CallerDep, services: ServicesDep, response: Response) -> NewUser:
+    """Make a user and its key; `POST /api/v1/users` in the tutorial's spelling."""
+    return await create_user(body, caller, services, response)
 
 
 @router.get("", response_model=UserList, responses=responses(403, 422))
@@ -92,7 +97,6 @@ async def revoke_key(user_id: UserId, caller: CallerDep, services: ServicesDep) 
 
 
 @router.get("/{user_id}/history", response_model=History, responses=responses(404, 422))
-@tutorial.get("/{user_id}/history", response_model=History, responses=responses(404, 422))
 async def list_history_of(
     user_id: UserId,
     caller: CallerDep,
@@ -105,6 +109,20 @@ async def list_history_of(
     """List the history of this user, as `GET /history` does."""
     user = await _find(user_id, caller, services)
     return await history_page(services, user.id, links, kind, limit, cursor)
+
+
+@tutorial.get("/{user_id}/history", response_model=History, responses=responses(404, 422))
+async def list_user_history(
+    user_id: UserId,
+    caller: CallerDep,
+    services: ServicesDep,
+    links: LinksDep,
+    kind: HistoryKind = None,
+    limit: HistoryLimit = 50,
+    cursor: Cursor = None,
+) -> History:
+    """List the history of this user; `GET /api/v1/users/{user_id}/history` in the tutorial's spelling."""
+    return await list_history_of(user_id, caller, services, links, kind, limit, cursor)
 
 
 async def _find(user_id: str, caller: Caller, services: Services) -> StoredUser:

@@ -30,9 +30,11 @@ from tests.api.conftest import assert_problem, upload
 from tests.api.sdapi.conftest import assert_webui_error
 from tests.support.accounts import ADMIN_KEY, Account, a_client, bearer, with_keys
 from tests.support.builders import an_image, encoded
+from tests.support.openapi import WEBUI_DOCUMENT, documents, operations
 
 HISTORY = "/api/v1/history"
-OPEN = {"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc", "/problems/x"}
+OPEN = {"/", "/healthz", "/readyz", "/metrics", "/docs", "/docs/oauth2-redirect", "/redoc", "/problems/x"}
+OPEN |= {"/openapi.json", "/docs/sdapi", WEBUI_DOCUMENT}
 WEB_UI = ("/sdapi/", "/controlnet/", "/internal/")
 
 
@@ -65,7 +67,7 @@ async def test_every_route_but_the_open_ones_asks_for_a_key(app: FastAPI, nobody
     closed = [(method, path) for method, path in walked if path not in OPEN]
     assert len(closed) > 60
     assert {path for _, path in walked} >= OPEN
-    documented = {re.sub(r"{[^}]+}", "x", path) for path in app.openapi()["paths"]}
+    documented = {re.sub(r"{[^}]+}", "x", path) for document in documents(app) for path in document["paths"]}
     assert documented <= {path for _, path in walked}, "the walk has missed a route"
     for method, path in closed:
         response = await nobody.request(method, path)
@@ -75,11 +77,13 @@ async def test_every_route_but_the_open_ones_asks_for_a_key(app: FastAPI, nobody
 
 
 async def test_a_path_without_a_route_asks_for_a_key_too(nobody: httpx.AsyncClient) -> None:
-    for path in ("/", "/api/v1/nowhere", "/healthz/", "/metrics/x", "//api/v1/history", "/docs/../api/v1/history"):
+    for path in ("/api/v1/nowhere", "/healthz/", "/metrics/x", "//api/v1/history", "/docs/../api/v1/history"):
         assert (await nobody.get(path)).status_code == 401, path
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/redoc"])
+@pytest.mark.parametrize(
+    "path", ["/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/redoc", "/docs/sdapi", WEBUI_DOCUMENT]
+)
 async def test_those_who_watch_the_server_need_no_key(nobody: httpx.AsyncClient, path: str) -> None:
     assert (await nobody.get(path)).status_code in {200, 503}
 
@@ -294,16 +298,19 @@ async def test_no_key_is_in_the_database(eva: Account, services: Services) -> No
             assert eva.key not in rows, table
 
 
-async def test_the_document_says_which_routes_want_which_key(nobody: httpx.AsyncClient) -> None:
-    document = (await nobody.get("/openapi.json")).json()
+@pytest.mark.parametrize(
+    ("address", "names"), [("/openapi.json", ["bearer"]), (WEBUI_DOCUMENT, ["bearer", "basic"])], ids=["ours", "webui"]
+)
+async def test_the_document_says_which_routes_want_which_key(
+    nobody: httpx.AsyncClient, address: str, names: list[str]
+) -> None:
+    document = (await nobody.get(address)).json()
     schemes = document["components"]["securitySchemes"]
     assert {name: (one["type"], one["scheme"]) for name, one in schemes.items()} == {
-        "bearer": ("http", "bearer"),
-        "basic": ("http", "basic"),
+        name: ("http", name) for name in names
     }
-    for template, operations in document["paths"].items():
+    for template, method, operation in operations(document):
         path = template.replace("{slug}", "x")
-        for method, operation in operations.items():
-            wanted = [{"bearer": []}, {"basic": []}] if path.startswith(WEB_UI) else [{"bearer": []}]
-            assert operation.get("security") == (None if path in OPEN else wanted), (method, path)
-            assert ("401" in operation["responses"]) == (path not in OPEN), (method, path)
+        wanted = None if path in OPEN else [{name: []} for name in names]
+        assert operation.get("security") == wanted, (method, path)
+        assert ("401" in operation["responses"]) == (path not in OPEN), (method, path)

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from serve_app.services.container import Services
 from tests.api.conftest import assert_problem, upload
 from tests.support.builders import an_image, encoded
+from tests.support.openapi import WEBUI_DOCUMENT
 
 JSON = {"Content-Type": "application/json"}
 EMBEDDINGS = "/api/v1/albums/embeddings"
@@ -176,8 +177,9 @@ def _routes_with_json(document: dict[str, Any]) -> list[tuple[str, str]]:
 async def test_half_a_surrogate_anywhere_in_json_is_422_on_every_route(
     idle_client: httpx.AsyncClient, body: str, half: bytes
 ) -> None:
-    document = (await idle_client.get("/openapi.json")).json()
-    routes = _routes_with_json(document)
+    addresses = ("/openapi.json", WEBUI_DOCUMENT)
+    documents = [(await idle_client.get(address)).json() for address in addresses]
+    routes = [route for document in documents for route in _routes_with_json(document)]
     assert {"/api/v1/albums/embeddings", "/sdapi/v1/options", "/sdapi/v1/txt2img"} <= {path for _, path in routes}
     content = body.encode().replace(b"HALF", half)
     for method, path in routes:

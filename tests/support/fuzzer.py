@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,16 +52,16 @@ class Run:
         return Verdict.CLEAN if self.exit_code == 0 and not errors else Verdict.BROKEN
 
 
-async def fuzz(url: str, folder: Path, paths: str, *options: str) -> None:
-    """Fuzz the operations whose path matches the regular expression `paths`.
+async def fuzz(document_url: str, folder: Path, *options: str) -> None:
+    """Fuzz the operations of an OpenAPI document.
 
     Raises `AssertionError` with what was found, `FuzzerBroken` when the tool broke `TRIES` times.
     """
     async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
-        document = (await client.get(f"{url}/openapi.json")).raise_for_status().json()
-    names = [path for path in document["paths"] if re.search(paths, path)]
+        document = (await client.get(document_url)).raise_for_status().json()
+    names = list(document["paths"])
     shares = [names[place::PROCESSES] for place in range(PROCESSES)]
-    command = _command(url, options)
+    command = _command(document_url, options)
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(_fuzz_share(command, folder / str(place), share)) for place, share in enumerate(shares)
@@ -111,7 +110,7 @@ def _read(report: Path) -> dict[str, Any] | None:
         return None
 
 
-def _command(url: str, options: Sequence[str]) -> list[str]:
+def _command(document_url: str, options: Sequence[str]) -> list[str]:
     tool = str(Path(sys.executable).with_name("st"))
     fixed = ("--seed", "7", "--no-color", "--workers", "1", "--continue-on-failure", "--request-timeout", "30")
-    return [tool, "run", f"{url}/openapi.json", *fixed, "--suppress-health-check", "all", "--warnings", "off", *options]
+    return [tool, "run", document_url, *fixed, "--suppress-health-check", "all", "--warnings", "off", *options]

@@ -1,13 +1,16 @@
-"""Requests made of the OpenAPI document: every route with every method that it documents."""
+"""The OpenAPI documents, and requests made of them: every route with every method that they document."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI
 
+WEBUI_DOCUMENT = "/openapi/sdapi.json"
+"""Where the document of the Stable Diffusion web API is."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -26,12 +29,24 @@ class Call:
         return self.method in SAFE
 
 
+def documents(app: FastAPI) -> list[dict[str, Any]]:
+    """Make the application's documents: ours, and that of the Stable Diffusion web API."""
+    return [app.openapi(), app.state.webui_openapi()]
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """List the path, the method and the description of each operation of a document."""
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
 def every_call(app: FastAPI) -> list[Call]:
-    """List a request for each operation of the application's document, with a body where it takes one."""
+    """List a request for each operation of the application's documents, with a body where it takes one."""
     return [
         _call(path, method.upper(), operation)
-        for path, operations in app.openapi()["paths"].items()
-        for method, operation in operations.items()
+        for document in documents(app)
+        for path, method, operation in operations(document)
     ]
 
 

@@ -43,6 +43,7 @@ from deployments.algorithms.images.pixel_formats import alpha_of, to_rgb8, turn_
 from deployments.algorithms.images.png import png_picture_only
 from deployments.algorithms.images.resizing import shrink
 from deployments.algorithms.images.tiff_depth import grey_levels, load_colours
+from deployments.algorithms.images.tiff_kinds import samples_name
 from deployments.contracts.arrays import Image
 from deployments.errors import ImageError, image_error
 
@@ -288,7 +289,7 @@ def _open(source: Source, limits: ImageLimits, *, frames: bool = False) -> _Open
         picture = _DECODERS[header.content_type](io.BytesIO(content))
         width, height = picture.size
     except _DECODER_ERRORS as error:
-        raise _unsupported() if str(error) == _UNKNOWN_SAMPLES else _damaged() from error
+        raise _unsupported(content) if str(error) == _UNKNOWN_SAMPLES else _damaged() from error
     _check_size(width, height, limits)
     check_memory(picture, header.content_type, limits, is_whole=twin is None)
     return _Opened(picture, header, data, twin)
@@ -333,8 +334,10 @@ def _damaged() -> ImageError:
     return image_error("corrupt", "The picture data is damaged or incomplete")
 
 
-def _unsupported() -> ImageError:
-    return image_error("unsupported_type", "TIFF files with this kind of samples are not supported")
+def _unsupported(tiff: bytes) -> ImageError:
+    kind = samples_name(tiff)
+    said = "TIFF files with this kind of samples are not supported"
+    return image_error("unsupported_type", f"{said}: {kind}" if kind else said)
 
 
 def _too_many_pixels(limits: ImageLimits) -> ImageError:

@@ -17,6 +17,7 @@ from deployments.algorithms.images.exif import BIG_TIFF_SIGNATURES, TIFF_SIGNATU
 from deployments.algorithms.images.heif import read_heif
 from deployments.algorithms.images.jpeg import read_jpeg
 from deployments.algorithms.images.png import PNG_SIGNATURE, read_png
+from deployments.algorithms.images.tiff_kinds import compression_name
 from deployments.errors import ImageError, image_error
 
 MAX_WEBP_CHUNKS = 2_000
@@ -169,7 +170,8 @@ def _read_tiff(data: bytes) -> ImageHeader:
         raise image_error("unsupported_type", "BigTIFF files in big-endian byte order are not supported")
     tags = tiff_tags(data)
     if tags.get(259, 1) not in _TIFF_COMPRESSIONS:
-        raise image_error("unsupported_type", "TIFF files with this compression are not supported")
+        kind = compression_name(tags[259])
+        raise image_error("unsupported_type", f"TIFF files with this compression are not supported: {kind}")
     width, height = tags.get(256, 0), tags.get(257, 0)
     tile = tags.get(322, 0) * tags.get(323, 0)
     return ImageHeader("image/tiff", width, height, decoded_pixels=max(width * height, tile))

@@ -72,7 +72,7 @@ async def get_progress(
     skip_current_image: Annotated[bool, Query(description="whether to leave out the preview")] = False,
     force_task_id: TaskId = None,
 ) -> dict[str, Any]:
-    """Progress and preview of the newest running request, or of the one with this `force_task_id`."""
+    """Read progress and preview of the newest running request, or of the one with this `force_task_id`."""
     if force_task_id is not None:
         job = await services.generation.find_task(user, force_task_id)
     else:
@@ -95,6 +95,7 @@ async def skip(user: CurrentUser, services: ServicesDep, force_task_id: TaskId =
 
 @router.get("/options", response_model=dict[str, Any], responses=responses(500, 503))
 async def get_options(user: CurrentUser, services: ServicesDep) -> dict[str, Any]:
+    """Read the settings that requests of this user start from."""
     return await services.options.view(user)
 
 
@@ -106,7 +107,7 @@ async def set_options(user: CurrentUser, services: ServicesDep, values: Annotate
 
 @internal.post("/progress", response_model=TaskAnswer, responses=responses(422))
 async def get_task(body: TaskQuery, user: CurrentUser, services: ServicesDep) -> dict[str, Any]:
-    """Progress of one request by its `force_task_id`."""
+    """Read the progress of one request by its `force_task_id`."""
     job = await services.generation.find_task(user, body.id_task) if body.id_task else None
     preview = await services.generation.ask_preview(job) if body.live_preview else None
     return task_view(job, await services.generation.load_queue(user), body.id_live_preview, preview)
@@ -114,10 +115,12 @@ async def get_task(body: TaskQuery, user: CurrentUser, services: ServicesDep) ->
 
 @internal.get("/pending-tasks", response_model=PendingTasks)
 async def get_pending_tasks(user: CurrentUser, services: ServicesDep) -> dict[str, Any]:
+    """List the requests of this user that wait."""
     waiting = (await services.generation.load_queue(user)).waiting
     return {"size": len(waiting), "tasks": [task_id(job) for job in waiting]}
 
 
 @internal.get("/ping", response_model=Nothing)
 async def ping() -> dict[str, Any]:
+    """Tell that the process answers."""
     return {}

@@ -43,6 +43,7 @@ class DetectAnswer(BaseModel):
 
 @router.get("/version", response_model=dict[str, int])
 async def get_version() -> dict[str, int]:
+    """Read the version of the extension whose routes these are."""
     return {"version": _VERSION}
 
 
@@ -50,21 +51,25 @@ async def get_version() -> dict[str, int]:
 async def list_models(
     services: ServicesDep, update: Annotated[str, Query(description="they are always looked up")] = "true"
 ) -> dict[str, Any]:
+    """List ControlNet models."""
     return {"model_list": [control_title(model) for model in (await services.options.catalogue()).controlnets]}
 
 
 @router.get("/module_list", response_model=dict[str, Any], responses=_MODELS)
 async def list_modules(services: ServicesDep, alias_names: bool = False) -> dict[str, Any]:
+    """List preprocessors, and their sliders."""
     return module_list(await services.options.catalogue(), labels=alias_names)
 
 
 @router.get("/control_types", response_model=dict[str, Any], responses=_MODELS)
 async def list_control_types(services: ServicesDep) -> dict[str, Any]:
+    """List kinds of control with the preprocessors and models that fit each."""
     return control_types(await services.options.catalogue())
 
 
 @router.get("/settings", response_model=dict[str, int])
 async def get_settings(settings: SettingsDep) -> dict[str, int]:
+    """Read how many ControlNet units a request may have."""
     return {"control_net_unit_count": settings.diffusion.max_controls}
 
 

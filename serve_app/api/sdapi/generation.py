@@ -61,7 +61,7 @@ async def make_from_text(
 async def make_from_image(
     body: Img2ImgBody, request: Request, user: CurrentUser, services: ServicesDep, wait_preference: WaitPreferenceDep
 ) -> Response:
-    """Pictures from a picture and a prompt, or new parts of one under a mask."""
+    """Generate images from an image and a prompt, or new parts of one under a mask."""
     return await _answer("img2img", body, request, user, services, wait_preference)
 
 

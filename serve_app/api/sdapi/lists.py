@@ -27,11 +27,13 @@ Row = dict[str, Any]
 
 @router.get("/samplers", response_model=list[Row])
 async def list_samplers() -> list[Row]:
+    """List samplers, by the names that requests take."""
     return sampler_rows()
 
 
 @router.get("/schedulers", response_model=list[Row])
 async def list_schedulers() -> list[Row]:
+    """List schedules of noise."""
     return scheduler_rows()
 
 
@@ -53,11 +55,13 @@ async def list_checkpoints(services: ServicesDep) -> list[Row]:
 
 @router.get("/sd-vae", response_model=list[Row], responses=_MODELS)
 async def list_vaes(services: ServicesDep) -> list[Row]:
+    """List VAEs that a checkpoint can be given instead of its own."""
     return [{"model_name": vae.name, "filename": vae.file} for vae in (await services.options.catalogue()).vaes]
 
 
 @router.get("/loras", response_model=list[Row], responses=_MODELS)
 async def list_loras(services: ServicesDep) -> list[Row]:
+    """List LoRAs, which a prompt names as `<lora:name:weight>`."""
     return [
         {"name": lora.name, "alias": lora.alias, "path": lora.file, "metadata": {}}
         for lora in (await services.options.catalogue()).loras
@@ -66,6 +70,7 @@ async def list_loras(services: ServicesDep) -> list[Row]:
 
 @router.get("/upscalers", response_model=list[Row])
 async def list_upscalers() -> list[Row]:
+    """List ways of enlarging an image."""
     return [
         {"name": name, "model_name": None, "model_path": None, "model_url": None, "scale": 4.0}
         for name in IMAGE_UPSCALERS
@@ -74,6 +79,7 @@ async def list_upscalers() -> list[Row]:
 
 @router.get("/latent-upscale-modes", response_model=list[Row])
 async def list_latent_upscale_modes() -> list[Row]:
+    """List ways of enlarging latents between the passes of hires fix."""
     return [{"name": name} for name in LATENT_UPSCALERS]
 
 
@@ -85,11 +91,13 @@ async def list_face_restorers() -> list[Row]:
 
 @router.get("/realesrgan-models", response_model=list[Row])
 async def list_realesrgan_models() -> list[Row]:
+    """List no Real-ESRGAN models: there are none here."""
     return []
 
 
 @router.get("/prompt-styles", response_model=list[Row])
 async def list_prompt_styles() -> list[Row]:
+    """List styles of prompts, which `styles` of a request names."""
     return [
         {"name": style.name, "prompt": style.prompt, "negative_prompt": style.negative_prompt}
         for style in prompt_styles()
@@ -110,16 +118,19 @@ def _inversions(models: Sequence[ModelFile]) -> Row:
 
 @router.get("/hypernetworks", response_model=list[Row])
 async def list_hypernetworks() -> list[Row]:
+    """List no hypernetworks: there are none here."""
     return []
 
 
 @router.get("/scripts", response_model=dict[str, list[str]])
 async def list_scripts() -> dict[str, list[str]]:
+    """List scripts by the kind of request that takes them."""
     return {kind: [*names, *_CONTROLNET] for kind, names in SCRIPTS.items()}
 
 
 @router.get("/script-info", response_model=list[Row])
 async def list_script_info() -> list[Row]:
+    """Describe scripts: which are always on, and for which kind of request."""
     titles = [(name, False, kind) for kind, names in SCRIPTS.items() for name in names]
     titles += [("controlnet", True, kind) for kind in SCRIPTS]
     return [
@@ -130,6 +141,7 @@ async def list_script_info() -> list[Row]:
 
 @router.get("/extensions", response_model=list[Row])
 async def list_extensions() -> list[Row]:
+    """List the one extension that clients look for: ControlNet."""
     return [
         {
             "name": "sd-webui-controlnet",
@@ -145,7 +157,7 @@ async def list_extensions() -> list[Row]:
 
 @router.get("/cmd-flags", response_model=Row)
 async def get_flags(settings: SettingsDep) -> Row:
-    """Flags that clients look for. The original shows everything it was started with, credentials too."""
+    """Read the flags that clients look for. The original shows everything it was started with, credentials too."""
     return {
         "api": True,
         "nowebui": True,
@@ -161,7 +173,7 @@ async def get_flags(settings: SettingsDep) -> Row:
 
 @router.get("/memory", response_model=Row, responses=_MODELS)
 async def get_memory(services: ServicesDep) -> Row:
-    """Memory of this machine, and of the diffusion engine's GPU where there is one."""
+    """Read the memory of this machine, and of the diffusion engine's GPU where there is one."""
     total, free = (_pages(name) * _pages("SC_PAGE_SIZE") for name in ("SC_PHYS_PAGES", "SC_AVPHYS_PAGES"))
     ram = {"free": free, "used": total - free, "total": total}
     return {"ram": ram, "cuda": _cuda(await services.options.catalogue())}
@@ -187,15 +199,32 @@ def _cuda(catalogue: ModelCatalogue) -> Row:
 
 
 @router.post("/refresh-checkpoints", response_model=None)
+async def refresh_checkpoints() -> None:
+    """Do nothing: the folder of checkpoints is looked into whenever it is listed."""
+
+
 @router.post("/refresh-vae", response_model=None)
+async def refresh_vaes() -> None:
+    """Do nothing: the folder of VAEs is looked into whenever it is listed."""
+
+
 @router.post("/refresh-embeddings", response_model=None)
+async def refresh_embeddings() -> None:
+    """Do nothing: the folder of textual inversions is looked into whenever it is listed."""
+
+
 @router.post("/refresh-loras", response_model=None)
-async def refresh() -> None:
-    """Do nothing: the folders are looked into whenever they are listed."""
+async def refresh_loras() -> None:
+    """Do nothing: the folder of LoRAs is looked into whenever it is listed."""
 
 
 @router.post("/unload-checkpoint", response_model=Row)
+async def unload_checkpoint() -> Row:
+    """Do nothing: the engine unloads models within its memory budget by itself."""
+    return {}
+
+
 @router.post("/reload-checkpoint", response_model=Row)
-async def keep_checkpoint() -> Row:
-    """Do nothing: the engine loads and unloads models within its memory budget by itself."""
+async def reload_checkpoint() -> Row:
+    """Do nothing: the engine loads a model when a request needs it."""
     return {}

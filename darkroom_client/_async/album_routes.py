@@ -1,0 +1,175 @@
+"""Routes of albums, one method an operation of the OpenAPI document, of its name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+from urllib.parse import quote
+
+from darkroom_client import models
+from darkroom_client._async.http import AsyncHttp, M, given
+from darkroom_client._async.job import RESPOND_ASYNC, AsyncJob, job_of
+from darkroom_client.models import (
+    AlbumList,
+    ClustersResult,
+    DuplicatePage,
+    DuplicatesResult,
+    EmbeddingsResult,
+    FacePage,
+    FailedPage,
+    Hits,
+    ImagePage,
+    PeoplePage,
+    QualityPage,
+    QualityResult,
+    ResultPages,
+    TagPage,
+    TagsResult,
+)
+
+Level = Literal["exact", "copy", "similar"]
+Analysis = Literal["tags", "duplicates", "people", "quality"]
+Refs = Sequence[str]
+"""Image references: ids or URLs of uploads, `http(s)://`, `s3://` or `gs://`."""
+
+
+class AsyncAlbumRoutes:
+    """Routes of albums. An analysis is of `images`, or of the album `album_id`."""
+
+    _http: AsyncHttp
+
+    async def embed_album(self, images: Refs, album_id: str | None = None) -> AsyncJob[EmbeddingsResult]:
+        """Read images into an album. Tags, duplicates and people follow as jobs, which the result names."""
+        return await self._job(EmbeddingsResult, "embeddings", images=list(images), album_id=album_id)
+
+    async def tag_album(
+        self,
+        album_id: str | None = None,
+        *,
+        images: Refs | None = None,
+        labels: Sequence[str] | None = None,
+        top_k: int | None = None,
+        threshold: float | None = None,
+        detail: bool = False,
+    ) -> AsyncJob[TagsResult | ResultPages]:
+        """Tag the images; `labels` is a vocabulary of your own."""
+        fields = {"labels": labels and list(labels), "top_k": top_k, "threshold": threshold}
+        return await self._job(TagsResult | ResultPages, "tags", detail, images=images, album_id=album_id, **fields)
+
+    async def find_duplicates(
+        self,
+        album_id: str | None = None,
+        *,
+        images: Refs | None = None,
+        level: Level | None = None,
+        detail: bool = False,
+    ) -> AsyncJob[DuplicatesResult | ResultPages]:
+        """Find groups of images that are the same file, edited copies (the default), or shots of one moment."""
+        fields = {"images": images, "album_id": album_id, "level": level}
+        return await self._job(DuplicatesResult | ResultPages, "duplicates", detail, **fields)
+
+    async def cluster_people(
+        self,
+        album_id: str | None = None,
+        *,
+        images: Refs | None = None,
+        min_images: int | None = None,
+        bystanders: bool | None = None,
+        detail: bool = False,
+    ) -> AsyncJob[ClustersResult | ResultPages]:
+        """Group the images by person, the most frequent first."""
+        fields = {"min_images": min_images, "bystanders": bystanders}
+        result = ClustersResult | ResultPages
+        return await self._job(result, "clusters", detail, images=images, album_id=album_id, **fields)
+
+    async def assess_quality(
+        self, album_id: str | None = None, *, images: Refs | None = None, detail: bool = False
+    ) -> AsyncJob[QualityResult | ResultPages]:
+        """Assess how sharp and how well exposed the images are."""
+        return await self._job(QualityResult | ResultPages, "quality", detail, images=images, album_id=album_id)
+
+    async def list_albums(self, limit: int | None = None, cursor: str | None = None) -> AlbumList:
+        """List albums, the newest first."""
+        return await self._http.read(AlbumList, "GET", "/albums", params=given(limit=limit, cursor=cursor))
+
+    async def get_album(self, album_id: str) -> models.Album:
+        """Describe an album: its images, its jobs, and the latest result of each analysis."""
+        return await self._http.read(models.Album, "GET", _path(album_id))
+
+    async def delete_album(self, album_id: str) -> None:
+        """Delete an album with its vectors, faces and results. Images that were uploaded stay."""
+        await self._http.send("DELETE", _path(album_id))
+
+    async def search_album(self, album_id: str, q: str, limit: int | None = None) -> Hits:
+        """Find images that show what the words say, the best first; `-word` excludes."""
+        return await self._http.read(Hits, "GET", _path(album_id, "/search"), params=given(q=q, limit=limit))
+
+    async def similar_images(self, album_id: str, image: str, limit: int | None = None) -> Hits:
+        """Find images of the album that look like this one, the most similar first."""
+        return await self._http.read(Hits, "GET", _path(album_id, "/similar"), params=given(image=image, limit=limit))
+
+    async def list_album_images(self, album_id: str, limit: int | None = None, cursor: str | None = None) -> ImagePage:
+        """List the images of an album in the order in which they came."""
+        return await self._page(ImagePage, album_id, "images", limit=limit, cursor=cursor)
+
+    async def list_album_tags(
+        self, album_id: str, limit: int | None = None, cursor: str | None = None, result: str | None = None
+    ) -> TagPage:
+        """List the images of an album with their tags."""
+        return await self._page(TagPage, album_id, "tags", limit=limit, cursor=cursor, result=result)
+
+    async def list_album_duplicates(
+        self, album_id: str, limit: int | None = None, cursor: str | None = None, result: str | None = None
+    ) -> DuplicatePage:
+        """List the groups of duplicates of an album, the largest first."""
+        return await self._page(DuplicatePage, album_id, "duplicates", limit=limit, cursor=cursor, result=result)
+
+    async def list_album_people(
+        self, album_id: str, limit: int | None = None, cursor: str | None = None, result: str | None = None
+    ) -> PeoplePage:
+        """List the people of an album, those in the most images first."""
+        return await self._page(PeoplePage, album_id, "people", limit=limit, cursor=cursor, result=result)
+
+    async def list_album_faces(
+        self,
+        album_id: str,
+        person: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        result: str | None = None,
+    ) -> FacePage:
+        """List the faces of an album, person by person, or those of one person."""
+        query = given(person=person, limit=limit, cursor=cursor, result=result)
+        return await self._page(FacePage, album_id, "faces", **query)
+
+    async def list_album_quality(
+        self, album_id: str, limit: int | None = None, cursor: str | None = None, result: str | None = None
+    ) -> QualityPage:
+        """List how sharp and how well exposed the images of an album are."""
+        return await self._page(QualityPage, album_id, "quality", limit=limit, cursor=cursor, result=result)
+
+    async def list_album_failures(
+        self,
+        album_id: str,
+        kind: Analysis,
+        limit: int | None = None,
+        cursor: str | None = None,
+        result: str | None = None,
+    ) -> FailedPage:
+        """List the images that an analysis could not use, and why."""
+        query = given(kind=kind, limit=limit, cursor=cursor, result=result)
+        return await self._page(FailedPage, album_id, "failed", **query)
+
+    async def _job(self, result: Any, verb: str, detail: bool = False, **fields: Any) -> AsyncJob[Any]:
+        body = given(**{name: list(value) if name == "images" and value else value for name, value in fields.items()})
+        query = {"detail": True} if detail else {}
+        response = await self._http.send("POST", f"/albums/{verb}", json=body, params=query, headers=RESPOND_ASYNC)
+        return job_of(self._http, result, response)
+
+    async def _page(self, page: type[M], album_id: str, name: str, **query: Any) -> M:
+        return await self._http.read(page, "GET", _path(album_id, f"/{name}"), params=given(**query))
+
+
+def _path(album_id: str, below: str = "") -> str:
+    """Path of an album, whose id may hold slashes."""
+    return f"/albums/{quote(album_id, safe='')}{below}"
