@@ -143,6 +143,10 @@ class GenerationRequest:
     """Whether img2img runs `steps` steps; otherwise `int(min(strength, .999) * steps) + 1`, as A1111 does."""
     hires: Hires | None = None
     tiling: bool = False
+    refiner: str = ""
+    """Checkpoint that makes the last steps, of the second pass where there are two; empty: none."""
+    refiner_switch_at: float = 0.0
+    """Share of the noise's way after which the refiner takes over, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,32 @@ def build_pipeline(seed: int = 0, *, channels: int = 4, **changes: Any) -> Stabl
     )
 
 
+def build_refiner(seed: int = 9) -> tuple[UNet2DConditionModel, CLIPTextModelWithProjection]:
+    """Build the networks of SDXL's refiner: four levels, the second text encoder alone, a score in place of a size."""
+    changes = {
+        "block_out_channels": (WIDTH,) * 4,
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        "transformer_layers_per_block": 1,
+        "attention_head_dim": (1,) * 4,
+        "cross_attention_dim": OPEN_CLIP_WIDTH,
+        "projection_class_embeddings_input_dim": OPEN_CLIP_WIDTH + 5 * 256,
+    }
+    return build_unet(seed, **UNET | changes), build_open_clip(seed)
+
+
+def refiner_tensors(unet: UNet2DConditionModel, encoder: CLIPTextModelWithProjection) -> Tensors:
+    """Tensors of a refiner by the original's names; its first level up has no attention, as SD 1's."""
+    found = {f"model.diffusion_model.{refiner_unet_name(name)}": tensor for name, tensor in unet.state_dict().items()}
+    found |= {f"conditioner.embedders.0.model.{name}": tensor for name, tensor in open_clip_tensors(encoder).items()}
+    return {name: tensor.contiguous().clone() for name, tensor in found.items()}
+
+
+def refiner_unet_name(name: str) -> str:
+    """Name that the original gives to a parameter of the refiner's UNet."""
+    return unet_name(name) if name.startswith("up_blocks.0.upsamplers.") else xl_unet_name(name)
+
+
 def widen(unet: UNet2DConditionModel, channels: int) -> None:
     """Make the UNet take more channels: the mask, and the image without its masked part."""
     wide = torch.nn.Conv2d(channels, unet.conv_in.out_channels, 3, padding=1)

@@ -24,6 +24,7 @@ from deployments.engines.diffusion.device import Device
 from deployments.engines.diffusion.model_cache import Lease
 from deployments.engines.diffusion.noise import draw_noise, make_generator
 from deployments.engines.diffusion.pipelines import decode, encode
+from deployments.engines.diffusion.refiner import Refiner, encode_for
 from deployments.engines.diffusion.registry import ModelRegistry
 from deployments.engines.diffusion.scheduler_factory import make_scheduler
 from deployments.engines.diffusion.upscaling import upscale_image, upscale_latents
@@ -45,6 +46,8 @@ class _Row:
     request: GenerationRequest
     conditionings: tuple[Conditioning, ...]
     """Conditioning of each pass."""
+    refined: Conditioning | None = None
+    """Conditioning as the refiner sees it."""
 
 
 class Batch:
@@ -72,10 +75,9 @@ class Batch:
         self._precision = self._vae.dtype
         self._nets = [models.controlnet(lease, hint.model, self._checkpoint) for hint in lead.controls]
         self._inversions = models.textual_inversions(self._checkpoint)
-        second = (self._checkpoint.tokenizer_2, self._checkpoint.text_encoder_2) if self._checkpoint.is_xl else None
-        self._conditioner = Conditioner(
-            self._checkpoint.tokenizer, self._checkpoint.text_encoder, self._inversions, second
-        )
+        tokenizer, encoder, second = self._checkpoint.conditioner_parts
+        self._conditioner = Conditioner(tokenizer, encoder, self._inversions, second)
+        self._refiner = models.refiner(lease, lead.refiner, self._checkpoint) if lead.refiner else None
         models.catalogue.known_sha256(self._checkpoint.model)  # is computed while the images are drawn
         self._warnings = [*models.use_loras(lease, self._checkpoint, lead.loras)]
 
@@ -118,7 +120,8 @@ class Batch:
                     first_pass_steps=calls,
                 )
             )
-        return _Row(place, request, tuple(conditionings))
+        refined = encode_for(self._refiner, request) if self._refiner else None
+        return _Row(place, request, tuple(conditionings), refined)
 
     def _denoise(self, rows: Sequence[_Row]) -> Any | None:
         """Run the passes of the rows; -> their latents, None when all rows were cancelled."""
@@ -191,8 +194,15 @@ class Batch:
             pixels=self._pixels([row.request.init_image for row in rows]) if kind == "inpaint" else None,
             mask=self._masks(rows) if kind == "inpaint" else None,
             controls=self._controls(rows, size, "first" if number == 0 else "hires"),
+            refiner=self._refining(rows) if number == (1 if lead.hires else 0) else None,
         )
         return Denoiser(self._checkpoint, self._vae, job)
+
+    def _refining(self, rows: Sequence[_Row]) -> Refiner | None:
+        if self._refiner is None:
+            return None
+        conditionings = [row.refined for row in rows if row.refined is not None]
+        return Refiner(self._refiner, rows[0].request.refiner_switch_at, conditionings)
 
     def _controls(self, rows: Sequence[_Row], size: tuple[int, int], which: str) -> list[Control]:
         """Select the ControlNets of a pass; their hints are resized to its size where there are two sizes."""
@@ -300,7 +310,8 @@ def _of_equal_length(rows: Sequence[_Row]) -> list[list[_Row]]:
     """Group rows by the length of their prompts: padding a short one to a long one's would change its image."""
     groups: dict[tuple[int, ...], list[_Row]] = defaultdict(list)
     for row in rows:
-        groups[tuple(conditioning.chunks for conditioning in row.conditionings)].append(row)
+        seen = [*row.conditionings, *([row.refined] if row.refined else [])]
+        groups[tuple(conditioning.chunks for conditioning in seen)].append(row)
     return list(groups.values())
 
 

@@ -106,12 +106,14 @@ class Conditioner:
         text_encoder: Any,
         inversions: TextualInversions = NONE,
         second: tuple[Any, Any] | None = None,
+        *,
+        is_refiner: bool = False,
     ) -> None:
-        """`second`: tokenizer and text encoder that SDXL has besides."""
+        """`second`: tokenizer and text encoder that SDXL has besides. `is_refiner`: that second one stands alone."""
         self._tokenizer = tokenizer
         self._inversions = inversions
         self._encoder = text_encoder
-        self._second = second
+        self._second, self._is_refiner = second, is_refiner
         self._comma: int | None = tokenizer.get_vocab().get(",</w>")
 
     def count_chunks(self, prompt: str, negative: str, steps: int, *, first_pass_steps: int | None = None) -> int:
@@ -143,6 +145,9 @@ class Conditioner:
         return Conditioning(tuple(segments), tuple(ends), prompts.chunks)
 
     def _encoding(self, clip_skip: int, chunks: int) -> ChunkEncoder | SideBySide:
+        if self._is_refiner:
+            run_alone = partial(run_xl, self._encoder)
+            return ChunkEncoder(self._tokenizer, self._encoder, run_alone, chunks, self._inversions)
         if self._second is None:
             run = partial(run_clip, self._encoder, clip_skip)
             return ChunkEncoder(self._tokenizer, self._encoder, run, chunks, self._inversions)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from deployments.engines.diffusion.conditioning import Conditioning, StepConditi
 from deployments.engines.diffusion.controlnets import ControlUnit, make_controlnets, window
 from deployments.engines.diffusion.loading import Checkpoint
 from deployments.engines.diffusion.pipelines import make_pipeline
+from deployments.engines.diffusion.refiner import Refiner, SwitchingUnet
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class DenoisePass:
     mask: Any = None
     """Masks `[N, 1, H, W]`, 0 or 1, for kind `inpaint`."""
     controls: Sequence[Control] = ()
+    refiner: Refiner | None = None
 
 
 StepCallback = Callable[[int, Any], bool]
@@ -64,6 +66,7 @@ class Denoiser:
     """Conditioning of each row at the present call."""
     _windows: list[tuple[float, float]] = field(init=False, default_factory=list)
     _controls: list[Control] = field(init=False, default_factory=list)
+    _switching: SwitchingUnet | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         job, device = self.job, self.job.noise.device
@@ -83,6 +86,9 @@ class Denoiser:
             units = [control.unit for control in self._controls]
             together = make_controlnets(nets, units, guided=self.is_guided)
             self._pipeline = make_pipeline(job.kind, self.checkpoint, job.scheduler, self.vae, together)
+        if job.refiner:
+            self._switching = SwitchingUnet(self.checkpoint.unet, job.refiner, job.size, guided=self.is_guided)
+            object.__setattr__(self._pipeline, "unet", self._switching)  # diffusers' own looks for a model's class
 
     def run(self, on_step: StepCallback, image_latents: Any | None) -> Any:
         """Run the pass; -> the latents at the end, or where the callback stopped it.
@@ -142,10 +148,16 @@ class Denoiser:
             "control_guidance_end": [last for _, last in self._windows],
         }
 
-    def _composing(self) -> AbstractContextManager[None]:
-        if self.is_guided and any(conditioning.is_composed for conditioning in self.job.conditionings):
-            return composable_unet(self.checkpoint.unet, lambda: self._current)
-        return nullcontext()
+    @contextmanager
+    def _composing(self) -> Iterator[None]:
+        """Compose the prompts that AND joins, in both UNets where there is a refiner."""
+        with ExitStack() as stack:
+            if self.is_guided and any(conditioning.is_composed for conditioning in self.job.conditionings):
+                stack.enter_context(composable_unet(self.checkpoint.unet, lambda: self._current))
+                if self.job.refiner and self._switching:
+                    unet = self.job.refiner.checkpoint.unet
+                    stack.enter_context(composable_unet(unet, self._switching.current))
+            yield
 
     def _embeddings(self) -> tuple[Any, Any]:
         """Stack the negative and positive embeddings of the present call."""
@@ -169,6 +181,8 @@ class Denoiser:
             if not on_step(call + 1, predicted_x0):
                 pipeline._interrupt = True
                 return {}
+            if self._switching:
+                self._switching.call = call + 1
             following = [conditioning.at(call + 1) for conditioning in self.job.conditionings]
             if all(now is before for now, before in zip(following, self._current, strict=True)):
                 return {}

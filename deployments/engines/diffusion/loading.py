@@ -57,6 +57,14 @@ class Checkpoint:
         return self.family == "sdxl"
 
     @property
+    def conditioner_parts(self) -> tuple[Any, Any, tuple[Any, Any] | None]:
+        """Tokenizer and text encoder, and SDXL's second pair."""
+        second = (self.tokenizer_2, self.text_encoder_2) if self.is_xl else None
+        if self.text_encoder is None:
+            return self.tokenizer_2, self.text_encoder_2, None
+        return self.tokenizer, self.text_encoder, second
+
+    @property
     def text_encoders(self) -> list[Any]:
         """Its text encoders, one or two."""
         return [network for network in (self.text_encoder, self.text_encoder_2) if network is not None]
@@ -69,12 +77,12 @@ class Checkpoint:
     @property
     def family(self) -> Family:
         """Family of its networks."""
-        return identify_unet(self.unet.config).family
+        return identify_unet(self.unet.config).family if self.text_encoder is not None else "sdxl-refiner"
 
     @property
     def skips_layers(self) -> bool:
         """Whether clip skip means anything: upstream ignores it for SD 2.x and SDXL."""
-        return not self.is_xl and bool(self.text_encoder.config.hidden_size != _OPEN_CLIP_WIDTH)
+        return not self.family.startswith("sdxl") and bool(self.text_encoder.config.hidden_size != _OPEN_CLIP_WIDTH)
 
     def is_guided(self, guidance_scale: float) -> bool:
         """Say whether pipelines ask for the unconditional prediction, too."""
@@ -116,7 +124,7 @@ class Loader:
     def checkpoint(self, model: Model) -> Checkpoint:
         """Load a checkpoint. Raises `WeightsMissing`, `NotSupported` (a family that does not run here)."""
         if model.path and model.path.is_file():
-            check_file(model)
+            check_file(model, refining=True)
             parts: Any = self._from_file(model, model.path)
         else:
             parts = self._from_folder(model)
@@ -221,8 +229,8 @@ class Loader:
         return self._catalogue.folder / "configs" / kind
 
 
-def check_file(model: Model) -> None:
-    """Check by its header that a file is what its folder says, of a family that runs here.
+def check_file(model: Model, *, refining: bool = False) -> None:
+    """Check by its header that a file is what its folder says, of a family that runs here; `refining`: or refines.
 
     Raises `NotSupported`, which names what it is, and `WeightsMissing` for one that cannot be read.
     """
@@ -232,7 +240,8 @@ def check_file(model: Model) -> None:
             f"The file '{model.file}' in {model.kind}/ holds {kind.label}, not {ROLE_NAMES[wanted]}.",
             extra={"model": model.name},
         )
-    if (kind.family and kind.family not in _FAMILIES) or kind.variant not in _VARIANTS:
+    families = (*_FAMILIES, "sdxl-refiner") if refining else _FAMILIES
+    if (kind.family and kind.family not in families) or kind.variant not in _VARIANTS:
         raise NotSupported(
             f"'{model.name}' is {kind.label}: only {_RUNNING} run here.",
             extra={"model": model.name, "family": kind.family},

@@ -21,6 +21,7 @@ from deployments.engines.diffusion.loading import Checkpoint, Loader, check_file
 from deployments.engines.diffusion.lycoris import Merger, Network, needs_merging, read_network
 from deployments.engines.diffusion.model_cache import Key, Lease, ModelCache
 from deployments.engines.diffusion.pipelines import make_pipeline
+from deployments.engines.diffusion.refiner import check_refiner
 from deployments.engines.diffusion.textual_inversions import TextualInversions, read_vectors
 from deployments.errors import DarkroomError, NotSupported, WeightsMissing
 
@@ -53,6 +54,24 @@ class ModelRegistry:
         """Load a checkpoint by name; empty: the configured one. Raises `WeightsMissing`, `NotSupported`,
         `OutOfMemory`."""
         model = self.find_checkpoint(name)
+        if model.path is not None and model.file_kind.family == "sdxl-refiner":
+            raise NotSupported(
+                f"'{model.name}' is {model.file_kind.label}: it only refines what another checkpoint began, as "
+                "`refiner_checkpoint`.",
+                extra={"model": model.name, "family": model.file_kind.family},
+            )
+        return self._load(lease, model)
+
+    def refiner(self, lease: Lease, name: str, base: Checkpoint) -> Checkpoint:
+        """Load the checkpoint that refines what `base` began. Raises as `checkpoint` does, and `NotSupported` for one
+        that does not fit."""
+        found = self._load(lease, self.catalogue.find("checkpoints", name))
+        check_refiner(found, base)
+        if found.text_encoder is not None and found is not base:
+            self.use_loras(lease, found, ())  # those of a batch before
+        return found
+
+    def _load(self, lease: Lease, model: Model) -> Checkpoint:
         found: Checkpoint = lease.get(
             _checkpoint_key(model),
             lambda: self._loader.checkpoint(model),

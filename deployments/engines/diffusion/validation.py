@@ -31,6 +31,7 @@ def check_request(request: GenerationRequest, limits: Diffusion) -> None:
     _within("clip_skip", request.clip_skip, 1, _MOST_CLIP_SKIP)
     _within("denoising_strength", request.denoising_strength, 0, 1)
     _within("variation_strength", request.variation_strength, 0, 1)
+    _within("refiner_switch_at", request.refiner_switch_at, 0, 1)
     for name in ("seed", "variation_seed"):
         _within(name, getattr(request, name), 0, MAX_SEED)
     for name in ("prompt", "negative_prompt"):

@@ -17,6 +17,7 @@ from serve_app.services.sdapi.img2img import init_img2img
 from serve_app.services.sdapi.init import Init
 from serve_app.services.sdapi.order import GenerationOrder
 from serve_app.services.sdapi.prompts import resolve_prompt
+from serve_app.services.sdapi.refining import choose_refiner
 from serve_app.services.sdapi.requests import GenerationBody, Img2ImgBody, Txt2ImgBody, on_grid
 from serve_app.services.sdapi.sd_upscale import Sheet
 from serve_app.services.sdapi.tasks import ImageTask
@@ -95,18 +96,21 @@ class Planner:
             warnings.append("ControlNets are not applied to the tiles of SD upscale")
             units = ()
         family = family_of(catalogue, options.checkpoint)
+        refined = choose_refiner(catalogue, body, options.checkpoint)
+        warnings += refined.warnings
         hints = await self._hints.make(units, inputs, init.frame, catalogue, family)
         restore_faces = options.face_restoration if body.restore_faces is None else body.restore_faces
         if restore_faces:
             warnings.append("Faces were not restored: this server has no model for that")
         return Plan(
-            tasks=_tasks(body, replace(init.request, controls=hints.controls), init),
+            tasks=_tasks(body, replace(init.request, controls=hints.controls, **refined.fields), init),
             prompt=resolved.prompt,
             negative_prompt=resolved.negative_prompt,
             maps=hints.maps,
             parameters={
                 **init.parameters,
                 **hints.parameters,
+                **refined.parameters,
                 "Lora hashes": resolved.hashes,
                 "TI hashes": resolved.inversion_hashes,
             },
@@ -147,7 +151,6 @@ def _without_effect(body: GenerationBody) -> list[str]:
         "s_tmax": body.s_tmax,
         "s_min_uncond": body.s_min_uncond,
         "s_noise": (body.s_noise or 1.0) - 1.0,
-        "refiner_checkpoint": body.refiner_checkpoint,
     }
     if isinstance(body, Txt2ImgBody) and body.hr_checkpoint_name != "Use same checkpoint":
         asked["hr_checkpoint_name"] = body.hr_checkpoint_name

@@ -251,6 +251,17 @@ async def test_fields_without_effect_are_named_in_warnings(client: httpx.AsyncCl
     assert made.info["restore_faces"] is True
 
 
+async def test_a_refiner_goes_to_the_engine_and_into_the_infotext(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser
+) -> None:
+    made = await txt2img(client, refiner_checkpoint="ghiblistyle", refiner_switch_at=0.8)
+    [wanted] = capabilities.requests
+    assert (wanted.refiner, wanted.refiner_switch_at) == ("ghiblistyle", 0.8)
+    assert "Refiner: ghiblistyle.safetensors" in made.info["infotexts"][0]
+    assert "Refiner switch at: 0.8" in made.info["infotexts"][0]
+    assert "refiner" not in made.warnings
+
+
 async def test_an_infotext_fills_what_the_client_left_open(
     client: httpx.AsyncClient, capabilities: FakeDiffuser
 ) -> None:

@@ -1,0 +1,133 @@
+"""The refiner: another checkpoint takes over from a level of noise on, as two pipelines of diffusers do it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("diffusers")
+
+import diffusers
+import torch
+
+from deployments.contracts.arrays import Image
+from deployments.contracts.diffusion import ControlHint, Hires
+from deployments.engines.diffusion.engine import DiffusionEngine
+from deployments.errors import NotSupported
+from tests.support.builders import an_image
+from tests.support.diffusing import NEGATIVE, PROMPT, SIZE, a_request, an_engine, difference, make, make_one
+from tests.support.real_files import write
+from tests.support.tiny_diffusion import CHECKPOINT as SD1
+from tests.support.tiny_diffusion import OTHER_CHECKPOINT
+from tests.support.tiny_sdxl import CHECKPOINT, CONTROLNETS, build_pipeline, build_refiner, refiner_tensors
+from tests.support.tiny_sdxl import write_models as write_xl_models
+
+INIT = an_image((SIZE, SIZE), 5)
+STEPS = 4
+"""At the timesteps 999, 666, 333 and 0."""
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_xl_models(tmp_path_factory.mktemp("refining"))
+    write(folder / "checkpoints" / "refiner.safetensors", refiner_tensors(*build_refiner()))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def engine(models: Path) -> DiffusionEngine:
+    return an_engine(models, checkpoint=CHECKPOINT)
+
+
+def by_diffusers(switch_at: float) -> Image:
+    """The base's first steps, and the refiner's last ones, by two stock pipelines."""
+    base = build_pipeline()
+    unet, encoder = build_refiner()
+    scheduler = diffusers.EulerDiscreteScheduler.from_config(
+        base.scheduler.config, timestep_spacing="linspace", steps_offset=0
+    )
+    base.scheduler = scheduler
+    refining = diffusers.StableDiffusionXLImg2ImgPipeline(
+        vae=base.vae, text_encoder=None, tokenizer=None, text_encoder_2=encoder, tokenizer_2=base.tokenizer_2,
+        unet=unet, scheduler=scheduler, requires_aesthetics_score=True, add_watermarker=False,
+    )  # fmt: skip
+    shared: dict[str, Any] = {
+        "prompt": PROMPT, "negative_prompt": NEGATIVE, "num_inference_steps": STEPS, "guidance_scale": 7.0
+    }  # fmt: skip
+    noise = torch.randn((1, 4, SIZE // 8, SIZE // 8), generator=torch.Generator().manual_seed(7))
+    for pipeline in (base, refining):
+        pipeline.set_progress_bar_config(disable=True)
+    latents = base(
+        **shared, latents=noise, width=SIZE, height=SIZE, denoising_end=switch_at, output_type="latent"
+    ).images
+    made = refining(**shared, image=latents, denoising_start=switch_at, output_type="np").images[0]
+    return np.asarray((made * 255).round().astype(np.uint8))
+
+
+@pytest.mark.parametrize("switch_at", [0.2, 0.5])
+def test_the_refiner_makes_the_last_steps_as_two_pipelines_do(engine: DiffusionEngine, switch_at: float) -> None:
+    ours = make_one(engine, refiner="refiner", refiner_switch_at=switch_at)
+    assert difference(ours, by_diffusers(switch_at)) <= 1
+    assert difference(ours, make_one(engine)) > 3
+
+
+@pytest.mark.parametrize(
+    ("switch_at", "calls"), [(0.0, [False] * 4), (0.3, [True, False, False, False]), (1.0, [True] * 4)]
+)
+def test_the_switch_is_by_the_noise_that_is_left(engine: DiffusionEngine, switch_at: float, calls: list[bool]) -> None:
+    with engine.models.cache.lease() as lease:
+        base = engine.models.checkpoint(lease, "")
+        networks = {True: base.unet, False: engine.models.refiner(lease, "refiner", base).unet}
+    seen: list[bool] = []
+    hooks = [
+        unet.register_forward_pre_hook(lambda *_, is_base=is_base: seen.append(is_base))
+        for is_base, unet in networks.items()
+    ]
+    try:
+        make_one(engine, refiner="refiner", refiner_switch_at=switch_at)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert seen == calls
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"sampler": "Euler a"},
+        {"prompt": "[cat:dog:0.5] AND red:0.4"},
+        {"init_image": INIT, "controls": (ControlHint(CONTROLNETS["canny"], INIT),)},
+        {"hires": Hires(96, 96, 2, 0.6)},
+        {"guidance_scale": 1.0},
+    ],
+    ids=lambda shape: "-".join(shape),
+)
+def test_a_refined_picture_is_the_same_alone_and_in_a_batch(engine: DiffusionEngine, shape: dict[str, Any]) -> None:
+    own = a_request(refiner="refiner", refiner_switch_at=0.2, **shape)
+    both = make(engine, replace(own, seed=1, prompt="dog"), own)
+    assert difference(both[1].image, make(engine, own)[0].image) <= 1
+    assert difference(both[1].image, make_one(engine, **shape)) > 3
+
+
+def test_the_refiner_alone_is_refused_and_says_what_it_is_for(engine: DiffusionEngine) -> None:
+    with pytest.raises(NotSupported, match="refiner_checkpoint"):
+        make(engine, a_request(checkpoint="refiner"))
+
+
+def test_any_checkpoint_of_the_family_may_refine_and_none_of_another(tiny_models: Path, models: Path) -> None:
+    engine = an_engine(tiny_models)
+    plain, other = make_one(engine, checkpoint=SD1), make_one(engine, checkpoint=OTHER_CHECKPOINT)
+    ours = make_one(engine, refiner=OTHER_CHECKPOINT, refiner_switch_at=0.5)
+    assert difference(ours, plain) > 3
+    assert difference(ours, other) > 3
+    assert difference(make_one(engine, refiner=OTHER_CHECKPOINT), make_one(engine, refiner=OTHER_CHECKPOINT)) == 0
+    (tiny_models / "checkpoints" / "xl").symlink_to(models / "checkpoints" / CHECKPOINT)
+    try:
+        with pytest.raises(NotSupported, match="another family"):
+            make(engine, a_request(refiner="xl", refiner_switch_at=0.5))
+    finally:
+        (tiny_models / "checkpoints" / "xl").unlink()
