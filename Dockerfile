@@ -8,6 +8,7 @@ FROM python:3.11-slim-bookworm AS python
 ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     PILLOW_BLOCK_SIZE=64m \
+    OPENBLAS_NUM_THREADS=1 \
     PATH=/opt/venv/bin:$PATH
 
 # The one archive of npm: npm itself is not needed beyond it.

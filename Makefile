@@ -70,6 +70,7 @@ bench: dev ## Ratios and growth, side by side in one run (about three quarters o
 	@$(BIN)/python -m bench.speed.recovery
 	@$(BIN)/python -m bench.speed.front_door
 	@$(BIN)/python -m bench.speed.album
+	@$(BIN)/python -m bench.speed.side_by_side
 	@$(BIN)/python -m bench.speed.decoding
 	@$(BIN)/python -m bench.speed.thumbnails
 	@$(BIN)/python -m bench.speed.people

@@ -47,8 +47,8 @@ def variables(settings: Settings) -> dict[str, str]:
         "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",  # at its own 0.1 the controller takes a tenth of a core
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",  # three find a dead proxy: at Ray's own 10, 35 s
         "OMP_NUM_THREADS": str(settings.runtime.threads),
-        # Calls run side by side, each on one core. Threads of BLAS wait for each other by spinning: with two of them on
-        # two busy cores, the quality of a picture took 290 ms of the worker's processor time instead of 22.
+        # Calls run side by side, each on one core. Threads of BLAS wait for each other by spinning: with them, on busy
+        # cores, a picture's quality takes a multiple of the processor's time (`bench.speed.side_by_side`).
         "OPENBLAS_NUM_THREADS": "1",
         # Blocks of 16 MiB, Pillow's own, are kept by each thread's heap: a quarter of a gigabyte after a large picture.
         "PILLOW_BLOCK_SIZE": "64m",

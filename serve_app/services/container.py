@@ -32,6 +32,7 @@ from serve_app.services.albums.quality import AssessQuality
 from serve_app.services.albums.service import AlbumService
 from serve_app.services.albums.snapshot import AlbumSnapshots
 from serve_app.services.albums.stored_results import StoredResults
+from serve_app.services.albums.superseded import UnlessMade
 from serve_app.services.albums.tags import TagAlbum
 from serve_app.services.completion import JobHandler
 from serve_app.services.edits.avatars import AvatarService, CreateAvatar
@@ -158,6 +159,7 @@ class Services:
             reader = AlbumIngester(database, pictures, references, capabilities, settings, metrics)
             loader = AlbumSnapshots(database, reader, settings.limits.max_whole_album)
             stored = StoredResults(database, settings.limits.max_whole_album)
+            unless_made = partial(UnlessMade, database, stored)
             tagging = TagAlbum(database, loader, capabilities, settings)
             styles = load_styles() if styles is None else styles
             animals = load_animals() if animals is None else animals
@@ -207,10 +209,12 @@ class Services:
                 health=health,
                 handlers={
                     "embeddings": EmbedAlbum(database, loader, reader),
-                    "tags": tagging,
-                    "duplicates": FindDuplicates(database, loader, pictures, capabilities, candidates, settings),
-                    "people": ClusterPeople(database, loader, capabilities, settings),
-                    "quality": AssessQuality(database, loader),
+                    "tags": unless_made(tagging),
+                    "duplicates": unless_made(
+                        FindDuplicates(database, loader, pictures, capabilities, candidates, settings)
+                    ),
+                    "people": unless_made(ClusterPeople(database, loader, capabilities, settings)),
+                    "quality": unless_made(AssessQuality(database, loader)),
                     "style": make_style,
                     "segmentation": CutOut(references, pictures, people, settings),
                     "avatar": make_avatar,

@@ -18,7 +18,7 @@ from bench.server import ROOT, free_port
 from tests.support.album_client import (
     album_when_analysed,
     assert_all_embedded,
-    many_pictures,
+    many_copies,
     start_album,
     until,
     upload,
@@ -100,7 +100,7 @@ def test_an_album_posted_through_one_node_is_found_through_the_other(cluster: Tw
         httpx.Client(base_url=f"{proxy}/api/v1", timeout=120, trust_env=False) for proxy in cluster.proxies
     )
     with first, second:
-        urls = list(upload(first, many_pictures(6, salt=9)).values())
+        urls = list(upload(first, many_copies(6, salt=9)).values())
         start_album(first, "split", urls)
         assert_all_embedded(album_when_analysed(second, "split"), urls)
         duplicates = second.post("/albums/duplicates", json={"album_id": "split"}).json()["duplicates"]

@@ -46,6 +46,7 @@ def test_blas_takes_one_thread_in_a_process_of_the_server_however_many_models_ru
         check=True,
     )
     assert run.stdout.strip() == "{1}"
+    assert image_variables("python")["OPENBLAS_NUM_THREADS"] == "1", "where Ray gives a replica two cores"
 
 
 @pytest.mark.parametrize(
