@@ -64,11 +64,13 @@ async def list_loras(services: ServicesDep) -> list[Row]:
     ]
 
 
-@router.get("/upscalers", response_model=list[Row])
-async def list_upscalers() -> list[Row]:
+@router.get("/upscalers", response_model=list[Row], responses=_MODELS)
+async def list_upscalers(services: ServicesDep) -> list[Row]:
+    plain: Row = {"model_name": None, "model_path": None, "model_url": None, "scale": 4.0}
+    networks = (await services.options.catalogue()).upscalers
     return [
-        {"name": name, "model_name": None, "model_path": None, "model_url": None, "scale": 4.0}
-        for name in IMAGE_UPSCALERS
+        *({"name": name, **plain} for name in IMAGE_UPSCALERS),
+        *({**plain, "name": one.alias, "model_name": one.name, "model_path": one.file} for one in networks),
     ]
 
 
@@ -83,9 +85,11 @@ async def list_face_restorers() -> list[Row]:
     return []
 
 
-@router.get("/realesrgan-models", response_model=list[Row])
-async def list_realesrgan_models() -> list[Row]:
-    return []
+@router.get("/realesrgan-models", response_model=list[Row], responses=_MODELS)
+async def list_realesrgan_models(services: ServicesDep) -> list[Row]:
+    """List the files of Real-ESRGAN's authors among the upscalers."""
+    networks = (await services.options.catalogue()).upscalers
+    return [{"name": one.alias, "path": one.file, "scale": 4.0} for one in networks if one.alias.startswith("R-ESRGAN")]
 
 
 @router.get("/prompt-styles", response_model=list[Row])
