@@ -15,12 +15,12 @@ from serve_app.api.sdapi.generation import TAG
 from serve_app.services.sdapi.listings import IMAGE_UPSCALERS, LATENT_UPSCALERS, sampler_rows, scheduler_rows
 from serve_app.services.sdapi.model_names import title
 from serve_app.services.sdapi.prompts import prompt_styles
-from serve_app.services.sdapi.requests import SCRIPTS
+from serve_app.services.sdapi.requests import ALWAYS_ON, SCRIPTS
 
 router = APIRouter(prefix="/sdapi/v1", tags=[TAG])
 
 _MODELS = responses(503, 504)
-_CONTROLNET = ["controlnet", "controlnet m2m"]
+_ALWAYS_ON = [*ALWAYS_ON, "controlnet m2m"]
 """The second is no script here: `webuiapi` takes its name for the sign that ControlNet is there."""
 Row = dict[str, Any]
 
@@ -119,13 +119,13 @@ async def list_hypernetworks() -> list[Row]:
 
 @router.get("/scripts", response_model=dict[str, list[str]])
 async def list_scripts() -> dict[str, list[str]]:
-    return {kind: [*names, *_CONTROLNET] for kind, names in SCRIPTS.items()}
+    return {kind: [*names, *_ALWAYS_ON] for kind, names in SCRIPTS.items()}
 
 
 @router.get("/script-info", response_model=list[Row])
 async def list_script_info() -> list[Row]:
     titles = [(name, False, kind) for kind, names in SCRIPTS.items() for name in names]
-    titles += [("controlnet", True, kind) for kind in SCRIPTS]
+    titles += [(name, True, kind) for kind in SCRIPTS for name in ALWAYS_ON]
     return [
         {"name": name, "is_alwayson": always, "is_img2img": kind == "img2img", "args": []}
         for name, always, kind in titles

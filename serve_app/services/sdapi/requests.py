@@ -17,7 +17,7 @@ from serve_app.services.sdapi.lenient_types import LONGEST_LIST, Int, LenientMod
 
 SCRIPTS = {"txt2img": (), "img2img": ("sd upscale",)}
 """Selectable scripts that are served, by lower-case title."""
-ALWAYS_ON = ("controlnet",)
+ALWAYS_ON = ("controlnet", "adetailer")
 _MAX_SEED_TEXT = 2**63
 _LONGEST_INFOTEXT = 200_000
 _MOST_BLUR = 256

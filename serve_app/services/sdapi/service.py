@@ -13,6 +13,7 @@ from deployments.algorithms.a1111.bounds import HIRES_UPSCALERS
 from deployments.contracts.diffusion import Diffuser, ModelCatalogue
 from deployments.errors import NotFound, PayloadTooLarge
 from serve_app.services.images.store import ImageStore
+from serve_app.services.sdapi.adetailer import read_details
 from serve_app.services.sdapi.controlnet.units import ControlNetUnit, read_units
 from serve_app.services.sdapi.errors import bad_field, broken, refused
 from serve_app.services.sdapi.image_inputs import ImageInputs
@@ -79,10 +80,18 @@ class GenerationService:
         options, warnings = await self._options.for_request(user_id, body.override_settings or {}, catalogue)
         most = self._settings.diffusion.max_controls
         units, more = read_units(body.alwayson_scripts, catalogue, most)
+        details, noted = read_details(body.alwayson_scripts, self._settings)
         data = await self._read_images(body, units)
         # Drawn here and not in the job, so that a second attempt makes the same images.
         seeds = {"seed": draw_seed(body.seed), "subseed": draw_seed(body.subseed)}
-        order = GenerationOrder(kind, body.model_copy(update=seeds), options, tuple(units), (*warnings, *more))
+        order = GenerationOrder(
+            kind,
+            body.model_copy(update=seeds),
+            options,
+            tuple(units),
+            tuple(details),
+            (*warnings, *more, *noted),
+        )
         payload = order.payload()
         _check_payload(payload)
         if not body.override_settings_restore_afterwards and body.override_settings:
