@@ -219,6 +219,8 @@ class Deadlines(_Options):
     clusters_s: float = Field(600.0, gt=0)
     prompt_s: float = Field(20.0, gt=0)
     hint_s: float = Field(60.0, gt=0)
+    upscale_s: float = Field(300.0, gt=0)
+    """Deadline of one image through an upscaler: minutes on a CPU, a second on a GPU."""
     style_s: float = Field(180.0, gt=0)
     """Deadline of all engines of one style together."""
     segment_s: float = Field(60.0, gt=0)

@@ -53,6 +53,10 @@ class DiffusionDeployment:
         """Make the hint of an image; see `Diffuser.make_hint`."""
         return await self._diffuser.make_hint(module, image, options)
 
+    async def upscale(self, image: Image, upscaler: str, size: tuple[int, int]) -> Image:
+        """Enlarge an image; see `Diffuser.upscale`."""
+        return await self._diffuser.upscale(image, upscaler, size)
+
     async def list_models(self) -> ModelCatalogue:
         """List the models and preprocessors that requests may name."""
         return await self._diffuser.list_models()

@@ -166,6 +166,10 @@ class Gateway:
     async def make_hint(self, module: str, image: Image, options: HintOptions) -> Image:
         return await self._call("diffusion", "make_hint", module, image, options)  # type: ignore[no-any-return]
 
+    async def upscale(self, image: Image, upscaler: str, size: tuple[int, int]) -> Image:
+        arguments, deadline_s = (image, upscaler, size), self._deadlines.upscale_s
+        return await self._call("diffusion", "upscale", *arguments, deadline_s=deadline_s)  # type: ignore[no-any-return]
+
     async def list_models(self) -> ModelCatalogue:
         return await self._call("diffusion", "list_models")  # type: ignore[no-any-return]
 
@@ -191,9 +195,10 @@ class Gateway:
         self._streams.move_to_end(checkpoint)
         return self._streams[checkpoint]
 
-    async def _call(self, capability: str, verb: str, *arguments: Any) -> Any:
+    async def _call(self, capability: str, verb: str, *arguments: Any, deadline_s: float | None = None) -> Any:
         handle = self._handle(capability)
-        deadline_s: float = getattr(self._deadlines, CAPABILITIES[capability].deadline)
+        if deadline_s is None:
+            deadline_s = float(getattr(self._deadlines, CAPABILITIES[capability].deadline))
         with self._translated(verb, deadline_s):
             has_turn = False
             try:

@@ -34,7 +34,10 @@ _BY_ARGUMENT = {
 }
 """Verb -> argument that has an entry for each picture."""
 _ONE = frozenset(
-    {"stylize", "write_prompt", "segment_portrait", "make_avatar", "decode_latents", "make_hint", "generate"}
+    {
+        *("stylize", "write_prompt", "segment_portrait", "make_avatar"),
+        *("decode_latents", "make_hint", "upscale", "generate"),
+    }
 )
 """Verbs about one picture."""
 

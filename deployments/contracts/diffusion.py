@@ -234,6 +234,7 @@ class ModelCatalogue:
     controlnets: tuple[ModelFile, ...] = ()
     vaes: tuple[ModelFile, ...] = ()
     embeddings: tuple[ModelFile, ...] = ()
+    upscalers: tuple[ModelFile, ...] = ()
     modules: tuple[HintModule, ...] = ()
     default_checkpoint: str = ""
     memory: dict[str, int] = field(default_factory=dict)
@@ -257,6 +258,13 @@ class Diffuser(Protocol):
 
         `module` is either of a preprocessor's names; "none" returns the image. Raises `InvalidRequest` for an unknown
         module, `NotSupported` for one that does not run here.
+        """
+        ...
+
+    async def upscale(self, image: Image, upscaler: str, size: tuple[int, int]) -> Image:
+        """Enlarge an image to `size` (width, height) by a network of the catalogue's upscalers, by name or alias.
+
+        Raises `InvalidRequest` for an unknown one or too large an image, `NotSupported` for a file that is none.
         """
         ...
 

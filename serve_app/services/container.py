@@ -173,7 +173,7 @@ class Services:
             )
             inputs = ImageInputs(fetcher, settings)
             options = OptionService(database, capabilities, settings)
-            make_pictures = GenerateImages(database, pictures, inputs, capabilities, events, settings)
+            make_pictures = GenerateImages(database, pictures, inputs, capabilities, capabilities, events, settings)
             health = HealthService(database, storage, capabilities, settings, metrics, worker_metrics, all_metrics)
             opening.push_async_callback(health.close)
             first_answers = IdempotencyService(database, settings.quotas)
@@ -196,7 +196,7 @@ class Services:
                 generation=GenerationService(database, pictures, inputs, options, capabilities, settings),
                 options=options,
                 inputs=inputs,
-                extras=Extras(inputs, settings),
+                extras=Extras(inputs, capabilities, settings),
                 captioner=Captioner(capabilities, settings),
                 detector=Detector(capabilities, inputs),
                 history=HistoryService(database),

@@ -66,6 +66,9 @@ CATALOGUE = ModelCatalogue(
     default_checkpoint="tiny",
 )
 
+UPSCALERS = (replace(a_model("RealESRGAN_x4plus", "RealESRGAN_x4plus.pth"), alias="R-ESRGAN 4x+"), a_model("4x-Ultra"))
+"""Upscalers that a catalogue may have."""
+
 
 class FakeDiffuser(FakeCapabilities):
     """Implements every capability; those of `Diffuser` as clients of the Stable Diffusion web API need them."""
@@ -75,6 +78,7 @@ class FakeDiffuser(FakeCapabilities):
         self.catalogue = CATALOGUE
         self.requests: list[GenerationRequest] = []
         self.hints: list[tuple[str, tuple[int, int], HintOptions]] = []
+        self.upscaled: list[tuple[str, tuple[int, int]]] = []
         self.failure: BaseException | None = None
         """Error that `generate` raises after the first step."""
         self.listing_failure: BaseException | None = None
@@ -125,6 +129,10 @@ class FakeDiffuser(FakeCapabilities):
             raise WeightsMissing(f"The weights of {module} are missing.")
         self.hints.append((known.name, (image.shape[1], image.shape[0]), options))
         return image if known.name in ("none", "inpaint") else np.asarray(255 - image, np.uint8)
+
+    async def upscale(self, image: Image, upscaler: str, size: tuple[int, int]) -> Image:
+        self.upscaled.append((upscaler, size))
+        return np.full((size[1], size[0], 3), 200, np.uint8)
 
     async def list_models(self) -> ModelCatalogue:
         if self.listing_failure is not None:

@@ -83,6 +83,9 @@ class FakeGeneration:
     async def make_hint(self, module: str, image: Image, options: HintOptions) -> Image:
         return np.asarray(255 - image, np.uint8)
 
+    async def upscale(self, image: Image, upscaler: str, size: tuple[int, int]) -> Image:
+        return np.full((size[1], size[0], 3), 128, np.uint8)
+
     async def list_models(self) -> ModelCatalogue:
         return CATALOGUE
 

@@ -27,6 +27,7 @@ from deployments.engines.diffusion.pipelines import decode, encode
 from deployments.engines.diffusion.refiner import Refiner, encode_for
 from deployments.engines.diffusion.registry import ModelRegistry
 from deployments.engines.diffusion.scheduler_factory import make_scheduler
+from deployments.engines.diffusion.upscalers import Upscaler
 from deployments.engines.diffusion.upscaling import upscale_image, upscale_latents
 from deployments.engines.diffusion.validation import kind_of
 from deployments.errors import DarkroomError, InvalidRequest, JobCancelled, NotSupported
@@ -65,6 +66,7 @@ class Batch:
         lead = requests[0]
         self._models = models
         self._device = device
+        self._lease = lease
         self._requests = requests
         self._watch = watch
         self._checkpoint = models.checkpoint(lease, lead.checkpoint)
@@ -240,7 +242,11 @@ class Batch:
         size = (hires.width, hires.height)
         if hires.upscaler in LATENT_UPSCALERS:
             return upscale_latents(latents, hires.upscaler, size)
-        images = [upscale_image(self._picture(own), hires.upscaler, size) for own in latents]
+
+        def network() -> Upscaler:
+            return self._models.upscaler(self._lease, hires.upscaler)
+
+        images = [upscale_image(self._picture(own), hires.upscaler, size, network) for own in latents]
         return encode(self._vae, self._pixels(images) * 2 - 1)
 
     def _finish(self, row: _Row, latents: Any) -> GeneratedPicture:

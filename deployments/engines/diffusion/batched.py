@@ -73,6 +73,10 @@ class BatchedDiffuser:
         """Make the hint of an image; see `Diffuser.make_hint`."""
         return await self._threads.run(self._engine.make_hint, module, image, options)
 
+    async def upscale(self, image: Image, upscaler: str, size: tuple[int, int]) -> Image:
+        """Enlarge an image; see `Diffuser.upscale`."""
+        return await self._threads.run(self._engine.upscale, image, upscaler, size)
+
     async def list_models(self) -> ModelCatalogue:
         """List models and preprocessors; the first call reads the header of every file."""
         async with self._listing:  # others wait for the result of the first call

@@ -28,6 +28,15 @@ CHECKPOINT = "DARKROOM_DIFFUSION__CHECKPOINT"
 
 _MAIN_WEIGHTS = {"checkpoints": "unet/diffusion_pytorch_model*.safetensors", "": "*.safetensors"}
 """Files whose hash stands for a folder of diffusers: the weights that make it the model that it is."""
+UPSCALER_TITLES = {
+    "RealESRGAN_x4plus": "R-ESRGAN 4x+",
+    "RealESRGAN_x4plus_anime_6B": "R-ESRGAN 4x+ Anime6B",
+    "RealESRGAN_x2plus": "R-ESRGAN 2x+",
+    "realesr-general-x4v3": "R-ESRGAN General 4xV3",
+    "realesr-general-wdn-x4v3": "R-ESRGAN General WDN 4xV3",
+    "realesr-animevideov3": "R-ESRGAN AnimeVideo",
+}
+"""Names that A1111 gives to the files of Real-ESRGAN's authors."""
 _HASH_IN_NAME = re.compile(r"\s*\[[0-9a-fA-F]+\]$")
 _CONTROLNET_HASH_AT, _CONTROLNET_HASH_BYTES = 2**20, 2**16
 """Offset and length of the bytes that sd-webui-controlnet hashes for a model's short hash."""
@@ -87,6 +96,8 @@ class Model:
         with A1111's short hash."""
         if self.weights is None:
             return self.name
+        if self.kind == "upscalers":
+            return UPSCALER_TITLES.get(self.name, self.name)
         if self.kind == "loras":
             return self.metadata.get("ss_output_name") or self.name
         if self.kind == "controlnets":

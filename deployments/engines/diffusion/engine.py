@@ -22,7 +22,7 @@ from deployments.engines.diffusion.device import Device
 from deployments.engines.diffusion.pipelines import decode
 from deployments.engines.diffusion.preprocessors import Preprocessors
 from deployments.engines.diffusion.registry import ModelRegistry
-from deployments.engines.diffusion.upscaling import check_upscaler
+from deployments.engines.diffusion.upscaling import check_upscaler, upscale_image
 from deployments.engines.diffusion.validation import check_request, shape_key
 from deployments.errors import DarkroomError, InvalidRequest, OutOfMemory
 from deployments.kit.batching import BatchListener
@@ -51,7 +51,7 @@ class DiffusionEngine:
         """Check a request. Raises `InvalidRequest` for one that no batch could run; loads nothing."""
         check_request(request, self._settings)
         if request.hires:
-            check_upscaler(request.hires.upscaler)
+            check_upscaler(request.hires.upscaler, self._models.catalogue)
 
     def key(self, request: GenerationRequest) -> Hashable:
         """Compute the batch key: requests of equal keys may share a batch."""
@@ -92,6 +92,20 @@ class DiffusionEngine:
         """Make the hint of an image; see `Diffuser.make_hint`."""
         return self._preprocessors.make(module, image, options)
 
+    def upscale(self, image: Image, upscaler: str, size: tuple[int, int]) -> Image:
+        """Enlarge an image, also beside a batch; see `Diffuser.upscale`."""
+        import torch
+
+        check_upscaler(upscaler, self._models.catalogue)
+        refusal: OutOfMemory | None = None
+        try:
+            with torch.no_grad(), self._models.cache.lease() as lease:
+                return upscale_image(image, upscaler, size, lambda: self._models.upscaler(lease, upscaler))
+        except torch.OutOfMemoryError:
+            refusal = OutOfMemory("The device has too little memory for this now.", extra={"retry_after_s": _RETRY_S})
+        self._device.give_back()
+        raise refusal
+
     def list_models(self) -> ModelCatalogue:
         """List models and preprocessors, see `Diffuser.list_models`."""
         catalogue = self._models.catalogue
@@ -101,6 +115,7 @@ class DiffusionEngine:
             controlnets=catalogue.describe("controlnets"),
             vaes=catalogue.describe("vaes"),
             embeddings=catalogue.describe("embeddings"),
+            upscalers=catalogue.describe("upscalers"),
             modules=self._preprocessors.modules(),
             default_checkpoint=catalogue.default_name,
             memory=self._device.memory(),

@@ -9,8 +9,10 @@ from itertools import chain, count, islice
 from pathlib import Path
 from typing import Literal
 
-ModelKind = Literal["checkpoints", "loras", "controlnets", "vaes", "embeddings"]
-KINDS: tuple[ModelKind, ...] = ("checkpoints", "loras", "controlnets", "vaes", "embeddings")
+ModelKind = Literal["checkpoints", "loras", "controlnets", "vaes", "embeddings", "upscalers"]
+KINDS: tuple[ModelKind, ...] = ("checkpoints", "loras", "controlnets", "vaes", "embeddings", "upscalers")
+
+_UPSCALERS = ("ESRGAN", "RealESRGAN", "DAT", "SwinIR", "ScuNET", "HAT")
 
 _FOLDERS: dict[ModelKind, tuple[str, ...]] = {
     "checkpoints": ("checkpoints", "Stable-diffusion", "models/Stable-diffusion"),
@@ -18,6 +20,7 @@ _FOLDERS: dict[ModelKind, tuple[str, ...]] = {
     "controlnets": ("controlnets", "ControlNet", "models/ControlNet", "extensions/sd-webui-controlnet/models"),
     "vaes": ("vaes", "VAE", "models/VAE"),
     "embeddings": ("embeddings", "../embeddings"),
+    "upscalers": ("upscalers", *_UPSCALERS, *(f"models/{name}" for name in _UPSCALERS)),
 }
 """Folders of each kind below the models folder, which may be A1111's `models` or its whole installation. There the
 textual inversions lie beside `models`; that folder is looked into only where `Stable-diffusion` shows the layout."""

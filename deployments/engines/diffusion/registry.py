@@ -23,6 +23,7 @@ from deployments.engines.diffusion.model_cache import Key, Lease, ModelCache
 from deployments.engines.diffusion.pipelines import make_pipeline
 from deployments.engines.diffusion.refiner import check_refiner
 from deployments.engines.diffusion.textual_inversions import TextualInversions, read_vectors
+from deployments.engines.diffusion.upscalers import Upscaler, load_upscaler
 from deployments.errors import DarkroomError, NotSupported, WeightsMissing
 
 log = structlog.get_logger(__name__)
@@ -43,6 +44,7 @@ class ModelRegistry:
         self.cache = ModelCache(settings.memory_budget_mb * 2**20, device.give_back)
         self.tiling = threading.Lock()
         """Lock held while a batch makes shared networks wrap around the edge, and while others need them without."""
+        self._device = device
         self._merger = Merger()
         self._loader = Loader(self.catalogue, device, offline=settings.offline, compile_unet=settings.compile)
 
@@ -138,6 +140,18 @@ class ModelRegistry:
         if net.config.cross_attention_dim != checkpoint.unet.config.cross_attention_dim:
             raise NotSupported(f"The ControlNet '{model.name}' does not fit the checkpoint '{checkpoint.model.name}'.")
         return net
+
+    def upscaler(self, lease: Lease, name: str) -> Upscaler:
+        """Load an upscaler by name. Raises `WeightsMissing`, `NotSupported`, `Unavailable` (no spandrel),
+        `OutOfMemory`."""
+        model = self.catalogue.find("upscalers", name)
+        found: Upscaler = lease.get(
+            ("upscaler", model.name),
+            lambda: load_upscaler(model, self._device),
+            lambda made: module_bytes(made.network.model),
+            expected_bytes=files_bytes(model),
+        )
+        return found
 
     def textual_inversions(self, checkpoint: Checkpoint) -> TextualInversions:
         """Collect the textual inversions that prompts may name; a file is read when a prompt does."""

@@ -15,12 +15,12 @@ from serve_app.api.sdapi.generation import TAG
 from serve_app.services.sdapi.listings import IMAGE_UPSCALERS, LATENT_UPSCALERS, sampler_rows, scheduler_rows
 from serve_app.services.sdapi.model_names import title
 from serve_app.services.sdapi.prompts import prompt_styles
-from serve_app.services.sdapi.requests import SCRIPTS
+from serve_app.services.sdapi.requests import ALWAYS_ON, SCRIPTS
 
 router = APIRouter(prefix="/sdapi/v1", tags=[TAG])
 
 _MODELS = responses(503, 504)
-_CONTROLNET = ["controlnet", "controlnet m2m"]
+_ALWAYS_ON = [*ALWAYS_ON, "controlnet m2m"]
 """The second is no script here: `webuiapi` takes its name for the sign that ControlNet is there."""
 Row = dict[str, Any]
 
@@ -68,12 +68,14 @@ async def list_loras(services: ServicesDep) -> list[Row]:
     ]
 
 
-@router.get("/upscalers", response_model=list[Row])
-async def list_upscalers() -> list[Row]:
+@router.get("/upscalers", response_model=list[Row], responses=_MODELS)
+async def list_upscalers(services: ServicesDep) -> list[Row]:
     """List ways of enlarging an image."""
+    plain: Row = {"model_name": None, "model_path": None, "model_url": None, "scale": 4.0}
+    networks = (await services.options.catalogue()).upscalers
     return [
-        {"name": name, "model_name": None, "model_path": None, "model_url": None, "scale": 4.0}
-        for name in IMAGE_UPSCALERS
+        *({"name": name, **plain} for name in IMAGE_UPSCALERS),
+        *({**plain, "name": one.alias, "model_name": one.name, "model_path": one.file} for one in networks),
     ]
 
 
@@ -89,10 +91,11 @@ async def list_face_restorers() -> list[Row]:
     return []
 
 
-@router.get("/realesrgan-models", response_model=list[Row])
-async def list_realesrgan_models() -> list[Row]:
-    """List no Real-ESRGAN models: there are none here."""
-    return []
+@router.get("/realesrgan-models", response_model=list[Row], responses=_MODELS)
+async def list_realesrgan_models(services: ServicesDep) -> list[Row]:
+    """List the files of Real-ESRGAN's authors among the upscalers."""
+    networks = (await services.options.catalogue()).upscalers
+    return [{"name": one.alias, "path": one.file, "scale": 4.0} for one in networks if one.alias.startswith("R-ESRGAN")]
 
 
 @router.get("/prompt-styles", response_model=list[Row])
@@ -125,14 +128,14 @@ async def list_hypernetworks() -> list[Row]:
 @router.get("/scripts", response_model=dict[str, list[str]])
 async def list_scripts() -> dict[str, list[str]]:
     """List scripts by the kind of request that takes them."""
-    return {kind: [*names, *_CONTROLNET] for kind, names in SCRIPTS.items()}
+    return {kind: [*names, *_ALWAYS_ON] for kind, names in SCRIPTS.items()}
 
 
 @router.get("/script-info", response_model=list[Row])
 async def list_script_info() -> list[Row]:
     """Describe scripts: which are always on, and for which kind of request."""
     titles = [(name, False, kind) for kind, names in SCRIPTS.items() for name in names]
-    titles += [("controlnet", True, kind) for kind in SCRIPTS]
+    titles += [(name, True, kind) for kind in SCRIPTS for name in ALWAYS_ON]
     return [
         {"name": name, "is_alwayson": always, "is_img2img": kind == "img2img", "args": []}
         for name, always, kind in titles

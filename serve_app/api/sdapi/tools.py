@@ -100,9 +100,9 @@ class Caption(BaseModel):
 
 @router.post("/extra-single-image", response_model=SingleImageAnswer, responses=_ERRORS)
 async def enlarge_image(body: SingleImageBody, services: ServicesDep) -> dict[str, str]:
-    """Enlarge an image by Lanczos or nearest neighbours."""
+    """Enlarge an image by Lanczos, nearest neighbours, or an upscaler of the models folder."""
     wanted = body.wanted()
-    services.extras.check(wanted)
+    await services.extras.check(wanted)
     made = await services.extras.enlarge(body.image, wanted)
     return {"html_info": describe(wanted, body.ignored()), "image": base64.b64encode(made).decode()}
 
@@ -113,7 +113,7 @@ async def enlarge_images(body: BatchImagesBody, services: ServicesDep, settings:
     if len(body.image_list) > settings.limits.max_images:
         raise bad_field(f"at most {settings.limits.max_images} pictures", "imageList")
     wanted = body.wanted()
-    services.extras.check(wanted)
+    await services.extras.check(wanted)
     made = await services.extras.enlarge_all((one.data for one in body.image_list), wanted)
     images = [base64.b64encode(file).decode() for file in made]
     return {"html_info": describe(wanted, body.ignored()), "images": images}

@@ -1,4 +1,4 @@
-"""Image enlargement without a model (A1111's "extras"): Lanczos or nearest neighbours."""
+"""Image enlargement (A1111's "extras"): Lanczos, nearest neighbours, or a network of the diffusion engine."""
 
 from __future__ import annotations
 
@@ -14,13 +14,19 @@ from deployments.algorithms.a1111.bounds import IMAGE_UPSCALERS
 from deployments.algorithms.a1111.image_metadata import PARAMETERS, encode_picture, read_texts
 from deployments.algorithms.a1111.resizing import scaled_size
 from deployments.contracts.arrays import Image
-from deployments.errors import PayloadTooLarge
+from deployments.contracts.diffusion import Diffuser, ModelCatalogue
+from deployments.errors import NotDeployed, PayloadTooLarge
 from deployments.kit.threads import Threads
 from serve_app.services.sdapi.errors import bad_field, broken
 from serve_app.services.sdapi.image_inputs import ImageInputs
+from serve_app.services.sdapi.model_names import find_upscaler
 
 NONE = "None"
-_FILTERS = {"Lanczos": PillowImage.Resampling.LANCZOS, "Nearest": PillowImage.Resampling.NEAREST}
+_FILTERS = {
+    "None": PillowImage.Resampling.LANCZOS,
+    "Lanczos": PillowImage.Resampling.LANCZOS,
+    "Nearest": PillowImage.Resampling.NEAREST,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +48,24 @@ class Enlargement:
 class Extras:
     """Enlarges images of requests, a few at once."""
 
-    def __init__(self, inputs: ImageInputs, settings: Settings) -> None:
+    def __init__(self, inputs: ImageInputs, diffuser: Diffuser, settings: Settings) -> None:
         self._inputs = inputs
+        self._diffuser = diffuser
         self._max_pixels = settings.limits.max_pixels
         self._max_bytes = settings.limits.max_sdapi_bytes
         self._threads = Threads(settings.runtime.decode_threads)
 
-    def check(self, wanted: Enlargement) -> None:
+    async def check(self, wanted: Enlargement) -> None:
         """Check that both upscalers exist. Raises `WebUiError`."""
-        for name in (wanted.upscaler, wanted.second_upscaler):
-            if name not in IMAGE_UPSCALERS:
+        others = [name for name in (wanted.upscaler, wanted.second_upscaler) if name not in IMAGE_UPSCALERS]
+        if not others:
+            return
+        try:
+            catalogue = await self._diffuser.list_models()
+        except NotDeployed:
+            catalogue = ModelCatalogue()
+        for name in others:
+            if find_upscaler(catalogue, name) is None:
                 raise broken("AssertionError", f"could not find upscaler named {name[:80]}")
 
     async def enlarge(self, text: str, wanted: Enlargement) -> bytes:
@@ -60,7 +74,21 @@ class Extras:
         width, height = _target(source.pixels, wanted)
         if width * height > self._max_pixels:
             raise bad_field(f"the result would have more than {self._max_pixels} pixels", "upscaling_resize")
-        return await self._threads.run(_enlarge, source.pixels, wanted, source.data)
+        if wanted.upscaler == NONE:
+            return await self._threads.run(_encode, source.pixels, source.data)
+        image = source.pixels
+        if wanted.factor is None and wanted.crop:
+            image = _cut_to_shape(image, (width, height))
+        out = await self._scale(image, wanted.upscaler, (width, height))
+        if wanted.second_upscaler != NONE and wanted.second_visibility > 0:
+            other = await self._scale(image, wanted.second_upscaler, (width, height))
+            out = await self._threads.run(_blend, out, other, wanted.second_visibility)
+        return await self._threads.run(_encode, out, source.data)
+
+    async def _scale(self, image: Image, upscaler: str, size: tuple[int, int]) -> Image:
+        if upscaler not in IMAGE_UPSCALERS:
+            return await self._diffuser.upscale(image, upscaler, size)
+        return await self._threads.run(_resize, image, size, upscaler)
 
     async def enlarge_all(self, texts: Iterable[str], wanted: Enlargement) -> list[bytes]:
         """Enlarge several images in order. Raises `PayloadTooLarge` too, for files larger than a body may be."""
@@ -96,24 +124,24 @@ def _target(image: Image, wanted: Enlargement) -> tuple[int, int]:
     return wanted.size if wanted.crop else scaled_size(size, wanted.size, cover=True)
 
 
-def _enlarge(image: Image, wanted: Enlargement, source: bytes) -> bytes:
-    size, parameters = _target(image, wanted), read_texts(source).get(PARAMETERS, "")
-    if wanted.upscaler == NONE:
-        return encode_picture(image, parameters)
-    picture = PillowImage.fromarray(image)
-    if wanted.factor is None and wanted.crop:
-        picture = _cut_to_shape(picture, size)
-    out = np.asarray(picture.resize(size, _FILTERS[wanted.upscaler]), np.uint8)
-    if wanted.second_upscaler != NONE and wanted.second_visibility > 0:
-        other = np.asarray(picture.resize(size, _FILTERS[wanted.second_upscaler]), np.uint8)
-        # As bytes: floating point would take gigabytes for the largest pictures.
-        out = np.asarray(cv2.addWeighted(out, 1 - wanted.second_visibility, other, wanted.second_visibility, 0))
-    return encode_picture(out, parameters)
+def _resize(image: Image, size: tuple[int, int], upscaler: str) -> Image:
+    return np.asarray(PillowImage.fromarray(image).resize(size, _FILTERS[upscaler]), np.uint8)
 
 
-def _cut_to_shape(picture: PillowImage.Image, size: tuple[int, int]) -> PillowImage.Image:
+def _blend(image: Image, other: Image, share: float) -> Image:
+    """Lay `other` over an image by a share of 0 to 1; as bytes, since floats would take gigabytes for the largest."""
+    return np.asarray(cv2.addWeighted(image, 1 - share, other, share, 0), np.uint8)
+
+
+def _encode(image: Image, source: bytes) -> bytes:
+    """Encode a PNG with the generation parameters of its source."""
+    return encode_picture(image, read_texts(source).get(PARAMETERS, ""))
+
+
+def _cut_to_shape(image: Image, size: tuple[int, int]) -> Image:
     """Crop the centre in the shape of `size`."""
-    ratio = min(picture.width / size[0], picture.height / size[1])
-    width, height = max(1, round(size[0] * ratio)), max(1, round(size[1] * ratio))
-    left, top = (picture.width - width) // 2, (picture.height - height) // 2
-    return picture.crop((left, top, left + width, top + height))
+    height, width = image.shape[:2]
+    ratio = min(width / size[0], height / size[1])
+    across, down = max(1, round(size[0] * ratio)), max(1, round(size[1] * ratio))
+    left, top = (width - across) // 2, (height - down) // 2
+    return np.ascontiguousarray(image[top : top + down, left : left + across])

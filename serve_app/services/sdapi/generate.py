@@ -40,7 +40,7 @@ async def generate_all(
 
     async def generate(place: int, task: ImageTask) -> FinishedImage | None:
         async with gate:
-            finished = await _generate(diffuser, task, progress, lambda step: watch(place, step))
+            finished = await generate_image(diffuser, task, progress, lambda step: watch(place, step))
             report(place, 1.0)
             previews.forget(place)
             return finished
@@ -54,9 +54,10 @@ async def generate_all(
         await asyncio.gather(*running, return_exceptions=True)
 
 
-async def _generate(
+async def generate_image(
     diffuser: Diffuser, task: ImageTask, progress: Progress, watch: Callable[[GenerationStep], None]
 ) -> FinishedImage | None:
+    """Generate one image; `watch` is told each step. None: it was interrupted before it had anything."""
     request = task.request
     last: GenerationStep | None = None
     if progress.interrupted.is_set():

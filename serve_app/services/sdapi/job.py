@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from configs.settings import Settings
 from deployments.algorithms.a1111.image_metadata import encode_picture
+from deployments.contracts.albums import FaceFinder
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import Diffuser
 from serve_app.services.accounts.history import GenerationResult
 from serve_app.services.images.store import EncodedImage, ImageStore
 from serve_app.services.jobs.progress import Progress
 from serve_app.services.sdapi.controlnet.fitting import family_of
+from serve_app.services.sdapi.face_details import FaceDetailer
 from serve_app.services.sdapi.generate import generate_all
 from serve_app.services.sdapi.grid import grid
 from serve_app.services.sdapi.image_inputs import ImageInputs
@@ -45,6 +48,7 @@ class GenerateImages:
         pictures: ImageStore,
         inputs: ImageInputs,
         diffuser: Diffuser,
+        finder: FaceFinder,
         events: JobEvents,
         settings: Settings,
     ) -> None:
@@ -53,6 +57,7 @@ class GenerateImages:
         self._pictures = pictures
         self._inputs = inputs
         self._diffuser = diffuser
+        self._finder = finder
         self._settings = settings
 
     async def __call__(self, job: QueuedJob, progress: Progress) -> GenerationResult:
@@ -72,6 +77,11 @@ class GenerateImages:
         if plan.sheet is not None:
             generated = await asyncio.to_thread(plan.sheet.join, generated)
         finished = [one for one in generated if one is not None]
+        if order.details:
+            detailer = FaceDetailer(self._diffuser, self._finder, order, catalogue, progress)
+            finished = await detailer.redraw_all(finished, at_once)
+            described = [unit.parameters(place) for place, unit in enumerate(order.details)]
+            plan = replace(plan, parameters=plan.parameters | {k: v for one in described for k, v in one.items()})
         texts = [infotext(plan, one, order) for one in finished]
         files, texts, first = self._gather(order, plan, finished, texts)
         stored = [await self._store(job.user_id, order, image, text) for image, text in files]

@@ -47,6 +47,11 @@ def find_controlnet(catalogue: ModelCatalogue, wanted: str) -> ModelFile | None:
     return exact or _exact(models, wanted) or _exact(models, bare) or _part(models, bare)
 
 
+def find_upscaler(catalogue: ModelCatalogue, wanted: str) -> ModelFile | None:
+    """Find an upscaler that is a network, by name, alias or file."""
+    return _exact(catalogue.upscalers, wanted)
+
+
 def find_module(catalogue: ModelCatalogue, wanted: str) -> HintModule | None:
     """Find a preprocessor by its name or its label."""
     name = wanted.strip().lower()

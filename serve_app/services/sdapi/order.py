@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from serve_app.services.sdapi.adetailer import DetailUnit
 from serve_app.services.sdapi.controlnet.units import ControlNetUnit
 from serve_app.services.sdapi.options import Options
 from serve_app.services.sdapi.previews import PreviewOptions
@@ -25,6 +26,8 @@ class GenerationOrder:
     body: GenerationBody
     options: Options
     units: tuple[ControlNetUnit, ...] = ()
+    details: tuple[DetailUnit, ...] = ()
+    """Units of ADetailer."""
     warnings: tuple[str, ...] = ()
     """Warnings from when it was accepted."""
 
@@ -37,6 +40,7 @@ class GenerationOrder:
             "options": options,
             "previews": previews,
             "units": [unit.model_dump(exclude={"image", "mask"}) for unit in self.units],
+            "details": [unit.model_dump() for unit in self.details],
             "warnings": list(self.warnings),
             "task_id": self.body.force_task_id,
         }
@@ -50,6 +54,7 @@ class GenerationOrder:
             form.model_validate(payload["request"]),
             Options(**payload["options"], previews=preview_options(payload)),
             tuple(ControlNetUnit.model_validate(unit) for unit in payload["units"]),
+            tuple(DetailUnit.model_validate(unit) for unit in payload.get("details", ())),
             tuple(payload["warnings"]),
         )
 

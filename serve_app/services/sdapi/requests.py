@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 from pydantic import Field, ValidationError
 
 from configs.settings import Settings
-from deployments.algorithms.a1111.bounds import GRID_PX, HIRES_UPSCALERS, LEAST_PX, LONGEST_PROMPT, MOST_GUIDANCE
+from deployments.algorithms.a1111.bounds import GRID_PX, LEAST_PX, LONGEST_PROMPT, MOST_GUIDANCE
 from deployments.algorithms.a1111.infotext import read_infotext
-from serve_app.services.sdapi.errors import bad_field, broken, refused
+from serve_app.services.sdapi.errors import bad_field, refused
 from serve_app.services.sdapi.lenient_types import LONGEST_LIST, Int, LenientModel, Real, Switch, Text
 
 SCRIPTS = {"txt2img": (), "img2img": ("sd upscale",)}
 """Selectable scripts that are served, by lower-case title."""
-ALWAYS_ON = ("controlnet",)
+ALWAYS_ON = ("controlnet", "adetailer")
 _MAX_SEED_TEXT = 2**63
 _LONGEST_INFOTEXT = 200_000
 _MOST_BLUR = 256
@@ -212,8 +212,6 @@ def _check_hires(body: Txt2ImgBody, most_px: int) -> None:
     for first, target in zip(*body.sizes(), strict=True):
         _within(first, LEAST_PX, most_px, "firstphase_width")
         _within(target, LEAST_PX, most_px, "hr_scale")
-    if body.hr_upscaler is not None and body.hr_upscaler not in HIRES_UPSCALERS:
-        raise broken("Exception", f"could not find upscaler named {body.hr_upscaler[:80]}")
 
 
 def _check_scripts(body: GenerationBody, kind: str) -> None:

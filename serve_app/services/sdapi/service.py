@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from configs.settings import Settings
+from deployments.algorithms.a1111.bounds import HIRES_UPSCALERS
 from deployments.contracts.diffusion import Diffuser, ModelCatalogue
 from deployments.errors import NotFound, PayloadTooLarge
 from serve_app.services.images.store import ImageStore
+from serve_app.services.sdapi.adetailer import read_details
 from serve_app.services.sdapi.controlnet.units import ControlNetUnit, read_units
 from serve_app.services.sdapi.errors import bad_field, broken, refused
 from serve_app.services.sdapi.image_inputs import ImageInputs
 from serve_app.services.sdapi.job import start_history
-from serve_app.services.sdapi.model_names import find_checkpoint
+from serve_app.services.sdapi.model_names import find_checkpoint, find_upscaler
 from serve_app.services.sdapi.options import OptionService
 from serve_app.services.sdapi.order import KINDS, GenerationOrder, SdapiKind, preview_options
 from serve_app.services.sdapi.plan import draw_seed
@@ -74,14 +76,22 @@ class GenerationService:
         if (body.script_name or "").lower() == SD_UPSCALE:
             SdUpscale.of(body.script_args)
         catalogue = await self._diffuser.list_models()
-        _check_checkpoints(body, catalogue)
+        _check_models(body, catalogue)
         options, warnings = await self._options.for_request(user_id, body.override_settings or {}, catalogue)
         most = self._settings.diffusion.max_controls
         units, more = read_units(body.alwayson_scripts, catalogue, most)
+        details, noted = read_details(body.alwayson_scripts, self._settings)
         data = await self._read_images(body, units)
         # Drawn here and not in the job, so that a second attempt makes the same images.
         seeds = {"seed": draw_seed(body.seed), "subseed": draw_seed(body.subseed)}
-        order = GenerationOrder(kind, body.model_copy(update=seeds), options, tuple(units), (*warnings, *more))
+        order = GenerationOrder(
+            kind,
+            body.model_copy(update=seeds),
+            options,
+            tuple(units),
+            tuple(details),
+            (*warnings, *more, *noted),
+        )
         payload = order.payload()
         _check_payload(payload)
         if not body.override_settings_restore_afterwards and body.override_settings:
@@ -178,10 +188,14 @@ def _check_payload(payload: Mapping[str, Any]) -> None:
         raise bad_field(f"the request without its pictures has {size} bytes; at most {_LARGEST_PAYLOAD} are taken")
 
 
-def _check_checkpoints(body: GenerationBody, catalogue: ModelCatalogue) -> None:
+def _check_models(body: GenerationBody, catalogue: ModelCatalogue) -> None:
     names = [body.refiner_checkpoint]
     if isinstance(body, Txt2ImgBody) and body.enable_hr and body.hr_checkpoint_name != "Use same checkpoint":
         names.append(body.hr_checkpoint_name)
     for name in names:
         if name and name.lower() != "none" and find_checkpoint(catalogue, name) is None:
             raise broken("Exception", f"Could not find checkpoint with name {name[:100]}")
+    if isinstance(body, Txt2ImgBody) and body.enable_hr and body.hr_upscaler is not None:
+        name = body.hr_upscaler
+        if name not in HIRES_UPSCALERS and find_upscaler(catalogue, name) is None:
+            raise broken("Exception", f"could not find upscaler named {name[:80]}")

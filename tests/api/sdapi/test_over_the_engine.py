@@ -46,6 +46,9 @@ class OverTheEngine(FakeCapabilities):
     async def make_hint(self, module: str, image: Image, options: HintOptions) -> Image:
         return await self._diffuser.make_hint(module, image, options)
 
+    async def upscale(self, image: Image, upscaler: str, size: tuple[int, int]) -> Image:
+        return await self._diffuser.upscale(image, upscaler, size)
+
     async def list_models(self) -> ModelCatalogue:
         return await self._diffuser.list_models()
 

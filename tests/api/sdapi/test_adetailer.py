@@ -1,0 +1,167 @@
+"""ADetailer in the Stable Diffusion web API: faces of finished images found, redrawn and laid over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from deployments.contracts.albums import Face
+from deployments.contracts.arrays import Image
+from deployments.errors import WeightsMissing
+from tests.api.sdapi.conftest import SMALL, V1, assert_webui_error, txt2img
+from tests.support.fake_diffuser import FakeDiffuser
+
+SIZE = {"width": 128, "height": 128}
+
+
+class WithFaces(FakeDiffuser):
+    """Finds two faces in each image."""
+
+    boxes: Sequence[tuple[float, float, float, float]] = ((16, 16, 48, 48), (80, 64, 112, 96))
+    missing = False
+
+    async def find_faces(self, images: Sequence[Image]) -> list[list[Face]]:
+        if self.missing:
+            raise WeightsMissing("The face engine's weights are missing.")
+        nothing = np.zeros((0, 2), np.float32)
+        return [[Face(box, 0.9, 1.0, nothing, nothing[0:0, 0]) for box in self.boxes] for _ in images]
+
+
+@pytest.fixture
+def capabilities() -> WithFaces:
+    return WithFaces()
+
+
+def adetailer(*arguments: Any) -> dict[str, Any]:
+    return {"ADetailer": {"args": list(arguments)}}
+
+
+UNIT = {"ad_model": "face_yolov8n.pt", "ad_dilate_erode": 0, "ad_mask_blur": 0}
+
+
+async def test_each_face_is_redrawn_in_a_crop_and_laid_over(client: httpx.AsyncClient, capabilities: WithFaces) -> None:
+    plain = (await txt2img(client, **SIZE, seed=5)).images[0]
+    made = await txt2img(client, **SIZE, seed=5, alwayson_scripts=adetailer(UNIT))
+    first, left, right = capabilities.requests[1:]
+    assert (first.init_image, first.seed) == (None, 5)
+    assert [request.seed for request in (left, right)] == [5, 6]
+    for request in (left, right):
+        assert request.init_image is not None
+        assert request.mask is not None
+        assert (request.width, request.height, request.denoising_strength) == (128, 128, 0.4)
+    changed = (made.images[0] != plain).any(axis=2)
+    assert changed[20:44, 20:44].mean() > 0.9
+    assert changed[68:92, 84:108].mean() > 0.9
+    changed[16:48, 16:48] = changed[64:96, 80:112] = False
+    assert not changed.any()  # the rest of the image is as it was
+    assert len(made.images) == 1
+    assert "ADetailer model: face_yolov8n.pt" in made.info["infotexts"][0]
+
+
+async def test_a_face_has_prompts_of_its_own(client: httpx.AsyncClient, capabilities: WithFaces) -> None:
+    unit = UNIT | {"ad_prompt": "eyes of [PROMPT] [SEP] a smile", "ad_negative_prompt": "blurry"}
+    await txt2img(client, **SIZE, prompt="a cat", negative_prompt="bad", alwayson_scripts=adetailer(unit))
+    prompts = [(request.prompt.strip(), request.negative_prompt) for request in capabilities.requests]
+    assert prompts == [("a cat", "bad"), ("eyes of a cat", "blurry"), ("a smile", "blurry")]
+
+
+async def test_an_empty_prompt_is_the_requests(client: httpx.AsyncClient, capabilities: WithFaces) -> None:
+    await txt2img(client, **SIZE, prompt="a cat", negative_prompt="bad", alwayson_scripts=adetailer(UNIT))
+    assert [(one.prompt, one.negative_prompt) for one in capabilities.requests] == [("a cat", "bad")] * 3
+
+
+async def test_a_unit_has_steps_guidance_sampler_and_size_of_its_own(
+    client: httpx.AsyncClient, capabilities: WithFaces
+) -> None:
+    unit = UNIT | {
+        "ad_use_steps": True,
+        "ad_steps": 7,
+        "ad_use_cfg_scale": True,
+        "ad_cfg_scale": 3,
+        "ad_use_sampler": True,
+        "ad_sampler": "DPM++ 2M Karras",
+        "ad_use_clip_skip": True,
+        "ad_clip_skip": 2,
+        "ad_use_inpaint_width_height": True,
+        "ad_inpaint_width": 192,
+        "ad_inpaint_height": 64,
+        "ad_mask_k_largest": 1,
+        "ad_denoising_strength": 0.7,
+    }
+    await txt2img(client, **SIZE, alwayson_scripts=adetailer(True, False, unit))
+    _, face = capabilities.requests
+    assert (face.steps, face.guidance_scale, face.sampler, face.scheduler) == (7, 3, "DPM++ 2M", "Karras")
+    assert (face.width, face.height, face.clip_skip, face.denoising_strength) == (192, 64, 2, 0.7)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        (False, False, UNIT),
+        (UNIT | {"ad_tab_enable": False},),
+        (UNIT | {"ad_model": "None"},),
+        ({},),
+    ],
+)
+async def test_what_is_off_does_nothing(
+    client: httpx.AsyncClient, capabilities: WithFaces, arguments: tuple[Any, ...]
+) -> None:
+    made = await txt2img(client, **SIZE, alwayson_scripts=adetailer(*arguments))
+    assert len(capabilities.requests) == 1
+    assert made.warnings == ""
+
+
+async def test_what_cannot_be_done_is_said(client: httpx.AsyncClient, capabilities: WithFaces) -> None:
+    hands = UNIT | {"ad_model": "hand_yolov8n.pt"}
+    assert "hand_yolov8n.pt" in (await txt2img(client, alwayson_scripts=adetailer(hands))).warnings
+    other = UNIT | {"ad_use_checkpoint": True, "ad_checkpoint": "x", "ad_controlnet_model": "y"}
+    warnings = (await txt2img(client, alwayson_scripts=adetailer(other))).warnings
+    assert "ad_checkpoint has no effect" in warnings
+    assert "ad_controlnet_model has no effect" in warnings
+    capabilities.boxes = ()
+    assert "found no face" in (await txt2img(client, alwayson_scripts=adetailer(UNIT))).warnings
+    capabilities.missing = True
+    assert "weights are missing" in (await txt2img(client, alwayson_scripts=adetailer(UNIT))).warnings
+
+
+async def test_arguments_that_make_no_sense_are_errors(idle_client: httpx.AsyncClient) -> None:
+    async def order(scripts: Any) -> httpx.Response:
+        return await idle_client.post(f"{V1}/txt2img", json=SMALL | {"alwayson_scripts": scripts})
+
+    assert_webui_error(await order(adetailer(UNIT | {"ad_confidence": 2})), 500, "ValidationError")
+    assert_webui_error(await order(adetailer("face")), 422, "HTTPException")
+    assert_webui_error(await order(adetailer(*[UNIT] * 11)), 422, "HTTPException")
+    assert_webui_error(await order({"adetailer": {"args": "x"}}), 422, "HTTPException")
+    large = UNIT | {"ad_use_inpaint_width_height": True, "ad_inpaint_width": 100_000}
+    assert_webui_error(await order(adetailer(large)), 422, "HTTPException")
+    assert_webui_error(await order(adetailer(UNIT | {"ad_use_steps": True, "ad_steps": 0})), 422, "HTTPException")
+
+
+async def test_an_interrupt_leaves_the_faces_that_are_not_begun(
+    client: httpx.AsyncClient, capabilities: WithFaces
+) -> None:
+    capabilities.go.clear()
+    making = asyncio.create_task(txt2img(client, **SIZE, alwayson_scripts=adetailer(UNIT)))
+    await asyncio.wait_for(capabilities.begun.acquire(), 20)
+    capabilities.go.set()
+    capabilities.go.clear()
+    await asyncio.wait_for(capabilities.begun.acquire(), 20)
+    await client.post(f"{V1}/interrupt")
+    made = await asyncio.wait_for(making, 20)
+    assert len(made.images) == 1
+    assert len(capabilities.requests) == 2
+    assert "stopped after" in made.warnings
+
+
+async def test_adetailer_is_listed_among_the_scripts(idle_client: httpx.AsyncClient) -> None:
+    scripts = (await idle_client.get(f"{V1}/scripts")).json()
+    assert "adetailer" in scripts["txt2img"]
+    assert "adetailer" in scripts["img2img"]
+    names = [one["name"] for one in (await idle_client.get(f"{V1}/script-info")).json() if one["is_alwayson"]]
+    assert "adetailer" in names
