@@ -15,6 +15,7 @@
     ├── QuotaExceeded             403  the user keeps as much as it may; `extra["quota"]`
     ├── NotFound                  404
     ├── Conflict                  409
+    ├── ChangedMeanwhile          412  `If-Match` names another state
     ├── RequestTimeout            408  the front door waited in vain for the rest of a request
     ├── PayloadTooLarge           413
     ├── UnsupportedMediaType      415
@@ -151,6 +152,12 @@ class NotFound(DarkroomError):
 
 class Conflict(DarkroomError):
     slug, title, status = "conflict", "Conflict", 409
+
+
+class ChangedMeanwhile(DarkroomError):
+    """A change of something that is no longer in the state that `If-Match` names."""
+
+    slug, title, status = "changed-meanwhile", "Changed meanwhile", 412
 
 
 class RequestTimeout(DarkroomError):

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import asdict
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, File, Query, Request, UploadFile
+from fastapi import APIRouter, File, Header, Path, Query, Request, UploadFile
 from fastapi.responses import Response
 
 from deployments.errors import ImageError, PayloadTooLarge
 from serve_app.api.answers import PREFIX, Answer, LinksDep
-from serve_app.api.deps import CurrentUser, MultipartBody, ServicesDep, SettingsDep
+from serve_app.api.deps import CurrentUser, JsonBody, MultipartBody, ServicesDep, SettingsDep
 from serve_app.api.files import answer_file
 from serve_app.api.idempotency import IdempotentRoute
 from serve_app.api.problems import problem_of, problem_response, responses
-from serve_app.api.schemas.images import FileQuery, ImageDetail, Rejected, TutorialUpload, Upload, Uploads
+from serve_app.api.schemas.images import FileQuery, ImageDetail, ImagePatch, Rejected, TutorialUpload, Upload, Uploads
+from serve_app.services.images.changes import DescribedImage
 from serve_app.services.images.names import storable_name
 from serve_app.services.images.service import ImageView
 
@@ -32,6 +34,10 @@ _FILES_AT_ONCE = 4
 """Files of one request that are stored at once: while one is written, others are decoded."""
 Files = Annotated[list[UploadFile], File(alias="file", description="one or more pictures")]
 
+
+IfMatch = Annotated[
+    str | None, Header(max_length=1000, description="`ETag` of the state that is to be changed; another one: 412")
+]
 
 AnyUpload = TypeVar("AnyUpload", bound=Upload)
 
@@ -79,10 +85,45 @@ async def upload_images(
     return Answer(Uploads(images=[_described(image, Upload) for image in images], rejected=rejected), links, 201)
 
 
+def _detail(image: DescribedImage, links: LinksDep) -> Response:
+    detail = ImageDetail.model_validate(asdict(image.view) | {"url": image.view.key, "tags": image.tags})
+    return Answer(detail, links, headers={"ETag": f'"{image.revision}"'})
+
+
 @router.get("/images/{image_id}", response_model=ImageDetail, responses=responses(404))
 async def get_image(image_id: str, user: CurrentUser, services: ServicesDep, links: LinksDep) -> Response:
-    """Describe a stored image."""
-    return Answer(_described(await services.images.get(user, image_id), ImageDetail), links)
+    """Describe a stored image. Its `ETag` names the state of what can be changed."""
+    return _detail(await services.image_changes.describe(user, image_id), links)
+
+
+@router.get("/images/by-sha256/{sha256}", response_model=ImageDetail, responses=responses(404, 422))
+async def find_image(
+    sha256: Annotated[str, Path(pattern="^[0-9a-fA-F]{64}$")],
+    user: CurrentUser,
+    services: ServicesDep,
+    links: LinksDep,
+) -> Response:
+    """Find the latest of your own images with these bytes, so that they need not be sent again."""
+    return _detail(await services.image_changes.find_by_content(user, sha256.lower()), links)
+
+
+@router.patch(
+    "/images/{image_id}",
+    response_model=ImageDetail,
+    dependencies=[JsonBody],
+    responses=responses(403, 404, 412, 413, 415, 422, 503),
+)
+async def change_image(
+    image_id: str,
+    body: ImagePatch,
+    user: CurrentUser,
+    services: ServicesDep,
+    links: LinksDep,
+    if_match: IfMatch = None,
+) -> Response:
+    """Change an image's name, time or tags. Tags that you add or remove win over the model's, now and later."""
+    revisions = None if if_match is None or if_match.strip() == "*" else re.findall(r'"([^"]*)"', if_match)
+    return _detail(await services.image_changes.change(user, image_id, body.change, revisions), links)
 
 
 @router.delete("/images/{image_id}", status_code=204, responses=responses(404))

@@ -43,6 +43,7 @@ from serve_app.services.events import EventService
 from serve_app.services.guarded_http import GuardedHttp
 from serve_app.services.health import HealthService, RemoteMetrics
 from serve_app.services.images.buckets import BucketFetcher
+from serve_app.services.images.changes import ImageChanges
 from serve_app.services.images.fetch import Fetcher
 from serve_app.services.images.references import ImageReferences
 from serve_app.services.images.service import ImageService, remove_abandoned_uploads
@@ -89,6 +90,7 @@ class Services:
     candidates: CandidateStore
     images: ImageService
     library: ImageLibrary
+    image_changes: ImageChanges
     albums: AlbumService
     album_pages: AlbumPages
     styles: StyleService
@@ -188,6 +190,7 @@ class Services:
                 candidates=candidates,
                 images=images,
                 library=ImageLibrary(database),
+                image_changes=ImageChanges(database),
                 albums=AlbumService(database, loader, pictures, stored, tagging, capabilities, settings),
                 album_pages=AlbumPages(database, stored),
                 styles=StyleService(database, styles, settings),

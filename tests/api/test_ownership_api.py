@@ -271,3 +271,13 @@ async def test_a_list_holds_ones_own_images_only(evas: Belongings, eva: Account,
     assert (await bob.client.get("/api/v1/images")).json()["items"] == []
     assert_problem(await bob.client.get("/api/v1/images", params={"person_id": person["id"]}), 404)
     assert_problem(await bob.client.get("/api/v1/images", params={"album_id": evas.album}), 404)
+
+
+async def test_anothers_image_can_neither_be_changed_nor_found_by_its_bytes(
+    evas: Belongings, eva: Account, bob: Account
+) -> None:
+    before = (await eva.client.get(f"/api/v1/images/{evas.image}")).json()
+    change = {"filename": "bobs.png", "tags": {"add": ["bob"]}}
+    assert_problem(await bob.client.patch(f"/api/v1/images/{evas.image}", json=change), 404)
+    assert_problem(await bob.client.get(f"/api/v1/images/by-sha256/{before['sha256']}"), 404)
+    assert (await eva.client.get(f"/api/v1/images/{evas.image}")).json() == before

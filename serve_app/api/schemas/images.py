@@ -6,9 +6,19 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 
 from serve_app.api.schemas.common import Body
+from serve_app.services.images.changes import ImageChange
 from serve_app.services.images.thumbnails import Thumbnail
 from serve_app.services.jobs.results import FileUrl
 
@@ -93,6 +103,58 @@ class ImageDetail(Upload):
     thumbnails: dict[str, FileUrl] = Field(
         description="pixels of the longer side -> URL of a WebP; `&format=jpeg` makes it a JPEG"
     )
+    tags: list[str] = Field(description="the user's own first, then the model's; none while it is in no album")
+
+
+Tag = Annotated[
+    str,
+    StringConstraints(
+        strip_whitespace=True, to_lower=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$"
+    ),
+]
+
+
+class TagChange(Body):
+    add: list[Tag] = Field([], max_length=100)
+    remove: list[Tag] = Field([], max_length=100, description="also tags of the model's, which stay away from then on")
+
+    @model_validator(mode="after")
+    def _one_or_the_other(self) -> TagChange:
+        if both := set(self.add) & set(self.remove):
+            raise ValueError(f"'{min(both)}' is to be added and removed")
+        return self
+
+
+def _possible(time: datetime) -> datetime:
+    if not 1000 <= time.year <= 9998:
+        raise ValueError("a year from 1000 to 9998 is needed")
+    return time
+
+
+class ImagePatch(Body):
+    """What is left out stays as it is; null says that it is not known."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"filename": "beach.jpg", "tags": {"add": ["holiday"], "remove": ["dog"]}}}
+    )
+
+    filename: Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")] | None = (
+        None
+    )
+    taken_at: Annotated[datetime, AfterValidator(_possible)] | None = Field(
+        None, description="on the camera's clock; without a zone: of an unknown one"
+    )
+    tags: TagChange = TagChange()
+
+    @property
+    def change(self) -> ImageChange:
+        sent = self.model_fields_set
+        return ImageChange(
+            filename=self.filename if "filename" in sent else "unchanged",
+            taken_at=self.taken_at if "taken_at" in sent else "unchanged",
+            add_tags=self.tags.add,
+            remove_tags=self.tags.remove,
+        )
 
 
 class _Named(BaseModel):

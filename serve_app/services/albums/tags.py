@@ -48,12 +48,16 @@ class TagAlbum:
 
         top_k, threshold = parameters.get("top_k"), parameters.get("threshold")
         chosen = {sha: select_tags(of, rules, top_k=top_k, threshold=threshold) for sha, of in scores.items()}
+        verdicts: dict[str, dict[str, bool]] = {}
+        if labels is None:
+            async with self._database.transaction() as session:
+                verdicts = await image_tags.load_verdicts(session, [item.image_id for item in snapshot.items])
         if not parameters:  # the server's own tags, by which images are found
             async with self._database.transaction() as session:
                 await image_tags.save_scores(session, {item.image_id: chosen[item.sha256] for item in snapshot.items})
 
         def report() -> TagsResult:
-            return tags_result(snapshot.items, chosen, snapshot.failed)
+            return tags_result(snapshot.items, chosen, snapshot.failed, verdicts)
 
         return await keep_result(self._database, snapshot, "tags", parameters, report)
 
@@ -86,10 +90,28 @@ class TagAlbum:
         return scores
 
 
-def tags_result(items: Sequence[Item], tags: Mapping[str, Mapping[str, float]], failed: list[Failed]) -> TagsResult:
-    """Sort references by tag, with details; `tags`: content -> tag -> probability."""
+def tags_result(
+    items: Sequence[Item],
+    tags: Mapping[str, Mapping[str, float]],
+    failed: list[Failed],
+    verdicts: Mapping[str, Mapping[str, bool]] = {},
+) -> TagsResult:
+    """Sort references by tag, with details; `tags`: content -> tag -> probability.
+
+    `verdicts`: image id -> tag -> what its user says, which wins: added (probability 1) or taken away.
+    """
     scores = {
-        item.ref: {tag: round(score, 4) for tag, score in tags[item.sha256].items()}
+        item.ref: {tag: round(score, 4) for tag, score in _judged(tags[item.sha256], verdicts, item.image_id).items()}
         for item in sorted(items, key=lambda item: item.ref)
     }
     return TagsResult(tags=sort_by_tag(scores), failed=failed, scores=scores)
+
+
+def _judged(
+    tags: Mapping[str, float], verdicts: Mapping[str, Mapping[str, bool]], image_id: str
+) -> Mapping[str, float]:
+    said = verdicts.get(image_id)
+    if not said:
+        return tags
+    kept = {tag: score for tag, score in tags.items() if said.get(tag) is not False}
+    return kept | {tag: 1.0 for tag, is_right in said.items() if is_right}

@@ -37,6 +37,19 @@ _SAVE = text("""
 """)
 
 
+_LOAD_VERDICTS = text("""
+    SELECT image_id, jsonb_object_agg(tag, verdict) FROM image_tags
+    WHERE image_id = ANY(CAST(:ids AS text[])) AND verdict IS NOT NULL
+    GROUP BY image_id
+""")
+_SAVE_VERDICTS = text("""
+    INSERT INTO image_tags (image_id, tag, verdict)
+    SELECT :id, tag, verdict FROM unnest(CAST(:tags AS text[]), CAST(:verdicts AS boolean[])) AS new (tag, verdict)
+    ON CONFLICT (image_id, tag) DO UPDATE SET verdict = excluded.verdict
+""")
+_COUNT_VERDICTS = text("SELECT count(*) FROM image_tags WHERE image_id = :id AND verdict IS NOT NULL")
+
+
 async def load(session: AsyncSession, image_ids: Sequence[str]) -> dict[str, list[str]]:
     """Load the tags that hold for images: their users' own first, then the model's, the likeliest first."""
     return _by_image((await session.execute(_LOAD, {"ids": list(image_ids)})).all())
@@ -55,6 +68,27 @@ async def save_scores(session: AsyncSession, scores: Mapping[str, Mapping[str, f
         if changed:
             await session.execute(_FORGET, {"ids": sorted(changed)})
             await session.execute(_SAVE, {"rows": json.dumps(changed)})
+
+
+async def save_verdicts(session: AsyncSession, image_id: str, added: Sequence[str], removed: Sequence[str]) -> None:
+    """Record what the user says of an image's tags; whatever the model says later, this holds."""
+    verdicts = dict.fromkeys(added, True) | dict.fromkeys(removed, False)
+    values = {"id": image_id, "tags": list(verdicts), "verdicts": list(verdicts.values())}
+    await session.execute(_SAVE_VERDICTS, values)
+
+
+async def count_verdicts(session: AsyncSession, image_id: str) -> int:
+    """Count the tags of which the user says something."""
+    return int(await session.scalar(_COUNT_VERDICTS, {"id": image_id}) or 0)
+
+
+async def load_verdicts(session: AsyncSession, image_ids: Sequence[str]) -> dict[str, dict[str, bool]]:
+    """Load what users say of tags: image id -> tag -> added (true) or taken away (false)."""
+    found: dict[str, dict[str, bool]] = {}
+    for start in range(0, len(image_ids), _AT_ONCE):
+        some = list(image_ids[start : start + _AT_ONCE])
+        found |= _by_image((await session.execute(_LOAD_VERDICTS, {"ids": some})).all())
+    return found
 
 
 def _by_image(rows: Sequence[Any]) -> dict[str, Any]:

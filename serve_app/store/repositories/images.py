@@ -183,6 +183,26 @@ async def get(session: AsyncSession, user_id: str, image_id: str) -> StoredImage
     return None if found is None else image_of(found)
 
 
+async def lock(session: AsyncSession, user_id: str, image_id: str) -> None:
+    """Lock one of the user's images against other changes until the transaction ends."""
+    await session.execute(
+        select(ImageRow.id).where(ImageRow.id == image_id, ImageRow.user_id == user_id).with_for_update(key_share=True)
+    )
+
+
+async def change(session: AsyncSession, image_id: str, **columns: object) -> None:
+    """Set columns of an image."""
+    if columns:
+        await session.execute(update(ImageRow).where(ImageRow.id == image_id).values(columns))
+
+
+async def find_by_content(session: AsyncSession, user_id: str, sha256: str) -> StoredImage | None:
+    """Find the latest of the user's images, temporary ones left out, that holds these bytes."""
+    own = ImageRow.user_id == user_id, ImageRow.sha256 == sha256, ~ImageRow.temporary
+    found = (await session.execute(_select_images().where(*own).order_by(ImageRow.id.desc()).limit(1))).one_or_none()
+    return None if found is None else image_of(found)
+
+
 async def load(session: AsyncSession, user_id: str, image_ids: Sequence[str]) -> dict[str, StoredImage]:
     """Load those of the ids that are the user's images."""
     statement = _select_images().where(ImageRow.id == any_text(image_ids), ImageRow.user_id == user_id)
@@ -245,6 +265,15 @@ async def remove(session: AsyncSession, user_id: str, image_id: str) -> bool:
     Its vectors and faces go with the file content, which `collect_unused` deletes once no image holds it; before that,
     with `albums.delete_orphaned`.
     """
+    await touch_albums(session, user_id, image_id)
+    removed = await session.execute(
+        delete(ImageRow).where(ImageRow.id == image_id, ImageRow.user_id == user_id).returning(ImageRow.id)
+    )
+    return removed.one_or_none() is not None
+
+
+async def touch_albums(session: AsyncSession, user_id: str, image_id: str) -> None:
+    """Give the user's albums that hold the image their next version, and lock them until the transaction ends."""
     holders = select(AlbumImageRow.album_id).where(AlbumImageRow.image_id == image_id)
     albums = select(AlbumRow.id).where(AlbumRow.id.in_(holders), AlbumRow.user_id == user_id)
     # In order: two images in the same albums, deleted at once, would else wait for one another for ever.
@@ -254,10 +283,6 @@ async def remove(session: AsyncSession, user_id: str, image_id: str) -> bool:
         .where(AlbumRow.id == any_text(locked))
         .values(version=AlbumRow.version + 1, updated_at=text("now()"))
     )
-    removed = await session.execute(
-        delete(ImageRow).where(ImageRow.id == image_id, ImageRow.user_id == user_id).returning(ImageRow.id)
-    )
-    return removed.one_or_none() is not None
 
 
 async def keep(session: AsyncSession, image_ids: Sequence[str]) -> None:
