@@ -214,6 +214,8 @@ def _lora_family(shapes: Shapes) -> Family:
     width = _text_width(shapes)
     if width in _CONTEXTS:
         return _CONTEXTS[width]
+    if any(re.search(r"(input|output|middle)_blocks?[._]", name) for name in unet):
+        return "sdxl"  # trainers name layers of the others as diffusers does
     if unet:
         return "sd1"
     encoders = [shape for name, shape in shapes.items() if "mlp_fc1" in name and "down" in name and len(shape) > 1]

@@ -18,6 +18,7 @@ from deployments.contracts.diffusion import ControlHint
 from deployments.engines.diffusion import descriptions
 from deployments.engines.diffusion.descriptions import make_tokenizer
 from deployments.errors import NotSupported, WeightsMissing
+from tests.support import tiny_sdxl
 from tests.support.builders import an_image
 from tests.support.diffusing import SIZE, a_mask, a_request, an_engine, difference, make, make_one
 from tests.support.real_files import build_real, real_vae, tensors_of, vae_tensors, write
@@ -191,7 +192,13 @@ def test_what_an_sd_2_predicts_is_told_by_its_answer_where_nothing_says_it(
 
 @pytest.mark.parametrize(
     ("family", "variant", "parameters"),
-    [("sd1", "", 859_520_964), ("sd1", "inpaint", 859_535_364), ("sd2", "", 865_910_724)],
+    [
+        ("sd1", "", 859_520_964),
+        ("sd1", "inpaint", 859_535_364),
+        ("sd2", "", 865_910_724),
+        ("sdxl", "", 2_567_463_684),
+        ("sdxl", "inpaint", 2_567_478_084),
+    ],
 )
 def test_the_description_of_a_real_file_is_that_of_the_published_network(
     family: Any, variant: str, parameters: int
@@ -205,7 +212,8 @@ def test_the_description_of_a_real_file_is_that_of_the_published_network(
     assert sum(weight.numel() for weight in unet.parameters()) == parameters
     assert sum(weight.numel() for weight in vae.parameters()) == 83_653_863
     heads = descriptions.describe_unet(shapes, family)["attention_head_dim"]
-    assert heads == (8 if family == "sd1" else [5, 10, 20, 20])
+    assert heads == {"sd1": 8, "sd2": [5, 10, 20, 20], "sdxl": [5, 10, 20]}[family]
+    assert descriptions.describe_vae(shapes, family)["scaling_factor"] == (0.13025 if family == "sdxl" else 0.18215)
 
 
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126) | st.sampled_from("äöüßéñ日本語🙂"), max_size=60))
@@ -218,4 +226,43 @@ def test_the_tokenizer_is_that_of_clip(text: str) -> None:
 
 def test_the_tokenizer_of_sd_2_pads_with_the_first_token() -> None:
     assert (make_tokenizer("sd1").pad_token_id, make_tokenizer("sd2").pad_token_id) == (49407, 0)
+    assert [make_tokenizer("sdxl", second=second).pad_token_id for second in (False, True)] == [49407, 0]
     assert (make_tokenizer("sd1").bos_token_id, make_tokenizer("sd1").eos_token_id) == (49406, 49407)
+
+
+@pytest.mark.parametrize("form", ["safetensors", "ckpt", "inpaint"])
+def test_a_single_file_of_sdxl_needs_nothing_but_itself(models: Path, form: str) -> None:
+    pipeline = tiny_sdxl.build_pipeline(channels=9 if form == "inpaint" else 4)
+    ending = "ckpt" if form == "ckpt" else "safetensors"
+    write(models / "Stable-diffusion" / f"single.{ending}", tiny_sdxl.tensors_of(pipeline))
+    pipeline.save_pretrained(models / "checkpoints" / "folder")
+    asked: dict[str, Any] = {}
+    if form == "inpaint":
+        asked = {"init_image": INIT, "mask": a_mask(), "denoising_strength": 0.6}
+    engine = an_engine(models)
+    single = make_one(engine, checkpoint="single", **asked)
+    assert difference(single, make_one(engine, checkpoint="folder", **asked)) <= 1
+
+
+def test_an_sdxl_file_says_what_it_predicts_and_how_far_its_noise_goes(models: Path) -> None:
+    pipeline = tiny_sdxl.build_pipeline()
+    tensors = tiny_sdxl.tensors_of(pipeline) | {"v_pred": torch.zeros(0), "ztsnr": torch.zeros(0)}
+    write(models / "Stable-diffusion" / "noob.safetensors", tensors)
+    pipeline.scheduler.register_to_config(prediction_type="v_prediction", rescale_betas_zero_snr=True)
+    pipeline.save_pretrained(models / "checkpoints" / "folder")
+    engine = an_engine(models)
+    with engine.models.cache.lease() as lease:
+        config = engine.models.checkpoint(lease, "noob").scheduler.config
+    assert (config.prediction_type, config.rescale_betas_zero_snr) == ("v_prediction", True)
+    for sampler in ("Euler", "DPM++ 2M", "DDIM"):
+        (made,) = make(engine, a_request(checkpoint="noob", sampler=sampler, prompt="a cat"))
+        assert made.warnings == ()
+        assert difference(made.image, make_one(engine, checkpoint="folder", sampler=sampler, prompt="a cat")) <= 1
+
+
+def test_an_sdxl_file_without_its_second_text_encoder_is_not_complete(models: Path) -> None:
+    tensors = tiny_sdxl.tensors_of(tiny_sdxl.build_pipeline())
+    lost = "conditioner.embedders.1.model.text_projection"
+    write(models / "Stable-diffusion" / "torn.safetensors", {n: t for n, t in tensors.items() if n != lost})
+    with pytest.raises(WeightsMissing, match=r"torn\.safetensors.*text_projection"):
+        make(an_engine(models), a_request(checkpoint="torn"))

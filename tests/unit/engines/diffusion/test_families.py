@@ -104,3 +104,10 @@ def test_any_header_has_a_description(shapes: dict[str, tuple[int, ...]]) -> Non
     assert kind.label
     assert kind.role in ROLE_NAMES
     assert kind.family in FAMILY_NAMES
+
+
+@pytest.mark.parametrize(
+    ("layer", "family"), [("output_blocks_8_0_out_layers_3", "sdxl"), ("up_blocks_2_resnets_2_conv2", "sd1")]
+)
+def test_a_lora_whose_layers_have_the_originals_names_is_for_sdxl(layer: str, family: str) -> None:
+    assert identify({f"lora_unet_{layer}.diff": (320, 320, 3, 3)}).family == family

@@ -1,0 +1,271 @@
+"""LoRAs, LyCORIS networks, textual inversions, ControlNets and VAEs for SDXL, against diffusers and the weights."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("diffusers")
+
+import torch
+from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
+from safetensors.torch import save_file
+
+from deployments.contracts.arrays import Image
+from deployments.contracts.diffusion import ControlHint, Lora
+from deployments.engines.diffusion.controlnets import ControlUnit, make_controlnets, residual_weights
+from deployments.engines.diffusion.original_names import original_name
+from deployments.errors import NotSupported
+from tests.support.builders import an_image
+from tests.support.diffusing import NEGATIVE, PROMPT, SIZE, a_request, an_engine, difference, make, make_one
+from tests.support.real_files import vae_tensors, write
+from tests.support.tiny_diffusion import build_controlnet
+from tests.support.tiny_sdxl import (
+    CHECKPOINT,
+    CLIP_WIDTH,
+    OPEN_CLIP_WIDTH,
+    build_pipeline,
+    controlnet_tensors,
+    xl_unet_name,
+    xl_vae,
+)
+
+FADED = [0.0994, 0.1205, 0.1461, 0.1770, 0.2146, 0.2601, 0.3153, 0.3822, 0.4633, 0.5615]
+"""As sd-webui-controlnet has them for the ten residuals of SDXL."""
+
+
+@pytest.fixture(scope="module")
+def base(xl_models: Path) -> StableDiffusionXLPipeline:
+    return StableDiffusionXLPipeline.from_pretrained(xl_models / "checkpoints" / CHECKPOINT)
+
+
+@pytest.fixture
+def models(xl_models: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(xl_models, tmp_path / "models"))
+
+
+def an_xl_engine(models: Path, **settings: Any) -> Any:
+    return an_engine(models, checkpoint=CHECKPOINT, **settings)
+
+
+def of_diffusers(pipeline: Any, prompt: str = PROMPT, negative: str = NEGATIVE) -> Image:
+    pipeline.scheduler = EulerDiscreteScheduler.from_config(
+        pipeline.scheduler.config, timestep_spacing="linspace", steps_offset=0
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    noise = torch.randn((1, 4, SIZE // 8, SIZE // 8), generator=torch.Generator().manual_seed(7))
+    made = pipeline(
+        prompt, negative_prompt=negative, num_inference_steps=4, guidance_scale=7.0, latents=noise, width=SIZE,
+        height=SIZE, output_type="np",
+    )  # fmt: skip
+    return np.asarray((made.images[0] * 255).round().astype(np.uint8))
+
+
+def kohya_lora(pipeline: Any, seed: int = 0, rank: int = 4) -> dict[str, torch.Tensor]:
+    """A LoRA on attention and resnets of the UNet, by the original's names, and on both text encoders."""
+    generator = torch.Generator().manual_seed(seed)
+    tensors: dict[str, torch.Tensor] = {}
+    parts = (
+        ("lora_unet_", pipeline.unet, ("to_q", "to_v", "to_out.0", "conv2")),
+        ("lora_te1_text_model_", pipeline.text_encoder, ("q_proj", "v_proj", "fc1")),
+        ("lora_te2_text_model_", pipeline.text_encoder_2, ("q_proj", "v_proj", "fc1")),
+    )
+    for prefix, network, layers in parts:
+        for name, layer in network.named_modules():
+            if not name.endswith(layers):
+                continue
+            own = xl_unet_name(f"{name}.weight").removesuffix(".weight") if prefix == "lora_unet_" else name
+            key = prefix + own.removeprefix("text_model.").replace(".", "_")
+            rows, columns, *kernel = layer.weight.shape
+            down = torch.randn(rank, columns, *kernel, generator=generator) / layer.weight[0].numel() ** 0.5
+            up = torch.randn(rows, rank, *(1 for _ in kernel), generator=generator) * layer.weight.std() * 2
+            tensors |= {f"{key}.lora_down.weight": down, f"{key}.lora_up.weight": up.detach()}
+            tensors[f"{key}.alpha"] = torch.tensor(rank / 2)
+    return tensors
+
+
+def test_a_lora_of_kohyas_makes_the_same_picture_as_with_diffusers(
+    models: Path, base: StableDiffusionXLPipeline
+) -> None:
+    (models / "loras").mkdir()
+    save_file(kohya_lora(base), str(models / "loras" / "style.safetensors"))
+    direct = StableDiffusionXLPipeline.from_pretrained(models / "checkpoints" / CHECKPOINT)
+    direct.load_lora_weights(str(models / "loras"), weight_name="style.safetensors", adapter_name="x")
+    engine = an_xl_engine(models)
+    plain = make_one(engine)
+    for text, unet in ((0.5, 1.1), (1.0, 0.0), (0.0, 1.0)):
+        direct.set_adapters(["x"], [{"unet": unet, "text_encoder": text, "text_encoder_2": text}])
+        (ours,) = make(engine, a_request(loras=(Lora("style", text, unet),)))
+        assert ours.warnings == ()
+        assert difference(ours.image, of_diffusers(direct)) <= 1
+        assert difference(ours.image, plain) > 3
+    assert difference(make_one(engine), plain) == 0
+
+
+LAYERS = {
+    "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_v": (
+        "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_v"
+    ),
+    "lora_unet_output_blocks_8_0_out_layers_3": "up_blocks.2.resnets.2.conv2",
+    "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_v": (
+        "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_v"
+    ),
+    "lora_te1_text_model_encoder_layers_0_mlp_fc1": "encoder.layers.0.mlp.fc1",
+    "lora_te2_text_model_encoder_layers_0_mlp_fc1": "text_model.encoder.layers.0.mlp.fc1",
+}
+"""Layers as trainers name them, and as the networks do."""
+MARK = "lora_te2_text_model_final_layer_norm"
+"""A layer that only SDXL has: widths do not tell here."""
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_lycoris_network_changes_the_layer_that_it_names(models: Path, layer: str) -> None:
+    changed = StableDiffusionXLPipeline.from_pretrained(models / "checkpoints" / CHECKPOINT)
+    networks = {"lora_unet": changed.unet, "lora_te1": changed.text_encoder, "lora_te2": changed.text_encoder_2}
+    weight = networks["_".join(layer.split("_")[:2])].get_submodule(LAYERS[layer]).weight
+    change = torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)) * weight.std()
+    with torch.no_grad():
+        weight += 2 * change
+    (models / "loras").mkdir()
+    changes = {f"{MARK}.diff": torch.zeros(OPEN_CLIP_WIDTH), f"{layer}.diff": change.detach()}
+    save_file(changes, str(models / "loras" / "full.safetensors"))
+    engine = an_xl_engine(models)
+    plain = make_one(engine)
+    (ours,) = make(engine, a_request(loras=(Lora("full", 2.0, 2.0),)))
+    assert ours.warnings == ()
+    assert difference(ours.image, of_diffusers(changed)) <= 1
+    assert difference(ours.image, plain) > 1
+    assert difference(make_one(engine), plain) == 0
+
+
+def test_the_original_has_a_name_for_every_layer_of_the_unet(base: StableDiffusionXLPipeline) -> None:
+    names = [name for name, module in base.unet.named_modules() if getattr(module, "weight", None) is not None]
+    assert {name: original_name(name) for name in names} == {
+        name: xl_unet_name(f"{name}.weight").removesuffix(".weight") for name in names
+    }
+
+
+def test_a_lora_of_sd_1_is_left_out_with_its_family(models: Path) -> None:
+    (models / "loras").mkdir()
+    layer = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
+    tensors = {f"{layer}.lora_down.weight": torch.zeros(4, 768), f"{layer}.lora_up.weight": torch.zeros(320, 4)}
+    save_file(tensors, str(models / "loras" / "old.safetensors"))
+    (made,) = make(an_xl_engine(models), a_request(loras=(Lora("old"),)))
+    assert any("'old' was left out: it is for Stable Diffusion 1.x" in text for text in made.warnings)
+
+
+def vectors(width: int, seed: int, count: int = 2) -> torch.Tensor:
+    return torch.randn(count, width, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("place", ["prompt", "negative_prompt"])
+def test_a_textual_inversion_has_vectors_for_both_text_encoders(models: Path, place: str) -> None:
+    (models / "embeddings").mkdir()
+    pair = {"clip_l": vectors(CLIP_WIDTH, 1), "clip_g": vectors(OPEN_CLIP_WIDTH, 2)}
+    save_file(pair, str(models / "embeddings" / "pony-quality.safetensors"))
+    direct = StableDiffusionXLPipeline.from_pretrained(models / "checkpoints" / CHECKPOINT)
+    for name, tokenizer, encoder in (
+        ("clip_l", direct.tokenizer, direct.text_encoder),
+        ("clip_g", direct.tokenizer_2, direct.text_encoder_2),
+    ):
+        direct.load_textual_inversion({"xyz": pair[name]}, token="xyz", tokenizer=tokenizer, text_encoder=encoder)
+    words = {"prompt": "a cat, {}", "negative_prompt": "bad"} if place == "prompt" else {
+        "prompt": "a cat", "negative_prompt": "bad, {}"
+    }  # fmt: skip
+    theirs = of_diffusers(direct, *(text.format("xyz") for text in words.values()))
+    engine = an_xl_engine(models)
+    (ours,) = make(engine, a_request(**{name: text.format("pony-quality") for name, text in words.items()}))
+    assert ours.warnings == ()
+    assert difference(ours.image, theirs) <= 1
+    without = make_one(engine, **{name: text.format("") for name, text in words.items()})
+    assert difference(ours.image, without) > 1
+
+
+@pytest.mark.parametrize(
+    ("tensors", "reason"),
+    [
+        ({"emb_params": torch.zeros(2, CLIP_WIDTH)}, f"{CLIP_WIDTH} numbers, the checkpoint's have 64 and 128"),
+        ({"clip_l": torch.zeros(2, CLIP_WIDTH), "clip_g": torch.zeros(3, OPEN_CLIP_WIDTH)}, "as many vectors"),
+        ({"clip_l": torch.zeros(2, 9), "clip_g": torch.zeros(2, 9)}, "9 and 9 numbers"),
+    ],
+)
+def test_a_textual_inversion_that_does_not_fit_is_named_and_read_as_text(
+    models: Path, tensors: Any, reason: str
+) -> None:
+    (models / "embeddings").mkdir()
+    save_file(tensors, str(models / "embeddings" / "odd.safetensors"))
+    (made,) = make(an_xl_engine(models), a_request(prompt="a cat, odd"))
+    assert any("'odd'" in text and reason in text for text in made.warnings)
+
+
+def test_the_weights_of_controlnets_are_those_of_the_extension() -> None:
+    np.testing.assert_allclose(residual_weights(10, 1.0, "prompt"), FADED, atol=5e-5)
+    assert residual_weights(10, 0.7, "balanced") == [0.7] * 10
+
+
+@pytest.mark.parametrize("mode", ["balanced", "prompt", "control"])
+def test_a_controlnet_is_weighted_by_its_mode(base: StableDiffusionXLPipeline, mode: Any) -> None:
+    net = build_controlnet(base.unet, 3)
+    generator = torch.Generator().manual_seed(0)
+    sample, words = torch.randn((2, 4, 8, 8), generator=generator), torch.randn((2, 77, 192), generator=generator)
+    hint = torch.rand((2, 3, SIZE, SIZE), generator=generator)
+    added = {"text_embeds": torch.randn((2, 128), generator=generator), "time_ids": torch.full((2, 6), 64.0)}
+    asked = {"added_cond_kwargs": added, "return_dict": False}
+    with torch.no_grad():
+        down, middle = net(sample, 500, words, hint, **asked)
+        made = make_controlnets([net], [ControlUnit("any", 0.8, 0.0, 1.0, mode)], guided=True)
+        ours_down, ours_middle = made(sample, 500, words, [hint], [1.0], guess_mode=False, **asked)
+    factors = [1.0] * 10 if mode == "balanced" else FADED
+    for ours, theirs, factor in zip((*ours_down, ours_middle), (*down, middle), factors, strict=True):
+        torch.testing.assert_close(ours[1], theirs[1] * 0.8 * factor, rtol=1e-3, atol=1e-5)
+        if mode == "control":
+            assert not ours[0].any()
+
+
+@pytest.mark.parametrize("form", ["cldm", "diffusers"])
+def test_a_controlnet_in_one_file_is_the_one_in_its_folder(
+    models: Path, base: StableDiffusionXLPipeline, form: str
+) -> None:
+    net = build_controlnet(base.unet, 3)
+    net.save_pretrained(models / "controlnets" / "folder")
+    tensors = controlnet_tensors(net) if form == "cldm" else dict(net.state_dict())
+    write(models / "controlnets" / "single.safetensors", tensors)
+    engine = an_xl_engine(models)
+    hint = an_image((SIZE, SIZE), 1)
+    folder = make_one(engine, controls=(ControlHint("folder", hint),))
+    assert difference(folder, make_one(engine, controls=(ControlHint("single", hint),))) <= 1
+
+
+def test_a_union_model_is_refused_by_its_name(models: Path) -> None:
+    tensors = {"controlnet_cond_embedding.conv_in.weight": torch.zeros(1), "task_embedding": torch.zeros(6, 320)}
+    write(models / "controlnets" / "union.safetensors", tensors)
+    with pytest.raises(NotSupported, match="a ControlNet union model"):
+        make(an_xl_engine(models), a_request(controls=(ControlHint("union", an_image((SIZE, SIZE), 1)),)))
+
+
+def test_a_vae_of_its_own_gets_the_scale_of_the_checkpoint(models: Path) -> None:
+    other = xl_vae(7)
+    write(models / "vaes" / "sdxl_vae.safetensors", vae_tensors(other))
+    other.save_pretrained(models / "vaes" / "folder")
+    engine = an_xl_engine(models)
+    ours = make_one(engine, vae="sdxl_vae")
+    assert difference(ours, make_one(engine, vae="folder")) <= 1
+    assert difference(ours, make_one(engine)) > 3
+
+
+@pytest.mark.parametrize("mended", [False, True])
+def test_a_vae_is_in_float32_from_the_start_unless_it_says_that_it_was_mended(tmp_path: Path, mended: bool) -> None:
+    pipeline = build_pipeline()
+    pipeline.vae.register_to_config(force_upcast=not mended)
+    pipeline.save_pretrained(tmp_path / "checkpoints" / CHECKPOINT)
+    engine = an_xl_engine(tmp_path, dtype="float16")
+    (made,) = make(engine, a_request())
+    assert made.warnings == ()
+    assert difference(made.image, make_one(an_xl_engine(tmp_path))) <= 24
+    with engine.models.cache.lease() as lease:
+        vae = engine.models.vae(lease, "", engine.models.checkpoint(lease, ""))
+    assert vae.dtype == (torch.float16 if mended else torch.float32)
