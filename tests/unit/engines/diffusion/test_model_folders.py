@@ -31,6 +31,8 @@ A1111 = (
     "models/LyCORIS/b.safetensors",
     "models/VAE/mse.ckpt",
     "models/ControlNet/canny.pth",
+    "models/ESRGAN/4x-UltraSharp.pth",
+    "models/RealESRGAN/RealESRGAN_x4plus.pth",
     "embeddings/neg/easynegative.pt",
     "extensions/sd-webui-controlnet/models/depth.safetensors",
     "models/Stable-diffusion/Put Stable Diffusion checkpoints here.txt",
@@ -41,6 +43,7 @@ EXPECTED = {
     "controlnets": ["canny"],
     "vaes": ["mse", "nai.vae"],
     "embeddings": ["easynegative"],
+    "upscalers": ["4x-UltraSharp", "RealESRGAN_x4plus"],
 }
 
 
