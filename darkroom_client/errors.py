@@ -112,6 +112,12 @@ class Conflict(ApiError):
     slug = "conflict"
 
 
+class ChangedMeanwhile(ApiError):
+    """What is to be changed is another one now than the change was based on."""
+
+    slug = "changed-meanwhile"
+
+
 class JobCancelled(ApiError):
     """The job was cancelled."""
 

@@ -39,6 +39,7 @@ class AlbumImage(Model):
     status: str
     code: str | None = None
     detail: str | None = None
+    filename: str | None = Field(None, description="the name that its file came with")
 
 
 class AlbumList(Model):
@@ -276,8 +277,44 @@ class ImageDetail(Model):
     width: int
     height: int
     bytes: int
-    filename: str | None
+    filename: str | None = Field(description="as it was sent; control characters replaced, cut to 255 characters")
     created_at: datetime
+    taken_at: str | None = Field(
+        description="on the camera's clock: with its time zone, or without one where that is not known"
+    )
+    camera: str | None
+    place: PlaceView | None
+    thumbnails: dict[str, str] = Field(
+        description="pixels of the longer side -> URL of a WebP; `&format=jpeg` makes it a JPEG"
+    )
+    tags: list[str] = Field(description="the user's own first, then the model's; none while it is in no album")
+
+
+class ImageItem(Model):
+    """An image of a list. With `fields` it has these only."""
+
+    id: str | None = None
+    url: str | None = None
+    filename: str | None = None
+    width: int | None = None
+    height: int | None = None
+    bytes: int | None = None
+    content_type: str | None = None
+    sha256: str | None = None
+    taken_at: str | None = Field(None, description="on the camera's clock, as `GET /images/{id}` has it")
+    created_at: datetime | None = Field(None, description="when it was uploaded or fetched")
+    camera: str | None = None
+    place: PlaceView | None = None
+    thumbnails: dict[str, str] | None = None
+    tags: list[str] | None = Field(None, description="the user's own first, then the model's")
+    quality: QualityView | None = None
+
+
+class ImageList(Model):
+    """`ImageList` of the OpenAPI document."""
+
+    items: list[ImageItem]
+    next_cursor: str | None
 
 
 class ImagePage(Model):
@@ -313,6 +350,13 @@ class JobLink(Model):
     href: str
 
 
+class JobPage(Model):
+    """A page of jobs, the newest first."""
+
+    items: list[JobSummary]
+    next_cursor: str | None
+
+
 class JobState(Model):
     """How far a job is."""
 
@@ -328,6 +372,25 @@ class JobState(Model):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+
+class JobSummary(Model):
+    """A job in a list: what it found is at `href`."""
+
+    id: str
+    kind: str
+    status: str
+    progress: float
+    eta_s: float | None = Field(description="seconds left, once that is more than a guess")
+    problem: dict[str, Any] | None = Field(description="why it failed: a problem document")
+    waiting: JobWait | None = Field(
+        None, description="why it waits, where what it needs was away or full; such a wait is no failure"
+    )
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    href: str
+    album_id: str | None = Field(description="the album that it is about, where it has a name or an id of ours")
 
 
 class JobWait(Model):
@@ -360,6 +423,20 @@ class NewUser(Model):
     email: str
     created_at: datetime
     api_key: str = Field(description="shown this once")
+
+
+class NewWebhook(Model):
+    """`NewWebhook` of the OpenAPI document."""
+
+    id: str
+    url: str
+    events: list[str]
+    enabled: bool = Field(description="false: it failed for a day, or answered 410, and is tried no more")
+    failures: int = Field(description="attempts in a row that failed; the next one comes by itself")
+    last_failure: str | None
+    delivered_at: datetime | None
+    created_at: datetime
+    secret: str = Field(description="shown this once")
 
 
 class PeoplePage(Model):
@@ -406,6 +483,13 @@ class PictureQuality(Model):
     issues: list[str]
 
 
+class PlaceView(Model):
+    """Where a photograph was taken."""
+
+    latitude: float = Field(description="degrees north")
+    longitude: float = Field(description="degrees east")
+
+
 class Problem(Model):
     """The body of every error answer; some carry more members."""
 
@@ -440,9 +524,17 @@ class QualityResult(Model):
     failed: list[Failed]
 
 
+class QualityView(Model):
+    """`QualityView` of the OpenAPI document."""
+
+    score: float | None = Field(description="0 to 1; null: not judged yet")
+    issues: list[str]
+
+
 class Rejected(Model):
     """`Rejected` of the OpenAPI document."""
 
+    index: int = Field(description="place among the files of the request, the first is 0: names may repeat")
     filename: str | None
     code: str
     detail: str
@@ -519,7 +611,7 @@ class TagsResult(Model):
 class TutorialUpload(Model):
     """`TutorialUpload` of the OpenAPI document."""
 
-    filename: str | None
+    filename: str | None = Field(description="as it was sent; control characters replaced, cut to 255 characters")
     id: str
     url: str
     sha256: str
@@ -547,6 +639,7 @@ class Upload(Model):
     width: int
     height: int
     bytes: int
+    filename: str | None = Field(description="as it was sent; control characters replaced, cut to 255 characters")
 
 
 class Uploads(Model):
@@ -569,6 +662,25 @@ class UserView(Model):
     id: str
     username: str
     email: str
+    created_at: datetime
+
+
+class WebhookList(Model):
+    """`WebhookList` of the OpenAPI document."""
+
+    items: list[WebhookView] = Field(description="the oldest first")
+
+
+class WebhookView(Model):
+    """`WebhookView` of the OpenAPI document."""
+
+    id: str
+    url: str
+    events: list[str]
+    enabled: bool = Field(description="false: it failed for a day, or answered 410, and is tried no more")
+    failures: int = Field(description="attempts in a row that failed; the next one comes by itself")
+    last_failure: str | None
+    delivered_at: datetime | None
     created_at: datetime
 
 

@@ -91,10 +91,12 @@ class AsyncHttp:
         return model.model_validate_json((await self.send(method, path, **options)).content)
 
     @asynccontextmanager
-    async def stream(self, path: str, read_timeout_s: float) -> AsyncIterator[httpx2.Response]:
+    async def stream(
+        self, path: str, read_timeout_s: float, headers: dict[str, str] | None = None
+    ) -> AsyncIterator[httpx2.Response]:
         """Open a stream of events, once. Raises what httpx2 raises when it breaks off."""
         timeout = httpx2.Timeout(self._timeout_s, connect=_CONNECT_S, read=read_timeout_s)
-        async with self._http.stream("GET", PREFIX + path, timeout=timeout) as response:
+        async with self._http.stream("GET", PREFIX + path, timeout=timeout, headers=headers) as response:
             if response.is_error:
                 await response.aread()
                 _checked(response)

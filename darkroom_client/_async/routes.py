@@ -14,6 +14,7 @@ from darkroom_client._async import waiting
 from darkroom_client._async.account_routes import AsyncAccountRoutes
 from darkroom_client._async.album_routes import AsyncAlbumRoutes
 from darkroom_client._async.http import AsyncHttp
+from darkroom_client._async.library_routes import AsyncLibraryRoutes
 from darkroom_client._async.picture_routes import AsyncPictureRoutes
 from darkroom_client._async.waiting import in_thread
 from darkroom_client.errors import UploadRefused
@@ -34,7 +35,7 @@ class PageOf(Protocol[T_co]):
     def next_cursor(self) -> str | None: ...
 
 
-class AsyncRoutes(AsyncAlbumRoutes, AsyncPictureRoutes, AsyncAccountRoutes):
+class AsyncRoutes(AsyncAlbumRoutes, AsyncPictureRoutes, AsyncLibraryRoutes, AsyncAccountRoutes):
     """The routes of one server, and what all of them share."""
 
     def __init__(

@@ -92,10 +92,12 @@ class Http:
         return model.model_validate_json((self.send(method, path, **options)).content)
 
     @contextmanager
-    def stream(self, path: str, read_timeout_s: float) -> Iterator[httpx2.Response]:
+    def stream(
+        self, path: str, read_timeout_s: float, headers: dict[str, str] | None = None
+    ) -> Iterator[httpx2.Response]:
         """Open a stream of events, once. Raises what httpx2 raises when it breaks off."""
         timeout = httpx2.Timeout(self._timeout_s, connect=_CONNECT_S, read=read_timeout_s)
-        with self._http.stream("GET", PREFIX + path, timeout=timeout) as response:
+        with self._http.stream("GET", PREFIX + path, timeout=timeout, headers=headers) as response:
             if response.is_error:
                 response.read()
                 _checked(response)

@@ -46,9 +46,10 @@ class PictureRoutes:
         """Delete an image, from the albums it is in too."""
         self._http.send("DELETE", f"/images/{image_id}")
 
-    def get_file(self, url: str) -> bytes:
-        """Read the bytes of a stored image. `url`: as answers name it, or its last part."""
-        return (self._http.send("GET", f"/files/{key_of(url)}", follow_redirects=True)).content
+    def get_file(self, url: str, *, size: int | None = None, format: str | None = None) -> bytes:
+        """Read the bytes of a stored image, or of a thumbnail of it. `url`: as answers name it, or its last part."""
+        query = given(size=size, format=format)
+        return (self._http.send("GET", f"/files/{key_of(url)}", params=query, follow_redirects=True)).content
 
     def list_styles(self) -> StyleList:
         """List the styles, and the engines that are tried for each."""

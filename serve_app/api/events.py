@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -23,9 +24,14 @@ log = structlog.get_logger(__name__)
 
 STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _RETRY_MS = 2000
+_EXAMPLE = f"""event: album
+data: {json.dumps(Change.model_config["json_schema_extra"]["example"])}
+id: 7352-118
+
+"""  # type: ignore[index, call-overload]
 _EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
-        "content": {"text/event-stream": {"schema": Change.model_json_schema()}},
+        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}},
         "description": "`job`, `album` and `image` events; `ready` at first, `reset` where events were missed",
     }
 }

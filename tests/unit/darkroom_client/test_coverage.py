@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
@@ -37,7 +38,32 @@ CALLS: dict[str, Call] = {
     "upload_images": lambda client: client.upload_images([("a.jpg", b"a"), ("b.jpg", b"b")]),
     "get_image": lambda client: client.get_image("img_1"),
     "delete_image": lambda client: client.delete_image("img_1"),
-    "get_file": lambda client: client.get_file(REF),
+    "get_file": lambda client: client.get_file(REF, size=256, format="webp"),
+    "list_images": lambda client: client.list_images(
+        album_id=ALBUM,
+        tag="sea",
+        person_id="per_1",
+        taken_from=datetime(2026, 1, 1, tzinfo=UTC),
+        taken_to=datetime(2026, 2, 1, tzinfo=UTC),
+        min_quality=0.5,
+        issue="blurry",
+        sort="taken",
+        fields="id,tags",
+        **PAGE,
+    ),
+    "change_image": lambda client: client.change_image(
+        "img_1", filename="a.jpg", taken_at="2026-01-01T12:00:00", tags={"add": ["sea"]}, revision='"1"'
+    ),
+    "find_image": lambda client: client.find_image("0" * 64),
+    "list_jobs": lambda client: client.list_jobs(status="failed", kind="tags", album_id=ALBUM, **PAGE),
+    "retry_job": lambda client: client.retry_job("job_1"),
+    "watch_events": lambda client: first(client.watch_events("1-2")),
+    "watch_album_events": lambda client: first(client.watch_album_events(ALBUM)),
+    "create_webhook": lambda client: client.create_webhook("https://example.org/", ["job"], "whsec_" + 40 * "A"),
+    "list_webhooks": lambda client: client.list_webhooks(),
+    "get_webhook": lambda client: client.get_webhook("whk_1"),
+    "enable_webhook": lambda client: client.enable_webhook("whk_1"),
+    "delete_webhook": lambda client: client.delete_webhook("whk_1"),
     "embed_album": lambda client: client.embed_album([REF], ALBUM),
     "tag_album": lambda client: client.tag_album(
         images=(REF,), labels=("sea", "dog"), top_k=3, threshold=0.5, detail=True
