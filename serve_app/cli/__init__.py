@@ -1,1 +1,1 @@
-"""The `darkroom` command: an HTTP client like any other, which imports nothing of the server."""
+"""The `darkroom` command: the Python client's commands, and those about the server of this machine."""

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-from typing import Any
 
-from rich.console import Console
+import typer
 
+from darkroom_client.cli.failures import CommandError
+from darkroom_client.cli.options import Json, Output, err, print_json, state
 from deployments.errors import Unavailable
-from serve_app.cli.client import Client, CommandError
 from serve_app.cli.ray import read_settings
 
-
-def add_commands(commands: Any) -> list[argparse.ArgumentParser]:
-    """Add the command's parser. -> those that can print JSON"""
-    migrate = commands.add_parser(
-        "migrate",
-        help="bring the database's schema up to this version; safe while older processes run",
-        description="Migrates DARKROOM_DATABASE_URL, or the embedded database. Several may run at once. A newer schema "
-        "that this version runs on is left alone.",
-    )
-    migrate.set_defaults(run=_migrate)
-    return [migrate]
+app = typer.Typer()
 
 
-def _migrate(_client: Client, arguments: argparse.Namespace, err: Console) -> Any:
+@app.command()
+def migrate(context: typer.Context, as_json: Json = False, output: Output = None) -> None:
+    """Bring the database's schema up to this version; safe while older processes run.
+
+    Migrates DARKROOM_DATABASE_URL, or the embedded database. Several may run at once. A newer schema that this version
+    runs on is left alone.
+    """
     from alembic.util import CommandError as MigrationError
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -46,8 +41,8 @@ def _migrate(_client: Client, arguments: argparse.Namespace, err: Console) -> An
     finally:
         if share is not None:
             share.release()
-    if arguments.json:
-        return {"revision": schema.revision, "compatible_from": schema.compatible_from}
+    if state(context).wants_json(as_json, output):
+        print_json({"revision": schema.revision, "compatible_from": schema.compatible_from})
+        return
     newer = "" if schema.is_known else f", newer than this version's {schema.head}, which runs on it"
-    err.print(f"The database is at revision {schema.revision}{newer}.", highlight=False)
-    return None
+    err().print(f"The database is at revision {schema.revision}{newer}.", highlight=False)

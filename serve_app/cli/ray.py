@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
 
+import typer
 from pydantic import ValidationError
-from rich.console import Console
 
 from configs.settings import Settings
+from darkroom_client.cli.failures import CommandError
+from darkroom_client.cli.options import Json, Output, err, print_json, state
 from deployments.errors import Unavailable
 from serve_app import control_headers, private_files, ray_token
-from serve_app.cli.client import Client, CommandError
+
+app = typer.Typer()
 
 
-def add_commands(commands: Any) -> list[argparse.ArgumentParser]:
-    """Add the commands' parsers. -> those that can print JSON"""
-    dashboard = commands.add_parser("dashboard", help="print the address of Ray's dashboard and the token it asks for")
-    dashboard.set_defaults(run=_dashboard)
-
-    ray_env = commands.add_parser(
-        "ray-env",
-        help='print the variables for Ray\'s own commands: eval "$(darkroom ray-env)", then `serve run`, `ray status`',
-        description="Prints shell commands that set Ray's token, keep a Ray of this machine's own on its loopback "
-        "interface, and let Serve ignore control headers of clients. The token is made where there is none yet.",
-    )
-    ray_env.set_defaults(run=_ray_env)
-    return [dashboard, ray_env]
-
-
-def _dashboard(_client: Client, arguments: argparse.Namespace, err: Console) -> Any:
+@app.command()
+def dashboard(context: typer.Context, as_json: Json = False, output: Output = None) -> None:
+    """Print the address of Ray's dashboard and the token it asks for."""
     settings = read_settings()
     url = f"http://127.0.0.1:{settings.dashboard_port}"
     path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", ray_token.token_path(settings)))
@@ -43,14 +31,20 @@ def _dashboard(_client: Client, arguments: argparse.Namespace, err: Console) -> 
         raise CommandError(
             f"{path}: {error.strerror}. `make run` makes the token; DARKROOM_DATA_DIR says where."
         ) from None
-    if arguments.json:
-        return {"url": url, "token": token}
-    err.print(f"{url} asks for this token once:", highlight=False)
+    if state(context).wants_json(as_json, output):
+        print_json({"url": url, "token": token})
+        return
+    err().print(f"{url} asks for this token once:", highlight=False)
     sys.stdout.write(f"{token}\n")
-    return None
 
 
-def _ray_env(_client: Client, arguments: argparse.Namespace, _: Console) -> Any:
+@app.command("ray-env")
+def ray_env(context: typer.Context, as_json: Json = False, output: Output = None) -> None:
+    """Print the variables for Ray's own commands: eval "$(darkroom ray-env)", then `serve run`, `ray status`.
+
+    Prints shell commands that set Ray's token, keep a Ray of this machine's own on its loopback interface, and let
+    Serve ignore control headers of clients. The token is made where there is none yet.
+    """
     settings = read_settings()
     variables = ray_token.environment(settings) | control_headers.SETTING
     variables["RAY_TMPDIR"] = os.environ.get("RAY_TMPDIR", str(private_files.ray_folder(os.environ)))
@@ -59,10 +53,10 @@ def _ray_env(_client: Client, arguments: argparse.Namespace, _: Console) -> Any:
         private_files.ensure_ray_folder(os.environ | variables)
     except Unavailable as error:
         raise CommandError(error.message) from None
-    if arguments.json:
-        return variables
+    if state(context).wants_json(as_json, output):
+        print_json(variables)
+        return
     sys.stdout.writelines(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
-    return None
 
 
 def read_settings() -> Settings:

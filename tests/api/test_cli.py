@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -12,11 +13,22 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
+from darkroom_client import Darkroom
+from darkroom_client._sync.picture_routes import File
+from darkroom_client.cli.failures import NO_SERVER, STOPPED, USAGE
+from darkroom_client.models import Uploads
 from serve_app.cli.main import main
 from tests.support.builders import a_flat_image, an_image, encoded
 from tests.support.fake_generation import COLOURS
 from tests.support.fake_portraits import AVATAR_COLOURS
 from tests.support.fakes import FakeCapabilities, with_face
+
+
+@pytest.fixture(autouse=True)
+def _no_files_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Journals and the config file are of this test."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
 
 @pytest.fixture
@@ -71,7 +83,7 @@ async def test_album_as_json_names_files_and_answers(
 
 
 async def test_a_server_that_is_not_there_is_one_clear_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert await run("http://127.0.0.1:9", "album", str(folder)) == 1
+    assert await run("http://127.0.0.1:9", "album", str(folder)) == NO_SERVER
     error = capsys.readouterr().err
     assert "No Darkroom answers at http://127.0.0.1:9" in " ".join(error.split())
     assert "Traceback" not in error
@@ -99,7 +111,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 async def test_a_folder_of_more_pictures_than_a_request_takes_becomes_one_album(
     live_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serve_app.cli.main._BATCH_IMAGES", 10)
+    monkeypatch.setattr("darkroom_client._sync.album.BATCH_IMAGES", 10)
     for place in range(24):  # the server of these tests takes twenty
         (tmp_path / f"{place}.png").write_bytes(encoded(an_image(size=(24, 24), seed=place), "PNG"))
     assert await run(live_url, "album", str(tmp_path), "--name", "large", "--json") == 0
@@ -264,3 +276,160 @@ def test_the_key_of_the_environment_goes_with_every_request(monkeypatch: pytest.
         server.shutdown()
         serving.join()
     assert heard == ["Bearer dk_secret", None]
+
+
+async def test_an_interrupted_upload_goes_on_and_sends_no_file_twice(
+    live_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "many"
+    root.mkdir()
+    for place in range(24):
+        (root / f"{place:02}.png").write_bytes(encoded(an_image(size=(24, 24), seed=place), "PNG"))
+    sent: list[str] = []
+    upload_images = Darkroom.upload_images
+
+    def counting(client: Darkroom, files: Sequence[File]) -> Uploads:
+        if len(sent) == 16 and "stop" in allowed:
+            allowed.clear()
+            raise KeyboardInterrupt
+        sent.extend(name for name, _ in files)
+        return upload_images(client, files)
+
+    allowed = ["stop"]
+    monkeypatch.setattr(Darkroom, "upload_images", counting)
+    monkeypatch.setattr("darkroom_client._sync.album.BATCH_IMAGES", 10)  # the server of these tests takes twenty
+    assert await run(live_url, "album", str(root)) == STOPPED
+    assert await run(live_url, "album", str(root), "--json") == 0
+    assert sorted(sent) == [f"{place:02}.png" for place in range(24)]
+    assert len(json.loads(capsys.readouterr().out)["files"]) == 24
+    (root / "03.png").write_bytes(encoded(an_image(size=(24, 24), seed=99), "PNG"))
+    assert await run(live_url, "album", str(root), "--json") == 0
+    assert sent[24:] == ["03.png"]
+
+
+async def test_a_picture_that_was_deleted_meanwhile_is_sent_again(
+    live_url: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await run(live_url, "album", str(folder), "--json") == 0
+    files = json.loads(capsys.readouterr().out)["files"]
+    [noise] = [url for url, name in files.items() if name == "noise.jpg"]
+    with Darkroom(live_url) as client:
+        await asyncio.to_thread(client.delete_image, noise.rpartition("/")[2].partition(".")[0])
+    assert await run(live_url, "album", str(folder), "--json") == 0
+    again = json.loads(capsys.readouterr().out)["files"]
+    assert sorted(again.values()) == sorted(files.values())
+    assert noise not in again
+
+
+async def test_search_without_an_album_looks_into_all_and_names_files(
+    live_url: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await run(live_url, "album", str(folder), "--name", "one") == 0
+    capsys.readouterr()
+    for words in (("red",), ("one", "red"), ("one", "red", "-green")):
+        assert await run(live_url, "search", *words) == 0
+        printed = capsys.readouterr().out
+        assert "red.png" in printed
+        assert "http://" not in printed
+        assert "one" in printed
+
+
+async def test_duplicates_and_people_of_an_album_are_told_by_file_names(
+    live_url: str, folder: Path, portrait: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await asyncio.to_thread(portrait.rename, folder / "anna.png")
+    assert await run(live_url, "album", str(folder), "--name", "one") == 0
+    capsys.readouterr()
+    assert await run(live_url, "duplicates", "one") == 0
+    printed = capsys.readouterr().out
+    assert printed.count("red.png") == 2
+    assert await run(live_url, "people", "one") == 0
+    printed = capsys.readouterr().out
+    assert "person1" in printed
+    assert "anna.png" in printed
+    assert await run(live_url, "people", "one", "--output", "json") == 0
+    assert json.loads(capsys.readouterr().out)[0]["image_count"] == 1
+
+
+async def test_jobs_lists_those_of_an_album(live_url: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await run(live_url, "album", str(folder), "--name", "one") == 0
+    capsys.readouterr()
+    assert await run(live_url, "jobs", "one", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {"tags", "people", "duplicates"} <= {job["kind"] for job in found}
+    assert await run(live_url, "job", found[0]["id"]) == 0
+    assert found[0]["id"] in capsys.readouterr().out
+    assert await run(live_url, "jobs") == 0
+    assert "no jobs" in capsys.readouterr().out
+
+
+async def test_the_config_file_says_where_the_server_is_and_how_to_print(
+    live_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DARKROOM_SERVER", raising=False)
+    file = tmp_path / "config" / "darkroom" / "config.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text(f'server = "{live_url}"\noutput = "json"\n')
+    assert await asyncio.to_thread(main, ["styles"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["name"] == "bare"
+    assert await asyncio.to_thread(main, ["--output", "table", "styles"]) == 0
+    assert "Styles" in capsys.readouterr().out
+    monkeypatch.setenv("DARKROOM_SERVER", "http://127.0.0.1:9")
+    assert await asyncio.to_thread(main, ["styles"]) == NO_SERVER
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("sever = 'x'", "sever"), ("server = ", "no TOML"), ("output = 'yaml'", "output"), ("server = 7", "server")],
+)
+def test_a_config_file_that_makes_no_sense_is_one_clear_line(
+    text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(text)
+    monkeypatch.setenv("DARKROOM_CONFIG", str(file))
+    assert main(["styles"]) == 1
+    printed = capsys.readouterr().err
+    assert said in printed
+    assert "mine.toml" in printed.replace("\n", "")
+
+
+async def test_an_error_says_what_to_do_and_no_status_of_http(
+    live_url: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments in (("show", "nowhere"), ("style", str(folder / "red.png"), "nope"), ("job", "job_x")):
+        assert await run(live_url, *arguments) == 1
+        assert "404" not in capsys.readouterr().err
+
+
+def test_the_version_and_the_completion_of_the_shell_are_there(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("darkroom ")
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "--install-completion" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["album"], ["search"], ["--output", "xml", "albums"]])
+def test_wrong_usage_is_a_status_of_its_own(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == USAGE
+    assert "darkroom --help" in capsys.readouterr().err
+
+
+def test_the_dashboard_without_a_data_folder_is_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DARKROOM_DATA_DIR", str(tmp_path / "[no]" / "where"))
+    assert main(["dashboard"]) == 1
+    printed = capsys.readouterr().err
+    assert "[no]" in printed.replace("\n", "")
+    assert "make run" in " ".join(printed.split())
+
+
+def test_open_prints_the_address_where_it_is_told_to(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--server", "http://photos.example:8000", "open", "--print"]) == 0
+    assert capsys.readouterr().out == "http://photos.example:8000/\n"

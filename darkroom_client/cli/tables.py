@@ -9,7 +9,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from darkroom_client.cli.names import Names
+
 _SHOWN = 6
+_LOOKED_UP = 24
+"""Names of a row that are asked for: of more, those of the first are shown."""
 _WIDE = 1000
 
 
@@ -21,12 +25,13 @@ def console() -> Console:
 def album(
     console: Console,
     name: str,
-    names: dict[str, str],
+    count: int,
+    names: Names,
     answers: dict[str, Any],
     unusable: list[dict[str, Any]],
 ) -> None:
     """Print an album: tags, duplicate groups, people, and files that could not be used."""
-    console.print(f"\n[bold]{escape(name)}[/]: {len(names)} pictures", highlight=False)
+    console.print(f"\n[bold]{escape(name)}[/]: {count} pictures", highlight=False)
 
     tags = sorted(answers["tags"]["tags"].items(), key=lambda entry: (-len(entry[1]), entry[0]))
     table = _table("Tags", "tag", "pictures", "")
@@ -53,7 +58,7 @@ def album(
     if unusable:
         table = _table("Not used", "file", "code", "why")
         for entry in unusable:
-            file = entry.get("filename") or names.get(entry.get("image", ""), entry.get("image", ""))
+            file = entry.get("filename") or names[entry["image"]]
             table.add_row(escape(str(file)), str(entry["code"]), escape(str(entry["detail"])))
         _print(console, table, "")
 
@@ -111,12 +116,40 @@ def history(console: Console, entries: list[dict[str, Any]]) -> None:
     _print(console, table, "nothing was made")
 
 
-def hits(console: Console, results: list[dict[str, Any]]) -> None:
-    """Print search results."""
-    table = _table("Found", "score", "picture", "")
-    for hit in results:
-        table.add_row(f"{hit['score']:.2f}", escape(hit["image"]), "")
+def hits(console: Console, found: list[tuple[str, float, str]]) -> None:
+    """Print search results: album, score, name of the picture."""
+    table = _table("Found", "score", "picture", "album")
+    for album_id, score, name in found:
+        table.add_row(f"{score:.2f}", escape(name), escape(album_id))
     _print(console, table, "nothing found")
+
+
+def duplicates(console: Console, groups: list[dict[str, Any]], names: Names) -> None:
+    """Print groups of duplicates with the one to keep and why."""
+    table = _table("Duplicates", "group", "level", "keep", "why", "the others")
+    for number, group in enumerate(groups, 1):
+        others = [member["image"] for member in group["members"] if member["image"] != group["keep"]]
+        told = (group["level"], escape(names[group["keep"]]), escape(group["keep_reason"]), _listed(others, names))
+        table.add_row(str(number), *told)
+    _print(console, table, "no duplicates")
+
+
+def people(console: Console, found: list[tuple[str, int, list[str]]], names: Names) -> None:
+    """Print people: name, number of faces, pictures."""
+    table = _table("People", "person", "faces", "pictures", "")
+    for name, faces, images in found:
+        table.add_row(escape(name), str(faces), str(len(images)), _listed(images, names))
+    _print(console, table, "no people")
+
+
+def jobs(console: Console, found: list[tuple[str, dict[str, Any]]]) -> None:
+    """Print the jobs of albums."""
+    table = _table("Jobs", "id", "album", "kind", "status", "done", "since", "what went wrong")
+    for album_id, job in found:
+        wrong = (job["problem"] or {}).get("detail", "")
+        told = (job["id"], escape(album_id), job["kind"], job["status"], f"{job['progress']:.0%}")
+        table.add_row(*told, _time(job["created_at"]), escape(wrong))
+    _print(console, table, "no jobs")
 
 
 def job(console: Console, seen: dict[str, Any]) -> None:
@@ -149,7 +182,7 @@ def _time(stamp: str) -> str:
     return stamp[:19].replace("T", " ")
 
 
-def _listed(images: list[str], names: dict[str, str]) -> str:
-    known = sorted(names.get(image, image) for image in images)
+def _listed(images: list[str], names: Names) -> str:
+    known = sorted(names[image] for image in images[:_LOOKED_UP])
     shown = ", ".join(map(escape, known[:_SHOWN]))
     return shown + (f" [dim]and {len(images) - _SHOWN} more[/]" if len(images) > _SHOWN else "")

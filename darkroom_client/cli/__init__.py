@@ -1,0 +1,1 @@
+"""The commands of `darkroom` that talk to a server; needs the extra `cli`."""

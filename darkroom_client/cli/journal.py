@@ -1,0 +1,86 @@
+"""A journal of uploads, so that one that was interrupted goes on where it ended and sends no byte twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from darkroom_client import Darkroom
+from darkroom_client.errors import NotFound
+from darkroom_client.models import Upload
+
+_FOLDER = Path("darkroom") / "uploads"
+
+
+def _folder() -> Path:
+    """Folder of journals, in the user's folder of state."""
+    return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / _FOLDER
+
+
+class UploadJournal:
+    """The images that became of the files of a folder on one server.
+
+    A line of JSON for each file, appended after each batch. A file whose size or time of change differs is another one.
+    """
+
+    def __init__(self, server: str, folder: Path) -> None:
+        self._root = folder.resolve()
+        name = hashlib.sha256(f"{server}\n{self._root}".encode(errors="surrogateescape")).hexdigest()[:32]
+        self._path = _folder() / f"{name}.jsonl"
+
+    def known(self, client: Darkroom, files: list[Path]) -> dict[Path, str]:
+        """Find the files that the server has already. -> URL by file"""
+        noted = self._read()
+        found: dict[Path, str] = {}
+        for file in files:
+            entry = noted.get(self._name(file))
+            if entry and entry["stamp"] == _stamp(file) and _exists(client, entry["id"]):
+                found[file] = entry["url"]
+        return found
+
+    def add(self, images: dict[Path, Upload]) -> None:
+        """Note the images of files. A journal that cannot be written is done without: the upload itself went well."""
+        lines = [
+            json.dumps({"file": self._name(file), "stamp": _stamp(file), "id": image.id, "url": image.url}) + "\n"
+            for file, image in images.items()
+        ]
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with self._path.open("a", encoding="utf-8", errors="surrogateescape") as journal:
+                journal.writelines(lines)
+        except OSError:
+            return
+
+    def _read(self) -> dict[str, dict[str, Any]]:
+        try:
+            lines = self._path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        except OSError:
+            return {}
+        noted: dict[str, dict[str, Any]] = {}
+        for line in lines:
+            try:
+                entry = json.loads(line)
+                noted[entry["file"]] = entry
+            except (ValueError, KeyError, TypeError):  # a line that a killed process began
+                continue
+        return noted
+
+    def _name(self, file: Path) -> str:
+        return str(file.resolve().relative_to(self._root))
+
+
+def _stamp(file: Path) -> list[int]:
+    """Size in bytes and time of change in nanoseconds."""
+    told = file.stat()
+    return [told.st_size, told.st_mtime_ns]
+
+
+def _exists(client: Darkroom, image_id: str) -> bool:
+    try:
+        client.get_image(image_id)
+    except NotFound:
+        return False
+    return True
