@@ -195,19 +195,27 @@ class Denoiser:
         return after
 
 
-def predict_x0(scheduler: Any, latents: Any, noise: Any, call: int, calls: int) -> Any:
-    """Predict the original sample (x0) at this step from the predicted noise, for previews. Exact for samplers that add
-    none."""
-    if call == calls - 1 or scheduler.config.prediction_type != "epsilon" or noise.shape != latents.shape:
+def predict_x0(scheduler: Any, latents: Any, predicted: Any, call: int, calls: int) -> Any:
+    """Predict the original sample (x0) at this step from the model's prediction, noise or v, for previews. Exact for
+    samplers that add no noise."""
+    kind = scheduler.config.prediction_type
+    if call == calls - 1 or kind not in ("epsilon", "v_prediction") or predicted.shape != latents.shape:
         return latents
-    place = getattr(scheduler, "step_index", None)
-    sigmas = getattr(scheduler, "sigmas", None)
+    now, following = (level.to(latents) for level in _levels(scheduler, call, calls))
+    if float(scheduler.init_noise_sigma) <= 2:  # otherwise latents are x0 + sigma * noise already
+        latents = latents * (1 + following**2) ** 0.5
+    if kind == "epsilon":
+        return latents - following * predicted
+    return (latents - following * (1 + now**2) ** 0.5 * predicted) / (1 + now * following)
+
+
+def _levels(scheduler: Any, call: int, calls: int) -> tuple[Any, Any]:
+    """Noise levels (sigma) of a call and of the one after it, once the call is done."""
+    place, sigmas = getattr(scheduler, "step_index", None), getattr(scheduler, "sigmas", None)
     if place is not None and sigmas is not None:
-        sigma = sigmas[min(place, len(sigmas) - 1)].to(latents)
-    else:
-        following = scheduler.timesteps[len(scheduler.timesteps) - calls + call + 1]
-        kept = scheduler.alphas_cumprod[int(following)].to(latents)
-        sigma = ((1 - kept) / kept) ** 0.5
-    if float(scheduler.init_noise_sigma) > 2:  # latents are x0 + sigma * noise
-        return latents - sigma * noise
-    return latents * (1 + sigma**2) ** 0.5 - sigma * noise
+        place = min(place, len(sigmas) - 1)
+        return sigmas[max(place - 1, 0)], sigmas[place]
+    first = len(scheduler.timesteps) - calls + call
+    kept = [scheduler.alphas_cumprod[int(timestep)] for timestep in scheduler.timesteps[first : first + 2]]
+    before, after = (((1 - one) / one) ** 0.5 for one in kept)
+    return before, after

@@ -24,7 +24,7 @@ from deployments.contracts.diffusion import (
 )
 from deployments.engines.diffusion.batched import BatchedDiffuser
 from tests.api.sdapi.conftest import V1, SdapiAnswer, a_unit, controlnet, img2img, statuses, txt2img, until
-from tests.support import real_shapes, tiny_diffusion
+from tests.support import real_shapes, tiny_diffusion, tiny_sdxl
 from tests.support.builders import a_photo, base64_png
 from tests.support.fakes import FakeCapabilities
 from tests.support.tiny_single_file import write_single_file
@@ -292,6 +292,45 @@ _FITTING = {
     "diffusers_xl_depth_mid [39c49e13]": "control_v11f1p_sd15_depth",
     "diffusers_xl_canny_mid [112a778d]": "control_v11p_sd15_canny",
 }
+
+
+SD1_UNITS = (
+    ("canny", "control_v11p_sd15_canny [d14c016b]"),
+    ("depth_midas", "control_v11f1p_sd15_depth [cfd03158]"),
+    ("softedge_hed", "control_v11p_sd15_softedge [a8575a2a]"),
+)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def diffuser_of_xl(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[BatchedDiffuser]:
+    folder = tiny_sdxl.write_models(tmp_path_factory.mktemp("xl"))
+    for _, name in SD1_UNITS:
+        shapes = real_shapes.CONTROLNETS["controlnet", "sd1", "cldm"]()
+        real_shapes.write(folder / "controlnets" / f"{name.partition(' ')[0]}.safetensors", shapes)
+    chosen = Diffusion(models_dir=folder, checkpoint=tiny_sdxl.CHECKPOINT, offline=True)
+    opened = BatchedDiffuser(Settings(diffusion=chosen))
+    yield opened
+    await opened.close()
+
+
+class TestRequestOfPeopleInSdxl:
+    """Units for SD 1.5 beside a checkpoint of SDXL."""
+
+    @pytest.fixture
+    def capabilities(self, diffuser_of_xl: BatchedDiffuser) -> OverTheEngine:
+        return WithSmallHints(diffuser_of_xl)
+
+    async def test_units_are_replaced_by_those_of_sdxl_and_one_without_any_is_left_out(
+        self, client: httpx.AsyncClient
+    ) -> None:
+        picture = {"image": base64_png(a_photo("astronaut", 96)), "mask": None}
+        units = ({"module": module, "model": model, "image": picture} for module, model in SD1_UNITS)
+        made = await txt2img(client, prompt="a cat", steps=2, alwayson_scripts=controlnet(*units))
+        assert len(made.images) == 3  # the picture and two maps
+        replaced = [text for text in made.info["warnings"] if "was used instead" in text]
+        assert [name in text for name, text in zip(tiny_sdxl.CONTROLNETS.values(), replaced, strict=True)] == [True] * 2
+        assert all("is for Stable Diffusion 1.x and the checkpoint is SDXL" in text for text in replaced)
+        assert any("'control_v11p_sd15_softedge'" in text and "left out" in text for text in made.info["warnings"])
 
 
 @pytest.mark.parametrize("role", ["t2i-adapter", "control-lora", "ip-adapter", "lllite"])

@@ -18,6 +18,7 @@ from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline, T
 from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
 
 from deployments.algorithms.a1111.samplers import SAMPLERS, SCHEDULERS, strength_for
+from deployments.engines.diffusion.denoiser import predict_x0
 from deployments.engines.diffusion.scheduler_factory import make_scheduler
 from deployments.engines.diffusion.sigmas import SCHEDULES, NoiseLevels
 from tests.support.tiny_diffusion import CHECKPOINT, SCHEDULER
@@ -434,3 +435,19 @@ def test_tcd_is_that_of_diffusers_with_the_noise_that_was_asked_for(eta: float |
 
 
 TCD_FIELDS = ("beta_start", "beta_end", "beta_schedule", "num_train_timesteps")
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize("sampler", ["Euler", "DDIM"])
+def test_a_preview_shows_what_the_model_expects_whatever_it_predicts(sampler: str, kind: str) -> None:
+    made, _ = make_scheduler(sampler, "uniform", {**SCHEDULER, "prediction_type": kind})
+    made.set_timesteps(10)
+    predict = by_formula if kind == "epsilon" else by_formula_of_v_at(LEVELS)
+    latents = first_noise().float() * made.init_noise_sigma
+    for call, timestep in enumerate(made.timesteps[:-1]):
+        sigma = float(LEVELS.at(np.array([float(timestep)]))[0])
+        seen = latents.double() * (1.0 if sampler == "Euler" else (1 + sigma**2) ** 0.5)
+        predicted = predict(made.scale_model_input(latents, timestep), timestep)
+        latents = made.step(predicted, timestep, latents, return_dict=False)[0]
+        shown = predict_x0(made, latents, predicted, call, 10).double()
+        torch.testing.assert_close(shown, denoise(seen, sigma), rtol=1e-2, atol=1e-2)
