@@ -8,8 +8,6 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from configs.settings import Duplicates
 from deployments.algorithms.duplicates.candidates import ALWAYS, MIN_ALWAYS, SPARE, select_pairs
@@ -130,6 +128,10 @@ def _uncoded(codes: Ids) -> Ids:
 
 def _by_neighbourhood(codes: Ids, count: int) -> Ids:
     """Put pairs in an order in which few images are in a chunk, each in many pairs: vectors are read once a chunk."""
+    # A third of a second, which workers and ingresses that start need not pay.
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import reverse_cuthill_mckee
+
     pairs = _uncoded(codes)
     graph = csr_matrix((np.ones(len(pairs), np.bool_), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     rank = np.argsort(reverse_cuthill_mckee(graph + graph.T, symmetric_mode=True))

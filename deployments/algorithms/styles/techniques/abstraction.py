@@ -7,7 +7,6 @@ from itertools import pairwise
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import dctn, idctn
 
 from deployments.algorithms.styles.techniques.planes import Plane, blur, guided, ramp, to_image, to_plane
 
@@ -29,6 +28,9 @@ def _fewest_edges(picture: NDArray[np.float32], strength: float) -> NDArray[np.f
 
     Not `cv2.ximgproc.l0Smooth`: on small images that of OpenCV 5.0 shifts the colours and leaves the range.
     """
+    # A third of a second, which processes that start and only read the styles' names need not pay.
+    from scipy.fft import dctn, idctn
+
     height, width = picture.shape[:2]
     down, across = (2 - 2 * np.cos(np.pi * np.arange(side, dtype=np.float32) / side) for side in (height, width))
     bending = (down[:, None] + across[None])[..., None].astype(np.float32)
