@@ -20,6 +20,7 @@ from deployments.errors import Unavailable
 from serve_app.services.accounts.history import HistoryService
 from serve_app.services.accounts.idempotency import IdempotencyService
 from serve_app.services.accounts.users import UserService
+from serve_app.services.albums.batches import ImageBatches
 from serve_app.services.albums.candidate_store import CandidateStore
 from serve_app.services.albums.duplicates import FindDuplicates
 from serve_app.services.albums.embed import EmbedAlbum
@@ -60,7 +61,7 @@ from serve_app.store.embedded.server import PostgresNotStarted, ensure_running
 from serve_app.store.migrate import prepare
 from serve_app.store.queue import jobs
 from serve_app.store.queue.events import JobEvents
-from serve_app.store.repositories import albums, faces, idempotency, images
+from serve_app.store.repositories import albums, faces, idempotency, images, trash
 from serve_app.store.session import Database, behind_pgbouncer
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class Services:
     images: ImageService
     library: ImageLibrary
     image_changes: ImageChanges
+    batches: ImageBatches
     albums: AlbumService
     album_pages: AlbumPages
     styles: StyleService
@@ -156,6 +158,7 @@ class Services:
             images = ImageService(
                 database, storage, pictures, Thumbnails(database, storage, pictures, settings), settings
             )
+            album_service = AlbumService(database, loader, pictures, stored, tagging, capabilities, settings)
             people = PeopleFinder(capabilities, pictures, settings, metrics)
             make_style = ApplyStyle(database, references, pictures, capabilities, styles, settings, metrics)
             make_avatar = CreateAvatar(
@@ -179,7 +182,8 @@ class Services:
                 images=images,
                 library=ImageLibrary(database),
                 image_changes=ImageChanges(database),
-                albums=AlbumService(database, loader, pictures, stored, tagging, capabilities, settings),
+                albums=album_service,
+                batches=ImageBatches(database, pictures, album_service),
                 album_pages=AlbumPages(database, stored),
                 styles=StyleService(database, styles, settings),
                 segmentations=SegmentationService(database, images, settings),
@@ -213,14 +217,16 @@ class Services:
         await self._owned.aclose()
 
     async def run_housekeeping(self) -> None:
-        """Remove what has expired: hidden albums, ended jobs, temporary pictures, answers to repeated requests, unused
-        files, uploads of killed processes, faces of a network that is no longer named. Start moving albums to the one
-        that is."""
+        """Remove what has expired: hidden albums, ended jobs, temporary pictures, old trash, answers to repeated
+        requests, unused files, uploads of killed processes, faces of a network that is no longer named.
+
+        Start moving albums to the one that is."""
         keep_s = self.settings.jobs.keep_finished_s
         for remove in (
             albums.remove_expired,
             partial(jobs.remove_finished, older_than_s=keep_s),
             partial(images.remove_temporary, older_than_s=self.settings.retention.temporary_s),
+            partial(trash.remove_old, older_than_s=self.settings.retention.trash_s),
             partial(faces.remove_replaced, model=self.settings.faces_model),
         ):
             removed: object = True

@@ -27,6 +27,7 @@ from serve_app.store.models.pictures import (
     PairVerdictRow,
     PictureQualityRow,
     PictureVectorsRow,
+    TrashedItemRow,
 )
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "PictureVectorsRow",
     "ResultPartRow",
     "ResultRow",
+    "TrashedItemRow",
     "UserRow",
     "WebUiOptionRow",
 ]

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from deployments.errors import NotFound
-from serve_app.store.arrays import any_number
+from serve_app.store.arrays import any_number, any_text
 from serve_app.store.ids import new_id
 from serve_app.store.models import AlbumImageRow, AlbumRow, ContentRow, ImageRow, JobRow
 from serve_app.store.repositories.images import Content
@@ -297,6 +297,13 @@ async def load_page_of_items(session: AsyncSession, album_id: str, after: int, l
     )
     rows = await session.execute(statement.order_by(AlbumImageRow.id).limit(limit))
     return [AlbumItem(*row) for row in rows]
+
+
+async def find_items(session: AsyncSession, album_id: str, image_ids: Sequence[str]) -> dict[str, int]:
+    """Find the items of images in an album. -> image id -> item id"""
+    its = AlbumImageRow.album_id == album_id, AlbumImageRow.image_id == any_text(image_ids)
+    rows = await session.execute(select(AlbumImageRow.image_id, AlbumImageRow.id).where(*its))
+    return {image_id: item_id for image_id, item_id in rows if image_id is not None}
 
 
 async def remove_items(session: AsyncSession, album_id: str, item_ids: Sequence[int]) -> None:
