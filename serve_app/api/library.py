@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -12,6 +11,7 @@ from serve_app.api.answers import PREFIX, Answer, LinksDep
 from serve_app.api.deps import CurrentUser, JsonBody, ServicesDep
 from serve_app.api.idempotency import IdempotentRoute
 from serve_app.api.problems import responses
+from serve_app.api.schemas.images import PlaceView
 from serve_app.api.schemas.library import (
     BatchAnswer,
     BatchFailure,
@@ -30,9 +30,26 @@ router = APIRouter(prefix=PREFIX, tags=["images"], route_class=IdempotentRoute)
 
 def item_of(listed: ListedImage) -> ImageItem:
     """Describe an image of a list."""
-    quality = QualityView(score=listed.score, issues=listed.issues)
-    view = asdict(listed.view)
-    return ImageItem.model_validate(view | {"url": view["key"], "tags": listed.tags, "quality": quality})
+    view = listed.view
+    # Not validated: a page of 500 images would take five times as long, and all of it is the server's own.
+    return ImageItem.model_construct(
+        id=view.id,
+        url=view.key,
+        filename=view.filename,
+        width=view.width,
+        height=view.height,
+        bytes=view.bytes,
+        content_type=view.content_type,
+        sha256=view.sha256,
+        taken_at=view.taken_at,
+        created_at=view.created_at,
+        camera=view.camera,
+        place=None if view.place is None else PlaceView.model_validate(view.place),
+        thumbnails=view.thumbnails,
+        tags=listed.tags,
+        quality=QualityView.model_construct(score=listed.score, issues=listed.issues),
+        trashed_at=view.trashed_at,
+    )
 
 
 @router.get("/images", response_model=ImageList, responses=responses(404, 422))
