@@ -445,12 +445,14 @@ class Auth(_Options):
 
 
 class Retention(_Options):
-    """Removal of temporary images."""
+    """Removal of temporary images, and of those in the trash."""
 
     temporary_s: float = Field(86400.0, gt=0)
     """Lifetime in seconds of temporary images: those posted or fetched for one avatar, style or segmentation, and the
     masks and cut-outs of a segmentation. An image that an album holds is not temporary, nor is one that was
     uploaded."""
+    trash_s: float = Field(30 * 86400.0, gt=0)
+    """Seconds that an image lies in the trash before it is deleted for good."""
 
 
 class Quotas(_Options):

@@ -98,6 +98,21 @@ class AvatarResult(Model):
     warnings: list[str] | None = Field(None, description="what was left out, or done otherwise than asked")
 
 
+class BatchAnswer(Model):
+    """`BatchAnswer` of the OpenAPI document."""
+
+    done: list[str]
+    failed: list[BatchFailure]
+    job: str | None = Field(None, description="reads the images that were added to an album")
+
+
+class BatchFailure(Model):
+    """`BatchFailure` of the OpenAPI document."""
+
+    id: str
+    code: str = Field(description="not_found, trashed, not_in_album")
+
+
 class CapabilityReport(Model):
     """What this server works with."""
 
@@ -287,6 +302,7 @@ class ImageDetail(Model):
     thumbnails: dict[str, str] = Field(
         description="pixels of the longer side -> URL of a WebP; `&format=jpeg` makes it a JPEG"
     )
+    trashed_at: datetime | None = Field(description="since when it lies in the trash")
     tags: list[str] = Field(description="the user's own first, then the model's; none while it is in no album")
 
 
@@ -308,6 +324,7 @@ class ImageItem(Model):
     thumbnails: dict[str, str] | None = None
     tags: list[str] | None = Field(None, description="the user's own first, then the model's")
     quality: QualityView | None = None
+    trashed_at: datetime | None = None
 
 
 class ImageList(Model):

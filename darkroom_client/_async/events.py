@@ -8,8 +8,8 @@ import httpx2
 
 from darkroom_client._async import waiting
 from darkroom_client._async.http import AsyncHttp
-from darkroom_client.errors import AnswerLost
 from darkroom_client.changes import Change
+from darkroom_client.errors import AnswerLost
 
 _QUIET_S = 45.0
 """Seconds without a sign of life after which a stream is opened anew: the server sends one every 15 s."""

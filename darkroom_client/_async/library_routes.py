@@ -7,14 +7,15 @@ from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import quote
 
+from darkroom_client import models
 from darkroom_client._async.events import follow
 from darkroom_client._async.http import AsyncHttp, given
 from darkroom_client._async.job import AsyncJob
 from darkroom_client.changes import Change
 from darkroom_client.models import (
+    BatchAnswer,
     ImageDetail,
     ImageList,
-    Job,
     JobPage,
     NewWebhook,
     WebhookList,
@@ -22,6 +23,7 @@ from darkroom_client.models import (
 )
 
 Sort = Literal["taken", "added", "quality"]
+Action = Literal["trash", "restore", "delete", "add_to_album", "remove_from_album"]
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
@@ -82,6 +84,19 @@ class AsyncLibraryRoutes:
         """Find your own image with these bytes. Raises `NotFound`."""
         return await self._http.read(ImageDetail, "GET", f"/images/by-sha256/{sha256}")
 
+    async def change_images(self, ids: Sequence[str], action: Action, album_id: str | None = None) -> BatchAnswer:
+        """Do one thing with many images. -> what became of each"""
+        body = given(ids=list(ids), action=action, album_id=album_id)
+        return await self._http.read(BatchAnswer, "POST", "/images/batch", json=body)
+
+    async def list_trash(self, limit: int | None = None, cursor: str | None = None) -> ImageList:
+        """List the images in the trash, the latest first."""
+        return await self._http.read(ImageList, "GET", "/trash", params=given(limit=limit, cursor=cursor))
+
+    async def empty_trash(self) -> None:
+        """Delete the images in the trash."""
+        await self._http.send("DELETE", "/trash")
+
     async def list_jobs(
         self,
         *,
@@ -97,7 +112,7 @@ class AsyncLibraryRoutes:
 
     async def retry_job(self, job_id: str) -> AsyncJob[Any]:
         """Start the work of a job that failed or was cancelled anew. Raises `Conflict`."""
-        state = await self._http.read(Job, "POST", f"/jobs/{quote(job_id, safe='')}/retry")
+        state = await self._http.read(models.Job, "POST", f"/jobs/{quote(job_id, safe='')}/retry")
         return AsyncJob(self._http, Any, state)
 
     def watch_events(self, last_event_id: str | None = None) -> AsyncIterator[tuple[str, Change | None]]:

@@ -9,8 +9,8 @@ import httpx2
 
 from darkroom_client._sync import waiting
 from darkroom_client._sync.http import Http
+from darkroom_client.changes import Change
 from darkroom_client.errors import AnswerLost
-from darkroom_client.models import Change
 
 _QUIET_S = 45.0
 """Seconds without a sign of life after which a stream is opened anew: the server sends one every 15 s."""

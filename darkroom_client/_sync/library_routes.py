@@ -8,14 +8,15 @@ from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import quote
 
+from darkroom_client import models
 from darkroom_client._sync.events import follow
 from darkroom_client._sync.http import Http, given
 from darkroom_client._sync.job import Job
+from darkroom_client.changes import Change
 from darkroom_client.models import (
-    Change,
+    BatchAnswer,
     ImageDetail,
     ImageList,
-    Job,
     JobPage,
     NewWebhook,
     WebhookList,
@@ -23,6 +24,7 @@ from darkroom_client.models import (
 )
 
 Sort = Literal["taken", "added", "quality"]
+Action = Literal["trash", "restore", "delete", "add_to_album", "remove_from_album"]
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
@@ -83,6 +85,19 @@ class LibraryRoutes:
         """Find your own image with these bytes. Raises `NotFound`."""
         return self._http.read(ImageDetail, "GET", f"/images/by-sha256/{sha256}")
 
+    def change_images(self, ids: Sequence[str], action: Action, album_id: str | None = None) -> BatchAnswer:
+        """Do one thing with many images. -> what became of each"""
+        body = given(ids=list(ids), action=action, album_id=album_id)
+        return self._http.read(BatchAnswer, "POST", "/images/batch", json=body)
+
+    def list_trash(self, limit: int | None = None, cursor: str | None = None) -> ImageList:
+        """List the images in the trash, the latest first."""
+        return self._http.read(ImageList, "GET", "/trash", params=given(limit=limit, cursor=cursor))
+
+    def empty_trash(self) -> None:
+        """Delete the images in the trash."""
+        self._http.send("DELETE", "/trash")
+
     def list_jobs(
         self,
         *,
@@ -98,7 +113,7 @@ class LibraryRoutes:
 
     def retry_job(self, job_id: str) -> Job[Any]:
         """Start the work of a job that failed or was cancelled anew. Raises `Conflict`."""
-        state = self._http.read(Job, "POST", f"/jobs/{quote(job_id, safe='')}/retry")
+        state = self._http.read(models.Job, "POST", f"/jobs/{quote(job_id, safe='')}/retry")
         return Job(self._http, Any, state)
 
     def watch_events(self, last_event_id: str | None = None) -> Iterator[tuple[str, Change | None]]:

@@ -20,6 +20,7 @@ from deployments.errors import Unavailable
 from serve_app.services.accounts.history import HistoryService
 from serve_app.services.accounts.idempotency import IdempotencyService
 from serve_app.services.accounts.users import UserService
+from serve_app.services.albums.batches import ImageBatches
 from serve_app.services.albums.candidate_store import CandidateStore
 from serve_app.services.albums.duplicates import FindDuplicates
 from serve_app.services.albums.embed import EmbedAlbum
@@ -65,7 +66,7 @@ from serve_app.store.embedded.server import PostgresNotStarted, ensure_running
 from serve_app.store.migrate import prepare
 from serve_app.store.queue import jobs
 from serve_app.store.queue.events import JobEvents
-from serve_app.store.repositories import albums, faces, idempotency, images
+from serve_app.store.repositories import albums, faces, idempotency, images, trash
 from serve_app.store.repositories import events as changes
 from serve_app.store.session import Database, behind_pgbouncer
 
@@ -91,6 +92,7 @@ class Services:
     images: ImageService
     library: ImageLibrary
     image_changes: ImageChanges
+    batches: ImageBatches
     albums: AlbumService
     album_pages: AlbumPages
     styles: StyleService
@@ -168,6 +170,7 @@ class Services:
             images = ImageService(
                 database, storage, pictures, Thumbnails(database, storage, pictures, settings), settings
             )
+            album_service = AlbumService(database, loader, pictures, stored, tagging, capabilities, settings)
             people = PeopleFinder(capabilities, pictures, settings, metrics)
             make_style = ApplyStyle(database, references, pictures, capabilities, styles, settings, metrics)
             make_avatar = CreateAvatar(
@@ -191,7 +194,8 @@ class Services:
                 images=images,
                 library=ImageLibrary(database),
                 image_changes=ImageChanges(database),
-                albums=AlbumService(database, loader, pictures, stored, tagging, capabilities, settings),
+                albums=album_service,
+                batches=ImageBatches(database, pictures, album_service),
                 album_pages=AlbumPages(database, stored),
                 styles=StyleService(database, styles, settings),
                 segmentations=SegmentationService(database, images, settings),
@@ -230,15 +234,17 @@ class Services:
         await self._owned.aclose()
 
     async def run_housekeeping(self) -> None:
-        """Remove what has expired: hidden albums, ended jobs, temporary pictures, answers to repeated requests, unused
-        files, uploads of killed processes, faces of a network that is no longer named. Start moving albums to the one
-        that is."""
+        """Remove what has expired: hidden albums, ended jobs, temporary pictures, old trash, answers to repeated
+        requests, unused files, uploads of killed processes, faces of a network that is no longer named.
+
+        Start moving albums to the one that is."""
         keep_s = self.settings.jobs.keep_finished_s
         for remove in (
             albums.remove_expired,
             partial(jobs.remove_finished, older_than_s=keep_s),
             partial(changes.remove_older, age_s=self.settings.events.keep_s, most=self.settings.events.keep_most),
             partial(images.remove_temporary, older_than_s=self.settings.retention.temporary_s),
+            partial(trash.remove_old, older_than_s=self.settings.retention.trash_s),
             partial(faces.remove_replaced, model=self.settings.faces_model),
         ):
             removed: object = True

@@ -281,3 +281,12 @@ async def test_anothers_image_can_neither_be_changed_nor_found_by_its_bytes(
     assert_problem(await bob.client.patch(f"/api/v1/images/{evas.image}", json=change), 404)
     assert_problem(await bob.client.get(f"/api/v1/images/by-sha256/{before['sha256']}"), 404)
     assert (await eva.client.get(f"/api/v1/images/{evas.image}")).json() == before
+
+
+async def test_anothers_images_cannot_be_thrown_away(evas: Belongings, eva: Account, bob: Account) -> None:
+    for action in ("trash", "delete", "restore"):
+        answer = await bob.client.post("/api/v1/images/batch", json={"ids": [evas.image], "action": action})
+        assert answer.json()["failed"] == [{"id": evas.image, "code": "not_found"}]
+    assert (await bob.client.delete("/api/v1/trash")).status_code == 204
+    assert (await bob.client.get("/api/v1/trash")).json()["items"] == []
+    assert (await eva.client.get(f"/api/v1/images/{evas.image}")).json()["trashed_at"] is None

@@ -103,6 +103,7 @@ class ImageDetail(Upload):
     thumbnails: dict[str, FileUrl] = Field(
         description="pixels of the longer side -> URL of a WebP; `&format=jpeg` makes it a JPEG"
     )
+    trashed_at: datetime | None = Field(description="since when it lies in the trash")
     tags: list[str] = Field(description="the user's own first, then the model's; none while it is in no album")
 
 

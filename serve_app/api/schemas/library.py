@@ -5,16 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from serve_app.api.schemas.common import AlbumId, Body, Label
 from serve_app.api.schemas.images import CameraTime, PlaceView
-from serve_app.services.jobs.results import FileUrl
+from serve_app.services.albums.batches import Action
+from serve_app.services.jobs.results import FileUrl, JobUrl
 from serve_app.store.repositories.library import Sort
 
 IMAGE_FIELDS = (
     *("id", "url", "filename", "width", "height", "bytes", "content_type", "sha256", "taken_at", "created_at"),
-    *("camera", "place", "thumbnails", "tags", "quality"),
+    *("camera", "place", "thumbnails", "tags", "quality", "trashed_at"),
 )
 """Fields of an image of a list."""
 
@@ -58,6 +59,38 @@ class ImagesQuery(Body):
         return frozenset(IMAGE_FIELDS if self.fields is None else self.fields.split(","))
 
 
+class TrashQuery(Body):
+    """A page of the trash."""
+
+    limit: int = Field(100, ge=1, le=500)
+    cursor: str | None = Field(None, max_length=200, description="`next_cursor` of the page before")
+
+
+class BatchRequest(Body):
+    """One action on many images."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"ids": ["img_01m80cw92wytpj416mh8yyxn5m"], "action": "trash"}}
+    )
+
+    ids: list[Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00]+$")]] = Field(
+        min_length=1, max_length=500
+    )
+    action: Action
+    album_id: AlbumId | None = Field(None, description="of `add_to_album`, which makes it, and `remove_from_album`")
+
+
+class BatchFailure(BaseModel):
+    id: str
+    code: str = Field(description="not_found, trashed, not_in_album", examples=["not_found"])
+
+
+class BatchAnswer(BaseModel):
+    done: list[str]
+    failed: list[BatchFailure]
+    job: JobUrl | None = Field(None, description="reads the images that were added to an album")
+
+
 class QualityView(BaseModel):
     score: float | None = Field(description="0 to 1; null: not judged yet")
     issues: list[str]
@@ -81,6 +114,7 @@ class ImageItem(BaseModel):
     thumbnails: dict[str, FileUrl] = {}
     tags: list[str] = Field([], description="the user's own first, then the model's")
     quality: QualityView | None = None
+    trashed_at: datetime | None = None
 
 
 class ImageList(BaseModel):

@@ -11,11 +11,11 @@ from deployments.errors import InvalidRequest, NotFound
 from serve_app.services.albums.pages import find_album
 from serve_app.services.images.service import ImageView, view_of
 from serve_app.store.repositories import image_tags, library
-from serve_app.store.repositories.library import Filters, LibraryImage, Sort, SortKey
+from serve_app.store.repositories.library import Filters, LibraryImage, Order, SortKey
 from serve_app.store.session import Database
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_CURSOR = re.compile(r"(taken|added|quality):(-?[0-9.e-]{1,25}|):(img_[0-9a-z]{1,64})")
+_CURSOR = re.compile(r"(taken|added|quality|trashed):(-?[0-9.e-]{1,25}|):(img_[0-9a-z]{1,64})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class ImageLibrary:
         self,
         user_id: str,
         filters: Filters,
-        sort: Sort,
+        sort: Order,
         limit: int,
         cursor: str | None = None,
         fields: Collection[str] = ("tags",),
@@ -68,7 +68,7 @@ class ImageLibrary:
         return listed, _cursor_of(sort, shown[-1]) if len(page) > limit else None
 
 
-def _cursor_of(sort: Sort, last: LibraryImage) -> str:
+def _cursor_of(sort: Order, last: LibraryImage) -> str:
     """Name the place after an image: by what it is sorted by, so that images that come or go move no other."""
     key: SortKey = last.key
     if isinstance(key, datetime):
@@ -78,12 +78,12 @@ def _cursor_of(sort: Sort, last: LibraryImage) -> str:
     return f"{sort}:{key}:{last.image.id}"
 
 
-def _parse_cursor(cursor: str, sort: Sort) -> tuple[SortKey, str]:
+def _parse_cursor(cursor: str, sort: Order) -> tuple[SortKey, str]:
     match = _CURSOR.fullmatch(cursor)
     try:
         if match is None or match[1] != sort:
             raise ValueError
-        if sort == "taken":
+        if sort in ("taken", "trashed"):
             return _EPOCH + timedelta(microseconds=int(match[2])), match[3]
         return float(match[2]) if sort == "quality" else match[3], match[3]
     except (ValueError, OverflowError):

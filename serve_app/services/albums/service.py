@@ -203,7 +203,8 @@ class AlbumService:
         ids = [own_image_id(ref) for ref in refs]
         async with self._database.transaction() as session:
             known = await images.load(session, user_id, [image_id for image_id in ids if image_id])
-        return [image_id if image_id in known else None for image_id in ids]
+        usable = {image_id for image_id, image in known.items() if image.trashed_at is None}
+        return [image_id if image_id in usable else None for image_id in ids]
 
 
 def _cosine(one: Vectors, others: Vectors) -> Vectors:

@@ -30,7 +30,7 @@ class ImageReferences:
         if image_id is not None:
             async with self._database.transaction() as session:
                 own = await images.get(session, user_id, image_id)
-            if own is not None:
+            if own is not None and own.trashed_at is None:
                 return own
         return await self.fetch(user_id, ref, temporary=temporary)
 

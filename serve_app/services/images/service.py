@@ -65,6 +65,7 @@ class ImageView:
     """On the camera's clock: with its time zone where that is known, else without one."""
     camera: str | None
     place: Place | None
+    trashed_at: datetime | None
     thumbnails: dict[str, str]
     """Pixels of the longer side -> key and query of a thumbnail."""
 
@@ -121,6 +122,7 @@ def view_of(image: StoredImage) -> ImageView:
         taken_at=capture.local_time,
         camera=capture.camera,
         place=_place(capture),
+        trashed_at=image.trashed_at,
         thumbnails={str(size): f"{key}?size={size}" for size in _SHOWN_SIZES},
     )
 

@@ -28,6 +28,7 @@ from serve_app.store.models.pictures import (
     PairVerdictRow,
     PictureQualityRow,
     PictureVectorsRow,
+    TrashedItemRow,
 )
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "PictureVectorsRow",
     "ResultPartRow",
     "ResultRow",
+    "TrashedItemRow",
     "UserRow",
     "WebUiOptionRow",
     "WebhookRow",

@@ -66,6 +66,7 @@ class ImageRow(Created, Base):
         Index(None, "user_id", "id"),
         Index(None, "sha256"),
         Index("images_temporary_idx", "created_at", postgresql_where=text("temporary")),
+        Index("images_trashed_idx", "user_id", "trashed_at", "id", postgresql_where=text("trashed_at IS NOT NULL")),
         Index(
             "images_taken_idx",
             "user_id",
@@ -99,6 +100,21 @@ class ImageRow(Created, Base):
     longitude: Mapped[float | None]
     quality: Mapped[float | None]
     """`PictureQualityRow.score` of its content, once that is judged; here for the index."""
+    trashed_at: Mapped[datetime | None]
+    """Since when it lies in the trash; it is in no album then."""
+
+
+class TrashedItemRow(Base):
+    """A place in an album that an image had before it came into the trash."""
+
+    __tablename__ = "trashed_items"
+    __table_args__ = (Index(None, "album_id"),)
+
+    image_id: Mapped[str] = mapped_column(ForeignKey("images.id", ondelete="CASCADE"), type_=Id, primary_key=True)
+    album_id: Mapped[str] = mapped_column(ForeignKey("albums.id", ondelete="CASCADE"), type_=Id, primary_key=True)
+    ref: Mapped[str]
+    ref_sha256: Mapped[bytes] = mapped_column(LargeBinary)
+    status: Mapped[str]
 
 
 class ImageTagRow(Base):

@@ -308,6 +308,13 @@ async def load_page_of_items(session: AsyncSession, album_id: str, after: int, l
     return [AlbumItem(*row) for row in rows]
 
 
+async def find_items(session: AsyncSession, album_id: str, image_ids: Sequence[str]) -> dict[str, int]:
+    """Find the items of images in an album. -> image id -> item id"""
+    its = AlbumImageRow.album_id == album_id, AlbumImageRow.image_id == any_text(image_ids)
+    rows = await session.execute(select(AlbumImageRow.image_id, AlbumImageRow.id).where(*its))
+    return {image_id: item_id for image_id, item_id in rows if image_id is not None}
+
+
 async def remove_items(session: AsyncSession, album_id: str, item_ids: Sequence[int]) -> None:
     """Remove items from the album; their images stay. Raises `NotFound`."""
     await lock(session, album_id)

@@ -56,6 +56,7 @@ class StoredImage:
     filename: str | None
     source_url: str | None
     created_at: datetime
+    trashed_at: datetime | None
     capture: Capture
     content: Content
 
@@ -95,7 +96,15 @@ _CONTENT = (
     ContentRow.has_alpha,
 )
 _CAPTURE = (ImageRow.taken_at, ImageRow.zone_min, ImageRow.camera, ImageRow.latitude, ImageRow.longitude)
-_IMAGE = (ImageRow.id, ImageRow.user_id, ImageRow.filename, ImageRow.source_url, ImageRow.created_at, *_CAPTURE)
+_IMAGE = (
+    ImageRow.id,
+    ImageRow.user_id,
+    ImageRow.filename,
+    ImageRow.source_url,
+    ImageRow.created_at,
+    ImageRow.trashed_at,
+    *_CAPTURE,
+)
 
 _IS_IDLE = text("""
     NOT EXISTS (SELECT FROM album_images WHERE album_images.image_id = images.id)
@@ -117,9 +126,9 @@ def _select_images() -> Select[*tuple[Any, ...]]:
 
 def image_of(row: Sequence[Any]) -> StoredImage:
     """Make an image of its columns."""
-    image_id, user_id, filename, source_url, created_at, *more = row
+    image_id, user_id, filename, source_url, created_at, trashed_at, *more = row
     capture, content = Capture(*more[: len(_CAPTURE)]), Content(*more[len(_CAPTURE) :])
-    return StoredImage(image_id, user_id, filename, source_url, created_at, capture, content)
+    return StoredImage(image_id, user_id, filename, source_url, created_at, trashed_at, capture, content)
 
 
 async def announce(session: AsyncSession, content: Content) -> None:
@@ -197,8 +206,9 @@ async def change(session: AsyncSession, image_id: str, **columns: object) -> Non
 
 
 async def find_by_content(session: AsyncSession, user_id: str, sha256: str) -> StoredImage | None:
-    """Find the latest of the user's images, temporary ones left out, that holds these bytes."""
-    own = ImageRow.user_id == user_id, ImageRow.sha256 == sha256, ~ImageRow.temporary
+    """Find the latest of the user's images, temporary and trashed ones left out, that holds these bytes."""
+    lasting = ~ImageRow.temporary, ImageRow.trashed_at.is_(None)
+    own = ImageRow.user_id == user_id, ImageRow.sha256 == sha256, *lasting
     found = (await session.execute(_select_images().where(*own).order_by(ImageRow.id.desc()).limit(1))).one_or_none()
     return None if found is None else image_of(found)
 

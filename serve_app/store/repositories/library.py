@@ -23,6 +23,7 @@ from serve_app.store.models import (
 from serve_app.store.repositories.images import IMAGE_COLUMNS, StoredImage, image_of
 
 Sort = Literal["taken", "added", "quality"]
+Order = Sort | Literal["trashed"]
 SortKey = datetime | float | str
 
 
@@ -39,6 +40,8 @@ class Filters:
     """The first moment after."""
     min_quality: float | None = None
     issue: str | None = None
+    is_trashed: bool = False
+    """Whether it lies in the trash; else it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +57,11 @@ class LibraryImage:
 
 
 # The expressions of the indexes, letter by letter: a bound parameter in one would not match its index.
-_KEYS: dict[Sort, ColumnElement[Any]] = {
+_KEYS: dict[Order, ColumnElement[Any]] = {
     "taken": literal_column("coalesce(images.taken_at, images.created_at)"),
     "quality": literal_column("coalesce(images.quality, -1)"),
     "added": literal_column("images.id"),
+    "trashed": literal_column("images.trashed_at"),
 }
 
 
@@ -65,7 +69,7 @@ async def load_page(
     session: AsyncSession,
     user_id: str,
     filters: Filters,
-    sort: Sort,
+    sort: Order,
     limit: int,
     after: tuple[SortKey, str] | None = None,
 ) -> list[LibraryImage]:
@@ -101,7 +105,9 @@ async def find_person(session: AsyncSession, user_id: str, person_id: str) -> st
 
 def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
     taken = _KEYS["taken"]
-    conditions: list[ColumnElement[bool]] = []
+    conditions: list[ColumnElement[bool]] = [
+        ImageRow.trashed_at.is_not(None) if filters.is_trashed else ImageRow.trashed_at.is_(None)
+    ]
     if filters.album_id is not None:
         conditions.append(
             exists().where(AlbumImageRow.image_id == ImageRow.id, AlbumImageRow.album_id == filters.album_id)

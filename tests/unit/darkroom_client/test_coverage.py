@@ -55,6 +55,9 @@ CALLS: dict[str, Call] = {
         "img_1", filename="a.jpg", taken_at="2026-01-01T12:00:00", tags={"add": ["sea"]}, revision='"1"'
     ),
     "find_image": lambda client: client.find_image("0" * 64),
+    "change_images": lambda client: client.change_images(["img_1"], "add_to_album", ALBUM),
+    "list_trash": lambda client: client.list_trash(**PAGE),
+    "empty_trash": lambda client: client.empty_trash(),
     "list_jobs": lambda client: client.list_jobs(status="failed", kind="tags", album_id=ALBUM, **PAGE),
     "retry_job": lambda client: client.retry_job("job_1"),
     "watch_events": lambda client: first(client.watch_events("1-2")),

@@ -1,0 +1,93 @@
+"""One action on many images, with a result per image, and the trash."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from deployments.errors import InvalidRequest
+from serve_app.services.albums.pages import find_album
+from serve_app.services.albums.service import AlbumService
+from serve_app.services.images.store import ImageStore
+from serve_app.store.repositories import albums, images, trash
+from serve_app.store.session import Database
+
+Action = Literal["trash", "restore", "delete", "add_to_album", "remove_from_album"]
+_OF_ALBUMS: frozenset[Action] = frozenset({"add_to_album", "remove_from_album"})
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOutcome:
+    """What became of the images of a batch."""
+
+    done: list[str]
+    """In the order in which they were sent."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Image -> code: `not_found`, `trashed`, `not_in_album`."""
+    job_id: str | None = None
+    """Of the reading of images that were added to an album."""
+
+
+class ImageBatches:
+    """Use cases of many images."""
+
+    def __init__(self, database: Database, pictures: ImageStore, album_service: AlbumService) -> None:
+        self._database = database
+        self._pictures = pictures
+        self._albums = album_service
+
+    async def act(self, user_id: str, ids: Sequence[str], action: Action, album: str | None) -> BatchOutcome:
+        """Do something with each image. Raises `InvalidRequest` for an album that is missing or too many, `NotFound`
+        for one to remove from that is not there."""
+        ids = list(dict.fromkeys(ids))
+        if (album is not None) != (action in _OF_ALBUMS):
+            raise InvalidRequest("`album_id` is for `add_to_album` and `remove_from_album`, which need it.")
+        if action == "add_to_album":
+            return await self._add(user_id, ids, album or "")
+        if action == "remove_from_album":
+            return await self._take_out(user_id, ids, album or "")
+        async with self._database.transaction() as session:
+            if action == "trash":
+                done = await trash.put_in(session, user_id, ids)
+            elif action == "restore":
+                done = await trash.restore(session, user_id, ids)
+            else:
+                known = await images.load(session, user_id, ids)
+                # In order: two batches of the same images would else wait for one another for ever.
+                done = {one for one in sorted(known) if await images.remove(session, user_id, one)}
+                await albums.delete_orphaned(session, sorted({image.content.sha256 for image in known.values()}))
+        if action == "delete":
+            await self._pictures.collect_unused()
+        return _outcome(ids, done)
+
+    async def empty_trash(self, user_id: str) -> None:
+        """Delete all that lies in the user's trash."""
+        removed = 1
+        while removed:
+            async with self._database.transaction() as session:
+                removed = await trash.empty(session, user_id)
+        await self._pictures.collect_unused()
+
+    async def _add(self, user_id: str, ids: Sequence[str], album: str) -> BatchOutcome:
+        async with self._database.transaction() as session:
+            known = await images.load(session, user_id, ids)
+        codes = {one: "trashed" for one, image in known.items() if image.trashed_at is not None}
+        good = [one for one in ids if one in known and one not in codes]
+        job_id = await self._albums.request_embeddings(user_id, good, album) if good else None
+        return _outcome(ids, set(good), codes, job_id)
+
+    async def _take_out(self, user_id: str, ids: Sequence[str], album: str) -> BatchOutcome:
+        async with self._database.transaction() as session:
+            found = await find_album(session, user_id, album)
+            items = await albums.find_items(session, found.id, ids)
+            await albums.remove_items(session, found.id, list(items.values()))
+            known = await images.load(session, user_id, ids)
+        return _outcome(ids, set(items), dict.fromkeys(known.keys() - items.keys(), "not_in_album"))
+
+
+def _outcome(
+    ids: Sequence[str], done: set[str], codes: dict[str, str] | None = None, job_id: str | None = None
+) -> BatchOutcome:
+    failed = {one: (codes or {}).get(one, "not_found") for one in ids if one not in done}
+    return BatchOutcome([one for one in ids if one in done], failed, job_id)

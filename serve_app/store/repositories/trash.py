@@ -1,0 +1,86 @@
+"""The trash: images that are to go after a while, taken out of their albums, which they remember."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import delete, func, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from serve_app.store.arrays import any_text
+from serve_app.store.models import ImageRow
+from serve_app.store.repositories import albums
+
+_LOCK_ALBUMS = """
+    WITH held AS (
+        SELECT id FROM albums WHERE user_id = :user_id AND id IN (
+            SELECT album_id FROM {table} WHERE image_id = ANY(CAST(:ids AS text[]))
+        ) ORDER BY id FOR NO KEY UPDATE
+    )
+    UPDATE albums SET version = version + 1, updated_at = now() FROM held WHERE albums.id = held.id
+"""
+_TOUCH_HOLDERS = text(_LOCK_ALBUMS.format(table="album_images"))
+_TOUCH_REMEMBERED = text(_LOCK_ALBUMS.format(table="trashed_items"))
+_TRASH = text("""
+    UPDATE images SET trashed_at = coalesce(trashed_at, now())
+    WHERE user_id = :user_id AND id = ANY(CAST(:ids AS text[])) AND NOT temporary RETURNING id
+""")
+_TAKE_OUT = text("""
+    WITH gone AS (
+        DELETE FROM album_images WHERE image_id = ANY(CAST(:ids AS text[]))
+        RETURNING image_id, album_id, ref, ref_sha256, status
+    )
+    INSERT INTO trashed_items (image_id, album_id, ref, ref_sha256, status)
+    SELECT image_id, album_id, ref, ref_sha256, status FROM gone ON CONFLICT DO NOTHING
+""")
+_RESTORE = text("""
+    UPDATE images SET trashed_at = NULL WHERE user_id = :user_id AND id = ANY(CAST(:ids AS text[])) RETURNING id
+""")
+_PUT_BACK = text("""
+    WITH back AS (
+        DELETE FROM trashed_items WHERE image_id = ANY(CAST(:ids AS text[]))
+        RETURNING image_id, album_id, ref, ref_sha256, status
+    )
+    INSERT INTO album_images (album_id, ref, ref_sha256, image_id, status)
+    SELECT album_id, ref, ref_sha256, image_id, status FROM back ORDER BY album_id, image_id
+    ON CONFLICT (album_id, ref_sha256) DO NOTHING
+""")
+
+
+async def put_in(session: AsyncSession, user_id: str, image_ids: Sequence[str]) -> set[str]:
+    """Put the user's images into the trash, out of every album; temporary ones stay. -> those that lie there now"""
+    values = {"user_id": user_id, "ids": sorted(image_ids)}
+    await session.execute(_TOUCH_HOLDERS, values)
+    there = set(await session.scalars(_TRASH, values))
+    await session.execute(_TAKE_OUT, {"ids": sorted(there)})
+    return there
+
+
+async def restore(session: AsyncSession, user_id: str, image_ids: Sequence[str]) -> set[str]:
+    """Take the user's images out of the trash, back into the albums that are still there. -> those that are not in
+    the trash now"""
+    values = {"user_id": user_id, "ids": sorted(image_ids)}
+    await session.execute(_TOUCH_REMEMBERED, values)
+    back = set(await session.scalars(_RESTORE, values))
+    await session.execute(_PUT_BACK, {"ids": sorted(back)})
+    return back
+
+
+async def empty(session: AsyncSession, user_id: str, limit: int = 500) -> int:
+    """Delete images of the user's trash. -> how many; 0: it is empty"""
+    return await _delete(session, ImageRow.user_id == user_id, limit=limit)
+
+
+async def remove_old(session: AsyncSession, older_than_s: float, limit: int = 500) -> int:
+    """Delete images that have lain in the trash for so long. -> how many"""
+    return await _delete(session, ImageRow.trashed_at < func.now() - timedelta(seconds=older_than_s), limit=limit)
+
+
+async def _delete(session: AsyncSession, *which: object, limit: int) -> int:
+    trashed = select(ImageRow.id).where(ImageRow.trashed_at.is_not(None), *which)  # type: ignore[arg-type]
+    ids = list(await session.scalars(trashed.limit(limit).with_for_update(skip_locked=True)))
+    gone = delete(ImageRow).where(ImageRow.id == any_text(ids)).returning(ImageRow.sha256)
+    shas = list(await session.scalars(gone.execution_options(synchronize_session=False)))
+    await albums.delete_orphaned(session, sorted(set(shas)))
+    return len(shas)
