@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -19,16 +18,19 @@ from serve_app.api.problems import responses
 from serve_app.services.accounts.users import Caller
 from serve_app.services.container import Services
 from serve_app.services.events import Change, StreamItem
+from serve_app.services.links import ServerLinks
 
 log = structlog.get_logger(__name__)
 
 STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _RETRY_MS = 2000
-_EXAMPLE = f"""event: album
-data: {json.dumps(Change.model_config["json_schema_extra"]["example"])}
-id: 7352-118
-
-"""  # type: ignore[index, call-overload]
+_EXAMPLE = format_sse_event(
+    data_str=Change(kind="album", id="summer", gone=False, album_id="summer", href="summer").model_dump_json(
+        context=ServerLinks("")
+    ),
+    event="album",
+    id="7352-118",
+).decode()
 _EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}},

@@ -8,6 +8,7 @@ TAGS = [
     {"name": "styles", "description": "Photographs redrawn in a style."},
     {"name": "avatars", "description": "People as animals; faces and people cut out of a photograph."},
     {"name": "jobs", "description": "Long work: how far it is, its events while it runs, its cancellation."},
+    {"name": "events", "description": "What changes, as a stream that resumes, or posted to an address of yours."},
     {"name": "history", "description": "Every image that was made, and every try that failed."},
     {"name": "users", "description": "Users and their keys, where the server asks for keys."},
     {"name": "capabilities", "description": "What this server works with."},

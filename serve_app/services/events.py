@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, SerializationInfo, field_serializer
+from pydantic import BaseModel, Field, SerializationInfo, field_serializer
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from deployments.errors import NotFound
@@ -29,19 +29,6 @@ nothing has changed."""
 
 class Change(BaseModel):
     """Something of the user's that changed. What it is now is at `href`; of several changes the last is told."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "kind": "album",
-                "id": "summer",
-                "gone": False,
-                "album_id": "summer",
-                "href": "/api/v1/albums/summer",
-                "job": None,
-            }
-        }
-    )
 
     kind: EventKind
     id: str
