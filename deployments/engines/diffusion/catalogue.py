@@ -10,7 +10,7 @@ import hashlib
 import re
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -109,6 +109,14 @@ class Model:
                 return self.name
             return f"{self.name} [{short}]"
         return self.name
+
+    def stamped(self) -> Model:
+        """Return the model with size and time of its weights, by which one that was replaced is told from this one."""
+        try:
+            found = self.weights.stat() if self.weights else None
+        except OSError:
+            found = None
+        return replace(self, size=found.st_size, mtime_ns=found.st_mtime_ns) if found else self
 
     @property
     def file(self) -> str:

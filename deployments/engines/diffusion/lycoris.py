@@ -8,7 +8,7 @@ the weight's columns or rows at a trained length (DoRA). Formulas and scales are
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -35,14 +35,16 @@ class Network:
 
     name: str
     layers: Mapping[str, Parts]
+    version: Hashable = None
+    """What tells its file from one that was there before under the name."""
 
 
 @dataclass
 class _Merge:
     """What is merged into a checkpoint now."""
 
-    networks: tuple[tuple[str, float, float], ...] | None = ()
-    """Networks and their strengths; None where only a part of them could be merged."""
+    networks: tuple[tuple[str, Hashable, float, float], ...] | None = ()
+    """Networks, their files and strengths; None where only a part of them could be merged."""
     originals: dict[int, tuple[Any, Tensor]] = field(default_factory=dict)
     """Parameter's id -> the parameter, and its weights before any merging."""
 
@@ -155,7 +157,7 @@ class Merger:
         encoder that SDXL has besides.
         """
         merge = self._merges.setdefault(unet, _Merge())
-        wanted = tuple((network.name, text, picture) for network, text, picture in networks)
+        wanted = tuple((network.name, network.version, text, picture) for network, text, picture in networks)
         if wanted == merge.networks:
             return []
         self._take_out(merge)

@@ -6,6 +6,7 @@ import hashlib
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -74,8 +75,9 @@ class ModelRegistry:
         return found
 
     def _load(self, lease: Lease, model: Model) -> Checkpoint:
+        model = model.stamped()
         found: Checkpoint = lease.get(
-            _checkpoint_key(model),
+            self._key(model),
             lambda: self._loader.checkpoint(model),
             lambda made: module_bytes(made.unet, made.vae, *made.text_encoders),
             expected_bytes=files_bytes(model),
@@ -85,7 +87,7 @@ class ModelRegistry:
     def forget_checkpoint(self, name: str) -> None:
         """Unload a checkpoint unless a batch is using it."""
         if model := self.catalogue.look_up("checkpoints", name):
-            self.cache.drop(_checkpoint_key(model))
+            self._forget(model, but=())
 
     def vae(self, lease: Lease, name: str, checkpoint: Checkpoint) -> Any:
         """Load a VAE; empty, "Automatic" or "None": the one that lies beside the checkpoint's file, or its own.
@@ -95,8 +97,8 @@ class ModelRegistry:
         own = name.strip().lower() in _OWN_VAE
         model = self._vae_beside(checkpoint.model) if own else self.catalogue.find("vaes", name)
         if model is not None:
-            family = checkpoint.family
-            return lease.get(("vae", model.name, family), lambda: self._loader.vae(model, family), module_bytes)
+            model, family = model.stamped(), checkpoint.family
+            return lease.get((*self._key(model), family), lambda: self._loader.vae(model, family), module_bytes)
         if checkpoint.vae is None:
             raise NotSupported(
                 f"The checkpoint '{checkpoint.model.name}' holds no VAE: name one of vaes/ (setting sd_vae), or put it "
@@ -124,7 +126,7 @@ class ModelRegistry:
 
         Raises `WeightsMissing`, `NotSupported` (it is for another family of checkpoints), `OutOfMemory`.
         """
-        model = self.catalogue.find("controlnets", name)
+        model = self.catalogue.find("controlnets", name).stamped()
         check_file(model)
         if model.file_kind.family != checkpoint.family:
             raise NotSupported(
@@ -132,7 +134,7 @@ class ModelRegistry:
                 f"'{checkpoint.model.name}', which is {FAMILY_NAMES[checkpoint.family]}."
             )
         net = lease.get(
-            ("controlnet", model.name),
+            self._key(model),
             lambda: self._loader.controlnet(model),
             module_bytes,
             expected_bytes=files_bytes(model),
@@ -144,9 +146,9 @@ class ModelRegistry:
     def upscaler(self, lease: Lease, name: str) -> Upscaler:
         """Load an upscaler by name. Raises `WeightsMissing`, `NotSupported`, `Unavailable` (no spandrel),
         `OutOfMemory`."""
-        model = self.catalogue.find("upscalers", name)
+        model = self.catalogue.find("upscalers", name).stamped()
         found: Upscaler = lease.get(
-            ("upscaler", model.name),
+            self._key(model),
             lambda: load_upscaler(model, self._device),
             lambda made: module_bytes(made.network.model),
             expected_bytes=files_bytes(model),
@@ -179,10 +181,10 @@ class ModelRegistry:
         for lora in loras:
             try:
                 model, path = self._find_lora(lora.name, checkpoint)
-                if network := self._network(lease, model.name, path):
+                if network := self._network(lease, model, path):
                     merged.append((network, lora.text_encoder_weight, lora.unet_weight))
                     continue
-                adapter = self._adapter(lease, checkpoint, pipeline, model.name, path)
+                adapter = self._adapter(lease, checkpoint, pipeline, model, path)
             except _LeftOut as reason:
                 warnings.append(f"LoRA '{lora.name[:_MAX_SHOWN]}' was left out: {reason}.")
                 continue
@@ -198,6 +200,18 @@ class ModelRegistry:
         warnings += self._merger.merge(checkpoint.unet, first, merged, second)
         return tuple(warnings)
 
+    def _key(self, model: Model) -> Key:
+        """Return the key of a stamped model, and forget what was loaded of files that it has replaced."""
+        key = _key_of(model)
+        self._forget(model, but=key)
+        return key
+
+    def _forget(self, model: Model, but: Key) -> None:
+        """Unload a model, whatever its stamp, unless a batch is using it or its key is `but`."""
+        for key in self.cache.keys():
+            if key[:2] == (model.kind, model.name) and not (but and key[: len(but)] == but):
+                self.cache.drop(key)
+
     def _find_lora(self, name: str, checkpoint: Checkpoint) -> tuple[Model, Path]:
         """Find a LoRA that fits the checkpoint. -> it and its weights. Raises `_LeftOut`."""
         model = self.catalogue.look_up("loras", name)
@@ -209,16 +223,16 @@ class ModelRegistry:
             raise _LeftOut(error.message.rstrip(".")) from error
         if model.file_kind.family not in ("", checkpoint.family):
             raise _LeftOut(f"it is for {FAMILY_NAMES[model.file_kind.family]}, the checkpoint is not")
-        return model, model.weights
+        return model.stamped(), model.weights
 
-    def _network(self, lease: Lease, name: str, path: Path) -> Network | None:
+    def _network(self, lease: Lease, model: Model, path: Path) -> Network | None:
         """Load a LoRA of a form that is merged into the weights; None for plain ones. Raises `_LeftOut`."""
         try:
             if not needs_merging(read_header(path).shapes):
                 return None
             network: Network = lease.get(
-                ("network", name),
-                lambda: read_network(name, load_tensors(path)),
+                self._key(model),
+                lambda: replace(read_network(model.name, load_tensors(path)), version=_key_of(model)),
                 lambda _: path.stat().st_size,
             )
         except (NotSupported, WeightsMissing) as error:
@@ -227,12 +241,12 @@ class ModelRegistry:
             raise _LeftOut("it is gone") from error
         return network
 
-    def _adapter(self, lease: Lease, checkpoint: Checkpoint, pipeline: Any, name: str, path: Path) -> str:
+    def _adapter(self, lease: Lease, checkpoint: Checkpoint, pipeline: Any, model: Model, path: Path) -> str:
         """Load a plain LoRA into the checkpoint; -> its adapter's name there. Raises `_LeftOut`."""
         from safetensors import SafetensorError
         from torch import OutOfMemoryError
 
-        adapter = f"lora_{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+        adapter = f"lora_{hashlib.sha256(repr(_key_of(model)).encode()).hexdigest()[:16]}"
 
         def load() -> str:
             pipeline.load_lora_weights(
@@ -240,7 +254,7 @@ class ModelRegistry:
             )
             return adapter
 
-        key = (*_checkpoint_key(checkpoint.model), "lora", name)
+        key = (*_key_of(checkpoint.model), *_key_of(model))
         try:
             lease.get(
                 key,
@@ -253,7 +267,7 @@ class ModelRegistry:
                 pipeline.delete_adapters(adapter)  # it fits one of the networks, and stays there otherwise
             if isinstance(error, OutOfMemoryError):
                 raise
-            log.warning("LoRA not loaded", lora=name, error=repr(error)[:_MAX_LOGGED])
+            log.warning("LoRA not loaded", lora=model.name, error=repr(error)[:_MAX_LOGGED])
             raise _LeftOut("its layers do not fit, or are of a form that is not known here") from error
         return adapter
 
@@ -264,5 +278,5 @@ def _tokens_of(tokenizer: Any, names: tuple[str, ...]) -> list[list[int]]:
     return ids
 
 
-def _checkpoint_key(model: Model) -> Key:
-    return ("checkpoint", model.name)
+def _key_of(model: Model) -> Key:
+    return (model.kind, model.name, model.size, model.mtime_ns)

@@ -538,3 +538,28 @@ def test_the_memory_of_the_gpu_is_capped_to_the_share_that_ray_gave() -> None:
 def test_a_gpu_that_is_not_there_is_unavailable() -> None:
     with pytest.raises(Unavailable, match="DARKROOM_DIFFUSION__DEVICE"):
         open_device(Diffusion(device="cuda"), gpu_share=0)
+
+
+def test_a_model_that_is_replaced_under_its_name_is_loaded_anew(tiny_models: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    shutil.copytree(tiny_models, folder)
+    engine = an_engine(folder)
+    lora = a_request(loras=(Lora(LORA),))
+    before, other = make_one(engine), make_one(engine, checkpoint=OTHER_CHECKPOINT)
+    styled, strong = make(engine, lora)[0].image, make(engine, a_request(loras=(Lora(LORA, 2, 2),)))[0].image
+
+    shutil.rmtree(folder / "checkpoints" / CHECKPOINT)
+    shutil.copytree(folder / "checkpoints" / OTHER_CHECKPOINT, folder / "checkpoints" / CHECKPOINT)
+    assert difference(make_one(engine), other) <= 1
+    shutil.rmtree(folder / "checkpoints" / CHECKPOINT)
+    shutil.copytree(tiny_models / "checkpoints" / CHECKPOINT, folder / "checkpoints" / CHECKPOINT)
+    assert difference(make_one(engine), before) <= 1
+
+    file = folder / "loras" / f"{LORA}.safetensors"
+    tensors = {name: tensor * (2 if "lora_up" in name else 1) for name, tensor in load_file(file).items()}
+    save_file(tensors, file)
+    twice = make(engine, lora)[0].image
+    assert difference(twice, styled) > 1
+    assert difference(twice, strong) <= 1
+    kept = [key for key in engine.models.cache.keys() if key[:2] == ("checkpoints", CHECKPOINT) and len(key) == 4]
+    assert len(kept) == 1
