@@ -475,6 +475,14 @@ class Events(_Options):
     """Seconds for which events are kept; whoever comes back later is told to read everything anew."""
     keep_most: int = Field(10_000, gt=0)
     """Events of one user that are kept, the newest."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Hosts that webhooks may be sent to although their addresses are private; `allowed_networks` likewise."""
+    allowed_networks: tuple[str, ...] = ()
+
+    @property
+    def exceptions(self) -> dict[str, tuple[str, ...]]:
+        """Exceptions from the address guard, in place of those of fetching."""
+        return {"allowed_hosts": self.allowed_hosts, "allowed_networks": self.allowed_networks}
 
 
 class Providers(_Options):

@@ -9,6 +9,9 @@ from uuid import uuid4
 _STILL_BEING_ANSWERED = 409
 """Status of a repeated POST whose first try is still being answered, or was lost a moment ago."""
 
+MAY_PASS = frozenset({429, 502, 503, 504})
+"""Statuses with which a stream of events was not opened, and may be a little later."""
+
 
 @dataclass(frozen=True, slots=True)
 class Retries:
@@ -21,9 +24,9 @@ class Retries:
 def key_for(method: str, path: str) -> dict[str, str]:
     """Make the header that lets a POST be repeated.
 
-    Those about albums may be repeated anyway, and answers that hold a key are not kept by the server.
+    Those about albums may be repeated anyway, and answers that hold a key or a secret are not kept by the server.
     """
-    if method != "POST" or path.startswith(("/albums/", "/users")):
+    if method != "POST" or path.startswith(("/albums/", "/users", "/webhooks")):
         return {}
     return {"Idempotency-Key": uuid4().hex}
 

@@ -13,6 +13,7 @@ from darkroom_client import models
 from darkroom_client._async import waiting
 from darkroom_client._async.http import AsyncHttp
 from darkroom_client.errors import AnswerLost, ApiError, JobStillRunning, error_of
+from darkroom_client.retries import MAY_PASS
 
 T = TypeVar("T")
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
@@ -55,8 +56,10 @@ class AsyncJob(Generic[T]):
                         if self.state.status in ENDED:
                             return
                         self._patience_s(deadline)
-            except (httpx2.TransportError, httpx2.SSEError) as error:
+            except (httpx2.TransportError, httpx2.SSEError, ApiError) as error:
                 breaks += 1
+                if isinstance(error, ApiError) and error.status not in MAY_PASS:
+                    raise
                 if breaks > _BREAKS:
                     raise AnswerLost(f"The events of {self.id} break off again and again: {error}") from None
             await waiting.sleep(min(_REOPENED_S[0] * 2**breaks, _REOPENED_S[1], self._patience_s(deadline)))

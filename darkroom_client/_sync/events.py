@@ -10,7 +10,8 @@ import httpx2
 from darkroom_client._sync import waiting
 from darkroom_client._sync.http import Http
 from darkroom_client.changes import Change
-from darkroom_client.errors import AnswerLost
+from darkroom_client.errors import AnswerLost, ApiError
+from darkroom_client.retries import MAY_PASS
 
 _QUIET_S = 45.0
 """Seconds without a sign of life after which a stream is opened anew: the server sends one every 15 s."""
@@ -36,8 +37,10 @@ def follow(http: Http, path: str, last_event_id: str | None) -> Iterator[tuple[s
                         yield last or "", None
                     elif event.event != "ready":
                         yield last or "", Change.model_validate_json(event.data)
-        except (httpx2.TransportError, httpx2.SSEError) as error:
+        except (httpx2.TransportError, httpx2.SSEError, ApiError) as error:
             breaks += 1
+            if isinstance(error, ApiError) and error.status not in MAY_PASS:
+                raise
             if breaks > _BREAKS:
                 raise AnswerLost(f"The events of {http.base_url} break off again and again: {error}") from None
         waiting.sleep(min(_REOPENED_S[0] * 2**breaks, _REOPENED_S[1]))

@@ -14,6 +14,7 @@ from darkroom_client import models
 from darkroom_client._sync import waiting
 from darkroom_client._sync.http import Http
 from darkroom_client.errors import AnswerLost, ApiError, JobStillRunning, error_of
+from darkroom_client.retries import MAY_PASS
 
 T = TypeVar("T")
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
@@ -56,8 +57,10 @@ class Job(Generic[T]):
                         if self.state.status in ENDED:
                             return
                         self._patience_s(deadline)
-            except (httpx2.TransportError, httpx2.SSEError) as error:
+            except (httpx2.TransportError, httpx2.SSEError, ApiError) as error:
                 breaks += 1
+                if isinstance(error, ApiError) and error.status not in MAY_PASS:
+                    raise
                 if breaks > _BREAKS:
                     raise AnswerLost(f"The events of {self.id} break off again and again: {error}") from None
             waiting.sleep(min(_REOPENED_S[0] * 2**breaks, _REOPENED_S[1], self._patience_s(deadline)))

@@ -28,6 +28,7 @@ class UploadJournal:
 
     def __init__(self, server: str, folder: Path) -> None:
         self._root = folder.resolve()
+        self._folder = folder.absolute()
         name = hashlib.sha256(f"{server}\n{self._root}".encode(errors="surrogateescape")).hexdigest()[:32]
         self._path = _folder() / f"{name}.jsonl"
 
@@ -69,7 +70,7 @@ class UploadJournal:
         return noted
 
     def _name(self, file: Path) -> str:
-        return str(file.resolve().relative_to(self._root))
+        return str(file.absolute().relative_to(self._folder))
 
 
 def _stamp(file: Path) -> list[int]:
@@ -80,7 +81,6 @@ def _stamp(file: Path) -> list[int]:
 
 def _exists(client: Darkroom, image_id: str) -> bool:
     try:
-        client.get_image(image_id)
+        return client.get_image(image_id).trashed_at is None
     except NotFound:
         return False
-    return True

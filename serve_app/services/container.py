@@ -147,7 +147,7 @@ class Services:
             opening.push_async_callback(buckets.close)
             fetcher = Fetcher(settings.fetch, settings.limits, buckets=buckets)
             opening.push_async_callback(fetcher.aclose)
-            hook_http = GuardedHttp(settings.fetch)
+            hook_http = GuardedHttp(settings.fetch.model_copy(update=settings.events.exceptions))
             opening.push_async_callback(hook_http.aclose)
             events = await opening.enter_async_context(
                 JobEvents(
@@ -239,6 +239,8 @@ class Services:
 
         Start moving albums to the one that is."""
         keep_s = self.settings.jobs.keep_finished_s
+        async with self.database.transaction() as session:
+            await changes.forget_foreign(session)
         for remove in (
             albums.remove_expired,
             partial(jobs.remove_finished, older_than_s=keep_s),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -97,6 +98,8 @@ class EventService:
 
     async def follow(self, place: Place, quiet_s: float) -> AsyncIterator[StreamItem]:
         """Yield changes as they come; `idle` whenever there were none for `quiet_s` seconds. Raises `Unavailable`."""
+        loop = asyncio.get_running_loop()
+        spoke = loop.time()
         with self._notices.user(place.user_id) as signal:
             while True:
                 async with self._database.transaction() as session:
@@ -105,12 +108,15 @@ class EventService:
                     changes = await describe_events(session, place.user_id, last_of_each(page))
                 for event, change in changes:
                     yield StreamItem(str(event.position), change)
+                    spoke = loop.time()
                 place = place.at(_end_of(page, now, place.after))
-                if not page.is_settled:
-                    if not page.events:
-                        await signal.wait(_SOON_S)
-                elif not await signal.wait(quiet_s):
+                if loop.time() - spoke >= quiet_s:
                     yield StreamItem(str(place.after), word="idle")
+                    spoke = loop.time()
+                if page.is_settled:
+                    await signal.wait(max(0.0, spoke + quiet_s - loop.time()))
+                elif not page.events:
+                    await signal.wait(_SOON_S)
 
 
 def _end_of(page: EventPage, now: Position, after: Position) -> Position:

@@ -15,7 +15,7 @@ import pytest_asyncio
 import uvicorn
 from fastapi import FastAPI
 
-from configs.settings import Fetch, Jobs, Limits, Settings
+from configs.settings import Events, Fetch, Jobs, Limits, Settings
 from configs.styles import Style, StyleControl, StyleLora
 from deployments.assets.animals import Animal
 from serve_app.api.app import build_app
@@ -53,6 +53,7 @@ def settings(tmp_path: Path, postgres: str, database: Database) -> Settings:
         limits=Limits(max_file_bytes=2**20, max_pixels=4_000_000, max_images=20, max_json_bytes=2**20),
         jobs=Jobs(poll_s=0.2, max_queued=20, sync_wait_s=20),
         fetch=Fetch(allowed_networks=("127.0.0.0/8",), timeout_s=5),
+        events=Events(allowed_networks=("127.0.0.0/8",)),
         log_level="ERROR",
     )
 

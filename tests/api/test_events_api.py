@@ -63,6 +63,20 @@ async def test_what_is_deleted_is_told_as_gone(client: httpx.AsyncClient, live_u
     }  # fmt: skip
 
 
+async def test_changes_of_an_image_by_its_user_are_told(client: httpx.AsyncClient, live_url: str) -> None:
+    [ref] = await _picture(client)
+    image = ref.rpartition("/")[2].partition(".")[0]
+    async with listening(live_url) as ears:
+        await ears.next()
+        for change in ({"filename": "unchanged"}, {"tags": {"add": ["sea"]}}):
+            assert (await client.patch(f"/api/v1/images/{image}", json=change)).status_code == 200
+            assert (await ears.until(lambda one: one.name == "image"))[-1].data["id"] == image
+        for action in ("trash", "restore"):
+            await client.post("/api/v1/images/batch", json={"ids": [image], "action": action})
+            assert (await ears.until(lambda one: one.name == "image"))[-1].data["gone"] is False
+    assert (await client.get(f"/api/v1/images/{image}")).json()["filename"] == "unchanged"
+
+
 async def test_the_stream_of_an_album_tells_of_it_alone(client: httpx.AsyncClient, live_url: str) -> None:
     refs = await _picture(client)
     await embed(client, "a/b", refs)

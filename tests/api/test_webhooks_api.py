@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
-from configs.settings import Fetch, Settings
+from configs.settings import Events, Settings
 from serve_app.services.container import Services
 from serve_app.services.runner import JobRunner
 from serve_app.services.webhooks import sender
@@ -130,8 +131,6 @@ async def test_a_webhook_whose_events_were_removed_is_told_to_read_everything_an
         await session.execute(text("UPDATE events SET created_at = now() - interval '1 year'"))
     await services.run_housekeeping()
     await _image(idle_client, seed=1)
-    import asyncio
-
     runner = JobRunner(services, settings.jobs)
     running = asyncio.create_task(runner.run())
     try:
@@ -140,6 +139,21 @@ async def test_a_webhook_whose_events_were_removed_is_told_to_read_everything_an
         await runner.stop()
         await running
     assert (messages[0].json["reset"], messages[0].json["events"]) == (True, [])
+
+
+async def test_events_of_other_kinds_that_were_removed_are_no_loss(
+    client: httpx.AsyncClient, receiver: Receiver, services: Services
+) -> None:
+    await _hook(client, receiver, events=["album"])
+    image = await _image(client)
+    async with services.database.transaction() as session:
+        await session.execute(text("UPDATE events SET created_at = now() - interval '1 year'"))
+    await services.run_housekeeping()
+    body = {"images": [f"http://localhost/api/v1/files/{image}"], "album_id": "summer"}
+    await client.post("/api/v1/albums/embeddings", json=body)
+    messages = await receiver.until(lambda messages: messages)
+    assert messages[0].json["reset"] is False
+    assert _told(messages, "album")[0] == "summer"
 
 
 async def test_a_deleted_webhook_is_told_nothing(client: httpx.AsyncClient, receiver: Receiver) -> None:
@@ -184,7 +198,7 @@ async def test_a_user_may_have_so_many_webhooks(idle_client: httpx.AsyncClient, 
 class TestPrivate:
     @pytest.fixture
     def settings(self, settings: Settings) -> Settings:
-        return settings.model_copy(update={"fetch": Fetch(timeout_s=5)})
+        return settings.model_copy(update={"events": Events()})  # what may be fetched from may not be posted to
 
     @pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "http://169.254.169.254/latest", "http://[::1]/"])
     async def test_an_address_inside_the_network_is_refused(self, idle_client: httpx.AsyncClient, url: str) -> None:
@@ -214,6 +228,14 @@ class TestWithKeys:
     @pytest.fixture
     def settings(self, settings: Settings) -> Settings:
         return with_keys(settings)
+
+    async def test_webhooks_end_with_the_key_of_their_user(
+        self, eva: Account, receiver: Receiver, services: Services, worker: JobRunner
+    ) -> None:
+        hook = await _hook(eva.client, receiver)
+        await services.users.revoke_key(eva.id)
+        found = await services.webhooks.get(eva.id, hook["id"])
+        assert found.disabled_at is not None
 
     async def test_webhooks_hear_of_their_owner_alone(
         self, eva: Account, bob: Account, receiver: Receiver, worker: JobRunner

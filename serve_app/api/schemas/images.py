@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from serve_app.api.schemas.common import Body
-from serve_app.services.images.changes import ImageChange
+from serve_app.services.images.changes import UNCHANGED, ImageChange
 from serve_app.services.images.thumbnails import Thumbnail
 from serve_app.services.jobs.results import FileUrl
 
@@ -151,8 +151,8 @@ class ImagePatch(Body):
     def change(self) -> ImageChange:
         sent = self.model_fields_set
         return ImageChange(
-            filename=self.filename if "filename" in sent else "unchanged",
-            taken_at=self.taken_at if "taken_at" in sent else "unchanged",
+            filename=self.filename if "filename" in sent else UNCHANGED,
+            taken_at=self.taken_at if "taken_at" in sent else UNCHANGED,
             add_tags=self.tags.add,
             remove_tags=self.tags.remove,
         )

@@ -15,7 +15,7 @@ from deployments.errors import Conflict, Forbidden, NotFound, Unavailable
 from deployments.kit.turns import acting_for
 from serve_app.services.images.store import ImageStore
 from serve_app.store.queue import jobs
-from serve_app.store.repositories import users
+from serve_app.store.repositories import users, webhooks
 from serve_app.store.repositories.users import LOCAL_USER_ID, StoredUser
 from serve_app.store.session import Database
 
@@ -147,6 +147,8 @@ class UserService:
         async with self._database.transaction() as session:
             if not await users.set_key(session, user_id, digest):
                 raise _no_user(user_id)
+            if digest is None:
+                await webhooks.disable_all(session, user_id, "The key of their user was revoked")
 
 
 def clean_username(text: str) -> str:

@@ -7,7 +7,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from enum import Enum
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -19,15 +20,23 @@ from serve_app.store.session import Database
 
 MOST_TAGS = 200
 """Tags of one image that its user has added or taken away."""
-Unchanged = Literal["unchanged"]
+
+
+class Unchanged(Enum):
+    """The value of what is left as it is."""
+
+    UNCHANGED = 0
+
+
+UNCHANGED = Unchanged.UNCHANGED
 
 
 @dataclass(frozen=True, slots=True)
 class ImageChange:
     """What is to become of an image."""
 
-    filename: str | Unchanged | None = "unchanged"
-    taken_at: datetime | Unchanged | None = "unchanged"
+    filename: str | Unchanged | None = UNCHANGED
+    taken_at: datetime | Unchanged | None = UNCHANGED
     """On the camera's clock; without a zone: of an unknown one. None: not known."""
     add_tags: Sequence[str] = ()
     remove_tags: Sequence[str] = ()
@@ -82,7 +91,8 @@ class ImageChanges:
             now = await _described(session, image)
             if revisions is not None and now.revision not in revisions:
                 raise ChangedMeanwhile("The image was changed meanwhile: get it again, and decide anew.")
-            await images.change(session, image_id, **_columns(change))
+            # Written also where only tags change, for those who follow what changes of the image itself.
+            await images.change(session, image_id, **{"filename": image.filename, **_columns(change)})
             if change.add_tags or change.remove_tags:
                 await image_tags.save_verdicts(session, image_id, change.add_tags, change.remove_tags)
                 if await image_tags.count_verdicts(session, image_id) > MOST_TAGS:
@@ -104,7 +114,7 @@ async def _described(session: AsyncSession, image: StoredImage) -> DescribedImag
 
 def _columns(change: ImageChange) -> dict[str, Any]:
     """Columns of `images` that a change sets."""
-    columns: dict[str, Any] = {} if change.filename == "unchanged" else {"filename": change.filename}
+    columns: dict[str, Any] = {} if change.filename is UNCHANGED else {"filename": change.filename}
     if isinstance(change.taken_at, datetime):
         zone = change.taken_at.utcoffset()
         columns["taken_at"] = change.taken_at.replace(tzinfo=change.taken_at.tzinfo or UTC).astimezone(UTC)

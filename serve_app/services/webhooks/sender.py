@@ -24,7 +24,7 @@ from serve_app.services.guarded_http import GuardedHttp
 from serve_app.services.links import ServerLinks
 from serve_app.services.webhooks.signatures import sign
 from serve_app.store.queue.claims import backoff_s
-from serve_app.store.queue.events import JobEvents, Listener
+from serve_app.store.queue.events import EVERYTHING, JobEvents, Listener
 from serve_app.store.repositories import events, webhooks
 from serve_app.store.repositories.events import Event, Position
 from serve_app.store.repositories.webhooks import StoredWebhook
@@ -75,12 +75,12 @@ class WebhookSender:
         try:
             with self._notices.everyone() as listener:
                 while True:
-                    if is_due or listener.is_behind or listener.noted & (hooked | {webhooks.CHANGED}):
+                    noted = listener.take()
+                    if is_due or listener.is_behind or noted & (hooked | {webhooks.CHANGED, EVERYTHING}):
                         try:
                             hooked, due_s = await self._send_all(listener, slots)
                         except Unavailable:
                             due_s = _PAUSE_S
-                    listener.noted.clear()
                     is_due = not await listener.wait(due_s)
         finally:
             for task in self._sending:
@@ -130,7 +130,9 @@ class WebhookSender:
     async def _read(self, hook: StoredWebhook) -> _News:
         async with self._database.transaction() as session:
             now = await events.load_now(session)
-            if hook.transaction > now.transaction or await events.has_missed(session, hook.user_id, hook.position):
+            if hook.transaction > now.transaction or await events.has_missed(
+                session, hook.user_id, hook.position, hook.kinds
+            ):
                 return _News(now, (), is_reset=True, is_held_back=False)
             page = await events.load_after(session, hook.user_id, hook.position, kinds=hook.kinds)
             if not page.events:

@@ -32,11 +32,12 @@ class EventRow(Created, Base):
 
 
 class EventFloorRow(Base):
-    """Position of the last event of a user that was removed: streams from before it have missed something."""
+    """Position of the last event of a user and kind that was removed: streams from before it have missed something."""
 
     __tablename__ = "event_floors"
 
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), type_=Id, primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
     transaction: Mapped[int] = mapped_column(BigInteger)
     event_id: Mapped[int] = mapped_column(BigInteger)
 

@@ -60,13 +60,16 @@ class Signal:
         return came
 
 
+EVERYTHING = "everything"
+"""Notice to listeners that anything may have changed: none came for a while."""
+
+
 class Listener:
     """Waiter for changes of any user, who is told whose they were."""
 
     def __init__(self, signal: Signal) -> None:
         self._signal = signal
-        self.noted: set[str] = set()
-        """What notices named since it was last cleared."""
+        self._noted: set[str] = set()
 
     @property
     def is_behind(self) -> bool:
@@ -74,13 +77,14 @@ class Listener:
         return not self._signal.is_live
 
     def hear(self, name: str) -> None:
-        """Take a notice."""
-        self.noted.add(name)
+        """Note what a notice names, and wake the waiter."""
+        self._noted.add(name)
         self._signal.set()
 
-    def wake(self) -> None:
-        """Wake the waiter without a notice."""
-        self._signal.set()
+    def take(self) -> set[str]:
+        """Return what was noted since the last call."""
+        noted, self._noted = self._noted, set()
+        return noted
 
     async def wait(self, timeout_s: float | None = None) -> bool:
         """Wait for a notice; see `Signal.wait`."""
@@ -181,7 +185,7 @@ class JobEvents:
         for signal in (*self._work, *(signal for signals in named for signal in signals)):
             signal.set()
         for listener in self._everyone:
-            listener.wake()
+            listener.hear(EVERYTHING)
 
     def _notice(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         status, _, job_id = str(payload).partition(" ")

@@ -116,7 +116,7 @@ _ADD = text("""
     SELECT :album_id, ref, hash, images.id
     FROM unnest(CAST(:refs AS text[]), CAST(:hashes AS bytea[]), CAST(:image_ids AS text[]))
         WITH ORDINALITY AS new (ref, hash, image_id, place)
-    LEFT JOIN images ON images.id = new.image_id
+    LEFT JOIN images ON images.id = new.image_id AND images.trashed_at IS NULL
     WHERE NOT EXISTS (
         SELECT FROM album_images AS twin
         WHERE twin.album_id = :album_id AND twin.image_id = images.id AND twin.ref_sha256 <> hash

@@ -64,6 +64,7 @@ class EventPage:
 
 
 _HORIZON = "(pg_snapshot_xmin(pg_current_snapshot())::text)::bigint"
+_NOT_YET = "(pg_snapshot_xmax(pg_current_snapshot())::text)::bigint"
 _AFTER = """
     user_id = :user_id AND (transaction, id) > (:transaction, :event_id)
     AND (CAST(:album_id AS text) IS NULL OR album_id = :album_id)
@@ -78,6 +79,7 @@ _MISSED = text("""
     SELECT EXISTS (
         SELECT FROM event_floors
         WHERE user_id = :user_id AND (transaction, event_id) > (:transaction, :after_id)
+        AND (CAST(:kinds AS text[]) IS NULL OR kind = ANY(CAST(:kinds AS text[])))
     )
 """)
 _REMOVE = text("""
@@ -90,16 +92,35 @@ _REMOVE = text("""
         ) AS ranked WHERE place > :most
         LIMIT :limit
     ), gone AS (
-        DELETE FROM events WHERE id IN (SELECT id FROM old) RETURNING user_id, transaction, id
+        DELETE FROM events WHERE id IN (SELECT id FROM old) RETURNING user_id, kind, transaction, id
     ), last AS (
-        SELECT DISTINCT ON (user_id) user_id, transaction, id FROM gone ORDER BY user_id, transaction DESC, id DESC
+        SELECT DISTINCT ON (user_id, kind) user_id, kind, transaction, id FROM gone
+        ORDER BY user_id, kind, transaction DESC, id DESC
     ), kept AS (
-        INSERT INTO event_floors AS floor (user_id, transaction, event_id) SELECT user_id, transaction, id FROM last
-        ON CONFLICT (user_id) DO UPDATE SET transaction = excluded.transaction, event_id = excluded.event_id
+        INSERT INTO event_floors AS floor (user_id, kind, transaction, event_id)
+        SELECT user_id, kind, transaction, id FROM last
+        ON CONFLICT (user_id, kind) DO UPDATE SET transaction = excluded.transaction, event_id = excluded.event_id
         WHERE (floor.transaction, floor.event_id) < (excluded.transaction, excluded.event_id)
     )
     SELECT count(*) FROM gone
 """)
+
+
+_FOREIGN = tuple(
+    text(statement)
+    for statement in (
+        # Of numbers that this server has not given out yet: what a dump brought along from another one.
+        f"UPDATE event_floors SET transaction = {_HORIZON}, event_id = 0 WHERE transaction >= {_NOT_YET}",  # noqa: S608
+        f"UPDATE webhooks SET transaction = {_HORIZON}, event_id = 0 WHERE transaction > {_NOT_YET}",  # noqa: S608
+        f"""
+        WITH foreign_ones AS (DELETE FROM events WHERE transaction >= {_NOT_YET} RETURNING user_id, kind)
+        INSERT INTO event_floors AS floor (user_id, kind, transaction, event_id)
+        SELECT DISTINCT user_id, kind, {_HORIZON}, 0 FROM foreign_ones
+        ON CONFLICT (user_id, kind) DO UPDATE SET transaction = excluded.transaction, event_id = 0
+        WHERE floor.transaction < excluded.transaction
+        """,  # noqa: S608 (our own names)
+    )
+)
 
 
 async def load_now(session: AsyncSession) -> Position:
@@ -134,10 +155,24 @@ async def load_after(
     return EventPage(over, is_settled=len(rows) < limit)
 
 
-async def has_missed(session: AsyncSession, user_id: str, after: Position) -> bool:
-    """Whether events after the position were removed."""
-    given = {"user_id": user_id, "transaction": after.transaction, "after_id": after.event_id}
+async def has_missed(
+    session: AsyncSession, user_id: str, after: Position, kinds: Sequence[EventKind] | None = None
+) -> bool:
+    """Whether events after the position were removed, with `kinds` any of these."""
+    given = {
+        "user_id": user_id,
+        "transaction": after.transaction,
+        "after_id": after.event_id,
+        "kinds": None if kinds is None else list(kinds),
+    }
     return bool(await session.scalar(_MISSED, given))
+
+
+async def forget_foreign(session: AsyncSession) -> None:
+    """Forget positions of another database server, which a restored dump brings along: the numbers of transactions
+    begin anew there. Streams and webhooks from before are told to read everything anew."""
+    for statement in _FOREIGN:
+        await session.execute(statement)
 
 
 async def remove_older(session: AsyncSession, age_s: float, most: int, limit: int = 5000) -> int:

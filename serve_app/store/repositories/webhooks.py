@@ -127,6 +127,12 @@ async def enable(session: AsyncSession, user_id: str, webhook_id: str) -> Stored
     return None if found is None else _hook(found)
 
 
+async def disable_all(session: AsyncSession, user_id: str, reason: str) -> None:
+    """Give up the user's webhooks, until the user enables them."""
+    statement = update(WebhookRow).where(WebhookRow.user_id == user_id, WebhookRow.disabled_at.is_(None))
+    await session.execute(statement.values(disabled_at=func.clock_timestamp(), last_failure=reason))
+
+
 async def remove(session: AsyncSession, user_id: str, webhook_id: str) -> bool:
     """Delete a webhook. False: it is not the user's."""
     gone = delete(WebhookRow).where(WebhookRow.id == webhook_id, WebhookRow.user_id == user_id)

@@ -119,6 +119,30 @@ async def test_old_and_excess_events_are_removed_and_whoever_missed_them_can_tel
     assert missed == [place < gone - 1 for place in range(3)]
 
 
+async def test_positions_of_another_server_are_forgotten_and_told_as_missed(database: Database) -> None:
+    await _job(database)
+    [event] = await _read(database)
+    async with database.transaction() as session:
+        await session.execute(text("UPDATE events SET transaction = 10 ^ 15"))  # as a restored dump has it
+        await session.execute(text("INSERT INTO event_floors VALUES ('usr_local', 'album', 10 ^ 15, 1)"))
+    async with database.transaction() as session:
+        await events.forget_foreign(session)
+    await _job(database)
+    [new] = await _read(database)
+    async with database.transaction() as session:
+        assert await events.has_missed(session, LOCAL_USER_ID, event.position, ["job"])
+        assert not await events.has_missed(session, LOCAL_USER_ID, new.position)
+
+
+async def test_removed_events_are_missed_by_those_who_follow_their_kind(database: Database) -> None:
+    await _job(database)
+    async with database.transaction() as session:
+        await session.execute(text("UPDATE events SET created_at = now() - interval '1 s'"))
+        await events.remove_older(session, 0.0, 100)
+        assert await events.has_missed(session, LOCAL_USER_ID, BEGINNING, ["job", "image"])
+        assert not await events.has_missed(session, LOCAL_USER_ID, BEGINNING, ["album"])
+
+
 async def test_the_deletion_of_a_user_takes_the_events_along(database: Database) -> None:
     async with database.transaction() as session:
         user = (await users.add(session, "eva", "eva@example.org", "hash")).id

@@ -196,3 +196,39 @@ def test_an_answer_that_is_no_problem_document_is_an_api_error_with_its_status()
     page = b"HTTP/1.1 502 X\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>"
     with serving(page) as server, Hurried(server.url) as client, pytest.raises(ApiError, match="502"):
         client.request("GET", "/albums")
+
+
+_STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+_DONE = (
+    b'event: job\ndata: {"id": "job_1", "kind": "tags", "status": "succeeded", "progress": 1, "eta_s": 0, '
+    b'"problem": null, "created_at": "2026-03-01T12:00:00Z", "started_at": null, "finished_at": null, "result": {}}\n\n'
+)
+_CHANGED = b'event: image\nid: 1-2\ndata: {"kind": "image", "id": "img_1", "gone": false}\n\n'
+
+
+@pytest.mark.parametrize("refusal", [503, 502, 429])
+def test_a_stream_that_could_not_be_opened_for_now_is_opened_again(refusal: int) -> None:
+    with serving(problem(refusal), _STREAM + _DONE) as server, Hurried(server.url) as client:
+        assert client.watch_job("job_1").wait() == {}
+    assert len(server.heads) == 2
+
+
+def test_a_stream_of_changes_goes_on_after_the_last_event_when_it_is_opened_again() -> None:
+    with serving(_STREAM + _CHANGED, problem(503), _STREAM + _CHANGED) as server, Hurried(server.url) as client:
+        changes = client.watch_events()
+        assert [next(changes)[0], next(changes)[0]] == ["1-2", "1-2"]
+    assert b"last-event-id" not in server.heads[0]
+    assert b"last-event-id: 1-2" in server.heads[2]
+
+
+def test_a_stream_that_is_refused_for_good_is_not_opened_again() -> None:
+    with serving(problem(404)) as server, Hurried(server.url) as client, pytest.raises(ApiError):
+        client.watch_job("job_1").wait()
+    assert len(server.heads) == 1
+
+
+def test_a_webhook_is_not_made_twice_where_the_answer_was_lost() -> None:
+    with serving(LOST, OK) as server, Hurried(server.url) as client, pytest.raises(AnswerLost):
+        client.create_webhook("https://example.org/")
+    assert server.keys == []
+    assert len(server.heads) == 1

@@ -48,7 +48,7 @@ _FUNCTIONS = {
 _WHEN = {
     "jobs": "INSERT OR UPDATE OF status, progress, run_after, cancel_requested",
     "albums": "INSERT OR DELETE OR UPDATE OF name, version",
-    "images": "INSERT OR DELETE",
+    "images": "INSERT OR DELETE OR UPDATE OF filename, taken_at, temporary, trashed_at",
 }
 
 
@@ -74,10 +74,11 @@ def upgrade() -> None:
     op.create_table(
         "event_floors",
         sa.Column("user_id", sa.Text(collation="C"), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("transaction", sa.BigInteger(), nullable=False),
         sa.Column("event_id", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="event_floors_user_id_fkey", ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("user_id", name="event_floors_pkey"),
+        sa.PrimaryKeyConstraint("user_id", "kind", name="event_floors_pkey"),
     )
     op.create_index("jobs_user_id_id_idx", "jobs", ["user_id", "id"])
     op.execute(_NOTE)
