@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from itertools import chain
 
@@ -15,7 +16,7 @@ from serve_app.api.sdapi.errors import is_webui
 from serve_app.services.container import Services
 from tests.api.conftest import BASE, assert_problem, embed, upload
 from tests.support.builders import an_image, encoded
-from tests.support.openapi import documents, every_call, operations
+from tests.support.openapi import ENDLESS, documents, every_call, operations
 
 VARYING = {"x-request-id", "x-process-time", "content-length"}
 """Headers that differ from request to request; numbers in a body may have more digits the next time."""
@@ -45,6 +46,13 @@ async def test_head_of_an_event_stream_ends_at_once(idle_client: httpx.AsyncClie
         "/api/v1/albums/embeddings", json={"images": refs}, headers={"Prefer": "respond-async"}
     )
     answer = await idle_client.head(f"{posted.headers['location']}/events", timeout=20)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+
+
+@pytest.mark.parametrize("path", sorted(ENDLESS))
+async def test_head_of_a_stream_without_end_ends_at_once(idle_client: httpx.AsyncClient, path: str) -> None:
+    answer = await asyncio.wait_for(idle_client.head(path), 20)
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["content-type"].startswith("text/event-stream")
 
