@@ -172,7 +172,7 @@ async def test_a_picture_behind_a_url_is_fetched_and_becomes_one_of_the_users(
     client: httpx.AsyncClient, live_url: str, capabilities: FakeCapabilities
 ) -> None:
     made = (await style(client, await photo(client))).json()["image_url"]
-    foreign = f"{live_url}/api/v1/files/{made.rsplit('/', 1)[1]}?x=1"  # not spelled as one of ours
+    foreign = f"{live_url}/api/v1/f%69les/{made.rsplit('/', 1)[1]}"  # not spelled as one of ours
     response = await style(client, foreign)
     assert response.status_code == 200, response.text
     assert capabilities.styled[1].image.shape == (64, 96, 3)
