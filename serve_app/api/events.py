@@ -31,9 +31,18 @@ _EXAMPLE = format_sse_event(
     event="album",
     id="7352-118",
 ).decode()
+_EVENT = {
+    "type": "object",
+    "properties": {
+        "event": {"type": "string", "enum": ["ready", "reset", "job", "album", "image"]},
+        "data": {"type": "string", "description": "a change, as JSON"},
+        "id": {"type": "string"},
+        "retry": {"type": "integer"},
+    },
+}
 _EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
-        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}},
+        "content": {"text/event-stream": {"schema": _EVENT, "example": _EXAMPLE}},
         "description": "`job`, `album` and `image` events; `ready` at first, `reset` where events were missed",
     }
 }

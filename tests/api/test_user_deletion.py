@@ -20,7 +20,7 @@ from serve_app.services.images.store import EncodedImage, ImageStore
 from serve_app.services.jobs.progress import Progress
 from serve_app.services.runner import JobRunner
 from serve_app.storage import Storage
-from serve_app.store.repositories import albums
+from serve_app.store.repositories import albums, events
 from tests.api.conftest import assert_problem, embed, upload
 from tests.api.sdapi.conftest import SMALL, V1, until
 from tests.api.test_housekeeping import PictureServer, count, stored_files
@@ -110,6 +110,9 @@ async def test_everything_of_a_deleted_user_goes(
         assert sent.status_code == 200
     assert (await eva.client.post(f"{V1}/txt2img", json=SMALL)).status_code == 200
     assert (await eva.client.post(f"{V1}/options", json={"jpeg_quality": 55})).status_code == 200
+    assert (await eva.client.post("/api/v1/webhooks", json={"url": "http://127.0.0.1:9/"})).status_code == 201
+    async with services.database.transaction() as session:
+        await events.remove_older(session, 3600.0, 1)
     before = await rows_of(services, eva.id)
     assert min(before.values()) > 0, "this test must fill every table of users"
     assert await count(services, "person_faces") > 0
