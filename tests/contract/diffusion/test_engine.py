@@ -454,7 +454,7 @@ def test_a_checkpoint_that_is_cut_short_is_missing_weights(tmp_path: Path, tiny_
 def test_another_family_of_checkpoints_is_refused_by_name(tmp_path: Path) -> None:
     folder = tmp_path / "checkpoints" / "big"
     folder.mkdir(parents=True)
-    (folder / "model_index.json").write_text('{"_class_name": "StableDiffusionXLPipeline"}')
+    (folder / "model_index.json").write_text('{"_class_name": "StableDiffusion3Pipeline"}')
     with pytest.raises(NotSupported, match="big"):
         make(an_engine(tmp_path, checkpoint="big"), a_request())
 
