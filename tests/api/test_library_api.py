@@ -182,3 +182,8 @@ async def test_pages_hold_every_image_once_and_in_order(
     if sort == "taken":
         moments = [one.view.taken_at or one.view.created_at.replace(tzinfo=None) for one in pages]
         assert moments == sorted(moments, reverse=True)
+
+
+@pytest.mark.parametrize("time", ["0.5", "1772366400", "-1", "1e3", "", "soon", "0001-01-01"])
+async def test_a_time_that_is_none_is_refused(idle_client: httpx.AsyncClient, time: str) -> None:
+    assert_problem(await idle_client.get("/api/v1/images", params={"taken_to": time}), 422)

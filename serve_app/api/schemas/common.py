@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
 ImageRef = Annotated[str, StringConstraints(min_length=1, max_length=8192)]
 
@@ -30,6 +32,24 @@ StyleName = Annotated[str, StringConstraints(min_length=1, max_length=100, patte
 
 
 Prompt = Annotated[str, StringConstraints(max_length=4000, pattern=r"^[^\x00]*$")]
+
+
+def _written(time: object) -> object:
+    """Refuse numbers, which would be taken for seconds since 1970."""
+    if not isinstance(time, str | datetime) or (isinstance(time, str) and _NUMBER.fullmatch(time.strip())):
+        raise ValueError("write a time as 2026-03-01T12:00:00Z")
+    return time
+
+
+def _possible(time: datetime) -> datetime:
+    if not 1000 <= time.year <= 9998:
+        raise ValueError("a year from 1000 to 9998 is needed")
+    return time
+
+
+_NUMBER = re.compile(r"[-+]?[\d._]*(e[-+]?\d+)?", re.IGNORECASE)
+WrittenTime = Annotated[datetime, BeforeValidator(_written), AfterValidator(_possible)]
+"""A time as ISO 8601 has it, with or without a zone."""
 
 
 class Body(BaseModel):

@@ -7,7 +7,6 @@ from enum import IntEnum
 from typing import Annotated, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -17,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from serve_app.api.schemas.common import Body
+from serve_app.api.schemas.common import Body, WrittenTime
 from serve_app.services.images.changes import UNCHANGED, ImageChange
 from serve_app.services.images.thumbnails import Thumbnail
 from serve_app.services.jobs.results import FileUrl
@@ -126,12 +125,6 @@ class TagChange(Body):
         return self
 
 
-def _possible(time: datetime) -> datetime:
-    if not 1000 <= time.year <= 9998:
-        raise ValueError("a year from 1000 to 9998 is needed")
-    return time
-
-
 class ImagePatch(Body):
     """What is left out stays as it is; null says that it is not known."""
 
@@ -142,9 +135,7 @@ class ImagePatch(Body):
     filename: Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")] | None = (
         None
     )
-    taken_at: Annotated[datetime, AfterValidator(_possible)] | None = Field(
-        None, description="on the camera's clock; without a zone: of an unknown one"
-    )
+    taken_at: WrittenTime | None = Field(None, description="on the camera's clock; without a zone: of an unknown one")
     tags: TagChange = TagChange()
 
     @property

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from serve_app.api.schemas.common import AlbumId, Body, Label
+from serve_app.api.schemas.common import AlbumId, Body, Label, WrittenTime
 from serve_app.api.schemas.images import CameraTime, PlaceView
 from serve_app.services.albums.batches import Action
 from serve_app.services.jobs.results import FileUrl, JobUrl
@@ -27,13 +27,11 @@ def _fields(names: str) -> str:
     return names
 
 
-def _moment(time: datetime) -> datetime:
-    if not 1000 <= time.year <= 9998:
-        raise ValueError("a year from 1000 to 9998 is needed")
+def _zoned(time: datetime) -> datetime:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-Moment = Annotated[datetime, AfterValidator(_moment)]
+Moment = Annotated[WrittenTime, AfterValidator(_zoned)]
 """A time, in UTC where it names no zone."""
 
 
