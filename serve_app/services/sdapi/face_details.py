@@ -14,7 +14,7 @@ from deployments.contracts.arrays import Gray, Image
 from deployments.contracts.diffusion import MAX_SEED, Diffuser, GenerationRequest, ModelCatalogue
 from deployments.errors import NotDeployed, WeightsMissing
 from serve_app.services.jobs.progress import Progress
-from serve_app.services.sdapi.adetailer import DetailUnit
+from serve_app.services.sdapi.adetailer import ORIGINAL, SEPARATOR, DetailUnit
 from serve_app.services.sdapi.generate import generate_image
 from serve_app.services.sdapi.order import GenerationOrder
 from serve_app.services.sdapi.prompts import ResolvedPrompt, resolve_prompt
@@ -23,7 +23,6 @@ from serve_app.services.sdapi.tasks import FinishedImage, ImageTask
 
 _MOST_FACES = 20
 """Faces of one image that one unit redraws."""
-_SEPARATOR, _ORIGINAL = "[SEP]", "[PROMPT]"
 
 
 @dataclass(frozen=True)
@@ -105,16 +104,16 @@ def _prompt_of(unit: DetailUnit, order: GenerationOrder, catalogue: ModelCatalog
     own, negative = (_part(text, number) for text in (unit.ad_prompt, unit.ad_negative_prompt))
     changed = body.model_copy(
         update={
-            "prompt": own.replace(_ORIGINAL, body.prompt) or body.prompt,
-            "negative_prompt": negative.replace(_ORIGINAL, body.negative_prompt) or body.negative_prompt,
-            "styles": None if own and _ORIGINAL not in own else body.styles,
+            "prompt": own.replace(ORIGINAL, body.prompt) or body.prompt,
+            "negative_prompt": negative.replace(ORIGINAL, body.negative_prompt) or body.negative_prompt,
+            "styles": None if own and ORIGINAL not in own else body.styles,
         }
     )
     return resolve_prompt(changed, catalogue, comments=order.options.prompt_comments)
 
 
 def _part(text: str, number: int) -> str:
-    parts = text.split(_SEPARATOR)
+    parts = text.split(SEPARATOR)
     return parts[min(number, len(parts) - 1)].strip()
 
 

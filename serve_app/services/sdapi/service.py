@@ -13,7 +13,7 @@ from deployments.algorithms.a1111.bounds import HIRES_UPSCALERS
 from deployments.contracts.diffusion import Diffuser, ModelCatalogue
 from deployments.errors import NotFound, PayloadTooLarge
 from serve_app.services.images.store import ImageStore
-from serve_app.services.sdapi.adetailer import read_details
+from serve_app.services.sdapi.adetailer import check_prompts, read_details
 from serve_app.services.sdapi.controlnet.units import ControlNetUnit, read_units
 from serve_app.services.sdapi.errors import bad_field, broken, refused
 from serve_app.services.sdapi.image_inputs import ImageInputs
@@ -81,6 +81,7 @@ class GenerationService:
         most = self._settings.diffusion.max_controls
         units, more = read_units(body.alwayson_scripts, catalogue, most)
         details, noted = read_details(body.alwayson_scripts, self._settings)
+        check_prompts(details, body.prompt, body.negative_prompt)
         data = await self._read_images(body, units)
         # Drawn here and not in the job, so that a second attempt makes the same images.
         seeds = {"seed": draw_seed(body.seed), "subseed": draw_seed(body.subseed)}

@@ -165,3 +165,15 @@ async def test_adetailer_is_listed_among_the_scripts(idle_client: httpx.AsyncCli
     assert "adetailer" in scripts["img2img"]
     names = [one["name"] for one in (await idle_client.get(f"{V1}/script-info")).json() if one["is_alwayson"]]
     assert "adetailer" in names
+
+
+@pytest.mark.parametrize(("field", "own"), [("prompt", "ad_prompt"), ("negative_prompt", "ad_negative_prompt")])
+async def test_a_prompt_that_is_too_long_once_the_requests_is_in_it_is_refused(
+    idle_client: httpx.AsyncClient, field: str, own: str
+) -> None:
+    async def order(text: str) -> httpx.Response:
+        scripts = adetailer(UNIT | {own: text})
+        return await idle_client.post(f"{V1}/txt2img", json=SMALL | {field: "a" * 1000, "alwayson_scripts": scripts})
+
+    assert_webui_error(await order("short [SEP] " + "[PROMPT]" * 21), 422, "HTTPException")
+    assert_webui_error(await order("[PROMPT]" * 2500), 422, "HTTPException")
