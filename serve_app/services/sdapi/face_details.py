@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from deployments.algorithms.a1111.detail_masks import draw_masks
-from deployments.algorithms.a1111.inpainting import InpaintCanvas, blur_mask, prepare
+from deployments.algorithms.a1111.inpainting import InpaintCanvas, blur_mask, firm, prepare
 from deployments.algorithms.a1111.samplers import choose_sampler
 from deployments.contracts.albums import FaceFinder
 from deployments.contracts.arrays import Gray, Image
@@ -85,8 +85,9 @@ def _warned(finished: FinishedImage, *warnings: str) -> FinishedImage:
 
 
 def _canvas(image: Image, mask: Gray, unit: DetailUnit, request: GenerationRequest) -> InpaintCanvas:
+    """Prepare a pass, whose result is laid over the image at the image's own size."""
     soft = blur_mask(mask, unit.ad_mask_blur, unit.ad_mask_blur)
-    return prepare(
+    canvas = prepare(
         image,
         soft,
         (request.width, request.height),
@@ -95,6 +96,7 @@ def _canvas(image: Image, mask: Gray, unit: DetailUnit, request: GenerationReque
         padding=unit.ad_inpaint_only_masked_padding,
         fill=False,
     )
+    return canvas if canvas.area else replace(canvas, original=image, overlay=firm(soft))
 
 
 def _prompt_of(unit: DetailUnit, order: GenerationOrder, catalogue: ModelCatalogue, number: int) -> ResolvedPrompt:

@@ -177,3 +177,21 @@ async def test_a_prompt_that_is_too_long_once_the_requests_is_in_it_is_refused(
 
     assert_webui_error(await order("short [SEP] " + "[PROMPT]" * 21), 422, "HTTPException")
     assert_webui_error(await order("[PROMPT]" * 2500), 422, "HTTPException")
+
+
+async def test_an_image_keeps_its_size_where_more_than_the_masked_part_is_redrawn(
+    client: httpx.AsyncClient, capabilities: WithFaces
+) -> None:
+    second = {"enable_hr": True, "hr_resize_x": 128, "hr_resize_y": 192}
+    plain = (await txt2img(client, width=64, height=64, seed=5, **second)).images[0]
+    unit = UNIT | {"ad_inpaint_only_masked": False}
+    made = (await txt2img(client, width=64, height=64, seed=5, alwayson_scripts=adetailer(unit), **second)).images[0]
+    left = capabilities.requests[-2]
+    assert (left.width, left.height) == (64, 64)
+    assert left.mask is not None
+    assert left.mask.shape == (64, 64)
+    assert made.shape == (192, 128, 3)
+    changed = (made != plain).any(axis=2)
+    assert changed[20:44, 20:44].mean() > 0.9
+    changed[16:48, 16:48] = changed[64:96, 80:112] = False
+    assert not changed.any()
