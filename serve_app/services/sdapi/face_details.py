@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 
 from deployments.algorithms.a1111.detail_masks import draw_masks
@@ -12,7 +12,7 @@ from deployments.algorithms.a1111.samplers import choose_sampler
 from deployments.contracts.albums import FaceFinder
 from deployments.contracts.arrays import Gray, Image
 from deployments.contracts.diffusion import MAX_SEED, Diffuser, GenerationRequest, ModelCatalogue
-from deployments.errors import NotDeployed, WeightsMissing
+from deployments.errors import DarkroomError
 from serve_app.services.jobs.progress import Progress
 from serve_app.services.sdapi.adetailer import ORIGINAL, SEPARATOR, DetailUnit
 from serve_app.services.sdapi.generate import generate_image
@@ -37,36 +37,39 @@ class FaceDetailer:
 
     async def redraw_all(self, finished: Sequence[FinishedImage], at_once: int) -> list[FinishedImage]:
         """Redraw the faces of each image, of at most `at_once` at a time. An interrupt leaves those that are not begun
-        as they are."""
+        as they are, and so does an error, which becomes a warning: the images are worth more than their faces."""
         gate = asyncio.Semaphore(at_once)
 
         async def redraw(one: FinishedImage) -> FinishedImage:
             async with gate:
-                for unit in self.order.details:
-                    one = await self._redraw(one, unit)
+                try:
+                    async for latest in self._passes(one):
+                        one = latest
+                except DarkroomError as error:
+                    return _warned(one, f"ADetailer left an image before its end: {error.message}")
                 return one
 
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(redraw(one)) for one in finished]
         return [task.result() for task in running]
 
-    async def _redraw(self, finished: FinishedImage, unit: DetailUnit) -> FinishedImage:
-        if self.progress.interrupted.is_set():
-            return finished
-        try:
-            [faces] = await self.finder.find_faces([finished.image])
-        except (NotDeployed, WeightsMissing) as error:
-            return _warned(finished, f"ADetailer could not look for faces: {error.message}")
-        size = (finished.image.shape[1], finished.image.shape[0])
-        shape = unit.shape or "box"
-        masks = await asyncio.to_thread(draw_masks, size, faces, shape, unit.masks, _MOST_FACES)
-        if not masks:
-            return _warned(finished, "ADetailer found no face")
-        for number, mask in enumerate(masks):
+    async def _passes(self, finished: FinishedImage) -> AsyncGenerator[FinishedImage]:
+        """Yield an image after each pass of each unit."""
+        for unit in self.order.details:
             if self.progress.interrupted.is_set():
-                break
-            finished = await self._inpaint(finished, unit, mask, number)
-        return finished
+                return
+            masks = await self._masks(finished, unit)
+            if not masks:
+                yield (finished := _warned(finished, "ADetailer found no face"))
+            for number, mask in enumerate(masks):
+                if self.progress.interrupted.is_set():
+                    return
+                yield (finished := await self._inpaint(finished, unit, mask, number))
+
+    async def _masks(self, finished: FinishedImage, unit: DetailUnit) -> list[Gray]:
+        [faces] = await self.finder.find_faces([finished.image])
+        size = (finished.image.shape[1], finished.image.shape[0])
+        return await asyncio.to_thread(draw_masks, size, faces, unit.shape or "box", unit.masks, _MOST_FACES)
 
     async def _inpaint(self, finished: FinishedImage, unit: DetailUnit, mask: Gray, number: int) -> FinishedImage:
         prompt = _prompt_of(unit, self.order, self.catalogue, number)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import httpx
@@ -12,7 +12,8 @@ import pytest
 
 from deployments.contracts.albums import Face
 from deployments.contracts.arrays import Image
-from deployments.errors import WeightsMissing
+from deployments.contracts.diffusion import GeneratedPicture, GenerationRequest, GenerationStep
+from deployments.errors import DarkroomError, InvalidRequest, OutOfMemory, Unavailable, WeightsMissing
 from tests.api.sdapi.conftest import SMALL, V1, assert_webui_error, txt2img
 from tests.support.fake_diffuser import FakeDiffuser
 
@@ -24,6 +25,20 @@ class WithFaces(FakeDiffuser):
 
     boxes: Sequence[tuple[float, float, float, float]] = ((16, 16, 48, 48), (80, 64, 112, 96))
     missing = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refusals: dict[int, DarkroomError] = {}
+        """Errors of passes, by number from 0."""
+        self.passes = 0
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationStep | GeneratedPicture]:
+        if request.mask is not None:
+            self.passes += 1
+            if refusal := self.refusals.get(self.passes - 1):
+                raise refusal
+        async for event in super().generate(request):
+            yield event
 
     async def find_faces(self, images: Sequence[Image]) -> list[list[Face]]:
         if self.missing:
@@ -195,3 +210,17 @@ async def test_an_image_keeps_its_size_where_more_than_the_masked_part_is_redraw
     assert changed[20:44, 20:44].mean() > 0.9
     changed[16:48, 16:48] = changed[64:96, 80:112] = False
     assert not changed.any()
+
+
+@pytest.mark.parametrize("error", [OutOfMemory("No memory."), Unavailable("Gone."), InvalidRequest("No.")])
+async def test_a_face_that_fails_leaves_the_image_as_it_was_until_then(
+    client: httpx.AsyncClient, capabilities: WithFaces, error: DarkroomError
+) -> None:
+    plain = (await txt2img(client, **SIZE, seed=5)).images[0]
+    capabilities.refusals = {1: error}
+    made = await txt2img(client, **SIZE, seed=5, alwayson_scripts=adetailer(UNIT))
+    changed = (made.images[0] != plain).any(axis=2)
+    assert changed[20:44, 20:44].mean() > 0.9
+    assert not changed[64:96, 80:112].any()
+    assert error.message in made.warnings
+    assert sum(request.mask is None for request in capabilities.requests) == 2  # nothing was generated again
