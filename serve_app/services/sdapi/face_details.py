@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from deployments.algorithms.a1111.detail_masks import draw_masks
 from deployments.algorithms.a1111.inpainting import InpaintCanvas, blur_mask, firm, prepare
@@ -23,9 +24,14 @@ from serve_app.services.sdapi.tasks import FinishedImage, ImageTask
 
 _MOST_FACES = 20
 """Faces of one image that one unit redraws."""
+MOST_PASSES = 64
+"""Faces that one request redraws, those of all its images and units together."""
+_TOO_MANY = f"ADetailer redraws at most {MOST_PASSES} faces a request: the others were left as they are"
+Report = Callable[[float], None]
+"""Function that is told the share of a piece of work that is done."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class FaceDetailer:
     """Redraws faces by the units of an order."""
 
@@ -34,53 +40,83 @@ class FaceDetailer:
     order: GenerationOrder
     catalogue: ModelCatalogue
     progress: Progress
+    begin: float = 0.0
+    """Share of the job's progress at which the faces begin; they end at `end`."""
+    end: float = 1.0
+    passes_left: int = MOST_PASSES
 
     async def redraw_all(self, finished: Sequence[FinishedImage], at_once: int) -> list[FinishedImage]:
         """Redraw the faces of each image, of at most `at_once` at a time. An interrupt leaves those that are not begun
         as they are, and so does an error, which becomes a warning: the images are worth more than their faces."""
         gate = asyncio.Semaphore(at_once)
+        shares = [0.0] * len(finished)
 
-        async def redraw(one: FinishedImage) -> FinishedImage:
+        def report(place: int, share: float) -> None:
+            shares[place] = share
+            self.progress.report(self.begin + (self.end - self.begin) * sum(shares) / len(shares))
+
+        async def redraw(place: int, one: FinishedImage) -> FinishedImage:
             async with gate:
                 try:
-                    async for latest in self._passes(one):
+                    async for latest in self._passes(one, partial(report, place)):
                         one = latest
                 except DarkroomError as error:
-                    return _warned(one, f"ADetailer left an image before its end: {error.message}")
+                    one = _warned(one, f"ADetailer left an image before its end: {error.message}")
+                report(place, 1.0)
                 return one
 
         async with asyncio.TaskGroup() as group:
-            running = [group.create_task(redraw(one)) for one in finished]
+            running = [group.create_task(redraw(place, one)) for place, one in enumerate(finished)]
         return [task.result() for task in running]
 
-    async def _passes(self, finished: FinishedImage) -> AsyncGenerator[FinishedImage]:
+    async def _passes(self, finished: FinishedImage, report: Report) -> AsyncGenerator[FinishedImage]:
         """Yield an image after each pass of each unit."""
-        for unit in self.order.details:
+        units = self.order.details
+        for place, unit in enumerate(units):
             if self.progress.interrupted.is_set():
                 return
-            masks = await self._masks(finished, unit)
-            if not masks:
-                yield (finished := _warned(finished, "ADetailer found no face"))
+            finished, masks = await self._find(finished, unit)
+            yield finished
             for number, mask in enumerate(masks):
                 if self.progress.interrupted.is_set():
                     return
-                yield (finished := await self._inpaint(finished, unit, mask, number))
+                width = 1 / len(units) / len(masks)
+                piece = _piece(report, place / len(units) + number * width, width)
+                finished = await self._inpaint(finished, unit, mask, number, piece)
+                yield finished
 
-    async def _masks(self, finished: FinishedImage, unit: DetailUnit) -> list[Gray]:
+    async def _find(self, finished: FinishedImage, unit: DetailUnit) -> tuple[FinishedImage, list[Gray]]:
+        """Find the faces that a unit redraws, as many as the request has passes left. -> image with the warnings of
+        that, a mask for each face"""
+        if not self.passes_left:
+            return _warned(finished, _TOO_MANY), []
         [faces] = await self.finder.find_faces([finished.image])
         size = (finished.image.shape[1], finished.image.shape[0])
-        return await asyncio.to_thread(draw_masks, size, faces, unit.shape or "box", unit.masks, _MOST_FACES)
+        masks = await asyncio.to_thread(draw_masks, size, faces, unit.shape or "box", unit.masks, _MOST_FACES)
+        taken = masks[: self.passes_left]
+        self.passes_left -= len(taken)
+        if not masks:
+            finished = _warned(finished, "ADetailer found no face")
+        elif len(taken) < len(masks):
+            finished = _warned(finished, _TOO_MANY)
+        return finished, taken
 
-    async def _inpaint(self, finished: FinishedImage, unit: DetailUnit, mask: Gray, number: int) -> FinishedImage:
+    async def _inpaint(
+        self, finished: FinishedImage, unit: DetailUnit, mask: Gray, number: int, report: Report
+    ) -> FinishedImage:
         prompt = _prompt_of(unit, self.order, self.catalogue, number)
         request = _request(finished.task, unit, prompt, number)
         canvas = await asyncio.to_thread(_canvas, finished.image, mask, unit, request)
         request = replace(request, init_image=canvas.image, mask=canvas.mask)
         task = ImageTask(request, request.seed, request.variation_seed, canvas)
-        made = await generate_image(self.diffuser, task, self.progress, lambda _: None)
+        made = await generate_image(self.diffuser, task, self.progress, lambda step: report(step.step / step.steps))
         if made is None:
             return finished
         return _warned(replace(finished, image=made.image), *prompt.warnings, *made.warnings)
+
+
+def _piece(report: Report, begin: float, width: float) -> Report:
+    return lambda share: report(begin + width * share)
 
 
 def _warned(finished: FinishedImage, *warnings: str) -> FinishedImage:

@@ -14,7 +14,7 @@ from deployments.contracts.albums import Face
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import GeneratedPicture, GenerationRequest, GenerationStep
 from deployments.errors import DarkroomError, InvalidRequest, OutOfMemory, Unavailable, WeightsMissing
-from tests.api.sdapi.conftest import SMALL, V1, assert_webui_error, txt2img
+from tests.api.sdapi.conftest import SMALL, V1, assert_webui_error, txt2img, until
 from tests.support.fake_diffuser import FakeDiffuser
 
 SIZE = {"width": 128, "height": 128}
@@ -224,3 +224,38 @@ async def test_a_face_that_fails_leaves_the_image_as_it_was_until_then(
     assert not changed[64:96, 80:112].any()
     assert error.message in made.warnings
     assert sum(request.mask is None for request in capabilities.requests) == 2  # nothing was generated again
+
+
+async def test_a_request_redraws_so_many_faces_and_says_that_there_are_more(
+    client: httpx.AsyncClient, capabilities: WithFaces
+) -> None:
+    capabilities.boxes = [(8 * place, 8, 8 * place + 6, 14) for place in range(12)]
+    made = await txt2img(client, **SIZE, batch_size=2, alwayson_scripts=adetailer(*[UNIT] * 4))
+    assert capabilities.passes == 64  # of 96
+    assert "at most 64 faces" in made.warnings
+    fewer = await txt2img(client, **SIZE, alwayson_scripts=adetailer(*[UNIT] * 4))
+    assert capabilities.passes == 64 + 48
+    assert "at most 64 faces" not in fewer.warnings
+
+
+async def test_progress_counts_the_passes_of_faces(client: httpx.AsyncClient, capabilities: WithFaces) -> None:
+    async def seen_beyond(least: float) -> float:
+        async def seen() -> float | None:
+            share: float = (await client.get(f"{V1}/progress")).json()["progress"]
+            return share if share > least else None
+
+        await asyncio.wait_for(capabilities.begun.acquire(), 20)
+        return float(await until(seen))
+
+    capabilities.go.clear()
+    making = asyncio.create_task(txt2img(client, **SIZE, alwayson_scripts=adetailer(UNIT)))
+    shown = []
+    for least in (0.15, 0.5, 0.65):  # the image, and two faces: a step of three each
+        shown.append(await seen_beyond(least))
+        capabilities.go.set()
+        capabilities.go.clear()
+    capabilities.go.set()
+    await asyncio.wait_for(making, 20)
+    assert shown[0] < 0.2
+    assert shown[1] < 0.6
+    assert shown[2] < 0.85
