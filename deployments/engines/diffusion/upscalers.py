@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,11 @@ _MOST_PASSES = 3
 """Passes of a network until the image is large enough, as in A1111."""
 _WRAPPERS = ("params_ema.", "params-ema.", "params.")
 """Names under which training puts a state dict, the ones to prefer first."""
+
+
+_NUMBER, _MOST_DIGITS = re.compile(r"[0-9]+"), 9
+_LAYERS_WITHOUT_TENSORS = 64
+"""Layers that are counted and have no tensors: activations, and those that enlarge."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,7 @@ def load_descriptor(model: Model, device: Device) -> Any:
     if model.path is None:
         raise WeightsMissing(f"The file '{model.name}' is gone.", extra={"model": model.name})
     tensors = _unwrapped(load_tensors(model.path))
+    _check_numbers(tensors, model)
     try:
         import spandrel
     except ImportError as error:
@@ -91,6 +98,18 @@ def load_descriptor(model: Model, device: Device) -> Any:
     if device.is_gpu and found.supports_half and str(device.dtype) == "torch.float16":
         found.half()
     return found
+
+
+def _check_numbers(names: Collection[str], model: Model) -> None:
+    """Check the layers' numbers: spandrel builds as many as the highest says. Raises `NotSupported`."""
+    most = len(names) + _LAYERS_WITHOUT_TENSORS
+    for name in names:
+        for digits in _NUMBER.findall(name):
+            if len(digits) > _MOST_DIGITS or int(digits) > most:
+                raise NotSupported(
+                    f"The file '{model.name}' is no upscaler that is known here: it counts more layers than it has.",
+                    extra={"model": model.name},
+                )
 
 
 def _unwrapped(tensors: Mapping[str, Any]) -> dict[str, Any]:
