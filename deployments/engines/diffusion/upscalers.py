@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from deployments.contracts.arrays import Image
+from deployments.engines.diffusion.allocations import allocating_at_most
 from deployments.engines.diffusion.catalogue import Model
 from deployments.engines.diffusion.device import Device
 from deployments.engines.diffusion.headers import load_tensors
@@ -27,6 +28,8 @@ _WRAPPERS = ("params_ema.", "params-ema.", "params.")
 
 
 _NUMBER, _MOST_DIGITS = re.compile(r"[0-9]+"), 9
+_GROWTH, _BUFFER_BYTES = 4, 2**28
+"""Memory of a network that is built, by its file: half precision doubles, and some compute buffers of their own."""
 _LAYERS_WITHOUT_TENSORS = 64
 """Layers that are counted and have no tensors: activations, and those that enlarge."""
 
@@ -86,8 +89,15 @@ def load_descriptor(model: Model, device: Device) -> Any:
         import spandrel
     except ImportError as error:
         raise Unavailable("Upscalers need spandrel: install darkroom[diffusion].") from error
+    most = _GROWTH * sum(tensor.nbytes for tensor in tensors.values()) + _BUFFER_BYTES
     try:
-        found = spandrel.ModelLoader().load_from_state_dict(tensors)
+        with allocating_at_most(most):
+            found = spandrel.ModelLoader().load_from_state_dict(tensors)
+    except MemoryError as error:
+        raise NotSupported(
+            f"The file '{model.name}' is no upscaler that is known here: its network would be larger than the file.",
+            extra={"model": model.name},
+        ) from error
     except spandrel.UnsupportedModelError as error:
         raise NotSupported(f"The file '{model.name}' is no upscaler that is known here.") from error
     except (RuntimeError, LookupError, ValueError, TypeError, AssertionError, AttributeError) as error:
