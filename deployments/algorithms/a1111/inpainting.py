@@ -177,5 +177,9 @@ def prepare(
         canvas, small = fit(area.cut(image), size, "fill"), fit(area.cut(mask), size, "fill")
         return InpaintCanvas(fill_masked(canvas, small) if fill else canvas, small, image, mask, area)
     canvas, small = fit(image, size, mode), fit(mask, size, mode)
-    overlay = np.clip(small.astype(np.uint16) * 2, 0, 255).astype(np.uint8)
-    return InpaintCanvas(fill_masked(canvas, small) if fill else canvas, small, canvas, overlay)
+    return InpaintCanvas(fill_masked(canvas, small) if fill else canvas, small, canvas, firm(small))
+
+
+def firm(mask: Gray) -> Gray:
+    """Double a mask's values, as results are laid over whole images: none of the original where half was made anew."""
+    return np.clip(mask.astype(np.uint16) * 2, 0, 255).astype(np.uint8)

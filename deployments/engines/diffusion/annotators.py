@@ -52,7 +52,9 @@ class Annotators:
         self._folder = folder
         self._device = device
         self._loaded: dict[str, Any] = {}
-        self._lock = threading.Lock()
+        self._drawing = threading.Lock()
+        self._opened: dict[str, Any] = {}
+        self._opening = threading.Lock()  # lists open what they ask about, and wait for no network
 
     def has(self, name: str) -> bool:
         """Say whether the weights of a network are here."""
@@ -66,17 +68,17 @@ class Annotators:
         side = min(image.shape[:2])  # so that controlnet_aux resizes nothing
         if name != "teed":
             options["image_resolution"] = side
-        with self._lock:
+        with self._drawing:
             if name not in self._loaded:
                 self._loaded[name] = self._open(name)
             return self._loaded[name](image, detect_resolution=side, output_type="np", **options)
 
     def load(self, name: str, open_it: Callable[[], Any]) -> Any:
-        """Load something else once, under `name`."""
-        with self._lock:
-            if name not in self._loaded:
-                self._loaded[name] = open_it()
-            return self._loaded[name]
+        """Load something else once, under `name`, also while a network draws."""
+        with self._opening:
+            if name not in self._opened:
+                self._opened[name] = open_it()
+            return self._opened[name]
 
     def _missing(self, name: str) -> list[str]:
         return [file for file in NETWORKS[name].files if not (self._folder / file).is_file()]

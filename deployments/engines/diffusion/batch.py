@@ -27,6 +27,7 @@ from deployments.engines.diffusion.pipelines import decode, encode
 from deployments.engines.diffusion.refiner import Refiner, encode_for
 from deployments.engines.diffusion.registry import ModelRegistry
 from deployments.engines.diffusion.scheduler_factory import make_scheduler
+from deployments.engines.diffusion.textual_inversions import NONE
 from deployments.engines.diffusion.upscalers import Upscaler
 from deployments.engines.diffusion.upscaling import upscale_image, upscale_latents
 from deployments.engines.diffusion.validation import kind_of
@@ -80,6 +81,7 @@ class Batch:
         tokenizer, encoder, second = self._checkpoint.conditioner_parts
         self._conditioner = Conditioner(tokenizer, encoder, self._inversions, second)
         self._refiner = models.refiner(lease, lead.refiner, self._checkpoint) if lead.refiner else None
+        self._refiner_inversions = models.textual_inversions(self._refiner) if self._refiner else NONE
         models.catalogue.known_sha256(self._checkpoint.model)  # is computed while the images are drawn
         self._warnings = [*models.use_loras(lease, self._checkpoint, lead.loras)]
 
@@ -105,7 +107,8 @@ class Batch:
     def _tiling(self) -> AbstractContextManager[None]:
         if not self._requests[0].tiling:
             return nullcontext()
-        return _tiled((self._checkpoint.unet, self._vae), self._models.tiling)
+        unets = [checkpoint.unet for checkpoint in (self._checkpoint, self._refiner) if checkpoint]
+        return _tiled((*unets, self._vae), self._models.tiling)
 
     def _encode(self, place: int) -> _Row:
         request, hires = self._requests[place], self._requests[place].hires
@@ -122,7 +125,7 @@ class Batch:
                     first_pass_steps=calls,
                 )
             )
-        refined = encode_for(self._refiner, request) if self._refiner else None
+        refined = encode_for(self._refiner, request, self._refiner_inversions) if self._refiner else None
         return _Row(place, request, tuple(conditionings), refined)
 
     def _denoise(self, rows: Sequence[_Row]) -> Any | None:
@@ -250,7 +253,9 @@ class Batch:
         return encode(self._vae, self._pixels(images) * 2 - 1)
 
     def _finish(self, row: _Row, latents: Any) -> GeneratedPicture:
-        warnings = [*self._warnings, *self._inversions.warnings]
+        warnings = [*self._warnings, *self._inversions.warnings, *self._refiner_inversions.warnings]
+        if self._refiner and self._refiner.text_encoder is None and self._inversions.are_used:
+            warnings.append("The refiner read the names of textual inversions as text: SDXL's own takes none.")
         if not self._checkpoint.is_guided(row.request.guidance_scale) and any(
             conditioning.is_composed for conditioning in row.conditionings
         ):

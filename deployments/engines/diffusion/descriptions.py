@@ -41,6 +41,8 @@ _SIZE_WIDTH = 256
 _SCALES = {"sdxl": 0.13025, "sdxl-refiner": 0.13025}
 _SCALE = 0.18215
 """Scale of the latents as UNets of SD 1 and 2 see them; those of SDXL are in `_SCALES`."""
+LATENT_SCALES = (_SCALE, *_SCALES.values())
+"""Scales of all families."""
 _SAMPLE_SIDES = {"sd1": 64, "sd2": 96}
 _XL_SAMPLE_SIDE = 128
 _CLIP_MERGES = 49152 - 256 - 2
@@ -93,8 +95,13 @@ def describe_vae(shapes: Shapes, family: Family = "") -> Config:
         "latent_channels": inner["decoder.conv_in.weight"][1],
         "norm_num_groups": 32,
         "sample_size": 512,
-        "scaling_factor": _SCALES.get(family, _SCALE),
+        "scaling_factor": latent_scale(family),
     }
+
+
+def latent_scale(family: Family) -> float:
+    """Scale of the latents as UNets of a family see them."""
+    return _SCALES.get(family, _SCALE)
 
 
 def describe_text_encoder(shapes: Shapes, prefix: str) -> Config:

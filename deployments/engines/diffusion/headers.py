@@ -49,19 +49,26 @@ def read_header(path: Path) -> Header:
 
 
 def load_tensors(path: Path) -> dict[str, Any]:
-    """Load all tensors of a file on the CPU; raises as `read_header` does."""
+    """Load all tensors of a file on the CPU; raises as `read_header` does, and for a tensor with a side of 0 beside
+    others: it takes no bytes, and networks that are built by its other sides take any number."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     read_header(path)
     try:
-        return pickles.load_tensors(path) if pickles.is_pickle(path) else dict(load_file(str(path)))
+        tensors = pickles.load_tensors(path) if pickles.is_pickle(path) else dict(load_file(str(path)))
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:  # more than a header tells
         if type(error).__name__ == "OutOfMemoryError":
             raise
         raise WeightsMissing(
             f"The file '{path.name}' is damaged, or was replaced while it was read.", extra={"model": path.name}
         ) from error
+    for name, tensor in tensors.items():
+        if 0 in tensor.shape and tensor.ndim > 1:
+            raise WeightsMissing(
+                f"The file '{path.name}' is damaged: its tensor '{name[:80]}' is empty.", extra={"model": path.name}
+            )
+    return tensors
 
 
 def read_metadata(path: Path) -> dict[str, str]:

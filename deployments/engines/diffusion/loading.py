@@ -18,7 +18,7 @@ from deployments.engines.diffusion.single_files import (
     build_checkpoint,
     build_controlnet,
     build_vae,
-    read_config,
+    read_vae_config,
 )
 from deployments.errors import NotSupported, WeightsMissing
 
@@ -191,7 +191,7 @@ class Loader:
         check_file(model)
         with _explained(model):
             if model.path and model.path.is_file():
-                config = read_config(self._configs("checkpoints") / "vae" / "config.json")
+                config = read_vae_config(self._configs("checkpoints"), family)
                 vae = build_vae(load_tensors(model.path), family, self._device.dtype, model.path, config)
             else:
                 vae = AutoencoderKL.from_pretrained(str(model.path), dtype=self._device.dtype, local_files_only=True)

@@ -10,6 +10,7 @@ from deployments.algorithms.a1111.samplers import count_calls
 from deployments.contracts.diffusion import GenerationRequest
 from deployments.engines.diffusion.conditioning import Conditioner, Conditioning, StepConditioning
 from deployments.engines.diffusion.loading import Checkpoint
+from deployments.engines.diffusion.textual_inversions import TextualInversions
 from deployments.errors import NotSupported
 
 _LAST_TIMESTEP, _TIMESTEPS = 999, 1000
@@ -42,13 +43,10 @@ def check_refiner(refiner: Checkpoint, base: Checkpoint) -> None:
         raise NotSupported(f"{names}: it was trained for something else.", extra={"model": refiner.model.name})
 
 
-def encode_for(refiner: Checkpoint, request: GenerationRequest) -> Conditioning:
-    """Encode a request's prompts as a refiner sees them: those of the second pass where there are two.
-
-    It knows no textual inversions: SDXL's own has one text encoder, which A1111's do not fit either.
-    """
+def encode_for(refiner: Checkpoint, request: GenerationRequest, inversions: TextualInversions) -> Conditioning:
+    """Encode a request's prompts as a refiner sees them: those of the second pass where there are two."""
     tokenizer, encoder, second = refiner.conditioner_parts
-    conditioner = Conditioner(tokenizer, encoder, second=second, is_refiner=refiner.text_encoder is None)
+    conditioner = Conditioner(tokenizer, encoder, inversions, second, is_refiner=refiner.text_encoder is None)
     prompt, negative, first = request.prompt, request.negative_prompt, None
     calls = count_calls(request.sampler, request.steps)
     if hires := request.hires:

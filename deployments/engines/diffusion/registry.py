@@ -23,7 +23,7 @@ from deployments.engines.diffusion.lycoris import Merger, Network, needs_merging
 from deployments.engines.diffusion.model_cache import Key, Lease, ModelCache
 from deployments.engines.diffusion.pipelines import make_pipeline
 from deployments.engines.diffusion.refiner import check_refiner
-from deployments.engines.diffusion.textual_inversions import TextualInversions, read_vectors
+from deployments.engines.diffusion.textual_inversions import NONE, TextualInversions, read_vectors
 from deployments.engines.diffusion.upscalers import Upscaler, load_upscaler
 from deployments.errors import DarkroomError, NotSupported, WeightsMissing
 
@@ -156,7 +156,12 @@ class ModelRegistry:
         return found
 
     def textual_inversions(self, checkpoint: Checkpoint) -> TextualInversions:
-        """Collect the textual inversions that prompts may name; a file is read when a prompt does."""
+        """Collect the textual inversions that prompts may name; a file is read when a prompt does.
+
+        None for SDXL's refiner: it has one text encoder, which A1111's do not fit either.
+        """
+        if checkpoint.text_encoder is None:
+            return NONE
         models = {model.name: model for model in self.catalogue.models("embeddings")}
         tokenizer = checkpoint.tokenizer
         widths = [network.config.hidden_size for network in checkpoint.text_encoders]

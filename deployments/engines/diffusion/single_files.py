@@ -20,7 +20,7 @@ from deployments.engines.diffusion.descriptions import (
     XL_OPEN_CLIP,
     Config,
 )
-from deployments.engines.diffusion.families import Family, FileKind
+from deployments.engines.diffusion.families import Family, FileKind, identify_unet
 from deployments.errors import NotSupported, WeightsMissing
 
 Tensors = Mapping[str, Any]
@@ -261,6 +261,20 @@ def _is_alike(own: Config, ours: Config) -> bool:
     return all(
         own.get(name) == ours[name] for name in ("block_out_channels", "cross_attention_dim", "in_channels")
     ) and bool(own.get("use_linear_projection")) == bool(ours["use_linear_projection"])
+
+
+def read_vae_config(folder: Path, family: Family) -> Config | None:
+    """Read a user's own configuration of a VAE for checkpoints of `family`; None where there is none of that family.
+
+    Its scale is another in each: the UNet's configuration beside it tells the family, or else the scale itself.
+    """
+    config, unet = (read_config(folder / part / "config.json") for part in ("vae", "unet"))
+    if config is None:
+        return None
+    scale = config.get("scaling_factor", descriptions.latent_scale(""))
+    told = scale if unet is None else descriptions.latent_scale(identify_unet(unet).family)
+    is_anothers = told in descriptions.LATENT_SCALES and told != descriptions.latent_scale(family)
+    return None if is_anothers else config
 
 
 def read_config(path: Path) -> Config | None:

@@ -39,6 +39,11 @@ class TextualInversions:
         """Token id -> vector `[width]` for each text encoder."""
         self.warnings: list[str] = []
 
+    @property
+    def are_used(self) -> bool:
+        """Whether a prompt named one that fits."""
+        return bool(self.vectors)
+
     def replace(self, tokens: Sequence[int]) -> list[Run]:
         """Replace the names of textual inversions among the tokens of a text."""
         replaced: list[Run] = []

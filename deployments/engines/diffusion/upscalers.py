@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from deployments.contracts.arrays import Image
+from deployments.engines.diffusion.allocations import allocating_at_most
 from deployments.engines.diffusion.catalogue import Model
 from deployments.engines.diffusion.device import Device
 from deployments.engines.diffusion.headers import load_tensors
@@ -23,6 +25,13 @@ _MOST_PASSES = 3
 """Passes of a network until the image is large enough, as in A1111."""
 _WRAPPERS = ("params_ema.", "params-ema.", "params.")
 """Names under which training puts a state dict, the ones to prefer first."""
+
+
+_NUMBER, _MOST_DIGITS = re.compile(r"[0-9]+"), 9
+_GROWTH, _BUFFER_BYTES = 4, 2**28
+"""Memory of a network that is built, by its file: half precision doubles, and some compute buffers of their own."""
+_LAYERS_WITHOUT_TENSORS = 64
+"""Layers that are counted and have no tensors: activations, and those that enlarge."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +84,20 @@ def load_descriptor(model: Model, device: Device) -> Any:
     if model.path is None:
         raise WeightsMissing(f"The file '{model.name}' is gone.", extra={"model": model.name})
     tensors = _unwrapped(load_tensors(model.path))
+    _check_numbers(tensors, model)
     try:
         import spandrel
     except ImportError as error:
         raise Unavailable("Upscalers need spandrel: install darkroom[diffusion].") from error
+    most = _GROWTH * sum(tensor.nbytes for tensor in tensors.values()) + _BUFFER_BYTES
     try:
-        found = spandrel.ModelLoader().load_from_state_dict(tensors)
+        with allocating_at_most(most):
+            found = spandrel.ModelLoader().load_from_state_dict(tensors)
+    except MemoryError as error:
+        raise NotSupported(
+            f"The file '{model.name}' is no upscaler that is known here: its network would be larger than the file.",
+            extra={"model": model.name},
+        ) from error
     except spandrel.UnsupportedModelError as error:
         raise NotSupported(f"The file '{model.name}' is no upscaler that is known here.") from error
     except (RuntimeError, LookupError, ValueError, TypeError, AssertionError, AttributeError) as error:
@@ -91,6 +108,18 @@ def load_descriptor(model: Model, device: Device) -> Any:
     if device.is_gpu and found.supports_half and str(device.dtype) == "torch.float16":
         found.half()
     return found
+
+
+def _check_numbers(names: Collection[str], model: Model) -> None:
+    """Check the layers' numbers: spandrel builds as many as the highest says. Raises `NotSupported`."""
+    most = len(names) + _LAYERS_WITHOUT_TENSORS
+    for name in names:
+        for digits in _NUMBER.findall(name):
+            if len(digits) > _MOST_DIGITS or int(digits) > most:
+                raise NotSupported(
+                    f"The file '{model.name}' is no upscaler that is known here: it counts more layers than it has.",
+                    extra={"model": model.name},
+                )
 
 
 def _unwrapped(tensors: Mapping[str, Any]) -> dict[str, Any]:

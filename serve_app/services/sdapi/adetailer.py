@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
@@ -14,6 +14,8 @@ from serve_app.services.sdapi.errors import broken, refused
 from serve_app.services.sdapi.lenient_types import Int, LenientModel, Real, Switch, Text
 
 NAME = "adetailer"
+SEPARATOR, ORIGINAL = "[SEP]", "[PROMPT]"
+"""What separates the prompts of several faces, and what stands for the request's."""
 _MOST_UNITS = 10
 """Most units of a request, as many as the extension has tabs."""
 _IGNORED = {
@@ -135,6 +137,23 @@ def read_details(scripts: Mapping[str, Any], settings: Settings) -> tuple[list[D
         warnings += unit.warnings
         units.append(unit)
     return units, warnings
+
+
+def check_prompts(units: Sequence[DetailUnit], prompt: str, negative_prompt: str) -> None:
+    """Check that no face's prompt is too long once `[PROMPT]` is replaced. Raises `WebUiError`."""
+    for unit in units:
+        pairs = ((unit.ad_prompt, prompt), (unit.ad_negative_prompt, negative_prompt))
+        lengths = (_replaced_length(part, own) for text, own in pairs for part in text.split(SEPARATOR))
+        if (longest := max(lengths)) > LONGEST_PROMPT:
+            raise refused(
+                422,
+                f"ADetailer: a prompt has {longest} characters once {ORIGINAL} is replaced; at most {LONGEST_PROMPT} "
+                "are taken",
+            )
+
+
+def _replaced_length(text: str, original: str) -> int:
+    return len(text) + text.count(ORIGINAL) * (len(original) - len(ORIGINAL))
 
 
 def _arguments(script: Any) -> list[Any]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from deployments.algorithms.a1111.detail_masks import draw_masks
-from deployments.algorithms.a1111.inpainting import InpaintCanvas, blur_mask, prepare
+from deployments.algorithms.a1111.inpainting import InpaintCanvas, blur_mask, firm, prepare
 from deployments.algorithms.a1111.samplers import choose_sampler
 from deployments.contracts.albums import FaceFinder
 from deployments.contracts.arrays import Gray, Image
 from deployments.contracts.diffusion import MAX_SEED, Diffuser, GenerationRequest, ModelCatalogue
-from deployments.errors import NotDeployed, WeightsMissing
+from deployments.errors import DarkroomError
 from serve_app.services.jobs.progress import Progress
-from serve_app.services.sdapi.adetailer import DetailUnit
+from serve_app.services.sdapi.adetailer import ORIGINAL, SEPARATOR, DetailUnit
 from serve_app.services.sdapi.generate import generate_image
 from serve_app.services.sdapi.order import GenerationOrder
 from serve_app.services.sdapi.prompts import ResolvedPrompt, resolve_prompt
@@ -23,10 +24,14 @@ from serve_app.services.sdapi.tasks import FinishedImage, ImageTask
 
 _MOST_FACES = 20
 """Faces of one image that one unit redraws."""
-_SEPARATOR, _ORIGINAL = "[SEP]", "[PROMPT]"
+MOST_PASSES = 64
+"""Faces that one request redraws, those of all its images and units together."""
+_TOO_MANY = f"ADetailer redraws at most {MOST_PASSES} faces a request: the others were left as they are"
+Report = Callable[[float], None]
+"""Function that is told the share of a piece of work that is done."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class FaceDetailer:
     """Redraws faces by the units of an order."""
 
@@ -35,50 +40,83 @@ class FaceDetailer:
     order: GenerationOrder
     catalogue: ModelCatalogue
     progress: Progress
+    begin: float = 0.0
+    """Share of the job's progress at which the faces begin; they end at `end`."""
+    end: float = 1.0
+    passes_left: int = MOST_PASSES
 
     async def redraw_all(self, finished: Sequence[FinishedImage], at_once: int) -> list[FinishedImage]:
         """Redraw the faces of each image, of at most `at_once` at a time. An interrupt leaves those that are not begun
-        as they are."""
+        as they are, and so does an error, which becomes a warning: the images are worth more than their faces."""
         gate = asyncio.Semaphore(at_once)
+        shares = [0.0] * len(finished)
 
-        async def redraw(one: FinishedImage) -> FinishedImage:
+        def report(place: int, share: float) -> None:
+            shares[place] = share
+            self.progress.report(self.begin + (self.end - self.begin) * sum(shares) / len(shares))
+
+        async def redraw(place: int, one: FinishedImage) -> FinishedImage:
             async with gate:
-                for unit in self.order.details:
-                    one = await self._redraw(one, unit)
+                try:
+                    async for latest in self._passes(one, partial(report, place)):
+                        one = latest
+                except DarkroomError as error:
+                    one = _warned(one, f"ADetailer left an image before its end: {error.message}")
+                report(place, 1.0)
                 return one
 
         async with asyncio.TaskGroup() as group:
-            running = [group.create_task(redraw(one)) for one in finished]
+            running = [group.create_task(redraw(place, one)) for place, one in enumerate(finished)]
         return [task.result() for task in running]
 
-    async def _redraw(self, finished: FinishedImage, unit: DetailUnit) -> FinishedImage:
-        if self.progress.interrupted.is_set():
-            return finished
-        try:
-            [faces] = await self.finder.find_faces([finished.image])
-        except (NotDeployed, WeightsMissing) as error:
-            return _warned(finished, f"ADetailer could not look for faces: {error.message}")
-        size = (finished.image.shape[1], finished.image.shape[0])
-        shape = unit.shape or "box"
-        masks = await asyncio.to_thread(draw_masks, size, faces, shape, unit.masks, _MOST_FACES)
-        if not masks:
-            return _warned(finished, "ADetailer found no face")
-        for number, mask in enumerate(masks):
+    async def _passes(self, finished: FinishedImage, report: Report) -> AsyncGenerator[FinishedImage]:
+        """Yield an image after each pass of each unit."""
+        units = self.order.details
+        for place, unit in enumerate(units):
             if self.progress.interrupted.is_set():
-                break
-            finished = await self._inpaint(finished, unit, mask, number)
-        return finished
+                return
+            finished, masks = await self._find(finished, unit)
+            yield finished
+            for number, mask in enumerate(masks):
+                if self.progress.interrupted.is_set():
+                    return
+                width = 1 / len(units) / len(masks)
+                piece = _piece(report, place / len(units) + number * width, width)
+                finished = await self._inpaint(finished, unit, mask, number, piece)
+                yield finished
 
-    async def _inpaint(self, finished: FinishedImage, unit: DetailUnit, mask: Gray, number: int) -> FinishedImage:
+    async def _find(self, finished: FinishedImage, unit: DetailUnit) -> tuple[FinishedImage, list[Gray]]:
+        """Find the faces that a unit redraws, as many as the request has passes left. -> image with the warnings of
+        that, a mask for each face"""
+        if not self.passes_left:
+            return _warned(finished, _TOO_MANY), []
+        [faces] = await self.finder.find_faces([finished.image])
+        size = (finished.image.shape[1], finished.image.shape[0])
+        masks = await asyncio.to_thread(draw_masks, size, faces, unit.shape or "box", unit.masks, _MOST_FACES)
+        taken = masks[: self.passes_left]
+        self.passes_left -= len(taken)
+        if not masks:
+            finished = _warned(finished, "ADetailer found no face")
+        elif len(taken) < len(masks):
+            finished = _warned(finished, _TOO_MANY)
+        return finished, taken
+
+    async def _inpaint(
+        self, finished: FinishedImage, unit: DetailUnit, mask: Gray, number: int, report: Report
+    ) -> FinishedImage:
         prompt = _prompt_of(unit, self.order, self.catalogue, number)
         request = _request(finished.task, unit, prompt, number)
         canvas = await asyncio.to_thread(_canvas, finished.image, mask, unit, request)
         request = replace(request, init_image=canvas.image, mask=canvas.mask)
         task = ImageTask(request, request.seed, request.variation_seed, canvas)
-        made = await generate_image(self.diffuser, task, self.progress, lambda _: None)
+        made = await generate_image(self.diffuser, task, self.progress, lambda step: report(step.step / step.steps))
         if made is None:
             return finished
         return _warned(replace(finished, image=made.image), *prompt.warnings, *made.warnings)
+
+
+def _piece(report: Report, begin: float, width: float) -> Report:
+    return lambda share: report(begin + width * share)
 
 
 def _warned(finished: FinishedImage, *warnings: str) -> FinishedImage:
@@ -86,8 +124,9 @@ def _warned(finished: FinishedImage, *warnings: str) -> FinishedImage:
 
 
 def _canvas(image: Image, mask: Gray, unit: DetailUnit, request: GenerationRequest) -> InpaintCanvas:
+    """Prepare a pass, whose result is laid over the image at the image's own size."""
     soft = blur_mask(mask, unit.ad_mask_blur, unit.ad_mask_blur)
-    return prepare(
+    canvas = prepare(
         image,
         soft,
         (request.width, request.height),
@@ -96,6 +135,7 @@ def _canvas(image: Image, mask: Gray, unit: DetailUnit, request: GenerationReque
         padding=unit.ad_inpaint_only_masked_padding,
         fill=False,
     )
+    return canvas if canvas.area else replace(canvas, original=image, overlay=firm(soft))
 
 
 def _prompt_of(unit: DetailUnit, order: GenerationOrder, catalogue: ModelCatalogue, number: int) -> ResolvedPrompt:
@@ -105,16 +145,16 @@ def _prompt_of(unit: DetailUnit, order: GenerationOrder, catalogue: ModelCatalog
     own, negative = (_part(text, number) for text in (unit.ad_prompt, unit.ad_negative_prompt))
     changed = body.model_copy(
         update={
-            "prompt": own.replace(_ORIGINAL, body.prompt) or body.prompt,
-            "negative_prompt": negative.replace(_ORIGINAL, body.negative_prompt) or body.negative_prompt,
-            "styles": None if own and _ORIGINAL not in own else body.styles,
+            "prompt": own.replace(ORIGINAL, body.prompt) or body.prompt,
+            "negative_prompt": negative.replace(ORIGINAL, body.negative_prompt) or body.negative_prompt,
+            "styles": None if own and ORIGINAL not in own else body.styles,
         }
     )
     return resolve_prompt(changed, catalogue, comments=order.options.prompt_comments)
 
 
 def _part(text: str, number: int) -> str:
-    parts = text.split(_SEPARATOR)
+    parts = text.split(SEPARATOR)
     return parts[min(number, len(parts) - 1)].strip()
 
 

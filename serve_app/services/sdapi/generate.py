@@ -15,14 +15,20 @@ from serve_app.services.sdapi.previews import LivePreviews
 from serve_app.services.sdapi.tasks import FinishedImage, ImageTask
 
 T = TypeVar("T")
-_GENERATED_SHARE = 0.98
-"""Share of the progress bar for generation; storing the images is the rest."""
+GENERATED_SHARE = 0.98
+"""Share of the progress bar for generation, faces included; storing the images is the rest."""
 
 
 async def generate_all(
-    diffuser: Diffuser, tasks: Sequence[ImageTask], at_once: int, progress: Progress, previews: LivePreviews
+    diffuser: Diffuser,
+    tasks: Sequence[ImageTask],
+    at_once: int,
+    progress: Progress,
+    previews: LivePreviews,
+    share_of_all: float = GENERATED_SHARE,
 ) -> list[FinishedImage | None]:
-    """Generate the images of all tasks, in order, at most `at_once` at a time; `previews` sees their steps.
+    """Generate the images of all tasks, in order, at most `at_once` at a time; `previews` sees their steps, and
+    `share_of_all` is the share of the job's progress that they are.
 
     When the client interrupts, images that were begun end with what they have and the others are None; when it skips,
     only the images in progress are concerned. Raises what the engine raises for any image, and then stops the others.
@@ -32,7 +38,7 @@ async def generate_all(
 
     def report(place: int, share: float) -> None:
         shares[place] = share
-        progress.report(_GENERATED_SHARE * sum(shares) / len(tasks))
+        progress.report(share_of_all * sum(shares) / len(tasks))
 
     def watch(place: int, step: GenerationStep) -> None:
         report(place, step.step / step.steps)

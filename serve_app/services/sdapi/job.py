@@ -18,7 +18,7 @@ from serve_app.services.images.store import EncodedImage, ImageStore
 from serve_app.services.jobs.progress import Progress
 from serve_app.services.sdapi.controlnet.fitting import family_of
 from serve_app.services.sdapi.face_details import FaceDetailer
-from serve_app.services.sdapi.generate import generate_all
+from serve_app.services.sdapi.generate import GENERATED_SHARE, generate_all
 from serve_app.services.sdapi.grid import grid
 from serve_app.services.sdapi.image_inputs import ImageInputs
 from serve_app.services.sdapi.info import describe, infotext
@@ -72,13 +72,17 @@ class GenerateImages:
         options, at_once = order.options, self._settings.diffusion.max_batch
         family = family_of(catalogue, options.checkpoint)
         previews = LivePreviews(self._database, self._events, job.id, options.previews, family)
+        # A face for each unit: how many there are is not known before the images are.
+        passes = len(plan.image_tasks) * len(order.details)
+        share = GENERATED_SHARE * len(plan.tasks) / (len(plan.tasks) + passes)
         async with previews.drawing():
-            generated = await generate_all(self._diffuser, plan.tasks, at_once, progress, previews)
+            generated = await generate_all(self._diffuser, plan.tasks, at_once, progress, previews, share)
         if plan.sheet is not None:
             generated = await asyncio.to_thread(plan.sheet.join, generated)
         finished = [one for one in generated if one is not None]
         if order.details:
-            detailer = FaceDetailer(self._diffuser, self._finder, order, catalogue, progress)
+            ends = (share, GENERATED_SHARE)
+            detailer = FaceDetailer(self._diffuser, self._finder, order, catalogue, progress, *ends)
             finished = await detailer.redraw_all(finished, at_once)
             described = [unit.parameters(place) for place, unit in enumerate(order.details)]
             plan = replace(plan, parameters=plan.parameters | {k: v for one in described for k, v in one.items()})

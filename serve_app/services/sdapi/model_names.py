@@ -29,6 +29,12 @@ def find_checkpoint(catalogue: ModelCatalogue, wanted: str) -> ModelFile | None:
     return _exact(models, wanted) or _by_hash(models, wanted) or _exact(models, _bare(wanted)) or _part(models, wanted)
 
 
+def given_name(wanted: str | None) -> str:
+    """The checkpoint's name in a field that may be left out; "" for none, which clients also call "None"."""
+    name = (wanted or "").strip()
+    return "" if name.lower() == "none" else name
+
+
 def find_vae(catalogue: ModelCatalogue, wanted: str) -> ModelFile | None:
     """Find a VAE by name or file."""
     return _exact(catalogue.vaes, wanted)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deployments.contracts.diffusion import ModelCatalogue
-from serve_app.services.sdapi.model_names import find_checkpoint, title
+from serve_app.services.sdapi.model_names import find_checkpoint, given_name, title
 from serve_app.services.sdapi.requests import GenerationBody
 
 
@@ -27,7 +27,8 @@ def choose_refiner(catalogue: ModelCatalogue, body: GenerationBody, checkpoint: 
 
     As in the original one without `refiner_switch_at` makes all steps, and the checkpoint refines not itself.
     """
-    found = find_checkpoint(catalogue, body.refiner_checkpoint) if body.refiner_checkpoint else None
+    name = given_name(body.refiner_checkpoint)
+    found = find_checkpoint(catalogue, name) if name else None
     if found is None:
         return ChosenRefiner()
     base = find_checkpoint(catalogue, checkpoint or catalogue.default_checkpoint)

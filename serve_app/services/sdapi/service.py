@@ -13,12 +13,12 @@ from deployments.algorithms.a1111.bounds import HIRES_UPSCALERS
 from deployments.contracts.diffusion import Diffuser, ModelCatalogue
 from deployments.errors import NotFound, PayloadTooLarge
 from serve_app.services.images.store import ImageStore
-from serve_app.services.sdapi.adetailer import read_details
+from serve_app.services.sdapi.adetailer import check_prompts, read_details
 from serve_app.services.sdapi.controlnet.units import ControlNetUnit, read_units
 from serve_app.services.sdapi.errors import bad_field, broken, refused
 from serve_app.services.sdapi.image_inputs import ImageInputs
 from serve_app.services.sdapi.job import start_history
-from serve_app.services.sdapi.model_names import find_checkpoint, find_upscaler
+from serve_app.services.sdapi.model_names import find_checkpoint, find_upscaler, given_name
 from serve_app.services.sdapi.options import OptionService
 from serve_app.services.sdapi.order import KINDS, GenerationOrder, SdapiKind, preview_options
 from serve_app.services.sdapi.plan import draw_seed
@@ -81,6 +81,7 @@ class GenerationService:
         most = self._settings.diffusion.max_controls
         units, more = read_units(body.alwayson_scripts, catalogue, most)
         details, noted = read_details(body.alwayson_scripts, self._settings)
+        check_prompts(details, body.prompt, body.negative_prompt)
         data = await self._read_images(body, units)
         # Drawn here and not in the job, so that a second attempt makes the same images.
         seeds = {"seed": draw_seed(body.seed), "subseed": draw_seed(body.subseed)}
@@ -192,8 +193,8 @@ def _check_models(body: GenerationBody, catalogue: ModelCatalogue) -> None:
     names = [body.refiner_checkpoint]
     if isinstance(body, Txt2ImgBody) and body.enable_hr and body.hr_checkpoint_name != "Use same checkpoint":
         names.append(body.hr_checkpoint_name)
-    for name in names:
-        if name and name.lower() != "none" and find_checkpoint(catalogue, name) is None:
+    for name in map(given_name, names):
+        if name and find_checkpoint(catalogue, name) is None:
             raise broken("Exception", f"Could not find checkpoint with name {name[:100]}")
     if isinstance(body, Txt2ImgBody) and body.enable_hr and body.hr_upscaler is not None:
         name = body.hr_upscaler

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import httpx
@@ -12,8 +12,9 @@ import pytest
 
 from deployments.contracts.albums import Face
 from deployments.contracts.arrays import Image
-from deployments.errors import WeightsMissing
-from tests.api.sdapi.conftest import SMALL, V1, assert_webui_error, txt2img
+from deployments.contracts.diffusion import GeneratedPicture, GenerationRequest, GenerationStep
+from deployments.errors import DarkroomError, InvalidRequest, OutOfMemory, Unavailable, WeightsMissing
+from tests.api.sdapi.conftest import SMALL, V1, assert_webui_error, txt2img, until
 from tests.support.fake_diffuser import FakeDiffuser
 
 SIZE = {"width": 128, "height": 128}
@@ -24,6 +25,20 @@ class WithFaces(FakeDiffuser):
 
     boxes: Sequence[tuple[float, float, float, float]] = ((16, 16, 48, 48), (80, 64, 112, 96))
     missing = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refusals: dict[int, DarkroomError] = {}
+        """Errors of passes, by number from 0."""
+        self.passes = 0
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationStep | GeneratedPicture]:
+        if request.mask is not None:
+            self.passes += 1
+            if refusal := self.refusals.get(self.passes - 1):
+                raise refusal
+        async for event in super().generate(request):
+            yield event
 
     async def find_faces(self, images: Sequence[Image]) -> list[list[Face]]:
         if self.missing:
@@ -165,3 +180,82 @@ async def test_adetailer_is_listed_among_the_scripts(idle_client: httpx.AsyncCli
     assert "adetailer" in scripts["img2img"]
     names = [one["name"] for one in (await idle_client.get(f"{V1}/script-info")).json() if one["is_alwayson"]]
     assert "adetailer" in names
+
+
+@pytest.mark.parametrize(("field", "own"), [("prompt", "ad_prompt"), ("negative_prompt", "ad_negative_prompt")])
+async def test_a_prompt_that_is_too_long_once_the_requests_is_in_it_is_refused(
+    idle_client: httpx.AsyncClient, field: str, own: str
+) -> None:
+    async def order(text: str) -> httpx.Response:
+        scripts = adetailer(UNIT | {own: text})
+        return await idle_client.post(f"{V1}/txt2img", json=SMALL | {field: "a" * 1000, "alwayson_scripts": scripts})
+
+    assert_webui_error(await order("short [SEP] " + "[PROMPT]" * 21), 422, "HTTPException")
+    assert_webui_error(await order("[PROMPT]" * 2500), 422, "HTTPException")
+
+
+async def test_an_image_keeps_its_size_where_more_than_the_masked_part_is_redrawn(
+    client: httpx.AsyncClient, capabilities: WithFaces
+) -> None:
+    second = {"enable_hr": True, "hr_resize_x": 128, "hr_resize_y": 192}
+    plain = (await txt2img(client, width=64, height=64, seed=5, **second)).images[0]
+    unit = UNIT | {"ad_inpaint_only_masked": False}
+    made = (await txt2img(client, width=64, height=64, seed=5, alwayson_scripts=adetailer(unit), **second)).images[0]
+    left = capabilities.requests[-2]
+    assert (left.width, left.height) == (64, 64)
+    assert left.mask is not None
+    assert left.mask.shape == (64, 64)
+    assert made.shape == (192, 128, 3)
+    changed = (made != plain).any(axis=2)
+    assert changed[20:44, 20:44].mean() > 0.9
+    changed[16:48, 16:48] = changed[64:96, 80:112] = False
+    assert not changed.any()
+
+
+@pytest.mark.parametrize("error", [OutOfMemory("No memory."), Unavailable("Gone."), InvalidRequest("No.")])
+async def test_a_face_that_fails_leaves_the_image_as_it_was_until_then(
+    client: httpx.AsyncClient, capabilities: WithFaces, error: DarkroomError
+) -> None:
+    plain = (await txt2img(client, **SIZE, seed=5)).images[0]
+    capabilities.refusals = {1: error}
+    made = await txt2img(client, **SIZE, seed=5, alwayson_scripts=adetailer(UNIT))
+    changed = (made.images[0] != plain).any(axis=2)
+    assert changed[20:44, 20:44].mean() > 0.9
+    assert not changed[64:96, 80:112].any()
+    assert error.message in made.warnings
+    assert sum(request.mask is None for request in capabilities.requests) == 2  # nothing was generated again
+
+
+async def test_a_request_redraws_so_many_faces_and_says_that_there_are_more(
+    client: httpx.AsyncClient, capabilities: WithFaces
+) -> None:
+    capabilities.boxes = [(8 * place, 8, 8 * place + 6, 14) for place in range(12)]
+    made = await txt2img(client, **SIZE, batch_size=2, alwayson_scripts=adetailer(*[UNIT] * 4))
+    assert capabilities.passes == 64  # of 96
+    assert "at most 64 faces" in made.warnings
+    fewer = await txt2img(client, **SIZE, alwayson_scripts=adetailer(*[UNIT] * 4))
+    assert capabilities.passes == 64 + 48
+    assert "at most 64 faces" not in fewer.warnings
+
+
+async def test_progress_counts_the_passes_of_faces(client: httpx.AsyncClient, capabilities: WithFaces) -> None:
+    async def seen_beyond(least: float) -> float:
+        async def seen() -> float | None:
+            share: float = (await client.get(f"{V1}/progress")).json()["progress"]
+            return share if share > least else None
+
+        await asyncio.wait_for(capabilities.begun.acquire(), 20)
+        return float(await until(seen))
+
+    capabilities.go.clear()
+    making = asyncio.create_task(txt2img(client, **SIZE, alwayson_scripts=adetailer(UNIT)))
+    shown = []
+    for least in (0.15, 0.5, 0.65):  # the image, and two faces: a step of three each
+        shown.append(await seen_beyond(least))
+        capabilities.go.set()
+        capabilities.go.clear()
+    capabilities.go.set()
+    await asyncio.wait_for(making, 20)
+    assert shown[0] < 0.2
+    assert shown[1] < 0.6
+    assert shown[2] < 0.85

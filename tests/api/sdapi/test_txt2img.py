@@ -26,7 +26,7 @@ from tests.api.sdapi.conftest import (
     until_waiting,
 )
 from tests.support.builders import an_image, base64_png
-from tests.support.fake_diffuser import FakeDiffuser
+from tests.support.fake_diffuser import FakeDiffuser, a_model
 
 INFO_KEYS = """prompt all_prompts negative_prompt all_negative_prompts seed all_seeds subseed all_subseeds
 subseed_strength width height sampler_name cfg_scale steps batch_size restore_faces face_restoration_model sd_model_name
@@ -260,6 +260,16 @@ async def test_a_refiner_goes_to_the_engine_and_into_the_infotext(
     assert "Refiner: ghiblistyle.safetensors" in made.info["infotexts"][0]
     assert "Refiner switch at: 0.8" in made.info["infotexts"][0]
     assert "refiner" not in made.warnings
+
+
+@pytest.mark.parametrize("name", ["None", "none", ""])
+async def test_no_refiner_is_none_whatever_checkpoints_are_called(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser, name: str
+) -> None:
+    capabilities.without(checkpoints=(*capabilities.catalogue.checkpoints, a_model("nonesuch")))
+    made = await txt2img(client, refiner_checkpoint=name)
+    assert capabilities.requests[0].refiner == ""
+    assert "Refiner" not in made.info["infotexts"][0]
 
 
 async def test_an_infotext_fills_what_the_client_left_open(

@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from configs.settings import Settings
 from deployments.contracts.albums import Face
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import HintOptions
+from deployments.engines.diffusion.annotators import Annotators
 from deployments.engines.diffusion.batched import face_search
 from deployments.engines.diffusion.preprocessors import MODULES, Preprocessors
 from deployments.errors import InvalidRequest, NotSupported, WeightsMissing
@@ -239,3 +242,22 @@ def test_a_photographed_face_is_drawn_where_it_is() -> None:
         np.argwhere((drawn == colour).all(axis=2)).mean(axis=0)[1] for colour in ((180, 200, 10), (10, 200, 180))
     )
     assert right < left  # the person's right is on the left of the picture
+
+
+def test_preprocessors_are_listed_while_a_network_draws(hints: Preprocessors, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go = Event(), Event()
+
+    def draw(image: Image, **_: object) -> Image:
+        begun.set()
+        assert go.wait(20)
+        return image
+
+    monkeypatch.setattr(Annotators, "_open", lambda *_: draw)
+    with ThreadPoolExecutor(2) as pool:
+        drawing = pool.submit(hints.make, "softedge_hed", IMAGE, HintOptions())
+        try:
+            assert begun.wait(20)
+            assert len(pool.submit(hints.modules).result(5)) == len(MODULES)
+        finally:
+            go.set()
+        assert drawing.result(20).shape == IMAGE.shape

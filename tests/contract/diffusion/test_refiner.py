@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ pytest.importorskip("diffusers")
 
 import diffusers
 import torch
+from safetensors.torch import save_file
 
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import ControlHint, Hires
@@ -22,8 +24,16 @@ from tests.support.builders import an_image
 from tests.support.diffusing import NEGATIVE, PROMPT, SIZE, a_request, an_engine, difference, make, make_one
 from tests.support.real_files import write
 from tests.support.tiny_diffusion import CHECKPOINT as SD1
-from tests.support.tiny_diffusion import OTHER_CHECKPOINT
-from tests.support.tiny_sdxl import CHECKPOINT, CONTROLNETS, build_pipeline, build_refiner, refiner_tensors
+from tests.support.tiny_diffusion import OTHER_CHECKPOINT, VAE
+from tests.support.tiny_sdxl import (
+    CHECKPOINT,
+    CLIP_WIDTH,
+    CONTROLNETS,
+    OPEN_CLIP_WIDTH,
+    build_pipeline,
+    build_refiner,
+    refiner_tensors,
+)
 from tests.support.tiny_sdxl import write_models as write_xl_models
 
 INIT = an_image((SIZE, SIZE), 5)
@@ -131,3 +141,41 @@ def test_any_checkpoint_of_the_family_may_refine_and_none_of_another(tiny_models
             make(engine, a_request(refiner="xl", refiner_switch_at=0.5))
     finally:
         (tiny_models / "checkpoints" / "xl").unlink()
+
+
+def test_the_refiner_tiles_as_the_base_does(engine: DiffusionEngine) -> None:
+    with engine.models.cache.lease() as lease:
+        unet = engine.models.refiner(lease, "refiner", engine.models.checkpoint(lease, "")).unet
+    seen: set[str] = set()
+    hook = unet.register_forward_pre_hook(lambda *_: seen.add(unet.conv_in.padding_mode))
+    try:
+        make_one(engine, refiner="refiner", tiling=True)
+    finally:
+        hook.remove()
+    assert seen == {"circular"}
+    assert unet.conv_in.padding_mode == "zeros"
+
+
+def test_a_refiner_knows_the_textual_inversions_of_the_prompts(tiny_models: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_models, tmp_path / "models"))
+    (folder / "embeddings").mkdir()
+    save_file({"emb_params": torch.randn(2, 32)}, str(folder / "embeddings" / "cat-style-5.safetensors"))
+    engine = an_engine(folder)
+    texts = {"prompt": "a cat-style-5 photo", "vae": VAE}
+    (ours,) = make(engine, a_request(refiner=OTHER_CHECKPOINT, **texts))  # makes all steps
+    assert difference(ours.image, make_one(engine, checkpoint=OTHER_CHECKPOINT, **texts)) <= 1
+    assert ours.warnings == ()
+
+
+def test_sdxls_own_refiner_knows_no_textual_inversions_and_says_so(models: Path) -> None:
+    (models / "embeddings").mkdir()
+    pair = {"clip_l": torch.zeros(2, CLIP_WIDTH), "clip_g": torch.zeros(2, OPEN_CLIP_WIDTH)}
+    save_file(pair, str(models / "embeddings" / "pony-quality.safetensors"))
+    try:
+        engine = an_engine(models, checkpoint=CHECKPOINT)
+        (named,) = make(engine, a_request(prompt="a pony-quality photo", refiner="refiner"))
+        (other,) = make(engine, a_request(refiner="refiner"))
+    finally:
+        shutil.rmtree(models / "embeddings")
+    assert any("textual inversions" in warning for warning in named.warnings)
+    assert other.warnings == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -255,6 +256,28 @@ def test_a_vae_of_its_own_gets_the_scale_of_the_checkpoint(models: Path) -> None
     ours = make_one(engine, vae="sdxl_vae")
     assert difference(ours, make_one(engine, vae="folder")) <= 1
     assert difference(ours, make_one(engine)) > 3
+
+
+@pytest.mark.parametrize("with_unet", [False, True])
+@pytest.mark.parametrize(
+    ("scale", "unet", "used"), [(0.18215, {}, False), (0.13025, {"addition_embed_type": "text_time"}, True)]
+)
+def test_a_vae_of_its_own_takes_the_users_configuration_of_its_family_only(
+    models: Path, scale: float, unet: dict[str, Any], with_unet: bool, used: bool
+) -> None:
+    vae = xl_vae(7)
+    write(models / "vaes" / "sdxl_vae.safetensors", vae_tensors(vae))
+    folder = models / "configs" / "checkpoints"
+    vae.register_to_config(scaling_factor=scale, force_upcast=False)
+    vae.save_config(folder / "vae")
+    if with_unet:
+        (folder / "unet").mkdir()
+        (folder / "unet" / "config.json").write_text(json.dumps(unet))
+    engine = an_xl_engine(models)
+    with engine.models.cache.lease() as lease:
+        config = engine.models.vae(lease, "sdxl_vae", engine.models.checkpoint(lease, "")).config
+    assert config.scaling_factor == 0.13025
+    assert config.force_upcast is not used
 
 
 @pytest.mark.parametrize("mended", [False, True])

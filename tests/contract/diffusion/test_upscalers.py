@@ -142,6 +142,22 @@ def test_what_is_no_upscaler_is_refused_by_name(models: Path, engine: DiffusionE
         engine.upscale(an_image((8, 8)), "x", (16, 16))
 
 
+def test_a_file_that_counts_more_layers_than_it_has_is_refused(models: Path, engine: DiffusionEngine) -> None:
+    tensors = a_network().state_dict()
+    tensors["model.1.sub.300.RDB1.conv1.0.weight"] = torch.zeros(1)
+    save_file(tensors, str(models / "ESRGAN" / "long.safetensors"))
+    with pytest.raises(NotSupported, match="more layers than it has"):
+        engine.upscale(an_image((16, 16), 1), "long", (64, 64))
+
+
+def test_a_file_whose_network_would_be_larger_than_itself_is_refused(models: Path, engine: DiffusionEngine) -> None:
+    tensors = a_network().state_dict()
+    tensors["model.0.weight"] = torch.zeros(2048, 3, 1, 1)  # the filters of all layers
+    save_file(tensors, str(models / "ESRGAN" / "wide.safetensors"))
+    with pytest.raises(NotSupported, match="larger than the file"):
+        engine.upscale(an_image((16, 16), 1), "wide", (64, 64))
+
+
 def test_an_image_that_is_too_large_is_refused_and_the_next_one_is_not(models: Path, engine: DiffusionEngine) -> None:
     torch.save(a_network().state_dict(), models / "ESRGAN" / "x.pth")
     with pytest.raises(InvalidRequest, match="too large"):

@@ -365,3 +365,20 @@ def test_an_archive_of_tar_is_no_model_file_whatever_its_members_are_called(tmp_
     path.write_bytes(info.tobuf(tarfile.USTAR_FORMAT, errors="surrogateescape") + bytes(2**10))
     with pytest.raises(WeightsMissing, match="odd"):
         pickles.load_tensors(path)
+
+
+@pytest.mark.parametrize("form", ["safetensors", "pth"])
+def test_a_tensor_with_one_side_of_nothing_beside_others_is_not_loaded(tmp_path: Path, form: str) -> None:
+    path = tmp_path / f"small.{form}"
+    tensors = {"conv.weight": torch.zeros(2**30, 0, 3, 3)}
+    if form == "pth":
+        torch.save(tensors, path)
+    else:
+        save_file(tensors, str(path))
+    with pytest.raises(WeightsMissing, match=r"small.*conv\.weight"):
+        load_tensors(path)
+
+
+def test_a_tensor_without_content_is_a_mark(tmp_path: Path) -> None:
+    save_file({"ztsnr": torch.zeros(0)}, str(tmp_path / "mark.safetensors"))
+    assert list(load_tensors(tmp_path / "mark.safetensors")) == ["ztsnr"]
