@@ -15,7 +15,7 @@ def allocating_at_most(limit: int) -> Iterator[None]:
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
 
-    class Count(TorchDispatchMode):
+    class Count(TorchDispatchMode):  # type: ignore[misc]  # torch says nothing of its types
         left = limit
 
         def __torch_dispatch__(
