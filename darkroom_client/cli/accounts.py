@@ -16,7 +16,16 @@ from darkroom_client.cli.options import Json, Output, err, print_json, state
 
 app = typer.Typer()
 users = typer.Typer(help=f"make, list and delete users ({ADMIN_KEY})", no_args_is_help=True)
-_ALBUMS_LOOKED_AT = 20
+
+
+class JobStatus(StrEnum):
+    """How far a job is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 class Kind(StrEnum):
@@ -88,11 +97,18 @@ def job(
     context: typer.Context,
     job_id: Annotated[str, typer.Argument(metavar="ID")],
     cancel: Annotated[bool, typer.Option("--cancel", help="ask it to stop")] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="start its work anew, where it failed or was cancelled")
+    ] = False,
     as_json: Json = False,
     output: Output = None,
 ) -> None:
-    """Show a job, or cancel it."""
+    """Show a job, cancel it, or start its work anew."""
+    if cancel and retry:
+        raise typer.BadParameter("--cancel and --retry: one of the two")
     with state(context).client() as client:
+        if retry:
+            job_id = client.retry_job(job_id).id
         found = client.cancel_job(job_id) if cancel else client.get_job(job_id)
     if state(context).wants_json(as_json, output):
         print_json(found)
@@ -103,21 +119,18 @@ def job(
 @app.command()
 def jobs(
     context: typer.Context,
-    album: Annotated[str | None, typer.Argument(metavar="[ALBUM]", help="default: the newest albums")] = None,
+    album: Annotated[str | None, typer.Argument(metavar="[ALBUM]", help="only those of this album")] = None,
+    status: Annotated[JobStatus | None, typer.Option(help="only those of this status")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="how many")] = 20,
     as_json: Json = False,
     output: Output = None,
 ) -> None:
-    """List the jobs of an album, or those of the newest albums that have not ended."""
+    """List your jobs, the newest first."""
     with state(context).client() as client:
-        if album is not None:
-            found = [(album, one) for one in client.get_album(album).jobs]
-        else:
-            newest = client.list_albums(limit=_ALBUMS_LOOKED_AT).items
-            listed = [(item.album_id, one) for item in newest for one in client.get_album(item.album_id).jobs]
-            found = [(name, one) for name, one in listed if one.status in ("queued", "running")]
-    told = [(name, one.model_dump(mode="json")) for name, one in found]
+        found = client.list_jobs(album_id=album, status=None if status is None else status.value, limit=limit).items
+    told = [one.model_dump(mode="json") for one in found]
     if state(context).wants_json(as_json, output):
-        print_json([{"album_id": name, **one} for name, one in told])
+        print_json(told)
     else:
         tables.jobs(tables.console(), told)
 

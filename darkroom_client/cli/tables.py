@@ -142,12 +142,12 @@ def people(console: Console, found: list[tuple[str, int, list[str]]], names: Nam
     _print(console, table, "no people")
 
 
-def jobs(console: Console, found: list[tuple[str, dict[str, Any]]]) -> None:
-    """Print the jobs of albums."""
+def jobs(console: Console, found: list[dict[str, Any]]) -> None:
+    """Print jobs."""
     table = _table("Jobs", "id", "album", "kind", "status", "done", "since", "what went wrong")
-    for album_id, job in found:
+    for job in found:
         wrong = (job["problem"] or {}).get("detail", "")
-        told = (job["id"], escape(album_id), job["kind"], job["status"], f"{job['progress']:.0%}")
+        told = (job["id"], escape(job["album_id"] or ""), job["kind"], job["status"], f"{job['progress']:.0%}")
         table.add_row(*told, _time(job["created_at"]), escape(wrong))
     _print(console, table, "no jobs")
 

@@ -359,8 +359,21 @@ async def test_jobs_lists_those_of_an_album(live_url: str, folder: Path, capsys:
     assert {"tags", "people", "duplicates"} <= {job["kind"] for job in found}
     assert await run(live_url, "job", found[0]["id"]) == 0
     assert found[0]["id"] in capsys.readouterr().out
-    assert await run(live_url, "jobs") == 0
+    assert await run(live_url, "jobs", "--status", "failed") == 0
     assert "no jobs" in capsys.readouterr().out
+    assert await run(live_url, "jobs", "--limit", "2") == 0
+    assert capsys.readouterr().out.count("succeeded") == 2
+
+
+async def test_a_job_that_has_not_failed_is_not_started_anew(
+    live_url: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await run(live_url, "album", str(folder), "--name", "one")
+    capsys.readouterr()
+    await run(live_url, "jobs", "one", "--json")
+    job = json.loads(capsys.readouterr().out)[0]["id"]
+    assert await run(live_url, "job", job, "--retry") != 0
+    assert "only one that failed or was cancelled" in capsys.readouterr().err
 
 
 async def test_the_config_file_says_where_the_server_is_and_how_to_print(
