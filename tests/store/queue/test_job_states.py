@@ -162,7 +162,7 @@ class Queue(RuleBasedStateMachine):
 
     @invariant()
     def the_table_is_what_the_model_says(self) -> None:
-        table = self.run(lambda s: jobs.load_page(s, LOCAL_USER_ID, 1000))
+        table = self.run(self._whole_table)
         assert {
             job.id: (job.status, job.attempt, job.failures, job.postponements, job.cancel_requested) for job in table
         } == {job_id: (e.status, e.attempt, e.failures, e.postponements, e.cancel) for job_id, e in self.model.items()}
@@ -171,6 +171,11 @@ class Queue(RuleBasedStateMachine):
             assert job.is_finished == (job.finished_at is not None)
             assert 0 <= job.progress <= 1
             assert (job.result is not None) == (job.status == "succeeded")
+
+    async def _whole_table(self, session: AsyncSession) -> list[QueuedJob]:
+        listed = await jobs.load_page(session, LOCAL_USER_ID, 1000)  # without what they found
+        found = [await jobs.get(session, job.id) for job in listed]
+        return [job for job in found if job is not None]
 
     def holds(self, job: QueuedJob) -> bool:
         expected = self.model[job.id]
