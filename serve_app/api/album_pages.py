@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query
 from serve_app.api.answers import PREFIX
 from serve_app.api.below_album import BelowAlbum
 from serve_app.api.deps import CurrentUser, ServicesDep
+from serve_app.api.history import Cursor
 from serve_app.api.problems import responses
 from serve_app.services.albums.items import AnalysisKind
 from serve_app.services.albums.result_pages import KIND_OF, Section
@@ -26,7 +27,6 @@ router = APIRouter(prefix=f"{PREFIX}/albums", tags=["albums"], route_class=Below
 """To be included before the routes of albums, which take any path for an id."""
 
 Limit = Annotated[int, Query(ge=1, le=500)]
-Cursor = Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before")]
 Result = Annotated[
     str | None,
     Query(pattern="^[0-9a-f]{32}$", description="one result, as a link to its pages names it; default: the latest"),

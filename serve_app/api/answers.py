@@ -32,7 +32,7 @@ LATER: dict[int | str, dict[str, Any]] = {202: {"model": Job, "description": "St
 
 def job_href(job_id: str) -> str:
     """URL of a job, relative to the server."""
-    return f"{PREFIX}/jobs/{job_id}"
+    return ServerLinks("").job(job_id)
 
 
 class Links(ServerLinks):

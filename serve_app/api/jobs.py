@@ -13,6 +13,8 @@ from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from deployments.errors import NotFound, Unavailable
 from serve_app.api.answers import PREFIX, Answer, Links, LinksDep, job_href, job_view
 from serve_app.api.deps import CallerDep, CurrentUser, IdempotencyKey, ServicesDep
+from serve_app.api.events import STREAM_HEADERS
+from serve_app.api.history import Cursor
 from serve_app.api.idempotency import IdempotentRoute
 from serve_app.api.problems import responses
 from serve_app.services.accounts.users import Caller
@@ -28,7 +30,6 @@ JobStatusFilter = Annotated[JobStatus | None, Query(description="only jobs of th
 KindFilter = Annotated[str | None, Query(max_length=40, description="only jobs of this kind", examples=["tags"])]
 AlbumFilter = Annotated[str | None, Query(max_length=512, description="only jobs of this album")]
 Limit = Annotated[int, Query(ge=1, le=500)]
-Cursor = Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before")]
 
 router = APIRouter(prefix=f"{PREFIX}/jobs", tags=["jobs"], route_class=IdempotentRoute)
 
@@ -65,8 +66,7 @@ async def watch_job(
 ) -> EventSourceResponse:
     """Stream the job as server-sent events, one on each change, until it ends or the key is void."""
     await services.jobs.get(user, job_id)  # 404 before the stream begins
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return EventSourceResponse(_events(services, user, caller, job_id, links), headers=headers)
+    return EventSourceResponse(_events(services, user, caller, job_id, links), headers=STREAM_HEADERS)
 
 
 async def _events(services: Services, user: str, caller: Caller, job_id: str, links: Links) -> AsyncIterator[bytes]:

@@ -11,7 +11,6 @@ from urllib.parse import quote
 from pydantic import BaseModel, Field, SerializationInfo, field_serializer
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from deployments.errors import NotFound
 from serve_app.services.jobs.results import JobSummary, Links
 from serve_app.services.jobs.service import summarize
 from serve_app.store.queue import jobs
@@ -83,12 +82,7 @@ class EventService:
         """
         named = None if last_event_id is None else Position.parse(last_event_id)
         async with self._database.transaction() as session:
-            album_id = None
-            if album is not None:
-                found = await albums.find(session, user_id, album)
-                if found is None:
-                    raise NotFound(f"There is no album '{album}'.")
-                album_id = found.id
+            album_id = None if album is None else (await albums.find_own(session, user_id, album)).id
             now = await events.load_now(session)
             if named is None:
                 return StreamItem(str(now), word="ready"), Place(user_id, now, album_id)

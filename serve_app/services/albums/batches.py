@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from deployments.errors import InvalidRequest
-from serve_app.services.albums.pages import find_album
 from serve_app.services.albums.service import AlbumService
 from serve_app.services.images.store import ImageStore
 from serve_app.store.repositories import albums, images, trash
@@ -79,7 +78,7 @@ class ImageBatches:
 
     async def _take_out(self, user_id: str, ids: Sequence[str], album: str) -> BatchOutcome:
         async with self._database.transaction() as session:
-            found = await find_album(session, user_id, album)
+            found = await albums.find_own(session, user_id, album)
             items = await albums.find_items(session, found.id, ids)
             await albums.remove_items(session, found.id, list(items.values()))
             known = await images.load(session, user_id, ids)

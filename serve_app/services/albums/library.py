@@ -8,9 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from deployments.errors import InvalidRequest, NotFound
-from serve_app.services.albums.pages import find_album
 from serve_app.services.images.service import ImageView, view_of
-from serve_app.store.repositories import image_tags, library
+from serve_app.store.repositories import albums, image_tags, library
 from serve_app.store.repositories.library import Filters, LibraryImage, Order, SortKey
 from serve_app.store.session import Database
 
@@ -52,7 +51,7 @@ class ImageLibrary:
         after = None if cursor is None else _parse_cursor(cursor, sort)
         async with self._database.transaction() as session:
             if filters.album_id is not None:
-                album = await find_album(session, user_id, filters.album_id)
+                album = await albums.find_own(session, user_id, filters.album_id)
                 filters = replace(filters, album_id=album.id)
             if filters.person_id is not None:
                 album_id = await library.find_person(session, user_id, filters.person_id)

@@ -6,7 +6,6 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from deployments.errors import NotFound
 from serve_app.services.albums.items import RESULT_KEYS
 from serve_app.services.albums.result_pages import check_cursor
 from serve_app.services.albums.result_sections import item_key
@@ -23,14 +22,6 @@ _FIRST_PAGE = 100
 _SHOWN_WHOLE = ("tags", "duplicates", "people")
 
 
-async def find_album(session: AsyncSession, user_id: str, name: str) -> StoredAlbum:
-    """Find the user's album by the name for it, or by its id where it has none. Raises `NotFound`."""
-    album = await albums.find(session, user_id, name)
-    if album is None:
-        raise NotFound(f"There is no album '{name}'.")
-    return album
-
-
 class AlbumPages:
     """Use cases of looking at albums. All raise `NotFound` where the user has no such album."""
 
@@ -42,7 +33,7 @@ class AlbumPages:
         """Describe the album: its images, its jobs, and the latest result of each analysis; of a large album the first
         images, and where the rest and the results are."""
         async with self._database.transaction() as session:
-            album = await find_album(session, user_id, name)
+            album = await albums.find_own(session, user_id, name)
             is_large = self._stored.is_large(album)
             first = await self._images(session, album, "", _FIRST_PAGE if is_large else max(album.image_count, 1))
             its_jobs = await jobs.load_for_album(session, album.id)
@@ -68,7 +59,7 @@ class AlbumPages:
         """List the images of an album in the order in which they came. Raises `InvalidRequest` for a bad cursor."""
         after = check_cursor("images", cursor)
         async with self._database.transaction() as session:
-            return await self._images(session, await find_album(session, user_id, name), after, limit)
+            return await self._images(session, await albums.find_own(session, user_id, name), after, limit)
 
     async def list_entries(
         self,
@@ -88,7 +79,7 @@ class AlbumPages:
         """
         after = check_cursor(section, cursor)
         async with self._database.transaction() as session:
-            album = await find_album(session, user_id, name)
+            album = await albums.find_own(session, user_id, name)
         if person is None:
             return await self._stored.load_page(album, kind, key, section, after, limit)
         entries, following = await self._stored.load_page(album, kind, key, section, max(after, f"{person}."), limit)

@@ -13,7 +13,6 @@ from deployments.contracts.albums import Tagger
 from deployments.contracts.arrays import VIEWS, Vectors
 from deployments.errors import NotFound
 from serve_app.services.albums.items import AnalysisKind, analysis_key
-from serve_app.services.albums.pages import find_album
 from serve_app.services.albums.results import AlbumList, AlbumSummary, AnalysisResult, Hit, ResultPages
 from serve_app.services.albums.search import AlbumSearch
 from serve_app.services.albums.snapshot import AlbumSnapshots
@@ -95,7 +94,7 @@ class AlbumService:
         dedupe_key = None
         if refs is None:
             async with self._database.transaction() as session:
-                album = await find_album(session, user_id, name or "")
+                album = await albums.find_own(session, user_id, name or "")
                 ready = await results.find(session, album.id, kind, results.params_key(parameters))
             if ready is not None and ready.album_version == album.version:
                 found = await self._stored.answer(album, ready)
@@ -143,7 +142,7 @@ class AlbumService:
         Its jobs are cancelled, which their workers and clients hear of at once.
         """
         async with self._database.transaction() as session:
-            album = await find_album(session, user_id, name)
+            album = await albums.find_own(session, user_id, name)
             await jobs.publish_gone(session, await albums.remove(session, album.id) or [])
         await self._pictures.collect_unused()
 
@@ -153,7 +152,7 @@ class AlbumService:
         Raises `NotFound`, `NotSupported` for words that the models do not know.
         """
         async with self._database.transaction() as session:
-            album = await find_album(session, user_id, name)
+            album = await albums.find_own(session, user_id, name)
         snapshot = await self._loader.snapshot(album.id)
         if not snapshot.contents:
             return []
@@ -164,7 +163,7 @@ class AlbumService:
     async def similar(self, user_id: str, name: str, ref: str, limit: int) -> list[Hit]:
         """Find images of the album that look like one of the user's, without that one, by cosine of their vectors."""
         async with self._database.transaction() as session:
-            album = await find_album(session, user_id, name)
+            album = await albums.find_own(session, user_id, name)
         snapshot = await self._loader.snapshot(album.id)
         sha = next((item.sha256 for item in snapshot.items if item.ref == ref), None)
         if sha is None:

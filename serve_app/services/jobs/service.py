@@ -49,9 +49,7 @@ class JobService:
         Raises `InvalidRequest` for a cursor that is none, `NotFound` for an album that is not the user's.
         """
         async with self._database.transaction() as session:
-            of = None if album is None else await albums.find(session, user_id, album)
-            if album is not None and of is None:
-                raise NotFound(f"There is no album '{album}'.")
+            of = None if album is None else await albums.find_own(session, user_id, album)
             page = await jobs.load_page(
                 session, user_id, limit + 1, cursor, status=status, kind=kind, album_id=of.id if of else None
             )

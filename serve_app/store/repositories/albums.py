@@ -184,6 +184,14 @@ async def find(session: AsyncSession, user_id: str, public_id: str) -> StoredAlb
     return None if found is None else _album(found)
 
 
+async def find_own(session: AsyncSession, user_id: str, public_id: str) -> StoredAlbum:
+    """Find the user's album as `find` does. Raises `NotFound`."""
+    album = await find(session, user_id, public_id)
+    if album is None:
+        raise NotFound(f"There is no album '{public_id}'.")
+    return album
+
+
 async def get(session: AsyncSession, album_id: str) -> StoredAlbum | None:
     """Get an album of any user by our id: for jobs."""
     found = (await session.execute(select(*_ALBUM).where(AlbumRow.id == album_id))).one_or_none()
