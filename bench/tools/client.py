@@ -29,6 +29,7 @@ _DROPPED = (
     (r"\ba(close|iter_bytes|read)\b", r"\1"),
     (r"\b_async\b", "_sync"),
     (r"\basynccontextmanager\b", "contextmanager"),
+    (r"\baclosing\b", "closing"),
     (r"\basynchronous\b", "synchronous"),
 )
 _PLAIN = {"string": "str", "integer": "int", "number": "float", "boolean": "bool"}

@@ -5,25 +5,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any, Generic, TypeVar
 
 import httpx2
 from pydantic import TypeAdapter
 
 from darkroom_client import models
-from darkroom_client._sync import waiting
+from darkroom_client._sync.events import QUIET_S, reopened
 from darkroom_client._sync.http import Http
-from darkroom_client.errors import AnswerLost, ApiError, JobStillRunning, error_of
-from darkroom_client.retries import MAY_PASS
+from darkroom_client.errors import ApiError, JobStillRunning, error_of
 
 T = TypeVar("T")
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
-_QUIET_S = 45.0
-"""Seconds without a sign of life after which a stream of events is opened anew: the server sends one every 15 s."""
-_REOPENED_S = (0.2, 5.0)
-"""Pause before a stream is opened again after it broke off, seconds: the first, and the longest."""
-_BREAKS = 20
-"""Times that a stream may break off in a row, without an event in between."""
 
 
 class Job(Generic[T]):
@@ -46,33 +40,24 @@ class Job(Generic[T]):
         Raises `JobStillRunning` after `timeout_s` seconds, and what the client raises.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        breaks = 0
-        while self.id:
-            try:
-                with self._http.stream(f"/jobs/{self.id}/events", self._patience_s(deadline)) as response:
-                    for event in httpx2.EventSource(response):
-                        breaks = 0
-                        self.state = models.Job.model_validate_json(event.data)
-                        yield self.state
-                        if self.state.status in ENDED:
-                            return
-                        self._patience_s(deadline)
-            except (httpx2.TransportError, httpx2.SSEError, ApiError) as error:
-                breaks += 1
-                if isinstance(error, ApiError) and error.status not in MAY_PASS:
-                    raise
-                if breaks > _BREAKS:
-                    raise AnswerLost(f"The events of {self.id} break off again and again: {error}") from None
-            waiting.sleep(min(_REOPENED_S[0] * 2**breaks, _REOPENED_S[1], self._patience_s(deadline)))
+        if not self.id:
+            return
+        path = f"/jobs/{self.id}/events"
+        with closing(reopened(self._http, path, lambda: self._patience_s(deadline))) as events:
+            for event in events:
+                self.state = models.Job.model_validate_json(event.data)
+                yield self.state
+                if self.state.status in ENDED:
+                    return
 
     def _patience_s(self, deadline: float | None) -> float:
         """Seconds to wait for the next event. Raises `JobStillRunning` after the deadline."""
         if deadline is None:
-            return _QUIET_S
+            return QUIET_S
         left_s = deadline - time.monotonic()
         if left_s <= 0:
             raise JobStillRunning(f"The job {self.id} still runs; it goes on in the server.")
-        return min(left_s, _QUIET_S)
+        return min(left_s, QUIET_S)
 
     def wait(self, timeout_s: float | None = None, on_progress: Callable[[models.Job], object] | None = None) -> T:
         """Wait until the job has ended. -> what it found
