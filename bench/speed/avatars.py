@@ -21,6 +21,7 @@ from PIL import Image as PillowImage
 
 from bench.report import Report
 from bench.server import running_server
+from bench.speed.processor import Phases
 from configs.settings import Settings
 from deployments.algorithms.images.decoding import decode, encode_jpeg
 from deployments.assets.animals import load_animals
@@ -51,8 +52,8 @@ def photographs(count: int, seed: int = 0) -> list[bytes]:
     return files
 
 
-def over_http(files: list[bytes]) -> tuple[float, float]:
-    """Send an image a request, a few clients at once. -> avatars a second, peak memory in bytes"""
+def over_http(files: list[bytes]) -> tuple[float, float, Phases]:
+    """Send an image a request, a few clients at once. -> avatars a second, peak memory in bytes, what they took"""
     with (
         running_server() as server,
         httpx.Client(base_url=f"{server.url}/api/v1", timeout=600) as client,
@@ -67,11 +68,13 @@ def over_http(files: list[bytes]) -> tuple[float, float]:
 
         with ThreadPoolExecutor(_CLIENTS) as pool:
             list(pool.map(post, range(_WARM_UP)))
+            phases = Phases(server, len(files) - _WARM_UP)
             started = time.monotonic()
             list(pool.map(post, range(_WARM_UP, len(files))))
         rate = (len(files) - _WARM_UP) / (time.monotonic() - started)
+        phases.end("avatars")
         server.memory_bytes()
-        return rate, float(server.peak_bytes)
+        return rate, float(server.peak_bytes), phases
 
 
 def bare_loop(files: list[bytes]) -> float:
@@ -106,13 +109,14 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=100)
     files = photographs(parser.parse_args().pictures)
     cv2.setNumThreads(1)
-    http, peak = over_http(files)
+    http, peak, phases = over_http(files)
     bare = bare_loop(files)
     report = Report("avatars")
     report.add("over HTTP", http, "avatars/s")
     report.add("bare loop", bare, "avatars/s")
     report.add("HTTP / bare loop", http / bare, "", target=0.80)
     report.add("peak memory of the server", peak / 2**20, "MB")
+    phases.report(report)
     report.finish()
 
 

@@ -13,7 +13,7 @@ import asyncio
 import hashlib
 import tempfile
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,14 +22,14 @@ from typing import TypeVar
 import cv2
 import httpx
 import numpy as np
-import psutil
 from rich.console import Console
 from rich.table import Table
 from starlette.datastructures import Headers
 
 from bench.report import machine
-from bench.server import Server, running_server
+from bench.server import running_server
 from bench.speed.album import embed_views, photographs, post_pictures
+from bench.speed.processor import KINDS, processor_s
 from configs.settings import Settings
 from deployments.algorithms.duplicates.candidates import ALWAYS, find_candidates
 from deployments.algorithms.duplicates.features import FeatureLimits, describe
@@ -52,15 +52,6 @@ _UPLOAD = 8
 """Files in one form."""
 _CLIENTS = 3
 _POLL_S = 0.2
-_KINDS = {
-    "HTTP (ingress)": "ServeReplica:darkroom:Ingress",
-    "jobs (worker)": "ServeReplica:darkroom:Worker",
-    "models (bundle)": "ServeReplica:darkroom:Bundle",
-    "proxy": "ProxyActor",
-    "front door": "haproxy",
-    "database": "postgres",
-}
-"""Process -> what its command line holds; the rest are Ray's own."""
 
 
 class Stages:
@@ -197,23 +188,10 @@ def measure_server(files: list[bytes]) -> dict[str, float]:
                 time.sleep(_POLL_S)
 
         embed(upload(batches[0]), "warm")
-        before = _processor_s(server)
+        before = processor_s(server)
         embed([url for urls in pool.map(upload, batches[1:]) for url in urls], "bench")
-        after = _processor_s(server)
-    return {kind: 1000 * (after[kind] - before[kind]) / (len(files) - _UPLOAD) for kind in [*_KINDS, "Ray"]}
-
-
-def _processor_s(server: Server) -> Counter[str]:
-    """Add up the processor seconds of a server's processes by what they are for."""
-    seconds: Counter[str] = Counter()
-    for process in server.processes():
-        try:
-            command, times = " ".join(process.cmdline()), process.cpu_times()
-        except psutil.Error:
-            continue
-        kind = next((kind for kind, mark in _KINDS.items() if mark in command), "Ray")
-        seconds[kind] += times.user + times.system + times.children_user + times.children_system
-    return seconds
+        after = processor_s(server)
+    return {kind: 1000 * (after[kind] - before[kind]) / (len(files) - _UPLOAD) for kind in KINDS}
 
 
 def _print_table(title: str, rows: dict[str, float]) -> None:
