@@ -23,6 +23,7 @@
     ├── Overloaded                429  a queue is full; `extra["retry_after_s"]`   technical, transient, outage
     │   └── OutOfMemory           429  too little memory for the request           technical, transient
     ├── Unavailable               503  a dependency is down                        technical, transient, outage
+    │   ├── ConnectionsInUse      429  the process has no connection to spare      technical, transient, outage
     │   ├── CapabilityFailed      503  a replica broke on what it was given        technical, transient
     │   ├── WeightsMissing        503  names the file and the setting              technical
     │   └── NotDeployed           503  names how to switch the engine on           technical
@@ -201,6 +202,13 @@ class Unavailable(DarkroomError):
 
     slug, title, status = "unavailable", "Temporarily unavailable", 503
     is_technical = is_transient = is_outage = True
+
+
+class ConnectionsInUse(Unavailable):
+    """No connection to the database in time, since the requests of this very process have all: an overload of its own,
+    and no fault of the database."""
+
+    slug, title, status = Overloaded.slug, Overloaded.title, Overloaded.status
 
 
 class CapabilityFailed(Unavailable):

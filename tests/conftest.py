@@ -75,6 +75,15 @@ def gcs_endpoint() -> Iterator[str]:
         yield endpoint
 
 
+_EMPTY = f"""
+    DO $$ BEGIN
+    {" ".join(f"DELETE FROM {table};" for table in Base.metadata.tables if table != "users")}
+    DELETE FROM users WHERE id <> 'usr_local';
+    END $$
+"""
+"""In one statement, and not by TRUNCATE: of tables with a few rows that takes twenty times as long."""
+
+
 @pytest.fixture
 async def database(postgres: str) -> AsyncIterator[Database]:
     """For tests that commit or use several connections: every table is emptied after each."""
@@ -82,10 +91,9 @@ async def database(postgres: str) -> AsyncIterator[Database]:
     try:
         yield opened
         await _wait_for_other_connections(opened)
-        tables = ", ".join(table for table in Base.metadata.tables if table != "users")
         async with opened.transaction() as session:
-            await session.execute(text(f"TRUNCATE {tables} CASCADE"))
-            await session.execute(text("DELETE FROM users WHERE id <> 'usr_local'"))
+            await session.execute(text("SET LOCAL session_replication_role = replica"))  # neither keys nor triggers
+            await session.execute(text(_EMPTY))
     finally:
         await opened.close()
 

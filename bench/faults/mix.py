@@ -73,7 +73,7 @@ class Mix:
         says_when = False
         try:
             answer = await self._steps[step](self, self._users[user], user)
-            status = str(answer.status_code)
+            status = _status(answer)
             says_when = "retry-after" in answer.headers
         except httpx.TimeoutException:
             status = "silent"
@@ -110,6 +110,15 @@ class Mix:
         "upload": _upload,
         "tags": _tags,
     }
+
+
+def _status(answer: httpx.Response) -> str:
+    """Name a status, that of a failure of the server with the kind of its problem."""
+    if answer.status_code < 500:
+        return str(answer.status_code)
+    is_problem = answer.headers.get("content-type") == "application/problem+json"
+    kind = answer.json()["type"].rpartition("/")[2] if is_problem else "no problem document"
+    return f"{answer.status_code} {kind}"
 
 
 async def _serve(order: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
-from deployments.errors import DarkroomError, InvalidRequest, NotFound, Unavailable
+from deployments.errors import ConnectionsInUse, DarkroomError, InvalidRequest, NotFound, Unavailable
 from serve_app import tracing
 from serve_app.store import sql_spans
 
@@ -124,7 +124,7 @@ def behind_pgbouncer(dsn: str) -> str:
 
 def _translate(error: SQLAlchemyError) -> DarkroomError | None:
     if isinstance(error, PoolTimeout):
-        return Unavailable("Every database connection of this process is in use")
+        return ConnectionsInUse("Every database connection of this process is in use; try again shortly.")
     if not isinstance(error, DBAPIError):
         return None
     state: str = getattr(error.orig, "sqlstate", None) or ""

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from deployments.errors import InvalidRequest, NotFound, Unavailable
+from deployments.errors import ConnectionsInUse, InvalidRequest, NotFound, Unavailable
+from serve_app.api.problems import problem_of
 from serve_app.store.repositories import albums, users
 from serve_app.store.session import Database
 
@@ -97,11 +98,12 @@ async def test_a_lock_that_is_not_given_in_time_is_unavailable(postgres: str, da
     await impatient.close()
 
 
-async def test_a_process_out_of_connections_is_unavailable(postgres: str) -> None:
+async def test_a_process_out_of_connections_is_busy_which_clients_see_as_429(postgres: str) -> None:
     database = Database(postgres, application_name="test", pool_size=1, max_overflow=0, pool_timeout_s=0.05)
     async with database.transaction():
-        with pytest.raises(Unavailable, match="in use"):
+        with pytest.raises(ConnectionsInUse, match="in use") as caught:
             await database.ping()
+        assert problem_of(caught.value)["status"] == 429
     await database.close()
 
 

@@ -26,7 +26,7 @@ def test_every_error_names_a_problem_type_and_an_error_status(cls: type[Darkroom
     assert 400 <= cls.status < 600
 
 
-OUTAGES = {errors.Overloaded, errors.Unavailable, errors.EnginesAway}
+OUTAGES = {errors.Overloaded, errors.Unavailable, errors.ConnectionsInUse, errors.EnginesAway}
 TRANSIENT = OUTAGES | {
     errors.OutOfMemory,
     errors.CapabilityFailed,
