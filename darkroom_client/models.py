@@ -20,15 +20,17 @@ class Model(BaseModel):
 class Album(Model):
     """`Album` of the OpenAPI document."""
 
+    id: str = Field(description="our id of the album, which stays and fits into every path")
     album_id: str
+    title: str | None = Field(description="what people read in place of `album_id`")
     created_at: datetime
     updated_at: datetime
     image_count: int
     counts: ImageCounts
-    images: list[AlbumImage] = Field(description="all, or of a large album the first")
-    next_cursor: str | None = Field(description="of a large album: where `GET /albums/{id}/images` goes on")
-    jobs: list[JobState] = Field(description="the newest first; what they found is in `results`")
-    results: AlbumResults
+    images: list[AlbumImage] | None = Field(None, description="all, or of a large album the first")
+    next_cursor: str | None = Field(None, description="of a large album: where `GET /albums/{id}/images` goes on")
+    jobs: list[JobState] | None = Field(None, description="the newest first; what they found is in `results`")
+    results: AlbumResults | None = None
 
 
 class AlbumImage(Model):
@@ -52,9 +54,9 @@ class AlbumList(Model):
 class AlbumResults(Model):
     """The latest result of each kind; null until there is one, and for a large album, whose results are in `pages`."""
 
-    tags: dict[str, list[str]] | None
-    duplicates: dict[str, list[str]] | None
-    people_clusters: dict[str, list[str]] | None
+    tags: dict[str, list[str]] | None = None
+    duplicates: dict[str, list[str]] | None = None
+    people_clusters: dict[str, list[str]] | None = None
     pages: dict[str, ResultPages] | None = Field(
         None, description="of a large album: kind of analysis -> its latest result"
     )
@@ -63,7 +65,9 @@ class AlbumResults(Model):
 class AlbumSummary(Model):
     """`AlbumSummary` of the OpenAPI document."""
 
+    id: str = Field(description="our id of the album, which stays and fits into every path")
     album_id: str
+    title: str | None = Field(description="what people read in place of `album_id`")
     created_at: datetime
     updated_at: datetime
     image_count: int
@@ -456,6 +460,13 @@ class NewWebhook(Model):
     secret: str = Field(description="shown this once")
 
 
+class NotInAlbum(Model):
+    """`NotInAlbum` of the OpenAPI document."""
+
+    image: str
+    code: str | None = None
+
+
 class PeoplePage(Model):
     """`PeoplePage` of the OpenAPI document."""
 
@@ -555,6 +566,13 @@ class Rejected(Model):
     filename: str | None
     code: str
     detail: str
+
+
+class RemovedImages(Model):
+    """`RemovedImages` of the OpenAPI document."""
+
+    removed: list[str]
+    failed: list[NotInAlbum]
 
 
 class ResultPages(Model):

@@ -11,6 +11,7 @@ from darkroom_client._async.http import AsyncHttp, M, given
 from darkroom_client._async.job import RESPOND_ASYNC, AsyncJob, job_of
 from darkroom_client.models import (
     AlbumList,
+    AlbumSummary,
     ClustersResult,
     DuplicatePage,
     DuplicatesResult,
@@ -22,6 +23,7 @@ from darkroom_client.models import (
     PeoplePage,
     QualityPage,
     QualityResult,
+    RemovedImages,
     ResultPages,
     TagPage,
     TagsResult,
@@ -92,9 +94,32 @@ class AsyncAlbumRoutes:
         """List albums, the newest first."""
         return await self._http.read(AlbumList, "GET", "/albums", params=given(limit=limit, cursor=cursor))
 
-    async def get_album(self, album_id: str) -> models.Album:
-        """Describe an album: its images, its jobs, and the latest result of each analysis."""
-        return await self._http.read(models.Album, "GET", _path(album_id))
+    async def create_album(self, album_id: str | None = None, title: str | None = None) -> AlbumSummary:
+        """Make an album without images. Raises `Conflict` where there is one of this name."""
+        return await self._http.read(AlbumSummary, "POST", "/albums", json=given(album_id=album_id, title=title))
+
+    async def get_album(self, album_id: str, include: str | None = None) -> models.Album:
+        """Describe an album: its images, its jobs, and the latest result of each analysis; `include`: some of these."""
+        return await self._http.read(models.Album, "GET", _path(album_id), params=given(include=include))
+
+    async def change_album(self, album_id: str, title: str | None, revision: str | None = None) -> AlbumSummary:
+        """Give an album another title; None: none.
+
+        `revision`: the `ETag` that the change is based on; raises `ChangedMeanwhile` where it is another one now.
+        """
+        headers = {"If-Match": revision} if revision else {}
+        return await self._http.read(AlbumSummary, "PATCH", _path(album_id), json={"title": title}, headers=headers)
+
+    async def add_album_images(self, album_id: str, images: Refs) -> AsyncJob[EmbeddingsResult]:
+        """Add images to an album that is there, and read them. Raises `NotFound`."""
+        body = {"images": list(images)}
+        response = await self._http.send("POST", _path(album_id, "/images"), json=body, headers=RESPOND_ASYNC)
+        return job_of(self._http, EmbeddingsResult, response)
+
+    async def remove_album_images(self, album_id: str, images: Refs) -> RemovedImages:
+        """Take images out of an album; they stay in your library."""
+        body = {"images": list(images)}
+        return await self._http.read(RemovedImages, "DELETE", _path(album_id, "/images"), json=body)
 
     async def delete_album(self, album_id: str) -> None:
         """Delete an album with its vectors, faces and results. Images that were uploaded stay."""

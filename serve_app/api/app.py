@@ -13,6 +13,7 @@ from starlette.middleware import Middleware
 
 from configs.settings import Settings
 from serve_app.api import (
+    album_images,
     album_pages,
     albums,
     avatars,
@@ -96,7 +97,7 @@ def _routers(*, has_keys: bool) -> tuple[APIRouter, APIRouter]:
     for part in named:
         ours.include_router(part.router, **with_key)
     tutorials = (images.tutorial, avatars.tutorial, users.tutorial)
-    for one in (*tutorials, albums.below, events.below, album_pages.router, albums.router):
+    for one in (*tutorials, albums.below, events.below, album_images.router, album_pages.router, albums.router):
         ours.include_router(one, **with_key)
     for tools_of_webui in (generation, lists, tools, controlnet, control):
         webui.include_router(tools_of_webui.router, **with_webui_key)

@@ -22,6 +22,7 @@ from serve_app.services.accounts.idempotency import IdempotencyService
 from serve_app.services.accounts.users import UserService
 from serve_app.services.albums.batches import ImageBatches
 from serve_app.services.albums.candidate_store import CandidateStore
+from serve_app.services.albums.changes import AlbumChanges
 from serve_app.services.albums.duplicates import FindDuplicates
 from serve_app.services.albums.embed import EmbedAlbum
 from serve_app.services.albums.ingest import AlbumIngester
@@ -94,6 +95,7 @@ class Services:
     image_changes: ImageChanges
     batches: ImageBatches
     albums: AlbumService
+    album_changes: AlbumChanges
     album_pages: AlbumPages
     styles: StyleService
     segmentations: SegmentationService
@@ -196,6 +198,7 @@ class Services:
                 image_changes=ImageChanges(database),
                 albums=album_service,
                 batches=ImageBatches(database, pictures, album_service),
+                album_changes=AlbumChanges(database, settings.quotas),
                 album_pages=AlbumPages(database, stored),
                 styles=StyleService(database, styles, settings),
                 segmentations=SegmentationService(database, images, settings),

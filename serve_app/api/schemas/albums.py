@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import ConfigDict, Field, model_validator
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from deployments.contracts.albums import DuplicateLevel
 from serve_app.api.schemas.common import AlbumId, Body, ImageRef, Label
@@ -14,6 +16,30 @@ class EmbeddingsRequest(Body):
 
     images: list[ImageRef] = Field(min_length=1)
     album_id: AlbumId | None = None
+
+
+Title = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")
+]
+
+
+class NewAlbum(Body):
+    model_config = ConfigDict(json_schema_extra={"example": {"album_id": "summer", "title": "Summer at the sea"}})
+
+    album_id: AlbumId | None = Field(None, description="your name for it in paths; left out: an id of ours")
+    title: Title | None = Field(None, description="what people read in place of `album_id`")
+
+
+class AlbumPatch(Body):
+    model_config = ConfigDict(json_schema_extra={"example": {"title": "Summer at the sea"}})
+
+    title: Title | None = Field(description="null: none")
+
+
+class ImageRefs(Body):
+    model_config = ConfigDict(json_schema_extra={"example": {"images": [EXAMPLE_REF]}})
+
+    images: list[ImageRef] = Field(min_length=1)
 
 
 class AnalysisRequest(Body):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.contracts.albums import DuplicateLevel
 from serve_app.services.images.references import EXAMPLE_REF
 from serve_app.services.jobs.results import AlbumUrl, JobLink, JobResult, JobState, is_none
-from serve_app.store.repositories.albums import ItemStatus
+from serve_app.store.repositories.albums import ItemStatus, StoredAlbum
 
 
 class Failed(BaseModel):
@@ -145,12 +148,17 @@ class AlbumImage(BaseModel):
 class AlbumResults(BaseModel):
     """The latest result of each kind; null until there is one, and for a large album, whose results are in `pages`."""
 
-    tags: dict[str, list[str]] | None
-    duplicates: dict[str, list[str]] | None
-    people_clusters: dict[str, list[str]] | None
+    tags: dict[str, list[str]] | None = None
+    duplicates: dict[str, list[str]] | None = None
+    people_clusters: dict[str, list[str]] | None = None
     pages: dict[str, ResultPages] | None = Field(
         None, exclude_if=is_none, description="of a large album: kind of analysis -> its latest result"
     )
+
+
+class NotInAlbum(BaseModel):
+    image: str
+    code: Literal["not_in_album"] = "not_in_album"
 
 
 class ImageCounts(BaseModel):
@@ -159,16 +167,41 @@ class ImageCounts(BaseModel):
     failed: int
 
 
-class Album(BaseModel):
+class AlbumSummary(BaseModel):
+    id: str = Field(description="our id of the album, which stays and fits into every path")
     album_id: str
+    title: str | None = Field(description="what people read in place of `album_id`")
     created_at: datetime
     updated_at: datetime
     image_count: int
+
+    @classmethod
+    def of(cls, album: StoredAlbum) -> Self:
+        """Describe an album."""
+        return cls.model_validate({**asdict(album), "album_id": album.public_id, "image_count": album.image_count})
+
+    @property
+    def revision(self) -> str:
+        """Name of this state of what can be changed."""
+        return hashlib.sha256(json.dumps([self.id, self.title]).encode()).hexdigest()[:32]
+
+
+AlbumPart = Literal["images", "jobs", "results"]
+ALBUM_PARTS: tuple[AlbumPart, ...] = ("images", "jobs", "results")
+"""What the description of an album holds where nothing else is asked for."""
+
+
+class Album(AlbumSummary):
     counts: ImageCounts
-    images: list[AlbumImage] = Field(description="all, or of a large album the first")
-    next_cursor: str | None = Field(description="of a large album: where `GET /albums/{id}/images` goes on")
-    jobs: list[JobState] = Field(description="the newest first; what they found is in `results`")
-    results: AlbumResults
+    images: list[AlbumImage] = Field([], description="all, or of a large album the first")
+    next_cursor: str | None = Field(None, description="of a large album: where `GET /albums/{id}/images` goes on")
+    jobs: list[JobState] = Field([], description="the newest first; what they found is in `results`")
+    results: AlbumResults = AlbumResults()
+
+
+class RemovedImages(BaseModel):
+    removed: list[str]
+    failed: list[NotInAlbum]
 
 
 class Page(BaseModel):
@@ -226,13 +259,6 @@ class QualityPage(Page):
 
 class FailedPage(Page):
     items: list[Failed]
-
-
-class AlbumSummary(BaseModel):
-    album_id: str
-    created_at: datetime
-    updated_at: datetime
-    image_count: int
 
 
 class AlbumList(BaseModel):

@@ -3,7 +3,7 @@
 Rows stay inside `serve_app.store`: repositories hand out frozen dataclasses.
 """
 
-from serve_app.store.models.accounts import IdempotencyKeyRow, UserRow, WebUiOptionRow
+from serve_app.store.models.accounts import IdempotencyKeyRow, SessionRow, UserRow, WebUiOptionRow
 from serve_app.store.models.albums import (
     AlbumImageRow,
     AlbumIndexRow,
@@ -57,6 +57,7 @@ __all__ = [
     "PictureVectorsRow",
     "ResultPartRow",
     "ResultRow",
+    "SessionRow",
     "TrashedItemRow",
     "UserRow",
     "WebUiOptionRow",

@@ -40,6 +40,7 @@ class StoredAlbum:
     """Number of its images that are pending."""
     embedded_count: int
     failed_count: int
+    title: str | None = None
 
     @property
     def image_count(self) -> int:
@@ -89,6 +90,7 @@ _ALBUM = (
     AlbumRow.pending_count,
     AlbumRow.embedded_count,
     AlbumRow.failed_count,
+    AlbumRow.title,
 )
 _ITEM = (
     AlbumImageRow.id,
@@ -174,13 +176,26 @@ async def open_album(
     return _album((await session.execute(statement.returning(*_ALBUM))).one())
 
 
+async def create(session: AsyncSession, user_id: str, name: str | None, title: str | None) -> StoredAlbum | None:
+    """Create an album without images. -> None where the user has one of this name"""
+    statement = insert(AlbumRow).values(id=new_id("alb"), user_id=user_id, name=name, title=title)
+    made = (await session.execute(statement.on_conflict_do_nothing().returning(*_ALBUM))).one_or_none()
+    return None if made is None else _album(made)
+
+
+async def change_title(session: AsyncSession, album_id: str, title: str | None) -> StoredAlbum:
+    """Set the title of an album, which has been locked."""
+    statement = update(AlbumRow).where(AlbumRow.id == album_id).values(title=title, updated_at=func.now())
+    return _album((await session.execute(statement.returning(*_ALBUM))).one())
+
+
 async def find(session: AsyncSession, user_id: str, public_id: str) -> StoredAlbum | None:
-    """Find the user's album by the name that the client gave it, or by our id if it gave none."""
+    """Find the user's album by the name that the client gave it, or else by our id."""
     statement = select(*_ALBUM).where(
-        AlbumRow.user_id == user_id,
-        or_(AlbumRow.name == public_id, (AlbumRow.id == public_id) & AlbumRow.name.is_(None)),
+        AlbumRow.user_id == user_id, or_(AlbumRow.name == public_id, AlbumRow.id == public_id)
     )
-    found = (await session.execute(statement.order_by(AlbumRow.name.nulls_last()).limit(1))).one_or_none()
+    by_name_first = (AlbumRow.name == public_id).desc().nulls_last()
+    found = (await session.execute(statement.order_by(by_name_first).limit(1))).one_or_none()
     return None if found is None else _album(found)
 
 
