@@ -425,6 +425,8 @@ class Auth(_Options):
     may have chosen, as the administrator's, is looked at from there, and the answer is 429. Keys that the server made
     cannot be guessed and are not counted."""
     wrong_keys_s: float = Field(60.0, gt=0)
+    session_s: float = Field(12 * 3600.0, gt=0, le=30 * 86400.0)
+    """Seconds after which a web page has to send the key again."""
     allow_open: bool = False
     """Whether to start without keys on an address that other machines reach: behind a proxy that decides who may call,
     or in a container whose port is published to this machine only."""

@@ -27,11 +27,12 @@ from serve_app.api import (
     operations,
     problems,
     segmentations,
+    sessions,
     styles,
     users,
     webhooks,
 )
-from serve_app.api.auth import Authentication, basic, bearer
+from serve_app.api.auth import Authentication, Keys, basic, bearer
 from serve_app.api.browsers import BrowserGuard, cross_origin_access
 from serve_app.api.compression import Compression
 from serve_app.api.deps import HalfSurrogates
@@ -54,6 +55,7 @@ _WEBUI: dict[str, Any] = {
 
 
 def build_app(services: Services, settings: Settings, metrics: Metrics, *, behind_serve: bool = False) -> FastAPI:
+    keys = Keys(services, settings)
     app = FastAPIOffline(  # the pages at /docs and /redoc bring their scripts along
         title="Darkroom",
         version=version("darkroom"),
@@ -64,13 +66,14 @@ def build_app(services: Services, settings: Settings, metrics: Metrics, *, behin
             Middleware(HeadAsGet),
             Middleware(Compression),
             Middleware(BrowserGuard, settings=settings),
-            Middleware(Authentication, services=services, settings=settings),
+            Middleware(Authentication, services=services, settings=settings, keys=keys),
             Middleware(Shares, limits=settings.limits, has_users=settings.auth.mode == "api_key"),
         ],
     )
     # app.state, not lifespan state: Serve drops the latter (ray#45395).
     app.state.services = services
     app.state.settings = settings
+    app.state.keys = keys
     problems.install(app)
     webui_errors.install(app)
     has_keys = settings.auth.mode != "disabled"
@@ -92,9 +95,10 @@ def _routers(*, has_keys: bool) -> tuple[APIRouter, APIRouter]:
     )
     ours.include_router(docs.router)
     ours.include_router(operations.router)
+    ours.include_router(sessions.opening)
     with_key, with_webui_key = (_OURS, _WEBUI) if has_keys else ({}, {})
-    named = (images, library, styles, segmentations, avatars, history, jobs, events, webhooks, users, capabilities)
-    for part in named:
+    named = (images, library, styles, segmentations, avatars, history, jobs, events, webhooks, users)
+    for part in (*named, sessions, capabilities):
         ours.include_router(part.router, **with_key)
     tutorials = (images.tutorial, avatars.tutorial, users.tutorial)
     for one in (*tutorials, albums.below, events.below, album_images.router, album_pages.router, albums.router):

@@ -19,6 +19,7 @@ from deployments.contracts.portraits import Portraits
 from deployments.errors import Unavailable
 from serve_app.services.accounts.history import HistoryService
 from serve_app.services.accounts.idempotency import IdempotencyService
+from serve_app.services.accounts.sessions import SessionService
 from serve_app.services.accounts.users import UserService
 from serve_app.services.albums.batches import ImageBatches
 from serve_app.services.albums.candidate_store import CandidateStore
@@ -36,6 +37,7 @@ from serve_app.services.albums.snapshot import AlbumSnapshots
 from serve_app.services.albums.stored_results import StoredResults
 from serve_app.services.albums.superseded import UnlessMade
 from serve_app.services.albums.tags import TagAlbum
+from serve_app.services.capabilities import CapabilityService
 from serve_app.services.completion import JobHandler
 from serve_app.services.edits.avatars import AvatarService, CreateAvatar
 from serve_app.services.edits.people_finder import PeopleFinder
@@ -67,7 +69,7 @@ from serve_app.store.embedded.server import PostgresNotStarted, ensure_running
 from serve_app.store.migrate import prepare
 from serve_app.store.queue import jobs
 from serve_app.store.queue.events import JobEvents
-from serve_app.store.repositories import albums, faces, idempotency, images, trash
+from serve_app.store.repositories import albums, faces, idempotency, images, sessions, trash
 from serve_app.store.repositories import events as changes
 from serve_app.store.session import Database, behind_pgbouncer
 
@@ -108,11 +110,13 @@ class Services:
     detector: Detector
     history: HistoryService
     users: UserService
+    sessions: SessionService
     jobs: JobService
     changes: EventService
     webhooks: WebhookService
     webhook_sender: WebhookSender
     idempotency: IdempotencyService
+    capabilities: CapabilityService
     health: HealthService
     handlers: dict[str, JobHandler]
     _owned: AsyncExitStack
@@ -211,11 +215,13 @@ class Services:
                 detector=Detector(capabilities, inputs),
                 history=HistoryService(database),
                 users=UserService(database, pictures, settings.auth),
+                sessions=SessionService(database, settings.auth),
                 jobs=JobService(database, events, settings.jobs),
                 changes=EventService(database, events),
                 webhooks=WebhookService(database, hook_http),
                 webhook_sender=WebhookSender(database, events, hook_http, settings),
                 idempotency=first_answers,
+                capabilities=CapabilityService(capabilities, settings),
                 health=health,
                 handlers={
                     "embeddings": EmbedAlbum(database, loader, reader),
@@ -249,6 +255,7 @@ class Services:
             partial(jobs.remove_finished, older_than_s=keep_s),
             partial(changes.remove_older, age_s=self.settings.events.keep_s, most=self.settings.events.keep_most),
             partial(images.remove_temporary, older_than_s=self.settings.retention.temporary_s),
+            sessions.remove_expired,
             partial(trash.remove_old, older_than_s=self.settings.retention.trash_s),
             partial(faces.remove_replaced, model=self.settings.faces_model),
         ):

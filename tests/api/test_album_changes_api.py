@@ -7,7 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
+from serve_app.services.container import Services
 from tests.api.conftest import assert_problem, embed
+from tests.api.test_housekeeping import count
 from tests.api.test_trash_api import album_images, id_of, pictures
 
 ALBUMS = "/api/v1/albums"
@@ -80,11 +82,15 @@ async def test_of_two_titles_for_one_state_one_is_refused(idle_client: httpx.Asy
     assert cleared.json()["title"] is None
 
 
-async def test_a_new_title_leaves_results_as_they_are_and_is_told_as_an_event(client: httpx.AsyncClient) -> None:
+async def test_a_new_title_leaves_results_as_they_are_and_is_told_as_an_event(
+    client: httpx.AsyncClient, services: Services
+) -> None:
     await embed(client, "a", await pictures(client, 1))
     await client.post(f"{ALBUMS}/quality", json={"album_id": "a"})
     jobs = (await client.get("/api/v1/jobs", params={"kind": "quality"})).json()["items"]
+    before = await count(services, "events")
     await client.patch(f"{ALBUMS}/a", json={"title": "T"})
+    assert await count(services, "events") == before + 1
     await client.post(f"{ALBUMS}/quality", json={"album_id": "a"})
     assert (await client.get("/api/v1/jobs", params={"kind": "quality"})).json()["items"] == jobs
 

@@ -107,6 +107,8 @@ CALLS: dict[str, Call] = {
     "renew_key": lambda client: client.renew_key("usr_1"),
     "revoke_key": lambda client: client.revoke_key("usr_1"),
     "list_history_of": lambda client: client.list_history_of("usr_1", "avatar", **PAGE),
+    "open_session": lambda client: client.open_session("dk_1"),
+    "close_session": lambda client: client.close_session(),
     "get_capabilities": lambda client: client.get_capabilities(),
     "healthz": lambda client: client.healthz(),
     "readyz": lambda client: client.readyz(),
