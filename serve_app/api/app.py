@@ -17,6 +17,7 @@ from serve_app.api import (
     albums,
     avatars,
     capabilities,
+    corrections,
     docs,
     events,
     history,
@@ -92,8 +93,9 @@ def _routers(*, has_keys: bool) -> tuple[APIRouter, APIRouter]:
     ours.include_router(docs.router)
     ours.include_router(operations.router)
     with_key, with_webui_key = (_OURS, _WEBUI) if has_keys else ({}, {})
-    named = (images, library, styles, segmentations, avatars, history, jobs, events, webhooks, users, capabilities)
-    for part in named:
+    library_parts = (images, library, corrections)
+    edits = (styles, segmentations, avatars, history)
+    for part in (*library_parts, *edits, jobs, events, webhooks, users, capabilities):
         ours.include_router(part.router, **with_key)
     tutorials = (images.tutorial, avatars.tutorial, users.tutorial)
     for one in (*tutorials, albums.below, events.below, album_pages.router, albums.router):

@@ -36,6 +36,7 @@ from serve_app.services.albums.stored_results import StoredResults
 from serve_app.services.albums.superseded import UnlessMade
 from serve_app.services.albums.tags import TagAlbum
 from serve_app.services.completion import JobHandler
+from serve_app.services.corrections import CorrectionService
 from serve_app.services.edits.avatars import AvatarService, CreateAvatar
 from serve_app.services.edits.people_finder import PeopleFinder
 from serve_app.services.edits.segmentation import CutOut, SegmentationService
@@ -93,6 +94,7 @@ class Services:
     library: ImageLibrary
     image_changes: ImageChanges
     batches: ImageBatches
+    corrections: CorrectionService
     albums: AlbumService
     album_pages: AlbumPages
     styles: StyleService
@@ -196,6 +198,7 @@ class Services:
                 image_changes=ImageChanges(database),
                 albums=album_service,
                 batches=ImageBatches(database, pictures, album_service),
+                corrections=CorrectionService(database, {}),
                 album_pages=AlbumPages(database, stored),
                 styles=StyleService(database, styles, settings),
                 segmentations=SegmentationService(database, images, settings),
