@@ -141,6 +141,29 @@ class ClustersResult(Model):
     )
 
 
+class CorrectionList(Model):
+    """`CorrectionList` of the OpenAPI document."""
+
+    items: list[CorrectionView] = Field(description="the newest first, those taken back too")
+    next_cursor: str | None
+
+
+class CorrectionView(Model):
+    """Something that you decided."""
+
+    id: str
+    action_id: str = Field(description="what was decided at once has one; it is taken back at once")
+    kind: str = Field(
+        description="must: two faces are one person; cannot: they are not (twice the same face: it is somebody, nobody)"
+    )
+    a: SubjectView
+    b: SubjectView | None
+    value: dict[str, Any] = Field(description="what was said of it")
+    via: str = Field(description="the operation that it was said by")
+    made_at: datetime
+    undone_at: datetime | None
+
+
 class DuplicateGroup(Model):
     """`DuplicateGroup` of the OpenAPI document."""
 
@@ -621,6 +644,15 @@ class StyleResult(Model):
     warnings: list[str] | None = Field(None, description="what was left out, or done otherwise than asked")
 
 
+class SubjectView(Model):
+    """What was decided about: an image's bytes, or a face in them."""
+
+    sha256: str
+    box: tuple[float, float, float, float] | None = Field(
+        description="of a face: x1, y1, x2, y2 as shares of the upright image's width and height; null: the image"
+    )
+
+
 class TagPage(Model):
     """`TagPage` of the OpenAPI document."""
 
@@ -662,6 +694,13 @@ class TutorialUser(Model):
     id: str
     username: str
     email: str
+
+
+class Undone(Model):
+    """What was taken back."""
+
+    correction_id: str = Field(description="of the action")
+    items: list[CorrectionView]
 
 
 class Upload(Model):

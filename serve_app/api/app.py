@@ -18,6 +18,7 @@ from serve_app.api import (
     albums,
     avatars,
     capabilities,
+    corrections,
     docs,
     events,
     history,
@@ -97,8 +98,9 @@ def _routers(*, has_keys: bool) -> tuple[APIRouter, APIRouter]:
     ours.include_router(operations.router)
     ours.include_router(sessions.opening)
     with_key, with_webui_key = (_OURS, _WEBUI) if has_keys else ({}, {})
-    named = (images, library, styles, segmentations, avatars, history, jobs, events, webhooks, users)
-    for part in (*named, sessions, capabilities):
+    library_parts = (images, library, corrections)
+    edits = (styles, segmentations, avatars, history)
+    for part in (*library_parts, *edits, jobs, events, webhooks, users, sessions, capabilities):
         ours.include_router(part.router, **with_key)
     tutorials = (images.tutorial, avatars.tutorial, users.tutorial)
     for one in (*tutorials, albums.below, events.below, album_images.router, album_pages.router, albums.router):

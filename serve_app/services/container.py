@@ -39,6 +39,7 @@ from serve_app.services.albums.superseded import UnlessMade
 from serve_app.services.albums.tags import TagAlbum
 from serve_app.services.capabilities import CapabilityService
 from serve_app.services.completion import JobHandler
+from serve_app.services.corrections import CorrectionService
 from serve_app.services.edits.avatars import AvatarService, CreateAvatar
 from serve_app.services.edits.people_finder import PeopleFinder
 from serve_app.services.edits.segmentation import CutOut, SegmentationService
@@ -96,6 +97,7 @@ class Services:
     library: ImageLibrary
     image_changes: ImageChanges
     batches: ImageBatches
+    corrections: CorrectionService
     albums: AlbumService
     album_changes: AlbumChanges
     album_pages: AlbumPages
@@ -203,6 +205,7 @@ class Services:
                 albums=album_service,
                 batches=ImageBatches(database, pictures, album_service),
                 album_changes=AlbumChanges(database, settings.quotas),
+                corrections=CorrectionService(database, {}),
                 album_pages=AlbumPages(database, stored),
                 styles=StyleService(database, styles, settings),
                 segmentations=SegmentationService(database, images, settings),

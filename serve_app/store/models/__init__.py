@@ -15,6 +15,7 @@ from serve_app.store.models.albums import (
     ResultRow,
 )
 from serve_app.store.models.base import Base
+from serve_app.store.models.corrections import CorrectionRow
 from serve_app.store.models.events import EventFloorRow, EventRow, WebhookRow
 from serve_app.store.models.history import GenerationRow
 from serve_app.store.models.jobs import JobInputRow, JobPreviewRow, JobRow
@@ -38,6 +39,7 @@ __all__ = [
     "AnalysisResultRow",
     "Base",
     "ContentRow",
+    "CorrectionRow",
     "DerivedFileRow",
     "EventFloorRow",
     "EventRow",
