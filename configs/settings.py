@@ -326,6 +326,9 @@ class Duplicates(_Options):
     max_neighbours: int = Field(10, gt=0)
     min_similar_cosine: float = Field(0.85, ge=-1, le=1)
     """Cosine from which on two images are `similar`: shots of one moment."""
+    burst_gap_s: float = Field(10.0, ge=0)
+    """Seconds between two shots of one burst at most. Cameras take several a second; people who try again take some
+    seconds."""
     index_from: int = Field(1000, ge=2)
     """Images of an album from which on its vectors are not loaded for each search: an index of them is kept in the
     storage, and what is new is asked against it. Below, a search takes a second or two and less memory than that."""

@@ -20,6 +20,7 @@ from serve_app.api import (
     capabilities,
     corrections,
     docs,
+    duplicates,
     events,
     history,
     images,
@@ -103,8 +104,9 @@ def _routers(*, has_keys: bool) -> tuple[APIRouter, APIRouter]:
     for part in (*library_parts, *edits, jobs, events, webhooks, users, sessions, capabilities):
         ours.include_router(part.router, **with_key)
     tutorials = (images.tutorial, avatars.tutorial, users.tutorial)
-    for one in (*tutorials, albums.below, events.below, album_images.router, album_pages.router, albums.router):
+    for one in (*tutorials, albums.below, events.below, album_images.router, duplicates.router, album_pages.router):
         ours.include_router(one, **with_key)
+    ours.include_router(albums.router, **with_key)  # takes any path for an id
     for tools_of_webui in (generation, lists, tools, controlnet, control):
         webui.include_router(tools_of_webui.router, **with_webui_key)
     webui.include_router(control.internal, **with_webui_key)

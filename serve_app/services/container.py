@@ -24,6 +24,9 @@ from serve_app.services.accounts.users import UserService
 from serve_app.services.albums.batches import ImageBatches
 from serve_app.services.albums.candidate_store import CandidateStore
 from serve_app.services.albums.changes import AlbumChanges
+from serve_app.services.albums.duplicate_decisions import DuplicateDecisions
+from serve_app.services.albums.duplicate_effect import DuplicateEffect
+from serve_app.services.albums.duplicate_groups import DuplicateGroups
 from serve_app.services.albums.duplicates import FindDuplicates
 from serve_app.services.albums.embed import EmbedAlbum
 from serve_app.services.albums.ingest import AlbumIngester
@@ -98,6 +101,8 @@ class Services:
     image_changes: ImageChanges
     batches: ImageBatches
     corrections: CorrectionService
+    duplicate_groups: DuplicateGroups
+    duplicate_decisions: DuplicateDecisions
     albums: AlbumService
     album_changes: AlbumChanges
     album_pages: AlbumPages
@@ -179,6 +184,10 @@ class Services:
                 database, storage, pictures, Thumbnails(database, storage, pictures, settings), settings
             )
             album_service = AlbumService(database, loader, pictures, stored, tagging, capabilities, settings)
+            about_duplicates = DuplicateEffect()
+            remembered = CorrectionService(database, {"not_duplicate": about_duplicates, "resolve": about_duplicates})
+            groups = DuplicateGroups(database, stored)
+            decisions = DuplicateDecisions(database, groups, remembered, settings.jobs)
             people = PeopleFinder(capabilities, pictures, settings, metrics)
             make_style = ApplyStyle(database, references, pictures, capabilities, styles, settings, metrics)
             make_avatar = CreateAvatar(
@@ -205,7 +214,9 @@ class Services:
                 albums=album_service,
                 batches=ImageBatches(database, pictures, album_service),
                 album_changes=AlbumChanges(database, settings.quotas),
-                corrections=CorrectionService(database, {}),
+                corrections=remembered,
+                duplicate_groups=groups,
+                duplicate_decisions=decisions,
                 album_pages=AlbumPages(database, stored),
                 styles=StyleService(database, styles, settings),
                 segmentations=SegmentationService(database, images, settings),
@@ -232,6 +243,7 @@ class Services:
                     "duplicates": unless_made(
                         FindDuplicates(database, loader, pictures, capabilities, candidates, settings)
                     ),
+                    "resolve_duplicates": decisions,
                     "people": unless_made(ClusterPeople(database, loader, capabilities, settings)),
                     "quality": unless_made(AssessQuality(database, loader)),
                     "style": make_style,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from deployments.contracts.albums import DuplicateLevel
 from serve_app.api.schemas.common import AlbumId, Body, ImageRef, Label
+from serve_app.services.albums.duplicate_decisions import MERGED, Merged
 from serve_app.services.images.references import EXAMPLE_REF
 
 
@@ -70,6 +71,33 @@ class DuplicatesRequest(AnalysisRequest):
         "copy",
         description="exact: same bytes or same pixels. copy: edited copies too. similar: shots of one moment too",
     )
+
+
+_ImageId = Annotated[str, StringConstraints(pattern="^img_[0-9a-z]{1,64}$")]
+
+
+class ResolveRequest(Body):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"keep": ["img_01m80cw92wytpj416mh8yyxn5m"], "trash": ["img_01m80cx3q0b8yh2k7m1f4nd9ra"]}
+        }
+    )
+
+    keep: list[_ImageId] = Field(min_length=1, max_length=1000, description="with `trash` all members of the group")
+    trash: list[_ImageId] = Field(min_length=1, max_length=1000)
+    merge: list[Merged] = Field(list(MERGED), max_length=3, description="what the kept take over from those that go")
+
+
+class ResolveAllRequest(Body):
+    model_config = ConfigDict(json_schema_extra={"example": {"level": "exact", "dry_run": True}})
+
+    level: DuplicateLevel = Field("exact", description="of the search whose groups are resolved")
+    rule: Literal["suggested"] = Field("suggested", description="keep of each group what the search suggests")
+    dry_run: bool = Field(False, description="tell what would be done, and do nothing")
+    plan: str | None = Field(
+        None, pattern="^[0-9a-f]{32}$", description="of a dry run: do just that, or nothing where groups have changed"
+    )
+    merge: list[Merged] = Field(list(MERGED), max_length=3, description="what the kept take over from those that go")
 
 
 class ClustersRequest(AnalysisRequest):

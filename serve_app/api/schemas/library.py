@@ -8,9 +8,9 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from serve_app.api.schemas.common import AlbumId, Body, Label, WrittenTime
-from serve_app.api.schemas.images import CameraTime, PlaceView
+from serve_app.api.schemas.images import PlaceView
 from serve_app.services.albums.batches import Action
-from serve_app.services.jobs.results import FileUrl, JobUrl
+from serve_app.services.jobs.results import CameraTime, FileUrl, JobUrl
 from serve_app.store.repositories.library import Sort
 
 IMAGE_FIELDS = (

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.contracts.albums import DuplicateLevel
 from serve_app.services.images.references import EXAMPLE_REF
-from serve_app.services.jobs.results import AlbumUrl, JobLink, JobResult, JobState, is_none
+from serve_app.services.jobs.results import AlbumUrl, CameraTime, FileUrl, JobLink, JobResult, JobState, is_none
 from serve_app.store.repositories.albums import ItemStatus, StoredAlbum
 
 
@@ -61,7 +61,9 @@ class DuplicateMember(BaseModel):
 
 class DuplicateGroup(BaseModel):
     group: str
+    id: str | None = Field(None, description="made of what its members hold; null: of an older version")
     level: DuplicateLevel
+    burst: bool = Field(False, description="shots that were taken one after the other: `keep` is the best of them")
     keep: str
     keep_reason: str
     members: list[DuplicateMember]
@@ -223,11 +225,59 @@ class TagPage(Page):
     items: list[TaggedImage]
 
 
+class DuplicateMemberEntry(DuplicateMember):
+    """A member of a group with what is known of it; nulls: it is not in the album any more."""
+
+    id: str | None = None
+    filename: str | None = None
+    width: int | None = None
+    height: int | None = None
+    bytes: int | None = None
+    format: str | None = Field(None, examples=["image/jpeg"])
+    quality: float | None = Field(None, description="0 to 1; null: not judged yet")
+    taken_at: CameraTime | None = Field(None, description="on the camera's clock, as `GET /images/{id}` has it")
+    thumbnails: dict[str, FileUrl] = {}
+
+
+GroupStatus = Literal["open", "resolved", "dismissed", "changed"]
+
+
 class DuplicateGroupEntry(BaseModel):
+    id: str | None = Field(None, description="made of what its members hold: with other members it is another group")
     level: DuplicateLevel
+    burst: bool = Field(False, description="shots that were taken one after the other: `keep` is the best of them")
+    status: GroupStatus = Field("open", description="changed: not all of its members are in the album any more")
     keep: str
     keep_reason: str
-    members: list[DuplicateMember]
+    correction_id: str | None = Field(None, description="of the decision: `DELETE /corrections/{id}` takes it back")
+    members: list[DuplicateMemberEntry]
+
+
+class DuplicateDecision(BaseModel):
+    """What became of a group."""
+
+    id: str
+    status: Literal["resolved", "dismissed"]
+    correction_id: str = Field(description="`DELETE /corrections/{id}` takes the decision back")
+    trashed: list[str] = Field(description="ids of the images that lie in the trash now")
+    bytes: int = Field(description="of their files, as quotas count them, freed when the trash is emptied")
+
+
+class DuplicatePlan(BaseModel):
+    """What is done, or would be, when all open groups are resolved."""
+
+    groups: int
+    images: int = Field(description="that go into the trash")
+    bytes: int = Field(description="of their files, as quotas count them, freed when the trash is emptied")
+    plan: str = Field(description="names just these groups and images: a run with it does this or nothing")
+
+
+class DuplicatesResolved(JobResult, DuplicatePlan):
+    """What was done."""
+
+    correction_id: str | None = Field(
+        description="`DELETE /corrections/{id}` takes all of it back; null: there was nothing to do"
+    )
 
 
 class DuplicatePage(Page):

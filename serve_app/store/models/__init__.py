@@ -16,6 +16,7 @@ from serve_app.store.models.albums import (
 )
 from serve_app.store.models.base import Base
 from serve_app.store.models.corrections import CorrectionRow
+from serve_app.store.models.duplicates import DuplicateGroupRow
 from serve_app.store.models.events import EventFloorRow, EventRow, WebhookRow
 from serve_app.store.models.history import GenerationRow
 from serve_app.store.models.jobs import JobInputRow, JobPreviewRow, JobRow
@@ -41,6 +42,7 @@ __all__ = [
     "ContentRow",
     "CorrectionRow",
     "DerivedFileRow",
+    "DuplicateGroupRow",
     "EventFloorRow",
     "EventRow",
     "FaceRow",

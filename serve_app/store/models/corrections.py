@@ -20,7 +20,7 @@ class CorrectionRow(Base):
 
     __tablename__ = "corrections"
     __table_args__ = (
-        CheckConstraint("kind IN ('must', 'cannot', 'name', 'hide', 'not_duplicate', 'tag')", name="kind"),
+        CheckConstraint("kind IN ('must', 'cannot', 'name', 'hide', 'not_duplicate', 'tag', 'resolve')", name="kind"),
         Index(None, "user_id", "id"),
         Index(None, "user_id", "kind", "id"),
         Index(None, "action_id"),

@@ -401,6 +401,20 @@ async def lock(session: AsyncSession, album_id: str) -> None:
         raise NotFound("The album does not exist")
 
 
+async def lock_holders(
+    session: AsyncSession, user_id: str, album_id: str, image_ids: Sequence[str] | None = None
+) -> None:
+    """Lock an album and those of the user that hold any of the images (None: all of them) until the transaction ends.
+
+    In order: two such calls about the same albums would else wait for one another for ever.
+    """
+    statement = select(AlbumRow.id).where(AlbumRow.user_id == user_id)
+    if image_ids is not None:
+        holders = select(AlbumImageRow.album_id).where(AlbumImageRow.image_id == any_text(image_ids))
+        statement = statement.where(or_(AlbumRow.id == album_id, AlbumRow.id.in_(holders)))
+    await session.execute(statement.order_by(AlbumRow.id).with_for_update(key_share=True))
+
+
 def _select_items() -> Select[*tuple[Any, ...]]:
     return (
         select(*_ITEM)

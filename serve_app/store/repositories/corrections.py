@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from serve_app.store.ids import new_id
 
-CorrectionKind = Literal["must", "cannot", "name", "hide", "not_duplicate", "tag"]
+CorrectionKind = Literal["must", "cannot", "name", "hide", "not_duplicate", "tag", "resolve"]
 Box = tuple[float, float, float, float]
 
 

@@ -29,6 +29,7 @@ OTHER_SPELLINGS = {"upload_image", "generate_animal_avatar", "add_user", "list_a
 """Operations of the tutorial: those of `/api/v1` do the same."""
 REF = "http://127.0.0.1:8000/api/v1/files/img_1.jpg"
 ALBUM = "trips/2026 may"
+GROUP = "dup_5d41402abc4b2a76b9719d911017c592"
 PAGE: dict[str, Any] = {"limit": 7, "cursor": "c"}
 RESULT = "5d41402abc4b2a76b9719d911017c592"
 STYLE: dict[str, Any] = {"prompt": "p", "negative_prompt": "n", "strength": 0.5, "seed": 7, "engine": "local"}
@@ -88,7 +89,14 @@ CALLS: dict[str, Call] = {
     "similar_images": lambda client: client.similar_images(ALBUM, REF, limit=3),
     "list_album_images": lambda client: client.list_album_images(ALBUM, **PAGE),
     "list_album_tags": lambda client: client.list_album_tags(ALBUM, **PAGE, result=RESULT),
-    "list_album_duplicates": lambda client: client.list_album_duplicates(ALBUM, **PAGE, result=RESULT),
+    "list_album_duplicates": lambda client: client.list_album_duplicates(
+        ALBUM, level="copy", status="open", **PAGE, result=RESULT
+    ),
+    "resolve_duplicates": lambda client: client.resolve_duplicates(ALBUM, GROUP, ["img_1"], ["img_2"], ["tags"]),
+    "dismiss_duplicates": lambda client: client.dismiss_duplicates(ALBUM, GROUP),
+    "resolve_all_duplicates": lambda client: client.resolve_all_duplicates(
+        ALBUM, "exact", "suggested", False, RESULT, ["albums"]
+    ),
     "list_album_people": lambda client: client.list_album_people(ALBUM, **PAGE, result=RESULT),
     "list_album_faces": lambda client: client.list_album_faces(ALBUM, "per_1", **PAGE, result=RESULT),
     "list_album_quality": lambda client: client.list_album_quality(ALBUM, **PAGE, result=RESULT),
