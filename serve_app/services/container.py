@@ -31,6 +31,7 @@ from serve_app.services.albums.duplicates import FindDuplicates
 from serve_app.services.albums.embed import EmbedAlbum
 from serve_app.services.albums.ingest import AlbumIngester
 from serve_app.services.albums.library import ImageLibrary
+from serve_app.services.albums.library_search import LibrarySearch
 from serve_app.services.albums.moving import start_moving
 from serve_app.services.albums.pages import AlbumPages
 from serve_app.services.albums.people import ClusterPeople
@@ -98,6 +99,7 @@ class Services:
     candidates: CandidateStore
     images: ImageService
     library: ImageLibrary
+    search: LibrarySearch
     image_changes: ImageChanges
     batches: ImageBatches
     corrections: CorrectionService
@@ -210,6 +212,7 @@ class Services:
                 candidates=candidates,
                 images=images,
                 library=ImageLibrary(database),
+                search=LibrarySearch(database, album_service.by_words, settings.tags.min_relevance),
                 image_changes=ImageChanges(database),
                 albums=album_service,
                 batches=ImageBatches(database, pictures, album_service),

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import pytest_asyncio
 
@@ -361,11 +362,18 @@ async def test_a_decision_is_told_as_an_event(client: httpx.AsyncClient, service
 
 
 async def test_shots_of_one_moment_are_a_burst_with_the_best_one_to_keep(client: httpx.AsyncClient) -> None:
-    urls = await upload(client, *versions(1, 3))
+    base = an_image(seed=1).astype(int)
+    urls = await upload(client, *(encoded((base * (1 - 0.2 * k)).astype(np.uint8), "PNG") for k in range(3)))
     await embed(client, "a", urls)
     for second, url in enumerate(urls):
         await client.patch(f"/api/v1/images/{id_of(url)}", json={"taken_at": f"2026-03-01T10:00:0{second}"})
     await search(client, level="similar")
     [group] = await groups(client, level="similar")
-    assert group["level"] == "copy"
-    assert group["burst"] is False, "copies of one shot are no burst"
+    assert (group["level"], group["burst"]) == ("similar", True)
+    best = max(group["members"], key=lambda member: member["quality"])
+    assert group["keep"] == best["image"]
+    assert group["keep_reason"] == "best quality"
+    await client.patch(f"/api/v1/images/{id_of(urls[0])}", json={"taken_at": "2026-03-01T11:00:00"})
+    await search(client, level="similar")
+    [group] = await groups(client, level="similar")
+    assert group["burst"] is False

@@ -72,7 +72,7 @@ class DuplicateDecisions:
         """
         async with self._database.transaction() as session:
             album = await albums.find_own(session, user_id, album_name)
-            await self._lock(session, album, [*keep, *thrown])
+            await self._lock(session, album, [*keep, *thrown] if len(keep) == 1 else None)
             group = await self._groups.find_open(session, album, group_id)
             members = [one.id for one in group.members]
             if sorted([*keep, *thrown]) != sorted(str(one) for one in members):

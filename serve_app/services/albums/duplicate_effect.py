@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from serve_app.store.repositories import duplicates, trash
+from serve_app.store.repositories import albums, duplicates, trash
 from serve_app.store.repositories.corrections import Correction
 
 
@@ -18,6 +18,7 @@ class DuplicateEffect:
         await self._touch(session, user_id, made)
 
     async def undone(self, session: AsyncSession, user_id: str, undone: Sequence[Correction]) -> None:
+        await albums.lock_holders(session, user_id, None)
         values = [one.value for one in undone if one.kind == "resolve"]
         if values:
             await trash.restore(session, user_id, [image for value in values for image in value["trashed"]])

@@ -59,7 +59,7 @@ class AlbumService:
         self._stored = stored
         self._loader = loader
         self._pictures = pictures
-        self._search = AlbumSearch(tagging, tagger, self._vectors, settings)
+        self.by_words = AlbumSearch(tagging, tagger, self._vectors, settings)
         self._settings = settings
 
     async def request_embeddings(self, user_id: str, refs: Sequence[str], name: str | None) -> str:
@@ -160,7 +160,7 @@ class AlbumService:
         snapshot = await self._loader.snapshot(album.id)
         if not snapshot.contents:
             return []
-        found = await self._search.relevance(snapshot, query)
+        found = await self.by_words.relevance(snapshot, query)
         hits = [Hit(image=item.ref, score=round(found.get(item.sha256, 0.0), 4)) for item in snapshot.items]
         return sorted((hit for hit in hits if hit.score > 0), key=_best_first)[:limit]
 

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from deployments.errors import NotFound
-from serve_app.store.arrays import any_number, any_text
+from serve_app.store.arrays import any_number, any_text, like
 from serve_app.store.ids import new_id
 from serve_app.store.models import AlbumImageRow, AlbumRow, ContentRow, ImageRow, JobRow
 from serve_app.store.repositories.images import Content
@@ -113,6 +113,10 @@ _ITEM = (
 _ITEMS_AT_ONCE = 1000
 _NEXT_VERSION: dict[Any, Any] = {"version": AlbumRow.version + 1, "updated_at": func.now()}
 
+_HOLD_IMAGES = text("""
+    SELECT FROM images WHERE id = ANY(CAST(:ids AS text[])) ORDER BY id FOR SHARE
+""")
+"""Lets no image of an addition come into the trash before it ends: it would be in both."""
 _ADD = text("""
     INSERT INTO album_images AS old (album_id, ref, ref_sha256, image_id)
     SELECT :album_id, ref, hash, images.id
@@ -230,6 +234,14 @@ async def load_page(session: AsyncSession, user_id: str, limit: int, cursor: str
     return [_album(row) for row in await session.execute(statement.order_by(AlbumRow.id.desc()).limit(limit))]
 
 
+async def find_like(session: AsyncSession, user_id: str, words: str, limit: int) -> list[StoredAlbum]:
+    """Find the user's albums whose name or title holds these words, in any case, the newest first."""
+    pattern = f"%{like(words)}%"
+    fits = or_(AlbumRow.name.ilike(pattern, escape="!"), AlbumRow.title.ilike(pattern, escape="!"))
+    own = select(*_ALBUM).where(AlbumRow.user_id == user_id, AlbumRow.expires_at.is_(None), fits)
+    return [_album(row) for row in await session.execute(own.order_by(AlbumRow.id.desc()).limit(limit))]
+
+
 async def count(session: AsyncSession, user_id: str) -> int:
     """Count the user's albums, without hidden ones."""
     own = select(func.count()).where(AlbumRow.user_id == user_id, AlbumRow.expires_at.is_(None))
@@ -245,6 +257,7 @@ async def add_refs(
     keeps its place and its outcome; another name of an image that it holds adds nothing. Raises `NotFound`.
     """
     await lock(session, album_id)
+    await session.execute(_HOLD_IMAGES, {"ids": [image_id for image_id in image_ids or () if image_id]})
     known: dict[str, str | None] = {}
     named: set[str] = set()
     for ref, image_id in zip(refs, image_ids or [None] * len(refs), strict=True):
@@ -402,7 +415,7 @@ async def lock(session: AsyncSession, album_id: str) -> None:
 
 
 async def lock_holders(
-    session: AsyncSession, user_id: str, album_id: str, image_ids: Sequence[str] | None = None
+    session: AsyncSession, user_id: str, album_id: str | None, image_ids: Sequence[str] | None = None
 ) -> None:
     """Lock an album and those of the user that hold any of the images (None: all of them) until the transaction ends.
 

@@ -52,6 +52,18 @@ CALLS: dict[str, Call] = {
         fields="id,tags",
         **PAGE,
     ),
+    "search_library": lambda client: client.search_library(
+        "dog -cat",
+        album_id=ALBUM,
+        tag="sea",
+        person_id="per_1",
+        taken_from=datetime(2026, 1, 1, tzinfo=UTC),
+        taken_to=datetime(2026, 2, 1, tzinfo=UTC),
+        min_quality=0.5,
+        issue="blurry",
+        **PAGE,
+    ),
+    "suggest_words": lambda client: client.suggest_words("do", 5),
     "change_image": lambda client: client.change_image(
         "img_1", filename="a.jpg", taken_at="2026-01-01T12:00:00", tags={"add": ["sea"]}, revision='"1"'
     ),

@@ -1,4 +1,4 @@
-"""Decisions about groups of duplicates, beside the corrections that remember them."""
+"""Decisions about groups of duplicates, beside the corrections that remember them; tags of users are found."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -54,6 +54,7 @@ def upgrade() -> None:
     op.create_index(op.f("duplicate_groups_album_id_status_seq_idx"), "duplicate_groups", ["album_id", "status", "seq"])
     op.create_index(op.f("duplicate_groups_action_id_idx"), "duplicate_groups", ["action_id"])
     op.create_index(op.f("duplicate_groups_user_id_idx"), "duplicate_groups", ["user_id"])
+    op.create_index("image_tags_own_idx", "image_tags", ["tag", "image_id"], postgresql_where=sa.text("verdict"))
     op.execute(_NOTE)
     op.execute(
         "CREATE TRIGGER note_event AFTER INSERT OR DELETE ON duplicate_groups "
@@ -65,5 +66,6 @@ def downgrade() -> None:
     op.execute("DROP TRIGGER note_event ON duplicate_groups")
     op.execute("DROP FUNCTION note_duplicate_groups")
     op.drop_table("duplicate_groups")
+    op.drop_index("image_tags_own_idx", "image_tags")
     op.execute("DELETE FROM corrections WHERE kind = 'resolve'")
     _allow(_KINDS)
