@@ -1,7 +1,7 @@
 """Bytes that an upload sends which is interrupted again and again: `python -m bench.speed.resume [--pictures 2000]`.
 
-A server of its own gets a folder as `darkroom album` sends it. The upload is stopped three times, each time after a batch
-was stored and before its answer is noted, and begun again. By hand, a loop without a memory starts from the first
+A server of its own gets a folder as `darkroom album` sends it. The upload is stopped three times, each time after a
+batch was stored and before its answer is noted, and begun again. By hand, a loop without a memory starts from the first
 file each time. All files differ.
 """
 

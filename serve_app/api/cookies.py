@@ -6,9 +6,8 @@ something has to name its page too (`browsers.check_own_page`).
 
 from __future__ import annotations
 
-from http.cookies import CookieError, SimpleCookie
-
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import Response
 from starlette.types import Message, Scope, Send
 
@@ -44,12 +43,8 @@ class SessionCookies:
 
     def token(self, scope: Scope) -> str | None:
         """Read what the cookie holds; None: there is none."""
-        name = self._name(scope)
-        try:
-            cookies = SimpleCookie("; ".join(Headers(scope=scope).getlist("cookie")))
-        except CookieError:
-            return None
-        return cookies[name].value if name in cookies else None
+        sent = "; ".join(Headers(scope=scope).getlist("cookie"))
+        return cookie_parser(sent).get(self._name(scope)) or None  # reads on past neighbours' odd cookies
 
     @staticmethod
     def keeping_private(send: Send) -> Send:

@@ -43,7 +43,7 @@ _EVENT = {
 _EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {"text/event-stream": {"schema": _EVENT, "example": _EXAMPLE}},
-        "description": "`job`, `album`, `image` and `duplicate` events; `ready` at first, `reset` where events were missed",
+        "description": "events by kind of what changed; `ready` at first, `reset` where events were missed",
     }
 }
 LastEventId = Annotated[

@@ -168,6 +168,11 @@ async def test_a_cookie_that_names_no_session_is_no_key(nobody: httpx.AsyncClien
     assert_problem(await nobody.get(HISTORY, headers={"Cookie": cookie}), 401, "unauthenticated")
 
 
+async def test_odd_cookies_of_neighbours_hide_no_session(page: httpx.AsyncClient, nobody: httpx.AsyncClient) -> None:
+    odd = f'prefs={{"a":1}}; x; darkroom_session={page.cookies["darkroom_session"]}'
+    assert (await nobody.get(HISTORY, headers={"Cookie": odd})).status_code == 200
+
+
 class TestWithoutKeys:
     @pytest.fixture
     def settings(self, settings: Settings) -> Settings:
