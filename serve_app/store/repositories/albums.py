@@ -114,7 +114,7 @@ _ITEMS_AT_ONCE = 1000
 _NEXT_VERSION: dict[Any, Any] = {"version": AlbumRow.version + 1, "updated_at": func.now()}
 
 _HOLD_IMAGES = text("""
-    SELECT FROM images WHERE id = ANY(CAST(:ids AS text[])) ORDER BY id FOR SHARE
+    SELECT id FROM images WHERE id = ANY(CAST(:ids AS text[])) ORDER BY id FOR SHARE
 """)
 """Lets no image of an addition come into the trash before it ends: it would be in both."""
 _ADD = text("""
