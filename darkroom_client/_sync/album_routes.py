@@ -14,7 +14,10 @@ from darkroom_client.models import (
     AlbumList,
     AlbumSummary,
     ClustersResult,
+    DuplicateDecision,
     DuplicatePage,
+    DuplicatePlan,
+    DuplicatesResolved,
     DuplicatesResult,
     EmbeddingsResult,
     FacePage,
@@ -31,6 +34,7 @@ from darkroom_client.models import (
 )
 
 Level = Literal["exact", "copy", "similar"]
+Merged = Literal["tags", "albums", "taken_at"]
 Analysis = Literal["tags", "duplicates", "people", "quality"]
 Refs = Sequence[str]
 """Image references: ids or URLs of uploads, `http(s)://`, `s3://` or `gs://`."""
@@ -145,10 +149,58 @@ class AlbumRoutes:
         return self._page(TagPage, album_id, "tags", limit=limit, cursor=cursor, result=result)
 
     def list_album_duplicates(
-        self, album_id: str, limit: int | None = None, cursor: str | None = None, result: str | None = None
+        self,
+        album_id: str,
+        limit: int | None = None,
+        cursor: str | None = None,
+        result: str | None = None,
+        level: Level | None = None,
+        status: Literal["open", "resolved", "dismissed"] | None = None,
     ) -> DuplicatePage:
-        """List the groups of duplicates of an album, the largest first."""
-        return self._page(DuplicatePage, album_id, "duplicates", limit=limit, cursor=cursor, result=result)
+        """List the groups of duplicates of an album, the largest first; decided ones, the latest decision first."""
+        query = given(level=level, status=status, limit=limit, cursor=cursor, result=result)
+        return self._page(DuplicatePage, album_id, "duplicates", **query)
+
+    def resolve_duplicates(
+        self,
+        album_id: str,
+        group: str,
+        keep: Sequence[str],
+        trash: Sequence[str],
+        merge: Sequence[Merged] | None = None,
+    ) -> DuplicateDecision:
+        """Keep some images of a group, by their ids, and put the others into the trash.
+
+        `merge`: what the kept take over; default: all. Raises `Conflict` for a group that has changed.
+        """
+        body = given(keep=list(keep), trash=list(trash), merge=None if merge is None else list(merge))
+        path = _path(album_id, f"/duplicates/{quote(group, safe='')}/resolve")
+        return self._http.read(DuplicateDecision, "POST", path, json=body)
+
+    def dismiss_duplicates(self, album_id: str, group: str) -> DuplicateDecision:
+        """Remember that the images of a group are no duplicates. Raises `Conflict` for a group that has changed."""
+        path = _path(album_id, f"/duplicates/{quote(group, safe='')}/dismiss")
+        return self._http.read(DuplicateDecision, "POST", path)
+
+    def resolve_all_duplicates(
+        self,
+        album_id: str,
+        level: Level | None = None,
+        rule: Literal["suggested"] | None = None,
+        dry_run: bool = False,
+        plan: str | None = None,
+        merge: Sequence[Merged] | None = None,
+    ) -> Job[DuplicatesResolved | DuplicatePlan]:
+        """Resolve all open groups as the search suggests.
+
+        `dry_run`: tell what would be done; the job's result is ready then. `plan`: of a dry run, to do just that or
+        nothing.
+        """
+        chosen = {"rule": rule, "plan": plan, "merge": None if merge is None else list(merge)}
+        body = given(level=level, dry_run=dry_run or None, **chosen)
+        path = _path(album_id, "/duplicates/resolve")
+        response = self._http.send("POST", path, json=body, headers=RESPOND_ASYNC)
+        return job_of(self._http, DuplicatePlan if dry_run else DuplicatesResolved, response)
 
     def list_album_people(
         self, album_id: str, limit: int | None = None, cursor: str | None = None, result: str | None = None
