@@ -326,6 +326,9 @@ class Duplicates(_Options):
     max_neighbours: int = Field(10, gt=0)
     min_similar_cosine: float = Field(0.85, ge=-1, le=1)
     """Cosine from which on two images are `similar`: shots of one moment."""
+    burst_gap_s: float = Field(10.0, ge=0)
+    """Seconds between two shots of one burst at most. Cameras take several a second; people who try again take some
+    seconds."""
     index_from: int = Field(1000, ge=2)
     """Images of an album from which on its vectors are not loaded for each search: an index of them is kept in the
     storage, and what is new is asked against it. Below, a search takes a second or two and less memory than that."""
@@ -425,6 +428,8 @@ class Auth(_Options):
     may have chosen, as the administrator's, is looked at from there, and the answer is 429. Keys that the server made
     cannot be guessed and are not counted."""
     wrong_keys_s: float = Field(60.0, gt=0)
+    session_s: float = Field(12 * 3600.0, gt=0, le=30 * 86400.0)
+    """Seconds after which a web page has to send the key again."""
     allow_open: bool = False
     """Whether to start without keys on an address that other machines reach: behind a proxy that decides who may call,
     or in a container whose port is published to this machine only."""

@@ -20,15 +20,17 @@ class Model(BaseModel):
 class Album(Model):
     """`Album` of the OpenAPI document."""
 
+    id: str = Field(description="our id of the album, which stays and fits into every path")
     album_id: str
+    title: str | None = Field(description="what people read in place of `album_id`")
     created_at: datetime
     updated_at: datetime
     image_count: int
     counts: ImageCounts
-    images: list[AlbumImage] = Field(description="all, or of a large album the first")
-    next_cursor: str | None = Field(description="of a large album: where `GET /albums/{id}/images` goes on")
-    jobs: list[JobState] = Field(description="the newest first; what they found is in `results`")
-    results: AlbumResults
+    images: list[AlbumImage] | None = Field(None, description="all, or of a large album the first")
+    next_cursor: str | None = Field(None, description="of a large album: where `GET /albums/{id}/images` goes on")
+    jobs: list[JobState] | None = Field(None, description="the newest first; what they found is in `results`")
+    results: AlbumResults | None = None
 
 
 class AlbumImage(Model):
@@ -52,9 +54,9 @@ class AlbumList(Model):
 class AlbumResults(Model):
     """The latest result of each kind; null until there is one, and for a large album, whose results are in `pages`."""
 
-    tags: dict[str, list[str]] | None
-    duplicates: dict[str, list[str]] | None
-    people_clusters: dict[str, list[str]] | None
+    tags: dict[str, list[str]] | None = None
+    duplicates: dict[str, list[str]] | None = None
+    people_clusters: dict[str, list[str]] | None = None
     pages: dict[str, ResultPages] | None = Field(
         None, description="of a large album: kind of analysis -> its latest result"
     )
@@ -63,7 +65,9 @@ class AlbumResults(Model):
 class AlbumSummary(Model):
     """`AlbumSummary` of the OpenAPI document."""
 
+    id: str = Field(description="our id of the album, which stays and fits into every path")
     album_id: str
+    title: str | None = Field(description="what people read in place of `album_id`")
     created_at: datetime
     updated_at: datetime
     image_count: int
@@ -116,7 +120,12 @@ class BatchFailure(Model):
 class CapabilityReport(Model):
     """What this server works with."""
 
+    version: str
     models: Models
+    engines: Engines
+    limits: TakenLimits
+    locales: list[str] = Field(description="languages whose words a search knows, ISO 639-1")
+    routes: LiveRoutes
 
 
 class ChangedFace(Model):
@@ -137,11 +146,48 @@ class ClustersResult(Model):
     )
 
 
+class CorrectionList(Model):
+    """`CorrectionList` of the OpenAPI document."""
+
+    items: list[CorrectionView] = Field(description="the newest first, those taken back too")
+    next_cursor: str | None
+
+
+class CorrectionView(Model):
+    """Something that you decided."""
+
+    id: str
+    action_id: str = Field(description="what was decided at once has one; it is taken back at once")
+    kind: str = Field(
+        description="must: two faces are one person; cannot: they are not; a face with itself: it is somebody, nobody"
+    )
+    a: SubjectView
+    b: SubjectView | None
+    value: dict[str, Any] = Field(description="what was said of it")
+    via: str = Field(description="the operation that it was said by")
+    made_at: datetime
+    undone_at: datetime | None
+
+
+class DuplicateDecision(Model):
+    """What became of a group."""
+
+    id: str
+    status: str
+    correction_id: str = Field(description="`DELETE /corrections/{id}` takes the decision back")
+    trashed: list[str] = Field(description="ids of the images that lie in the trash now")
+    bytes: int = Field(description="of their files, as quotas count them, freed when the trash is emptied")
+
+
 class DuplicateGroup(Model):
     """`DuplicateGroup` of the OpenAPI document."""
 
     group: str
+    id: str | None = Field(None, description="made of what its members hold; null: of an older version")
     level: str
+    burst: bool | None = Field(
+        None, description="shots that were taken one after the other: `keep` is the best of them"
+    )
     keep: str
     keep_reason: str
     members: list[DuplicateMember]
@@ -150,10 +196,16 @@ class DuplicateGroup(Model):
 class DuplicateGroupEntry(Model):
     """`DuplicateGroupEntry` of the OpenAPI document."""
 
+    id: str | None = Field(None, description="made of what its members hold: with other members it is another group")
     level: str
+    burst: bool | None = Field(
+        None, description="shots that were taken one after the other: `keep` is the best of them"
+    )
+    status: str | None = Field(None, description="changed: not all of its members are in the album any more")
     keep: str
     keep_reason: str
-    members: list[DuplicateMember]
+    correction_id: str | None = Field(None, description="of the decision: `DELETE /corrections/{id}` takes it back")
+    members: list[DuplicateMemberEntry]
 
 
 class DuplicateMember(Model):
@@ -164,11 +216,49 @@ class DuplicateMember(Model):
     level: str
 
 
+class DuplicateMemberEntry(Model):
+    """A member of a group with what is known of it; nulls: it is not in the album any more."""
+
+    image: str
+    score: float = Field(description="how well it agrees with the image to keep, 0 to 1")
+    level: str
+    id: str | None = None
+    filename: str | None = None
+    width: int | None = None
+    height: int | None = None
+    bytes: int | None = None
+    format: str | None = None
+    quality: float | None = Field(None, description="0 to 1; null: not judged yet")
+    taken_at: str | None = Field(None, description="on the camera's clock, as `GET /images/{id}` has it")
+    thumbnails: dict[str, str] | None = None
+
+
 class DuplicatePage(Model):
     """`DuplicatePage` of the OpenAPI document."""
 
     next_cursor: str | None = Field(description="`cursor` of the next page; null: this is the last one")
     items: list[DuplicateGroupEntry]
+
+
+class DuplicatePlan(Model):
+    """What is done, or would be, when all open groups are resolved."""
+
+    groups: int
+    images: int = Field(description="that go into the trash")
+    bytes: int = Field(description="of their files, as quotas count them, freed when the trash is emptied")
+    plan: str = Field(description="names just these groups and images: a run with it does this or nothing")
+
+
+class DuplicatesResolved(Model):
+    """What was done."""
+
+    groups: int
+    images: int = Field(description="that go into the trash")
+    bytes: int = Field(description="of their files, as quotas count them, freed when the trash is emptied")
+    plan: str = Field(description="names just these groups and images: a run with it does this or nothing")
+    correction_id: str | None = Field(
+        description="`DELETE /corrections/{id}` takes all of it back; null: there was nothing to do"
+    )
 
 
 class DuplicatesResult(Model):
@@ -186,6 +276,16 @@ class EmbeddingsResult(Model):
     embedded: int
     failed: list[Failed]
     jobs: list[JobLink]
+
+
+class Engines(Model):
+    """Engines by subject, in the order in which they are tried."""
+
+    embedding: str
+    faces: str
+    styles: list[str]
+    segmentation: list[str]
+    avatars: list[str]
 
 
 class FaceEntry(Model):
@@ -233,6 +333,39 @@ class FailedPage(Model):
 
     next_cursor: str | None = Field(description="`cursor` of the next page; null: this is the last one")
     items: list[Failed]
+
+
+class FoundImage(Model):
+    """An image that a search found."""
+
+    id: str | None = None
+    url: str | None = None
+    filename: str | None = None
+    width: int | None = None
+    height: int | None = None
+    bytes: int | None = None
+    content_type: str | None = None
+    sha256: str | None = None
+    taken_at: str | None = Field(None, description="on the camera's clock, as `GET /images/{id}` has it")
+    created_at: datetime | None = Field(None, description="when it was uploaded or fetched")
+    camera: str | None = None
+    place: PlaceView | None = None
+    thumbnails: dict[str, str] | None = None
+    tags: list[str] | None = Field(None, description="the user's own first, then the model's")
+    quality: QualityView | None = None
+    trashed_at: datetime | None = None
+    score: float | None = None
+    matched: list[str] | None = Field(
+        None,
+        description="why it was found: `tag:` one of its tags, `name:` its file's name, `shows:` what the model sees",
+    )
+
+
+class FoundList(Model):
+    """`FoundList` of the OpenAPI document."""
+
+    items: list[FoundImage] = Field(description="the best first")
+    next_cursor: str | None
 
 
 class History(Model):
@@ -418,6 +551,17 @@ class JobWait(Model):
     next_try_at: datetime
 
 
+class LiveRoutes(Model):
+    """Which of the routes that depend on how the server was set up can do their work."""
+
+    styles: bool
+    avatars: bool
+    segmentations: bool
+    diffusion: bool = Field(description="the Stable Diffusion web API: the engine is deployed and has a checkpoint")
+    users: bool = Field(description="the server asks for keys")
+    session: bool = Field(description="a page can open a session with a key")
+
+
 class Models(Model):
     """Names of the models, as stored vectors are told apart by, and the packages of their weights."""
 
@@ -454,6 +598,13 @@ class NewWebhook(Model):
     delivered_at: datetime | None
     created_at: datetime
     secret: str = Field(description="shown this once")
+
+
+class NotInAlbum(Model):
+    """`NotInAlbum` of the OpenAPI document."""
+
+    image: str
+    code: str | None = None
 
 
 class PeoplePage(Model):
@@ -557,6 +708,13 @@ class Rejected(Model):
     detail: str
 
 
+class RemovedImages(Model):
+    """`RemovedImages` of the OpenAPI document."""
+
+    removed: list[str]
+    failed: list[NotInAlbum]
+
+
 class ResultPages(Model):
     """The result of an analysis of a large album: how much was found, and where its pages begin."""
 
@@ -574,6 +732,13 @@ class SegmentationResult(Model):
     mask_url: str = Field(description="8-bit PNG of the upright original's size, 255: it; goes by itself after a while")
     cutout_url: str = Field(description="RGBA PNG of the same size and the same life")
     warnings: list[str] | None = None
+
+
+class SessionView(Model):
+    """A session that was opened."""
+
+    user: str | None = Field(description="id of the user; null: this server asks for no key")
+    expires_at: datetime | None = Field(description="when the key is asked for again; null: never")
 
 
 class StyleEntry(Model):
@@ -603,6 +768,30 @@ class StyleResult(Model):
     warnings: list[str] | None = Field(None, description="what was left out, or done otherwise than asked")
 
 
+class SubjectView(Model):
+    """What was decided about: an image's bytes, or a face in them."""
+
+    sha256: str
+    box: tuple[float, float, float, float] | None = Field(
+        description="of a face: x1, y1, x2, y2 as shares of the upright image's width and height; null: the image"
+    )
+
+
+class SuggestedWord(Model):
+    """`SuggestedWord` of the OpenAPI document."""
+
+    kind: str = Field(description="where it leads: `tag=` or `album_id=` of a search")
+    value: str
+    title: str | None = Field(None, description="of an album")
+    count: int = Field(description="images, of a tag up to 1000")
+
+
+class Suggestions(Model):
+    """`Suggestions` of the OpenAPI document."""
+
+    items: list[SuggestedWord]
+
+
 class TagPage(Model):
     """`TagPage` of the OpenAPI document."""
 
@@ -625,6 +814,18 @@ class TagsResult(Model):
     scores: dict[str, dict[str, float]] | None = Field(None, description="with `detail`: image -> tag -> probability")
 
 
+class TakenLimits(Model):
+    """What a client may send at once."""
+
+    file_bytes: int = Field(description="of one image")
+    pixels: int = Field(description="of one image")
+    images: int = Field(description="in one request")
+    json_bytes: int = Field(description="of a body")
+    whole_album: int = Field(description="images of an album that is answered whole")
+    trash_s: float = Field(description="seconds until what is in the trash is deleted")
+    session_s: float = Field(description="seconds that a session lasts")
+
+
 class TutorialUpload(Model):
     """`TutorialUpload` of the OpenAPI document."""
 
@@ -644,6 +845,13 @@ class TutorialUser(Model):
     id: str
     username: str
     email: str
+
+
+class Undone(Model):
+    """What was taken back."""
+
+    correction_id: str = Field(description="of the action")
+    items: list[CorrectionView]
 
 
 class Upload(Model):

@@ -15,6 +15,7 @@ from darkroom_client.models import (
     NewKey,
     NewUser,
     ProblemMeaning,
+    SessionView,
     UserList,
     UserView,
 )
@@ -79,6 +80,14 @@ class AsyncAccountRoutes:
         """List the history of this user."""
         query = given(kind=kind, limit=limit, cursor=cursor)
         return await self._http.read(History, "GET", f"/users/{_quoted(user_id)}/history", params=query)
+
+    async def open_session(self, api_key: str) -> SessionView:
+        """Open a session of a web page, whose cookie this client keeps; its own key goes before it."""
+        return await self._http.read(SessionView, "POST", "/session", json={"api_key": api_key})
+
+    async def close_session(self) -> None:
+        """End the session whose cookie this client keeps."""
+        await self._http.send("DELETE", "/session")
 
     async def get_capabilities(self) -> CapabilityReport:
         """Describe the models that the server works with."""

@@ -11,8 +11,12 @@ from darkroom_client._async.http import AsyncHttp, M, given
 from darkroom_client._async.job import RESPOND_ASYNC, AsyncJob, job_of
 from darkroom_client.models import (
     AlbumList,
+    AlbumSummary,
     ClustersResult,
+    DuplicateDecision,
     DuplicatePage,
+    DuplicatePlan,
+    DuplicatesResolved,
     DuplicatesResult,
     EmbeddingsResult,
     FacePage,
@@ -22,12 +26,14 @@ from darkroom_client.models import (
     PeoplePage,
     QualityPage,
     QualityResult,
+    RemovedImages,
     ResultPages,
     TagPage,
     TagsResult,
 )
 
 Level = Literal["exact", "copy", "similar"]
+Merged = Literal["tags", "albums", "taken_at"]
 Analysis = Literal["tags", "duplicates", "people", "quality"]
 Refs = Sequence[str]
 """Image references: ids or URLs of uploads, `http(s)://`, `s3://` or `gs://`."""
@@ -92,9 +98,32 @@ class AsyncAlbumRoutes:
         """List albums, the newest first."""
         return await self._http.read(AlbumList, "GET", "/albums", params=given(limit=limit, cursor=cursor))
 
-    async def get_album(self, album_id: str) -> models.Album:
-        """Describe an album: its images, its jobs, and the latest result of each analysis."""
-        return await self._http.read(models.Album, "GET", _path(album_id))
+    async def create_album(self, album_id: str | None = None, title: str | None = None) -> AlbumSummary:
+        """Make an album without images. Raises `Conflict` where there is one of this name."""
+        return await self._http.read(AlbumSummary, "POST", "/albums", json=given(album_id=album_id, title=title))
+
+    async def get_album(self, album_id: str, include: str | None = None) -> models.Album:
+        """Describe an album: its images, its jobs, and the latest result of each analysis; `include`: some of these."""
+        return await self._http.read(models.Album, "GET", _path(album_id), params=given(include=include))
+
+    async def change_album(self, album_id: str, title: str | None, revision: str | None = None) -> AlbumSummary:
+        """Give an album another title; None: none.
+
+        `revision`: the `ETag` that the change is based on; raises `ChangedMeanwhile` where it is another one now.
+        """
+        headers = {"If-Match": revision} if revision else {}
+        return await self._http.read(AlbumSummary, "PATCH", _path(album_id), json={"title": title}, headers=headers)
+
+    async def add_album_images(self, album_id: str, images: Refs) -> AsyncJob[EmbeddingsResult]:
+        """Add images to an album that is there, and read them. Raises `NotFound`."""
+        body = {"images": list(images)}
+        response = await self._http.send("POST", _path(album_id, "/images"), json=body, headers=RESPOND_ASYNC)
+        return job_of(self._http, EmbeddingsResult, response)
+
+    async def remove_album_images(self, album_id: str, images: Refs) -> RemovedImages:
+        """Take images out of an album; they stay in your library."""
+        body = {"images": list(images)}
+        return await self._http.read(RemovedImages, "DELETE", _path(album_id, "/images"), json=body)
 
     async def delete_album(self, album_id: str) -> None:
         """Delete an album with its vectors, faces and results. Images that were uploaded stay."""
@@ -119,10 +148,58 @@ class AsyncAlbumRoutes:
         return await self._page(TagPage, album_id, "tags", limit=limit, cursor=cursor, result=result)
 
     async def list_album_duplicates(
-        self, album_id: str, limit: int | None = None, cursor: str | None = None, result: str | None = None
+        self,
+        album_id: str,
+        limit: int | None = None,
+        cursor: str | None = None,
+        result: str | None = None,
+        level: Level | None = None,
+        status: Literal["open", "resolved", "dismissed"] | None = None,
     ) -> DuplicatePage:
-        """List the groups of duplicates of an album, the largest first."""
-        return await self._page(DuplicatePage, album_id, "duplicates", limit=limit, cursor=cursor, result=result)
+        """List the groups of duplicates of an album, the largest first; decided ones, the latest decision first."""
+        query = given(level=level, status=status, limit=limit, cursor=cursor, result=result)
+        return await self._page(DuplicatePage, album_id, "duplicates", **query)
+
+    async def resolve_duplicates(
+        self,
+        album_id: str,
+        group: str,
+        keep: Sequence[str],
+        trash: Sequence[str],
+        merge: Sequence[Merged] | None = None,
+    ) -> DuplicateDecision:
+        """Keep some images of a group, by their ids, and put the others into the trash.
+
+        `merge`: what the kept take over; default: all. Raises `Conflict` for a group that has changed.
+        """
+        body = given(keep=list(keep), trash=list(trash), merge=None if merge is None else list(merge))
+        path = _path(album_id, f"/duplicates/{quote(group, safe='')}/resolve")
+        return await self._http.read(DuplicateDecision, "POST", path, json=body)
+
+    async def dismiss_duplicates(self, album_id: str, group: str) -> DuplicateDecision:
+        """Remember that the images of a group are no duplicates. Raises `Conflict` for a group that has changed."""
+        path = _path(album_id, f"/duplicates/{quote(group, safe='')}/dismiss")
+        return await self._http.read(DuplicateDecision, "POST", path)
+
+    async def resolve_all_duplicates(
+        self,
+        album_id: str,
+        level: Level | None = None,
+        rule: Literal["suggested"] | None = None,
+        dry_run: bool = False,
+        plan: str | None = None,
+        merge: Sequence[Merged] | None = None,
+    ) -> AsyncJob[DuplicatesResolved | DuplicatePlan]:
+        """Resolve all open groups as the search suggests.
+
+        `dry_run`: tell what would be done; the job's result is ready then. `plan`: of a dry run, to do just that or
+        nothing.
+        """
+        chosen = {"rule": rule, "plan": plan, "merge": None if merge is None else list(merge)}
+        body = given(level=level, dry_run=dry_run or None, **chosen)
+        path = _path(album_id, "/duplicates/resolve")
+        response = await self._http.send("POST", path, json=body, headers=RESPOND_ASYNC)
+        return job_of(self._http, DuplicatePlan if dry_run else DuplicatesResolved, response)
 
     async def list_album_people(
         self, album_id: str, limit: int | None = None, cursor: str | None = None, result: str | None = None

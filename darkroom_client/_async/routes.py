@@ -15,6 +15,7 @@ from darkroom_client._async.account_routes import AsyncAccountRoutes
 from darkroom_client._async.album_routes import AsyncAlbumRoutes
 from darkroom_client._async.http import AsyncHttp
 from darkroom_client._async.library_routes import AsyncLibraryRoutes
+from darkroom_client._async.people_routes import AsyncPeopleRoutes
 from darkroom_client._async.picture_routes import AsyncPictureRoutes
 from darkroom_client._async.waiting import in_thread
 from darkroom_client.errors import UploadRefused
@@ -35,7 +36,7 @@ class PageOf(Protocol[T_co]):
     def next_cursor(self) -> str | None: ...
 
 
-class AsyncRoutes(AsyncAlbumRoutes, AsyncPictureRoutes, AsyncLibraryRoutes, AsyncAccountRoutes):
+class AsyncRoutes(AsyncAlbumRoutes, AsyncPictureRoutes, AsyncLibraryRoutes, AsyncPeopleRoutes, AsyncAccountRoutes):
     """The routes of one server, and what all of them share."""
 
     def __init__(

@@ -16,6 +16,7 @@ from darkroom_client.models import (
     NewKey,
     NewUser,
     ProblemMeaning,
+    SessionView,
     UserList,
     UserView,
 )
@@ -78,6 +79,14 @@ class AccountRoutes:
         """List the history of this user."""
         query = given(kind=kind, limit=limit, cursor=cursor)
         return self._http.read(History, "GET", f"/users/{_quoted(user_id)}/history", params=query)
+
+    def open_session(self, api_key: str) -> SessionView:
+        """Open a session of a web page, whose cookie this client keeps; its own key goes before it."""
+        return self._http.read(SessionView, "POST", "/session", json={"api_key": api_key})
+
+    def close_session(self) -> None:
+        """End the session whose cookie this client keeps."""
+        self._http.send("DELETE", "/session")
 
     def get_capabilities(self) -> CapabilityReport:
         """Describe the models that the server works with."""

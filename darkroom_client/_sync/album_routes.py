@@ -12,8 +12,12 @@ from darkroom_client._sync.http import Http, M, given
 from darkroom_client._sync.job import RESPOND_ASYNC, Job, job_of
 from darkroom_client.models import (
     AlbumList,
+    AlbumSummary,
     ClustersResult,
+    DuplicateDecision,
     DuplicatePage,
+    DuplicatePlan,
+    DuplicatesResolved,
     DuplicatesResult,
     EmbeddingsResult,
     FacePage,
@@ -23,12 +27,14 @@ from darkroom_client.models import (
     PeoplePage,
     QualityPage,
     QualityResult,
+    RemovedImages,
     ResultPages,
     TagPage,
     TagsResult,
 )
 
 Level = Literal["exact", "copy", "similar"]
+Merged = Literal["tags", "albums", "taken_at"]
 Analysis = Literal["tags", "duplicates", "people", "quality"]
 Refs = Sequence[str]
 """Image references: ids or URLs of uploads, `http(s)://`, `s3://` or `gs://`."""
@@ -93,9 +99,32 @@ class AlbumRoutes:
         """List albums, the newest first."""
         return self._http.read(AlbumList, "GET", "/albums", params=given(limit=limit, cursor=cursor))
 
-    def get_album(self, album_id: str) -> models.Album:
-        """Describe an album: its images, its jobs, and the latest result of each analysis."""
-        return self._http.read(models.Album, "GET", _path(album_id))
+    def create_album(self, album_id: str | None = None, title: str | None = None) -> AlbumSummary:
+        """Make an album without images. Raises `Conflict` where there is one of this name."""
+        return self._http.read(AlbumSummary, "POST", "/albums", json=given(album_id=album_id, title=title))
+
+    def get_album(self, album_id: str, include: str | None = None) -> models.Album:
+        """Describe an album: its images, its jobs, and the latest result of each analysis; `include`: some of these."""
+        return self._http.read(models.Album, "GET", _path(album_id), params=given(include=include))
+
+    def change_album(self, album_id: str, title: str | None, revision: str | None = None) -> AlbumSummary:
+        """Give an album another title; None: none.
+
+        `revision`: the `ETag` that the change is based on; raises `ChangedMeanwhile` where it is another one now.
+        """
+        headers = {"If-Match": revision} if revision else {}
+        return self._http.read(AlbumSummary, "PATCH", _path(album_id), json={"title": title}, headers=headers)
+
+    def add_album_images(self, album_id: str, images: Refs) -> Job[EmbeddingsResult]:
+        """Add images to an album that is there, and read them. Raises `NotFound`."""
+        body = {"images": list(images)}
+        response = self._http.send("POST", _path(album_id, "/images"), json=body, headers=RESPOND_ASYNC)
+        return job_of(self._http, EmbeddingsResult, response)
+
+    def remove_album_images(self, album_id: str, images: Refs) -> RemovedImages:
+        """Take images out of an album; they stay in your library."""
+        body = {"images": list(images)}
+        return self._http.read(RemovedImages, "DELETE", _path(album_id, "/images"), json=body)
 
     def delete_album(self, album_id: str) -> None:
         """Delete an album with its vectors, faces and results. Images that were uploaded stay."""
@@ -120,10 +149,58 @@ class AlbumRoutes:
         return self._page(TagPage, album_id, "tags", limit=limit, cursor=cursor, result=result)
 
     def list_album_duplicates(
-        self, album_id: str, limit: int | None = None, cursor: str | None = None, result: str | None = None
+        self,
+        album_id: str,
+        limit: int | None = None,
+        cursor: str | None = None,
+        result: str | None = None,
+        level: Level | None = None,
+        status: Literal["open", "resolved", "dismissed"] | None = None,
     ) -> DuplicatePage:
-        """List the groups of duplicates of an album, the largest first."""
-        return self._page(DuplicatePage, album_id, "duplicates", limit=limit, cursor=cursor, result=result)
+        """List the groups of duplicates of an album, the largest first; decided ones, the latest decision first."""
+        query = given(level=level, status=status, limit=limit, cursor=cursor, result=result)
+        return self._page(DuplicatePage, album_id, "duplicates", **query)
+
+    def resolve_duplicates(
+        self,
+        album_id: str,
+        group: str,
+        keep: Sequence[str],
+        trash: Sequence[str],
+        merge: Sequence[Merged] | None = None,
+    ) -> DuplicateDecision:
+        """Keep some images of a group, by their ids, and put the others into the trash.
+
+        `merge`: what the kept take over; default: all. Raises `Conflict` for a group that has changed.
+        """
+        body = given(keep=list(keep), trash=list(trash), merge=None if merge is None else list(merge))
+        path = _path(album_id, f"/duplicates/{quote(group, safe='')}/resolve")
+        return self._http.read(DuplicateDecision, "POST", path, json=body)
+
+    def dismiss_duplicates(self, album_id: str, group: str) -> DuplicateDecision:
+        """Remember that the images of a group are no duplicates. Raises `Conflict` for a group that has changed."""
+        path = _path(album_id, f"/duplicates/{quote(group, safe='')}/dismiss")
+        return self._http.read(DuplicateDecision, "POST", path)
+
+    def resolve_all_duplicates(
+        self,
+        album_id: str,
+        level: Level | None = None,
+        rule: Literal["suggested"] | None = None,
+        dry_run: bool = False,
+        plan: str | None = None,
+        merge: Sequence[Merged] | None = None,
+    ) -> Job[DuplicatesResolved | DuplicatePlan]:
+        """Resolve all open groups as the search suggests.
+
+        `dry_run`: tell what would be done; the job's result is ready then. `plan`: of a dry run, to do just that or
+        nothing.
+        """
+        chosen = {"rule": rule, "plan": plan, "merge": None if merge is None else list(merge)}
+        body = given(level=level, dry_run=dry_run or None, **chosen)
+        path = _path(album_id, "/duplicates/resolve")
+        response = self._http.send("POST", path, json=body, headers=RESPOND_ASYNC)
+        return job_of(self._http, DuplicatePlan if dry_run else DuplicatesResolved, response)
 
     def list_album_people(
         self, album_id: str, limit: int | None = None, cursor: str | None = None, result: str | None = None

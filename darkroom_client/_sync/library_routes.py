@@ -15,10 +15,12 @@ from darkroom_client._sync.job import Job
 from darkroom_client.changes import Change
 from darkroom_client.models import (
     BatchAnswer,
+    FoundList,
     ImageDetail,
     ImageList,
     JobPage,
     NewWebhook,
+    Suggestions,
     WebhookList,
     WebhookView,
 )
@@ -63,6 +65,39 @@ class LibraryRoutes:
             fields=fields,
         )
         return self._http.read(ImageList, "GET", "/images", params=query)
+
+    def search_library(
+        self,
+        q: str,
+        *,
+        album_id: str | None = None,
+        tag: str | None = None,
+        person_id: str | None = None,
+        taken_from: datetime | None = None,
+        taken_to: datetime | None = None,
+        min_quality: float | None = None,
+        issue: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> FoundList:
+        """Find images in all albums by words, the best first, and why; `-word` excludes."""
+        query = given(
+            q=q,
+            album_id=album_id,
+            tag=tag,
+            person_id=person_id,
+            taken_from=taken_from and taken_from.isoformat(),
+            taken_to=taken_to and taken_to.isoformat(),
+            min_quality=min_quality,
+            issue=issue,
+            limit=limit,
+            cursor=cursor,
+        )
+        return self._http.read(FoundList, "GET", "/search", params=query)
+
+    def suggest_words(self, q: str, limit: int | None = None) -> Suggestions:
+        """Suggest what a search box may go on with: tags that your images have, and albums."""
+        return self._http.read(Suggestions, "GET", "/suggest", params=given(q=q, limit=limit))
 
     def change_image(
         self,

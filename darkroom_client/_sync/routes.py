@@ -16,6 +16,7 @@ from darkroom_client._sync.account_routes import AccountRoutes
 from darkroom_client._sync.album_routes import AlbumRoutes
 from darkroom_client._sync.http import Http
 from darkroom_client._sync.library_routes import LibraryRoutes
+from darkroom_client._sync.people_routes import PeopleRoutes
 from darkroom_client._sync.picture_routes import PictureRoutes
 from darkroom_client._sync.waiting import in_thread
 from darkroom_client.errors import UploadRefused
@@ -36,7 +37,7 @@ class PageOf(Protocol[T_co]):
     def next_cursor(self) -> str | None: ...
 
 
-class Routes(AlbumRoutes, PictureRoutes, LibraryRoutes, AccountRoutes):
+class Routes(AlbumRoutes, PictureRoutes, LibraryRoutes, PeopleRoutes, AccountRoutes):
     """The routes of one server, and what all of them share."""
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,9 +14,10 @@ from rich.progress import Progress as Bars
 from darkroom_client import Darkroom, Progress, Uploaded
 from darkroom_client.cli import tables
 from darkroom_client.cli.failures import CommandError
-from darkroom_client.cli.journal import UploadJournal
+from darkroom_client.cli.journal import UploadJournal, find_stored
 from darkroom_client.cli.names import Names
 from darkroom_client.cli.options import Album, Json, Output, err, print_json, state
+from darkroom_client.cli.review import Review
 from darkroom_client.cli.whole import load_album, whole
 from darkroom_client.errors import NotFound
 from darkroom_client.files import SUFFIXES, pictures_in
@@ -64,7 +65,7 @@ def album(
     name = name or folder.resolve().name
     with state(context).client() as client:
         with shown_progress() as shown:
-            stored, sent = _upload(client, folder, files, shown)
+            stored, sent = upload(client, folder, files, shown)
             results = client.album(name).embed(list(stored), shown)
         names = {url: str(path.relative_to(folder)) for url, path in stored.items()}
         rejected = [
@@ -92,10 +93,18 @@ def _pictures(folder: Path) -> list[Path]:
     return found
 
 
-def _upload(client: Darkroom, folder: Path, files: list[Path], shown: Shown) -> tuple[dict[str, Path], Uploaded]:
-    """Upload the files that the server does not have yet. -> file by URL, what became of those that were sent"""
+def upload(
+    client: Darkroom, folder: Path, files: list[Path], shown: Callable[[Progress], object]
+) -> tuple[dict[str, Path], Uploaded]:
+    """Upload the files that the server does not have yet. -> file by URL, what became of those that were sent
+
+    What an earlier upload noted is asked for by id, all others by their bytes.
+    """
     journal = UploadJournal(client.server, folder)
     known = journal.known(client, files)
+    stored = find_stored(client, [file for file in files if file not in known], known.values())
+    journal.add(stored)
+    known |= {file: image.url for file, image in stored.items()}
     shown(Progress("uploading", len(known), len(files)))
 
     def note(progress: Progress, sent: Uploaded) -> None:
@@ -177,11 +186,16 @@ def duplicates(
     context: typer.Context,
     album: Album,
     level: Annotated[str, typer.Option(help="exact, copy or similar")] = "copy",
+    decide: Annotated[bool, typer.Option("--review", help="decide of one group after the other")] = False,
     as_json: Json = False,
     output: Output = None,
 ) -> None:
-    """Print the groups of duplicates of an album: which one to keep, and why."""
+    """Print the groups of duplicates of an album: which one to keep, and why. With --review decide, group by group."""
     with state(context).client() as client:
+        if decide:
+            client.album(album).duplicates(level=level)  # where they were never looked for, or pictures were added
+            Review(client, album, level).run()
+            return
         found = whole(client, album, client.album(album).duplicates(level=level, detail=True))
         groups: list[dict[str, Any]] = found["groups"]
         if state(context).wants_json(as_json, output):

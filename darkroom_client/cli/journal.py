@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from darkroom_client import Darkroom
 from darkroom_client.errors import NotFound
-from darkroom_client.models import Upload
+from darkroom_client.models import ImageDetail, Upload
 
 _FOLDER = Path("darkroom") / "uploads"
+_LOOKUPS_AT_ONCE = 8
 
 
 def _folder() -> Path:
@@ -42,7 +46,7 @@ class UploadJournal:
                 found[file] = entry["url"]
         return found
 
-    def add(self, images: dict[Path, Upload]) -> None:
+    def add(self, images: Mapping[Path, Upload | ImageDetail]) -> None:
         """Note the images of files. A journal that cannot be written is done without: the upload itself went well."""
         lines = [
             json.dumps({"file": self._name(file), "stamp": _stamp(file), "id": image.id, "url": image.url}) + "\n"
@@ -71,6 +75,33 @@ class UploadJournal:
 
     def _name(self, file: Path) -> str:
         return str(file.absolute().relative_to(self._folder))
+
+
+def find_stored(client: Darkroom, files: list[Path], but: Collection[str] = ()) -> dict[Path, ImageDetail]:
+    """Find the files whose bytes the server has, by their SHA-256: those that an answer was lost of, or that came from
+    another machine.
+
+    An image stands for one file only, for equal files are two images of an album. `but`: URLs of images that stand for
+    others already.
+    """
+    with ThreadPoolExecutor(_LOOKUPS_AT_ONCE) as threads:
+        known = list(threads.map(partial(_find, client), files))
+    taken = set(but)
+    found: dict[Path, ImageDetail] = {}
+    for file, image in zip(files, known, strict=True):
+        if image is not None and image.url not in taken:
+            taken.add(image.url)
+            found[file] = image
+    return found
+
+
+def _find(client: Darkroom, file: Path) -> ImageDetail | None:
+    with file.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    try:
+        return client.find_image(digest)
+    except NotFound:
+        return None
 
 
 def _stamp(file: Path) -> list[int]:

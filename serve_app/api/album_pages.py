@@ -14,7 +14,6 @@ from serve_app.api.problems import responses
 from serve_app.services.albums.items import AnalysisKind
 from serve_app.services.albums.result_pages import KIND_OF, Section
 from serve_app.services.albums.results import (
-    DuplicatePage,
     FacePage,
     FailedPage,
     ImagePage,
@@ -85,12 +84,6 @@ async def list_album_images(
 async def list_album_tags(entries: EntriesDep) -> dict[str, Any]:
     """List the images of an album with their tags, in the order in which they came."""
     return await entries.load("tags")
-
-
-@router.get("/{album_id:path}/duplicates", response_model=DuplicatePage, responses=_ERRORS)
-async def list_album_duplicates(entries: EntriesDep) -> dict[str, Any]:
-    """List the groups of duplicates of an album, the largest first."""
-    return await entries.load("duplicates")
 
 
 @router.get("/{album_id:path}/people", response_model=PeoplePage, responses=_ERRORS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse, Response
 from starlette.routing import Match
 from starlette.types import Scope
 
@@ -15,19 +15,24 @@ from serve_app.api.below_album import BelowAlbum
 from serve_app.api.deps import CurrentUser, JsonBody, ServicesDep, SettingsDep, WaitPreferenceDep
 from serve_app.api.idempotency import IdempotentRoute
 from serve_app.api.problems import responses
+from serve_app.api.revisions import IfMatch, etag, revisions_of
 from serve_app.api.schemas.albums import (
+    AlbumPatch,
     AnalysisRequest,
     ClustersRequest,
     DuplicatesRequest,
     EmbeddingsRequest,
+    NewAlbum,
     QualityRequest,
     TagsRequest,
 )
 from serve_app.api.slashes import ends_in_slash
 from serve_app.services.albums.items import AnalysisKind
 from serve_app.services.albums.results import (
+    ALBUM_PARTS,
     Album,
     AlbumList,
+    AlbumSummary,
     ClustersResult,
     DuplicatesResult,
     EmbeddingsResult,
@@ -55,11 +60,21 @@ Detail = Annotated[bool, Query(description="add scores, faces and which duplicat
 _LONGEST_IN_QUERY = 4096
 """Characters of a reference in a query: each may take twelve bytes there, and HTTP servers read 64 KiB of a line."""
 SearchLimit = Annotated[int, Query(ge=1, le=500)]
+_PART, _ALL_PARTS = "|".join(ALBUM_PARTS), ",".join(ALBUM_PARTS)
+Include = Annotated[
+    str,
+    Query(
+        pattern=f"^(({_PART})(,({_PART}))*)?$",
+        max_length=100,
+        description="only these parts, separated by commas; empty: none of them",
+    ),
+]
 
 _ERRORS = responses(403, 404, 409, 413, 415, 422, 429, 503, 504)
 
 
-def _check_count(images: list[str] | None, settings: SettingsDep) -> None:
+def check_count(images: list[str] | None, settings: SettingsDep) -> None:
+    """Raise `PayloadTooLarge` for more images than one request may name."""
     if images and len(images) > settings.limits.max_images:
         raise PayloadTooLarge(f"{len(images)} images in one request; at most {settings.limits.max_images} are taken.")
 
@@ -83,7 +98,7 @@ async def embed_album(
 
     Posting to an existing album adds to it; posting the same image again changes nothing.
     """
-    _check_count(body.images, settings)
+    check_count(body.images, settings)
     job_id = await services.albums.request_embeddings(user, body.images, body.album_id)
     return await answer_with_job(services, user, job_id, wait_preference, links, status=201)
 
@@ -109,7 +124,7 @@ class Analysis:
 
     async def answer(self, kind: AnalysisKind, body: AnalysisRequest, **parameters: Any) -> Response:
         """Answer with the stored result, that of a job, or the job."""
-        _check_count(body.images, self._settings)
+        check_count(body.images, self._settings)
         ready = await self._services.albums.request_analysis(
             self._user, kind, parameters, body.images, body.album_id, self._detail
         )
@@ -186,13 +201,51 @@ async def similar_images(
     return Hits(results=await services.albums.similar(user, album_id, image, limit))
 
 
-@router.get("/{album_id:path}", response_model=Album, responses=responses(404))
-async def get_album(album_id: str, user: CurrentUser, services: ServicesDep, links: LinksDep) -> Response:
+@router.post(
+    "",
+    status_code=201,
+    response_model=AlbumSummary,
+    dependencies=[JsonBody],
+    responses=responses(403, 409, 413, 415, 422, 429, 503),
+)
+async def create_album(body: NewAlbum, user: CurrentUser, services: ServicesDep, links: LinksDep) -> Response:
+    """Make an album without images."""
+    album = await services.album_changes.create(user, body.album_id, body.title)
+    return Answer(album, links, 201, headers=etag(album.revision))
+
+
+@router.get("/{album_id:path}", response_model=Album, responses=responses(404, 422))
+async def get_album(
+    album_id: str, user: CurrentUser, services: ServicesDep, links: LinksDep, include: Include = _ALL_PARTS
+) -> Response:
     """Describe an album: its images, its jobs, and the latest result of each analysis.
 
-    Of a large album the first images, and where the others and the results are.
+    Of a large album the first images, and where the others and the results are. Its `ETag` names the state of what can
+    be changed.
     """
-    return Answer(await services.album_pages.get_album(user, album_id), links)
+    parts = {part for part in ALBUM_PARTS if part in include.split(",")}
+    album = await services.album_pages.get_album(user, album_id, parts)
+    left_out = {*ALBUM_PARTS} - parts | (set() if "images" in parts else {"next_cursor"})
+    return JSONResponse(album.model_dump(mode="json", context=links, exclude=left_out), headers=etag(album.revision))
+
+
+@router.patch(
+    "/{album_id:path}",
+    response_model=AlbumSummary,
+    dependencies=[JsonBody],
+    responses=responses(403, 404, 412, 413, 415, 422, 503),
+)
+async def change_album(
+    album_id: str,
+    body: AlbumPatch,
+    user: CurrentUser,
+    services: ServicesDep,
+    links: LinksDep,
+    if_match: IfMatch = None,
+) -> Response:
+    """Give an album another title."""
+    album = await services.album_changes.change_title(user, album_id, body.title, revisions_of(if_match))
+    return Answer(album, links, headers=etag(album.revision))
 
 
 @router.delete("/{album_id:path}", status_code=204, responses=responses(404))

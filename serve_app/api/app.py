@@ -13,11 +13,14 @@ from starlette.middleware import Middleware
 
 from configs.settings import Settings
 from serve_app.api import (
+    album_images,
     album_pages,
     albums,
     avatars,
     capabilities,
+    corrections,
     docs,
+    duplicates,
     events,
     history,
     images,
@@ -26,11 +29,12 @@ from serve_app.api import (
     operations,
     problems,
     segmentations,
+    sessions,
     styles,
     users,
     webhooks,
 )
-from serve_app.api.auth import Authentication, basic, bearer
+from serve_app.api.auth import Authentication, Keys, basic, bearer
 from serve_app.api.browsers import BrowserGuard, cross_origin_access
 from serve_app.api.compression import Compression
 from serve_app.api.deps import HalfSurrogates
@@ -53,6 +57,7 @@ _WEBUI: dict[str, Any] = {
 
 
 def build_app(services: Services, settings: Settings, metrics: Metrics, *, behind_serve: bool = False) -> FastAPI:
+    keys = Keys(services, settings)
     app = FastAPIOffline(  # the pages at /docs and /redoc bring their scripts along
         title="Darkroom",
         version=version("darkroom"),
@@ -63,13 +68,14 @@ def build_app(services: Services, settings: Settings, metrics: Metrics, *, behin
             Middleware(HeadAsGet),
             Middleware(Compression),
             Middleware(BrowserGuard, settings=settings),
-            Middleware(Authentication, services=services, settings=settings),
+            Middleware(Authentication, services=services, settings=settings, keys=keys),
             Middleware(Shares, limits=settings.limits, has_users=settings.auth.mode == "api_key"),
         ],
     )
     # app.state, not lifespan state: Serve drops the latter (ray#45395).
     app.state.services = services
     app.state.settings = settings
+    app.state.keys = keys
     problems.install(app)
     webui_errors.install(app)
     has_keys = settings.auth.mode != "disabled"
@@ -91,13 +97,16 @@ def _routers(*, has_keys: bool) -> tuple[APIRouter, APIRouter]:
     )
     ours.include_router(docs.router)
     ours.include_router(operations.router)
+    ours.include_router(sessions.opening)
     with_key, with_webui_key = (_OURS, _WEBUI) if has_keys else ({}, {})
-    named = (images, library, styles, segmentations, avatars, history, jobs, events, webhooks, users, capabilities)
-    for part in named:
+    library_parts = (images, library, corrections)
+    edits = (styles, segmentations, avatars, history)
+    for part in (*library_parts, *edits, jobs, events, webhooks, users, sessions, capabilities):
         ours.include_router(part.router, **with_key)
     tutorials = (images.tutorial, avatars.tutorial, users.tutorial)
-    for one in (*tutorials, albums.below, events.below, album_pages.router, albums.router):
+    for one in (*tutorials, albums.below, events.below, album_images.router, duplicates.router, album_pages.router):
         ours.include_router(one, **with_key)
+    ours.include_router(albums.router, **with_key)  # takes any path for an id
     for tools_of_webui in (generation, lists, tools, controlnet, control):
         webui.include_router(tools_of_webui.router, **with_webui_key)
     webui.include_router(control.internal, **with_webui_key)

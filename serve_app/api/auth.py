@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from configs.settings import Settings
 from deployments.errors import DarkroomError, Forbidden, Unauthenticated
 from serve_app.api.answers import PREFIX
+from serve_app.api.cookies import SessionCookies
 from serve_app.api.middleware import error_answer
 from serve_app.api.sdapi import errors as webui
 from serve_app.api.tries import Tries, address_of
@@ -26,6 +27,7 @@ OPEN = frozenset(
 """Paths that need no key; all others do."""
 OPEN_FOLDERS = ("/static-offline-docs/", "/problems/")
 """The scripts of the pages that document the API, and what its errors mean."""
+SESSION_PATH = f"{PREFIX}/session"
 ADMIN_PATHS = (f"{PREFIX}/users", "/users")
 
 bearer = HTTPBase(scheme="bearer", scheme_name="bearer", description="a user's key", auto_error=False)
@@ -38,18 +40,40 @@ WEBUI = OURS | {"basic": basic.model.model_dump(by_alias=True, exclude_none=True
 _LONGEST_HEADER = 1024
 
 
-class Authentication:
-    """Middleware that puts the `Caller` into the state of each request, or answers 401, or 403 for the administrator's
-    key where images are. Every path that is not named here is closed, those without a route included."""
+class Keys:
+    """Finder of callers by their keys. Wrong keys are counted by address, wherever they are sent."""
 
-    def __init__(self, app: ASGIApp, *, services: Services, settings: Settings) -> None:
-        self._app = app
-        self._users = services.users
-        self._is_disabled = settings.auth.mode == "disabled"
+    def __init__(self, services: Services, settings: Settings) -> None:
+        self._services = services
         self._tries = Tries(settings.auth.wrong_keys, settings.auth.wrong_keys_s)
 
+    async def find(self, key: str, scope: Scope) -> Caller | None:
+        """Find the caller by key. Raises `Overloaded` after too many wrong keys that somebody may have thought up."""
+        users = self._services.users
+        if is_made_here(key):
+            return await users.identify(key)
+        address = address_of(scope)
+        self._tries.check(address)
+        caller = await users.identify(key)
+        if caller is None:
+            self._tries.count(address)
+        return caller
+
+
+class Authentication:
+    """Middleware that puts the `Caller` into the state of each request, or answers 401, or 403 for the administrator's
+    key where images are. Every path that is not named here is closed, those without a route included.
+
+    The caller is found by the key, or where none is sent by the cookie of a session (`sessions`)."""
+
+    def __init__(self, app: ASGIApp, *, services: Services, settings: Settings, keys: Keys) -> None:
+        self._app = app
+        self._keys = keys
+        self._cookies = SessionCookies(services, settings)
+        self._is_disabled = settings.auth.mode == "disabled"
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in OPEN or scope["path"].startswith(OPEN_FOLDERS):
+        if scope["type"] != "http" or _is_open(scope):
             await self._app(scope, receive, send)
             return
         try:
@@ -58,6 +82,8 @@ class Authentication:
             await error_answer(scope["path"], error)(scope, receive, send)
             return
         scope.setdefault("state", {})["caller"] = caller
+        if not self._is_disabled and "authorization" not in Headers(scope=scope):
+            send = self._cookies.keeping_private(send)
         with caller.acting(), structlog.contextvars.bound_contextvars(user=caller.user_id):
             await self._app(scope, receive, send)
 
@@ -65,26 +91,23 @@ class Authentication:
         is_webui = webui.is_webui(scope["path"])
         sent = Headers(scope=scope).getlist("authorization")
         if not sent or sent == [""]:
+            if (caller := await self._cookies.find_caller(scope)) is not None:
+                return caller
             missing = Unauthenticated("Send your key: `Authorization: Bearer dk_...`.")
             raise webui.not_authenticated() if is_webui else missing
         key = _key_in(sent[0], is_webui) if len(sent) == 1 else None
-        caller = await self._look_up(key, scope) if key else None
+        caller = await self._keys.find(key, scope) if key else None
         if caller is None:
             raise webui.wrong_password() if is_webui else Unauthenticated("This is no valid key.")
         if caller.user_id is None and not _is_below(scope["path"], ADMIN_PATHS):
             raise Forbidden("The administrator's key is for users only: it has no pictures. Send a user's key.")
         return caller
 
-    async def _look_up(self, key: str, scope: Scope) -> Caller | None:
-        """Find the caller by key. Raises `Overloaded` after too many wrong keys that somebody may have thought up."""
-        if is_made_here(key):
-            return await self._users.identify(key)
-        address = address_of(scope)
-        self._tries.check(address)
-        caller = await self._users.identify(key)
-        if caller is None:
-            self._tries.count(address)
-        return caller
+
+def _is_open(scope: Scope) -> bool:
+    """Whether a request needs no key: it is one of those who watch, or brings the key in its body."""
+    path = scope["path"]
+    return path in OPEN or path.startswith(OPEN_FOLDERS) or (path == SESSION_PATH and scope["method"] == "POST")
 
 
 def _key_in(header: str, takes_basic: bool) -> str | None:

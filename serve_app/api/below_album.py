@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
+
 from fastapi.routing import APIRoute
 from starlette.routing import Match
 from starlette.types import Scope
 
 
 class BelowAlbum(APIRoute):
-    """A route below an album: `a%2Fsearch` is the album `a/search`, not a search in `a`."""
+    """A route below an album: `a%2Fsearch` is the album `a/search`, not a search in `a`.
+
+    What follows the id in the route's path has to have been sent with slashes of its own."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         sent: bytes | None = scope.get("raw_path")
-        verb = self.path.rpartition("/")[2].encode()
-        if sent is not None and not sent.partition(b"?")[0].endswith(b"/" + verb):
-            return Match.NONE, {}
+        if sent is not None:
+            words = self.path.partition("{album_id:path}/")[2].split("/")
+            end = sent.partition(b"?")[0].decode("latin-1").split("/")[-len(words) :]
+            if any(not word.startswith("{") and word != part for word, part in zip_longest(words, end, fillvalue="")):
+                return Match.NONE, {}
         return super().matches(scope)

@@ -111,6 +111,18 @@ class BrowserGuard:
             )
 
 
+def check_own_page(headers: Headers, public_url: str | None) -> None:
+    """Raise `CrossOrigin` unless a page of this server sent the request, and its browser says so.
+
+    For requests that a browser adds its cookie to: those of programs, which name no page, bring a key.
+    """
+    sent, host = headers.getlist("origin"), headers.get("host", "")
+    own = urlsplit(public_url or "")
+    named = f"{own.scheme}://{own.netloc}".lower() if own.netloc else None
+    if len(sent) != 1 or not (sent[0].lower() == named or _is_own(sent[0], host)):
+        raise CrossOrigin("By cookie only a page of this server may change anything: send `Origin`, or a key.")
+
+
 def _check_body(headers: Headers) -> None:
     if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
         return

@@ -6,12 +6,15 @@ from fastapi import APIRouter
 
 from serve_app.api.answers import PREFIX
 from serve_app.api.deps import CurrentUser, ServicesDep
-from serve_app.services.installed_models import CapabilityReport, report_capabilities
+from serve_app.services.capabilities import CapabilityReport
 
 router = APIRouter(prefix=PREFIX, tags=["capabilities"])
 
 
 @router.get("/capabilities", response_model=CapabilityReport)
 async def get_capabilities(user: CurrentUser, services: ServicesDep) -> CapabilityReport:
-    """Describe the models that albums are analysed with: names, and licences of their weights."""
-    return report_capabilities(services.settings)
+    """Describe what this server works with: models, engines, limits, and which routes can do their work.
+
+    Of models it tells names, and licences of their weights. Clients hide what cannot work.
+    """
+    return await services.capabilities.report()

@@ -34,7 +34,7 @@ _EXAMPLE = format_sse_event(
 _EVENT = {
     "type": "object",
     "properties": {
-        "event": {"type": "string", "enum": ["ready", "reset", "job", "album", "image"]},
+        "event": {"type": "string", "enum": ["ready", "reset", "job", "album", "image", "duplicate"]},
         "data": {"type": "string", "description": "a change, as JSON"},
         "id": {"type": "string"},
         "retry": {"type": "integer"},
@@ -43,7 +43,7 @@ _EVENT = {
 _EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {"text/event-stream": {"schema": _EVENT, "example": _EXAMPLE}},
-        "description": "`job`, `album` and `image` events; `ready` at first, `reset` where events were missed",
+        "description": "events by kind of what changed; `ready` at first, `reset` where events were missed",
     }
 }
 LastEventId = Annotated[

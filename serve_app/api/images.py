@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from dataclasses import asdict
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, File, Header, Path, Query, Request, UploadFile
+from fastapi import APIRouter, File, Path, Query, Request, UploadFile
 from fastapi.responses import Response
 
 from deployments.errors import ImageError, PayloadTooLarge
@@ -16,6 +15,7 @@ from serve_app.api.deps import CurrentUser, JsonBody, MultipartBody, ServicesDep
 from serve_app.api.files import answer_file
 from serve_app.api.idempotency import IdempotentRoute
 from serve_app.api.problems import problem_of, problem_response, responses
+from serve_app.api.revisions import IfMatch, etag, revisions_of
 from serve_app.api.schemas.images import FileQuery, ImageDetail, ImagePatch, Rejected, TutorialUpload, Upload, Uploads
 from serve_app.services.images.changes import DescribedImage
 from serve_app.services.images.names import storable_name
@@ -34,10 +34,6 @@ _FILES_AT_ONCE = 4
 """Files of one request that are stored at once: while one is written, others are decoded."""
 Files = Annotated[list[UploadFile], File(alias="file", description="one or more pictures")]
 
-
-IfMatch = Annotated[
-    str | None, Header(max_length=1000, description="`ETag` of the state that is to be changed; another one: 412")
-]
 
 AnyUpload = TypeVar("AnyUpload", bound=Upload)
 
@@ -87,7 +83,7 @@ async def upload_images(
 
 def _detail(image: DescribedImage, links: LinksDep) -> Response:
     detail = ImageDetail.model_validate(asdict(image.view) | {"url": image.view.key, "tags": image.tags})
-    return Answer(detail, links, headers={"ETag": f'"{image.revision}"'})
+    return Answer(detail, links, headers=etag(image.revision))
 
 
 @router.get("/images/{image_id}", response_model=ImageDetail, responses=responses(404))
@@ -122,8 +118,8 @@ async def change_image(
     if_match: IfMatch = None,
 ) -> Response:
     """Change an image's name, time or tags. Tags that you add or remove win over the model's, now and later."""
-    revisions = None if if_match is None or if_match.strip() == "*" else re.findall(r'"([^"]*)"', if_match)
-    return _detail(await services.image_changes.change(user, image_id, body.change, revisions), links)
+    changed = await services.image_changes.change(user, image_id, body.change, revisions_of(if_match))
+    return _detail(changed, links)
 
 
 @router.delete("/images/{image_id}", status_code=204, responses=responses(404))

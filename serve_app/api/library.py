@@ -16,10 +16,15 @@ from serve_app.api.schemas.library import (
     BatchAnswer,
     BatchFailure,
     BatchRequest,
+    FoundImage,
+    FoundList,
     ImageItem,
     ImageList,
     ImagesQuery,
     QualityView,
+    SearchQuery,
+    SuggestedWord,
+    Suggestions,
     TrashQuery,
 )
 from serve_app.services.albums.library import ListedImage
@@ -57,20 +62,40 @@ async def list_images(
     query: Annotated[ImagesQuery, Query()], user: CurrentUser, services: ServicesDep, links: LinksDep
 ) -> Response:
     """List the user's images, those of an album, a person, a tag, a time or a quality."""
-    filters = Filters(
-        album_id=query.album_id,
-        tag=query.tag and query.tag.lower(),
-        person_id=query.person_id,
-        taken_from=query.taken_from,
-        taken_to=query.taken_to,
-        min_quality=query.min_quality,
-        issue=query.issue,
-    )
     page, next_cursor = await services.library.list_images(
-        user, filters, query.sort, query.limit, query.cursor, query.wanted
+        user, query.filters, query.sort, query.limit, query.cursor, query.wanted
     )
     items = [item_of(listed).model_dump(mode="json", context=links, include=set(query.wanted)) for listed in page]
     return JSONResponse({"items": items, "next_cursor": next_cursor})
+
+
+@router.get("/search", response_model=FoundList, responses=responses(404, 422, 429, 503, 504))
+async def search_library(
+    query: Annotated[SearchQuery, Query()], user: CurrentUser, services: ServicesDep, links: LinksDep
+) -> Response:
+    """Find images in all albums by words: by their tags, names and what they show, the best first, and why."""
+    page, following = await services.search.search(user, query.q, query.filters, query.limit, query.cursor)
+    items = [
+        FoundImage.model_construct(**dict(item_of(one.listed)), score=one.score, matched=one.matched) for one in page
+    ]
+    shown = [item.model_dump(mode="json", context=links) for item in items]
+    return JSONResponse({"items": shown, "next_cursor": following})
+
+
+@router.get("/suggest", response_model=Suggestions, responses=responses(422))
+async def suggest_words(
+    user: CurrentUser,
+    services: ServicesDep,
+    q: Annotated[
+        str, Query(min_length=1, max_length=100, pattern=r"^[^\x00]*\S[^\x00]*$", description="what was typed so far")
+    ],
+    limit: Annotated[int, Query(ge=1, le=50)] = 10,
+) -> Suggestions:
+    """Suggest what a search box may go on with: tags that your images have, and albums."""
+    found = await services.search.suggest(user, q.strip(), limit)
+    return Suggestions(
+        items=[SuggestedWord(kind=one.kind, value=one.value, title=one.title, count=one.count) for one in found]
+    )
 
 
 @router.post(

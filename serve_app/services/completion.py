@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from serve_app.services.accounts.history import GenerationResult, record_success
 from serve_app.services.albums.items import DEFAULTS, FOLLOW_UPS, analysis_key
-from serve_app.services.albums.results import ANALYSIS_RESULTS, AnalysisResult, EmbeddingsResult
+from serve_app.services.albums.results import ANALYSIS_RESULTS, AnalysisResult, DuplicatesResolved, EmbeddingsResult
 from serve_app.services.edits.results import AvatarResult, SegmentationResult, StyleResult
 from serve_app.services.jobs.progress import Progress
 from serve_app.services.jobs.results import JobLink, JobResult
@@ -22,6 +22,7 @@ JobHandler = Callable[[QueuedJob, Progress], Coroutine[Any, Any, JobResult | Gen
 RESULTS: Mapping[str, type[JobResult]] = {
     "embeddings": EmbeddingsResult,
     **ANALYSIS_RESULTS,
+    "resolve_duplicates": DuplicatesResolved,
     "style": StyleResult,
     "segmentation": SegmentationResult,
     "avatar": AvatarResult,

@@ -19,13 +19,19 @@ from deployments.contracts.portraits import Portraits
 from deployments.errors import Unavailable
 from serve_app.services.accounts.history import HistoryService
 from serve_app.services.accounts.idempotency import IdempotencyService
+from serve_app.services.accounts.sessions import SessionService
 from serve_app.services.accounts.users import UserService
 from serve_app.services.albums.batches import ImageBatches
 from serve_app.services.albums.candidate_store import CandidateStore
+from serve_app.services.albums.changes import AlbumChanges
+from serve_app.services.albums.duplicate_decisions import DuplicateDecisions
+from serve_app.services.albums.duplicate_effect import DuplicateEffect
+from serve_app.services.albums.duplicate_groups import DuplicateGroups
 from serve_app.services.albums.duplicates import FindDuplicates
 from serve_app.services.albums.embed import EmbedAlbum
 from serve_app.services.albums.ingest import AlbumIngester
 from serve_app.services.albums.library import ImageLibrary
+from serve_app.services.albums.library_search import LibrarySearch
 from serve_app.services.albums.moving import start_moving
 from serve_app.services.albums.pages import AlbumPages
 from serve_app.services.albums.people import ClusterPeople
@@ -35,7 +41,9 @@ from serve_app.services.albums.snapshot import AlbumSnapshots
 from serve_app.services.albums.stored_results import StoredResults
 from serve_app.services.albums.superseded import UnlessMade
 from serve_app.services.albums.tags import TagAlbum
+from serve_app.services.capabilities import CapabilityService
 from serve_app.services.completion import JobHandler
+from serve_app.services.corrections import CorrectionService
 from serve_app.services.edits.avatars import AvatarService, CreateAvatar
 from serve_app.services.edits.people_finder import PeopleFinder
 from serve_app.services.edits.segmentation import CutOut, SegmentationService
@@ -66,7 +74,7 @@ from serve_app.store.embedded.server import PostgresNotStarted, ensure_running
 from serve_app.store.migrate import prepare
 from serve_app.store.queue import jobs
 from serve_app.store.queue.events import JobEvents
-from serve_app.store.repositories import albums, faces, idempotency, images, trash
+from serve_app.store.repositories import albums, faces, idempotency, images, sessions, trash
 from serve_app.store.repositories import events as changes
 from serve_app.store.session import Database, behind_pgbouncer
 
@@ -91,9 +99,14 @@ class Services:
     candidates: CandidateStore
     images: ImageService
     library: ImageLibrary
+    search: LibrarySearch
     image_changes: ImageChanges
     batches: ImageBatches
+    corrections: CorrectionService
+    duplicate_groups: DuplicateGroups
+    duplicate_decisions: DuplicateDecisions
     albums: AlbumService
+    album_changes: AlbumChanges
     album_pages: AlbumPages
     styles: StyleService
     segmentations: SegmentationService
@@ -106,11 +119,13 @@ class Services:
     detector: Detector
     history: HistoryService
     users: UserService
+    sessions: SessionService
     jobs: JobService
     changes: EventService
     webhooks: WebhookService
     webhook_sender: WebhookSender
     idempotency: IdempotencyService
+    capabilities: CapabilityService
     health: HealthService
     handlers: dict[str, JobHandler]
     _owned: AsyncExitStack
@@ -171,6 +186,10 @@ class Services:
                 database, storage, pictures, Thumbnails(database, storage, pictures, settings), settings
             )
             album_service = AlbumService(database, loader, pictures, stored, tagging, capabilities, settings)
+            about_duplicates = DuplicateEffect()
+            remembered = CorrectionService(database, {"not_duplicate": about_duplicates, "resolve": about_duplicates})
+            groups = DuplicateGroups(database, stored)
+            decisions = DuplicateDecisions(database, groups, remembered, settings.jobs)
             people = PeopleFinder(capabilities, pictures, settings, metrics)
             make_style = ApplyStyle(database, references, pictures, capabilities, styles, settings, metrics)
             make_avatar = CreateAvatar(
@@ -193,9 +212,14 @@ class Services:
                 candidates=candidates,
                 images=images,
                 library=ImageLibrary(database),
+                search=LibrarySearch(database, album_service.by_words, settings.tags.min_relevance),
                 image_changes=ImageChanges(database),
                 albums=album_service,
                 batches=ImageBatches(database, pictures, album_service),
+                album_changes=AlbumChanges(database, settings.quotas),
+                corrections=remembered,
+                duplicate_groups=groups,
+                duplicate_decisions=decisions,
                 album_pages=AlbumPages(database, stored),
                 styles=StyleService(database, styles, settings),
                 segmentations=SegmentationService(database, images, settings),
@@ -208,11 +232,13 @@ class Services:
                 detector=Detector(capabilities, inputs),
                 history=HistoryService(database),
                 users=UserService(database, pictures, settings.auth),
+                sessions=SessionService(database, settings.auth),
                 jobs=JobService(database, events, settings.jobs),
                 changes=EventService(database, events),
                 webhooks=WebhookService(database, hook_http),
                 webhook_sender=WebhookSender(database, events, hook_http, settings),
                 idempotency=first_answers,
+                capabilities=CapabilityService(capabilities, settings),
                 health=health,
                 handlers={
                     "embeddings": EmbedAlbum(database, loader, reader),
@@ -220,6 +246,7 @@ class Services:
                     "duplicates": unless_made(
                         FindDuplicates(database, loader, pictures, capabilities, candidates, settings)
                     ),
+                    "resolve_duplicates": decisions,
                     "people": unless_made(ClusterPeople(database, loader, capabilities, settings)),
                     "quality": unless_made(AssessQuality(database, loader)),
                     "style": make_style,
@@ -246,6 +273,7 @@ class Services:
             partial(jobs.remove_finished, older_than_s=keep_s),
             partial(changes.remove_older, age_s=self.settings.events.keep_s, most=self.settings.events.keep_most),
             partial(images.remove_temporary, older_than_s=self.settings.retention.temporary_s),
+            sessions.remove_expired,
             partial(trash.remove_old, older_than_s=self.settings.retention.trash_s),
             partial(faces.remove_replaced, model=self.settings.faces_model),
         ):

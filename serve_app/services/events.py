@@ -42,7 +42,7 @@ class Change(BaseModel):
         links: Links | None = info.context
         if links is None or href is None:
             return href
-        makers = {"job": links.job, "album": links.album, "image": links.image}
+        makers = {"job": links.job, "album": links.album, "image": links.image, "duplicate": links.album}
         return makers[self.kind](href)
 
 
@@ -130,22 +130,26 @@ async def describe_events(session: AsyncSession, user_id: str, found: Sequence[E
     job_ids = [event.subject_id for event in found if event.kind == "job"]
     summaries = await summarize(session, await jobs.load_several(session, user_id, job_ids)) if job_ids else []
     known = {summary.id: summary for summary in summaries}
+    of_albums = [event.album_id for event in found if event.kind == "duplicate" and event.album_id]
+    named = await albums.load_public_ids(session, of_albums)
     changes = []
     for event in found:
         summary = known.get(event.subject_id)
         if event.kind != "job" or summary is not None:
-            changes.append((event, _change(event, summary)))
+            changes.append((event, _change(event, summary, named.get(event.album_id or ""))))
     return changes
 
 
-def _change(event: Event, job: JobSummary | None) -> Change:
-    album = event.subject_id if event.kind == "album" else None
+def _change(event: Event, job: JobSummary | None, named: str | None) -> Change:
+    album = event.subject_id if event.kind == "album" else named
     href = quote(event.subject_id, safe="") if event.kind == "album" else event.subject_id
+    if event.kind == "duplicate" and named is not None:
+        href = f"{quote(named, safe='')}/duplicates"
     return Change(
         kind=event.kind,
         id=event.subject_id,
         gone=event.is_gone,
         album_id=job.album_id if job else album,
-        href=None if event.is_gone else href,
+        href=None if event.is_gone or (event.kind == "duplicate" and named is None) else href,
         job=job,
     )

@@ -21,3 +21,8 @@ def any_number(values: Iterable[int]) -> CollectionAggregate[Any]:
 
 def _array(values: list[Any], item: Any) -> ColumnElement[Any]:
     return literal(values, ARRAY(item))
+
+
+def like(words: str) -> str:
+    """Escape a text for a pattern of LIKE ... ESCAPE '!'."""
+    return words.replace("!", "!!").replace("%", "!%").replace("_", "!_")

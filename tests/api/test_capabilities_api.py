@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import httpx
+import pytest
+
+from configs.settings import Settings
+from deployments.contracts.diffusion import ModelCatalogue
+from deployments.errors import DarkroomError, NotDeployed, Overloaded
+from serve_app.services.capabilities import CapabilityService
+from tests.support.fakes import FakeCapabilities
 
 
 async def test_the_terms_of_the_face_networks_weights_are_told(idle_client: httpx.AsyncClient) -> None:
@@ -21,3 +28,39 @@ async def test_weights_of_a_network_that_is_not_used_are_not_told(idle_client: h
     names = {package["name"] for package in models["weights"]}
     assert "mediapipe" in names
     assert "face-recognition-models" not in names
+
+
+async def test_clients_are_told_what_works_and_what_is_taken(
+    idle_client: httpx.AsyncClient, settings: Settings
+) -> None:
+    told = (await idle_client.get("/api/v1/capabilities")).json()
+    assert told["limits"]["images"] == settings.limits.max_images
+    assert told["engines"]["styles"] == list(settings.styles.engines)
+    assert {"en", "de", "ja"} <= set(told["locales"])
+    assert told["routes"]["session"] is False, "this server asks for no key"
+
+
+class _Diffuser(FakeCapabilities):
+    def __init__(self, outcome: ModelCatalogue | DarkroomError) -> None:
+        super().__init__()
+        self._outcome = outcome
+
+    async def list_models(self) -> ModelCatalogue:
+        if isinstance(self._outcome, DarkroomError):
+            raise self._outcome
+        return self._outcome
+
+
+@pytest.mark.parametrize(
+    ("outcome", "is_live"),
+    [
+        (NotDeployed("none"), False),
+        (ModelCatalogue(), False),
+        (Overloaded("busy"), True),
+    ],
+)
+async def test_the_diffusion_routes_are_live_where_there_is_an_engine_with_a_checkpoint(
+    settings: Settings, outcome: ModelCatalogue | DarkroomError, is_live: bool
+) -> None:
+    report = await CapabilityService(_Diffuser(outcome), settings).report()
+    assert report.routes.diffusion is is_live

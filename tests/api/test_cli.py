@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import threading
 from collections.abc import Sequence
@@ -305,6 +306,56 @@ async def test_an_interrupted_upload_goes_on_and_sends_no_file_twice(
     (root / "03.png").write_bytes(encoded(an_image(size=(24, 24), seed=99), "PNG"))
     assert await run(live_url, "album", str(root), "--json") == 0
     assert sent[24:] == ["03.png"]
+
+
+async def test_files_whose_answer_was_lost_are_not_sent_again(
+    live_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "many"
+    root.mkdir()
+    for place in range(18):
+        (root / f"{place:02}.png").write_bytes(encoded(an_image(size=(24, 24), seed=place), "PNG"))
+    sent: list[str] = []
+    upload_images = Darkroom.upload_images
+
+    def losing(client: Darkroom, files: Sequence[File]) -> Uploads:
+        sent.extend(name for name, _ in files)
+        answer = upload_images(client, files)
+        if len(sent) == 16:
+            raise KeyboardInterrupt
+        return answer
+
+    monkeypatch.setattr(Darkroom, "upload_images", losing)
+    monkeypatch.setattr("darkroom_client._sync.album.BATCH_IMAGES", 10)  # the server of these tests takes twenty
+    assert await run(live_url, "album", str(root)) == STOPPED
+    assert await run(live_url, "album", str(root), "--json") == 0
+    assert sorted(sent) == [f"{place:02}.png" for place in range(18)]
+    assert len(json.loads(capsys.readouterr().out)["files"]) == 18
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another machine"))
+    assert await run(live_url, "album", str(root), "--json") == 0
+    assert len(sent) == 18
+
+
+async def test_duplicates_are_reviewed_group_by_group(
+    live_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "twice"
+    root.mkdir()
+    for seed in range(4):
+        (root / f"{seed} a.png").write_bytes(encoded(an_image(seed=seed), "PNG"))
+        (root / f"{seed} b.jpg").write_bytes(encoded(an_image(seed=seed), quality=90))
+    assert await run(live_url, "album", str(root)) == 0
+    monkeypatch.setattr("sys.stdin", io.StringIO("nonsense\n\nd\nu\n2\n"))  # ends while the fourth is asked about
+    capsys.readouterr()
+    assert await run(live_url, "duplicates", "twice", "--review") == 0
+    told = capsys.readouterr().err
+    assert "'nonsense' is none of these." in told
+    assert "2 resolved, 0 dismissed; 2 pictures in the trash" in told
+    with Darkroom(live_url) as client:
+        trashed = await asyncio.to_thread(client.list_trash)
+        left = await asyncio.to_thread(client.list_album_duplicates, "twice", status="open")
+    assert len(trashed.items) == 2
+    assert len(left.items) == 2
 
 
 async def test_a_picture_that_was_deleted_meanwhile_is_sent_again(

@@ -89,6 +89,18 @@ async def test_a_failed_job_is_tried_again_as_a_job_of_its_own(
     assert (await client.get(f"/api/v1/jobs/{old['id']}")).json()["status"] == "failed"
 
 
+async def test_a_retry_is_in_the_history_before_a_worker_has_it(idle_client: httpx.AsyncClient) -> None:
+    [url] = await upload(idle_client, encoded(an_image(), "PNG"))
+    body = {"image_url": url, "style_name": "ink", "seed": 7}
+    made = await idle_client.post("/api/v1/style", json=body, headers={"Prefer": "respond-async"})
+    await idle_client.delete(made.headers["location"])
+    again = await idle_client.post(f"{made.headers['location']}/retry")
+    new, old = (await idle_client.get("/api/v1/history")).json()["items"]
+    assert (new["job"], new["status"], old["status"]) == (again.headers["location"], "started", "cancelled")
+    same = ("kind", "input", "parameters")
+    assert [new[name] for name in same] == [old[name] for name in same]
+
+
 async def test_a_retry_with_an_idempotency_key_starts_one_job(idle_client: httpx.AsyncClient) -> None:
     job = await _start(idle_client)
     await idle_client.delete(f"/api/v1/jobs/{job['id']}")

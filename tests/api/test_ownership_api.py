@@ -109,6 +109,18 @@ async def test_another_users_id_is_404_on_every_route_and_changes_nothing(
         ("GET", f"/api/v1/albums/a/similar?image={evas.image}", None),
         *(("GET", f"/api/v1/albums/a/{name}", None) for name in ("images", "tags", "people", "failed?kind=tags")),
         ("DELETE", "/api/v1/albums/a", None),
+        ("PATCH", "/api/v1/albums/a", {"title": "bobs"}),
+        ("GET", "/api/v1/albums/a/duplicates", None),
+        ("GET", "/api/v1/albums/a/duplicates?status=dismissed", None),
+        ("GET", "/api/v1/search?q=red&album_id=a", None),
+        ("POST", "/api/v1/albums/a/duplicates/resolve", {"level": "copy"}),
+        ("POST", f"/api/v1/albums/a/duplicates/dup_{'0' * 32}/dismiss", None),
+        (
+            "POST",
+            f"/api/v1/albums/a/duplicates/dup_{'0' * 32}/resolve",
+            {"keep": [evas.image], "trash": [evas.image]},
+        ),
+        *((method, "/api/v1/albums/a/images", {"images": [evas.url]}) for method in ("POST", "DELETE")),
         *(
             ("POST", f"/api/v1/albums/{kind}", {"album_id": "a"})
             for kind in ("tags", "duplicates", "clusters", "quality")

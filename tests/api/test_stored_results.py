@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 from sqlalchemy import text
 
 from configs.settings import Settings
-from serve_app.api import albums, avatars, segmentations, styles
+from serve_app.api import albums, avatars, duplicates, segmentations, styles
 from serve_app.api.app import build_app
 from serve_app.services.completion import RESULTS
 from serve_app.services.container import Services
@@ -208,7 +208,7 @@ async def test_a_job_of_an_earlier_version_is_still_run(
 
 
 def test_each_class_of_a_result_is_what_a_route_answers_with() -> None:
-    routes = [route for part in (albums, styles, segmentations, avatars) for route in part.router.routes]
+    routes = [route for part in (albums, duplicates, styles, segmentations, avatars) for route in part.router.routes]
     models = [route.response_model for route in routes if isinstance(route, APIRoute)]
     answered = {one for model in models for one in get_args(model) or (model,)}
     assert set(RESULTS.values()) <= answered

@@ -4,13 +4,15 @@ In a star every member is linked to the centre itself. Linking A to B and B to C
 they may show nothing in common (two crops of opposite corners), so links are never chained. Levels contain one another:
 whole `exact` groups move into `copy` groups, and whole `copy` groups into `similar` ones.
 
+Images that somebody said to be no duplicates are never in one group, whatever links them.
+
 A group of copies has one member that shows all that the others show (`richness`), so that keeping it loses nothing.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
@@ -84,11 +86,13 @@ def group_duplicates(
     edges: Iterable[DuplicateLink],
     level: DuplicateLevel = "copy",
     richness: Mapping[str, Richness] | None = None,
+    apart: Iterable[tuple[str, str]] = (),
 ) -> list[ImageGroup]:
     """Form disjoint groups at `level`, the largest first; the order of `keys` and `edges` does not matter.
 
     `richness`: of the keys whose files are known to show more than one opaque picture of 8 bits, and of all that are
-    linked with one. Keys are canonical (a content hash, say): where two choices are equally good, the smaller key wins.
+    linked with one. `apart`: pairs of keys that no group may hold both of. Keys are canonical (a content hash, say):
+    where two choices are equally good, the smaller key wins.
     Raises `ValueError` for an edge whose key is not in `keys`.
     """
     groups = [_single(key) for key in sorted(set(keys))]
@@ -104,8 +108,9 @@ def group_duplicates(
     by_level["similar"] += [
         edge for edge in by_level["copy"] if any(is_rich(shown.get(key, Richness())) for key in (edge.left, edge.right))
     ]
+    pairs = [(a, b) for a, b in apart if a in known and b in known]
     for current in LEVELS[: LEVELS.index(level) + 1]:
-        groups = _join_stars(groups, by_level[current], current, {} if current == "similar" else shown)
+        groups = _join_stars(groups, by_level[current], current, {} if current == "similar" else shown, pairs)
     found = [group for group in groups if len(group.members) > 1]
     return sorted(found, key=lambda group: (-len(group.members), group.members))
 
@@ -115,14 +120,22 @@ def _single(key: str) -> ImageGroup:
 
 
 def _join_stars(
-    groups: list[ImageGroup], edges: list[DuplicateLink], level: DuplicateLevel, richness: Mapping[str, Richness]
+    groups: list[ImageGroup],
+    edges: list[DuplicateLink],
+    level: DuplicateLevel,
+    richness: Mapping[str, Richness],
+    apart: Sequence[tuple[str, str]],
 ) -> list[ImageGroup]:
     """Join whole groups: the one with the most links becomes a centre and takes its free neighbours, and so on."""
     home = {member: index for index, group in enumerate(groups) for member in group.members}
+    strangers: dict[int, set[int]] = defaultdict(set)
+    for left, right in apart:
+        strangers[home[left]].add(home[right])
+        strangers[home[right]].add(home[left])
     links: dict[int, dict[int, float]] = defaultdict(dict)
     for edge in edges:
         a, b = home[edge.left], home[edge.right]
-        if a != b:
+        if a != b and b not in strangers.get(a, ()):
             score = max(edge.score, links[a].get(b, 0.0))
             links[a][b] = links[b][a] = score
     free = set(range(len(groups)))
@@ -139,11 +152,25 @@ def _join_stars(
         if now != rank:
             heappush(queue, now)
             continue
-        taken = _without_loss(centre, {n: s for n, s in links[centre].items() if n in free}, links, groups, richness)
+        near = _compatible({n: s for n, s in links[centre].items() if n in free}, strangers, groups)
+        taken = _without_loss(centre, near, links, groups, richness)
         if taken:
             joined.append(_star(groups, centre, taken, level))
             free -= {centre, *taken}
     return joined + [groups[index] for index in sorted(free)]
+
+
+def _compatible(
+    reached: Mapping[int, float], strangers: Mapping[int, Set[int]], groups: Sequence[ImageGroup]
+) -> dict[int, float]:
+    """Leave out of a star whoever may not be in it with a member that is linked more closely."""
+    if strangers.keys().isdisjoint(reached):
+        return dict(reached)
+    taken: dict[int, float] = {}
+    for other in sorted(reached, key=lambda index: (-reached[index], groups[index].members[0])):
+        if strangers.get(other, frozenset()).isdisjoint(taken):
+            taken[other] = reached[other]
+    return taken
 
 
 def _without_loss(

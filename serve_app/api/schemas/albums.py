@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import ConfigDict, Field, model_validator
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from deployments.contracts.albums import DuplicateLevel
 from serve_app.api.schemas.common import AlbumId, Body, ImageRef, Label
+from serve_app.services.albums.duplicate_decisions import MERGED, Merged
 from serve_app.services.images.references import EXAMPLE_REF
 
 
@@ -14,6 +17,30 @@ class EmbeddingsRequest(Body):
 
     images: list[ImageRef] = Field(min_length=1)
     album_id: AlbumId | None = None
+
+
+Title = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")
+]
+
+
+class NewAlbum(Body):
+    model_config = ConfigDict(json_schema_extra={"example": {"album_id": "summer", "title": "Summer at the sea"}})
+
+    album_id: AlbumId | None = Field(None, description="your name for it in paths; left out: an id of ours")
+    title: Title | None = Field(None, description="what people read in place of `album_id`")
+
+
+class AlbumPatch(Body):
+    model_config = ConfigDict(json_schema_extra={"example": {"title": "Summer at the sea"}})
+
+    title: Title | None = Field(description="null: none")
+
+
+class ImageRefs(Body):
+    model_config = ConfigDict(json_schema_extra={"example": {"images": [EXAMPLE_REF]}})
+
+    images: list[ImageRef] = Field(min_length=1)
 
 
 class AnalysisRequest(Body):
@@ -44,6 +71,33 @@ class DuplicatesRequest(AnalysisRequest):
         "copy",
         description="exact: same bytes or same pixels. copy: edited copies too. similar: shots of one moment too",
     )
+
+
+_ImageId = Annotated[str, StringConstraints(pattern="^img_[0-9a-z]{1,64}$")]
+
+
+class ResolveRequest(Body):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"keep": ["img_01m80cw92wytpj416mh8yyxn5m"], "trash": ["img_01m80cx3q0b8yh2k7m1f4nd9ra"]}
+        }
+    )
+
+    keep: list[_ImageId] = Field(min_length=1, max_length=1000, description="with `trash` all members of the group")
+    trash: list[_ImageId] = Field(min_length=1, max_length=1000)
+    merge: list[Merged] = Field(list(MERGED), max_length=3, description="what the kept take over from those that go")
+
+
+class ResolveAllRequest(Body):
+    model_config = ConfigDict(json_schema_extra={"example": {"level": "exact", "dry_run": True}})
+
+    level: DuplicateLevel = Field("exact", description="of the search whose groups are resolved")
+    rule: Literal["suggested"] = Field("suggested", description="keep of each group what the search suggests")
+    dry_run: bool = Field(False, description="tell what would be done, and do nothing")
+    plan: str | None = Field(
+        None, pattern="^[0-9a-f]{32}$", description="of a dry run: do just that, or nothing where groups have changed"
+    )
+    merge: list[Merged] = Field(list(MERGED), max_length=3, description="what the kept take over from those that go")
 
 
 class ClustersRequest(AnalysisRequest):

@@ -10,23 +10,14 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    PlainSerializer,
     StringConstraints,
-    WithJsonSchema,
     model_validator,
 )
 
 from serve_app.api.schemas.common import Body, WrittenTime
 from serve_app.services.images.changes import UNCHANGED, ImageChange
 from serve_app.services.images.thumbnails import Thumbnail
-from serve_app.services.jobs.results import FileUrl
-
-CameraTime = Annotated[
-    datetime,
-    PlainSerializer(datetime.isoformat),
-    WithJsonSchema({"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:\d\d)?$"}),
-]
-"""A time on a camera's clock, ISO 8601: with its time zone, or without one where it is not known."""
+from serve_app.services.jobs.results import CameraTime, FileUrl
 
 
 class ThumbnailSize(IntEnum):

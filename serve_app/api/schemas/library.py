@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from serve_app.api.schemas.common import AlbumId, Body, Label, WrittenTime
-from serve_app.api.schemas.images import CameraTime, PlaceView
+from serve_app.api.schemas.images import PlaceView
 from serve_app.services.albums.batches import Action
-from serve_app.services.jobs.results import FileUrl, JobUrl
-from serve_app.store.repositories.library import Sort
+from serve_app.services.jobs.results import CameraTime, FileUrl, JobUrl
+from serve_app.store.repositories.library import Filters, Sort
 
 IMAGE_FIELDS = (
     *("id", "url", "filename", "width", "height", "bytes", "content_type", "sha256", "taken_at", "created_at"),
@@ -35,8 +35,8 @@ Moment = Annotated[WrittenTime, AfterValidator(_zoned)]
 """A time, in UTC where it names no zone."""
 
 
-class ImagesQuery(Body):
-    """Which images, in which order."""
+class ImageFilters(Body):
+    """Which images."""
 
     album_id: AlbumId | None = None
     tag: Label | None = None
@@ -45,6 +45,23 @@ class ImagesQuery(Body):
     taken_to: Moment | None = Field(None, description="the first moment after")
     min_quality: float | None = Field(None, ge=0, le=1)
     issue: Annotated[str, StringConstraints(pattern="^[a-z_-]{1,40}$")] | None = Field(None, examples=["blurry"])
+
+    @property
+    def filters(self) -> Filters:
+        return Filters(
+            album_id=self.album_id,
+            tag=self.tag and self.tag.lower(),
+            person_id=self.person_id,
+            taken_from=self.taken_from,
+            taken_to=self.taken_to,
+            min_quality=self.min_quality,
+            issue=self.issue,
+        )
+
+
+class ImagesQuery(ImageFilters):
+    """Which images, in which order."""
+
     sort: Sort = Field("added", description="the latest or best first; an image without a time is of its upload")
     limit: int = Field(100, ge=1, le=500)
     cursor: str | None = Field(None, max_length=200, description="`next_cursor` of the page before, in the same order")
@@ -55,6 +72,20 @@ class ImagesQuery(Body):
     @property
     def wanted(self) -> frozenset[str]:
         return frozenset(IMAGE_FIELDS if self.fields is None else self.fields.split(","))
+
+
+class SearchQuery(ImageFilters):
+    """What is looked for, among which images."""
+
+    q: str = Field(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[^\x00]*\S[^\x00]*$",
+        description="words; -word excludes",
+        examples=["dog on a beach"],
+    )
+    limit: int = Field(50, ge=1, le=200)
+    cursor: str | None = Field(None, max_length=200, description="`next_cursor` of the page before")
 
 
 class TrashQuery(Body):
@@ -118,3 +149,30 @@ class ImageItem(BaseModel):
 class ImageList(BaseModel):
     items: list[ImageItem]
     next_cursor: str | None
+
+
+class FoundImage(ImageItem):
+    """An image that a search found."""
+
+    score: float = Field(0.0, ge=0, le=1)
+    matched: list[str] = Field(
+        [],
+        description="why it was found: `tag:` one of its tags, `name:` its file's name, `shows:` what the model sees",
+        examples=[["tag:dog", "shows:dog on a beach"]],
+    )
+
+
+class FoundList(BaseModel):
+    items: list[FoundImage] = Field(description="the best first")
+    next_cursor: str | None
+
+
+class SuggestedWord(BaseModel):
+    kind: Literal["tag", "album"] = Field(description="where it leads: `tag=` or `album_id=` of a search")
+    value: str = Field(examples=["dog"])
+    title: str | None = Field(None, description="of an album")
+    count: int = Field(description="images, of a tag up to 1000", examples=[12])
+
+
+class Suggestions(BaseModel):
+    items: list[SuggestedWord]

@@ -53,6 +53,7 @@ class ImageBatches:
                 done = await trash.restore(session, user_id, ids)
             else:
                 known = await images.load(session, user_id, ids)
+                await albums.lock_holders(session, user_id, None, list(known))
                 # In order: two batches of the same images would else wait for one another for ever.
                 done = {one for one in sorted(known) if await images.remove(session, user_id, one)}
                 await albums.delete_orphaned(session, sorted({image.content.sha256 for image in known.values()}))

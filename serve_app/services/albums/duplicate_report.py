@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from deployments.algorithms.duplicates.groups import DuplicateLink, ImageGroup, Member, choose_keeper, group_duplicates
@@ -15,6 +16,10 @@ from serve_app.services.albums.results import DuplicateGroup, DuplicateMember, D
 _RANK: dict[DuplicateLevel, int] = {"exact": 0, "copy": 1, "similar": 2}
 
 
+ContentPair = tuple[str, str]
+"""SHA-256 of two file contents, equal ones too."""
+Choice = tuple[str, str]
+"""Key of an item, and why it is chosen."""
 Pair = tuple[int, int]
 """Indices of two contents in a list, the smaller one first."""
 
@@ -51,19 +56,32 @@ def group_items(
     links: Sequence[DuplicateLink],
     level: DuplicateLevel,
     richness: Mapping[str, Richness] | None = None,
+    apart: Iterable[ContentPair] = (),
 ) -> list[ImageGroup]:
     """Group references. `links` are between content hashes, of which `richness` says what they show; references to one
-    content are exact duplicates."""
+    content are exact duplicates.
+
+    `apart`: contents that are no duplicates of one another, whatever the links say; of a content with itself, its
+    references are none."""
     edges = []
     first: dict[str, str] = {}
     for item in sorted(items, key=lambda item: (item.sha256, item.ref)):
-        key = _key(item)
+        key = key_of(item)
         if item.sha256 in first:
             edges.append(DuplicateLink(first[item.sha256], key, "exact", 1.0))
         first.setdefault(item.sha256, key)
     edges += [DuplicateLink(first[link.left], first[link.right], link.level, link.score) for link in links]
-    shown = {_key(item): richness[item.sha256] for item in items if item.sha256 in richness} if richness else None
-    return group_duplicates([_key(item) for item in items], edges, level, shown)
+    shown = {key_of(item): richness[item.sha256] for item in items if item.sha256 in richness} if richness else None
+    keys: dict[str, list[str]] = defaultdict(list)
+    for item in items:
+        keys[item.sha256].append(key_of(item))
+    strangers = [(a, b) for left, right in apart for a in keys.get(left, ()) for b in keys.get(right, ()) if a != b]
+    return group_duplicates([key_of(item) for item in items], edges, level, shown, strangers)
+
+
+def group_id(shas: Iterable[str]) -> str:
+    """Name a group by the contents of its members, so that it is the same group whenever and wherever it is found."""
+    return f"dup_{hashlib.sha256(' '.join(sorted(shas)).encode()).hexdigest()[:32]}"
 
 
 def duplicates_result(
@@ -74,13 +92,15 @@ def duplicates_result(
     failed: list[Failed],
     richness: Mapping[str, Richness] | None = None,
     quality: Mapping[str, float] | None = None,
+    best_shots: Mapping[str, Choice] | None = None,
 ) -> DuplicatesResult:
     """Choose the image to keep of each group, with details.
 
     `content_pixels`: content -> pixels inside its flat border, where it has one. `richness`: content -> what it shows.
-    `quality`: content -> score of its quality assessment; contents without one count as flawless.
+    `quality`: content -> score of its quality assessment; contents without one count as flawless. `best_shots`: centre
+    of a group that is a burst -> key of its best shot, and why.
     """
-    by_key = {_key(item): item for item in items}
+    by_key = {key_of(item): item for item in items}
     levels = _Levels(links)
     facts = _Facts(content_pixels, richness or {}, quality or {})
     neighbours = _neighbours(links)
@@ -92,7 +112,8 @@ def duplicates_result(
         members = [by_key[key] for key in group.members]
         contents = {item.sha256 for item in members}
         agreement = _agreement(contents, neighbours)
-        keep, reason = choose_keeper(
+        shot = (best_shots or {}).get(group.centre)
+        keep, reason = shot or choose_keeper(
             [
                 facts.member(item, agreement[item.sha256], not without[item.sha256].isdisjoint(contents))
                 for item in members
@@ -104,19 +125,28 @@ def duplicates_result(
         compared = [
             DuplicateMember(
                 image=item.ref,
-                score=round(_score(group, keep, _key(item), level), 4),
+                score=round(_score(group, keep, key_of(item), level), 4),
                 level=level,
             )
             for item in sorted(members, key=lambda item: item.ref)
             for level in [levels.between(kept.sha256, item.sha256, group.level)]
         ]
         detailed.append(
-            DuplicateGroup(group=name, level=group.level, keep=kept.ref, keep_reason=reason, members=compared)
+            DuplicateGroup(
+                group=name,
+                id=group_id(item.sha256 for item in members),
+                level=group.level,
+                burst=shot is not None,
+                keep=kept.ref,
+                keep_reason=reason,
+                members=compared,
+            )
         )
     return DuplicatesResult(duplicates=duplicates, failed=failed, groups=detailed)
 
 
-def _key(item: Item) -> str:
+def key_of(item: Item) -> str:
+    """Name an item so that equal albums have equal names in equal order."""
     return f"{item.sha256} {item.ref}"
 
 
@@ -132,7 +162,7 @@ class _Facts:
         shown = self.richness.get(item.sha256) or Richness()
         content_pixels = self.content_pixels.get(item.sha256)
         return Member(
-            _key(item),
+            key_of(item),
             item.width,
             item.height,
             item.bytes,

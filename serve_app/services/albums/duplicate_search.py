@@ -16,11 +16,13 @@ from deployments.algorithms.duplicates.groups import DuplicateLink, ImageGroup, 
 from deployments.algorithms.duplicates.richness import Richness, is_rich
 from deployments.algorithms.images.borders import content_box
 from deployments.contracts.albums import DuplicateFinder, DuplicateLevel, Pairs, PairVerdict, Shown
-from deployments.contracts.arrays import StoredVectors
+from deployments.contracts.arrays import Image, StoredVectors
+from serve_app.services.albums.bursts import Bursts
 from serve_app.services.albums.candidate_search import CandidateSearch
 from serve_app.services.albums.candidate_state import AlbumPairs
 from serve_app.services.albums.candidate_store import CandidateStore
 from serve_app.services.albums.duplicate_report import (
+    ContentPair,
     Pair,
     duplicates_result,
     exact_links,
@@ -34,7 +36,7 @@ from serve_app.services.albums.results import DuplicatesResult, Failed
 from serve_app.services.albums.snapshot import AlbumSnapshot
 from serve_app.services.images.store import ImageStore
 from serve_app.services.jobs.progress import Progress
-from serve_app.store.repositories import quality, vectors
+from serve_app.store.repositories import duplicates, quality, vectors
 from serve_app.store.repositories.images import Content
 from serve_app.store.session import Database
 
@@ -64,6 +66,7 @@ class DuplicateSearch:
         candidates: CandidateStore,
         settings: Settings,
         snapshot: AlbumSnapshot,
+        user_id: str,
     ) -> None:
         self._database = database
         self._pictures = pictures
@@ -78,6 +81,9 @@ class DuplicateSearch:
             snapshot.shas,
         )
         self._snapshot = snapshot
+        self._user_id = user_id
+        self._apart: list[ContentPair] = []
+        self._bursts = Bursts(database, settings.faces_model, settings.duplicates.burst_gap_s, self._preview)
         self._contents = snapshot.contents
         self._place = {content.sha256: place for place, content in enumerate(snapshot.contents)}
         self._checks = PairChecks(database, finder, pictures, snapshot.contents, settings.runtime.threads)
@@ -88,6 +94,8 @@ class DuplicateSearch:
 
     async def run(self, level: DuplicateLevel, progress: Progress) -> DuplicatesResult:
         links: list[DuplicateLink] = []
+        async with self._database.transaction() as session:
+            self._apart = await duplicates.load_apart(session, self._user_id)
         if len(self._contents) > 1:
             pairs = await self._search.run(progress.part(0.0, 0.1))
             await self._hash(_suspects(self._contents, pairs.open))
@@ -100,14 +108,17 @@ class DuplicateSearch:
         await self._measure(members)
         async with self._database.transaction() as session:
             judged = {sha: one.score for sha, one in (await quality.load(session, members)).items()}
-        failed = self._failed()
-        return duplicates_result(self._snapshot.items, groups, every, self._pixels, failed, self._richness, judged)
+        shots = await self._bursts.choose(self._user_id, self._snapshot.items, groups)
+        return duplicates_result(
+            self._snapshot.items, groups, every, self._pixels, self._failed(), self._richness, judged, shots
+        )
 
     async def _group(self, links: list[DuplicateLink], level: DuplicateLevel) -> list[ImageGroup]:
         """Group, and once more where files of one group turn out to show the same."""
 
         def group(at: DuplicateLevel) -> list[ImageGroup]:
-            return group_items(self._snapshot.items, [*links, *exact_links(self._digests)], at, self._richness)
+            every = [*links, *exact_links(self._digests)]
+            return group_items(self._snapshot.items, every, at, self._richness, self._apart)
 
         if level != "exact":
             twins = [
@@ -227,6 +238,9 @@ class DuplicateSearch:
             if image is not None and (box := await asyncio.to_thread(content_box, image)) is not None:
                 share = (box[2] - box[0]) * (box[3] - box[1]) / (image.shape[0] * image.shape[1])
                 self._pixels[sha] = round(share * content.width * content.height)
+
+    async def _preview(self, sha: str) -> Image | None:
+        return await self._checks.decoded(self._place[sha], self._pictures.preview)
 
     def _failed(self) -> list[Failed]:
         """Failures of the album, and of images that broke this search; their other duplicates stand."""

@@ -38,7 +38,7 @@ class FindDuplicates:
         parameters = job.payload["parameters"]
         rest = progress.part(progress.share, 1.0)
         search = DuplicateSearch(
-            self._database, self._pictures, self._finder, self._candidates, self._settings, snapshot
+            self._database, self._pictures, self._finder, self._candidates, self._settings, snapshot, job.user_id
         )
         result = await search.run(parameters.get("level") or "copy", rest)
         return await keep_result(self._database, snapshot, "duplicates", parameters, lambda: result)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from deployments.errors import InvalidRequest, NotFound
 from serve_app.services.images.service import ImageView, view_of
@@ -50,21 +52,31 @@ class ImageLibrary:
         """
         after = None if cursor is None else _parse_cursor(cursor, sort)
         async with self._database.transaction() as session:
-            if filters.album_id is not None:
-                album = await albums.find_own(session, user_id, filters.album_id)
-                filters = replace(filters, album_id=album.id)
-            if filters.person_id is not None:
-                album_id = await library.find_person(session, user_id, filters.person_id)
-                if album_id is None:
-                    raise NotFound(f"There is no person '{filters.person_id}'.")
-                filters = replace(filters, album_id=filters.album_id or album_id)
+            filters = await own_filters(session, user_id, filters)
             page = await library.load_page(session, user_id, filters, sort, limit + 1, after)
             shown = page[:limit]
-            tags = await image_tags.load(session, [one.image.id for one in shown]) if "tags" in fields else {}
-        listed = [
-            ListedImage(view_of(one.image), one.score, one.issues or [], tags.get(one.image.id, [])) for one in shown
-        ]
+            listed = await listed_images(session, shown, has_tags="tags" in fields)
         return listed, _cursor_of(sort, shown[-1]) if len(page) > limit else None
+
+
+async def own_filters(session: AsyncSession, user_id: str, filters: Filters) -> Filters:
+    """Replace the client's name of an album by our id. Raises `NotFound` for an album or person of nobody or others."""
+    if filters.album_id is not None:
+        filters = replace(filters, album_id=(await albums.find_own(session, user_id, filters.album_id)).id)
+    if filters.person_id is not None:
+        album_id = await library.find_person(session, user_id, filters.person_id)
+        if album_id is None:
+            raise NotFound(f"There is no person '{filters.person_id}'.")
+        filters = replace(filters, album_id=filters.album_id or album_id)
+    return filters
+
+
+async def listed_images(
+    session: AsyncSession, page: Sequence[LibraryImage], *, has_tags: bool = True
+) -> list[ListedImage]:
+    """Describe images of a list, with their tags."""
+    tags = await image_tags.load(session, [one.image.id for one in page]) if has_tags else {}
+    return [ListedImage(view_of(one.image), one.score, one.issues or [], tags.get(one.image.id, [])) for one in page]
 
 
 def _cursor_of(sort: Order, last: LibraryImage) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -9,7 +10,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from serve_app.services.albums.items import RESULT_KEYS
 from serve_app.services.albums.result_pages import check_cursor
 from serve_app.services.albums.result_sections import item_key
-from serve_app.services.albums.results import Album, AlbumImage, AlbumResults, ImageCounts, ImagePage
+from serve_app.services.albums.results import (
+    ALBUM_PARTS,
+    Album,
+    AlbumImage,
+    AlbumPart,
+    AlbumResults,
+    AlbumSummary,
+    ImageCounts,
+    ImagePage,
+)
 from serve_app.services.albums.stored_results import StoredResults, load_whole
 from serve_app.services.jobs.results import JobState
 from serve_app.store.queue import jobs
@@ -29,25 +39,25 @@ class AlbumPages:
         self._database = database
         self._stored = stored
 
-    async def get_album(self, user_id: str, name: str) -> Album:
+    async def get_album(self, user_id: str, name: str, parts: Collection[AlbumPart] = ALBUM_PARTS) -> Album:
         """Describe the album: its images, its jobs, and the latest result of each analysis; of a large album the first
-        images, and where the rest and the results are."""
+        images, and where the rest and the results are. `parts`: those that are looked for."""
         async with self._database.transaction() as session:
             album = await albums.find_own(session, user_id, name)
             is_large = self._stored.is_large(album)
-            first = await self._images(session, album, "", _FIRST_PAGE if is_large else max(album.image_count, 1))
-            its_jobs = await jobs.load_for_album(session, album.id)
-            latest = await results.load_latest(session, album.id)
+            most = _FIRST_PAGE if is_large else max(album.image_count, 1)
+            first = ImagePage(items=[], next_cursor=None)
+            if "images" in parts:
+                first = await self._images(session, album, "", most)
+            its_jobs = await jobs.load_for_album(session, album.id) if "jobs" in parts else []
+            latest = await results.load_latest(session, album.id) if "results" in parts else {}
             whole: dict[str, Any] = dict.fromkeys(RESULT_KEYS[kind] for kind in _SHOWN_WHOLE)
             if not is_large:
                 for kind in latest.keys() & set(_SHOWN_WHOLE):
                     whole[RESULT_KEYS[kind]] = getattr(await load_whole(session, latest[kind]), RESULT_KEYS[kind])
         pages = {kind: await self._stored.pages(album, result) for kind, result in latest.items()} if is_large else None
         return Album(
-            album_id=album.public_id,
-            created_at=album.created_at,
-            updated_at=album.updated_at,
-            image_count=album.image_count,
+            **AlbumSummary.of(album).model_dump(),
             counts=ImageCounts(pending=album.pending_count, embedded=album.embedded_count, failed=album.failed_count),
             images=first.items,
             next_cursor=first.next_cursor,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.contracts.albums import DuplicateLevel
 from serve_app.services.images.references import EXAMPLE_REF
-from serve_app.services.jobs.results import AlbumUrl, JobLink, JobResult, JobState, is_none
-from serve_app.store.repositories.albums import ItemStatus
+from serve_app.services.jobs.results import AlbumUrl, CameraTime, FileUrl, JobLink, JobResult, JobState, is_none
+from serve_app.store.repositories.albums import ItemStatus, StoredAlbum
 
 
 class Failed(BaseModel):
@@ -58,7 +61,9 @@ class DuplicateMember(BaseModel):
 
 class DuplicateGroup(BaseModel):
     group: str
+    id: str | None = Field(None, description="made of what its members hold; null: of an older version")
     level: DuplicateLevel
+    burst: bool = Field(False, description="shots that were taken one after the other: `keep` is the best of them")
     keep: str
     keep_reason: str
     members: list[DuplicateMember]
@@ -145,12 +150,17 @@ class AlbumImage(BaseModel):
 class AlbumResults(BaseModel):
     """The latest result of each kind; null until there is one, and for a large album, whose results are in `pages`."""
 
-    tags: dict[str, list[str]] | None
-    duplicates: dict[str, list[str]] | None
-    people_clusters: dict[str, list[str]] | None
+    tags: dict[str, list[str]] | None = None
+    duplicates: dict[str, list[str]] | None = None
+    people_clusters: dict[str, list[str]] | None = None
     pages: dict[str, ResultPages] | None = Field(
         None, exclude_if=is_none, description="of a large album: kind of analysis -> its latest result"
     )
+
+
+class NotInAlbum(BaseModel):
+    image: str
+    code: Literal["not_in_album"] = "not_in_album"
 
 
 class ImageCounts(BaseModel):
@@ -159,16 +169,41 @@ class ImageCounts(BaseModel):
     failed: int
 
 
-class Album(BaseModel):
+class AlbumSummary(BaseModel):
+    id: str = Field(description="our id of the album, which stays and fits into every path")
     album_id: str
+    title: str | None = Field(description="what people read in place of `album_id`")
     created_at: datetime
     updated_at: datetime
     image_count: int
+
+    @classmethod
+    def of(cls, album: StoredAlbum) -> Self:
+        """Describe an album."""
+        return cls.model_validate({**asdict(album), "album_id": album.public_id, "image_count": album.image_count})
+
+    @property
+    def revision(self) -> str:
+        """Name of this state of what can be changed."""
+        return hashlib.sha256(json.dumps([self.id, self.title]).encode()).hexdigest()[:32]
+
+
+AlbumPart = Literal["images", "jobs", "results"]
+ALBUM_PARTS: tuple[AlbumPart, ...] = ("images", "jobs", "results")
+"""What the description of an album holds where nothing else is asked for."""
+
+
+class Album(AlbumSummary):
     counts: ImageCounts
-    images: list[AlbumImage] = Field(description="all, or of a large album the first")
-    next_cursor: str | None = Field(description="of a large album: where `GET /albums/{id}/images` goes on")
-    jobs: list[JobState] = Field(description="the newest first; what they found is in `results`")
-    results: AlbumResults
+    images: list[AlbumImage] = Field([], description="all, or of a large album the first")
+    next_cursor: str | None = Field(None, description="of a large album: where `GET /albums/{id}/images` goes on")
+    jobs: list[JobState] = Field([], description="the newest first; what they found is in `results`")
+    results: AlbumResults = AlbumResults()
+
+
+class RemovedImages(BaseModel):
+    removed: list[str]
+    failed: list[NotInAlbum]
 
 
 class Page(BaseModel):
@@ -190,11 +225,59 @@ class TagPage(Page):
     items: list[TaggedImage]
 
 
+class DuplicateMemberEntry(DuplicateMember):
+    """A member of a group with what is known of it; nulls: it is not in the album any more."""
+
+    id: str | None = None
+    filename: str | None = None
+    width: int | None = None
+    height: int | None = None
+    bytes: int | None = None
+    format: str | None = Field(None, examples=["image/jpeg"])
+    quality: float | None = Field(None, description="0 to 1; null: not judged yet")
+    taken_at: CameraTime | None = Field(None, description="on the camera's clock, as `GET /images/{id}` has it")
+    thumbnails: dict[str, FileUrl] = {}
+
+
+GroupStatus = Literal["open", "resolved", "dismissed", "changed"]
+
+
 class DuplicateGroupEntry(BaseModel):
+    id: str | None = Field(None, description="made of what its members hold: with other members it is another group")
     level: DuplicateLevel
+    burst: bool = Field(False, description="shots that were taken one after the other: `keep` is the best of them")
+    status: GroupStatus = Field("open", description="changed: not all of its members are in the album any more")
     keep: str
     keep_reason: str
-    members: list[DuplicateMember]
+    correction_id: str | None = Field(None, description="of the decision: `DELETE /corrections/{id}` takes it back")
+    members: list[DuplicateMemberEntry]
+
+
+class DuplicateDecision(BaseModel):
+    """What became of a group."""
+
+    id: str
+    status: Literal["resolved", "dismissed"]
+    correction_id: str = Field(description="`DELETE /corrections/{id}` takes the decision back")
+    trashed: list[str] = Field(description="ids of the images that lie in the trash now")
+    bytes: int = Field(description="of their files, as quotas count them, freed when the trash is emptied")
+
+
+class DuplicatePlan(BaseModel):
+    """What is done, or would be, when all open groups are resolved."""
+
+    groups: int
+    images: int = Field(description="that go into the trash")
+    bytes: int = Field(description="of their files, as quotas count them, freed when the trash is emptied")
+    plan: str = Field(description="names just these groups and images: a run with it does this or nothing")
+
+
+class DuplicatesResolved(JobResult, DuplicatePlan):
+    """What was done."""
+
+    correction_id: str | None = Field(
+        description="`DELETE /corrections/{id}` takes all of it back; null: there was nothing to do"
+    )
 
 
 class DuplicatePage(Page):
@@ -226,13 +309,6 @@ class QualityPage(Page):
 
 class FailedPage(Page):
     items: list[Failed]
-
-
-class AlbumSummary(BaseModel):
-    album_id: str
-    created_at: datetime
-    updated_at: datetime
-    image_count: int
 
 
 class AlbumList(BaseModel):

@@ -10,7 +10,7 @@ from deployments.algorithms.tags.queries import MAX_EXCLUDED, parse_query, split
 from deployments.contracts.albums import Tagger
 from deployments.contracts.arrays import Vectors
 from deployments.errors import NotSupported
-from serve_app.services.albums.snapshot import AlbumSnapshot
+from serve_app.services.albums.snapshot import HasContents
 from serve_app.services.albums.tags import TagAlbum
 from serve_app.services.jobs.progress import Progress
 
@@ -30,7 +30,7 @@ class AlbumSearch:
         self._shown = settings.tags.min_relevance
         self._reads_sentences = settings.embedding.engine == "open_clip"
 
-    async def relevance(self, snapshot: AlbumSnapshot, query: str) -> dict[str, float]:
+    async def relevance(self, snapshot: HasContents, query: str) -> dict[str, float]:
         """Compute the relevance of each content, 0 to 1; those that show something excluded are missing.
 
         A query that only excludes has relevance 1 for all others. Raises `NotSupported` for words that the models do
@@ -48,7 +48,7 @@ class AlbumSearch:
             found = {sha: score for sha, score in found.items() if hidden.get(sha, 0.0) < self._shown}
         return found
 
-    async def _shows(self, snapshot: AlbumSnapshot, text: str) -> dict[str, float]:
+    async def _shows(self, snapshot: HasContents, text: str) -> dict[str, float]:
         """Compute the relevance of each content to what it must show."""
         asked = split_people(text)
         if not asked.tags or (asked.rest and self._reads_sentences):
@@ -63,7 +63,7 @@ class AlbumSearch:
             return {sha: _HALF_KNOWN * score for sha, score in people.items()}
         return {sha: math.sqrt(score * people.get(sha, 0.0)) for sha, score in things.items()}
 
-    async def _shows_things(self, snapshot: AlbumSnapshot, text: str) -> dict[str, float]:
+    async def _shows_things(self, snapshot: HasContents, text: str) -> dict[str, float]:
         found: dict[str, float] = {}
         async for shas, embedded in self._load_vectors(snapshot.shas):
             relevance = await self._tagger.search_images(text, embedded)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from configs.settings import Settings
 from deployments.contracts.albums import Tagger
@@ -23,6 +24,7 @@ from serve_app.services.images.store import ImageStore
 from serve_app.services.quotas import check_albums
 from serve_app.store.queue import jobs
 from serve_app.store.repositories import albums, images, results, vectors
+from serve_app.store.repositories.albums import StoredAlbum
 from serve_app.store.session import Database
 
 _EPHEMERAL_S = 24 * 3600.0
@@ -57,7 +59,7 @@ class AlbumService:
         self._stored = stored
         self._loader = loader
         self._pictures = pictures
-        self._search = AlbumSearch(tagging, tagger, self._vectors, settings)
+        self.by_words = AlbumSearch(tagging, tagger, self._vectors, settings)
         self._settings = settings
 
     async def request_embeddings(self, user_id: str, refs: Sequence[str], name: str | None) -> str:
@@ -65,18 +67,28 @@ class AlbumService:
         own = await self._own_images(user_id, refs)
         async with self._database.transaction() as session:
             await check_albums(session, self._settings.quotas, user_id, name)
-            album = await albums.open_album(session, user_id, name)
-            await albums.add_refs(session, album.id, refs, own)
-            job = await jobs.enqueue(
-                session,
-                user_id=user_id,
-                kind="embeddings",
-                album_id=album.id,
-                payload={"refs": list(dict.fromkeys(refs)), "image_ids": [image_id for image_id in own if image_id]},
-                max_attempts=self._settings.jobs.max_attempts,
-                max_queued=self._settings.jobs.max_queued,
-                max_queued_total=self._settings.jobs.max_queued_total,
-            )
+            return await self._read_into(session, await albums.open_album(session, user_id, name), refs, own)
+
+    async def add_images(self, user_id: str, name: str, refs: Sequence[str]) -> str:
+        """Add the images to an album that is there, and start reading them. -> job id. Raises `NotFound`."""
+        own = await self._own_images(user_id, refs)
+        async with self._database.transaction() as session:
+            return await self._read_into(session, await albums.find_own(session, user_id, name), refs, own)
+
+    async def _read_into(
+        self, session: AsyncSession, album: StoredAlbum, refs: Sequence[str], own: Sequence[str | None]
+    ) -> str:
+        await albums.add_refs(session, album.id, refs, own)
+        job = await jobs.enqueue(
+            session,
+            user_id=album.user_id,
+            kind="embeddings",
+            album_id=album.id,
+            payload={"refs": list(dict.fromkeys(refs)), "image_ids": [image_id for image_id in own if image_id]},
+            max_attempts=self._settings.jobs.max_attempts,
+            max_queued=self._settings.jobs.max_queued,
+            max_queued_total=self._settings.jobs.max_queued_total,
+        )
         return job.id
 
     async def request_analysis(
@@ -125,15 +137,7 @@ class AlbumService:
         """List albums, the newest first, with the cursor of the next page. Ad-hoc calls' are left out."""
         async with self._database.transaction() as session:
             page = await albums.load_page(session, user_id, limit + 1, cursor)
-        items = [
-            AlbumSummary(
-                album_id=album.public_id,
-                created_at=album.created_at,
-                updated_at=album.updated_at,
-                image_count=album.image_count,
-            )
-            for album in page[:limit]
-        ]
+        items = [AlbumSummary.of(album) for album in page[:limit]]
         return AlbumList(items=items, next_cursor=page[limit - 1].id if len(page) > limit else None)
 
     async def delete_album(self, user_id: str, name: str) -> None:
@@ -156,7 +160,7 @@ class AlbumService:
         snapshot = await self._loader.snapshot(album.id)
         if not snapshot.contents:
             return []
-        found = await self._search.relevance(snapshot, query)
+        found = await self.by_words.relevance(snapshot, query)
         hits = [Hit(image=item.ref, score=round(found.get(item.sha256, 0.0), 4)) for item in snapshot.items]
         return sorted((hit for hit in hits if hit.score > 0), key=_best_first)[:limit]
 

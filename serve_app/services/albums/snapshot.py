@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from deployments.errors import AllImagesFailed, NotFound
 from deployments.kit.garbage import collector_paused
@@ -24,6 +24,20 @@ from serve_app.store.session import Database
 
 READING_SHARE = 0.5
 """Share of an analysis' progress that reading images takes where some had to be read first."""
+
+
+class HasContents(Protocol):
+    """File contents that are searched or tagged."""
+
+    @property
+    def contents(self) -> list[Content]:
+        """Distinct, by hash."""
+        ...
+
+    @property
+    def shas(self) -> list[str]:
+        """Their SHA-256."""
+        ...
 
 
 @dataclass(frozen=True)

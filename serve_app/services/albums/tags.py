@@ -17,7 +17,7 @@ from deployments.contracts.albums import Tagger
 from serve_app.services.albums.items import Item
 from serve_app.services.albums.naming import sort_by_tag
 from serve_app.services.albums.results import AnalysisResult, Failed, ResultPages, TagsResult
-from serve_app.services.albums.snapshot import AlbumSnapshot, AlbumSnapshots, keep_result
+from serve_app.services.albums.snapshot import AlbumSnapshots, HasContents, keep_result
 from serve_app.services.jobs.progress import Progress
 from serve_app.store.queue.jobs import QueuedJob
 from serve_app.store.repositories import faces, image_tags, vectors
@@ -62,7 +62,7 @@ class TagAlbum:
         return await keep_result(self._database, snapshot, "tags", parameters, report)
 
     async def score(
-        self, snapshot: AlbumSnapshot, labels: list[str] | None, progress: Progress
+        self, snapshot: HasContents, labels: list[str] | None, progress: Progress
     ) -> dict[str, dict[str, float]]:
         """Score the contents: content -> tag -> probability. Tags about people are judged by faces.
 

@@ -41,6 +41,11 @@ class ImageChange:
     add_tags: Sequence[str] = ()
     remove_tags: Sequence[str] = ()
 
+    @property
+    def is_seen_in_albums(self) -> bool:
+        """Whether what analyses of albums found has to be told anew: tags, or what is a burst."""
+        return bool(self.add_tags or self.remove_tags or self.taken_at is not UNCHANGED)
+
 
 @dataclass(frozen=True, slots=True)
 class DescribedImage:
@@ -86,6 +91,8 @@ class ImageChanges:
         more than `MOST_TAGS` tags.
         """
         async with self._database.transaction() as session:
+            if change.is_seen_in_albums:  # their locks first, as everywhere: a deletion would else wait for this one
+                await images.touch_albums(session, user_id, image_id)
             await images.lock(session, user_id, image_id)
             image = _found(await images.get(session, user_id, image_id), image_id)
             now = await _described(session, image)
@@ -97,7 +104,6 @@ class ImageChanges:
                 await image_tags.save_verdicts(session, image_id, change.add_tags, change.remove_tags)
                 if await image_tags.count_verdicts(session, image_id) > MOST_TAGS:
                     raise InvalidRequest(f"At most {MOST_TAGS} tags of an image can be added or taken away.")
-                await images.touch_albums(session, user_id, image_id)  # whose tags are to be told anew
             return await _described(session, _found(await images.get(session, user_id, image_id), image_id))
 
 

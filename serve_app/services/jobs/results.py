@@ -5,7 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Protocol, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, SerializationInfo
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializationInfo,
+    WithJsonSchema,
+)
 
 from serve_app.store.queue.jobs import JobStatus, QueuedJob
 
@@ -66,6 +74,12 @@ FileUrl = Annotated[str, BeforeValidator(_last_segment), PlainSerializer(_file_u
 """A stored file: its key in the model and in the database, its URL in answers."""
 JobUrl = Annotated[str, BeforeValidator(_last_segment), PlainSerializer(_job_url)]
 """A job: its id in the model and in the database, its URL in answers."""
+CameraTime = Annotated[
+    datetime,
+    PlainSerializer(datetime.isoformat),
+    WithJsonSchema({"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:\d\d)?$"}),
+]
+"""A time on a camera's clock, ISO 8601: with its time zone, or without one where it is not known."""
 AlbumUrl = Annotated[str, PlainSerializer(_album_url)]
 """Something of an album: its path below `/albums/` in the model and in the database, its URL in answers."""
 

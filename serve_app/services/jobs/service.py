@@ -12,7 +12,7 @@ from serve_app.services.jobs.results import JobPage, JobSummary
 from serve_app.store.queue import jobs
 from serve_app.store.queue.events import JobEvents, follow, wait_until_finished
 from serve_app.store.queue.jobs import JobStatus, QueuedJob
-from serve_app.store.repositories import albums
+from serve_app.store.repositories import albums, history
 from serve_app.store.session import Database
 
 __all__ = ["JobService", "QueuedJob"]
@@ -67,7 +67,7 @@ class JobService:
                 raise Conflict(f"The job is {old.status}: only one that failed or was cancelled is tried again.")
             if not old.payload or _had_inputs(old):
                 raise Conflict("What the job worked on is gone: send its request again.")
-            return await jobs.enqueue(
+            job = await jobs.enqueue(
                 session,
                 user_id=user_id,
                 kind=old.kind,
@@ -78,6 +78,8 @@ class JobService:
                 max_queued=self._limits.max_queued,
                 max_queued_total=self._limits.max_queued_total,
             )
+            await history.start_again(session, old.id, job.id)
+            return job
 
     async def wait(self, user_id: str, job_id: str, timeout_s: float) -> QueuedJob:
         """Wait for the end of a job. -> the job when it has ended, or as it is after `timeout_s`."""

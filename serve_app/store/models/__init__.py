@@ -3,7 +3,7 @@
 Rows stay inside `serve_app.store`: repositories hand out frozen dataclasses.
 """
 
-from serve_app.store.models.accounts import IdempotencyKeyRow, UserRow, WebUiOptionRow
+from serve_app.store.models.accounts import IdempotencyKeyRow, SessionRow, UserRow, WebUiOptionRow
 from serve_app.store.models.albums import (
     AlbumImageRow,
     AlbumIndexRow,
@@ -15,6 +15,8 @@ from serve_app.store.models.albums import (
     ResultRow,
 )
 from serve_app.store.models.base import Base
+from serve_app.store.models.corrections import CorrectionRow
+from serve_app.store.models.duplicates import DuplicateGroupRow
 from serve_app.store.models.events import EventFloorRow, EventRow, WebhookRow
 from serve_app.store.models.history import GenerationRow
 from serve_app.store.models.jobs import JobInputRow, JobPreviewRow, JobRow
@@ -38,7 +40,9 @@ __all__ = [
     "AnalysisResultRow",
     "Base",
     "ContentRow",
+    "CorrectionRow",
     "DerivedFileRow",
+    "DuplicateGroupRow",
     "EventFloorRow",
     "EventRow",
     "FaceRow",
@@ -57,6 +61,7 @@ __all__ = [
     "PictureVectorsRow",
     "ResultPartRow",
     "ResultRow",
+    "SessionRow",
     "TrashedItemRow",
     "UserRow",
     "WebUiOptionRow",

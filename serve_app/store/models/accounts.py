@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ForeignKey, Index, LargeBinary, SmallInteger, text
@@ -25,6 +26,20 @@ class UserRow(Created, Base):
     email_folded: Mapped[str] = mapped_column(unique=True)
     api_key_hash: Mapped[str | None] = mapped_column(unique=True)
     """SHA-256 of the user's key; null: no key is valid."""
+
+
+class SessionRow(Created, Base):
+    """A session of a web page, which its cookie names. It ends with the key that it was opened with."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (Index(None, "user_id", "created_at"), Index(None, "expires_at"))
+
+    token_hash: Mapped[str] = mapped_column(primary_key=True)
+    """SHA-256 of what the cookie holds."""
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), type_=Id)
+    key_hash: Mapped[str]
+    """`UserRow.api_key_hash` when it was opened: of another key it is void."""
+    expires_at: Mapped[datetime]
 
 
 class IdempotencyKeyRow(Created, Base):

@@ -36,6 +36,8 @@ class AlbumRow(Created, Base):
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), type_=Id)
     name: Mapped[str | None]
     """The client's own `album_id`; null: the client gave none, and our id stands for it."""
+    title: Mapped[str | None]
+    """What people read in place of its name."""
     version: Mapped[int] = mapped_column(server_default=text("0"))
     """Grows whenever images come, go or are embedded; results remember the version that they are of."""
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())

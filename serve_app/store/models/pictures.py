@@ -121,7 +121,10 @@ class ImageTagRow(Base):
     """A tag of an image: by the model, by its user, or by both."""
 
     __tablename__ = "image_tags"
-    __table_args__ = (Index(None, "tag", "image_id"),)
+    __table_args__ = (
+        Index(None, "tag", "image_id"),
+        Index("image_tags_own_idx", "tag", "image_id", postgresql_where=text("verdict")),
+    )
 
     image_id: Mapped[str] = mapped_column(ForeignKey("images.id", ondelete="CASCADE"), type_=Id, primary_key=True)
     tag: Mapped[str] = mapped_column(primary_key=True)

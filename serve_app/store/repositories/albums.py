@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from deployments.errors import NotFound
-from serve_app.store.arrays import any_number, any_text
+from serve_app.store.arrays import any_number, any_text, like
 from serve_app.store.ids import new_id
 from serve_app.store.models import AlbumImageRow, AlbumRow, ContentRow, ImageRow, JobRow
 from serve_app.store.repositories.images import Content
@@ -40,6 +40,7 @@ class StoredAlbum:
     """Number of its images that are pending."""
     embedded_count: int
     failed_count: int
+    title: str | None = None
 
     @property
     def image_count(self) -> int:
@@ -89,6 +90,7 @@ _ALBUM = (
     AlbumRow.pending_count,
     AlbumRow.embedded_count,
     AlbumRow.failed_count,
+    AlbumRow.title,
 )
 _ITEM = (
     AlbumImageRow.id,
@@ -111,6 +113,10 @@ _ITEM = (
 _ITEMS_AT_ONCE = 1000
 _NEXT_VERSION: dict[Any, Any] = {"version": AlbumRow.version + 1, "updated_at": func.now()}
 
+_HOLD_IMAGES = text("""
+    SELECT id FROM images WHERE id = ANY(CAST(:ids AS text[])) ORDER BY id FOR SHARE
+""")
+"""Lets no image of an addition come into the trash before it ends: it would be in both."""
 _ADD = text("""
     INSERT INTO album_images AS old (album_id, ref, ref_sha256, image_id)
     SELECT :album_id, ref, hash, images.id
@@ -174,13 +180,26 @@ async def open_album(
     return _album((await session.execute(statement.returning(*_ALBUM))).one())
 
 
+async def create(session: AsyncSession, user_id: str, name: str | None, title: str | None) -> StoredAlbum | None:
+    """Create an album without images. -> None where the user has one of this name"""
+    statement = insert(AlbumRow).values(id=new_id("alb"), user_id=user_id, name=name, title=title)
+    made = (await session.execute(statement.on_conflict_do_nothing().returning(*_ALBUM))).one_or_none()
+    return None if made is None else _album(made)
+
+
+async def change_title(session: AsyncSession, album_id: str, title: str | None) -> StoredAlbum:
+    """Set the title of an album, which has been locked."""
+    statement = update(AlbumRow).where(AlbumRow.id == album_id).values(title=title, updated_at=func.now())
+    return _album((await session.execute(statement.returning(*_ALBUM))).one())
+
+
 async def find(session: AsyncSession, user_id: str, public_id: str) -> StoredAlbum | None:
-    """Find the user's album by the name that the client gave it, or by our id if it gave none."""
+    """Find the user's album by the name that the client gave it, or else by our id."""
     statement = select(*_ALBUM).where(
-        AlbumRow.user_id == user_id,
-        or_(AlbumRow.name == public_id, (AlbumRow.id == public_id) & AlbumRow.name.is_(None)),
+        AlbumRow.user_id == user_id, or_(AlbumRow.name == public_id, AlbumRow.id == public_id)
     )
-    found = (await session.execute(statement.order_by(AlbumRow.name.nulls_last()).limit(1))).one_or_none()
+    by_name_first = (AlbumRow.name == public_id).desc().nulls_last()
+    found = (await session.execute(statement.order_by(by_name_first).limit(1))).one_or_none()
     return None if found is None else _album(found)
 
 
@@ -215,6 +234,14 @@ async def load_page(session: AsyncSession, user_id: str, limit: int, cursor: str
     return [_album(row) for row in await session.execute(statement.order_by(AlbumRow.id.desc()).limit(limit))]
 
 
+async def find_like(session: AsyncSession, user_id: str, words: str, limit: int) -> list[StoredAlbum]:
+    """Find the user's albums whose name or title holds these words, in any case, the newest first."""
+    pattern = f"%{like(words)}%"
+    fits = or_(AlbumRow.name.ilike(pattern, escape="!"), AlbumRow.title.ilike(pattern, escape="!"))
+    own = select(*_ALBUM).where(AlbumRow.user_id == user_id, AlbumRow.expires_at.is_(None), fits)
+    return [_album(row) for row in await session.execute(own.order_by(AlbumRow.id.desc()).limit(limit))]
+
+
 async def count(session: AsyncSession, user_id: str) -> int:
     """Count the user's albums, without hidden ones."""
     own = select(func.count()).where(AlbumRow.user_id == user_id, AlbumRow.expires_at.is_(None))
@@ -230,6 +257,7 @@ async def add_refs(
     keeps its place and its outcome; another name of an image that it holds adds nothing. Raises `NotFound`.
     """
     await lock(session, album_id)
+    await session.execute(_HOLD_IMAGES, {"ids": [image_id for image_id in image_ids or () if image_id]})
     known: dict[str, str | None] = {}
     named: set[str] = set()
     for ref, image_id in zip(refs, image_ids or [None] * len(refs), strict=True):
@@ -384,6 +412,20 @@ async def lock(session: AsyncSession, album_id: str) -> None:
     statement = select(AlbumRow.id).where(AlbumRow.id == album_id).with_for_update(key_share=True)
     if await session.scalar(statement) is None:
         raise NotFound("The album does not exist")
+
+
+async def lock_holders(
+    session: AsyncSession, user_id: str, album_id: str | None, image_ids: Sequence[str] | None = None
+) -> None:
+    """Lock an album and those of the user that hold any of the images (None: all of them) until the transaction ends.
+
+    In order: two such calls about the same albums would else wait for one another for ever.
+    """
+    statement = select(AlbumRow.id).where(AlbumRow.user_id == user_id)
+    if image_ids is not None:
+        holders = select(AlbumImageRow.album_id).where(AlbumImageRow.image_id == any_text(image_ids))
+        statement = statement.where(or_(AlbumRow.id == album_id, AlbumRow.id.in_(holders)))
+    await session.execute(statement.order_by(AlbumRow.id).with_for_update(key_share=True))
 
 
 def _select_items() -> Select[*tuple[Any, ...]]:

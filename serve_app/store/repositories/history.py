@@ -115,6 +115,15 @@ async def start(
     return HistoryEntry(*made)
 
 
+async def start_again(session: AsyncSession, old_job_id: str, new_job_id: str) -> None:
+    """Add a row for a job that does the work of an earlier one anew; none where that had no row."""
+    old = (await session.execute(select(*_COLUMNS).where(GenerationRow.job_id == old_job_id))).one_or_none()
+    if old is not None:
+        row = HistoryEntry(*old)
+        asked = {"input_ref": row.input_ref, "input_image_id": row.input_image_id}
+        await start(session, row.user_id, row.kind, row.parameters, **asked, job_id=new_job_id)
+
+
 async def describe(
     session: AsyncSession,
     generation_id: str,

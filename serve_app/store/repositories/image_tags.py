@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
+
+from serve_app.store.arrays import like
 
 _AT_ONCE = 1000
 _LOAD = text("""
@@ -89,6 +92,53 @@ async def load_verdicts(session: AsyncSession, image_ids: Sequence[str]) -> dict
         some = list(image_ids[start : start + _AT_ONCE])
         found |= _by_image((await session.execute(_LOAD_VERDICTS, {"ids": some})).all())
     return found
+
+
+_OF_USER = text("""
+    SELECT image_id, tag, verdict, score FROM image_tags JOIN images ON images.id = image_id
+    WHERE tag = ANY(CAST(:tags AS text[])) AND images.user_id = :user_id
+""")
+_OWN = text("""
+    SELECT DISTINCT tag FROM image_tags JOIN images ON images.id = image_id
+    WHERE verdict AND images.user_id = :user_id AND trashed_at IS NULL
+    AND (tag LIKE :start ESCAPE '!' OR tag LIKE :inside ESCAPE '!') ORDER BY tag LIMIT :limit
+""")
+_COUNT = text("""
+    SELECT given.tag, count(found.image_id) FROM unnest(CAST(:tags AS text[])) AS given (tag)
+    CROSS JOIN LATERAL (
+        SELECT image_id FROM image_tags JOIN images ON images.id = image_id
+        WHERE image_tags.tag = given.tag AND verdict IS NOT FALSE AND images.user_id = :user_id
+        AND trashed_at IS NULL LIMIT :most
+    ) AS found GROUP BY given.tag
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageTag:
+    """A tag of an image."""
+
+    image_id: str
+    tag: str
+    verdict: bool | None
+    score: float | None
+
+
+async def find_images(session: AsyncSession, user_id: str, tags: Sequence[str]) -> list[ImageTag]:
+    """Find what is said of these tags and the user's images, by the model and by the user."""
+    return [ImageTag(*row) for row in await session.execute(_OF_USER, {"user_id": user_id, "tags": list(tags)})]
+
+
+async def find_own(session: AsyncSession, user_id: str, start: str, limit: int) -> list[str]:
+    """Find tags that the user gave, of which a word begins so."""
+    escaped = like(start)
+    given = {"user_id": user_id, "start": f"{escaped}%", "inside": f"% {escaped}%", "limit": limit}
+    return list(await session.scalars(_OWN, given))
+
+
+async def count_images(session: AsyncSession, user_id: str, tags: Sequence[str], most: int) -> dict[str, int]:
+    """Count the user's images that have each of these tags, up to `most`; tags of none are left out."""
+    rows = await session.execute(_COUNT, {"user_id": user_id, "tags": list(tags), "most": most})
+    return {row[0]: row[1] for row in rows}
 
 
 def _by_image(rows: Sequence[Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -9,6 +10,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, any_, exists, literal, literal_column, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from serve_app.store.arrays import any_text
 from serve_app.store.models import (
     AlbumImageRow,
     AlbumRow,
@@ -22,6 +24,7 @@ from serve_app.store.models import (
 )
 from serve_app.store.repositories.images import IMAGE_COLUMNS, StoredImage, image_of
 
+_AT_ONCE = 5000
 Sort = Literal["taken", "added", "quality"]
 Order = Sort | Literal["trashed"]
 SortKey = datetime | float | str
@@ -89,6 +92,50 @@ async def load_page(
     order = (ImageRow.id.desc(),) if sort == "added" else (key.desc(), ImageRow.id.desc())
     rows = await session.execute(statement.order_by(*order).limit(limit))
     return [_listed(tuple[Any, ...](row)) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Searchable:
+    """What a search asks of an image."""
+
+    id: str
+    sha256: str
+    width: int
+    height: int
+    filename: str | None
+
+
+async def load_searchable(session: AsyncSession, user_id: str, filters: Filters) -> list[Searchable]:
+    """Load all of the user's lasting images that the filters let pass, the latest upload first, some at a time."""
+    columns = (ImageRow.id, ImageRow.sha256, ContentRow.width, ContentRow.height, ImageRow.filename)
+    statement = (
+        select(*columns)
+        .join(ContentRow, ContentRow.sha256 == ImageRow.sha256)
+        .outerjoin(PictureQualityRow, PictureQualityRow.sha256 == ImageRow.sha256)
+        .where(ImageRow.user_id == user_id, ~ImageRow.temporary, *_conditions(filters))
+        .order_by(ImageRow.id.desc())
+        .limit(_AT_ONCE)
+    )
+    found: list[Searchable] = []
+    while True:
+        page = statement.where(ImageRow.id < found[-1].id) if found else statement
+        rows = (await session.execute(page)).all()
+        found += [Searchable(*row) for row in rows]
+        if len(rows) < _AT_ONCE:
+            return found
+
+
+async def load_images(session: AsyncSession, user_id: str, image_ids: Sequence[str]) -> dict[str, LibraryImage]:
+    """Load the user's images of these ids, as a page has them."""
+    statement = (
+        select(*IMAGE_COLUMNS, PictureQualityRow.score, PictureQualityRow.issues, ImageRow.id.label("key"))
+        .select_from(ImageRow)
+        .join(ContentRow, ContentRow.sha256 == ImageRow.sha256)
+        .outerjoin(PictureQualityRow, PictureQualityRow.sha256 == ImageRow.sha256)
+        .where(ImageRow.user_id == user_id, ImageRow.id == any_text(image_ids))
+    )
+    listed = [_listed(tuple[Any, ...](row)) for row in await session.execute(statement)]
+    return {one.image.id: one for one in listed}
 
 
 def _listed(row: tuple[Any, ...]) -> LibraryImage:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from deployments.errors import Unavailable
 from serve_app.store.arrays import any_text
 from serve_app.store.models import ImageRow
 from serve_app.store.repositories import albums
@@ -18,10 +19,12 @@ _LOCK_ALBUMS = """
             SELECT album_id FROM {table} WHERE image_id = ANY(CAST(:ids AS text[]))
         ) ORDER BY id FOR NO KEY UPDATE
     )
-    UPDATE albums SET version = version + 1, updated_at = now() FROM held WHERE albums.id = held.id
+    UPDATE albums SET version = version + 1, updated_at = now() FROM held WHERE albums.id = held.id RETURNING albums.id
 """
 _TOUCH_HOLDERS = text(_LOCK_ALBUMS.format(table="album_images"))
 _TOUCH_REMEMBERED = text(_LOCK_ALBUMS.format(table="trashed_items"))
+_HOLDERS = text("SELECT DISTINCT album_id FROM album_images WHERE image_id = ANY(CAST(:ids AS text[]))")
+_TRIES = 5
 _TRASH = text("""
     UPDATE images SET trashed_at = coalesce(trashed_at, now())
     WHERE user_id = :user_id AND id = ANY(CAST(:ids AS text[])) AND NOT temporary RETURNING id
@@ -49,12 +52,22 @@ _PUT_BACK = text("""
 
 
 async def put_in(session: AsyncSession, user_id: str, image_ids: Sequence[str]) -> set[str]:
-    """Put the user's images into the trash, out of every album; temporary ones stay. -> those that lie there now"""
+    """Put the user's images into the trash, out of every album; temporary ones stay. -> those that lie there now
+
+    Albums are locked before images, as everywhere. Where one took an image in between, all is let go and locked anew.
+    Raises `Unavailable` where that happens again and again.
+    """
     values = {"user_id": user_id, "ids": sorted(image_ids)}
-    await session.execute(_TOUCH_HOLDERS, values)
-    there = set(await session.scalars(_TRASH, values))
-    await session.execute(_TAKE_OUT, {"ids": sorted(there)})
-    return there
+    for _ in range(_TRIES):
+        attempt = await session.begin_nested()
+        held = set(await session.scalars(_TOUCH_HOLDERS, values))
+        there = set(await session.scalars(_TRASH, values))
+        if set(await session.scalars(_HOLDERS, {"ids": sorted(there)})) <= held:
+            await session.execute(_TAKE_OUT, {"ids": sorted(there)})
+            await attempt.commit()
+            return there
+        await attempt.rollback()
+    raise Unavailable("Albums go on taking these images: try again.")
 
 
 async def restore(session: AsyncSession, user_id: str, image_ids: Sequence[str]) -> set[str]:

@@ -29,6 +29,7 @@ OTHER_SPELLINGS = {"upload_image", "generate_animal_avatar", "add_user", "list_a
 """Operations of the tutorial: those of `/api/v1` do the same."""
 REF = "http://127.0.0.1:8000/api/v1/files/img_1.jpg"
 ALBUM = "trips/2026 may"
+GROUP = "dup_5d41402abc4b2a76b9719d911017c592"
 PAGE: dict[str, Any] = {"limit": 7, "cursor": "c"}
 RESULT = "5d41402abc4b2a76b9719d911017c592"
 STYLE: dict[str, Any] = {"prompt": "p", "negative_prompt": "n", "strength": 0.5, "seed": 7, "engine": "local"}
@@ -51,6 +52,18 @@ CALLS: dict[str, Call] = {
         fields="id,tags",
         **PAGE,
     ),
+    "search_library": lambda client: client.search_library(
+        "dog -cat",
+        album_id=ALBUM,
+        tag="sea",
+        person_id="per_1",
+        taken_from=datetime(2026, 1, 1, tzinfo=UTC),
+        taken_to=datetime(2026, 2, 1, tzinfo=UTC),
+        min_quality=0.5,
+        issue="blurry",
+        **PAGE,
+    ),
+    "suggest_words": lambda client: client.suggest_words("do", 5),
     "change_image": lambda client: client.change_image(
         "img_1", filename="a.jpg", taken_at="2026-01-01T12:00:00", tags={"add": ["sea"]}, revision='"1"'
     ),
@@ -58,6 +71,9 @@ CALLS: dict[str, Call] = {
     "change_images": lambda client: client.change_images(["img_1"], "add_to_album", ALBUM),
     "list_trash": lambda client: client.list_trash(**PAGE),
     "empty_trash": lambda client: client.empty_trash(),
+    "list_corrections": lambda client: client.list_corrections("must", **PAGE),
+    "undo_correction": lambda client: client.undo_correction("cor_1"),
+    "undo_last": lambda client: client.undo_last(),
     "list_jobs": lambda client: client.list_jobs(status="failed", kind="tags", album_id=ALBUM, **PAGE),
     "retry_job": lambda client: client.retry_job("job_1"),
     "watch_events": lambda client: first(client.watch_events("1-2")),
@@ -75,13 +91,24 @@ CALLS: dict[str, Call] = {
     "cluster_people": lambda client: client.cluster_people(ALBUM, min_images=2, bystanders=True, detail=True),
     "assess_quality": lambda client: client.assess_quality(ALBUM, detail=True),
     "list_albums": lambda client: client.list_albums(**PAGE),
-    "get_album": lambda client: client.get_album(ALBUM),
+    "create_album": lambda client: client.create_album(ALBUM, "May"),
+    "get_album": lambda client: client.get_album(ALBUM, "images,jobs"),
+    "change_album": lambda client: client.change_album(ALBUM, "May", '"1"'),
+    "add_album_images": lambda client: client.add_album_images(ALBUM, [REF]),
+    "remove_album_images": lambda client: client.remove_album_images(ALBUM, [REF]),
     "delete_album": lambda client: client.delete_album(ALBUM),
     "search_album": lambda client: client.search_album(ALBUM, "dog -cat", limit=3),
     "similar_images": lambda client: client.similar_images(ALBUM, REF, limit=3),
     "list_album_images": lambda client: client.list_album_images(ALBUM, **PAGE),
     "list_album_tags": lambda client: client.list_album_tags(ALBUM, **PAGE, result=RESULT),
-    "list_album_duplicates": lambda client: client.list_album_duplicates(ALBUM, **PAGE, result=RESULT),
+    "list_album_duplicates": lambda client: client.list_album_duplicates(
+        ALBUM, level="copy", status="open", **PAGE, result=RESULT
+    ),
+    "resolve_duplicates": lambda client: client.resolve_duplicates(ALBUM, GROUP, ["img_1"], ["img_2"], ["tags"]),
+    "dismiss_duplicates": lambda client: client.dismiss_duplicates(ALBUM, GROUP),
+    "resolve_all_duplicates": lambda client: client.resolve_all_duplicates(
+        ALBUM, "exact", "suggested", False, RESULT, ["albums"]
+    ),
     "list_album_people": lambda client: client.list_album_people(ALBUM, **PAGE, result=RESULT),
     "list_album_faces": lambda client: client.list_album_faces(ALBUM, "per_1", **PAGE, result=RESULT),
     "list_album_quality": lambda client: client.list_album_quality(ALBUM, **PAGE, result=RESULT),
@@ -103,6 +130,8 @@ CALLS: dict[str, Call] = {
     "renew_key": lambda client: client.renew_key("usr_1"),
     "revoke_key": lambda client: client.revoke_key("usr_1"),
     "list_history_of": lambda client: client.list_history_of("usr_1", "avatar", **PAGE),
+    "open_session": lambda client: client.open_session("dk_1"),
+    "close_session": lambda client: client.close_session(),
     "get_capabilities": lambda client: client.get_capabilities(),
     "healthz": lambda client: client.healthz(),
     "readyz": lambda client: client.readyz(),

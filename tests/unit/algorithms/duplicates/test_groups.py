@@ -178,3 +178,24 @@ def test_a_large_lossless_copy_of_a_fine_photo_does_not_beat_it():
 def test_choosing_a_keeper_of_no_members_is_refused():
     with pytest.raises(ValueError, match="no members"):
         choose_keeper([])
+
+
+pairs_apart = st.lists(st.tuples(st.sampled_from(KEYS), st.sampled_from(KEYS)).filter(lambda pair: pair[0] != pair[1]))
+
+
+@given(edges_among_keys, st.sampled_from(LEVELS), pairs_apart)
+def test_what_is_said_to_be_no_duplicates_is_in_no_group_together(edges, level, apart):
+    for group in group_duplicates(KEYS, edges, level, apart=apart):
+        assert not any({a, b} <= set(group.members) for a, b in apart)
+
+
+@given(edges_among_keys, st.sampled_from(LEVELS), pairs_apart, st.randoms(use_true_random=False))
+def test_groups_do_not_depend_on_the_order_of_what_is_apart(edges, level, apart, shuffle):
+    mixed = [pair if shuffle.random() < 0.5 else pair[::-1] for pair in apart]
+    shuffle.shuffle(mixed)
+    assert group_duplicates(KEYS, edges, level, apart=mixed) == group_duplicates(KEYS, edges, level, apart=apart)
+
+
+def test_of_two_that_are_apart_a_third_takes_the_one_that_it_is_closer_to():
+    edges = [DuplicateLink("new", "a", "copy", 0.8), DuplicateLink("new", "b", "copy", 0.9)]
+    assert members(group_duplicates(["a", "b", "new"], edges, apart=[("a", "b")])) == [("b", "new")]

@@ -1,0 +1,186 @@
+"""Groups of duplicates as clients see them: listed with the facts of their members, open ones and those decided."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from deployments.contracts.albums import DuplicateLevel
+from deployments.errors import Conflict, InvalidRequest
+from serve_app.services.albums.duplicate_report import group_id
+from serve_app.services.albums.result_pages import check_cursor
+from serve_app.services.albums.results import (
+    DuplicateGroupEntry,
+    DuplicateMember,
+    DuplicateMemberEntry,
+    DuplicatePage,
+    GroupStatus,
+)
+from serve_app.services.albums.stored_results import StoredResults
+from serve_app.services.images.service import view_of
+from serve_app.store.repositories import albums, duplicates, images, quality, results
+from serve_app.store.repositories.albums import AlbumItem, StoredAlbum
+from serve_app.store.repositories.duplicates import Decided
+from serve_app.store.repositories.images import StoredImage
+from serve_app.store.repositories.quality import StoredQuality
+from serve_app.store.session import Database
+
+_AT_ONCE = 200
+
+
+class DuplicateGroups:
+    """Use cases of looking at groups of duplicates. All raise `NotFound` where the user has no such album."""
+
+    def __init__(self, database: Database, stored: StoredResults) -> None:
+        self._database = database
+        self._stored = stored
+
+    async def load_page(
+        self,
+        user_id: str,
+        album_name: str,
+        limit: int,
+        cursor: str | None,
+        *,
+        status: GroupStatus | None = None,
+        level: DuplicateLevel | None = None,
+        key: str | None = None,
+    ) -> DuplicatePage:
+        """List groups, the largest first; decided ones, the latest decision first.
+
+        Without `status`: those that the search has found, whatever became of them. `level`: of that search; `key`: the
+        `params_key` of its result; by default the latest. Raises `InvalidRequest` for a cursor of another list,
+        `NotFound` where there was no such search.
+        """
+        async with self._database.transaction() as session:
+            album = await albums.find_own(session, user_id, album_name)
+        if status in ("resolved", "dismissed"):
+            return await self._decided(album, "resolved" if status == "resolved" else "dismissed", limit, cursor)
+        after = check_cursor("duplicates", cursor)
+        found: list[DuplicateGroupEntry] = []
+        if level is not None:
+            key = results.params_key({"level": level})
+        while True:
+            entries, following = await self._stored.load_page(
+                album, "duplicates", key, "duplicates", after, limit - len(found)
+            )
+            async with self._database.transaction() as session:
+                described = await self.describe(session, album, entries)
+            found += [one for one in described if status in (None, one.status)]
+            if following is None or len(found) >= limit:
+                return DuplicatePage(items=found, next_cursor=following)
+            after = following
+
+    async def load_entries(self, album: StoredAlbum, level: DuplicateLevel) -> list[dict[str, Any]]:
+        """Load all groups of the latest search at a level, as it found them. Raises `NotFound` where there was none."""
+        key, after, found = results.params_key({"level": level}), "", list[dict[str, Any]]()
+        while True:
+            entries, following = await self._stored.load_page(album, "duplicates", key, "duplicates", after, _AT_ONCE)
+            found += entries
+            if following is None:
+                return found
+            after = following
+
+    async def find_open(self, session: AsyncSession, album: StoredAlbum, wanted: str) -> DuplicateGroupEntry:
+        """Find an open group. An id names what the members hold, so that one without a group is of a group that has
+        changed: raises `Conflict`."""
+        entry = await duplicates.find_entry(session, album.id, wanted)
+        found = (await self.describe(session, album, [entry]))[0] if entry else None
+        if found is None or found.status != "open":
+            what = "was decided already" if found and found.status != "changed" else "has changed, or never was"
+            raise Conflict(f"This group of duplicates {what}: list the groups anew.")
+        return found
+
+    async def describe(
+        self, session: AsyncSession, album: StoredAlbum, entries: Sequence[dict[str, Any]]
+    ) -> list[DuplicateGroupEntry]:
+        """Describe groups that a search found, as they are now."""
+        found: list[DuplicateGroupEntry] = []
+        for start in range(0, len(entries), _AT_ONCE):
+            found += await self._describe(session, album, entries[start : start + _AT_ONCE])
+        return found
+
+    async def _describe(
+        self, session: AsyncSession, album: StoredAlbum, entries: Sequence[dict[str, Any]]
+    ) -> list[DuplicateGroupEntry]:
+        refs = [member["image"] for entry in entries for member in entry["members"]]
+        items = {item.ref: item for item in await albums.load_items(session, album.id, refs=refs)}
+        ids = [item.image_id for item in items.values() if item.image_id]
+        known = await images.load(session, album.user_id, ids)
+        judged = await quality.load(session, sorted({image.content.sha256 for image in known.values()}))
+        named = [_id_now(entry, items) for entry in entries]
+        decisions = await duplicates.load(session, album.id, [one for one in named if one])
+        return [_entry(entry, now, decisions, items, known, judged) for entry, now in zip(entries, named, strict=True)]
+
+    async def _decided(self, album: StoredAlbum, status: Decided, limit: int, cursor: str | None) -> DuplicatePage:
+        if cursor is not None and not re.fullmatch(r"\d{1,18}", cursor, re.ASCII):
+            raise InvalidRequest("query /cursor: no cursor of this list. Send `next_cursor` of the page before.")
+        before = None if cursor is None else int(cursor)
+        async with self._database.transaction() as session:
+            page = await duplicates.load_page(session, album.id, status, before, limit + 1)
+        entries = [
+            DuplicateGroupEntry.model_validate(one.found | {"status": one.status, "correction_id": one.action_id})
+            for one in page[:limit]
+        ]
+        return DuplicatePage(items=entries, next_cursor=str(page[limit - 1].seq) if len(page) > limit else None)
+
+
+def _id_now(entry: dict[str, Any], items: dict[str, AlbumItem]) -> str | None:
+    """Id that the members of a group have together now; None: not all of them are in the album."""
+    members = [items.get(member["image"]) for member in entry["members"]]
+    shas = [one.content.sha256 for one in members if one and one.content and one.status == "embedded"]
+    return group_id(shas) if len(shas) == len(members) else None
+
+
+def _entry(
+    entry: dict[str, Any],
+    now: str | None,
+    decisions: dict[str, duplicates.Decision],
+    items: dict[str, AlbumItem],
+    known: dict[str, StoredImage],
+    judged: dict[str, StoredQuality],
+) -> DuplicateGroupEntry:
+    found = entry.get("id") or now
+    status: GroupStatus = "changed" if now is None or now != found else "open"
+    decision = decisions.get(found or "")
+    if decision and decision.status == "resolved" and status == "open":  # its images came back out of the trash
+        decision = None
+    return DuplicateGroupEntry(
+        id=found,
+        level=entry["level"],
+        burst=entry.get("burst", False),
+        status=decision.status if decision else status,
+        keep=entry["keep"],
+        keep_reason=entry["keep_reason"],
+        correction_id=decision.action_id if decision else None,
+        members=[_member(member, items, known, judged) for member in entry["members"]],
+    )
+
+
+def _member(
+    member: dict[str, Any],
+    items: dict[str, AlbumItem],
+    known: dict[str, StoredImage],
+    judged: dict[str, StoredQuality],
+) -> DuplicateMemberEntry:
+    told = DuplicateMember.model_validate(member)
+    item = items.get(told.image)
+    image = known.get(item.image_id or "") if item else None
+    if image is None:
+        return DuplicateMemberEntry(**told.model_dump())
+    view, score = view_of(image), judged.get(image.content.sha256)
+    return DuplicateMemberEntry(
+        **told.model_dump(),
+        id=view.id,
+        filename=view.filename,
+        width=view.width,
+        height=view.height,
+        bytes=view.bytes,
+        format=view.content_type,
+        quality=score.score if score else None,
+        taken_at=view.taken_at,
+        thumbnails=view.thumbnails,
+    )

@@ -1,0 +1,198 @@
+"""Search of a user's whole library by words, with why each image was found, and suggestions of words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Literal
+
+from deployments.algorithms.tags.queries import STOP_WORDS, parse_query
+from deployments.algorithms.tags.translations import plain
+from deployments.algorithms.tags.vocabulary import PEOPLE_WORDS, load_tags
+from deployments.errors import InvalidRequest, NotSupported
+from serve_app.services.albums.library import ListedImage, listed_images, own_filters
+from serve_app.services.albums.search import AlbumSearch
+from serve_app.store.repositories import albums, image_tags, library
+from serve_app.store.repositories.image_tags import ImageTag
+from serve_app.store.repositories.images import Content
+from serve_app.store.repositories.library import Filters, Searchable
+from serve_app.store.session import Database
+
+_CURSOR = re.compile(r"(\d\.\d{6}):(img_[0-9a-z]{1,64})", re.ASCII)
+_NAMED = 0.8
+"""Relevance of an image whose file's name holds the words: people name files by hand, and cameras do not."""
+_MOST_COUNTED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class FoundImage:
+    """An image that a search found."""
+
+    listed: ListedImage
+    score: float
+    """0 to 1."""
+    matched: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """What a search box may go on with."""
+
+    kind: Literal["tag", "album"]
+    value: str
+    count: int
+    title: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SomeContents:
+    """File contents that are searched."""
+
+    contents: list[Content]
+
+    @property
+    def shas(self) -> list[str]:
+        return [content.sha256 for content in self.contents]
+
+
+@dataclass(slots=True)
+class _Match:
+    score: float = 0.0
+    why: list[str] = field(default_factory=list)
+
+    def add(self, score: float, why: str) -> None:
+        self.score = max(self.score, score)
+        self.why.append(why)
+
+
+class LibrarySearch:
+    """Use cases of the search box."""
+
+    def __init__(self, database: Database, by_words: AlbumSearch, least: float) -> None:
+        """`least`: relevance to what the models see from which on an image is found by it."""
+        self._database = database
+        self._by_words = by_words
+        self._least = least
+
+    async def search(
+        self, user_id: str, query: str, filters: Filters, limit: int, cursor: str | None = None
+    ) -> tuple[list[FoundImage], str | None]:
+        """Find images that fit the words, the best first. -> a page, cursor of the next one
+
+        What the user says of a tag wins over what the models see. Words that the models do not know are looked for in
+        tags and names only. Raises `NotFound` for an album or person, `InvalidRequest` for a cursor.
+        """
+        after = _parse(cursor)
+        asked = parse_query(query)
+        words = _tags_of(asked.wanted)
+        async with self._database.transaction() as session:
+            filters = await own_filters(session, user_id, filters)
+            candidates = await library.load_searchable(session, user_id, filters)
+            said = await image_tags.find_images(session, user_id, [*words, *map(plain, asked.excluded)])
+        seen = await self._seen(candidates, query)
+        excluded = {plain(text) for text in asked.excluded}
+        matches = _judge(candidates, said, seen, asked.wanted, words, excluded, self._least)
+        ranked = sorted(matches.items(), key=lambda entry: (-round(entry[1].score, 6), entry[0]))
+        if after is not None:
+            ranked = [one for one in ranked if (-round(one[1].score, 6), one[0]) > after]
+        async with self._database.transaction() as session:
+            loaded = await library.load_images(session, user_id, [image_id for image_id, _ in ranked[:limit]])
+            listed = await listed_images(session, list(loaded.values()))
+        by_id = {one.view.id: one for one in listed}
+        page = [
+            FoundImage(by_id[image_id], round(match.score, 4), match.why)
+            for image_id, match in ranked[:limit]
+            if image_id in by_id  # it was there a moment ago
+        ]
+        if len(ranked) <= limit:
+            return page, None
+        last_id, last = ranked[limit - 1]
+        return page, f"{last.score:.6f}:{last_id}"
+
+    async def suggest(self, user_id: str, words: str, limit: int) -> list[Suggestion]:
+        """Suggest tags that images have and albums, by the beginnings of their words, the most frequent tags first."""
+        start = plain(words)
+        known = [tag for tag in _vocabulary() if re.search(rf"\b{re.escape(start)}", plain(tag))]
+        async with self._database.transaction() as session:
+            own = await image_tags.find_own(session, user_id, start, limit)
+            counts = await image_tags.count_images(session, user_id, sorted({*known, *own}), _MOST_COUNTED)
+            named = await albums.find_like(session, user_id, words, limit)
+        tags = [Suggestion("tag", tag, counts[tag]) for tag in sorted(counts, key=lambda tag: (-counts[tag], tag))]
+        found = [Suggestion("album", album.public_id, album.image_count, album.title) for album in named]
+        spare = max(limit - len(found), limit // 2)
+        return [*tags[:spare], *found][:limit]
+
+    async def _seen(self, candidates: Sequence[Searchable], query: str) -> dict[str, float] | None:
+        """Compute the relevance of contents to what they show; without those that show something excluded.
+
+        None: the models do not know the words.
+        """
+        contents = {one.sha256: Content(one.sha256, 0, "", one.width, one.height) for one in candidates}
+        if not contents:
+            return {}
+        try:
+            return await self._by_words.relevance(SomeContents([contents[sha] for sha in sorted(contents)]), query)
+        except NotSupported:
+            return None
+
+
+def _judge(
+    candidates: Sequence[Searchable],
+    said: Sequence[ImageTag],
+    seen: dict[str, float] | None,
+    wanted: str,
+    words: Sequence[str],
+    excluded: set[str],
+    least: float,
+) -> dict[str, _Match]:
+    """Put together why images fit. -> by image id, in the order of the candidates"""
+    tags: dict[str, dict[str, ImageTag]] = {}
+    for one in said:
+        tags.setdefault(one.image_id, {})[one.tag] = one
+    named = plain(wanted)
+    matches: dict[str, _Match] = {}
+    for image in candidates:
+        its = tags.get(image.id, {})
+        if any(its[tag].verdict is not False for tag in excluded & its.keys()):
+            continue
+        match = _Match()
+        for tag in words:
+            if tag in its and its[tag].verdict is not False:
+                match.add(1.0 if its[tag].verdict else its[tag].score or 0.0, f"tag:{tag}")
+        if named and image.filename and named in plain(image.filename):
+            match.add(_NAMED, f"name:{image.filename}")
+        is_denied = any(its[tag].verdict is False for tag in words if tag in its)
+        relevance = 0.0 if seen is None or is_denied else seen.get(image.sha256, 0.0)
+        if seen is not None and excluded and image.sha256 not in seen:  # it shows what is excluded
+            continue
+        if not wanted:
+            match.score = relevance
+        elif relevance >= least:
+            match.add(relevance, f"shows:{wanted}")
+        if match.score > 0:
+            matches[image.id] = match
+    return matches
+
+
+def _tags_of(wanted: str) -> list[str]:
+    """Tags that words may be: all of them together, and each one that says something."""
+    together = plain(wanted)
+    single = [word for word in re.findall(r"[^\s,;]+", together) if word not in STOP_WORDS]
+    return [tag for tag in dict.fromkeys([together, *single]) if tag]
+
+
+@cache
+def _vocabulary() -> tuple[str, ...]:
+    """Tags that the models give."""
+    return (*(tag.name for tag in load_tags()), *PEOPLE_WORDS)
+
+
+def _parse(cursor: str | None) -> tuple[float, str] | None:
+    if cursor is None:
+        return None
+    match = _CURSOR.fullmatch(cursor)
+    if match is None:
+        raise InvalidRequest("`cursor` is no `next_cursor` of a search.")
+    return -float(match[1]), match[2]

@@ -1,0 +1,158 @@
+"""Search of the whole library over HTTP, and suggestions for its box."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from configs.settings import Settings
+from tests.api.conftest import assert_problem, embed
+from tests.api.test_library_api import send
+from tests.api.test_trash_api import act, id_of
+from tests.support.accounts import Account, with_keys
+from tests.support.builders import a_flat_image, encoded
+
+SEARCH, SUGGEST = "/api/v1/search", "/api/v1/suggest"
+RED, GREEN, BLUE = (250, 10, 10), (10, 250, 10), (10, 10, 250)
+
+
+async def a_flat(client: httpx.AsyncClient, name: str, colour: tuple[int, int, int]) -> str:
+    return await send(client, name, encoded(a_flat_image(colour=colour), "PNG"))
+
+
+async def found(client: httpx.AsyncClient, q: str, **query: Any) -> dict[str, list[str]]:
+    """What a search finds, page by page: file name -> why."""
+    matched: dict[str, list[str]] = {}
+    scores: list[float] = []
+    cursor: dict[str, str] = {}
+    while True:
+        answer = await client.get(SEARCH, params={"q": q, **query} | cursor)
+        assert answer.status_code == 200, answer.text
+        for item in answer.json()["items"]:
+            assert item["filename"] not in matched
+            matched[item["filename"]] = item["matched"]
+            scores.append(item["score"])
+        if answer.json()["next_cursor"] is None:
+            assert scores == sorted(scores, reverse=True)
+            return matched
+        cursor = {"cursor": answer.json()["next_cursor"]}
+
+
+async def tag(client: httpx.AsyncClient, url: str, **tags: list[str]) -> None:
+    assert (await client.patch(f"/api/v1/images/{id_of(url)}", json={"tags": tags})).status_code == 200
+
+
+@pytest_asyncio.fixture()
+async def library(client: httpx.AsyncClient) -> dict[str, str]:
+    """A red image in one album, a green and a blue one in another. -> urls by name"""
+    urls = {
+        name: await a_flat(client, name, colour)
+        for name, colour in (("r.png", RED), ("Garden green.png", GREEN), ("b.png", BLUE))
+    }
+    await embed(client, "first", [urls["r.png"]])
+    await embed(client, "second", [urls["Garden green.png"], urls["b.png"]])
+    for album in ("first", "second"):
+        await client.post("/api/v1/albums/tags", json={"album_id": album})
+    return urls
+
+
+async def test_images_of_all_albums_are_found_by_what_they_show(
+    client: httpx.AsyncClient, library: dict[str, str]
+) -> None:
+    assert await found(client, "red") == {"r.png": ["tag:red", "shows:red"]}
+    assert await found(client, "blue") == {"b.png": ["tag:blue", "shows:blue"]}
+
+
+async def test_images_are_found_by_the_names_of_their_files(client: httpx.AsyncClient, library: dict[str, str]) -> None:
+    assert await found(client, "GARDEN") == {"Garden green.png": ["name:Garden green.png"]}
+
+
+async def test_a_tag_of_the_users_own_wins_over_what_the_model_sees(
+    client: httpx.AsyncClient, library: dict[str, str]
+) -> None:
+    await tag(client, library["b.png"], add=["red"])
+    await tag(client, library["r.png"], remove=["red"])
+    assert await found(client, "red") == {"b.png": ["tag:red"]}
+
+
+async def test_excluded_words_are_tags_and_what_is_seen(client: httpx.AsyncClient, library: dict[str, str]) -> None:
+    await tag(client, library["b.png"], add=["holiday"])
+    assert set(await found(client, "-red")) == {"Garden green.png", "b.png"}
+    assert await found(client, "blue -holiday") == {}
+    assert set(await found(client, "-red -holiday")) <= {"Garden green.png"}
+
+
+async def test_words_that_nobody_knows_find_nothing(client: httpx.AsyncClient, library: dict[str, str]) -> None:
+    assert await found(client, "xyzzy") == {}
+    assert await found(client, "<b>\u202e😀") == {}
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [({"album_id": "first"}, set()), ({"album_id": "second"}, {"b.png"}), ({"tag": "red"}, set())],
+)
+async def test_a_search_is_among_what_the_filters_let_pass(
+    client: httpx.AsyncClient, library: dict[str, str], query: dict[str, str], names: set[str]
+) -> None:
+    assert set(await found(client, "blue", **query)) == names
+
+
+async def test_pages_of_a_search_hold_each_image_once(client: httpx.AsyncClient) -> None:
+    urls = [await a_flat(client, f"{place}.png", (250, place % 3, place // 2)) for place in range(7)]
+    await embed(client, "a", urls)
+    assert len(await found(client, "red", limit=2)) == 7
+
+
+async def test_trash_and_images_of_no_album_without_a_fitting_tag_or_name_are_not_found(
+    client: httpx.AsyncClient, library: dict[str, str]
+) -> None:
+    await act(client, "trash", [library["r.png"]])
+    await a_flat(client, "never embedded.png", (251, 10, 10))
+    assert await found(client, "red") == {}
+    assert set(await found(client, "never embedded")) == {"never embedded.png"}
+
+
+@pytest.mark.parametrize("query", [{}, {"q": ""}, {"q": "  "}, {"q": "x" * 201}, {"q": "red", "cursor": "yesterday"}])
+async def test_a_search_that_cannot_be_understood_is_refused(
+    idle_client: httpx.AsyncClient, query: dict[str, str]
+) -> None:
+    assert_problem(await idle_client.get(SEARCH, params=query), 422)
+
+
+async def test_an_album_that_is_not_there_is_not_searched(idle_client: httpx.AsyncClient) -> None:
+    assert_problem(await idle_client.get(SEARCH, params={"q": "red", "album_id": "nowhere"}), 404)
+
+
+async def test_tags_and_albums_are_suggested_by_the_beginning_of_their_words(
+    client: httpx.AsyncClient, library: dict[str, str]
+) -> None:
+    await tag(client, library["b.png"], add=["old 100%_house", "Houseboat"])
+    await tag(client, library["r.png"], add=["houseboat"])
+    await client.post("/api/v1/albums", json={"album_id": "x", "title": "Our House"})
+
+    async def suggested(q: str) -> list[tuple[str, str, int]]:
+        items = (await client.get(SUGGEST, params={"q": q})).json()["items"]
+        return [(item["kind"], item["value"], item["count"]) for item in items]
+
+    assert await suggested("house") == [("tag", "houseboat", 2), ("album", "x", 0)]
+    assert await suggested("100%_h") == [("tag", "old 100%_house", 1)]
+    assert await suggested("%") == []
+    assert ("album", "second", 2) in await suggested("SECO")
+
+
+class TestWithKeys:
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        return with_keys(settings)
+
+    async def test_nobody_finds_or_is_suggested_what_is_anothers(self, eva: Account, bob: Account) -> None:
+        url = await a_flat(eva.client, "garden.png", RED)
+        await tag(eva.client, url, add=["houseboat"])
+        await eva.client.post("/api/v1/albums", json={"album_id": "house"})
+        assert set(await found(eva.client, "houseboat")) == {"garden.png"}
+        for q in ("houseboat", "garden"):
+            assert await found(bob.client, q) == {}
+        assert (await bob.client.get(SUGGEST, params={"q": "house"})).json()["items"] == []
