@@ -85,6 +85,19 @@ class AnimalList(Model):
     animals: list[AnimalEntry]
 
 
+class Answered(Model):
+    """What came of an answer."""
+
+    correction_id: str | None = Field(description="null: the question was skipped")
+
+
+class AssignedFace(Model):
+    """Whose a face is now."""
+
+    person: PersonView | None = Field(description="null: nobody's")
+    correction_id: str | None
+
+
 class AvatarResult(Model):
     """`AvatarResult` of the OpenAPI document."""
 
@@ -126,6 +139,20 @@ class ChangedFace(Model):
     score: float
 
 
+class ChangedPerson(Model):
+    """`ChangedPerson` of the OpenAPI document."""
+
+    id: str = Field(description="stays the same when images come and go")
+    name: str | None
+    hidden: bool
+    birth_date: str | None
+    face_count: int
+    image_count: int
+    cover: CoverView | None = Field(description="null: no face of it is to be seen now")
+    updated_at: datetime
+    correction_id: str | None = Field(description="`DELETE /corrections/{id}` takes it back; null: nothing was changed")
+
+
 class ClustersResult(Model):
     """`ClustersResult` of the OpenAPI document."""
 
@@ -150,7 +177,7 @@ class CorrectionView(Model):
     id: str
     action_id: str = Field(description="what was decided at once has one; it is taken back at once")
     kind: str = Field(
-        description="must: two faces are one person; cannot: they are not (twice the same face: it is somebody, nobody)"
+        description="must: two faces are one person; cannot: they are not; a face with itself: it is somebody, nobody"
     )
     a: SubjectView
     b: SubjectView | None
@@ -158,6 +185,13 @@ class CorrectionView(Model):
     via: str = Field(description="the operation that it was said by")
     made_at: datetime
     undone_at: datetime | None
+
+
+class CoverView(Model):
+    """The face that a person is shown by."""
+
+    face_id: str
+    url: str = Field(description="of a square crop")
 
 
 class DuplicateGroup(Model):
@@ -221,6 +255,13 @@ class FaceEntry(Model):
     person: str | None = Field(description="null: too poor to tell, or of bystanders")
 
 
+class FaceList(Model):
+    """`FaceList` of the OpenAPI document."""
+
+    items: list[PersonFaceView]
+    next_cursor: str | None
+
+
 class FacePage(Model):
     """`FacePage` of the OpenAPI document."""
 
@@ -241,6 +282,18 @@ class FaceShape(Model):
     roll: float = Field(description="degrees clockwise")
     yaw: float = Field(description="degrees to the viewer's right")
     pitch: float = Field(description="degrees down")
+
+
+class FaceView(Model):
+    """A face in one of your images."""
+
+    id: str
+    image_id: str = Field(description="the latest image that shows it")
+    bbox: tuple[float, float, float, float] = Field(description="x1, y1, x2, y2 in pixels of the upright original")
+    score: float
+    quality: float
+    person_id: str | None
+    crop: str = Field(description="URL of a square crop")
 
 
 class Failed(Model):
@@ -479,6 +532,13 @@ class NewWebhook(Model):
     secret: str = Field(description="shown this once")
 
 
+class PeopleList(Model):
+    """`PeopleList` of the OpenAPI document."""
+
+    items: list[PersonView] = Field(description="those with the most faces first")
+    next_cursor: str | None
+
+
 class PeoplePage(Model):
     """`PeoplePage` of the OpenAPI document."""
 
@@ -511,6 +571,32 @@ class PersonFace(Model):
     bbox: tuple[float, float, float, float] = Field(description="x1, y1, x2, y2 in pixels of the upright original")
     score: float
     quality: float
+
+
+class PersonFaceView(Model):
+    """`PersonFaceView` of the OpenAPI document."""
+
+    id: str
+    image_id: str = Field(description="the latest image that shows it")
+    bbox: tuple[float, float, float, float] = Field(description="x1, y1, x2, y2 in pixels of the upright original")
+    score: float
+    quality: float
+    person_id: str | None
+    crop: str = Field(description="URL of a square crop")
+    likeness: float | None = Field(description="cosine to the mean of the person, in the order of `likeness` only")
+
+
+class PersonView(Model):
+    """A person in your images, in whatever albums."""
+
+    id: str = Field(description="stays the same when images come and go")
+    name: str | None
+    hidden: bool
+    birth_date: str | None
+    face_count: int
+    image_count: int
+    cover: CoverView | None = Field(description="null: no face of it is to be seen now")
+    updated_at: datetime
 
 
 class PictureQuality(Model):
@@ -633,6 +719,24 @@ class SubjectView(Model):
     box: tuple[float, float, float, float] | None = Field(
         description="of a face: x1, y1, x2, y2 as shares of the upright image's width and height; null: the image"
     )
+
+
+class SuggestionList(Model):
+    """`SuggestionList` of the OpenAPI document."""
+
+    items: list[SuggestionView] = Field(description="those first of which the rule is least sure")
+
+
+class SuggestionView(Model):
+    """A question whose answer helps."""
+
+    id: str
+    kind: str = Field(description="same: are these two people one? is: is this face this person's?")
+    people: list[str] | None = Field(description="of `same`: the two")
+    faces: list[str] = Field(description="of `same`: a face of each; of `is`: the face and one of the person's")
+    face: str | None = Field(description="of `is`")
+    person: str | None = Field(description="of `is`")
+    score: float = Field(description="0 to 1, .5 where the rule decides")
 
 
 class TagPage(Model):

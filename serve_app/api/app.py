@@ -20,11 +20,13 @@ from serve_app.api import (
     corrections,
     docs,
     events,
+    faces,
     history,
     images,
     jobs,
     library,
     operations,
+    people,
     problems,
     segmentations,
     styles,
@@ -93,7 +95,7 @@ def _routers(*, has_keys: bool) -> tuple[APIRouter, APIRouter]:
     ours.include_router(docs.router)
     ours.include_router(operations.router)
     with_key, with_webui_key = (_OURS, _WEBUI) if has_keys else ({}, {})
-    library_parts = (images, library, corrections)
+    library_parts = (images, library, people, faces, corrections)
     edits = (styles, segmentations, avatars, history)
     for part in (*library_parts, *edits, jobs, events, webhooks, users, capabilities):
         ours.include_router(part.router, **with_key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 TAGS = [
     {"name": "images", "description": "Upload photographs, look at what is known of them, read their bytes."},
     {"name": "albums", "description": "Read images into an album, and ask for tags, duplicates, people and quality."},
-    {"name": "people", "description": "What you decide about people and faces, and taking it back."},
+    {"name": "people", "description": "Who is in your images, what you say of them, and taking it back."},
     {"name": "styles", "description": "Photographs redrawn in a style."},
     {"name": "avatars", "description": "People as animals; faces and people cut out of a photograph."},
     {"name": "jobs", "description": "Long work: how far it is, its events while it runs, its cancellation."},

@@ -46,12 +46,17 @@ from serve_app.services.guarded_http import GuardedHttp
 from serve_app.services.health import HealthService, RemoteMetrics
 from serve_app.services.images.buckets import BucketFetcher
 from serve_app.services.images.changes import ImageChanges
+from serve_app.services.images.face_crops import FaceCrops
 from serve_app.services.images.fetch import Fetcher
 from serve_app.services.images.references import ImageReferences
 from serve_app.services.images.service import ImageService, remove_abandoned_uploads
 from serve_app.services.images.store import ImageStore
 from serve_app.services.images.thumbnails import Thumbnails
 from serve_app.services.jobs.service import JobService
+from serve_app.services.people.decisions import PeopleDecisions
+from serve_app.services.people.effects import PeopleEffects
+from serve_app.services.people.grouping import PeopleGrouping
+from serve_app.services.people.service import PeopleService
 from serve_app.services.sdapi.controlnet.detect import Detector
 from serve_app.services.sdapi.extras import Extras
 from serve_app.services.sdapi.image_inputs import ImageInputs
@@ -95,6 +100,9 @@ class Services:
     image_changes: ImageChanges
     batches: ImageBatches
     corrections: CorrectionService
+    decisions: PeopleDecisions
+    people: PeopleService
+    grouping: PeopleGrouping
     albums: AlbumService
     album_pages: AlbumPages
     styles: StyleService
@@ -169,9 +177,12 @@ class Services:
             tagging = TagAlbum(database, loader, capabilities, settings)
             styles = load_styles() if styles is None else styles
             animals = load_animals() if animals is None else animals
-            images = ImageService(
-                database, storage, pictures, Thumbnails(database, storage, pictures, settings), settings
-            )
+            derived = (maker(database, storage, pictures, settings) for maker in (Thumbnails, FaceCrops))
+            images = ImageService(database, storage, pictures, *derived, settings)
+            people_effects = PeopleEffects(settings)
+            corrections = CorrectionService(database, dict.fromkeys(("must", "cannot", "name", "hide"), people_effects))
+            decisions = PeopleDecisions(database, corrections, people_effects)
+            grouping = PeopleGrouping(database, capabilities, settings)
             album_service = AlbumService(database, loader, pictures, stored, tagging, capabilities, settings)
             people = PeopleFinder(capabilities, pictures, settings, metrics)
             make_style = ApplyStyle(database, references, pictures, capabilities, styles, settings, metrics)
@@ -198,7 +209,10 @@ class Services:
                 image_changes=ImageChanges(database),
                 albums=album_service,
                 batches=ImageBatches(database, pictures, album_service),
-                corrections=CorrectionService(database, {}),
+                corrections=corrections,
+                decisions=decisions,
+                people=PeopleService(database, decisions),
+                grouping=grouping,
                 album_pages=AlbumPages(database, stored),
                 styles=StyleService(database, styles, settings),
                 segmentations=SegmentationService(database, images, settings),
@@ -223,7 +237,7 @@ class Services:
                     "duplicates": unless_made(
                         FindDuplicates(database, loader, pictures, capabilities, candidates, settings)
                     ),
-                    "people": unless_made(ClusterPeople(database, loader, capabilities, settings)),
+                    "people": unless_made(ClusterPeople(database, loader, capabilities, grouping, settings)),
                     "quality": unless_made(AssessQuality(database, loader)),
                     "style": make_style,
                     "segmentation": CutOut(references, pictures, people, settings),

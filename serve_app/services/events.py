@@ -42,7 +42,7 @@ class Change(BaseModel):
         links: Links | None = info.context
         if links is None or href is None:
             return href
-        makers = {"job": links.job, "album": links.album, "image": links.image}
+        makers = {"job": links.job, "album": links.album, "image": links.image, "person": links.person}
         return makers[self.kind](href)
 
 

@@ -19,6 +19,7 @@ from serve_app.store.models.corrections import CorrectionRow
 from serve_app.store.models.events import EventFloorRow, EventRow, WebhookRow
 from serve_app.store.models.history import GenerationRow
 from serve_app.store.models.jobs import JobInputRow, JobPreviewRow, JobRow
+from serve_app.store.models.people import FaceMoveRow, LibraryFaceRow, LibraryPersonRow, SuggestionRow
 from serve_app.store.models.pictures import (
     ContentRow,
     DerivedFileRow,
@@ -43,6 +44,7 @@ __all__ = [
     "DerivedFileRow",
     "EventFloorRow",
     "EventRow",
+    "FaceMoveRow",
     "FaceRow",
     "FaceScanRow",
     "GenerationRow",
@@ -52,6 +54,8 @@ __all__ = [
     "JobInputRow",
     "JobPreviewRow",
     "JobRow",
+    "LibraryFaceRow",
+    "LibraryPersonRow",
     "PairVerdictRow",
     "PersonFaceRow",
     "PersonRow",
@@ -59,6 +63,7 @@ __all__ = [
     "PictureVectorsRow",
     "ResultPartRow",
     "ResultRow",
+    "SuggestionRow",
     "TrashedItemRow",
     "UserRow",
     "WebUiOptionRow",
