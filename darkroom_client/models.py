@@ -89,6 +89,19 @@ class AnimalList(Model):
     animals: list[AnimalEntry]
 
 
+class Answered(Model):
+    """What came of an answer."""
+
+    correction_id: str | None = Field(description="null: the question was skipped")
+
+
+class AssignedFace(Model):
+    """Whose a face is now."""
+
+    person: PersonView | None = Field(description="null: nobody's")
+    correction_id: str | None
+
+
 class AvatarResult(Model):
     """`AvatarResult` of the OpenAPI document."""
 
@@ -135,6 +148,20 @@ class ChangedFace(Model):
     score: float
 
 
+class ChangedPerson(Model):
+    """`ChangedPerson` of the OpenAPI document."""
+
+    id: str = Field(description="stays the same when images come and go")
+    name: str | None
+    hidden: bool
+    birth_date: str | None
+    face_count: int
+    image_count: int
+    cover: CoverView | None = Field(description="null: no face of it is to be seen now")
+    updated_at: datetime
+    correction_id: str | None = Field(description="`DELETE /corrections/{id}` takes it back; null: nothing was changed")
+
+
 class ClustersResult(Model):
     """`ClustersResult` of the OpenAPI document."""
 
@@ -167,6 +194,13 @@ class CorrectionView(Model):
     via: str = Field(description="the operation that it was said by")
     made_at: datetime
     undone_at: datetime | None
+
+
+class CoverView(Model):
+    """The face that a person is shown by."""
+
+    face_id: str
+    url: str = Field(description="of a square crop")
 
 
 class DuplicateDecision(Model):
@@ -298,6 +332,13 @@ class FaceEntry(Model):
     person: str | None = Field(description="null: too poor to tell, or of bystanders")
 
 
+class FaceList(Model):
+    """`FaceList` of the OpenAPI document."""
+
+    items: list[PersonFaceView]
+    next_cursor: str | None
+
+
 class FacePage(Model):
     """`FacePage` of the OpenAPI document."""
 
@@ -318,6 +359,18 @@ class FaceShape(Model):
     roll: float = Field(description="degrees clockwise")
     yaw: float = Field(description="degrees to the viewer's right")
     pitch: float = Field(description="degrees down")
+
+
+class FaceView(Model):
+    """A face in one of your images."""
+
+    id: str
+    image_id: str = Field(description="the latest image that shows it")
+    bbox: tuple[float, float, float, float] = Field(description="x1, y1, x2, y2 in pixels of the upright original")
+    score: float
+    quality: float
+    person_id: str | None
+    crop: str = Field(description="URL of a square crop")
 
 
 class Failed(Model):
@@ -607,6 +660,13 @@ class NotInAlbum(Model):
     code: str | None = None
 
 
+class PeopleList(Model):
+    """`PeopleList` of the OpenAPI document."""
+
+    items: list[PersonView] = Field(description="those with the most faces first")
+    next_cursor: str | None
+
+
 class PeoplePage(Model):
     """`PeoplePage` of the OpenAPI document."""
 
@@ -639,6 +699,32 @@ class PersonFace(Model):
     bbox: tuple[float, float, float, float] = Field(description="x1, y1, x2, y2 in pixels of the upright original")
     score: float
     quality: float
+
+
+class PersonFaceView(Model):
+    """`PersonFaceView` of the OpenAPI document."""
+
+    id: str
+    image_id: str = Field(description="the latest image that shows it")
+    bbox: tuple[float, float, float, float] = Field(description="x1, y1, x2, y2 in pixels of the upright original")
+    score: float
+    quality: float
+    person_id: str | None
+    crop: str = Field(description="URL of a square crop")
+    likeness: float | None = Field(description="cosine to the mean of the person, in the order of `likeness` only")
+
+
+class PersonView(Model):
+    """A person in your images, in whatever albums."""
+
+    id: str = Field(description="stays the same when images come and go")
+    name: str | None
+    hidden: bool
+    birth_date: str | None
+    face_count: int
+    image_count: int
+    cover: CoverView | None = Field(description="null: no face of it is to be seen now")
+    updated_at: datetime
 
 
 class PictureQuality(Model):
@@ -784,6 +870,24 @@ class SuggestedWord(Model):
     value: str
     title: str | None = Field(None, description="of an album")
     count: int = Field(description="images, of a tag up to 1000")
+
+
+class SuggestionList(Model):
+    """`SuggestionList` of the OpenAPI document."""
+
+    items: list[SuggestionView] = Field(description="those first of which the rule is least sure")
+
+
+class SuggestionView(Model):
+    """A question whose answer helps."""
+
+    id: str
+    kind: str = Field(description="same: are these two people one? is: is this face this person's?")
+    people: list[str] | None = Field(description="of `same`: the two")
+    faces: list[str] = Field(description="of `same`: a face of each; of `is`: the face and one of the person's")
+    face: str | None = Field(description="of `is`")
+    person: str | None = Field(description="of `is`")
+    score: float = Field(description="0 to 1, .5 where the rule decides")
 
 
 class Suggestions(Model):

@@ -70,8 +70,10 @@ class Bundle:
         pictures: NDArray[np.int64],
         quality: Vectors,
         previous: NDArray[np.int64] | None = None,
+        must: NDArray[np.int64] | None = None,
+        cannot: NDArray[np.int64] | None = None,
     ) -> NDArray[np.int64]:
-        return await self._clustering.cluster_faces(vectors, pictures, quality, previous)
+        return await self._clustering.cluster_faces(vectors, pictures, quality, previous, must, cannot)
 
     async def find_candidates(self, vectors: StoredVectors, min_cosine: float, max_neighbours: int) -> Pairs:
         return await self._dedup.find_candidates(vectors, min_cosine, max_neighbours)

@@ -92,8 +92,10 @@ class Gateway:
         pictures: NDArray[np.int64],
         quality: Vectors,
         previous: NDArray[np.int64] | None = None,
+        must: NDArray[np.int64] | None = None,
+        cannot: NDArray[np.int64] | None = None,
     ) -> NDArray[np.int64]:
-        arguments = (vectors, pictures, quality, previous)
+        arguments = (vectors, pictures, quality, previous, must, cannot)
         return await self._call("clustering", "cluster_faces", *arguments)  # type: ignore[no-any-return]
 
     async def find_candidates(self, vectors: StoredVectors, min_cosine: float, max_neighbours: int) -> Pairs:

@@ -38,6 +38,7 @@ from serve_app.services.albums.snapshot import AlbumSnapshots, keep_result
 from serve_app.services.albums.stored_results import StoredResults
 from serve_app.services.albums.tags import tags_result
 from serve_app.services.jobs.progress import Progress
+from serve_app.services.people.grouping import PeopleGrouping
 from serve_app.store import migrate
 from serve_app.store.embedded.server import ensure_running
 from serve_app.store.queue import jobs
@@ -94,7 +95,9 @@ class Bench:
         self._name = f"album of {size}"
         self._loader = AlbumSnapshots(database, NothingToRead(), 0)  # type: ignore[arg-type]
         self._clusterer = GivenGroups()
-        self._people = ClusterPeople(database, self._loader, self._clusterer, settings)
+        self._people = ClusterPeople(
+            database, self._loader, self._clusterer, PeopleGrouping(database, self._clusterer, settings), settings
+        )
         self._pages = AlbumPages(database, StoredResults(database, settings.limits.max_whole_album))
         self._groups: dict[str, list[int]] = {}
         self._labels: dict[int, int] = {}

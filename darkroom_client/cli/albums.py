@@ -1,4 +1,4 @@
-"""The commands about albums: `album`, `show`, `albums`, `search`, `duplicates`, `people`, `delete`."""
+"""The commands about albums: `album`, `show`, `albums`, `search`, `duplicates`, `delete`."""
 
 from __future__ import annotations
 
@@ -202,23 +202,6 @@ def duplicates(
             print_json(groups)
         else:
             tables.duplicates(tables.console(), groups, Names(client))
-
-
-@app.command()
-def people(context: typer.Context, album: Album, as_json: Json = False, output: Output = None) -> None:
-    """Print the people of an album, those in the most pictures first."""
-    with state(context).client() as client:
-        client.album(album).people()  # where they were never looked for, or pictures were added
-        listed = list(client.every(client.list_album_people, album))
-        if state(context).wants_json(as_json, output):
-            print_json(listed)
-            return
-        found = []
-        for number, person in enumerate(listed, 1):
-            faces = list(client.every(client.list_album_faces, album, person=person.id))
-            images = list(dict.fromkeys(face.image for face in faces))
-            found.append((f"person{number}", person.face_count, images))
-        tables.people(tables.console(), found, Names(client))
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from darkroom_client.cli import accounts, albums, pictures
+from darkroom_client.cli import accounts, albums, people, pictures
 from darkroom_client.cli.config import state_of
 from darkroom_client.cli.failures import KNOWN, STOPPED, explain
 from darkroom_client.cli.options import Format, err
@@ -32,7 +32,7 @@ def build(*more: typer.Typer) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_common)
-    for part in (albums.app, pictures.app, accounts.app, *more):
+    for part in (albums.app, people.app, pictures.app, accounts.app, *more):
         app.registered_commands += part.registered_commands
     app.add_typer(accounts.users, name="users")
     return app

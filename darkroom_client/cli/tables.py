@@ -142,6 +142,16 @@ def people(console: Console, found: list[tuple[str, int, list[str]]], names: Nam
     _print(console, table, "no people")
 
 
+def library_people(console: Console, found: list[dict[str, Any]]) -> None:
+    """Print people of all albums: id, name, number of faces and pictures."""
+    table = _table("People", "person", "name", "faces", "pictures", "changed")
+    for person in found:
+        name = escape(person["name"] or "")
+        counts = str(person["face_count"]), str(person["image_count"])
+        table.add_row(person["id"], name, *counts, _time(person["updated_at"]))
+    _print(console, table, "no people")
+
+
 def jobs(console: Console, found: list[dict[str, Any]]) -> None:
     """Print jobs."""
     table = _table("Jobs", "id", "album", "kind", "status", "done", "since", "what went wrong")

@@ -153,6 +153,8 @@ class FaceClusterer(Protocol):
         pictures: NDArray[np.int64],
         quality: Vectors,
         previous: NDArray[np.int64] | None = None,
+        must: NDArray[np.int64] | None = None,
+        cannot: NDArray[np.int64] | None = None,
     ) -> NDArray[np.int64]:
         """Assign a cluster label `int64[N]` to each face.
 
@@ -160,6 +162,10 @@ class FaceClusterer(Protocol):
         `UNASSIGNED`: too poor for any person. Two faces of one image never share a label. `previous` holds the labels
         of an earlier call for the faces that were in it and `UNKNOWN` for new ones: then only clusters near the new
         faces change. The grouping does not depend on the order of the faces.
+
+        `must` `int64[M, 2]` and `cannot` `int64[C, 2]` are pairs of faces that share a label, and that do not; they
+        hold in every answer, whatever else is said here. A face with itself: it has a label, however poor it is; it has
+        none. Raises `ValueError` on arrays of unlike length and on links that contradict each other.
         """
         ...
 

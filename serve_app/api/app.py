@@ -22,11 +22,13 @@ from serve_app.api import (
     docs,
     duplicates,
     events,
+    faces,
     history,
     images,
     jobs,
     library,
     operations,
+    people,
     problems,
     segmentations,
     sessions,
@@ -99,7 +101,7 @@ def _routers(*, has_keys: bool) -> tuple[APIRouter, APIRouter]:
     ours.include_router(operations.router)
     ours.include_router(sessions.opening)
     with_key, with_webui_key = (_OURS, _WEBUI) if has_keys else ({}, {})
-    library_parts = (images, library, corrections)
+    library_parts = (images, library, people, faces, corrections)
     edits = (styles, segmentations, avatars, history)
     for part in (*library_parts, *edits, jobs, events, webhooks, users, sessions, capabilities):
         ours.include_router(part.router, **with_key)

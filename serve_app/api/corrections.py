@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from serve_app.api.answers import PREFIX
-from serve_app.api.deps import CurrentUser, ServicesDep
+from serve_app.api.deps import CurrentUser, IdempotencyKey, ServicesDep
 from serve_app.api.history import Cursor
 from serve_app.api.idempotency import IdempotentRoute
 from serve_app.api.problems import responses
@@ -39,7 +39,7 @@ async def undo_correction(correction_id: str, user: CurrentUser, services: Servi
 
 
 @router.post("/undo", response_model=Undone, responses=responses(404, 409, 422, 503))
-async def undo_last(user: CurrentUser, services: ServicesDep) -> Undone:
+async def undo_last(user: CurrentUser, services: ServicesDep, idempotency_key: IdempotencyKey = None) -> Undone:
     """Take back your last decision that stands; 404 where there is none."""
     undone = await services.corrections.undo_last(user)
     items = [CorrectionView.model_validate(one) for one in undone]

@@ -34,7 +34,7 @@ _EXAMPLE = format_sse_event(
 _EVENT = {
     "type": "object",
     "properties": {
-        "event": {"type": "string", "enum": ["ready", "reset", "job", "album", "image", "duplicate"]},
+        "event": {"type": "string", "enum": ["ready", "reset", "job", "album", "image", "duplicate", "person"]},
         "data": {"type": "string", "description": "a change, as JSON"},
         "id": {"type": "string"},
         "retry": {"type": "integer"},

@@ -9,7 +9,7 @@ TAGS = [
         "name": "duplicates",
         "description": "Groups of images that are one too many: kept, thrown away, or no group at all.",
     },
-    {"name": "people", "description": "What you decide about people and faces, and taking it back."},
+    {"name": "people", "description": "Who is in your images, what you say of them, and taking it back."},
     {"name": "styles", "description": "Photographs redrawn in a style."},
     {"name": "avatars", "description": "People as animals; faces and people cut out of a photograph."},
     {"name": "jobs", "description": "Long work: how far it is, its events while it runs, its cancellation."},

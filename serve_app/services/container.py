@@ -53,12 +53,17 @@ from serve_app.services.guarded_http import GuardedHttp
 from serve_app.services.health import HealthService, RemoteMetrics
 from serve_app.services.images.buckets import BucketFetcher
 from serve_app.services.images.changes import ImageChanges
+from serve_app.services.images.face_crops import FaceCrops
 from serve_app.services.images.fetch import Fetcher
 from serve_app.services.images.references import ImageReferences
 from serve_app.services.images.service import ImageService, remove_abandoned_uploads
 from serve_app.services.images.store import ImageStore
 from serve_app.services.images.thumbnails import Thumbnails
 from serve_app.services.jobs.service import JobService
+from serve_app.services.people.decisions import PeopleDecisions
+from serve_app.services.people.effects import PeopleEffects
+from serve_app.services.people.grouping import PeopleGrouping
+from serve_app.services.people.service import PeopleService
 from serve_app.services.sdapi.controlnet.detect import Detector
 from serve_app.services.sdapi.extras import Extras
 from serve_app.services.sdapi.image_inputs import ImageInputs
@@ -105,6 +110,9 @@ class Services:
     corrections: CorrectionService
     duplicate_groups: DuplicateGroups
     duplicate_decisions: DuplicateDecisions
+    decisions: PeopleDecisions
+    people: PeopleService
+    grouping: PeopleGrouping
     albums: AlbumService
     album_changes: AlbumChanges
     album_pages: AlbumPages
@@ -182,14 +190,17 @@ class Services:
             tagging = TagAlbum(database, loader, capabilities, settings)
             styles = load_styles() if styles is None else styles
             animals = load_animals() if animals is None else animals
-            images = ImageService(
-                database, storage, pictures, Thumbnails(database, storage, pictures, settings), settings
-            )
+            derived = (maker(database, storage, pictures, settings) for maker in (Thumbnails, FaceCrops))
+            images = ImageService(database, storage, pictures, *derived, settings)
+            people_effects = PeopleEffects(settings)
+            about_people = dict.fromkeys(("must", "cannot", "name", "hide"), people_effects)
+            about_duplicates = dict.fromkeys(("not_duplicate", "resolve"), DuplicateEffect())
+            corrections = CorrectionService(database, {**about_people, **about_duplicates})
+            decisions = PeopleDecisions(database, corrections, people_effects)
+            grouping = PeopleGrouping(database, capabilities, settings)
             album_service = AlbumService(database, loader, pictures, stored, tagging, capabilities, settings)
-            about_duplicates = DuplicateEffect()
-            remembered = CorrectionService(database, {"not_duplicate": about_duplicates, "resolve": about_duplicates})
             groups = DuplicateGroups(database, stored)
-            decisions = DuplicateDecisions(database, groups, remembered, settings.jobs)
+            duplicate_decisions = DuplicateDecisions(database, groups, corrections, settings.jobs)
             people = PeopleFinder(capabilities, pictures, settings, metrics)
             make_style = ApplyStyle(database, references, pictures, capabilities, styles, settings, metrics)
             make_avatar = CreateAvatar(
@@ -217,9 +228,12 @@ class Services:
                 albums=album_service,
                 batches=ImageBatches(database, pictures, album_service),
                 album_changes=AlbumChanges(database, settings.quotas),
-                corrections=remembered,
+                corrections=corrections,
                 duplicate_groups=groups,
-                duplicate_decisions=decisions,
+                duplicate_decisions=duplicate_decisions,
+                decisions=decisions,
+                people=PeopleService(database, decisions),
+                grouping=grouping,
                 album_pages=AlbumPages(database, stored),
                 styles=StyleService(database, styles, settings),
                 segmentations=SegmentationService(database, images, settings),
@@ -246,8 +260,8 @@ class Services:
                     "duplicates": unless_made(
                         FindDuplicates(database, loader, pictures, capabilities, candidates, settings)
                     ),
-                    "resolve_duplicates": decisions,
-                    "people": unless_made(ClusterPeople(database, loader, capabilities, settings)),
+                    "resolve_duplicates": duplicate_decisions,
+                    "people": unless_made(ClusterPeople(database, loader, capabilities, grouping, settings)),
                     "quality": unless_made(AssessQuality(database, loader)),
                     "style": make_style,
                     "segmentation": CutOut(references, pictures, people, settings),

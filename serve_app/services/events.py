@@ -42,7 +42,13 @@ class Change(BaseModel):
         links: Links | None = info.context
         if links is None or href is None:
             return href
-        makers = {"job": links.job, "album": links.album, "image": links.image, "duplicate": links.album}
+        makers = {
+            "job": links.job,
+            "album": links.album,
+            "image": links.image,
+            "duplicate": links.album,
+            "person": links.person,
+        }
         return makers[self.kind](href)
 
 

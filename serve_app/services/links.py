@@ -27,3 +27,11 @@ class ServerLinks:
     def album(self, path: str) -> str:
         """URL of something of an album. `path`: the album's id, quoted, and what follows it."""
         return f"{PREFIX}/albums/{path}"
+
+    def person(self, person_id: str) -> str:
+        """URL of a person."""
+        return f"{PREFIX}/people/{person_id}"
+
+    def face_crop(self, face_id: str) -> str:
+        """URL of a square crop of a face."""
+        return f"{self._base}{PREFIX}/faces/{face_id}/crop?size=256"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image as PillowImage
 
 from darkroom_client import Darkroom
@@ -23,6 +24,7 @@ from tests.support.builders import a_flat_image, an_image, encoded
 from tests.support.fake_generation import COLOURS
 from tests.support.fake_portraits import AVATAR_COLOURS
 from tests.support.fakes import FakeCapabilities, with_face
+from tests.support.people import group_picture
 
 
 @pytest.fixture(autouse=True)
@@ -400,6 +402,27 @@ async def test_duplicates_and_people_of_an_album_are_told_by_file_names(
     assert "anna.png" in printed
     assert await run(live_url, "people", "one", "--output", "json") == 0
     assert json.loads(capsys.readouterr().out)[0]["image_count"] == 1
+
+
+async def test_people_of_all_albums_are_named_and_merged_and_questions_about_them_answered(
+    live_url: str, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place, who in enumerate(((1,), (1,), (1, 2))):
+        (folder / f"group{place}.png").write_bytes(group_picture(place, who))
+    assert await run(live_url, "album", str(folder), "--name", "one") == 0
+    capsys.readouterr()
+    assert await run(live_url, "people", "--json") == 0
+    anna, other = (person["id"] for person in json.loads(capsys.readouterr().out)[:2])
+    assert await run(live_url, "name", anna, "Anna") == 0
+    assert await run(live_url, "people", "--named") == 0
+    assert "Anna" in capsys.readouterr().out
+    assert await run(live_url, "merge", "Anna", other) == 0
+    assert "Anna has 4 faces now" in capsys.readouterr().err
+    assert await run(live_url, "undo") == 0
+    assert await run(live_url, "name", "Bob", "Bert") == 1
+    monkeypatch.setattr(typer, "prompt", lambda *_, **__: "y")
+    assert await run(live_url, "people", "--review") == 0
+    assert "Is the first of these Anna" in capsys.readouterr().err
 
 
 async def test_jobs_lists_those_of_an_album(live_url: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from configs.settings import Settings
 from deployments.errors import Conflict
 from serve_app.services.container import Services
 from serve_app.services.corrections import CorrectionService
@@ -16,7 +17,7 @@ from serve_app.store.repositories import corrections
 from serve_app.store.repositories.corrections import Correction, NewCorrection, Place
 from serve_app.store.repositories.users import LOCAL_USER_ID
 from tests.api.conftest import assert_problem
-from tests.support.accounts import Account
+from tests.support.accounts import Account, with_keys
 from tests.support.rows import a_sha
 
 PATH = "/api/v1/corrections"
@@ -70,14 +71,6 @@ async def test_a_decision_is_taken_back_by_its_id_and_again_changes_nothing(
     assert_problem(await idle_client.delete(f"{PATH}/cor_none"), 404, "not-found")
 
 
-async def test_another_users_decisions_are_not_there(services: Services, eva: Account, bob: Account) -> None:
-    made = await decide(services, eva.id)
-    assert (await bob.client.get(PATH)).json()["items"] == []
-    assert_problem(await bob.client.delete(f"{PATH}/{made}"), 404, "not-found")
-    assert_problem(await bob.client.post("/api/v1/undo"), 404, "not-found")
-    assert (await eva.client.get(PATH)).json()["items"][0]["undone_at"] is None
-
-
 async def test_an_effect_is_told_once_of_what_an_action_made_and_took_back(services: Services) -> None:
     told = Told()
     service = CorrectionService(services.database, {"must": told, "cannot": told})
@@ -98,3 +91,16 @@ async def test_a_decision_that_its_effect_refuses_is_not_remembered(services: Se
             await service.make(session, LOCAL_USER_ID, [APART], "test")
     async with services.database.transaction() as session:
         assert await corrections.load_page(session, LOCAL_USER_ID, 10) == []
+
+
+class TestWithKeys:
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        return with_keys(settings)
+
+    async def test_another_users_decisions_are_not_there(self, services: Services, eva: Account, bob: Account) -> None:
+        made = await decide(services, eva.id)
+        assert (await bob.client.get(PATH)).json()["items"] == []
+        assert_problem(await bob.client.delete(f"{PATH}/{made}"), 404, "not-found")
+        assert_problem(await bob.client.post("/api/v1/undo"), 404, "not-found")
+        assert (await eva.client.get(PATH)).json()["items"][0]["undone_at"] is None

@@ -28,6 +28,7 @@ from tests.support.accounts import Account, with_keys
 from tests.support.builders import an_image, encoded
 from tests.support.fake_diffuser import FakeDiffuser
 from tests.support.fakes import with_face
+from tests.support.people import decide, faces, fill_album, people
 
 PORTRAIT_PIXELS = with_face(an_image((1400, 60)), person=3, size=20)
 PORTRAIT = encoded(PORTRAIT_PIXELS, "PNG")
@@ -111,6 +112,9 @@ async def test_everything_of_a_deleted_user_goes(
     assert (await eva.client.post(f"{V1}/txt2img", json=SMALL)).status_code == 200
     assert (await eva.client.post(f"{V1}/options", json={"jpeg_quality": 55})).status_code == 200
     assert (await eva.client.post("/api/v1/webhooks", json={"url": "http://127.0.0.1:9/"})).status_code == 201
+    await fill_album(eva.client, "b", (1,), (1,))
+    [person] = [one["id"] for one in await people(eva.client) if one["face_count"] == 2]
+    await decide(eva.client, f"/api/v1/faces/{(await faces(eva.client, person))[0]}/reject", person_id=person)
     async with services.database.transaction() as session:
         await events.remove_older(session, 3600.0, 1)
     before = await rows_of(services, eva.id)

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.algorithms.faces.sample import sample_portrait
+from deployments.algorithms.people.clusters import ClusteringOptions, group_faces
+from deployments.algorithms.people.links import Links
 from deployments.contracts.albums import Face, LocalFeatures, Pairs, PairVerdict
 from deployments.contracts.arrays import Image, Packed, StoredVectors, Vectors
 from deployments.contracts.portraits import AvatarTask
@@ -99,8 +101,14 @@ class FakeCapabilities(FakeGeneration, FakePortraits):
         pictures: NDArray[np.int64],
         quality: Vectors,
         previous: NDArray[np.int64] | None = None,
+        must: NDArray[np.int64] | None = None,
+        cannot: NDArray[np.int64] | None = None,
     ) -> NDArray[np.int64]:
         self.calls.append("cluster_faces")
+        if must is not None or cannot is not None:
+            none = np.zeros((0, 2), np.int64)
+            links = Links(len(vectors), none if must is None else must, none if cannot is None else cannot)
+            return group_faces(vectors, pictures, quality, ClusteringOptions(cut=0.5), links)
         return np.asarray(np.argmax(vectors, axis=1), np.int64)
 
     async def train_index(self, sample: StoredVectors, count: int) -> Packed:

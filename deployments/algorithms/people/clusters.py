@@ -13,17 +13,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from deployments.algorithms.people.holding import hold_links
 from deployments.algorithms.people.label_matching import Labels
 from deployments.algorithms.people.linkage import link
+from deployments.algorithms.people.links import Links
 from deployments.algorithms.people.neighbours import Forest
-from deployments.algorithms.people.prints import find_prints
+from deployments.algorithms.people.selection import Faces, place_claimed, select_faces, unit
 from deployments.contracts.albums import UNASSIGNED
 from deployments.contracts.arrays import Vectors
-
-LEAST_LENGTH = 1e-6
-"""Length under which a vector has no direction."""
-UNIT_SLACK = 1e-5
-"""Rounding of float32 by which the length of a unit vector may differ from one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +55,54 @@ class Atoms:
     """The atom of each face."""
 
 
-def group_faces(vectors: Vectors, pictures: NDArray[np.int64], quality: Vectors, grouping: ClusteringOptions) -> Labels:
+def group_faces(
+    vectors: Vectors,
+    pictures: NDArray[np.int64],
+    quality: Vectors,
+    grouping: ClusteringOptions,
+    links: Links | None = None,
+) -> Labels:
     """Group face vectors `float32[N, D]`, with the image of each and quality 0 to 1, into people `int64[N]`, -1: none.
 
     People are numbered from 0, the most frequent first. Two faces of one image are never one person, unless they are
-    prints of one photograph (`find_prints`); of these one stands for all. Neither the
-    people nor their numbers depend on the order of the faces or on how images are numbered, except that faces with
-    the same vector in images with the same faces are interchangeable. Raises `ValueError` on arrays of unlike length.
+    prints of one photograph (`find_prints`), of which one stands for all, or a must-link says so. All `links` hold: a
+    face that is claimed by one is somebody's, however poor. Neither the people nor their numbers depend on the order of
+    the faces or on how images are numbered, except that faces with the same vector in images with the same faces are
+    interchangeable. Raises `ValueError` on arrays of unlike length and on links that contradict each other.
     """
-    usable = find_usable(vectors, pictures, quality, grouping.min_quality)
+    faces = select_faces(vectors, pictures, quality, grouping.min_quality, grouping.cut, links)
     labels = np.full(len(vectors), UNASSIGNED)
-    if len(usable):
-        stands = find_prints(vectors, usable, pictures[usable], grouping.cut)
-        kept, photograph = np.unique(stands, return_inverse=True)
-        atoms = make_atoms(unit(vectors[usable[kept]]), pictures[usable[kept]])
-        linked = link_groups(atoms.means, atoms.counts, atoms.pictures, grouping)
-        labels[usable] = number(linked[atoms.atom_of][photograph])
-    return labels
+    if len(faces):
+        rows, linked = link_rows(faces, np.arange(len(faces)), [], grouping)
+        kept = np.empty(len(faces), np.int64)
+        kept[rows] = linked
+        labels[faces.usable] = number(hold_links(faces, kept, grouping.cut))[faces.photograph]
+    return place_claimed(labels, np.full(len(vectors), UNASSIGNED), faces)
+
+
+def link_rows(
+    faces: Faces, loose: NDArray[np.int64], whole: Sequence[NDArray[np.int64]], grouping: ClusteringOptions
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Link faces one by one, and others as the groups that they are.
+
+    `loose` `int64[L]`, `whole`: rows of `faces`, disjoint. -> the rows, in another order, and the group of each
+    """
+    atoms = make_atoms(faces[loose], faces.pictures[loose])
+    means = np.empty((len(whole), atoms.means.shape[1]), np.float32)
+    for place, members in enumerate(whole):
+        means[place] = faces[members].mean(axis=0, dtype=np.float64)
+    # Groups come after the faces, in an order of their own that does not depend on how faces came.
+    order = sorted(range(len(whole)), key=lambda place: means[place].tobytes())
+    whole = [whole[place] for place in order]
+    sizes = np.array([len(members) for members in whole], np.int64)
+    linked = link_groups(
+        np.concatenate([atoms.means, means[order]]),
+        np.concatenate([atoms.counts, sizes]),
+        [*atoms.pictures, *(set(faces.pictures[members].tolist()) for members in whole)],
+        grouping,
+    )
+    of_atoms, of_whole = linked[: len(atoms.counts)], linked[len(atoms.counts) :]
+    return np.concatenate([loose, *whole]), np.concatenate([of_atoms[atoms.atom_of], np.repeat(of_whole, sizes)])
 
 
 def link_groups(
@@ -102,33 +130,13 @@ def link_groups(
     return named[link(directions, faces, held, grouping.group_cut, grouping.forest).cluster[group]]
 
 
-def find_usable(
-    vectors: Vectors, pictures: NDArray[np.int64], quality: Vectors, min_quality: float
-) -> NDArray[np.int64]:
-    """Select the rows of the faces that can belong to a person."""
-    if vectors.ndim != 2 or not len(vectors) == len(pictures) == len(quality):
-        raise ValueError("vectors, pictures and quality must be of one length")
-    length = np.einsum("nd,nd->n", vectors, vectors)
-    # A quality that is no number fails every comparison.
-    return np.flatnonzero((quality >= min_quality) & np.isfinite(length) & (length > LEAST_LENGTH**2))
-
-
-def unit(vectors: Vectors) -> Vectors:
-    """Scale vectors to length one; those that are so within `UNIT_SLACK` stay as they are."""
-    length = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
-    off = np.abs(length - 1) > UNIT_SLACK
-    if not off.any():
-        return vectors
-    vectors = vectors.copy()
-    vectors[off] /= length[off, None]
-    return vectors
-
-
 def make_atoms(vectors: Vectors, pictures: NDArray[np.int64]) -> Atoms:
     """Sort unit vectors canonically and unite equal ones of different images (an image uploaded twice).
 
     Equal vectors merge first in any case, since nothing is nearer; thousands of them would slow linkage down.
     """
+    if not len(vectors):
+        return Atoms(vectors, np.zeros(0, np.int64), [], np.zeros(0, np.int64))
     order, rank = _sort(vectors, pictures)
     rank, held = rank[order], pictures[order]
     start = np.searchsorted(rank, rank)

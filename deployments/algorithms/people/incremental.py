@@ -5,18 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.algorithms.people.clusters import (
-    ClusteringOptions,
-    find_usable,
-    group_faces,
-    link_groups,
-    make_atoms,
-    number,
-    unit,
-)
+from deployments.algorithms.people.clusters import ClusteringOptions, link_rows, number
+from deployments.algorithms.people.holding import hold_links
 from deployments.algorithms.people.label_matching import Labels, carry_labels
 from deployments.algorithms.people.linkage import SLACK
-from deployments.algorithms.people.prints import find_prints
+from deployments.algorithms.people.links import Links
+from deployments.algorithms.people.selection import Faces, place_claimed, select_faces
 from deployments.contracts.albums import UNASSIGNED
 from deployments.contracts.arrays import Vectors
 
@@ -25,7 +19,12 @@ BLOCK_PRODUCTS = 4_000_000
 
 
 def add_faces(
-    vectors: Vectors, pictures: NDArray[np.int64], quality: Vectors, previous: Labels, grouping: ClusteringOptions
+    vectors: Vectors,
+    pictures: NDArray[np.int64],
+    quality: Vectors,
+    previous: Labels,
+    grouping: ClusteringOptions,
+    links: Links | None = None,
 ) -> Labels:
     """Group all faces like `group_faces`, given the labels of an earlier call; faces with a negative label are new.
 
@@ -39,74 +38,50 @@ def add_faces(
       faces are not taken apart. The cost of a new face is a product with every old one and linking at most
       `dissolved_clusters * settled_faces` faces.
 
-    A cluster of `previous` that holds two faces of one image, prints of one photograph aside, is dissolved as well.
+    A cluster of `previous` that holds two faces of one image, prints of one photograph and bound faces aside, is
+    dissolved as well. `links` hold whatever `previous` is; with them the result need not be the grouping of all faces
+    anew. Raises `ValueError` as `group_faces` does.
     """
     if len(previous) != len(vectors):
         raise ValueError("previous and vectors must be of one length")
-    usable = find_usable(vectors, pictures, quality, grouping.min_quality)
-    old = np.maximum(previous[usable], UNASSIGNED)
-    if not np.any(old > UNASSIGNED):
-        return group_faces(vectors, pictures, quality, grouping)
-    stands = find_prints(vectors, usable, pictures[usable], grouping.cut)
-    kept, photograph = np.unique(stands, return_inverse=True)
+    faces = select_faces(vectors, pictures, quality, grouping.min_quality, grouping.cut, links)
     labels = np.full(len(vectors), UNASSIGNED)
-    labels[usable] = _add(_Faces(vectors, usable[kept], pictures[usable[kept]]), old[kept], grouping)[photograph]
-    return labels
+    if len(faces):
+        old = np.maximum(previous[faces.kept], UNASSIGNED)
+        labels[faces.usable] = _hold(faces, _add(faces, old, grouping), grouping)[faces.photograph]
+    return place_claimed(labels, previous, faces)
 
 
-class _Faces:
-    """Usable faces whose vectors are taken out only where they are needed: a copy of all costs more than the rest."""
-
-    def __init__(self, vectors: Vectors, usable: NDArray[np.int64], pictures: NDArray[np.int64]) -> None:
-        self._vectors, self._usable, self.pictures = vectors, usable, pictures
-
-    def __len__(self) -> int:
-        return len(self._usable)
-
-    def __getitem__(self, rows: NDArray[np.int64]) -> Vectors:
-        return unit(self._vectors[self._usable[rows]])
-
-
-def _add(faces: _Faces, old: Labels, grouping: ClusteringOptions) -> Labels:
-    new_faces = (old < 0) | np.isin(old, _labels_with_a_picture_twice(faces.pictures, old))
+def _add(faces: Faces, old: Labels, grouping: ClusteringOptions) -> Labels:
+    known = np.flatnonzero(old >= 0)
+    new_faces = (old < 0) | np.isin(old, faces.has_image_twice(known, old[known]))
     if not new_faces.any():
         return old
     whole: list[NDArray[np.int64]] = []
-    if len(faces) <= grouping.exact_faces:
+    if new_faces.all():
+        loose = np.arange(len(faces))
+    elif len(faces) <= grouping.exact_faces:
         loose = _connected(faces, old, new_faces, grouping)
     else:
         loose, whole = _near(faces, old, new_faces, grouping)
-    atoms = make_atoms(faces[loose], faces.pictures[loose])
-    means = np.empty((len(whole), atoms.means.shape[1]), np.float32)
-    for place, members in enumerate(whole):
-        means[place] = faces[members].mean(axis=0, dtype=np.float64)
-    # Clusters as a whole come after the faces, in an order of their own that does not depend on how faces came.
-    order = sorted(range(len(whole)), key=lambda place: means[place].tobytes())
-    whole = [whole[place] for place in order]
-    linked = link_groups(
-        np.concatenate([atoms.means, means[order]]),
-        np.concatenate([atoms.counts, np.array([len(members) for members in whole], np.int64)]),
-        atoms.pictures + [set(faces.pictures[members].tolist()) for members in whole],
-        grouping,
-    )
-    rows = np.concatenate([loose, *whole])
-    cluster = linked[: len(atoms.counts)][atoms.atom_of]
-    of_whole = np.repeat(linked[len(atoms.counts) :], [len(members) for members in whole])
+    rows, linked = link_rows(faces, loose, whole, grouping)
     labels = old.copy()
-    labels[rows] = carry_labels(old[rows], number(np.concatenate([cluster, of_whole])), int(old.max()))
+    labels[rows] = carry_labels(old[rows], number(linked), int(old.max()))
     return labels
 
 
-def _labels_with_a_picture_twice(pictures: NDArray[np.int64], old: Labels) -> Labels:
-    """Find the clusters that hold two faces of one image."""
-    rows = np.flatnonzero(old >= 0)
-    rows = rows[np.lexsort((pictures[rows], old[rows]))]
-    again = (old[rows][1:] == old[rows][:-1]) & (pictures[rows][1:] == pictures[rows][:-1])
-    return np.unique(old[rows][1:][again])
+def _hold(faces: Faces, labels: Labels, grouping: ClusteringOptions) -> Labels:
+    """Change groups so that links hold; those that changed keep the labels of their largest parts."""
+    held = hold_links(faces, labels, grouping.cut)
+    changed = np.concatenate([labels[held != labels], held[held != labels]])
+    rows = np.flatnonzero(np.isin(labels, changed) | np.isin(held, changed))
+    if len(rows):
+        held[rows] = carry_labels(labels[rows], held[rows], int(max(labels.max(), held.max())))
+    return held
 
 
 def _connected(
-    faces: _Faces, old: Labels, new_faces: NDArray[np.bool_], grouping: ClusteringOptions
+    faces: Faces, old: Labels, new_faces: NDArray[np.bool_], grouping: ClusteringOptions
 ) -> NDArray[np.int64]:
     """Find the rows connected to a new face by steps that two linked groups must have somewhere between them; whole
     clusters always."""
@@ -127,7 +102,7 @@ def _connected(
 
 
 def _near(
-    faces: _Faces, old: Labels, new_faces: NDArray[np.bool_], grouping: ClusteringOptions
+    faces: Faces, old: Labels, new_faces: NDArray[np.bool_], grouping: ClusteringOptions
 ) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
     """Select rows to link one by one, and the rows of clusters that take part undivided."""
     fresh, kept = np.flatnonzero(new_faces), np.flatnonzero(~new_faces)

@@ -12,7 +12,7 @@ from serve_app.services.webhooks.signatures import check_secret
 from serve_app.store.repositories.events import EventKind
 
 _LONGEST_URL = 2000
-_KINDS: tuple[EventKind, ...] = ("job", "album", "image", "duplicate")
+_KINDS: tuple[EventKind, ...] = ("job", "album", "image", "duplicate", "person")
 
 
 class WebhookRequest(Body):

@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from deployments.errors import InvalidRequest, NotFound
+from deployments.errors import InvalidRequest
 from serve_app.services.images.service import ImageView, view_of
+from serve_app.services.people.lookup import find_person
 from serve_app.store.repositories import albums, image_tags, library
 from serve_app.store.repositories.library import Filters, LibraryImage, Order, SortKey
 from serve_app.store.session import Database
@@ -66,8 +67,12 @@ async def own_filters(session: AsyncSession, user_id: str, filters: Filters) -> 
     if filters.person_id is not None:
         album_id = await library.find_person(session, user_id, filters.person_id)
         if album_id is None:
-            raise NotFound(f"There is no person '{filters.person_id}'.")
-        filters = replace(filters, album_id=filters.album_id or album_id)
+            filters = replace(filters, person_id=None, library_person_id=filters.person_id)
+        else:
+            filters = replace(filters, album_id=filters.album_id or album_id)
+    if filters.library_person_id is not None:
+        person = await find_person(session, user_id, filters.library_person_id)
+        filters = replace(filters, library_person_id=person.id)
     return filters
 
 

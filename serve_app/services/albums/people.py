@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from configs.settings import Settings
-from deployments.contracts.albums import UNASSIGNED, UNKNOWN, FaceClusterer
+from deployments.contracts.albums import UNASSIGNED, FaceClusterer
+from deployments.errors import Unavailable
 from serve_app.services.albums.album_faces import AlbumFace
 from serve_app.services.albums.bystanders import find_bystanders
 from serve_app.services.albums.items import Item
@@ -17,42 +19,43 @@ from serve_app.services.albums.naming import name_people
 from serve_app.services.albums.results import AnalysisResult, ClustersResult, Failed, Person, PersonFace, ResultPages
 from serve_app.services.albums.snapshot import AlbumSnapshot, AlbumSnapshots, keep_result
 from serve_app.services.jobs.progress import Progress
+from serve_app.services.people.grouping import GroupedFaces, PeopleGrouping, links_or_none, without_doubted
+from serve_app.services.people.memory import load_memory
+from serve_app.services.people.places import PlacedFaces
 from serve_app.store.queue.jobs import QueuedJob
 from serve_app.store.repositories import albums, faces, persons, results
+from serve_app.store.repositories import people as people_state
 from serve_app.store.repositories.faces import StoredFaces
+from serve_app.store.repositories.persons import StoredPerson
 from serve_app.store.session import Database
+
+_TRIES = 5
+"""Times that faces are grouped while corrections come in between."""
 
 
 class ClusterPeople:
     """Handler of the job kind `people`."""
 
     def __init__(
-        self, database: Database, albums: AlbumSnapshots, clusterer: FaceClusterer, settings: Settings
+        self,
+        database: Database,
+        albums: AlbumSnapshots,
+        clusterer: FaceClusterer,
+        library: PeopleGrouping,
+        settings: Settings,
     ) -> None:
         self._database = database
         self._albums = albums
         self._clusterer = clusterer
+        self._library = library
         self._settings = settings
 
     async def __call__(self, job: QueuedJob, progress: Progress) -> AnalysisResult | ResultPages:
         snapshot = await self._albums.load(job, progress)
-        async with self._database.transaction() as session:
-            model = self._settings.faces_model
-            found = await faces.load(session, model, snapshot.shas)
-            previous = await persons.load_labels(session, snapshot.album_id, found.ids)
-            moved = await persons.load_moved_labels(session, snapshot.album_id, model, found, snapshot.shas)
-        labels = np.zeros(0, np.int64)
-        if len(found.ids):
-            # Groups of another network's faces are no start for this one's: all faces are grouped anew.
-            known = previous if moved is None and (previous != UNKNOWN).any() else None
-            labels = await self._clusterer.cluster_faces(found.vectors, found.pictures, found.quality, known)
+        found, labels, people = await self._group(job.user_id, snapshot)
+        progress.report(0.85)
+        await self._library.update(job.user_id, GroupedFaces(snapshot.shas, found, labels))
         progress.report(0.9)
-        async with self._database.transaction() as session:
-            if await albums.get(session, snapshot.album_id) is not None:
-                labels = await persons.save(session, snapshot.album_id, found.ids, labels, moved)
-                if moved is not None:
-                    await results.remove(session, snapshot.album_id, "people")
-            people = await persons.load(session, snapshot.album_id)
 
         parameters = job.payload["parameters"]
         persons_of = [None if label == UNASSIGNED else people[label].id for label in labels.tolist()]
@@ -65,6 +68,39 @@ class ClusterPeople:
             bystanders=bool(parameters.get("bystanders")),
         )
         return await keep_result(self._database, snapshot, "people", parameters, report)
+
+    async def _group(
+        self, user_id: str, snapshot: AlbumSnapshot
+    ) -> tuple[StoredFaces, NDArray[np.int64], dict[int, StoredPerson]]:
+        """Group the album's faces, as the user's corrections have it. -> these, their labels, the people by label
+
+        Raises `Unavailable` where corrections come in faster than faces are grouped: the job is tried again.
+        """
+        model = self._settings.faces_model
+        for _ in range(_TRIES):
+            async with self._database.transaction() as session:
+                memory = await load_memory(session, user_id)
+                found = await faces.load(session, model, snapshot.shas)
+                previous = await persons.load_labels(session, snapshot.album_id, found.ids)
+                moved = await persons.load_moved_labels(session, snapshot.album_id, model, found, snapshot.shas)
+            labels = np.zeros(0, np.int64)
+            if len(found.ids):
+                sizes = [(content.width, content.height) for content in snapshot.contents]
+                said = memory.resolve(PlacedFaces(snapshot.shas, sizes, found.pictures, found.boxes))
+                # Groups of another network's faces are no start for this one's: all faces are grouped anew.
+                known = without_doubted(previous, said) if moved is None else None
+                labels = await self._clusterer.cluster_faces(
+                    found.vectors, found.pictures, found.quality, known, *links_or_none(said)
+                )
+            async with self._database.transaction() as session:
+                if await people_state.lock(session, user_id) != memory.revision:
+                    continue
+                if await albums.get(session, snapshot.album_id) is not None:
+                    labels = await persons.save(session, snapshot.album_id, found.ids, labels, moved)
+                    if moved is not None:
+                        await results.remove(session, snapshot.album_id, "people")
+                return found, labels, await persons.load(session, snapshot.album_id)
+        raise Unavailable("The people of the album are being corrected faster than they can be grouped")
 
 
 def _report(

@@ -18,9 +18,10 @@ from pathlib import Path
 from configs.settings import Settings
 from deployments.contracts.pictures import Capture
 from deployments.errors import NotFound
+from serve_app.services.images.face_crops import Box, FaceCrop, FaceCrops
 from serve_app.services.images.names import storable_name
 from serve_app.services.images.store import UPLOADS, ImageStore, Readable, original_key
-from serve_app.services.images.thumbnails import Thumbnail, Thumbnails
+from serve_app.services.images.thumbnails import Format, Thumbnail, Thumbnails
 from serve_app.storage import Storage
 from serve_app.store.repositories import albums, images
 from serve_app.store.repositories.images import StoredImage
@@ -147,12 +148,19 @@ class ImageService:
     """Use cases of images. Another user's image is answered like one that does not exist."""
 
     def __init__(
-        self, database: Database, storage: Storage, pictures: ImageStore, thumbnails: Thumbnails, settings: Settings
+        self,
+        database: Database,
+        storage: Storage,
+        pictures: ImageStore,
+        thumbnails: Thumbnails,
+        crops: FaceCrops,
+        settings: Settings,
     ) -> None:
         self._database = database
         self._storage = storage
         self._pictures = pictures
         self._thumbnails = thumbnails
+        self._crops = crops
         self._url_ttl_s = settings.storage.url_ttl_s
 
     async def upload(
@@ -168,18 +176,25 @@ class ImageService:
         return view_of(await self._find(user_id, image_id))
 
     async def open_file(self, user_id: str, key: str, thumbnail: Thumbnail | None = None) -> FileContent | Elsewhere:
-        """Open a stored file, or a thumbnail of it. Raises `NotFound`."""
+        """Open a stored file, or a thumbnail or a face of it. Raises `NotFound`."""
         image = await self._find(user_id, image_id_of(key))
         content = image.content
         if thumbnail is None:
             stored, size, tag, kind = original_key(content.sha256), content.size_bytes, "", content.content_type
         else:
-            stored, size = await self._thumbnails.find_or_make(content, thumbnail)
+            maker = self._crops if isinstance(thumbnail, FaceCrop) else self._thumbnails
+            stored, size = await maker.find_or_make(content, thumbnail)
             tag, kind = f"-{thumbnail.name}", f"image/{thumbnail.format}"
         if url := await self._storage.url(stored):
             return Elsewhere(content.sha256 + tag, url, self._url_ttl_s // 2)
         path = await self._storage.path(stored)
         return FileContent(kind, size, content.sha256 + tag, image.created_at, path, partial(self._open, stored))
+
+    async def open_face(
+        self, user_id: str, image_id: str, face_id: int, box: Box, size: int, form: Format
+    ) -> FileContent | Elsewhere:
+        """Open a crop of a face of an image; `box` in shares of its width and height. Raises `NotFound`."""
+        return await self.open_file(user_id, image_id, FaceCrop(size, form, face_id, box))
 
     async def _open(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
         return (await self._storage.open(key, start, stop)).chunks

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from configs.settings import Settings
-from deployments.algorithms.images.thumbnails import Format, encode_thumbnail, make_thumbnail
+from deployments.algorithms.images.thumbnails import Format as Format
+from deployments.algorithms.images.thumbnails import encode_thumbnail, make_thumbnail
 from deployments.errors import NotFound
 from serve_app.services.images.store import ImageStore, derived_key, preview_key
 from serve_app.storage import Storage

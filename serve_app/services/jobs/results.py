@@ -44,6 +44,10 @@ class Links(Protocol):
         """URL of something of an album. `path`: the album's id, quoted, and what follows it."""
         ...
 
+    def person(self, person_id: str) -> str:
+        """URL of a person."""
+        ...
+
 
 def is_none(value: Any) -> bool:
     """Condition of fields that an answer leaves out instead of sending null."""

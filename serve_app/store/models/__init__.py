@@ -20,6 +20,7 @@ from serve_app.store.models.duplicates import DuplicateGroupRow
 from serve_app.store.models.events import EventFloorRow, EventRow, WebhookRow
 from serve_app.store.models.history import GenerationRow
 from serve_app.store.models.jobs import JobInputRow, JobPreviewRow, JobRow
+from serve_app.store.models.people import FaceMoveRow, LibraryFaceRow, LibraryPersonRow, SuggestionRow
 from serve_app.store.models.pictures import (
     ContentRow,
     DerivedFileRow,
@@ -45,6 +46,7 @@ __all__ = [
     "DuplicateGroupRow",
     "EventFloorRow",
     "EventRow",
+    "FaceMoveRow",
     "FaceRow",
     "FaceScanRow",
     "GenerationRow",
@@ -54,6 +56,8 @@ __all__ = [
     "JobInputRow",
     "JobPreviewRow",
     "JobRow",
+    "LibraryFaceRow",
+    "LibraryPersonRow",
     "PairVerdictRow",
     "PersonFaceRow",
     "PersonRow",
@@ -62,6 +66,7 @@ __all__ = [
     "ResultPartRow",
     "ResultRow",
     "SessionRow",
+    "SuggestionRow",
     "TrashedItemRow",
     "UserRow",
     "WebUiOptionRow",

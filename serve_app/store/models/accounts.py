@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, SmallInteger, text
+from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, SmallInteger, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -26,6 +26,8 @@ class UserRow(Created, Base):
     email_folded: Mapped[str] = mapped_column(unique=True)
     api_key_hash: Mapped[str | None] = mapped_column(unique=True)
     """SHA-256 of the user's key; null: no key is valid."""
+    people_revision: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    """Grows whenever the user's people are grouped or corrected: what was worked out of an older state is not saved."""
 
 
 class SessionRow(Created, Base):

@@ -74,9 +74,23 @@ _STANDING = text(f"""
     SELECT {_COLUMNS} FROM corrections
     WHERE user_id = :user_id AND kind = ANY(CAST(:kinds AS text[])) AND undone_at IS NULL ORDER BY id
 """)  # noqa: S608
+_UNDONE = text(f"""
+    SELECT {_COLUMNS} FROM corrections
+    WHERE user_id = :user_id AND kind = ANY(CAST(:kinds AS text[])) AND undone_at IS NOT NULL ORDER BY id
+""")  # noqa: S608
 _OF_ACTION = text(f"""
     SELECT {_COLUMNS} FROM corrections WHERE user_id = :user_id AND action_id = :action_id ORDER BY id
 """)  # noqa: S608
+_LAST_VALUE = text("""
+    SELECT value FROM corrections
+    WHERE user_id = :user_id AND kind = :kind AND undone_at IS NULL AND value ->> 'person' = :person
+    ORDER BY id DESC LIMIT 1
+""")
+_PLACES = text("""
+    SELECT a_sha256, a_box FROM corrections
+    WHERE user_id = :user_id AND kind IN ('name', 'hide') AND undone_at IS NULL AND value ->> 'person' = :person
+    ORDER BY id DESC LIMIT :limit
+""")
 _LAST = text("""
     SELECT action_id FROM corrections WHERE user_id = :user_id AND undone_at IS NULL ORDER BY id DESC LIMIT 1
 """)
@@ -128,6 +142,26 @@ async def load_page(
 async def load_standing(session: AsyncSession, user_id: str, kinds: Sequence[CorrectionKind]) -> list[Correction]:
     """Load a user's corrections of some kinds that were not taken back, the oldest first."""
     return [_correction(row) for row in await session.execute(_STANDING, {"user_id": user_id, "kinds": list(kinds)})]
+
+
+async def load_undone(session: AsyncSession, user_id: str, kinds: Sequence[CorrectionKind]) -> list[Correction]:
+    """Load a user's corrections of some kinds that were taken back, the oldest first."""
+    return [_correction(row) for row in await session.execute(_UNDONE, {"user_id": user_id, "kinds": list(kinds)})]
+
+
+async def load_last_value(
+    session: AsyncSession, user_id: str, kind: CorrectionKind, person_id: str
+) -> dict[str, Any] | None:
+    """Load what was said of a person last that stands; None: nothing."""
+    given = {"user_id": user_id, "kind": kind, "person": person_id}
+    found: dict[str, Any] | None = await session.scalar(_LAST_VALUE, given)
+    return found
+
+
+async def load_places(session: AsyncSession, user_id: str, person_id: str, limit: int) -> list[Place]:
+    """Load the faces by which a person was known when something was said of it last."""
+    rows = await session.execute(_PLACES, {"user_id": user_id, "person": person_id, "limit": limit})
+    return list(dict.fromkeys(_place(row.a_sha256, row.a_box) for row in rows))
 
 
 async def find_action(session: AsyncSession, user_id: str, correction_id: str) -> str | None:

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from deployments.errors import InvalidRequest
 
-EventKind = Literal["job", "album", "image", "duplicate"]
+EventKind = Literal["job", "album", "image", "duplicate", "person"]
 CHANNEL = "darkroom_events"
 """Channel of the notifications; each names a user for whom something changed."""
 _POSITION = re.compile(r"(\d{1,18})-(\d{1,18})")

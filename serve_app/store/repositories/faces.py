@@ -103,6 +103,10 @@ _REMOVE_REPLACED = text("""
             SELECT FROM faces JOIN person_faces ON face_id = faces.id
             WHERE faces.sha256 = old.sha256 AND faces.model = old.model
         )
+        AND NOT EXISTS (
+            SELECT FROM faces JOIN people_faces ON face_id = faces.id
+            WHERE faces.sha256 = old.sha256 AND faces.model = old.model
+        )
         ORDER BY old.sha256
         LIMIT :most
     )

@@ -18,6 +18,7 @@ from serve_app.store.models import (
     FaceRow,
     ImageRow,
     ImageTagRow,
+    LibraryFaceRow,
     PersonFaceRow,
     PersonRow,
     PictureQualityRow,
@@ -38,6 +39,9 @@ class Filters:
     """Our id."""
     tag: str | None = None
     person_id: str | None = None
+    """A person of an album."""
+    library_person_id: str | None = None
+    """A person of the user's, in all albums."""
     taken_from: datetime | None = None
     taken_to: datetime | None = None
     """The first moment after."""
@@ -165,6 +169,9 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
     if filters.person_id is not None:
         shown = select(FaceRow.sha256).join(PersonFaceRow, PersonFaceRow.face_id == FaceRow.id)
         conditions.append(ImageRow.sha256.in_(shown.where(PersonFaceRow.person_id == filters.person_id)))
+    if filters.library_person_id is not None:
+        shown = select(FaceRow.sha256).join(LibraryFaceRow, LibraryFaceRow.face_id == FaceRow.id)
+        conditions.append(ImageRow.sha256.in_(shown.where(LibraryFaceRow.person_id == filters.library_person_id)))
     if filters.taken_from is not None:
         conditions.append(taken >= filters.taken_from)
     if filters.taken_to is not None:

@@ -1,0 +1,1 @@
+"""People of a user's, in all albums: grouped, corrected, named."""

@@ -1,0 +1,130 @@
+"""Places of faces in file contents: how what was said of a face finds it again. Pure.
+
+A place is a content's SHA-256 and a box in shares of its width and height. A face is the one at a place where their
+boxes overlap by half or more, the most overlapping one: so it is found by another network, whose boxes are drawn a
+little differently, and in the same file when that comes back after it was deleted.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deployments.algorithms.faces.boxes import overlaps
+from deployments.algorithms.people.links import Links
+from deployments.algorithms.people.moving import SAME_PLACE_IOU
+from serve_app.store.repositories.corrections import Correction, Place
+
+Pairs = NDArray[np.int64]
+
+
+class PlacedFaces:
+    """Faces by their places."""
+
+    def __init__(
+        self,
+        shas: Sequence[str],
+        sizes: Sequence[tuple[int, int]],
+        pictures: NDArray[np.int64],
+        boxes: NDArray[np.float32],
+    ) -> None:
+        """`shas`, `sizes`: contents with width and height in pixels; `pictures` `int64[N]`: the content of each face;
+        `boxes` `float32[N, 4]`: `(x1, y1, x2, y2)` in pixels."""
+        self._shas = shas
+        self._pictures = pictures
+        self._index = {sha: index for index, sha in enumerate(shas)}
+        scale = np.array([(*size, *size) for size in sizes], np.float32).reshape(-1, 4)
+        self._boxes = boxes / np.maximum(scale[pictures], 1) if len(pictures) else boxes
+        order = np.argsort(pictures, kind="stable")
+        self._order, self._starts = order, np.searchsorted(pictures[order], np.arange(len(shas) + 1))
+
+    def find(self, place: Place) -> int | None:
+        """Find the face at a place, its index; None: there is none."""
+        content = self._index.get(place.sha256)
+        if content is None or place.box is None:
+            return None
+        rows = self._order[self._starts[content] : self._starts[content + 1]]
+        if not len(rows):
+            return None
+        shared = overlaps(np.array(place.box, np.float32), self._boxes[rows])[0]
+        best = int(np.argmax(shared))
+        return int(rows[best]) if shared[best] >= SAME_PLACE_IOU else None
+
+    def place_of(self, face: int) -> Place:
+        """Describe where a face is. `face`: its index."""
+        x1, y1, x2, y2 = (float(value) for value in self._boxes[face])
+        return Place(self._shas[int(self._pictures[face])], (x1, y1, x2, y2))
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What was said of faces that are there."""
+
+    must: Pairs
+    """`int64[M, 2]`, indices of faces."""
+    cannot: Pairs
+    """`int64[C, 2]`."""
+    doubted: NDArray[np.int64]
+    """Faces of which something was said and taken back: the people that they are of are worked out anew."""
+
+    @property
+    def is_empty(self) -> bool:
+        return not len(self.must) and not len(self.cannot)
+
+
+def resolve(standing: Iterable[Correction], undone: Iterable[Correction], faces: PlacedFaces) -> Resolved:
+    """Find the faces that links are about. What binds or parts two of them may run over faces that are not there.
+
+    Where two places have come to be one face, what is left of their links cannot contradict itself: cannot-links give
+    way.
+    """
+    said = [one for one in standing if one.b is not None]
+    must = [(one.a, one.b) for one in said if one.kind == "must" and one.b is not None]
+    cannot = [(one.a, one.b) for one in said if one.kind == "cannot" and one.b is not None]
+    places = sorted({end for pair in (*must, *cannot) for end in pair})
+    number = {place: index for index, place in enumerate(places)}
+    face_at = {place: face for place in places if (face := faces.find(place)) is not None}
+
+    root = _united(len(places), [(number[a], number[b]) for a, b in must])
+    members: dict[int, list[int]] = defaultdict(list)
+    for place, face in face_at.items():
+        members[root[number[place]]].append(face)
+    # What is bound is somebody's, also while what it is bound to is not there.
+    bound = [(face_at[end], face_at[end]) for pair in must for end in pair if end in face_at]
+    bound += [pair for of in members.values() for pair in pairwise(of)]
+    parted = []
+    for a, b in cannot:
+        if a == b:
+            parted += [(face_at[a], face_at[a])] if a in face_at else []
+            continue
+        one, other = members.get(root[number[a]]), members.get(root[number[b]])
+        if one and other and one[0] != other[0]:
+            parted.append((one[0], other[0]))
+    ends = {end for one in undone for end in (one.a, one.b) if end is not None}
+    doubted = sorted({face for end in ends if (face := faces.find(end)) is not None})
+    return Resolved(*_consistent(bound, parted), np.array(doubted, np.int64))
+
+
+def _consistent(must: list[tuple[int, int]], cannot: list[tuple[int, int]]) -> tuple[Pairs, Pairs]:
+    """Leave out the cannot-links that must-links close."""
+    faces = sorted({end for pair in (*must, *cannot) for end in pair})
+    number = {face: index for index, face in enumerate(faces)}
+    root = _united(len(faces), [(number[a], number[b]) for a, b in must])
+    claimed = {end for pair in must for end in pair}
+    kept = [(a, b) for a, b in cannot if (a not in claimed if a == b else root[number[a]] != root[number[b]])]
+    return _pairs(must), _pairs(kept)
+
+
+def _pairs(pairs: list[tuple[int, int]]) -> Pairs:
+    return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+def _united(count: int, pairs: list[tuple[int, int]]) -> list[int]:
+    """Unite what pairs bind. -> the union of each, by number"""
+    links = Links(count, _pairs(pairs), _pairs([]))
+    return links.unite(np.arange(count))[1].tolist() if count else []
