@@ -64,9 +64,9 @@ async def resolve_all_duplicates(
     wait_preference: WaitPreferenceDep,
     links: LinksDep,
 ) -> Response:
-    """Resolve all open groups as the search suggests, as one job that is taken back at once; or tell what it would do.
+    """Resolve all open groups as the search suggests, or tell what that would do.
 
-    What is not kept goes into the trash.
+    It is one job, which is taken back at once. What is not kept goes into the trash.
     """
     decisions = services.duplicate_decisions
     if body.dry_run:
