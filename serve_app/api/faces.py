@@ -11,9 +11,9 @@ from serve_app.api.answers import PREFIX, Answer, Links, LinksDep
 from serve_app.api.deps import CurrentUser, JsonBody, ServicesDep
 from serve_app.api.files import answer_file
 from serve_app.api.idempotency import IdempotentRoute
-from serve_app.api.images import IfMatch
-from serve_app.api.people import face_view, person_view, revisions_of
+from serve_app.api.people import face_view, person_view
 from serve_app.api.problems import responses
+from serve_app.api.revisions import IfMatch, revisions_of
 from serve_app.api.schemas.people import AssignedFace, AssignRequest, CropQuery, FaceView, RejectRequest
 from serve_app.services.container import Services
 from serve_app.services.people.decisions import Decided

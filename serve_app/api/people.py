@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
@@ -11,9 +10,9 @@ from fastapi.responses import RedirectResponse, Response
 from serve_app.api.answers import PREFIX, Answer, Links, LinksDep
 from serve_app.api.deps import CurrentUser, JsonBody, ServicesDep
 from serve_app.api.idempotency import IdempotentRoute
-from serve_app.api.images import IfMatch
 from serve_app.api.library import item_of
 from serve_app.api.problems import responses
+from serve_app.api.revisions import IfMatch, revisions_of
 from serve_app.api.schemas.library import ImageList
 from serve_app.api.schemas.people import (
     Answered,
@@ -47,11 +46,6 @@ router = APIRouter(prefix=f"{PREFIX}/people", tags=["people"], route_class=Idemp
 PersonPath = Annotated[str, Path(max_length=100, examples=["per_01m80cz1v7d3kx8n4q2b6w9shm"])]
 _MOVED: dict[int | str, dict[str, object]] = {308: {"description": "it was merged into the person of `Location`"}}
 _CHANGES = responses(403, 404, 409, 412, 413, 415, 422, 503)
-
-
-def revisions_of(if_match: str | None) -> list[str] | None:
-    """Parse `If-Match`: the states in which a change is to be made; None: in any."""
-    return None if if_match is None or if_match.strip() == "*" else re.findall(r'"([^"]*)"', if_match)
 
 
 def person_view(person: LibraryPerson, links: Links) -> PersonView:

@@ -43,7 +43,7 @@ from serve_app.services.albums.superseded import UnlessMade
 from serve_app.services.albums.tags import TagAlbum
 from serve_app.services.capabilities import CapabilityService
 from serve_app.services.completion import JobHandler
-from serve_app.services.corrections import CorrectionService
+from serve_app.services.corrections import CorrectionEffect, CorrectionService
 from serve_app.services.edits.avatars import AvatarService, CreateAvatar
 from serve_app.services.edits.people_finder import PeopleFinder
 from serve_app.services.edits.segmentation import CutOut, SegmentationService
@@ -81,6 +81,7 @@ from serve_app.store.queue import jobs
 from serve_app.store.queue.events import JobEvents
 from serve_app.store.repositories import albums, faces, idempotency, images, sessions, trash
 from serve_app.store.repositories import events as changes
+from serve_app.store.repositories.corrections import CorrectionKind
 from serve_app.store.session import Database, behind_pgbouncer
 
 if TYPE_CHECKING:
@@ -193,9 +194,12 @@ class Services:
             derived = (maker(database, storage, pictures, settings) for maker in (Thumbnails, FaceCrops))
             images = ImageService(database, storage, pictures, *derived, settings)
             people_effects = PeopleEffects(settings)
-            about_people = dict.fromkeys(("must", "cannot", "name", "hide"), people_effects)
-            about_duplicates = dict.fromkeys(("not_duplicate", "resolve"), DuplicateEffect())
-            corrections = CorrectionService(database, {**about_people, **about_duplicates})
+            duplicate_effect = DuplicateEffect()
+            effects: dict[CorrectionKind, CorrectionEffect] = {
+                **{"must": people_effects, "cannot": people_effects, "name": people_effects, "hide": people_effects},
+                **{"not_duplicate": duplicate_effect, "resolve": duplicate_effect},
+            }
+            corrections = CorrectionService(database, effects)
             decisions = PeopleDecisions(database, corrections, people_effects)
             grouping = PeopleGrouping(database, capabilities, settings)
             album_service = AlbumService(database, loader, pictures, stored, tagging, capabilities, settings)
