@@ -57,7 +57,7 @@ async def get_face_crop(
 ) -> Response:
     """Read a square crop of a face, made when it is first asked for."""
     face = await services.people.get_face(user, face_id)
-    file = await services.images.open_face(user, face.image_id, face.id, face.place, int(query.size), query.format)
+    file = await services.images.open_face(user, face.image_id, face.id, face.place, query.size, query.format)
     return await answer_file(request, file)
 
 

@@ -191,8 +191,8 @@ class Services:
             tagging = TagAlbum(database, loader, capabilities, settings)
             styles = load_styles() if styles is None else styles
             animals = load_animals() if animals is None else animals
-            derived = (maker(database, storage, pictures, settings) for maker in (Thumbnails, FaceCrops))
-            images = ImageService(database, storage, pictures, *derived, settings)
+            files = database, storage, pictures, settings
+            images = ImageService(database, storage, pictures, Thumbnails(*files), FaceCrops(*files), settings)
             people_effects = PeopleEffects(settings)
             duplicate_effect = DuplicateEffect()
             effects: dict[CorrectionKind, CorrectionEffect] = {

@@ -110,7 +110,7 @@ async def test_links_hold_through_corrections_deletions_and_groupings_and_an_und
     library = Library(services)
 
     @given(steps=STEPS, is_undone=st.lists(st.booleans(), min_size=8, max_size=8))
-    @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     async def run(steps: list[Step], is_undone: list[bool]) -> None:
         for (what, one, other), back in zip(steps, is_undone, strict=False):
             before = await library.state()

@@ -84,7 +84,7 @@ class Links:
 
     @property
     def _parting(self) -> Ids:
-        return self.cannot[self.cannot[:, 0] != self.cannot[:, 1]]
+        return np.asarray(self.cannot[self.cannot[:, 0] != self.cannot[:, 1]], np.int64)
 
     def unite(self, stands: Ids) -> tuple[Ids, Ids]:
         """Unite faces that are bound by must-links, and prints `stands` (`int64[count]`: the face that stands for each)

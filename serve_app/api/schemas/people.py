@@ -38,6 +38,15 @@ def _past(value: date) -> date:
 BirthDate = Annotated[date, BeforeValidator(_written), AfterValidator(_past)]
 
 
+def _crop_size(size: int) -> int:
+    if size not in (128, 256, 512):
+        raise ValueError("there are crops of 128, 256 and 512 pixels")
+    return size
+
+
+CropSize = Annotated[int, AfterValidator(_crop_size), Field(json_schema_extra={"enum": [128, 256, 512]})]
+
+
 class PeopleQuery(Body):
     """Which people."""
 
@@ -60,7 +69,7 @@ class PersonImagesQuery(Body):
 
 
 class CropQuery(Body):
-    size: Literal["128", "256", "512"] = Field("256", description="pixels of each side; a small face is not enlarged")
+    size: CropSize = Field(256, description="pixels of each side; a small face is not enlarged")
     format: Literal["webp", "jpeg"] = "webp"
 
 
@@ -182,7 +191,9 @@ class SuggestionView(BaseModel):
     """A question whose answer helps."""
 
     id: str = Field(examples=["sug_2cf24dba5fb0a30e26e83b2ac5"])
-    kind: Literal["same", "is"] = Field(description="same: are these two people one? is: is this face this person's?")
+    kind: Literal["same", "is"] = Field(
+        description="same: are these two people one? is: is this face this person's?", examples=["same"]
+    )
     people: list[str] | None = Field(description="of `same`: the two", examples=[[PERSON, OTHER]])
     faces: list[str] = Field(
         description="of `same`: a face of each; of `is`: the face and one of the person's", examples=[[FACE, FACE]]

@@ -57,6 +57,7 @@ class PeopleEffects:
         merged = [str(one.value["merged"]) for one in undone if "merged" in one.value]
         await people.merge(session, user_id, merged, None)
         await face_moves.take_back(session, user_id, undone[0].action_id)
+        await self.repair(session, user_id, undone[0].action_id, [])
         spoken_of = list(dict.fromkeys(str(one.value["person"]) for one in undone if "person" in one.value))
         for person in spoken_of:
             await self.describe(session, user_id, person)
@@ -96,6 +97,14 @@ class PeopleEffects:
         bonds = bonds_of(linked)
         ids, owner = linked.found.ids, list(linked.found.people)
         own = {bonds[face] for face, face_id in enumerate(ids) if face_id in set(kept)}
+        for bond in set(bonds):  # what is bound may have come apart where something older was taken back
+            members = [face for face in range(len(ids)) if bonds[face] == bond]
+            owners = sorted({one for face in members if (one := owner[face]) is not None})
+            if owners and {owner[face] for face in members} != {owners[0]} and len(members) > 1:
+                await face_moves.move(session, user_id, action_id, [ids[face] for face in members], owners[0])
+                await people.touch(session, user_id, owners)
+                for face in members:
+                    owner[face] = owners[0]
         for one, other in linked.said.cannot.tolist():
             if owner[one] is None or owner[one] != owner[other]:
                 continue

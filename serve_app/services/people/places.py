@@ -39,7 +39,7 @@ class PlacedFaces:
         self._pictures = pictures
         self._index = {sha: index for index, sha in enumerate(shas)}
         scale = np.array([(*size, *size) for size in sizes], np.float32).reshape(-1, 4)
-        self._boxes = boxes / np.maximum(scale[pictures], 1) if len(pictures) else boxes
+        self._boxes = np.asarray(boxes / np.maximum(scale[pictures], 1), np.float32) if len(pictures) else boxes
         order = np.argsort(pictures, kind="stable")
         self._order, self._starts = order, np.searchsorted(pictures[order], np.arange(len(shas) + 1))
 

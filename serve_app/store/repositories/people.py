@@ -23,7 +23,7 @@ Ids = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """File contents of a user's images, each once, those in the trash and temporary ones left out."""
+    """File contents of a user's images, each once, also those in the trash; temporary ones are left out."""
 
     shas: list[str]
     widths: list[int]
@@ -62,7 +62,7 @@ _LOCK = text("SELECT people_revision FROM users WHERE id = :user_id FOR NO KEY U
 _BUMP = text("UPDATE users SET people_revision = people_revision + 1 WHERE id = :user_id")
 _CONTENTS = text("""
     SELECT DISTINCT contents.sha256, width, height FROM images JOIN contents ON contents.sha256 = images.sha256
-    WHERE user_id = :user_id AND NOT temporary AND trashed_at IS NULL ORDER BY contents.sha256
+    WHERE user_id = :user_id AND NOT temporary ORDER BY contents.sha256
 """)
 _FACES = text("""
     SELECT array_agg(face_id ORDER BY face_id) AS ids, array_agg(coalesce(label, -1) ORDER BY face_id) AS labels
@@ -73,7 +73,7 @@ _MERGED = text("SELECT id, merged_into FROM people WHERE user_id = :user_id AND 
 _HAS_NEW = text("""
     SELECT EXISTS (
         SELECT FROM images JOIN faces ON faces.sha256 = images.sha256 AND model = :model
-        WHERE images.user_id = :user_id AND NOT temporary AND trashed_at IS NULL
+        WHERE images.user_id = :user_id AND NOT temporary
         AND NOT EXISTS (
             SELECT FROM people_faces WHERE people_faces.user_id = :user_id AND people_faces.face_id = faces.id
         )
