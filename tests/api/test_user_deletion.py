@@ -111,6 +111,11 @@ async def test_everything_of_a_deleted_user_goes(
     assert (await eva.client.post(f"{V1}/txt2img", json=SMALL)).status_code == 200
     assert (await eva.client.post(f"{V1}/options", json={"jpeg_quality": 55})).status_code == 200
     assert (await eva.client.post("/api/v1/webhooks", json={"url": "http://127.0.0.1:9/"})).status_code == 201
+    assert (await eva.client.post("/api/v1/session", json={"api_key": eva.key})).status_code == 200
+    await embed(eva.client, "twice", await upload(eva.client, PORTRAIT, PORTRAIT))
+    await eva.client.post("/api/v1/albums/duplicates", json={"album_id": "twice"})
+    [group] = (await eva.client.get("/api/v1/albums/twice/duplicates")).json()["items"]
+    assert (await eva.client.post(f"/api/v1/albums/twice/duplicates/{group['id']}/dismiss")).status_code == 200
     async with services.database.transaction() as session:
         await events.remove_older(session, 3600.0, 1)
     before = await rows_of(services, eva.id)
