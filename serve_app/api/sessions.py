@@ -44,7 +44,7 @@ CookiesDep = Annotated[SessionCookies, Depends(cookies)]
 
 def require_key(request: Request) -> None:
     """Refuse a request without a body, which brings no key, or with one of another kind."""
-    if {"content-length", "transfer-encoding"}.isdisjoint(request.headers.keys()):
+    if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
         raise Unauthenticated('Send your key: `{"api_key": "dk_..."}`.')
     if not is_json(request):
         raise UnsupportedMediaType("Send the request as application/json.")

@@ -115,6 +115,11 @@ async def test_everything_of_a_deleted_user_goes(
     await fill_album(eva.client, "b", (1,), (1,))
     [person] = [one["id"] for one in await people(eva.client) if one["face_count"] == 2]
     await decide(eva.client, f"/api/v1/faces/{(await faces(eva.client, person))[0]}/reject", person_id=person)
+    assert (await eva.client.post("/api/v1/session", json={"api_key": eva.key})).status_code == 200
+    await embed(eva.client, "twice", await upload(eva.client, PORTRAIT, PORTRAIT))
+    await eva.client.post("/api/v1/albums/duplicates", json={"album_id": "twice"})
+    [group] = (await eva.client.get("/api/v1/albums/twice/duplicates")).json()["items"]
+    assert (await eva.client.post(f"/api/v1/albums/twice/duplicates/{group['id']}/dismiss")).status_code == 200
     async with services.database.transaction() as session:
         await events.remove_older(session, 3600.0, 1)
     before = await rows_of(services, eva.id)

@@ -193,19 +193,20 @@ async def change_title(session: AsyncSession, album_id: str, title: str | None) 
     return _album((await session.execute(statement.returning(*_ALBUM))).one())
 
 
-async def find(session: AsyncSession, user_id: str, public_id: str) -> StoredAlbum | None:
-    """Find the user's album by the name that the client gave it, or else by our id."""
-    statement = select(*_ALBUM).where(
-        AlbumRow.user_id == user_id, or_(AlbumRow.name == public_id, AlbumRow.id == public_id)
-    )
+async def find(session: AsyncSession, user_id: str, public_id: str, *, any_by_id: bool = False) -> StoredAlbum | None:
+    """Find the user's album by the name that the client gave it, or by our id if it gave none; `any_by_id`: also if it
+    gave one, unless that is another album's name."""
+    is_it = AlbumRow.id == public_id
+    by_id = is_it if any_by_id else is_it & AlbumRow.name.is_(None)
+    statement = select(*_ALBUM).where(AlbumRow.user_id == user_id, or_(AlbumRow.name == public_id, by_id))
     by_name_first = (AlbumRow.name == public_id).desc().nulls_last()
     found = (await session.execute(statement.order_by(by_name_first).limit(1))).one_or_none()
     return None if found is None else _album(found)
 
 
 async def find_own(session: AsyncSession, user_id: str, public_id: str) -> StoredAlbum:
-    """Find the user's album as `find` does. Raises `NotFound`."""
-    album = await find(session, user_id, public_id)
+    """Find the user's album by its name, or else by our id. Raises `NotFound`."""
+    album = await find(session, user_id, public_id, any_by_id=True)
     if album is None:
         raise NotFound(f"There is no album '{public_id}'.")
     return album
