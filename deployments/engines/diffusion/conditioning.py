@@ -273,6 +273,7 @@ class _Encoded:
         if text not in self._lengthened:
             own = self._embeddings[text]
             repeated = beside - own.shape[1] // _PLACES
-            ends = [own[:, -1:].expand(-1, _PLACES, -1)] * repeated + [self._encode.empty()] * (chunks - beside)
+            ends = [own[:, -1:].expand(-1, _PLACES, -1)] * repeated
+            ends += [self._encode.empty() for _ in range(chunks - beside)]
             self._lengthened[text] = torch.cat([own, *ends], dim=1) if ends else own
         return Condition(self._lengthened[text], weight, self._pooled[text])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,22 @@ SEED, STEPS, GUIDANCE = 7, 4, 7.0
 
 
 @pytest.fixture(scope="module")
-def engine(tiny_models: Path) -> DiffusionEngine:
-    return an_engine(tiny_models)
+def models(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small models with self-attention that matters."""
+    folder = Path(shutil.copytree(tiny_models, tmp_path_factory.mktemp("references") / "models"))
+    place = folder / "checkpoints" / CHECKPOINT / "unet"
+    unet = diffusers.UNet2DConditionModel.from_pretrained(place)
+    with torch.no_grad():
+        for name, weight in unet.named_parameters():
+            if ".attn1." in name and name.endswith(("to_v.weight", "to_out.0.weight")):
+                weight.mul_(6)
+    unet.save_pretrained(place)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def engine(models: Path) -> DiffusionEngine:
+    return an_engine(models)
 
 
 class Looking:
@@ -55,9 +70,9 @@ class Looking:
 
 @pytest.mark.parametrize(("mode", "fidelity"), [("balanced", 0.3), ("prompt", 0.0), ("control", 1.0)])
 def test_a_reference_is_looked_at_as_the_extension_does(
-    engine: DiffusionEngine, tiny_models: Path, mode: Any, fidelity: float
+    engine: DiffusionEngine, models: Path, mode: Any, fidelity: float
 ) -> None:
-    parts = diffusers.StableDiffusionPipeline.from_pretrained(tiny_models / "checkpoints" / CHECKPOINT).components
+    parts = diffusers.StableDiffusionPipeline.from_pretrained(models / "checkpoints" / CHECKPOINT).components
     unet, vae = parts["unet"], parts["vae"]
     processors = {name: Looking(fidelity) for name in unet.attn_processors if "attn1" in name}
     unet.set_attn_processor({**unet.attn_processors, **processors})
