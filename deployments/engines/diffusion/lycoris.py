@@ -172,9 +172,9 @@ class Merger:
                 for layer, parts in network.layers.items()
             )
             if failed:
-                warnings.append(
-                    f"LoRA '{network.name}': {failed} of {len(network.layers)} layers do not fit the checkpoint."
-                )
+                count = len(network.layers)
+                name = f"LoRA '{network.name}'{' was left out' if failed == count else ''}"
+                warnings.append(f"{name}: {failed} of {count} layers do not fit the checkpoint.")
         merge.networks = None if warnings else wanted  # told again with the next image
         return warnings
 
