@@ -44,8 +44,9 @@ def latent_mask(request: GenerationRequest) -> NDArray[np.float32]:
     unless it is soft."""
     assert request.mask is not None  # noqa: S101 - asked of requests with masks alone
     size = (request.width // _LATENT_PX, request.height // _LATENT_PX)
-    small = np.asarray(PIL.Image.fromarray(request.mask).resize(size, PIL.Image.Resampling.BICUBIC), np.float32) / 255
-    return small if request.soft_mask else np.around(small).astype(np.float32)
+    reduced = PIL.Image.fromarray(request.mask).resize(size, PIL.Image.Resampling.BICUBIC)
+    small = np.asarray(reduced, np.float32) / np.float32(255)
+    return np.asarray(small if request.soft_mask else np.around(small), np.float32)
 
 
 def to_images(pixels: Any) -> list[Image]:

@@ -111,6 +111,9 @@ def vp_scheduler_classes() -> MappingProxyType[str, Any]:
     class Plms(ByTimestep, theirs.PNDMScheduler):  # type: ignore[misc]
         """PLMS, whose first step is made twice."""
 
+        ets: list[Any]
+        cur_sample: Any
+        counter: int
         _begun = 0
         """Timestep of the first step."""
 
