@@ -352,16 +352,31 @@ class Diffusion(_Options):
     memory_fraction: float | None = Field(None, gt=0, le=1)
     """Share of the GPU's memory that the process may take; default: the share of the GPU that Ray gave the replica.
     Ray counts shares, it does not enforce them."""
-    memory_budget_mb: int = Field(8192, gt=0)
-    """MiB of checkpoints, LoRAs and ControlNets that one replica keeps loaded; the least recently used leave first."""
-    max_batch: int = Field(4, gt=0)
-    """Images of one shape that share a denoising step."""
-    batch_wait_s: float = Field(0.02, ge=0)
+    memory_budget_mb: int | None = Field(None, gt=0)
+    """MiB of checkpoints, LoRAs, ControlNets and preprocessors that one replica keeps loaded; the least recently used
+    leave first. Default: 60 % of the process's share of a GPU's memory, 8192 on a CPU."""
+    ram_stage_mb: int = Field(8192, ge=0)
+    """MiB of checkpoints that left a GPU and stay in the machine's memory, to be copied back instead of
+    loaded; 0: none. Without meaning on a CPU."""
+    max_batch: int | None = Field(None, gt=0)
+    """Images of one shape that share a denoising step; default: as many as the memory beside `memory_budget_mb` is
+    reckoned to hold, at most 16, and 4 on a CPU."""
+    batch_wait_s: float = Field(0.0, ge=0)
+    """Seconds that a request which finds the engine idle waits for others of its shape. 0: it starts at once, and
+    others join until the first step."""
     max_side_px: int = Field(2048, ge=64)
     max_steps: int = Field(150, gt=0)
     max_controls: int = Field(10, gt=0)
+    cuda_graphs: bool = False
+    """Whether each call of UNet and ControlNets is recorded once and replayed as one launch, on a GPU; it takes memory
+    for each shape of request."""
     compile: bool = False
     """Whether to torch.compile the UNet: minutes at the start, a third less time for each image after."""
+
+    @property
+    def at_once(self) -> int:
+        """Images of one job that are asked for at a time."""
+        return self.max_batch or (4 if self.device == "cpu" else 16)
 
 
 class Styles(_Options):

@@ -17,15 +17,16 @@ _SWITCHES = 20
 
 async def measure(card: Card, page: Page, found: Models) -> None:
     """Measure twenty switches under a budget for one checkpoint."""
-    page.heading("Twenty checkpoint switches", "switch", "s", "allocated, MB", "reserved, MB")
+    page.heading("Twenty checkpoint switches", "stage in main memory", "switch", "s", "allocated, MB", "reserved, MB")
     request = replace(request_of(card), steps=1)
     budget = int(found.checkpoint_bytes * 1.3 / MB) + 1
-    async with serving(card, found, memory_budget_mb=budget) as diffuser:
-        for turn in range(1, (4 if card.tiny else _SWITCHES) + 1):
-            taken = await seconds(diffuser, replace(request, checkpoint=CHECKPOINTS[turn % 2]))
-            held = card.memory_mb() or (None, None)
-            if turn in (1, 2, 4, 5, 10, 15, 20):
-                page.row(str(turn), taken, *held)
+    for stage_mb in (0, 4 * budget):
+        async with serving(card, found, memory_budget_mb=budget, ram_stage_mb=stage_mb) as diffuser:
+            for turn in range(1, (4 if card.tiny else _SWITCHES) + 1):
+                taken = await seconds(diffuser, replace(request, checkpoint=CHECKPOINTS[turn % 2]))
+                held = card.memory_mb() or (None, None)
+                if turn in (1, 2, 4, 5, 10, 15, 20):
+                    page.row("yes" if stage_mb else "no", str(turn), taken, *held)
     if card.is_gpu:
         _measure_copies(card, page)
 

@@ -48,6 +48,13 @@ async def measure(card: Card, page: Page, found: Models) -> None:
             taken = [await seconds(diffuser, request) for _ in range(2 if card.tiny else _ROUNDS)]
             page.row(name, median(taken), None, None, None, first)
         await _look_inside(card, page, diffuser, plain)
+    page.heading("A picture of SD 1.5 by CUDA graphs", "request", "served, s", "served first, s")
+    async with serving(card, found, cuda_graphs=True) as diffuser:
+        for count in (0, 1, 4):
+            request = replace(plain, controls=_hints(plain, count))
+            first = await seconds(diffuser, request)
+            taken = [await seconds(diffuser, request) for _ in range(2 if card.tiny else _ROUNDS)]
+            page.row(f"{count} ControlNets", median(taken), first)
 
 
 async def _look_inside(card: Card, page: Page, diffuser: Any, request: GenerationRequest) -> None:

@@ -49,6 +49,13 @@ ROLE_NAMES: Mapping[str, str] = {
 }
 """What model files are, as `ModelFile.role` says it, in words."""
 
+NoiseSource = Literal["GPU", "CPU", "NV"]
+"""What draws noise. GPU: the device that computes. CPU: the processor. NV: the processor, the numbers of an NVIDIA
+card."""
+Emphasis = Literal["Original", "No norm", "Ignore", "None"]
+"""What weights of a prompt do. Original: scale tokens and keep the mean. No norm: scale them. Ignore: nothing. None:
+brackets are text."""
+
 ResizeMode = Literal["stretch", "crop", "fill"]
 """stretch: just resize. crop: cover and crop the centre. fill: contain and fill the rest."""
 
@@ -82,6 +89,23 @@ class ControlHint:
 
 
 @dataclass(frozen=True, slots=True)
+class Reference:
+    """An image whose features a picture attends to (reference_only)."""
+
+    image: Image
+    """Exactly as large as the picture to make."""
+    fidelity: float = 0.5
+    """How much of the style is the reference's, 0 to 1; counts in the mode `balanced`, others mean 0 and 1."""
+    weight: float = 1.0
+    """Share of the layers that attend to it; over 1 is 1."""
+    start: float = 0.0
+    """Share of the steps after which it begins to act, 0 to 1; `end` likewise."""
+    end: float = 1.0
+    mode: ControlMode = "balanced"
+    passes: Literal["both", "first", "hires"] = "both"
+
+
+@dataclass(frozen=True, slots=True)
 class Hires:
     """A second pass at a larger size over the first one's result."""
 
@@ -112,6 +136,9 @@ class GenerationRequest:
     variation_seed: int = 0
     variation_strength: float = 0.0
     """0 to 1: how far the noise moves from that of `seed` to that of `variation_seed`."""
+    noise_source: NoiseSource = "GPU"
+    noise_seed_delta: int = 0
+    """What is added to `seed` for the noise that samplers draw after the first, 0: they go on drawing ("ENSD")."""
     seed_size: tuple[int, int] | None = None
     """Width and height whose noise is pasted into the middle of this size's."""
     width: int = 512
@@ -127,14 +154,21 @@ class GenerationRequest:
     checkpoint: str = ""
     """Checkpoint by name; empty: the configured one."""
     vae: str = ""
+    emphasis: Emphasis = "Original"
+    pad_prompts: bool = False
+    """Whether the shorter of prompt and negative prompt ends in encoded empty chunks; otherwise the model is asked for
+    each by itself where their lengths differ."""
     clip_skip: int = 1
     """Layer of the text encoder that embeds, from the end: 1 is the last, 2 the last but one ..."""
     loras: tuple[Lora, ...] = ()
     controls: tuple[ControlHint, ...] = ()
+    references: tuple[Reference, ...] = ()
     init_image: Image | None = None
     """Image to begin with, exactly `width` by `height`."""
     mask: Gray | None = None
     """Mask of the size of `init_image`; 255: generate, 0: keep, between: both."""
+    soft_mask: bool = False
+    """Whether latents that are partly masked are mixed; otherwise each is made anew or kept."""
     masked_content: Literal["original", "noise", "nothing"] = "original"
     """Initial latents under the mask: those of the init image, noise or zeros."""
     denoising_strength: float = 0.75
@@ -147,6 +181,10 @@ class GenerationRequest:
     """Checkpoint that makes the last steps, of the second pass where there are two; empty: none."""
     refiner_switch_at: float = 0.0
     """Share of the noise's way after which the refiner takes over, 0 to 1."""
+    crop: tuple[int, int] = (0, 0)
+    """Top and left of the crop that SDXL is told, pixels."""
+    scores: tuple[float, float] = (2.5, 6.0)
+    """Aesthetic scores that SDXL's refiner is told of the negative and the positive prompt."""
 
 
 @dataclass(frozen=True, slots=True)

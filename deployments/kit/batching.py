@@ -21,12 +21,18 @@ from deployments.kit.threads import yield_cores
 
 Work = TypeVar("Work")
 Step = TypeVar("Step")
+Joining = TypeVar("Joining", covariant=True)
 Reported = TypeVar("Reported", contravariant=True)
 BatchResult = TypeVar("BatchResult")
 
 
-class BatchListener(Protocol[Reported]):
+class BatchListener(Protocol[Joining, Reported]):
     """Callbacks of a running batch, called from the thread of the run. `place` is the request's index in the batch."""
+
+    def join(self) -> Sequence[Joining]:
+        """Take requests of the batch's key that have come meanwhile into the batch, as its last ones, as far as there
+        is room."""
+        ...
 
     def report(self, place: int, step: Reported) -> None:
         """Deliver a step event to the request at `place`."""
@@ -37,8 +43,9 @@ class BatchListener(Protocol[Reported]):
         ...
 
 
-Run = Callable[[Sequence[Work], BatchListener[Step]], Sequence[BatchResult | Exception]]
-"""Function that runs one batch: an outcome per request, in their order; those of cancelled requests are discarded."""
+Run = Callable[[Sequence[Work], BatchListener[Work, Step]], Sequence[BatchResult | Exception]]
+"""Function that runs one batch: an outcome per request, those that joined included, in their order; those of cancelled
+requests are discarded. An exception that it raises is that of all."""
 
 
 @dataclass(eq=False)
@@ -63,16 +70,21 @@ class KeyedBatcher(Generic[Work, Step, BatchResult]):
         self,
         run: Run[Work, Step, BatchResult],
         key: Callable[[Work], Hashable],
-        max_batch: int,
+        max_batch: int | Callable[[Work], int],
         wait_s: float,
     ) -> None:
-        """Start without a thread; `wait_s`: how long a request that finds the runner idle waits for others of its
-        key."""
+        """Start without a thread; `max_batch`: requests of one batch, for requests like one.
+
+        `wait_s`: how long a request that finds the runner idle waits for others of its key, 0: it starts at once, and
+        others may join it while the run makes ready.
+        """
         self._run = run
         self._key = key
-        self._max_batch = max_batch
+        self._most = max_batch if callable(max_batch) else lambda _: max_batch
         self._wait_s = wait_s
         self._waiting: deque[_Ticket[Work]] = deque()
+        self._lock = threading.Lock()
+        """Lock of `_waiting`, which running batches take requests from."""
         self._running: list[_Ticket[Work]] = []
         self._arrival = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
@@ -88,7 +100,8 @@ class KeyedBatcher(Generic[Work, Step, BatchResult]):
             raise Unavailable("This replica is shutting down.")
         loop = asyncio.get_running_loop()
         ticket = _Ticket(request, self._key(request), loop.time())
-        self._waiting.append(ticket)
+        with self._lock:
+            self._waiting.append(ticket)
         self._arrival.set()
         if self._worker is None or self._worker.done():
             self._worker = loop.create_task(self._work(), name="batches")
@@ -104,16 +117,18 @@ class KeyedBatcher(Generic[Work, Step, BatchResult]):
                     return
         finally:
             ticket.cancelled.set()
-            with contextlib.suppress(ValueError):
+            with self._lock, contextlib.suppress(ValueError):
                 self._waiting.remove(ticket)
 
     async def close(self) -> None:
         """End every request within a step, and the thread."""
         self._closed = True
-        for ticket in (*self._waiting, *self._running):
+        with self._lock:
+            closed = [*self._waiting, *self._running]
+            self._waiting.clear()
+        for ticket in closed:
             ticket.cancelled.set()
             ticket.events.put_nowait(_Outcome(Unavailable("This replica is shutting down.")))
-        self._waiting.clear()
         if self._worker:
             await self._worker
         await asyncio.to_thread(self._thread.shutdown)
@@ -127,10 +142,10 @@ class KeyedBatcher(Generic[Work, Step, BatchResult]):
     async def _gather(self) -> None:
         """Wait until the oldest request's batch is full, or it has waited long enough."""
         loop = asyncio.get_running_loop()
-        while self._waiting:
+        while self._wait_s and self._waiting:
             first = self._waiting[0]
             left = first.arrived + self._wait_s - loop.time()
-            if left <= 0 or sum(ticket.key == first.key for ticket in self._waiting) >= self._max_batch:
+            if left <= 0 or sum(ticket.key == first.key for ticket in self._waiting) >= self._most(first.request):
                 return
             self._arrival.clear()
             with contextlib.suppress(TimeoutError):
@@ -140,15 +155,20 @@ class KeyedBatcher(Generic[Work, Step, BatchResult]):
     def _take(self) -> list[_Ticket[Work]]:
         if not self._waiting:
             return []
-        key = self._waiting[0].key
-        batch = [ticket for ticket in self._waiting if ticket.key == key][: self._max_batch]
-        for ticket in batch:
-            self._waiting.remove(ticket)
-        return batch
+        first = self._waiting[0]
+        return self._take_of(first.key, self._most(first.request))
+
+    def _take_of(self, key: Hashable, most: int) -> list[_Ticket[Work]]:
+        with self._lock:
+            taken = [ticket for ticket in self._waiting if ticket.key == key][:most]
+            for ticket in taken:
+                self._waiting.remove(ticket)
+        return taken
 
     async def _run_batch(self, batch: list[_Ticket[Work]]) -> None:
         loop = asyncio.get_running_loop()
-        watch = _Tickets[Work, Step](batch, loop)
+        key, most = batch[0].key, self._most(batch[0].request)
+        watch = _Tickets[Work, Step](batch, loop, lambda: self._take_of(key, most - len(batch)))
         self._running = batch
         try:
             requests = [ticket.request for ticket in batch]
@@ -162,9 +182,17 @@ class KeyedBatcher(Generic[Work, Step, BatchResult]):
 
 
 class _Tickets(Generic[Work, Step]):
-    def __init__(self, batch: Sequence[_Ticket[Work]], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, batch: list[_Ticket[Work]], loop: asyncio.AbstractEventLoop, take: Callable[[], list[_Ticket[Work]]]
+    ) -> None:
         self._batch = batch
         self._loop = loop
+        self._take = take
+
+    def join(self) -> list[Work]:
+        joining = self._take()
+        self._batch += joining
+        return [ticket.request for ticket in joining]
 
     def report(self, place: int, step: Step) -> None:
         ticket = self._batch[place]

@@ -28,6 +28,9 @@ class Listening:
         self._leaves = leaves or {}
         self.steps: list[tuple[int, GenerationStep]] = []
 
+    def join(self) -> Sequence[GenerationRequest]:
+        return ()
+
     def report(self, place: int, step: GenerationStep) -> None:
         self.steps.append((place, step))
 

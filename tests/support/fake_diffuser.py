@@ -62,6 +62,14 @@ CATALOGUE = ModelCatalogue(
             "openpose", "openpose_full", False, (_RESOLUTION,), ("OpenPose",), ("body_pose_model.pth",), "hub/repo"
         ),
         HintModule("inpaint", "inpaint_global_harmonious", True, tags=("Inpaint",)),
+        HintModule(
+            "reference_only",
+            "reference_only",
+            True,
+            (a_slider("Style Fidelity (only for Balanced mode)", 0.5, 0.0, 1.0),),
+            tags=("Reference",),
+            model_free=True,
+        ),
     ),
     default_checkpoint="tiny",
 )

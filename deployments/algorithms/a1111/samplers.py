@@ -23,8 +23,8 @@ class Sampler:
     aliases: tuple[str, ...]
     options: dict[str, str] = field(default_factory=dict)
     """Options as A1111 lists them: all values are text."""
-    substitute: str = ""
-    """Name of the sampler that does its work, where diffusers has no equivalent."""
+    is_adaptive: bool = False
+    """Whether the number of calls depends on the image: such images are made one at a time."""
     takes_scheduler: bool = True
     adds_noise: bool = False
     """Whether it draws from the request's generator while it runs."""
@@ -73,11 +73,11 @@ SAMPLERS = (
     Sampler("Heun", ("k_heun",), _TWICE),
     Sampler("DPM2", ("k_dpm_2",), _KARRAS | _DISCARD | _TWICE),
     Sampler("DPM2 a", ("k_dpm_2_a",), _KARRAS | _DISCARD | _ENSD | _TWICE, adds_noise=True),
-    Sampler("DPM fast", ("k_dpm_fast",), _ENSD, substitute="DPM++ 2M"),
-    Sampler("DPM adaptive", ("k_dpm_ad",), _ENSD, substitute="DPM++ 2M"),
-    Sampler("Restart", ("restart",), _KARRAS | _TWICE, substitute="Heun"),
+    Sampler("DPM fast", ("k_dpm_fast",), _ENSD, adds_noise=True),
+    Sampler("DPM adaptive", ("k_dpm_ad",), _ENSD, is_adaptive=True, adds_noise=True),
+    Sampler("Restart", ("restart",), _KARRAS | _TWICE, adds_noise=True),
     Sampler("DDIM", ("ddim",), takes_scheduler=False, adds_noise=True),
-    Sampler("DDIM CFG++", ("ddim_cfgpp",), substitute="DDIM", takes_scheduler=False, adds_noise=True),
+    Sampler("DDIM CFG++", ("ddim_cfgpp",), takes_scheduler=False, adds_noise=True),
     Sampler("PLMS", ("plms",), takes_scheduler=False),
     Sampler("UniPC", ("unipc",), takes_scheduler=False),
     Sampler("LCM", ("k_lcm",), takes_scheduler=False, adds_noise=True),
@@ -106,11 +106,13 @@ _SCHEDULERS = {
 }
 
 
+_TORCH_NOISE = ("LCM", "TCD")
+
+
 class Choice(NamedTuple):
     """Sampler and scheduler that a request's names stand for."""
 
     sampler: Sampler
-    """As asked for: its `substitute` is not yet looked at."""
     scheduler: Scheduler
     """`AUTOMATIC` where it is left to the sampler."""
     warnings: tuple[str, ...] = ()
@@ -138,19 +140,22 @@ def choose_sampler(sampler: str, scheduler: str = "") -> Choice:
     if found_scheduler is None:
         found_scheduler = AUTOMATIC
         warnings.append(f'There is no scheduler "{scheduler[:100]}": Automatic was used.')
-    if found.substitute:
-        warnings.append(f"The sampler {found.name} is not supported: {found.substitute} was used.")
     return Choice(found, found_scheduler, tuple(warnings))
-
-
-def working_sampler(sampler: Sampler) -> Sampler:
-    """Find the sampler that does the work: itself, or its substitute."""
-    return _SAMPLERS[sampler.substitute.casefold()] if sampler.substitute else sampler
 
 
 def count_calls(sampler: str, steps: int) -> int:
     """Count the calls of the denoiser that prompt schedules reckon with."""
-    return steps * 2 if working_sampler(choose_sampler(sampler).sampler).is_second_order else steps
+    return steps * 2 if choose_sampler(sampler).sampler.is_second_order else steps
+
+
+def is_brownian(sampler: str) -> bool:
+    """Say whether a sampler's noise is Brownian, which depends on the seed alone."""
+    return "brownian_noise" in choose_sampler(sampler).sampler.options
+
+
+def draws_as_it_likes(sampler: str) -> bool:
+    """Say whether a sampler's own noise is always PyTorch's, whatever a request wants it drawn by."""
+    return is_brownian(sampler) or choose_sampler(sampler).sampler.name in _TORCH_NOISE
 
 
 class PartialSteps(NamedTuple):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import numpy as np
 
 from deployments.contracts.arrays import Image
 from deployments.engines.diffusion.catalogue import MODELS_DIR
+from deployments.engines.diffusion.loading import module_bytes
+from deployments.engines.diffusion.model_cache import ModelCache
 from deployments.engines.diffusion.pickles import load_tensors
 from deployments.errors import Unavailable, WeightsMissing
 
@@ -29,6 +32,8 @@ class Network:
     """Repository of a model hub that has them."""
     options: Mapping[str, str] = field(default_factory=dict)
     """Options of the detector's `from_pretrained`."""
+    subfolder: str = ""
+    """Folder that A1111's extension puts the files into; empty: the network's name."""
 
 
 NETWORKS: Mapping[str, Network] = {
@@ -40,38 +45,42 @@ NETWORKS: Mapping[str, Network] = {
     "mlsd": Network("MLSDdetector", ("mlsd_large_512_fp32.pth",)),
     "normal_bae": Network("NormalBaeDetector", ("scannet.pt",)),
     "openpose": Network("OpenposeDetector", ("body_pose_model.pth", "hand_pose_model.pth", "facenet.pth")),
-    "teed": Network("TEEDdetector", ("5_model.pth",), "fal-ai/teed", {"filename": "5_model.pth"}),
+    "teed": Network("TEEDdetector", ("5_model.pth",), "fal-ai/teed", {"filename": "5_model.pth"}, "TEED"),
 }
 
 
-class Annotators:
-    """Networks loaded from one folder, one call at a time."""
+_LEASE_TIMEOUT_S = 10.0
+"""Seconds that a network waits for the end of a batch whose models leave it no memory."""
 
-    def __init__(self, folder: Path, device: str = "cpu") -> None:
-        """Set up without loading; `folder`: that of the weights."""
-        self._folder = folder
+
+class Annotators:
+    """Networks loaded from some folders, one call at a time."""
+
+    def __init__(self, folders: Sequence[Path], device: str = "cpu") -> None:
+        """Set up without loading; `folders`: those of the weights, the first one that has them counts."""
+        self._folders = folders
         self._device = device
-        self._loaded: dict[str, Any] = {}
+        self.cache = ModelCache(sys.maxsize)
+        """Cache of the loaded networks; an engine puts its own here, so that they lie within its memory budget."""
         self._drawing = threading.Lock()
         self._opened: dict[str, Any] = {}
         self._opening = threading.Lock()  # lists open what they ask about, and wait for no network
 
     def has(self, name: str) -> bool:
         """Say whether the weights of a network are here."""
-        return not self._missing(name)
+        return self._folder_of(name) is not None
 
     def draw(self, name: str, image: Image, **options: Any) -> Any:
         """Run a network over an image whose sides are multiples of 64; -> what its detector returns for `options`.
 
-        Raises `WeightsMissing`, `Unavailable`.
+        Raises `WeightsMissing`, `Unavailable`, `OutOfMemory`.
         """
         side = min(image.shape[:2])  # so that controlnet_aux resizes nothing
         if name != "teed":
             options["image_resolution"] = side
-        with self._drawing:
-            if name not in self._loaded:
-                self._loaded[name] = self._open(name)
-            return self._loaded[name](image, detect_resolution=side, output_type="np", **options)
+        with self._drawing, self.cache.lease(_LEASE_TIMEOUT_S) as lease:
+            detector = lease.get(("annotators", name), lambda: self._open(name), _bytes_of)
+            return detector(image, detect_resolution=side, output_type="np", **options)
 
     def load(self, name: str, open_it: Callable[[], Any]) -> Any:
         """Load something else once, under `name`, also while a network draws."""
@@ -80,12 +89,18 @@ class Annotators:
                 self._opened[name] = open_it()
             return self._opened[name]
 
-    def _missing(self, name: str) -> list[str]:
-        return [file for file in NETWORKS[name].files if not (self._folder / file).is_file()]
+    def _folder_of(self, name: str) -> Path | None:
+        """Find the folder that has all files of a network: one of ours, or the network's own in it."""
+        network = NETWORKS[name]
+        places = (place for folder in self._folders for place in (folder, folder / (network.subfolder or name)))
+        return next((place for place in places if all((place / file).is_file() for file in network.files)), None)
 
     def _open(self, name: str) -> Any:
         network = NETWORKS[name]
-        for file in self._missing(name):
+        folder = self._folder_of(name)
+        if folder is None:
+            missing = [file for file in network.files if not any((one / file).is_file() for one in self._folders)]
+            file = (missing or network.files)[0]
             raise WeightsMissing(
                 f"The preprocessor's weights {file} are not in annotators/ of the folder that {MODELS_DIR} names.",
                 extra={"file": file, "setting": MODELS_DIR, "source": network.source},
@@ -97,10 +112,10 @@ class Annotators:
             except ImportError as error:
                 raise Unavailable("Preprocessors need controlnet-aux: install darkroom[diffusion].") from error
             for file in network.files:
-                load_tensors(self._folder / file)  # refuses what would run code, by name
+                load_tensors(folder / file)  # refuses what would run code, by name
             try:
                 detector = getattr(controlnet_aux, network.detector)
-                return detector.from_pretrained(str(self._folder), **network.options).to(self._device)
+                return detector.from_pretrained(str(folder), **network.options).to(self._device)
             except Exception as error:  # of a state dict that is another network's: any kind
                 raise WeightsMissing(
                     f"The preprocessor's weights {', '.join(network.files)} are not those of its network "
@@ -112,3 +127,12 @@ class Annotators:
 def as_image(drawn: Any) -> Image:
     """Convert what a detector drew to `uint8[H, W, 3]`."""
     return np.ascontiguousarray(np.asarray(drawn, np.uint8))
+
+
+def _bytes_of(detector: Any) -> int:
+    """Count the bytes of a detector's networks, which are its attributes or those of its parts."""
+    import torch
+
+    parts = list(getattr(detector, "__dict__", {}).values())
+    parts += [deeper for part in parts for deeper in getattr(part, "__dict__", {}).values()]
+    return module_bytes(*{id(part): part for part in parts if isinstance(part, torch.nn.Module)}.values())

@@ -3,33 +3,42 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from threading import Lock
+from functools import partial
 from typing import Any
 
-import cv2
 import numpy as np
 
 from deployments.algorithms.a1111.bounds import LATENT_UPSCALERS
-from deployments.algorithms.a1111.resizing import resize_map
-from deployments.algorithms.a1111.samplers import PartialSteps, count_calls, strength_for
-from deployments.contracts.arrays import Image
-from deployments.contracts.diffusion import ControlHint, GeneratedPicture, GenerationRequest, GenerationStep, Hires
+from deployments.algorithms.a1111.resizing import resize
+from deployments.algorithms.a1111.samplers import (
+    PartialSteps,
+    count_calls,
+    draws_as_it_likes,
+    is_brownian,
+    strength_for,
+)
+from deployments.contracts.diffusion import GeneratedPicture, GenerationRequest, GenerationStep, Hires
 from deployments.engines.diffusion.conditioning import Conditioner, Conditioning
 from deployments.engines.diffusion.controlnets import ControlUnit
-from deployments.engines.diffusion.denoiser import Control, DenoisePass, Denoiser, StepCallback
+from deployments.engines.diffusion.denoiser import Denoiser, StepCallback
 from deployments.engines.diffusion.device import Device
 from deployments.engines.diffusion.model_cache import Lease
-from deployments.engines.diffusion.noise import draw_noise, make_generator
-from deployments.engines.diffusion.pipelines import decode, encode
+from deployments.engines.diffusion.noise import draw_noise, make_generator, make_step_generator
+from deployments.engines.diffusion.passes import Control, DenoisePass, Inpainting
+from deployments.engines.diffusion.pixels import latent_mask, stack_hints, stack_images, to_images
+from deployments.engines.diffusion.references import ReferencePass
 from deployments.engines.diffusion.refiner import Refiner, encode_for
 from deployments.engines.diffusion.registry import ModelRegistry
 from deployments.engines.diffusion.scheduler_factory import make_scheduler
+from deployments.engines.diffusion.schedulers import draw
 from deployments.engines.diffusion.textual_inversions import NONE
+from deployments.engines.diffusion.tiling import tiled
 from deployments.engines.diffusion.upscalers import Upscaler
 from deployments.engines.diffusion.upscaling import upscale_image, upscale_latents
+from deployments.engines.diffusion.vaes import decode, encode
 from deployments.engines.diffusion.validation import kind_of
 from deployments.errors import DarkroomError, InvalidRequest, JobCancelled, NotSupported
 from deployments.kit.batching import BatchListener
@@ -60,16 +69,22 @@ class Batch:
         models: ModelRegistry,
         device: Device,
         lease: Lease,
-        requests: Sequence[GenerationRequest],
-        watch: BatchListener[GenerationStep],
+        requests: list[GenerationRequest],
+        watch: BatchListener[GenerationRequest, GenerationStep],
     ) -> None:
-        """Load what the requests need. Raises `WeightsMissing`, `NotSupported`, `OutOfMemory`."""
+        """Load what the requests need; those that join are appended to them.
+
+        Raises `WeightsMissing`, `NotSupported`, `OutOfMemory`.
+        """
         lead = requests[0]
         self._models = models
         self._device = device
         self._lease = lease
         self._requests = requests
         self._watch = watch
+        if lead.refiner:
+            found = models.find_checkpoint(lead.checkpoint), models.catalogue.find("checkpoints", lead.refiner)
+            models.check_budget(*dict.fromkeys(found))
         self._checkpoint = models.checkpoint(lease, lead.checkpoint)
         if self._checkpoint.is_for_inpainting and (kind_of(lead) != "inpaint" or lead.hires):
             name = self._checkpoint.model.name
@@ -79,36 +94,44 @@ class Batch:
         self._nets = [models.controlnet(lease, hint.model, self._checkpoint) for hint in lead.controls]
         self._inversions = models.textual_inversions(self._checkpoint)
         tokenizer, encoder, second = self._checkpoint.conditioner_parts
-        self._conditioner = Conditioner(tokenizer, encoder, self._inversions, second)
+        self._warnings = [*models.use_loras(lease, self._checkpoint, lead.loras)]
+        self._conditioner = Conditioner(
+            tokenizer,
+            encoder,
+            self._inversions,
+            second,
+            emphasis=lead.emphasis,
+            pad=lead.pad_prompts,
+            caches=models.embeddings(self._checkpoint),
+        )
         self._refiner = models.refiner(lease, lead.refiner, self._checkpoint) if lead.refiner else None
         self._refiner_inversions = models.textual_inversions(self._refiner) if self._refiner else NONE
         models.catalogue.known_sha256(self._checkpoint.model)  # is computed while the images are drawn
-        self._warnings = [*models.use_loras(lease, self._checkpoint, lead.loras)]
 
     def run(self) -> list[GeneratedPicture | DarkroomError]:
         """Run the batch; -> outcomes in the order of the requests, `JobCancelled` for cancelled ones."""
-        outcomes: list[GeneratedPicture | DarkroomError] = [JobCancelled("Cancelled.") for _ in self._requests]
-        encoded = []
-        for place in range(len(self._requests)):
+        outcomes: dict[int, GeneratedPicture | DarkroomError] = {}
+        encoded, place = [], 0
+        while place < len(self._requests):
             try:
                 encoded.append(self._encode(place))
             except InvalidRequest as refusal:  # a prompt that is too long ends its own request only
                 outcomes[place] = refusal
+            place += 1
+            if place == len(self._requests):
+                self._requests.extend(self._watch.join())
         with self._tiling():
             for rows in _of_equal_length(encoded):
                 latents = None if self._is_over(rows) else self._denoise(rows)
-                if latents is None or self._is_over(rows):
-                    continue
-                for row, own in zip(rows, latents, strict=True):
-                    if not self._watch.is_cancelled(row.place):
-                        outcomes[row.place] = self._finish(row, own)
-        return outcomes
+                if latents is not None and not self._is_over(rows):
+                    outcomes |= self._finish(rows, latents)
+        return [outcomes.get(place) or JobCancelled("Cancelled.") for place in range(len(self._requests))]
 
     def _tiling(self) -> AbstractContextManager[None]:
         if not self._requests[0].tiling:
             return nullcontext()
         unets = [checkpoint.unet for checkpoint in (self._checkpoint, self._refiner) if checkpoint]
-        return _tiled((*unets, self._vae), self._models.tiling)
+        return tiled((*unets, self._vae), self._models.tiling)
 
     def _encode(self, place: int) -> _Row:
         request, hires = self._requests[place], self._requests[place].hires
@@ -171,8 +194,6 @@ class Batch:
         scheduler: str,
         steps: PartialSteps,
     ) -> Denoiser | None:
-        import torch
-
         if not steps.runs:
             return None
         lead = rows[0].request
@@ -181,27 +202,41 @@ class Batch:
             sampler, scheduler, checkpoint.scheduler.config, eta=lead.eta, is_xl=checkpoint.is_xl
         )
         self._warnings += warnings
-        generators = [make_generator(row.request, self._device.name) for row in rows]
-        channels = self._vae.config.latent_channels
-        noise = [
-            draw_noise(row.request, generator, channels, size) for row, generator in zip(rows, generators, strict=True)
-        ]
+        if lead.noise_source == "NV" and draws_as_it_likes(sampler):
+            self._warnings.append(
+                f"The noise that {sampler} adds is the processor's: randn_source NV is the first one's."
+            )
+        noise, generators = self._noise(rows, size, is_brownian=is_brownian(sampler))
         job = DenoisePass(
-            kind=kind,
             size=size,
             scheduler=made,
             steps=steps.steps,
-            strength=steps.strength,
+            runs=steps.runs,
             guidance_scale=lead.guidance_scale,
             conditionings=[row.conditionings[number] for row in rows],
             generators=generators,
-            noise=torch.cat(noise).to(self._device.dtype),
-            pixels=self._pixels([row.request.init_image for row in rows]) if kind == "inpaint" else None,
-            mask=self._masks(rows) if kind == "inpaint" else None,
+            noise=noise,
+            is_from_image=kind != "text",
+            inpainting=self._inpainting(rows) if kind == "inpaint" else None,
             controls=self._controls(rows, size, "first" if number == 0 else "hires"),
+            crop=lead.crop,
+            scores=lead.scores,
+            references=self._references(rows, size, "first" if number == 0 else "hires"),
             refiner=self._refining(rows) if number == (1 if lead.hires else 0) else None,
         )
-        return Denoiser(self._checkpoint, self._vae, job)
+        return Denoiser(self._checkpoint, job, self._models.graphs)
+
+    def _noise(self, rows: Sequence[_Row], size: tuple[int, int], *, is_brownian: bool) -> tuple[Any, list[Any]]:
+        """Draw the first noise of a pass, `float32[N, C, h, w]`. -> it, and the generators of what samplers add."""
+        import torch
+
+        drawn, generators = [], []
+        for row in rows:
+            first = make_generator(row.request, self._device.name)
+            drawn.append(draw_noise(row.request, first, self._vae.config.latent_channels, size))
+            own = make_step_generator(row.request, first, self._device.name, is_brownian=is_brownian)
+            generators.append(own)
+        return torch.cat(drawn).to(self._device.name), generators
 
     def _refining(self, rows: Sequence[_Row]) -> Refiner | None:
         if self._refiner is None:
@@ -209,36 +244,38 @@ class Batch:
         conditionings = [row.refined for row in rows if row.refined is not None]
         return Refiner(self._refiner, rows[0].request.refiner_switch_at, conditionings)
 
+    def _references(self, rows: Sequence[_Row], size: tuple[int, int], which: str) -> list[ReferencePass]:
+        """Encode the reference images of a pass, resized to its size where there are two sizes."""
+        made = []
+        for number, lead in enumerate(rows[0].request.references):
+            if lead.passes in ("both", which):
+                images = [resize(row.request.references[number].image, size) for row in rows]
+                latents = encode(self._vae, stack_images(self._device, images) * 2 - 1).float()
+                generators = [make_generator(row.request, self._device.name) for row in rows]
+                made.append(ReferencePass(latents, partial(draw, latents, generators), lead))
+        return made
+
     def _controls(self, rows: Sequence[_Row], size: tuple[int, int], which: str) -> list[Control]:
         """Select the ControlNets of a pass; their hints are resized to its size where there are two sizes."""
         controls = []
         for number, net in enumerate(self._nets):
             hints = [row.request.controls[number] for row in rows]
             if hints[0].passes in ("both", which):
-                seen = self._hints(hints, size)
+                seen = stack_hints(self._device, hints, size)
                 controls.append(Control(ControlUnit.of(hints[0], hires=which == "hires"), net, seen))
         return controls
-
-    def _hints(self, hints: Sequence[ControlHint], size: tuple[int, int]) -> Any:
-        """Stack hints in `size`; what an inpaint network is to make anew is -1, as it was in training."""
-        import torch
-
-        seen = self._pixels([resize_map(hint.image, size) for hint in hints])
-        for row, hint in enumerate(hints):
-            if hint.mask is not None:
-                anew = cv2.resize(hint.mask, size, interpolation=cv2.INTER_LINEAR) >= _MASKED
-                seen[row, :, torch.from_numpy(anew).to(seen.device)] = -1
-        return seen
 
     def _begin(self, rows: Sequence[_Row], first: Denoiser | None) -> Any | None:
         """Make the latents that the first pass starts from; None if it starts from noise alone."""
         lead = rows[0].request
         if lead.init_image is None:
             return None
-        latents = encode(self._vae, self._pixels([row.request.init_image for row in rows]) * 2 - 1)
-        if first is None or first.job.mask is None or lead.masked_content == "original":
+        latents = encode(
+            self._vae, stack_images(self._device, [row.request.init_image for row in rows]) * 2 - 1
+        ).float()
+        if first is None or first.job.inpainting is None or lead.masked_content == "original":
             return latents
-        anew = first.job.mask[..., ::_LATENT_PX, ::_LATENT_PX]
+        anew = first.job.inpainting.mask
         return latents * (1 - anew) + (first.job.noise * anew if lead.masked_content == "noise" else 0)
 
     def _enlarge(self, latents: Any, hires: Hires) -> Any:
@@ -249,10 +286,24 @@ class Batch:
         def network() -> Upscaler:
             return self._models.upscaler(self._lease, hires.upscaler)
 
-        images = [upscale_image(self._picture(own), hires.upscaler, size, network) for own in latents]
-        return encode(self._vae, self._pixels(images) * 2 - 1)
+        pictures = to_images(decode(self._vae, latents))
+        images = [upscale_image(picture, hires.upscaler, size, network) for picture in pictures]
+        return encode(self._vae, stack_images(self._device, images) * 2 - 1)
 
-    def _finish(self, row: _Row, latents: Any) -> GeneratedPicture:
+    def _finish(self, rows: Sequence[_Row], latents: Any) -> dict[int, GeneratedPicture]:
+        """Decode the images of rows that were not cancelled; -> them by place."""
+        kept = [number for number, row in enumerate(rows) if not self._watch.is_cancelled(row.place)]
+        if not kept:
+            return {}
+        pixels = decode(self._vae, latents[kept])
+        sha256 = self._models.catalogue.known_sha256(self._checkpoint.model, _HASH_PATIENCE_S)
+        name = self._checkpoint.model.name
+        return {
+            rows[number].place: GeneratedPicture(image, name, sha256, self._warnings_of(rows[number], own))
+            for number, own, image in zip(kept, pixels, to_images(pixels), strict=True)
+        }
+
+    def _warnings_of(self, row: _Row, pixels: Any) -> tuple[str, ...]:
         warnings = [*self._warnings, *self._inversions.warnings, *self._refiner_inversions.warnings]
         if self._refiner and self._refiner.text_encoder is None and self._inversions.are_used:
             warnings.append("The refiner read the names of textual inversions as text: SDXL's own takes none.")
@@ -262,39 +313,24 @@ class Batch:
             warnings.append("AND joins prompts only with a guidance scale over 1: the first one was used.")
         if row.request.clip_skip > 1 and not self._checkpoint.skips_layers:
             warnings.append("Clip skip has no meaning for checkpoints of SD 2.x and SDXL: it was not used.")
-        pixels = decode(self._vae, latents[None])
         if self._vae.dtype != self._precision:
             warnings.append("The VAE overflowed in half precision: it was run again, and stays, in float32.")
         if not pixels.isfinite().all():
             warnings.append("The model computed values that are no numbers, which are black: try another VAE.")
-        return GeneratedPicture(
-            image=to_images(pixels)[0],
-            checkpoint=self._checkpoint.model.name,
-            checkpoint_sha256=self._models.catalogue.known_sha256(self._checkpoint.model, _HASH_PATIENCE_S),
-            warnings=tuple(dict.fromkeys(warnings)),
-        )
+        return tuple(dict.fromkeys(warnings))
 
-    def _picture(self, latents: Any) -> Image:
-        return to_images(decode(self._vae, latents[None]))[0]
-
-    def _pixels(self, images: Sequence[Image | None]) -> Any:
-        """Stack images `uint8[H, W, 3]` as `[N, 3, H, W]`, 0 to 1, on the device."""
+    def _inpainting(self, rows: Sequence[_Row]) -> Inpainting:
+        """Make what a pass with masks needs: masks of the latents, for inpainting models the masked image too."""
         import torch
 
-        stacked = np.stack([image for image in images if image is not None])
-        return (torch.from_numpy(stacked).to(self._device.name).permute(0, 3, 1, 2) / 255).to(self._device.dtype)
-
-    def _masks(self, rows: Sequence[_Row]) -> Any:
-        """Make masks `[N, 1, H, W]`, 0 or 1, constant over each latent: one that is at least half masked is
-        generated."""
-        import torch
-
-        masks = []
-        for mask in (row.request.mask for row in rows if row.request.mask is not None):
-            small = (mask.shape[1] // _LATENT_PX, mask.shape[0] // _LATENT_PX)
-            coarse = cv2.resize(mask, small, interpolation=cv2.INTER_AREA) >= _MASKED
-            masks.append(np.kron(coarse, np.ones((_LATENT_PX, _LATENT_PX), bool)))
-        return torch.from_numpy(np.stack(masks)[:, None]).to(self._device.name, self._device.dtype)
+        masks = np.stack([latent_mask(row.request) for row in rows if row.request.mask is not None])
+        mask = torch.from_numpy(masks[:, None]).to(self._device.name)
+        if not self._checkpoint.is_for_inpainting:
+            return Inpainting(mask)
+        pixels = stack_images(self._device, [row.request.init_image for row in rows]) * 2 - 1
+        coarse = mask.repeat_interleave(_LATENT_PX, 2).repeat_interleave(_LATENT_PX, 3)
+        seen = encode(self._vae, pixels * (1 - coarse).to(pixels.dtype)).float()
+        return Inpainting(mask, torch.cat([mask, seen], dim=1))
 
     def _listener(self, rows: Sequence[_Row], done_before: int, total: int) -> StepCallback:
         def listen(done: int, latents: Any) -> bool:
@@ -311,32 +347,10 @@ class Batch:
         return all(self._watch.is_cancelled(row.place) for row in rows)
 
 
-def to_images(pixels: Any) -> list[Image]:
-    """Convert pixels `[N, 3, H, W]`, 0 to 1, to images `uint8[H, W, 3]`."""
-    rows = pixels.float().nan_to_num().permute(0, 2, 3, 1).cpu().numpy()
-    return [(row * 255).round().astype(np.uint8) for row in rows]
-
-
 def _of_equal_length(rows: Sequence[_Row]) -> list[list[_Row]]:
-    """Group rows by the length of their prompts: padding a short one to a long one's would change its image."""
-    groups: dict[tuple[int, ...], list[_Row]] = defaultdict(list)
+    """Group rows by the lengths of their prompts: padding a short one to a long one's would change its image."""
+    groups: dict[tuple[tuple[int, int], ...], list[_Row]] = defaultdict(list)
     for row in rows:
         seen = [*row.conditionings, *([row.refined] if row.refined else [])]
-        groups[tuple(conditioning.chunks for conditioning in seen)].append(row)
+        groups[tuple(conditioning.lengths for conditioning in seen)].append(row)
     return list(groups.values())
-
-
-@contextmanager
-def _tiled(networks: Sequence[Any], lock: Lock) -> Iterator[None]:
-    """Make convolutions wrap around the edge while the block runs, so that the edges of an image fit each other."""
-    import torch
-
-    convolutions = [part for net in networks for part in net.modules() if isinstance(part, torch.nn.Conv2d)]
-    with lock:
-        for convolution in convolutions:
-            convolution.padding_mode = "circular"
-        try:
-            yield
-        finally:
-            for convolution in convolutions:
-                convolution.padding_mode = "zeros"

@@ -18,6 +18,7 @@ from deployments.contracts.diffusion import (
 )
 from deployments.engines.diffusion.device import Device, open_device
 from deployments.engines.diffusion.engine import DiffusionEngine
+from deployments.engines.diffusion.model_folders import annotator_folders
 from deployments.engines.diffusion.preprocessors import FaceSearch, Preprocessors
 from deployments.engines.faces.local import LocalFaceEngine
 from deployments.engines.faces.locator import FaceLocator
@@ -39,10 +40,10 @@ class BatchedDiffuser:
         chosen = settings.diffusion
         self._device = open_device(chosen, gpu_share, cap_memory)
         folder = chosen.models_dir or settings.weights_dir / "diffusion"
-        preprocessors = Preprocessors(folder / "annotators", face_search(settings), self._device.name)
+        preprocessors = Preprocessors(annotator_folders(folder), face_search(settings), self._device.name)
         self._engine = DiffusionEngine(chosen, folder, preprocessors, self._device)
         self._batches: KeyedBatcher[GenerationRequest, GenerationStep, GeneratedPicture] = KeyedBatcher(
-            self._engine.run, self._engine.key, chosen.max_batch, chosen.batch_wait_s
+            self._engine.run, self._engine.key, self._engine.most_images, chosen.batch_wait_s
         )
         self._threads = Threads(settings.runtime.threads)
         self._checks = CheckLane()  # hints prove nothing: most are made without the device

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from deployments.contracts.diffusion import ControlHint, ControlMode
@@ -59,59 +58,35 @@ def window(start: float, end: float, calls: int) -> tuple[float, float] | None:
     return (first, last) if first < last and first <= 1 - 1 / calls + _EDGE else None
 
 
-def make_controlnets(nets: Sequence[Any], units: Sequence[ControlUnit], *, guided: bool) -> Any:
-    """Make a `MultiControlNetModel` over `nets` with the units' weights and modes.
+def add_residuals(
+    nets: Sequence[Any],
+    units: Sequence[ControlUnit],
+    asked: tuple[Any, Any, Any],
+    hints: Sequence[Any],
+    *,
+    unconditional: int,
+    added: dict[str, Any] | None = None,
+) -> list[Any] | None:
+    """Sum the weighted residuals of the networks, the middle block's last; None where there are none.
 
-    `guided`: the batch holds the unconditional halves first, as it does with classifier-free guidance.
+    `asked`: sample, timestep and embeddings. `unconditional`: how many of the first rows are those without the prompt.
     """
-    return _weighted_class()(list(nets), [unit.weight for unit in units], [unit.mode for unit in units], guided)
-
-
-@cache
-def _weighted_class() -> type[Any]:
     import torch
-    from diffusers.models.controlnets.multicontrolnet import MultiControlNetModel
 
-    class WeightedControlNets(MultiControlNetModel):  # type: ignore[misc]
-        """ControlNets with weights and modes; `conditioning_scale` only says which are in their window: 0 or 1."""
-
-        def __init__(self, nets: list[Any], weights: list[float], modes: list[ControlMode], guided: bool) -> None:
-            super().__init__(nets)
-            self._units = list(zip(weights, modes, strict=True))
-            self._guided = guided
-
-        def forward(
-            self,
-            sample: Any,
-            timestep: Any,
-            encoder_hidden_states: Any,
-            controlnet_cond: list[Any],
-            conditioning_scale: list[float],
-            **options: Any,
-        ) -> tuple[list[Any] | None, Any]:
-            total: list[Any] | None = None
-            for net, hint, active, (weight, mode) in zip(
-                self.nets, controlnet_cond, conditioning_scale, self._units, strict=True
-            ):
-                if not active or not weight:
-                    continue
-                half = mode == "control" and self._guided
-                states = (sample, encoder_hidden_states, hint)
-                if half:
-                    states = tuple(state.chunk(2)[1] for state in states)
-                own = options | {"added_cond_kwargs": _second_half(options.get("added_cond_kwargs"), half=half)}
-                down, middle = net(states[0], timestep, states[1], states[2], conditioning_scale=1.0, **own)
-                residuals = [*down, middle]
-                factors = residual_weights(len(residuals), weight, mode)
-                residuals = [residual * factor for residual, factor in zip(residuals, factors, strict=True)]
-                if half:
-                    residuals = [torch.cat([torch.zeros_like(residual), residual]) for residual in residuals]
-                total = residuals if total is None else [a + b for a, b in zip(total, residuals, strict=True)]
-            return (None, None) if total is None else (total[:-1], total[-1])
-
-    return WeightedControlNets
-
-
-def _second_half(added: dict[str, Any] | None, *, half: bool) -> dict[str, Any] | None:
-    """Cut SDXL's further conditions as the others are cut."""
-    return {name: tensor.chunk(2)[1] for name, tensor in added.items()} if added and half else added
+    sample, timestep, embeddings = asked
+    total: list[Any] | None = None
+    for net, unit, hint in zip(nets, units, hints, strict=True):
+        first = unconditional if unit.mode == "control" else 0
+        if not unit.weight or first == len(sample):
+            continue
+        own = {name: tensor[first:] for name, tensor in added.items()} if added else None
+        down, middle = net(
+            sample[first:], timestep, embeddings[first:], hint[first:], added_cond_kwargs=own, return_dict=False
+        )
+        residuals = [*down, middle]
+        factors = residual_weights(len(residuals), unit.weight, unit.mode)
+        residuals = [residual * factor for residual, factor in zip(residuals, factors, strict=True)]
+        if first:
+            residuals = [torch.cat([torch.zeros_like(one[:1]).expand(first, -1, -1, -1), one]) for one in residuals]
+        total = residuals if total is None else [a + b for a, b in zip(total, residuals, strict=True)]
+    return total

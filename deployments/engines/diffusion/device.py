@@ -10,6 +10,14 @@ from configs.settings import Diffusion
 from deployments.engines.gpu import CapMemory, cap_gpu_memory, choose_device
 from deployments.errors import Unavailable
 
+_CPU_BATCH, _LARGEST_BATCH = 4, 16
+_CPU_MODELS = 8192 * 2**20
+_MODELS_SHARE = 0.6
+_BYTES_A_PIXEL = 6144
+"""Bytes that a batch computes with for each pixel of its images, reckoned from the widest layer of the VAE's decoder,
+which is the largest need: 512 channels at half the size and 256 at the whole, in half precision, a few of each at once.
+`python -m bench.gpu` shows the peak of a card."""
+
 
 @dataclass(frozen=True)
 class Device:
@@ -18,6 +26,8 @@ class Device:
     name: str
     dtype: Any
     """Precision of the weights, a `torch.dtype`."""
+    share_bytes: int | None = None
+    """Bytes of a GPU's memory that are this process's; None on a CPU."""
 
     @property
     def is_gpu(self) -> bool:
@@ -56,6 +66,31 @@ class Device:
         return {"used": total - free, "total": total, "peak": torch.cuda.max_memory_allocated(self.name)}
 
 
+@dataclass(frozen=True)
+class MemoryPlan:
+    """How a process's memory is shared out."""
+
+    models: int
+    """Bytes of models that stay loaded."""
+    batch_px: int | None
+    """Pixels of the images that share a batch; None: four images whatever their size."""
+
+    def most_images(self, width: int, height: int) -> int:
+        """Images of a size that may share a batch."""
+        if self.batch_px is None:
+            return _CPU_BATCH
+        return max(1, min(_LARGEST_BATCH, self.batch_px // (width * height)))
+
+
+def plan_memory(settings: Diffusion, share_bytes: int | None) -> MemoryPlan:
+    """Share out the memory by the settings; `share_bytes`: the process's share of a GPU, None on a CPU."""
+    budget = settings.memory_budget_mb
+    models = budget * 2**20 if budget else _CPU_MODELS if share_bytes is None else int(share_bytes * _MODELS_SHARE)
+    if share_bytes is None:
+        return MemoryPlan(models, None)
+    return MemoryPlan(models, max(share_bytes - models, 0) // _BYTES_A_PIXEL)
+
+
 def open_device(settings: Diffusion, gpu_share: float, cap_memory: CapMemory = cap_gpu_memory) -> Device:
     """Open the device of the settings; `gpu_share`: the share that Ray gave the replica, 0 where it gave none.
 
@@ -71,4 +106,7 @@ def open_device(settings: Diffusion, gpu_share: float, cap_memory: CapMemory = c
     if share:
         cap_memory(share, name)
     automatic = "float16" if name.startswith("cuda") else "float32"
-    return Device(name, getattr(torch, automatic if settings.dtype == "auto" else settings.dtype))
+    dtype = getattr(torch, automatic if settings.dtype == "auto" else settings.dtype)
+    if not name.startswith("cuda"):
+        return Device(name, dtype)
+    return Device(name, dtype, int(torch.cuda.mem_get_info(name)[1] * (share or 1.0)))

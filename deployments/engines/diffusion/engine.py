@@ -17,12 +17,13 @@ from deployments.contracts.diffusion import (
     Latents,
     ModelCatalogue,
 )
-from deployments.engines.diffusion.batch import Batch, to_images
-from deployments.engines.diffusion.device import Device
-from deployments.engines.diffusion.pipelines import decode
+from deployments.engines.diffusion.batch import Batch
+from deployments.engines.diffusion.device import Device, plan_memory
+from deployments.engines.diffusion.pixels import to_images
 from deployments.engines.diffusion.preprocessors import Preprocessors
 from deployments.engines.diffusion.registry import ModelRegistry
 from deployments.engines.diffusion.upscaling import check_upscaler, upscale_image
+from deployments.engines.diffusion.vaes import decode
 from deployments.engines.diffusion.validation import check_request, shape_key
 from deployments.errors import DarkroomError, InvalidRequest, OutOfMemory
 from deployments.kit.batching import BatchListener
@@ -41,6 +42,8 @@ class DiffusionEngine:
         self._device = device
         self._preprocessors = preprocessors
         self._models = ModelRegistry(settings, folder, device)
+        self._memory = plan_memory(settings, device.share_bytes)
+        preprocessors.lie_in(self._models.cache)
 
     @property
     def models(self) -> ModelRegistry:
@@ -57,22 +60,29 @@ class DiffusionEngine:
         """Compute the batch key: requests of equal keys may share a batch."""
         return shape_key(request)
 
+    def most_images(self, request: GenerationRequest) -> int:
+        """Images like this one that may share a batch."""
+        size = (request.hires or request).width, (request.hires or request).height
+        return self._settings.max_batch or self._memory.most_images(*size)
+
     def run(
-        self, requests: Sequence[GenerationRequest], watch: BatchListener[GenerationStep]
+        self, requests: Sequence[GenerationRequest], watch: BatchListener[GenerationRequest, GenerationStep]
     ) -> list[GeneratedPicture | DarkroomError]:
-        """Run requests of one key; -> an outcome each, in their order; those of cancelled ones mean nothing."""
+        """Run requests of one key, and those that join them; -> an outcome each, in their order; those of cancelled
+        ones mean nothing."""
         import torch
 
         refusal: DarkroomError
+        running = list(requests)
         try:
             with torch.no_grad(), self._models.cache.lease(_LEASE_TIMEOUT_S) as lease:
-                return Batch(self._models, self._device, lease, requests, watch).run()
+                return Batch(self._models, self._device, lease, running, watch).run()
         except torch.OutOfMemoryError:
             refusal = OutOfMemory("The device has too little memory for this now.", extra={"retry_after_s": _RETRY_S})
         except DarkroomError as error:
             refusal = error.with_traceback(None)  # whose frames hold the batch
         self._device.give_back()  # here, where the failed batch's tensors are gone
-        return [refusal] * len(requests)
+        return [refusal] * len(running)
 
     def decode_latents(self, latents: Latents, checkpoint: str = "", vae: str = "") -> Image:
         """Decode latents to an image, also beside a batch; see `Diffuser.decode_latents`."""
@@ -131,4 +141,4 @@ class DiffusionEngine:
 
     def close(self) -> None:
         """Free all models."""
-        self._models.cache.clear()
+        self._models.close()

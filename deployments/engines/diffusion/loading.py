@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from deployments.contracts.diffusion import FAMILY_NAMES, ROLE_NAMES
 from deployments.engines.diffusion.catalogue import CHECKPOINT, MODELS_DIR, Catalogue, Model
 from deployments.engines.diffusion.device import Device
 from deployments.engines.diffusion.families import Family, identify_unet
-from deployments.engines.diffusion.headers import load_tensors
+from deployments.engines.diffusion.headers import load_tensors, read_header
 from deployments.engines.diffusion.single_files import (
     Parts,
     build_checkpoint,
@@ -20,7 +21,7 @@ from deployments.engines.diffusion.single_files import (
     build_vae,
     read_vae_config,
 )
-from deployments.errors import NotSupported, WeightsMissing
+from deployments.errors import DarkroomError, NotSupported, WeightsMissing
 
 _KNOWN_PIPELINES = ("StableDiffusionXL", "StableDiffusion", "LatentConsistencyModel")
 _OTHER_FAMILIES = ("3", "Cascade", "Upscale", "LDM3D", "Depth2Img", "LatentUpscale", "InstructPix2Pix")
@@ -32,6 +33,8 @@ _VARIANTS = ("", "inpaint")
 _ROLES = {"checkpoints": "checkpoint", "loras": "lora", "controlnets": "controlnet", "vaes": "vae"}
 
 
+_UNUSED = ("model_ema.", "optimizer", "callbacks")
+"""Beginnings of the names of tensors that are not loaded."""
 _NO_SAFETY_CHECKER = {"safety_checker": None, "requires_safety_checker": False}
 
 
@@ -287,9 +290,30 @@ def module_bytes(*modules: Any) -> int:
     )
 
 
-def files_bytes(model: Model) -> int:
-    """Count the bytes on disk, about what the model will take; 0 for a hub's."""
+def expected_bytes(model: Model, dtype: Any) -> int:
+    """Estimate the bytes that a model takes once it is loaded in `dtype`, by the headers of its files, whatever
+    precision they have; 0 for a hub's."""
     if model.path is None:
         return 0
-    files = [model.path] if model.path.is_file() else model.path.rglob("*.safetensors")
-    return sum(path.stat().st_size for path in files)
+    files = [model.path] if model.path.is_file() else _chosen_files(model.path)
+    return sum(_count_weights(file) for file in files) * int(dtype.itemsize)
+
+
+def _chosen_files(folder: Path) -> list[Path]:
+    """List the files of a folder that are loaded: of several variants of one the plain one."""
+    files = sorted(folder.rglob("*.safetensors"))
+    plain = {file for file in files if len(file.suffixes) == 1}
+
+    def has_plain(file: Path) -> bool:
+        return file.with_name(f"{file.name.partition('.')[0]}.safetensors") in plain
+
+    return [file for file in files if file in plain or not has_plain(file)]
+
+
+def _count_weights(file: Path) -> int:
+    """Count the weights of a file that are loaded; its bytes, where it cannot be read, which loading it will tell."""
+    try:
+        shapes = read_header(file).shapes
+    except DarkroomError:
+        return file.stat().st_size
+    return sum(math.prod(shape) for name, shape in shapes.items() if not name.startswith(_UNUSED))

@@ -1,6 +1,6 @@
-"""LyCORIS networks and their kin, merged into the weights of a checkpoint and taken out again exactly.
+"""LoRAs and their kin, merged into the weights of a checkpoint and taken out again exactly.
 
-Each layer of such a file is a change of one weight: a low-rank product (LoCon, with a core in CP form), two such
+Each layer of such a file is a change of one weight: a low-rank product (LoRA; LoCon, with a core in CP form), two such
 products multiplied entry by entry (LoHa), a Kronecker product (LoKr), the change itself (full), and with `dora_scale`
 the weight's columns or rows at a trained length (DoRA). Formulas and scales are A1111's (extensions-builtin/Lora).
 """
@@ -13,17 +13,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from deployments.engines.diffusion.kohya_names import kohya_name
 from deployments.engines.diffusion.original_names import original_name
 from deployments.errors import NotSupported
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_MERGED = ("hada_w1_a", "lokr_w1", "lokr_w1_a", "lora_mid.weight", "diff", "diff_b", "dora_scale", "w_norm", "b_norm")
-"""Parts of a layer that only merging applies; files without them are plain LoRAs."""
 _UNKNOWN = {"oft_": "OFT", "boft_": "BOFT", "a1.": "GLoRA", "on_input": "IA3"}
 """Beginnings of parts of forms that are not applied."""
 _UNET, _TEXT = "lora_unet_", "lora_te_text_model_"
+_OTHER_DORA = ("dora_scale", "lora_magnitude_vector")
 _XL_TEXTS = ("lora_te1_text_model_", "lora_te2_text_model_")
 
 Parts = Mapping[str, Any]
@@ -49,22 +49,20 @@ class _Merge:
     """Parameter's id -> the parameter, and its weights before any merging."""
 
 
-def needs_merging(names: Collection[str]) -> bool:
-    """Say whether a file has layers of another form than a plain LoRA's. Raises `NotSupported` for OFT and its kin."""
-    if any(name.endswith("dora_scale") and not name.startswith("lora_") for name in names):
+def check_forms(names: Collection[str]) -> None:
+    """Check that the layers of a file are of forms that are applied. Raises `NotSupported` for OFT and its kin."""
+    if any(name.endswith(_OTHER_DORA) and not name.startswith("lora_") for name in names):
         raise NotSupported("it is a DoRA of a form that is not known here")
-    parts = {name.partition(".")[2] for name in names if name.startswith("lora_")}
-    for part in parts:
+    for part in {name.partition(".")[2] for name in names if name.startswith("lora_")}:
         if form := next((form for beginning, form in _UNKNOWN.items() if part.startswith(beginning)), None):
             raise NotSupported(f"it is of the form {form}, which is not applied here")
-    return not parts.isdisjoint(_MERGED)
 
 
 def read_network(name: str, tensors: Mapping[str, Tensor]) -> Network:
     """Group the tensors of a file by layer."""
     layers: dict[str, dict[str, Any]] = defaultdict(dict)
     for key, tensor in tensors.items():
-        layer, _, part = key.partition(".")
+        layer, _, part = kohya_name(key).partition(".")
         layers[layer][part] = tensor.clone()  # it is kept, and the file that it is a view of may be written over
     return Network(name, dict(layers))
 
@@ -148,6 +146,10 @@ class Merger:
     def __init__(self) -> None:
         self._merges: WeakKeyDictionary[Any, _Merge] = WeakKeyDictionary()
 
+    def merged(self, unet: Any) -> Hashable:
+        """What is merged into the checkpoint of this UNet; None where only a part of it could be."""
+        return self._merges.setdefault(unet, _Merge()).networks
+
     def merge(
         self, unet: Any, encoder: Any, networks: Sequence[tuple[Network, float, float]], second: Any = None
     ) -> list[str]:
@@ -170,9 +172,9 @@ class Merger:
                 for layer, parts in network.layers.items()
             )
             if failed:
-                warnings.append(
-                    f"LoRA '{network.name}': {failed} of {len(network.layers)} layers do not fit the checkpoint."
-                )
+                count = len(network.layers)
+                name = f"LoRA '{network.name}'{' was left out' if failed == count else ''}"
+                warnings.append(f"{name}: {failed} of {count} layers do not fit the checkpoint.")
         merge.networks = None if warnings else wanted  # told again with the next image
         return warnings
 
@@ -218,12 +220,14 @@ def _first(parts: Parts, *names: str) -> list[Any]:
 def _places(unet: Any, encoder: Any, second: Any) -> dict[str, Any]:
     """Modules of the networks by the names that kohya's trainer gives their layers, in SDXL's UNet the original's."""
     places: dict[str, Any] = {}
-    texts = [(_TEXT, encoder)] if second is None else list(zip(_XL_TEXTS, (encoder, second), strict=True))
+    texts = [(_TEXT, encoder), (_XL_TEXTS[0], encoder)]
+    if second is not None:
+        texts = list(zip(_XL_TEXTS, (encoder, second), strict=True))
     for prefix, network in ((_UNET, unet), *texts):
         for name, module in network.named_modules():
-            if getattr(module, "weight", None) is None or ".lora_" in name:
+            if getattr(module, "weight", None) is None:
                 continue
-            own = name.removeprefix("text_model.").replace(".base_layer", "")  # peft wraps layers of plain LoRAs
+            own = name.removeprefix("text_model.")
             places[prefix + own.replace(".", "_")] = module
             if second is not None and prefix == _UNET and (theirs := original_name(own)):
                 places[prefix + theirs.replace(".", "_")] = module

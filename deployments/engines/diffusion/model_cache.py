@@ -34,6 +34,11 @@ class ModelCache:
         self._lock = threading.Condition()  # over a lock that its thread may take again; notified when a lease ends
 
     @property
+    def budget(self) -> int:
+        """Bytes that all entries may have together."""
+        return self._budget
+
+    @property
     def used_bytes(self) -> int:
         """Bytes of all entries."""
         with self._lock:

@@ -24,6 +24,14 @@ _FOLDERS: dict[ModelKind, tuple[str, ...]] = {
 }
 """Folders of each kind below the models folder, which may be A1111's `models` or its whole installation. There the
 textual inversions lie beside `models`; that folder is looked into only where `Stable-diffusion` shows the layout."""
+_ANNOTATORS = (
+    "annotators",
+    "ControlNetPreprocessor",
+    "models/ControlNetPreprocessor",
+    "extensions/sd-webui-controlnet/annotator/downloads",
+    "../extensions/sd-webui-controlnet/annotator/downloads",
+)
+"""Folders of preprocessors' weights: ours, Forge's, and those of A1111's extension."""
 SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 """Endings of model files. Only the first is a format that cannot run code; see `pickles` for the others."""
 _DEEPEST = 6
@@ -40,6 +48,13 @@ class FoundFile:
     size: int
     mtime_ns: int
     is_folder: bool = False
+
+
+def annotator_folders(folder: Path) -> list[Path]:
+    """List the folders of preprocessors' weights, each of which may have a sub-folder for each network."""
+    is_a1111 = (folder / "Stable-diffusion").is_dir()
+    names = (name for name in _ANNOTATORS if is_a1111 or not name.startswith(".."))
+    return [folder / name for name in names]
 
 
 def find_files(folder: Path, kind: ModelKind) -> list[FoundFile]:

@@ -218,7 +218,11 @@ _DRAWN: tuple[Module, ...] = (
     Module("inpaint_only", "inpaint_only", _keep, ("Inpaint",), resolution=False),
 )
 
-_REFERENCES = ("reference_only", "reference_adain", "reference_adain+attn")
+_REFERENCES: tuple[tuple[str, Draw | None], ...] = (
+    ("reference_only", _keep),
+    ("reference_adain", None),
+    ("reference_adain+attn", None),
+)
 _OTHERS: tuple[tuple[str, str, str], ...] = (
     ("animal_openpose", "animal_openpose", "OpenPose"),
     ("anime_face_segment", "seg_anime_face", "Segmentation"),
@@ -256,7 +260,10 @@ _OTHERS: tuple[tuple[str, str, str], ...] = (
 
 MODULES: tuple[Module, ...] = (
     *_DRAWN,
-    *(Module(name, name, None, ("Reference",), a=_FIDELITY, resolution=False, model_free=True) for name in _REFERENCES),
+    *(
+        Module(name, name, draw, ("Reference",), a=_FIDELITY, resolution=False, model_free=True)
+        for name, draw in _REFERENCES
+    ),
     *(Module(name, label, None, (tag,)) for name, label, tag in _OTHERS),
 )
 BY_NAME = {name: module for module in MODULES for name in (module.name, module.label)}

@@ -12,6 +12,7 @@ from deployments.contracts.albums import Face
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import HintModule, HintOptions
 from deployments.engines.diffusion.annotators import NETWORKS, Annotators, as_image
+from deployments.engines.diffusion.model_cache import ModelCache
 from deployments.engines.diffusion.modules import BY_NAME, DEFAULT_PX, LEAST_PX, MODULES, MOST_PX, Module
 from deployments.errors import InvalidRequest, NotSupported, WeightsMissing
 
@@ -26,19 +27,25 @@ _MAX_SHOWN = 40
 class Preprocessors:
     """ControlNet preprocessors. `make` may be called from several threads; the networks run one call at a time."""
 
-    def __init__(self, annotators: Path, face_search: Callable[[], FaceSearch], device: str = "cpu") -> None:
-        """Set up without loading; `annotators`: folder of the networks' weights.
+    def __init__(
+        self, annotators: Path | Sequence[Path], face_search: Callable[[], FaceSearch], device: str = "cpu"
+    ) -> None:
+        """Set up without loading; `annotators`: folder of the networks' weights, or several.
 
         `face_search` opens the search when it is first needed, and raises `WeightsMissing` where its own weights are
         not there.
         """
-        self._annotators = Annotators(annotators, device)
+        self._annotators = Annotators((annotators,) if isinstance(annotators, Path) else annotators, device)
         self._open_face_search = face_search
+
+    def lie_in(self, cache: ModelCache) -> None:
+        """Keep networks in an engine's cache from now on, within its memory budget."""
+        self._annotators.cache = cache
 
     def make(self, module: str, image: Image, options: HintOptions) -> Image:
         """Make the hint of an image, see `Diffuser.make_hint`.
 
-        Raises `InvalidRequest`, `NotSupported`, `WeightsMissing`, `Unavailable` (a package is missing).
+        Raises `InvalidRequest`, `NotSupported`, `WeightsMissing`, `OutOfMemory`, `Unavailable` (a package is missing).
         """
         chosen = BY_NAME.get(module)
         if chosen is None:

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-
-import structlog
+from weakref import WeakKeyDictionary
 
 from configs.settings import Diffusion
 from deployments.contracts.diffusion import FAMILY_NAMES, Lora
 from deployments.engines.diffusion.catalogue import Catalogue, Model
-from deployments.engines.diffusion.device import Device
+from deployments.engines.diffusion.device import Device, plan_memory
+from deployments.engines.diffusion.graphs import Graphs, record_on_gpu
 from deployments.engines.diffusion.headers import load_tensors, read_header
-from deployments.engines.diffusion.loading import Checkpoint, Loader, check_file, files_bytes, module_bytes
-from deployments.engines.diffusion.lycoris import Merger, Network, needs_merging, read_network
+from deployments.engines.diffusion.loading import Checkpoint, Loader, check_file, expected_bytes, module_bytes
+from deployments.engines.diffusion.lycoris import Merger, Network, check_forms, read_network
 from deployments.engines.diffusion.model_cache import Key, Lease, ModelCache
-from deployments.engines.diffusion.pipelines import make_pipeline
+from deployments.engines.diffusion.ram_stage import RamStage, networks_of
 from deployments.engines.diffusion.refiner import check_refiner
+from deployments.engines.diffusion.text_encoders import Cache
 from deployments.engines.diffusion.textual_inversions import NONE, TextualInversions, read_vectors
 from deployments.engines.diffusion.upscalers import Upscaler, load_upscaler
-from deployments.errors import DarkroomError, NotSupported, WeightsMissing
+from deployments.errors import DarkroomError, NotSupported, OutOfMemory, WeightsMissing
 
-log = structlog.get_logger(__name__)
-
+MEMORY_BUDGET = "DARKROOM_DIFFUSION__MEMORY_BUDGET_MB"
 _OWN_VAE = ("", "automatic", "none")
-_MAX_SHOWN, _MAX_LOGGED = 60, 300
+_MAX_SHOWN = 60
 
 
 class _LeftOut(Exception):
@@ -42,11 +40,14 @@ class ModelRegistry:
 
     def __init__(self, settings: Diffusion, folder: Path, device: Device) -> None:
         self.catalogue = Catalogue(folder, settings.checkpoint)
-        self.cache = ModelCache(settings.memory_budget_mb * 2**20, device.give_back)
+        self.cache = ModelCache(plan_memory(settings, device.share_bytes).models, device.give_back)
         self.tiling = threading.Lock()
         """Lock held while a batch makes shared networks wrap around the edge, and while others need them without."""
         self._device = device
+        self.graphs = Graphs(record_on_gpu if settings.cuda_graphs and device.is_gpu else None)
         self._merger = Merger()
+        self._stage = RamStage(settings.ram_stage_mb * 2**20 if device.is_gpu else 0, device)
+        self._embeddings: WeakKeyDictionary[Any, tuple[Hashable, dict[int, Cache]]] = WeakKeyDictionary()
         self._loader = Loader(self.catalogue, device, offline=settings.offline, compile_unet=settings.compile)
 
     def find_checkpoint(self, name: str) -> Model:
@@ -65,6 +66,16 @@ class ModelRegistry:
             )
         return self._load(lease, model)
 
+    def check_budget(self, *models: Model) -> None:
+        """Check that models fit the memory budget together, before any is loaded. Raises `OutOfMemory`."""
+        sizes = {model.name: expected_bytes(model, self._device.dtype) for model in models}
+        if sum(sizes.values()) > self.cache.budget:
+            each = ", ".join(f"'{name}' {size >> 20:,} MB" for name, size in sizes.items())
+            raise OutOfMemory(
+                f"The models of this request together ({each}) are larger than the engine's memory budget of "
+                f"{self.cache.budget >> 20:,} MB: see {MEMORY_BUDGET}."
+            )
+
     def refiner(self, lease: Lease, name: str, base: Checkpoint) -> Checkpoint:
         """Load the checkpoint that refines what `base` began. Raises as `checkpoint` does, and `NotSupported` for one
         that does not fit."""
@@ -76,11 +87,23 @@ class ModelRegistry:
 
     def _load(self, lease: Lease, model: Model) -> Checkpoint:
         model = model.stamped()
+        key, made = self._key(model), []
+
+        def load() -> Checkpoint:
+            made.append(self._stage.take(key) or self._loader.checkpoint(model))
+            return made[0]
+
+        def park() -> None:
+            self.graphs.clear()  # which read the weights where they lie
+            self._embeddings.pop(made[0].unet, None)
+            self._stage.put(key, made.pop())
+
         found: Checkpoint = lease.get(
-            self._key(model),
-            lambda: self._loader.checkpoint(model),
-            lambda made: module_bytes(made.unet, made.vae, *made.text_encoders),
-            expected_bytes=files_bytes(model),
+            key,
+            load,
+            lambda made: module_bytes(*networks_of(made)),
+            expected_bytes=expected_bytes(model, self._device.dtype),
+            close=park,
         )
         return found
 
@@ -88,6 +111,12 @@ class ModelRegistry:
         """Unload a checkpoint unless a batch is using it."""
         if model := self.catalogue.look_up("checkpoints", name):
             self._forget(model, but=())
+
+    def close(self) -> None:
+        """Free all models."""
+        self.graphs.clear()
+        self.cache.clear()
+        self._stage.clear()
 
     def vae(self, lease: Lease, name: str, checkpoint: Checkpoint) -> Any:
         """Load a VAE; empty, "Automatic" or "None": the one that lies beside the checkpoint's file, or its own.
@@ -137,7 +166,7 @@ class ModelRegistry:
             self._key(model),
             lambda: self._loader.controlnet(model),
             module_bytes,
-            expected_bytes=files_bytes(model),
+            expected_bytes=expected_bytes(model, self._device.dtype),
         )
         if net.config.cross_attention_dim != checkpoint.unet.config.cross_attention_dim:
             raise NotSupported(f"The ControlNet '{model.name}' does not fit the checkpoint '{checkpoint.model.name}'.")
@@ -151,7 +180,7 @@ class ModelRegistry:
             self._key(model),
             lambda: load_upscaler(model, self._device),
             lambda made: module_bytes(made.network.model),
-            expected_bytes=files_bytes(model),
+            expected_bytes=expected_bytes(model, self._device.dtype),
         )
         return found
 
@@ -177,33 +206,27 @@ class ModelRegistry:
         return TextualInversions(names, load, checkpoint.text_encoder.config.vocab_size)
 
     def use_loras(self, lease: Lease, checkpoint: Checkpoint, loras: Sequence[Lora]) -> tuple[str, ...]:
-        """Activate these LoRAs, and no others, in the checkpoint; -> warnings about those that could not be used."""
+        """Merge these LoRAs, and no others, into the checkpoint; -> warnings about those that could not be used."""
         warnings: list[str] = []
-        texts = ("text_encoder", "text_encoder_2")[: len(checkpoint.text_encoders)]
-        weights: dict[str, dict[str, float]] = defaultdict(lambda: dict.fromkeys(("unet", *texts), 0.0))
-        pipeline = make_pipeline("text", checkpoint, checkpoint.scheduler, checkpoint.vae, None)
         merged: list[tuple[Network, float, float]] = []
         for lora in loras:
             try:
-                model, path = self._find_lora(lora.name, checkpoint)
-                if network := self._network(lease, model, path):
-                    merged.append((network, lora.text_encoder_weight, lora.unet_weight))
-                    continue
-                adapter = self._adapter(lease, checkpoint, pipeline, model, path)
+                network = self._network(lease, *self._find_lora(lora.name, checkpoint))
             except _LeftOut as reason:
                 warnings.append(f"LoRA '{lora.name[:_MAX_SHOWN]}' was left out: {reason}.")
-                continue
-            weights[adapter]["unet"] += lora.unet_weight
-            for text in texts:
-                weights[adapter][text] += lora.text_encoder_weight
-        if weights:
-            pipeline.enable_lora()
-            pipeline.set_adapters(list(weights), adapter_weights=list(weights.values()))
-        elif pipeline.get_list_adapters():
-            pipeline.disable_lora()
+            else:
+                merged.append((network, lora.text_encoder_weight, lora.unet_weight))
         first, second = checkpoint.text_encoder, checkpoint.text_encoder_2
         warnings += self._merger.merge(checkpoint.unet, first, merged, second)
         return tuple(warnings)
+
+    def embeddings(self, checkpoint: Checkpoint) -> dict[int, Cache]:
+        """Embeddings that the checkpoint's text encoders have made with the LoRAs that are merged now, by clip skip."""
+        state = self._merger.merged(checkpoint.unet)
+        known, caches = self._embeddings.get(checkpoint.unet, (None, {}))
+        if known is None or known != state:
+            self._embeddings[checkpoint.unet] = (state, caches := {})
+        return caches
 
     def _key(self, model: Model) -> Key:
         """Return the key of a stamped model, and forget what was loaded of files that it has replaced."""
@@ -230,11 +253,10 @@ class ModelRegistry:
             raise _LeftOut(f"it is for {FAMILY_NAMES[model.file_kind.family]}, the checkpoint is not")
         return model.stamped(), model.weights
 
-    def _network(self, lease: Lease, model: Model, path: Path) -> Network | None:
-        """Load a LoRA of a form that is merged into the weights; None for plain ones. Raises `_LeftOut`."""
+    def _network(self, lease: Lease, model: Model, path: Path) -> Network:
+        """Load a LoRA. Raises `_LeftOut`."""
         try:
-            if not needs_merging(read_header(path).shapes):
-                return None
+            check_forms(read_header(path).shapes)
             network: Network = lease.get(
                 self._key(model),
                 lambda: replace(read_network(model.name, load_tensors(path)), version=_key_of(model)),
@@ -245,36 +267,6 @@ class ModelRegistry:
         except OSError as error:
             raise _LeftOut("it is gone") from error
         return network
-
-    def _adapter(self, lease: Lease, checkpoint: Checkpoint, pipeline: Any, model: Model, path: Path) -> str:
-        """Load a plain LoRA into the checkpoint; -> its adapter's name there. Raises `_LeftOut`."""
-        from safetensors import SafetensorError
-        from torch import OutOfMemoryError
-
-        adapter = f"lora_{hashlib.sha256(repr(_key_of(model)).encode()).hexdigest()[:16]}"
-
-        def load() -> str:
-            pipeline.load_lora_weights(
-                str(path.parent), weight_name=path.name, adapter_name=adapter, local_files_only=True
-            )
-            return adapter
-
-        key = (*_key_of(checkpoint.model), *_key_of(model))
-        try:
-            lease.get(
-                key,
-                load,
-                lambda _: path.stat().st_size,
-                close=lambda: pipeline.delete_adapters(adapter),
-            )
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
-            if any(adapter in adapters for adapters in pipeline.get_list_adapters().values()):
-                pipeline.delete_adapters(adapter)  # it fits one of the networks, and stays there otherwise
-            if isinstance(error, OutOfMemoryError):
-                raise
-            log.warning("LoRA not loaded", lora=model.name, error=repr(error)[:_MAX_LOGGED])
-            raise _LeftOut("its layers do not fit, or are of a form that is not known here") from error
-        return adapter
 
 
 @lru_cache(maxsize=4)

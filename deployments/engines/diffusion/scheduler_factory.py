@@ -10,9 +10,11 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from deployments.algorithms.a1111.samplers import choose_sampler, working_sampler
+from deployments.algorithms.a1111.samplers import choose_sampler
 from deployments.engines.diffusion.schedulers import scheduler_classes
 from deployments.engines.diffusion.sigmas import zero_terminal_betas
+from deployments.engines.diffusion.solver_schedulers import solver_scheduler_classes
+from deployments.engines.diffusion.vp_schedulers import vp_scheduler_classes
 
 _SPACING = {"timestep_spacing": "linspace", "steps_offset": 1}
 """Spacing of timesteps. The offset counts for nothing here; pipelines of SD 1.x take any other for a mistake."""
@@ -35,7 +37,11 @@ _CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
     "Heun": ("Heun", _SIGMAS),
     "DPM2": ("Dpm2", _SIGMAS),
     "DPM2 a": ("Dpm2Ancestral", _SIGMAS),
+    "DPM fast": ("DpmFast", _SIGMAS),
+    "DPM adaptive": ("DpmAdaptive", _SIGMAS),
+    "Restart": ("Restart", _SIGMAS),
     "DDIM": ("Ddim", _VP | {"clip_sample": False}),
+    "DDIM CFG++": ("DdimCfgpp", _VP | {"clip_sample": False}),
     "PLMS": ("Plms", _VP | {"skip_prk_steps": True}),
     "UniPC": (
         "UniPc",
@@ -60,13 +66,13 @@ def make_scheduler(
     """
     choice = choose_sampler(sampler, scheduler)
     warnings = list(choice.warnings)
-    working = working_sampler(choice.sampler)
+    working = choice.sampler
     if not working.takes_scheduler and choice.scheduler.name not in ("automatic", "uniform"):
         warnings.append(f"The sampler {working.name} has its own schedule: {choice.scheduler.label} was not used.")
     if eta not in (None, 1.0) and "brownian_noise" in working.options:
         warnings.append(f"The sampler {working.name} always adds all of its noise: eta was not used.")
     kind, options = _CLASSES[working.name]
-    made_of = scheduler_classes()[kind]
+    made_of = {**scheduler_classes(), **vp_scheduler_classes(), **solver_scheduler_classes()}[kind]
     known = inspect.signature(made_of.__init__).parameters
     base = {key: value for key, value in base_config.items() if key in known} | options
     if base_config.get("rescale_betas_zero_snr"):

@@ -6,13 +6,14 @@ generators, one per image, to `step`; `eta` is not a pipeline's to say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from deployments.engines.diffusion.philox import Philox
 from deployments.engines.diffusion.sigmas import SCHEDULES, XL_SCHEDULES, NoiseLevels, Sigmas
 
 _ROUNDING = 2e-6
@@ -20,9 +21,6 @@ _ROUNDING = 2e-6
 beyond them."""
 _FAR = 100.0
 """Noise level from which on the margin is relative: that of zero terminal SNR is 4,518, with three digits after it."""
-
-_TCD_ETA = 0.3
-"""Share of noise of TCD's own examples."""
 
 
 class Configured:
@@ -33,6 +31,28 @@ class Configured:
     """Whether the last level but one is left out."""
     eta: float | None = None
     schedules: Mapping[str, Callable[[int, NoiseLevels], Sigmas]] = SCHEDULES
+    blends_before = False
+    """Whether inpainting puts the init image back into the latents before a call; else into the predicted x0."""
+    guidance_factor = 1.0
+    """Factor of the guidance scale."""
+    wants_unconditional = False
+    """Whether `unconditional` is to be set to the prediction without the prompt before each step."""
+    unconditional: Any = None
+    num_inference_steps: Any
+    order: int
+    timesteps: Any
+
+    def begin(self, runs: int) -> tuple[Any, Any]:
+        """Begin with an image, before the last `runs` steps. -> the timestep whose noise it gets, and those of the
+        calls."""
+        first = (self.num_inference_steps - runs) * self.order
+        if set_begin_index := getattr(self, "set_begin_index", None):
+            set_begin_index(first)
+        return self.timesteps[first], self.timesteps[first:]
+
+    def pending(self, timesteps: Any) -> Iterator[Any]:
+        """Iterate over the timesteps of the calls that `begin` or `set_timesteps` announced."""
+        yield from timesteps
 
     def configure(
         self, schedule: str, *, discards: bool = False, eta: float | None = None, is_xl: bool = False
@@ -48,7 +68,6 @@ class Scheduled(Configured):
     one."""
 
     alphas_cumprod: Any
-    num_inference_steps: Any
     set_begin_index: Any
 
     def set_timesteps(self, num_inference_steps: int, *arguments: Any, **options: Any) -> None:
@@ -105,16 +124,13 @@ def scheduler_classes() -> MappingProxyType[str, Any]:
             super().set_timesteps(num_inference_steps, device, num_train_timesteps)
             levels = np.array([*self.levels(num_inference_steps), 0.0])
             now, following = levels[:-1], levels[1:]
-            up, down = _ancestral(now, following, self.eta)
+            up, down = ancestral(now, following, self.eta)
             middle = np.where(following > 0, np.sqrt(now * down), 0.0)
             self.sigmas_up, self.sigmas_down, self.sigmas_interpol = (
                 torch.tensor(values, dtype=torch.float32).repeat_interleave(2)[1:] for values in (up, down, middle)
             )
             timesteps = self.trained.timesteps(np.stack([now, middle], axis=1).ravel()[:-1])
             self.timesteps = torch.tensor(timesteps, dtype=torch.float32, device=device)
-
-    class Dpmpp2sAncestral(Dpm2Ancestral):
-        """DPM++ 2S ancestral; calls the denoiser at the same levels as its parent."""
 
         def step(
             self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: bool = True
@@ -123,39 +139,27 @@ def scheduler_classes() -> MappingProxyType[str, Any]:
             place = self.step_index if is_first else self.step_index - 1
             now, middle = self.sigmas[place].item(), self.sigmas_interpol[place].item()
             latents = sample.float()
-            noiseless = _noiseless(self, latents, model_output.float(), now if is_first else middle)
+            x0 = noiseless(self, latents, model_output.float(), now if is_first else middle)
             if is_first:
                 self.sample = latents
-                latents = noiseless + (latents - noiseless) * (middle / now)
+                latents = latents + (latents - x0) / now * (middle - now)
             else:
-                latents = noiseless + (self.sample - noiseless) * (self.sigmas_down[place].item() / now)
+                latents = self.solve(self.sample, x0, latents, now, middle, self.sigmas_down[place].item())
                 self.sample = None
                 if up := self.sigmas_up[place].item():
-                    latents = latents + up * _draw(latents, generator)
+                    latents = latents + up * draw(latents, generator)
             self._step_index += 1
-            return _answer((latents, noiseless), sample.dtype, return_dict)
+            return answer((latents, x0), sample.dtype, return_dict)
 
-    class UniPc(Configured, theirs.UniPCMultistepScheduler):  # type: ignore[misc]
-        pass
+        def solve(self, start: Any, x0: Any, ahead: Any, now: float, middle: float, down: float) -> Any:
+            """Go from level `now` to `down` by what is known at the middle."""
+            return start + (ahead - x0) / middle * (down - now)
 
-    class Plms(Configured, theirs.PNDMScheduler):  # type: ignore[misc]
-        """PLMS that makes its first step twice only at the beginning, where the second timestep is there twice."""
+    class Dpmpp2sAncestral(Dpm2Ancestral):
+        """DPM++ 2S ancestral; calls the denoiser at the same levels as its parent."""
 
-        counter: int
-        _begins_midway = False
-
-        def set_timesteps(self, *arguments: Any, **options: Any) -> None:
-            super().set_timesteps(*arguments, **options)
-            self._begins_midway = False
-
-        def set_begin_index(self, begin_index: int = 0) -> None:
-            self._begins_midway = begin_index > 1
-
-        def step(self, model_output: Any, timestep: Any, sample: Any, return_dict: bool = True) -> Any:
-            made = super().step(model_output, timestep, sample, return_dict=return_dict)
-            if self._begins_midway and self.counter == 1:
-                self.counter = 2
-            return made
+        def solve(self, start: Any, x0: Any, ahead: Any, now: float, middle: float, down: float) -> Any:
+            return x0 + (start - x0) * (down / now)
 
     class Multistep(Scheduled, theirs.DPMSolverMultistepScheduler):  # type: ignore[misc]
         """DPM-Solver multistep with timesteps that are not rounded and a first noise as strong as the first level
@@ -193,7 +197,7 @@ def scheduler_classes() -> MappingProxyType[str, Any]:
             if getattr(self, "noise_sampler", None) is None:
                 self.noise_sampler = _brownian(sample, self.sigmas, generator)
             made = super().step(model_output.float(), timestep, sample.float(), return_dict=False)
-            return _answer(made, sample.dtype, return_dict)
+            return answer(made, sample.dtype, return_dict)
 
     class EulerAncestral(Scheduled, theirs.EulerAncestralDiscreteScheduler):  # type: ignore[misc]
         """Euler ancestral with any schedule, `eta`, and noise in float32 whatever the model computes in."""
@@ -211,62 +215,20 @@ def scheduler_classes() -> MappingProxyType[str, Any]:
                 self._init_step_index(timestep)
             now, following = self.sigmas[self.step_index].item(), self.sigmas[self.step_index + 1].item()
             latents = sample.float()
-            noiseless = _noiseless(self, latents, model_output.float(), now)
-            up, down = (float(level) for level in _ancestral(now, following, self.eta))
-            latents = latents + (latents - noiseless) / now * (down - now)
+            x0 = noiseless(self, latents, model_output.float(), now)
+            up, down = (float(level) for level in ancestral(now, following, self.eta))
+            latents = latents + (latents - x0) / now * (down - now)
             if up:
-                latents = latents + up * _draw(latents, generator)
+                latents = latents + up * draw(latents, generator)
             self._step_index += 1
-            return _answer((latents, noiseless), sample.dtype, return_dict)
-
-    class Ddim(Configured, theirs.DDIMScheduler):  # type: ignore[misc]
-        def step(
-            self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: bool = True
-        ) -> Any:
-            eta = self.eta or 0.0
-            noise = _draw(sample, generator).to(sample.dtype) if eta else None
-            return super().step(model_output, timestep, sample, eta=eta, variance_noise=noise, return_dict=return_dict)
-
-    class Lcm(Configured, theirs.LCMScheduler):  # type: ignore[misc]
-        """LCM spread over the fifty timesteps of its training as A1111 does; more than fifty steps fall between
-        them."""
-
-        def set_timesteps(self, num_inference_steps: int, device: Any = None) -> None:
-            stride = self.config.num_train_timesteps // self.config.original_inference_steps
-            trained = np.arange(self.config.num_train_timesteps - 1, 0, -stride)
-            wanted = np.linspace(trained[0], trained[-1], num_inference_steps)
-            if num_inference_steps <= len(trained):
-                wanted = trained[np.abs(wanted[:, None] - trained).argmin(1)]
-            self.num_inference_steps = num_inference_steps
-            self.custom_timesteps = True
-            self.timesteps = torch.tensor(wanted.round(), dtype=torch.long, device=device)
-            self._step_index = None
-            self.set_begin_index(0)
-
-    class Tcd(Configured, theirs.TCDScheduler):  # type: ignore[misc]
-        """TCD, whose `eta` is the share of noise that each step puts back (its authors call it gamma)."""
-
-        def set_timesteps(self, num_inference_steps: int, device: Any = None) -> None:
-            trained, last = self.config.original_inference_steps, self.config.num_train_timesteps - 1
-            if num_inference_steps <= trained:
-                super().set_timesteps(num_inference_steps, device)
-            else:  # they fall between those of its training
-                wanted = np.linspace(last, last // trained, num_inference_steps).round()
-                super().set_timesteps(device=device, timesteps=[int(timestep) for timestep in wanted])
-            self.set_begin_index(0)
-
-        def step(
-            self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: bool = True
-        ) -> Any:
-            eta = _TCD_ETA if self.eta is None else min(self.eta, 1.0)
-            return super().step(model_output, timestep, sample, eta=eta, generator=generator, return_dict=return_dict)
+            return answer((latents, x0), sample.dtype, return_dict)
 
     classes: tuple[Any, ...] = (Euler, EulerAncestral, Lms, Heun, Dpm2, Dpm2Ancestral, Dpmpp2sAncestral)
-    classes += (Multistep, BrownianSde, Ddim, Plms, UniPc, Lcm, Tcd)
+    classes += (Multistep, BrownianSde)
     return MappingProxyType({made.__name__: made for made in classes})
 
 
-def _ancestral(now: Any, following: Any, eta: float | None) -> tuple[Any, Any]:
+def ancestral(now: Any, following: Any, eta: float | None) -> tuple[Any, Any]:
     """Compute how much fresh noise a step from level `now` to `following` ends with, and the level that it goes to
     before."""
     share = 1.0 if eta is None else eta
@@ -274,14 +236,14 @@ def _ancestral(now: Any, following: Any, eta: float | None) -> tuple[Any, Any]:
     return up, np.sqrt(following**2 - up**2)
 
 
-def _noiseless(scheduler: Any, latents: Any, predicted: Any, sigma: float) -> Any:
+def noiseless(scheduler: Any, latents: Any, predicted: Any, sigma: float) -> Any:
     """Predict x0 from the model's output at noise level `sigma`."""
     if scheduler.config.prediction_type == "v_prediction":
         return latents / (sigma**2 + 1) - predicted * sigma / (sigma**2 + 1) ** 0.5
     return latents - sigma * predicted
 
 
-def _answer(made: tuple[Any, Any], dtype: Any, return_dict: bool) -> Any:
+def answer(made: tuple[Any, Any], dtype: Any, return_dict: bool) -> Any:
     from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncestralDiscreteSchedulerOutput
 
     latents, noiseless = (part.to(dtype) for part in made)
@@ -294,7 +256,10 @@ def _brownian(sample: Any, sigmas: Any, generator: Any) -> Any:
 
     least, greatest = sigmas[sigmas > 0].min().item(), sigmas.max().item()
     wide = least - _ROUNDING, greatest + (_ROUNDING if greatest < _FAR else greatest * _ROUNDING)
-    return BrownianTreeNoiseSampler(sample.float(), *wide, _seeds(generator, len(sample)))
+    first = generator[0] if isinstance(generator, Sequence) else generator
+    device = sample.device if first is None else getattr(first, "device", "cpu")
+    tree = BrownianTreeNoiseSampler(sample.float().to(device), *wide, _seeds(generator, len(sample)))
+    return lambda now, following: tree(now, following).to(sample.device)
 
 
 def _seeds(generator: Any, rows: int) -> list[int]:
@@ -307,9 +272,11 @@ def _seeds(generator: Any, rows: int) -> list[int]:
     return [first + row for row in range(rows)]
 
 
-def _draw(like: Any, generator: Any) -> Any:
+def draw(like: Any, generator: Any) -> Any:
     """Draw noise in float32, each row from its own generator."""
     import torch
     from diffusers.utils.torch_utils import randn_tensor
 
+    if isinstance(generator, list) and isinstance(generator[0], Philox):
+        return torch.stack([one.randn(tuple(like.shape[1:])) for one in generator]).to(like.device)
     return randn_tensor(like.shape, generator=generator, device=like.device, dtype=torch.float32)

@@ -57,7 +57,11 @@ class NoiseLevels:
         """Interpolate the sigmas of timesteps, also of fractional ones."""
         return np.exp(np.interp(timesteps, np.arange(len(self.sigmas)), self._logs))
 
-    def timesteps(self, sigmas: Sigmas) -> Sigmas:
+    def sigma(self, timestep: float) -> float:
+        """Interpolate the sigma of one timestep."""
+        return float(self.at(np.array(timestep)))
+
+    def timesteps(self, sigmas: Sigmas | Sequence[float] | float) -> Sigmas:
         """Interpolate the timesteps of sigmas, the inverse of `at`; sigmas outside the range get the nearest end."""
         return np.interp(np.log(np.maximum(sigmas, 1e-10)), self._logs, np.arange(len(self.sigmas)))
 

@@ -44,6 +44,10 @@ class TextualInversions:
         """Whether a prompt named one that fits."""
         return bool(self.vectors)
 
+    def are_none_of(self, tokens: Sequence[int]) -> bool:
+        """Say whether none of these tokens stands for a vector."""
+        return not any(token in self.vectors for token in tokens)
+
     def replace(self, tokens: Sequence[int]) -> list[Run]:
         """Replace the names of textual inversions among the tokens of a text."""
         replaced: list[Run] = []

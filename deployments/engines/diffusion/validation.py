@@ -8,6 +8,7 @@ from dataclasses import fields
 
 from configs.settings import Diffusion
 from deployments.algorithms.a1111.bounds import GRID_PX, LEAST_PX, LONGEST_PROMPT, MOST_GUIDANCE
+from deployments.algorithms.a1111.samplers import choose_sampler
 from deployments.contracts.diffusion import MAX_SEED, GenerationRequest, Hires
 from deployments.engines.diffusion.controlnets import ControlUnit
 from deployments.errors import InvalidRequest
@@ -18,7 +19,7 @@ _MOST_CLIP_SKIP = 12
 _MAX_SHOWN = 20
 _OWN = (
     "prompt", "negative_prompt", "seed", "variation_seed", "variation_strength", "seed_size", "init_image", "mask",
-    "controls", "hires", "clip_skip",
+    "controls", "references", "hires", "clip_skip",
 )  # fmt: skip
 """Fields in which requests of one batch may differ, or that are compared in another way."""
 
@@ -54,6 +55,9 @@ def check_request(request: GenerationRequest, limits: Diffusion) -> None:
 def shape_key(request: GenerationRequest) -> Hashable:
     """Compute the batch key: requests with equal keys differ in prompts, seeds and pixels only."""
     common = tuple(getattr(request, field.name) for field in fields(request) if field.name not in _OWN)
+    samplers = (request.sampler, request.hires.sampler if request.hires else "")
+    if any(choose_sampler(name).sampler.is_adaptive for name in samplers):
+        common = (*common, id(request))  # shares with none
     hires = request.hires and (
         request.hires.width,
         request.hires.height,
@@ -64,7 +68,10 @@ def shape_key(request: GenerationRequest) -> Hashable:
         request.hires.scheduler,
     )
     controls = tuple((ControlUnit.of(hint), hint.passes) for hint in request.controls)
-    return common, kind_of(request), controls, hires
+    references = tuple(
+        (one.fidelity, one.weight, one.start, one.end, one.mode, one.passes) for one in request.references
+    )
+    return common, kind_of(request), controls, references, hires
 
 
 def kind_of(request: GenerationRequest) -> str:
@@ -97,9 +104,10 @@ def _check_images(request: GenerationRequest, limits: Diffusion) -> None:
         raise InvalidRequest("The init image has not the size of the picture to make.")
     if request.mask is not None and (request.init_image is None or request.mask.shape != size):
         raise InvalidRequest("A mask goes with an init image and has its size.")
-    if len(request.controls) > limits.max_controls:
+    if len(request.controls) + len(request.references) > limits.max_controls:
         raise InvalidRequest(f"At most {limits.max_controls} ControlNets at once.")
     sizes = {size, (request.hires.height, request.hires.width)} if request.hires else {size}
+    _check_references(request, sizes)
     for hint in request.controls:
         if hint.image.shape not in {(*size, 3) for size in sizes}:
             raise InvalidRequest("The picture of a ControlNet has not the size of the picture to make.")
@@ -108,6 +116,16 @@ def _check_images(request: GenerationRequest, limits: Diffusion) -> None:
         _within("ControlNet weight", hint.weight, 0, _MOST_CONTROL_WEIGHT)
         if not 0 <= hint.start <= hint.end <= 1:
             raise InvalidRequest("A ControlNet acts from a start to an end, both 0 to 1.")
+
+
+def _check_references(request: GenerationRequest, sizes: set[tuple[int, int]]) -> None:
+    for reference in request.references:
+        if reference.image.shape not in {(*size, 3) for size in sizes}:
+            raise InvalidRequest("The picture of a reference has not the size of the picture to make.")
+        _within("reference weight", reference.weight, 0, _MOST_CONTROL_WEIGHT)
+        _within("reference fidelity", reference.fidelity, 0, 1)
+        if not 0 <= reference.start <= reference.end <= 1:
+            raise InvalidRequest("A reference acts from a start to an end, both 0 to 1.")
 
 
 def _within(name: str, value: float, least: float, most: float) -> None:

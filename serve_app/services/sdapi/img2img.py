@@ -49,7 +49,11 @@ async def init_img2img(body: Img2ImgBody, request: GenerationRequest, inputs: Jo
     ]
     is_latent = body.resize_mode == _LATENT_RESIZE
     return Init(
-        replace(request, masked_content=_CONTENTS[body.inpainting_fill]),  # type: ignore[arg-type]  # four literals
+        replace(
+            request,
+            masked_content=_CONTENTS[body.inpainting_fill],  # type: ignore[arg-type]  # four literals
+            soft_mask=not body.mask_round,
+        ),
         ControlFrame(size, None, canvases[0], images[0], mode),
         tuple(canvases),
         {"Denoising strength": strength} | ({} if mask is None else _describe_mask(body)),

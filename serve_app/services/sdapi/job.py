@@ -69,7 +69,7 @@ class GenerateImages:
         planner = Planner(self._diffuser, self._inputs)
         catalogue = await self._diffuser.list_models()
         plan = await planner.plan(order, inputs, catalogue)
-        options, at_once = order.options, self._settings.diffusion.max_batch
+        options, at_once = order.options, self._settings.diffusion.at_once
         family = family_of(catalogue, options.checkpoint)
         previews = LivePreviews(self._database, self._events, job.id, options.previews, family)
         # A face for each unit: how many there are is not known before the images are.

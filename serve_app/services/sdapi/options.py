@@ -11,10 +11,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from configs.settings import Settings
 from deployments.algorithms.a1111.image_metadata import FileFormat
-from deployments.contracts.diffusion import Diffuser, ModelCatalogue, ModelFile
+from deployments.contracts.diffusion import MAX_SEED, Diffuser, Emphasis, ModelCatalogue, ModelFile, NoiseSource
 from deployments.errors import NotDeployed
 from serve_app.services.sdapi.errors import bad_field, broken
-from serve_app.services.sdapi.lenient_types import Int, Switch, Text
+from serve_app.services.sdapi.lenient_types import Int, Real, Switch, Text
 from serve_app.services.sdapi.model_names import find_checkpoint, find_vae, title
 from serve_app.services.sdapi.previews import PreviewOptions
 from serve_app.store.repositories import sd_options
@@ -34,6 +34,14 @@ DEFAULTS: dict[str, Any] = {
     "img2img_fix_steps": False,
     "face_restoration": False,
     "tiling": False,
+    "eta_noise_seed_delta": 0,
+    "randn_source": "GPU",
+    "emphasis": "Original",
+    "pad_cond_uncond": False,
+    "sdxl_crop_top": 0,
+    "sdxl_crop_left": 0,
+    "sdxl_refiner_low_aesthetic_score": 2.5,
+    "sdxl_refiner_high_aesthetic_score": 6.0,
     "live_previews_enable": True,
     "show_progress_every_n_steps": 10,
     "show_progress_grid": True,
@@ -42,8 +50,8 @@ DEFAULTS: dict[str, Any] = {
 _READ_ONLY = frozenset({"sd_checkpoint_hash", "control_net_unit_count"})
 _KNOWN_WITHOUT_EFFECT = frozenset(
     {
-        *("eta_noise_seed_delta", "eta_ancestral", "eta_ddim", "s_churn", "s_tmin", "s_tmax", "s_noise"),
-        *("s_min_uncond", "randn_source", "emphasis", "comma_padding_backtrack", "pad_cond_uncond", "upcast_attn"),
+        *("eta_ancestral", "eta_ddim", "s_churn", "s_tmin", "s_tmax", "s_noise"),
+        *("s_min_uncond", "comma_padding_backtrack", "pad_cond_uncond_v0", "upcast_attn"),
         *("sd_vae_as_default", "sd_unet", "sd_hypernetwork", "sd_lora", "token_merging_ratio", "filter_nsfw"),
         *("face_restoration_model", "code_former_weight", "img2img_background_color", "img2img_color_correction"),
         *("initial_noise_multiplier", "inpainting_mask_weight", "show_progress_type", "live_preview_content"),
@@ -57,22 +65,53 @@ _KNOWN_WITHOUT_EFFECT = frozenset(
             "upscaler_for_img2img",
         ),
         *("sd_checkpoint_cache", "sd_checkpoints_limit", "use_old_karras_scheduler_sigmas", "uni_pc_order"),
-        *("sdxl_crop_left", "sdxl_crop_top", "sdxl_refiner_low_aesthetic_score", "sdxl_refiner_high_aesthetic_score"),
         *("sgm_noise_multiplier", "always_discard_next_to_last_sigma", "sd_noise_schedule", "fp8_storage"),
     }
 )
 """Settings of the original that a request may bring along: accepted, and said to do nothing here."""
-_TYPES: dict[type, TypeAdapter[Any]] = {bool: TypeAdapter(Switch), int: TypeAdapter(Int), str: TypeAdapter(Text)}
+_TYPES: dict[type, TypeAdapter[Any]] = {
+    bool: TypeAdapter(Switch),
+    int: TypeAdapter(Int),
+    float: TypeAdapter(Real),
+    str: TypeAdapter(Text),
+}
 _RANGES = {
     "CLIP_stop_at_last_layers": (1, 12),
     "jpeg_quality": (1, 100),
     "show_progress_every_n_steps": (-1, 150),
+    "eta_noise_seed_delta": (0, MAX_SEED),
+    "sdxl_crop_top": (0, 1024),
+    "sdxl_crop_left": (0, 1024),
+    "sdxl_refiner_low_aesthetic_score": (0, 10),
+    "sdxl_refiner_high_aesthetic_score": (0, 10),
 }
 LONGEST_TEXT = 500
 """Characters of a setting's text; the longest are titles of checkpoints, a file name and a hash."""
 MOST_BYTES = 65_536
 """Bytes of all settings of one request as JSON. All of the original's, sent back as they were got, have about 20 kB."""
 _FORMATS: dict[str, FileFormat] = {"png": "png", "jpg": "jpg", "jpeg": "jpg", "webp": "webp"}
+
+
+_NOISE_SOURCES: dict[str, NoiseSource] = {"CPU": "CPU", "NV": "NV"}
+_EMPHASES: dict[str, Emphasis] = {"No norm": "No norm", "Ignore": "Ignore", "None": "None"}
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingOptions:
+    """Settings of noise and prompts. Stored in the job's payload."""
+
+    noise_seed_delta: int = 0
+    """`eta_noise_seed_delta`."""
+    noise_source: NoiseSource = "GPU"
+    """`randn_source`; anything unknown is GPU, as in the original."""
+    emphasis: Emphasis = "Original"
+    """`emphasis`; anything unknown is Original."""
+    pad_prompts: bool = False
+    """`pad_cond_uncond`."""
+    crop: tuple[int, int] = (0, 0)
+    """`sdxl_crop_top` and `sdxl_crop_left`."""
+    scores: tuple[float, float] = (2.5, 6.0)
+    """`sdxl_refiner_low_aesthetic_score` and `sdxl_refiner_high_aesthetic_score`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +129,7 @@ class Options:
     face_restoration: bool = False
     tiling: bool = False
     previews: PreviewOptions = field(default_factory=PreviewOptions)
+    sampling: SamplingOptions = SamplingOptions()
 
 
 class OptionService:
@@ -191,6 +231,14 @@ class OptionService:
                 values["show_progress_every_n_steps"],
                 _FORMATS.get(values["live_previews_image_format"].lower(), "png"),
                 values["show_progress_grid"],
+            ),
+            SamplingOptions(
+                values["eta_noise_seed_delta"],
+                _NOISE_SOURCES.get(values["randn_source"], "GPU"),
+                _EMPHASES.get(values["emphasis"], "Original"),
+                values["pad_cond_uncond"],
+                (values["sdxl_crop_top"], values["sdxl_crop_left"]),
+                (values["sdxl_refiner_low_aesthetic_score"], values["sdxl_refiner_high_aesthetic_score"]),
             ),
         )
         return options, warnings

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from serve_app.services.sdapi.adetailer import DetailUnit
 from serve_app.services.sdapi.controlnet.units import ControlNetUnit
-from serve_app.services.sdapi.options import Options
+from serve_app.services.sdapi.options import Options, SamplingOptions
 from serve_app.services.sdapi.previews import PreviewOptions
 from serve_app.services.sdapi.requests import GenerationBody, Img2ImgBody, Txt2ImgBody
 
@@ -34,11 +34,11 @@ class GenerationOrder:
     def payload(self) -> dict[str, Any]:
         """Serialise for the job queue."""
         options = asdict(self.options)
-        previews = options.pop("previews")  # by itself, where workers of an older version do not look
+        apart = {name: options.pop(name) for name in ("previews", "sampling")}  # workers of an older version look past
         return {
             "request": self.body.model_dump(exclude=IMAGE_FIELDS),
             "options": options,
-            "previews": previews,
+            **apart,
             "units": [unit.model_dump(exclude={"image", "mask"}) for unit in self.units],
             "details": [unit.model_dump() for unit in self.details],
             "warnings": list(self.warnings),
@@ -52,11 +52,20 @@ class GenerationOrder:
         return cls(
             "txt2img" if kind == "txt2img" else "img2img",
             form.model_validate(payload["request"]),
-            Options(**payload["options"], previews=preview_options(payload)),
+            Options(
+                **payload["options"],
+                previews=preview_options(payload),
+                sampling=SamplingOptions(**_tuples(payload.get("sampling", {}))),
+            ),
             tuple(ControlNetUnit.model_validate(unit) for unit in payload["units"]),
             tuple(DetailUnit.model_validate(unit) for unit in payload.get("details", ())),
             tuple(payload["warnings"]),
         )
+
+
+def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Read back tuples, which are lists in JSON: batches compare requests."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 def preview_options(payload: Mapping[str, Any]) -> PreviewOptions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from deployments.algorithms.a1111.samplers import choose_sampler
@@ -83,6 +83,7 @@ class Planner:
             clip_skip=options.clip_skip,
             loras=resolved.loras,
             exact_steps=options.exact_steps,
+            **asdict(options.sampling),
             tiling=options.tiling if body.tiling is None else body.tiling,
         )
         if isinstance(body, Img2ImgBody):
@@ -103,12 +104,17 @@ class Planner:
         if restore_faces:
             warnings.append("Faces were not restored: this server has no model for that")
         return Plan(
-            tasks=_tasks(body, replace(init.request, controls=hints.controls, **refined.fields), init),
+            tasks=_tasks(
+                body,
+                replace(init.request, controls=hints.controls, references=hints.references, **refined.fields),
+                init,
+            ),
             prompt=resolved.prompt,
             negative_prompt=resolved.negative_prompt,
             maps=hints.maps,
             parameters={
                 **init.parameters,
+                **_describe_sampling(request),
                 **hints.parameters,
                 **refined.parameters,
                 "Lora hashes": resolved.hashes,
@@ -157,6 +163,16 @@ def _without_effect(body: GenerationBody) -> list[str]:
     if isinstance(body, Img2ImgBody):
         asked["initial_noise_multiplier"] = (body.initial_noise_multiplier or 1.0) - 1.0
     return [f"{name} has no effect on this server" for name, value in asked.items() if value]
+
+
+def _describe_sampling(request: GenerationRequest) -> dict[str, Any]:
+    """Fields of the infotext for settings of noise and prompts that are not the original's defaults."""
+    uses_delta = "uses_ensd" in choose_sampler(request.sampler).sampler.options
+    return {
+        "ENSD": request.noise_seed_delta or None if uses_delta else None,
+        "RNG": request.noise_source if request.noise_source != "GPU" else None,
+        "Emphasis": request.emphasis if request.emphasis != "Original" else None,
+    }
 
 
 def _seed_size(body: GenerationBody) -> tuple[int, int] | None:

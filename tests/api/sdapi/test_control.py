@@ -326,7 +326,7 @@ async def test_unknown_settings_are_errors_of_the_original(idle_client: httpx.As
         await post({"sd_model_checkpoint": "nowhere"}), 500, "RuntimeError", errors="model 'nowhere' not found"
     )
     assert (await post({"nonsense": None})).status_code == 200
-    assert (await post({"randn_source": "CPU"})).status_code == 200
+    assert (await post({"upcast_attn": "CPU"})).status_code == 200
     assert_webui_error(await post({"CLIP_stop_at_last_layers": "many"}), 500, "ValueError")
     assert (await post([1])).status_code == 422
 

@@ -455,3 +455,31 @@ async def test_all_kinds_of_control_are_listed_with_what_can_run(idle_client: ht
     }
     assert types["OpenPose"]["module_list"] == ["none"]  # its weights are not here
     assert types["Inpaint"]["default_option"] == "inpaint_global_harmonious"
+
+
+async def test_a_reference_needs_no_model_and_comes_back_as_other_units_do(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser
+) -> None:
+    unit = {
+        "module": "reference_only", "model": "None", "image": base64_png(PICTURE), "threshold_a": 0.7, "weight": 0.8,
+        "guidance_end": 0.6, "control_mode": 2,
+    }  # fmt: skip
+    made = await txt2img(client, alwayson_scripts=controlnet(unit, a_unit(image=base64_png(PICTURE))), batch_size=2)
+    assert made.warnings == ""
+    assert len(made.images) == 4
+    [asked, _] = capabilities.requests
+    [reference] = asked.references
+    assert (reference.fidelity, reference.weight, reference.end, reference.mode) == (0.7, 0.8, 0.6, "control")
+    assert reference.image.shape == (64, 64, 3)
+    assert [control.model for control in asked.controls] == [CANNY]
+    assert made.info["extra_generation_params"]["ControlNet 0"].startswith("Module: reference_only, Model: None")
+
+
+async def test_a_reference_is_made_for_each_pass_of_hires_fix(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser
+) -> None:
+    unit = {"module": "reference_only", "image": base64_png(PICTURE)}
+    made = await txt2img(client, enable_hr=True, denoising_strength=0.5, alwayson_scripts=controlnet(unit))
+    assert [image.shape[0] for image in made.images] == [128, 128, 64]
+    sizes = [(one.passes, one.image.shape[0]) for one in capabilities.requests[0].references]
+    assert sizes == [("first", 64), ("hires", 128)]

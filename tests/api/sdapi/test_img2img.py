@@ -282,3 +282,12 @@ async def test_sd_upscale_refuses_what_makes_no_sense(client: httpx.AsyncClient,
     unknown = await post("", 8, "R-ESRGAN", 2)
     assert_webui_error(unknown, 500, "Exception", errors="could not find upscaler named R-ESRGAN")
     assert capabilities.requests == []
+
+
+async def test_a_mask_that_is_not_rounded_is_soft_for_the_engine(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser
+) -> None:
+    mask = a_mask((64, 64), 0, 0, 32, 64)
+    for is_rounded in (True, False):
+        await img2img(client, a_flat_image((64, 64)), mask=mask, mask_round=is_rounded, inpaint_full_res=False)
+    assert [request.soft_mask for request in capabilities.requests] == [False, True]

@@ -85,7 +85,7 @@ async def test_images_of_a_request_are_generated_side_by_side_up_to_a_bound(
 ) -> None:
     await txt2img(client, batch_size=8, n_iter=2)
     assert len(capabilities.requests) == 16
-    assert capabilities.most_running == 4  # diffusion.max_batch
+    assert capabilities.most_running == 4  # diffusion.at_once
 
 
 async def test_loosely_typed_fields_are_understood(client: httpx.AsyncClient, capabilities: FakeDiffuser) -> None:
@@ -238,10 +238,44 @@ async def test_overrides_stay_when_the_client_says_so(client: httpx.AsyncClient,
 async def test_an_override_without_effect_is_named_and_an_unknown_checkpoint_is_not_used(
     client: httpx.AsyncClient, capabilities: FakeDiffuser
 ) -> None:
-    made = await txt2img(client, override_settings={"randn_source": "NV", "sd_model_checkpoint": "nowhere"})
-    assert "randn_source" in made.warnings
+    made = await txt2img(client, override_settings={"upcast_attn": True, "sd_model_checkpoint": "nowhere"})
+    assert "upcast_attn" in made.warnings
     assert "'nowhere'" in made.warnings
     assert capabilities.requests[0].checkpoint == ""
+
+
+async def test_settings_of_noise_and_prompts_go_to_the_engine_and_into_the_infotext(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser
+) -> None:
+    settings = {
+        "eta_noise_seed_delta": 31337, "randn_source": "NV", "emphasis": "No norm", "pad_cond_uncond": True
+    }  # fmt: skip
+    made = await txt2img(client, override_settings=settings, sampler_name="Euler a")
+    await txt2img(client, override_settings={"randn_source": "dice", "emphasis": "loud"}, sampler_name="Euler a")
+    first, second = capabilities.requests
+    assert (first.noise_seed_delta, first.noise_source, first.emphasis, first.pad_prompts) == (
+        31337, "NV", "No norm", True
+    )  # fmt: skip
+    assert (second.noise_seed_delta, second.noise_source, second.emphasis, second.pad_prompts) == (
+        0, "GPU", "Original", False
+    )  # fmt: skip
+    assert made.warnings == ""
+    for words in ("ENSD: 31337", "RNG: NV", "Emphasis: No norm"):
+        assert words in made.info["infotexts"][0]
+
+
+async def test_sdxls_crop_and_scores_go_to_the_engine(client: httpx.AsyncClient, capabilities: FakeDiffuser) -> None:
+    settings = {
+        "sdxl_crop_top": 8, "sdxl_crop_left": "16", "sdxl_refiner_low_aesthetic_score": 1,
+        "sdxl_refiner_high_aesthetic_score": 99,
+    }  # fmt: skip
+    await txt2img(client, override_settings=settings)
+    assert (capabilities.requests[0].crop, capabilities.requests[0].scores) == ((8, 16), (1.0, 10.0))
+
+
+async def test_the_delta_of_the_seed_is_told_for_samplers_that_use_it_alone(client: httpx.AsyncClient) -> None:
+    made = await txt2img(client, override_settings={"eta_noise_seed_delta": 31337}, sampler_name="Euler")
+    assert "ENSD" not in made.info["infotexts"][0]
 
 
 async def test_fields_without_effect_are_named_in_warnings(client: httpx.AsyncClient) -> None:

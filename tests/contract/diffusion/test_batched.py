@@ -123,3 +123,22 @@ def test_the_share_of_the_gpu_is_capped_before_anything_is_loaded(tiny_models: P
     calls: list[tuple[float, str]] = []
     BatchedDiffuser(settings_for(tiny_models), 0.5, lambda share, device: calls.append((share, device)))
     assert calls == [(0.5, "cpu")]
+
+
+async def test_requests_that_come_while_the_first_makes_ready_share_its_steps(tiny_models: Path) -> None:
+    made = BatchedDiffuser(settings_for(tiny_models, batch_wait_s=0.0))
+    rows: list[int] = []
+    with made.engine.models.cache.lease() as lease:
+        unet = made.engine.models.checkpoint(lease, "").unet
+    hook = unet.register_forward_pre_hook(lambda _, args: rows.append(len(args[0])))
+    try:
+        requests = [a_request(seed=seed, sampler="Euler a") for seed in range(3)]
+        together = await asyncio.gather(*(picture_of(made, request) for request in requests))
+        shared = list(rows)
+        alone = [await picture_of(made, request) for request in requests]
+    finally:
+        hook.remove()
+        await made.close()
+    assert shared == [6] * 4
+    for one, other in zip(together, alone, strict=True):
+        assert difference(one.image, other.image) <= 1

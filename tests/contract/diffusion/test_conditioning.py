@@ -86,16 +86,81 @@ def test_extreme_weights_stay_finite(conditioner: Conditioner, prompt: str) -> N
 def test_break_encodes_each_side_in_a_chunk_of_its_own(conditioner: Conditioner) -> None:
     both = conditioner.encode("a cat BREAK a (dog:1.2)", "", 20)
     left, right = (conditioner.encode(text, "", 20).at(0).positive for text in ("a cat", "a (dog:1.2)"))
-    assert both.chunks == 2
+    assert both.lengths == (2, 1)
     assert torch.equal(both.at(0).positive, torch.cat([left, right], dim=1))
 
 
-def test_the_shorter_prompt_ends_in_empty_chunks(conditioner: Conditioner) -> None:
+def test_prompts_keep_their_own_lengths(conditioner: Conditioner) -> None:
+    long = conditioner.encode("cat BREAK cat BREAK cat", NEGATIVE, 20)
+    assert long.lengths == (3, 1)
+    assert long.at(0).positive.shape == (1, 3 * 77, 32)
+    assert torch.equal(long.at(0).negative, conditioner.encode("", NEGATIVE, 20).at(0).negative)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "negative"), [("cat BREAK cat BREAK cat", NEGATIVE), (NEGATIVE, "cat BREAK a BREAK b")]
+)
+def test_the_shorter_prompt_ends_in_empty_chunks_where_padding_is_asked_for(
+    conditioner: Conditioner, pipeline: Any, prompt: str, negative: str
+) -> None:
+    padding = Conditioner(pipeline.tokenizer, pipeline.text_encoder, pad=True)
     empty = conditioner.encode("", "", 20).at(0).positive
-    long = conditioner.encode("cat BREAK cat BREAK cat", NEGATIVE, 20).at(0)
-    short = conditioner.encode("", NEGATIVE, 20).at(0).negative
-    assert torch.equal(long.negative, torch.cat([short, empty, empty], dim=1))
-    assert long.positive.shape == long.negative.shape == (1, 3 * 77, 32)
+    padded = padding.encode(prompt, negative, 20)
+    own = conditioner.encode(prompt, negative, 20).at(0)
+    assert padded.lengths == (3, 3)
+    for found, exact in ((padded.at(0).positive, own.positive), (padded.at(0).negative, own.negative)):
+        chunks = exact.shape[1] // 77
+        assert torch.equal(found, torch.cat([exact, *[empty] * (3 - chunks)], dim=1))
+
+
+def test_texts_of_one_schedule_are_as_long_as_the_longest(conditioner: Conditioner) -> None:
+    changing = conditioner.encode("[cat:cat BREAK dog:5]", "", 20)
+    cat, empty = (conditioner.encode(text, "", 20).at(0).positive for text in ("cat", ""))
+    assert torch.equal(changing.at(0).positive, torch.cat([cat, empty], dim=1))
+
+
+def test_a_short_part_of_and_ends_in_repetitions_of_its_last_vector(conditioner: Conditioner) -> None:
+    told = conditioner.encode("a cat AND a dog BREAK a girl", "", 20).at(0)
+    cat = conditioner.encode("a cat", "", 20).at(0).positive
+    assert torch.equal(told.conditions[0].embeddings, torch.cat([cat, cat[:, -1:].expand(-1, 77, -1)], dim=1))
+
+
+def test_weights_keep_the_mean_of_all_texts_of_a_schedule_together(conditioner: Conditioner) -> None:
+    """Each as often as the schedule names it; the dog's weight changes the cat, too."""
+    alternating = conditioner.encode("a [cat|(dog:1.5)|cat]", "", 3)
+    cat, dog = (conditioner.encode(f"a {animal}", "", 3).at(0).positive for animal in ("cat", "dog"))
+    weighted = dog.clone()
+    weighted[0, 2] *= 1.5
+    factor = (2 * cat.mean() + dog.mean()) / (2 * cat.mean() + weighted.mean())
+    torch.testing.assert_close(alternating.at(0).positive, cat * factor)
+    torch.testing.assert_close(alternating.at(2).positive, weighted * factor)
+
+
+def test_parts_of_and_keep_their_own_means(conditioner: Conditioner) -> None:
+    told = conditioner.encode("a cat AND a (dog:1.5)", "", 20).at(0)
+    assert torch.equal(told.positive, conditioner.encode("a cat", "", 20).at(0).positive)
+
+
+@pytest.mark.parametrize(
+    ("emphasis", "same_as"), [("Ignore", "a photo of the cat"), ("None", r"a photo of the \(cat:1.5\)")]
+)
+def test_emphasis_can_be_ignored_or_read_as_text(
+    pipeline: Any, conditioner: Conditioner, emphasis: Any, same_as: str
+) -> None:
+    other = Conditioner(pipeline.tokenizer, pipeline.text_encoder, emphasis=emphasis)
+    found = other.encode("a photo of the (cat:1.5)", "", 20).at(0).positive
+    assert torch.equal(found, conditioner.encode(same_as, "", 20).at(0).positive)
+
+
+def test_break_is_a_word_where_brackets_are_text(pipeline: Any) -> None:
+    assert Conditioner(pipeline.tokenizer, None, emphasis="None").count_chunks("a BREAK b", "", 20) == (1, 1)
+
+
+def test_emphasis_without_a_norm_scales_tokens_and_nothing_else(pipeline: Any, conditioner: Conditioner) -> None:
+    expected = conditioner.encode("a photo of the cat", "", 20).at(0).positive.clone()
+    expected[0, 5] *= 1.5
+    other = Conditioner(pipeline.tokenizer, pipeline.text_encoder, emphasis="No norm")
+    assert torch.equal(other.encode("a photo of the (cat:1.5)", "", 20).at(0).positive, expected)
 
 
 def test_a_long_prompt_is_split_behind_a_late_comma(conditioner: Conditioner) -> None:
@@ -149,8 +214,8 @@ def test_and_gives_weighted_conditions_of_one_length(conditioner: Conditioner) -
 
 def test_chunks_are_counted_without_the_text_encoder(pipeline: Any) -> None:
     blind = Conditioner(pipeline.tokenizer, None)
-    assert blind.count_chunks("a cat", "a BREAK b BREAK c", 20) == 3
-    assert blind.count_chunks("[cat:" + "dog " * 80 + ":5]", "", 20) == 2
+    assert blind.count_chunks("a cat", "a BREAK b BREAK c", 20) == (1, 3)
+    assert blind.count_chunks("[cat:" + "dog " * 80 + ":5]", "", 20) == (2, 1)
 
 
 OFTEN = f"[{'|'.join('a ' * place for place in range(1, 30))}] {'cat ' * 2000}"

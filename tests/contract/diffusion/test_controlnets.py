@@ -16,7 +16,7 @@ import torch
 from diffusers import ControlNetModel
 
 from deployments.contracts.diffusion import ControlHint, ControlMode, Hires
-from deployments.engines.diffusion.controlnets import ControlUnit, make_controlnets, residual_weights
+from deployments.engines.diffusion.controlnets import ControlUnit, add_residuals, residual_weights
 from deployments.engines.diffusion.engine import DiffusionEngine
 from tests.support.builders import an_image
 from tests.support.diffusing import SIZE, a_request, an_engine, difference, make, make_one
@@ -59,11 +59,9 @@ def together(
 ) -> list[Any] | None:
     sample, timestep, words, hints = the_inputs()
     with torch.no_grad():
-        made = make_controlnets(nets, units, guided=True)
-        down, middle = made(
-            sample, timestep, words, hints[: len(nets)], list(active), guess_mode=False, return_dict=False
-        )
-    return None if down is None else [*down, middle]
+        chosen = [(net, unit, hint) for net, unit, hint, one in zip(nets, units, hints, active, strict=False) if one]
+        own = [list(part) for part in zip(*chosen, strict=True)] or [[], [], []]
+        return add_residuals(own[0], own[1], (sample, timestep, words), own[2], unconditional=2)
 
 
 def a_unit(weight: float = 1.0, mode: ControlMode = "balanced") -> ControlUnit:

@@ -15,14 +15,26 @@ import pytest
 
 pytest.importorskip("diffusers")
 
+import diffusers
 import torch
 from safetensors.torch import load_file, save_file
 
 from configs.settings import Diffusion
-from deployments.contracts.diffusion import ControlHint, GenerationStep, Hires, Lora
+from deployments.contracts.diffusion import (
+    ControlHint,
+    GeneratedPicture,
+    GenerationRequest,
+    GenerationStep,
+    Hires,
+    Lora,
+)
+from deployments.engines.diffusion import lycoris
+from deployments.engines.diffusion.catalogue import Model
 from deployments.engines.diffusion.device import open_device
 from deployments.engines.diffusion.engine import DiffusionEngine
+from deployments.engines.diffusion.loading import Loader, expected_bytes, module_bytes
 from deployments.engines.diffusion.noise import draw_noise, make_generator
+from deployments.engines.diffusion.ram_stage import RamStage
 from deployments.errors import InvalidRequest, NotSupported, Overloaded, Unavailable, WeightsMissing
 from tests.support.builders import an_image
 from tests.support.diffusing import SIZE, Listening, a_mask, a_request, an_engine, difference, make, make_one
@@ -287,7 +299,6 @@ def test_the_answer_names_checkpoint_and_hash(engine: DiffusionEngine) -> None:
     [
         ({"loras": (Lora("nowhere"),)}, "nowhere"),
         ({"sampler": "Eulerian"}, "Eulerian"),
-        ({"sampler": "Restart"}, "Restart"),
         ({"prompt": "cat AND dog", "guidance_scale": 1.0}, "AND"),
     ],
     ids=lambda value: str(value) if isinstance(value, str) else "-".join(value),
@@ -329,7 +340,7 @@ def test_a_lora_leaves_no_trace(engine: DiffusionEngine) -> None:
     np.testing.assert_array_equal(before, make_one(engine))
 
 
-def test_a_lora_that_fits_only_the_unet_leaves_no_trace(tmp_path: Path, tiny_models: Path) -> None:
+def test_a_lora_that_fits_only_the_unet_acts_there_and_leaves_no_trace(tmp_path: Path, tiny_models: Path) -> None:
     shutil.copytree(tiny_models, tmp_path / "models")
     loras = tmp_path / "models" / "loras"
     tensors = load_file(loras / f"{LORA}.safetensors")
@@ -338,11 +349,84 @@ def test_a_lora_that_fits_only_the_unet_leaves_no_trace(tmp_path: Path, tiny_mod
             tensors[name] = torch.zeros(tensor.shape[0] + 1, tensor.shape[1] + 1)
     save_file(tensors, loras / "half.safetensors")
     engine = an_engine(tmp_path / "models")
+    plain = make_one(engine)
     (picture,) = make(engine, a_request(loras=(Lora("half"),)))
-    assert any("half" in warning for warning in picture.warnings)
-    np.testing.assert_array_equal(picture.image, make_one(engine))
+    assert any("'half': 72 of" in warning and "do not fit" in warning for warning in picture.warnings)
+    assert difference(picture.image, make_one(engine, loras=(Lora(LORA, 0.0, 1.0),))) <= 1
+    np.testing.assert_array_equal(plain, make_one(engine))
+
+
+def test_weights_are_those_of_the_file_bit_for_bit_once_loras_are_off(fresh: DiffusionEngine) -> None:
+    def weights() -> dict[str, Any]:
+        with fresh.models.cache.lease() as lease:
+            checkpoint = fresh.models.checkpoint(lease, "")
+            networks = (checkpoint.unet, checkpoint.text_encoder)
+            return {
+                f"{place} {name}": tensor.clone()
+                for place, network in enumerate(networks)
+                for name, tensor in network.state_dict().items()
+            }
+
+    before = weights()
+    make_one(fresh, loras=(Lora(LORA, 0.7, 1.3),))
+    during = weights()
+    assert during.keys() == before.keys()  # no wrappers
+    assert any(not torch.equal(during[name], before[name]) for name in before)
+    make_one(fresh)
+    after = weights()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+def test_loras_are_merged_once_for_all_images_with_the_same_set(
+    fresh: DiffusionEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merged: list[Any] = []
+    real = lycoris.change_of
+    monkeypatch.setattr(lycoris, "change_of", lambda parts, weight: merged.append(parts) or real(parts, weight))
+    first = make_one(fresh, loras=(Lora(LORA),))
+    count = len(merged)
+    assert count > 0
+    np.testing.assert_array_equal(first, make_one(fresh, loras=(Lora(LORA),)))
+    assert len(merged) == count
+    make_one(fresh, loras=(Lora(LORA, 0.5, 0.5),))
+    assert len(merged) == 2 * count
+
+
+@pytest.mark.parametrize("form", ["peft", "diffusers", "processors"])
+def test_a_lora_by_the_names_of_diffusers_is_the_one_by_kohyas(tmp_path: Path, tiny_models: Path, form: str) -> None:
+    folder = Path(shutil.copytree(tiny_models, tmp_path / "models"))
+    engine = an_engine(folder)
     with engine.models.cache.lease() as lease:
-        assert not any("lora_A" in name for name, _ in engine.models.checkpoint(lease, "").unet.named_parameters())
+        checkpoint = engine.models.checkpoint(lease, "")
+        modules = {
+            f"{prefix}{name.removeprefix('text_model.').replace('.', '_')}": (network, name.removeprefix("text_model."))
+            for prefix, network, parts in (
+                ("lora_unet_", "unet", checkpoint.unet),
+                ("lora_te_text_model_", "text_encoder", checkpoint.text_encoder),
+            )
+            for name, _ in parts.named_modules()
+        }
+    tensors = {}
+    for key, tensor in load_file(folder / "loras" / f"{LORA}.safetensors").items():
+        layer, _, part = key.partition(".")
+        network, name = modules[layer]
+        direction = "down" if "down" in part else "up"
+        if network == "text_encoder":
+            name = f"text_model.{name}"
+        if part == "alpha":
+            new = f"{network}.{name}.alpha"
+        elif form == "peft":
+            new = f"{network}.{name}.lora_{'A' if direction == 'down' else 'B'}.weight"
+        elif form == "processors" and network == "unet":
+            attention, _, own = name.removesuffix(".0").rpartition(".")
+            new = f"{network}.{attention}.processor.{own}_lora.{direction}.weight"
+        else:
+            new = f"{network}.{name}.lora{'_linear_layer' if network != 'unet' else ''}.{direction}.weight"
+        tensors[new] = tensor
+    save_file(tensors, folder / "loras" / "other.safetensors")
+    (made,) = make(engine, a_request(loras=(Lora("other"),)))
+    assert made.warnings == ()
+    np.testing.assert_array_equal(made.image, make_one(engine, loras=(Lora(LORA),)))
 
 
 def test_a_lora_for_which_memory_is_out_is_not_left_out(
@@ -351,9 +435,25 @@ def test_a_lora_for_which_memory_is_out_is_not_left_out(
     def exhausted(*_: Any, **__: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("diffusers.StableDiffusionPipeline.load_lora_weights", exhausted)
+    monkeypatch.setattr(lycoris, "change_of", exhausted)
     with pytest.raises(Overloaded):
         make(fresh, a_request(loras=(Lora(LORA),)))
+
+
+def test_prompts_are_encoded_once_by_the_same_weights(fresh: DiffusionEngine) -> None:
+    with fresh.models.cache.lease() as lease:
+        encoder = fresh.models.checkpoint(lease, "").text_encoder
+    asked: list[int] = []
+    hook = encoder.register_forward_pre_hook(lambda _, args: asked.append(len(args[0])))
+    counts = []
+    try:
+        for changes in ({}, {"seed": 8}, {"prompt": "dog"}, {"clip_skip": 2}, {"loras": (Lora(LORA),)}, {}):
+            make_one(fresh, **changes)
+            counts.append(len(asked))
+            asked.clear()
+    finally:
+        hook.remove()
+    assert counts == [2, 0, 1, 2, 2, 2]
 
 
 @pytest.mark.parametrize(
@@ -403,6 +503,27 @@ def test_absurd_requests_are_refused_before_anything_is_loaded(fresh: DiffusionE
 def test_a_prompt_that_is_too_long_in_tokens_is_refused(engine: DiffusionEngine) -> None:
     with pytest.raises(InvalidRequest):
         make(engine, a_request(prompt="cat, " * 3_900))
+
+
+class Company(Listening):
+    """Listener with requests that come while the batch makes ready, one after the other."""
+
+    def __init__(self, *company: GenerationRequest) -> None:
+        super().__init__()
+        self._company = list(company)
+
+    def join(self) -> list[GenerationRequest]:
+        return [self._company.pop(0)] if self._company else []
+
+
+def test_requests_that_join_a_batch_are_made_as_they_would_be_alone(engine: DiffusionEngine) -> None:
+    own, *others = (a_request(seed=seed, sampler="Euler a") for seed in (7, 8, 9))
+    refused = a_request(prompt="cat, " * 3_900)
+    outcomes = engine.run([own], Company(others[0], refused, others[1]))
+    assert isinstance(outcomes[2], InvalidRequest)
+    for request, outcome in zip((own, others[0], others[1]), (outcomes[0], outcomes[1], outcomes[3]), strict=True):
+        assert isinstance(outcome, GeneratedPicture)
+        assert difference(outcome.image, make(engine, request)[0].image) <= 1
 
 
 def test_a_request_that_is_refused_in_its_batch_is_refused_alone(engine: DiffusionEngine) -> None:
@@ -563,3 +684,44 @@ def test_a_model_that_is_replaced_under_its_name_is_loaded_anew(tiny_models: Pat
     assert difference(twice, strong) <= 1
     kept = [key for key in engine.models.cache.keys() if key[:2] == ("checkpoints", CHECKPOINT) and len(key) == 4]
     assert len(kept) == 1
+
+
+def test_a_checkpoint_from_the_stage_is_not_loaded_again_and_has_the_weights_of_its_file(
+    tiny_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = an_engine(tiny_models, memory_budget_mb=9)  # one checkpoint is 5 MB
+    monkeypatch.setattr(engine.models, "_stage", RamStage(2**30, open_device(Diffusion(), 0)))
+    loaded: list[str] = []
+    real = Loader.checkpoint
+    monkeypatch.setattr(Loader, "checkpoint", lambda self, model: loaded.append(model.name) or real(self, model))
+    plain = make_one(engine)
+    styled = make_one(engine, loras=(Lora(LORA),))
+    for _ in range(2):
+        make_one(engine, checkpoint=OTHER_CHECKPOINT)
+        np.testing.assert_array_equal(make_one(engine, loras=(Lora(LORA),)), styled)
+        make_one(engine, checkpoint=OTHER_CHECKPOINT, loras=(Lora(LORA),))
+        np.testing.assert_array_equal(make_one(engine), plain)
+    assert loaded == [CHECKPOINT, OTHER_CHECKPOINT]
+
+
+def test_a_checkpoint_is_reckoned_by_what_it_takes_once_loaded(tiny_models: Path, tmp_path: Path) -> None:
+    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(tiny_models / "checkpoints" / CHECKPOINT)
+    engine = an_engine(tiny_models)
+    with engine.models.cache.lease() as lease:
+        loaded = engine.models.checkpoint(lease, "")
+        size = module_bytes(loaded.unet, loaded.vae, loaded.text_encoder)
+    pipeline.to(torch.float16).save_pretrained(tmp_path / "half")
+    pipeline.to(torch.float32).save_pretrained(tmp_path / "both")
+    pipeline.to(torch.float16).save_pretrained(tmp_path / "both", variant="fp16")
+    for folder in (tiny_models / "checkpoints" / CHECKPOINT, tmp_path / "half", tmp_path / "both"):
+        reckoned = expected_bytes(Model("checkpoints", "any", folder), torch.float32)
+        assert reckoned == pytest.approx(size, rel=0.01)
+        assert expected_bytes(Model("checkpoints", "any", folder), torch.float16) == reckoned / 2
+
+
+def test_a_refiner_that_does_not_fit_beside_its_base_is_refused_before_either_is_loaded(tiny_models: Path) -> None:
+    engine = an_engine(tiny_models, memory_budget_mb=9)
+    with pytest.raises(Overloaded, match=r"'tiny' 4 MB, 'tiny-other' 4 MB.*9 MB.*MEMORY_BUDGET_MB"):
+        make(engine, a_request(refiner=OTHER_CHECKPOINT, refiner_switch_at=0.5))
+    assert engine.models.cache.keys() == []
+    assert make_one(engine).shape == (SIZE, SIZE, 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ pytest.importorskip("diffusers")
 import torch
 
 from deployments.contracts.diffusion import Hires
+from deployments.engines.diffusion.vaes import decode, encode
 from tests.support.builders import an_image
 from tests.support.diffusing import SIZE, a_request, an_engine, difference, make, make_one
 from tests.support.tiny_diffusion import VAE, build_vae
@@ -64,3 +66,26 @@ def test_a_vae_that_does_not_overflow_stays_in_half_precision(models: Path) -> N
     assert made.warnings == ()
     with engine.models.cache.lease() as lease:
         assert engine.models.vae(lease, VAE, engine.models.checkpoint(lease, "")).dtype == torch.float16
+
+
+def test_a_rescue_changes_nothing_for_the_other_images_of_a_batch(models: Path) -> None:
+    """One of two images overflows; the other is what it would be beside one that does not."""
+    vae = build_vae(2).to(torch.float16)
+    latents = torch.randn((2, 4, 8, 8), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        undisturbed = decode(vae, latents)
+    assert vae.dtype == torch.float16
+    with torch.no_grad():
+        both = decode(vae, torch.stack([latents[0], latents[1] * 1e5]))
+    assert vae.dtype == torch.float32
+    assert both.isfinite().all()
+    assert torch.equal(both[:1], undisturbed[:1])
+
+
+@pytest.mark.parametrize("way", [encode, decode])
+def test_images_that_are_coded_together_are_those_that_are_coded_alone(way: Any) -> None:
+    vae = build_vae(2)
+    given = torch.randn((3, 3 if way is encode else 4, 16, 16), generator=torch.Generator().manual_seed(0))
+    together = way(vae, given)
+    for row in range(3):
+        torch.testing.assert_close(together[row, None], way(vae, given[row, None]), rtol=1e-4, atol=1e-4)

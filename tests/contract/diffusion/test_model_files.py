@@ -23,6 +23,7 @@ from tests.support.builders import an_image
 from tests.support.diffusing import NEGATIVE, PROMPT, SIZE, a_mask, a_request, an_engine, difference, make, make_one
 from tests.support.hostile import Boom
 from tests.support.real_shapes import CHECKPOINTS, LORAS
+from tests.support.stock_samplers import LINSPACE, BlendingEuler
 from tests.support.tiny_diffusion import CHECKPOINT, CONTROLNETS, LORA, VAE, build_unet
 from tests.support.tiny_single_file import write_single_file
 
@@ -82,9 +83,7 @@ def test_an_inpainting_checkpoint_takes_the_picture_without_its_masked_part(mode
         **{**pipeline.components, "unet": unet, "image_encoder": None}, requires_safety_checker=False
     )
     inpainting.save_pretrained(models / "checkpoints" / "inpainting")
-    inpainting.scheduler = diffusers.EulerDiscreteScheduler.from_config(
-        pipeline.scheduler.config, timestep_spacing="linspace", steps_offset=0
-    )
+    inpainting.scheduler = BlendingEuler.from_config(pipeline.scheduler.config, **LINSPACE)
     inpainting.set_progress_bar_config(disable=True)
 
     def latents_of(image: Any) -> Any:
@@ -93,10 +92,12 @@ def test_an_inpainting_checkpoint_takes_the_picture_without_its_masked_part(mode
 
     pixels = torch.from_numpy(INIT.transpose(2, 0, 1))[None].float() / 255
     mask = torch.from_numpy(a_mask())[None, None].float() / 255
+    inpainting.scheduler.kept = latents_of(pixels)
+    inpainting.scheduler.mask = mask[..., ::8, ::8]
     theirs = inpainting(
         PROMPT,
         negative_prompt=NEGATIVE,
-        image=latents_of(pixels),
+        image=inpainting.scheduler.kept,
         mask_image=mask,
         masked_image_latents=latents_of((pixels * 2 - 1) * (mask < 0.5) / 2 + 0.5),
         strength=3 / 4,

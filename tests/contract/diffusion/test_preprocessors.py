@@ -21,6 +21,7 @@ from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import HintOptions
 from deployments.engines.diffusion.annotators import Annotators
 from deployments.engines.diffusion.batched import face_search
+from deployments.engines.diffusion.model_cache import ModelCache
 from deployments.engines.diffusion.preprocessors import MODULES, Preprocessors
 from deployments.errors import InvalidRequest, NotSupported, WeightsMissing
 from tests.support.builders import a_photo, an_image
@@ -261,3 +262,33 @@ def test_preprocessors_are_listed_while_a_network_draws(hints: Preprocessors, mo
         finally:
             go.set()
         assert drawing.result(20).shape == IMAGE.shape
+
+
+def test_weights_are_found_in_the_folder_that_the_extension_gave_each_network(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    for folder in ("lineart", "TEED"):
+        (tmp_path / "downloads" / folder).mkdir(parents=True)
+    write_weights(tmp_path)
+    for file, folder in (("sk_model.pth", "lineart"), ("sk_model2.pth", "lineart"), ("5_model.pth", "TEED")):
+        (tmp_path / file).rename(tmp_path / "downloads" / folder / file)
+    hints = Preprocessors((tmp_path / "annotators", tmp_path / "downloads"), lambda: two_faces)
+    assert {module.name: module.available for module in hints.modules()}["lineart"]
+    for name in ("lineart", "softedge_teed"):
+        assert hints.make(name, IMAGE, HintOptions(processor_res=64)).shape == IMAGE.shape
+    with pytest.raises(WeightsMissing, match=r"table5_pidinet\.pth"):
+        hints.make("pidinet", IMAGE, HintOptions())
+
+
+def test_networks_lie_within_the_budget_of_the_engine(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    write_weights(tmp_path)
+    hints = Preprocessors(tmp_path, lambda: two_faces)
+    cache = ModelCache(20 * 2**20)
+    hints.lie_in(cache)
+    for name in ("mlsd", "pidinet", "softedge_teed"):
+        hints.make(name, IMAGE, HintOptions(processor_res=64))
+    sizes = cache.used_bytes
+    assert [key[1] for key in cache.keys()] == ["mlsd", "pidinet", "teed"]
+    assert sizes > 2**20
+    hints.make("lineart", IMAGE, HintOptions(processor_res=64))  # 17 MB each of two: the others leave
+    assert cache.used_bytes <= 40 * 2**20

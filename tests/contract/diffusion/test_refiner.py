@@ -179,3 +179,17 @@ def test_sdxls_own_refiner_knows_no_textual_inversions_and_says_so(models: Path)
         shutil.rmtree(models / "embeddings")
     assert any("textual inversions" in warning for warning in named.warnings)
     assert other.warnings == ()
+
+
+def test_the_scores_that_were_asked_for_are_told_to_the_refiner(engine: DiffusionEngine) -> None:
+    with engine.models.cache.lease() as lease:
+        unet = engine.models.refiner(lease, "refiner", engine.models.checkpoint(lease, "")).unet
+    seen: list[Any] = []
+    hook = unet.register_forward_pre_hook(
+        lambda _, __, options: seen.append(options["added_cond_kwargs"]["time_ids"].tolist()), with_kwargs=True
+    )
+    try:
+        make_one(engine, refiner="refiner", scores=(1.5, 8.0), crop=(8, 16))
+    finally:
+        hook.remove()
+    assert seen[0] == [[SIZE, SIZE, 8, 16, 1.5], [SIZE, SIZE, 8, 16, 8.0]]

@@ -18,13 +18,14 @@ from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline, T
 from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
 
 from deployments.algorithms.a1111.samplers import SAMPLERS, SCHEDULERS, strength_for
-from deployments.engines.diffusion.denoiser import predict_x0
+from deployments.engines.diffusion.denoiser import noiseless
 from deployments.engines.diffusion.scheduler_factory import make_scheduler
 from deployments.engines.diffusion.sigmas import SCHEDULES, NoiseLevels
+from deployments.engines.diffusion.solvers import MAX_ATTEMPTS, restart_steps
 from tests.support.tiny_diffusion import CHECKPOINT, SCHEDULER
 
 SAMPLER_NAMES = [sampler.name for sampler in SAMPLERS]
-NOISY = [sampler.name for sampler in SAMPLERS if sampler.adds_noise and not sampler.substitute]
+NOISY = [sampler.name for sampler in SAMPLERS if sampler.adds_noise and not sampler.is_adaptive]
 SCHEDULE_NAMES = list(SCHEDULES)
 DenoiseFunction = Callable[[Any, float], Any]
 """x = picture + sigma * noise, and sigma -> the picture."""
@@ -56,7 +57,7 @@ def run(scheduler: Any, steps: int, predict: Callable[[Any, Any], Any], seeds: t
     latents = torch.cat(noise) * scheduler.init_noise_sigma
     options = {"generator": generators} if "generator" in inspect.signature(scheduler.step).parameters else {}
     with torch.no_grad():
-        for timestep in scheduler.timesteps:
+        for timestep in scheduler.pending(scheduler.timesteps):
             predicted = predict(scheduler.scale_model_input(latents, timestep), timestep)
             latents = scheduler.step(predicted, timestep, latents, **options, return_dict=False)[0]
     return latents
@@ -94,7 +95,7 @@ def test_every_sampler_ends_in_finite_latents_of_usual_size(
 
 
 @pytest.mark.parametrize("schedule", [scheduler.name for scheduler in SCHEDULERS])
-@pytest.mark.parametrize("sampler", [s.name for s in SAMPLERS if s.takes_scheduler and not s.substitute])
+@pytest.mark.parametrize("sampler", [s.name for s in SAMPLERS if s.takes_scheduler])
 def test_every_schedule_goes_with_every_sampler(sampler: str, schedule: str) -> None:
     made = make(sampler, schedule)
     for steps, limit in ((1, 3), (2, 15), (8, 3)):  # two steps are too few for second order
@@ -258,7 +259,7 @@ def test_lcm_steps_through_the_timesteps_of_its_training() -> None:
 
 @pytest.mark.parametrize("sampler", NOISY)
 def test_samplers_that_add_noise_depend_on_the_seed_alone(sampler: str) -> None:
-    options = {"eta": 1.0} if sampler == "DDIM" else {}
+    options = {"eta": 1.0} if sampler.startswith("DDIM") else {}
     together = run(make(sampler, **options), 6, by_formula, seeds=(11, 12, 13))
     alone = run(make(sampler, **options), 6, by_formula, seeds=(12,))
     torch.testing.assert_close(together[1:2], alone, rtol=0, atol=1e-6)
@@ -312,7 +313,6 @@ def test_img2img_makes_the_calls_that_were_reckoned(
 @pytest.mark.parametrize(
     ("sampler", "scheduler", "words"),
     [
-        ("Restart", "", ["Restart", "Heun"]),
         ("nonsense", "", ["nonsense", "DPM++ 2M"]),
         ("UniPC", "Karras", ["UniPC", "Karras"]),
     ],
@@ -336,18 +336,15 @@ def test_the_checkpoints_own_betas_and_prediction_stay() -> None:
         assert (made.config.prediction_type, made.config.beta_end) == ("v_prediction", 0.02)
 
 
-@pytest.mark.parametrize("sampler", ["DPM++ 2M", "LMS", "Heun", "DPM2", "PLMS"])
+@pytest.mark.parametrize("sampler", ["DPM++ 2M", "LMS", "Heun", "DPM2", "Restart"])
 @pytest.mark.parametrize("strength", [0.1, 0.3, 0.5])
 def test_a_pass_that_begins_midway_arrives_where_the_whole_way_would(sampler: str, strength: float) -> None:
     partial, made = strength_for(strength, 20), make(sampler)
     made.set_timesteps(partial.steps)
-    begin = (partial.steps - int(partial.steps * partial.strength)) * made.order
-    if hasattr(made, "set_begin_index"):  # as diffusers' pipelines do
-        made.set_begin_index(begin)
-    timesteps = made.timesteps[begin:]
-    sigma = float(LEVELS.at(np.array([float(timesteps[0])]))[0])
+    noised, timesteps = made.begin(partial.runs)
+    sigma = float(LEVELS.at(np.array([float(noised)]))[0])
     picture, noise = 0.3 + 0.8 * first_noise(1), first_noise(2)
-    latents = made.add_noise(picture.float(), noise.float(), timesteps[:1])
+    latents = made.add_noise(picture.float(), noise.float(), noised[None])
     for timestep in timesteps:
         predicted = by_formula(made.scale_model_input(latents, timestep), timestep)
         latents = made.step(predicted, timestep, latents, return_dict=False)[0]
@@ -444,10 +441,132 @@ def test_a_preview_shows_what_the_model_expects_whatever_it_predicts(sampler: st
     made.set_timesteps(10)
     predict = by_formula if kind == "epsilon" else by_formula_of_v_at(LEVELS)
     latents = first_noise().float() * made.init_noise_sigma
-    for call, timestep in enumerate(made.timesteps[:-1]):
+    for timestep in made.timesteps[:-1]:
         sigma = float(LEVELS.at(np.array([float(timestep)]))[0])
         seen = latents.double() * (1.0 if sampler == "Euler" else (1 + sigma**2) ** 0.5)
-        predicted = predict(made.scale_model_input(latents, timestep), timestep)
+        scaled = made.scale_model_input(latents, timestep)
+        predicted = predict(scaled, timestep)
         latents = made.step(predicted, timestep, latents, return_dict=False)[0]
-        shown = predict_x0(made, latents, predicted, call, 10).double()
+        shown = noiseless(scaled, predicted, sigma, kind).double()
         torch.testing.assert_close(shown, denoise(seen, sigma), rtol=1e-2, atol=1e-2)
+
+
+DDIM_ROUTES = {20: (list(range(951, 0, -50)), 19), 30: (list(range(991, 0, -33)), 30), 3: ([999, 667, 334, 1], 3)}
+"""Timesteps of DDIM from noise, and the number of its calls; the last one is where it ends."""
+
+
+@pytest.mark.parametrize("steps", DDIM_ROUTES)
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_ddim_equals_its_formula_and_makes_the_calls_of_the_original(steps: int, eta: float) -> None:
+    route, calls = DDIM_ROUTES[steps]
+    made = make("DDIM", eta=eta)
+    made.set_timesteps(steps)
+    assert made.timesteps.tolist() == route[:-1]
+    assert len(made.timesteps) == calls
+    generator = torch.Generator().manual_seed(0)
+    kept = np.cumprod(1 - BETAS)
+    x = torch.randn((1, 4, 8, 8), generator=generator)
+    for now, following in pairwise(route):
+        noise = by_formula(x, now).double()
+        picture = (x.double() - (1 - kept[now]) ** 0.5 * noise) / kept[now] ** 0.5
+        share = eta * ((1 - kept[following]) / (1 - kept[now]) * (1 - kept[now] / kept[following])) ** 0.5
+        x = kept[following] ** 0.5 * picture + (1 - kept[following] - share**2) ** 0.5 * noise
+        if eta:
+            x = x + share * torch.randn((1, 4, 8, 8), generator=generator)
+    torch.testing.assert_close(run(make("DDIM", eta=eta), steps, by_formula).double(), x.double(), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(("strength", "noised", "calls"), [(0.75, 751, 14), (0.3, 301, 5), (0.05, 51, 1), (0.0, 51, 1)])
+def test_ddim_begins_with_an_image_one_call_later_than_others(strength: float, noised: int, calls: int) -> None:
+    """The image gets the noise of the timestep before; the original makes no call at all at the least strengths."""
+    partial = strength_for(strength, 20)
+    for sampler, more in (("DDIM", 0), ("PLMS", 1)):
+        made = make(sampler)
+        made.set_timesteps(partial.steps)
+        start, timesteps = made.begin(partial.runs)
+        assert start == noised
+        assert len(timesteps) == calls + (more if calls > 1 else 0)
+        assert timesteps[0] == noised - (50 if calls > 1 else 0)
+
+
+def test_plms_makes_as_many_calls_as_it_is_asked_for_steps() -> None:
+    made = make("PLMS")
+    made.set_timesteps(20)
+    assert made.timesteps.tolist() == [951, 901, *range(901, 1, -50)]
+
+
+def test_ddim_cfgpp_goes_on_with_the_noise_that_is_predicted_without_the_prompt() -> None:
+    made = make("DDIM CFG++")
+    assert made.guidance_factor == pytest.approx(1 / 12.5)
+    made.set_timesteps(4)
+    kept = np.cumprod(1 - BETAS)
+    x, towards = torch.randn((1, 4, 8, 8)), torch.randn((1, 4, 8, 8))
+    made.unconditional = towards
+    predicted = torch.randn((1, 4, 8, 8))
+    found = made.step(predicted, made.timesteps[0], x, return_dict=False)[0]
+    picture = (x - (1 - kept[751]) ** 0.5 * predicted) / kept[751] ** 0.5
+    torch.testing.assert_close(found, kept[501] ** 0.5 * picture + (1 - kept[501]) ** 0.5 * towards)
+
+
+def test_restart_goes_back_to_noise_once_from_twenty_steps_on_and_twice_from_thirty_six() -> None:
+    """Steps stay as many; before each way back noise is added up to the level where it begins."""
+    for steps, times in ((19, 0), (20, 1), (35, 1), (36, 2), (50, 2)):
+        levels = [*SCHEDULES["karras"](steps, LEVELS), 0.0]
+        path = restart_steps(levels)
+        again = [(before, now) for (_, before), (now, _) in pairwise(path) if now > before]
+        assert len(path) == steps
+        assert len(again) == times
+        assert all(before == pytest.approx(0.1, abs=0.06) and now == pytest.approx(2, abs=0.8) for before, now in again)
+        made = make("Restart")
+        made.set_timesteps(steps)
+        assert len(made.timesteps) == 2 * steps - 1
+
+
+def test_restart_equals_its_formula_with_noise_of_the_generator() -> None:
+    generator = torch.Generator().manual_seed(3)
+    levels = [*SCHEDULES["karras"](20, LEVELS), 0.0]
+    path = restart_steps(levels)
+    x, before = torch.randn((1, 4, 8, 8), generator=generator).double() * levels[0], levels[0]
+    for now, following in path:
+        if now > before:
+            x = x + torch.randn((1, 4, 8, 8), generator=generator) * (now**2 - before**2) ** 0.5
+        slope = (x - denoise(x, now)) / now
+        ahead = x + slope * (following - now)
+        if following:
+            slope = (slope + (ahead - denoise(ahead, following)) / following) / 2
+        x, before = x + slope * (following - now), following
+    made = run(make("Restart"), 20, by_formula, seeds=(3,)).double()
+    torch.testing.assert_close(made, x, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(("sampler", "limit"), [("DPM fast", 0.02), ("DPM adaptive", 0.15)])
+def test_dpm_solvers_arrive_where_the_exact_way_does(sampler: str, limit: float) -> None:
+    """Without fresh noise; at the least noise level, where they end. The adaptive one tolerates 5 % a step."""
+    greatest, least = LEVELS.greatest, LEVELS.least
+    start = first_noise() * greatest
+    exact = 0.3 + (start - 0.3) * ((0.64 + least**2) / (0.64 + greatest**2)) ** 0.5
+    made = run(make(sampler, eta=0.0), 20, by_formula).double()
+    assert (made - exact).abs().max() < limit
+
+
+def test_dpm_fast_makes_the_calls_that_were_asked_for() -> None:
+    for steps in range(1, 25):
+        made = make("DPM fast")
+        made.set_timesteps(steps)
+        assert len(made.timesteps) == steps
+
+
+def test_dpm_adaptive_takes_shorter_steps_where_more_happens() -> None:
+    def count(predict: Callable[[Any, Any], Any]) -> int:
+        calls = []
+        run(make("DPM adaptive", eta=0.0), 20, lambda x, timestep: calls.append(timestep) or predict(x, timestep))
+        return len(calls)
+
+    def hard(x: Any, timestep: Any) -> Any:
+        return by_formula(x, timestep) + 0.2 * torch.sin(4 * x)
+
+    assert 9 <= count(by_formula) < count(hard) <= 3 * MAX_ATTEMPTS
+
+
+def test_dpm_adaptive_ends_where_the_model_answers_no_numbers() -> None:
+    assert run(make("DPM adaptive"), 20, lambda x, _: torch.full_like(x, float("nan"))).isnan().all()

@@ -26,7 +26,7 @@ from deployments.errors import NotSupported
 from tests.support.builders import an_image
 from tests.support.diffusing import NEGATIVE, PROMPT, SIZE, Listening, a_mask, a_request, an_engine, difference, make
 from tests.support.diffusing import make_one as make_image
-from tests.support.stock_samplers import STOCK
+from tests.support.stock_samplers import LINSPACE, OWN_LOOP, STOCK, BlendingEuler
 from tests.support.tiny_sdxl import CHECKPOINT, CONTROLNETS, build_pipeline
 
 SEED, STEPS = 7, 4
@@ -101,7 +101,7 @@ def test_a_sampler_that_diffusers_has_makes_the_same_picture(
     assert theirs.std() > 10
 
 
-@pytest.mark.parametrize("sampler", [sampler.name for sampler in SAMPLERS if sampler.name not in STOCK])
+@pytest.mark.parametrize("sampler", [s.name for s in SAMPLERS if s.name not in (*STOCK, *OWN_LOOP)])
 def test_a_sampler_of_the_table_makes_the_same_picture(engine: DiffusionEngine, direct: Direct, sampler: str) -> None:
     direct.parts["scheduler"], _ = make_scheduler(sampler, "Automatic", direct.scheduler.config)
     assert difference(make_image(engine, sampler=sampler), direct.paint_text()) <= 1
@@ -135,29 +135,25 @@ def test_img2img_makes_the_same_picture(engine: DiffusionEngine, direct: Direct,
     theirs = direct.paint(
         "Img2Img",
         image=direct.encoded(pixels_of(INIT)),
-        strength=3 / 4,
+        strength=2 / 4 if sampler == "DDIM" else 3 / 4,
         generator=[torch.Generator().manual_seed(SEED)],
     )
     ours = make_image(engine, sampler=sampler, init_image=INIT, denoising_strength=0.6)
     assert difference(ours, theirs) <= 1
 
 
-def inpainted(direct: Direct, **arguments: Any) -> Image:
-    return direct.paint(
-        "Inpaint",
-        image=direct.encoded(pixels_of(INIT)),
-        mask_image=torch.from_numpy(a_mask())[None, None].float() / 255,
-        strength=3 / 4,
-        generator=[torch.Generator().manual_seed(SEED)],
-        width=SIZE,
-        height=SIZE,
-        **arguments,
-    )
+def keep_outside_the_mask(direct: Direct) -> Any:
+    """Make the direct calls inpaint as the web UI does. -> the latents that are kept"""
+    scheduler = BlendingEuler.from_config(direct.scheduler.config, **LINSPACE)
+    scheduler.kept = direct.encoded(pixels_of(INIT))
+    scheduler.mask = torch.from_numpy(a_mask(SIZE // 8)).float() / 255
+    direct.parts["scheduler"] = scheduler
+    return scheduler.kept
 
 
 def test_inpainting_makes_the_same_picture(engine: DiffusionEngine, direct: Direct) -> None:
-    direct.use("Euler")
-    theirs = inpainted(direct, masked_image_latents=torch.zeros(1, 4, SIZE // 8, SIZE // 8))  # nobody looks at them
+    kept = keep_outside_the_mask(direct)
+    theirs = direct.paint("Img2Img", image=kept, strength=3 / 4, generator=[torch.Generator().manual_seed(SEED)])
     ours = make_image(engine, init_image=INIT, mask=a_mask(), denoising_strength=0.6)
     assert difference(ours, theirs) <= 1
 
@@ -166,9 +162,17 @@ def test_an_inpainting_checkpoint_takes_the_picture_without_its_masked_part(dire
     pipeline = build_pipeline(3, channels=9)
     pipeline.save_pretrained(tmp_path / "checkpoints" / "inpainting")
     direct.parts = pipeline.components
-    direct.use("Euler")
     mask = torch.from_numpy(a_mask())[None, None].float() / 255
-    theirs = inpainted(direct, masked_image_latents=direct.encoded(pixels_of(INIT) * (mask < 0.5)))
+    theirs = direct.paint(
+        "Inpaint",
+        image=keep_outside_the_mask(direct),
+        mask_image=mask,
+        masked_image_latents=direct.encoded(pixels_of(INIT) * (mask < 0.5)),
+        strength=3 / 4,
+        generator=[torch.Generator().manual_seed(SEED)],
+        width=SIZE,
+        height=SIZE,
+    )
     engine = an_engine(tmp_path, checkpoint="inpainting")
     asked: dict[str, Any] = {"init_image": INIT, "mask": a_mask(), "denoising_strength": 0.6}
     assert difference(make_image(engine, **asked), theirs) <= 1
@@ -277,3 +281,11 @@ def test_clip_skip_has_no_meaning_and_is_warned_of(engine: DiffusionEngine) -> N
     (made,) = make(engine, a_request(clip_skip=2))
     assert any("SDXL" in text and "Clip skip" in text for text in made.warnings)
     assert difference(made.image, make_image(engine)) == 0
+
+
+def test_the_crop_that_was_asked_for_is_told_to_the_model(engine: DiffusionEngine, direct: Direct) -> None:
+    direct.use("Euler")
+    theirs = direct.paint_text(crops_coords_top_left=(16, 512), negative_crops_coords_top_left=(16, 512))
+    ours = make_image(engine, crop=(16, 512))
+    assert difference(ours, theirs) <= 1
+    assert difference(ours, make_image(engine)) > 0

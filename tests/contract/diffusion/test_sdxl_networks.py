@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import ControlHint, Lora
-from deployments.engines.diffusion.controlnets import ControlUnit, make_controlnets, residual_weights
+from deployments.engines.diffusion.controlnets import ControlUnit, add_residuals, residual_weights
 from deployments.engines.diffusion.original_names import original_name
 from deployments.errors import NotSupported
 from tests.support.builders import an_image
@@ -218,10 +218,10 @@ def test_a_controlnet_is_weighted_by_its_mode(base: StableDiffusionXLPipeline, m
     asked = {"added_cond_kwargs": added, "return_dict": False}
     with torch.no_grad():
         down, middle = net(sample, 500, words, hint, **asked)
-        made = make_controlnets([net], [ControlUnit("any", 0.8, 0.0, 1.0, mode)], guided=True)
-        ours_down, ours_middle = made(sample, 500, words, [hint], [1.0], guess_mode=False, **asked)
+        unit = ControlUnit("any", 0.8, 0.0, 1.0, mode)
+        found = add_residuals([net], [unit], (sample, 500, words), [hint], unconditional=1, added=added)
     factors = [1.0] * 10 if mode == "balanced" else FADED
-    for ours, theirs, factor in zip((*ours_down, ours_middle), (*down, middle), factors, strict=True):
+    for ours, theirs, factor in zip(found or (), (*down, middle), factors, strict=True):
         torch.testing.assert_close(ours[1], theirs[1] * 0.8 * factor, rtol=1e-3, atol=1e-5)
         if mode == "control":
             assert not ours[0].any()

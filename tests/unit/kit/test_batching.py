@@ -10,7 +10,7 @@ from contextlib import aclosing
 import pytest
 
 from deployments.errors import InvalidRequest, Unavailable
-from deployments.kit.batching import KeyedBatcher
+from deployments.kit.batching import BatchListener, KeyedBatcher
 
 Batcher = KeyedBatcher[str, int, str]
 
@@ -139,3 +139,45 @@ async def test_closing_the_batcher_ends_waiting_and_running_requests(runner: Run
     assert runner.batches == [["a"]]
     with pytest.raises(Unavailable):
         await events_of(batcher, "c")
+
+
+async def test_requests_join_a_run_that_makes_ready_as_far_as_there_is_room() -> None:
+    came = threading.Event()
+    joined: list[Sequence[str]] = []
+
+    def run(requests: Sequence[str], watch: BatchListener[str, int]) -> list[str | Exception]:
+        assert came.wait(10)
+        own = [watch.join(), watch.join()]
+        joined.extend(own)
+        everyone = [*requests, *own[0]]
+        for place in range(len(everyone)):
+            watch.report(place, 1)
+        return [request.upper() for request in everyone]
+
+    batcher: Batcher = KeyedBatcher(run, lambda request: request[0], max_batch=3, wait_s=0)
+    first = asyncio.create_task(events_of(batcher, "a1"))
+    await asyncio.sleep(0)
+    others = [asyncio.create_task(events_of(batcher, request)) for request in ("a2", "b1", "a3", "a4")]
+    await asyncio.sleep(0)
+    came.set()
+    events = await asyncio.gather(first, *others)
+    assert joined[:2] == [["a2", "a3"], []]
+    assert [own[-1] for own in events] == ["A1", "A2", "B1", "A3", "A4"]
+    assert events[1] == [1, "A2"]
+    await batcher.close()
+
+
+async def test_an_error_of_a_run_is_that_of_the_requests_that_joined_it_too() -> None:
+    came = threading.Event()
+
+    def run(requests: Sequence[str], watch: BatchListener[str, int]) -> list[str | Exception]:
+        assert came.wait(10)
+        watch.join()
+        raise RuntimeError("broken")
+
+    batcher: Batcher = KeyedBatcher(run, lambda request: request[0], max_batch=3, wait_s=0)
+    both = [asyncio.create_task(events_of(batcher, request)) for request in ("a1", "a2")]
+    await asyncio.sleep(0)
+    came.set()
+    assert [str(error) for error in await asyncio.gather(*both, return_exceptions=True)] == ["broken", "broken"]
+    await batcher.close()

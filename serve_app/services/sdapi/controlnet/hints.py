@@ -13,10 +13,18 @@ from deployments.algorithms.a1111.inpainting import InpaintCanvas, mask_of
 from deployments.algorithms.a1111.resizing import fit, fit_hint, pixel_perfect_resolution
 from deployments.algorithms.images.resizing import shrink
 from deployments.contracts.arrays import Gray, Image
-from deployments.contracts.diffusion import ControlHint, Diffuser, HintModule, ModelCatalogue, ResizeMode
+from deployments.contracts.diffusion import (
+    ControlHint,
+    Diffuser,
+    HintModule,
+    ModelCatalogue,
+    ModelFile,
+    Reference,
+    ResizeMode,
+)
 from deployments.errors import DarkroomError, Unavailable, WeightsMissing
 from serve_app.services.sdapi.controlnet.fitting import FittingModel, choose_model
-from serve_app.services.sdapi.controlnet.units import ControlNetUnit, describe, prepare
+from serve_app.services.sdapi.controlnet.units import ControlNetUnit, PreprocessorPlan, describe, prepare
 from serve_app.services.sdapi.image_inputs import JobImages
 from serve_app.services.sdapi.model_names import control_title, find_module
 
@@ -29,6 +37,7 @@ class ControlHints:
     """Hints of all units together."""
 
     controls: tuple[ControlHint, ...] = ()
+    references: tuple[Reference, ...] = ()
     maps: tuple[Image, ...] = ()
     """Hints to be returned after the images, in the order of the units; with hires fix that of its size comes first."""
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -84,6 +93,7 @@ class HintMaker:
         good = [one for one in made if isinstance(one, ControlHints)]
         return ControlHints(
             tuple(control for one in good for control in one.controls),
+            tuple(reference for one in good for reference in one.references),
             tuple(shown for one in good for shown in one.maps),
             {key: value for one in good for key, value in one.parameters.items()},
             (*warnings, *(text for one in good for text in one.warnings)),
@@ -98,14 +108,17 @@ class HintMaker:
         catalogue: ModelCatalogue,
         family: str,
     ) -> ControlHints:
-        fitting = self._model(unit, catalogue, family)
-        warnings = (f"ControlNet {place}: {fitting.warning}",) if fitting.warning else ()
-        model = fitting.model
-        if model is None:
-            return ControlHints(warnings=warnings)
         module = find_module(catalogue, unit.module)
         if module is None:
             raise _UnitFailed(f"the preprocessor {unit.module!r} is not here any more")
+        model: ModelFile | None = None
+        warnings: tuple[str, ...] = ()
+        if not module.model_free:
+            fitting = self._model(unit, catalogue, family)
+            warnings = (f"ControlNet {place}: {fitting.warning}",) if fitting.warning else ()
+            model = fitting.model
+            if model is None:
+                return ControlHints(warnings=warnings)
         try:
             image, mode = await self._image(place, unit, inputs, frame, module)
             size = (image.shape[1], image.shape[0])
@@ -118,6 +131,8 @@ class HintMaker:
             if error.status in {429, 504}:
                 raise
             raise _UnitFailed(error.message) from error
+        if model is None:
+            return await _reference(place, unit, hint, frame, mode, prepared)
         mask = await self._mask(place, unit, inputs, frame, mode) if _paints(module) else None
         first = await asyncio.to_thread(fit_hint, hint, frame.size, mode)
         shown, controls = [first if mask is None else _without(first, mask)], []
@@ -140,7 +155,9 @@ class HintMaker:
             if unit.hr_option != "first":
                 controls.append(replace(control, image=large, passes="hires"))
         text = {f"ControlNet {place}": describe(unit, prepared, control_title(model))}
-        return ControlHints(tuple(controls), tuple(shown) if unit.save_detected_map else (), text, warnings)
+        return ControlHints(
+            tuple(controls), maps=tuple(shown) if unit.save_detected_map else (), parameters=text, warnings=warnings
+        )
 
     def _model(self, unit: ControlNetUnit, catalogue: ModelCatalogue, family: str) -> FittingModel:
         if unit.model.strip().lower() in {"none", ""}:
@@ -178,6 +195,25 @@ class HintMaker:
             fitted = await asyncio.to_thread(fit, np.repeat(mask[..., None], 3, axis=2), frame.size, mode)
             return np.ascontiguousarray(fitted[..., 0])
         return None if frame.canvas is None else frame.canvas.mask
+
+
+async def _reference(
+    place: int, unit: ControlNetUnit, image: Image, frame: ControlFrame, mode: ResizeMode, prepared: PreprocessorPlan
+) -> ControlHints:
+    """Make the reference of a unit that needs no model, in the size of each pass."""
+    fidelity = prepared.shown[0]
+    first = await asyncio.to_thread(fit, image, frame.size, mode)
+    made = Reference(first, fidelity, unit.weight, unit.guidance_start, unit.guidance_end, unit.control_mode)
+    references, shown = [made], [first]
+    if frame.hires is not None:
+        large = await asyncio.to_thread(fit, image, frame.hires, mode)
+        shown.insert(0, large)
+        references = [replace(made, passes="first"), replace(made, image=large, passes="hires")]
+        references = [one for one in references if unit.hr_option in ("both", one.passes)]
+    text = {f"ControlNet {place}": describe(unit, prepared, "None")}
+    return ControlHints(
+        references=tuple(references), maps=tuple(shown) if unit.save_detected_map else (), parameters=text
+    )
 
 
 def _paints(module: HintModule) -> bool:

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.algorithms.a1111.samplers import (
+    AUTOMATIC,
     SAMPLERS,
     SCHEDULERS,
     choose_sampler,
     count_calls,
     strength_for,
-    working_sampler,
 )
 
 
@@ -64,12 +64,9 @@ def test_an_unknown_scheduler_becomes_automatic_and_says_so() -> None:
     assert choice.warnings == ('There is no scheduler "warp": Automatic was used.',)
 
 
-def test_the_substitute_of_a_sampler_is_named() -> None:
+def test_every_sampler_of_the_table_is_the_one_that_works() -> None:
     for sampler in SAMPLERS:
-        warnings = choose_sampler(sampler.name).warnings
-        assert bool(warnings) == bool(sampler.substitute)
-        assert all(sampler.name in warning and sampler.substitute in warning for warning in warnings)
-        assert not working_sampler(sampler).substitute
+        assert choose_sampler(sampler.name) == (sampler, AUTOMATIC, ())
 
 
 def test_sampler_and_scheduler_names_are_unambiguous() -> None:

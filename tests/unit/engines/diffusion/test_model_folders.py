@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.engines.diffusion.catalogue import Catalogue
-from deployments.engines.diffusion.model_folders import KINDS, FoundFile, find_files, names_of
+from deployments.engines.diffusion.model_folders import KINDS, FoundFile, annotator_folders, find_files, names_of
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -141,3 +141,12 @@ def test_files_that_differ_in_case_or_place_only_have_names_without_their_place(
     names = names_of(find_files(tmp_path, "checkpoints"))
     assert len({name.lower() for name in names}) == 5
     assert not any("/" in name for name in names)
+
+
+def test_weights_of_preprocessors_are_found_where_a1111_and_forge_have_them(tmp_path: Path) -> None:
+    touch(tmp_path, "models/Stable-diffusion/a.safetensors")
+    folders = [folder.resolve().relative_to(tmp_path).as_posix() for folder in annotator_folders(tmp_path / "models")]
+    assert folders[0] == "models/annotators"
+    assert {"models/ControlNetPreprocessor", "extensions/sd-webui-controlnet/annotator/downloads"} <= set(folders)
+    assert tmp_path / "extensions/sd-webui-controlnet/annotator/downloads" in annotator_folders(tmp_path)
+    assert not any(".." in folder.parts for folder in annotator_folders(tmp_path / "elsewhere"))
