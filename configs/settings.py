@@ -19,6 +19,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
 
 
+_AT_ONCE = 4
+
+
 class _Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -361,9 +364,9 @@ class Diffusion(_Options):
     max_batch: int | None = Field(None, gt=0)
     """Images of one shape that share a denoising step; default: as many as the memory beside `memory_budget_mb` is
     reckoned to hold, at most 16, and 4 on a CPU."""
-    batch_wait_s: float = Field(0.0, ge=0)
-    """Seconds that a request which finds the engine idle waits for others of its shape. 0: it starts at once, and
-    others join until the first step."""
+    batch_wait_s: float = Field(0.01, ge=0)
+    """Seconds after its arrival until which a request that finds the engine idle lets others of its shape join it. It
+    makes ready in this time, which the images of one job need to come in one after the other."""
     max_side_px: int = Field(2048, ge=64)
     max_steps: int = Field(150, gt=0)
     max_controls: int = Field(10, gt=0)
@@ -375,8 +378,9 @@ class Diffusion(_Options):
 
     @property
     def at_once(self) -> int:
-        """Images of one job that are asked for at a time."""
-        return self.max_batch or (4 if self.device == "cpu" else 16)
+        """Images of one job that are asked for at a time: 4, on which the Serve files' `max_ongoing_requests` is
+        reckoned, for more would hold up lists, hints and previews of all; fewer where a batch holds fewer."""
+        return min(self.max_batch or _AT_ONCE, _AT_ONCE)
 
 
 class Styles(_Options):

@@ -54,6 +54,7 @@ def build(args: Args) -> serve.Application:
             name=diffusion.deployment,
             drain_s=_DIFFUSION_DRAIN_S[args.topology],
             gpus=args.diffusion_gpus,
+            max_ongoing=32,  # sixteen pictures of a worker's jobs (`Diffusion.at_once` of each), the rest for lists
         ).bind()
     worker = deployment(Worker, cpus=0.1, max_ongoing=8).bind(**capabilities)
     # Ours answer first: 128 and 128 in flight, 256 event streams (`configs.settings.Limits`), the rest for who watches.

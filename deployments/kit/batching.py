@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,13 +30,17 @@ BatchResult = TypeVar("BatchResult")
 class BatchListener(Protocol[Joining, Reported]):
     """Callbacks of a running batch, called from the thread of the run. `place` is the request's index in the batch."""
 
-    def join(self) -> Sequence[Joining]:
+    def join(self, *, wait: bool = False) -> Sequence[Joining]:
         """Take requests of the batch's key that have come meanwhile into the batch, as its last ones, as far as there
-        is room."""
+        is room. `wait`: where none has come, wait for one as long as the batcher's `wait_s` says."""
         ...
 
     def report(self, place: int, step: Reported) -> None:
         """Deliver a step event to the request at `place`."""
+        ...
+
+    def finish(self, place: int, outcome: object) -> None:
+        """End the request at `place` before the run ends; what the run returns for it is then discarded."""
         ...
 
     def is_cancelled(self, place: int) -> bool:
@@ -75,18 +80,18 @@ class KeyedBatcher(Generic[Work, Step, BatchResult]):
     ) -> None:
         """Start without a thread; `max_batch`: requests of one batch, for requests like one.
 
-        `wait_s`: how long a request that finds the runner idle waits for others of its key, 0: it starts at once, and
-        others may join it while the run makes ready.
+        `wait_s`: seconds after the arrival of a batch's first request until which a run that is ready waits for others
+        of its key. It makes ready in this time, and does not wait where the batch is full.
         """
         self._run = run
         self._key = key
         self._most = max_batch if callable(max_batch) else lambda _: max_batch
         self._wait_s = wait_s
         self._waiting: deque[_Ticket[Work]] = deque()
-        self._lock = threading.Lock()
-        """Lock of `_waiting`, which running batches take requests from."""
+        self._lock = threading.Condition()
+        """Lock of `_waiting` and `_running`; notified of arrivals. A running batch takes requests from the one into the
+        other, so that each is always in one of them."""
         self._running: list[_Ticket[Work]] = []
-        self._arrival = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
         self._closed = False
         self._thread = ThreadPoolExecutor(1, "batch", yield_cores)
@@ -99,10 +104,10 @@ class KeyedBatcher(Generic[Work, Step, BatchResult]):
         if self._closed:
             raise Unavailable("This replica is shutting down.")
         loop = asyncio.get_running_loop()
-        ticket = _Ticket(request, self._key(request), loop.time())
+        ticket = _Ticket(request, self._key(request), time.monotonic())
         with self._lock:
             self._waiting.append(ticket)
-        self._arrival.set()
+            self._lock.notify_all()
         if self._worker is None or self._worker.done():
             self._worker = loop.create_task(self._work(), name="batches")
         try:
@@ -126,6 +131,7 @@ class KeyedBatcher(Generic[Work, Step, BatchResult]):
         with self._lock:
             closed = [*self._waiting, *self._running]
             self._waiting.clear()
+            self._lock.notify_all()
         for ticket in closed:
             ticket.cancelled.set()
             ticket.events.put_nowait(_Outcome(Unavailable("This replica is shutting down.")))
@@ -134,70 +140,68 @@ class KeyedBatcher(Generic[Work, Step, BatchResult]):
         await asyncio.to_thread(self._thread.shutdown)
 
     async def _work(self) -> None:
-        while self._waiting:
-            await self._gather()
-            if batch := self._take():
-                await self._run_batch(batch)
+        while batch := self._begin():
+            await self._run_batch(batch)
 
-    async def _gather(self) -> None:
-        """Wait until the oldest request's batch is full, or it has waited long enough."""
-        loop = asyncio.get_running_loop()
-        while self._wait_s and self._waiting:
-            first = self._waiting[0]
-            left = first.arrived + self._wait_s - loop.time()
-            if left <= 0 or sum(ticket.key == first.key for ticket in self._waiting) >= self._most(first.request):
-                return
-            self._arrival.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(left):  # `wait_for` forgets a cancellation that comes with the event
-                    await self._arrival.wait()
-
-    def _take(self) -> list[_Ticket[Work]]:
-        if not self._waiting:
-            return []
-        first = self._waiting[0]
-        return self._take_of(first.key, self._most(first.request))
-
-    def _take_of(self, key: Hashable, most: int) -> list[_Ticket[Work]]:
+    def _begin(self) -> list[_Ticket[Work]]:
+        """Begin a batch with the requests of the oldest one's key; empty where none waits."""
         with self._lock:
-            taken = [ticket for ticket in self._waiting if ticket.key == key][:most]
-            for ticket in taken:
-                self._waiting.remove(ticket)
+            self._running = []
+            if self._waiting:
+                first = self._waiting[0]
+                self._move(first.key, self._most(first.request))
+            return self._running
+
+    def _join(self, batch: list[_Ticket[Work]], *, wait: bool) -> list[_Ticket[Work]]:
+        """Move requests of the batch's key into it. -> these"""
+        first = batch[0]
+        left = first.arrived + self._wait_s - time.monotonic() if wait else 0.0
+        with self._lock:
+            room = self._most(first.request) - len(batch)
+            if room > 0 and left > 0:
+                self._lock.wait_for(
+                    lambda: self._closed or any(ticket.key == first.key for ticket in self._waiting), left
+                )
+            return self._move(first.key, room)
+
+    def _move(self, key: Hashable, most: int) -> list[_Ticket[Work]]:
+        """Move at most so many waiting requests of a key to the running ones. -> these"""
+        taken = [ticket for ticket in self._waiting if ticket.key == key][: max(most, 0)]
+        for ticket in taken:
+            self._waiting.remove(ticket)
+        self._running += taken
         return taken
 
     async def _run_batch(self, batch: list[_Ticket[Work]]) -> None:
         loop = asyncio.get_running_loop()
-        key, most = batch[0].key, self._most(batch[0].request)
-        watch = _Tickets[Work, Step](batch, loop, lambda: self._take_of(key, most - len(batch)))
-        self._running = batch
+        watch = _Tickets[Work, Step](batch, loop, lambda wait: self._join(batch, wait=wait))
         try:
             requests = [ticket.request for ticket in batch]
             outcomes = await loop.run_in_executor(self._thread, self._run, requests, watch)
         except Exception as error:  # whatever it is, it is each request's own answer
             outcomes = [error] * len(batch)
-        finally:
-            self._running = []
         for ticket, outcome in zip(batch, outcomes, strict=True):
             ticket.events.put_nowait(_Outcome(outcome))
 
 
 class _Tickets(Generic[Work, Step]):
     def __init__(
-        self, batch: list[_Ticket[Work]], loop: asyncio.AbstractEventLoop, take: Callable[[], list[_Ticket[Work]]]
+        self, batch: list[_Ticket[Work]], loop: asyncio.AbstractEventLoop, take: Callable[[bool], list[_Ticket[Work]]]
     ) -> None:
         self._batch = batch
         self._loop = loop
         self._take = take
 
-    def join(self) -> list[Work]:
-        joining = self._take()
-        self._batch += joining
-        return [ticket.request for ticket in joining]
+    def join(self, *, wait: bool = False) -> list[Work]:
+        return [ticket.request for ticket in self._take(wait)]
 
     def report(self, place: int, step: Step) -> None:
         ticket = self._batch[place]
         if not ticket.cancelled.is_set():
             self._loop.call_soon_threadsafe(ticket.events.put_nowait, step)
+
+    def finish(self, place: int, outcome: object) -> None:
+        self._loop.call_soon_threadsafe(self._batch[place].events.put_nowait, _Outcome(outcome))
 
     def is_cancelled(self, place: int) -> bool:
         return self._batch[place].cancelled.is_set()

@@ -27,9 +27,13 @@ class Listening:
     def __init__(self, leaves: dict[int, int] | None = None) -> None:
         self._leaves = leaves or {}
         self.steps: list[tuple[int, GenerationStep]] = []
+        self.finished: list[tuple[int, object]] = []
 
-    def join(self) -> Sequence[GenerationRequest]:
+    def join(self, *, wait: bool = False) -> Sequence[GenerationRequest]:
         return ()
+
+    def finish(self, place: int, outcome: object) -> None:
+        self.finished.append((place, outcome))
 
     def report(self, place: int, step: GenerationStep) -> None:
         self.steps.append((place, step))

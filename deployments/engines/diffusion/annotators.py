@@ -49,10 +49,6 @@ NETWORKS: Mapping[str, Network] = {
 }
 
 
-_LEASE_TIMEOUT_S = 10.0
-"""Seconds that a network waits for the end of a batch whose models leave it no memory."""
-
-
 class Annotators:
     """Networks loaded from some folders, one call at a time."""
 
@@ -73,13 +69,15 @@ class Annotators:
     def draw(self, name: str, image: Image, **options: Any) -> Any:
         """Run a network over an image whose sides are multiples of 64; -> what its detector returns for `options`.
 
-        Raises `WeightsMissing`, `Unavailable`, `OutOfMemory`.
+        It waits for no memory, for a batch may wait for its network to leave. Raises `WeightsMissing`, `Unavailable`,
+        `OutOfMemory`.
         """
         side = min(image.shape[:2])  # so that controlnet_aux resizes nothing
         if name != "teed":
             options["image_resolution"] = side
-        with self._drawing, self.cache.lease(_LEASE_TIMEOUT_S) as lease:
-            detector = lease.get(("annotators", name), lambda: self._open(name), _bytes_of)
+        with self._drawing, self.cache.lease() as lease:
+            expected = self._file_bytes(name)
+            detector = lease.get(("annotators", name), lambda: self._open(name), _bytes_of, expected_bytes=expected)
             return detector(image, detect_resolution=side, output_type="np", **options)
 
     def load(self, name: str, open_it: Callable[[], Any]) -> Any:
@@ -94,6 +92,11 @@ class Annotators:
         network = NETWORKS[name]
         places = (place for folder in self._folders for place in (folder, folder / (network.subfolder or name)))
         return next((place for place in places if all((place / file).is_file() for file in network.files)), None)
+
+    def _file_bytes(self, name: str) -> int:
+        """Bytes of a network's weights, which are in float32 as the network is; 0 where they are not here."""
+        folder = self._folder_of(name)
+        return sum((folder / file).stat().st_size for file in NETWORKS[name].files) if folder else 0
 
     def _open(self, name: str) -> Any:
         network = NETWORKS[name]

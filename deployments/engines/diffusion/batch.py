@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from deployments.contracts.diffusion import GeneratedPicture, GenerationRequest,
 from deployments.engines.diffusion.conditioning import Conditioner, Conditioning
 from deployments.engines.diffusion.controlnets import ControlUnit
 from deployments.engines.diffusion.denoiser import Denoiser, StepCallback
-from deployments.engines.diffusion.device import Device
+from deployments.engines.diffusion.device import Device, out_of_memory
 from deployments.engines.diffusion.model_cache import Lease
 from deployments.engines.diffusion.noise import draw_noise, make_generator, make_step_generator
 from deployments.engines.diffusion.passes import Control, DenoisePass, Inpainting
@@ -40,13 +39,12 @@ from deployments.engines.diffusion.upscalers import Upscaler
 from deployments.engines.diffusion.upscaling import upscale_image, upscale_latents
 from deployments.engines.diffusion.vaes import decode, encode
 from deployments.engines.diffusion.validation import kind_of
-from deployments.errors import DarkroomError, InvalidRequest, JobCancelled, NotSupported
+from deployments.errors import DarkroomError, JobCancelled, NotSupported
 from deployments.kit.batching import BatchListener
 
 _LATENT_PX = 8
 _HASH_PATIENCE_S = 1.0
 """Seconds that a finished image waits for the hash of its checkpoint, which its file then lacks."""
-_MASKED = 128
 
 
 @dataclass(frozen=True)
@@ -82,6 +80,8 @@ class Batch:
         self._lease = lease
         self._requests = requests
         self._watch = watch
+        self._outcomes: dict[int, GeneratedPicture | DarkroomError] = {}
+        self._has_begun = False
         if lead.refiner:
             found = models.find_checkpoint(lead.checkpoint), models.catalogue.find("checkpoints", lead.refiner)
             models.check_budget(*dict.fromkeys(found))
@@ -109,23 +109,61 @@ class Batch:
         models.catalogue.known_sha256(self._checkpoint.model)  # is computed while the images are drawn
 
     def run(self) -> list[GeneratedPicture | DarkroomError]:
-        """Run the batch; -> outcomes in the order of the requests, `JobCancelled` for cancelled ones."""
-        outcomes: dict[int, GeneratedPicture | DarkroomError] = {}
-        encoded, place = [], 0
-        while place < len(self._requests):
-            try:
-                encoded.append(self._encode(place))
-            except InvalidRequest as refusal:  # a prompt that is too long ends its own request only
-                outcomes[place] = refusal
-            place += 1
-            if place == len(self._requests):
-                self._requests.extend(self._watch.join())
+        """Run the batch; -> outcomes in the order of the requests, `JobCancelled` for cancelled ones.
+
+        Requests of other lengths follow in passes of their own. Each has its outcome once its own pass is done, and an
+        error of one pass is none of the others'.
+        """
+        waiting = [*self._encode_all(0), *self._take_in(wait=False)]
         with self._tiling():
-            for rows in _of_equal_length(encoded):
-                latents = None if self._is_over(rows) else self._denoise(rows)
-                if latents is not None and not self._is_over(rows):
-                    outcomes |= self._finish(rows, latents)
-        return [outcomes.get(place) or JobCancelled("Cancelled.") for place in range(len(self._requests))]
+            while waiting:
+                rows, waiting = _of_equal_length(waiting)
+                for place, outcome in self._make(rows, waiting).items():
+                    self._end(place, outcome)
+        return [self._outcomes.get(place) or JobCancelled("Cancelled.") for place in range(len(self._requests))]
+
+    def _make(self, rows: list[_Row], others: list[_Row]) -> dict[int, GeneratedPicture | DarkroomError]:
+        """Make the images of rows, to which those that join are appended, to `others` those of other lengths. ->
+        outcomes by place"""
+        import torch
+
+        refusal: DarkroomError
+        try:
+            latents = None if self._is_over(rows) else self._denoise(rows, others)
+            return {} if latents is None or self._is_over(rows) else dict(self._finish(rows, latents))
+        except torch.OutOfMemoryError:
+            refusal = out_of_memory()
+        except DarkroomError as error:
+            refusal = error.with_traceback(None)  # whose frames hold the tensors
+        self._models.give_back()  # here, where these are gone
+        return dict.fromkeys((row.place for row in rows), refusal)
+
+    def _end(self, place: int, outcome: GeneratedPicture | DarkroomError) -> None:
+        self._outcomes[place] = outcome
+        self._watch.finish(place, outcome)
+
+    def _take_in(self, *, wait: bool) -> list[_Row]:
+        """Take in requests that have come; -> their rows."""
+        rows = []
+        while joining := self._watch.join(wait=wait):
+            first = len(self._requests)
+            self._requests.extend(joining)
+            rows += self._encode_all(first)
+        return rows
+
+    def _encode_all(self, first: int) -> list[_Row]:
+        """Encode the requests from place `first` on; an error, as of too long a prompt, ends its own one only."""
+        import torch
+
+        rows = []
+        for place in range(first, len(self._requests)):
+            try:
+                rows.append(self._encode(place))
+            except torch.OutOfMemoryError:
+                self._end(place, out_of_memory())
+            except DarkroomError as refusal:
+                self._end(place, refusal.with_traceback(None))
+        return rows
 
     def _tiling(self) -> AbstractContextManager[None]:
         if not self._requests[0].tiling:
@@ -151,11 +189,11 @@ class Batch:
         refined = encode_for(self._refiner, request, self._refiner_inversions) if self._refiner else None
         return _Row(place, request, tuple(conditionings), refined)
 
-    def _denoise(self, rows: Sequence[_Row]) -> Any | None:
-        """Run the passes of the rows; -> their latents, None when all rows were cancelled."""
-        first, second = self._first_pass(rows), self._second_pass(rows)
+    def _denoise(self, rows: list[_Row], others: list[_Row]) -> Any | None:
+        """Run the passes of the rows and of those that join them; -> their latents, None when all were cancelled."""
+        first, latents = self._make_ready(rows, others)
+        second = self._second_pass(rows)
         total = sum(denoiser.calls for denoiser in (first, second) if denoiser)
-        latents = self._begin(rows, first)
         if first:
             latents = first.run(self._listener(rows, 0, total), latents)
         if self._is_over(rows):
@@ -165,6 +203,23 @@ class Batch:
         if second:
             latents = second.run(self._listener(rows, total - second.calls, total), latents)
         return latents
+
+    def _make_ready(self, rows: list[_Row], others: list[_Row]) -> tuple[Denoiser | None, Any]:
+        """Make the first pass ready, anew with requests that have come in this time. -> it, and what it begins with.
+
+        Only a batch's first pass is joined, so that requests of other shapes get their turn.
+        """
+        while True:
+            first = self._first_pass(rows)
+            latents = self._begin(rows, first)
+            fitting: list[_Row] = []
+            if not self._has_begun:
+                fitting, apart = _of_equal_length([rows[0], *self._take_in(wait=True)])
+                others += apart
+            if len(fitting) < 2:  # none but the first one
+                self._has_begun = True
+                return first, latents
+            rows += fitting[1:]
 
     def _first_pass(self, rows: Sequence[_Row]) -> Denoiser | None:
         """Make the first pass ready; None where an init image is left as it is."""
@@ -252,7 +307,7 @@ class Batch:
                 images = [resize(row.request.references[number].image, size) for row in rows]
                 latents = encode(self._vae, stack_images(self._device, images) * 2 - 1).float()
                 generators = [make_generator(row.request, self._device.name) for row in rows]
-                made.append(ReferencePass(latents, partial(draw, latents, generators), lead))
+                made.append(ReferencePass(latents, partial(draw, latents, generators), lead, which == "hires"))
         return made
 
     def _controls(self, rows: Sequence[_Row], size: tuple[int, int], which: str) -> list[Control]:
@@ -347,10 +402,13 @@ class Batch:
         return all(self._watch.is_cancelled(row.place) for row in rows)
 
 
-def _of_equal_length(rows: Sequence[_Row]) -> list[list[_Row]]:
-    """Group rows by the lengths of their prompts: padding a short one to a long one's would change its image."""
-    groups: dict[tuple[tuple[int, int], ...], list[_Row]] = defaultdict(list)
-    for row in rows:
-        seen = [*row.conditionings, *([row.refined] if row.refined else [])]
-        groups[tuple(conditioning.lengths for conditioning in seen)].append(row)
-    return list(groups.values())
+def _of_equal_length(rows: Sequence[_Row]) -> tuple[list[_Row], list[_Row]]:
+    """Part rows into those whose prompts have the lengths of the first one's, and the others: padding a short prompt to
+    a long one's would change its image."""
+    first = _lengths(rows[0])
+    return [row for row in rows if _lengths(row) == first], [row for row in rows if _lengths(row) != first]
+
+
+def _lengths(row: _Row) -> tuple[tuple[int, int], ...]:
+    seen = [*row.conditionings, *([row.refined] if row.refined else [])]
+    return tuple(conditioning.lengths for conditioning in seen)

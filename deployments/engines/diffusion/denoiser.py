@@ -57,8 +57,6 @@ class Denoiser:
             latents = job.noise * scheduler.init_noise_sigma
         options = {"generator": list(job.generators)} if _takes_generator(type(scheduler)) else {}
         for call, timestep in enumerate(scheduler.pending(self._timesteps)):
-            if scheduler.blends_before:
-                latents = self._blend(latents, kept)
             scaled = scheduler.scale_model_input(latents, timestep)
             predicted, predicted_x0 = self._predict(scaled, timestep, call, kept)
             latents = scheduler.step(predicted, timestep, latents, **options, return_dict=False)[0]
@@ -68,16 +66,24 @@ class Denoiser:
 
     def _predict(self, scaled: Any, timestep: Any, call: int, kept: Any) -> tuple[Any, Any]:
         """Predict from latents of unit variance; -> the model's prediction and that of x0, in which what the mask keeps
-        is the init image's."""
+        is the init image's.
+
+        Samplers by timestep blend what the model sees: the noise that it predicts then is taken as that of their own
+        latents, which stay as they are.
+        """
         scheduler = self.job.scheduler
-        made = self._model(scaled, timestep, call)
+        seen = self._blend(scaled, kept) if scheduler.blends_before else scaled
+        made = self._model(seen, timestep, call)
         sigma = self._levels.sigma(float(timestep))
         kind = scheduler.config.prediction_type
-        predicted_x0 = noiseless(scaled, made.guided, sigma, kind)
+        predicted_x0 = noiseless(seen, made.guided, sigma, kind)
+        guided, unconditional = (
+            own if seen is scaled else _of_equal_noise(seen, scaled, own, sigma, kind) for own in made
+        )
         if scheduler.wants_unconditional:
-            scheduler.unconditional = made.unconditional
+            scheduler.unconditional = unconditional
         if self.job.inpainting is None or kept is None or scheduler.blends_before:
-            return made.guided, predicted_x0
+            return guided, predicted_x0
         predicted_x0 = self._blend(predicted_x0, kept)
         return prediction_of(scaled, predicted_x0, sigma, kind), predicted_x0
 
@@ -107,6 +113,14 @@ def prediction_of(scaled: Any, predicted_x0: Any, sigma: float, kind: str) -> An
     if kind == "sample":
         return predicted_x0
     return (scaled * whole - predicted_x0) / sigma
+
+
+def _of_equal_noise(seen: Any, scaled: Any, predicted: Any, sigma: float, kind: str) -> Any:
+    """Compute the prediction for `scaled` whose noise is that of `predicted` for `seen`."""
+    if kind == "epsilon":
+        return predicted
+    noise = prediction_of(seen, noiseless(seen, predicted, sigma, kind), sigma, "epsilon")
+    return prediction_of(scaled, noiseless(scaled, noise, sigma, "epsilon"), sigma, kind)
 
 
 def _takes_generator(scheduler: type[Any]) -> bool:

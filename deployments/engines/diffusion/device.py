@@ -8,11 +8,12 @@ from typing import Any
 
 from configs.settings import Diffusion
 from deployments.engines.gpu import CapMemory, cap_gpu_memory, choose_device
-from deployments.errors import Unavailable
+from deployments.errors import OutOfMemory, Unavailable
 
 _CPU_BATCH, _LARGEST_BATCH = 4, 16
 _CPU_MODELS = 8192 * 2**20
 _MODELS_SHARE = 0.6
+_RETRY_S = 10
 _BYTES_A_PIXEL = 6144
 """Bytes that a batch computes with for each pixel of its images, reckoned from the widest layer of the VAE's decoder,
 which is the largest need: 512 channels at half the size and 256 at the whole, in half precision, a few of each at once.
@@ -80,6 +81,11 @@ class MemoryPlan:
         if self.batch_px is None:
             return _CPU_BATCH
         return max(1, min(_LARGEST_BATCH, self.batch_px // (width * height)))
+
+
+def out_of_memory() -> OutOfMemory:
+    """Make the refusal of what the device has too little memory for."""
+    return OutOfMemory("The device has too little memory for this now.", extra={"retry_after_s": _RETRY_S})
 
 
 def plan_memory(settings: Diffusion, share_bytes: int | None) -> MemoryPlan:

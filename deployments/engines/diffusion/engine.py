@@ -18,7 +18,7 @@ from deployments.contracts.diffusion import (
     ModelCatalogue,
 )
 from deployments.engines.diffusion.batch import Batch
-from deployments.engines.diffusion.device import Device, plan_memory
+from deployments.engines.diffusion.device import Device, out_of_memory, plan_memory
 from deployments.engines.diffusion.pixels import to_images
 from deployments.engines.diffusion.preprocessors import Preprocessors
 from deployments.engines.diffusion.registry import ModelRegistry
@@ -28,7 +28,6 @@ from deployments.engines.diffusion.validation import check_request, shape_key
 from deployments.errors import DarkroomError, InvalidRequest, OutOfMemory
 from deployments.kit.batching import BatchListener
 
-_RETRY_S = 10
 _LEASE_TIMEOUT_S = 30.0
 """Seconds that a batch waits for previews that hold the models of the one before."""
 
@@ -78,10 +77,10 @@ class DiffusionEngine:
             with torch.no_grad(), self._models.cache.lease(_LEASE_TIMEOUT_S) as lease:
                 return Batch(self._models, self._device, lease, running, watch).run()
         except torch.OutOfMemoryError:
-            refusal = OutOfMemory("The device has too little memory for this now.", extra={"retry_after_s": _RETRY_S})
+            refusal = out_of_memory()
         except DarkroomError as error:
             refusal = error.with_traceback(None)  # whose frames hold the batch
-        self._device.give_back()  # here, where the failed batch's tensors are gone
+        self._models.give_back()  # here, where the failed batch's tensors are gone
         return [refusal] * len(running)
 
     def decode_latents(self, latents: Latents, checkpoint: str = "", vae: str = "") -> Image:
@@ -112,7 +111,8 @@ class DiffusionEngine:
             with torch.no_grad(), self._models.cache.lease() as lease:
                 return upscale_image(image, upscaler, size, lambda: self._models.upscaler(lease, upscaler))
         except torch.OutOfMemoryError:
-            refusal = OutOfMemory("The device has too little memory for this now.", extra={"retry_after_s": _RETRY_S})
+            refusal = out_of_memory()
+        self._models.graphs.forget()
         self._device.give_back()
         raise refusal
 

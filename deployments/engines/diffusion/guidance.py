@@ -16,7 +16,7 @@ from deployments.engines.diffusion.controlnets import add_residuals, window
 from deployments.engines.diffusion.graphs import Graphs, Inputs
 from deployments.engines.diffusion.loading import Checkpoint
 from deployments.engines.diffusion.passes import Control, DenoisePass
-from deployments.engines.diffusion.references import predict_with_references
+from deployments.engines.diffusion.references import HiddenReference, predict_with_references
 from deployments.engines.diffusion.refiner import Refiner
 from deployments.engines.diffusion.sigmas import NoiseLevels
 
@@ -48,14 +48,16 @@ class GuidedModel:
         self._scale = job.guidance_scale * job.scheduler.guidance_factor
         windows = [window(control.unit.start, control.unit.end, calls) for control in job.controls]
         self._controls = [(one, own) for one, own in zip(job.controls, windows, strict=True) if own and one.unit.weight]
-        self._hidden: list[tuple[Any, float, float]] = []
-        """Reference images under the noise of the present call, with their weights and fidelities."""
+        self._hidden: list[HiddenReference] = []
+        """Reference images under the noise of the present call."""
+        self._is_refining = False
 
     def __call__(self, scaled: Any, timestep: Any, call: int) -> Prediction:
         """Predict from latents `float32[N, C, h, w]` of unit variance at `timestep`; `call` counts from 0."""
         refiner = self._job.refiner
-        if refiner is not None and not refiner.takes_over(float(timestep)):
-            refiner = None
+        if refiner is not None:  # it stays where a sampler puts noise back, or asks at a higher level once more
+            self._is_refining = self._is_refining or refiner.takes_over(float(timestep))
+            refiner = refiner if self._is_refining else None
         conditionings = refiner.conditionings if refiner else self._job.conditionings
         told = [conditioning.at(call) for conditioning in conditionings]
         asks = _list_asks(told, guided=self._is_guided)
@@ -108,17 +110,17 @@ class GuidedModel:
         controls = [] if refiner else self._acting(call)
         for number, control in enumerate(controls):
             inputs[f"hint {number}"] = control.hints[rows]
-        compute = partial(_compute, unet, controls, sum(ask.is_negative for ask in asks))
+        unconditional = sum(ask.is_negative for ask in asks)
+        compute = partial(_compute, unet, controls, unconditional)
         if not refiner and self._hidden:
-            seen = [(latents[rows].to(embeddings.dtype), weight, own) for latents, weight, own in self._hidden]
             return predict_with_references(
                 unet,
-                lambda latents: compute({**inputs, "sample": latents}),
-                inputs["sample"],
-                seen,
-                unconditional=sum(ask.is_negative for ask in asks),
+                lambda reference: _compute(unet, (), unconditional, _inputs_of(reference, inputs)),
+                lambda: compute(inputs),
+                [reference.of(rows, embeddings.dtype) for reference in self._hidden],
+                unconditional=unconditional,
             )
-        how = (sum(ask.is_negative for ask in asks), *(control.unit for control in controls))
+        how = (unconditional, *(control.unit for control in controls))
         return self._graphs.run(compute, inputs, [unet, *(control.net for control in controls)], how)
 
     def _begin_call(self, timestep: Any, call: int) -> None:
@@ -126,12 +128,7 @@ class GuidedModel:
         if not self._job.references:
             return
         sigma = self._levels.sigma(float(timestep))
-        whole = (1 + sigma**2) ** 0.5
-        self._hidden = [
-            ((one.latents + sigma * one.draw()) / whole, one.reference.weight, one.fidelity)
-            for one in self._job.references
-            if one.acts(call, self._calls)
-        ]
+        self._hidden = [one.hide(sigma) for one in self._job.references if one.acts(call, self._calls)]
 
     def _acting(self, call: int) -> list[Control]:
         """List the ControlNets that act in a call."""
@@ -173,6 +170,16 @@ def _compute(unet: Any, controls: Sequence[Control], unconditional: int, given: 
     if "inpainting" in given:
         sample = torch.cat([sample, given["inpainting"]], dim=1)
     return unet(sample, timestep, **options)[0].float()
+
+
+def _inputs_of(reference: HiddenReference, given: Inputs) -> Inputs:
+    """Put a reference in the place of the picture; a network for inpainting sees all of it, and that it keeps it."""
+    import torch
+
+    changed = {**given, "sample": reference.hidden}
+    if "inpainting" in given:
+        changed["inpainting"] = torch.cat([torch.zeros_like(reference.latents[:, :1]), reference.latents], dim=1)
+    return changed
 
 
 def _list_asks(told: Sequence[StepConditioning], *, guided: bool) -> list[_Ask]:

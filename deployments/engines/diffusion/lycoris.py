@@ -44,7 +44,9 @@ class _Merge:
     """What is merged into a checkpoint now."""
 
     networks: tuple[tuple[str, Hashable, float, float], ...] | None = ()
-    """Networks, their files and strengths; None where only a part of them could be merged."""
+    """Networks, their files and strengths; None while they are merged, and after an error in it."""
+    warnings: tuple[str, ...] = ()
+    """Warnings about networks of which layers did not fit."""
     originals: dict[int, tuple[Any, Tensor]] = field(default_factory=dict)
     """Parameter's id -> the parameter, and its weights before any merging."""
 
@@ -147,8 +149,23 @@ class Merger:
         self._merges: WeakKeyDictionary[Any, _Merge] = WeakKeyDictionary()
 
     def merged(self, unet: Any) -> Hashable:
-        """What is merged into the checkpoint of this UNet; None where only a part of it could be."""
+        """What is merged into the checkpoint of this UNet; None where an error left a part of it."""
         return self._merges.setdefault(unet, _Merge()).networks
+
+    def bytes_of(self, unet: Any) -> int:
+        """Bytes of the weights, in the machine's memory, that merging into the checkpoint of this UNet has saved."""
+        merge = self._merges.get(unet)
+        return sum(original.nbytes for _, original in [*merge.originals.values()]) if merge else 0
+
+    @property
+    def original_bytes(self) -> int:
+        """Bytes of the weights that merging into any checkpoint has saved."""
+        return sum(self.bytes_of(unet) for unet in list(self._merges))
+
+    def take_out(self, unet: Any) -> None:
+        """Take all networks out of the checkpoint of this UNet: its weights are those of its file."""
+        if merge := self._merges.get(unet):
+            self._take_out(merge)
 
     def merge(
         self, unet: Any, encoder: Any, networks: Sequence[tuple[Network, float, float]], second: Any = None
@@ -161,7 +178,7 @@ class Merger:
         merge = self._merges.setdefault(unet, _Merge())
         wanted = tuple((network.name, network.version, text, picture) for network, text, picture in networks)
         if wanted == merge.networks:
-            return []
+            return [*merge.warnings]  # told again with each image
         self._take_out(merge)
         merge.networks = None  # until all are in, so that an error on the way is followed by taking them out
         places = _places(unet, encoder, second) if networks else {}
@@ -175,14 +192,14 @@ class Merger:
                 count = len(network.layers)
                 name = f"LoRA '{network.name}'{' was left out' if failed == count else ''}"
                 warnings.append(f"{name}: {failed} of {count} layers do not fit the checkpoint.")
-        merge.networks = None if warnings else wanted  # told again with the next image
+        merge.networks, merge.warnings = wanted, tuple(warnings)
         return warnings
 
     def _take_out(self, merge: _Merge) -> None:
         for parameter, original in merge.originals.values():
             parameter.data.copy_(original)
         merge.originals.clear()
-        merge.networks = ()
+        merge.networks, merge.warnings = (), ()
 
     def _add(self, merge: _Merge, module: Any | None, parts: Parts, strength: float) -> bool:
         """Add a layer's change to a module; -> whether it fits."""

@@ -6,12 +6,13 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from deployments.errors import OutOfMemory
 
 Key = tuple[Hashable, ...]
+_TOO_LARGE = "The models of this request together are larger than the engine's memory budget."
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ class ModelCache:
                 self._in_use.subtract(owners)
                 del lease.keys[-len(owners) :]
                 self.drop(key)
-                raise OutOfMemory("The models of this request together are larger than the engine's memory budget.")
+                raise OutOfMemory(_TOO_LARGE)
             return self._items[key].value
 
     def _is_pinned_elsewhere(self, lease: Lease) -> bool:
@@ -126,6 +127,14 @@ class ModelCache:
         self._in_use = +self._in_use
         self._give_back()
 
+    def _resize(self, key: Key, size: int) -> None:
+        with self._lock:
+            if (item := self._items.get(key)) is None:
+                return
+            self._items[key] = replace(item, size=size)
+            if not self._make_room(0):
+                raise OutOfMemory(_TOO_LARGE)
+
 
 class Lease:
     """Lease: a hold on entries of the cache for as long as they are used."""
@@ -150,3 +159,7 @@ class Lease:
         Raises what `load` raises, and `OutOfMemory` when it does not fit beside the pinned entries.
         """
         return self._cache._get(key, load, size_of, expected_bytes, close, self)
+
+    def resize(self, key: Key, size: int) -> None:
+        """Set the bytes of an entry that has grown or shrunk. Raises `OutOfMemory` when it does not fit any more."""
+        self._cache._resize(key, size)

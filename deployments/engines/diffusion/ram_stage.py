@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,19 +21,24 @@ class _Parked:
 class RamStage:
     """Stage of checkpoints that left the GPU, the least recently used leave first. Thread-safe."""
 
-    def __init__(self, budget_bytes: int, device: Device) -> None:
-        """Start empty; a budget of 0 keeps nothing."""
-        self._budget, self._device = budget_bytes, device
+    def __init__(self, budget_bytes: int, device: Device, others: Callable[[], int] = lambda: 0) -> None:
+        """Start empty; a budget of 0 keeps nothing. `others`: bytes of what else lies in the budget."""
+        self._budget, self._device, self._others = budget_bytes, device, others
         self._parked: OrderedDict[Hashable, _Parked] = OrderedDict()
         self._lock = threading.Lock()
+
+    def has_room_for(self, checkpoint: Checkpoint) -> bool:
+        """Say whether a checkpoint would fit the budget if the others left."""
+        return module_bytes(*networks_of(checkpoint)) <= self._budget
 
     def put(self, key: Hashable, checkpoint: Checkpoint) -> None:
         """Move a checkpoint off the device, where it fits the budget. Nobody may be using it."""
         size = module_bytes(*networks_of(checkpoint))
         with self._lock:
-            if size > self._budget:
+            most = self._budget - self._others()
+            if size > most:
                 return
-            while sum(parked.size for parked in self._parked.values()) + size > self._budget:
+            while sum(parked.size for parked in self._parked.values()) + size > most:
                 self._parked.popitem(last=False)
             for network in networks_of(checkpoint):
                 network.to("cpu")
@@ -51,9 +56,10 @@ class RamStage:
             self._device.place(network)
         return parked.checkpoint
 
-    def clear(self) -> None:
-        """Free everything."""
+    def close(self) -> None:
+        """Free everything, and keep nothing from now on."""
         with self._lock:
+            self._budget = 0
             self._parked.clear()
 
 

@@ -10,12 +10,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from deployments.contracts.diffusion import Reference
 from deployments.engines.diffusion.controlnets import window
 
 _LEAST_FIDELITY = 1e-5
+
+
+class HiddenReference(NamedTuple):
+    """A reference under the noise of a call."""
+
+    hidden: Any
+    """Latents of unit variance, `[N, C, h, w]`."""
+    latents: Any
+    """The same without noise."""
+    weight: float
+    fidelity: float
+
+    def of(self, rows: Sequence[int], dtype: Any) -> HiddenReference:
+        """Select rows, in a precision."""
+        return self._replace(hidden=self.hidden[rows].to(dtype), latents=self.latents[rows].to(dtype))
 
 
 @dataclass(frozen=True)
@@ -27,11 +42,20 @@ class ReferencePass:
     draw: Callable[[], Any]
     """Function that draws the noise which hides them, of their shape, anew for each call."""
     reference: Reference
+    is_hires: bool = False
+    """Whether the pass is the second one."""
 
     @property
     def fidelity(self) -> float:
-        """Share of the unconditional half that does not look at the reference."""
-        return {"balanced": self.reference.fidelity, "prompt": 0.0, "control": 1.0}[self.reference.mode]
+        """Share of the unconditional half that does not look at the reference: none in a second pass, unless the
+        reference leads."""
+        balanced = 0.0 if self.is_hires else self.reference.fidelity
+        return {"balanced": balanced, "prompt": 0.0, "control": 1.0}[self.reference.mode]
+
+    def hide(self, sigma: float) -> HiddenReference:
+        """Hide it under as much noise as the picture has at level `sigma`."""
+        hidden = (self.latents + sigma * self.draw()) / (1 + sigma**2) ** 0.5
+        return HiddenReference(hidden, self.latents, self.reference.weight, self.fidelity)
 
     def acts(self, call: int, calls: int) -> bool:
         """Say whether it acts in a call, in the window of ControlNets."""
@@ -52,23 +76,23 @@ class _Layers:
 
 def predict_with_references(
     unet: Any,
-    predict: Callable[[Any], Any],
-    sample: Any,
-    seen: Sequence[tuple[Any, float, float]],
+    see: Callable[[HiddenReference], Any],
+    predict: Callable[[], Any],
+    references: Sequence[HiddenReference],
     *,
     unconditional: int,
 ) -> Any:
-    """Predict from `sample` `[M, C, h, w]` by `predict`, which asks the UNet, while it attends to references.
+    """Predict by `predict`, which asks the UNet, while it attends to references, which `see` shows it.
 
-    `seen`: noisy latents, weight and fidelity of each. `unconditional`: rows at the start that have no prompt.
+    `unconditional`: rows at the start that have no prompt.
     """
     with _attending(unet) as layers:
-        for latents, weight, _ in seen:
-            layers.keeping = weight
-            predict(latents)
+        for reference in references:
+            layers.keeping = reference.weight
+            see(reference)
         layers.keeping, layers.unconditional = None, unconditional
-        layers.fidelity = sum(fidelity for *_, fidelity in seen) / len(seen)
-        return predict(sample)
+        layers.fidelity = sum(reference.fidelity for reference in references) / len(references)
+        return predict()
 
 
 @contextmanager

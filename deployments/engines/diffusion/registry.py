@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import structlog
+
 from configs.settings import Diffusion
 from deployments.contracts.diffusion import FAMILY_NAMES, Lora
 from deployments.engines.diffusion.catalogue import Catalogue, Model
 from deployments.engines.diffusion.device import Device, plan_memory
-from deployments.engines.diffusion.graphs import Graphs, record_on_gpu
+from deployments.engines.diffusion.graphs import GpuRecorder, Graphs
 from deployments.engines.diffusion.headers import load_tensors, read_header
 from deployments.engines.diffusion.loading import Checkpoint, Loader, check_file, expected_bytes, module_bytes
 from deployments.engines.diffusion.lycoris import Merger, Network, check_forms, read_network
@@ -25,6 +27,8 @@ from deployments.engines.diffusion.text_encoders import Cache
 from deployments.engines.diffusion.textual_inversions import NONE, TextualInversions, read_vectors
 from deployments.engines.diffusion.upscalers import Upscaler, load_upscaler
 from deployments.errors import DarkroomError, NotSupported, OutOfMemory, WeightsMissing
+
+log = structlog.get_logger(__name__)
 
 MEMORY_BUDGET = "DARKROOM_DIFFUSION__MEMORY_BUDGET_MB"
 _OWN_VAE = ("", "automatic", "none")
@@ -44,11 +48,17 @@ class ModelRegistry:
         self.tiling = threading.Lock()
         """Lock held while a batch makes shared networks wrap around the edge, and while others need them without."""
         self._device = device
-        self.graphs = Graphs(record_on_gpu if settings.cuda_graphs and device.is_gpu else None)
+        self.graphs = Graphs(GpuRecorder() if settings.cuda_graphs and device.is_gpu else None)
         self._merger = Merger()
-        self._stage = RamStage(settings.ram_stage_mb * 2**20 if device.is_gpu else 0, device)
+        budget = settings.ram_stage_mb * 2**20 if device.is_gpu else 0
+        self._stage = RamStage(budget, device, lambda: self.saved_bytes)
         self._embeddings: WeakKeyDictionary[Any, tuple[Hashable, dict[int, Cache]]] = WeakKeyDictionary()
         self._loader = Loader(self.catalogue, device, offline=settings.offline, compile_unet=settings.compile)
+
+    @property
+    def saved_bytes(self) -> int:
+        """Bytes of the weights, in the machine's memory, to which checkpoints return when their LoRAs leave."""
+        return self._merger.original_bytes
 
     def find_checkpoint(self, name: str) -> Model:
         """Find a checkpoint by name; empty: the configured one. Raises `WeightsMissing`."""
@@ -94,9 +104,7 @@ class ModelRegistry:
             return made[0]
 
         def park() -> None:
-            self.graphs.clear()  # which read the weights where they lie
-            self._embeddings.pop(made[0].unet, None)
-            self._stage.put(key, made.pop())
+            self._park(key, made.pop())
 
         found: Checkpoint = lease.get(
             key,
@@ -107,6 +115,24 @@ class ModelRegistry:
         )
         return found
 
+    def _park(self, key: Key, checkpoint: Checkpoint) -> None:
+        """Keep a checkpoint that leaves the device in the stage where there is room. Where that fails, it is loaded
+        again: who pushed it out is not to blame."""
+        self.graphs.forget(checkpoint.unet)  # which read the weights where they lie
+        self._embeddings.pop(checkpoint.unet, None)
+        if not self._stage.has_room_for(checkpoint):
+            return
+        try:
+            self._merger.take_out(checkpoint.unet)
+            self._stage.put(key, checkpoint)
+        except Exception as error:
+            log.warning("a checkpoint could not be kept", checkpoint=checkpoint.model.name, exc_info=error)
+
+    def give_back(self) -> None:
+        """Free the memory that is not referenced, and that of graphs. For the thread of the batches."""
+        self.graphs.clear()
+        self._device.give_back()
+
     def forget_checkpoint(self, name: str) -> None:
         """Unload a checkpoint unless a batch is using it."""
         if model := self.catalogue.look_up("checkpoints", name):
@@ -114,9 +140,9 @@ class ModelRegistry:
 
     def close(self) -> None:
         """Free all models."""
+        self._stage.close()  # first: what leaves the cache would be kept there
         self.graphs.clear()
         self.cache.clear()
-        self._stage.clear()
 
     def vae(self, lease: Lease, name: str, checkpoint: Checkpoint) -> Any:
         """Load a VAE; empty, "Automatic" or "None": the one that lies beside the checkpoint's file, or its own.
@@ -218,7 +244,19 @@ class ModelRegistry:
                 merged.append((network, lora.text_encoder_weight, lora.unet_weight))
         first, second = checkpoint.text_encoder, checkpoint.text_encoder_2
         warnings += self._merger.merge(checkpoint.unet, first, merged, second)
+        if not self._device.is_gpu:
+            self._count_originals(lease, checkpoint)
         return tuple(warnings)
+
+    def _count_originals(self, lease: Lease, checkpoint: Checkpoint) -> None:
+        """Count the weights that merging has saved to the checkpoint: they lie in the memory that the budget is of."""
+        key, size = _key_of(checkpoint.model), module_bytes(*networks_of(checkpoint))
+        try:
+            lease.resize(key, size + self._merger.bytes_of(checkpoint.unet))
+        except OutOfMemory:
+            self._merger.take_out(checkpoint.unet)
+            lease.resize(key, size)
+            raise
 
     def embeddings(self, checkpoint: Checkpoint) -> dict[int, Cache]:
         """Embeddings that the checkpoint's text encoders have made with the LoRAs that are merged now, by clip skip."""

@@ -91,7 +91,9 @@ def solver_scheduler_classes() -> MappingProxyType[str, Any]:
             trained = self.trained
             if self._is_whole:
                 return trained.greatest, trained.least
-            return self._path[0], self._path[-2] if len(self._path) > 2 else trained.least
+            if len(self._path) > 2:
+                return self._path[0], self._path[-2]
+            return self._path[0], min(trained.least, self._path[0] / 2)  # so that there is a way to go
 
         @property
         def _eta(self) -> float:

@@ -62,6 +62,20 @@ class ByTimestep(Configured):
         return steps
 
 
+class DrawsItself(Configured):
+    """Sampler that draws by PyTorch's generators alone."""
+
+    _given: Any = None
+    _own: Any = None
+
+    def generators(self, given: Any) -> Any:
+        """Return generators of PyTorch's for the given ones: the same ones for each step of a pass, so that each step
+        draws other noise."""
+        if given is not self._given:
+            self._given, self._own = given, _torch_generators(given)
+        return self._own
+
+
 @cache
 def vp_scheduler_classes() -> MappingProxyType[str, Any]:
     """Define the scheduler classes, by name; they cannot be defined before diffusers is imported."""
@@ -134,7 +148,7 @@ def vp_scheduler_classes() -> MappingProxyType[str, Any]:
         def calls(self, steps: Any) -> Any:
             return torch.cat([steps[:2], steps[1:]]) if len(steps) > 1 else steps
 
-    class Lcm(Configured, theirs.LCMScheduler):  # type: ignore[misc]
+    class Lcm(DrawsItself, theirs.LCMScheduler):  # type: ignore[misc]
         """LCM spread over the fifty timesteps of its training as A1111 does; more than fifty steps fall between
         them."""
 
@@ -153,9 +167,9 @@ def vp_scheduler_classes() -> MappingProxyType[str, Any]:
         def step(
             self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: bool = True
         ) -> Any:
-            return super().step(model_output, timestep, sample, _torch_generators(generator), return_dict)
+            return super().step(model_output, timestep, sample, self.generators(generator), return_dict)
 
-    class Tcd(Configured, theirs.TCDScheduler):  # type: ignore[misc]
+    class Tcd(DrawsItself, theirs.TCDScheduler):  # type: ignore[misc]
         """TCD, whose `eta` is the share of noise that each step puts back (its authors call it gamma)."""
 
         def set_timesteps(self, num_inference_steps: int, device: Any = None) -> None:
@@ -171,7 +185,7 @@ def vp_scheduler_classes() -> MappingProxyType[str, Any]:
             self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: bool = True
         ) -> Any:
             eta = _TCD_ETA if self.eta is None else min(self.eta, 1.0)
-            own = _torch_generators(generator)
+            own = self.generators(generator)
             return super().step(model_output, timestep, sample, eta=eta, generator=own, return_dict=return_dict)
 
     classes: tuple[Any, ...] = (UniPc, Ddim, DdimCfgpp, Plms, Lcm, Tcd)

@@ -512,7 +512,7 @@ class Company(Listening):
         super().__init__()
         self._company = list(company)
 
-    def join(self) -> list[GenerationRequest]:
+    def join(self, *, wait: bool = False) -> list[GenerationRequest]:
         return [self._company.pop(0)] if self._company else []
 
 
@@ -524,6 +524,68 @@ def test_requests_that_join_a_batch_are_made_as_they_would_be_alone(engine: Diff
     for request, outcome in zip((own, others[0], others[1]), (outcomes[0], outcomes[1], outcomes[3]), strict=True):
         assert isinstance(outcome, GeneratedPicture)
         assert difference(outcome.image, make(engine, request)[0].image) <= 1
+
+
+class Late(Listening):
+    """Listener with requests that come while the first pass is made ready, and one that is too late."""
+
+    def __init__(self, *late: GenerationRequest) -> None:
+        super().__init__()
+        self._late = list(late)
+
+    def join(self, *, wait: bool = False) -> list[GenerationRequest]:
+        assert not self.steps
+        return [self._late.pop(0)] if wait and self._late else []
+
+
+def test_requests_join_until_the_first_call_and_those_of_other_lengths_follow(engine: DiffusionEngine) -> None:
+    own, other, long = (
+        a_request(init_image=INIT, controls=(CONTROL,), sampler="Euler a", **changes)
+        for changes in ({}, {"seed": 8, "prompt": "dog"}, {"seed": 9, "prompt": "cat, " * 60})
+    )
+    rows: list[int] = []
+    with engine.models.cache.lease() as lease:
+        unet = engine.models.checkpoint(lease, "").unet
+    hook = unet.register_forward_pre_hook(lambda _, args: rows.append(len(args[0])))
+    try:
+        outcomes = engine.run([own], Late(long, other))
+    finally:
+        hook.remove()
+    calls = len(rows) // 3
+    assert rows == [4] * calls + [1] * (2 * calls)
+    for request, outcome in zip((own, long, other), outcomes, strict=True):
+        assert difference(outcome.image, make(engine, request)[0].image) <= 1  # type: ignore[union-attr]
+
+
+def test_a_request_has_its_picture_before_those_of_other_lengths_are_begun(engine: DiffusionEngine) -> None:
+    class Ordered(Listening):
+        def report(self, place: int, step: GenerationStep) -> None:
+            super().report(place, step)
+            ended[place] = [at for at, _ in self.finished]
+
+    ended: dict[int, list[int]] = {}
+    listening = Ordered()
+    outcomes = engine.run([a_request(), a_request(prompt="cat, " * 60), a_request(seed=8)], listening)
+    assert ended == {0: [], 2: [], 1: [0, 2]}
+    assert [listening.finished.index((place, outcome)) for place, outcome in enumerate(outcomes)] == [0, 2, 1]
+
+
+def test_memory_that_is_out_for_a_long_prompt_is_no_error_of_the_short_one_before_it(
+    fresh: DiffusionEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = diffusers.UNet2DConditionModel.forward
+
+    def forward(self: Any, *arguments: Any, **options: Any) -> Any:
+        if options["encoder_hidden_states"].shape[1] > 77:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(self, *arguments, **options)
+
+    monkeypatch.setattr("diffusers.UNet2DConditionModel.forward", forward)
+    long = a_request(prompt="cat, " * 60)
+    first, refused, last = fresh.run([a_request(), long, a_request(prompt="dog", seed=8)], Listening())
+    assert isinstance(refused, Overloaded)
+    assert isinstance(first, GeneratedPicture)
+    assert isinstance(last, GeneratedPicture)
 
 
 def test_a_request_that_is_refused_in_its_batch_is_refused_alone(engine: DiffusionEngine) -> None:
@@ -702,6 +764,64 @@ def test_a_checkpoint_from_the_stage_is_not_loaded_again_and_has_the_weights_of_
         make_one(engine, checkpoint=OTHER_CHECKPOINT, loras=(Lora(LORA),))
         np.testing.assert_array_equal(make_one(engine), plain)
     assert loaded == [CHECKPOINT, OTHER_CHECKPOINT]
+
+
+def test_a_checkpoint_that_cannot_be_kept_is_no_error_of_the_request_that_pushes_it_out(
+    tiny_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = an_engine(tiny_models, memory_budget_mb=6)
+    monkeypatch.setattr(engine.models, "_stage", RamStage(2**30, open_device(Diffusion(), 0)))
+    real = torch.nn.Module.to
+
+    def to(self: Any, *arguments: Any, **options: Any) -> Any:
+        if parking and arguments == ("cpu",) and type(self).__name__ == "AutoencoderKL":
+            raise RuntimeError("no pages to lock")
+        return real(self, *arguments, **options)
+
+    parking: list[int] = []
+    plain = make_one(engine)
+    monkeypatch.setattr(torch.nn.Module, "to", to)
+    given: list[int] = []
+    monkeypatch.setattr(engine.models.cache, "_give_back", lambda: given.append(1))
+    monkeypatch.setattr(RamStage, "put", _while_parking(RamStage.put, parking))
+    assert make_one(engine, checkpoint=OTHER_CHECKPOINT).shape == (SIZE, SIZE, 3)
+    assert given
+    np.testing.assert_array_equal(make_one(engine), plain)
+
+
+def _while_parking(put: Any, parking: list[int]) -> Any:
+    def noted(*arguments: Any) -> None:
+        parking.append(1)
+        try:
+            put(*arguments)
+        finally:
+            parking.clear()
+
+    return noted
+
+
+def test_a_checkpoint_is_kept_without_its_loras_and_what_they_saved(
+    tiny_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = an_engine(tiny_models, memory_budget_mb=9)
+    monkeypatch.setattr(engine.models, "_stage", RamStage(2**30, open_device(Diffusion(), 0)))
+    make_one(engine, loras=(Lora(LORA),))
+    saved = engine.models.saved_bytes
+    make_one(engine, checkpoint=OTHER_CHECKPOINT)
+    assert saved > 0
+    assert engine.models.saved_bytes == 0
+
+
+def test_nothing_is_moved_when_the_engine_closes(tiny_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = an_engine(tiny_models)
+    stage = RamStage(2**30, open_device(Diffusion(), 0))
+    monkeypatch.setattr(engine.models, "_stage", stage)
+    kept: list[str] = []
+    monkeypatch.setattr(stage, "put", lambda key, _: kept.append(key))
+    make_one(engine)
+    engine.close()
+    assert kept == []
+    assert engine.models.cache.keys() == []
 
 
 def test_a_checkpoint_is_reckoned_by_what_it_takes_once_loaded(tiny_models: Path, tmp_path: Path) -> None:

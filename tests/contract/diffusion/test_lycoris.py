@@ -19,6 +19,7 @@ from deployments.contracts.diffusion import Lora
 from deployments.engines.diffusion import lycoris
 from deployments.engines.diffusion.headers import load_tensors
 from deployments.engines.diffusion.lycoris import Merger, Network, read_network
+from deployments.errors import Overloaded
 from tests.support.diffusing import a_request, an_engine, difference, make, make_one
 from tests.support.tiny_diffusion import CHECKPOINT, LORA, OTHER_CHECKPOINT
 
@@ -166,6 +167,43 @@ def test_one_with_layers_that_do_not_fit_is_taken_out_too(models: Path) -> None:
     engine = an_engine(models)
     plain = make_one(engine)
     assert difference(make_one(engine, loras=(Lora("lyco"),)), plain) > 2
+    assert difference(make_one(engine), plain) == 0
+
+
+def test_one_with_layers_that_do_not_fit_is_merged_once_for_all_its_images(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(models, LINEAR, a_full_change, strength=1.0)
+    path = models / "loras" / "lyco.safetensors"
+    save_file(load_file(str(path)) | {"lora_unet_nowhere.diff": torch.zeros(3, 3)}, str(path))
+    engine = an_engine(models)
+    merged: list[object] = []
+    real = lycoris.change_of
+    monkeypatch.setattr(lycoris, "change_of", lambda parts, weight: merged.append(parts) or real(parts, weight))
+    told = [make(engine, a_request(loras=(Lora("lyco"),)))[0].warnings for _ in range(2)]
+    assert len(merged) == 1
+    assert told[0] == told[1] != ()
+
+
+def test_weights_that_merging_saves_count_to_the_budget_of_the_memory_that_they_lie_in(models: Path) -> None:
+    install(models, LINEAR, a_full_change, strength=1.0)
+    engine = an_engine(models)
+    plain = make_one(engine)
+    before = engine.models.cache.used_bytes
+    make_one(engine, loras=(Lora("lyco"),))
+    size = (models / "loras" / "lyco.safetensors").stat().st_size
+    with engine.models.cache.lease() as lease:
+        weight = engine.models.checkpoint(lease, "").unet.get_submodule(LINEAR).weight
+    assert engine.models.cache.used_bytes == before + size + weight.nbytes
+    assert difference(make_one(engine), plain) == 0
+    assert engine.models.cache.used_bytes == before + size
+
+
+def test_a_lora_whose_saved_weights_exceed_the_budget_is_refused_and_taken_out(tiny_models: Path) -> None:
+    engine = an_engine(tiny_models, memory_budget_mb=6)  # the checkpoint is 5 MB
+    plain = make_one(engine)
+    with pytest.raises(Overloaded):
+        make(engine, a_request(loras=(Lora(LORA),)))
     assert difference(make_one(engine), plain) == 0
 
 

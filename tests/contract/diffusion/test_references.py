@@ -15,14 +15,15 @@ pytest.importorskip("diffusers")
 import diffusers
 import torch
 
-from deployments.contracts.diffusion import Hires, Reference
+from deployments.contracts.diffusion import ControlHint, Hires, Reference
 from deployments.engines.diffusion.conditioning import Conditioner
 from deployments.engines.diffusion.engine import DiffusionEngine
+from deployments.engines.diffusion.vaes import encode
 from deployments.errors import InvalidRequest
 from tests.support.builders import an_image
-from tests.support.diffusing import NEGATIVE, PROMPT, SIZE, a_request, an_engine, difference, make, make_one
+from tests.support.diffusing import NEGATIVE, PROMPT, SIZE, a_mask, a_request, an_engine, difference, make, make_one
 from tests.support.stock_samplers import LINSPACE
-from tests.support.tiny_diffusion import CHECKPOINT
+from tests.support.tiny_diffusion import CHECKPOINT, CONTROLNETS
 
 IMAGE = an_image((SIZE, SIZE), 11)
 SEED, STEPS, GUIDANCE = 7, 4, 7.0
@@ -138,3 +139,52 @@ def test_a_reference_acts_in_the_passes_that_it_is_for(engine: DiffusionEngine) 
 def test_an_absurd_reference_is_refused(engine: DiffusionEngine, reference: Reference) -> None:
     with pytest.raises(InvalidRequest):
         engine.check(a_request(references=(reference,)))
+
+
+def test_a_reference_is_seen_without_the_controlnets_of_the_picture(engine: DiffusionEngine) -> None:
+    with engine.models.cache.lease() as lease:
+        checkpoint = engine.models.checkpoint(lease, "")
+        net = engine.models.controlnet(lease, CONTROLNETS["canny"], checkpoint)
+    calls: list[int] = []
+    hook = net.register_forward_pre_hook(lambda _, args: calls.append(len(args[0])))
+    try:
+        make_one(engine, references=(Reference(IMAGE),), controls=(ControlHint(CONTROLNETS["canny"], IMAGE),))
+    finally:
+        hook.remove()
+    assert calls == [2] * STEPS
+
+
+def test_a_network_for_inpainting_sees_the_reference_whole_and_kept(models: Path) -> None:
+    source = models / "checkpoints" / CHECKPOINT
+    place = models / "checkpoints" / "inpainting"
+    shutil.copytree(source, place)
+    unet = diffusers.UNet2DConditionModel.from_pretrained(source / "unet")
+    unet.conv_in = torch.nn.Conv2d(9, unet.conv_in.out_channels, 3, padding=1)
+    unet.register_to_config(in_channels=9)
+    unet.save_pretrained(place / "unet")
+    engine = an_engine(models, checkpoint="inpainting")
+    with engine.models.cache.lease() as lease:
+        checkpoint = engine.models.checkpoint(lease, "")
+    with torch.no_grad():
+        pixels = torch.from_numpy(IMAGE.transpose(2, 0, 1))[None].float() / 255 * 2 - 1
+        latents = encode(checkpoint.vae, pixels)
+    seen: list[Any] = []
+    hook = checkpoint.unet.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    try:
+        make_one(engine, references=(Reference(IMAGE),), init_image=an_image((SIZE, SIZE), 5), mask=a_mask(), steps=2)
+    finally:
+        hook.remove()
+    (first, of_picture) = seen[:2]
+    assert torch.equal(first[:, 4:5], torch.zeros_like(first[:, 4:5]))
+    torch.testing.assert_close(first[:, 5:], latents.expand(len(first), -1, -1, -1))
+    assert of_picture[:, 4:5].mean() == 0.5
+
+
+def test_in_a_second_pass_only_a_reference_that_leads_is_not_seen_without_the_prompt(engine: DiffusionEngine) -> None:
+    hires, large = Hires(96, 96, 2, 0.6), an_image((96, 96), 11)
+    balanced, prompt, control = (
+        make_one(engine, hires=hires, references=(Reference(large, 0.9, mode=mode, passes="hires"),))  # type: ignore[arg-type]
+        for mode in ("balanced", "prompt", "control")
+    )
+    np.testing.assert_array_equal(balanced, prompt)
+    assert difference(balanced, control) > 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -193,3 +194,25 @@ def test_the_scores_that_were_asked_for_are_told_to_the_refiner(engine: Diffusio
     finally:
         hook.remove()
     assert seen[0] == [[SIZE, SIZE, 8, 16, 1.5], [SIZE, SIZE, 8, 16, 8.0]]
+
+
+def test_the_refiner_stays_where_a_sampler_puts_noise_back(tiny_models: Path) -> None:
+    engine = an_engine(tiny_models)
+    with engine.models.cache.lease() as lease:
+        base = engine.models.checkpoint(lease, "")
+        refiner = engine.models.refiner(lease, OTHER_CHECKPOINT, base)
+    seen: list[tuple[bool, float]] = []
+    hooks = [
+        one.unet.register_forward_pre_hook(lambda _, args, is_base=is_base: seen.append((is_base, float(args[1]))))
+        for is_base, one in ((True, base), (False, refiner))
+    ]
+    try:
+        make_one(
+            engine, sampler="Restart", steps=20, guidance_scale=1.0, refiner=OTHER_CHECKPOINT, refiner_switch_at=0.8
+        )
+    finally:
+        for hook in hooks:
+            hook.remove()
+    switch = [is_base for is_base, _ in seen].index(False)
+    assert any(later > before for (_, before), (_, later) in pairwise(seen[switch:]))
+    assert not any(is_base for is_base, _ in seen[switch:])

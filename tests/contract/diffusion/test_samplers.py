@@ -19,6 +19,7 @@ from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampl
 
 from deployments.algorithms.a1111.samplers import SAMPLERS, SCHEDULERS, strength_for
 from deployments.engines.diffusion.denoiser import noiseless
+from deployments.engines.diffusion.philox import Philox
 from deployments.engines.diffusion.scheduler_factory import make_scheduler
 from deployments.engines.diffusion.sigmas import SCHEDULES, NoiseLevels
 from deployments.engines.diffusion.solvers import MAX_ATTEMPTS, restart_steps
@@ -255,6 +256,36 @@ def test_lcm_steps_through_the_timesteps_of_its_training() -> None:
     made = make("LCM")
     made.set_timesteps(4)
     assert made.timesteps.tolist() == [999, 679, 339, 19]
+
+
+@pytest.mark.parametrize("sampler", ["Restart", "DPM fast", "DPM adaptive"])
+def test_the_last_step_alone_can_be_made_of_an_image(sampler: str) -> None:
+    made = make(sampler)
+    made.set_timesteps(4)
+    noised_at, timesteps = made.begin(1)
+    latents = made.add_noise(torch.full((1, 4, 8, 8), 0.3), torch.zeros(1, 4, 8, 8), noised_at[None])
+    calls = 0
+    for timestep in made.pending(timesteps):
+        predicted = by_formula(made.scale_model_input(latents, timestep), timestep)
+        latents = made.step(predicted, timestep, latents, return_dict=False)[0]
+        calls += 1
+    assert calls > 0
+    assert (latents - 0.3).std() < 0.02  # of 0.029, the noise of the last level
+
+
+@pytest.mark.parametrize("sampler", ["LCM", "TCD"])
+def test_each_step_adds_other_noise_where_that_is_to_be_a_cards(sampler: str) -> None:
+    made = make(sampler)
+    ends = []
+    for generators in ([Philox(3)], [torch.Generator().manual_seed(3)]):
+        made.set_timesteps(4)
+        latents = torch.zeros(1, 4, 8, 8)
+        for timestep in made.timesteps:
+            latents = made.step(torch.zeros_like(latents), timestep, latents, generator=generators, return_dict=False)[
+                0
+            ]
+        ends.append(latents)
+    torch.testing.assert_close(*ends)  # the generator of the processor goes on from step to step
 
 
 @pytest.mark.parametrize("sampler", NOISY)

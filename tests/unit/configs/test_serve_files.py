@@ -17,7 +17,7 @@ from ray.serve._private.build_app import build_app
 from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import ServeDeploySchema
 
-from configs.settings import Auth, FrontDoorOptions, Settings
+from configs.settings import Auth, Diffusion, FrontDoorOptions, Settings
 from serve_app.exposure import require_guarded
 from serve_app.graph import Args, build
 
@@ -90,8 +90,20 @@ def test_in_production_workers_come_with_the_age_of_the_oldest_job_and_capabilit
 def test_in_production_pictures_in_the_making_leave_room_for_lists_and_previews() -> None:
     [application] = _serve_config(ROOT / "configs/production.yaml")["applications"]
     stated = {entry["name"]: entry for entry in application["deployments"]}
-    streams = stated["Worker"]["autoscaling_config"]["max_replicas"] * Settings().jobs.generations
-    assert stated["Diffusion"]["max_ongoing_requests"] > streams
+    jobs = stated["Worker"]["autoscaling_config"]["max_replicas"] * Settings().jobs.generations
+    assert stated["Diffusion"]["max_ongoing_requests"] > jobs * _images_of_a_job()
+
+
+def test_on_one_machine_pictures_in_the_making_leave_room_for_lists_and_previews() -> None:
+    built = build_app(build(Args(diffusion=True)), name="darkroom", default_runtime_env={})
+    [diffusion] = [deployment for deployment in built.deployments if deployment.name == "Diffusion"]
+    assert diffusion.max_ongoing_requests > Settings().jobs.generations * _images_of_a_job()
+
+
+def _images_of_a_job() -> int:
+    """Count the images of a job that are made at once, at most, on any device and with any batches."""
+    options = [Diffusion(device=device, max_batch=most) for device in ("cpu", "cuda", "auto") for most in (None, 1, 64)]
+    return max(chosen.at_once for chosen in options)
 
 
 def test_the_diffusion_engine_is_deployed_where_it_is_asked_for() -> None:

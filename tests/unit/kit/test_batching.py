@@ -181,3 +181,106 @@ async def test_an_error_of_a_run_is_that_of_the_requests_that_joined_it_too() ->
     came.set()
     assert [str(error) for error in await asyncio.gather(*both, return_exceptions=True)] == ["broken", "broken"]
     await batcher.close()
+
+
+async def test_a_run_that_is_ready_waits_for_others_until_it_is_full() -> None:
+    began = threading.Event()
+
+    def run(requests: Sequence[str], watch: BatchListener[str, int]) -> list[str | Exception]:
+        everyone = [*requests]
+        began.set()
+        while joined := watch.join(wait=True):
+            everyone += joined
+        return [f"{request} of {len(everyone)}" for request in everyone]
+
+    batcher: Batcher = KeyedBatcher(run, lambda request: request[0], max_batch=2, wait_s=600)
+    first = asyncio.create_task(events_of(batcher, "a1"))
+    await asyncio.to_thread(began.wait, 10)
+    async with asyncio.timeout(60):
+        assert await events_of(batcher, "a2") == ["a2 of 2"]
+        assert await first == ["a1 of 2"]
+    await batcher.close()
+
+
+async def test_a_run_that_waits_for_others_ends_when_the_batcher_closes() -> None:
+    began = threading.Event()
+
+    def run(requests: Sequence[str], watch: BatchListener[str, int]) -> list[str | Exception]:
+        began.set()
+        watch.join(wait=True)
+        return list(requests)
+
+    batcher: Batcher = KeyedBatcher(run, lambda request: request[0], max_batch=2, wait_s=600)
+    first = asyncio.create_task(events_of(batcher, "a1"))
+    await asyncio.to_thread(began.wait, 10)
+    async with asyncio.timeout(60):
+        await batcher.close()
+        with pytest.raises(Unavailable):
+            await first
+
+
+async def test_a_request_that_is_finished_before_its_run_ends_has_its_result_then() -> None:
+    go = threading.Event()
+
+    def run(requests: Sequence[str], watch: BatchListener[str, int]) -> list[str | Exception]:
+        watch.finish(0, "early")
+        assert go.wait(60)
+        return ["late"] * len(requests)
+
+    batcher: Batcher = KeyedBatcher(run, lambda request: request[0], max_batch=2, wait_s=0)
+    both = [asyncio.create_task(events_of(batcher, request)) for request in ("a1", "a2")]
+    async with asyncio.timeout(30):
+        assert await both[0] == ["early"]
+    assert not both[1].done()
+    go.set()
+    assert await both[1] == ["late"]
+    await batcher.close()
+
+
+class Pausing:
+    """Lock that stops the thread of a run, once, where it has let go of it."""
+
+    def __init__(self, lock: threading.Condition) -> None:
+        self._lock = lock
+        self.is_free, self.go = threading.Event(), threading.Event()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+        if threading.current_thread() is not threading.main_thread():
+            self.is_free.set()
+            assert self.go.wait(60)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._lock, name)
+
+
+async def test_closing_ends_a_request_that_is_just_joining_a_run() -> None:
+    began, joining, end = threading.Event(), threading.Event(), threading.Event()
+
+    def run(requests: Sequence[str], watch: BatchListener[str, int]) -> list[str | Exception]:
+        began.set()
+        assert joining.wait(60)
+        everyone = [*requests, *watch.join()]
+        assert end.wait(60)
+        return [request.upper() for request in everyone]
+
+    batcher: Batcher = KeyedBatcher(run, lambda request: request[0], max_batch=2, wait_s=0)
+    first = asyncio.create_task(events_of(batcher, "a1"))
+    await asyncio.to_thread(began.wait, 10)
+    pausing = Pausing(batcher._lock)
+    batcher._lock = pausing  # type: ignore[assignment]
+    second = asyncio.create_task(events_of(batcher, "a2"))
+    await asyncio.sleep(0)
+    joining.set()
+    await asyncio.to_thread(pausing.is_free.wait, 10)
+    closing = asyncio.create_task(batcher.close())
+    await asyncio.sleep(0)
+    pausing.go.set()
+    async with asyncio.timeout(30):
+        done = await asyncio.gather(first, second, return_exceptions=True)
+    assert all(isinstance(outcome, Unavailable) for outcome in done)
+    end.set()
+    await closing

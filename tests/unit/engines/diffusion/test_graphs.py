@@ -82,5 +82,55 @@ def test_the_least_recently_used_leave() -> None:
     assert recorder.count == MOST_GRAPHS + 1
 
 
+def test_graphs_of_a_network_that_leaves_are_freed_with_the_next_call_and_the_others_stay() -> None:
+    recorder, first, second = Recorder(), torch.nn.Sequential(), torch.nn.Linear(1, 1)
+    graphs = Graphs(recorder)
+    for network in (first, second):
+        graphs.run(double, {"x": torch.ones(1)}, [network], ())
+    graphs.forget(first)  # from another thread, where none may be freed
+    assert graphs.count == 2
+    graphs.run(double, {"x": torch.ones(1)}, [second], ())
+    assert (graphs.count, recorder.count) == (1, 2)
+    graphs.run(double, {"x": torch.ones(1)}, [first], ())
+    assert recorder.count == 3
+
+
+def test_all_graphs_can_be_forgotten() -> None:
+    recorder, network = Recorder(), torch.nn.Linear(1, 1)
+    graphs = Graphs(recorder)
+    for _ in range(2):
+        graphs.run(double, {"x": torch.ones(1)}, [network], ())
+        graphs.forget()
+    assert recorder.count == 2
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError])
+def test_what_cannot_be_recorded_is_computed_and_not_tried_again(error: type[Exception]) -> None:
+    tried: list[int] = []
+
+    def fail(_compute: Any, inputs: Any) -> Any:
+        tried.append(len(inputs))
+        raise error("not here")
+
+    graphs, network = Graphs(fail), torch.nn.Linear(1, 1)
+    for number in (1.0, 2.0):
+        assert graphs.run(double, {"x": torch.full((1,), number)}, [network], ()).item() == 2 * number
+    assert tried == [1]
+
+
+def test_the_others_are_freed_where_one_cannot_be_recorded_for_want_of_memory() -> None:
+    recorder, network = Recorder(), torch.nn.Linear(1, 1)
+
+    def record(compute: Any, inputs: Any) -> Any:
+        if len(inputs["x"]) > 1:
+            raise torch.OutOfMemoryError("not here")
+        return recorder(compute, inputs)
+
+    graphs = Graphs(record)
+    for size in (1, 2, 1):
+        graphs.run(double, {"x": torch.ones(size)}, [network], ())
+    assert recorder.count == 2
+
+
 def test_without_a_way_to_record_everything_is_computed() -> None:
     assert Graphs(None).run(double, {"x": torch.ones(1)}, [], ()).item() == 2

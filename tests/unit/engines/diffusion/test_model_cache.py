@@ -136,3 +136,16 @@ def test_a_lease_without_a_timeout_takes_nothing_from_one_that_waits() -> None:
             with pytest.raises(Overloaded):
                 get(lease, "b", size=8)  # it has the lock only once the other waits
         assert waiting.result(60) == "b"
+
+
+def test_an_entry_that_grows_pushes_others_out_and_is_refused_where_it_does_not_fit() -> None:
+    cache = ModelCache(10)
+    with cache.lease() as lease:
+        get(lease, "a")
+    with cache.lease() as lease:
+        get(lease, "b")
+        lease.resize(("b",), 8)
+        assert cache.keys() == [("b",)]
+        assert cache.used_bytes == 8
+        with pytest.raises(Overloaded):
+            lease.resize(("b",), 11)

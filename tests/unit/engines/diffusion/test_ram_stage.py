@@ -49,10 +49,26 @@ def test_a_checkpoint_that_is_larger_than_the_budget_is_not_kept() -> None:
     assert stage.take("small") is not None
 
 
-def test_nothing_is_kept_without_a_budget_or_after_clearing() -> None:
+def test_nothing_is_kept_without_a_budget_or_after_closing() -> None:
     off, on = RamStage(0, DEVICE), RamStage(1000, DEVICE)
     for stage in (off, on):
         stage.put("a", a_checkpoint())
-    on.clear()
+    on.close()
+    on.put("b", a_checkpoint())
     assert off.take("a") is None
     assert on.take("a") is None
+    assert on.take("b") is None
+    assert not on.has_room_for(a_checkpoint())
+
+
+def test_what_else_lies_in_the_budget_leaves_less_room_for_checkpoints() -> None:
+    others = [0]
+    stage = RamStage(1000, DEVICE, lambda: others[0])
+    stage.put("a", a_checkpoint())
+    others[0] = 300
+    stage.put("b", a_checkpoint())
+    assert stage.take("a") is None
+    assert stage.take("b") is not None
+    others[0] = 700
+    stage.put("c", a_checkpoint())
+    assert stage.take("c") is None
