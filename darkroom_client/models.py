@@ -235,7 +235,9 @@ class DuplicateGroupEntry(Model):
     burst: bool | None = Field(
         None, description="shots that were taken one after the other: `keep` is the best of them"
     )
-    status: str | None = Field(None, description="changed: not all of its members are in the album any more")
+    status: str | None = Field(
+        None, description="changed: a member is not in the album any more, or some were said to be no duplicates since"
+    )
     keep: str
     keep_reason: str
     correction_id: str | None = Field(None, description="of the decision: `DELETE /corrections/{id}` takes it back")

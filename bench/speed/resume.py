@@ -26,6 +26,8 @@ from darkroom_client.files import pictures_in
 from darkroom_client.models import Uploads
 
 _INTERRUPTS = 3
+_BATCH = 16
+_LEAST = _BATCH * (_INTERRUPTS + 1)
 
 
 class CountingClient(Darkroom):
@@ -47,6 +49,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pictures", type=int, default=2000)
     pictures = parser.parse_args().pictures
+    if pictures < _LEAST:
+        parser.error(f"--pictures: at least {_LEAST}, for each attempt is interrupted after a batch or more")
     report = Report("resume")
     with tempfile.TemporaryDirectory(prefix="darkroom-") as name:
         root = Path(name)
@@ -81,7 +85,7 @@ def _make(folder: Path, count: int, seed: int) -> int:
 def _resumed(client: CountingClient, folder: Path, pictures: int) -> float:
     started = time.perf_counter()
     for attempt in range(_INTERRUPTS + 1):
-        client.batches_left = pictures // 16 // (_INTERRUPTS + 1) if attempt < _INTERRUPTS else 0
+        client.batches_left = pictures // _BATCH // (_INTERRUPTS + 1) if attempt < _INTERRUPTS else 0
         try:
             stored, _ = upload(client, folder, pictures_in(folder), lambda _: None)
         except KeyboardInterrupt:
@@ -94,7 +98,7 @@ def _resumed(client: CountingClient, folder: Path, pictures: int) -> float:
 def _by_hand(client: CountingClient, folder: Path, pictures: int) -> float:
     started = time.perf_counter()
     for attempt in range(_INTERRUPTS + 1):
-        client.batches_left = (attempt + 1) * (pictures // 16 // (_INTERRUPTS + 1)) if attempt < _INTERRUPTS else 0
+        client.batches_left = (attempt + 1) * (pictures // _BATCH // (_INTERRUPTS + 1)) if attempt < _INTERRUPTS else 0
         try:
             client.upload(pictures_in(folder))
         except KeyboardInterrupt:

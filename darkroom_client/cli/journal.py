@@ -35,22 +35,29 @@ class UploadJournal:
         self._folder = folder.absolute()
         name = hashlib.sha256(f"{server}\n{self._root}".encode(errors="surrogateescape")).hexdigest()[:32]
         self._path = _folder() / f"{name}.jsonl"
+        self._stamps: dict[Path, list[int] | None] = {}
 
     def known(self, client: Darkroom, files: list[Path]) -> dict[Path, str]:
-        """Find the files that the server has already. -> URL by file"""
+        """Find the files that the server has already. -> URL by file
+
+        What the files are now is what `add` notes of them: one that is changed while it is sent is another one.
+        """
         noted = self._read()
+        self._stamps = {file: _stamp(file) for file in files}
         found: dict[Path, str] = {}
-        for file in files:
+        for file, stamp in self._stamps.items():
             entry = noted.get(self._name(file))
-            if entry and entry["stamp"] == _stamp(file) and _exists(client, entry["id"]):
+            if entry and stamp and entry["stamp"] == stamp and _exists(client, entry["id"]):
                 found[file] = entry["url"]
         return found
 
     def add(self, images: Mapping[Path, Upload | ImageDetail]) -> None:
         """Note the images of files. A journal that cannot be written is done without: the upload itself went well."""
+        stamps = {file: self._stamps[file] if file in self._stamps else _stamp(file) for file in images}
         lines = [
-            json.dumps({"file": self._name(file), "stamp": _stamp(file), "id": image.id, "url": image.url}) + "\n"
+            json.dumps({"file": self._name(file), "stamp": stamps[file], "id": image.id, "url": image.url}) + "\n"
             for file, image in images.items()
+            if stamps[file]
         ]
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -104,9 +111,12 @@ def _find(client: Darkroom, file: Path) -> ImageDetail | None:
         return None
 
 
-def _stamp(file: Path) -> list[int]:
-    """Size in bytes and time of change in nanoseconds."""
-    told = file.stat()
+def _stamp(file: Path) -> list[int] | None:
+    """Size in bytes and time of change in nanoseconds; None: it is gone, or cannot be looked at."""
+    try:
+        told = file.stat()
+    except OSError:
+        return None
     return [told.st_size, told.st_mtime_ns]
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from darkroom_client import Darkroom
 from darkroom_client.cli.names import Names
 from darkroom_client.cli.options import err
-from darkroom_client.errors import Conflict
+from darkroom_client.errors import Conflict, InvalidRequest, NotFound
 from darkroom_client.models import DuplicateDecision, DuplicateGroupEntry, DuplicateMemberEntry
 
 _KEYS = "Enter keeps the suggested one, numbers keep these; d: no duplicates, s: later, u: undo the last, q: quit"
@@ -46,7 +46,8 @@ class Review:
         self._done = Tally()
 
     def run(self) -> None:
-        """Ask about each group until all are decided, or the answer is to quit."""
+        """Ask about each group until all are decided, or the answer is to quit. What was decided is told at the end,
+        whatever ends it."""
         try:
             for number, group in enumerate(self._groups(), 1):
                 self._show(number, group)
@@ -54,7 +55,8 @@ class Review:
                     break
         except (EOFError, typer.Abort):  # the end of what is typed is the end of the review
             self._console.print()
-        self._console.print(str(self._done), highlight=False, markup=False)
+        finally:
+            self._console.print(str(self._done), highlight=False, markup=False)
 
     def _groups(self) -> Iterator[DuplicateGroupEntry]:
         query = {"level": self._level, "status": "open", "limit": 50}
@@ -99,7 +101,7 @@ class Review:
                 keep = [one for place, one in enumerate(ids, 1) if place in kept]
                 trash = [one for place, one in enumerate(ids, 1) if place not in kept]
                 made = self._client.resolve_duplicates(self._album, str(group.id), keep, trash)
-        except Conflict as error:
+        except (Conflict, InvalidRequest) as error:
             self._console.print(f"Left as it is: {error}", highlight=False, markup=False)
             return
         self._done.decisions.append(made)
@@ -108,7 +110,12 @@ class Review:
         if not self._done.decisions:
             self._console.print("There is nothing to undo.")
             return
-        self._client.undo_correction(self._done.decisions.pop().correction_id)
+        try:
+            self._client.undo_correction(self._done.decisions[-1].correction_id)
+        except (Conflict, NotFound) as error:
+            self._console.print(f"It stays: {error}", highlight=False, markup=False)
+            return
+        self._done.decisions.pop()
         self._console.print("Undone; the group comes again in the next review.")
 
 

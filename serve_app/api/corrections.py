@@ -31,7 +31,7 @@ async def list_corrections(
     return CorrectionList(items=[CorrectionView.model_validate(one) for one in page], next_cursor=following)
 
 
-@router.delete("/corrections/{correction_id}", status_code=204, responses=responses(404, 503))
+@router.delete("/corrections/{correction_id}", status_code=204, responses=responses(404, 409, 503))
 async def undo_correction(correction_id: str, user: CurrentUser, services: ServicesDep) -> Response:
     """Take a decision back, with all that was decided by the same action. Taken back twice, it stays so."""
     await services.corrections.undo(user, correction_id)

@@ -30,7 +30,9 @@ async def check_images(session: AsyncSession, quotas: Quotas, user_id: str, more
 
 async def check_albums(session: AsyncSession, quotas: Quotas, user_id: str, name: str | None) -> None:
     """Check that the user may open an album of this name: one that is there, or another one. Raises `QuotaExceeded`."""
-    if quotas.albums is None or (name is not None and await albums.find(session, user_id, name) is not None):
+    if quotas.albums is None:
+        return
+    if name is not None and await albums.find(session, user_id, name, any_by_id=True) is not None:
         return
     if await albums.count(session, user_id) >= quotas.albums:
         message = f"You have {quotas.albums} albums, which is the quota: delete one first."

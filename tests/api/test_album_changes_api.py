@@ -6,11 +6,12 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from serve_app.services.container import Services
 from tests.api.conftest import assert_problem, embed
 from tests.api.test_housekeeping import count
-from tests.api.test_trash_api import album_images, id_of, pictures
+from tests.api.test_trash_api import act, album_images, id_of, pictures
 
 ALBUMS = "/api/v1/albums"
 
@@ -34,6 +35,24 @@ async def test_an_album_without_a_name_is_known_by_our_id(idle_client: httpx.Asy
     made = await make(idle_client)
     assert made["album_id"] == made["id"]
     assert (await idle_client.get(f"{ALBUMS}/{made['id']}")).json()["title"] is None
+
+
+@pytest.mark.parametrize("body", [{}, {"album_id": "summer"}])
+async def test_images_that_are_sent_to_our_id_of_an_album_come_into_it(
+    client: httpx.AsyncClient, body: dict[str, str]
+) -> None:
+    made = await make(client, **body)
+    first, second = await pictures(client, 2)
+    await embed(client, made["id"], [first])
+    await act(client, "add_to_album", [second], album_id=made["id"])
+    [album] = (await client.get(ALBUMS)).json()["items"]
+    assert (album["id"], album["album_id"], album["image_count"]) == (made["id"], made["album_id"], 2)
+
+
+async def test_no_album_is_given_a_name_like_our_ids(idle_client: httpx.AsyncClient) -> None:
+    made = await make(idle_client)
+    for name in (made["id"], "alb_mine"):
+        assert_problem(await idle_client.post(ALBUMS, json={"album_id": name}), 422)
 
 
 async def test_a_second_album_of_a_name_is_a_conflict(idle_client: httpx.AsyncClient) -> None:
@@ -64,9 +83,11 @@ async def test_an_album_of_a_name_is_found_by_our_id_too(client: httpx.AsyncClie
     assert [one["image"] for one in (await client.get(f"{by_id}/images")).json()["items"]] == [first, second]
 
 
-async def test_a_name_goes_before_an_id_that_is_spelt_alike(idle_client: httpx.AsyncClient) -> None:
+async def test_a_name_goes_before_an_id_that_is_spelt_alike(idle_client: httpx.AsyncClient, services: Services) -> None:
     other = (await make(idle_client, album_id="other"))["id"]
-    named = await make(idle_client, album_id=other)
+    named = await make(idle_client, album_id="of an older version")
+    async with services.database.transaction() as session:
+        await session.execute(text("UPDATE albums SET name = :name WHERE id = :id"), {"name": other, "id": named["id"]})
     assert (await idle_client.get(f"{ALBUMS}/{other}")).json()["id"] == named["id"]
 
 

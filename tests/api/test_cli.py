@@ -360,6 +360,30 @@ async def test_duplicates_are_reviewed_group_by_group(
     assert len(left.items) == 2
 
 
+async def test_a_review_whose_album_is_deleted_tells_what_was_decided_before(
+    live_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Answers(io.StringIO):
+        def readline(self, *limits: int) -> str:
+            if self.tell():  # the second answer
+                with Darkroom(live_url) as client:
+                    client.delete_album("twice")
+            return super().readline(*limits)
+
+    root = tmp_path / "twice"
+    root.mkdir()
+    for seed in range(2):
+        (root / f"{seed} a.png").write_bytes(encoded(an_image(seed=seed), "PNG"))
+        (root / f"{seed} b.jpg").write_bytes(encoded(an_image(seed=seed), quality=90))
+    assert await run(live_url, "album", str(root)) == 0
+    monkeypatch.setattr("sys.stdin", Answers("\n\n"))
+    capsys.readouterr()
+    assert await run(live_url, "duplicates", "twice", "--review") != 0
+    told = capsys.readouterr().err
+    assert "1 resolved, 0 dismissed; 1 pictures in the trash" in told
+    assert "There is no album" in told
+
+
 async def test_a_picture_that_was_deleted_meanwhile_is_sent_again(
     live_url: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

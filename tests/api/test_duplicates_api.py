@@ -9,7 +9,9 @@ import cv2
 import httpx
 import pytest
 import pytest_asyncio
+from sqlalchemy import text
 
+from serve_app.services.albums import duplicate_groups
 from serve_app.services.container import Services
 from serve_app.store.repositories import duplicates as decisions
 from serve_app.store.repositories.users import LOCAL_USER_ID
@@ -150,6 +152,63 @@ async def test_the_kept_takes_over_tags_albums_and_time_and_gives_them_back(
     assert list(await album_images(client, "b")) == [three[1]]
 
 
+async def test_a_resolution_whose_images_were_deleted_is_not_taken_back(
+    client: httpx.AsyncClient, three: list[str]
+) -> None:
+    kept, first, second = map(id_of, three)
+    await client.patch(f"/api/v1/images/{first}", json={"tags": {"add": ["holiday"]}})
+    await search(client)
+    [group] = await groups(client)
+    correction = (await resolve(client, group, [kept])).json()["correction_id"]
+    await act(client, "delete", [first])
+    assert_problem(await client.post("/api/v1/undo"), 409, "conflict")
+    assert_problem(await client.delete(f"/api/v1/corrections/{correction}"), 409, "conflict")
+    assert "holiday" in (await client.get(f"/api/v1/images/{kept}")).json()["tags"]
+    assert [id_of(url) for url in await trashed(client)] == [second]
+    [resolved] = await groups(client, status="resolved")
+    assert resolved["correction_id"] == correction
+
+
+async def test_other_albums_of_the_kept_show_what_it_took_over_until_that_is_taken_back(
+    client: httpx.AsyncClient, three: list[str]
+) -> None:
+    async def tags() -> set[str]:
+        answer = await client.post(f"{ALBUMS}/tags", json={"album_id": "b"})
+        assert answer.status_code == 200, answer.text
+        return set(answer.json()["tags"])
+
+    kept, first, _ = map(id_of, three)
+    await embed(client, "b", [three[0]])
+    await client.patch(f"/api/v1/images/{first}", json={"tags": {"add": ["holiday"]}})
+    await search(client)
+    [group] = await groups(client)
+    assert "holiday" not in await tags()
+    await resolve(client, group, [kept])
+    assert "holiday" in await tags()
+    await client.post("/api/v1/undo")
+    assert "holiday" not in await tags()
+
+
+async def test_temporary_images_of_a_group_become_lasting_before_they_are_decided_of(
+    client: httpx.AsyncClient, services: Services, three: list[str]
+) -> None:
+    async with services.database.transaction() as session:
+        await session.execute(text("UPDATE images SET temporary = true"))
+    [group] = await groups(client)
+    answer = await resolve(client, group, [id_of(three[0])])
+    assert {id_of(url) for url in await trashed(client)} == set(answer.json()["trashed"]) == set(map(id_of, three[1:]))
+    async with services.database.transaction() as session:
+        lasting = set(await session.scalars(text("SELECT id FROM images WHERE NOT temporary")))
+    assert lasting == set(map(id_of, three))
+
+
+async def test_at_most_a_hundred_images_of_a_group_are_kept(client: httpx.AsyncClient, three: list[str]) -> None:
+    [group] = await groups(client)
+    ids = [f"img_01m80cx3q0b8yh2k7m1f4nd{number:03d}" for number in range(101)]
+    problem = assert_problem(await resolve(client, group, ids), 422)
+    assert "At most 100" in problem["detail"]
+
+
 async def test_nothing_is_taken_over_that_was_not_asked_for(client: httpx.AsyncClient, three: list[str]) -> None:
     kept, first, _ = map(id_of, three)
     await client.patch(f"/api/v1/images/{first}", json={"tags": {"add": ["holiday"]}})
@@ -230,6 +289,52 @@ async def test_dismissed_images_are_no_group_in_another_album_or_sent_anew(
     await embed(client, "b", await upload(client, *versions(1, 3)))
     await search(client, "b")
     assert await groups(client, "b") == []
+
+
+async def test_what_was_dismissed_in_one_album_is_not_open_in_what_was_found_in_another_before(
+    client: httpx.AsyncClient, three: list[str]
+) -> None:
+    await embed(client, "b", await upload(client, *versions(1, 3), *versions(5, 2)))
+    await search(client, "b")
+    [group] = await groups(client)
+    await dismiss(client, group)
+    assert {one["id"]: one["status"] for one in await groups(client, "b")}[group["id"]] == "changed"
+    answer = (await client.post(f"{ALBUMS}/b/duplicates/resolve", json={"level": "copy"})).json()
+    assert (answer["groups"], answer["images"]) == (1, 1)
+    await client.post("/api/v1/undo")
+    await client.post("/api/v1/undo")
+    assert {one["status"] for one in await groups(client, "b")} == {"open"}
+
+
+@pytest.mark.parametrize(("decided", "older"), [("exact", "copy"), ("copy", "exact")])
+async def test_what_are_no_duplicates_is_open_in_no_older_search_at_another_level(
+    client: httpx.AsyncClient, decided: str, older: str
+) -> None:
+    picture = an_image(seed=1)
+    await embed(client, "a", await upload(client, *versions(1, 2), encoded(picture, "PNG", compress_level=1)))
+    await search(client, level="exact")
+    await search(client, level="copy")
+    [group] = await groups(client, level=decided)
+    lossless = [member["id"] for member in group["members"] if member["format"] == "image/png"]
+    answer = await (dismiss(client, group) if decided == "exact" else resolve(client, group, lossless))
+    assert answer.status_code == 200, answer.text
+    before = await trashed(client)
+    assert [one["status"] for one in await groups(client, level=older)] == ["changed"]
+    assert (await resolve_all(client, level=older)).json()["groups"] == 0
+    assert await trashed(client) == before
+
+
+@pytest.mark.parametrize("way", ["resolve", "dismiss"])
+async def test_a_group_that_an_older_version_found_is_decided_like_any_other(
+    client: httpx.AsyncClient, services: Services, three: list[str], way: str
+) -> None:
+    async with services.database.transaction() as session:
+        without_ids = "regexp_replace(CAST(entries AS text), '\"id\" ?: ?\"dup_[0-9a-f]+\",', '', 'g')"
+        await session.execute(text(f"UPDATE result_parts SET entries = CAST({without_ids} AS json)"))
+    [group] = await groups(client, status="open")
+    answer = await (dismiss(client, group) if way == "dismiss" else resolve(client, group, [id_of(three[0])]))
+    assert answer.status_code == 200, answer.text
+    assert await groups(client, status="open") == []
 
 
 async def test_equal_files_that_are_dismissed_are_no_group_again(client: httpx.AsyncClient) -> None:
@@ -350,9 +455,22 @@ async def test_groups_come_in_pages_whatever_their_state(client: httpx.AsyncClie
     assert_problem(await client.get(f"{ALBUMS}/a/duplicates", params=bad), 422)
 
 
-async def test_a_decision_is_told_as_an_event(client: httpx.AsyncClient, services: Services, three: list[str]) -> None:
-    from sqlalchemy import text
+async def test_a_page_of_open_groups_ends_after_so_many_that_are_not(
+    client: httpx.AsyncClient, many: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = await groups(client, level="copy", status="open")
+    for group in listed[:2]:
+        await dismiss(client, group)
+    monkeypatch.setattr(duplicate_groups, "_AT_ONCE", 1)
+    monkeypatch.setattr(duplicate_groups, "_MOST_ROUNDS", 2)
+    query = {"level": "copy", "status": "open"}
+    page = (await client.get(f"{ALBUMS}/a/duplicates", params=query)).json()
+    assert page["items"] == []
+    page = (await client.get(f"{ALBUMS}/a/duplicates", params={**query, "cursor": page["next_cursor"]})).json()
+    assert ([one["id"] for one in page["items"]], page["next_cursor"]) == ([one["id"] for one in listed[2:]], None)
 
+
+async def test_a_decision_is_told_as_an_event(client: httpx.AsyncClient, services: Services, three: list[str]) -> None:
     [group] = await groups(client)
     await dismiss(client, group)
     await client.post("/api/v1/undo")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import httpx
@@ -9,6 +10,8 @@ import pytest
 import pytest_asyncio
 
 from configs.settings import Settings
+from serve_app.services.albums import library_search
+from serve_app.services.albums.library_search import _judge
 from tests.api.conftest import assert_problem, embed
 from tests.api.test_library_api import send
 from tests.api.test_trash_api import act, id_of
@@ -83,6 +86,48 @@ async def test_excluded_words_are_tags_and_what_is_seen(client: httpx.AsyncClien
     assert set(await found(client, "-red")) == {"Garden green.png", "b.png"}
     assert await found(client, "blue -holiday") == {}
     assert set(await found(client, "-red -holiday")) <= {"Garden green.png"}
+
+
+async def test_what_was_never_looked_at_shows_nothing_that_is_excluded(
+    client: httpx.AsyncClient, library: dict[str, str]
+) -> None:
+    await a_flat(client, "Garden new.png", RED)
+    assert set(await found(client, "garden -red")) == {"Garden green.png", "Garden new.png"}
+    assert set(await found(client, "garden -green")) == {"Garden new.png"}
+
+
+async def test_an_image_whose_tag_the_user_took_away_is_not_excluded_by_it(
+    client: httpx.AsyncClient, library: dict[str, str]
+) -> None:
+    await tag(client, library["r.png"], remove=["red"])
+    assert set(await found(client, "-red")) == set(library)
+
+
+@pytest.mark.parametrize(("own", "asked"), [("カメラ", "カメラ"), ("Straße", "straße"), ("Straße", "STRAßE")])
+async def test_a_tag_of_the_users_own_is_found_and_suggested_as_it_was_written(
+    client: httpx.AsyncClient, own: str, asked: str
+) -> None:
+    url = await a_flat(client, "r.png", RED)
+    await tag(client, url, add=[own])
+    assert await found(client, asked) == {"r.png": [f"tag:{own.lower()}"]}
+    assert await found(client, f"r -{asked}") == {}
+    suggested = (await client.get(SUGGEST, params={"q": asked[:-1]})).json()["items"]
+    assert [item["value"] for item in suggested] == [own.lower()]
+
+
+async def test_names_are_compared_in_a_thread_not_in_the_event_loop(
+    client: httpx.AsyncClient, library: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = []
+
+    def judge(*given: Any) -> Any:
+        places.append(threading.get_ident())
+        return _judge(*given)
+
+    monkeypatch.setattr(library_search, "_judge", judge)
+    assert set(await found(client, "red")) == {"r.png"}
+    assert threading.get_ident() not in places
+    assert len(places) == 1
 
 
 async def test_words_that_nobody_knows_find_nothing(client: httpx.AsyncClient, library: dict[str, str]) -> None:

@@ -20,6 +20,7 @@ from serve_app.telemetry import Metrics
 from tests.api.conftest import assert_problem
 from tests.api.test_housekeeping import count
 from tests.support.accounts import ADMIN_KEY, BASE, Account, a_client, with_keys
+from tests.support.event_streams import listening
 
 SESSION = "/api/v1/session"
 HISTORY = "/api/v1/history"
@@ -136,6 +137,18 @@ async def test_a_session_that_was_ended_is_void_and_its_cookie_removed(
     assert answer.status_code == 204
     assert "darkroom_session" not in page.cookies
     assert_problem(await nobody.get(HISTORY, headers={"Cookie": f"darkroom_session={token}"}), 401)
+
+
+async def test_a_stream_that_was_opened_by_cookie_ends_with_its_session(
+    page: httpx.AsyncClient, eva: Account, live_url: str
+) -> None:
+    async with listening(live_url, cookie=f"darkroom_session={page.cookies['darkroom_session']}") as ears:
+        await ears.next()
+        assert (await eva.client.post("/api/v1/albums", json={"album_id": "a"})).status_code == 201
+        await ears.until(lambda one: one.name == "album")
+        assert (await page.delete(SESSION, headers=OWN)).status_code == 204
+        assert (await eva.client.post("/api/v1/albums", json={"album_id": "b"})).status_code == 201
+        assert await ears.next() is None
 
 
 @pytest.mark.parametrize("change", ["renewed", "revoked"])

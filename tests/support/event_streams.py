@@ -56,10 +56,16 @@ class Ears:
 
 @asynccontextmanager
 async def listening(
-    url: str, path: str = "/api/v1/events", *, last_id: str | None = None, key: str | None = None
+    url: str,
+    path: str = "/api/v1/events",
+    *,
+    last_id: str | None = None,
+    key: str | None = None,
+    cookie: str | None = None,
 ) -> AsyncIterator[Ears]:
     """Open a stream of a server."""
     headers = ({"Last-Event-ID": last_id} if last_id else {}) | (bearer(key) if key else {})
+    headers |= {"Cookie": cookie} if cookie else {}
     async with (
         httpx.AsyncClient(base_url=url, headers=headers, timeout=PATIENCE_S) as client,
         client.stream("GET", path) as response,

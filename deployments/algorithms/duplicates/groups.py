@@ -87,16 +87,20 @@ def group_duplicates(
     level: DuplicateLevel = "copy",
     richness: Mapping[str, Richness] | None = None,
     apart: Iterable[tuple[str, str]] = (),
+    equal: Iterable[Sequence[str]] = (),
 ) -> list[ImageGroup]:
     """Form disjoint groups at `level`, the largest first; the order of `keys` and `edges` does not matter.
 
     `richness`: of the keys whose files are known to show more than one opaque picture of 8 bits, and of all that are
-    linked with one. `apart`: pairs of keys that no group may hold both of. Keys are canonical (a content hash, say):
-    where two choices are equally good, the smaller key wins.
+    linked with one. `apart`: pairs of keys that no group may hold both of. `equal`: disjoint lists of keys of one
+    image, which stay together; `apart` names no two of a list. Keys are canonical (a content hash, say): where two
+    choices are equally good, the smaller key wins.
     Raises `ValueError` for an edge whose key is not in `keys`.
     """
-    groups = [_single(key) for key in sorted(set(keys))]
-    known = {group.centre for group in groups}
+    known = set(keys)
+    groups = [ImageGroup(of[0], tuple(sorted(of)), "exact", dict.fromkeys(of[1:], 1.0)) for of in equal if of]
+    groups += [_single(key) for key in known.difference(*(group.members for group in groups))]
+    groups.sort(key=lambda group: group.members)
     by_level: dict[DuplicateLevel, list[DuplicateLink]] = defaultdict(list)
     for edge in edges:
         if edge.left not in known or edge.right not in known:
@@ -168,7 +172,7 @@ def _compatible(
         return dict(reached)
     taken: dict[int, float] = {}
     for other in sorted(reached, key=lambda index: (-reached[index], groups[index].members[0])):
-        if strangers.get(other, frozenset()).isdisjoint(taken):
+        if taken.keys().isdisjoint(strangers.get(other, frozenset())):  # iterates over the smaller one
             taken[other] = reached[other]
     return taken
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from deployments.contracts.albums import DuplicateLevel
 from serve_app.api.schemas.common import AlbumId, Body, ImageRef, Label
@@ -24,10 +24,18 @@ Title = Annotated[
 ]
 
 
+def _no_id_of_ours(album_id: str) -> str:
+    if album_id.startswith("alb_"):
+        raise ValueError("what begins with `alb_` is an id that the server gives")
+    return album_id
+
+
 class NewAlbum(Body):
     model_config = ConfigDict(json_schema_extra={"example": {"album_id": "summer", "title": "Summer at the sea"}})
 
-    album_id: AlbumId | None = Field(None, description="your name for it in paths; left out: an id of ours")
+    album_id: Annotated[AlbumId, AfterValidator(_no_id_of_ours)] | None = Field(
+        None, description="your name for it in paths, which does not begin with `alb_`; left out: an id of ours"
+    )
     title: Title | None = Field(None, description="what people read in place of `album_id`")
 
 

@@ -34,8 +34,8 @@ class SessionService:
     async def find_caller(self, token: str) -> Caller | None:
         """Find whose session a token names. None: of nobody, of nobody any more, or of a key that is void now."""
         async with self._database.transaction() as session:
-            found = await sessions.find(session, _digest(token))
-        return None if found is None else Caller(found.user_id, key_hash=found.key_hash)
+            found = await sessions.find(session, digest := _digest(token))
+        return None if found is None else Caller(found.user_id, key_hash=found.key_hash, session_hash=digest)
 
     async def close(self, token: str) -> None:
         """End a session. That there is none is no error."""

@@ -15,7 +15,7 @@ from deployments.errors import Conflict, Forbidden, NotFound, Unavailable
 from deployments.kit.turns import acting_for
 from serve_app.services.images.store import ImageStore
 from serve_app.store.queue import jobs
-from serve_app.store.repositories import users, webhooks
+from serve_app.store.repositories import sessions, users, webhooks
 from serve_app.store.repositories.users import LOCAL_USER_ID, StoredUser
 from serve_app.store.session import Database
 
@@ -43,7 +43,9 @@ class Caller:
     is_admin: bool = False
     """May create, list, read and delete every user."""
     key_hash: str | None = field(default=None, repr=False)
-    """SHA-256 of the user's key that came with the request."""
+    """SHA-256 of the user's key that came with the request, or that its session was opened with."""
+    session_hash: str | None = field(default=None, repr=False)
+    """SHA-256 of the token of the session that the request came by; None: it came by a key."""
 
     def acting(self) -> AbstractContextManager[None]:
         """Let what the block starts take its turns at threads and models as this caller."""
@@ -85,10 +87,12 @@ class UserService:
         return None if user is None else Caller(user.id, key_hash=digest)
 
     async def still_holds_key(self, caller: Caller) -> bool:
-        """Whether a user's key is still valid, for requests that go on after they were let in."""
+        """Whether a user's key or session is still valid, for requests that go on after they were let in."""
         if caller.key_hash is None:
             return True
         async with self._database.transaction() as session:
+            if caller.session_hash is not None:
+                return await sessions.find(session, caller.session_hash) is not None
             return await users.find_by_key(session, caller.key_hash) is not None
 
     async def create(self, username: str, email: str) -> tuple[StoredUser, str]:

@@ -26,7 +26,8 @@ class Choice:
     @property
     def bytes(self) -> int:
         """Bytes of the files that go."""
-        return sum(one.bytes or 0 for one in self.group.members if one.id in self.trash)
+        gone = frozenset(self.trash)
+        return sum(one.bytes or 0 for one in self.group.members if one.id in gone)
 
 
 class Taken:
@@ -57,8 +58,9 @@ def suggested(groups: Sequence[DuplicateGroupEntry]) -> list[Choice]:
     for group in groups:
         if group.status != "open":
             continue
-        keep = [one.id for one in group.members if one.image == group.keep and one.id]
-        choices.append(Choice(group, keep, [one.id for one in group.members if one.id and one.id not in keep]))
+        keep = list(dict.fromkeys(one.id for one in group.members if one.image == group.keep and one.id))
+        kept = frozenset(keep)
+        choices.append(Choice(group, keep, [one.id for one in group.members if one.id and one.id not in kept]))
     return [choice for choice in choices if choice.keep and choice.trash]
 
 

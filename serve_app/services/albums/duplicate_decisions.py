@@ -41,7 +41,7 @@ JOB = "resolve_duplicates"
 Merged = Literal["tags", "albums", "taken_at"]
 MERGED: tuple[Merged, ...] = ("tags", "albums", "taken_at")
 MOST_DISMISSED = 100
-"""Members of a group that can be dismissed: what is remembered are its pairs, almost 5,000 of these."""
+"""Members of a group that can be dismissed, or kept: what is remembered are its pairs, almost 5,000 of these."""
 
 
 class DuplicateDecisions:
@@ -68,8 +68,13 @@ class DuplicateDecisions:
         """Keep some members of a group and put the others into the trash.
 
         `merge`: what the kept take over from these. Of several that are kept it is remembered that they are no
-        duplicates. Raises `InvalidRequest` unless `keep` and `thrown` are all members of the group.
+        duplicates. Raises `InvalidRequest` unless `keep`, which names up to `MOST_DISMISSED`, and `thrown` are all
+        members of the group.
         """
+        if len(keep) > MOST_DISMISSED:
+            raise InvalidRequest(
+                f"At most {MOST_DISMISSED} images of a group are kept: what is remembered are their pairs."
+            )
         async with self._database.transaction() as session:
             album = await albums.find_own(session, user_id, album_name)
             await self._lock(session, album, [*keep, *thrown] if len(keep) == 1 else None)
@@ -173,9 +178,13 @@ class DuplicateDecisions:
     ) -> str:
         """Merge, throw away and remember. -> the action's id"""
         kept, gone = pairs_of(choices)
+        # Temporary ones are left out of the trash, and would take what is kept with them when they expire.
+        await images.keep(session, sorted({*kept, *gone}))
         tags = await duplicates.merge_tags(session, kept, gone, MOST_TAGS) if "tags" in merge else []
         items = await duplicates.merge_albums(session, kept, gone) if "albums" in merge else []
         times = await duplicates.merge_times(session, kept, gone) if "taken_at" in merge else []
+        changed = {str(entry[0]) for entry in (*tags, *items, *times)}
+        await duplicates.touch_holders(session, album.user_id, sorted(changed))
         await trash.put_in(session, album.user_id, [one for choice in choices for one in choice.trash])
         taken = Taken(tags, items, times)
         shas = await _shas(session, album.user_id, kept)

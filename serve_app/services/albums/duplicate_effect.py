@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from deployments.errors import Conflict
 from serve_app.store.repositories import albums, duplicates, trash
 from serve_app.store.repositories.corrections import Correction
 
 
 class DuplicateEffect:
     """What comes of corrections about duplicates (`corrections.CorrectionEffect`): albums are searched anew, and a
-    decision that is taken back leaves its group open and its images where they were."""
+    decision that is taken back leaves its group open and its images where they were. One whose images are not all there
+    any more is not taken back: `Conflict`."""
 
     async def made(self, session: AsyncSession, user_id: str, made: Sequence[Correction]) -> None:
         await self._touch(session, user_id, made)
@@ -21,11 +23,17 @@ class DuplicateEffect:
         await albums.lock_holders(session, user_id, None)
         values = [one.value for one in undone if one.kind == "resolve"]
         if values:
-            await trash.restore(session, user_id, [image for value in values for image in value["trashed"]])
+            thrown = {image for value in values for image in value["trashed"]}
+            gone = thrown - await trash.restore(session, user_id, sorted(thrown))
+            if gone:  # the tags, albums and times that the kept took over are all that is left of these
+                raise Conflict(
+                    f"{len(gone)} of the {len(thrown)} images that this decision threw away were deleted: it stays. "
+                    "Those that still lie in the trash can be restored there."
+                )
             tags, items, times = (
                 [entry for value in values for entry in value[name]] for name in ("tags", "items", "times")
             )
-            await duplicates.unmerge(session, tags, items, times)
+            await duplicates.unmerge(session, user_id, tags, items, times)
         await self._touch(session, user_id, undone)
         await duplicates.remove(session, sorted({one.action_id for one in undone}))
 

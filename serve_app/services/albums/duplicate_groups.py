@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -29,6 +30,8 @@ from serve_app.store.repositories.quality import StoredQuality
 from serve_app.store.session import Database
 
 _AT_ONCE = 200
+_MOST_ROUNDS = 5
+"""Times that so many groups are looked at for one page: where few of them fit, it is short, or empty."""
 
 
 class DuplicateGroups:
@@ -51,9 +54,9 @@ class DuplicateGroups:
     ) -> DuplicatePage:
         """List groups, the largest first; decided ones, the latest decision first.
 
-        Without `status`: those that the search has found, whatever became of them. `level`: of that search; `key`: the
-        `params_key` of its result; by default the latest. Raises `InvalidRequest` for a cursor of another list,
-        `NotFound` where there was no such search.
+        A page may be short, or empty, and name a next one. Without `status`: those that the search has found, whatever
+        became of them. `level`: of that search; `key`: the `params_key` of its result; by default the latest. Raises
+        `InvalidRequest` for a cursor of another list, `NotFound` where there was no such search.
         """
         async with self._database.transaction() as session:
             album = await albums.find_own(session, user_id, album_name)
@@ -63,16 +66,20 @@ class DuplicateGroups:
         found: list[DuplicateGroupEntry] = []
         if level is not None:
             key = results.params_key({"level": level})
-        while True:
-            entries, following = await self._stored.load_page(
-                album, "duplicates", key, "duplicates", after, limit - len(found)
-            )
+        for _ in range(1 if status is None else _MOST_ROUNDS):
+            most = limit if status is None else _AT_ONCE
+            entries, is_last = await self._stored.load_keyed(album, "duplicates", key, "duplicates", after, most)
             async with self._database.transaction() as session:
-                described = await self.describe(session, album, entries)
-            found += [one for one in described if status in (None, one.status)]
-            if following is None or len(found) >= limit:
-                return DuplicatePage(items=found, next_cursor=following)
-            after = following
+                described = await self.describe(session, album, [entry for _, entry in entries])
+            for (after, _), group in zip(entries, described, strict=True):
+                if status in (None, group.status):
+                    found.append(group)
+                if len(found) == limit:
+                    is_last = is_last and after == entries[-1][0]
+                    return DuplicatePage(items=found, next_cursor=None if is_last else after)
+            if is_last:
+                return DuplicatePage(items=found, next_cursor=None)
+        return DuplicatePage(items=found, next_cursor=after)
 
     async def load_entries(self, album: StoredAlbum, level: DuplicateLevel) -> list[dict[str, Any]]:
         """Load all groups of the latest search at a level, as it found them. Raises `NotFound` where there was none."""
@@ -111,9 +118,17 @@ class DuplicateGroups:
         ids = [item.image_id for item in items.values() if item.image_id]
         known = await images.load(session, album.user_id, ids)
         judged = await quality.load(session, sorted({image.content.sha256 for image in known.values()}))
-        named = [_id_now(entry, items) for entry in entries]
+        held = [_contents(entry, items) for entry in entries]
+        named = [None if shas is None else group_id(shas) for shas in held]
         decisions = await duplicates.load(session, album.id, [one for one in named if one])
-        return [_entry(entry, now, decisions, items, known, judged) for entry, now in zip(entries, named, strict=True)]
+        apart = await duplicates.load_apart(
+            session, album.user_id, sorted({sha for shas in held for sha in shas or ()})
+        )
+        parted = _parted(held, apart)
+        return [
+            _entry(entry, now, place not in parted, decisions, items, known, judged)
+            for place, (entry, now) in enumerate(zip(entries, named, strict=True))
+        ]
 
     async def _decided(self, album: StoredAlbum, status: Decided, limit: int, cursor: str | None) -> DuplicatePage:
         if cursor is not None and not re.fullmatch(r"\d{1,18}", cursor, re.ASCII):
@@ -128,23 +143,33 @@ class DuplicateGroups:
         return DuplicatePage(items=entries, next_cursor=str(page[limit - 1].seq) if len(page) > limit else None)
 
 
-def _id_now(entry: dict[str, Any], items: dict[str, AlbumItem]) -> str | None:
-    """Id that the members of a group have together now; None: not all of them are in the album."""
+def _contents(entry: dict[str, Any], items: dict[str, AlbumItem]) -> list[str] | None:
+    """Contents that the members of a group have now; None: not all of them are in the album."""
     members = [items.get(member["image"]) for member in entry["members"]]
     shas = [one.content.sha256 for one in members if one and one.content and one.status == "embedded"]
-    return group_id(shas) if len(shas) == len(members) else None
+    return shas if len(shas) == len(members) else None
+
+
+def _parted(groups: Sequence[list[str] | None], apart: Iterable[tuple[str, str]]) -> set[int]:
+    """Find the groups that hold two contents, or one twice, that are no duplicates of one another. -> their places"""
+    homes: dict[str, Counter[int]] = defaultdict(Counter)
+    for place, shas in enumerate(groups):
+        for sha in shas or ():
+            homes[sha][place] += 1
+    return {place for a, b in apart for place in homes[a] if homes[b][place] > (a == b)}
 
 
 def _entry(
     entry: dict[str, Any],
     now: str | None,
+    is_together: bool,
     decisions: dict[str, duplicates.Decision],
     items: dict[str, AlbumItem],
     known: dict[str, StoredImage],
     judged: dict[str, StoredQuality],
 ) -> DuplicateGroupEntry:
     found = entry.get("id") or now
-    status: GroupStatus = "changed" if now is None or now != found else "open"
+    status: GroupStatus = "open" if is_together and now is not None and now == found else "changed"
     decision = decisions.get(found or "")
     if decision and decision.status == "resolved" and status == "open":  # its images came back out of the trash
         decision = None

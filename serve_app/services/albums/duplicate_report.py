@@ -63,20 +63,18 @@ def group_items(
 
     `apart`: contents that are no duplicates of one another, whatever the links say; of a content with itself, its
     references are none."""
-    edges = []
-    first: dict[str, str] = {}
-    for item in sorted(items, key=lambda item: (item.sha256, item.ref)):
-        key = key_of(item)
-        if item.sha256 in first:
-            edges.append(DuplicateLink(first[item.sha256], key, "exact", 1.0))
-        first.setdefault(item.sha256, key)
-    edges += [DuplicateLink(first[link.left], first[link.right], link.level, link.score) for link in links]
-    shown = {key_of(item): richness[item.sha256] for item in items if item.sha256 in richness} if richness else None
     keys: dict[str, list[str]] = defaultdict(list)
-    for item in items:
+    for item in sorted(items, key=lambda item: (item.sha256, item.ref)):
         keys[item.sha256].append(key_of(item))
-    strangers = [(a, b) for left, right in apart for a in keys.get(left, ()) for b in keys.get(right, ()) if a != b]
-    return group_duplicates([key_of(item) for item in items], edges, level, shown, strangers)
+    first = {sha: of[0] for sha, of in keys.items()}
+    # By content, never by references, of which a file may have thousands.
+    pairs = [(a, b) for a, b in apart if a in first and b in first]
+    alone = {a for a, b in pairs if a == b}
+    equal = [of for sha, of in keys.items() if sha not in alone]
+    edges = [DuplicateLink(first[link.left], first[link.right], link.level, link.score) for link in links]
+    shown = {key_of(item): richness[item.sha256] for item in items if item.sha256 in richness} if richness else None
+    strangers = [(first[a], first[b]) for a, b in pairs if a != b]
+    return group_duplicates([key_of(item) for item in items], edges, level, shown, strangers, equal)
 
 
 def group_id(shas: Iterable[str]) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
@@ -87,16 +88,22 @@ class LibrarySearch:
         after = _parse(cursor)
         asked = parse_query(query)
         words = _tags_of(asked.wanted)
+        without = [_forms(text) for text in asked.excluded]
         async with self._database.transaction() as session:
             filters = await own_filters(session, user_id, filters)
             candidates = await library.load_searchable(session, user_id, filters)
-            said = await image_tags.find_images(session, user_id, [*words, *map(plain, asked.excluded)])
-        seen = await self._seen(candidates, query)
-        excluded = {plain(text) for text in asked.excluded}
-        matches = _judge(candidates, said, seen, asked.wanted, words, excluded, self._least)
-        ranked = sorted(matches.items(), key=lambda entry: (-round(entry[1].score, 6), entry[0]))
-        if after is not None:
-            ranked = [one for one in ranked if (-round(one[1].score, 6), one[0]) > after]
+            said = await image_tags.find_images(
+                session, user_id, [*words, *(form for forms in without for form in forms)]
+            )
+        seen, hidden = await self._seen(candidates, query)
+        excluded = [(forms, hidden.get(text, set())) for text, forms in zip(asked.excluded, without, strict=True)]
+
+        def rank() -> list[tuple[str, _Match]]:
+            matches = _judge(candidates, said, seen, asked.wanted, words, excluded, self._least)
+            ranked = sorted(matches.items(), key=lambda entry: (-round(entry[1].score, 6), entry[0]))
+            return ranked if after is None else [one for one in ranked if (-round(one[1].score, 6), one[0]) > after]
+
+        ranked = await asyncio.to_thread(rank)  # seconds, in a large library
         async with self._database.transaction() as session:
             loaded = await library.load_images(session, user_id, [image_id for image_id, _ in ranked[:limit]])
             listed = await listed_images(session, list(loaded.values()))
@@ -116,7 +123,7 @@ class LibrarySearch:
         start = plain(words)
         known = [tag for tag in _vocabulary() if re.search(rf"\b{re.escape(start)}", plain(tag))]
         async with self._database.transaction() as session:
-            own = await image_tags.find_own(session, user_id, start, limit)
+            own = [tag for form in _forms(words) for tag in await image_tags.find_own(session, user_id, form, limit)]
             counts = await image_tags.count_images(session, user_id, sorted({*known, *own}), _MOST_COUNTED)
             named = await albums.find_like(session, user_id, words, limit)
         tags = [Suggestion("tag", tag, counts[tag]) for tag in sorted(counts, key=lambda tag: (-counts[tag], tag))]
@@ -124,18 +131,19 @@ class LibrarySearch:
         spare = max(limit - len(found), limit // 2)
         return [*tags[:spare], *found][:limit]
 
-    async def _seen(self, candidates: Sequence[Searchable], query: str) -> dict[str, float] | None:
-        """Compute the relevance of contents to what they show; without those that show something excluded.
+    async def _seen(
+        self, candidates: Sequence[Searchable], query: str
+    ) -> tuple[dict[str, float] | None, dict[str, set[str]]]:
+        """Compute the relevance of contents to what they show, and which show what is excluded, by word.
 
         None: the models do not know the words.
         """
-        contents = {one.sha256: Content(one.sha256, 0, "", one.width, one.height) for one in candidates}
-        if not contents:
-            return {}
+        if not candidates:
+            return {}, {}
         try:
-            return await self._by_words.relevance(SomeContents([contents[sha] for sha in sorted(contents)]), query)
+            return await self._by_words.judge(await asyncio.to_thread(_contents, candidates), query)
         except NotSupported:
-            return None
+            return None, {}
 
 
 def _judge(
@@ -144,10 +152,11 @@ def _judge(
     seen: dict[str, float] | None,
     wanted: str,
     words: Sequence[str],
-    excluded: set[str],
+    excluded: Sequence[tuple[Sequence[str], Set[str]]],
     least: float,
 ) -> dict[str, _Match]:
-    """Put together why images fit. -> by image id, in the order of the candidates"""
+    """Put together why images fit. `excluded`: forms of each word, and the contents that show it. -> by image id, in
+    the order of the candidates"""
     tags: dict[str, dict[str, ImageTag]] = {}
     for one in said:
         tags.setdefault(one.image_id, {})[one.tag] = one
@@ -155,7 +164,7 @@ def _judge(
     matches: dict[str, _Match] = {}
     for image in candidates:
         its = tags.get(image.id, {})
-        if any(its[tag].verdict is not False for tag in excluded & its.keys()):
+        if any(_is_excluded(image.sha256, its, forms, showing) for forms, showing in excluded):
             continue
         match = _Match()
         for tag in words:
@@ -165,8 +174,6 @@ def _judge(
             match.add(_NAMED, f"name:{image.filename}")
         is_denied = any(its[tag].verdict is False for tag in words if tag in its)
         relevance = 0.0 if seen is None or is_denied else seen.get(image.sha256, 0.0)
-        if seen is not None and excluded and image.sha256 not in seen:  # it shows what is excluded
-            continue
         if not wanted:
             match.score = relevance
         elif relevance >= least:
@@ -176,11 +183,29 @@ def _judge(
     return matches
 
 
+def _is_excluded(sha256: str, its: Mapping[str, ImageTag], forms: Sequence[str], showing: Set[str]) -> bool:
+    """Tell whether an image has or shows what is excluded. What the user says of the tag wins over what it shows."""
+    verdicts = [its[tag].verdict for tag in forms if tag in its]
+    if any(verdict is not False for verdict in verdicts):
+        return True
+    return not verdicts and sha256 in showing
+
+
+def _contents(candidates: Sequence[Searchable]) -> SomeContents:
+    found = {one.sha256: Content(one.sha256, 0, "", one.width, one.height) for one in candidates}
+    return SomeContents([found[sha] for sha in sorted(found)])
+
+
+def _forms(text: str) -> list[str]:
+    """Forms that a tag may be stored in: the plain one of the models, and as users write theirs, in lower case."""
+    return list(dict.fromkeys([plain(text), text.strip().lower()]))
+
+
 def _tags_of(wanted: str) -> list[str]:
     """Tags that words may be: all of them together, and each one that says something."""
-    together = plain(wanted)
-    single = [word for word in re.findall(r"[^\s,;]+", together) if word not in STOP_WORDS]
-    return [tag for tag in dict.fromkeys([together, *single]) if tag]
+    forms = _forms(wanted)
+    single = [word for form in forms for word in re.findall(r"[^\s,;]+", form) if word not in STOP_WORDS]
+    return [tag for tag in dict.fromkeys([*forms, *single]) if tag]
 
 
 @cache

@@ -246,7 +246,10 @@ class DuplicateGroupEntry(BaseModel):
     id: str | None = Field(None, description="made of what its members hold: with other members it is another group")
     level: DuplicateLevel
     burst: bool = Field(False, description="shots that were taken one after the other: `keep` is the best of them")
-    status: GroupStatus = Field("open", description="changed: not all of its members are in the album any more")
+    status: GroupStatus = Field(
+        "open",
+        description="changed: a member is not in the album any more, or some were said to be no duplicates since",
+    )
     keep: str
     keep_reason: str
     correction_id: str | None = Field(None, description="of the decision: `DELETE /corrections/{id}` takes it back")

@@ -36,6 +36,13 @@ class AlbumSearch:
         A query that only excludes has relevance 1 for all others. Raises `NotSupported` for words that the models do
         not know, excluded ones included, and for more than `MAX_EXCLUDED` of these.
         """
+        found, hidden = await self.judge(snapshot, query)
+        shown = set[str]().union(*hidden.values())
+        return {sha: score for sha, score in found.items() if sha not in shown}
+
+    async def judge(self, snapshot: HasContents, query: str) -> tuple[dict[str, float], dict[str, set[str]]]:
+        """Compute the relevance of each content as `relevance` does, and what is excluded apart: word -> the contents
+        that show it."""
         asked = parse_query(query)
         if len(asked.excluded) > MAX_EXCLUDED:
             raise NotSupported(f"A search excludes at most {MAX_EXCLUDED} words.")
@@ -43,10 +50,11 @@ class AlbumSearch:
             found = await self._shows(snapshot, asked.wanted)
         else:
             found = dict.fromkeys(snapshot.shas, 1.0)
+        hidden: dict[str, set[str]] = {}
         for text in asked.excluded:
-            hidden = await self._shows(snapshot, text)
-            found = {sha: score for sha, score in found.items() if hidden.get(sha, 0.0) < self._shown}
-        return found
+            shows = await self._shows(snapshot, text)
+            hidden[text] = {sha for sha, score in shows.items() if score >= self._shown}
+        return found, hidden
 
     async def _shows(self, snapshot: HasContents, text: str) -> dict[str, float]:
         """Compute the relevance of each content to what it must show."""

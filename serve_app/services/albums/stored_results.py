@@ -14,6 +14,7 @@ from serve_app.services.albums.results import ANALYSIS_RESULTS, AnalysisResult, 
 from serve_app.services.albums.snapshot import cut_result, places_of
 from serve_app.store.repositories import albums, result_parts, results
 from serve_app.store.repositories.albums import StoredAlbum
+from serve_app.store.repositories.result_parts import Entry
 from serve_app.store.repositories.results import StoredResult
 from serve_app.store.session import Database
 
@@ -64,6 +65,13 @@ class StoredResults:
 
         Raises `NotFound`.
         """
+        found, is_last = await self.load_keyed(album, kind, key, section, after, limit)
+        return [entry for _, entry in found], None if is_last else found[-1][0]
+
+    async def load_keyed(
+        self, album: StoredAlbum, kind: str, key: str | None, section: str, after: str, limit: int
+    ) -> tuple[list[Entry], bool]:
+        """Load entries as `load_page` does. -> entries with their keys, which are cursors; whether they are the last"""
         async with self._database.transaction() as session:
             if key is None:
                 stored = (await results.load_latest(session, album.id)).get(kind)
@@ -74,7 +82,7 @@ class StoredResults:
         in_parts = await self._in_parts(album, stored)
         async with self._database.transaction() as session:
             found = await result_parts.load_page(session, in_parts.id or 0, section, after, limit + 1)
-        return [entry for _, entry in found[:limit]], found[limit - 1][0] if len(found) > limit else None
+        return found[:limit], len(found) <= limit
 
     async def _in_parts(self, album: StoredAlbum, stored: StoredResult) -> StoredResult:
         """Bring a result of an earlier version, which lies whole in one row, into parts."""

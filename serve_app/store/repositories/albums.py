@@ -163,14 +163,24 @@ _END_JOBS = text("""
 """)
 
 
+ID_PREFIX = "alb_"
+"""Beginning of our ids of albums."""
+
+
 async def open_album(
     session: AsyncSession, user_id: str, name: str | None, *, lives_s: float | None = None
 ) -> StoredAlbum:
     """Find or create the user's album of this name, and lock it until the transaction ends.
 
-    Without a name: a new one, known by our id. With `lives_s` it is the hidden album of an ad-hoc call: no list shows
-    it, and `remove_expired` deletes it after so many seconds.
+    The id of an album is no other album's name: it opens that album. Without a name: a new one, known by our id. With
+    `lives_s` it is the hidden album of an ad-hoc call: no list shows it, and `remove_expired` deletes it after so many
+    seconds.
     """
+    if name is not None and name.startswith(ID_PREFIX):
+        known = await find(session, user_id, name, any_by_id=True)
+        if known is not None and known.expires_at is None:
+            await lock(session, known.id)
+            return known
     expires_at = None if lives_s is None else func.now() + timedelta(seconds=lives_s)
     statement = (
         insert(AlbumRow)

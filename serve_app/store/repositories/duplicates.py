@@ -28,6 +28,10 @@ class Decision:
 _APART = text("""
     SELECT DISTINCT a_sha256, b_sha256 FROM corrections
     WHERE user_id = :user_id AND kind = 'not_duplicate' AND undone_at IS NULL AND b_sha256 IS NOT NULL
+    AND (
+        CAST(:shas AS text[]) IS NULL
+        OR (a_sha256 = ANY(CAST(:shas AS text[])) AND b_sha256 = ANY(CAST(:shas AS text[])))
+    )
 """)
 _SAVE = text("""
     INSERT INTO duplicate_groups (album_id, id, user_id, status, action_id, found)
@@ -52,11 +56,34 @@ _FIND_ENTRY = text("""
     AND strpos(CAST(entries AS text), :id) > 0
     ORDER BY album_version DESC, results.id
 """)
+_FIND_UNNAMED = text("""
+    SELECT entry -> 1 AS entry
+    FROM results JOIN result_parts ON result_id = results.id CROSS JOIN json_array_elements(entries) AS entry
+    WHERE album_id = :album_id AND kind = 'duplicates' AND section = 'duplicates' AND entry -> 1 ->> 'id' IS NULL
+    AND :id = (
+        SELECT 'dup_' || left(encode(sha256(convert_to(string_agg(sha256, ' ' ORDER BY sha256), 'UTF8')), 'hex'), 32)
+        FROM json_array_elements(entry -> 1 -> 'members') AS member
+        JOIN album_images AS item ON item.album_id = results.album_id
+            AND item.ref_sha256 = sha256(convert_to(member ->> 'image', 'UTF8'))
+        JOIN images ON images.id = item.image_id
+    )
+    ORDER BY album_version DESC, results.id LIMIT 1
+""")
+"""Of results of an older version, whose groups bear no ids: by the one that the members make (`group_id`)."""
 _TOUCH = text("""
     WITH held AS (
         SELECT id FROM albums WHERE user_id = :user_id AND id IN (
             SELECT album_id FROM album_images JOIN images ON images.id = image_id
             WHERE sha256 = ANY(CAST(:shas AS text[])) AND images.user_id = :user_id
+        ) ORDER BY id FOR NO KEY UPDATE
+    )
+    UPDATE albums SET version = version + 1, updated_at = now() FROM held WHERE albums.id = held.id
+""")
+_TOUCH_HOLDERS = text("""
+    WITH held AS (
+        SELECT id FROM albums WHERE user_id = :user_id AND id IN (
+            SELECT album_id FROM album_images WHERE image_id = ANY(CAST(:ids AS text[])) UNION ALL
+            SELECT album_id FROM album_images WHERE id = ANY(CAST(:items AS bigint[]))
         ) ORDER BY id FOR NO KEY UPDATE
     )
     UPDATE albums SET version = version + 1, updated_at = now() FROM held WHERE albums.id = held.id
@@ -114,15 +141,24 @@ _OF_JOB = text("""
 """)
 
 
-async def load_apart(session: AsyncSession, user_id: str) -> list[tuple[str, str]]:
-    """Load the pairs of file contents that a user said to be no duplicates, by SHA-256."""
-    return [(row[0], row[1]) for row in await session.execute(_APART, {"user_id": user_id})]
+async def load_apart(session: AsyncSession, user_id: str, shas: Sequence[str] | None = None) -> list[tuple[str, str]]:
+    """Load the pairs of file contents that a user said to be no duplicates, by SHA-256: all, or those among `shas`."""
+    given = {"user_id": user_id, "shas": None if shas is None else list(shas)}
+    return [(row[0], row[1]) for row in await session.execute(_APART, given)]
 
 
 async def touch_albums(session: AsyncSession, user_id: str, shas: Sequence[str]) -> None:
     """Give the user's albums that hold any of these contents their next version, and lock them until the transaction
     ends."""
     await session.execute(_TOUCH, {"user_id": user_id, "shas": list(shas)})
+
+
+async def touch_holders(
+    session: AsyncSession, user_id: str, image_ids: Sequence[str], items: Sequence[int] = ()
+) -> None:
+    """Give the user's albums that hold any of these images or items their next version, and lock them until the
+    transaction ends."""
+    await session.execute(_TOUCH_HOLDERS, {"user_id": user_id, "ids": list(image_ids), "items": list(items)})
 
 
 async def save(session: AsyncSession, user_id: str, album_id: str, decisions: Sequence[Decision]) -> None:
@@ -157,7 +193,8 @@ async def find_entry(session: AsyncSession, album_id: str, group_id: str) -> dic
         for _, entry in entries:
             if entry.get("id") == group_id:
                 return dict(entry)
-    return None
+    unnamed: dict[str, Any] | None = await session.scalar(_FIND_UNNAMED, {"album_id": album_id, "id": group_id})
+    return unnamed
 
 
 async def load_of_job(session: AsyncSession, user_id: str, job_id: str) -> list[tuple[str, dict[str, Any]]]:
@@ -183,9 +220,14 @@ async def merge_times(session: AsyncSession, kept: Sequence[str], gone: Sequence
 
 
 async def unmerge(
-    session: AsyncSession, tags: Sequence[Sequence[str]], items: Sequence[int], times: Sequence[Sequence[str]]
+    session: AsyncSession,
+    user_id: str,
+    tags: Sequence[Sequence[str]],
+    items: Sequence[int],
+    times: Sequence[Sequence[str]],
 ) -> None:
-    """Take back what was merged, where it is still so."""
+    """Take back what was merged, where it is still so. The albums of these images get their next version."""
+    await touch_holders(session, user_id, [one[0] for one in (*tags, *times)], items)
     await session.execute(_FORGET_TAGS, {"ids": [one[0] for one in tags], "tags": [one[1] for one in tags]})
     await session.execute(_FORGET_ITEMS, {"items": list(items)})
     await session.execute(_FORGET_TIMES, {"ids": [one[0] for one in times], "times": [one[1] for one in times]})

@@ -297,7 +297,8 @@ async def touch_albums(session: AsyncSession, user_id: str, image_id: str) -> No
 
 async def keep(session: AsyncSession, image_ids: Sequence[str]) -> None:
     """Make temporary images permanent."""
-    await session.execute(update(ImageRow).where(ImageRow.id == any_text(image_ids)).values(temporary=False))
+    its = ImageRow.id == any_text(image_ids), ImageRow.temporary
+    await session.execute(update(ImageRow).where(*its).values(temporary=False))
 
 
 async def remove_temporary(session: AsyncSession, older_than_s: float, limit: int = 1000) -> int:

@@ -24,6 +24,20 @@ def _upload() -> Upload:
     return Upload.model_validate({**fields, "height": 1, "bytes": 1, "filename": "a.jpg"})
 
 
+@pytest.mark.parametrize("change", ["rewritten", "deleted"])
+def test_a_file_that_is_another_one_once_it_was_sent_is_not_noted_as_sent(tmp_path: Path, change: str) -> None:
+    file = tmp_path / "a.jpg"
+    file.write_bytes(b"a")
+    journal = UploadJournal("http://s", tmp_path)
+    with Darkroom(f"http://127.0.0.1:{free_port()}", retries=Retries(tries=1)) as client:
+        assert journal.known(client, [file]) == {}
+        file.unlink()
+        if change == "rewritten":
+            file.write_bytes(b"another")
+        journal.add({file: _upload()})
+        assert UploadJournal("http://s", tmp_path).known(client, [file]) == {}  # nobody is asked
+
+
 @pytest.mark.parametrize("relative", [False, True])
 def test_a_link_to_a_file_elsewhere_is_noted_and_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, relative: bool

@@ -117,6 +117,33 @@ def test_of_two_animations_with_one_still_only_one_takes_it() -> None:
     assert set(group.members) == {"clip1 ref-clip1", "still ref-still"}
 
 
+@settings(max_examples=200)
+@given(album=albums, level=st.sampled_from(LEVELS), draw=st.data())
+def test_contents_that_are_no_duplicates_are_in_no_group_with_any_of_their_copies(
+    album: Album, level: DuplicateLevel, draw: st.DataObject
+) -> None:
+    one_of = st.sampled_from(sorted(album.digest))
+    apart = draw.draw(st.lists(st.tuples(one_of, one_of), max_size=6))
+    for group in group_items(album.items, album.links, level, album.richness, apart):
+        shas = [key.split(" ")[0] for key in group.members]
+        assert not any(shas.count(a) > (a == b) and b in shas for a, b in apart)
+
+
+@given(album=albums, level=st.sampled_from(LEVELS))
+def test_copies_of_a_file_are_in_one_group(album: Album, level: DuplicateLevel) -> None:
+    copied = {album.sha_of(item.ref) for item in album.items if item.ref.startswith("again")}
+    groups = [[key.split(" ")[0] for key in group.members] for group in group_items(album.items, album.links, level)]
+    assert all([shas.count(sha) for shas in groups if sha in shas] == [2] for sha in copied)
+
+
+def test_many_copies_of_files_that_are_no_duplicates_are_told_apart_by_content() -> None:
+    items = [an_item(sha, ref=f"{sha}-{number}") for sha in ("a", "b", "c") for number in range(20_000)]
+    links = [DuplicateLink("a", "b", "exact", 1.0), DuplicateLink("b", "c", "copy", 0.9)]
+    groups = group_items(items, links, "copy", apart=[("a", "b"), ("c", "c")])
+    assert [{key[0] for key in group.members} for group in groups] == [{"b", "c"}, {"a"}]
+    assert [len(group.members) for group in groups] == [20_001, 20_000]
+
+
 def test_what_is_kept_apart_for_the_loss_alone_is_similar() -> None:
     items = [an_item("clip", 100), an_item("photo", 10_000)]
     richness = {"clip": Richness(3, pixels=100), "photo": Richness(pixels=10_000)}
