@@ -76,7 +76,10 @@ class Answering:
         """Answer a question rightly, and have the faces grouped anew."""
         self._asked.add((question.kind, question.face, question.other))
         pair = (question.face, question.other)
-        (self._must if self._owner[pair[0]] == self._owner[pair[1]] else self._cannot).append(pair)
+        if self._owner[pair[0]] == self._owner[pair[1]]:
+            self._must.append(pair)
+        else:  # of two people neither is the one that leaves
+            self._cannot += [pair, pair[::-1]] if question.kind == "same" else [pair]
         self.labels = self._group()
 
     def _group(self) -> NDArray[np.int64]:

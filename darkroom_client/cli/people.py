@@ -11,7 +11,7 @@ from darkroom_client.cli import tables
 from darkroom_client.cli.failures import CommandError
 from darkroom_client.cli.names import Names
 from darkroom_client.cli.options import Json, Output, err, print_json, state
-from darkroom_client.errors import Conflict, NotFound
+from darkroom_client.errors import ChangedMeanwhile, Conflict, InvalidRequest, NotFound
 from darkroom_client.models import SuggestionView
 
 app = typer.Typer()
@@ -111,16 +111,28 @@ def _review(client: Darkroom) -> None:
     while waiting := [one for one in client.list_suggestions(_AT_ONCE).items if one.id not in seen]:
         for question in waiting:
             seen.add(question.id)
-            console.print(_worded(client, question), highlight=False, markup=False)
-            answer = typer.prompt("yes, no, skip or quit? [y/n/s/q]", default="s", err=True).strip().lower()[:1]
-            if answer == "q":
-                return
             try:
-                client.answer_suggestion(question.id, _ANSWERS.get(answer, "skip"))  # type: ignore[arg-type]
+                console.print(_worded(client, question), highlight=False, markup=False)
+                answer = _prompt()
+                if answer is None:
+                    return
+                client.answer_suggestion(question.id, answer)  # type: ignore[arg-type]
                 asked += 1
-            except (Conflict, NotFound) as error:  # said otherwise before, or answered by what was said just now
+            except (ChangedMeanwhile, Conflict, InvalidRequest, NotFound) as error:
+                # Said otherwise before, or answered by what was said just now.
                 console.print(str(error), highlight=False, markup=False)
     console.print(f"{asked} answers; no question is left.", highlight=False)
+
+
+def _prompt() -> str | None:
+    """Ask until the answer is one. -> None: the user stops"""
+    while True:
+        key = typer.prompt("yes, no, skip or quit? [y/n/s/q]", default="s", err=True).strip().lower()
+        if key in ("q", "quit"):
+            return None
+        for short, answer in _ANSWERS.items():
+            if key in (short, answer):
+                return answer
 
 
 def _worded(client: Darkroom, question: SuggestionView) -> str:

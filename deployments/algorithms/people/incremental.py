@@ -48,7 +48,7 @@ def add_faces(
     labels = np.full(len(vectors), UNASSIGNED)
     if len(faces):
         old = np.maximum(previous[faces.kept], UNASSIGNED)
-        labels[faces.usable] = _hold(faces, _add(faces, old, grouping), grouping)[faces.photograph]
+        labels[faces.usable] = _hold(faces, old, _add(faces, old, grouping), grouping)[faces.photograph]
     return place_claimed(labels, previous, faces)
 
 
@@ -70,13 +70,15 @@ def _add(faces: Faces, old: Labels, grouping: ClusteringOptions) -> Labels:
     return labels
 
 
-def _hold(faces: Faces, labels: Labels, grouping: ClusteringOptions) -> Labels:
-    """Change groups so that links hold; those that changed keep the labels of their largest parts."""
+def _hold(faces: Faces, old: Labels, labels: Labels, grouping: ClusteringOptions) -> Labels:
+    """Change groups so that links hold; those that changed continue the old ones that most of their faces were of."""
     held = hold_links(faces, labels, grouping.cut)
     changed = np.concatenate([labels[held != labels], held[held != labels]])
-    rows = np.flatnonzero(np.isin(labels, changed) | np.isin(held, changed))
-    if len(rows):
-        held[rows] = carry_labels(labels[rows], held[rows], int(max(labels.max(), held.max())))
+    is_changed = np.isin(labels, changed) | np.isin(held, changed)
+    if is_changed.any():
+        before = np.where(np.isin(old, held[~is_changed]), UNASSIGNED, old)[is_changed]
+        highest = int(max(old.max(), labels.max(), held.max()))
+        held[is_changed] = carry_labels(before, held[is_changed], highest)
     return held
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.contracts.albums import UNASSIGNED
+from deployments.contracts.albums import UNASSIGNED, UNKNOWN
 
 Labels = NDArray[np.int64]
 
@@ -55,6 +56,52 @@ def continue_labels(old: Labels, new: Labels, highest: int = UNASSIGNED) -> Labe
     highest = max(int(old.max(initial=UNASSIGNED)), highest)
     labels[rows] = carry_labels(old[rows], number_by_first_face(new[rows]), highest)
     return labels
+
+
+def settle_labels(labels: Labels, held: Labels, decided: Sequence[tuple[int, Labels]], highest: int) -> Labels:
+    """Let people of whom a user said something go where most of their faces are, by label: `int64[N]`
+
+    `labels`: of the new grouping; `held`: of the one before, or negative; `decided`: labels of these people, the latest
+    last, each with the places of the faces that it was said of, its anchors. An anchor votes where it was the person's
+    own or nobody's: one that has come to somebody else says nothing any more. So does each face that the person held.
+    The person with the most votes in a cluster is that one, the latest of several. Who gets no cluster has none; a
+    cluster that loses its label has that of the one which took it, or a new one above `highest`.
+    """
+    anchors: dict[int, list[Labels]] = {}
+    for label, places in decided:
+        anchors[label] = [*anchors.pop(label, []), places]  # who was spoken of last is last
+    order = np.argsort(held, kind="stable")
+    in_order = held[order]
+    votes: list[tuple[int, int, int, int]] = []
+    for rank, (label, given) in enumerate(anchors.items()):
+        said = np.unique(np.concatenate(given))
+        said = said[np.isin(held[said], (label, UNKNOWN, UNASSIGNED))]
+        own = order[slice(*np.searchsorted(in_order, (label, label + 1)))]
+        voted = labels[np.concatenate([said, own])]
+        found, counts = np.unique(voted[voted >= 0], return_counts=True)
+        if len(found):
+            best = np.lexsort((found != label, -counts))[0]
+            votes.append((-int(counts[best]), -rank, label, int(found[best])))
+    taken: dict[int, int] = {}
+    for _, _, label, cluster in sorted(votes):
+        if cluster not in taken:
+            taken[cluster] = label
+    return _give(labels, taken, set(anchors), highest)
+
+
+def _give(labels: Labels, taken: dict[int, int], decided: set[int], highest: int) -> Labels:
+    """Give clusters, named by their labels, the labels `taken`; who had one of those gets that of who took it, or a new
+    one where that is of a person in `decided`."""
+    cluster_of = {label: cluster for cluster, label in taken.items()}
+    following = itertools.count(max(int(labels.max(initial=UNASSIGNED)), highest) + 1)
+    given = dict(taken)
+    for cluster in set(cluster_of) - set(taken):
+        label = cluster
+        while label in cluster_of:
+            label = cluster_of[label]
+        given[cluster] = next(following) if label in decided else label
+    found, place = np.unique(labels, return_inverse=True)
+    return np.array([given.get(label, label) for label in found.tolist()], np.int64)[place]
 
 
 def number_by_first_face(clusters: Labels) -> Labels:

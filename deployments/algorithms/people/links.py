@@ -1,8 +1,9 @@
 """Links between faces that a grouping has to hold: pairs that are one person, pairs that are not.
 
 A pair of a face with itself says something of that face alone: in `must`, that it is somebody's however poor it is; in
-`cannot`, that it is nobody's. Faces that must-links bind are a unit, and two units that a cannot-link parts have a
-token in common. How groups hold them is in `holding`.
+`cannot`, that it is nobody's. Of two faces that are not one person the first is the one that leaves where both are in
+one group; a pair that is given both ways says nothing of that. Faces that must-links bind are a unit, and two units
+that a cannot-link parts have a token in common. How groups hold them is in `holding`.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ class Bonds:
     """The unit of each of K faces, `int64[K]`; -1: nothing is said of it."""
     tokens: Sequence[frozenset[int]]
     """By unit: what it shares with units that it must not be one with; below 0, as no image is."""
+    leaving: Sequence[frozenset[int]]
+    """By unit: those of its tokens for which it is the one that leaves."""
 
     def closed(self, labels: Labels) -> Labels:
         """Find the labels of `int64[K]` under which faces lie that a cannot-link parts."""
@@ -111,12 +114,15 @@ class Links:
             np.concatenate([union[self.must[self.must[:, 0] != self.must[:, 1]]].ravel(), parting.ravel()])
         )
         tokens: list[set[int]] = [set() for _ in linked]
-        for token, ends in enumerate(np.searchsorted(linked, parting).tolist()):
-            for end in ends:
-                tokens[end].add(-1 - token)
+        leaving: list[set[int]] = [set() for _ in linked]
+        for token, (leaver, stayer) in enumerate(np.searchsorted(linked, parting).tolist()):
+            tokens[leaver].add(-1 - token)
+            tokens[stayer].add(-1 - token)
+            leaving[leaver].add(-1 - token)
         place = np.searchsorted(linked, union[faces])
         is_bound = np.append(linked, -1)[place] == union[faces]
-        return Bonds(np.where(is_bound, place, -1), [frozenset(of_unit) for of_unit in tokens])
+        unit = np.where(is_bound, place, -1)
+        return Bonds(unit, [frozenset(of_unit) for of_unit in tokens], [frozenset(of_unit) for of_unit in leaving])
 
 
 def no_links(count: int) -> Links:

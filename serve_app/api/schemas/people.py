@@ -130,7 +130,7 @@ class MergeRequest(Body):
 class SplitRequest(Body):
     model_config = ConfigDict(json_schema_extra={"example": {"faces": [FACE]}})
 
-    faces: list[FaceId] = Field(min_length=1, max_length=500, description="faces of the person that are another's")
+    faces: list[FaceId] = Field(min_length=1, max_length=200, description="faces of the person that are another's")
 
 
 class AssignRequest(Body):

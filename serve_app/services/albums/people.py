@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -79,24 +80,28 @@ class ClusterPeople:
         model = self._settings.faces_model
         for _ in range(_TRIES):
             async with self._database.transaction() as session:
-                memory = await load_memory(session, user_id)
+                grouped_at = await persons.load_grouped_at(session, snapshot.album_id)
+                memory = await load_memory(session, user_id, grouped_at)
                 found = await faces.load(session, model, snapshot.shas)
                 previous = await persons.load_labels(session, snapshot.album_id, found.ids)
                 moved = await persons.load_moved_labels(session, snapshot.album_id, model, found, snapshot.shas)
             labels = np.zeros(0, np.int64)
             if len(found.ids):
                 sizes = [(content.width, content.height) for content in snapshot.contents]
-                said = memory.resolve(PlacedFaces(snapshot.shas, sizes, found.pictures, found.boxes))
+                placed = PlacedFaces(snapshot.shas, sizes, found.pictures, found.boxes)
+                said = await asyncio.to_thread(memory.resolve, placed)
                 # Groups of another network's faces are no start for this one's: all faces are grouped anew.
                 known = without_doubted(previous, said) if moved is None else None
                 labels = await self._clusterer.cluster_faces(
                     found.vectors, found.pictures, found.quality, known, *links_or_none(said)
                 )
             async with self._database.transaction() as session:
-                if await people_state.lock(session, user_id) != memory.revision:
+                state = await people_state.lock(session, user_id)
+                if state is None or state.revision != memory.revision:
                     continue
                 if await albums.get(session, snapshot.album_id) is not None:
                     labels = await persons.save(session, snapshot.album_id, found.ids, labels, moved)
+                    await persons.note_grouped(session, snapshot.album_id)
                     if moved is not None:
                         await results.remove(session, snapshot.album_id, "people")
                 return found, labels, await persons.load(session, snapshot.album_id)

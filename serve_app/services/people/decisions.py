@@ -14,9 +14,9 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from deployments.errors import ChangedMeanwhile, Conflict, InvalidRequest
+from deployments.errors import ChangedMeanwhile, Conflict, InvalidRequest, NotFound
 from serve_app.services.corrections import CorrectionService
-from serve_app.services.people.effects import PeopleEffects, bonds_of
+from serve_app.services.people.effects import PeopleEffects
 from serve_app.services.people.lookup import find_face, find_person, place_of, revision_of_face, revision_of_person
 from serve_app.services.people.memory import place_as_value
 from serve_app.store.repositories import corrections, face_moves, library_faces, people
@@ -27,8 +27,10 @@ from serve_app.store.session import Database
 
 ANCHORS = 8
 """Faces that a name is remembered by: where the person falls apart later, it goes with most of them."""
-MOST_ALBUMS = 100
-"""Albums in which two people that are merged are bound to each other by faces of the album itself."""
+STAYING = 3
+"""Faces of a person from which those are parted that are split off, in case one of them goes elsewhere."""
+MOST_BINDINGS = 200
+"""Links that a merge writes: of each two people one, and one in each album that shows both, as far as that goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,48 +72,57 @@ class PeopleDecisions:
             yield session
 
     async def merge(self, user_id: str, into: str, others: Sequence[str], revisions: Revisions = None) -> Decided:
-        """Make people one, which keeps the first one's id, and its name if it has one."""
+        """Make people one, with the first one's id and what is said of it; what it lacks it has of the others."""
         async with self._locked(user_id) as session:
             kept = await find_person(session, user_id, into)
             _check(revision_of_person(kept), revisions, "person")
             gone = {one.id: one for one in [await find_person(session, user_id, other) for other in others]}
             if kept.id in gone:
                 raise InvalidRequest("A person cannot be merged with itself.", extra={"person_id": kept.id})
-            new = [link for one in gone.values() for link in await self._bind(session, user_id, kept, one)]
-            named = next((one for one in gone.values() if one.name is not None), None)
-            if named is not None:
-                new += await self._name_after_merge(session, user_id, kept, named)
-            if not any(one.kind == "must" for one in new):
-                raise Conflict("None of these people has a face by which the merge could be remembered.")
-            action = await self._corrections.make(session, user_id, new, "merge_people")
             faces = await face_moves.faces_of(session, user_id, list(gone))
+            linked = await self._effects.load_linked(session, user_id, await library_faces.find_shas(session, faces))
+            linked.refuse_parted(gone, kept.id)
+            most = max(1, MOST_BINDINGS // len(gone))
+            new = [link for one in gone.values() for link in await self._bind(session, user_id, kept, one, most)]
+            said = await self._said_after_merge(session, user_id, kept, list(gone.values()))
+            action = await self._corrections.make(session, user_id, [*new, *said], "merge_people")
             await face_moves.move(session, user_id, action, faces, kept.id)
             await people.merge(session, user_id, list(gone), kept.id)
-            if named is not None:
+            if said:
                 await self._effects.describe(session, user_id, kept.id)
-            await self._effects.repair(session, user_id, action, [])
             await people.touch(session, user_id, [kept.id, *gone])
             return Decided(kept.id, action)
 
     async def _bind(
-        self, session: AsyncSession, user_id: str, kept: LibraryPerson, gone: LibraryPerson
+        self, session: AsyncSession, user_id: str, kept: LibraryPerson, gone: LibraryPerson, most: int
     ) -> list[NewCorrection]:
-        """Bind the best faces of two people, and in each album that holds both those of the album."""
-        pairs = await library_faces.find_together(session, user_id, kept.id, gone.id, MOST_ALBUMS)
+        """Bind the best faces of two people, and in albums that hold both those of the album. Raises `Conflict` where
+        one of them never had a face."""
+        pairs = await library_faces.find_together(session, user_id, kept.id, gone.id, most - 1)
         faces = await self._faces(session, user_id, [face for pair in pairs for face in pair])
         ends = [await self._places(session, user_id, one.id, 1) for one in (kept, gone)]
-        linked = [(ends[0][0], ends[1][0])] if all(ends) else []
-        linked += [(place_of(faces[a]), place_of(faces[b])) for a, b in pairs]
+        if not all(ends):
+            raise Conflict("One of these people has no face by which the merge could be remembered.")
+        linked = [(ends[0][0], ends[1][0])]
+        linked += [(place_of(faces[a]), place_of(faces[b])) for a, b in pairs if a in faces and b in faces]
         value = {"merged": gone.id, "into": kept.id}
         return [NewCorrection("must", a, b, value) for a, b in dict.fromkeys(linked)]
 
-    async def _name_after_merge(
-        self, session: AsyncSession, user_id: str, kept: LibraryPerson, named: LibraryPerson
+    async def _said_after_merge(
+        self, session: AsyncSession, user_id: str, kept: LibraryPerson, gone: Sequence[LibraryPerson]
     ) -> list[NewCorrection]:
-        """Say again what is said of the person that stays, or of the one that is named, so that it is the latest."""
-        source = kept if kept.name is not None else named
-        said = await corrections.load_last_value(session, user_id, "name", source.id) or {"name": source.name}
-        return await self._said_of(session, user_id, kept.id, "name", {**said, "person": kept.id})
+        """Say of the person that stays what was said of the others and not of it. It is hidden for them only where
+        nothing was said of it at all."""
+        own = await corrections.load_said_of(session, user_id, kept.id)
+        had: dict[str, Any] = {}
+        for one in gone:
+            said = await corrections.load_said_of(session, user_id, one.id)
+            had = {key: value for key, value in said.items() if value} | had
+        new = {key: had[key] for key in ("name", "birth_date", "cover") if key in had and not own.get(key)}
+        found = await self._said_of(session, user_id, kept.id, "name", new | {"person": kept.id}) if new else []
+        if had.get("hidden") and not own:
+            found += await self._said_of(session, user_id, kept.id, "hide", {"hidden": True, "person": kept.id})
+        return found
 
     async def split(
         self, user_id: str, person_id: str, face_ids: Sequence[str], revisions: Revisions = None
@@ -123,17 +134,17 @@ class PeopleDecisions:
             faces = [await find_face(session, user_id, one) for one in dict.fromkeys(face_ids)]
             if strange := [one for one in faces if one.person_id != person.id]:
                 raise InvalidRequest("A face is not this person's.", extra={"faces": [one.id for one in strange]})
-            leaving = await self._bound_to(session, user_id, [one.id for one in faces])
-            staying = await library_faces.find_best(session, user_id, person.id, without=leaving)
+            leaving = await self._bound_to(session, user_id, faces)
+            staying = await library_faces.find_best(session, user_id, person.id, STAYING, without=leaving)
             if not staying:
                 raise InvalidRequest("All faces of the person would leave it; there is nothing to be split off.")
             first = max(faces, key=lambda one: (one.quality, -one.id))
             new = [NewCorrection("must", place_of(first), place_of(one)) for one in faces]
-            stays = (await self._faces(session, user_id, staying))[staying[0]]
-            new.append(NewCorrection("cannot", place_of(first), place_of(stays)))
+            stays = await self._faces(session, user_id, staying)
+            new += [NewCorrection("cannot", place_of(first), place_of(one)) for one in stays.values()]
             action = await self._corrections.make(session, user_id, new, "split_person")
             made = await people.add(session, user_id)
-            await self._move(session, user_id, action, [one.id for one in faces], made)
+            await face_moves.move(session, user_id, action, leaving, made)
             return Decided(made, action)
 
     async def assign(
@@ -153,29 +164,30 @@ class PeopleDecisions:
             target = None if person_id is None else (await find_person(session, user_id, person_id)).id
             if new:
                 target = await people.add(session, user_id)
-            said = [] if target is None else await self._parted_from_its_own(session, user_id, face, target)
+            linked = await self._effects.load_linked(session, user_id, [face.sha256])
+            bound = linked.bound_to([face.id])
             if target is None:
-                said.append(NewCorrection("cannot", place_of(face), place_of(face)))
+                said = [NewCorrection("cannot", place_of(face), place_of(face))]
             else:
-                best = await library_faces.find_best(session, user_id, target, without=[face.id])
-                other = (await self._faces(session, user_id, best))[best[0]] if best else face
-                said.append(NewCorrection("must", place_of(face), place_of(other)))
+                linked.refuse_parted(bound, target)
+                said = await self._parted_from_its_own(session, user_id, face, bound, target)
+                known_by = await self._places(session, user_id, target, 1, without=bound) or [place_of(face)]
+                said.append(NewCorrection("must", place_of(face), known_by[0]))
             if name is not None and target is not None:
                 said.append(NewCorrection("name", place_of(face), value={"person": target, "name": name}))
             action = await self._corrections.make(session, user_id, said, "assign_face")
-            await self._move(session, user_id, action, [face.id], target)
+            await face_moves.move(session, user_id, action, bound, target)
             if name is not None and target is not None:
                 await self._effects.describe(session, user_id, target)
                 await people.touch(session, user_id, [target])
             return Decided(target, action)
 
     async def _parted_from_its_own(
-        self, session: AsyncSession, user_id: str, face: LibraryFace, target: str
+        self, session: AsyncSession, user_id: str, face: LibraryFace, bound: Sequence[int], target: str
     ) -> list[NewCorrection]:
         """Say that a face which becomes another's is not the person that it was taken for."""
         if face.person_id in (None, target):
             return []
-        bound = await self._bound_to(session, user_id, [face.id])
         best = await library_faces.find_best(session, user_id, face.person_id or "", without=bound)
         others = await self._faces(session, user_id, best)
         return [NewCorrection("cannot", place_of(face), place_of(one)) for one in others.values()]
@@ -186,23 +198,29 @@ class PeopleDecisions:
             face = await find_face(session, user_id, face_id)
             _check(revision_of_face(face), revisions, "face")
             person = await find_person(session, user_id, person_id)
-            bound = await self._bound_to(session, user_id, [face.id])
+            bound = await self._bound_to(session, user_id, [face])
             best = await library_faces.find_best(session, user_id, person.id, without=bound)
-            if not best:
+            others = await self._faces(session, user_id, best)
+            if not others:
                 raise InvalidRequest("The person has no other face; assign the face to somebody else, or to nobody.")
-            other = (await self._faces(session, user_id, best))[best[0]]
-            said = [NewCorrection("cannot", place_of(face), place_of(other))]
+            said = [NewCorrection("cannot", place_of(face), place_of(other)) for other in others.values()]
             action = await self._corrections.make(session, user_id, said, "reject_face")
             left = face.person_id
             if left == person.id:
                 left = None if len(bound) == 1 else await people.add(session, user_id)
-                await self._move(session, user_id, action, [face.id], left)
+                await face_moves.move(session, user_id, action, bound, left)
             return Decided(left, action)
 
-    async def keep_apart(self, user_id: str, face: LibraryFace, other: LibraryFace) -> Decided:
+    async def keep_apart(self, user_id: str, face_id: int, other_id: int) -> Decided:
         """Say that two faces are of different people, who stay as they are."""
         async with self._locked(user_id) as session:
-            said = [NewCorrection("cannot", place_of(face), place_of(other))]
+            found = await self._faces(session, user_id, [face_id, other_id])
+            if len(found) < 2:
+                raise NotFound("One of the faces that were asked of is not there any more.")
+            face, other = found[face_id], found[other_id]
+            if face.person_id is not None and face.person_id == other.person_id:
+                raise ChangedMeanwhile("The two have become one person: reject a face of it, or split it.")
+            said = [NewCorrection("cannot", place_of(face), place_of(other), {"either": True})]
             action = await self._corrections.make(session, user_id, said, "answer_suggestion")
             return Decided(face.person_id, action)
 
@@ -213,9 +231,8 @@ class PeopleDecisions:
             _check(revision_of_person(person), revisions, "person")
             new: list[NewCorrection] = []
             if change.fields - {"hidden"}:
-                said = dict(await corrections.load_last_value(session, user_id, "name", person.id) or {})
-                said |= await self._described(session, user_id, person, change)
-                new += await self._said_of(session, user_id, person.id, "name", {**said, "person": person.id})
+                said = await self._described(session, user_id, person, change)
+                new += await self._said_of(session, user_id, person.id, "name", said | {"person": person.id})
             if "hidden" in change.fields:
                 value = {"hidden": change.hidden, "person": person.id}
                 new += await self._said_of(session, user_id, person.id, "hide", value)
@@ -252,28 +269,19 @@ class PeopleDecisions:
             raise Conflict("The person has no face by which it could be remembered.")
         return [NewCorrection(kind, place, value=value) for place in places]
 
-    async def _places(self, session: AsyncSession, user_id: str, person_id: str, limit: int) -> list[Place]:
+    async def _places(
+        self, session: AsyncSession, user_id: str, person_id: str, limit: int, without: Sequence[int] = ()
+    ) -> list[Place]:
         """Find the places of a person's best faces; those that it was known by where none is there now."""
-        best = await library_faces.find_best(session, user_id, person_id, limit)
+        best = await library_faces.find_best(session, user_id, person_id, limit, without)
         faces = await self._faces(session, user_id, best)
         places = [place_of(faces[one]) for one in best if one in faces]
         return places or await corrections.load_places(session, user_id, person_id, limit)
 
-    async def _bound_to(self, session: AsyncSession, user_id: str, face_ids: Sequence[int]) -> list[int]:
+    async def _bound_to(self, session: AsyncSession, user_id: str, faces: Sequence[LibraryFace]) -> list[int]:
         """Find the faces that are bound to any of some, these included."""
-        linked = await self._effects.load_linked(session, user_id)
-        bonds = bonds_of(linked)
-        own = {bonds[at] for at, face_id in enumerate(linked.found.ids) if face_id in set(face_ids)}
-        bound = {face_id for at, face_id in enumerate(linked.found.ids) if bonds[at] in own}
-        return sorted(bound | set(face_ids))
-
-    async def _move(
-        self, session: AsyncSession, user_id: str, action: str, face_ids: Sequence[int], target: str | None
-    ) -> None:
-        """Move faces with those that they are bound to, and part what must not come together."""
-        bound = await self._bound_to(session, user_id, face_ids)
-        await face_moves.move(session, user_id, action, bound, target)
-        await self._effects.repair(session, user_id, action, face_ids)
+        linked = await self._effects.load_linked(session, user_id, [one.sha256 for one in faces])
+        return linked.bound_to(one.id for one in faces)
 
     async def _faces(self, session: AsyncSession, user_id: str, ids: Sequence[int]) -> dict[int, LibraryFace]:
         return {face.id: face for face in await library_faces.find(session, user_id, ids)}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 import numpy as np
 import structlog
@@ -46,26 +47,37 @@ class PeopleGrouping:
         self._database = database
         self._clusterer = clusterer
         self._settings = settings
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def update(self, user_id: str, seen: GroupedFaces | None = None, *, anew: bool = False) -> None:
-        """Add the faces that are new to the user's people, or group all of them anew.
+        """Group the user's faces where any is new or something was said of them since, or all of them anew.
 
         `seen`: faces that were grouped just now, which need no work where they are all that the user has. Raises
         `Unavailable` where corrections come in faster than faces are grouped: the job is tried again.
         """
         model = self._settings.faces_model
-        async with self._database.transaction() as session:
-            if not anew and not await people.has_new_faces(session, user_id, model):
-                return
-        for _ in range(_TRIES):
-            if await self._group(user_id, model, seen, anew=anew):
-                return
+        async with self._locks.setdefault(user_id, asyncio.Lock()):
+            for _ in range(_TRIES):
+                if not anew and not await self._is_due(user_id, model):
+                    return
+                if await self._group(user_id, model, seen, anew=anew):
+                    return
         raise Unavailable("The user's people are being corrected faster than they can be grouped")
 
-    async def _group(self, user_id: str, model: str, seen: GroupedFaces | None, *, anew: bool) -> bool:
-        """Group the user's faces. -> whether nothing was said of them meanwhile, so that it is saved"""
+    async def _is_due(self, user_id: str, model: str) -> bool:
         async with self._database.transaction() as session:
-            memory = await load_memory(session, user_id)
+            state = await people.load_state(session, user_id)
+            if state is None:
+                return False
+            # Before anything was grouped or said there is nothing that a correction could change.
+            is_behind = state.revision != (state.grouped or 0)
+            return is_behind or await people.has_new_faces(session, user_id, model)
+
+    async def _group(self, user_id: str, model: str, seen: GroupedFaces | None, *, anew: bool) -> bool:
+        """Group the user's faces. -> whether nothing was said or grouped meanwhile, so that it is saved"""
+        async with self._database.transaction() as session:
+            state = await people.load_state(session, user_id)
+            memory = await load_memory(session, user_id, None if state is None else state.grouped_at)
             contents = await people.load_contents(session, user_id)
             is_all = seen is not None and list(seen.shas) == contents.shas
             found = seen.found if seen and is_all else await faces.load(session, model, contents.shas)
@@ -74,7 +86,7 @@ class PeopleGrouping:
         placed = PlacedFaces(
             contents.shas, list(zip(contents.widths, contents.heights, strict=True)), found.pictures, found.boxes
         )
-        said = memory.resolve(placed)
+        said = await asyncio.to_thread(memory.resolve, placed)
         labels = NO_FACES
         if seen and is_all and moved is None and (previous == UNKNOWN).all():
             labels = seen.labels
@@ -85,7 +97,7 @@ class PeopleGrouping:
             )
         questions = await asyncio.to_thread(find_questions, found, labels, said, self._settings.faces)
         async with self._database.transaction() as session:
-            if await people.lock(session, user_id) != memory.revision:
+            if state is None or await people.lock(session, user_id) != state:
                 return False
             await people.save(session, user_id, model, found.ids, labels, moved, memory.decided(placed))
             await people.set_covers(session, user_id, memory.covers(placed, found.ids))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -36,17 +37,15 @@ class Memory:
         """Find the faces by which people are known of whom something was said: id of a person, indices of faces
         `int64[F]`; whoever was spoken of last is last."""
         found: dict[str, set[int]] = defaultdict(set)
-        for one in self.descriptions:
+        at = faces.find_all([one.a for one in self.descriptions]).tolist()
+        for one, face in zip(self.descriptions, at, strict=True):
             person = str(one.value["person"])
-            faces_of = found.pop(person, set())
-            if (face := faces.find(one.a)) is not None:
-                faces_of.add(face)
-            found[person] = faces_of
+            found[person] = found.pop(person, set()) | ({face} if face >= 0 else set())
         return [(person, np.array(sorted(at), np.int64)) for person, at in found.items() if at]
 
     def covers(self, faces: PlacedFaces, face_ids: NDArray[np.int64]) -> dict[str, int]:
         """Find the faces that people are shown by: id of a person -> id of the face that the user chose."""
-        chosen = {str(one.value["person"]): one.value.get("cover") for one in self.descriptions if one.kind == "name"}
+        chosen = {str(one.value["person"]): one.value["cover"] for one in self.descriptions if "cover" in one.value}
         places = {person: place_in(cover) for person, cover in chosen.items() if cover}
         found = {person: faces.find(place) for person, place in places.items()}
         return {person: int(face_ids[face]) for person, face in found.items() if face is not None}
@@ -63,11 +62,12 @@ def place_as_value(place: Place) -> dict[str, Any]:
     return {"sha256": place.sha256, "box": list(place.box or ())}
 
 
-async def load_memory(session: AsyncSession, user_id: str) -> Memory:
-    """Load what a user said of faces."""
+async def load_memory(session: AsyncSession, user_id: str, grouped_at: datetime | None) -> Memory:
+    """Load what a user said of faces, and what was taken back since these were grouped."""
+    state = await people.load_state(session, user_id)
     return Memory(
-        await people.load_revision(session, user_id),
+        0 if state is None else state.revision,
         await corrections.load_standing(session, user_id, LINKS),
-        await corrections.load_undone(session, user_id, LINKS),
+        await corrections.load_undone(session, user_id, LINKS, grouped_at),
         await corrections.load_standing(session, user_id, DESCRIPTIONS),
     )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from deployments.errors import InvalidRequest, NotFound
+from deployments.errors import ChangedMeanwhile, Conflict, InvalidRequest, NotFound
 from serve_app.services.people.decisions import Decided, PeopleDecisions
 from serve_app.services.people.lookup import find_face, find_person, is_nobody
 from serve_app.store.ids import face_number, public_face_id
@@ -24,17 +25,15 @@ FaceSort = Literal["likeness", "time"]
 Answer = Literal["yes", "no", "skip"]
 _CURSOR = re.compile(r"(\d{1,9}):(per_[0-9a-z]{1,40})")
 _FACE_CURSOR = re.compile(r"(likeness|time):(-?[0-9.e-]{1,30}):(fac_[0-9a-z]{1,40})")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class ListedFace:
-    """A face of a person, with what it is sorted by."""
+    """A face of a person."""
 
     face: LibraryFace
     likeness: float
     """Cosine of its vector and the mean of the person's, -1 to 1; 0 where it was not asked for."""
-    key: float
 
 
 class PeopleService:
@@ -88,23 +87,19 @@ class PeopleService:
         after = None if cursor is None else _parse_face_cursor(cursor, sort)
         async with self._database.transaction() as session:
             person = await find_person(session, user_id, person_id)
-            found = await library_faces.load_of_person(session, user_id, person.id)
-            likeness = {}
-            if sort == "likeness":
-                likeness = _likeness(await library_faces.load_vectors(session, [face.id for face in found]))
-        listed = [
-            ListedFace(
-                face, alike := likeness.get(face.id, 0.0), alike if sort == "likeness" else _seconds(face.taken_at)
-            )
-            for face in found
+            if sort == "time":
+                keys = await library_faces.load_latest(session, user_id, person.id, limit + 1, after)
+            else:
+                ids, vectors = await library_faces.load_vectors(session, user_id, person.id)
+                keys = await asyncio.to_thread(_likest, ids, vectors, limit + 1, after)
+            found = {one.id: one for one in await library_faces.find(session, user_id, [face for face, _ in keys])}
+        shown = [
+            ListedFace(found[face], key if sort == "likeness" else 0.0) for face, key in keys[:limit] if face in found
         ]
-        listed.sort(key=lambda one: (-one.key, one.face.id))
-        if after is not None:
-            listed = [one for one in listed if (-one.key, one.face.id) > (-after[0], after[1])]
-        page = listed[:limit]
-        if len(listed) <= limit:
-            return page, None
-        return page, f"{sort}:{page[-1].key!r}:{public_face_id(page[-1].face.id)}"
+        if len(keys) <= limit:
+            return shown, None
+        last, key = keys[limit - 1]
+        return shown, f"{sort}:{key!r}:{public_face_id(last)}"
 
     async def suggest(self, user_id: str, limit: int) -> list[Suggestion]:
         """Load questions whose answers help most, those first of which the rule is least sure."""
@@ -120,14 +115,17 @@ class PeopleService:
             if answer == "skip":
                 await suggestions.skip(session, user_id, suggestion_id)
                 return Decided(asked.person_id, None)
-            found = await library_faces.find(session, user_id, [asked.face_id, asked.other_id])
-        faces = {face.id: face for face in found}
-        decided = await self._decide(user_id, asked, answer, faces)
+        try:
+            decided = await self._decide(user_id, asked, answer)
+        except (ChangedMeanwhile, Conflict, InvalidRequest, NotFound):
+            async with self._database.transaction() as session:  # it would be refused again
+                await suggestions.skip(session, user_id, suggestion_id)
+            raise
         async with self._database.transaction() as session:
             await suggestions.remove(session, user_id, suggestion_id)
         return decided
 
-    async def _decide(self, user_id: str, asked: Suggestion, answer: Answer, faces: dict[int, LibraryFace]) -> Decided:
+    async def _decide(self, user_id: str, asked: Suggestion, answer: Answer) -> Decided:
         person, other = asked.person_id or "", asked.other_person_id or ""
         if asked.kind == "is":
             face = public_face_id(asked.face_id)
@@ -136,7 +134,7 @@ class PeopleService:
             return await self._decisions.reject(user_id, face, other)
         if answer == "yes":
             return await self._decisions.merge(user_id, *await self._larger_first(user_id, person, other))
-        return await self._decisions.keep_apart(user_id, faces[asked.face_id], faces[asked.other_id])
+        return await self._decisions.keep_apart(user_id, asked.face_id, asked.other_id)
 
     async def _larger_first(self, user_id: str, one: str, other: str) -> tuple[str, Sequence[str]]:
         """Choose which of two people keeps its id: the one that is named, else the larger."""
@@ -146,18 +144,22 @@ class PeopleService:
         return people[0].id, [people[1].id]
 
 
-def _likeness(vectors: dict[int, np.ndarray]) -> dict[int, float]:
-    if not vectors:
-        return {}
-    rows = np.stack(list(vectors.values())).astype(np.float64)
+def _likest(
+    ids: NDArray[np.int64], vectors: NDArray[np.float32], limit: int, after: tuple[float, int] | None
+) -> list[tuple[int, float]]:
+    """Find the faces `int64[N]` whose vectors `float32[N, D]` are most like their mean, after a likeness and an id.
+    -> ids and cosines"""
+    if not len(ids):
+        return []
+    rows = vectors.astype(np.float64)
     rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
     mean = rows.mean(axis=0)
-    cosine = rows @ mean / max(float(np.linalg.norm(mean)), 1e-9)
-    return dict(zip(vectors, np.round(cosine, 6).tolist(), strict=True))
-
-
-def _seconds(time: datetime) -> float:
-    return (time - _EPOCH) / timedelta(seconds=1)
+    cosine = np.round(rows @ mean / max(float(np.linalg.norm(mean)), 1e-9), 6)
+    order = np.lexsort((ids, -cosine))
+    if after is not None:
+        key, face = after
+        order = order[(cosine[order] < key) | ((cosine[order] == key) & (ids[order] > face))]
+    return [(int(ids[at]), float(cosine[at])) for at in order[:limit]]
 
 
 def _parse_face_cursor(cursor: str, sort: FaceSort) -> tuple[float, int]:

@@ -27,7 +27,11 @@ class UserRow(Created, Base):
     api_key_hash: Mapped[str | None] = mapped_column(unique=True)
     """SHA-256 of the user's key; null: no key is valid."""
     people_revision: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
-    """Grows whenever the user's people are grouped or corrected: what was worked out of an older state is not saved."""
+    """Grows whenever the user's people are corrected: what was worked out of an older state is not saved."""
+    people_grouped: Mapped[int | None] = mapped_column(BigInteger)
+    """`people_revision` that the last grouping of all of the user's faces was of."""
+    people_grouped_at: Mapped[datetime | None]
+    """Time of that grouping: what was taken back since is still in it."""
 
 
 class SessionRow(Created, Base):

@@ -47,6 +47,8 @@ class AlbumRow(Created, Base):
     """Number of its images that are pending; triggers of `album_images` keep it up, as the two below."""
     embedded_count: Mapped[int] = mapped_column(server_default=text("0"))
     failed_count: Mapped[int] = mapped_column(server_default=text("0"))
+    people_grouped_at: Mapped[datetime | None]
+    """Time when its faces were grouped last: links that were taken back since are still in that grouping."""
 
 
 class AlbumImageRow(Created, Base):

@@ -11,6 +11,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from serve_app.store.models.base import Base, Id
 
+_IS_LINK = text("kind IN ('must', 'cannot') AND undone_at IS NULL")
+
 
 class CorrectionRow(Base):
     """One thing that a user said, kept for good: rows are added, and marked as taken back, and nothing else.
@@ -24,6 +26,8 @@ class CorrectionRow(Base):
         Index(None, "user_id", "id"),
         Index(None, "user_id", "kind", "id"),
         Index(None, "action_id"),
+        Index(None, "user_id", "a_sha256", postgresql_where=_IS_LINK),
+        Index(None, "user_id", "b_sha256", postgresql_where=_IS_LINK),
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)

@@ -63,6 +63,14 @@ _ADD = text("""
         item -> 'value', :via
     FROM jsonb_array_elements(CAST(:items AS jsonb)) AS item
 """)
+_STANDS = "AND user_id = :user_id AND undone_at IS NULL"
+_BOUND = f"""
+    SELECT following.sha FROM {{reached}} CROSS JOIN LATERAL (
+        SELECT b_sha256 AS sha FROM corrections WHERE a_sha256 = {{reached}}.sha AND kind = 'must' {_STANDS}
+        UNION ALL
+        SELECT a_sha256 FROM corrections WHERE b_sha256 = {{reached}}.sha AND kind = 'must' {_STANDS}
+    ) AS following
+"""  # noqa: S608
 _PAGE = text(f"""
     SELECT {_COLUMNS} FROM corrections
     WHERE user_id = :user_id
@@ -76,15 +84,35 @@ _STANDING = text(f"""
 """)  # noqa: S608
 _UNDONE = text(f"""
     SELECT {_COLUMNS} FROM corrections
-    WHERE user_id = :user_id AND kind = ANY(CAST(:kinds AS text[])) AND undone_at IS NOT NULL ORDER BY id
+    WHERE user_id = :user_id AND kind = ANY(CAST(:kinds AS text[])) AND undone_at IS NOT NULL
+    AND (CAST(:since AS timestamptz) IS NULL OR undone_at > :since) ORDER BY id
 """)  # noqa: S608
 _OF_ACTION = text(f"""
     SELECT {_COLUMNS} FROM corrections WHERE user_id = :user_id AND action_id = :action_id ORDER BY id
 """)  # noqa: S608
-_LAST_VALUE = text("""
-    SELECT value FROM corrections
-    WHERE user_id = :user_id AND kind = :kind AND undone_at IS NULL AND value ->> 'person' = :person
-    ORDER BY id DESC LIMIT 1
+_SAID_OF = text("""
+    SELECT DISTINCT ON (said.key) said.key, said.value FROM corrections, jsonb_each(corrections.value) AS said
+    WHERE user_id = :user_id AND kind IN ('name', 'hide') AND undone_at IS NULL
+    AND corrections.value ->> 'person' = :person AND said.key <> 'person'
+    ORDER BY said.key, id DESC
+""")
+_LINKS_ABOUT = text(f"""
+    WITH RECURSIVE bound (sha) AS (
+        SELECT unnest(CAST(:shas AS text[])) COLLATE "C"
+        UNION {_BOUND.format(reached="bound")}
+    ), border (sha) AS (
+        SELECT sha FROM bound
+        UNION SELECT b_sha256 FROM bound JOIN corrections ON a_sha256 = sha AND kind = 'cannot' {_STANDS}
+        UNION SELECT a_sha256 FROM bound JOIN corrections ON b_sha256 = sha AND kind = 'cannot' {_STANDS}
+    ), reached (sha) AS (
+        SELECT sha FROM border
+        UNION {_BOUND.format(reached="reached")}
+    )
+    SELECT {_COLUMNS} FROM corrections WHERE kind IN ('must', 'cannot') {_STANDS}
+    AND a_sha256 IN (SELECT sha FROM reached) AND b_sha256 IN (SELECT sha FROM reached) ORDER BY id
+""")  # noqa: S608
+_COUNT = text("""
+    SELECT count(*) FROM corrections WHERE user_id = :user_id AND kind IN ('must', 'cannot') AND undone_at IS NULL
 """)
 _PLACES = text("""
     SELECT a_sha256, a_box FROM corrections
@@ -96,7 +124,8 @@ _LAST = text("""
 """)
 _ACTION_OF = text("SELECT action_id FROM corrections WHERE user_id = :user_id AND id = :id")
 _UNDO = text(f"""
-    UPDATE corrections SET undone_at = now() WHERE action_id = :action_id AND undone_at IS NULL RETURNING {_COLUMNS}
+    UPDATE corrections SET undone_at = clock_timestamp()
+    WHERE action_id = :action_id AND undone_at IS NULL RETURNING {_COLUMNS}
 """)  # noqa: S608
 _LOCK = text("SELECT id FROM users WHERE id = :user_id FOR NO KEY UPDATE")
 
@@ -144,18 +173,30 @@ async def load_standing(session: AsyncSession, user_id: str, kinds: Sequence[Cor
     return [_correction(row) for row in await session.execute(_STANDING, {"user_id": user_id, "kinds": list(kinds)})]
 
 
-async def load_undone(session: AsyncSession, user_id: str, kinds: Sequence[CorrectionKind]) -> list[Correction]:
-    """Load a user's corrections of some kinds that were taken back, the oldest first."""
-    return [_correction(row) for row in await session.execute(_UNDONE, {"user_id": user_id, "kinds": list(kinds)})]
+async def load_undone(
+    session: AsyncSession, user_id: str, kinds: Sequence[CorrectionKind], since: datetime | None
+) -> list[Correction]:
+    """Load a user's corrections of some kinds that were taken back after a time, None: at all, the oldest first."""
+    given = {"user_id": user_id, "kinds": list(kinds), "since": since}
+    return [_correction(row) for row in await session.execute(_UNDONE, given)]
 
 
-async def load_last_value(
-    session: AsyncSession, user_id: str, kind: CorrectionKind, person_id: str
-) -> dict[str, Any] | None:
-    """Load what was said of a person last that stands; None: nothing."""
-    given = {"user_id": user_id, "kind": kind, "person": person_id}
-    found: dict[str, Any] | None = await session.scalar(_LAST_VALUE, given)
-    return found
+async def load_links_about(session: AsyncSession, user_id: str, shas: Sequence[str]) -> list[Correction]:
+    """Load the links that have to do with faces of contents, the oldest first: of what is bound to them, of what these
+    are parted from, and of what is bound to that."""
+    rows = await session.execute(_LINKS_ABOUT, {"user_id": user_id, "shas": sorted(set(shas))})
+    return [_correction(row) for row in rows]
+
+
+async def count_links(session: AsyncSession, user_id: str) -> int:
+    """Count a user's links that stand."""
+    return int(await session.scalar(_COUNT, {"user_id": user_id}) or 0)
+
+
+async def load_said_of(session: AsyncSession, user_id: str, person_id: str) -> dict[str, Any]:
+    """Load what is said of a person, each thing as it was said last: `name`, `birth_date`, `cover`, `hidden`."""
+    rows = await session.execute(_SAID_OF, {"user_id": user_id, "person": person_id})
+    return {row.key: row.value for row in rows}
 
 
 async def load_places(session: AsyncSession, user_id: str, person_id: str, limit: int) -> list[Place]:

@@ -21,7 +21,9 @@ _NOTE = text("""
 """)
 _MOVE = text("""
     INSERT INTO people_faces (user_id, face_id, person_id)
-    SELECT :user_id, id, CAST(:to_id AS text) FROM faces WHERE id = ANY(CAST(:faces AS bigint[]))
+    SELECT :user_id, id, CAST(:to_id AS text) FROM faces WHERE id = ANY(CAST(:faces AS bigint[])) AND EXISTS (
+        SELECT FROM images WHERE images.sha256 = faces.sha256 AND images.user_id = :user_id AND NOT temporary
+    )
     ON CONFLICT (user_id, face_id) DO UPDATE SET person_id = excluded.person_id
 """)
 _OF_PEOPLE = text("""
@@ -38,8 +40,13 @@ async def move(session: AsyncSession, user_id: str, action_id: str, faces: Seque
     """Give faces to a person, or to nobody, and note where they come from."""
     given = {"user_id": user_id, "action_id": action_id, "faces": list(faces), "to_id": to_id}
     before = {one for one in await session.scalars(_NOTE, given) if one}
-    await session.execute(_MOVE, {"user_id": user_id, "faces": list(faces), "to_id": to_id})
+    await put(session, user_id, faces, to_id)
     await people.touch(session, user_id, [*before, *([to_id] if to_id else [])])
+
+
+async def put(session: AsyncSession, user_id: str, faces: Sequence[int], to_id: str | None) -> None:
+    """Give faces to a person, or to nobody, for good. The caller touches the people."""
+    await session.execute(_MOVE, {"user_id": user_id, "faces": list(faces), "to_id": to_id})
 
 
 async def faces_of(session: AsyncSession, user_id: str, ids: Sequence[str]) -> list[int]:
@@ -47,8 +54,8 @@ async def faces_of(session: AsyncSession, user_id: str, ids: Sequence[str]) -> l
     return list(await session.scalars(_OF_PEOPLE, {"user_id": user_id, "ids": list(ids)}))
 
 
-async def take_back(session: AsyncSession, user_id: str, action_id: str) -> None:
-    """Give the faces that an action moved back to whom they were of.
+async def take_back(session: AsyncSession, user_id: str, action_id: str) -> list[int]:
+    """Give the faces that an action moved back to whom they were of. -> their ids
 
     A face that has come to somebody else since stays there; people that were found to be others since are these.
     """
@@ -62,5 +69,6 @@ async def take_back(session: AsyncSession, user_id: str, action_id: str) -> None
             back[origin].append(row.face_id)
             touched |= {one for one in (origin, moved_to) if one}
     for origin, faces in back.items():
-        await session.execute(_MOVE, {"user_id": user_id, "faces": faces, "to_id": origin})
+        await put(session, user_id, faces, origin)
     await people.touch(session, user_id, sorted(touched))
+    return [face for faces in back.values() for face in faces]

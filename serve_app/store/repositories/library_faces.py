@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -53,15 +54,24 @@ _FIND = text(f"""
     SELECT DISTINCT ON (faces.id) {_COLUMNS} FROM {_FROM}
     WHERE faces.id = ANY(CAST(:ids AS bigint[])) ORDER BY faces.id, images.id DESC
 """)  # noqa: S608 (our own names)
-_OF_PERSON = text(f"""
-    SELECT DISTINCT ON (faces.id) {_COLUMNS} FROM {_FROM}
-    WHERE person_id = :person_id AND {_VISIBLE} ORDER BY faces.id, images.id DESC
+_LATEST = text(f"""
+    SELECT * FROM (
+        SELECT DISTINCT ON (faces.id) faces.id,
+            CAST(extract(epoch FROM coalesce(taken_at, images.created_at)) AS float8) AS seconds
+        FROM {_FROM} WHERE person_id = :person_id AND {_VISIBLE} ORDER BY faces.id, images.id DESC
+    ) AS shown
+    WHERE CAST(:time AS float8) IS NULL OR seconds < :time OR seconds = :time AND id > :after
+    ORDER BY seconds DESC, id LIMIT :limit
 """)  # noqa: S608
 _BEST = text(f"""
     SELECT faces.id FROM {_FROM} LEFT JOIN people ON people.id = person_id
-    WHERE person_id = :person_id AND {_VISIBLE} AND NOT faces.id = ANY(CAST(:without AS bigint[]))
+    WHERE person_id = :person_id AND NOT faces.id = ANY(CAST(:without AS bigint[]))
     GROUP BY faces.id, faces.quality, cover_face_id
-    ORDER BY faces.id = cover_face_id DESC NULLS LAST, faces.quality DESC, faces.id LIMIT :limit
+    ORDER BY bool_or({_VISIBLE}) DESC, faces.id IN (
+        SELECT face_id FROM people_moves WHERE to_id = :person_id AND EXISTS (
+            SELECT FROM corrections WHERE corrections.action_id = people_moves.action_id AND undone_at IS NULL
+        )
+    ), faces.id = cover_face_id DESC NULLS LAST, faces.quality DESC, faces.id LIMIT :limit
 """)  # noqa: S608
 _TOGETHER = text(f"""
     SELECT (array_agg(faces.id ORDER BY faces.quality DESC, faces.id) FILTER (WHERE person_id = :one))[1] AS one,
@@ -73,10 +83,20 @@ _TOGETHER = text(f"""
 _BOXES = text("""
     SELECT faces.id, sha256, bbox, coalesce(person_id, '') AS person_id FROM faces
     LEFT JOIN people_faces ON people_faces.user_id = :user_id AND people_faces.face_id = faces.id
-    WHERE model = :model AND sha256 = ANY(CAST(:shas AS text[])) ORDER BY faces.id
+    WHERE model = :model AND sha256 = ANY(CAST(:shas AS text[])) AND EXISTS (
+        SELECT FROM images WHERE images.sha256 = faces.sha256 AND images.user_id = :user_id AND NOT temporary
+    )
+    ORDER BY faces.id
 """)
 _SIZES = text("SELECT sha256, width, height FROM contents WHERE sha256 = ANY(CAST(:shas AS text[])) ORDER BY sha256")
-_VECTORS = text("SELECT id, vector FROM faces WHERE id = ANY(CAST(:ids AS bigint[]))")
+_SHAS = text("SELECT DISTINCT sha256 FROM faces WHERE id = ANY(CAST(:ids AS bigint[])) ORDER BY sha256")
+_VECTORS = text(f"""
+    SELECT id, vector FROM people_faces JOIN faces ON faces.id = face_id
+    WHERE people_faces.user_id = :user_id AND person_id = :person_id AND EXISTS (
+        SELECT FROM images
+        WHERE images.sha256 = faces.sha256 AND images.user_id = :user_id AND NOT temporary AND {_VISIBLE}
+    )
+""")  # noqa: S608
 _ALBUMS = text("""
     SELECT albums.id FROM albums WHERE user_id = :user_id AND EXISTS (
         SELECT FROM album_images JOIN images ON images.id = image_id
@@ -94,15 +114,21 @@ async def find(session: AsyncSession, user_id: str, ids: Sequence[int]) -> list[
     return [_face(row) for row in await session.execute(_FIND, {"user_id": user_id, "ids": list(ids)})]
 
 
-async def load_of_person(session: AsyncSession, user_id: str, person_id: str) -> list[LibraryFace]:
-    """Load the faces of a person, but those in the trash, by id."""
-    return [_face(row) for row in await session.execute(_OF_PERSON, {"user_id": user_id, "person_id": person_id})]
+async def load_latest(
+    session: AsyncSession, user_id: str, person_id: str, limit: int, after: tuple[float, int] | None = None
+) -> list[tuple[int, float]]:
+    """Load the latest faces of a person, but those in the trash, after a time and an id. -> ids and times in seconds"""
+    given = {"user_id": user_id, "person_id": person_id, "limit": limit, "time": None, "after": None}
+    if after is not None:
+        given |= {"time": after[0], "after": after[1]}
+    return [(row.id, row.seconds) for row in await session.execute(_LATEST, given)]
 
 
 async def find_best(
     session: AsyncSession, user_id: str, person_id: str, limit: int = 1, without: Sequence[int] = ()
 ) -> list[int]:
-    """Find the faces that show a person best, the one that the user chose first. -> ids"""
+    """Find the faces that a person is best known by: not in the trash, its own before those that came to it by
+    corrections, which may leave when these are taken back, and the one first that the user chose. -> ids"""
     given = {"user_id": user_id, "person_id": person_id, "limit": limit, "without": list(without)}
     return list(await session.scalars(_BEST, given))
 
@@ -126,7 +152,7 @@ class FaceBoxes:
 
 
 async def load_boxes(session: AsyncSession, user_id: str, model: str, shas: Sequence[str]) -> FaceBoxes:
-    """Load where the faces of contents are, and whose."""
+    """Load where the faces of the user's contents among some are, and whose."""
     sizes = (await session.execute(_SIZES, {"shas": list(shas)})).all()
     place = {row.sha256: index for index, row in enumerate(sizes)}
     rows = (await session.execute(_BOXES, {"user_id": user_id, "model": model, "shas": list(shas)})).all()
@@ -140,10 +166,22 @@ async def load_boxes(session: AsyncSession, user_id: str, model: str, shas: Sequ
     )
 
 
-async def load_vectors(session: AsyncSession, ids: Sequence[int]) -> dict[int, NDArray[np.float32]]:
-    """Load the vectors of faces, `float32[D]`, by id."""
-    rows = await session.execute(_VECTORS, {"ids": list(ids)})
-    return {face_id: np.frombuffer(data, "<f4").astype(np.float32) for face_id, data in rows}
+async def find_shas(session: AsyncSession, ids: Sequence[int]) -> list[str]:
+    """Find the contents that faces are in."""
+    return list(await session.scalars(_SHAS, {"ids": list(ids)}))
+
+
+async def load_vectors(
+    session: AsyncSession, user_id: str, person_id: str
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Load the faces of a person, but those in the trash. -> ids `int64[N]`, vectors `float32[N, D]`; of the network of
+    most of them, where several networks' are there"""
+    rows = (await session.execute(_VECTORS, {"user_id": user_id, "person_id": person_id})).all()
+    lengths = Counter(len(row.vector) for row in rows)
+    length = lengths.most_common(1)[0][0] if lengths else 4
+    kept = [row for row in rows if len(row.vector) == length]
+    data = np.frombuffer(b"".join(row.vector for row in kept), "<f4").reshape(-1, length // 4)
+    return np.array([row.id for row in kept], np.int64), data.astype(np.float32)
 
 
 async def touch_albums(session: AsyncSession, user_id: str, shas: Sequence[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from deployments.algorithms.people.label_matching import continue_labels
+from deployments.algorithms.people.label_matching import continue_labels, settle_labels
 from deployments.algorithms.people.moving import match_places
 from deployments.contracts.albums import UNASSIGNED, UNKNOWN
 from serve_app.store.ids import new_id
@@ -57,8 +57,11 @@ def root_of(merged: Mapping[str, str], person_id: str) -> str:
     return person_id
 
 
-_REVISION = text("SELECT people_revision FROM users WHERE id = :user_id")
-_LOCK = text("SELECT people_revision FROM users WHERE id = :user_id FOR NO KEY UPDATE")
+_STATE = text("SELECT people_revision, people_grouped, people_grouped_at FROM users WHERE id = :user_id")
+_LOCK = text(f"{_STATE.text} FOR NO KEY UPDATE")
+_GROUPED = text("""
+    UPDATE users SET people_grouped = people_revision, people_grouped_at = clock_timestamp() WHERE id = :user_id
+""")
 _BUMP = text("UPDATE users SET people_revision = people_revision + 1 WHERE id = :user_id")
 _CONTENTS = text("""
     SELECT DISTINCT contents.sha256, width, height FROM images JOIN contents ON contents.sha256 = images.sha256
@@ -127,20 +130,32 @@ _REMOVE_EMPTY = text("""
 """)
 
 
-async def load_revision(session: AsyncSession, user_id: str) -> int:
-    """Load the number of the state of a user's people."""
-    return int(await session.scalar(_REVISION, {"user_id": user_id}) or 0)
+@dataclass(frozen=True, slots=True)
+class PeopleState:
+    """State of a user's people."""
+
+    revision: int
+    """Number of what the user said: grows with every correction."""
+    grouped: int | None
+    """`revision` that the last grouping was of; None: there was none."""
+    grouped_at: datetime | None
+    """Time of that grouping."""
 
 
-async def lock(session: AsyncSession, user_id: str) -> int | None:
-    """Let no other transaction change the user's people until this one ends. -> the number of their state, None: the
-    user is gone"""
-    found: int | None = await session.scalar(_LOCK, {"user_id": user_id})
-    return found
+async def load_state(session: AsyncSession, user_id: str) -> PeopleState | None:
+    """Load the state of a user's people; None: the user is gone."""
+    row = (await session.execute(_STATE, {"user_id": user_id})).one_or_none()
+    return None if row is None else PeopleState(*row)
+
+
+async def lock(session: AsyncSession, user_id: str) -> PeopleState | None:
+    """Let no other transaction change the user's people until this one ends. -> their state, None: the user is gone"""
+    row = (await session.execute(_LOCK, {"user_id": user_id})).one_or_none()
+    return None if row is None else PeopleState(*row)
 
 
 async def bump(session: AsyncSession, user_id: str) -> None:
-    """Note that the user's people have changed: what was worked out before is not saved any more."""
+    """Note that the user said something of people: what was worked out before is not saved any more."""
     await session.execute(_BUMP, {"user_id": user_id})
 
 
@@ -204,7 +219,8 @@ async def save(
 
     A cluster continues the person with whom it shares the most faces. `moved`: labels to continue where a face has
     none. `decided`: people of whom the user said something, the latest last, each with the places in `face_ids` of the
-    faces that it was said of: a person goes where most of these are. The caller has locked the user's people.
+    faces that it was said of: a person goes where most of these and of its faces are (`settle_labels`). The caller has
+    locked the user's people.
     """
     stored = await load_grouping(session, user_id)
     held = stored.labels_of(face_ids)
@@ -212,7 +228,7 @@ async def save(
     highest = max(stored.people.values(), default=UNASSIGNED)
     result = continue_labels(previous, clusters, highest=highest)
     known = [(root_of(stored.merged, one), places) for one, places in decided if one in stored.people]
-    result = _settle(result, [(stored.people[one], places) for one, places in known])
+    result = settle_labels(result, previous, [(stored.people[one], places) for one, places in known], highest)
     changed = result != held
     fresh = np.setdiff1d(result[result >= 0], np.array(list(stored.people.values()), np.int64))
     if len(fresh):
@@ -225,7 +241,7 @@ async def save(
     touched = np.unique(np.concatenate([result[changed], held[changed]]))
     await touch(session, user_id, [one for one in left if one], touched[touched >= 0].tolist())
     await session.execute(_REMOVE_EMPTY, {"user_id": user_id})
-    await bump(session, user_id)
+    await session.execute(_GROUPED, {"user_id": user_id})
     return result
 
 
@@ -233,26 +249,6 @@ async def touch(session: AsyncSession, user_id: str, ids: Sequence[str], labels:
     """Note that people have changed, or whose faces are theirs."""
     given: dict[str, Any] = {"user_id": user_id, "ids": sorted(set(ids)), "labels": list(labels)}
     await session.execute(_TOUCH, given)
-
-
-def _settle(labels: Ids, decided: Sequence[tuple[int, Ids]]) -> Ids:
-    """Let people of whom something was said go where most of the faces are that it was said of: two labels change
-    places. The latest is served first, and no cluster twice."""
-    labels = labels.copy()
-    settled: set[int] = set()
-    for label, places in reversed(decided):
-        voted = labels[places][labels[places] >= 0]
-        if label in settled or not len(voted):
-            continue
-        found, votes = np.unique(voted, return_counts=True)
-        winner = int(found[np.lexsort((found != label, -votes))[0]])
-        if winner in settled:
-            continue
-        if winner != label:
-            there, here = labels == winner, labels == label
-            labels[there], labels[here] = label, winner
-        settled.add(label)
-    return labels
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +62,8 @@ _ASSIGN = text("""
     WHERE EXISTS (SELECT FROM faces WHERE id = face_id)
     ON CONFLICT (album_id, face_id) DO UPDATE SET person_id = excluded.person_id
 """)
+_GROUPED_AT = text("SELECT people_grouped_at FROM albums WHERE id = :album_id")
+_NOTE_GROUPED = text("UPDATE albums SET people_grouped_at = clock_timestamp() WHERE id = :album_id")
 _TAKE_OUT = text("DELETE FROM person_faces WHERE album_id = :album_id AND face_id = ANY(CAST(:faces AS bigint[]))")
 _REMOVE = text("DELETE FROM persons WHERE album_id = :album_id AND label = ANY(CAST(:labels AS integer[]))")
 
@@ -90,6 +93,17 @@ class _Grouping:
         is_other = np.ones(len(self.faces) + 1, np.bool_)  # the last one is that of -1
         is_other[places] = False
         return self.faces[is_other[:-1]]
+
+
+async def load_grouped_at(session: AsyncSession, album_id: str) -> datetime | None:
+    """Load when the album's faces were grouped last."""
+    found: datetime | None = await session.scalar(_GROUPED_AT, {"album_id": album_id})
+    return found
+
+
+async def note_grouped(session: AsyncSession, album_id: str) -> None:
+    """Note that the album's faces were grouped."""
+    await session.execute(_NOTE_GROUPED, {"album_id": album_id})
 
 
 async def load_labels(session: AsyncSession, album_id: str, face_ids: NDArray[np.int64]) -> NDArray[np.int64]:

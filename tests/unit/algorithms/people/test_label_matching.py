@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from deployments.algorithms.people.label_matching import carry_labels, continue_labels, number_by_first_face
+from deployments.algorithms.people.label_matching import (
+    carry_labels,
+    continue_labels,
+    number_by_first_face,
+    settle_labels,
+)
+from deployments.contracts.albums import UNKNOWN
 
 
 def partition(labels: np.ndarray) -> set[frozenset[int]]:
@@ -92,3 +98,42 @@ def test_matching_only_clusters_that_differ_labels_like_matching_all(
 def test_a_face_more_changes_the_label_of_no_other(labels: np.ndarray, added: int) -> None:
     old, new = np.append(labels, -2), np.append(labels, added)
     assert np.array_equal(continue_labels(old, new)[:-1], np.maximum(labels, -1))
+
+
+EVA, BOB = 3, 5
+
+
+def _places(*places: int) -> np.ndarray:
+    return np.array(places, np.int64)
+
+
+def test_a_name_does_not_follow_a_face_that_was_given_to_somebody_else() -> None:
+    held = labels = np.full(8, BOB)
+    settled = settle_labels(labels, held, [(BOB, _places(1)), (EVA, _places(0))], 9)
+    assert settled.tolist() == labels.tolist()
+
+
+def test_a_name_comes_back_with_its_faces() -> None:
+    held = _places(UNKNOWN, UNKNOWN, BOB, BOB)
+    labels = _places(7, 7, BOB, BOB)
+    assert settle_labels(labels, held, [(EVA, _places(0, 1))], 9).tolist() == [EVA, EVA, BOB, BOB]
+
+
+def test_of_a_person_that_falls_apart_the_most_of_anchors_and_faces_keep_the_name() -> None:
+    held = np.full(9, EVA)
+    labels = _places(7, 7, 7, 7, 7, 7, EVA, EVA, EVA)
+    settled = settle_labels(labels, held, [(EVA, _places(6, 7))], 9)
+    assert settled.tolist() == 6 * [EVA] + 3 * [7]
+
+
+def test_of_two_people_in_one_cluster_that_of_more_faces_is_it_and_the_other_is_nowhere() -> None:
+    held = _places(EVA, BOB, BOB, BOB, UNKNOWN)
+    for decided in ([(EVA, _places(0)), (BOB, _places(1))], [(BOB, _places(1)), (EVA, _places(0))]):
+        assert settle_labels(np.full(5, EVA), held, decided, 9).tolist() == 5 * [BOB]
+
+
+def test_no_cluster_is_named_after_a_person_of_whom_it_has_nothing() -> None:
+    held = _places(EVA, EVA, EVA, BOB, BOB, EVA)
+    labels = _places(BOB, BOB, BOB, BOB, BOB, EVA)
+    settled = settle_labels(labels, held, [(EVA, _places(0)), (BOB, _places(3))], 9)
+    assert settled.tolist() == 5 * [EVA] + [10]

@@ -203,3 +203,55 @@ def test_a_contradiction_is_shown_as_the_shortest_chain() -> None:
     assert find_contradiction(must, [("a", "x")]) is None
     assert find_contradiction(must, [("y", "y")]) in (["x", "y"], ["y", "x"])
     assert find_chain(must, "a", "a") == ["a"]
+
+
+def one_person(count: int, spread: float = 0.02) -> FaceArrays:
+    vectors, _ = some_people(3, people=1, faces=count, spread=spread, dimensions=40)
+    return vectors, np.arange(count), np.ones(count, np.float32)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    count=st.integers(20, 36),
+    moved=st.integers(2, 7),
+    seed=st.integers(0, 50),
+    grouping=st.sampled_from([OPTIONS, LOCAL]),
+)
+def test_a_split_of_several_faces_stays_split_when_pictures_come(
+    count: int, moved: int, seed: int, grouping: ClusteringOptions
+) -> None:
+    faces = one_person(count)
+    out = np.random.default_rng(seed).permutation(count - 1)  # the last face is new
+    split, staying = out[:moved].tolist(), out[moved:].tolist()
+    must = [(split[0], one) for one in split[1:]]
+    cannot = [(split[0], one) for one in staying[:3]]
+    previous = np.full(count, UNKNOWN)
+    previous[staying], previous[split] = 4, 9
+    labels = add_faces(*faces, previous, grouping, links_of(count, must, cannot))
+    assert set(labels[split].tolist()) == {9}
+    assert set(labels[staying].tolist()) == {4}
+    anew = group_faces(*faces, grouping, links_of(count, must, cannot))
+    assert frozenset(split) in partition(anew)
+    assert len(partition(anew)) == 2
+
+
+@settings(max_examples=40, deadline=None)
+@given(face=st.integers(0, 9), best=st.integers(0, 9), grouping=st.sampled_from([OPTIONS, LOCAL]))
+def test_of_two_faces_that_are_said_not_to_be_one_the_first_leaves(
+    face: int, best: int, grouping: ClusteringOptions
+) -> None:
+    if face == best:
+        return
+    faces = one_person(10)
+    links = links_of(10, [], [(face, best)])
+    expected = {frozenset({face}), frozenset(set(range(10)) - {face})}
+    assert partition(group_faces(*faces, grouping, links)) == expected
+    assert partition(add_faces(*faces, np.full(10, 3), grouping, links)) == expected
+
+
+def test_a_link_given_both_ways_says_nothing_of_who_leaves() -> None:
+    vectors, _ = some_people(0, people=1, faces=6, spread=0.02, dimensions=40)
+    faces = vectors, np.arange(6), np.ones(6, np.float32)
+    for pair in ((0, 1), (1, 0)):
+        both = links_of(6, [(0, 2), (0, 3)], [pair, pair[::-1]])
+        assert frozenset({1}) in partition(group_faces(*faces, OPTIONS, both))

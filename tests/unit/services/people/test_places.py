@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -85,3 +86,38 @@ def test_what_is_found_never_contradicts_itself(
     faces = faces_at(*((name, BOX) for name in sorted(present)))
     found = resolve([said(kind, places[a], places[b]) for kind, a, b in links], [], faces)
     Links(len(present), found.must, found.cannot).unite(np.arange(len(present)))
+
+
+BOXES = st.tuples(st.sampled_from("abc"), st.integers(0, 80), st.integers(0, 40)).map(
+    lambda drawn: (drawn[0], (drawn[1], drawn[2], drawn[1] + 40.0, drawn[2] + 40.0))
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(there=st.lists(BOXES, min_size=1, max_size=8), asked=st.lists(BOXES, max_size=8))
+def test_many_places_are_found_at_once_as_one_by_one(there: list[tuple], asked: list[tuple]) -> None:  # type: ignore[type-arg]
+    faces = faces_at(*there)
+    places = [Place(sha, (x1 / 200, y1 / 100, x2 / 200, y2 / 100)) for sha, (x1, y1, x2, y2) in asked]
+    found = faces.find_all(places).tolist()
+    for (sha, box), place, face in zip(asked, places, found, strict=True):
+        shared = {at: _iou(box, other) for at, (name, other) in enumerate(there) if name == sha}
+        assert faces.find(place) == (None if face < 0 else face)
+        best = max(shared.values(), default=0.0)
+        assert (face >= 0) == (best >= 0.5 - 1e-6) or abs(best - 0.5) < 1e-5
+        assert face < 0 or shared[face] == pytest.approx(best, abs=1e-5)
+
+
+def _iou(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    shared = max(width, 0) * max(height, 0)
+    return shared / (2 * 1600 - shared)
+
+
+def test_two_who_are_not_the_same_are_parted_both_ways_and_one_who_was_moved_out_one_way() -> None:
+    a, b = (faces_at((name, BOX)).place_of(0) for name in "ab")
+    either = replace(said("cannot", a, b), value={"either": True})
+    faces = faces_at(("a", BOX), ("b", BOX))
+    assert resolve([either], [], faces).cannot.tolist() == [[0, 1], [1, 0]]
+    found = resolve([said("cannot", a, b)], [], faces)
+    assert (found.cannot.tolist(), found.sources) == ([[0, 1]], ["cor_1"])
