@@ -11,7 +11,7 @@ from starlette.types import Scope
 
 from deployments.errors import PayloadTooLarge
 from serve_app.api.answers import LATER, PREFIX, Answer, LinksDep, answer_with_job
-from serve_app.api.below_album import BelowAlbum
+from serve_app.api.below_album import BelowAlbum, OneAlbum
 from serve_app.api.deps import CurrentUser, JsonBody, ServicesDep, SettingsDep, WaitPreferenceDep
 from serve_app.api.idempotency import IdempotentRoute
 from serve_app.api.problems import responses
@@ -229,12 +229,6 @@ async def get_album(
     return JSONResponse(album.model_dump(mode="json", context=links, exclude=left_out), headers=etag(album.revision))
 
 
-@router.patch(
-    "/{album_id:path}",
-    response_model=AlbumSummary,
-    dependencies=[JsonBody],
-    responses=responses(403, 404, 412, 413, 415, 422, 503),
-)
 async def change_album(
     album_id: str,
     body: AlbumPatch,
@@ -246,6 +240,17 @@ async def change_album(
     """Give an album another title."""
     album = await services.album_changes.change_title(user, album_id, body.title, revisions_of(if_match))
     return Answer(album, links, headers=etag(album.revision))
+
+
+router.add_api_route(
+    "/{album_id:path}",
+    change_album,
+    methods=["PATCH"],
+    response_model=AlbumSummary,
+    dependencies=[JsonBody],
+    responses=responses(403, 404, 412, 413, 415, 422, 503),
+    route_class_override=OneAlbum,
+)
 
 
 @router.delete("/{album_id:path}", status_code=204, responses=responses(404))

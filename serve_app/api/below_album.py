@@ -22,3 +22,15 @@ class BelowAlbum(APIRoute):
             if any(not word.startswith("{") and word != part for word, part in zip_longest(words, end, fillvalue="")):
                 return Match.NONE, {}
         return super().matches(scope)
+
+
+class OneAlbum(APIRoute):
+    """A route of an album itself: slashes in its id have to be sent as `%2F`; `a/search` is the search in `a`."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        sent: bytes | None = scope.get("raw_path")
+        if sent is not None:
+            before = self.path.partition("{album_id:path}")[0].encode()
+            if b"/" in sent.partition(b"?")[0].partition(before)[2]:
+                return Match.NONE, {}
+        return super().matches(scope)

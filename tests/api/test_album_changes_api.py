@@ -164,3 +164,11 @@ async def test_an_album_whose_id_ends_like_a_route_is_no_list_of_its_images(idle
     await make(idle_client, album_id="a/images")
     assert (await idle_client.get(f"{ALBUMS}/a%2Fimages")).json()["album_id"] == "a/images"
     assert (await idle_client.get(f"{ALBUMS}/a%2Fimages/images")).json()["items"] == []
+
+
+async def test_what_lies_below_an_album_is_no_album_whose_title_changes(client: httpx.AsyncClient) -> None:
+    for name in ("a", "a/search"):
+        assert (await client.post("/api/v1/albums", json={"album_id": name})).status_code == 201
+    assert (await client.patch("/api/v1/albums/a/search", json={"title": "x"})).status_code == 405
+    changed = await client.patch("/api/v1/albums/a%2Fsearch", json={"title": "x"})
+    assert (changed.status_code, changed.json()["title"]) == (200, "x")

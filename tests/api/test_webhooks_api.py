@@ -180,7 +180,7 @@ async def test_a_secret_is_shown_once(idle_client: httpx.AsyncClient, receiver: 
         {"url": "http://user:password@example.org/"},
         {"url": "not a url"},
         {"url": "http://127.0.0.1/", "events": []},
-        {"url": "http://127.0.0.1/", "events": ["person"]},
+        {"url": "http://127.0.0.1/", "events": ["weather"]},
         {"url": "http://127.0.0.1/", "secret": "short"},
         {"url": "http://127.0.0.1/", "surprise": 1},
     ],

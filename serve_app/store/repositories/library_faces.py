@@ -71,7 +71,9 @@ _BEST = text(f"""
         SELECT face_id FROM people_moves WHERE to_id = :person_id AND EXISTS (
             SELECT FROM corrections WHERE corrections.action_id = people_moves.action_id AND undone_at IS NULL
         )
-    ), faces.id = cover_face_id DESC NULLS LAST, faces.quality DESC, faces.id LIMIT :limit
+    ), faces.id = cover_face_id DESC NULLS LAST, faces.id IN (
+        SELECT face_id FROM people_suggestions WHERE user_id = :user_id AND kind = 'is'
+    ), faces.quality DESC, faces.id LIMIT :limit
 """)  # noqa: S608
 _TOGETHER = text(f"""
     SELECT (array_agg(faces.id ORDER BY faces.quality DESC, faces.id) FILTER (WHERE person_id = :one))[1] AS one,
@@ -128,7 +130,8 @@ async def find_best(
     session: AsyncSession, user_id: str, person_id: str, limit: int = 1, without: Sequence[int] = ()
 ) -> list[int]:
     """Find the faces that a person is best known by: not in the trash, its own before those that came to it by
-    corrections, which may leave when these are taken back, and the one first that the user chose. -> ids"""
+    corrections, which may leave when these are taken back, and before those that are asked about; the one first that
+    the user chose. -> ids"""
     given = {"user_id": user_id, "person_id": person_id, "limit": limit, "without": list(without)}
     return list(await session.scalars(_BEST, given))
 
