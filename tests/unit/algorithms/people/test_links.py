@@ -74,7 +74,9 @@ def assert_links_hold(labels: NDArray[np.int64], album: Album) -> None:
     for cluster in partition(labels):
         rows = np.array(sorted(cluster))
         stands = rows[find_prints(vectors, rows, pictures[rows], OPTIONS.cut)]
-        shown = {stand for row, stand in zip(rows.tolist(), stands.tolist(), strict=True) if not {row, stand} & bound}
+        prints = list(zip(rows.tolist(), stands.tolist(), strict=True))
+        bound_too = {one for pair in prints if bound.intersection(pair) for one in pair}  # as a print of a bound one
+        shown = {stand for row, stand in prints if not {row, stand} & bound_too}
         held = [int(pictures[stand]) for stand in shown]
         assert len(set(held)) == len(held), "two faces of one image that nothing binds"
 
