@@ -666,7 +666,7 @@ def test_a_request_whose_models_exceed_the_budget_is_refused(tiny_models: Path) 
 
 
 def test_switching_checkpoints_does_not_take_more_and_more_memory(tiny_models: Path) -> None:
-    engine = an_engine(tiny_models, memory_budget_mb=6)
+    engine = an_engine(tiny_models, memory_budget_mb=9)  # one checkpoint with what a LoRA changes of it, not two
 
     def switch(times: int) -> None:
         for turn in range(times):
