@@ -8,6 +8,8 @@ from fastapi.routing import APIRoute
 from starlette.routing import Match
 from starlette.types import Scope
 
+from serve_app.api.slashes import ends_in_slash
+
 
 class BelowAlbum(APIRoute):
     """A route below an album: `a%2Fsearch` is the album `a/search`, not a search in `a`.
@@ -25,12 +27,13 @@ class BelowAlbum(APIRoute):
 
 
 class OneAlbum(APIRoute):
-    """A route of an album itself: slashes in its id have to be sent as `%2F`; `a/search` is the search in `a`."""
+    """A route of an album itself: slashes in its id have to be sent as `%2F`; `a/search` is the search in `a`, and `a/`
+    is redirected, as for `albums._Album`."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         sent: bytes | None = scope.get("raw_path")
         if sent is not None:
             before = self.path.partition("{album_id:path}")[0].encode()
-            if b"/" in sent.partition(b"?")[0].partition(before)[2]:
+            if b"/" in sent.partition(b"?")[0].partition(before)[2] or ends_in_slash(scope):
                 return Match.NONE, {}
         return super().matches(scope)

@@ -113,7 +113,7 @@ async def test_a_hostile_file_name_does_not_cost_the_picture(idle_client: httpx.
         ("GET", "/nothing", 404),
         ("GET", "/api/v1/nothing", 404),
         ("PUT", "/api/v1/images", 405),
-        ("PATCH", "/api/v1/albums/a", 405),
+        ("PUT", "/api/v1/albums/a", 405),
         ("POST", "/api/v1/jobs/x", 405),
         ("GET", "/api/v1/images/%00", 422),
         ("GET", "/api/v1/albums/%00", 422),

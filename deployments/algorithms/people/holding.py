@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
 
 from deployments.algorithms.people.label_matching import Labels
 from deployments.algorithms.people.links import Bonds
@@ -115,6 +114,8 @@ class _Holding:
 
     def _sums(self, group: Rows, count: int) -> NDArray[np.float64]:
         """Add up the vectors of each group, `float64[count, D]`."""
+        from scipy.sparse import coo_array  # not above: a replica that starts need not load it
+
         sums = np.zeros((count, self._faces[group[:0]].shape[1]))
         for start in range(0, len(group), BLOCK_ROWS):
             rows = np.arange(start, min(start + BLOCK_ROWS, len(group)))

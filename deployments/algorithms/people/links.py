@@ -16,8 +16,6 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from deployments.algorithms.people.label_matching import Labels
 
@@ -173,6 +171,9 @@ def find_contradiction(
 
 
 def _components(count: int, *pairs: Ids) -> Ids:
+    from scipy.sparse import coo_array  # not above: a replica that starts need not load it
+    from scipy.sparse.csgraph import connected_components
+
     edges = np.concatenate(pairs)
     graph = coo_array((np.ones(len(edges), np.int8), (edges[:, 0], edges[:, 1])), (count, count))
     return np.asarray(connected_components(graph, directed=False)[1], np.int64)

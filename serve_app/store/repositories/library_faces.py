@@ -63,21 +63,22 @@ _LATEST = text(f"""
     WHERE CAST(:time AS float8) IS NULL OR seconds < :time OR seconds = :time AND id > :after
     ORDER BY seconds DESC, id LIMIT :limit
 """)  # noqa: S608
+_CAME = """EXISTS (
+    SELECT FROM people_moves JOIN corrections USING (action_id)
+    WHERE face_id = faces.id AND to_id = person_id AND undone_at IS NULL
+)"""
+"""Whether a correction that stands brought a face to its person: it may leave when that is taken back."""
 _BEST = text(f"""
     SELECT faces.id FROM {_FROM} LEFT JOIN people ON people.id = person_id
     WHERE person_id = :person_id AND NOT faces.id = ANY(CAST(:without AS bigint[]))
-    GROUP BY faces.id, faces.quality, cover_face_id
-    ORDER BY bool_or({_VISIBLE}) DESC, faces.id IN (
-        SELECT face_id FROM people_moves WHERE to_id = :person_id AND EXISTS (
-            SELECT FROM corrections WHERE corrections.action_id = people_moves.action_id AND undone_at IS NULL
-        )
-    ), faces.id = cover_face_id DESC NULLS LAST, faces.id IN (
+    GROUP BY faces.id, faces.quality, person_id, cover_face_id
+    ORDER BY bool_or({_VISIBLE}) DESC, {_CAME}, faces.id = cover_face_id DESC NULLS LAST, faces.id IN (
         SELECT face_id FROM people_suggestions WHERE user_id = :user_id AND kind = 'is'
     ), faces.quality DESC, faces.id LIMIT :limit
 """)  # noqa: S608
 _TOGETHER = text(f"""
-    SELECT (array_agg(faces.id ORDER BY faces.quality DESC, faces.id) FILTER (WHERE person_id = :one))[1] AS one,
-        (array_agg(faces.id ORDER BY faces.quality DESC, faces.id) FILTER (WHERE person_id = :other))[1] AS other
+    SELECT (array_agg(faces.id ORDER BY {_CAME}, faces.quality DESC, faces.id) FILTER (WHERE person_id = :one))[1] AS one,
+        (array_agg(faces.id ORDER BY {_CAME}, faces.quality DESC, faces.id) FILTER (WHERE person_id = :other))[1] AS other
     FROM {_FROM} JOIN album_images ON album_images.image_id = images.id
     WHERE person_id IN (:one, :other) AND {_VISIBLE}
     GROUP BY album_id HAVING count(DISTINCT person_id) = 2 ORDER BY album_id LIMIT :limit
@@ -137,7 +138,7 @@ async def find_best(
 
 
 async def find_together(session: AsyncSession, user_id: str, one: str, other: str, limit: int) -> list[tuple[int, int]]:
-    """Find the best face of each of two people in the albums that hold both. -> ids of faces"""
+    """Find the best face of each of two people in the albums that hold both, its own if it has one there. -> ids"""
     given = {"user_id": user_id, "one": one, "other": other, "limit": limit}
     return [(row.one, row.other) for row in await session.execute(_TOGETHER, given)]
 
