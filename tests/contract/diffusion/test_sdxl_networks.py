@@ -89,23 +89,34 @@ def kohya_lora(pipeline: Any, seed: int = 0, rank: int = 4) -> dict[str, torch.T
     return tensors
 
 
-_TEXT_DIFFERS = pytest.mark.xfail(reason="what kohya's LoRA does to SDXL's text encoders differs from diffusers'")
+def change_text_encoders(pipeline: Any, tensors: dict[str, torch.Tensor], strength: float) -> None:
+    """Change the weights of both text encoders as kohya's trainer does while it trains: W + alpha / rank · up · down.
+
+    diffusers' own loader is no witness for them: it leaves out the attention layers, whose names it does not read."""
+    texts = (("lora_te1_text_model_", pipeline.text_encoder), ("lora_te2_text_model_", pipeline.text_encoder_2))
+    with torch.no_grad():
+        for prefix, network in texts:
+            for name, layer in network.named_modules():
+                key = prefix + name.removeprefix("text_model.").replace(".", "_")
+                if f"{key}.alpha" in tensors:
+                    up, down = tensors[f"{key}.lora_up.weight"], tensors[f"{key}.lora_down.weight"]
+                    layer.weight += strength * tensors[f"{key}.alpha"] / len(down) * up @ down
 
 
-@pytest.mark.parametrize(
-    ("text", "unet"),
-    [(0.0, 1.0), pytest.param(0.5, 1.1, marks=_TEXT_DIFFERS), pytest.param(1.0, 0.0, marks=_TEXT_DIFFERS)],
-)
+@pytest.mark.parametrize(("text", "unet"), [(0.0, 1.0), (0.5, 1.1), (1.0, 0.0)])
 def test_a_lora_of_kohyas_makes_the_same_picture_as_with_diffusers(
     models: Path, base: StableDiffusionXLPipeline, text: float, unet: float
 ) -> None:
     (models / "loras").mkdir(exist_ok=True)
-    save_file(kohya_lora(base), str(models / "loras" / "style.safetensors"))
+    tensors = kohya_lora(base)
+    save_file(tensors, str(models / "loras" / "style.safetensors"))
     direct = StableDiffusionXLPipeline.from_pretrained(models / "checkpoints" / CHECKPOINT)
-    direct.load_lora_weights(str(models / "loras"), weight_name="style.safetensors", adapter_name="x")
+    change_text_encoders(direct, tensors, text)
+    in_unet = {key: tensor for key, tensor in tensors.items() if key.startswith("lora_unet_")}
+    direct.load_lora_weights(in_unet, adapter_name="x")
+    direct.set_adapters(["x"], unet)
     engine = an_xl_engine(models)
     plain = make_one(engine)
-    direct.set_adapters(["x"], [{"unet": unet, "text_encoder": text, "text_encoder_2": text}])
     (ours,) = make(engine, a_request(loras=(Lora("style", text, unet),)))
     assert ours.warnings == ()
     assert difference(ours.image, plain) > 3
