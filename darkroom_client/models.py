@@ -412,7 +412,7 @@ class FoundImage(Model):
     score: float | None = None
     matched: list[str] | None = Field(
         None,
-        description="why it was found: `tag:` one of its tags, `name:` its file's name, `shows:` what the model sees",
+        description="why: `tag:` one of its tags, `person:` who it shows, `name:` its file's name, `shows:` its content",
     )
 
 
@@ -868,9 +868,9 @@ class SubjectView(Model):
 class SuggestedWord(Model):
     """`SuggestedWord` of the OpenAPI document."""
 
-    kind: str = Field(description="where it leads: `tag=` or `album_id=` of a search")
+    kind: str = Field(description="where it leads: `tag=`, `album_id=` or `person_id=` of a search")
     value: str
-    title: str | None = Field(None, description="of an album")
+    title: str | None = Field(None, description="of an album; of a person the name")
     count: int = Field(description="images, of a tag up to 1000")
 
 
