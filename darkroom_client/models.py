@@ -411,8 +411,7 @@ class FoundImage(Model):
     trashed_at: datetime | None = None
     score: float | None = None
     matched: list[str] | None = Field(
-        None,
-        description="why: `tag:` one of its tags, `person:` who it shows, `name:` its file's name, `shows:` its content",
+        None, description="why: `tag:` one of its tags, `person:` who it shows, `name:` its name, `shows:` its content"
     )
 
 
