@@ -8,6 +8,6 @@ export default {
     appDir: 'app',
     adapter: adapter({ pages: '../serve_app/web', assets: '../serve_app/web', fallback: 'index.html' }),
     version: { name: 'darkroom', pollInterval: 0 }, // the same sources make the same bytes
-    output: { bundleStrategy: 'split', preloadStrategy: 'modulepreload' },
+    output: { bundleStrategy: 'single' },
   },
 };

@@ -29,6 +29,7 @@ const en = {
   again: 'is tried again in {seconds} s',
   uploadSummary: '{done} of {all} done, {bad} not taken',
   clear: 'Clear the list',
+  moreOf: 'More',
   noImages: 'No pictures yet. Drop some here: nothing leaves this machine.',
   select: 'Select {name}',
   open: 'Open {name}',

@@ -31,6 +31,7 @@ const ko = {
   again: '{seconds}초 후 다시 시도',
   uploadSummary: '{all}개 중 {done}개 완료, {bad}개 제외',
   clear: '목록 지우기',
+  moreOf: '더 보기',
   noImages: '아직 사진이 없습니다. 여기에 놓아 보세요. 아무것도 이 컴퓨터 밖으로 나가지 않습니다.',
   select: '{name} 선택',
   open: '{name} 열기',

@@ -1,1 +1,0 @@
-import{k as o,X as t,P as c}from"./DH9j8p3p.js";function f(e){throw new Error("https://svelte.dev/e/lifecycle_outside_component")}function u(e){t===null&&f(),o(()=>{const n=c(e);if(typeof n=="function")return n})}export{u as o};

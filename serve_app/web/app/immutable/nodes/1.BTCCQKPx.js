@@ -1,1 +1,0 @@
-import{a as n,f as h,s as a}from"../chunks/Cvtd3oMF.js";import{p as l,l as u,x as v,o as _,D as s,n as c}from"../chunks/DH9j8p3p.js";import{p as e}from"../chunks/DxnxDkAt.js";var x=h("<h1> </h1> <p> </p>",1);function y(o,p){l(p,!0);var r=x(),t=u(r),m=s(t,!0),f=c(t,2),i=s(f,!0);v(()=>{a(m,e.status),a(i,e.error?.message)}),n(o,r),_()}export{y as component};
