@@ -34,6 +34,7 @@ from serve_app.api import (
     sessions,
     styles,
     users,
+    web,
     webhooks,
 )
 from serve_app.api.auth import Authentication, Keys, basic, bearer
@@ -97,6 +98,7 @@ def _routers(*, has_keys: bool) -> tuple[APIRouter, APIRouter]:
     ours, webui = (
         APIRouter(dependencies=[HalfSurrogates], generate_unique_id_function=_operation_id) for _ in range(2)
     )
+    ours.include_router(web.router)
     ours.include_router(docs.router)
     ours.include_router(operations.router)
     ours.include_router(sessions.opening)
