@@ -18,6 +18,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
 from deployments.errors import NotFound
+from serve_app.api.files import is_known
 
 router = APIRouter(include_in_schema=False)
 
@@ -29,7 +30,6 @@ _PAGE = "index.html"
 _HASHED = "app/immutable/"
 _INLINE_SCRIPT = re.compile(rb"<script[^>]*>(.*?)</script>", re.DOTALL)
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".json": "application/json"}
-_KNOWN_TAG = re.compile(r'(?:W/)?("[^"]*")')
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,14 @@ class BundledFile:
     """A file of the bundle, with the headers of its answer."""
 
     content: bytes
+    tag: str
     headers: Mapping[str, str]
 
     def answer(self, request: Request) -> Response:
         """Answer with the file, or 304 where the browser has it."""
-        known = _KNOWN_TAG.findall(request.headers.get("if-none-match", ""))
-        is_known = self.headers["ETag"] in known
-        return Response(None if is_known else self.content, 304 if is_known else 200, self.headers)
+        if is_known(request, self.tag):
+            return Response(None, 304, self.headers)
+        return Response(self.content, 200, self.headers)
 
 
 @router.get("/")
@@ -76,16 +77,17 @@ def _read(path: Path, folder: Path) -> BundledFile:
     content, name = path.read_bytes(), path.relative_to(folder).as_posix()
     kind = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     is_hashed = name.startswith(_HASHED)
+    tag = hashlib.sha256(content).hexdigest()[:32]
     headers = {
         "Content-Type": f"{kind}; charset=utf-8" if kind.startswith("text/") else kind,
-        "ETag": f'"{hashlib.sha256(content).hexdigest()[:32]}"',
+        "ETag": f'"{tag}"',
         "Cache-Control": "public, max-age=31536000, immutable" if is_hashed else "no-cache",
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
     }
     if name == _PAGE:
         headers |= {"Content-Security-Policy": _policy(content), "X-Frame-Options": "DENY", "Vary": "Accept"}
-    return BundledFile(content, headers)
+    return BundledFile(content, tag, headers)
 
 
 def _policy(page: bytes) -> str:

@@ -232,6 +232,13 @@ async def test_an_image_of_all_who_are_asked_for_comes_before_those_of_one(
     assert set(matched["1.png"]) >= {"person:Anna Kim", "person:민지"}
 
 
+async def test_all_people_of_one_name_are_found(client: httpx.AsyncClient, named: dict[str, str]) -> None:
+    assert (await client.patch(f"{PEOPLE}/{named['민지']}", json={"name": "Anna Kim"})).status_code == 200
+    answer = (await client.get(SEARCH, params={"q": "anna kim"})).json()["items"]
+    scores = {item["filename"]: item["score"] for item in answer if "person:Anna Kim" in item["matched"]}
+    assert scores == {"0.png": 1, "1.png": 1, "2.png": 1}
+
+
 async def test_who_is_hidden_is_neither_found_nor_suggested(client: httpx.AsyncClient, named: dict[str, str]) -> None:
     async def suggested() -> list[dict[str, Any]]:
         items = (await client.get(SUGGEST, params={"q": "kim"})).json()["items"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cache
@@ -99,7 +100,7 @@ class LibrarySearch:
             asked_for, *left_out = await asyncio.to_thread(_called, names, [asked.wanted, *asked.excluded])
             unwanted = {person for people in left_out for person in people}
             images_of = await people_lists.find_images(session, user_id, {*asked_for, *unwanted})
-        shown = _who_is_in({names[person]: images_of[person] for person in asked_for})
+        shown = _who_is_in([(names[person], images_of[person]) for person in asked_for])
         away = {image for person in unwanted for image in images_of[person]}
         candidates = [one for one in candidates if one.id not in away]
         seen, hidden = await self._seen(candidates, query)
@@ -229,13 +230,15 @@ def _begins_word(part: str, words: str, *, whole: bool = False) -> bool:
     return False
 
 
-def _who_is_in(images_of: Mapping[str, Set[str]]) -> dict[str, dict[str, float]]:
-    """Turn the images of people who are asked for into the people of images: who is in one with all others counts 1."""
-    shown: dict[str, dict[str, float]] = {}
-    for name, images in images_of.items():
+def _who_is_in(asked_for: Sequence[tuple[str, Set[str]]]) -> dict[str, dict[str, float]]:
+    """Turn names and their images into the names of each image, which count 1 where it shows all of them. Of one name
+    there may be several people."""
+    shown: dict[str, set[str]] = defaultdict(set)
+    for name, images in asked_for:
         for image in images:
-            shown.setdefault(image, {})[name] = 0.0
-    return {image: dict.fromkeys(names, len(names) / len(images_of)) for image, names in shown.items()}
+            shown[image].add(name)
+    count = len({name for name, _ in asked_for})
+    return {image: dict.fromkeys(sorted(names), len(names) / count) for image, names in shown.items()}
 
 
 def _contents(candidates: Sequence[Searchable]) -> SomeContents:

@@ -5,6 +5,11 @@ import type { components, paths } from './schema';
 export type Schemas = components['schemas'];
 export type Picture = Schemas['ImageItem'];
 
+/** Whether a job has not ended. */
+export function isGoing(job: { status: Schemas['JobState']['status'] }): boolean {
+  return job.status === 'queued' || job.status === 'running';
+}
+
 /** Where the server is: the folder of the document, for a proxy may serve it below a path. */
 export const base = location.pathname.replace(/\/[^/]*$/, '');
 export const client = createClient<paths>({ baseUrl: base });
