@@ -23,6 +23,7 @@ from serve_app.api import (
     duplicates,
     events,
     faces,
+    feedback,
     history,
     images,
     jobs,
@@ -104,7 +105,7 @@ def _routers(*, has_keys: bool) -> tuple[APIRouter, APIRouter]:
     ours.include_router(sessions.opening)
     with_key, with_webui_key = (_OURS, _WEBUI) if has_keys else ({}, {})
     library_parts = (images, library, people, faces, corrections)
-    edits = (styles, segmentations, avatars, history)
+    edits = (styles, segmentations, avatars, history, feedback)
     for part in (*library_parts, *edits, jobs, events, webhooks, users, sessions, capabilities):
         ours.include_router(part.router, **with_key)
     tutorials = (images.tutorial, avatars.tutorial, users.tutorial)
