@@ -44,6 +44,7 @@ class AsyncLibraryRoutes:
         taken_to: datetime | None = None,
         min_quality: float | None = None,
         issue: str | None = None,
+        sha256: str | None = None,
         sort: Sort | None = None,
         limit: int | None = None,
         cursor: str | None = None,
@@ -58,6 +59,7 @@ class AsyncLibraryRoutes:
             taken_to=taken_to and taken_to.isoformat(),
             min_quality=min_quality,
             issue=issue,
+            sha256=sha256,
             sort=sort,
             limit=limit,
             cursor=cursor,
@@ -76,6 +78,7 @@ class AsyncLibraryRoutes:
         taken_to: datetime | None = None,
         min_quality: float | None = None,
         issue: str | None = None,
+        sha256: str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> FoundList:
@@ -89,6 +92,7 @@ class AsyncLibraryRoutes:
             taken_to=taken_to and taken_to.isoformat(),
             min_quality=min_quality,
             issue=issue,
+            sha256=sha256,
             limit=limit,
             cursor=cursor,
         )

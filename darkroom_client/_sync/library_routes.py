@@ -45,6 +45,7 @@ class LibraryRoutes:
         taken_to: datetime | None = None,
         min_quality: float | None = None,
         issue: str | None = None,
+        sha256: str | None = None,
         sort: Sort | None = None,
         limit: int | None = None,
         cursor: str | None = None,
@@ -59,6 +60,7 @@ class LibraryRoutes:
             taken_to=taken_to and taken_to.isoformat(),
             min_quality=min_quality,
             issue=issue,
+            sha256=sha256,
             sort=sort,
             limit=limit,
             cursor=cursor,
@@ -77,6 +79,7 @@ class LibraryRoutes:
         taken_to: datetime | None = None,
         min_quality: float | None = None,
         issue: str | None = None,
+        sha256: str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> FoundList:
@@ -90,6 +93,7 @@ class LibraryRoutes:
             taken_to=taken_to and taken_to.isoformat(),
             min_quality=min_quality,
             issue=issue,
+            sha256=sha256,
             limit=limit,
             cursor=cursor,
         )

@@ -5,23 +5,33 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from darkroom_client import Darkroom
 from darkroom_client.errors import NotFound
-from darkroom_client.models import ImageDetail, Upload
+from darkroom_client.models import Upload
 
 _FOLDER = Path("darkroom") / "uploads"
 _LOOKUPS_AT_ONCE = 8
+_EQUAL_FILES = 500
+"""Images of one content that are looked up; of more equal files the others are sent."""
 
 
 def _folder() -> Path:
     """Folder of journals, in the user's folder of state."""
     return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / _FOLDER
+
+
+class Stored(NamedTuple):
+    """An image that the server has."""
+
+    id: str
+    url: str
 
 
 class UploadJournal:
@@ -51,7 +61,7 @@ class UploadJournal:
                 found[file] = entry["url"]
         return found
 
-    def add(self, images: Mapping[Path, Upload | ImageDetail]) -> None:
+    def add(self, images: Mapping[Path, Upload | Stored]) -> None:
         """Note the images of files. A journal that cannot be written is done without: the upload itself went well."""
         stamps = {file: self._stamps[file] if file in self._stamps else _stamp(file) for file in images}
         lines = [
@@ -84,31 +94,33 @@ class UploadJournal:
         return str(file.absolute().relative_to(self._folder))
 
 
-def find_stored(client: Darkroom, files: list[Path], but: Collection[str] = ()) -> dict[Path, ImageDetail]:
+def find_stored(client: Darkroom, files: list[Path], but: Collection[str] = ()) -> dict[Path, Stored]:
     """Find the files whose bytes the server has, by their SHA-256: those that an answer was lost of, or that came from
     another machine.
 
-    An image stands for one file only, for equal files are two images of an album. `but`: URLs of images that stand for
-    others already.
+    An image stands for one file only, for equal files are as many images of an album. `but`: URLs of images that stand
+    for others already.
     """
+    equal: dict[str, list[Path]] = defaultdict(list)
     with ThreadPoolExecutor(_LOOKUPS_AT_ONCE) as threads:
-        known = list(threads.map(partial(_find, client), files))
+        for file, digest in zip(files, threads.map(_digest, files), strict=True):
+            equal[digest].append(file)
+        known = list(threads.map(partial(_find, client), equal))
     taken = set(but)
-    found: dict[Path, ImageDetail] = {}
-    for file, image in zip(files, known, strict=True):
-        if image is not None and image.url not in taken:
-            taken.add(image.url)
-            found[file] = image
+    found: dict[Path, Stored] = {}
+    for same, images in zip(equal.values(), known, strict=True):
+        found |= dict(zip(same, (image for image in images if image.url not in taken), strict=False))
     return found
 
 
-def _find(client: Darkroom, file: Path) -> ImageDetail | None:
+def _digest(file: Path) -> str:
     with file.open("rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    try:
-        return client.find_image(digest)
-    except NotFound:
-        return None
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _find(client: Darkroom, sha256: str) -> list[Stored]:
+    found = client.list_images(sha256=sha256, fields="id,url", limit=_EQUAL_FILES).items
+    return [Stored(image.id, image.url) for image in found if image.id and image.url]
 
 
 def _stamp(file: Path) -> list[int] | None:

@@ -10,6 +10,7 @@ import pytest
 
 from configs.settings import Settings
 from serve_app.services.container import Services
+from serve_app.services.people import effects
 from serve_app.services.runner import JobRunner
 from serve_app.store.repositories.users import LOCAL_USER_ID
 from tests.api.conftest import assert_problem
@@ -212,6 +213,22 @@ async def test_a_chain_that_contradicts_itself_is_409_and_shown_and_nothing_is_d
     assert rejected["correction_id"] in problem["corrections"]
     assert await state(client) == before
     assert apart in (await state(client))[two]["faces"]
+
+
+async def test_links_are_bounded_and_what_goes_beyond_does_nothing(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill_album(client, "a", (1,), (2,), (3,))
+    one, two, three = (person["id"] for person in await people(client))
+    made = await decide(client, f"{PEOPLE}/{one}/merge", people=[two])
+    links = len((await client.get("/api/v1/corrections", params={"kind": "must"})).json()["items"])
+    monkeypatch.setattr(effects, "MOST_LINKS", links)
+    before = await state(client)
+    problem = assert_problem(await client.post(f"{PEOPLE}/{one}/merge", json={"people": [three]}), 409, "conflict")
+    assert problem["limit"] == links
+    assert await state(client) == before
+    assert (await client.delete(f"/api/v1/corrections/{made['correction_id']}")).status_code == 204
+    await decide(client, f"{PEOPLE}/{one}/merge", people=[three])
 
 
 async def test_of_two_clients_that_correct_the_same_face_at_once_one_is_told(client: httpx.AsyncClient) -> None:

@@ -36,6 +36,17 @@ async def test_without_a_key_the_command_ends_with_one_clear_line(
     assert "DARKROOM_API_KEY" in printed
 
 
+async def test_with_a_wrong_key_the_command_ends_with_the_status_of_a_missing_one(
+    live_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DARKROOM_API_KEY", "dk_" + "0" * 43)
+    assert await run(live_url, "albums") == NO_KEY
+    printed = " ".join(capsys.readouterr().err.split())
+    assert "key" in printed
+    assert "401" not in printed
+    assert "0000" not in printed, "a key is not printed"
+
+
 async def test_a_user_is_made_uses_the_key_and_is_deleted(
     live_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,9 @@ class ImageFilters(Body):
     taken_to: Moment | None = Field(None, description="the first moment after")
     min_quality: float | None = Field(None, ge=0, le=1)
     issue: Annotated[str, StringConstraints(pattern="^[a-z_-]{1,40}$")] | None = Field(None, examples=["blurry"])
+    sha256: Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")] | None = Field(
+        None, description="of the file: equal files are several images"
+    )
 
     @property
     def filters(self) -> Filters:
@@ -56,6 +59,7 @@ class ImageFilters(Body):
             taken_to=self.taken_to,
             min_quality=self.min_quality,
             issue=self.issue,
+            sha256=self.sha256,
         )
 
 

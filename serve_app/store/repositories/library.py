@@ -47,6 +47,7 @@ class Filters:
     """The first moment after."""
     min_quality: float | None = None
     issue: str | None = None
+    sha256: str | None = None
     is_trashed: bool = False
     """Whether it lies in the trash; else it does not."""
 
@@ -178,6 +179,8 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
         conditions.append(taken < filters.taken_to)
     if filters.min_quality is not None:
         conditions.append(_KEYS["quality"] >= filters.min_quality)
+    if filters.sha256 is not None:
+        conditions.append(ImageRow.sha256 == filters.sha256)
     if filters.issue is not None:
         conditions.append(literal(filters.issue) == any_(PictureQualityRow.issues))
     return conditions
