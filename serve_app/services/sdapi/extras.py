@@ -97,7 +97,7 @@ class Extras:
         width, height = _target(source.pixels, wanted)
         if width * height > self._max_pixels:
             raise bad_field(f"the result would have more than {self._max_pixels} pixels", "upscaling_resize")
-        image, warnings = source.pixels, []
+        image, warnings = source.pixels, list[str]()
         if not wanted.enlarged_first:
             image, warnings = await self._restore(image, wanted)
         if wanted.upscaler != NONE:
