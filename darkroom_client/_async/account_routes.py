@@ -10,6 +10,8 @@ from darkroom_client._async.http import AsyncHttp, given
 from darkroom_client._async.job import AsyncJob
 from darkroom_client.models import (
     CapabilityReport,
+    FeedbackList,
+    FeedbackView,
     History,
     HistoryItem,
     NewKey,
@@ -49,6 +51,22 @@ class AsyncAccountRoutes:
     async def get_history(self, history_id: str) -> HistoryItem:
         """Describe one request to make an image."""
         return await self._http.read(HistoryItem, "GET", f"/history/{_quoted(history_id)}")
+
+    async def give_feedback(
+        self, subject: dict[str, str], verdict: Literal["right", "wrong"], note: str | None = None
+    ) -> FeedbackView:
+        """Say whether a tag fits an image (`subject`: `image_id` and `tag`), or what a request made is right
+        (`history_id`). It changes nothing that is shown."""
+        body = {"subject": subject, "verdict": verdict, **given(note=note)}
+        return await self._http.read(FeedbackView, "POST", "/feedback", json=body)
+
+    async def list_feedback(self, limit: int | None = None, cursor: str | None = None) -> FeedbackList:
+        """List what you said of tags and made images, the newest subject first."""
+        return await self._http.read(FeedbackList, "GET", "/feedback", params=given(limit=limit, cursor=cursor))
+
+    async def forget_feedback(self, feedback_id: str) -> None:
+        """Forget something that you said."""
+        await self._http.send("DELETE", f"/feedback/{_quoted(feedback_id)}")
 
     async def create_user(self, username: str, email: str) -> NewUser:
         """Make a user and its key, which is shown this once (administrator's key)."""

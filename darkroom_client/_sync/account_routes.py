@@ -11,6 +11,8 @@ from darkroom_client._sync.http import Http, given
 from darkroom_client._sync.job import Job
 from darkroom_client.models import (
     CapabilityReport,
+    FeedbackList,
+    FeedbackView,
     History,
     HistoryItem,
     NewKey,
@@ -48,6 +50,22 @@ class AccountRoutes:
     def get_history(self, history_id: str) -> HistoryItem:
         """Describe one request to make an image."""
         return self._http.read(HistoryItem, "GET", f"/history/{_quoted(history_id)}")
+
+    def give_feedback(
+        self, subject: dict[str, str], verdict: Literal["right", "wrong"], note: str | None = None
+    ) -> FeedbackView:
+        """Say whether a tag fits an image (`subject`: `image_id` and `tag`), or what a request made is right
+        (`history_id`). It changes nothing that is shown."""
+        body = {"subject": subject, "verdict": verdict, **given(note=note)}
+        return self._http.read(FeedbackView, "POST", "/feedback", json=body)
+
+    def list_feedback(self, limit: int | None = None, cursor: str | None = None) -> FeedbackList:
+        """List what you said of tags and made images, the newest subject first."""
+        return self._http.read(FeedbackList, "GET", "/feedback", params=given(limit=limit, cursor=cursor))
+
+    def forget_feedback(self, feedback_id: str) -> None:
+        """Forget something that you said."""
+        self._http.send("DELETE", f"/feedback/{_quoted(feedback_id)}")
 
     def create_user(self, username: str, email: str) -> NewUser:
         """Make a user and its key, which is shown this once (administrator's key)."""

@@ -23,6 +23,7 @@ from serve_app.api import (
     duplicates,
     events,
     faces,
+    feedback,
     history,
     images,
     jobs,
@@ -34,6 +35,7 @@ from serve_app.api import (
     sessions,
     styles,
     users,
+    web,
     webhooks,
 )
 from serve_app.api.auth import Authentication, Keys, basic, bearer
@@ -97,12 +99,13 @@ def _routers(*, has_keys: bool) -> tuple[APIRouter, APIRouter]:
     ours, webui = (
         APIRouter(dependencies=[HalfSurrogates], generate_unique_id_function=_operation_id) for _ in range(2)
     )
+    ours.include_router(web.router)
     ours.include_router(docs.router)
     ours.include_router(operations.router)
     ours.include_router(sessions.opening)
     with_key, with_webui_key = (_OURS, _WEBUI) if has_keys else ({}, {})
     library_parts = (images, library, people, faces, corrections)
-    edits = (styles, segmentations, avatars, history)
+    edits = (styles, segmentations, avatars, history, feedback)
     for part in (*library_parts, *edits, jobs, events, webhooks, users, sessions, capabilities):
         ours.include_router(part.router, **with_key)
     tutorials = (images.tutorial, avatars.tutorial, users.tutorial)

@@ -25,8 +25,8 @@ OPEN = frozenset(
     | {"/openapi/sdapi.json", "/docs/sdapi"}
 )
 """Paths that need no key; all others do."""
-OPEN_FOLDERS = ("/static-offline-docs/", "/problems/")
-"""The scripts of the pages that document the API, and what its errors mean."""
+OPEN_FOLDERS = ("/app/", "/static-offline-docs/", "/problems/")
+"""The files of the web app, the scripts of the pages that document the API, and what its errors mean."""
 SESSION_PATH = f"{PREFIX}/session"
 ADMIN_PATHS = (f"{PREFIX}/users", "/users")
 

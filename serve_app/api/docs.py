@@ -1,4 +1,4 @@
-"""Pages of the documentation: where `/` leads, and the document of the Stable Diffusion web API."""
+"""Pages of the documentation: the document of the Stable Diffusion web API."""
 
 from __future__ import annotations
 
@@ -6,17 +6,11 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse
 
 router = APIRouter(include_in_schema=False)
 
 _STATIC = "/static-offline-docs"  # of fastapi-offline
-
-
-@router.get("/")
-async def go_to_documentation(request: Request) -> RedirectResponse:
-    """Lead whoever opens the server's address in a browser to the documentation."""
-    return RedirectResponse(f"{request.scope.get('root_path', '')}/docs")
 
 
 @router.get("/openapi/sdapi.json")

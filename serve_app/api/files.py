@@ -46,7 +46,7 @@ class _LocalFile(FileResponse):
 async def answer_file(request: Request, file: FileContent | Elsewhere) -> Response:
     """Answer with a file, a part of it, 304 where the client has it already, or a redirect to it."""
     headers = {"ETag": f'"{file.tag}"', "Cache-Control": _FOREVER}
-    if _is_known(request, file.tag):
+    if is_known(request, file.tag):
         return Response(status_code=304, headers=headers)
     if isinstance(file, Elsewhere):
         return RedirectResponse(file.url, 307, {"Cache-Control": f"private, max-age={file.fresh_s}"})
@@ -66,7 +66,7 @@ async def answer_file(request: Request, file: FileContent | Elsewhere) -> Respon
     return StreamingResponse(chunks, 206 if part else 200, headers, file.content_type)
 
 
-def _is_known(request: Request, tag: str) -> bool:
-    """Whether `If-None-Match` names the file."""
+def is_known(request: Request, tag: str) -> bool:
+    """Whether `If-None-Match` names the file of this tag, which is without its quotes."""
     sent = ",".join(request.headers.getlist("if-none-match"))
     return sent.strip() == "*" or tag in _TAG.findall(sent)

@@ -73,7 +73,7 @@ async def list_images(
 async def search_library(
     query: Annotated[SearchQuery, Query()], user: CurrentUser, services: ServicesDep, links: LinksDep
 ) -> Response:
-    """Find images in all albums by words: by their tags, names and what they show, the best first, and why."""
+    """Find images in all albums by words: by tags, people, names and what they show, the best first, and why."""
     page, following = await services.search.search(user, query.q, query.filters, query.limit, query.cursor)
     items = [
         FoundImage.model_construct(**dict(item_of(one.listed)), score=one.score, matched=one.matched) for one in page
@@ -91,7 +91,7 @@ async def suggest_words(
     ],
     limit: Annotated[int, Query(ge=1, le=50)] = 10,
 ) -> Suggestions:
-    """Suggest what a search box may go on with: tags that your images have, and albums."""
+    """Suggest what a search box may go on with: tags that your images have, people and albums."""
     found = await services.search.suggest(user, q.strip(), limit)
     return Suggestions(
         items=[SuggestedWord(kind=one.kind, value=one.value, title=one.title, count=one.count) for one in found]

@@ -49,6 +49,7 @@ from serve_app.services.edits.people_finder import PeopleFinder
 from serve_app.services.edits.segmentation import CutOut, SegmentationService
 from serve_app.services.edits.styles import ApplyStyle, StyleService
 from serve_app.services.events import EventService
+from serve_app.services.feedback import FeedbackService
 from serve_app.services.guarded_http import GuardedHttp
 from serve_app.services.health import HealthService, RemoteMetrics
 from serve_app.services.images.buckets import BucketFetcher
@@ -127,6 +128,7 @@ class Services:
     captioner: Captioner
     detector: Detector
     history: HistoryService
+    feedback: FeedbackService
     users: UserService
     sessions: SessionService
     jobs: JobService
@@ -249,6 +251,7 @@ class Services:
                 captioner=Captioner(capabilities, settings),
                 detector=Detector(capabilities, inputs),
                 history=HistoryService(database),
+                feedback=FeedbackService(database),
                 users=UserService(database, pictures, settings.auth),
                 sessions=SessionService(database, settings.auth),
                 jobs=JobService(database, events, settings.jobs),

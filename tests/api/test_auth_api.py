@@ -33,7 +33,7 @@ from tests.support.builders import an_image, encoded
 from tests.support.openapi import WEBUI_DOCUMENT, documents, operations
 
 HISTORY = "/api/v1/history"
-OPEN = {"/", "/healthz", "/readyz", "/metrics", "/docs", "/docs/oauth2-redirect", "/redoc", "/problems/x"}
+OPEN = {"/", "/healthz", "/readyz", "/metrics", "/docs", "/docs/oauth2-redirect", "/redoc", "/problems/x", "/app/x"}
 OPEN |= {"/openapi.json", "/docs/sdapi", WEBUI_DOCUMENT}
 WEB_UI = ("/sdapi/", "/controlnet/", "/internal/")
 

@@ -17,6 +17,7 @@ from tests.api.test_library_api import send
 from tests.api.test_trash_api import act, id_of
 from tests.support.accounts import Account, with_keys
 from tests.support.builders import a_flat_image, encoded
+from tests.support.people import PEOPLE, fill_album, people
 
 SEARCH, SUGGEST = "/api/v1/search", "/api/v1/suggest"
 RED, GREEN, BLUE = (250, 10, 10), (10, 250, 10), (10, 10, 250)
@@ -186,6 +187,67 @@ async def test_tags_and_albums_are_suggested_by_the_beginning_of_their_words(
     assert await suggested("100%_h") == [("tag", "old 100%_house", 1)]
     assert await suggested("%") == []
     assert ("album", "second", 2) in await suggested("SECO")
+
+
+@pytest_asyncio.fixture()
+async def named(client: httpx.AsyncClient) -> dict[str, str]:
+    """Anna Kim alone, with 민지, and 민지 alone, who have these names, and somebody without one. -> ids by name"""
+    await fill_album(client, "a", (1,), (1, 2), (2,), (3,))
+    seen: dict[str, set[str]] = {}
+    for person in await people(client):
+        shown = await client.get("/api/v1/images", params={"person_id": person["id"]})
+        seen[person["id"]] = {image["filename"] for image in shown.json()["items"]}
+    ids = {}
+    for name, images in (("Anna Kim", {"0.png", "1.png"}), ("민지", {"1.png", "2.png"})):
+        [ids[name]] = [person for person, its in seen.items() if its == images]
+        assert (await client.patch(f"{PEOPLE}/{ids[name]}", json={"name": name})).status_code == 200
+    return ids
+
+
+@pytest.mark.parametrize(
+    ("query", "images"),
+    [
+        ("Anna Kim", {"0.png", "1.png"}),
+        ("anna", {"0.png", "1.png"}),
+        ("kim at a party", set()),
+        ("anna kim at a party", {"0.png", "1.png"}),
+        ("nna", set()),
+        ("anna kimono", set()),
+        ("민지와 바다", {"1.png", "2.png"}),
+        ("anna -민지", {"0.png"}),
+    ],
+)
+async def test_people_are_found_by_their_names(
+    client: httpx.AsyncClient, named: dict[str, str], query: str, images: set[str]
+) -> None:
+    matched = await found(client, query)
+    assert {image for image, why in matched.items() if any(one.startswith("person:") for one in why)} == images
+
+
+async def test_an_image_of_all_who_are_asked_for_comes_before_those_of_one(
+    client: httpx.AsyncClient, named: dict[str, str]
+) -> None:
+    matched = await found(client, "Anna Kim, 민지")
+    assert next(iter(matched)) == "1.png"
+    assert set(matched["1.png"]) >= {"person:Anna Kim", "person:민지"}
+
+
+async def test_all_people_of_one_name_are_found(client: httpx.AsyncClient, named: dict[str, str]) -> None:
+    assert (await client.patch(f"{PEOPLE}/{named['민지']}", json={"name": "Anna Kim"})).status_code == 200
+    answer = (await client.get(SEARCH, params={"q": "anna kim"})).json()["items"]
+    scores = {item["filename"]: item["score"] for item in answer if "person:Anna Kim" in item["matched"]}
+    assert scores == {"0.png": 1, "1.png": 1, "2.png": 1}
+
+
+async def test_who_is_hidden_is_neither_found_nor_suggested(client: httpx.AsyncClient, named: dict[str, str]) -> None:
+    async def suggested() -> list[dict[str, Any]]:
+        items = (await client.get(SUGGEST, params={"q": "kim"})).json()["items"]
+        return [item for item in items if item["kind"] == "person"]
+
+    assert await suggested() == [{"kind": "person", "value": named["Anna Kim"], "title": "Anna Kim", "count": 2}]
+    await client.patch(f"{PEOPLE}/{named['Anna Kim']}", json={"hidden": True})
+    assert await suggested() == []
+    assert "person:Anna Kim" not in str(await found(client, "anna"))
 
 
 class TestWithKeys:

@@ -112,6 +112,8 @@ async def test_everything_of_a_deleted_user_goes(
     assert (await eva.client.post(f"{V1}/txt2img", json=SMALL)).status_code == 200
     assert (await eva.client.post(f"{V1}/options", json={"jpeg_quality": 55})).status_code == 200
     assert (await eva.client.post("/api/v1/webhooks", json={"url": "http://127.0.0.1:9/"})).status_code == 201
+    said = {"subject": {"image_id": urls[0].rsplit("/", 1)[1].split(".")[0], "tag": "dog"}, "verdict": "wrong"}
+    assert (await eva.client.post("/api/v1/feedback", json=said)).status_code == 200
     await fill_album(eva.client, "b", (1,), (1,))
     [person] = [one["id"] for one in await people(eva.client) if one["face_count"] == 2]
     await decide(eva.client, f"/api/v1/faces/{(await faces(eva.client, person))[0]}/reject", person_id=person)

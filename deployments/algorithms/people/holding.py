@@ -8,7 +8,7 @@ it, and keeping parted faces apart while linking lets each draw some of the othe
   first who the user moved out, then who is bound to faces of another group, then who is at odds with most, of fewest
   faces, farthest from the group.
 - Groups that must-links bind become one. Where that would hold what must not be one person, the same is done.
-- Whoever left joins the nearest group within the cut that it is not at odds with, or is somebody else.
+- Whoever left joins the nearest group well within the cut that it is not at odds with, or is somebody else.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from deployments.algorithms.people.label_matching import Labels
 from deployments.algorithms.people.links import Bonds
 from deployments.algorithms.people.selection import Faces
 
+SETTLING = 0.9
+"""Of the cut: how near a group has to be for somebody who was moved out of another. A face that was taken for the wrong
+person once is easily so again; with 1.0 one right answer in sixty made things worse (`bench.quality.answers`)."""
 BLOCK_ROWS = 4096
 """Faces whose vectors are taken out at once."""
 Rows = NDArray[np.int64]
@@ -91,7 +94,8 @@ class _Holding:
                 return
 
     def settle(self, cut: float) -> None:
-        """Let those who left join the nearest group that they are not at odds with."""
+        """Let those who left join the nearest group, at most `SETTLING` of the cut away, that they are not at odds
+        with."""
         if not self._left:
             return
         named, group, sizes = np.unique(self.labels, return_inverse=True, return_counts=True)
@@ -103,7 +107,7 @@ class _Holding:
             likeness = sums @ (sums[own] / len(rows)) / np.maximum(sizes, 1)
             likeness[(sizes == 0) | (np.arange(len(sizes)) == own)] = -np.inf
             for place in np.argsort(-likeness, kind="stable").tolist():
-                if likeness[place] < 1 - cut**2 / 2:
+                if likeness[place] < 1 - (SETTLING * cut) ** 2 / 2:
                     break
                 if not self._find_odds(np.concatenate([rows, np.flatnonzero(group == place)])).others:
                     self.labels[rows], group[rows] = named[place], place

@@ -157,7 +157,7 @@ class FoundImage(ImageItem):
     score: float = Field(0.0, ge=0, le=1)
     matched: list[str] = Field(
         [],
-        description="why it was found: `tag:` one of its tags, `name:` its file's name, `shows:` what the model sees",
+        description="why: `tag:` one of its tags, `person:` who it shows, `name:` its name, `shows:` its content",
         examples=[["tag:dog", "shows:dog on a beach"]],
     )
 
@@ -168,9 +168,11 @@ class FoundList(BaseModel):
 
 
 class SuggestedWord(BaseModel):
-    kind: Literal["tag", "album"] = Field(description="where it leads: `tag=` or `album_id=` of a search")
+    kind: Literal["tag", "album", "person"] = Field(
+        description="where it leads: `tag=`, `album_id=` or `person_id=` of a search"
+    )
     value: str = Field(examples=["dog"])
-    title: str | None = Field(None, description="of an album")
+    title: str | None = Field(None, description="of an album; of a person the name")
     count: int = Field(description="images, of a tag up to 1000", examples=[12])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cache
@@ -15,7 +16,7 @@ from deployments.algorithms.tags.vocabulary import PEOPLE_WORDS, load_tags
 from deployments.errors import InvalidRequest, NotSupported
 from serve_app.services.albums.library import ListedImage, listed_images, own_filters
 from serve_app.services.albums.search import AlbumSearch
-from serve_app.store.repositories import albums, image_tags, library
+from serve_app.store.repositories import albums, image_tags, library, people_lists
 from serve_app.store.repositories.image_tags import ImageTag
 from serve_app.store.repositories.images import Content
 from serve_app.store.repositories.library import Filters, Searchable
@@ -41,7 +42,7 @@ class FoundImage:
 class Suggestion:
     """What a search box may go on with."""
 
-    kind: Literal["tag", "album"]
+    kind: Literal["tag", "album", "person"]
     value: str
     count: int
     title: str | None = None
@@ -95,11 +96,18 @@ class LibrarySearch:
             said = await image_tags.find_images(
                 session, user_id, [*words, *(form for forms in without for form in forms)]
             )
+            names = await people_lists.load_names(session, user_id)
+            asked_for, *left_out = await asyncio.to_thread(_called, names, [asked.wanted, *asked.excluded])
+            unwanted = {person for people in left_out for person in people}
+            images_of = await people_lists.find_images(session, user_id, {*asked_for, *unwanted})
+        shown = _who_is_in([(names[person], images_of[person]) for person in asked_for])
+        away = {image for person in unwanted for image in images_of[person]}
+        candidates = [one for one in candidates if one.id not in away]
         seen, hidden = await self._seen(candidates, query)
         excluded = [(forms, hidden.get(text, set())) for text, forms in zip(asked.excluded, without, strict=True)]
 
         def rank() -> list[tuple[str, _Match]]:
-            matches = _judge(candidates, said, seen, asked.wanted, words, excluded, self._least)
+            matches = _judge(candidates, said, seen, asked.wanted, words, excluded, self._least, shown)
             ranked = sorted(matches.items(), key=lambda entry: (-round(entry[1].score, 6), entry[0]))
             return ranked if after is None else [one for one in ranked if (-round(one[1].score, 6), one[0]) > after]
 
@@ -119,15 +127,19 @@ class LibrarySearch:
         return page, f"{last.score:.6f}:{last_id}"
 
     async def suggest(self, user_id: str, words: str, limit: int) -> list[Suggestion]:
-        """Suggest tags that images have and albums, by the beginnings of their words, the most frequent tags first."""
+        """Suggest tags that images have, people and albums, by the beginnings of words, the most frequent first."""
         start = plain(words)
-        known = [tag for tag in _vocabulary() if re.search(rf"\b{re.escape(start)}", plain(tag))]
+        known = [tag for tag in _vocabulary() if _begins_word(start, plain(tag))]
         async with self._database.transaction() as session:
             own = [tag for form in _forms(words) for tag in await image_tags.find_own(session, user_id, form, limit)]
             counts = await image_tags.count_images(session, user_id, sorted({*known, *own}), _MOST_COUNTED)
             named = await albums.find_like(session, user_id, words, limit)
+            names = await people_lists.load_names(session, user_id)
+            called = (await asyncio.to_thread(_called, names, [words]))[0][:limit]
+            images_of = await people_lists.find_images(session, user_id, called)
         tags = [Suggestion("tag", tag, counts[tag]) for tag in sorted(counts, key=lambda tag: (-counts[tag], tag))]
-        found = [Suggestion("album", album.public_id, album.image_count, album.title) for album in named]
+        found = [Suggestion("person", one, len(images_of[one]), names[one]) for one in called if images_of[one]]
+        found += [Suggestion("album", album.public_id, album.image_count, album.title) for album in named]
         spare = max(limit - len(found), limit // 2)
         return [*tags[:spare], *found][:limit]
 
@@ -154,9 +166,10 @@ def _judge(
     words: Sequence[str],
     excluded: Sequence[tuple[Sequence[str], Set[str]]],
     least: float,
+    shown: Mapping[str, Mapping[str, float]],
 ) -> dict[str, _Match]:
-    """Put together why images fit. `excluded`: forms of each word, and the contents that show it. -> by image id, in
-    the order of the candidates"""
+    """Put together why images fit. `excluded`: forms of each word, and the contents that show it. `shown`: by image id,
+    names of people, with what each counts. -> by image id, in the order of the candidates"""
     tags: dict[str, dict[str, ImageTag]] = {}
     for one in said:
         tags.setdefault(one.image_id, {})[one.tag] = one
@@ -167,6 +180,8 @@ def _judge(
         if any(_is_excluded(image.sha256, its, forms, showing) for forms, showing in excluded):
             continue
         match = _Match()
+        for name, share in shown.get(image.id, {}).items():
+            match.add(share, f"person:{name}")
         for tag in words:
             if tag in its and its[tag].verdict is not False:
                 match.add(1.0 if its[tag].verdict else its[tag].score or 0.0, f"tag:{tag}")
@@ -189,6 +204,41 @@ def _is_excluded(sha256: str, its: Mapping[str, ImageTag], forms: Sequence[str],
     if any(verdict is not False for verdict in verdicts):
         return True
     return not verdicts and sha256 in showing
+
+
+def _called(names: Mapping[str, str], texts: Sequence[str]) -> list[list[str]]:
+    """Find who is called as texts say: their name is in the text, or one of its words begins with the text.
+    -> ids, by text"""
+    asked = [plain(text) for text in texts]
+    own = {person: plain(name) for person, name in names.items()}
+    return [
+        [person for person, name in own.items() if _begins_word(text, name) or _begins_word(name, text, whole=True)]
+        for text in asked
+    ]
+
+
+def _begins_word(part: str, words: str, *, whole: bool = False) -> bool:
+    """Tell whether a word of a text, with those behind it, begins with some; `whole`: and ends with them."""
+    at = words.find(part) if part else -1
+    while at >= 0:
+        end = at + len(part)
+        # Languages without ASCII letters put particles behind a name, without a space.
+        ends = not whole or not part[-1].isascii() or not words[end : end + 1].isalnum()
+        if ends and not words[at - 1 : at].isalnum():
+            return True
+        at = words.find(part, at + 1)
+    return False
+
+
+def _who_is_in(asked_for: Sequence[tuple[str, Set[str]]]) -> dict[str, dict[str, float]]:
+    """Turn names and their images into the names of each image, which count 1 where it shows all of them. Of one name
+    there may be several people."""
+    shown: dict[str, set[str]] = defaultdict(set)
+    for name, images in asked_for:
+        for image in images:
+            shown[image].add(name)
+    count = len({name for name, _ in asked_for})
+    return {image: dict.fromkeys(sorted(names), len(names) / count) for image, names in shown.items()}
 
 
 def _contents(candidates: Sequence[Searchable]) -> SomeContents:

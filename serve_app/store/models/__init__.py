@@ -18,6 +18,7 @@ from serve_app.store.models.base import Base
 from serve_app.store.models.corrections import CorrectionRow
 from serve_app.store.models.duplicates import DuplicateGroupRow
 from serve_app.store.models.events import EventFloorRow, EventRow, WebhookRow
+from serve_app.store.models.feedback import FeedbackRow
 from serve_app.store.models.history import GenerationRow
 from serve_app.store.models.jobs import JobInputRow, JobPreviewRow, JobRow
 from serve_app.store.models.people import FaceMoveRow, LibraryFaceRow, LibraryPersonRow, SuggestionRow
@@ -49,6 +50,7 @@ __all__ = [
     "FaceMoveRow",
     "FaceRow",
     "FaceScanRow",
+    "FeedbackRow",
     "GenerationRow",
     "IdempotencyKeyRow",
     "ImageRow",

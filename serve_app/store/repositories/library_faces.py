@@ -76,9 +76,10 @@ _BEST = text(f"""
         SELECT face_id FROM people_suggestions WHERE user_id = :user_id AND kind = 'is'
     ), faces.quality DESC, faces.id LIMIT :limit
 """)  # noqa: S608
+_ITS_BEST = f"{_CAME}, faces.quality DESC, faces.id"
 _TOGETHER = text(f"""
-    SELECT (array_agg(faces.id ORDER BY {_CAME}, faces.quality DESC, faces.id) FILTER (WHERE person_id = :one))[1] AS one,
-        (array_agg(faces.id ORDER BY {_CAME}, faces.quality DESC, faces.id) FILTER (WHERE person_id = :other))[1] AS other
+    SELECT (array_agg(faces.id ORDER BY {_ITS_BEST}) FILTER (WHERE person_id = :one))[1] AS one,
+        (array_agg(faces.id ORDER BY {_ITS_BEST}) FILTER (WHERE person_id = :other))[1] AS other
     FROM {_FROM} JOIN album_images ON album_images.image_id = images.id
     WHERE person_id IN (:one, :other) AND {_VISIBLE}
     GROUP BY album_id HAVING count(DISTINCT person_id) = 2 ORDER BY album_id LIMIT :limit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -63,6 +64,18 @@ _PAGE = text(f"""
     ORDER BY size DESC, people.id LIMIT :limit
 """)
 _GET = text(f"{_SELECT} AND people.id = :id")
+_NAMES = text("""
+    SELECT id, name FROM people WHERE user_id = :user_id AND name IS NOT NULL AND merged_into IS NULL AND NOT hidden
+    ORDER BY size DESC, id LIMIT :limit
+""")
+_IMAGES = text("""
+    SELECT DISTINCT person_id, images.id AS image_id FROM people_faces JOIN faces ON faces.id = face_id
+    JOIN images ON images.sha256 = faces.sha256 AND images.user_id = :user_id
+    WHERE people_faces.user_id = :user_id AND person_id = ANY(CAST(:ids AS text[]))
+    AND NOT temporary AND trashed_at IS NULL
+""")
+MOST_NAMES = 10_000
+"""People whose names are searched: those with the most faces."""
 
 
 async def load_page(
@@ -86,6 +99,21 @@ async def get(session: AsyncSession, user_id: str, person_id: str) -> LibraryPer
     given = {"user_id": user_id, "album_id": None, "id": person_id}
     row = (await session.execute(_GET, given)).one_or_none()
     return None if row is None else _person(row)
+
+
+async def load_names(session: AsyncSession, user_id: str) -> dict[str, str]:
+    """Load the names of the people who are not hidden, those with the most faces first. -> by id"""
+    rows = await session.execute(_NAMES, {"user_id": user_id, "limit": MOST_NAMES})
+    return {row.id: row.name for row in rows}
+
+
+async def find_images(session: AsyncSession, user_id: str, ids: Collection[str]) -> dict[str, set[str]]:
+    """Find the images, but those in the trash, that show people. -> ids of images by id of the person"""
+    found: dict[str, set[str]] = {person: set() for person in ids}
+    if ids:
+        for row in await session.execute(_IMAGES, {"user_id": user_id, "ids": list(ids)}):
+            found[row.person_id].add(row.image_id)
+    return found
 
 
 def _person(row: Any) -> LibraryPerson:

@@ -1,0 +1,39 @@
+/** The language of the pages: the browser's, or the one that was chosen. */
+import en from './messages/en';
+import ko from './messages/ko';
+
+const languages = { en, ko };
+export type Language = keyof typeof languages;
+export type Message = keyof typeof en;
+
+function first(): Language {
+  const chosen = localStorage.getItem('language') ?? navigator.language.slice(0, 2);
+  return chosen === 'ko' ? 'ko' : 'en';
+}
+
+export const locale = $state<{ language: Language }>({ language: first() });
+
+export function choose(language: Language) {
+  locale.language = language;
+  localStorage.setItem('language', language);
+}
+
+/** Say a message in the chosen language; `{name}` stands for a value. */
+export function t(message: Message, values: Record<string, string | number> = {}): string {
+  return languages[locale.language][message].replace(/\{(\w+)\}/g, (_, name: string) => String(values[name] ?? ''));
+}
+
+export function count(number: number): string {
+  return new Intl.NumberFormat(locale.language).format(number);
+}
+
+export function moment(time: string | null | undefined): string {
+  if (!time) return '';
+  return new Intl.DateTimeFormat(locale.language, { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(time));
+}
+
+export function bytes(size: number): string {
+  const unit = size >= 1e6 ? 'megabyte' : 'kilobyte';
+  const style = { style: 'unit', unit, maximumFractionDigits: 1 } as const;
+  return new Intl.NumberFormat(locale.language, style).format(size / (unit === 'megabyte' ? 1e6 : 1e3));
+}

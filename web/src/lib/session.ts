@@ -1,0 +1,23 @@
+/** The session of the page. Its cookie cannot be read here; what is kept is only that there was one. */
+import { client, done } from './api';
+
+const KEPT = 'signed-in';
+
+export function wasSignedIn(): boolean {
+  return localStorage.getItem(KEPT) !== null;
+}
+
+export async function signIn(key: string): Promise<void> {
+  await done(client.POST('/api/v1/session', { body: { api_key: key } }));
+  localStorage.setItem(KEPT, 'yes');
+  location.reload();
+}
+
+export async function signOut(): Promise<void> {
+  localStorage.removeItem(KEPT);
+  try {
+    await done(client.DELETE('/api/v1/session'));
+  } finally {
+    location.reload();
+  }
+}
