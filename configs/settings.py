@@ -343,8 +343,8 @@ class Diffusion(_Options):
     """The diffusion engine, over diffusers; it is deployed where the Serve configuration says `diffusion: true`."""
 
     models_dir: Path | None = None
-    """Folder with `checkpoints`, `loras`, `controlnets`, `vaes`, `embeddings`, `upscalers` and `annotators`, or A1111's
-    `models`; default: `weights_dir/diffusion`."""
+    """Folder with `checkpoints`, `loras`, `controlnets`, `vaes`, `embeddings`, `upscalers`, `restorers` and
+    `annotators`, or A1111's `models`; default: `weights_dir/diffusion`."""
     checkpoint: str = "stable-diffusion-v1-5/stable-diffusion-v1-5"
     """Checkpoint for requests that name none: a hub name, or a file or folder of `checkpoints/`."""
     offline: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 import ray
@@ -56,6 +56,10 @@ class DiffusionDeployment:
     async def upscale(self, image: Image, upscaler: str, size: tuple[int, int]) -> Image:
         """Enlarge an image; see `Diffuser.upscale`."""
         return await self._diffuser.upscale(image, upscaler, size)
+
+    async def restore_faces(self, faces: Sequence[Image], restorer: str) -> list[Image]:
+        """Restore aligned faces; see `Diffuser.restore_faces`."""
+        return await self._diffuser.restore_faces(faces, restorer)
 
     async def list_models(self) -> ModelCatalogue:
         """List the models and preprocessors that requests may name."""

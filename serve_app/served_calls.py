@@ -36,7 +36,7 @@ _BY_ARGUMENT = {
 _ONE = frozenset(
     {
         *("stylize", "write_prompt", "segment_portrait", "make_avatar"),
-        *("decode_latents", "make_hint", "upscale", "generate"),
+        *("decode_latents", "make_hint", "upscale", "restore_faces", "generate"),
     }
 )
 """Verbs about one picture."""

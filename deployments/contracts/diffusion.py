@@ -6,7 +6,7 @@ capabilities may raise `errors.DeadlineExceeded`, `errors.Overloaded` and `error
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -273,6 +273,8 @@ class ModelCatalogue:
     vaes: tuple[ModelFile, ...] = ()
     embeddings: tuple[ModelFile, ...] = ()
     upscalers: tuple[ModelFile, ...] = ()
+    restorers: tuple[ModelFile, ...] = ()
+    """Face restorers; the `alias` is the kind, GFPGAN or CodeFormer."""
     modules: tuple[HintModule, ...] = ()
     default_checkpoint: str = ""
     memory: dict[str, int] = field(default_factory=dict)
@@ -303,6 +305,14 @@ class Diffuser(Protocol):
         """Enlarge an image to `size` (width, height) by a network of the catalogue's upscalers, by name or alias.
 
         Raises `InvalidRequest` for an unknown one or too large an image, `NotSupported` for a file that is none.
+        """
+        ...
+
+    async def restore_faces(self, faces: Sequence[Image], restorer: str) -> list[Image]:
+        """Restore faces, each upright at 512 by 512 pixels (`algorithms.a1111.face_pasting`), by a network of the
+        catalogue's restorers. -> as many of that size
+
+        Raises `NotSupported` for a file that is none, CodeFormer's among them.
         """
         ...
 

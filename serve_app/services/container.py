@@ -247,7 +247,7 @@ class Services:
                 generation=GenerationService(database, pictures, inputs, options, capabilities, settings),
                 options=options,
                 inputs=inputs,
-                extras=Extras(inputs, capabilities, settings),
+                extras=Extras(inputs, capabilities, capabilities, settings),
                 captioner=Captioner(capabilities, settings),
                 detector=Detector(capabilities, inputs),
                 history=HistoryService(database),

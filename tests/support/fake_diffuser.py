@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -77,6 +77,13 @@ CATALOGUE = ModelCatalogue(
 UPSCALERS = (replace(a_model("RealESRGAN_x4plus", "RealESRGAN_x4plus.pth"), alias="R-ESRGAN 4x+"), a_model("4x-Ultra"))
 """Upscalers that a catalogue may have."""
 
+RESTORERS = (
+    replace(a_model("GFPGANv1.3", "GFPGANv1.3.pth"), alias="GFPGAN"),
+    replace(a_model("GFPGANv1.4", "GFPGANv1.4.pth"), alias="GFPGAN"),
+)
+CODEFORMER = replace(a_model("codeformer-v0.1.0", "codeformer-v0.1.0.pth"), alias="CodeFormer")
+"""Face restorers that a catalogue may have."""
+
 
 class FakeDiffuser(FakeCapabilities):
     """Implements every capability; those of `Diffuser` as clients of the Stable Diffusion web API need them."""
@@ -87,6 +94,8 @@ class FakeDiffuser(FakeCapabilities):
         self.requests: list[GenerationRequest] = []
         self.hints: list[tuple[str, tuple[int, int], HintOptions]] = []
         self.upscaled: list[tuple[str, tuple[int, int]]] = []
+        self.restored: list[tuple[str, int]] = []
+        """Restorer and number of faces of each call."""
         self.failure: BaseException | None = None
         """Error that `generate` raises after the first step."""
         self.listing_failure: BaseException | None = None
@@ -141,6 +150,10 @@ class FakeDiffuser(FakeCapabilities):
     async def upscale(self, image: Image, upscaler: str, size: tuple[int, int]) -> Image:
         self.upscaled.append((upscaler, size))
         return np.full((size[1], size[0], 3), 200, np.uint8)
+
+    async def restore_faces(self, faces: Sequence[Image], restorer: str) -> list[Image]:
+        self.restored.append((restorer, len(faces)))
+        return [np.full_like(face, 200) for face in faces]
 
     async def list_models(self) -> ModelCatalogue:
         if self.listing_failure is not None:

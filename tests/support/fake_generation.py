@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 import numpy as np
 
@@ -85,6 +85,9 @@ class FakeGeneration:
 
     async def upscale(self, image: Image, upscaler: str, size: tuple[int, int]) -> Image:
         return np.full((size[1], size[0], 3), 128, np.uint8)
+
+    async def restore_faces(self, faces: Sequence[Image], restorer: str) -> list[Image]:
+        return [np.full_like(face, 128) for face in faces]
 
     async def list_models(self) -> ModelCatalogue:
         return CATALOGUE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
 from configs.settings import Settings
@@ -77,6 +77,10 @@ class BatchedDiffuser:
     async def upscale(self, image: Image, upscaler: str, size: tuple[int, int]) -> Image:
         """Enlarge an image; see `Diffuser.upscale`."""
         return await self._threads.run(self._engine.upscale, image, upscaler, size)
+
+    async def restore_faces(self, faces: Sequence[Image], restorer: str) -> list[Image]:
+        """Restore aligned faces; see `Diffuser.restore_faces`."""
+        return await self._threads.run(self._engine.restore_faces, faces, restorer)
 
     async def list_models(self) -> ModelCatalogue:
         """List models and preprocessors; the first call reads the header of every file."""

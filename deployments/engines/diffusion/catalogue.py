@@ -18,7 +18,7 @@ from deployments.contracts.diffusion import ModelFile
 from deployments.engines.diffusion.families import UNKNOWN, FileKind, vectors_of
 from deployments.engines.diffusion.hashes import Hashes
 from deployments.engines.diffusion.headers import identify_model, read_header, read_metadata
-from deployments.engines.diffusion.model_folders import KINDS, FoundFile, ModelKind, find_files, names_of
+from deployments.engines.diffusion.model_folders import KINDS, FoundFile, ModelKind, find_files, names_of, restorer_of
 from deployments.errors import DarkroomError, WeightsMissing
 
 __all__ = ["CHECKPOINT", "KINDS", "MODELS_DIR", "Catalogue", "Model", "ModelKind"]
@@ -93,11 +93,13 @@ class Model:
     @cached_property
     def alias(self) -> str:
         """Second name of the model: for LoRAs the one that their training wrote into them, for ControlNets the name
-        with A1111's short hash."""
+        with A1111's short hash, for face restorers their kind."""
         if self.weights is None:
             return self.name
         if self.kind == "upscalers":
             return UPSCALER_TITLES.get(self.name, self.name)
+        if self.kind == "restorers":
+            return restorer_of(self.file) or self.name
         if self.kind == "loras":
             return self.metadata.get("ss_output_name") or self.name
         if self.kind == "controlnets":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from deployments.contracts.diffusion import (
 )
 from deployments.engines.diffusion.batch import Batch
 from deployments.engines.diffusion.device import Device, out_of_memory, plan_memory
+from deployments.engines.diffusion.model_cache import Lease
 from deployments.engines.diffusion.pixels import to_images
 from deployments.engines.diffusion.preprocessors import Preprocessors
 from deployments.engines.diffusion.registry import ModelRegistry
@@ -28,6 +30,7 @@ from deployments.engines.diffusion.validation import check_request, shape_key
 from deployments.errors import DarkroomError, InvalidRequest, OutOfMemory
 from deployments.kit.batching import BatchListener
 
+Made = TypeVar("Made")
 _LEASE_TIMEOUT_S = 30.0
 """Seconds that a batch waits for previews that hold the models of the one before."""
 
@@ -103,13 +106,28 @@ class DiffusionEngine:
 
     def upscale(self, image: Image, upscaler: str, size: tuple[int, int]) -> Image:
         """Enlarge an image, also beside a batch; see `Diffuser.upscale`."""
+        check_upscaler(upscaler, self._models.catalogue)
+        return self._beside_batches(
+            lambda lease: upscale_image(image, upscaler, size, lambda: self._models.upscaler(lease, upscaler))
+        )
+
+    def restore_faces(self, faces: Sequence[Image], restorer: str) -> list[Image]:
+        """Restore aligned faces, also beside a batch; see `Diffuser.restore_faces`."""
+
+        def restore(lease: Lease) -> list[Image]:
+            network = self._models.face_restorer(lease, restorer)
+            return [network.restore(face) for face in faces]
+
+        return self._beside_batches(restore)
+
+    def _beside_batches(self, work: Callable[[Lease], Made]) -> Made:
+        """Run `work` with models of its own. Raises `OutOfMemory`."""
         import torch
 
-        check_upscaler(upscaler, self._models.catalogue)
         refusal: OutOfMemory | None = None
         try:
             with torch.no_grad(), self._models.cache.lease() as lease:
-                return upscale_image(image, upscaler, size, lambda: self._models.upscaler(lease, upscaler))
+                return work(lease)
         except torch.OutOfMemoryError:
             refusal = out_of_memory()
         self._models.graphs.forget()
@@ -126,6 +144,7 @@ class DiffusionEngine:
             vaes=catalogue.describe("vaes"),
             embeddings=catalogue.describe("embeddings"),
             upscalers=catalogue.describe("upscalers"),
+            restorers=catalogue.describe("restorers"),
             modules=self._preprocessors.modules(),
             default_checkpoint=catalogue.default_name,
             memory=self._device.memory(),

@@ -9,10 +9,22 @@ from itertools import chain, count, islice
 from pathlib import Path
 from typing import Literal
 
-ModelKind = Literal["checkpoints", "loras", "controlnets", "vaes", "embeddings", "upscalers"]
-KINDS: tuple[ModelKind, ...] = ("checkpoints", "loras", "controlnets", "vaes", "embeddings", "upscalers")
+ModelKind = Literal["checkpoints", "loras", "controlnets", "vaes", "embeddings", "upscalers", "restorers"]
+KINDS: tuple[ModelKind, ...] = (
+    "checkpoints",
+    "loras",
+    "controlnets",
+    "vaes",
+    "embeddings",
+    "upscalers",
+    "restorers",
+)
 
 _UPSCALERS = ("ESRGAN", "RealESRGAN", "DAT", "SwinIR", "ScuNET", "HAT")
+_RESTORERS = ("GFPGAN", "Codeformer", "CodeFormer")
+RESTORERS = ("GFPGAN", "CodeFormer")
+"""Kinds of face restorers, by the original's names. As there, a file is one whose name holds that of its kind: beside
+them lie networks that find faces."""
 
 _FOLDERS: dict[ModelKind, tuple[str, ...]] = {
     "checkpoints": ("checkpoints", "Stable-diffusion", "models/Stable-diffusion"),
@@ -21,6 +33,7 @@ _FOLDERS: dict[ModelKind, tuple[str, ...]] = {
     "vaes": ("vaes", "VAE", "models/VAE"),
     "embeddings": ("embeddings", "../embeddings"),
     "upscalers": ("upscalers", *_UPSCALERS, *(f"models/{name}" for name in _UPSCALERS)),
+    "restorers": ("restorers", *_RESTORERS, *(f"models/{name}" for name in _RESTORERS)),
 }
 """Folders of each kind below the models folder, which may be A1111's `models` or its whole installation. There the
 textual inversions lie beside `models`; that folder is looked into only where `Stable-diffusion` shows the layout."""
@@ -65,6 +78,8 @@ def find_files(folder: Path, kind: ModelKind) -> list[FoundFile]:
     found = _find_in(folder, kind)
     if kind == "checkpoints":
         found = [one for one in found if not _is_vae(one)]
+    if kind == "restorers":
+        found = [one for one in found if restorer_of(one.relative) and not one.is_folder]
     if kind == "vaes":
         found += [one for one in _find_in(folder, "checkpoints") if _is_vae(one)]
     found.sort(key=lambda one: (one.relative.count("/"), not one.relative.endswith(SUFFIXES[0]), one.relative.lower()))
@@ -84,6 +99,12 @@ def names_of(files: Sequence[FoundFile]) -> list[str]:
         taken.add(name.lower())
         names.append(name)
     return names
+
+
+def restorer_of(name: str) -> str:
+    """Tell the kind of a face restorer by the name of its file; "" where it is none."""
+    file = name.rpartition("/")[2].lower()
+    return next((kind for kind in RESTORERS if kind.lower() in file), "")
 
 
 def is_model_folder(path: Path) -> bool:

@@ -16,6 +16,7 @@ from configs.settings import Diffusion
 from deployments.contracts.diffusion import FAMILY_NAMES, Lora
 from deployments.engines.diffusion.catalogue import Catalogue, Model
 from deployments.engines.diffusion.device import Device, plan_memory
+from deployments.engines.diffusion.face_restorers import FaceRestorer, load_face_restorer
 from deployments.engines.diffusion.graphs import GpuRecorder, Graphs
 from deployments.engines.diffusion.headers import load_tensors, read_header
 from deployments.engines.diffusion.loading import Checkpoint, Loader, check_file, expected_bytes, module_bytes
@@ -206,6 +207,18 @@ class ModelRegistry:
             self._key(model),
             lambda: load_upscaler(model, self._device),
             lambda made: module_bytes(made.network.model),
+            expected_bytes=expected_bytes(model, self._device.dtype),
+        )
+        return found
+
+    def face_restorer(self, lease: Lease, name: str) -> FaceRestorer:
+        """Load a face restorer by name. Raises `WeightsMissing`, `NotSupported`, `Unavailable` (no spandrel),
+        `OutOfMemory`."""
+        model = self.catalogue.find("restorers", name).stamped()
+        found: FaceRestorer = lease.get(
+            self._key(model),
+            lambda: load_face_restorer(model, self._device),
+            lambda made: module_bytes(made.network),
             expected_bytes=expected_bytes(model, self._device.dtype),
         )
         return found

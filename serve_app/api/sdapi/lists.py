@@ -12,6 +12,7 @@ from deployments.contracts.diffusion import ModelCatalogue, ModelFile
 from serve_app.api.deps import CurrentUser, ServicesDep, SettingsDep
 from serve_app.api.sdapi.errors import responses
 from serve_app.api.sdapi.generation import TAG
+from serve_app.services.sdapi.face_restoration import restorers_here
 from serve_app.services.sdapi.listings import IMAGE_UPSCALERS, LATENT_UPSCALERS, sampler_rows, scheduler_rows
 from serve_app.services.sdapi.model_names import title
 from serve_app.services.sdapi.prompts import prompt_styles
@@ -85,10 +86,10 @@ async def list_latent_upscale_modes() -> list[Row]:
     return [{"name": name} for name in LATENT_UPSCALERS]
 
 
-@router.get("/face-restorers", response_model=list[Row])
-async def list_face_restorers() -> list[Row]:
-    """List no face restorers: their weights are not to be had freely."""
-    return []
+@router.get("/face-restorers", response_model=list[Row], responses=_MODELS)
+async def list_face_restorers(services: ServicesDep) -> list[Row]:
+    """List the face restorers that can run; no folders of this machine."""
+    return [{"name": name, "cmd_dir": None} for name in restorers_here(await services.options.catalogue())]
 
 
 @router.get("/realesrgan-models", response_model=list[Row], responses=_MODELS)

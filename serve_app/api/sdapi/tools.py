@@ -48,12 +48,10 @@ class ExtrasBody(LenientModel):
             None if self.resize_mode == _TO_SIZE else self.upscaling_resize,
             (self.upscaling_resize_w, self.upscaling_resize_h),
             self.upscaling_crop,
+            self.gfpgan_visibility,
+            self.codeformer_visibility,
+            self.upscale_first,
         )
-
-    def ignored(self) -> list[str]:
-        """Warnings for fields that have no effect."""
-        asked = {"gfpgan_visibility": self.gfpgan_visibility, "codeformer_visibility": self.codeformer_visibility}
-        return [f"{name} has no effect: there is no face restoration here" for name, value in asked.items() if value]
 
 
 class SingleImageBody(ExtrasBody):
@@ -100,11 +98,11 @@ class Caption(BaseModel):
 
 @router.post("/extra-single-image", response_model=SingleImageAnswer, responses=_ERRORS)
 async def enlarge_image(body: SingleImageBody, services: ServicesDep) -> dict[str, str]:
-    """Enlarge an image by Lanczos, nearest neighbours, or an upscaler of the models folder."""
+    """Enlarge an image by Lanczos, nearest neighbours, or an upscaler of the models folder; restore its faces."""
     wanted = body.wanted()
     await services.extras.check(wanted)
     made = await services.extras.enlarge(body.image, wanted)
-    return {"html_info": describe(wanted, body.ignored()), "image": base64.b64encode(made).decode()}
+    return {"html_info": describe(wanted, [made]), "image": base64.b64encode(made.file).decode()}
 
 
 @router.post("/extra-batch-images", response_model=BatchImagesAnswer, responses=_ERRORS)
@@ -115,8 +113,8 @@ async def enlarge_images(body: BatchImagesBody, services: ServicesDep, settings:
     wanted = body.wanted()
     await services.extras.check(wanted)
     made = await services.extras.enlarge_all((one.data for one in body.image_list), wanted)
-    images = [base64.b64encode(file).decode() for file in made]
-    return {"html_info": describe(wanted, body.ignored()), "images": images}
+    images = [base64.b64encode(one.file).decode() for one in made]
+    return {"html_info": describe(wanted, made), "images": images}
 
 
 @router.post("/png-info", response_model=PngInfoAnswer, responses=_ERRORS)

@@ -1,8 +1,10 @@
-"""Image enlargement (A1111's "extras"): Lanczos, nearest neighbours, or a network of the diffusion engine."""
+"""Image enlargement and face restoration (A1111's "extras"): Lanczos, nearest neighbours, or networks of the diffusion
+engine."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import html
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -13,11 +15,13 @@ from configs.settings import Settings
 from deployments.algorithms.a1111.bounds import IMAGE_UPSCALERS
 from deployments.algorithms.a1111.image_metadata import PARAMETERS, encode_picture, read_texts
 from deployments.algorithms.a1111.resizing import scaled_size
+from deployments.contracts.albums import FaceFinder
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import Diffuser, ModelCatalogue
 from deployments.errors import NotDeployed, PayloadTooLarge
 from deployments.kit.threads import Threads
 from serve_app.services.sdapi.errors import bad_field, broken
+from serve_app.services.sdapi.face_restoration import CODEFORMER, GFPGAN, FaceRestoration, choose_restorer
 from serve_app.services.sdapi.image_inputs import ImageInputs
 from serve_app.services.sdapi.model_names import find_upscaler
 
@@ -43,14 +47,29 @@ class Enlargement:
     size: tuple[int, int] = (512, 512)
     crop: bool = True
     """Whether the result is `size` exactly, cut at the edges; else it covers `size`."""
+    gfpgan: float = 0.0
+    """Share of the faces that GFPGAN restores, 0 to 1; `codeformer` likewise."""
+    codeformer: float = 0.0
+    enlarged_first: bool = False
+    """Whether faces are restored in the enlarged image."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExtrasResult:
+    """Result of an enlargement."""
+
+    file: bytes
+    """A PNG."""
+    warnings: tuple[str, ...] = ()
 
 
 class Extras:
-    """Enlarges images of requests, a few at once."""
+    """Enlarges images of requests, and restores their faces, a few at once."""
 
-    def __init__(self, inputs: ImageInputs, diffuser: Diffuser, settings: Settings) -> None:
+    def __init__(self, inputs: ImageInputs, diffuser: Diffuser, finder: FaceFinder, settings: Settings) -> None:
         self._inputs = inputs
         self._diffuser = diffuser
+        self._finder = finder
         self._max_pixels = settings.limits.max_pixels
         self._max_bytes = settings.limits.max_sdapi_bytes
         self._threads = Threads(settings.runtime.decode_threads)
@@ -60,48 +79,80 @@ class Extras:
         others = [name for name in (wanted.upscaler, wanted.second_upscaler) if name not in IMAGE_UPSCALERS]
         if not others:
             return
-        try:
-            catalogue = await self._diffuser.list_models()
-        except NotDeployed:
-            catalogue = ModelCatalogue()
+        catalogue = await self._catalogue()
         for name in others:
             if find_upscaler(catalogue, name) is None:
                 raise broken("AssertionError", f"could not find upscaler named {name[:80]}")
 
-    async def enlarge(self, text: str, wanted: Enlargement) -> bytes:
-        """Enlarge an image to a PNG that keeps its generation parameters. Raises `WebUiError`, `FieldRefused`."""
+    async def _catalogue(self) -> ModelCatalogue:
+        try:
+            return await self._diffuser.list_models()
+        except NotDeployed:
+            return ModelCatalogue()
+
+    async def enlarge(self, text: str, wanted: Enlargement) -> ExtrasResult:
+        """Enlarge an image to a PNG that keeps its generation parameters. Raises `WebUiError`, `FieldRefused`, and what
+        the engines raise."""
         source = await self._inputs.open(text)
         width, height = _target(source.pixels, wanted)
         if width * height > self._max_pixels:
             raise bad_field(f"the result would have more than {self._max_pixels} pixels", "upscaling_resize")
-        if wanted.upscaler == NONE:
-            return await self._threads.run(_encode, source.pixels, source.data)
-        image = source.pixels
+        image, warnings = source.pixels, list[str]()
+        if not wanted.enlarged_first:
+            image, warnings = await self._restore(image, wanted)
+        if wanted.upscaler != NONE:
+            image = await self._enlarge(image, wanted, (width, height))
+        if wanted.enlarged_first:
+            image, warnings = await self._restore(image, wanted)
+        return ExtrasResult(await self._threads.run(_encode, image, source.data), tuple(warnings))
+
+    async def _restore(self, image: Image, wanted: Enlargement) -> tuple[Image, list[str]]:
+        """Restore the faces of an image by each restorer that is wanted. -> image, warnings"""
+        asked = {
+            name: (kind, share)
+            for name, kind, share in (
+                ("gfpgan_visibility", GFPGAN, wanted.gfpgan),
+                ("codeformer_visibility", CODEFORMER, wanted.codeformer),
+            )
+            if share
+        }
+        warnings: list[str] = []
+        catalogue = await self._catalogue() if asked else ModelCatalogue()
+        for name, (kind, share) in asked.items():
+            chosen = choose_restorer(catalogue, kind)
+            if chosen.reason:
+                warnings.append(f"{name} has no effect: {chosen.reason}")
+                continue
+            image, told = await FaceRestoration(self._diffuser, self._finder, chosen.name).restore(image, share)
+            warnings += told
+        return image, warnings
+
+    async def _enlarge(self, image: Image, wanted: Enlargement, size: tuple[int, int]) -> Image:
         if wanted.factor is None and wanted.crop:
-            image = _cut_to_shape(image, (width, height))
-        out = await self._scale(image, wanted.upscaler, (width, height))
+            image = _cut_to_shape(image, size)
+        out = await self._scale(image, wanted.upscaler, size)
         if wanted.second_upscaler != NONE and wanted.second_visibility > 0:
-            other = await self._scale(image, wanted.second_upscaler, (width, height))
+            other = await self._scale(image, wanted.second_upscaler, size)
             out = await self._threads.run(_blend, out, other, wanted.second_visibility)
-        return await self._threads.run(_encode, out, source.data)
+        return out
 
     async def _scale(self, image: Image, upscaler: str, size: tuple[int, int]) -> Image:
         if upscaler not in IMAGE_UPSCALERS:
             return await self._diffuser.upscale(image, upscaler, size)
         return await self._threads.run(_resize, image, size, upscaler)
 
-    async def enlarge_all(self, texts: Iterable[str], wanted: Enlargement) -> list[bytes]:
+    async def enlarge_all(self, texts: Iterable[str], wanted: Enlargement) -> list[ExtrasResult]:
         """Enlarge several images in order. Raises `PayloadTooLarge` too, for files larger than a body may be."""
-        files: list[bytes] = []
+        made: list[ExtrasResult] = []
         for text in texts:
-            files.append(await self.enlarge(text, wanted))
-            if len(files) > 1 and sum(map(len, files)) > self._max_bytes:
+            made.append(await self.enlarge(text, wanted))
+            if len(made) > 1 and sum(len(one.file) for one in made) > self._max_bytes:
                 raise PayloadTooLarge(f"The pictures would have more than {self._max_bytes} bytes.")
-        return files
+        return made
 
 
-def describe(wanted: Enlargement, ignored: list[str]) -> str:
-    """Write `html_info`: the steps done, and a warning for each of `ignored`."""
+def describe(wanted: Enlargement, made: Sequence[ExtrasResult]) -> str:
+    """Write `html_info`: the steps done, and the warnings of each image, once."""
     if wanted.upscaler == NONE:
         done = []
     elif wanted.factor is None:
@@ -111,8 +162,11 @@ def describe(wanted: Enlargement, ignored: list[str]) -> str:
     done += [f"Postprocess upscaler: {wanted.upscaler}"] if done else []
     if done and wanted.second_upscaler != NONE and wanted.second_visibility > 0:
         done.append(f"Postprocess upscaler 2: {wanted.second_upscaler}")
-    lines = [", ".join(done), *(f"Warning: {text}" for text in ignored)]
-    return "".join(f"<p>{line}</p>" for line in lines if line)
+    warnings = list(dict.fromkeys(text for one in made for text in one.warnings))
+    if wanted.gfpgan and not any(text.startswith("gfpgan_visibility") for text in warnings):
+        done.append(f"GFPGAN visibility: {wanted.gfpgan:g}")
+    lines = [", ".join(done), *(f"Warning: {text}" for text in warnings)]
+    return "".join(f"<p>{html.escape(line, quote=False)}</p>" for line in lines if line)
 
 
 def _target(image: Image, wanted: Enlargement) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from deployments.algorithms.a1111.inpainting import lay_over
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import Diffuser, GeneratedPicture, GenerationStep
 from serve_app.services.jobs.progress import Progress
+from serve_app.services.sdapi.face_restoration import FaceRestoration
 from serve_app.services.sdapi.previews import LivePreviews
 from serve_app.services.sdapi.tasks import FinishedImage, ImageTask
 
@@ -26,9 +27,10 @@ async def generate_all(
     progress: Progress,
     previews: LivePreviews,
     share_of_all: float = GENERATED_SHARE,
+    faces: FaceRestoration | None = None,
 ) -> list[FinishedImage | None]:
     """Generate the images of all tasks, in order, at most `at_once` at a time; `previews` sees their steps, and
-    `share_of_all` is the share of the job's progress that they are.
+    `share_of_all` is the share of the job's progress that they are. `faces` restores theirs.
 
     When the client interrupts, images that were begun end with what they have and the others are None; when it skips,
     only the images in progress are concerned. Raises what the engine raises for any image, and then stops the others.
@@ -46,7 +48,7 @@ async def generate_all(
 
     async def generate(place: int, task: ImageTask) -> FinishedImage | None:
         async with gate:
-            finished = await generate_image(diffuser, task, progress, lambda step: watch(place, step))
+            finished = await generate_image(diffuser, task, progress, lambda step: watch(place, step), faces)
             report(place, 1.0)
             previews.forget(place)
             return finished
@@ -61,9 +63,14 @@ async def generate_all(
 
 
 async def generate_image(
-    diffuser: Diffuser, task: ImageTask, progress: Progress, watch: Callable[[GenerationStep], None]
+    diffuser: Diffuser,
+    task: ImageTask,
+    progress: Progress,
+    watch: Callable[[GenerationStep], None],
+    faces: FaceRestoration | None = None,
 ) -> FinishedImage | None:
-    """Generate one image; `watch` is told each step. None: it was interrupted before it had anything."""
+    """Generate one image; `watch` is told each step, `faces` restores its faces. None: it was interrupted before it had
+    anything."""
     request = task.request
     last: GenerationStep | None = None
     if progress.interrupted.is_set():
@@ -73,19 +80,26 @@ async def generate_image(
     async with aclosing(stream), aclosing(_until(stream, stops)) as steps:
         async for event in steps:
             if isinstance(event, GeneratedPicture):
-                image = await _finish(task, event.image)
-                return FinishedImage(task, image, event.checkpoint, event.checkpoint_sha256, event.warnings)
+                image, told = await _finish(task, event.image, faces)
+                return FinishedImage(task, image, event.checkpoint, event.checkpoint_sha256, (*event.warnings, *told))
             last = event
             watch(last)
     if last is None:
         return None
     image = await diffuser.decode_latents(last.latents, request.checkpoint, request.vae)
     note = f"The picture was stopped after {last.step} of {last.steps} steps"
-    return FinishedImage(task, await _finish(task, image), request.checkpoint, "", (note,))
+    image, told = await _finish(task, image, faces)
+    return FinishedImage(task, image, request.checkpoint, "", (note, *told))
 
 
-async def _finish(task: ImageTask, image: Image) -> Image:
-    return image if task.canvas is None else await asyncio.to_thread(lay_over, image, task.canvas)
+async def _finish(task: ImageTask, image: Image, faces: FaceRestoration | None) -> tuple[Image, tuple[str, ...]]:
+    """Restore the faces of what was generated, and lay it over the original under a mask. -> image, warnings"""
+    told: tuple[str, ...] = ()
+    if faces is not None:
+        image, told = await faces.try_to_restore(image)
+    if task.canvas is not None:
+        image = await asyncio.to_thread(lay_over, image, task.canvas)
+    return image, told
 
 
 async def _until(stream: AsyncIterator[T], stops: Sequence[asyncio.Event]) -> AsyncGenerator[T]:

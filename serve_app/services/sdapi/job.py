@@ -18,6 +18,7 @@ from serve_app.services.images.store import EncodedImage, ImageStore
 from serve_app.services.jobs.progress import Progress
 from serve_app.services.sdapi.controlnet.fitting import family_of
 from serve_app.services.sdapi.face_details import FaceDetailer
+from serve_app.services.sdapi.face_restoration import FaceRestoration
 from serve_app.services.sdapi.generate import GENERATED_SHARE, generate_all
 from serve_app.services.sdapi.grid import grid
 from serve_app.services.sdapi.image_inputs import ImageInputs
@@ -75,8 +76,9 @@ class GenerateImages:
         # A face for each unit: how many there are is not known before the images are.
         passes = len(plan.image_tasks) * len(order.details)
         share = GENERATED_SHARE * len(plan.tasks) / (len(plan.tasks) + passes)
+        faces = FaceRestoration(self._diffuser, self._finder, plan.restorer) if plan.restorer else None
         async with previews.drawing():
-            generated = await generate_all(self._diffuser, plan.tasks, at_once, progress, previews, share)
+            generated = await generate_all(self._diffuser, plan.tasks, at_once, progress, previews, share, faces)
         if plan.sheet is not None:
             generated = await asyncio.to_thread(plan.sheet.join, generated)
         finished = [one for one in generated if one is not None]

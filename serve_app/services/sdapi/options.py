@@ -14,13 +14,14 @@ from deployments.algorithms.a1111.image_metadata import FileFormat
 from deployments.contracts.diffusion import MAX_SEED, Diffuser, Emphasis, ModelCatalogue, ModelFile, NoiseSource
 from deployments.errors import NotDeployed
 from serve_app.services.sdapi.errors import bad_field, broken
+from serve_app.services.sdapi.face_restoration import GFPGAN
 from serve_app.services.sdapi.lenient_types import Int, Real, Switch, Text
 from serve_app.services.sdapi.model_names import find_checkpoint, find_vae, title
 from serve_app.services.sdapi.previews import PreviewOptions
 from serve_app.store.repositories import sd_options
 from serve_app.store.session import Database
 
-CHECKPOINT, VAE = "sd_model_checkpoint", "sd_vae"
+CHECKPOINT, VAE, FACE_RESTORER = "sd_model_checkpoint", "sd_vae", "face_restoration_model"
 _MODEL_VAE = frozenset({"", "automatic", "none"})
 """Names for the checkpoint's own VAE."""
 DEFAULTS: dict[str, Any] = {
@@ -33,6 +34,7 @@ DEFAULTS: dict[str, Any] = {
     "enable_prompt_comments": True,
     "img2img_fix_steps": False,
     "face_restoration": False,
+    FACE_RESTORER: GFPGAN,
     "tiling": False,
     "eta_noise_seed_delta": 0,
     "randn_source": "GPU",
@@ -53,7 +55,7 @@ _KNOWN_WITHOUT_EFFECT = frozenset(
         *("eta_ancestral", "eta_ddim", "s_churn", "s_tmin", "s_tmax", "s_noise"),
         *("s_min_uncond", "comma_padding_backtrack", "pad_cond_uncond_v0", "upcast_attn"),
         *("sd_vae_as_default", "sd_unet", "sd_hypernetwork", "sd_lora", "token_merging_ratio", "filter_nsfw"),
-        *("face_restoration_model", "code_former_weight", "img2img_background_color", "img2img_color_correction"),
+        *("code_former_weight", "img2img_background_color", "img2img_color_correction"),
         *("initial_noise_multiplier", "inpainting_mask_weight", "show_progress_type", "live_preview_content"),
         *("live_preview_refresh_period", "samples_save", "grid_save", "save_images_add_number", "return_grid"),
         *(
@@ -130,6 +132,8 @@ class Options:
     tiling: bool = False
     previews: PreviewOptions = field(default_factory=PreviewOptions)
     sampling: SamplingOptions = SamplingOptions()
+    face_restorer: str = GFPGAN
+    """`face_restoration_model`."""
 
 
 class OptionService:
@@ -240,6 +244,7 @@ class OptionService:
                 (values["sdxl_crop_top"], values["sdxl_crop_left"]),
                 (values["sdxl_refiner_low_aesthetic_score"], values["sdxl_refiner_high_aesthetic_score"]),
             ),
+            values[FACE_RESTORER],
         )
         return options, warnings
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from serve_app.services.sdapi.adetailer import DetailUnit
 from serve_app.services.sdapi.controlnet.units import ControlNetUnit
+from serve_app.services.sdapi.face_restoration import GFPGAN
 from serve_app.services.sdapi.options import Options, SamplingOptions
 from serve_app.services.sdapi.previews import PreviewOptions
 from serve_app.services.sdapi.requests import GenerationBody, Img2ImgBody, Txt2ImgBody
@@ -34,7 +35,9 @@ class GenerationOrder:
     def payload(self) -> dict[str, Any]:
         """Serialise for the job queue."""
         options = asdict(self.options)
-        apart = {name: options.pop(name) for name in ("previews", "sampling")}  # workers of an older version look past
+        apart = {
+            name: options.pop(name) for name in ("previews", "sampling", "face_restorer")
+        }  # workers of an older version look past
         return {
             "request": self.body.model_dump(exclude=IMAGE_FIELDS),
             "options": options,
@@ -56,6 +59,7 @@ class GenerationOrder:
                 **payload["options"],
                 previews=preview_options(payload),
                 sampling=SamplingOptions(**_tuples(payload.get("sampling", {}))),
+                face_restorer=payload.get("face_restorer", GFPGAN),
             ),
             tuple(ControlNetUnit.model_validate(unit) for unit in payload["units"]),
             tuple(DetailUnit.model_validate(unit) for unit in payload.get("details", ())),

@@ -12,6 +12,7 @@ from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import MAX_SEED, Diffuser, GenerationRequest, ModelCatalogue
 from serve_app.services.sdapi.controlnet.fitting import family_of
 from serve_app.services.sdapi.controlnet.hints import HintMaker
+from serve_app.services.sdapi.face_restoration import RestorerChoice, choose_restorer
 from serve_app.services.sdapi.image_inputs import ImageInputs, JobImages
 from serve_app.services.sdapi.img2img import init_img2img
 from serve_app.services.sdapi.init import Init
@@ -39,6 +40,9 @@ class Plan:
     parameters: dict[str, Any]
     """Further fields of the infotext."""
     restore_faces: bool
+    """Whether it was asked for."""
+    restorer: str
+    """File of the network that restores faces; empty: they are left as they are."""
     warnings: tuple[str, ...]
     sheet: Sheet | None = None
     """Where given, `tasks` are its tiles, image after image."""
@@ -101,8 +105,9 @@ class Planner:
         warnings += refined.warnings
         hints = await self._hints.make(units, inputs, init.frame, catalogue, family)
         restore_faces = options.face_restoration if body.restore_faces is None else body.restore_faces
-        if restore_faces:
-            warnings.append("Faces were not restored: this server has no model for that")
+        restorer = choose_restorer(catalogue, options.face_restorer) if restore_faces else RestorerChoice("")
+        if restorer.reason:
+            warnings.append(f"Faces were not restored: {restorer.reason}")
         return Plan(
             tasks=_tasks(
                 body,
@@ -121,6 +126,7 @@ class Planner:
                 "TI hashes": resolved.inversion_hashes,
             },
             restore_faces=restore_faces,
+            restorer=restorer.name,
             warnings=tuple(dict.fromkeys([*warnings, *hints.warnings])),
             sheet=init.sheet,
         )

@@ -109,7 +109,7 @@ async def test_extras_enlarge_an_image(idle_client: httpx.AsyncClient) -> None:
     mixed, _ = await enlarge(upscaler_1="Lanczos", upscaler_2="Nearest", extras_upscaler_2_visibility=1)
     assert np.array_equal(mixed, nearest)
     _, warned = await enlarge(gfpgan_visibility=0.5)
-    assert "gfpgan_visibility has no effect" in warned
+    assert "gfpgan_visibility has no effect: there is no GFPGAN network" in warned
 
 
 async def test_extras_enlarge_several_images_in_order(idle_client: httpx.AsyncClient) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,9 @@ class OverTheEngine(FakeCapabilities):
 
     async def upscale(self, image: Image, upscaler: str, size: tuple[int, int]) -> Image:
         return await self._diffuser.upscale(image, upscaler, size)
+
+    async def restore_faces(self, faces: Sequence[Image], restorer: str) -> list[Image]:
+        return await self._diffuser.restore_faces(faces, restorer)
 
     async def list_models(self) -> ModelCatalogue:
         return await self._diffuser.list_models()

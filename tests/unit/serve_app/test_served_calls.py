@@ -126,5 +126,5 @@ def test_every_verb_of_a_capability_is_counted_in_pictures_but_the_one_about_fac
     classes = [one.load() for one in CAPABILITIES.values() if not one.is_optional]
     names = {name for one in classes for name in vars(one) if inspect.iscoroutinefunction(getattr(one, name))}
     verbs = {name for name in names if not name.startswith("_")} - {"check", "check_health", "aclose"}
-    diffusion = {"generate", "decode_latents", "make_hint", "upscale"}
+    diffusion = {"generate", "decode_latents", "make_hint", "upscale", "restore_faces"}
     assert {*_BY_ARGUMENT, *_ONE, "embed_images"} - diffusion == verbs - {"cluster_faces"}

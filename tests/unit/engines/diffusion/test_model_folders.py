@@ -33,6 +33,9 @@ A1111 = (
     "models/ControlNet/canny.pth",
     "models/ESRGAN/4x-UltraSharp.pth",
     "models/RealESRGAN/RealESRGAN_x4plus.pth",
+    "models/GFPGAN/GFPGANv1.4.pth",
+    "models/GFPGAN/detection_Resnet50_Final.pth",
+    "models/Codeformer/codeformer-v0.1.0.pth",
     "embeddings/neg/easynegative.pt",
     "extensions/sd-webui-controlnet/models/depth.safetensors",
     "models/Stable-diffusion/Put Stable Diffusion checkpoints here.txt",
@@ -44,6 +47,7 @@ EXPECTED = {
     "vaes": ["mse", "nai.vae"],
     "embeddings": ["easynegative"],
     "upscalers": ["4x-UltraSharp", "RealESRGAN_x4plus"],
+    "restorers": ["codeformer-v0.1.0", "GFPGANv1.4"],
 }
 
 

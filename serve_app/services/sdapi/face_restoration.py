@@ -1,0 +1,81 @@
+"""Face restoration: which network is meant, and an image with the faces that it restored."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from deployments.algorithms.a1111.face_pasting import align_faces, lay_faces_over
+from deployments.contracts.albums import FaceFinder
+from deployments.contracts.arrays import Image
+from deployments.contracts.diffusion import Diffuser, ModelCatalogue
+from deployments.errors import DarkroomError
+
+GFPGAN, CODEFORMER = "GFPGAN", "CodeFormer"
+MOST_FACES = 20
+"""Faces of one image that are restored, the largest ones: each takes seconds on a CPU."""
+_MAX_SHOWN = 80
+
+
+@dataclass(frozen=True, slots=True)
+class RestorerChoice:
+    """A restorer by the name of its file, empty where there is none; then `reason` says why."""
+
+    name: str
+    reason: str = ""
+
+
+def choose_restorer(catalogue: ModelCatalogue, kind: str) -> RestorerChoice:
+    """Choose the file of a kind of restorer, as the original names it; of several the last by name, the newest."""
+    if kind.lower() == CODEFORMER.lower():
+        file = _newest(catalogue, CODEFORMER)
+        is_here = f"'{file}' is not used, and its" if file else "CodeFormer's"
+        return RestorerChoice(
+            "", f"{is_here} licence is for non-commercial use only, so CodeFormer is not part of this server; GFPGAN is"
+        )
+    if kind.lower() != GFPGAN.lower():
+        return RestorerChoice("", f"there is no face restorer {kind[:_MAX_SHOWN]!r} here")
+    if file := _newest(catalogue, GFPGAN):
+        return RestorerChoice(file)
+    return RestorerChoice("", "there is no GFPGAN network in the folder GFPGAN of the models (GFPGANv1.4.pth)")
+
+
+def restorers_here(catalogue: ModelCatalogue) -> list[str]:
+    """Kinds of restorers that can run."""
+    return [GFPGAN] if _newest(catalogue, GFPGAN) else []
+
+
+@dataclass(frozen=True, slots=True)
+class FaceRestoration:
+    """Restores the faces of images by one restorer."""
+
+    diffuser: Diffuser
+    finder: FaceFinder
+    restorer: str
+    """Name of its file."""
+
+    async def restore(self, image: Image, visibility: float = 1.0) -> tuple[Image, tuple[str, ...]]:
+        """Restore the faces of an image, laid over it by a share of 0 to 1. -> image, warnings
+
+        An image without a face stays as it is. Raises what the engines raise.
+        """
+        [faces] = await self.finder.find_faces([image])
+        aligned, more = await asyncio.to_thread(align_faces, image, faces, MOST_FACES)
+        if not aligned:
+            return image, ()
+        restored = await self.diffuser.restore_faces([face.pixels for face in aligned], self.restorer)
+        made = await asyncio.to_thread(lay_faces_over, image, aligned, restored, visibility)
+        if more:
+            return made, (f"Of an image's faces the largest {MOST_FACES} were restored, {more} were left as they are",)
+        return made, ()
+
+    async def try_to_restore(self, image: Image) -> tuple[Image, tuple[str, ...]]:
+        """Restore as `restore` does; an error leaves the image as it is and is a warning: the image is worth more."""
+        try:
+            return await self.restore(image)
+        except DarkroomError as error:
+            return image, (f"Faces were not restored: {error.message}",)
+
+
+def _newest(catalogue: ModelCatalogue, kind: str) -> str:
+    return max((one.name for one in catalogue.restorers if one.alias == kind), default="")

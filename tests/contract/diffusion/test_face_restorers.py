@@ -1,0 +1,96 @@
+"""Face restoration networks from files as their authors made them, through spandrel."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("diffusers")
+pytest.importorskip("spandrel")
+
+import torch
+
+from deployments.engines.diffusion.engine import DiffusionEngine
+from deployments.errors import InvalidRequest, NotSupported, WeightsMissing
+from tests.support.builders import an_image
+from tests.support.diffusing import an_engine, difference
+from tests.support.hostile import Boom
+from tests.support.restorers import a_gfpgan, write_codeformer, write_gfpgan
+
+
+@pytest.fixture(scope="module")
+def network() -> Any:
+    return a_gfpgan()
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory, network: Any) -> Path:
+    """A models folder with the folders of A1111."""
+    folder = tmp_path_factory.mktemp("models")
+    (folder / "GFPGAN").mkdir()
+    (folder / "Codeformer").mkdir()
+    write_gfpgan(folder / "GFPGAN" / "GFPGANv1.4.pth", network)
+    write_codeformer(folder / "Codeformer" / "codeformer-v0.1.0.pth")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def engine(models: Path) -> DiffusionEngine:
+    return an_engine(models)
+
+
+def test_a_face_is_restored_as_the_network_does_it_and_twice_the_same(engine: DiffusionEngine, network: Any) -> None:
+    face = an_image((512, 512))
+    given = torch.from_numpy(face).permute(2, 0, 1)[None].float() / 127.5 - 1
+    with torch.no_grad():
+        made = network(given, return_rgb=False, randomize_noise=False)[0][0].clamp(-1, 1)
+    expected = ((made + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    assert expected.std() > 5  # it is no even grey
+    restored = engine.restore_faces([face, face], "GFPGANv1.4")
+    assert [difference(one, expected) for one in restored] == [0, 0]
+
+
+def test_a_face_of_another_size_is_refused(engine: DiffusionEngine) -> None:
+    with pytest.raises(InvalidRequest, match="512"):
+        engine.restore_faces([an_image((256, 256))], "GFPGANv1.4")
+
+
+def test_restorers_are_listed_by_kind(engine: DiffusionEngine) -> None:
+    named = {one.name: one.alias for one in engine.list_models().restorers}
+    assert named == {"GFPGANv1.4": "GFPGAN", "codeformer-v0.1.0": "CodeFormer"}
+
+
+def test_codeformer_is_refused_by_name_and_with_the_reason(engine: DiffusionEngine) -> None:
+    with pytest.raises(NotSupported, match=r"codeformer-v0\.1\.0.*non-commercial"):
+        engine.restore_faces([an_image((512, 512))], "codeformer-v0.1.0")
+
+
+def test_what_is_no_restorer_is_refused_by_name(models: Path, engine: DiffusionEngine, tmp_path: Path) -> None:
+    from spandrel.architectures.ESRGAN import ESRGAN
+
+    folder, face, mark = models / "GFPGAN", [an_image((512, 512))], tmp_path / "ran"
+    torch.save(ESRGAN(num_filters=8, num_blocks=1).state_dict(), folder / "GFPGAN-not.pth")
+    with pytest.raises(NotSupported, match="no GFPGAN network but ESRGAN"):
+        engine.restore_faces(face, "GFPGAN-not")
+    torch.save({"params_ema": {"x": Boom(os.system, f"touch {mark}")}}, folder / "GFPGAN-evil.pth")
+    with pytest.raises(NotSupported, match="GFPGAN-evil"):
+        engine.restore_faces(face, "GFPGAN-evil")
+    assert not mark.exists()
+    short = folder / "GFPGAN-short.pth"
+    torch.save({"params_ema": {name: torch.zeros(1) for name in ("toRGB.0.weight", "final_linear.bias")}}, short)
+    short.write_bytes(short.read_bytes()[:-200])
+    with pytest.raises(WeightsMissing, match="GFPGAN-short"):
+        engine.restore_faces(face, "GFPGAN-short")
+    with pytest.raises(WeightsMissing, match="GFPGANv9"):
+        engine.restore_faces(face, "GFPGANv9")
+
+
+def test_the_newest_weights_are_those_that_the_file_has_now(models: Path, engine: DiffusionEngine) -> None:
+    before = engine.restore_faces([face := an_image((512, 512))], "GFPGANv1.4")[0]
+    write_gfpgan(models / "GFPGAN" / "GFPGANv1.4.pth", a_gfpgan(seed=1))
+    after = engine.restore_faces([face], "GFPGANv1.4")[0]
+    assert not np.array_equal(before, after)
