@@ -61,6 +61,8 @@ class Limits(_Options):
     """The share of one user in them, with keys on."""
     max_generated: int = Field(16, gt=0)
     """Images that one request to the Stable Diffusion web API may make: batch size times batches."""
+    max_plotted: int = Field(64, gt=0)
+    """Images that one X/Y/Z plot may make: cells times batch size times batches."""
     max_in_flight: int = Field(128, gt=0)
     """Requests that one ingress replica answers at once; one more gets 429. Those of the Stable Diffusion web API wait
     for minutes and are counted by themselves."""

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from typing import TypeVar, cast
 
 from deployments.algorithms.a1111.inpainting import lay_over
+from deployments.contracts.albums import FaceFinder
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import Diffuser, GeneratedPicture, GenerationStep
 from serve_app.services.jobs.progress import Progress
@@ -27,10 +28,10 @@ async def generate_all(
     progress: Progress,
     previews: LivePreviews,
     share_of_all: float = GENERATED_SHARE,
-    faces: FaceRestoration | None = None,
+    finder: FaceFinder | None = None,
 ) -> list[FinishedImage | None]:
     """Generate the images of all tasks, in order, at most `at_once` at a time; `previews` sees their steps, and
-    `share_of_all` is the share of the job's progress that they are. `faces` restores theirs.
+    `share_of_all` is the share of the job's progress that they are. `finder` finds the faces that tasks want restored.
 
     When the client interrupts, images that were begun end with what they have and the others are None; when it skips,
     only the images in progress are concerned. Raises what the engine raises for any image, and then stops the others.
@@ -48,7 +49,7 @@ async def generate_all(
 
     async def generate(place: int, task: ImageTask) -> FinishedImage | None:
         async with gate:
-            finished = await generate_image(diffuser, task, progress, lambda step: watch(place, step), faces)
+            finished = await generate_image(diffuser, task, progress, lambda step: watch(place, step), finder)
             report(place, 1.0)
             previews.forget(place)
             return finished
@@ -67,11 +68,11 @@ async def generate_image(
     task: ImageTask,
     progress: Progress,
     watch: Callable[[GenerationStep], None],
-    faces: FaceRestoration | None = None,
+    finder: FaceFinder | None = None,
 ) -> FinishedImage | None:
-    """Generate one image; `watch` is told each step, `faces` restores its faces. None: it was interrupted before it had
-    anything."""
+    """Generate one image; `watch` is told each step. None: it was interrupted before it had anything."""
     request = task.request
+    faces = FaceRestoration(diffuser, finder, task.restorer) if finder and task.restorer else None
     last: GenerationStep | None = None
     if progress.interrupted.is_set():
         return None

@@ -12,21 +12,22 @@ from configs.settings import Settings
 from deployments.algorithms.a1111.image_metadata import encode_picture
 from deployments.contracts.albums import FaceFinder
 from deployments.contracts.arrays import Image
-from deployments.contracts.diffusion import Diffuser
+from deployments.contracts.diffusion import Diffuser, ModelCatalogue
 from serve_app.services.accounts.history import GenerationResult
 from serve_app.services.images.store import EncodedImage, ImageStore
 from serve_app.services.jobs.progress import Progress
 from serve_app.services.sdapi.controlnet.fitting import family_of
-from serve_app.services.sdapi.face_details import FaceDetailer
-from serve_app.services.sdapi.face_restoration import FaceRestoration
+from serve_app.services.sdapi.face_details import MOST_PASSES, FaceDetailer
 from serve_app.services.sdapi.generate import GENERATED_SHARE, generate_all
 from serve_app.services.sdapi.grid import grid
 from serve_app.services.sdapi.image_inputs import ImageInputs
-from serve_app.services.sdapi.info import describe, infotext
+from serve_app.services.sdapi.info import describe
 from serve_app.services.sdapi.order import IMAGE_FIELDS, GenerationOrder
 from serve_app.services.sdapi.plan import Plan, Planner
+from serve_app.services.sdapi.plot_answer import Filled, describe_cells, gather, tables
 from serve_app.services.sdapi.previews import LivePreviews
-from serve_app.services.sdapi.tasks import FinishedImage
+from serve_app.services.sdapi.xyz_plot import NAME as XYZ_PLOT
+from serve_app.services.sdapi.xyz_plot import XyzPlot
 from serve_app.store.queue import jobs
 from serve_app.store.queue.events import JobEvents
 from serve_app.store.queue.jobs import QueuedJob
@@ -67,48 +68,87 @@ class GenerateImages:
         async with self._database.transaction() as session:
             entry = await start_history(session, job, order)
             inputs = await jobs.load_inputs(session, job.id)
-        planner = Planner(self._diffuser, self._inputs)
         catalogue = await self._diffuser.list_models()
-        plan = await planner.plan(order, inputs, catalogue)
-        options, at_once = order.options, self._settings.diffusion.at_once
-        family = family_of(catalogue, options.checkpoint)
-        previews = LivePreviews(self._database, self._events, job.id, options.previews, family)
-        # A face for each unit: how many there are is not known before the images are.
-        passes = len(plan.image_tasks) * len(order.details)
-        share = GENERATED_SHARE * len(plan.tasks) / (len(plan.tasks) + passes)
-        faces = FaceRestoration(self._diffuser, self._finder, plan.restorer) if plan.restorer else None
-        async with previews.drawing():
-            generated = await generate_all(self._diffuser, plan.tasks, at_once, progress, previews, share, faces)
-        if plan.sheet is not None:
-            generated = await asyncio.to_thread(plan.sheet.join, generated)
-        finished = [one for one in generated if one is not None]
-        if order.details:
-            ends = (share, GENERATED_SHARE)
-            detailer = FaceDetailer(self._diffuser, self._finder, order, catalogue, progress, *ends)
-            finished = await detailer.redraw_all(finished, at_once)
-            described = [unit.parameters(place) for place, unit in enumerate(order.details)]
-            plan = replace(plan, parameters=plan.parameters | {k: v for one in described for k, v in one.items()})
-        texts = [infotext(plan, one, order) for one in finished]
-        files, texts, first = self._gather(order, plan, finished, texts)
+        plot = None
+        if (order.body.script_name or "").lower() == XYZ_PLOT:
+            plot = XyzPlot.of(order.kind, order.body.script_args, self._settings.limits.max_plotted)
+        orders = [cell.order for cell in plot.cells(order, catalogue)] if plot else [order]
+        planner = Planner(self._diffuser, self._inputs)
+        plans = [await planner.plan(one, inputs, catalogue) for one in orders]
+        made = await self._make(job.id, orders, plans, catalogue, progress)
+        first, warnings = 0, list[str]()
+        if plot is None:
+            files, texts, first = self._gather(order, made[0])
+        else:
+            most = self._settings.limits.max_file_bytes // 3
+            drawn, warnings = await asyncio.to_thread(tables, plot, made, most)
+            files = gather(plot, made, drawn)
+            texts = [text for _, text in files]
+            first = len(files) - sum(len(cell.finished) for cell in made) if plot.lone_images else len(files[:1])
         stored = [await self._store(job.user_id, order, image, text) for image, text in files]
-        info = describe(order, plan, finished, texts, index_of_first_image=first, started=job.created_at)
+        shown = made[0]
+        info = describe(
+            shown.order, shown.plan, shown.finished, texts, index_of_first_image=first, started=job.created_at
+        )
+        if plot is not None:
+            describe_cells(info, plot, made, warnings)
         # Grid and maps too, after the images: what the history does not name, nobody could find and delete.
-        last = first + len(finished)
+        last = first + (len(shown.finished) if plot is None else len(files))
         images = (*stored[first:last], *stored[:first], *stored[last:])
         told = {"warnings": info["warnings"]} if info["warnings"] else {}
         return GenerationResult({"images": stored, "info": info}, entry.id, images, ENGINE, told)
 
-    def _gather(
-        self, order: GenerationOrder, plan: Plan, finished: Sequence[FinishedImage], texts: list[str]
-    ) -> tuple[list[tuple[Image, str]], list[str], int]:
+    async def _make(
+        self,
+        job_id: str,
+        orders: Sequence[GenerationOrder],
+        plans: Sequence[Plan],
+        catalogue: ModelCatalogue,
+        progress: Progress,
+    ) -> list[Filled]:
+        """Generate the images of all plans, those of all side by side, and redraw their faces."""
+        options, at_once = orders[0].options, self._settings.diffusion.at_once
+        previews = LivePreviews(
+            self._database, self._events, job_id, options.previews, family_of(catalogue, options.checkpoint)
+        )
+        tasks = [task for plan in plans for task in plan.tasks]
+        # A face for each unit: how many there are is not known before the images are.
+        passes = sum(len(plan.image_tasks) for plan in plans) * len(orders[0].details)
+        share = GENERATED_SHARE * len(tasks) / (len(tasks) + passes)
+        async with previews.drawing():
+            generated = await generate_all(
+                self._diffuser, tasks, at_once, progress, previews, share, finder=self._finder
+            )
+        made, start, passes_left = [], 0, MOST_PASSES
+        for place, (order, plan) in enumerate(zip(orders, plans, strict=True)):
+            own = generated[start : start + len(plan.tasks)]
+            start += len(plan.tasks)
+            if plan.sheet is not None:
+                own = await asyncio.to_thread(plan.sheet.join, own)
+            finished = [one for one in own if one is not None]
+            if order.details:
+                begin, end = (share + (GENERATED_SHARE - share) * step / len(plans) for step in (place, place + 1))
+                detailer = FaceDetailer(
+                    self._diffuser, self._finder, order, catalogue, progress, begin, end, passes_left
+                )
+                finished = await detailer.redraw_all(finished, at_once)
+                passes_left = detailer.passes_left
+                described = [unit.parameters(number) for number, unit in enumerate(order.details)]
+                told = {key: value for one in described for key, value in one.items()}
+                plan = replace(plan, parameters=plan.parameters | told)
+            made.append(Filled(order, plan, tuple(finished)))
+        return made
+
+    def _gather(self, order: GenerationOrder, made: Filled) -> tuple[list[tuple[Image, str]], list[str], int]:
         """-> images with their infotexts, and infotexts, in the order of the answer; the place of the first image that
         is no grid."""
+        finished, texts = made.finished, made.texts
         files = [(one.image, text) for one, text in zip(finished, texts, strict=True)]
         first = 0
         if order.body.save_images and len(files) > 1:
             files.insert(0, (grid([one.image for one in finished]), texts[0]))
             texts, first = [texts[0], *texts], 1
-        return files + [(shown, "") for shown in plan.maps if finished], texts, first
+        return files + [(shown, "") for shown in made.plan.maps if finished], texts, first
 
     async def _store(self, user_id: str, order: GenerationOrder, image: Image, text: str) -> str:
         options = order.options

@@ -94,7 +94,7 @@ MOST_BYTES = 65_536
 _FORMATS: dict[str, FileFormat] = {"png": "png", "jpg": "jpg", "jpeg": "jpg", "webp": "webp"}
 
 
-_NOISE_SOURCES: dict[str, NoiseSource] = {"CPU": "CPU", "NV": "NV"}
+NOISE_SOURCES: dict[str, NoiseSource] = {"CPU": "CPU", "NV": "NV"}
 _EMPHASES: dict[str, Emphasis] = {"No norm": "No norm", "Ignore": "Ignore", "None": "None"}
 
 
@@ -238,7 +238,7 @@ class OptionService:
             ),
             SamplingOptions(
                 values["eta_noise_seed_delta"],
-                _NOISE_SOURCES.get(values["randn_source"], "GPU"),
+                NOISE_SOURCES.get(values["randn_source"], "GPU"),
                 _EMPHASES.get(values["emphasis"], "Original"),
                 values["pad_cond_uncond"],
                 (values["sdxl_crop_top"], values["sdxl_crop_left"]),

@@ -15,7 +15,7 @@ from deployments.algorithms.a1111.infotext import read_infotext
 from serve_app.services.sdapi.errors import bad_field, refused
 from serve_app.services.sdapi.lenient_types import LONGEST_LIST, Int, LenientModel, Real, Switch, Text
 
-SCRIPTS = {"txt2img": (), "img2img": ("sd upscale",)}
+SCRIPTS = {"txt2img": ("x/y/z plot",), "img2img": ("sd upscale", "x/y/z plot")}
 """Selectable scripts that are served, by lower-case title."""
 ALWAYS_ON = ("controlnet", "adetailer")
 _MAX_SEED_TEXT = 2**63

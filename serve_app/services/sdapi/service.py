@@ -25,6 +25,8 @@ from serve_app.services.sdapi.plan import draw_seed
 from serve_app.services.sdapi.requests import GenerationBody, Img2ImgBody, Txt2ImgBody, check, with_infotext
 from serve_app.services.sdapi.sd_upscale import NAME as SD_UPSCALE
 from serve_app.services.sdapi.sd_upscale import SdUpscale
+from serve_app.services.sdapi.xyz_plot import NAME as XYZ_PLOT
+from serve_app.services.sdapi.xyz_plot import XyzPlot, with_draw
 from serve_app.store.queue import jobs, previews
 from serve_app.store.queue.jobs import QueuedJob, StopRequest
 from serve_app.store.queue.previews import JobPreview
@@ -75,6 +77,10 @@ class GenerationService:
         check(body, kind, self._settings)
         if (body.script_name or "").lower() == SD_UPSCALE:
             SdUpscale.of(body.script_args)
+        is_plot = (body.script_name or "").lower() == XYZ_PLOT
+        if is_plot:
+            body = body.model_copy(update={"script_args": with_draw(body.script_args)})
+        plot = XyzPlot.of(kind, body.script_args, self._settings.limits.max_plotted) if is_plot else None
         catalogue = await self._diffuser.list_models()
         _check_models(body, catalogue)
         options, warnings = await self._options.for_request(user_id, body.override_settings or {}, catalogue)
@@ -83,8 +89,9 @@ class GenerationService:
         details, noted = read_details(body.alwayson_scripts, self._settings)
         check_prompts(details, body.prompt, body.negative_prompt)
         data = await self._read_images(body, units)
-        # Drawn here and not in the job, so that a second attempt makes the same images.
-        seeds = {"seed": draw_seed(body.seed), "subseed": draw_seed(body.subseed)}
+        # Drawn here and not in the job, so that a second attempt makes the same images. A plot draws its own.
+        drawn = {"seed": draw_seed(body.seed), "subseed": draw_seed(body.subseed)}
+        seeds = {} if plot and plot.keep_random else drawn
         order = GenerationOrder(
             kind,
             body.model_copy(update=seeds),
@@ -93,6 +100,8 @@ class GenerationService:
             tuple(details),
             (*warnings, *more, *noted),
         )
+        if plot is not None:
+            self._check_plot(plot, order, catalogue)
         payload = order.payload()
         _check_payload(payload)
         if not body.override_settings_restore_afterwards and body.override_settings:
@@ -171,6 +180,16 @@ class GenerationService:
                     data[f"unit{place}.{name}"] = await self._inputs.read_leniently(text)
                     self._check_size(data)
         return data
+
+    def _check_plot(self, plot: XyzPlot, order: GenerationOrder, catalogue: ModelCatalogue) -> None:
+        """Check the request of each cell as if it had been sent. Raises as `order`."""
+        cells = plot.cells(order, catalogue)
+        most = self._settings.limits.max_plotted
+        if len(cells) * order.body.image_count > most:
+            raise bad_field(f"{len(cells) * order.body.image_count} pictures in one plot; at most {most} are made")
+        for cell in cells:
+            check(cell.order.body, order.kind, self._settings)
+            _check_models(cell.order.body, catalogue)
 
     def _check_size(self, data: Mapping[str, bytes]) -> None:
         """Bound the bytes that a job keeps as if they were the body: URLs bring more than the body that names them."""

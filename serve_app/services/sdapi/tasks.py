@@ -18,6 +18,8 @@ class ImageTask:
     subseed: int
     canvas: InpaintCanvas | None = None
     """The original that the result is laid over, where there is a mask."""
+    restorer: str = ""
+    """File of the network that restores its faces; empty: they are left as they are."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -435,7 +435,7 @@ async def test_scripts_that_are_not_here_are_refused_by_name(idle_client: httpx.
         response = await idle_client.post(f"{V1}/txt2img", json=SMALL | fields)
         assert_webui_error(response, 422, "HTTPException", detail=detail, errors="")
 
-    await refuse("Script 'X/Y/Z plot' not found", script_name="X/Y/Z plot")
+    await refuse("Script 'Prompt matrix' not found", script_name="Prompt matrix")
     await refuse("Script 'Dynamic Thresholding' not found", alwayson_scripts={"Dynamic Thresholding": {"args": []}})
     await refuse(
         "Cannot have a selectable script in the always on scripts params",
