@@ -76,6 +76,30 @@ async def test_tags_do_not_depend_on_the_other_pictures(tagging: TaggingDeployme
     assert alone[0] == pytest.approx(together[1], abs=1e-4)
 
 
+async def test_texts_are_unit_vectors_beside_those_of_pictures_or_refused(
+    tagging: TaggingDeployment, settings: Settings, vectors: np.ndarray
+) -> None:
+    if settings.embedding.engine == "efficientnet":
+        with pytest.raises(NotSupported):
+            await tagging.embed_texts(["a cat"])
+        return
+    found = await tagging.embed_texts(["a cat", "a dog"])
+    assert (found.dtype, found.shape) == (np.float32, (2, vectors.shape[-1]))
+    assert np.linalg.norm(found, axis=1) == pytest.approx(1, abs=1e-5)
+    assert not np.allclose(found[0], found[1])
+
+
+async def test_texts_of_calls_that_are_made_together_are_those_of_each_alone(tiny_clip: tuple[str, str]) -> None:
+    pytest.importorskip("open_clip")
+    model, pretrained = tiny_clip
+    chosen = Embedding(engine="open_clip", open_clip_model=model, open_clip_pretrained=pretrained)
+    alone = TaggingDeployment(Settings(embedding=chosen))
+    together = TaggingDeployment(Settings(embedding=chosen.model_copy(update={"calls_together": 3})))
+    calls = [["one"], ["two", "three"], ["four"], ["five"]]
+    for call, found in zip(calls, await asyncio.gather(*map(together.embed_texts, calls)), strict=True):
+        assert found == pytest.approx(await alone.embed_texts(call), abs=1e-5)
+
+
 async def test_relevance_is_one_number_a_picture(tagging: TaggingDeployment, vectors: np.ndarray) -> None:
     found = await tagging.search_images("a cup of coffee", vectors)
     assert found.shape == (len(PHOTOS),)
