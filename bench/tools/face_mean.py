@@ -14,6 +14,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from bench.quality.face_albums import Album, Reader
 from configs.settings import Settings
 from deployments.algorithms.faces.centring import DATA
@@ -37,7 +39,7 @@ def halves(people: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def mean_of(album: Album) -> Vectors:
     """Compute the mean vector of an album's faces, `float32[D]`."""
-    return album.vectors.mean(axis=0)
+    return np.asarray(album.vectors.mean(axis=0), np.float32)
 
 
 def spelled(album: Album, mean: Vectors) -> str:

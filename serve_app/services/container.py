@@ -59,6 +59,7 @@ from serve_app.services.images.references import ImageReferences
 from serve_app.services.images.service import ImageService, remove_abandoned_uploads
 from serve_app.services.images.store import ImageStore
 from serve_app.services.images.thumbnails import Thumbnails
+from serve_app.services.immich.service import ImmichService
 from serve_app.services.jobs.service import JobService
 from serve_app.services.people.decisions import PeopleDecisions
 from serve_app.services.people.effects import PeopleEffects
@@ -126,6 +127,7 @@ class Services:
     extras: Extras
     captioner: Captioner
     detector: Detector
+    immich: ImmichService
     history: HistoryService
     users: UserService
     sessions: SessionService
@@ -248,6 +250,7 @@ class Services:
                 extras=Extras(inputs, capabilities, settings),
                 captioner=Captioner(capabilities, settings),
                 detector=Detector(capabilities, inputs),
+                immich=ImmichService(capabilities, settings, metrics),
                 history=HistoryService(database),
                 users=UserService(database, pictures, settings.auth),
                 sessions=SessionService(database, settings.auth),

@@ -10,12 +10,13 @@ from deployments.algorithms.faces.centring import DIM, centre, load_mean
 
 def unit_vectors(count: int, dim: int = 192, lean: float = 0.0) -> np.ndarray:
     rows = np.random.default_rng(1).normal(size=(count, dim)).astype(np.float32) + np.float32(lean)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 
 def test_vectors_become_unit_vectors_of_512_numbers() -> None:
     found = centre(unit_vectors(5), unit_vectors(1)[0] * np.float32(0.2))
-    assert (found.dtype, found.shape) == (np.float32, (5, DIM))
+    assert found.dtype == np.float32
+    assert found.shape == (5, DIM)
     assert np.linalg.norm(found, axis=1) == pytest.approx(1, abs=1e-6)
 
 

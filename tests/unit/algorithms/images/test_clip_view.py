@@ -17,7 +17,8 @@ def open_clips(image: np.ndarray) -> np.ndarray:
     """The pixels of open_clip's own transform, before they become numbers about 0."""
     transform = pytest.importorskip("open_clip.transform")
     ready = transform.image_transform(PX, is_train=False, mean=(0, 0, 0), std=(1, 1, 1))
-    return np.rint(ready(PillowImage.fromarray(image)).numpy().transpose(1, 2, 0) * 255).astype(np.uint8)
+    pixels = ready(PillowImage.fromarray(image)).numpy().transpose(1, 2, 0)
+    return np.asarray(np.rint(pixels * 255), np.uint8)
 
 
 @pytest.mark.parametrize("size", [(96, 64), (64, 96), (64, 64), (200, 32), (20, 300), (31, 31), (640, 480)])
