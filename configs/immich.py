@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-_WEIGHTS = re.compile(r"open_clip:[^/\s]+/\S*")
+_WEIGHTS = re.compile(r"open_clip:[^/\s]+/.*")
 _SAME_NAME = (
     "ViT-B-16-plus-240__laion400m_e31",
     "ViT-B-16-plus-240__laion400m_e32",
