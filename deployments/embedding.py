@@ -20,7 +20,8 @@ from deployments.weights.manifest import weight_file
 _CALL_VIEWS = 8
 """Views that one core embeds at a time: a call is spread over the cores, and none holds one for long."""
 _GPU_CALLS = 8
-"""Calls that a GPU embeds together: chunks of some pictures each, of seven views."""
+"""Calls that a GPU embeds together: chunks of some pictures each, of seven views. More of those that are smaller, such
+as one view of one picture for Immich, as long as they fit one pass."""
 _GPU_VIEWS = 256
 """Views of one pass over a GPU: 40 MB of pixels, and what a network of this size computes with fits its share."""
 
@@ -35,7 +36,8 @@ class EmbeddingDeployment(Checked):
         self._threads = Threads(settings.runtime.threads)
         is_on_gpu = isinstance(self._engine, OpenClipEmbedder) and self._engine.is_on_gpu
         together = settings.embedding.calls_together or (_GPU_CALLS if is_on_gpu else 1)
-        self._batcher = CallBatcher(self._embed_together, together) if together > 1 else None
+        room = _GPU_VIEWS if is_on_gpu else 0
+        self._batcher = CallBatcher(self._embed_together, together, size=len, room=room) if together > 1 else None
 
     @property
     def input_px(self) -> int:

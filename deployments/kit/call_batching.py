@@ -17,10 +17,22 @@ class CallBatcher(Generic[Work, Result]):
     So a busy device gets batches, and an idle one delays nobody.
     """
 
-    def __init__(self, run: Callable[[Sequence[Work]], Awaitable[Sequence[Result]]], most: int) -> None:
-        """`run`: makes some calls together, at most `most`. -> a result for each, in their order"""
+    def __init__(
+        self,
+        run: Callable[[Sequence[Work]], Awaitable[Sequence[Result]]],
+        most: int,
+        *,
+        size: Callable[[Work], int] = lambda work: 1,
+        room: int = 0,
+    ) -> None:
+        """`run`: makes some calls together, at most `most`, or more as long as their `size` is at most `room` in all.
+
+        -> a result for each, in their order
+        """
         self._run = run
         self._most = most
+        self._size = size
+        self._room = room
         self._waiting: deque[tuple[Work, asyncio.Future[Result]]] = deque()
         self._task: asyncio.Task[None] | None = None
 
@@ -35,13 +47,24 @@ class CallBatcher(Generic[Work, Result]):
     async def _run_all(self) -> None:
         try:
             while self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+                batch = self._take()
                 batch = [(work, future) for work, future in batch if not future.cancelled()]
                 if batch:
                     await self._run_batch([work for work, _ in batch], [future for _, future in batch])
         finally:
             while self._waiting:  # a batch was cancelled itself: nobody waits for ever
                 self._waiting.popleft()[1].cancel()
+
+    def _take(self) -> list[tuple[Work, asyncio.Future[Result]]]:
+        """Take the calls of the next batch, at least one."""
+        taken = [self._waiting.popleft()]
+        size = self._size(taken[0][0])
+        while self._waiting:
+            size += self._size(self._waiting[0][0])
+            if len(taken) >= self._most and size > self._room:
+                break
+            taken.append(self._waiting.popleft())
+        return taken
 
     async def _run_batch(self, works: list[Work], futures: list[asyncio.Future[Result]]) -> None:
         try:

@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from bench.server import free_port
 from configs.settings import FrontDoorOptions, Immich, Settings
 from serve_app.api.app import build_app
 from serve_app.front_door import FrontDoor, find_haproxy
+from serve_app.local_ray import free_port
 from serve_app.services.container import Services
 from serve_app.telemetry import Metrics
 from tests.api.conftest import assert_problem, serving

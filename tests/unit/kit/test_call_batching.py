@@ -49,6 +49,24 @@ async def test_calls_that_come_while_one_runs_run_together_and_each_gets_its_own
     assert doubler.batches == [[1], [2, 3, 4]]
 
 
+async def test_more_calls_run_together_where_all_of_them_are_small() -> None:
+    doubler = Doubler()
+    batcher = CallBatcher(doubler, 2, size=lambda number: number, room=9)
+    tasks = [*await submitted(batcher, 1), *await submitted(batcher, 2, 3, 4, 5)]
+    doubler.go.set()
+    await asyncio.gather(*tasks)
+    assert doubler.batches == [[1], [2, 3, 4], [5]]
+
+
+async def test_large_calls_run_together_up_to_their_number() -> None:
+    doubler = Doubler()
+    batcher = CallBatcher(doubler, 2, size=lambda number: number, room=9)
+    tasks = [*await submitted(batcher, 1), *await submitted(batcher, 20, 30, 40)]
+    doubler.go.set()
+    await asyncio.gather(*tasks)
+    assert doubler.batches == [[1], [20, 30], [40]]
+
+
 async def test_no_more_calls_run_together_than_are_allowed() -> None:
     doubler = Doubler()
     batcher = CallBatcher(doubler, 2)
