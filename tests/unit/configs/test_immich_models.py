@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from configs.immich import CLIP_MODELS, clean_name
 from configs.settings import Embedding, Immich, Settings
+from tests.support.container_files import ROOT, is_setting
 
 
 def weights(name: str) -> tuple[str, str]:
@@ -92,3 +96,35 @@ def test_the_weights_of_the_embedding_model_are_named_as_the_table_names_them() 
     chosen = Embedding(engine="open_clip", open_clip_model="ViT-B-32-quickgelu", open_clip_pretrained="openai")
     assert Settings(embedding=chosen).clip_weights == CLIP_MODELS["ViT-B-32__openai"]
     assert Settings(embedding=Embedding()).clip_weights is None
+
+
+def page() -> str:
+    return (ROOT / "docs/immich.md").read_text(encoding="utf-8")
+
+
+def test_the_page_about_it_names_settings_that_there_are() -> None:
+    named = set(re.findall(r"DARKROOM_[A-Z0-9_]+[A-Z0-9]", page()))
+    assert "DARKROOM_IMMICH__ALLOW_FROM" in named
+    assert [name for name in named if not is_setting(name)] == []
+
+
+def test_what_the_page_puts_into_the_environment_serves_immichs_default_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    [block] = re.findall(r"in `\.env`:\n\n((?:    .+\n)+)", page())
+    for line in block.split():
+        name, _, value = line.partition("=")
+        monkeypatch.setenv(name, value)
+    settings = Settings()
+    assert settings.immich.enabled
+    assert settings.immich.models["ViT-B-32__openai"] == settings.clip_weights
+    assert settings.faces.engine == "insightface"
+
+
+def test_the_two_compose_files_of_the_page_share_a_network_and_the_address_that_is_let_in() -> None:
+    darkroom, immich = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page(), re.DOTALL))
+    [(_, shared)] = darkroom["networks"].items()
+    server = immich["services"]["immich-server"]
+    address = server["networks"][shared["name"]]["ipv4_address"]
+    assert ipaddress.ip_address(address) in ipaddress.ip_network(shared["ipam"]["config"][0]["subnet"])
+    assert f'ALLOW_FROM=["{address}"]' in page()
+    host = urlsplit(server["environment"]["IMMICH_MACHINE_LEARNING_URL"]).hostname
+    assert [host] == darkroom["services"]["server"]["networks"]["immich"]["aliases"]
