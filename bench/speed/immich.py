@@ -9,15 +9,14 @@ Ray out and calls the service over the engines in this process: so a GPU is meas
 
 Clients ask again as soon as they are answered. First three of them at once, each with one kind of request as in
 Immich's own load test (a text, a picture, the faces of a picture, recognition before detection), then each kind alone
-by each number of clients. The model is ViT-B-32 with random weights, which cost what trained ones do; the picture has
-1,000 pixels a side and one face.
+by each number of clients, in turn and three times, of which the best counts. The model is ViT-B-32 with random weights,
+which cost what trained ones do; the picture has 1,000 pixels a side and one face.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import itertools
 import json
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -41,6 +40,8 @@ CLIP, FACES = "ViT-B-32__openai", "buffalo_l"
 NETWORK = "ViT-B-32-quickgelu"
 _PICTURE_PX = 1000
 _WARM_S = 3.0
+_ROUNDS = 3
+"""Of each measurement, of which the best counts: others may use the machine too."""
 _ENVIRONMENT = {
     "DARKROOM_IMMICH__ENABLED": "true",
     "DARKROOM_IMMICH__MODELS": json.dumps({CLIP: f"open_clip:{NETWORK}/"}),
@@ -156,16 +157,20 @@ async def measure(ask: Asked, numbers: Sequence[int], seconds: float, report: Re
     await times(ask, kinds, _WARM_S)
     for name, took in (await times(ask, kinds, seconds)).items():
         _add(report, f"{name}, beside the two others", took, seconds)
-    for question, clients in itertools.product(kinds, numbers):
-        await times(ask, [question] * clients, _WARM_S)
-        took = (await times(ask, [question] * clients, seconds))[question.name]
-        _add(report, f"{question.name}, {clients} at once", took, seconds)
+    for question in kinds:
+        found: dict[int, list[list[float]]] = {clients: [] for clients in numbers}
+        for clients in [*numbers] * _ROUNDS:  # in turn, so that all meet the same machine
+            took = await times(ask, [question] * clients, seconds / _ROUNDS)
+            found[clients].append(took[question.name])
+        best = {clients: max(rounds, key=len) for clients, rounds in found.items()}
+        for clients, answers in best.items():
+            _add(report, f"{question.name}, {clients} at once", answers, seconds / _ROUNDS)
+        report.add("  ratio of the most to one", max(map(len, best.values())) / len(best[numbers[0]]), "")
 
 
 def _add(report: Report, what: str, took: Sequence[float], seconds: float) -> None:
     report.add(f"{what}: answers", len(took) / seconds, "/s")
     report.add(f"{what}: median", 1000 * float(np.median(took)), "ms")
-    report.add(f"{what}: 95 %", 1000 * float(np.quantile(took, 0.95)), "ms")
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from serve_app.telemetry import Metrics, configure_logging
 from tests.api.conftest import assert_problem, serving
 from tests.support.accounts import BASE, a_client, bearer, with_keys
 from tests.support.builders import a_flat_image, an_image, encoded, encoded_turned
+from tests.support.decodes import count_decodes
 from tests.support.fakes import FakeCapabilities, with_face
 from tests.support.immich import replay
 
@@ -176,6 +177,13 @@ class TestAnswers:
             body = (await predict(client, {**VISUAL, **FACES}, TWO_FACES)).json()
         assert set(body) == {"clip", "facial-recognition", "imageHeight", "imageWidth"}
         assert len(body["facial-recognition"]) == 2
+
+    async def test_a_picture_is_decoded_once_however_many_tasks_look_at_it(
+        self, idle_client: httpx.AsyncClient
+    ) -> None:
+        with count_decodes() as decodes:
+            assert (await predict(idle_client, {**VISUAL, **FACES}, TWO_FACES)).status_code == 200
+        assert decodes == {(96, 64): 1}
 
     async def test_tasks_and_how_they_ended_are_counted(self, services: Services, settings: Settings) -> None:
         async with asking(services, settings) as client:
