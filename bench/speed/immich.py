@@ -160,8 +160,8 @@ async def measure(ask: Asked, numbers: Sequence[int], seconds: float, report: Re
     for question in kinds:
         found: dict[int, list[list[float]]] = {clients: [] for clients in numbers}
         for clients in [*numbers] * _ROUNDS:  # in turn, so that all meet the same machine
-            took = await times(ask, [question] * clients, seconds / _ROUNDS)
-            found[clients].append(took[question.name])
+            answered = await times(ask, [question] * clients, seconds / _ROUNDS)
+            found[clients].append(answered[question.name])
         best = {clients: max(rounds, key=len) for clients, rounds in found.items()}
         for clients, answers in best.items():
             _add(report, f"{question.name}, {clients} at once", answers, seconds / _ROUNDS)
