@@ -254,8 +254,9 @@ class Embedding(_Options):
     """Share of the GPU's memory that a process of embedding or tagging may take: Ray counts shares, it does not enforce
     them. The same as the `num_gpus` that the Serve file asks for."""
     calls_together: int | None = Field(None, gt=0)
-    """Calls whose views go through the model in one pass. Default: 8 on a GPU, which one call does not fill; on a CPU
-    1, where each core takes a part of one call."""
+    """Calls whose views go through the model in one pass. Default: 8 on a GPU, which one call does not fill, or more of
+    small ones; on a CPU 1, where each core takes a part of one call, and calls of a view or two share a core's pass of
+    eight."""
 
 
 class Tags(_Options):

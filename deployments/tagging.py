@@ -26,6 +26,8 @@ from deployments.weights.manifest import weight_file
 
 _GPU_TEXTS = 64
 """Calls whose texts a GPU embeds together: a query is one short sentence."""
+_CPU_TEXTS = 8
+"""The same of a core, on which more at once cost no less (`python -m bench.speed.open_clip`)."""
 
 
 class TaggingDeployment(Checked):
@@ -38,8 +40,8 @@ class TaggingDeployment(Checked):
         self._threads = Threads(settings.runtime.threads)
         self._texts = None
         if isinstance(self._engine, ZeroShotTagger):
-            together = settings.embedding.calls_together or (_GPU_TEXTS if self._engine.is_on_gpu else 1)
-            self._texts = _TextEmbedder(self._engine, self._threads, together)
+            together, lanes = (_GPU_TEXTS, 1) if self._engine.is_on_gpu else (_CPU_TEXTS, settings.runtime.threads)
+            self._texts = _TextEmbedder(self._engine, self._threads, together, lanes)
 
     async def tag_images(self, vectors: Vectors, labels: Sequence[str] | None = None) -> list[dict[str, float]]:
         """Compute tag probabilities per image, or those of the client's `labels`."""
@@ -52,7 +54,7 @@ class TaggingDeployment(Checked):
         return await self._threads.run(self._engine.search, query, vectors)
 
     async def embed_texts(self, texts: Sequence[str]) -> Vectors:
-        """Embed texts as unit vectors `float32[N, D]`; on a GPU those of calls that wait go through it together.
+        """Embed texts as unit vectors `float32[N, D]`; those of calls that wait go through the tower together.
 
         Raises `NotSupported` where the tagger has no text tower.
         """
@@ -66,17 +68,15 @@ class TaggingDeployment(Checked):
 
 
 class _TextEmbedder:
-    """Text tower whose calls are made together while it is busy, up to `together`; 1: each by itself."""
+    """Text tower whose calls are made together while it is busy, up to `together` in each of `lanes`."""
 
-    def __init__(self, engine: ZeroShotTagger, threads: Threads, together: int) -> None:
+    def __init__(self, engine: ZeroShotTagger, threads: Threads, together: int, lanes: int) -> None:
         self._engine = engine
         self._threads = threads
-        self._batcher = CallBatcher(self._embed_together, together) if together > 1 else None
+        self._batcher = CallBatcher(self._embed_together, together, lanes=lanes)
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
-        if self._batcher:
-            return await self._batcher.submit(texts)
-        return await self._threads.run(self._engine.embed_texts, texts)
+        return await self._batcher.submit(texts)
 
     async def _embed_together(self, calls: Sequence[Sequence[str]]) -> list[Vectors]:
         """Embed the texts of several calls as if they were one's. -> the vectors of each"""
