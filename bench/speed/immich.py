@@ -139,40 +139,55 @@ async def in_this_process(device: str) -> AsyncIterator[Asked]:
     yield ask
 
 
-async def times(ask: Asked, clients: Sequence[Question], seconds: float) -> dict[str, list[float]]:
-    """Let each client ask its question again and again. -> kind -> seconds of each answer"""
+@dataclass(frozen=True, slots=True)
+class Round:
+    """The answers to some clients of one kind."""
+
+    took: list[float]
+    """Seconds of each answer."""
+    seconds: float
+    """From the first question to the last answer."""
+
+    @property
+    def rate(self) -> float:
+        return len(self.took) / self.seconds
+
+
+async def ask_on(ask: Asked, clients: Sequence[Question], seconds: float) -> dict[str, Round]:
+    """Let each client ask its question again and again, the last time before `seconds` are over. -> kind -> answers"""
     took: dict[str, list[float]] = {question.name: [] for question in clients}
-    end = time.monotonic() + seconds
+    began = time.monotonic()
 
     async def go_on(question: Question) -> None:
-        while (began := time.monotonic()) < end:
+        while (asked := time.monotonic()) < began + seconds:
             await ask(question)
-            took[question.name].append(time.monotonic() - began)
+            took[question.name].append(time.monotonic() - asked)
 
     await asyncio.gather(*map(go_on, clients))
-    return took
+    lasted = time.monotonic() - began
+    return {name: Round(answers, lasted) for name, answers in took.items()}
 
 
 async def measure(ask: Asked, numbers: Sequence[int], seconds: float, report: Report) -> None:
     """Measure all three kinds at once, then each by itself."""
     kinds = questions()
-    await times(ask, kinds, _WARM_S)
-    for name, took in (await times(ask, kinds, seconds)).items():
-        _add(report, f"{name}, beside the two others", took, seconds)
+    await ask_on(ask, kinds, _WARM_S)
+    for name, answers in (await ask_on(ask, kinds, seconds)).items():
+        _add(report, f"{name}, beside the two others", answers)
     for question in kinds:
-        found: dict[int, list[list[float]]] = {clients: [] for clients in numbers}
+        rounds: dict[int, list[Round]] = {clients: [] for clients in numbers}
         for clients in [*numbers] * _ROUNDS:  # in turn, so that all meet the same machine
-            answered = await times(ask, [question] * clients, seconds / _ROUNDS)
-            found[clients].append(answered[question.name])
-        best = {clients: max(rounds, key=len) for clients, rounds in found.items()}
+            answered = await ask_on(ask, [question] * clients, seconds / _ROUNDS)
+            rounds[clients].append(answered[question.name])
+        best = {clients: max(of, key=lambda one: one.rate) for clients, of in rounds.items()}
         for clients, answers in best.items():
-            _add(report, f"{question.name}, {clients} at once", answers, seconds / _ROUNDS)
-        report.add("  ratio of the most to one", max(map(len, best.values())) / len(best[numbers[0]]), "")
+            _add(report, f"{question.name}, {clients} at once", answers)
+        report.add("  ratio of the most to one", max(one.rate for one in best.values()) / best[numbers[0]].rate, "")
 
 
-def _add(report: Report, what: str, took: Sequence[float], seconds: float) -> None:
-    report.add(f"{what}: answers", len(took) / seconds, "/s")
-    report.add(f"{what}: median", 1000 * float(np.median(took)), "ms")
+def _add(report: Report, what: str, answers: Round) -> None:
+    report.add(f"{what}: answers", answers.rate, "/s")
+    report.add(f"{what}: median", 1000 * float(np.median(answers.took)), "ms")
 
 
 @contextmanager
