@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from configs.immich import CLIP_MODELS, clean_name, names_weights
 
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
 
@@ -252,8 +256,9 @@ class Embedding(_Options):
     """Share of the GPU's memory that a process of embedding or tagging may take: Ray counts shares, it does not enforce
     them. The same as the `num_gpus` that the Serve file asks for."""
     calls_together: int | None = Field(None, gt=0)
-    """Calls whose views go through the model in one pass. Default: 8 on a GPU, which one call does not fill; on a CPU
-    1, where each core takes a part of one call."""
+    """Calls whose views go through the model in one pass. Default: 8 on a GPU, which one call does not fill, or more of
+    small ones; on a CPU 1, where each core takes a part of one call, and calls of a view or two share a core's pass of
+    eight."""
 
 
 class Tags(_Options):
@@ -512,6 +517,35 @@ class Events(_Options):
         return {"allowed_hosts": self.allowed_hosts, "allowed_networks": self.allowed_networks}
 
 
+class Immich(_Options):
+    """Immich's machine learning: `GET /ping` and `POST /predict`, which its server calls (docs/immich.md)."""
+
+    enabled: bool = False
+    """Whether the two are there at all."""
+    allow_from: tuple[IPvAnyNetwork, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+    """Networks of those who may call them. Immich's server cannot send a key, so its address is all that is asked
+    for."""
+    models: Mapping[str, str] = CLIP_MODELS
+    """Immich's name of a CLIP model -> `open_clip:MODEL/WEIGHTS`, the weights that its vectors come from. Of these the
+    server answers to the names whose weights are those of `embedding`, and refuses all others."""
+    faces_as: tuple[str, ...] = ()
+    """Further names that the local face network answers to, beside its own: `["buffalo_l"]`, where Immich is to use it
+    and has no faces of another network's, or will find all of them anew. Without meaning for `insightface`."""
+
+    @field_validator("models")
+    @classmethod
+    def _are_models(cls, models: Mapping[str, str]) -> Mapping[str, str]:
+        for name, weights in models.items():
+            if not names_weights(weights):
+                raise ValueError(f"'{weights}' of '{name}' is no weights like open_clip:ViT-B-32-quickgelu/openai")
+        return {clean_name(name): weights for name, weights in models.items()}
+
+    @field_validator("faces_as")
+    @classmethod
+    def _are_clean(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(clean_name, names))
+
+
 class Providers(_Options):
     """Addresses, names and keys at vendors.
 
@@ -649,6 +683,7 @@ class Settings(BaseSettings):
     retention: Retention = Retention()
     quotas: Quotas = Quotas()
     events: Events = Events()
+    immich: Immich = Immich()
     providers: Providers = Providers()
 
     @field_validator("public_url")
@@ -673,6 +708,16 @@ class Settings(BaseSettings):
         if chosen.engine == "open_clip":
             return f"open_clip/{chosen.open_clip_model}/{chosen.open_clip_pretrained}/views{VIEWS_VERSION}"
         return f"{chosen.engine}/views{VIEWS_VERSION}"
+
+    @property
+    def clip_weights(self) -> str | None:
+        """Weights of the embedding model as `immich.models` names them; None: it is no CLIP."""
+        chosen = self.embedding
+        return (
+            f"open_clip:{chosen.open_clip_model}/{chosen.open_clip_pretrained}"
+            if chosen.engine == "open_clip"
+            else None
+        )
 
     @property
     def faces_model(self) -> str:

@@ -65,7 +65,7 @@ class BadImage(ApiError):
 
 
 class BadRequest(ApiError):
-    """The request is no HTTP that the server understands."""
+    """The request is no HTTP that the server understands, or lacks a part that the rest of it needs."""
 
     slug = "bad-request"
 
@@ -77,7 +77,7 @@ class Unauthenticated(ApiError):
 
 
 class Forbidden(ApiError):
-    """The key is valid, but not for this."""
+    """The key is valid, but not for this; or the address is not among those that may ask for it."""
 
     slug = "forbidden"
 

@@ -61,6 +61,9 @@ class Bundle:
     async def search_images(self, query: str, vectors: Vectors) -> Vectors:
         return await self._tagging.search_images(query, vectors)
 
+    async def embed_texts(self, texts: Sequence[str]) -> Vectors:
+        return await self._tagging.embed_texts(texts)
+
     async def find_faces(self, images: Sequence[Image]) -> list[list[Face]]:
         return await self._faces.find_faces(images)
 

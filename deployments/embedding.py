@@ -18,9 +18,12 @@ from deployments.kit.threads import Threads
 from deployments.weights.manifest import weight_file
 
 _CALL_VIEWS = 8
-"""Views that one core embeds at a time: a call is spread over the cores, and none holds one for long."""
+"""Views that one core embeds at a time: a call is spread over the cores, and none holds one for long. Of open_clip's
+networks eight views cost a third less than one by one (ViT-B-32: 125 ms of a core each, and 180), so that calls of one
+view wait for the next pass and share it (`python -m bench.speed.open_clip`)."""
 _GPU_CALLS = 8
-"""Calls that a GPU embeds together: chunks of some pictures each, of seven views."""
+"""Calls that a GPU embeds together: chunks of some pictures each, of seven views. More of those that are smaller, such
+as one view of one picture for Immich, as long as they fit one pass."""
 _GPU_VIEWS = 256
 """Views of one pass over a GPU: 40 MB of pixels, and what a network of this size computes with fits its share."""
 
@@ -35,7 +38,12 @@ class EmbeddingDeployment(Checked):
         self._threads = Threads(settings.runtime.threads)
         is_on_gpu = isinstance(self._engine, OpenClipEmbedder) and self._engine.is_on_gpu
         together = settings.embedding.calls_together or (_GPU_CALLS if is_on_gpu else 1)
-        self._batcher = CallBatcher(self._embed_together, together) if together > 1 else None
+        room = _GPU_VIEWS if is_on_gpu else 0
+        self._batcher = CallBatcher(self._embed_together, together, size=len, room=room) if together > 1 else None
+        gains = isinstance(self._engine, OpenClipEmbedder)
+        lanes = settings.runtime.threads
+        self._small = CallBatcher(self._embed_together, 1, size=len, room=_CALL_VIEWS, lanes=lanes) if gains else None
+        """Calls that fill no pass of a core, where they gain from each other's company."""
 
     @property
     def input_px(self) -> int:
@@ -54,6 +62,8 @@ class EmbeddingDeployment(Checked):
         kept, places = distinct_views(views)
         if self._batcher:
             return (await self._batcher.submit(views[kept]))[places]
+        if self._small and len(kept) < _CALL_VIEWS:
+            return (await self._small.submit(views[kept]))[places]
         parts = _parts(views[kept], _CALL_VIEWS)
         return np.concatenate(await self._threads.run_each(self._engine.embed, parts))[places]
 

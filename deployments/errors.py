@@ -5,6 +5,7 @@
     │   ├── NoFace                422  a face was needed and none was found
     │   ├── AllImagesFailed       422  not one image of the call was usable
     │   └── NotSupported          422  this profile's models cannot do that
+    ├── BadRequest                400  a part that the rest of the request needs is missing
     ├── ImageError                400  one image is unusable; `code` says why
     │   ├── ImageTooLarge         413
     │   ├── UnsupportedImage      415
@@ -102,6 +103,12 @@ class NotSupported(InvalidRequest):
     """A request that this profile's models cannot fulfil."""
 
     slug, title = "not-supported", "Not supported by the configured models"
+
+
+class BadRequest(DarkroomError):
+    """A request that lacks a part which the rest of it needs."""
+
+    slug, title, status = "bad-request", "Bad request", 400
 
 
 class ImageError(DarkroomError):

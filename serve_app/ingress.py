@@ -13,7 +13,7 @@ from configs.settings import Settings
 from deployments.errors import Unavailable
 from serve_app import ray_metrics
 from serve_app.api.app import build_app
-from serve_app.exposure import require_guarded
+from serve_app.exposure import require_guarded, require_known_addresses
 from serve_app.front_door import FrontDoor, find_haproxy
 from serve_app.gateway import Gateway, Handle
 from serve_app.private_files import hide_data_folder, hide_new_files
@@ -91,6 +91,7 @@ async def _open_door(proxy_port: int | None, settings: Settings) -> FrontDoor | 
         door = FrontDoor(haproxy, settings.front_door, f"127.0.0.1:{proxy_port}")
         door.start(settings.http_host, settings.http_port)
         return door
+    require_known_addresses(settings)
     relay = Relay("127.0.0.1", proxy_port)
     try:
         await relay.start(settings.http_host, settings.http_port)

@@ -43,7 +43,7 @@ _ONE = frozenset(
 
 
 def pictures_of(verb: str, arguments: Sequence[Any]) -> int:
-    """Count the pictures that a call is about; 0 where it is about faces or models."""
+    """Count the pictures that a call is about; 0 where it is about faces, texts or models."""
     if verb == "embed_images" and arguments:  # a few views of each picture, one behind the other
         return -(-len(arguments[0]) // len(VIEWS))
     place = _BY_ARGUMENT.get(verb)

@@ -112,6 +112,9 @@ class Metrics:
         self.served_seconds = self._histogram("served_seconds", "Time of such a call within the replica", "verb")
         self.served_pictures = self._counter("served_pictures", "Pictures of calls that were answered", "verb")
 
+        self.immich_tasks = self._counter("immich_tasks", "Tasks of Immich's requests", "task", "outcome")
+        self.immich_task_seconds = self._histogram("immich_task_seconds", "Time of such a task", "task")
+
         self.jobs_ended = self._counter("jobs_ended", "Jobs run", "kind", "outcome")
         self.job_seconds = self._histogram("job_seconds", "Time of a job", "kind")
         self.job_attempts = self._counter("job_attempts", "Jobs claimed, for the first time or again", "kind")

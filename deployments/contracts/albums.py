@@ -135,6 +135,13 @@ class Tagger(Protocol):
         """
         ...
 
+    async def embed_texts(self, texts: Sequence[str]) -> Vectors:
+        """Embed texts as unit vectors `float32[N, D]` in the space of `embed_images`.
+
+        Raises `NotSupported` where images and texts have no space in common.
+        """
+        ...
+
 
 class FaceFinder(Protocol):
     """Face detection and recognition capability."""

@@ -26,6 +26,7 @@ from serve_app.api import (
     feedback,
     history,
     images,
+    immich,
     jobs,
     library,
     operations,
@@ -84,7 +85,7 @@ def build_app(services: Services, settings: Settings, metrics: Metrics, *, behin
     webui_errors.install(app)
     has_keys = settings.auth.mode != "disabled"
     ours, webui = _routers(has_keys=has_keys)
-    app.router.routes += [*ours.routes, *webui.routes]
+    app.router.routes += [*ours.routes, *webui.routes, *(immich.router.routes if settings.immich.enabled else ())]
     app.router.default = redirecting(app.router)
     complete(app, ours.routes, webui.routes, has_keys=has_keys)
     return app

@@ -14,7 +14,9 @@ from configs.settings import Settings
 from deployments.errors import DarkroomError, Forbidden, Unauthenticated
 from serve_app.api.answers import PREFIX
 from serve_app.api.cookies import SessionCookies
+from serve_app.api.immich import PATHS as IMMICH_PATHS
 from serve_app.api.middleware import error_answer
+from serve_app.api.networks import check_network
 from serve_app.api.sdapi import errors as webui
 from serve_app.api.tries import Tries, address_of
 from serve_app.services.accounts.users import LOCAL_CALLER, Caller, is_made_here
@@ -38,6 +40,8 @@ WEBUI = OURS | {"basic": basic.model.model_dump(by_alias=True, exclude_none=True
 """Security schemes of the documents."""
 
 _LONGEST_HEADER = 1024
+_IMMICH = Caller("immich")
+"""Immich's server: its calls take their turns beside users', and it has no images."""
 
 
 class Keys:
@@ -64,20 +68,22 @@ class Authentication:
     """Middleware that puts the `Caller` into the state of each request, or answers 401, or 403 for the administrator's
     key where images are. Every path that is not named here is closed, those without a route included.
 
-    The caller is found by the key, or where none is sent by the cookie of a session (`sessions`)."""
+    The caller is found by the key, or where none is sent by the cookie of a session (`sessions`). Immich's server,
+    where it may call at all, is known by its network instead, keys or not."""
 
     def __init__(self, app: ASGIApp, *, services: Services, settings: Settings, keys: Keys) -> None:
         self._app = app
         self._keys = keys
         self._cookies = SessionCookies(services, settings)
         self._is_disabled = settings.auth.mode == "disabled"
+        self._immich = settings.immich
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or _is_open(scope):
             await self._app(scope, receive, send)
             return
         try:
-            caller = LOCAL_CALLER if self._is_disabled else await self._identify(scope)
+            caller = await self._find(scope)
         except DarkroomError as error:
             await error_answer(scope["path"], error)(scope, receive, send)
             return
@@ -86,6 +92,12 @@ class Authentication:
             send = self._cookies.keeping_private(send)
         with caller.acting(), structlog.contextvars.bound_contextvars(user=caller.user_id):
             await self._app(scope, receive, send)
+
+    async def _find(self, scope: Scope) -> Caller:
+        if self._immich.enabled and scope["path"] in IMMICH_PATHS:
+            check_network(scope, self._immich.allow_from, "DARKROOM_IMMICH__ALLOW_FROM")
+            return _IMMICH
+        return LOCAL_CALLER if self._is_disabled else await self._identify(scope)
 
     async def _identify(self, scope: Scope) -> Caller:
         is_webui = webui.is_webui(scope["path"])

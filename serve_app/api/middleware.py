@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("darkroom.access")
 
 UNBOUNDED = (
-    *("/healthz", "/readyz", "/metrics", "/api/v1/jobs"),
+    *("/healthz", "/readyz", "/metrics", "/ping", "/api/v1/jobs"),
     *("/sdapi/v1/progress", "/sdapi/v1/interrupt", "/sdapi/v1/skip", "/internal/"),
 )
 """Paths that are answered however busy the server is, so that a watcher sees that it is busy."""
@@ -36,7 +36,7 @@ _KEEPABLE = ("/static-offline-docs/", "/problems/")
 """Folders whose answers are the same for all and may be kept by browsers."""
 _CLIENT_GONE = 499
 """Status in logs and metrics, as in other servers, of requests whose client hung up before the answer."""
-_WATCHERS = frozenset({"/healthz", "/readyz", "/metrics"})
+_WATCHERS = frozenset({"/healthz", "/readyz", "/metrics", "/ping"})
 """Routes of probes and scrapers, which leave neither log lines nor traces."""
 
 

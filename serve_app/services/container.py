@@ -60,6 +60,7 @@ from serve_app.services.images.references import ImageReferences
 from serve_app.services.images.service import ImageService, remove_abandoned_uploads
 from serve_app.services.images.store import ImageStore
 from serve_app.services.images.thumbnails import Thumbnails
+from serve_app.services.immich.service import ImmichService
 from serve_app.services.jobs.service import JobService
 from serve_app.services.people.decisions import PeopleDecisions
 from serve_app.services.people.effects import PeopleEffects
@@ -127,6 +128,7 @@ class Services:
     extras: Extras
     captioner: Captioner
     detector: Detector
+    immich: ImmichService
     history: HistoryService
     feedback: FeedbackService
     users: UserService
@@ -250,6 +252,7 @@ class Services:
                 extras=Extras(inputs, capabilities, capabilities, settings),
                 captioner=Captioner(capabilities, settings),
                 detector=Detector(capabilities, inputs),
+                immich=ImmichService(capabilities, settings, metrics),
                 history=HistoryService(database),
                 feedback=FeedbackService(database),
                 users=UserService(database, pictures, settings.auth),

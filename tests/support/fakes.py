@@ -91,6 +91,12 @@ class FakeCapabilities(FakeGeneration, FakePortraits):
             raise NotSupported(f"Nothing is known about '{query}'.")
         return np.array([scores[query] for scores in await self.tag_images(vectors)], np.float32)
 
+    async def embed_texts(self, texts: Sequence[str]) -> Vectors:
+        """The colour that a text names, as a whole image of it is embedded."""
+        self.calls.append("embed_texts")
+        colours = np.stack([np.tile(COLOURS.get(text, (1, 1, 1)), _GRID * _GRID) for text in texts]).astype(np.float32)
+        return np.asarray(colours / np.linalg.norm(colours, axis=1, keepdims=True), np.float32)
+
     async def find_faces(self, images: Sequence[Image]) -> list[list[Face]]:
         self.calls.append("find_faces")
         return [_faces(image) for image in images]

@@ -104,6 +104,9 @@ CONTENT_TYPES = frozenset(_DECODERS)
 """Media types that can be decoded."""
 _TURNED_BY_DECODER = frozenset({"image/tiff", "image/heic", "image/heif"})
 
+_PLAIN_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
+"""Modes of 8 bits or fewer, which Pillow converts as they are; others it would clip."""
+
 _UNKNOWN_SAMPLES = "unknown pixel mode"
 """Pillow's words for a TIFF with bits, channels or colours that it does not read (three channels of 32 bits, say)."""
 
@@ -158,6 +161,15 @@ def decode_layers(source: Source, limits: ImageLimits | None = None) -> tuple[Im
     Raises as `inspect` does.
     """
     return _open(source, limits or ImageLimits()).layers()
+
+
+def decode_as_stored(source: Source, limits: ImageLimits | None = None) -> Image:
+    """Decode at full size to `uint8[H, W, 3]` the numbers that are in the file: not turned by EXIF, no colour profile
+    applied, transparency ignored, as `PIL.Image.open(...).convert("RGB")` has them.
+
+    For clients whose models read pictures so. Raises as `inspect` does.
+    """
+    return _open(source, limits or ImageLimits()).stored_pixels()
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +247,21 @@ class _Opened:
             self.picture.close()
         upright = np.ascontiguousarray(turn_upright(colours.convert(pixels), self.turn))
         return upright, None if alpha is None else np.ascontiguousarray(turn_upright(alpha, self.turn))
+
+    def stored_pixels(self) -> Image:
+        """Decode the file's own numbers; see `decode_as_stored`."""
+        if self.picture.mode not in _PLAIN_MODES or isinstance(self.picture, TiffImageFile):
+            return np.ascontiguousarray(self._load(ColourProfile(None, self.picture.mode)))
+        try:
+            self.picture.load()
+            pixels = np.array(self.picture if self.picture.mode == "RGB" else self.picture.convert("RGB"))
+            if self._twin is not None:
+                self._check_twin(self._twin)
+        except _DECODER_ERRORS as error:
+            raise _damaged() from error
+        finally:
+            self.picture.close()
+        return pixels
 
     def _colours(self) -> ColourProfile:
         return ColourProfile(self.picture.info.get("icc_profile"), self.picture.mode)

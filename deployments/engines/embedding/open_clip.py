@@ -112,6 +112,8 @@ class ZeroShotTagger:
     def __init__(self, embedder: OpenClipEmbedder, vocabulary: Sequence[str]) -> None:
         self._embedder = embedder
         self._vocabulary = tuple(vocabulary)
+        self.is_on_gpu = embedder.is_on_gpu
+        """Whether many texts at once cost little more than a few."""
 
     def tag(self, vectors: Vectors) -> list[dict[str, float]]:
         """Compute the probabilities of the vocabulary's tags per image from view vectors `float32[N, V, dim]`."""
@@ -139,6 +141,10 @@ class ZeroShotTagger:
         if not query.strip():
             raise NotSupported("An empty query matches nothing.")
         return self._embedder.classify_labels(_picture_vectors(vectors), [query])[:, 0]
+
+    def embed_texts(self, texts: Sequence[str]) -> Vectors:
+        """Embed texts as they are, without a prompt, as unit vectors `float32[N, dim]`."""
+        return self._embedder.embed_texts(texts)
 
 
 def _picture_vectors(views: Vectors) -> Vectors:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from configs.settings import Embedding, Settings
+from configs.settings import Embedding, Runtime, Settings
 from deployments.embedding import EmbeddingDeployment
 from deployments.engines.embedding.open_clip import OpenClipEmbedder
 from deployments.errors import Unavailable, WeightsMissing
@@ -85,6 +85,22 @@ async def test_calls_that_come_at_once_share_passes_of_the_model_where_that_is_s
     assert [len(vectors) for vectors in found] == [1, 2, 3, 4]
     assert sum(passes) == 10
     assert len(passes) < len(calls)
+
+
+async def test_calls_of_one_view_share_passes_of_a_network_that_gains_by_it(tiny_clip: tuple[str, str]) -> None:
+    pytest.importorskip("open_clip")
+    model, weights = tiny_clip
+    chosen = Embedding(engine="open_clip", open_clip_model=model, open_clip_pretrained=weights)
+    embedding = EmbeddingDeployment(Settings(embedding=chosen, runtime=Runtime(threads=1)))
+    passes: list[int] = []
+    embed = embedding._engine.embed
+    embedding._engine.embed = lambda part: passes.append(len(part)) or embed(part)  # type: ignore[method-assign,func-returns-value]
+    views = some_views(20, embedding.input_px)
+    found = await asyncio.gather(*(embedding.embed_images(views[row : row + 1]) for row in range(20)))
+    np.testing.assert_allclose(np.concatenate(found), embed(views), rtol=1e-3, atol=1e-4)
+    assert sum(passes) == 20
+    assert max(passes) == 8
+    assert len(passes) <= 4
 
 
 async def test_views_that_are_not_contiguous_are_read_right(embedding: EmbeddingDeployment) -> None:

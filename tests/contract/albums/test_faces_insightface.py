@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from configs.settings import FaceOptions, Settings
+from configs.settings import FaceOptions, Immich, Settings
 from deployments.engines.faces.insightface import InsightFaceEngine
 from deployments.errors import Unavailable, WeightsMissing
 from deployments.faces import FacesDeployment
-from tests.support.builders import a_photo
+from serve_app.services.immich.service import ImmichService
+from serve_app.telemetry import Metrics
+from tests.support.builders import a_photo, encoded
+from tests.support.fakes import FakeCapabilities
 from tests.support.tiny_buffalo import write_models
 
 app = pytest.importorskip("insightface.app")
@@ -49,6 +53,30 @@ def test_faces_equal_those_of_insightface_called_directly(engine: InsightFaceEng
         assert face.score == pytest.approx(float(wanted.det_score))
         assert face.embedding.shape == (InsightFaceEngine.dim,)
         assert face.landmarks.shape == (5, 2)
+
+
+@pytest.mark.parametrize("name", ["astronaut", "coffee"])
+async def test_immich_is_given_the_boxes_scores_and_vectors_of_insightface(
+    root: Path, reference: Any, name: str
+) -> None:
+    settings = Settings(faces=FaceOptions(engine="insightface", insightface_root=root), immich=Immich(enabled=True))
+    capabilities = FakeCapabilities()
+    capabilities.find_faces = FacesDeployment(settings).find_faces  # type: ignore[method-assign]
+    service = ImmichService(capabilities, settings, Metrics("test"))
+    kinds = {
+        "detection": {"modelName": "buffalo_l", "options": {"minScore": 0.5}},
+        "recognition": {"modelName": "buffalo_l"},
+    }
+    picture = a_photo(name, 300)
+    answer = await service.predict(json.dumps({"facial-recognition": kinds}), encoded(picture, "PNG"), None)
+    expected = sorted(reference.get(picture[:, :, ::-1].copy()), key=lambda face: -face.det_score)
+    assert len(answer["facial-recognition"]) == len(expected) > 1
+    for face, wanted in zip(answer["facial-recognition"], expected, strict=True):
+        np.testing.assert_allclose(json.loads(face["embedding"]), wanted.normed_embedding, atol=1e-5)
+        assert [face["boundingBox"][edge] for edge in ("x1", "y1", "x2", "y2")] == [
+            round(x) for x in wanted.bbox.tolist()
+        ]
+        assert face["score"] == pytest.approx(float(wanted.det_score), abs=1e-5)
 
 
 def test_red_and_blue_are_not_confused(engine: InsightFaceEngine, reference: Any) -> None:

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
 
-from configs.settings import Embedding, Settings
+from configs.settings import Embedding, Runtime, Settings
 from deployments.algorithms.images.views import make_views
 from deployments.algorithms.tags.vocabulary import TagRules, select_tags
 from deployments.contracts.arrays import VIEWS
 from deployments.embedding import EmbeddingDeployment
+from deployments.engines.embedding.open_clip import ZeroShotTagger
 from deployments.engines.embedding.sentence import SentenceEncoder, WordPiece
 from deployments.errors import NotSupported, WeightsMissing
 from deployments.tagging import TaggingDeployment
@@ -74,6 +75,38 @@ async def test_tags_do_not_depend_on_the_other_pictures(tagging: TaggingDeployme
     together = await tagging.tag_images(vectors)
     alone = await tagging.tag_images(vectors[1:2])
     assert alone[0] == pytest.approx(together[1], abs=1e-4)
+
+
+async def test_texts_are_unit_vectors_beside_those_of_pictures_or_refused(
+    tagging: TaggingDeployment, settings: Settings, vectors: np.ndarray
+) -> None:
+    if settings.embedding.engine == "efficientnet":
+        with pytest.raises(NotSupported):
+            await tagging.embed_texts(["a cat"])
+        return
+    found = await tagging.embed_texts(["a cat", "a dog"])
+    assert found.dtype == np.float32
+    assert found.shape == (2, vectors.shape[-1])
+    assert np.linalg.norm(found, axis=1) == pytest.approx(1, abs=1e-5)
+    assert not np.allclose(found[0], found[1])
+
+
+async def test_texts_of_calls_that_are_made_together_are_those_of_each_alone(tiny_clip: tuple[str, str]) -> None:
+    pytest.importorskip("open_clip")
+    model, pretrained = tiny_clip
+    chosen = Embedding(engine="open_clip", open_clip_model=model, open_clip_pretrained=pretrained)
+    tagging = TaggingDeployment(Settings(embedding=chosen, runtime=Runtime(threads=1)))
+    calls = [["one"], ["two", "three"], ["four"], ["five"]]
+    alone = [await tagging.embed_texts(call) for call in calls]
+    passes: list[int] = []
+    engine = tagging._engine
+    assert isinstance(engine, ZeroShotTagger)
+    embed = engine.embed_texts
+    engine.embed_texts = lambda texts: passes.append(len(texts)) or embed(texts)  # type: ignore[method-assign,func-returns-value]
+    for found, wanted in zip(await asyncio.gather(*map(tagging.embed_texts, calls)), alone, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+    assert sum(passes) == 5
+    assert len(passes) < len(calls)
 
 
 async def test_relevance_is_one_number_a_picture(tagging: TaggingDeployment, vectors: np.ndarray) -> None:

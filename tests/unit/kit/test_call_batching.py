@@ -49,6 +49,53 @@ async def test_calls_that_come_while_one_runs_run_together_and_each_gets_its_own
     assert doubler.batches == [[1], [2, 3, 4]]
 
 
+async def test_more_calls_run_together_where_all_of_them_are_small() -> None:
+    doubler = Doubler()
+    batcher = CallBatcher(doubler, 2, size=lambda number: number, room=9)
+    tasks = [*await submitted(batcher, 1), *await submitted(batcher, 2, 3, 4, 5)]
+    doubler.go.set()
+    await asyncio.gather(*tasks)
+    assert doubler.batches == [[1], [2, 3, 4], [5]]
+
+
+async def test_large_calls_run_together_up_to_their_number() -> None:
+    doubler = Doubler()
+    batcher = CallBatcher(doubler, 2, size=lambda number: number, room=9)
+    tasks = [*await submitted(batcher, 1), *await submitted(batcher, 20, 30, 40)]
+    doubler.go.set()
+    await asyncio.gather(*tasks)
+    assert doubler.batches == [[1], [20, 30], [40]]
+
+
+async def test_each_lane_runs_a_batch_and_what_comes_while_all_are_busy_is_shared() -> None:
+    doubler = Doubler()
+    batcher = CallBatcher(doubler, 2, lanes=2)
+    tasks = await submitted(batcher, 1, 2, 3, 4, 5)
+    assert doubler.batches == [[1, 2], [3, 4]]
+    doubler.go.set()
+    assert await asyncio.gather(*tasks) == [2, 4, 6, 8, 10]
+    assert doubler.batches[2:] == [[5]]
+    assert await batcher.submit(6) == 12
+
+
+async def test_a_lane_that_was_cancelled_leaves_what_waits_to_the_other() -> None:
+    doubler = Doubler()
+
+    async def run(numbers: Sequence[int]) -> list[int]:
+        if numbers[0] == 1:
+            raise asyncio.CancelledError
+        return await doubler(numbers)
+
+    batcher = CallBatcher(run, 1, lanes=2)
+    first = await submitted(batcher, 2)
+    others = await submitted(batcher, 1, 3)
+    doubler.go.set()
+    found = await asyncio.wait_for(asyncio.gather(*first, *others, return_exceptions=True), 5)
+    assert found[0] == 4
+    assert isinstance(found[1], asyncio.CancelledError)
+    assert found[2] == 6
+
+
 async def test_no_more_calls_run_together_than_are_allowed() -> None:
     doubler = Doubler()
     batcher = CallBatcher(doubler, 2)

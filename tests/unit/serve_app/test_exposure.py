@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from configs.settings import Auth, Settings
+from configs.settings import Auth, Immich, Settings
 from deployments.errors import Unavailable
-from serve_app.exposure import require_guarded
+from serve_app.exposure import require_guarded, require_known_addresses
 
 KEYS = Auth(mode="api_key", admin_key=SecretStr("sixteen letters!"))
 
@@ -30,6 +30,12 @@ def test_a_server_that_others_reach_needs_keys_or_the_operators_word(host: str) 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "[::1]", "localhost", "LOCALHOST"])
 def test_a_server_on_the_loopback_interface_needs_no_keys(host: str) -> None:
     require_guarded(Settings(http_host=host))
+
+
+def test_where_all_seem_to_call_from_this_machine_nobody_is_let_in_by_an_address() -> None:
+    require_known_addresses(Settings())
+    with pytest.raises(Unavailable, match="DARKROOM_IMMICH__ENABLED"):
+        require_known_addresses(Settings(immich=Immich(enabled=True)))
 
 
 def test_the_address_of_serves_proxy_counts_too() -> None:

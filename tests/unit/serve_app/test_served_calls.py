@@ -122,9 +122,9 @@ def test_pictures_are_counted_by_the_argument_that_holds_them() -> None:
     assert pictures_of("list_models", ()) == 0
 
 
-def test_every_verb_of_a_capability_is_counted_in_pictures_but_the_one_about_faces() -> None:
+def test_every_verb_of_a_capability_is_counted_in_pictures_but_those_about_faces_and_texts() -> None:
     classes = [one.load() for one in CAPABILITIES.values() if not one.is_optional]
     names = {name for one in classes for name in vars(one) if inspect.iscoroutinefunction(getattr(one, name))}
     verbs = {name for name in names if not name.startswith("_")} - {"check", "check_health", "aclose"}
     diffusion = {"generate", "decode_latents", "make_hint", "upscale", "restore_faces"}
-    assert {*_BY_ARGUMENT, *_ONE, "embed_images"} - diffusion == verbs - {"cluster_faces"}
+    assert {*_BY_ARGUMENT, *_ONE, "embed_images"} - diffusion == verbs - {"cluster_faces", "embed_texts"}
