@@ -220,6 +220,8 @@ class Deadlines(_Options):
     tags_s: float = Field(30.0, gt=0)
     duplicates_s: float = Field(300.0, gt=0)
     clusters_s: float = Field(600.0, gt=0)
+    texts_s: float = Field(180.0, gt=0)
+    """A page of a hundred lines takes some ten seconds on a core, and a chunk of them waits for its turn."""
     prompt_s: float = Field(20.0, gt=0)
     hint_s: float = Field(60.0, gt=0)
     upscale_s: float = Field(300.0, gt=0)
@@ -337,6 +339,21 @@ class Duplicates(_Options):
     storage, and what is new is asked against it. Below, a search takes a second or two and less memory than that."""
     max_index_bytes: int = Field(512 * 2**20, gt=0)
     """Bytes of the largest index that is kept, some 400 an image; a larger album is searched anew each time."""
+
+
+class Texts(_Options):
+    """Reading of text in pictures."""
+
+    max_px: int = Field(1280, ge=32)
+    """Longest side in pixels at which text is looked for. Finer costs a tenth of a second and more a picture, and finds
+    print that is smaller than ten pixels there (docs/texts.md)."""
+    read_px: int = Field(2048, ge=64)
+    """Longest side in pixels at which pictures are decoded for reading: what was found is read at this size."""
+    min_score: float = Field(0.5, ge=0, le=1)
+    """Recognition score below which what was read is left out."""
+    recognition_model: Path | None = None
+    """File of another recognition model of PP-OCR, in ONNX with its characters in the metadata, as rapidocr publishes
+    them: one for Korean, which the one in rapidocr's wheel cannot read. Nothing is fetched."""
 
 
 class Diffusion(_Options):
@@ -639,6 +656,7 @@ class Settings(BaseSettings):
     tags: Tags = Tags()
     faces: FaceOptions = FaceOptions()
     duplicates: Duplicates = Duplicates()
+    texts: Texts = Texts()
     diffusion: Diffusion = Diffusion()
     styles: Styles = Styles()
     segmentation: SegmentationOptions = SegmentationOptions()
