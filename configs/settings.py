@@ -351,6 +351,11 @@ class Texts(_Options):
     """Longest side in pixels at which pictures are decoded for reading: what was found is read at this size."""
     min_score: float = Field(0.5, ge=0, le=1)
     """Recognition score below which what was read is left out."""
+    glance_px: int = Field(480, ge=32)
+    """Longest side at which analyses in the background look whether there is any text, before they read it."""
+    min_writing: float = Field(0.006, ge=0, le=1)
+    """Share of a picture that looks like lines of text from which on analyses in the background look closer; one
+    photograph in six has as much (docs/texts.md). 0: at every picture. 1: at none."""
     recognition_model: Path | None = None
     """File of another recognition model of PP-OCR, in ONNX with its characters in the metadata, as rapidocr publishes
     them: one for Korean, which the one in rapidocr's wheel cannot read. Nothing is fetched."""
@@ -691,6 +696,12 @@ class Settings(BaseSettings):
         return f"{chosen.engine}/views{VIEWS_VERSION}"
 
     @property
+    def texts_model(self) -> str:
+        """Name of the model that stored texts were read with."""
+        chosen = self.texts.recognition_model
+        return f"rapidocr/{chosen.name if chosen else 'pp-ocrv6-small'}/{TEXTS_VERSION}"
+
+    @property
     def faces_model(self) -> str:
         """Name of the model that stored faces were found with."""
         return f"{_FACES_MODELS[self.faces.recogniser]}/{FACES_VERSION}"
@@ -700,5 +711,7 @@ VIEWS_VERSION = 1
 """Version of the views: raised when `contracts.arrays.VIEWS` or their cutting changes."""
 _FACES_MODELS = {"mobilefacenet": "local-mobilefacenet", "dlib": "local", "insightface": "insightface"}
 """Face network -> name of its stored faces. `local` alone is dlib: it was the only one once."""
+TEXTS_VERSION = 1
+"""Version of the texts: raised when their detection, reading or order changes."""
 FACES_VERSION = 1
 """Version of the faces: raised when their detection, alignment or embedding changes."""

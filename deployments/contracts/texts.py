@@ -24,6 +24,9 @@ class TextOptions:
     """Detection score from which on something is text at all, 0 to 1."""
     min_text_score: float = 0.5
     """Recognition score from which on what was read is given, 0 to 1."""
+    glance_px: int | None = None
+    """Longest side at which the picture is looked at first, at least 32: where nothing is found there, it has no text.
+    None: it is not."""
     max_px: int | None = None
     """Longest side in pixels at which text is looked for, at least 32; None: the setting `texts.max_px`. What is found
     is read at the full size of the picture in any case."""
@@ -32,8 +35,8 @@ class TextOptions:
         """Raise `ValueError` for what is out of range."""
         if not (0 <= self.min_score <= 1 and 0 <= self.min_text_score <= 1):
             raise ValueError("scores are from 0 to 1")
-        if self.max_px is not None and self.max_px < SMALLEST_MAX_PX:
-            raise ValueError(f"max_px is at least {SMALLEST_MAX_PX}")
+        if min(self.max_px or SMALLEST_MAX_PX, self.glance_px or SMALLEST_MAX_PX) < SMALLEST_MAX_PX:
+            raise ValueError(f"max_px and glance_px are at least {SMALLEST_MAX_PX}")
 
 
 SMALLEST_MAX_PX = 32

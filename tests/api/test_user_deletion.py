@@ -33,7 +33,10 @@ from tests.support.people import decide, faces, fill_album, people
 PORTRAIT_PIXELS = with_face(an_image((1400, 60)), person=3, size=20)
 PORTRAIT = encoded(PORTRAIT_PIXELS, "PNG")
 """Large enough to have a preview."""
-OF_PICTURES = ("picture_vectors", "picture_quality", "face_scans", "faces", "person_faces", "pair_verdicts")
+OF_PICTURES = (
+    *("picture_vectors", "picture_quality", "picture_texts"),
+    *("face_scans", "faces", "person_faces", "pair_verdicts"),
+)
 EMPTY = (*OF_PICTURES, "persons")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -9,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments.algorithms.texts.directions import writing
+from deployments.algorithms.texts.words import UNSPACED
 from deployments.contracts.arrays import Vectors
 from deployments.contracts.texts import Corners
 
 Flags = NDArray[np.bool_]
 """Which of some boxes, `bool[N]`."""
 CELL = "\t"
+_UNSPACED = re.compile(f"[{UNSPACED}]")
 _CELL_GAP = 1.0
 """Gap between two texts of a row from which on they are two cells, in heights of the text; words are a third of a
 height apart, and detection joins most of them."""
@@ -68,12 +71,7 @@ def _between(left: Corners, right: Corners, before: str, after: str) -> str:
     gap = float((pair[1, 0] - pair[0, 1]) @ along[0])
     if gap >= _CELL_GAP * float(heights.max()):
         return CELL
-    return "" if _is_unspaced(before[-1]) and _is_unspaced(after[0]) else " "
-
-
-def _is_unspaced(character: str) -> bool:
-    """Whether it is of a script that writes no spaces between words: Han, kana, and their punctuation."""
-    return "\u3000" <= character <= "\u30ff" or "\u3400" <= character <= "\u9fff" or "\uf900" <= character <= "\ufaff"
+    return "" if _UNSPACED.match(before[-1]) and _UNSPACED.match(after[0]) else " "
 
 
 def _main_direction(along: Vectors, lengths: Vectors) -> Vectors:

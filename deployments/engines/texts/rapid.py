@@ -90,6 +90,8 @@ class RapidTextEngine:
     def read(self, image: Image, options: TextOptions) -> list[Text]:
         """Read the texts of one picture, in reading order."""
         bgr = np.ascontiguousarray(image[:, :, ::-1])
+        if options.glance_px and not self._find(bgr, options.min_score, options.glance_px):
+            return []
         lines = self._find(bgr, options.min_score, options.max_px or self._max_px)
         texts = self._read_lines(lines, options.min_text_score)
         return [texts[place] for row in reading_order([text.corners for text in texts]) for place in row]

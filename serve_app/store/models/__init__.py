@@ -30,6 +30,7 @@ from serve_app.store.models.pictures import (
     ImageTagRow,
     PairVerdictRow,
     PictureQualityRow,
+    PictureTextsRow,
     PictureVectorsRow,
     TrashedItemRow,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "PersonFaceRow",
     "PersonRow",
     "PictureQualityRow",
+    "PictureTextsRow",
     "PictureVectorsRow",
     "ResultPartRow",
     "ResultRow",

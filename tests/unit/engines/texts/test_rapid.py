@@ -73,7 +73,7 @@ def test_small_print_is_found_at_a_high_resolution_and_missed_at_a_low_one(engin
     lines = [f"Small print, number {number}" for number in range(6)]
     page = a_page([[line] for line in lines], px=10, size=(640, 240))
     assert len(engine.read(page, TextOptions(max_px=640))) == len(lines)
-    assert engine.read(page, TextOptions(max_px=96)) == []
+    assert "Small print" not in written(engine.read(page, TextOptions(max_px=96)))
 
 
 @pytest.mark.parametrize(
