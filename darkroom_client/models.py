@@ -411,7 +411,8 @@ class FoundImage(Model):
     trashed_at: datetime | None = None
     score: float | None = None
     matched: list[str] | None = Field(
-        None, description="why: `tag:` one of its tags, `person:` who it shows, `name:` its name, `shows:` its content"
+        None,
+        description="why: `tag:` a tag, `person:` who it shows, `name:` its name, `text:` a line, `shows:` its content",
     )
 
 

@@ -105,7 +105,7 @@ async def test_everything_of_a_deleted_user_goes(
 ) -> None:
     urls = await upload(eva.client, PORTRAIT, encoded(an_image(seed=1), "PNG"))
     await embed(eva.client, "a", urls)
-    for kind in ("clusters", "duplicates", "tags", "quality"):
+    for kind in ("clusters", "duplicates", "tags", "quality", "texts"):
         assert (await eva.client.post(f"/api/v1/albums/{kind}", json={"album_id": "a"})).status_code == 200
     body = {"image_url": urls[0], "style_name": "ink"}
     assert (await eva.client.post("/api/v1/style", json=body, headers={"Idempotency-Key": "k"})).status_code == 200

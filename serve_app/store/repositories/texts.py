@@ -49,6 +49,7 @@ class WrittenImage:
 
     image_id: str
     page: str
+    words: str
 
 
 _SAVE_WRITING = text("""
@@ -69,7 +70,7 @@ _SAVE = text("""
         page = excluded.page, words = excluded.words
 """)
 _FIND = text("""
-    SELECT images.id, page FROM images JOIN picture_texts ON picture_texts.sha256 = images.sha256
+    SELECT images.id, page, words FROM images JOIN picture_texts ON picture_texts.sha256 = images.sha256
     WHERE images.user_id = :user_id AND NOT temporary AND trashed_at IS NULL
     AND words <> '' AND words LIKE ALL(CAST(:patterns AS text[]))
     ORDER BY images.id
@@ -140,7 +141,7 @@ async def find_images(session: AsyncSession, user_id: str, words: Sequence[str])
         return []
     patterns = [f"%{_like(word)}%" for word in words]
     rows = await session.execute(_FIND, {"user_id": user_id, "patterns": patterns})
-    return [WrittenImage(image_id, page) for image_id, page in rows]
+    return [WrittenImage(image_id, page, found) for image_id, page, found in rows]
 
 
 def _like(word: str) -> str:
