@@ -76,6 +76,26 @@ def test_small_print_is_found_at_a_high_resolution_and_missed_at_a_low_one(engin
     assert "Small print" not in written(engine.read(page, TextOptions(max_px=96)))
 
 
+def test_lines_that_are_much_longer_than_high_stand_the_right_way_up(engine: RapidTextEngine) -> None:
+    """PP-OCR squeezes a whole line into 192 pixels to tell head from foot: seven characters are left of this."""
+    line = "The quick brown fox jumps over the lazy dog while 42 wizards brew 1380 jars of jam for the fair"
+    for degrees in (0, 180):
+        texts = engine.read(a_page([[line], [line]], px=14, size=(760, 130), degrees=degrees), ANY_TEXT)
+        assert [text.text for text in texts] == [line, line]
+
+
+def test_numbers_that_read_well_on_their_heads_keep_the_way_of_their_page(engine: RapidTextEngine) -> None:
+    rows = [["Croissant with ham", "96"], ["Sandwich, large", "66"], ["Total of all items", "9"]]
+    page = a_page(rows, columns=(30, 380))
+    assert written(engine.read(page, ANY_TEXT)).split("\n")[:2] == ["Croissant with ham\t96", "Sandwich, large\t66"]
+
+
+def test_a_glance_decides_whether_a_picture_is_read_at_all(engine: RapidTextEngine) -> None:
+    page = a_page([["Small print, of ten pixels"]] * 4, px=10, size=(640, 160))
+    assert engine.read(page, TextOptions(glance_px=640)) == engine.read(page, ANY_TEXT) != []
+    assert engine.read(page, TextOptions(glance_px=32)) == []
+
+
 @pytest.mark.parametrize(
     "image",
     [
@@ -131,7 +151,7 @@ def test_a_model_that_does_not_say_its_characters_is_refused_instead_of_a_list_b
         RapidTextEngine(1280, path)
 
 
-@pytest.mark.parametrize("options", [{"min_score": -0.1}, {"min_text_score": 1.1}, {"max_px": 31}])
+@pytest.mark.parametrize("options", [{"min_score": -0.1}, {"min_text_score": 1.1}, {"max_px": 31}, {"glance_px": 8}])
 def test_options_out_of_range_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"from 0 to 1|at least 32"):
         TextOptions(**options)  # type: ignore[arg-type]
