@@ -67,14 +67,17 @@ def pages(lines: int, seeds: Sequence[int]) -> Iterator[WrittenPage]:
             if (font := _font(name, 22)) is not None:
                 yield _page(f"font: {style}", WORDS["Latin"], font, lines, seed)
         for px in (10, 14, 18, 32, 48):
-            yield _page(f"letters of {px} px", WORDS["Latin"], _latin(px), lines, seed)
-        plain = _page("", WORDS["Latin"], _latin(22), lines, seed)
+            yield _page(f"letters of {px} px", WORDS["Latin"], latin_font(px), lines, seed)
+        plain = _page("", WORDS["Latin"], latin_font(22), lines, seed)
         for degrees in (3, 10, 30, 90, 180, 270):
             yield WrittenPage(f"turned by {degrees}°", _turned(plain.image, degrees), plain.text)
         for name, damage in DAMAGES.items():
             yield WrittenPage(name, damage(plain.image, np.random.default_rng(seed)), plain.text)
-        yield _table(lines, seed)
-        yield WrittenPage("a table, turned by 93°", _turned(_table(lines, seed).image, 93), _table(lines, seed).text)
+        table = _table(lines, seed)
+        yield table
+        yield WrittenPage("a table, turned by 93°", _turned(table.image, 93), table.text)
+        seen = _photographed(table.image, np.random.default_rng(seed))
+        yield WrittenPage("a table, from the side", seen, table.text)
         yield _columns(lines, seed)
 
 
@@ -134,7 +137,7 @@ def _font(name: str, px: int) -> ImageFont.FreeTypeFont | None:
     return None if found is None else ImageFont.truetype(str(found), px)
 
 
-def _latin(px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def latin_font(px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return _font(_DEJAVU, px) or ImageFont.load_default(px)
 
 
@@ -163,7 +166,7 @@ def _page(kind: str, words: str, font: AnyFont, lines: int, seed: int) -> Writte
 
 def _table(lines: int, seed: int) -> WrittenPage:
     rng = np.random.default_rng(seed)
-    font, words = _latin(22), [word for word in WORDS["Latin"].split() if word.isalpha()]
+    font, words = latin_font(22), [word for word in WORDS["Latin"].split() if word.isalpha()]
     page, draw = _blank((_SIZE[0], 2 * _MARGIN + lines * 40))
     rows = []
     for number in range(lines):
@@ -176,7 +179,7 @@ def _table(lines: int, seed: int) -> WrittenPage:
 
 def _columns(lines: int, seed: int) -> WrittenPage:
     rng = np.random.default_rng(seed)
-    font, words = _latin(18), WORDS["Latin"].split()
+    font, words = latin_font(18), WORDS["Latin"].split()
     page, draw = _blank((_SIZE[0], 2 * _MARGIN + lines * 30))
     columns = [[_line(words, font, 370, rng) for _ in range(lines)] for _ in range(2)]
     for x, column in zip((_MARGIN, 490), columns, strict=True):

@@ -23,6 +23,13 @@ _CELL_GAP = 1.0
 height apart, and detection joins most of them."""
 _SAME_ROW = 0.5
 """Share of the lower one's height by which two texts of a row overlap at least."""
+_TELLING = 2.0
+"""Ratio of a line's length to its height from which on its slope says something: corners are whole pixels."""
+_FEWEST_TELLING = 4
+_STEEPEST = 0.25
+"""Slope against the page's main direction that counts at most."""
+_DAMPING = 0.01
+"""Weight of the guess that all rows have one slope."""
 _PROSE_HEIGHTS = 8.0
 """Width of a line of prose at least, in heights: cells of tables are narrower, and are read row by row."""
 _PROSE_SHARE = 0.6
@@ -93,13 +100,38 @@ def _main_direction(along: Vectors, lengths: Vectors) -> Vectors:
 def _level_boxes(points: Vectors, axis: Vectors) -> Vectors:
     """Turn corners so that `axis` points right. -> boxes `float32[N, 4]`: left, top, right, bottom
 
-    A slightly tilted line of a level page keeps its own height, by its middle, instead of that of its corners.
+    A slightly tilted line of a level page keeps its own height, by its middle, instead of that of its corners. Rows
+    that fan out, since the page was seen from the side, are made level one by one.
     """
     down = np.array([-axis[1], axis[0]], np.float32)
     across, heights = points @ axis, points @ down
-    middle = heights.mean(axis=1)
+    middle, centre = heights.mean(axis=1), across.mean(axis=1)
     half = (heights[:, 2:].mean(axis=1) - heights[:, :2].mean(axis=1)) / 2
-    return np.stack([across.min(axis=1), middle - half, across.max(axis=1), middle + half], axis=1)
+    middle = middle - _slopes(across, heights, middle) * (centre - centre.mean())
+    boxes = np.stack([across.min(axis=1), middle - half, across.max(axis=1), middle + half], axis=1)
+    return np.asarray(boxes, np.float32)
+
+
+def _slopes(across: Vectors, heights: Vectors, middle: Vectors) -> Vectors:
+    """Fit the slope of the row of each line: it changes evenly from the top of a page to its bottom.
+
+    Zero where the page has too few long lines to tell.
+    """
+    runs = (across[:, 1] - across[:, 0] + across[:, 2] - across[:, 3]) / 2
+    rises = (heights[:, 1] - heights[:, 0] + heights[:, 2] - heights[:, 3]) / 2
+    is_long = runs >= _TELLING * np.abs(heights[:, 3] - heights[:, 0])
+    extent = float(np.ptp(middle))
+    if is_long.sum() < _FEWEST_TELLING or extent <= 0:
+        return np.zeros_like(middle)
+    places = (middle - middle.mean()) / extent
+    weights = np.where(is_long, runs, 0.0) ** 2
+    slopes = np.clip(rises / np.maximum(runs, 1.0), -_STEEPEST, _STEEPEST)
+    total = weights.sum()
+    first, second = (weights * places).sum(), (weights * places**2).sum() + _DAMPING * total
+    constant, change = np.linalg.solve(
+        [[total, first], [first, second]], [(weights * slopes).sum(), (weights * slopes * places).sum()]
+    )
+    return np.asarray(constant + change * places, np.float32)
 
 
 def _read(boxes: Vectors, members: NDArray[np.int64]) -> list[list[int]]:

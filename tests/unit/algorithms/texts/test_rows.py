@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.algorithms.texts.rows import plain_text, reading_order
+from deployments.contracts.texts import Corners
 from tests.support.pages import a_box
 
 ANGLES = (0, 3, -4, 15, 90, 87, 180, 184, 270)
@@ -36,6 +37,21 @@ def test_columns_of_prose_are_read_one_after_the_other_below_a_heading_that_span
 def test_a_table_of_long_cells_with_few_rows_is_still_a_table() -> None:
     boxes = [a_box(x, y, 300) for y in (0, 40) for x in (0, 400)]
     assert reading_order(boxes) == [[0, 1], [2, 3]]
+
+
+def test_rows_that_fan_out_on_a_page_seen_from_the_side_are_still_rows() -> None:
+    """The slope goes from 6 % down to 4 % up: the last cell of a row lies beside the first of the row below."""
+    boxes, wanted = [], []
+    for row in range(6):
+        slope = 0.06 - 0.02 * row
+        cells = [(20, 120), (400, 60), (760, 90)]
+        boxes += [_sloping(x, 40 + 34 * row + slope * x, width, slope) for x, width in cells]
+        wanted.append([3 * row, 3 * row + 1, 3 * row + 2])
+    assert reading_order(boxes) == wanted
+
+
+def _sloping(x: float, y: float, width: float, slope: float) -> Corners:
+    return (x, y), (x + width, y + slope * width), (x + width, y + slope * width + 20), (x, y + 20)
 
 
 def test_what_runs_another_way_follows_as_a_page_of_its_own() -> None:
