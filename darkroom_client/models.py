@@ -612,6 +612,7 @@ class LiveRoutes(Model):
     styles: bool
     avatars: bool
     segmentations: bool
+    texts: bool = Field(description="what is written in images can be read")
     diffusion: bool = Field(description="the Stable Diffusion web API: the engine is deployed and has a checkpoint")
     users: bool = Field(description="the server asks for keys")
     session: bool = Field(description="a page can open a session with a key")

@@ -258,7 +258,7 @@ class Services:
                 webhooks=WebhookService(database, hook_http),
                 webhook_sender=WebhookSender(database, events, hook_http, settings),
                 idempotency=first_answers,
-                capabilities=CapabilityService(capabilities, settings),
+                capabilities=CapabilityService(capabilities, capabilities, settings),
                 health=health,
                 handlers={
                     "embeddings": EmbedAlbum(database, loader, reader),
