@@ -66,7 +66,7 @@ def pages(lines: int, seeds: Sequence[int]) -> Iterator[WrittenPage]:
         for style, name in _LATIN_FONTS.items():
             if (font := _font(name, 22)) is not None:
                 yield _page(f"font: {style}", WORDS["Latin"], font, lines, seed)
-        for px in (10, 14, 18, 32, 48):
+        for px in (7, 10, 14, 18, 32, 48):
             yield _page(f"letters of {px} px", WORDS["Latin"], latin_font(px), lines, seed)
         plain = _page("", WORDS["Latin"], latin_font(22), lines, seed)
         for degrees in (3, 10, 30, 90, 180, 270):
@@ -86,8 +86,11 @@ def _turned(image: Image, degrees: float) -> Image:
     return np.asarray(picture.rotate(degrees, PillowImage.Resampling.BICUBIC, expand=True, fillcolor="white"))
 
 
-def _noisy(image: Image, rng: np.random.Generator) -> Image:
-    return np.clip(image + rng.normal(0, 25, image.shape), 0, 255).astype(np.uint8)
+def _noisy(sigma: float) -> Damage:
+    def damage(image: Image, rng: np.random.Generator) -> Image:
+        return np.clip(image + rng.normal(0, sigma, image.shape), 0, 255).astype(np.uint8)
+
+    return damage
 
 
 def _recompressed(image: Image, rng: np.random.Generator) -> Image:
@@ -96,8 +99,11 @@ def _recompressed(image: Image, rng: np.random.Generator) -> Image:
     return np.asarray(PillowImage.open(file))
 
 
-def _blurred(image: Image, rng: np.random.Generator) -> Image:
-    return np.asarray(cv2.GaussianBlur(image, (0, 0), 1.6))
+def _blurred(sigma_px: float) -> Damage:
+    def damage(image: Image, rng: np.random.Generator) -> Image:
+        return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma_px), np.uint8)
+
+    return damage
 
 
 def _faint(image: Image, rng: np.random.Generator) -> Image:
@@ -123,9 +129,11 @@ def _photographed(image: Image, rng: np.random.Generator) -> Image:
 
 
 DAMAGES: dict[str, Damage] = {
-    "noise of σ 25": _noisy,
+    "noise of σ 25": _noisy(25),
+    "noise of σ 80": _noisy(80),
     "JPEG quality 20": _recompressed,
-    "blur of σ 1.6 px": _blurred,
+    "blur of σ 1.6 px": _blurred(1.6),
+    "blur of σ 4 px": _blurred(4.0),
     "grey on light grey": _faint,
     "white on black": _inverted,
     "photographed from the side": _photographed,

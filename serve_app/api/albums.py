@@ -96,7 +96,7 @@ async def embed_album(
     wait_preference: WaitPreferenceDep,
     links: LinksDep,
 ) -> Response:
-    """Read the images, store their vectors and faces, and start tags, duplicates and people as durable jobs.
+    """Read the images, store their vectors and faces, and start tags, people, duplicates and texts as durable jobs.
 
     Posting to an existing album adds to it; posting the same image again changes nothing.
     """

@@ -73,7 +73,7 @@ class RapidTextEngine:
         """
         self._max_px = max_px
         models, self._boxes_of_map, decoder = _import_parts()
-        self._detection = open_session(_in_wheel(models / "PP-OCRv6_det_small.onnx"))
+        self._detection = open_session(_in_wheel(models / "PP-OCRv6_det_small.onnx"), sizes_vary=True)
         self._heads = open_session(_in_wheel(models / "ch_ppocr_mobile_v2.0_cls_mobile.onnx"))
         path = recognition_model or _in_wheel(models / "PP-OCRv6_rec_small.onnx")
         if not path.is_file():
@@ -82,7 +82,7 @@ class RapidTextEngine:
                 "unset the setting, for the one that comes with rapidocr.",
                 extra={"file": path.name, "setting": MODEL_SETTING},
             )
-        self._recognition = open_session(path)
+        self._recognition = open_session(path, sizes_vary=True)
         characters = self._recognition.get_modelmeta().custom_metadata_map.get(_CHARACTERS)
         if not characters:  # rapidocr's would fetch a list
             raise WeightsMissing(

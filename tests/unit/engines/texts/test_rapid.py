@@ -155,3 +155,10 @@ def test_a_model_that_does_not_say_its_characters_is_refused_instead_of_a_list_b
 def test_options_out_of_range_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"from 0 to 1|at least 32"):
         TextOptions(**options)  # type: ignore[arg-type]
+
+
+def test_networks_whose_inputs_vary_in_size_keep_no_memory_for_the_next(engine: RapidTextEngine) -> None:
+    """Pages and lines are of any size: what each needed would be kept beside all others."""
+    for session in (engine._detection, engine._recognition):
+        assert session.get_session_options().enable_cpu_mem_arena is False
+        assert session.get_session_options().enable_mem_pattern is False
