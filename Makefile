@@ -103,6 +103,7 @@ gallery: dev ## Draw the pictures of README and docs anew
 	@$(BIN)/python -m bench.gallery.styles
 	@$(BIN)/python -m bench.gallery.avatars
 	@$(BIN)/python -m bench.gallery.limits
+	@$(BIN)/python -m bench.gallery.texts
 
 format: dev ## Rewrite the code in the project's style
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .

@@ -226,6 +226,8 @@ class Deadlines(_Options):
     tags_s: float = Field(30.0, gt=0)
     duplicates_s: float = Field(300.0, gt=0)
     clusters_s: float = Field(600.0, gt=0)
+    texts_s: float = Field(180.0, gt=0)
+    """A page of a hundred lines takes some ten seconds on a core, and a chunk of them waits for its turn."""
     prompt_s: float = Field(20.0, gt=0)
     hint_s: float = Field(60.0, gt=0)
     upscale_s: float = Field(300.0, gt=0)
@@ -344,6 +346,26 @@ class Duplicates(_Options):
     storage, and what is new is asked against it. Below, a search takes a second or two and less memory than that."""
     max_index_bytes: int = Field(512 * 2**20, gt=0)
     """Bytes of the largest index that is kept, some 400 an image; a larger album is searched anew each time."""
+
+
+class Texts(_Options):
+    """Reading of text in pictures."""
+
+    max_px: int = Field(1280, ge=32)
+    """Longest side in pixels at which text is looked for. Finer costs a tenth of a second and more a picture, and finds
+    print that is smaller than ten pixels there (docs/texts.md)."""
+    read_px: int = Field(2048, ge=64)
+    """Longest side in pixels at which pictures are decoded for reading: what was found is read at this size."""
+    min_score: float = Field(0.5, ge=0, le=1)
+    """Recognition score below which what was read is left out."""
+    glance_px: int = Field(480, ge=32)
+    """Longest side at which analyses in the background look whether there is any text, before they read it."""
+    min_writing: float = Field(0.006, ge=0, le=1)
+    """Share of a picture that looks like lines of text from which on analyses in the background look closer; one
+    photograph in six has as much (docs/texts.md). 0: at every picture. 1: at none."""
+    recognition_model: Path | None = None
+    """File of another recognition model of PP-OCR, in ONNX with its characters in the metadata, as rapidocr publishes
+    them: one for Korean, which the one in rapidocr's wheel cannot read. Nothing is fetched."""
 
 
 class Diffusion(_Options):
@@ -531,6 +553,9 @@ class Immich(_Options):
     faces_as: tuple[str, ...] = ()
     """Further names that the local face network answers to, beside its own: `["buffalo_l"]`, where Immich is to use it
     and has no faces of another network's, or will find all of them anew. Without meaning for `insightface`."""
+    texts_as: tuple[str, ...] = ("PP-OCRv5_mobile", "PP-OCRv5_server", "EN__PP-OCRv5_mobile", "LATIN__PP-OCRv5_mobile")
+    """Names of OCR models that the reader of texts answers to, beside its own: it is no such model, but what it reads is
+    text, and compared with nothing. Of other scripts than Latin, Han and kana only with `texts.recognition_model`."""
 
     @field_validator("models")
     @classmethod
@@ -540,7 +565,7 @@ class Immich(_Options):
                 raise ValueError(f"'{weights}' of '{name}' is no weights like open_clip:ViT-B-32-quickgelu/openai")
         return {clean_name(name): weights for name, weights in models.items()}
 
-    @field_validator("faces_as")
+    @field_validator("faces_as", "texts_as")
     @classmethod
     def _are_clean(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(clean_name, names))
@@ -675,6 +700,7 @@ class Settings(BaseSettings):
     tags: Tags = Tags()
     faces: FaceOptions = FaceOptions()
     duplicates: Duplicates = Duplicates()
+    texts: Texts = Texts()
     diffusion: Diffusion = Diffusion()
     styles: Styles = Styles()
     segmentation: SegmentationOptions = SegmentationOptions()
@@ -720,6 +746,12 @@ class Settings(BaseSettings):
         )
 
     @property
+    def texts_model(self) -> str:
+        """Name of the model that stored texts were read with."""
+        chosen = self.texts.recognition_model
+        return f"rapidocr/{chosen.name if chosen else 'pp-ocrv6-small'}/{TEXTS_VERSION}"
+
+    @property
     def faces_model(self) -> str:
         """Name of the model that stored faces were found with."""
         return f"{_FACES_MODELS[self.faces.recogniser]}/{FACES_VERSION}"
@@ -729,5 +761,7 @@ VIEWS_VERSION = 1
 """Version of the views: raised when `contracts.arrays.VIEWS` or their cutting changes."""
 _FACES_MODELS = {"mobilefacenet": "local-mobilefacenet", "dlib": "local", "insightface": "insightface"}
 """Face network -> name of its stored faces. `local` alone is dlib: it was the only one once."""
+TEXTS_VERSION = 1
+"""Version of the texts: raised when their detection, reading or order changes."""
 FACES_VERSION = 1
 """Version of the faces: raised when their detection, alignment or embedding changes."""

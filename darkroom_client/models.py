@@ -431,7 +431,8 @@ class FoundImage(Model):
     trashed_at: datetime | None = None
     score: float | None = None
     matched: list[str] | None = Field(
-        None, description="why: `tag:` one of its tags, `person:` who it shows, `name:` its name, `shows:` its content"
+        None,
+        description="why: `tag:` a tag, `person:` who it shows, `name:` its name, `text:` a line, `shows:` its content",
     )
 
 
@@ -631,6 +632,7 @@ class LiveRoutes(Model):
     styles: bool
     avatars: bool
     segmentations: bool
+    texts: bool = Field(description="what is written in images can be read")
     diffusion: bool = Field(description="the Stable Diffusion web API: the engine is deployed and has a checkpoint")
     users: bool = Field(description="the server asks for keys")
     session: bool = Field(description="a page can open a session with a key")
@@ -762,6 +764,16 @@ class PictureQuality(Model):
     exposure: float
     score: float
     issues: list[str]
+
+
+class PictureText(Model):
+    """`PictureText` of the OpenAPI document."""
+
+    image: str
+    text: str = Field(
+        description="all of it in reading order: a line for each row, cells separated by a tab; empty: none was found"
+    )
+    lines: list[TextLineView] | None = Field(None, description="with `detail`: in the same order")
 
 
 class PlaceView(Model):
@@ -962,6 +974,31 @@ class TakenLimits(Model):
     whole_album: int = Field(description="images of an album that is answered whole")
     trash_s: float = Field(description="seconds until what is in the trash is deleted")
     session_s: float = Field(description="seconds that a session lasts")
+
+
+class TextLineView(Model):
+    """A line, or a cell of a table."""
+
+    text: str
+    corners: list[tuple[float, float]] = Field(
+        description="in pixels of the upright original, clockwise from the text's own top left"
+    )
+    score: float = Field(description="that there is text, 0 to 1")
+    text_score: float = Field(description="that it says this, 0 to 1")
+
+
+class TextPage(Model):
+    """`TextPage` of the OpenAPI document."""
+
+    next_cursor: str | None = Field(description="`cursor` of the next page; null: this is the last one")
+    items: list[PictureText]
+
+
+class TextsResult(Model):
+    """`TextsResult` of the OpenAPI document."""
+
+    texts: list[PictureText]
+    failed: list[Failed]
 
 
 class TutorialUpload(Model):

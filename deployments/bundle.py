@@ -20,6 +20,7 @@ from deployments.contracts.albums import Face, LocalFeatures, Pairs, PairVerdict
 from deployments.contracts.arrays import Image, Packed, StoredVectors, Vectors
 from deployments.contracts.portraits import AvatarPicture, AvatarTask, Segmentation
 from deployments.contracts.styles import StyledPicture, StyleTask
+from deployments.contracts.texts import ANY_TEXT, Text, TextOptions
 from deployments.dedup import DedupDeployment
 from deployments.embedding import EmbeddingDeployment
 from deployments.faces import FacesDeployment, make_locator
@@ -27,10 +28,11 @@ from deployments.prompting import PromptingDeployment
 from deployments.segmentation import SegmentationDeployment
 from deployments.stylization import StylizingDeployment
 from deployments.tagging import TaggingDeployment
+from deployments.texts import TextsDeployment
 
 
 class Bundle:
-    """Embedding, tagging, faces, clustering, duplicates, styles, prompts, segmentation and avatars in one process."""
+    """Embedding, tagging, faces, clustering, duplicates, styles, prompts, segmentation, avatars and texts."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         settings = settings or Settings()
@@ -44,13 +46,14 @@ class Bundle:
         self._prompting = PromptingDeployment(settings)
         self._segmentation = SegmentationDeployment(settings, locator)
         self._avatars = AvatarDeployment(settings)
+        self._texts = TextsDeployment(settings)
 
     async def check_health(self) -> None:
         await asyncio.gather(*(getattr(self, f"_{name}").check_health() for name in BUNDLED))
 
     async def check(self, capability: str) -> None:
         """Check the health of one of them, a name of `BUNDLED`."""
-        await getattr(self, f"_{capability}").check_health()
+        await getattr(self, f"_{capability}").check(capability)
 
     async def embed_images(self, views: NDArray[np.uint8]) -> Vectors:
         return await self._embedding.embed_images(views)
@@ -119,3 +122,6 @@ class Bundle:
 
     async def make_avatar(self, engine: str, request: AvatarTask) -> AvatarPicture:
         return await self._avatars.make_avatar(engine, request)
+
+    async def read_texts(self, images: Sequence[Image], options: TextOptions = ANY_TEXT) -> list[list[Text]]:
+        return await self._texts.read_texts(images, options)

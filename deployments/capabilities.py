@@ -45,6 +45,7 @@ CAPABILITIES: Mapping[str, Capability] = {
         Capability("prompting", "Prompting", "deployments.prompting:PromptingDeployment", "prompt_s"),
         Capability("segmentation", "Segmentation", "deployments.segmentation:SegmentationDeployment", "segment_s"),
         Capability("avatars", "Avatars", "deployments.avatars:AvatarDeployment", "avatar_s"),
+        Capability("texts", "Texts", "deployments.texts:TextsDeployment", "texts_s"),
         Capability("diffusion", "Diffusion", "deployments.diffusion:DiffusionDeployment", "hint_s", is_optional=True),
     )
 }

@@ -34,6 +34,7 @@ from deployments.contracts.diffusion import (
 )
 from deployments.contracts.portraits import AvatarPicture, AvatarTask, Segmentation
 from deployments.contracts.styles import StyledPicture, StyleTask
+from deployments.contracts.texts import ANY_TEXT, Text, TextOptions
 from deployments.errors import (
     CapabilityFailed,
     DarkroomError,
@@ -146,6 +147,9 @@ class Gateway:
 
     async def make_avatar(self, engine: str, request: AvatarTask) -> AvatarPicture:
         return await self._call("avatars", "make_avatar", engine, request)  # type: ignore[no-any-return]
+
+    async def read_texts(self, images: Sequence[Image], options: TextOptions = ANY_TEXT) -> list[list[Text]]:
+        return await self._call("texts", "read_texts", list(images), options)  # type: ignore[no-any-return]
 
     async def generate(self, request: GenerationRequest) -> AsyncIterator[GenerationStep | GeneratedPicture]:
         """Stream a generation, repeated if its replica dies before the first step. Closing the iterator cancels it."""

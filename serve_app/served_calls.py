@@ -30,6 +30,7 @@ _BY_ARGUMENT = {
     "ask_index": 1,
     "compare_vectors": 0,
     "describe_images": 0,
+    "read_texts": 0,
     "compare_images": 0,
 }
 """Verb -> argument that has an entry for each picture."""

@@ -19,6 +19,7 @@ from darkroom_client.models import (
     QualityResult,
     ResultPages,
     TagsResult,
+    TextsResult,
 )
 
 Report = Callable[[Progress], object]
@@ -92,6 +93,10 @@ class AsyncAlbum:
     async def quality(self, **options: Any) -> QualityResult | ResultPages:
         """Wait for how sharp and how well exposed the images are."""
         return await (await self._client.assess_quality(self.name, **options)).wait()
+
+    async def texts(self, **options: Any) -> TextsResult | ResultPages:
+        """Wait for what is written in the images. `options`: those of `read_texts`."""
+        return await (await self._client.read_texts(self.name, **options)).wait()
 
     async def search(self, words: str, limit: int | None = None) -> list[Hit]:
         """Find images that show what the words say, the best first; `-word` excludes."""

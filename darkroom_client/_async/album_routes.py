@@ -30,11 +30,13 @@ from darkroom_client.models import (
     ResultPages,
     TagPage,
     TagsResult,
+    TextPage,
+    TextsResult,
 )
 
 Level = Literal["exact", "copy", "similar"]
 Merged = Literal["tags", "albums", "taken_at"]
-Analysis = Literal["tags", "duplicates", "people", "quality"]
+Analysis = Literal["tags", "duplicates", "people", "quality", "texts"]
 Refs = Sequence[str]
 """Image references: ids or URLs of uploads, `http(s)://`, `s3://` or `gs://`."""
 
@@ -93,6 +95,19 @@ class AsyncAlbumRoutes:
     ) -> AsyncJob[QualityResult | ResultPages]:
         """Assess how sharp and how well exposed the images are."""
         return await self._job(QualityResult | ResultPages, "quality", detail, images=images, album_id=album_id)
+
+    async def read_texts(
+        self,
+        album_id: str | None = None,
+        *,
+        images: Refs | None = None,
+        min_score: float | None = None,
+        likely_only: bool | None = None,
+        detail: bool = False,
+    ) -> AsyncJob[TextsResult | ResultPages]:
+        """Read what is written in the images, in reading order; `detail`: each line with its corners and scores."""
+        fields = {"min_score": min_score, "likely_only": likely_only}
+        return await self._job(TextsResult | ResultPages, "texts", detail, images=images, album_id=album_id, **fields)
 
     async def list_albums(self, limit: int | None = None, cursor: str | None = None) -> AlbumList:
         """List albums, the newest first."""
@@ -224,6 +239,12 @@ class AsyncAlbumRoutes:
     ) -> QualityPage:
         """List how sharp and how well exposed the images of an album are."""
         return await self._page(QualityPage, album_id, "quality", limit=limit, cursor=cursor, result=result)
+
+    async def list_album_texts(
+        self, album_id: str, limit: int | None = None, cursor: str | None = None, result: str | None = None
+    ) -> TextPage:
+        """List what is written in the images of an album, in the order in which they came."""
+        return await self._page(TextPage, album_id, "texts", limit=limit, cursor=cursor, result=result)
 
     async def list_album_failures(
         self,

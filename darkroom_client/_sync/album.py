@@ -20,6 +20,7 @@ from darkroom_client.models import (
     QualityResult,
     ResultPages,
     TagsResult,
+    TextsResult,
 )
 
 Report = Callable[[Progress], object]
@@ -93,6 +94,10 @@ class Album:
     def quality(self, **options: Any) -> QualityResult | ResultPages:
         """Wait for how sharp and how well exposed the images are."""
         return (self._client.assess_quality(self.name, **options)).wait()
+
+    def texts(self, **options: Any) -> TextsResult | ResultPages:
+        """Wait for what is written in the images. `options`: those of `read_texts`."""
+        return (self._client.read_texts(self.name, **options)).wait()
 
     def search(self, words: str, limit: int | None = None) -> list[Hit]:
         """Find images that show what the words say, the best first; `-word` excludes."""

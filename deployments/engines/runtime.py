@@ -13,17 +13,19 @@ from numpy.typing import NDArray
 _ERRORS_ONLY = 3
 
 
-def open_session(path: Path, threads: int = 1) -> Any:
+def open_session(path: Path, threads: int = 1, *, sizes_vary: bool = False) -> Any:
     """Open an `onnxruntime.InferenceSession` on the CPU; its `run` may be called from several threads at once.
 
     `threads` are those of one call. One is right where calls run side by side: threads that wait for each other inside
-    a call make two parallel calls slower than one after the other.
+    a call make two parallel calls slower than one after the other. `sizes_vary`: inputs have a size of their own each
+    time, so that memory is given back after each call: kept for the next, it grew to 700 MB for text, and goes on.
     """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = not sizes_vary
     options.log_severity_level = _ERRORS_ONLY
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 

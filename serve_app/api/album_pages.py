@@ -20,6 +20,7 @@ from serve_app.services.albums.results import (
     PeoplePage,
     QualityPage,
     TagPage,
+    TextPage,
 )
 
 router = APIRouter(prefix=f"{PREFIX}/albums", tags=["albums"], route_class=BelowAlbum)
@@ -102,6 +103,12 @@ async def list_album_faces(entries: EntriesDep, person: Person = None) -> dict[s
 async def list_album_quality(entries: EntriesDep) -> dict[str, Any]:
     """List how sharp and how well exposed the images of an album are, in the order in which they came."""
     return await entries.load("quality")
+
+
+@router.get("/{album_id:path}/texts", response_model=TextPage, responses=_ERRORS)
+async def list_album_texts(entries: EntriesDep) -> dict[str, Any]:
+    """List what is written in the images of an album, in the order in which they came."""
+    return await entries.load("texts")
 
 
 @router.get("/{album_id:path}/failed", response_model=FailedPage, responses=_ERRORS)

@@ -25,6 +25,7 @@ from serve_app.api.schemas.albums import (
     NewAlbum,
     QualityRequest,
     TagsRequest,
+    TextsRequest,
 )
 from serve_app.api.slashes import ends_in_slash
 from serve_app.services.albums.items import AnalysisKind
@@ -40,6 +41,7 @@ from serve_app.services.albums.results import (
     QualityResult,
     ResultPages,
     TagsResult,
+    TextsResult,
 )
 
 
@@ -94,7 +96,7 @@ async def embed_album(
     wait_preference: WaitPreferenceDep,
     links: LinksDep,
 ) -> Response:
-    """Read the images, store their vectors and faces, and start tags, duplicates and people as durable jobs.
+    """Read the images, store their vectors and faces, and start tags, people, duplicates and texts as durable jobs.
 
     Posting to an existing album adds to it; posting the same image again changes nothing.
     """
@@ -162,6 +164,16 @@ async def cluster_people(body: ClustersRequest, analysis: AnalysisDep) -> Respon
 async def assess_quality(body: QualityRequest, analysis: AnalysisDep) -> Response:
     """Assess how sharp and how well exposed each image is, from 0 to 1, and what is wrong with it."""
     return await analysis.answer("quality", body)
+
+
+@router.post("/texts", response_model=TextsResult | ResultPages, dependencies=[JsonBody], responses=LATER | _ERRORS)
+async def read_texts(body: TextsRequest, analysis: AnalysisDep) -> Response:
+    """Read what is written in each image, in reading order, whichever way the page is turned.
+
+    Every image is read, which takes a second or two for a page; what was read is kept.
+    """
+    likely_only = True if body.likely_only else None
+    return await analysis.answer("texts", body, min_score=body.min_score, likely_only=likely_only)
 
 
 @router.get("", response_model=AlbumList, responses=responses(422))

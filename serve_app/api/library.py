@@ -73,7 +73,7 @@ async def list_images(
 async def search_library(
     query: Annotated[SearchQuery, Query()], user: CurrentUser, services: ServicesDep, links: LinksDep
 ) -> Response:
-    """Find images in all albums by words: by tags, people, names and what they show, the best first, and why."""
+    """Find images in all albums by words: by tags, people, names, what they say and show, the best first, and why."""
     page, following = await services.search.search(user, query.q, query.filters, query.limit, query.cursor)
     items = [
         FoundImage.model_construct(**dict(item_of(one.listed)), score=one.score, matched=one.matched) for one in page

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from configs.settings import Settings
 from deployments.algorithms.tags.translations import LANGUAGES
+from deployments.contracts.checks import Checkable
 from deployments.contracts.diffusion import Diffuser
 from deployments.errors import DarkroomError, NotDeployed
 from deployments.weights.packages import needed, read_manifest
@@ -59,6 +60,7 @@ class LiveRoutes(BaseModel):
     styles: bool = Field(examples=[True])
     avatars: bool = Field(examples=[True])
     segmentations: bool = Field(examples=[True])
+    texts: bool = Field(description="what is written in images can be read", examples=[True])
     diffusion: bool = Field(
         description="the Stable Diffusion web API: the engine is deployed and has a checkpoint", examples=[False]
     )
@@ -82,8 +84,9 @@ class CapabilityReport(BaseModel):
 class CapabilityService:
     """Use case of clients that hide what cannot work."""
 
-    def __init__(self, diffuser: Diffuser, settings: Settings) -> None:
+    def __init__(self, diffuser: Diffuser, checks: Checkable, settings: Settings) -> None:
         self._diffuser = diffuser
+        self._checks = checks
         self._settings = settings
 
     async def report(self) -> CapabilityReport:
@@ -113,11 +116,21 @@ class CapabilityService:
                 styles=bool(settings.styles.engines),
                 avatars=bool(settings.avatars.engines),
                 segmentations=bool(settings.segmentation.engines),
+                texts=await self._can_read(),
                 diffusion=await self._can_diffuse(),
                 users=has_keys,
                 session=has_keys,
             ),
         )
+
+    async def _can_read(self) -> bool:
+        try:
+            await self._checks.check("texts")
+        except NotDeployed:
+            return False
+        except DarkroomError:  # it is there, and away or busy now
+            pass
+        return True
 
     async def _can_diffuse(self) -> bool:
         try:

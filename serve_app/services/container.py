@@ -16,6 +16,7 @@ from deployments.contracts.albums import Capabilities
 from deployments.contracts.checks import Checkable
 from deployments.contracts.diffusion import ImageGeneration
 from deployments.contracts.portraits import Portraits
+from deployments.contracts.texts import TextReader
 from deployments.errors import Unavailable
 from serve_app.services.accounts.history import HistoryService
 from serve_app.services.accounts.idempotency import IdempotencyService
@@ -41,6 +42,7 @@ from serve_app.services.albums.snapshot import AlbumSnapshots
 from serve_app.services.albums.stored_results import StoredResults
 from serve_app.services.albums.superseded import UnlessMade
 from serve_app.services.albums.tags import TagAlbum
+from serve_app.services.albums.texts import ReadTexts
 from serve_app.services.capabilities import CapabilityService
 from serve_app.services.completion import JobHandler
 from serve_app.services.corrections import CorrectionEffect, CorrectionService
@@ -90,7 +92,7 @@ if TYPE_CHECKING:
     from serve_app.telemetry import Metrics
 
 
-class AllCapabilities(Capabilities, ImageGeneration, Portraits, Checkable, Protocol):
+class AllCapabilities(Capabilities, ImageGeneration, Portraits, TextReader, Checkable, Protocol):
     """Every capability: a gateway to replicas in production."""
 
 
@@ -262,7 +264,7 @@ class Services:
                 webhooks=WebhookService(database, hook_http),
                 webhook_sender=WebhookSender(database, events, hook_http, settings),
                 idempotency=first_answers,
-                capabilities=CapabilityService(capabilities, settings),
+                capabilities=CapabilityService(capabilities, capabilities, settings),
                 health=health,
                 handlers={
                     "embeddings": EmbedAlbum(database, loader, reader),
@@ -273,6 +275,7 @@ class Services:
                     "resolve_duplicates": duplicate_decisions,
                     "people": unless_made(ClusterPeople(database, loader, capabilities, grouping, settings)),
                     "quality": unless_made(AssessQuality(database, loader)),
+                    "texts": unless_made(ReadTexts(database, loader, pictures, capabilities, settings)),
                     "style": make_style,
                     "segmentation": CutOut(references, pictures, people, settings),
                     "avatar": make_avatar,

@@ -15,7 +15,7 @@ from configs.settings import Settings
 from deployments.contracts.checks import Checkable
 from deployments.contracts.portraits import LOCAL_AVATARS, LOCAL_SEGMENTATION
 from deployments.contracts.styles import LOCAL_ENGINE
-from deployments.errors import DarkroomError, DeadlineExceeded, Overloaded, Unavailable
+from deployments.errors import DarkroomError, DeadlineExceeded, NotDeployed, Overloaded, Unavailable
 from serve_app.storage import Storage
 from serve_app.store.queue import jobs
 from serve_app.store.session import Database
@@ -124,6 +124,8 @@ class HealthService:
             is_busy = silent_s < _BUSY_S
             detail = f"busy; it answered {silent_s:.0f} s ago" if is_busy else "no answer in time"
             result |= {"ok": is_busy, "detail": detail}
+        except NotDeployed as error:  # what is left out on purpose is no fault
+            result |= {"ok": True, "detail": error.message}
         except DarkroomError as error:
             result["detail"] = error.message
         except Exception as error:  # readiness is a report: whatever is wrong belongs into it
@@ -160,6 +162,7 @@ def _parts(
         "faces": partial(capabilities.check, "faces"),
         "clustering": partial(capabilities.check, "clustering"),
         "duplicates": partial(capabilities.check, "dedup"),
+        "texts": partial(capabilities.check, "texts"),
     }
     if LOCAL_ENGINE in settings.styles.engines:
         parts["styles"] = partial(capabilities.check, "stylizing")

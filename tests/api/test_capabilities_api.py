@@ -62,5 +62,24 @@ class _Diffuser(FakeCapabilities):
 async def test_the_diffusion_routes_are_live_where_there_is_an_engine_with_a_checkpoint(
     settings: Settings, outcome: ModelCatalogue | DarkroomError, is_live: bool
 ) -> None:
-    report = await CapabilityService(_Diffuser(outcome), settings).report()
+    diffuser = _Diffuser(outcome)
+    report = await CapabilityService(diffuser, diffuser, settings).report()
     assert report.routes.diffusion is is_live
+
+
+@pytest.mark.parametrize(
+    ("failure", "is_live"), [(None, True), (NotDeployed("It needs the extra."), False), (Overloaded("busy"), True)]
+)
+async def test_texts_are_live_where_there_is_something_that_reads(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, failure: DarkroomError | None, is_live: bool
+) -> None:
+    capabilities = FakeCapabilities()
+    if failure is not None:
+
+        async def refuse(capability: str) -> None:
+            assert capability == "texts"
+            raise failure
+
+        monkeypatch.setattr(capabilities, "check", refuse)
+    report = await CapabilityService(capabilities, capabilities, settings).report()
+    assert report.routes.texts is is_live

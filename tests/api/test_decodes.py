@@ -12,6 +12,7 @@ from tests.api.conftest import embed, upload
 from tests.support.builders import a_flat_image, an_image, encoded
 from tests.support.decodes import count_decodes
 from tests.support.fakes import with_face
+from tests.support.pages import a_page
 
 SMALL, LARGE, PREVIEW = (96, 64), (1600, 800), (1280, 640)
 
@@ -54,6 +55,22 @@ async def test_embedding_a_url_decodes_the_original_and_then_its_preview(client:
         with count_decodes() as decodes:
             await embed(client, "album", [url])
     assert decodes == {LARGE: 1, PREVIEW: 1}
+
+
+async def test_reading_texts_decodes_the_original_once_and_for_the_background_the_preview(
+    client: httpx.AsyncClient,
+) -> None:
+    page = a_page([["Departures from the main hall"]] * 5, px=48, size=LARGE)
+    [ref] = await upload(client, encoded(page, "PNG"))
+    likely, asked = {"album_id": "album", "likely_only": True}, {"album_id": "album"}
+    with count_decodes() as decodes:
+        await embed(client, "album", [ref])
+        await client.post("/api/v1/albums/texts", json=likely)
+    assert decodes == {PREVIEW: 2}, "once for the vectors, once for the texts"
+    with count_decodes() as decodes:
+        for body in (likely, asked, asked | {"min_score": 0.9}):
+            assert (await client.post("/api/v1/albums/texts", json=body)).status_code == 200
+    assert decodes == {LARGE: 1}
 
 
 async def test_a_style_decodes_its_photograph_once_and_its_result_never(client: httpx.AsyncClient) -> None:

@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 from configs.settings import Embedding, FaceOptions, Immich, Settings
 from deployments.contracts.albums import Face
 from deployments.contracts.arrays import Image, Vectors
+from deployments.contracts.texts import ANY_TEXT, Text, TextOptions
 from deployments.errors import Overloaded
 from serve_app.api.app import build_app
 from serve_app.services.container import Services
@@ -423,7 +424,7 @@ class TestRefusals:
                 assert problem["detail"].count(".") == 1
             assert (await predict(client, FACES, TWO_FACES)).status_code == 200
 
-    @pytest.mark.parametrize("task", ["ocr", "search", "x" * 500])
+    @pytest.mark.parametrize("task", ["search", "x" * 500])
     async def test_a_task_that_is_not_there_is_refused_by_name(self, idle_client: httpx.AsyncClient, task: str) -> None:
         entries = {task: {"detection": {"modelName": "x"}}}
         problem = assert_problem(await predict(idle_client, entries, RED), 422, "not-supported")
@@ -604,7 +605,91 @@ class TestRecordedBytes:
         refused, answered = await replay(url, "empty_picture", "clip_visual")
         assert (refused.status, answered.status) == (400, 200)
 
-    async def test_what_is_recorded_is_what_immich_sends(self, url: str) -> None:
+    async def test_text_is_answered_in_four_lists(self, url: str) -> None:
         [answer] = await replay(url, "ocr")
-        assert answer.status == 422
-        assert "'ocr'" in answer.json()["detail"]
+        assert answer.status == 200
+        assert set(answer.json()) == {"ocr", "imageHeight", "imageWidth"}
+        assert set(answer.json()["ocr"]) == {"text", "box", "boxScore", "textScore"}
+
+
+OCR_MODEL = "PP-OCRv5_mobile"
+OCR = {
+    "ocr": {
+        "detection": {"modelName": OCR_MODEL, "options": {"minScore": 0.4, "maxResolution": 640}},
+        "recognition": {"modelName": OCR_MODEL, "options": {"minScore": 0.6}},
+    }
+}
+
+
+class Reads(FakeCapabilities):
+    """Reads one text in whatever picture, and remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[tuple[tuple[int, ...], TextOptions]] = []
+
+    async def read_texts(self, images: Sequence[Image], options: TextOptions = ANY_TEXT) -> list[list[Text]]:
+        self.asked += [(image.shape, options) for image in images]
+        corners = ((12.0, 8.0), (48.0, 8.0), (48.0, 16.0), (12.0, 16.0))
+        return [[Text(corners, 0.9, "Total 5.00", 0.75)] for _ in images]
+
+
+class TestText:
+    async def test_corners_are_shares_of_the_picture_and_options_are_heeded(
+        self, services: Services, settings: Settings
+    ) -> None:
+        reader = Reads()
+        async with asking(services, settings, reader) as client:
+            answer = (await predict(client, OCR, RED)).json()
+        assert answer["ocr"] == {
+            "text": ["Total 5.00"],
+            "box": pytest.approx([0.125, 0.125, 0.5, 0.125, 0.5, 0.25, 0.125, 0.25]),
+            "boxScore": [0.9],
+            "textScore": [0.75],
+        }
+        assert (answer["imageWidth"], answer["imageHeight"]) == (96, 64)
+        assert reader.asked == [((64, 96, 3), TextOptions(0.4, 0.6, max_px=640))]
+
+    async def test_what_the_request_does_not_say_is_as_immich_has_it(
+        self, services: Services, settings: Settings
+    ) -> None:
+        reader = Reads()
+        entries = {"ocr": {kind: {"modelName": OCR_MODEL} for kind in ("recognition", "detection")}}
+        async with asking(services, settings, reader) as client:
+            assert (await predict(client, entries, RED)).status_code == 200
+        assert [options for _, options in reader.asked] == [TextOptions(0.5, 0.8, max_px=736)]
+
+    async def test_a_page_is_read_as_it_is_stored(self, services: Services, settings: Settings) -> None:
+        reader = Reads()
+        async with asking(services, settings, reader) as client:
+            await predict(client, OCR, encoded_turned(a_flat_image((96, 64), (9, 9, 9)), 6))
+        assert [shape for shape, _ in reader.asked] == [(64, 96, 3)]
+
+    @pytest.mark.parametrize("name", ["KOREAN__PP-OCRv5_mobile", "PP-OCRv6_mobile"])
+    async def test_another_model_is_refused_by_name(self, services: Services, settings: Settings, name: str) -> None:
+        reader = Reads()
+        entries = {"ocr": {"detection": {"modelName": OCR_MODEL}, "recognition": {"modelName": name}}}
+        async with asking(services, settings, reader) as client:
+            problem = assert_problem(await predict(client, entries, RED), 422, "not-supported")
+        assert name in problem["detail"]
+        assert OCR_MODEL in problem["detail"]
+        assert reader.asked == []
+
+    @pytest.mark.parametrize(
+        ("entries", "status"),
+        [
+            ({"recognition": {"modelName": OCR_MODEL}}, 400),
+            ({"detection": {"modelName": OCR_MODEL}}, 422),
+            ({**OCR["ocr"], "detection": {"modelName": OCR_MODEL, "options": {"maxResolution": 8}}}, 422),
+            ({**OCR["ocr"], "detection": {"modelName": OCR_MODEL, "options": {"maxResolution": "736"}}}, 422),
+            ({**OCR["ocr"], "recognition": {"modelName": OCR_MODEL, "options": {"minScore": 2}}}, 422),
+        ],
+    )
+    async def test_what_makes_no_sense_is_refused_before_anything_is_read(
+        self, services: Services, settings: Settings, entries: Any, status: int
+    ) -> None:
+        reader = Reads()
+        async with asking(services, settings, reader) as client:
+            assert (await predict(client, {"ocr": entries}, RED)).status_code == status
+            assert (await predict(client, OCR, text="no picture")).status_code == 400
+        assert reader.asked == []

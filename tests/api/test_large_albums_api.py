@@ -22,8 +22,8 @@ from tests.support.builders import a_flat_image, encoded
 from tests.support.fakes import with_face
 
 ALBUM = "/api/v1/albums/trip%2Fmay"
-LISTS = ("images", "tags", "duplicates", "people", "faces", "quality", "failed?kind=tags")
-ROUTES = {"tags": "tags", "duplicates": "duplicates", "people": "clusters", "quality": "quality"}
+LISTS = ("images", "tags", "duplicates", "people", "faces", "quality", "texts", "failed?kind=tags")
+ROUTES = {"tags": "tags", "duplicates": "duplicates", "people": "clusters", "quality": "quality", "texts": "texts"}
 """Kind of analysis -> the last part of its route."""
 
 
@@ -126,8 +126,8 @@ async def test_the_pages_of_a_result_hold_all_that_was_found(
     assert found["failed"] == whole["failed"]
     if kind == "tags":
         assert {entry["image"]: entry["tags"] for entry in found["tags"]} == whole["scores"]
-    elif kind == "quality":
-        assert sorted(found["quality"], key=lambda entry: entry["image"]) == whole["quality"]
+    elif kind in ("quality", "texts"):
+        assert sorted(found[kind], key=lambda entry: entry["image"]) == whole[kind]
     elif kind == "duplicates":
         assert found["duplicates"]
         assert [[one["image"] for one in group["members"]] for group in found["duplicates"]] == [

@@ -123,7 +123,7 @@ async def test_another_users_id_is_404_on_every_route_and_changes_nothing(
         *((method, "/api/v1/albums/a/images", {"images": [evas.url]}) for method in ("POST", "DELETE")),
         *(
             ("POST", f"/api/v1/albums/{kind}", {"album_id": "a"})
-            for kind in ("tags", "duplicates", "clusters", "quality")
+            for kind in ("tags", "duplicates", "clusters", "quality", "texts")
         ),
         ("GET", f"/api/v1/jobs/{evas.job}", None),
         ("GET", f"/api/v1/jobs/{evas.job}/events", None),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import zlib
 from typing import Any
 
 import httpx
@@ -10,13 +11,17 @@ import pytest
 import pytest_asyncio
 
 from configs.settings import Settings
+from deployments.algorithms.texts.words import comparable
 from serve_app.services.albums import library_search
 from serve_app.services.albums.library_search import _judge
+from serve_app.services.container import Services
+from serve_app.store.repositories import texts
+from serve_app.store.repositories.texts import StoredTexts
 from tests.api.conftest import assert_problem, embed
 from tests.api.test_library_api import send
 from tests.api.test_trash_api import act, id_of
 from tests.support.accounts import Account, with_keys
-from tests.support.builders import a_flat_image, encoded
+from tests.support.builders import a_flat_image, an_image, encoded
 from tests.support.people import PEOPLE, fill_album, people
 
 SEARCH, SUGGEST = "/api/v1/search", "/api/v1/suggest"
@@ -263,3 +268,55 @@ class TestWithKeys:
         for q in ("houseboat", "garden"):
             assert await found(bob.client, q) == {}
         assert (await bob.client.get(SUGGEST, params={"q": "house"})).json()["items"] == []
+
+
+async def write(client: httpx.AsyncClient, services: Services, name: str, page: str) -> str:
+    """Upload an image in which a page of text was read. -> its url"""
+    url = await send(client, name, encoded(an_image(seed=zlib.crc32(name.encode())), "PNG"))
+    sha = (await client.get(f"/api/v1/images/{id_of(url)}")).json()["sha256"]
+    async with services.database.transaction() as session:
+        await texts.save(session, "test", {sha: StoredTexts(64, (), page, comparable(page))})
+    return url
+
+
+async def test_images_are_found_by_what_is_written_in_them_with_the_line_that_says_it(
+    client: httpx.AsyncClient, services: Services
+) -> None:
+    await write(client, services, "1.png", "Departures\nBerlin\t10:40\nGate\tB 22")
+    await write(client, services, "2.png", "Berlin is far from the gate")
+    await write(client, services, "3.png", "")
+    await write(client, services, "4.png", "Dubliner Gates")
+    assert await found(client, "berlin gate") == {
+        "1.png": ["text:Berlin 10:40"],
+        "2.png": ["text:Berlin is far from the gate"],
+    }
+    assert list(await found(client, "Gate B 22")) == ["1.png"]
+    assert await found(client, "lin") == {}
+
+
+@pytest.mark.parametrize(
+    ("page", "asked"),
+    [("本日の営業時間は九時からです", "時間"), ("서울특별시청 앞에서", "시청"), ("東京\nタワー", "京タワ")],
+)
+async def test_parts_of_words_are_found_in_scripts_without_spaces(
+    client: httpx.AsyncClient, services: Services, page: str, asked: str
+) -> None:
+    await write(client, services, "sign.png", page)
+    await write(client, services, "other.png", "Nothing of it")
+    assert list(await found(client, asked)) == ["sign.png"]
+
+
+@pytest.mark.parametrize("asked", ["100%", "a_b", "50\\50", "!", "'"])
+async def test_signs_that_databases_read_as_patterns_are_looked_for_as_they_are(
+    client: httpx.AsyncClient, services: Services, asked: str
+) -> None:
+    await write(client, services, "hit.png", f"It says {asked} here")
+    await write(client, services, "miss.png", "It says 1009 aXb 50/50")
+    assert list(await found(client, asked)) == ["hit.png"]
+
+
+async def test_what_is_written_in_the_trash_is_not_found(client: httpx.AsyncClient, services: Services) -> None:
+    url = await write(client, services, "gone.png", "Departures")
+    assert list(await found(client, "departures")) == ["gone.png"]
+    await act(client, "trash", [url])
+    assert await found(client, "departures") == {}

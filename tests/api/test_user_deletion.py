@@ -33,7 +33,10 @@ from tests.support.people import decide, faces, fill_album, people
 PORTRAIT_PIXELS = with_face(an_image((1400, 60)), person=3, size=20)
 PORTRAIT = encoded(PORTRAIT_PIXELS, "PNG")
 """Large enough to have a preview."""
-OF_PICTURES = ("picture_vectors", "picture_quality", "face_scans", "faces", "person_faces", "pair_verdicts")
+OF_PICTURES = (
+    *("picture_vectors", "picture_quality", "picture_texts"),
+    *("face_scans", "faces", "person_faces", "pair_verdicts"),
+)
 EMPTY = (*OF_PICTURES, "persons")
 
 
@@ -102,7 +105,7 @@ async def test_everything_of_a_deleted_user_goes(
 ) -> None:
     urls = await upload(eva.client, PORTRAIT, encoded(an_image(seed=1), "PNG"))
     await embed(eva.client, "a", urls)
-    for kind in ("clusters", "duplicates", "tags", "quality"):
+    for kind in ("clusters", "duplicates", "tags", "quality", "texts"):
         assert (await eva.client.post(f"/api/v1/albums/{kind}", json={"album_id": "a"})).status_code == 200
     body = {"image_url": urls[0], "style_name": "ink"}
     assert (await eva.client.post("/api/v1/style", json=body, headers={"Idempotency-Key": "k"})).status_code == 200

@@ -36,6 +36,7 @@ CAPABILITIES = {
     "Prompting",
     "Segmentation",
     "Avatars",
+    "Texts",
 }
 CHECKED = CAPABILITIES - {"Prompting"}
 """Those that /readyz calls, so that each has served something."""

@@ -1,6 +1,8 @@
 """Fake capabilities, simple enough to predict: colours stand for tags, flat squares for faces.
 
-A face is a flat square of at least 8 x 8 pixels whose red is 250 and whose green is 5; its blue is the person.
+A face is a flat square of at least 8 x 8 pixels whose red is 250 and whose green is 5; its blue is the person. A line
+of text is a flat bar of at least 32 pixels whose red is 5 and whose green is 250; its blue is the letter, which it
+says three times.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from deployments.contracts.albums import Face, LocalFeatures, Pairs, PairVerdict
 from deployments.contracts.arrays import Image, Packed, StoredVectors, Vectors
 from deployments.contracts.portraits import AvatarTask
 from deployments.contracts.styles import StyleTask
+from deployments.contracts.texts import ANY_TEXT, Text, TextOptions
 from deployments.errors import NotSupported
 from tests.support.fake_generation import FakeGeneration
 from tests.support.fake_portraits import FakePortraits
@@ -31,6 +34,13 @@ def with_face(image: Image, person: int, at: tuple[int, int] = (4, 4), size: int
     """Draw a face into an image that `FakeCapabilities` finds."""
     out = image.copy()
     out[at[1] : at[1] + size, at[0] : at[0] + size] = (250, 5, person)
+    return out
+
+
+def with_text(image: Image, letter: str, at: tuple[int, int] = (4, 40), size: tuple[int, int] = (24, 6)) -> Image:
+    """Draw a line of text into an image that `FakeCapabilities` reads: a letter from A to Z, three times."""
+    out = image.copy()
+    out[at[1] : at[1] + size[1], at[0] : at[0] + size[0]] = (5, 250, (ord(letter) - ord("A")) * 9 + 4)
     return out
 
 
@@ -69,6 +79,8 @@ class FakeCapabilities(FakeGeneration, FakePortraits):
         elif capability == "avatars":
             portrait, segmentation = sample_portrait(64)
             await self.make_avatar("local", AvatarTask(portrait, "fox", "overlay", segmentation))
+        elif capability == "texts":
+            await self.read_texts([image])
         elif capability == "diffusion":
             await self.list_models()
         else:
@@ -100,6 +112,10 @@ class FakeCapabilities(FakeGeneration, FakePortraits):
     async def find_faces(self, images: Sequence[Image]) -> list[list[Face]]:
         self.calls.append("find_faces")
         return [_faces(image) for image in images]
+
+    async def read_texts(self, images: Sequence[Image], options: TextOptions = ANY_TEXT) -> list[list[Text]]:
+        self.calls.append("read_texts")
+        return [[text for text in _texts(image) if text.text_score >= options.min_text_score] for image in images]
 
     async def cluster_faces(
         self,
@@ -195,3 +211,17 @@ def _faces(image: Image) -> list[Face]:
         vector = np.eye(16, dtype=np.float32)[int(person)]
         faces.append(Face(box, 0.99, 0.9, np.zeros((5, 2), np.float32), vector))
     return faces
+
+
+def _texts(image: Image) -> list[Text]:
+    colours = image.astype(int)
+    is_text = (np.abs(colours[..., 0] - 5) < 4) & (np.abs(colours[..., 1] - 250) < 4)
+    texts = []
+    for place in np.unique(image[is_text][:, 2] // 9):
+        ys, xs = np.nonzero(is_text & (image[..., 2] // 9 == place))
+        if len(xs) < 32:
+            continue
+        left, top, right, bottom = (float(v) for v in (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1))
+        corners = ((left, top), (right, top), (right, bottom), (left, bottom))
+        texts.append(Text(corners, 0.8, 3 * chr(ord("A") + int(place)), 0.9))
+    return sorted(texts, key=lambda text: text.corners[0][::-1])

@@ -120,3 +120,14 @@ class ClustersRequest(AnalysisRequest):
 
 class QualityRequest(AnalysisRequest):
     model_config = ConfigDict(json_schema_extra={"example": {"album_id": "summer"}})
+
+
+class TextsRequest(AnalysisRequest):
+    model_config = ConfigDict(json_schema_extra={"example": {"album_id": "papers", "min_score": 0.8}})
+
+    min_score: float | None = Field(
+        None, ge=0.5, le=1, description="least `text_score` of a line; default: a setting of the server"
+    )
+    likely_only: bool = Field(
+        False, description="only images that look as if something were written there, as analyses in the background do"
+    )

@@ -161,7 +161,7 @@ class FoundImage(ImageItem):
     score: float = Field(0.0, ge=0, le=1)
     matched: list[str] = Field(
         [],
-        description="why: `tag:` one of its tags, `person:` who it shows, `name:` its name, `shows:` its content",
+        description="why: `tag:` a tag, `person:` who it shows, `name:` its name, `text:` a line, `shows:` its content",
         examples=[["tag:dog", "shows:dog on a beach"]],
     )
 

@@ -17,6 +17,7 @@ import numpy as np
 from configs.settings import Settings
 from deployments.algorithms.images.quality import assess
 from deployments.algorithms.images.views import make_views
+from deployments.algorithms.texts.likelihood import measure_writing
 from deployments.contracts.albums import Capabilities, Face
 from deployments.contracts.arrays import Image, Vectors
 from deployments.errors import ImageError, NotFound
@@ -25,7 +26,7 @@ from serve_app.services.albums.isolation import image_failure, run_isolated
 from serve_app.services.images.references import ImageReferences
 from serve_app.services.images.store import FetchedFor, ImageStore
 from serve_app.services.jobs.progress import Progress
-from serve_app.store.repositories import albums, faces, quality, vectors
+from serve_app.store.repositories import albums, faces, quality, texts, vectors
 from serve_app.store.repositories.albums import AlbumItem, Outcome
 from serve_app.store.repositories.images import Content
 from serve_app.store.repositories.quality import StoredQuality
@@ -45,6 +46,8 @@ class _Analysed:
     vectors: Vectors | None
     """`float32[V, D]`; None where they are stored already."""
     quality: StoredQuality
+    writing: float
+    """Share that looks like lines of text."""
 
 
 _Compute = Callable[[Sequence[tuple[Content, Image]]], Coroutine[Any, Any, list[_Analysed]]]
@@ -175,6 +178,7 @@ class AlbumIngester:
                     await vectors.save(session, embedding_model, list(embedded), np.stack(list(embedded.values())))
                 await faces.save(session, faces_model, {sha: one.faces for sha, one in done.items()})
                 await quality.save(session, {sha: one.quality for sha, one in done.items()})
+                await texts.save_writing(session, {sha: one.writing for sha, one in done.items()})
                 await albums.delete_orphaned(session, list(by_sha))
             await albums.record_outcomes(session, album_id, outcomes)
         self._metrics.pictures.labels("analysed").inc(len(done))
@@ -208,8 +212,8 @@ class AlbumIngester:
         )
         flat = await self._capabilities.embed_images(views.reshape(-1, *views.shape[2:]))
         return [
-            _Analysed([_in_original_pixels(face, content, image) for face in of], vectors, quality)
-            for (content, image), of, vectors, quality in zip(
+            _Analysed([_in_original_pixels(face, content, image) for face in of], vectors, quality, writing)
+            for (content, image), of, vectors, (quality, writing) in zip(
                 fresh, found, flat.reshape(len(images), -1, flat.shape[-1]), judged, strict=True
             )
         ]
@@ -221,8 +225,8 @@ class AlbumIngester:
             self._threads.run(_judge, fresh), self._capabilities.find_faces([image for _, image in fresh])
         )
         return [
-            _Analysed([_in_original_pixels(face, content, image) for face in of], None, quality)
-            for (content, image), of, quality in zip(fresh, found, judged, strict=True)
+            _Analysed([_in_original_pixels(face, content, image) for face in of], None, quality, writing)
+            for (content, image), of, (quality, writing) in zip(fresh, found, judged, strict=True)
         ]
 
 
@@ -237,14 +241,15 @@ def _chunk_size(count: int, most: int, threads: int) -> int:
 
 def _look(
     fresh: Sequence[tuple[Content, Image]], input_px: int
-) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.uint8]], list[StoredQuality]]:
-    """Make the square views `uint8[N, V, S, S, 3]`, and assess each image's quality."""
+) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.uint8]], list[tuple[StoredQuality, float]]]:
+    """Make the square views `uint8[N, V, S, S, 3]`, and assess each image's quality and likelihood of writing."""
     return np.stack([make_views(image, input_px) for _, image in fresh]), _judge(fresh)
 
 
-def _judge(fresh: Sequence[tuple[Content, Image]]) -> list[StoredQuality]:
+def _judge(fresh: Sequence[tuple[Content, Image]]) -> list[tuple[StoredQuality, float]]:
     judged = [assess(image, content.width, content.height) for content, image in fresh]
-    return [StoredQuality(seen.sharpness, seen.exposure, seen.score, tuple(seen.issues)) for seen in judged]
+    quality = [StoredQuality(seen.sharpness, seen.exposure, seen.score, tuple(seen.issues)) for seen in judged]
+    return [(one, measure_writing(image)) for one, (_, image) in zip(quality, fresh, strict=True)]
 
 
 def _in_original_pixels(face: Face, content: Content, image: Image) -> Face:

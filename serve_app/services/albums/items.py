@@ -7,11 +7,14 @@ from typing import Any, Literal
 
 from serve_app.store.repositories import results
 
-AnalysisKind = Literal["tags", "duplicates", "people", "quality"]
-FOLLOW_UPS: tuple[AnalysisKind, ...] = ("tags", "people", "duplicates")
+AnalysisKind = Literal["tags", "duplicates", "people", "quality", "texts"]
+FOLLOW_UPS: tuple[AnalysisKind, ...] = ("tags", "people", "duplicates", "texts")
 """Analyses that follow the embedding of an album's images, the quick ones first."""
 
-RESULT_KEYS = {"tags": "tags", "duplicates": "duplicates", "people": "people_clusters", "quality": "quality"}
+RESULT_KEYS = {
+    **{"tags": "tags", "duplicates": "duplicates", "people": "people_clusters"},
+    **{"quality": "quality", "texts": "texts"},
+}
 """Kind of analysis -> the field of its result that holds what was found."""
 
 
@@ -33,6 +36,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "tags": {},
     "people": {"min_images": 1, "bystanders": False},
     "duplicates": {"level": "copy"},
+    "texts": {"likely_only": True},
 }
 """Parameters of the follow-up jobs: equal to those of a request that names none, so that it finds their results."""
 

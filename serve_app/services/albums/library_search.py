@@ -16,7 +16,8 @@ from deployments.algorithms.tags.vocabulary import PEOPLE_WORDS, load_tags
 from deployments.errors import InvalidRequest, NotSupported
 from serve_app.services.albums.library import ListedImage, listed_images, own_filters
 from serve_app.services.albums.search import AlbumSearch
-from serve_app.store.repositories import albums, image_tags, library, people_lists
+from serve_app.services.albums.written import Written, asked_words, judge_written
+from serve_app.store.repositories import albums, image_tags, library, people_lists, texts
 from serve_app.store.repositories.image_tags import ImageTag
 from serve_app.store.repositories.images import Content
 from serve_app.store.repositories.library import Filters, Searchable
@@ -84,7 +85,7 @@ class LibrarySearch:
         """Find images that fit the words, the best first. -> a page, cursor of the next one
 
         What the user says of a tag wins over what the models see. Words that the models do not know are looked for in
-        tags and names only. Raises `NotFound` for an album or person, `InvalidRequest` for a cursor.
+        tags, names and texts only. Raises `NotFound` for an album or person, `InvalidRequest` for a cursor.
         """
         after = _parse(cursor)
         asked = parse_query(query)
@@ -96,6 +97,7 @@ class LibrarySearch:
             said = await image_tags.find_images(
                 session, user_id, [*words, *(form for forms in without for form in forms)]
             )
+            saying = await texts.find_images(session, user_id, asked_words(asked.wanted))
             names = await people_lists.load_names(session, user_id)
             asked_for, *left_out = await asyncio.to_thread(_called, names, [asked.wanted, *asked.excluded])
             unwanted = {person for people in left_out for person in people}
@@ -107,7 +109,8 @@ class LibrarySearch:
         excluded = [(forms, hidden.get(text, set())) for text, forms in zip(asked.excluded, without, strict=True)]
 
         def rank() -> list[tuple[str, _Match]]:
-            matches = _judge(candidates, said, seen, asked.wanted, words, excluded, self._least, shown)
+            written = judge_written(asked.wanted, saying)
+            matches = _judge(candidates, said, seen, asked.wanted, words, excluded, self._least, shown, written)
             ranked = sorted(matches.items(), key=lambda entry: (-round(entry[1].score, 6), entry[0]))
             return ranked if after is None else [one for one in ranked if (-round(one[1].score, 6), one[0]) > after]
 
@@ -167,9 +170,10 @@ def _judge(
     excluded: Sequence[tuple[Sequence[str], Set[str]]],
     least: float,
     shown: Mapping[str, Mapping[str, float]],
+    written: Mapping[str, Written],
 ) -> dict[str, _Match]:
     """Put together why images fit. `excluded`: forms of each word, and the contents that show it. `shown`: by image id,
-    names of people, with what each counts. -> by image id, in the order of the candidates"""
+    names of people, with what each counts. `written`: by image id. -> by image id, in the order of the candidates"""
     tags: dict[str, dict[str, ImageTag]] = {}
     for one in said:
         tags.setdefault(one.image_id, {})[one.tag] = one
@@ -187,6 +191,8 @@ def _judge(
                 match.add(1.0 if its[tag].verdict else its[tag].score or 0.0, f"tag:{tag}")
         if named and image.filename and named in plain(image.filename):
             match.add(_NAMED, f"name:{image.filename}")
+        if image.id in written:
+            match.add(written[image.id].score, f"text:{written[image.id].line}")
         is_denied = any(its[tag].verdict is False for tag in words if tag in its)
         relevance = 0.0 if seen is None or is_denied else seen.get(image.sha256, 0.0)
         if not wanted:

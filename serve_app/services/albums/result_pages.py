@@ -10,13 +10,14 @@ from urllib.parse import quote
 from deployments.errors import InvalidRequest
 from serve_app.services.albums.results import ResultPages
 
-Section = Literal["tags", "duplicates", "people", "faces", "quality", "failed"]
+Section = Literal["tags", "duplicates", "people", "faces", "quality", "texts", "failed"]
 KIND_OF: Mapping[str, str] = {
     "tags": "tags",
     "duplicates": "duplicates",
     "people": "people",
     "faces": "people",
     "quality": "quality",
+    "texts": "texts",
 }
 """List -> kind of analysis; `failed` is a list of each."""
 
@@ -26,6 +27,7 @@ _CURSORS: Mapping[str, str] = {
     "images": _ITEM,
     "tags": _ITEM,
     "quality": _ITEM,
+    "texts": _ITEM,
     "failed": _ITEM,
     "duplicates": rf"\d{{10}}\.[0-9a-f]{{64}}\.{_ITEM}",
     "people": rf"\d{{10}}\.{_PERSON}",

@@ -17,6 +17,7 @@ from serve_app.services.albums.results import (
     DuplicatesResult,
     QualityResult,
     TagsResult,
+    TextsResult,
 )
 from serve_app.store.repositories.result_parts import Entry
 
@@ -66,6 +67,10 @@ def _split_quality(shown: dict[str, Any], places: Places) -> dict[str, list[Entr
     return {"quality": _by_image(shown["quality"], places)}
 
 
+def _split_texts(shown: dict[str, Any], places: Places) -> dict[str, list[Entry]]:
+    return {"texts": _by_image(shown["texts"], places)}
+
+
 def _split_duplicates(shown: dict[str, Any], places: Places) -> dict[str, list[Entry]]:
     """Groups in the order of `group_duplicates`: the largest first, then by the content of their first member."""
     groups = []
@@ -112,6 +117,11 @@ def _join_quality(sections: Sections, failed: Entries) -> AnalysisResult:
     return QualityResult.model_validate({"quality": images, "failed": failed})
 
 
+def _join_texts(sections: Sections, failed: Entries) -> AnalysisResult:
+    images = sorted(sections.get("texts", ()), key=_image)
+    return TextsResult.model_validate({"texts": images, "failed": failed})
+
+
 def _join_duplicates(sections: Sections, failed: Entries) -> AnalysisResult:
     groups = [
         {"group": f"duplicate_group_{number}", **entry}
@@ -151,10 +161,12 @@ _SPLIT: Mapping[str, Callable[[dict[str, Any], Places], dict[str, list[Entry]]]]
     "duplicates": _split_duplicates,
     "people": _split_people,
     "quality": _split_quality,
+    "texts": _split_texts,
 }
 _JOIN: Mapping[str, Callable[[Sections, Entries], AnalysisResult]] = {
     "tags": _join_tags,
     "duplicates": _join_duplicates,
     "people": _join_people,
     "quality": _join_quality,
+    "texts": _join_texts,
 }

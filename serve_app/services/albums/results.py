@@ -121,6 +121,37 @@ class QualityResult(AnalysisResult):
     failed: list[Failed]
 
 
+class TextLineView(BaseModel):
+    """A line, or a cell of a table."""
+
+    text: str = Field(examples=["Croissant with ham"])
+    corners: list[tuple[float, float]] = Field(
+        min_length=4,
+        max_length=4,
+        description="in pixels of the upright original, clockwise from the text's own top left",
+        examples=[[[112, 40], [391, 42], [391, 66], [112, 64]]],
+    )
+    score: float = Field(description="that there is text, 0 to 1", examples=[0.81])
+    text_score: float = Field(description="that it says this, 0 to 1", examples=[0.98])
+
+
+class PictureText(BaseModel):
+    image: str
+    text: str = Field(
+        description="all of it in reading order: a line for each row, cells separated by a tab; empty: none was found",
+        examples=["Espresso\t2\t5.00\nTotal\t2\t5.00"],
+    )
+    lines: list[TextLineView] | None = Field(None, exclude_if=is_none, description="with `detail`: in the same order")
+
+
+class TextsResult(AnalysisResult):
+    texts: list[PictureText]
+    failed: list[Failed]
+
+    def without_details(self) -> Self:
+        return self.model_copy(update={"texts": [one.model_copy(update={"lines": None}) for one in self.texts]})
+
+
 class ResultPages(JobResult):
     """The result of an analysis of a large album: how much was found, and where its pages begin."""
 
@@ -134,6 +165,7 @@ ANALYSIS_RESULTS: Mapping[str, type[AnalysisResult]] = {
     "duplicates": DuplicatesResult,
     "people": ClustersResult,
     "quality": QualityResult,
+    "texts": TextsResult,
 }
 """Kind of analysis -> the class of its result."""
 
@@ -308,6 +340,10 @@ class FacePage(Page):
 
 class QualityPage(Page):
     items: list[PictureQuality]
+
+
+class TextPage(Page):
+    items: list[PictureText]
 
 
 class FailedPage(Page):

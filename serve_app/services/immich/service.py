@@ -5,33 +5,40 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from configs.settings import Settings
 from deployments.algorithms.images.decoding import ImageLimits, decode_as_stored
 from deployments.contracts.albums import Capabilities
 from deployments.contracts.arrays import Image
+from deployments.contracts.texts import TextReader
 from deployments.errors import BadRequest, DarkroomError, InvalidRequest, NotSupported, image_error
 from deployments.kit.threads import Threads
 from serve_app.services.immich.clip import LONGEST_TEXT, Clip
 from serve_app.services.immich.entries import Entries, read_entries
 from serve_app.services.immich.faces import Faces
 from serve_app.services.immich.tasks import Given, Task
+from serve_app.services.immich.texts import Texts
 
 if TYPE_CHECKING:
     from serve_app.telemetry import Metrics
 
 
+class ImmichCapabilities(Capabilities, TextReader, Protocol):
+    """What its tasks are done by."""
+
+
 class ImmichService:
     """The machine learning of an Immich server."""
 
-    def __init__(self, capabilities: Capabilities, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, capabilities: ImmichCapabilities, settings: Settings, metrics: Metrics) -> None:
         self._limits = ImageLimits.of(settings.limits)
         self._metrics = metrics
         self._threads = Threads(settings.runtime.decode_threads)
         self._tasks: Mapping[str, Task] = {
             "clip": Clip(capabilities, settings, self._threads),
             "facial-recognition": Faces(capabilities, settings, self._threads),
+            "ocr": Texts(capabilities, settings, self._threads),
         }
 
     async def predict(self, entries: str, picture: bytes | None, text: str | None) -> dict[str, Any]:

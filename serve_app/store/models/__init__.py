@@ -31,6 +31,7 @@ from serve_app.store.models.pictures import (
     ImageTagRow,
     PairVerdictRow,
     PictureQualityRow,
+    PictureTextsRow,
     PictureVectorsRow,
     TrashedItemRow,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "PersonFaceRow",
     "PersonRow",
     "PictureQualityRow",
+    "PictureTextsRow",
     "PictureVectorsRow",
     "ResultPartRow",
     "ResultRow",

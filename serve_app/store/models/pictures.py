@@ -6,6 +6,7 @@ All but `images` refers to the file content, so equal bytes are stored and analy
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -20,7 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, REAL
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL
 from sqlalchemy.orm import Mapped, mapped_column
 
 from serve_app.store.models.base import Base, Created, Id
@@ -156,6 +157,27 @@ class PictureQualityRow(Base):
     exposure: Mapped[float]
     score: Mapped[float]
     issues: Mapped[list[str]] = mapped_column(ARRAY(Text))
+
+
+class PictureTextsRow(Base):
+    """What is written in a file content, and whether it looks as if anything were."""
+
+    __tablename__ = "picture_texts"
+
+    sha256: Mapped[str] = mapped_column(ForeignKey("contents.sha256", ondelete="CASCADE"), type_=Id, primary_key=True)
+    writing: Mapped[float | None] = mapped_column(REAL)
+    """Share that looks like lines of text (`algorithms.texts.likelihood`); null: not measured."""
+    model: Mapped[str | None]
+    """What read it; null, as all that follows: nothing did."""
+    read_px: Mapped[int | None]
+    """Longest side at which it was read; 0: a glance at it found nothing."""
+    lines: Mapped[list[Any] | None] = mapped_column(JSONB)
+    """Lines in reading order: the eight numbers of the corners in pixels of the upright original, detection score,
+    text, recognition score."""
+    page: Mapped[str | None]
+    """All of it as plain text; empty: nothing is written there."""
+    words: Mapped[str | None]
+    """The plain text in the form that words are compared in."""
 
 
 class FaceScanRow(Base):

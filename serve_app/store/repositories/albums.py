@@ -398,7 +398,7 @@ async def remove(session: AsyncSession, album_id: str) -> list[str] | None:
 
 
 async def delete_orphaned(session: AsyncSession, shas: Sequence[str]) -> None:
-    """Delete vectors, faces, quality and verdicts of those file contents that are in no album."""
+    """Delete vectors, faces, quality, texts and verdicts of those file contents that are in no album."""
     for statement in _DELETE_ORPHANED:
         await session.execute(statement, {"shas": list(shas)})
 
@@ -472,6 +472,7 @@ _DELETE_ORPHANED = tuple(
     for table, column in (
         ("picture_vectors", "sha256"),
         ("picture_quality", "sha256"),
+        ("picture_texts", "sha256"),
         ("face_scans", "sha256"),
         ("pair_verdicts", "sha_a"),
         ("pair_verdicts", "sha_b"),

@@ -260,6 +260,7 @@ def test_serve_validates_what_a_file_gives_the_graph() -> None:
         "Prompting",
         "Segmentation",
         "Avatars",
+        "Texts",
     } <= names
 
 

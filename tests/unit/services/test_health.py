@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from configs.settings import Settings
-from deployments.errors import DeadlineExceeded, Unavailable
+from deployments.errors import DeadlineExceeded, NotDeployed, Unavailable
 from serve_app.services import health as health_module
 from serve_app.services.health import HealthService
 from serve_app.telemetry import Metrics
@@ -65,7 +65,7 @@ async def test_polling_makes_one_check(health: HealthService, parts: Parts) -> N
     verdicts = await asyncio.gather(*(health.check() for _ in range(50)))
     assert all(part["ok"] for verdict in verdicts for part in verdict.values())
     assert await health.check() == verdicts[0]
-    assert len(parts.checked) == len(set(parts.checked)) == 10
+    assert len(parts.checked) == len(set(parts.checked)) == 11
 
 
 async def test_polling_renders_the_metrics_once(health: HealthService, parts: Parts) -> None:
@@ -98,6 +98,12 @@ async def test_a_part_that_says_that_it_is_broken_is_so_at_once(health: HealthSe
     parts.answer = lambda capability: Unavailable("No replica.") if capability == "faces" else None
     verdict = await health.check()
     assert (verdict["faces"]["ok"], verdict["faces"]["detail"]) == (False, "No replica.")
+
+
+async def test_a_part_that_is_left_out_on_purpose_is_named_and_no_fault(health: HealthService, parts: Parts) -> None:
+    parts.answer = lambda capability: NotDeployed("It needs the extra.") if capability == "texts" else None
+    verdict = await health.check()
+    assert (verdict["texts"]["ok"], verdict["texts"]["detail"]) == (True, "It needs the extra.")
 
 
 @pytest.mark.usefixtures("always_stale")

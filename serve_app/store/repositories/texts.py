@@ -1,0 +1,154 @@
+"""What is written in file contents: whether they look as if anything were, what was read, and who finds it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from serve_app.store.arrays import any_text
+from serve_app.store.models import PictureTextsRow
+
+_AT_ONCE = 1000
+GLANCED = 0
+"""Longest side of a picture that was only glanced at, and found without text."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextLine:
+    """One line of text of a content."""
+
+    corners: tuple[float, ...]
+    """Eight numbers: x and y of each corner, in pixels of the upright original."""
+    score: float
+    text: str
+    text_score: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTexts:
+    """What was read in a content."""
+
+    read_px: int
+    """Longest side at which it was read, pixels; `GLANCED`: it was not."""
+    lines: tuple[TextLine, ...]
+    """In reading order."""
+    page: str
+    """All of it as plain text."""
+    words: str
+    """The same in the form that words are compared in."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenImage:
+    """An image of a user's that says something."""
+
+    image_id: str
+    page: str
+    words: str
+
+
+_SAVE_WRITING = text("""
+    INSERT INTO picture_texts (sha256, writing)
+    SELECT key, CAST(value AS real) FROM jsonb_each_text(CAST(:rows AS jsonb)) AS new
+    WHERE EXISTS (SELECT FROM contents WHERE contents.sha256 = new.key)
+    ORDER BY key
+    ON CONFLICT (sha256) DO UPDATE SET writing = excluded.writing
+""")
+_SAVE = text("""
+    INSERT INTO picture_texts (sha256, model, read_px, lines, page, words)
+    SELECT sha256, :model, read_px, lines, page, words
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb))
+        AS new (sha256 text, read_px int, lines jsonb, page text, words text)
+    WHERE EXISTS (SELECT FROM contents WHERE contents.sha256 = new.sha256)
+    ORDER BY sha256
+    ON CONFLICT (sha256) DO UPDATE SET model = excluded.model, read_px = excluded.read_px, lines = excluded.lines,
+        page = excluded.page, words = excluded.words
+""")
+_FIND = text("""
+    SELECT images.id, page, words FROM images JOIN picture_texts ON picture_texts.sha256 = images.sha256
+    WHERE images.user_id = :user_id AND NOT temporary AND trashed_at IS NULL
+    AND words <> '' AND words LIKE ALL(CAST(:patterns AS text[]))
+    ORDER BY images.id
+""")
+
+
+async def save_writing(session: AsyncSession, writing: Mapping[str, float]) -> None:
+    """Save by SHA-256 how much contents look like lines of text; those that no longer exist are left out."""
+    await session.execute(_SAVE_WRITING, {"rows": json.dumps(dict(writing))})
+
+
+async def load_writing(session: AsyncSession, shas: Sequence[str]) -> dict[str, float]:
+    """Load how much contents look like lines of text; those that were not measured are left out."""
+    found: dict[str, float] = {}
+    for start in range(0, len(shas), _AT_ONCE):
+        some = any_text(shas[start : start + _AT_ONCE])
+        columns = select(PictureTextsRow.sha256, PictureTextsRow.writing)
+        found |= {
+            sha: float(writing)
+            for sha, writing in await session.execute(columns.where(PictureTextsRow.sha256 == some))
+            if writing is not None
+        }
+    return found
+
+
+async def save(session: AsyncSession, model: str, texts: Mapping[str, StoredTexts]) -> None:
+    """Save by SHA-256 what `model` read; what was read before is replaced, contents that no longer exist are left
+    out."""
+    rows = [
+        {
+            "sha256": sha,
+            "read_px": one.read_px,
+            "lines": [[*line.corners, line.score, line.text, line.text_score] for line in one.lines],
+            "page": one.page,
+            "words": one.words,
+        }
+        for sha, one in texts.items()
+    ]
+    await session.execute(_SAVE, {"model": model, "rows": json.dumps(rows)})
+
+
+async def load(session: AsyncSession, model: str, shas: Sequence[str]) -> dict[str, StoredTexts]:
+    """Load what `model` read in those contents that it has seen, some at a time for the sake of the event loop."""
+    row = PictureTextsRow
+    columns = select(row.sha256, row.read_px, row.lines, row.page, row.words).where(row.model == model)
+    found: dict[str, StoredTexts] = {}
+    for start in range(0, len(shas), _AT_ONCE):
+        some = any_text(shas[start : start + _AT_ONCE])
+        for sha, read_px, lines, page, words in await session.execute(columns.where(row.sha256 == some)):
+            found[sha] = StoredTexts(read_px or 0, tuple(map(_line, lines or ())), page or "", words or "")
+    return found
+
+
+async def load_sizes(session: AsyncSession, model: str, shas: Sequence[str]) -> dict[str, int]:
+    """Load the longest side at which `model` read contents, of those that it has seen."""
+    row = PictureTextsRow
+    columns = select(row.sha256, row.read_px).where(row.model == model)
+    found: dict[str, int] = {}
+    for start in range(0, len(shas), _AT_ONCE):
+        some = any_text(shas[start : start + _AT_ONCE])
+        found |= {sha: px or 0 for sha, px in await session.execute(columns.where(row.sha256 == some))}
+    return found
+
+
+async def find_images(session: AsyncSession, user_id: str, words: Sequence[str]) -> list[WrittenImage]:
+    """Find the user's lasting images in which all of the words are written, each in the form of `StoredTexts.words`."""
+    if not words:
+        return []
+    patterns = [f"%{_like(word)}%" for word in words]
+    rows = await session.execute(_FIND, {"user_id": user_id, "patterns": patterns})
+    return [WrittenImage(image_id, page, found) for image_id, page, found in rows]
+
+
+def _like(word: str) -> str:
+    """Escape a word for a pattern of LIKE without ESCAPE, which LIKE ALL does not take: by backslashes."""
+    return word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def _line(values: Sequence[Any]) -> TextLine:
+    *corners, score, says, text_score = values
+    return TextLine(tuple(corners), score, says, text_score)

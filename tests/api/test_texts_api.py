@@ -1,0 +1,166 @@
+"""Reading text in albums: what is asked for, what the background reads, and where it is kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from configs.settings import Settings, Texts
+from deployments.errors import NotDeployed, Unavailable
+from serve_app.services.container import Services
+from tests.api.conftest import assert_problem, embed, upload
+from tests.api.test_housekeeping import count
+from tests.support.builders import a_flat_image, an_image, encoded, encoded_turned
+from tests.support.fakes import FakeCapabilities, with_text
+
+ALBUM = "papers"
+NOTE = with_text(with_text(a_flat_image((160, 90)), "B", at=(8, 60)), "A", at=(8, 10))
+"""Says AAA in its first line and BBB in the next."""
+
+
+def png(pixels: Any) -> bytes:
+    return encoded(pixels, "PNG")
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"texts": Texts(min_writing=0.001)})
+
+
+async def read(client: httpx.AsyncClient, detail: bool = False, **body: Any) -> dict[str, Any]:
+    response = await client.post("/api/v1/albums/texts", json=body, params={"detail": detail})
+    assert response.status_code == 200, response.text
+    return dict(response.json())
+
+
+async def test_each_picture_is_answered_with_its_lines_in_reading_order(client: httpx.AsyncClient) -> None:
+    [note, blank] = await upload(client, png(NOTE), png(a_flat_image()))
+    found = await read(client, images=[note, blank])
+    assert sorted(found["texts"], key=lambda one: one["image"] != note) == [
+        {"image": note, "text": "AAA\nBBB"},
+        {"image": blank, "text": ""},
+    ]
+    assert found["failed"] == []
+
+
+async def test_with_detail_each_line_has_its_corners_in_pixels_of_the_original(client: httpx.AsyncClient) -> None:
+    """Which is larger than the picture that is read."""
+    large = NOTE.repeat(16, axis=0).repeat(16, axis=1)
+    [url] = await upload(client, png(large))
+    [entry] = (await read(client, detail=True, images=[url]))["texts"]
+    [first, second] = entry["lines"]
+    assert (first["text"], second["text"]) == ("AAA", "BBB")
+    assert first["score"] == pytest.approx(0.8)
+    assert first["text_score"] == pytest.approx(0.9)
+    expected = [(16 * x, 16 * y) for x, y in ((8, 10), (32, 10), (32, 16), (8, 16))]
+    for (x, y), (wanted_x, wanted_y) in zip(first["corners"], expected, strict=True):
+        assert x == pytest.approx(wanted_x, abs=3)
+        assert y == pytest.approx(wanted_y, abs=3)
+
+
+async def test_corners_are_those_of_the_upright_picture(client: httpx.AsyncClient) -> None:
+    [url] = await upload(client, encoded_turned(NOTE, 6, "PNG"))
+    [entry] = (await read(client, detail=True, images=[url]))["texts"]
+    [(left, top), _, (right, bottom), _] = entry["lines"][0]["corners"]
+    assert (left, top, right, bottom) == (8, 10, 32, 16)
+
+
+async def test_lines_below_the_least_score_are_left_out_of_text_and_lines(client: httpx.AsyncClient) -> None:
+    [url] = await upload(client, png(NOTE))
+    [entry] = (await read(client, detail=True, images=[url], min_score=0.95))["texts"]
+    assert entry == {"image": url, "text": "", "lines": []}
+
+
+async def test_what_was_read_is_not_read_again(client: httpx.AsyncClient, capabilities: FakeCapabilities) -> None:
+    [url] = await upload(client, png(NOTE))
+    await embed(client, ALBUM, [url])
+    whole = await read(client, album_id=ALBUM)
+    asked = capabilities.calls.count("read_texts")
+    assert await read(client, album_id=ALBUM) == whole
+    assert (await read(client, album_id=ALBUM, min_score=0.6))["texts"] == whole["texts"]
+    assert (await read(client, images=[url]))["texts"] == whole["texts"]
+    assert capabilities.calls.count("read_texts") == asked
+
+
+async def test_the_background_reads_what_looks_like_writing_and_nothing_else(
+    client: httpx.AsyncClient, capabilities: FakeCapabilities
+) -> None:
+    likely = NOTE.copy()
+    likely[30:50, 10:150][:, ::2] = 0  # print, as far as edges tell
+    urls = await upload(client, png(likely), png(a_flat_image()), png(an_image((160, 90), 3)))
+    await embed(client, ALBUM, urls)
+    found = await read(client, album_id=ALBUM, likely_only=True)
+    assert [one["image"] for one in found["texts"]] == urls[:1]
+    assert capabilities.calls.count("read_texts") == 1
+    everything = await read(client, album_id=ALBUM)
+    assert len(everything["texts"]) == 3
+    assert capabilities.calls.count("read_texts") == 3
+
+
+async def test_without_an_engine_albums_are_analysed_as_before_and_who_asks_hears_of_it(
+    client: httpx.AsyncClient, capabilities: FakeCapabilities, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object) -> list[Any]:
+        raise NotDeployed("Reading text needs the extra.")
+
+    monkeypatch.setattr(capabilities, "read_texts", refuse)
+    likely = NOTE.copy()
+    likely[30:50, 10:150][:, ::2] = 0
+    urls = await upload(client, png(likely))
+    await embed(client, ALBUM, urls)
+    assert (await read(client, album_id=ALBUM, likely_only=True))["texts"] == []
+    refused = await client.post("/api/v1/albums/texts", json={"album_id": ALBUM})
+    assert_problem(refused, 503, "not-deployed")
+
+
+async def test_a_picture_that_breaks_its_reading_is_named_and_stops_no_other(
+    client: httpx.AsyncClient, capabilities: FakeCapabilities, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = capabilities.read_texts
+
+    async def read_texts(images: Any, *rest: Any) -> list[Any]:
+        if images[0].shape[:2] != NOTE.shape[:2]:
+            raise RuntimeError("the network broke")
+        return await whole(images, *rest)
+
+    monkeypatch.setattr(capabilities, "read_texts", read_texts)
+    [note, other] = await upload(client, png(NOTE), png(a_flat_image()))
+    found = await read(client, images=[note, other])
+    assert [one["image"] for one in found["texts"]] == [note]
+    assert [(one["image"], one["code"]) for one in found["failed"]] == [(other, "analysis_failed")]
+
+
+async def test_while_the_engine_is_away_the_job_waits_for_it(
+    client: httpx.AsyncClient, capabilities: FakeCapabilities, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, failures = capabilities.read_texts, [Unavailable("No replica.")]
+
+    async def read_texts(*arguments: Any) -> list[Any]:
+        if failures:
+            raise failures.pop()
+        return await whole(*arguments)
+
+    monkeypatch.setattr(capabilities, "read_texts", read_texts)
+    [url] = await upload(client, png(NOTE))
+    assert (await read(client, images=[url]))["texts"] == [{"image": url, "text": "AAA\nBBB"}]
+
+
+async def test_texts_go_with_the_last_album_that_holds_their_picture(
+    client: httpx.AsyncClient, services: Services
+) -> None:
+    [url] = await upload(client, png(NOTE))
+    for album in (ALBUM, "copy"):
+        await embed(client, album, [url])
+    await read(client, album_id=ALBUM)
+    await client.delete(f"/api/v1/albums/{ALBUM}")
+    assert await count(services, "picture_texts") == 1
+    await client.delete("/api/v1/albums/copy")
+    assert await count(services, "picture_texts") == 0
+
+
+@pytest.mark.parametrize("body", [{}, {"min_score": 0.3}, {"min_score": 1.1}, {"likely_only": "perhaps"}])
+async def test_a_body_that_says_nothing_or_too_much_is_refused(client: httpx.AsyncClient, body: dict[str, Any]) -> None:
+    named = {"album_id": ALBUM} if body else {}
+    assert_problem(await client.post("/api/v1/albums/texts", json=named | body), 422, "invalid-request")
