@@ -554,8 +554,8 @@ class Immich(_Options):
     """Further names that the local face network answers to, beside its own: `["buffalo_l"]`, where Immich is to use it
     and has no faces of another network's, or will find all of them anew. Without meaning for `insightface`."""
     texts_as: tuple[str, ...] = ("PP-OCRv5_mobile", "PP-OCRv5_server", "EN__PP-OCRv5_mobile", "LATIN__PP-OCRv5_mobile")
-    """Names of OCR models that the reader of texts answers to, beside its own: it is no such model, but what it reads is
-    text, and compared with nothing. Of other scripts than Latin, Han and kana only with `texts.recognition_model`."""
+    """Names of OCR models that the reader of texts answers to, beside its own: it is no such model, but what it reads
+    is text, and compared with nothing. Of other scripts than Latin, Han, kana only with `texts.recognition_model`."""
 
     @field_validator("models")
     @classmethod

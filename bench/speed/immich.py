@@ -40,8 +40,6 @@ CLIP, FACES = "ViT-B-32__openai", "buffalo_l"
 NETWORK = "ViT-B-32-quickgelu"
 _PICTURE_PX = 1000
 _WARM_S = 3.0
-_START_S = 1200.0
-"""The tagger reads two thousand sentences by the text tower before it is ready, minutes on a processor."""
 _ROUNDS = 3
 """Of each measurement, of which the best counts: others may use the machine too."""
 _ENVIRONMENT = {
@@ -196,7 +194,7 @@ def a_server(url: str | None) -> Iterator[str]:
     if url is not None:
         yield url
         return
-    with running_server(patience_s=_START_S, **_ENVIRONMENT) as server:
+    with running_server(**_ENVIRONMENT) as server:
         yield server.url
 
 
