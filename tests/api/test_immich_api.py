@@ -663,7 +663,7 @@ class TestText:
         reader = Reads()
         async with asking(services, settings, reader) as client:
             await predict(client, OCR, encoded_turned(a_flat_image((96, 64), (9, 9, 9)), 6))
-        assert [shape for shape, _ in reader.asked] == [(64, 96, 3)]
+        assert [shape for shape, _ in reader.asked] == [(96, 64, 3)], "on its side, as the file has it"
 
     @pytest.mark.parametrize("name", ["KOREAN__PP-OCRv5_mobile", "PP-OCRv6_mobile"])
     async def test_another_model_is_refused_by_name(self, services: Services, settings: Settings, name: str) -> None:
