@@ -25,9 +25,11 @@ const pagesByThemselves: Plugin = {
 export default defineConfig(({ mode }) => {
   const server = loadEnv(mode, '.', 'DARKROOM_').DARKROOM_SERVER ?? 'http://127.0.0.1:8000';
   const proxied = ['/api', '/sdapi', '/controlnet', '/internal', '/readyz', '/docs', '/openapi.json'];
+  // The server takes changes from its own pages only.
+  const proxy = { target: server, changeOrigin: true, headers: { origin: server } };
   return {
     plugins: [sveltekit(), pagesByThemselves],
     build: { target: 'es2022', assetsInlineLimit: 0 },
-    server: { proxy: Object.fromEntries(proxied.map((path) => [path, { target: server, changeOrigin: true }])) },
+    server: { proxy: Object.fromEntries(proxied.map((path) => [path, proxy])) },
   };
 });

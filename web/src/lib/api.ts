@@ -4,6 +4,7 @@ import type { components, paths } from './schema';
 
 export type Schemas = components['schemas'];
 export type Picture = Schemas['ImageItem'];
+export type Job = Schemas['Job'];
 
 /** Whether a job has not ended. */
 export function isGoing(job: { status: Schemas['JobState']['status'] }): boolean {
@@ -58,6 +59,19 @@ export async function done<T>(call: Promise<{ data?: T; error?: unknown; respons
     throw problemOf(answer.response.status, answer.error, answer.response.headers.get('retry-after'));
   }
   return answer.data as T;
+}
+
+/** Send a form with files. */
+export async function sendForm<T>(path: string, body: FormData, headers: Record<string, string> = {}): Promise<T> {
+  let answer;
+  try {
+    answer = await fetch(base + path, { method: 'POST', body, headers });
+  } catch (error) {
+    throw new Problem(0, 'unreachable', String(error));
+  }
+  const said = await answer.json().catch(() => null);
+  if (!answer.ok) throw problemOf(answer.status, said, answer.headers.get('retry-after'));
+  return said;
 }
 
 /** The address of a file at this server: answers name it in full, a proxy may be known by another name. */

@@ -18,9 +18,23 @@ export function choose(language: Language) {
   localStorage.setItem('language', language);
 }
 
+type Values = Record<string, string | number>;
+
+function fill(said: string, values: Values): string {
+  return said.replace(/\{(\w+)\}/g, (_, name: string) => String(values[name] ?? ''));
+}
+
 /** Say a message in the chosen language; `{name}` stands for a value. */
-export function t(message: Message, values: Record<string, string | number> = {}): string {
-  return languages[locale.language][message].replace(/\{(\w+)\}/g, (_, name: string) => String(values[name] ?? ''));
+export function t(message: Message, values: Values = {}): string {
+  return fill(languages[locale.language][message], values);
+}
+
+/** A `t` that knows messages of its own too: those that the first page need not load. */
+export function speaker<Own extends string>(own: Record<Language, Record<Own, string>>) {
+  return (message: Message | Own, values: Values = {}): string => {
+    const words: Record<string, string> = own[locale.language];
+    return fill(words[message] ?? languages[locale.language][message as Message], values);
+  };
 }
 
 export function count(number: number): string {
