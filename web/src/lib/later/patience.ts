@@ -42,7 +42,7 @@ export function follow<Result>(id: string, tell: (job: Job) => void = () => {}):
   });
 }
 
-/** Ask a job to stop; that it has ended already is no trouble. */
+/** Ask a job to stop, also while the page is being left; that it has ended already is no trouble. */
 export async function cancel(id: string): Promise<void> {
-  await done(client.DELETE('/api/v1/jobs/{job_id}', { params: { path: { job_id: id } } })).catch(() => {});
+  await done(client.DELETE('/api/v1/jobs/{job_id}', { params: { path: { job_id: id } }, keepalive: true })).catch(() => {});
 }
