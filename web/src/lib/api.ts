@@ -38,9 +38,9 @@ interface ProblemBody {
   rejected?: { code: string; detail: string }[];
 }
 
-/** Make the error of an answer that is none of success. */
-export function problemOf(status: number, body: unknown, retryAfter: string | null): Problem {
-  if (status === 401) onSignedOut();
+/** Make the error of an answer that is none of success. `isOwn`: whether the key is that of the session. */
+export function problemOf(status: number, body: unknown, retryAfter: string | null, isOwn = true): Problem {
+  if (status === 401 && isOwn) onSignedOut();
   const said = (typeof body === 'object' && body !== null ? body : {}) as ProblemBody;
   const first = said.rejected?.[0];
   const code = first?.code ?? said.type?.split('/').pop() ?? String(status);
@@ -48,7 +48,10 @@ export function problemOf(status: number, body: unknown, retryAfter: string | nu
 }
 
 /** Wait for a call; throw a `Problem` where it did not succeed. */
-export async function done<T>(call: Promise<{ data?: T; error?: unknown; response: Response }>): Promise<T> {
+export async function done<T>(
+  call: Promise<{ data?: T; error?: unknown; response: Response }>,
+  isOwn = true,
+): Promise<T> {
   let answer;
   try {
     answer = await call;
@@ -56,7 +59,7 @@ export async function done<T>(call: Promise<{ data?: T; error?: unknown; respons
     throw new Problem(0, 'unreachable', error instanceof Error ? error.message : String(error));
   }
   if (!answer.response.ok) {
-    throw problemOf(answer.response.status, answer.error, answer.response.headers.get('retry-after'));
+    throw problemOf(answer.response.status, answer.error, answer.response.headers.get('retry-after'), isOwn);
   }
   return answer.data as T;
 }
