@@ -157,6 +157,8 @@ const en = {
   installRun: 'Start the server anew:',
   installA1111: 'A models folder of stable-diffusion-webui can be named as it is.',
   meanwhile: 'What works without:',
+  otherOne: 'other',
+  shownOne: 'shown',
   style_anime: 'Anime',
   style_cartoon: 'Cartoon',
   style_charcoal: 'Charcoal and chalk',

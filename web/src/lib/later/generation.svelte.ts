@@ -83,6 +83,7 @@ export function urlOf(id: string): string {
   return `${base}/api/v1/files/${id}`;
 }
 
+const KEPT = 'generating';
 const LOOK_MS = 700;
 const PREVIEW_STEPS = 1;
 
@@ -97,19 +98,35 @@ export class Generation {
   #task = '';
   #job = '';
 
-  async make(asked: Asked, start: string, units: Unit[]): Promise<void> {
+  make(asked: Asked, start: string, units: Unit[]): Promise<void> {
+    return this.#follow(async () => {
+      this.#task = `web-${Math.random().toString(36).slice(2)}`;
+      const body = await this.#body(asked, start, units);
+      const path = start ? '/sdapi/v1/img2img' : '/sdapi/v1/txt2img';
+      const { id } = await patiently(() => send<{ id: string }>(path, body, { Prefer: 'respond-async' }));
+      sessionStorage.setItem(KEPT, JSON.stringify([this.#task, id]));
+      return id;
+    });
+  }
+
+  /** Go on with the one that was being made when the page was left. -> whether there was one */
+  async resume(): Promise<boolean> {
+    const [task, job] = JSON.parse(sessionStorage.getItem(KEPT) ?? '[]');
+    if (!job) return false;
+    this.#task = task;
+    await this.#follow(async () => job);
+    return true;
+  }
+
+  async #follow(begin: () => Promise<string>): Promise<void> {
     this.isGoing = true;
     this.error = undefined;
     this.progress = this.eta = 0;
     this.preview = '';
     this.warnings = [];
-    this.#task = `web-${Math.random().toString(36).slice(2)}`;
     const looking = setInterval(() => void this.#look(), LOOK_MS);
     try {
-      const body = await this.#body(asked, start, units);
-      const path = start ? '/sdapi/v1/img2img' : '/sdapi/v1/txt2img';
-      const ask = () => send<{ id: string }>(path, body, { Prefer: 'respond-async' });
-      this.#job = (await patiently(ask)).id;
+      this.#job = await begin();
       const result = await follow<{ images: string[]; info: { all_seeds: number[]; warnings?: string[] } }>(this.#job);
       const { all_seeds: seeds, warnings } = result.info;
       // Maps of ControlNet units come after the pictures.
@@ -122,6 +139,7 @@ export class Generation {
       clearInterval(looking);
       this.isGoing = false;
       this.preview = this.#job = '';
+      sessionStorage.removeItem(KEPT);
     }
   }
 

@@ -159,6 +159,8 @@ const ko = {
   installRun: '서버를 다시 시작:',
   installA1111: 'stable-diffusion-webui의 models 폴더를 그대로 지정할 수도 있습니다.',
   meanwhile: '지금 쓸 수 있는 것:',
+  otherOne: '다른 그림',
+  shownOne: '보이는 그림',
   style_anime: '애니메이션',
   style_cartoon: '만화',
   style_charcoal: '목탄과 분필',
