@@ -15,7 +15,7 @@ ALBUM = "/api/v1/albums"
 MANY = 100
 
 
-async def _pairs(server: AppProcess, many: int) -> None:
+async def pairs(server: AppProcess, many: int) -> None:
     """Fill an album with pictures in two files each, a lossless and a lossy one, and look for duplicates."""
     async with server.client() as client:
         await _make_pairs(client, many)
@@ -47,7 +47,7 @@ async def _go_to_duplicates_by_keyboard(page: Page) -> None:
 
 
 async def test_a_hundred_groups_are_reviewed_by_keyboard_alone(server: AppProcess, visit: Visit) -> None:
-    await _pairs(server, MANY)
+    await pairs(server, MANY)
     page = await visit.open()
     await _go_to_duplicates_by_keyboard(page)
     for left in range(MANY, 0, -1):
@@ -60,7 +60,7 @@ async def test_a_hundred_groups_are_reviewed_by_keyboard_alone(server: AppProces
 
 
 async def test_keys_choose_what_is_kept_go_to_other_groups_and_take_back(server: AppProcess, visit: Visit) -> None:
-    await _pairs(server, 3)
+    await pairs(server, 3)
     page = await visit.open()
     await _go_to_duplicates_by_keyboard(page)
     heading, members = page.get_by_role("heading", level=2), page.locator("[aria-pressed]")
@@ -82,7 +82,7 @@ async def test_keys_choose_what_is_kept_go_to_other_groups_and_take_back(server:
 
 
 async def test_neither_nothing_nor_everything_of_a_group_goes_to_the_trash(server: AppProcess, visit: Visit) -> None:
-    await _pairs(server, 1)
+    await pairs(server, 1)
     page = await visit.open("/duplicates")
     await expect(page.get_by_role("heading", level=2)).to_have_text("Group 1 of 1")
     accept = page.get_by_role("button", name="Keep 1, trash 1")
