@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 from pydantic import SecretStr
 from sqlalchemy import text
 
@@ -18,7 +18,7 @@ from tests.browser.conftest import a_server
 from tests.support.accounts import ADMIN_KEY, bearer
 from tests.support.app_process import AppProcess
 from tests.support.builders import an_image, encoded
-from tests.support.visits import Visit, a_visit
+from tests.support.visits import AWAY, Visit, a_visit, drop
 
 UNSIGNED = "401 \\(Unauthorized\\)"
 
@@ -53,6 +53,13 @@ async def _make_album(client: httpx.AsyncClient, key: str, album: str) -> None:
 async def _sign_in(page: Page, key: str) -> None:
     await page.get_by_label("Your key").fill(key)
     await page.get_by_role("button", name="Sign in").click()
+
+
+async def _end_sessions(server: AppProcess) -> None:
+    database = Database(server.settings.database_url or "", application_name="tests", pool_size=1)
+    async with database.transaction() as session:
+        await session.execute(text("UPDATE sessions SET expires_at = now() - interval '1 second'"))
+    await database.close()
 
 
 async def test_whoever_signs_in_sees_the_own_pictures_until_signing_out(server: AppProcess, visit: Visit) -> None:
@@ -102,10 +109,7 @@ async def test_who_comes_back_after_the_session_has_ended_signs_in_and_goes_on(
     page = await visit.open("/people")
     await _sign_in(page, key)
     await expect(page.get_by_role("heading", name="People")).to_be_visible()
-    database = Database(server.settings.database_url or "", application_name="tests", pool_size=1)
-    async with database.transaction() as session:
-        await session.execute(text("UPDATE sessions SET expires_at = now() - interval '1 second'"))
-    await database.close()
+    await _end_sessions(server)
     if before == "an action":
         await page.get_by_role("link", name="Albums").click()
     else:
@@ -114,3 +118,38 @@ async def test_who_comes_back_after_the_session_has_ended_signs_in_and_goes_on(
     await _sign_in(page, key)
     heading = "Albums" if before == "an action" else "People"
     await expect(page.get_by_role("heading", name=heading)).to_be_visible()
+
+
+@pytest.mark.parametrize("name", ["eva", "bob"])
+async def test_an_upload_whose_session_ended_in_the_middle_waits_for_its_user(
+    server: AppProcess, visit: Visit, tmp_path: Path, name: str
+) -> None:
+    visit.expects(UNSIGNED, "404 .*/by-sha256/", AWAY)
+    keys = {one: await _account(server, one) for one in ("eva", "bob")}
+    pictures = [tmp_path / f"{seed}.png" for seed in range(6)]
+    for seed, path in enumerate(pictures):
+        path.write_bytes(encoded(an_image(seed=seed), "PNG"))
+    page = await visit.open()
+    await _sign_in(page, keys["eva"])
+    await expect(page.get_by_text("nothing leaves this machine")).to_be_visible()
+    sent = 0
+
+    async def end_in_the_middle(route: Route) -> None:
+        nonlocal sent
+        sent += 1
+        if sent == 3:
+            await _end_sessions(server)
+        await route.continue_()
+
+    await page.route("**/api/v1/images", end_in_the_middle)
+    await drop(page, pictures)
+    await expect(page.get_by_label("Your key")).to_be_visible()
+    await _sign_in(page, keys[name])
+    uploads = page.get_by_label("Uploads")
+    if name == "bob":
+        await expect(page.get_by_text("nothing leaves this machine")).to_be_visible()
+        await expect(uploads).to_have_count(0)
+        return
+    await expect(uploads.first).to_contain_text("2 of 6 done, 4 not taken")
+    await uploads.first.get_by_role("button", name="Try again").click()
+    await expect(uploads.first).to_contain_text("6 of 6 done, 0 not taken")

@@ -7,10 +7,12 @@ export function wasSignedIn(): boolean {
   return localStorage.getItem(KEPT) !== null;
 }
 
+/** Open a session. What the page holds of uploads goes on with it, unless somebody else has signed in. */
 export async function signIn(key: string): Promise<void> {
-  await done(client.POST('/api/v1/session', { body: { api_key: key } }));
-  localStorage.setItem(KEPT, 'yes');
-  location.reload();
+  const { user } = await done(client.POST('/api/v1/session', { body: { api_key: key } }));
+  const before = localStorage.getItem(KEPT);
+  localStorage.setItem(KEPT, user ?? '');
+  if (before !== null && before !== user) location.reload();
 }
 
 export async function signOut(): Promise<void> {
