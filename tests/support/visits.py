@@ -87,6 +87,14 @@ async def a_visit(browser: Browser, url: str, **options: Any) -> AsyncIterator[V
         await context.close()
 
 
+async def routes_of(page: Page) -> list[str]:
+    """List the pages that the app's own navigation leads to, once it has learnt what the server can do."""
+    await page.wait_for_load_state("networkidle")
+    links = await page.get_by_role("navigation").get_by_role("link").all()
+    hrefs = [await link.get_attribute("href") for link in links]
+    return [str(href).removeprefix("#") for href in hrefs]
+
+
 async def drop(page: Page, paths: Sequence[Path]) -> None:
     """Drag files or folders of this machine over the page and let them go, as a hand does."""
     session: CDPSession = await page.context.new_cdp_session(page)
