@@ -84,7 +84,7 @@ export function local(url: string | undefined): string {
   return pathname + search;
 }
 
-/** The address of a thumbnail of about so many pixels. */
+/** The address of a thumbnail of so many pixels. Answers name two sizes, the server makes each of these. */
 export function thumbnail(thumbnails: Record<string, string> | undefined, size: 256 | 512 | 1024 | 2048): string {
-  return local(thumbnails?.[String(size)] ?? Object.values(thumbnails ?? {}).pop());
+  return local(Object.values(thumbnails ?? {})[0]).replace(/\bsize=\d+/, `size=${size}`);
 }

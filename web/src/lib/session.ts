@@ -12,15 +12,15 @@ export function ownId(): string {
   return localStorage.getItem(KEPT) ?? '';
 }
 
-/** Open a session with a key. Throws a `Problem` where it is none of a user. */
-export async function openSession(key: string): Promise<void> {
-  const { user } = await done(client.POST('/api/v1/session', { body: { api_key: key } }), false);
-  localStorage.setItem(KEPT, user ?? '');
-}
-
+/**
+ * Open a session. What the page holds of uploads goes on with it, unless somebody else has signed in.
+ * Throws a `Problem` where the key is none of a user.
+ */
 export async function signIn(key: string): Promise<void> {
-  await openSession(key);
-  location.reload();
+  const { user } = await done(client.POST('/api/v1/session', { body: { api_key: key } }), false);
+  const before = localStorage.getItem(KEPT);
+  localStorage.setItem(KEPT, user ?? '');
+  if (before !== null && before !== user) location.reload();
 }
 
 export async function signOut(): Promise<void> {

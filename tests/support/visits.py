@@ -1,0 +1,104 @@
+"""A visitor's browser: Debian's Chromium, which writes down what pages ask for and complain of."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Browser, BrowserContext, CDPSession, ConsoleMessage, Page, async_playwright, expect
+
+PATIENCE_MS = 120_000
+"""A busy machine takes its time, and a wait that ends early says nothing of the page."""
+HOW_TO_INSTALL = "no Chromium on the PATH: install it (on Debian and Ubuntu: apt-get install chromium)"
+AWAY = r"net::ERR_(CONNECTION_|EMPTY_RESPONSE|SOCKET_)"
+"""What the browser complains of while a server restarts."""
+_FROM_PLAIN_FILES = ("data:", "blob:")
+expect.set_options(timeout=PATIENCE_MS)
+
+
+def find_chromium() -> str | None:
+    """Find the browser's program."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    """Start a browser that reaches nothing but the loopback interface."""
+    program = find_chromium()
+    if program is None:
+        raise FileNotFoundError(HOW_TO_INSTALL)
+    cut_off = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox", cut_off], timeout=PATIENCE_MS
+        )
+        yield browser
+        await browser.close()
+
+
+class Visit:
+    """Cookies and storage of one visitor, and what happened on the pages."""
+
+    def __init__(self, context: BrowserContext, url: str) -> None:
+        self.context = context
+        self.url = url
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        self._expected: list[str] = []
+        context.set_default_timeout(PATIENCE_MS)
+        context.on("request", lambda request: self.requests.append(request.url))
+        context.on("console", self._hear)
+        context.on("weberror", lambda error: self.complaints.append(f"uncaught: {error.error}"))
+
+    async def open(self, route: str = "/") -> Page:
+        """Open a page of the app in a new tab."""
+        page = await self.context.new_page()
+        await page.goto(f"{self.url}/#{route}")
+        await expect(page.get_by_role("main")).to_be_visible()
+        return page
+
+    def expects(self, *patterns: str) -> None:
+        """Complaints of the browser that match are what the test is about."""
+        self._expected += patterns
+
+    def judge(self) -> None:
+        """Assert that nothing was asked of another server and that the console holds no error."""
+        foreign = [url for url in self.requests if not url.startswith((self.url, *_FROM_PLAIN_FILES))]
+        assert not foreign, f"asked of other servers: {foreign}"
+        unexpected = [one for one in self.complaints if not any(re.search(known, one) for known in self._expected)]
+        assert not unexpected, f"the console says: {unexpected}"
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.complaints.append(f"{message.text} {message.location['url']}")
+
+
+@asynccontextmanager
+async def a_visit(browser: Browser, url: str, **options: Any) -> AsyncIterator[Visit]:
+    """Let somebody visit the app at `url` in English, whose browser is set by playwright's options of a context."""
+    context = await browser.new_context(**{"locale": "en-US", "viewport": {"width": 1280, "height": 900}, **options})
+    try:
+        yield Visit(context, url)
+    finally:
+        await context.close()
+
+
+async def routes_of(page: Page) -> list[str]:
+    """List the pages that the app's own navigation leads to, once it has learnt what the server can do."""
+    await page.wait_for_load_state("networkidle")
+    links = await page.get_by_role("navigation").get_by_role("link").all()
+    hrefs = [await link.get_attribute("href") for link in links]
+    return [str(href).removeprefix("#") for href in hrefs]
+
+
+async def drop(page: Page, paths: Sequence[Path]) -> None:
+    """Drag files or folders of this machine over the page and let them go, as a hand does."""
+    session: CDPSession = await page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        await session.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": data})
+    await session.detach()
