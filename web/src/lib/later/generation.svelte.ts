@@ -169,7 +169,8 @@ export class Generation {
     const used = units.filter((one) => one.file ?? one.url);
     const args = await Promise.all(
       used.map(async ({ module, model, weight, file, url }) => ({
-        ...{ enabled: true, module, model, weight },
+        // Its map is shown beside it already: among the pictures it would only be in the way.
+        ...{ enabled: true, module, model, weight, save_detected_map: false },
         image: await encoded(file ?? url),
       })),
     );
