@@ -46,6 +46,14 @@ export function moment(time: string | null | undefined): string {
   return new Intl.DateTimeFormat(locale.language, { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(time));
 }
 
+/** The month of a time, of which the first seven letters are enough. */
+export function month(time: string | undefined): string {
+  if (!time) return '';
+  const [year, number] = time.split('-').map(Number);
+  const first = new Date(year ?? 0, (number ?? 1) - 1);
+  return new Intl.DateTimeFormat(locale.language, { year: 'numeric', month: 'long' }).format(first);
+}
+
 export function bytes(size: number): string {
   const unit = size >= 1e6 ? 'megabyte' : 'kilobyte';
   const style = { style: 'unit', unit, maximumFractionDigits: 1 } as const;

@@ -1,19 +1,7 @@
-/** The picture that a page works on: named by its address, so that a reload and the way back lead to it. */
-import { page } from '$app/state';
+/** The picture that a page works on, and what was made of it. */
 import { client, done, type Schemas } from '../api';
 
 export type Chosen = Schemas['ImageDetail'];
-
-/** What the address of the page asks for, behind its `?`. */
-export function asked(name: string): string | null {
-  return new URLSearchParams(page.url.hash.split('?')[1] ?? '').get(name);
-}
-
-/** The address of a page with what it is asked for. */
-export function address(route: string, values: Record<string, string | number | null | undefined>): string {
-  const given = Object.entries(values).filter(([, value]) => value !== null && value !== undefined && value !== '');
-  return `#${route}?${new URLSearchParams(given.map(([name, value]) => [name, String(value)]))}`;
-}
 
 /** The id of the picture that the server has at this address, or that a reference names. */
 export function idOf(url: string | null | undefined): string {
