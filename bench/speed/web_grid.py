@@ -17,10 +17,9 @@ from pathlib import Path
 from playwright.async_api import Page
 
 from bench.report import Report
-from configs.settings import Settings
 from serve_app.store import migrate
 from serve_app.store.embedded.server import ensure_running
-from tests.support.app_process import AppProcess, a_database
+from tests.support.app_process import a_server
 from tests.support.large_library import fill_library
 from tests.support.scrolling import Cost, open_library, scroll, scroll_to_the_end
 from tests.support.visits import a_visit, chromium
@@ -58,10 +57,7 @@ async def _measure(*sizes: int) -> dict[int, list[Cost]]:
         browser = await opened.enter_async_context(chromium())
         pages: dict[int, Page] = {}
         for size in sizes:
-            dsn = await opened.enter_async_context(a_database(postgres.dsn))
-            server = AppProcess(Settings(data_dir=folder / str(size), database_url=dsn, log_level="ERROR"))
-            opened.callback(server.stop)
-            server.start()
+            server = await opened.enter_async_context(a_server(postgres.dsn, folder / str(size)))
             await fill_library(server, size)
             visit = await opened.enter_async_context(a_visit(browser, server.url))
             pages[size] = await visit.context.new_page()
