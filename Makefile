@@ -140,8 +140,11 @@ web: web-types ## Check and build the web app into serve_app/web
 	@$(NPM) run --silent build
 	@$(BIN)/python -m bench.tools.web_bundle
 
-web-is-built: web ## Build the web app, and fail where what is committed is not what comes of it
-	@test -z "$$(git status --porcelain serve_app/web)" || \
-	  { git --no-pager diff --stat serve_app/web; echo "serve_app/web is not what its sources make: commit what 'make web' builds" >&2; exit 1; }
+web-is-built: web-types ## Fail where the bundle that is committed is not what its sources make
+	@$(NPM) run --silent check
+	@BUNDLE=../out/web $(NPM) run --silent build
+	@$(BIN)/python -m bench.tools.web_bundle out/web
+	@diff --recursive --brief out/web serve_app/web || \
+	  { echo "serve_app/web is not what web/ makes: run 'make web', and commit what it builds" >&2; exit 1; }
 
 .PHONY: web web-types web-is-built help setup dev run demo lint types test eval quick-eval bench chaos load screenshots gallery format lock gpu-wheels

@@ -52,7 +52,8 @@ async def test_pictures_are_found_by_korean_words(browser: Browser, postgres: st
         a_server(postgres, tmp_path / "server", "real") as server,
         a_visit(browser, server.url, **KOREAN) as visit,
     ):
-        await _find(server, visit, pictures)
+        await _find(visit, pictures)
+        visit.judge()
 
 
 async def _find(visit: Visit, pictures: list[Path]) -> None:
