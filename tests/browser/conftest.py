@@ -6,20 +6,15 @@ fails where a page asked for more or where the console holds an error.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
-from configs.settings import Settings
-from tests.support.app_process import AppProcess, a_database
+from tests.support.app_process import AppProcess, a_server
 from tests.support.visits import HOW_TO_INSTALL, Visit, a_visit, chromium, find_chromium
-
-Visiting = Callable[..., AbstractAsyncContextManager[Visit]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -37,28 +32,11 @@ async def browser() -> AsyncIterator[Browser]:
         yield opened
 
 
-def settings_of(folder: Path, dsn: str, **values: Any) -> Settings:
-    return Settings(data_dir=folder, database_url=dsn, log_level="ERROR", **values)
-
-
 @pytest_asyncio.fixture()
 async def server(browser: Browser, postgres: str, tmp_path: Path) -> AsyncIterator[AppProcess]:
     """A server with predictable engines."""
     async with a_server(postgres, tmp_path) as process:
         yield process
-
-
-@asynccontextmanager
-async def a_server(postgres: str, folder: Path, **values: Any) -> AsyncIterator[AppProcess]:
-    """Start a server with an empty database; `engines` and settings may be given."""
-    engines = values.pop("engines", "fake")
-    async with a_database(postgres) as dsn:
-        process = AppProcess(settings_of(folder, dsn, **values), engines)
-        process.start()
-        try:
-            yield process
-        finally:
-            process.stop()
 
 
 @pytest_asyncio.fixture()

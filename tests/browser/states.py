@@ -11,9 +11,8 @@ from playwright.async_api import Page, expect
 from sqlalchemy import text
 
 from serve_app.store.session import Database
-from tests.browser.conftest import a_server
 from tests.browser.test_duplicates import pairs
-from tests.support.app_process import AppProcess
+from tests.support.app_process import AppProcess, a_server
 from tests.support.people import fill_album
 from tests.support.visits import Visit, drop, routes_of
 
@@ -50,24 +49,17 @@ async def walk(visit: Visit) -> AsyncIterator[tuple[str, Page]]:
     """Show each page that the navigation leads to, and the states that a visitor brings them into. -> name, page"""
     page = await visit.open()
     for route in await routes_of(page):
-        await show(page, route)
+        await visit.show(page, route)
         yield route, page
-    for name, bring in STATES.items():
-        await show(page, "/")
+    for name, (route, bring) in STATES.items():
+        await visit.show(page, route)
         await bring(page)
+        await visit.settle(page)
         yield name, page
         await page.reload()
 
 
-async def show(page: Page, route: str) -> None:
-    """Go to a page and wait until it has what it shows."""
-    await page.evaluate("route => { location.hash = route }", route)
-    await expect(page.get_by_role("navigation").locator("[aria-current]")).to_have_count(1)
-    await page.wait_for_load_state("networkidle")
-
-
 async def _album(page: Page) -> None:
-    await show(page, "/albums")
     await page.get_by_role("link", name="holiday").click()
     await expect(page.get_by_role("listitem").get_by_role("img")).to_have_count(5)
 
@@ -78,36 +70,30 @@ async def _large_picture(page: Page) -> None:
     await expect(page.get_by_role("dialog")).to_be_visible()
 
 
-async def _selected_pictures(page: Page) -> None:
+async def _select_two(page: Page) -> None:
     for place in (0, 1):
         await page.get_by_role("listitem").get_by_role("checkbox").nth(place).check()
 
 
-async def _merging(page: Page) -> None:
-    await show(page, "/people")
-    await _selected_pictures(page)
-
-
-async def _uploads(page: Page) -> None:
-    with NamedTemporaryFile(prefix="a letter with quite a long name for what is no picture ", suffix=".jpg") as letter:
+async def _upload(page: Page) -> None:
+    with NamedTemporaryFile(prefix="a_letter_with_quite_a_long_name_for_what_is_no_picture_", suffix=".jpg") as letter:
         letter.write(b"Dear friend, this is no picture.")
         letter.flush()
         await drop(page, [Path(letter.name)])
         await expect(page.locator("section progress")).to_have_attribute("value", "1")
 
 
-async def _nothing_found(page: Page) -> None:
+async def _search_in_vain(page: Page) -> None:
     await _album(page)
     await page.get_by_role("searchbox").fill("nothing of the kind")
     await page.get_by_role("searchbox").press("Enter")
-    await page.wait_for_load_state("networkidle")
 
 
-STATES: dict[str, State] = {
-    "an album": _album,
-    "a large picture": _large_picture,
-    "selected pictures": _selected_pictures,
-    "merging": _merging,
-    "uploads": _uploads,
-    "nothing found": _nothing_found,
+STATES: dict[str, tuple[str, State]] = {
+    "an album": ("/albums", _album),
+    "a large picture": ("/albums", _large_picture),
+    "selected pictures": ("/", _select_two),
+    "merging": ("/people", _select_two),
+    "uploads": ("/", _upload),
+    "nothing found": ("/albums", _search_in_vain),
 }

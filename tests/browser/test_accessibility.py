@@ -13,10 +13,9 @@ from playwright.async_api import Browser, Page, expect
 from pydantic import SecretStr
 
 from configs.settings import Auth
-from tests.browser.conftest import a_server
-from tests.browser.states import a_full_server, show, walk
+from tests.browser.states import a_full_server, walk
 from tests.support.accounts import ADMIN_KEY
-from tests.support.app_process import AppProcess
+from tests.support.app_process import AppProcess, a_server
 from tests.support.visits import a_visit, routes_of
 
 BAD = {"serious", "critical"}
@@ -68,7 +67,7 @@ async def test_axe_finds_nothing_on_pages_without_content_and_at_the_door(
             visit.expects("401", "501")
             page = await visit.open()
             for route in await routes_of(page):
-                await show(page, route)
+                await visit.show(page, route)
                 found[f"{kind} {route}"] = await _findings_in_both_schemes(page)
             visit.judge()
     assert {name: some for name, some in found.items() if some} == {}

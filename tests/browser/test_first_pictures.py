@@ -12,8 +12,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
-from tests.browser.conftest import a_server
-from tests.support.app_process import AppProcess
+from tests.support.app_process import AppProcess, a_server
 from tests.support.builders import a_photo, encoded
 from tests.support.visits import Visit, drop
 

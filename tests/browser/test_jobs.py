@@ -9,8 +9,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
-from tests.browser.conftest import a_server
-from tests.support.app_process import AppProcess
+from tests.support.app_process import AppProcess, a_server
 from tests.support.builders import an_image, encoded
 from tests.support.visits import AWAY, Visit
 

@@ -14,9 +14,8 @@ from sqlalchemy import text
 
 from configs.settings import Auth
 from serve_app.store.session import Database
-from tests.browser.conftest import a_server
 from tests.support.accounts import ADMIN_KEY, bearer
-from tests.support.app_process import AppProcess
+from tests.support.app_process import AppProcess, a_server
 from tests.support.builders import an_image, encoded
 from tests.support.visits import AWAY, Visit, a_visit, drop
 

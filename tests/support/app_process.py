@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import httpx
@@ -102,6 +103,21 @@ async def a_database(server_dsn: str) -> AsyncIterator[str]:
             await connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     finally:
         await maintenance.dispose()
+
+
+@asynccontextmanager
+async def a_server(
+    server_dsn: str, folder: Path, engines: Engines = "fake", **settings: Any
+) -> AsyncIterator[AppProcess]:
+    """Start the application with an empty database, and end it."""
+    async with a_database(server_dsn) as dsn:
+        values = {"data_dir": folder, "database_url": dsn, "log_level": "ERROR", **settings}
+        process = AppProcess(Settings(**values), engines)
+        process.start()
+        try:
+            yield process
+        finally:
+            process.stop()
 
 
 def _context() -> ForkServerContext:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 from collections.abc import AsyncIterator, Sequence
@@ -9,13 +10,31 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Browser, BrowserContext, CDPSession, ConsoleMessage, Page, async_playwright, expect
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    CDPSession,
+    ConsoleMessage,
+    Page,
+    Request,
+    async_playwright,
+    expect,
+)
 
 PATIENCE_MS = 120_000
 """A busy machine takes its time, and a wait that ends early says nothing of the page."""
 HOW_TO_INSTALL = "no Chromium on the PATH: install it (on Debian and Ubuntu: apt-get install chromium)"
 AWAY = r"net::ERR_(CONNECTION_|EMPTY_RESPONSE|SOCKET_)"
 """What the browser complains of while a server restarts."""
+_STILL = 6
+"""Frames in a row without a request, after which a page has what it wants."""
+_A_FRAME_WITH_PICTURES = """() => new Promise((resolve) => requestAnimationFrame(() => {
+  const seen = [...document.images].filter((one) => {
+    const { top, bottom } = one.getBoundingClientRect();
+    return bottom > 0 && top < innerHeight;
+  });
+  resolve(seen.every((one) => one.complete));
+}))"""
 _FROM_PLAIN_FILES = ("data:", "blob:")
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -33,9 +52,8 @@ async def chromium() -> AsyncIterator[Browser]:
         raise FileNotFoundError(HOW_TO_INSTALL)
     cut_off = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=program, args=["--no-sandbox", cut_off], timeout=PATIENCE_MS
-        )
+        options = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", cut_off]
+        browser = await playwright.chromium.launch(executable_path=program, args=options, timeout=PATIENCE_MS)
         yield browser
         await browser.close()
 
@@ -49,8 +67,11 @@ class Visit:
         self.requests: list[str] = []
         self.complaints: list[str] = []
         self._expected: list[str] = []
+        self._under_way: set[Request] = set()
         context.set_default_timeout(PATIENCE_MS)
-        context.on("request", lambda request: self.requests.append(request.url))
+        context.on("request", self._note)
+        context.on("requestfinished", lambda request: self._under_way.discard(request))
+        context.on("requestfailed", lambda request: self._under_way.discard(request))
         context.on("console", self._hear)
         context.on("weberror", lambda error: self.complaints.append(f"uncaught: {error.error}"))
 
@@ -60,6 +81,19 @@ class Visit:
         await page.goto(f"{self.url}/#{route}")
         await expect(page.get_by_role("main")).to_be_visible()
         return page
+
+    async def show(self, page: Page, route: str) -> None:
+        """Go to another page of the navigation, and wait until it has settled."""
+        await page.locator(f'nav a[href="#{route}"]').click()
+        await self.settle(page)
+
+    async def settle(self, page: Page) -> None:
+        """Wait until nothing is asked of the server, and all that is to be seen of pictures is there."""
+        async with asyncio.timeout(PATIENCE_MS / 1000):
+            still = 0
+            while still < _STILL:
+                has_pictures = await page.evaluate(_A_FRAME_WITH_PICTURES)
+                still = still + 1 if has_pictures and not self._under_way else 0
 
     def expects(self, *patterns: str) -> None:
         """Complaints of the browser that match are what the test is about."""
@@ -71,6 +105,10 @@ class Visit:
         assert not foreign, f"asked of other servers: {foreign}"
         unexpected = [one for one in self.complaints if not any(re.search(known, one) for known in self._expected)]
         assert not unexpected, f"the console says: {unexpected}"
+
+    def _note(self, request: Request) -> None:
+        self.requests.append(request.url)
+        self._under_way.add(request)
 
     def _hear(self, message: ConsoleMessage) -> None:
         if message.type == "error":
@@ -89,7 +127,7 @@ async def a_visit(browser: Browser, url: str, **options: Any) -> AsyncIterator[V
 
 async def routes_of(page: Page) -> list[str]:
     """List the pages that the app's own navigation leads to, once it has learnt what the server can do."""
-    await page.wait_for_load_state("networkidle")
+    await page.wait_for_load_state("networkidle")  # later than a page that has what it shows
     links = await page.get_by_role("navigation").get_by_role("link").all()
     hrefs = [await link.get_attribute("href") for link in links]
     return [str(href).removeprefix("#") for href in hrefs]

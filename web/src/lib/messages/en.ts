@@ -62,7 +62,7 @@ const en = {
   place: 'Place',
   size: 'Size',
   tags: 'Tags',
-  noTags: 'none yet: tags come with an album',
+  noTags: 'none (they come with an album)',
   probably: 'Picture, probably: {tags}',
   noAlbums: 'No albums yet. Select pictures in the library and add them to an album: it is analysed at once.',
   images: '{n} pictures',
