@@ -21,6 +21,8 @@ from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from configs.settings import Settings
+from deployments.contracts.diffusion import ModelCatalogue
+from deployments.errors import NotDeployed
 from serve_app.api.app import build_app
 from serve_app.local_ray import free_port
 from serve_app.services.container import Services
@@ -167,4 +169,8 @@ def _capabilities(settings: Settings, engines: Engines) -> Any:
         return FakeCapabilities()
     from deployments.bundle import Bundle
 
-    return cast(Any, Bundle(settings))
+    class WithoutDiffusion(Bundle):
+        async def list_models(self) -> ModelCatalogue:
+            raise NotDeployed("The diffusion engine is not deployed.")
+
+    return cast(Any, WithoutDiffusion(settings))
