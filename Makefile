@@ -50,12 +50,13 @@ lint: dev ## Style, import rules, the Dockerfile and the threats page
 types: dev ## Static types
 	@$(BIN)/mypy
 
-# Two processes, a file of tests at a time, no threads of theirs that wait for each other's processor; those that start
-# clusters run by themselves after. The second part runs whatever became of the first.
+# Two processes, a file of tests at a time, no threads of theirs that wait for each other's processor; those that drive a
+# browser, and those that start clusters, run by themselves after. Each part runs whatever became of those before it.
 test: dev ## Every test, cluster tests included
 	@failed=; \
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not cluster" || \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not cluster and not browser" || \
 	  failed="$$failed, those without a cluster"; \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs tests/browser || failed="$$failed, those in a browser"; \
 	$(BIN)/python -m pytest tests/cluster || failed="$$failed, those with one"; \
 	test -z "$$failed" || { echo "Tests failed: $${failed#, }" >&2; exit 1; }
 
@@ -80,6 +81,7 @@ bench: dev ## Ratios and growth, side by side in one run (about three quarters o
 	@$(BIN)/python -m bench.speed.diffusion
 	@$(BIN)/python -m bench.speed.avatars
 	@$(BIN)/python -m bench.speed.neighbour
+	@$(BIN)/python -m bench.speed.web_grid
 
 # Wheels for the machine that bench.gpu runs on, which may have no network: Python 3.12 on Linux, x86-64.
 GPU_WHEELS := diffusers torchsde trampoline pydantic pydantic-core pydantic-settings annotated-types \
@@ -97,6 +99,9 @@ chaos: dev ## Faults under traffic: make chaos SECONDS=600 SEED=7 ARGS='--topolo
 
 load: dev ## The highest clean rate, twice that, and MINUTES=20 at it; writes docs/performance.md
 	@$(BIN)/python -m bench.faults.load --minutes $(MINUTES) $(ARGS)
+
+screenshots: dev ## Draw every page of the web app, both schemes and languages, into out/screenshots (needs Chromium)
+	@$(BIN)/python -m bench.tools.screenshots
 
 gallery: dev ## Draw the pictures of README and docs anew
 	@$(BIN)/python -m bench.gallery.album
@@ -136,4 +141,11 @@ web: web-types ## Check and build the web app into serve_app/web
 	@$(NPM) run --silent build
 	@$(BIN)/python -m bench.tools.web_bundle
 
-.PHONY: web web-types help setup dev run demo lint types test eval quick-eval bench chaos load gallery format lock gpu-wheels
+web-is-built: web-types ## Fail where the bundle that is committed is not what its sources make
+	@$(NPM) run --silent check
+	@BUNDLE=../out/web $(NPM) run --silent build
+	@$(BIN)/python -m bench.tools.web_bundle out/web
+	@diff --recursive --brief out/web serve_app/web || \
+	  { echo "serve_app/web is not what web/ makes: run 'make web', and commit what it builds" >&2; exit 1; }
+
+.PHONY: web web-types web-is-built help setup dev run demo lint types test eval quick-eval bench chaos load screenshots gallery format lock gpu-wheels

@@ -1,4 +1,4 @@
-"""The last step of `make web`: `python -m bench.tools.web_bundle` finishes what Vite has built.
+"""The last step of `make web`: `python -m bench.tools.web_bundle [FOLDER]` finishes what Vite has built.
 
 The page names its files relative to itself, for a proxy may serve it below a path, and the bundle says of which sources
 it is, so that a test without Node can tell whether it is of those beside it.
@@ -7,6 +7,7 @@ it is, so that a test without Node can tell whether it is of those beside it.
 from __future__ import annotations
 
 import hashlib
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
@@ -26,12 +27,12 @@ def sources_hash(folder: Path = SOURCES) -> str:
     return whole.hexdigest()
 
 
-def finish() -> None:
+def finish(bundle: Path) -> None:
     """Make the page's paths relative, and stamp the bundle."""
-    page = BUNDLE / "index.html"
+    page = bundle / "index.html"
     page.write_text(page.read_text(encoding="utf-8").replace('"/app/', '"./app/'), encoding="utf-8")
-    (BUNDLE / STAMP).write_text(f"{sources_hash()}\n", encoding="utf-8")
+    (bundle / STAMP).write_text(f"{sources_hash()}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    finish()
+    finish(Path(sys.argv[1]) if len(sys.argv) > 1 else BUNDLE)

@@ -110,7 +110,8 @@ def _routers(*, has_keys: bool) -> tuple[APIRouter, APIRouter]:
     for part in (*library_parts, *edits, jobs, events, webhooks, users, sessions, capabilities):
         ours.include_router(part.router, **with_key)
     tutorials = (images.tutorial, avatars.tutorial, users.tutorial)
-    for one in (*tutorials, albums.below, events.below, album_images.router, duplicates.router, album_pages.router):
+    below = (faces.of_images, albums.below, events.below)
+    for one in (*tutorials, *below, album_images.router, duplicates.router, album_pages.router):
         ours.include_router(one, **with_key)
     ours.include_router(albums.router, **with_key)  # takes any path for an id
     for tools_of_webui in (generation, lists, tools, controlnet, control):

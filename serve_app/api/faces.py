@@ -14,12 +14,23 @@ from serve_app.api.idempotency import IdempotentRoute
 from serve_app.api.people import face_view, person_view
 from serve_app.api.problems import responses
 from serve_app.api.revisions import IfMatch, revisions_of
-from serve_app.api.schemas.people import AssignedFace, AssignRequest, CropQuery, FaceView, RejectRequest
+from serve_app.api.schemas.people import (
+    AssignedFace,
+    AssignRequest,
+    CropQuery,
+    FaceView,
+    ImageFaceList,
+    ImageFaceView,
+    RejectRequest,
+)
 from serve_app.services.container import Services
 from serve_app.services.people.decisions import Decided
 from serve_app.services.people.lookup import revision_of_face
 
 router = APIRouter(prefix=f"{PREFIX}/faces", tags=["people"], route_class=IdempotentRoute)
+
+of_images = APIRouter(prefix=f"{PREFIX}/images", tags=["people"], route_class=IdempotentRoute)
+"""Of the faces in an image."""
 
 FacePath = Annotated[str, Path(max_length=100, examples=["fac_000000000001v"])]
 _CHANGES = responses(403, 404, 409, 412, 413, 415, 422, 503)
@@ -38,6 +49,14 @@ async def _assigned(services: Services, user: str, face_id: str, decided: Decide
         person=None if person is None else person_view(person, links), correction_id=decided.correction_id
     )
     return Answer(view, links, headers={"ETag": f'"{revision_of_face(face)}"'})
+
+
+@of_images.get("/{image_id}/faces", response_model=ImageFaceList, responses=responses(404))
+async def list_image_faces(image_id: str, user: CurrentUser, services: ServicesDep, links: LinksDep) -> Response:
+    """List the faces in an image and whose they are. Images are read for faces in albums."""
+    found = await services.people.list_faces_in(user, image_id)
+    items = [ImageFaceView(**face_view(face, links).model_dump(), name=name) for face, name in found]
+    return Answer(ImageFaceList(items=items), links)
 
 
 @router.get("/{face_id}", response_model=FaceView, responses=responses(404, 422))

@@ -242,7 +242,7 @@ class Services:
                 duplicate_groups=groups,
                 duplicate_decisions=duplicate_decisions,
                 decisions=decisions,
-                people=PeopleService(database, decisions),
+                people=PeopleService(database, decisions, settings.faces_model),
                 grouping=grouping,
                 album_pages=AlbumPages(database, stored),
                 styles=StyleService(database, styles, settings),

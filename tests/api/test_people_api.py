@@ -15,6 +15,7 @@ from serve_app.services.runner import JobRunner
 from serve_app.store.repositories.users import LOCAL_USER_ID
 from tests.api.conftest import assert_problem
 from tests.support.accounts import Account, with_keys
+from tests.support.builders import an_image, encoded
 from tests.support.people import FACES, PEOPLE, decide, faces, fill_album, group, people, state
 
 NAME = "👩‍🚀 <b>Éva</b> ‮avE"
@@ -57,6 +58,29 @@ async def test_a_persons_faces_are_listed_by_likeness_or_time_and_its_images_are
     assert {one["id"] for one in shown} == set(images)
     also = (await client.get("/api/v1/images", params={"person_id": person})).json()["items"]
     assert {one["id"] for one in also} == set(images)
+
+
+async def test_the_faces_in_an_image_are_listed_from_left_to_right_with_the_names_of_their_people(
+    client: httpx.AsyncClient,
+) -> None:
+    [alone, together] = await fill_album(client, "a", (2,), (1, 2))
+    [person] = [one["id"] for one in await people(client) if one["face_count"] == 2]
+    await client.patch(f"{PEOPLE}/{person}", json={"name": "Eva"})
+    [face] = (await client.get(f"/api/v1/images/{alone}/faces")).json()["items"]
+    assert (face["person_id"], face["name"], face["image_id"]) == (person, "Eva", alone)
+    left, right = (await client.get(f"/api/v1/images/{together}/faces")).json()["items"]
+    assert left["bbox"][0] < right["bbox"][0]
+    assert (left["name"], right["name"]) == (None, "Eva")
+    await client.post(f"{FACES}/{right['id']}/reject", json={"person_id": person})
+    _, right = (await client.get(f"/api/v1/images/{together}/faces")).json()["items"]
+    assert (right["person_id"], right["name"]) == (None, None)
+    assert_problem(await client.get("/api/v1/images/img_01m80cw92wytpj416mh8yyxn5m/faces"), 404, "not-found")
+
+
+async def test_an_image_that_was_in_no_album_has_no_faces_yet(client: httpx.AsyncClient) -> None:
+    picture = encoded(an_image(), "PNG")
+    [image] = (await client.post("/api/v1/images", files={"file": ("a.png", picture)})).json()["images"]
+    assert (await client.get(f"/api/v1/images/{image['id']}/faces")).json() == {"items": []}
 
 
 async def test_a_name_is_kept_as_it_was_sent_and_survives_everything_else(

@@ -176,6 +176,14 @@ class FaceView(BaseModel):
     crop: str = Field(description="URL of a square crop", examples=[f"/api/v1/faces/{FACE}/crop?size=256"])
 
 
+class ImageFaceView(FaceView):
+    name: str | None = Field(description="of the person; null: not named yet, or nobody's", examples=["Eva"])
+
+
+class ImageFaceList(BaseModel):
+    items: list[ImageFaceView] = Field(description="from left to right; none before the image was in an album")
+
+
 class PersonFaceView(FaceView):
     likeness: float | None = Field(
         description="cosine to the mean of the person, in the order of `likeness` only", examples=[0.83]

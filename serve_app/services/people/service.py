@@ -15,7 +15,7 @@ from deployments.errors import ChangedMeanwhile, Conflict, InvalidRequest, NotFo
 from serve_app.services.people.decisions import Decided, PeopleDecisions
 from serve_app.services.people.lookup import find_face, find_person, is_nobody
 from serve_app.store.ids import face_number, public_face_id
-from serve_app.store.repositories import albums, library_faces, people_lists, suggestions
+from serve_app.store.repositories import albums, images, library_faces, people_lists, suggestions
 from serve_app.store.repositories.library_faces import LibraryFace
 from serve_app.store.repositories.people_lists import LibraryPerson, PeopleFilters
 from serve_app.store.repositories.suggestions import Suggestion
@@ -39,9 +39,10 @@ class ListedFace:
 class PeopleService:
     """Use cases of looking at people. Ids that are not the user's raise `NotFound`."""
 
-    def __init__(self, database: Database, decisions: PeopleDecisions) -> None:
+    def __init__(self, database: Database, decisions: PeopleDecisions, faces_model: str) -> None:
         self._database = database
         self._decisions = decisions
+        self._faces_model = faces_model
 
     async def list_people(
         self, user_id: str, filters: PeopleFilters, limit: int, cursor: str | None
@@ -76,6 +77,17 @@ class PeopleService:
         """Load a face."""
         async with self._database.transaction() as session:
             return await find_face(session, user_id, face_id)
+
+    async def list_faces_in(self, user_id: str, image_id: str) -> list[tuple[LibraryFace, str | None]]:
+        """List the faces in an image, from left to right, with the names of their people."""
+        async with self._database.transaction() as session:
+            if await images.get(session, user_id, image_id) is None:
+                raise NotFound(f"There is no image '{image_id}'.")
+            found = await library_faces.find_in_image(session, user_id, image_id, self._faces_model)
+            people = {face.person_id for face in found if face.person_id is not None}
+            known = [await people_lists.get(session, user_id, person) for person in sorted(people)]
+        names = {person.id: person.name for person in known if person is not None}
+        return [(face, names.get(face.person_id or "")) for face in found]
 
     async def list_faces(
         self, user_id: str, person_id: str, sort: FaceSort, limit: int, cursor: str | None

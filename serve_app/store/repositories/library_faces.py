@@ -54,6 +54,10 @@ _FIND = text(f"""
     SELECT DISTINCT ON (faces.id) {_COLUMNS} FROM {_FROM}
     WHERE faces.id = ANY(CAST(:ids AS bigint[])) ORDER BY faces.id, images.id DESC
 """)  # noqa: S608 (our own names)
+_IN_IMAGE = text(f"""
+    SELECT {_COLUMNS} FROM {_FROM}
+    WHERE images.id = :image_id AND model = :model ORDER BY (bbox[1] + bbox[3]) / 2, faces.id
+""")  # noqa: S608
 _LATEST = text(f"""
     SELECT * FROM (
         SELECT DISTINCT ON (faces.id) faces.id,
@@ -116,6 +120,12 @@ _TOUCH_ALBUMS = text("""
 async def find(session: AsyncSession, user_id: str, ids: Sequence[int]) -> list[LibraryFace]:
     """Find faces in images of the user's, also in the trash, by id."""
     return [_face(row) for row in await session.execute(_FIND, {"user_id": user_id, "ids": list(ids)})]
+
+
+async def find_in_image(session: AsyncSession, user_id: str, image_id: str, model: str) -> list[LibraryFace]:
+    """Find the faces that a network found in an image of the user's, from left to right."""
+    given = {"user_id": user_id, "image_id": image_id, "model": model}
+    return [_face(row) for row in await session.execute(_IN_IMAGE, given)]
 
 
 async def load_latest(

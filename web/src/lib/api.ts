@@ -4,6 +4,7 @@ import type { components, paths } from './schema';
 
 export type Schemas = components['schemas'];
 export type Picture = Schemas['ImageItem'];
+export type Job = Schemas['Job'];
 
 /** Whether a job has not ended. */
 export function isGoing(job: { status: Schemas['JobState']['status'] }): boolean {
@@ -37,9 +38,9 @@ interface ProblemBody {
   rejected?: { code: string; detail: string }[];
 }
 
-/** Make the error of an answer that is none of success. */
-export function problemOf(status: number, body: unknown, retryAfter: string | null): Problem {
-  if (status === 401) onSignedOut();
+/** Make the error of an answer that is none of success. `isOwn`: whether the key is that of the session. */
+export function problemOf(status: number, body: unknown, retryAfter: string | null, isOwn = true): Problem {
+  if (status === 401 && isOwn) onSignedOut();
   const said = (typeof body === 'object' && body !== null ? body : {}) as ProblemBody;
   const first = said.rejected?.[0];
   const code = first?.code ?? said.type?.split('/').pop() ?? String(status);
@@ -47,7 +48,10 @@ export function problemOf(status: number, body: unknown, retryAfter: string | nu
 }
 
 /** Wait for a call; throw a `Problem` where it did not succeed. */
-export async function done<T>(call: Promise<{ data?: T; error?: unknown; response: Response }>): Promise<T> {
+export async function done<T>(
+  call: Promise<{ data?: T; error?: unknown; response: Response }>,
+  isOwn = true,
+): Promise<T> {
   let answer;
   try {
     answer = await call;
@@ -55,9 +59,22 @@ export async function done<T>(call: Promise<{ data?: T; error?: unknown; respons
     throw new Problem(0, 'unreachable', error instanceof Error ? error.message : String(error));
   }
   if (!answer.response.ok) {
-    throw problemOf(answer.response.status, answer.error, answer.response.headers.get('retry-after'));
+    throw problemOf(answer.response.status, answer.error, answer.response.headers.get('retry-after'), isOwn);
   }
   return answer.data as T;
+}
+
+/** Send a form with files. */
+export async function sendForm<T>(path: string, body: FormData, headers: Record<string, string> = {}): Promise<T> {
+  let answer;
+  try {
+    answer = await fetch(base + path, { method: 'POST', body, headers });
+  } catch (error) {
+    throw new Problem(0, 'unreachable', String(error));
+  }
+  const said = await answer.json().catch(() => null);
+  if (!answer.ok) throw problemOf(answer.status, said, answer.headers.get('retry-after'));
+  return said;
 }
 
 /** The address of a file at this server: answers name it in full, a proxy may be known by another name. */
@@ -67,7 +84,7 @@ export function local(url: string | undefined): string {
   return pathname + search;
 }
 
-/** The address of a thumbnail of about so many pixels. */
+/** The address of a thumbnail of so many pixels. Answers name two sizes, the server makes each of these. */
 export function thumbnail(thumbnails: Record<string, string> | undefined, size: 256 | 512 | 1024 | 2048): string {
-  return local(thumbnails?.[String(size)] ?? Object.values(thumbnails ?? {}).pop());
+  return local(Object.values(thumbnails ?? {})[0]).replace(/\bsize=\d+/, `size=${size}`);
 }

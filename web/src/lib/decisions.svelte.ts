@@ -36,6 +36,7 @@ export class Decisions {
       this.said = t(said);
       await this.show();
     } catch (problem) {
+      await this.show(); // another tab may have decided meanwhile
       this.error = problem;
     } finally {
       this.isBusy = false;

@@ -18,9 +18,23 @@ export function choose(language: Language) {
   localStorage.setItem('language', language);
 }
 
+type Values = Record<string, string | number>;
+
+function fill(said: string, values: Values): string {
+  return said.replace(/\{(\w+)\}/g, (_, name: string) => String(values[name] ?? ''));
+}
+
 /** Say a message in the chosen language; `{name}` stands for a value. */
-export function t(message: Message, values: Record<string, string | number> = {}): string {
-  return languages[locale.language][message].replace(/\{(\w+)\}/g, (_, name: string) => String(values[name] ?? ''));
+export function t(message: Message, values: Values = {}): string {
+  return fill(languages[locale.language][message], values);
+}
+
+/** A `t` that knows messages of its own too: those that the first page need not load. */
+export function speaker<Own extends string>(own: Record<Language, Record<Own, string>>) {
+  return (message: Message | Own, values: Values = {}): string => {
+    const words: Record<string, string> = own[locale.language];
+    return fill(words[message] ?? languages[locale.language][message as Message], values);
+  };
 }
 
 export function count(number: number): string {
@@ -30,6 +44,14 @@ export function count(number: number): string {
 export function moment(time: string | null | undefined): string {
   if (!time) return '';
   return new Intl.DateTimeFormat(locale.language, { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(time));
+}
+
+/** The month of a time, of which the first seven letters are enough. */
+export function month(time: string | undefined): string {
+  if (!time) return '';
+  const [year, number] = time.split('-').map(Number);
+  const first = new Date(year ?? 0, (number ?? 1) - 1);
+  return new Intl.DateTimeFormat(locale.language, { year: 'numeric', month: 'long' }).format(first);
 }
 
 export function bytes(size: number): string {

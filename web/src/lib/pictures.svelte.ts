@@ -1,5 +1,15 @@
-/** Pictures of the library, or of an album, read page by page. */
-import { client, done, type Picture } from './api';
+/** Pictures of the library, or of an album, or those that a search finds, read page by page. */
+import { client, done, type Picture, type Schemas } from './api';
+
+/** Which pictures, in which order. */
+export interface Wanted {
+  album_id?: string;
+  q?: string;
+  tag?: string;
+  issue?: string;
+  min_quality?: number;
+  sort?: 'added' | 'taken' | 'quality';
+}
 
 export class Pictures {
   list = $state.raw<Picture[]>([]);
@@ -9,7 +19,7 @@ export class Pictures {
   #cursor: string | null = null;
   #round = 0;
 
-  constructor(readonly album: () => string | undefined = () => undefined) {}
+  constructor(readonly wanted: () => Wanted = () => ({})) {}
 
   /** Read the next page, or all anew; what was being read then comes too late. */
   async load(anew = false): Promise<void> {
@@ -18,8 +28,7 @@ export class Pictures {
     this.isLoading = true;
     this.error = undefined;
     try {
-      const query = { album_id: this.album(), limit: 100, cursor: anew ? undefined : (this.#cursor ?? undefined) };
-      const page = await done(client.GET('/api/v1/images', { params: { query } }));
+      const page = await this.#read(anew ? undefined : (this.#cursor ?? undefined));
       if (mine !== this.#round) return;
       this.list = anew ? page.items : [...this.list, ...page.items];
       this.#cursor = page.next_cursor;
@@ -33,5 +42,12 @@ export class Pictures {
 
   more(): void {
     if (!this.isLoading && !this.#isComplete && !this.error) void this.load();
+  }
+
+  #read(cursor: string | undefined): Promise<Schemas['ImageList']> {
+    const { q, sort, ...filters } = this.wanted();
+    const query = { ...filters, limit: 100, cursor };
+    if (q) return done(client.GET('/api/v1/search', { params: { query: { ...query, q } } }));
+    return done(client.GET('/api/v1/images', { params: { query: { ...query, sort } } }));
   }
 }

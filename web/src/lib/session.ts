@@ -1,4 +1,4 @@
-/** The session of the page. Its cookie cannot be read here; what is kept is only that there was one. */
+/** The session of the page. Its cookie cannot be read here; what is kept is only whose it was. */
 import { client, done } from './api';
 
 const KEPT = 'signed-in';
@@ -7,10 +7,20 @@ export function wasSignedIn(): boolean {
   return localStorage.getItem(KEPT) !== null;
 }
 
+/** The id of the user whose session it is; empty where this server asks for no keys. */
+export function ownId(): string {
+  return localStorage.getItem(KEPT) ?? '';
+}
+
+/**
+ * Open a session. What the page holds of uploads goes on with it, unless somebody else has signed in.
+ * Throws a `Problem` where the key is none of a user.
+ */
 export async function signIn(key: string): Promise<void> {
-  await done(client.POST('/api/v1/session', { body: { api_key: key } }));
-  localStorage.setItem(KEPT, 'yes');
-  location.reload();
+  const { user } = await done(client.POST('/api/v1/session', { body: { api_key: key } }), false);
+  const before = localStorage.getItem(KEPT);
+  localStorage.setItem(KEPT, user ?? '');
+  if (before !== null && before !== user) location.reload();
 }
 
 export async function signOut(): Promise<void> {

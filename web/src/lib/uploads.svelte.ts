@@ -1,5 +1,5 @@
 /** Uploads: one file after the other, each with its state and, where it was not taken, the reason. */
-import { base, client, done, Problem, problemOf, type Schemas } from './api';
+import { client, done, Problem, sendForm, type Schemas } from './api';
 
 export interface Upload {
   file: File;
@@ -42,7 +42,7 @@ async function bring(upload: Upload): Promise<void> {
   for (let tries = 1; ; tries++) {
     try {
       upload.state = 'checking';
-      if (await isKnown(upload.file)) {
+      if (await findKnown(upload.file)) {
         upload.state = 'known';
         return;
       }
@@ -65,32 +65,29 @@ async function bring(upload: Upload): Promise<void> {
   }
 }
 
-/** Whether the server has these bytes. Browsers hash on https and on this machine only; elsewhere it is simply sent. */
-async function isKnown(file: File): Promise<boolean> {
-  if (!globalThis.crypto?.subtle || file.size > LARGEST_HASHED) return false;
+/** Find the picture that has these bytes. Browsers hash on https and on this machine only; elsewhere none is found. */
+async function findKnown(file: File): Promise<Schemas['ImageDetail'] | undefined> {
+  if (!globalThis.crypto?.subtle || file.size > LARGEST_HASHED) return undefined;
   const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', await file.arrayBuffer()));
   const sha256 = [...digest].map((byte) => byte.toString(16).padStart(2, '0')).join('');
   try {
-    await done(client.GET('/api/v1/images/by-sha256/{sha256}', { params: { path: { sha256 } } }));
-    return true;
+    return await done(client.GET('/api/v1/images/by-sha256/{sha256}', { params: { path: { sha256 } } }));
   } catch (error) {
-    if (error instanceof Problem && error.status === 404) return false;
+    if (error instanceof Problem && error.status === 404) return undefined;
     throw error;
   }
 }
 
-async function send(file: File): Promise<Schemas['Uploads']> {
+/** Bring one file into the library, where it is not there yet. -> its id */
+export async function bringOne(file: File): Promise<string> {
+  const known = await findKnown(file);
+  return known?.id ?? (await send(file)).images[0]!.id;
+}
+
+function send(file: File): Promise<Schemas['Uploads']> {
   const body = new FormData();
   body.append('file', file, file.name);
-  let answer;
-  try {
-    answer = await fetch(`${base}/api/v1/images`, { method: 'POST', body });
-  } catch (error) {
-    throw new Problem(0, 'unreachable', String(error));
-  }
-  const said = await answer.json().catch(() => null);
-  if (!answer.ok) throw problemOf(answer.status, said, answer.headers.get('retry-after'));
-  return said;
+  return sendForm('/api/v1/images', body);
 }
 
 /** List the files that were dropped, those in folders too. */

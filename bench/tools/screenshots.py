@@ -1,0 +1,103 @@
+"""Pictures of every page of the web app: `make screenshots` writes them to out/screenshots.
+
+A server without Ray has the photographs that scikit-image ships and edited copies of some. Each page that the app's
+navigation leads to is drawn in both languages and colour schemes, and so are an album and a picture of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import httpx
+import skimage
+from PIL import Image
+from playwright.async_api import Browser, Error, expect
+
+from bench.gallery.album import album
+from serve_app.store import migrate
+from serve_app.store.embedded.server import ensure_running
+from tests.support.app_process import AppProcess, a_server
+from tests.support.builders import encoded
+from tests.support.visits import HOW_TO_INSTALL, a_visit, chromium, find_chromium, routes_of
+
+TARGET = Path("out/screenshots")
+ALBUM = "Summer"
+LANGUAGES, SCHEMES = ("en-US", "ko-KR"), ("light", "dark")
+_WINDOW: Any = {"width": 1280, "height": 860}
+_TRIES = 5
+"""On a busy machine the browser gives up waiting for a frame of its own page."""
+_OTHERS = "brick.png coins.png grass.png gravel.png hubble_deep_field.jpg moon.png page.png retina.jpg".split()
+
+
+def main() -> int:
+    if find_chromium() is None:
+        sys.stderr.write(f"{HOW_TO_INSTALL}\n")
+        return 1
+    shutil.rmtree(TARGET, ignore_errors=True)
+    TARGET.mkdir(parents=True)
+    asyncio.run(_draw_all())
+    return 0
+
+
+async def _draw_all() -> None:
+    with tempfile.TemporaryDirectory(prefix="darkroom-") as folder, ensure_running(Path(folder)) as postgres:
+        await migrate.upgrade(postgres.dsn)
+        async with a_server(postgres.dsn, Path(folder, "data"), "real") as server, chromium() as browser:
+            await _fill(server)
+            for language in LANGUAGES:
+                for scheme in SCHEMES:
+                    await _draw(browser, server, language, scheme)
+
+
+async def _fill(server: AppProcess) -> None:
+    """Send the photographs, and let them be analysed."""
+    folder = Path(skimage.__file__).parent / "data"
+    pictures = album() | {name.split(".")[0]: Image.open(folder / name).convert("RGB") for name in _OTHERS}
+    files = [("file", (f"{name}.jpg", encoded(picture, quality=92))) for name, picture in pictures.items()]
+    async with server.client() as client:
+        stored = (await _post(client, "images", files=files))["images"]
+        body = {"album_id": ALBUM}
+        await _post(client, "albums/embeddings", json={**body, "images": [image["url"] for image in stored]})
+        await _post(client, "albums/tags", json=body)
+        await _post(client, "albums/duplicates", json={**body, "level": "copy"})
+        await _post(client, "albums/clusters", json={**body, "min_images": 1, "bystanders": False})
+
+
+async def _post(client: httpx.AsyncClient, path: str, **content: Any) -> dict[str, Any]:
+    answer = (await client.post(f"/api/v1/{path}", **content)).raise_for_status()
+    return dict(answer.json())
+
+
+async def _draw(browser: Browser, server: AppProcess, language: str, scheme: str) -> None:
+    async with a_visit(browser, server.url, locale=language, color_scheme=scheme, viewport=_WINDOW) as visit:
+        page = await visit.open()
+
+        async def shoot(name: str) -> None:
+            await visit.settle(page)
+            for tries in range(1, _TRIES + 1):
+                try:
+                    await page.screenshot(path=TARGET / f"{name}-{language[:2]}-{scheme}.png")
+                    return
+                except Error:
+                    if tries == _TRIES:
+                        raise
+
+        for route in await routes_of(page):
+            await visit.show(page, route)
+            await shoot(route.strip("/") or "library")
+        await visit.show(page, "/albums")
+        await page.get_by_role("link", name=ALBUM).click()
+        await expect(page.get_by_role("listitem").get_by_role("img").first).to_be_visible()
+        await shoot("album")
+        await page.get_by_role("button", name="astronaut.jpg").click()
+        await expect(page.get_by_role("dialog")).to_be_visible()
+        await shoot("picture")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,221 @@
+"""What goes wrong on the way: the page says so, and goes on where it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, Route, expect
+
+from tests.browser.test_duplicates import pairs
+from tests.support.app_process import AppProcess
+from tests.support.builders import an_image, encoded
+from tests.support.people import fill_album
+from tests.support.visits import AWAY, Visit, drop
+
+NEW = r"404 .*/by-sha256/"
+"""The browser's word on the question whether the server has a file."""
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Path]:
+    """A dozen files."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for seed in range(12):
+        (folder / f"{seed}.png").write_bytes(encoded(an_image(seed=seed), "PNG"))
+    return sorted(folder.iterdir())
+
+
+async def _stored(server: AppProcess) -> int:
+    async with server.client() as client:
+        return len((await client.get("/api/v1/images", params={"limit": 100})).json()["items"])
+
+
+async def _hold_back(page: Page, after: int) -> None:
+    """Let so many uploads pass, and keep the next one from the server until the page is gone."""
+    seen = 0
+
+    async def pass_some(route: Route) -> None:
+        nonlocal seen
+        seen += 1
+        if seen <= after:
+            await route.continue_()
+
+    await page.route("**/api/v1/images", pass_some)
+
+
+async def test_an_upload_goes_on_when_the_server_has_restarted_in_the_middle(
+    server: AppProcess, visit: Visit, pictures: list[Path]
+) -> None:
+    visit.expects(NEW, AWAY)
+    page = await visit.open()
+    uploads = page.get_by_label("Uploads").first
+    stopped = False
+
+    async def stop_in_the_middle(route: Route) -> None:
+        nonlocal stopped
+        if not stopped and await _stored(server) == 4:
+            stopped = True
+            server.kill()
+        await route.continue_()
+
+    await page.route("**/api/v1/images", stop_in_the_middle)
+    await drop(page, pictures)
+    await expect(uploads).to_contain_text("is tried again in")
+    assert stopped
+    server.start()
+    await expect(uploads).to_contain_text("12 of 12 done, 0 not taken")
+    assert await _stored(server) == 12
+    await expect(page.get_by_role("listitem").get_by_role("img")).to_have_count(12)
+
+
+async def test_after_a_reload_in_the_middle_of_an_upload_the_same_folder_brings_just_the_rest(
+    server: AppProcess, visit: Visit, pictures: list[Path]
+) -> None:
+    visit.expects(NEW, AWAY)
+    page = await visit.open()
+    await _hold_back(page, after=5)
+    await drop(page, pictures)
+    await expect(page.get_by_label("Uploads").first).to_contain_text("5 of 12 done")
+    await page.reload()
+    await page.unroute("**/api/v1/images")
+    await expect(page.get_by_role("listitem").get_by_role("img")).to_have_count(5)
+    await drop(page, pictures)
+    await expect(page.get_by_label("Uploads").first).to_contain_text("12 of 12 done, 0 not taken")
+    await expect(page.get_by_role("listitem").filter(has_text="was here already")).to_have_count(5)
+    assert await _stored(server) == 12
+
+
+async def test_a_busy_server_is_asked_again_when_it_said(
+    server: AppProcess, visit: Visit, pictures: list[Path]
+) -> None:
+    visit.expects(NEW, "429")
+    page = await visit.open()
+    await page.route(
+        "**/api/v1/images",
+        lambda route: route.fulfill(status=429, headers={"Retry-After": "3"}, json={"title": "Too many requests"}),
+        times=1,
+    )
+    await drop(page, pictures[:2])
+    await expect(page.get_by_label("Uploads").first).to_contain_text("is tried again in 3 s")
+    await expect(page.get_by_label("Uploads").first).to_contain_text("2 of 2 done, 0 not taken")
+    assert await _stored(server) == 2
+
+
+async def test_an_upload_that_fails_for_good_says_why_and_is_tried_again_by_hand(
+    server: AppProcess, visit: Visit, pictures: list[Path]
+) -> None:
+    visit.expects(NEW, "507")
+    page = await visit.open()
+    await page.clock.install()
+    full = {"status": 507, "headers": {"Retry-After": "1"}, "json": {"detail": "The disk is full."}}
+    await page.route("**/api/v1/images", lambda route: route.fulfill(**full), times=6)
+    await drop(page, pictures[:2])
+    uploads = page.get_by_label("Uploads").first
+    while not await uploads.filter(has_text="failed: The disk is full.").count():
+        await page.clock.run_for(500)
+    await expect(uploads).to_contain_text("1 of 2 done, 1 not taken")
+    await uploads.get_by_role("button", name="Try again").click()
+    await expect(uploads).to_contain_text("2 of 2 done, 0 not taken")
+
+
+ROUTES = {
+    "/": "**/api/v1/images?*",
+    "/albums": "**/api/v1/albums?*",
+    "/duplicates": "**/api/v1/albums?*",
+    "/people": "**/api/v1/people?*",
+    "/jobs": "**/api/v1/jobs?*",
+}
+
+
+@pytest.mark.parametrize("status", [429, 500])
+@pytest.mark.parametrize("route", ROUTES)
+async def test_a_list_that_was_refused_says_why_and_comes_when_asked_again(
+    server: AppProcess, visit: Visit, route: str, status: int
+) -> None:
+    visit.expects(str(status))
+    async with server.client() as client:
+        await fill_album(client, "holiday", (1,))
+    page = await visit.context.new_page()
+    said = {"type": "/problems/busy", "title": "Busy", "status": status, "detail": f"Of {status}."}
+    await page.route(ROUTES[route], lambda answer: answer.fulfill(status=status, json=said), times=1)
+    await page.goto(f"{server.url}/#{route}")
+    alert = page.get_by_role("alert")
+    await expect(alert).to_contain_text(f"Of {status}.")
+    again = alert.get_by_role("button", name="Try again")
+    if await again.count():  # a page that looks again by itself may have been quicker
+        await again.click()
+    await expect(alert).to_have_count(0)
+    await expect(page.get_by_role("main")).not_to_contain_text("Loading")
+
+
+async def test_a_decision_that_failed_changes_nothing_and_may_be_made_again(server: AppProcess, visit: Visit) -> None:
+    visit.expects("500")
+    async with server.client() as client:
+        await fill_album(client, "holiday", (1,))
+    page = await visit.open("/people")
+    said = {"title": "Internal error", "detail": "Something went wrong here."}
+    await page.route("**/api/v1/people/per_*", lambda route: route.fulfill(status=500, json=said), times=1)
+    name = page.get_by_label("Name")
+    await name.fill("Eva")
+    await name.press("Enter")
+    await expect(page.get_by_role("alert")).to_contain_text("Something went wrong here.")
+    await name.fill("Eva!")
+    await name.press("Enter")
+    await expect(page.get_by_role("status")).to_have_text("Saved.")
+    await expect(page.get_by_role("alert")).to_have_count(0)
+    await page.reload()
+    await expect(name).to_have_value("Eva!")
+
+
+async def test_back_leads_to_where_the_visitor_was(server: AppProcess, visit: Visit) -> None:
+    async with server.client() as client:
+        await fill_album(client, "holiday", (1,), (2,))
+    page = await visit.open("/albums")
+    await page.get_by_role("link", name="holiday").click()
+    await expect(page.get_by_role("heading", name="holiday")).to_be_visible()
+    await page.get_by_role("listitem").get_by_role("button").first.click()
+    await expect(page.get_by_role("dialog")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    await page.go_back()
+    await expect(page.get_by_role("heading", name="Albums")).to_be_visible()
+    await page.go_forward()
+    await expect(page.get_by_role("heading", name="holiday")).to_be_visible()
+
+
+async def test_what_another_tab_has_decided_is_shown_when_the_same_is_decided_again(
+    server: AppProcess, visit: Visit
+) -> None:
+    visit.expects("4(04|09|22)")
+    async with server.client() as client:
+        await fill_album(client, "holiday", (1, 2), (1,), (3,))
+    tabs = await visit.open("/people"), await visit.open("/people")
+    for tab in tabs:
+        boxes = tab.get_by_role("listitem").get_by_role("checkbox")
+        await expect(boxes).to_have_count(3)
+        await boxes.nth(0).check()
+        await boxes.nth(1).check()
+    for tab in tabs:
+        await tab.get_by_role("button", name="same person").click()
+        await expect(tab.get_by_role("listitem")).to_have_count(2)
+    await expect(tabs[0].get_by_role("alert")).to_have_count(0)
+    await expect(tabs[1].get_by_role("alert")).to_contain_text("merged")
+
+
+async def test_a_group_that_another_tab_has_resolved_is_gone_and_the_next_is_shown(
+    server: AppProcess, visit: Visit
+) -> None:
+    visit.expects("4(04|09|22)")
+    await pairs(server, 3)
+    tabs = await visit.open("/duplicates"), await visit.open("/duplicates")
+    for tab in tabs:
+        await expect(tab.get_by_role("heading", level=2)).to_have_text("Group 1 of 3")
+    for tab in tabs:
+        await tab.get_by_role("button", name="Keep 1, trash 1").click()
+        await expect(tab.get_by_role("heading", level=2)).to_have_text("Group 1 of 2")
+    await expect(tabs[1].get_by_role("alert")).not_to_be_empty()
+    await tabs[1].get_by_role("button", name="Keep 1, trash 1").click()
+    await expect(tabs[1].get_by_role("heading", level=2)).to_have_text("Group 1 of 1")
+    await expect(tabs[1].get_by_role("alert")).to_have_count(0)

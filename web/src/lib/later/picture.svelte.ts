@@ -1,0 +1,18 @@
+/** The picture that a page works on, and what was made of it. */
+import { client, done, type Schemas } from '../api';
+
+export type Chosen = Schemas['ImageDetail'];
+
+/** The id of the picture that the server has at this address, or that a reference names. */
+export function idOf(url: string | null | undefined): string {
+  return /img_[0-9a-z]{10,64}/.exec(url ?? '')?.[0] ?? '';
+}
+
+export function loadPicture(id: string): Promise<Chosen> {
+  return done(client.GET('/api/v1/images/{image_id}', { params: { path: { image_id: id } } }));
+}
+
+/** Put pictures into the trash, or take them out of it. */
+export async function trash(ids: string[], action: 'trash' | 'restore' = 'trash'): Promise<void> {
+  if (ids.length) await done(client.POST('/api/v1/images/batch', { body: { ids, action } }));
+}

@@ -1,0 +1,28 @@
+/** Which pictures the address of the page asks for. */
+import { asked } from './address';
+import type { Picture } from './api';
+import type { Wanted } from './pictures.svelte';
+
+export function wantedOf(album_id?: string): Wanted {
+  const given = (name: string) => asked(name) || undefined;
+  const least = given('min_quality');
+  return {
+    album_id,
+    q: given('q'),
+    tag: given('tag'),
+    issue: given('issue'),
+    min_quality: least === undefined ? undefined : Number(least),
+    sort: given('sort') as Wanted['sort'],
+  };
+}
+
+/** Whether it asks for some of them only. */
+export function isFiltered(): boolean {
+  return ['q', 'tag', 'issue', 'min_quality'].some((name) => asked(name));
+}
+
+/** The time by which pictures are in order; undefined where it is another order. */
+export function timeOf({ q, sort = 'added' }: Wanted): ((picture: Picture) => string | null | undefined) | undefined {
+  if (q || sort === 'quality') return undefined;
+  return sort === 'taken' ? (one) => one.taken_at ?? one.created_at : (one) => one.created_at;
+}
