@@ -514,6 +514,25 @@ class ImageDetail(Model):
     tags: list[str] = Field(description="the user's own first, then the model's; none while it is in no album")
 
 
+class ImageFaceList(Model):
+    """`ImageFaceList` of the OpenAPI document."""
+
+    items: list[ImageFaceView] = Field(description="from left to right; none before the image was in an album")
+
+
+class ImageFaceView(Model):
+    """`ImageFaceView` of the OpenAPI document."""
+
+    id: str
+    image_id: str = Field(description="the latest image that shows it")
+    bbox: tuple[float, float, float, float] = Field(description="x1, y1, x2, y2 in pixels of the upright original")
+    score: float
+    quality: float
+    person_id: str | None
+    crop: str = Field(description="URL of a square crop")
+    name: str | None = Field(description="of the person; null: not named yet, or nobody's")
+
+
 class ImageItem(Model):
     """An image of a list. With `fields` it has these only."""
 

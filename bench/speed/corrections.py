@@ -58,7 +58,7 @@ class Bench:
         effects = PeopleEffects(settings)
         kinds = dict.fromkeys(("must", "cannot", "name", "hide"), effects)
         self._decisions = PeopleDecisions(database, CorrectionService(database, kinds), effects)  # type: ignore[arg-type]
-        self._lists = PeopleService(database, self._decisions)
+        self._lists = PeopleService(database, self._decisions, settings.faces_model)
 
     async def fill(self) -> None:
         async with self._database.transaction() as session:

@@ -89,7 +89,7 @@ class FakeCapabilities(FakeGeneration, FakePortraits):
     async def embed_images(self, views: NDArray[np.uint8]) -> Vectors:
         self.calls.append("embed_images")
         small = [cv2.resize(view, (_GRID, _GRID), interpolation=cv2.INTER_AREA) for view in views]
-        return np.stack(small).reshape(len(views), -1).astype(np.float32) / 255 + 0.01
+        return np.asarray(np.stack(small).reshape(len(views), -1).astype(np.float32) / 255 + 0.01, np.float32)
 
     async def tag_images(self, vectors: Vectors, labels: Sequence[str] | None = None) -> list[dict[str, float]]:
         self.calls.append("tag_images")
