@@ -6,8 +6,9 @@ import json
 from string import Template
 
 from configs.settings import FrontDoorOptions
-from deployments.errors import DarkroomError, NotFound, Overloaded, RequestTimeout, Unavailable
+from deployments.errors import DarkroomError, Forbidden, NotFound, Overloaded, RequestTimeout, Unavailable
 from serve_app.api.context import HARMLESS_ID
+from serve_app.api.paths import IMMICH_PATHS
 from serve_app.control_headers import ORDERS
 from serve_app.lost_answers import LOST_STATUS, REPEATS_HEADER
 from serve_app.services.jobs.problems import problem_members
@@ -16,6 +17,8 @@ _HOP = "x-darkroom-hop"
 """Header of a request that another node's door has sent here: this one sends it no further."""
 _OWN_502 = "x-darkroom-own-502"
 """Mark of HAProxy's own 502. Of the application's, which is about a vendor, it says nothing."""
+_FORWARDED = "A proxy sent this on that DARKROOM_FRONT_DOOR__TRUSTED_PROXIES does not name: whose it is is not known."
+"""Why a door that is open to addresses (Immich's) stays shut: a proxy here would lend its own to everybody."""
 CONTROL_HEADERS = tuple(sorted(ORDERS | {name.replace("-", "_") for name in ORDERS}))
 """Headers by which clients would steer Serve, which takes a hyphen for an underscore."""
 _CONFIGURATION = Template("""\
@@ -60,6 +63,7 @@ frontend door
 $strip
     http-request del-header x-serve- -m beg
     http-request del-header x-request-id unless { req.hdr(x-request-id) -m reg ^$harmless_id$$ }
+    http-request return $forwarded if { path,url_dec -m str $by_address } { req.hdr(x-forwarded-for) -m found } !trusted
     http-request set-header X-Forwarded-For %[src] unless trusted
     http-request del-header X-Forwarded-Proto unless trusted
     http-request return $not_found if { path,url_dec -m beg /-/ } !{ path /-/healthz }
@@ -141,6 +145,8 @@ def configuration(settings: FrontDoorOptions, host: str, port: int, target: str)
         broke_off=_answer(503, _ERRORS[502]),
         too_late=_answer(504, _ERRORS[504]),
         queue_full=_answer(429, Overloaded("The queue of requests is full."), 5),
+        by_address=" ".join(sorted(IMMICH_PATHS)),
+        forwarded=_answer(403, Forbidden(_FORWARDED)),
         not_found=_answer(404, NotFound("There is no such path.")),
         too_many_connections=_answer(429, Overloaded("Too many connections from this address."), 5),
         too_many_requests=_answer(429, Overloaded("Too many requests from this address."), 10),

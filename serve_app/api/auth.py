@@ -14,9 +14,9 @@ from configs.settings import Settings
 from deployments.errors import DarkroomError, Forbidden, Unauthenticated
 from serve_app.api.answers import PREFIX
 from serve_app.api.cookies import SessionCookies
-from serve_app.api.immich import PATHS as IMMICH_PATHS
 from serve_app.api.middleware import error_answer
 from serve_app.api.networks import check_network
+from serve_app.api.paths import IMMICH_PATHS
 from serve_app.api.sdapi import errors as webui
 from serve_app.api.tries import Tries, address_of
 from serve_app.services.accounts.users import LOCAL_CALLER, Caller, is_made_here

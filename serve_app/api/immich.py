@@ -21,8 +21,6 @@ from serve_app.api.middleware import at_most, counting
 
 router = APIRouter(include_in_schema=False)
 
-PATHS = frozenset({"/ping", "/predict"})
-"""Paths of these routes."""
 _MOST_FIELDS = 8
 
 

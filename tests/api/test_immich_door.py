@@ -58,9 +58,20 @@ async def test_an_address_that_a_caller_claims_does_not_let_it_in(services: Serv
             assert (await client.get("/ping", headers=headers)).status_code == 403, headers
 
 
-async def test_an_address_that_a_caller_claims_does_not_keep_it_out(services: Services, settings: Settings) -> None:
+@pytest.mark.parametrize("path", ["/ping", "/predict", "/%70ing"])
+async def test_a_proxy_that_is_not_named_lends_its_address_to_nobody(
+    services: Services, settings: Settings, path: str
+) -> None:
+    """One on this machine would open the door to all the world, whom it calls for."""
     async with behind_the_door(services, settings, "127.0.0.0/8") as client:
-        assert (await client.get("/ping", headers={"X-Forwarded-For": ELSEWHERE})).status_code == 200
+        problem = (await client.get(path, headers={"X-Forwarded-For": ELSEWHERE})).json()
+    assert (problem["status"], problem["type"]) == (403, "/problems/forbidden")
+    assert "DARKROOM_FRONT_DOOR__TRUSTED_PROXIES" in problem["detail"]
+
+
+async def test_other_paths_may_be_forwarded_by_any_proxy(services: Services, settings: Settings) -> None:
+    async with behind_the_door(services, settings, "127.0.0.0/8") as client:
+        assert (await client.get("/healthz", headers={"X-Forwarded-For": ELSEWHERE})).status_code == 200
 
 
 async def test_a_trusted_proxy_is_believed_for_the_last_address_alone(services: Services, settings: Settings) -> None:
