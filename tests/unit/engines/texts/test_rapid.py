@@ -162,3 +162,15 @@ def test_networks_whose_inputs_vary_in_size_keep_no_memory_for_the_next(engine: 
     for session in (engine._detection, engine._recognition):
         assert session.get_session_options().enable_cpu_mem_arena is False
         assert session.get_session_options().enable_mem_pattern is False
+
+
+def test_a_model_of_ones_own_reads_with_the_characters_that_it_names(tmp_path: Path) -> None:
+    """The wheel's, with capitals in place of small letters in its list."""
+    import rapidocr
+
+    model = onnx.load(Path(rapidocr.__file__).parent / "models" / "PP-OCRv6_rec_small.onnx")
+    [characters] = [entry for entry in model.metadata_props if entry.key == "character"]
+    characters.value = characters.value.upper()
+    onnx.save(model, tmp_path / "capitals.onnx")
+    texts = RapidTextEngine(1280, tmp_path / "capitals.onnx").read(a_receipt(), ANY_TEXT)
+    assert written(texts) == RECEIPT_TEXT.upper()
