@@ -25,8 +25,8 @@ class TextOptions:
     min_text_score: float = 0.5
     """Recognition score from which on what was read is given, 0 to 1."""
     glance_px: int | None = None
-    """Longest side at which the picture is looked at first, at least 32: where nothing is found there, it has no text.
-    None: it is not."""
+    """Longest side at which the picture is looked at first, at least 32: where nothing is found there, it has no text,
+    and how small the text is decides how much closer it is looked for, up to `max_px`. None: it is not."""
     max_px: int | None = None
     """Longest side in pixels at which text is looked for, at least 32; None: the setting `texts.max_px`. What is found
     is read at the full size of the picture in any case."""

@@ -109,9 +109,10 @@ async def test_a_new_title_leaves_results_as_they_are_and_is_told_as_an_event(
     await embed(client, "a", await pictures(client, 1))
     await client.post(f"{ALBUMS}/quality", json={"album_id": "a"})
     jobs = (await client.get("/api/v1/jobs", params={"kind": "quality"})).json()["items"]
-    before = await count(services, "events")
+    changes = "events WHERE kind = 'album'"  # background jobs of the album may still end
+    before = await count(services, changes)
     await client.patch(f"{ALBUMS}/a", json={"title": "T"})
-    assert await count(services, "events") == before + 1
+    assert await count(services, changes) == before + 1
     await client.post(f"{ALBUMS}/quality", json={"album_id": "a"})
     assert (await client.get("/api/v1/jobs", params={"kind": "quality"})).json()["items"] == jobs
 

@@ -34,6 +34,8 @@ _MAP_THRESHOLD = 0.3
 _MOST_TEXTS = 1000
 _UNCLIP = 1.6
 """Growth of a box over the shrunken middle of the text that the map shows, by area through perimeter."""
+_FOUND_PX = 20
+"""Height of a line's box from which on detection finds it, and its neighbours, for sure."""
 _STEP_PX = 32
 """The detection network takes sides of whole multiples of it."""
 _LINE_PX = 48
@@ -61,6 +63,11 @@ class _Line:
     score: float
     pixels: Image
     """BGR, as the networks were trained."""
+
+    def turned(self) -> _Line:
+        """The same line the other way up."""
+        pixels = np.ascontiguousarray(self.pixels[::-1, ::-1])
+        return _Line(np.roll(self.corners, -2, axis=0), self.score, pixels)
 
 
 class RapidTextEngine:
@@ -94,58 +101,68 @@ class RapidTextEngine:
 
     def read(self, image: Image, options: TextOptions) -> list[Text]:
         """Read the texts of one picture, in reading order."""
-        bgr = np.ascontiguousarray(image[:, :, ::-1])
-        if options.glance_px and not self._find(bgr, options.min_score, options.glance_px):
-            return []
-        lines = self._find(bgr, options.min_score, options.max_px or self._max_px)
-        texts = self._read_lines(lines, options.min_text_score)
+        bgr, border = _with_border(np.ascontiguousarray(image[:, :, ::-1]))
+        boxes, scores = self._look(bgr, options)
+        lines = [_cut_line(bgr, box, score) for box, score in zip(boxes, scores, strict=True)]
+        limits = np.array([image.shape[1], image.shape[0]], np.float32)
+        found = self._read_lines(lines, options.min_text_score)
+        texts = [_as_text(line, np.clip(line.corners - border, 0, limits), says, score) for line, says, score in found]
         return [texts[place] for row in reading_order([text.corners for text in texts]) for place in row]
 
-    def _find(self, bgr: Image, min_score: float, max_px: int) -> list[_Line]:
-        padded, border = _with_border(bgr)
-        height, width = padded.shape[:2]
+    def _look(self, bgr: Image, options: TextOptions) -> tuple[Vectors, list[float]]:
+        """Find lines as closely as the options say; -> as `_detect`."""
+        most_px, glance_px = options.max_px or self._max_px, options.glance_px
+        if glance_px is None:
+            return self._detect(bgr, options.min_score, most_px)
+        boxes, scores = self._detect(bgr, options.min_score, glance_px)
+        if not len(boxes):
+            return boxes, scores
+        shrunk = min(1.0, glance_px / max(bgr.shape[:2]))
+        needed_px = glance_px * _FOUND_PX / (shrunk * _smallest_height(boxes))
+        if shrunk == 1 or needed_px <= glance_px:
+            return boxes, scores
+        return self._detect(bgr, options.min_score, min(round(needed_px), most_px))
+
+    def _detect(self, bgr: Image, min_score: float, max_px: int) -> tuple[Vectors, list[float]]:
+        """Find lines at a resolution. -> their corners `float32[N, 4, 2]`, laid along the writing, and their scores"""
+        height, width = bgr.shape[:2]
         scale = min(1.0, max_px / max(height, width))
         size = [max(_STEP_PX, round(side * scale / _STEP_PX) * _STEP_PX) for side in (width, height)]
-        small = cv2.resize(padded, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-        (text_map,) = self._detection.run(None, {self._detection.get_inputs()[0].name: _as_input([small])})
+        small = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+        (text_map,) = self._detection.run(None, {self._detection.get_inputs()[0].name: _as_input(small)})
         find_boxes = self._boxes_of_map(_MAP_THRESHOLD, min_score, _MOST_TEXTS, _UNCLIP, "fast", use_dilation=True)
         boxes, scores = find_boxes(text_map, (height, width))
-        if not len(boxes):
-            return []
-        corners = np.asarray(boxes, np.float32)
+        corners = np.asarray(boxes, np.float32).reshape(-1, 4, 2)
         laid = [np.roll(box, -roll, axis=0) for box, roll in zip(corners, lay_along(corners), strict=True)]
-        lines = [_cut_line(padded, box, float(score)) for box, score in zip(laid, scores, strict=True)]
-        limits = np.array([bgr.shape[1], bgr.shape[0]], np.float32)
-        return [
-            _Line(np.clip(line.corners - border, 0, limits), line.score, line.pixels)
-            for line in lines
-            if min(line.pixels.shape[:2]) > 1
-        ]
+        return np.asarray(laid, np.float32).reshape(-1, 4, 2), [float(score) for score in scores]
 
-    def _read_lines(self, lines: Sequence[_Line], min_score: float) -> list[Text]:
-        """Read each line the way up that the lines agree on, and the other way too where its own looks say so."""
+    def _read_lines(self, lines: Sequence[_Line], min_score: float) -> list[tuple[_Line, str, float]]:
+        """Read each line the way up that the lines agree on, and the other way too where its own looks say so.
+
+        -> those that say something, turned the way in which they do, with what they say and its score
+        """
         if not lines:
             return []
         odds = np.array([self._head_odds(line.pixels) for line in lines], np.float32)
-        corners = np.stack([line.corners for line in lines])
-        turned, doubtful = agree_on_heads(corners, odds)
-        texts = []
+        turned, doubtful = agree_on_heads(np.stack([line.corners for line in lines]), odds)
+        found = []
         for line, is_turned, is_doubtful in zip(lines, turned, doubtful, strict=True):
-            way = bool(is_turned)
-            text, score = self._read_one(line.pixels, way)
+            upright = line.turned() if is_turned else line
+            text, score = self._read_one(upright.pixels)
             if is_doubtful:
-                other, other_score = self._read_one(line.pixels, not way)
-                if other_score * len(other) > _CLEARLY * score * len(text):
-                    text, score, way = other, other_score, not way
+                other = upright.turned()
+                other_text, other_score = self._read_one(other.pixels)
+                if other_score * len(other_text) > _CLEARLY * score * len(text):
+                    upright, text, score = other, other_text, other_score
             if text and score >= min_score:
-                texts.append(_as_text(line, way, text, score))
-        return texts
+                found.append((upright, text, score))
+        return found
 
     def _head_odds(self, pixels: Image) -> float:
         """How much the line looks the right way up, 1, or on its head, -1: parts of a long one, for it cannot be told
         from what is squeezed."""
-        width = _width_at(pixels, _LINE_PX)
-        line = _as_input([cv2.resize(pixels, (width, _LINE_PX))])
+        width = _width_of(pixels)
+        line = _as_input(cv2.resize(pixels, (width, _LINE_PX)))
         starts = sorted({round(start) for start in np.linspace(0, max(0, width - _HEAD_PX), _HEAD_PARTS)})
         parts = np.zeros((len(starts), 3, _LINE_PX, _HEAD_PX), np.float32)
         for part, start in zip(parts, starts, strict=True):
@@ -153,26 +170,30 @@ class RapidTextEngine:
         (shares,) = self._heads.run(None, {self._heads.get_inputs()[0].name: parts})
         return float((shares[:, 0] - shares[:, 1]).mean())
 
-    def _read_one(self, pixels: Image, is_turned: bool) -> tuple[str, float]:
+    def _read_one(self, pixels: Image) -> tuple[str, float]:
         """Read a line alone: on one core, several at once take longer by what the shorter ones are padded with."""
-        if is_turned:
-            pixels = np.ascontiguousarray(pixels[::-1, ::-1])
-        width = min(_WIDEST_PX, _width_at(pixels, _LINE_PX))
+        width = _width_of(pixels)
         whole = np.zeros((1, 3, _LINE_PX, max(width, _NARROWEST_PX)), np.float32)
-        whole[:, :, :, :width] = _as_input([cv2.resize(pixels, (width, _LINE_PX))])
+        whole[:, :, :, :width] = _as_input(cv2.resize(pixels, (width, _LINE_PX)))
         (shares,) = self._recognition.run(None, {self._recognition.get_inputs()[0].name: whole})
         ((text, score),), _ = self._decode(shares)
         return " ".join(text.split()), float(score)
 
 
-def _width_at(pixels: Image, height: int) -> int:
-    return max(1, math.ceil(height * int(pixels.shape[1]) / int(pixels.shape[0])))
+def _smallest_height(boxes: Vectors) -> float:
+    """Height of lines `float32[N, 4, 2]`, of the small ones: nine in ten are higher."""
+    heights = np.linalg.norm(boxes[:, 3] - boxes[:, 0], axis=1)
+    return max(1.0, float(np.quantile(heights, 0.1)))
 
 
-def _as_input(images: Sequence[Image]) -> NDArray[np.float32]:
-    """Make a batch `float32[N, 3, H, W]` from -1 to 1 of images of one size."""
-    batch = np.stack(images).astype(np.float32) / 127.5 - 1
-    return np.ascontiguousarray(batch.transpose(0, 3, 1, 2))
+def _width_of(pixels: Image) -> int:
+    """Width of a line at the height that the networks take."""
+    return min(_WIDEST_PX, math.ceil(_LINE_PX * int(pixels.shape[1]) / int(pixels.shape[0])))
+
+
+def _as_input(bgr: Any) -> NDArray[np.float32]:
+    """Make a network's input `float32[1, 3, H, W]` from -1 to 1."""
+    return np.ascontiguousarray((bgr.astype(np.float32) / 127.5 - 1).transpose(2, 0, 1)[None])
 
 
 def _with_border(bgr: Image) -> tuple[Image, Vectors]:
@@ -199,8 +220,7 @@ def _cut_line(bgr: Image, corners: Vectors, score: float) -> _Line:
     return _Line(corners, score, pixels)
 
 
-def _as_text(line: _Line, is_turned: bool, text: str, score: float) -> Text:
-    corners = np.roll(line.corners, -2, axis=0) if is_turned else line.corners
+def _as_text(line: _Line, corners: Vectors, text: str, score: float) -> Text:
     one, two, three, four = ((float(x), float(y)) for x, y in corners)
     return Text((one, two, three, four), line.score, text, score)
 

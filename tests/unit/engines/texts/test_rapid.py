@@ -157,8 +157,31 @@ def test_options_out_of_range_are_refused(options: dict[str, float]) -> None:
         TextOptions(**options)  # type: ignore[arg-type]
 
 
+def test_after_a_glance_small_print_is_looked_for_more_closely_and_large_print_is_not(engine: RapidTextEngine) -> None:
+    small = a_page([[f"Small print, line {number}"] for number in range(5)], px=14, size=(1200, 900))
+    large = a_page([["LARGE PRINT"], ["OF A SIGN"]], px=150, size=(1200, 800))
+    for page, is_closer in ((small, True), (large, False)):
+        bgr = np.ascontiguousarray(page[:, :, ::-1])
+        glanced, _ = engine._detect(bgr, 0.5, 480)
+        found, _ = engine._look(bgr, TextOptions(glance_px=480))
+        assert (not np.array_equal(found, glanced)) is is_closer
+    assert len(engine.read(small, TextOptions(glance_px=480))) == 5
+
+
 def test_networks_whose_inputs_vary_in_size_keep_no_memory_for_the_next(engine: RapidTextEngine) -> None:
     """Pages and lines are of any size: what each needed would be kept beside all others."""
     for session in (engine._detection, engine._recognition):
         assert session.get_session_options().enable_cpu_mem_arena is False
         assert session.get_session_options().enable_mem_pattern is False
+
+
+def test_a_model_of_ones_own_reads_with_the_characters_that_it_names(tmp_path: Path) -> None:
+    """The wheel's, with capitals in place of small letters in its list."""
+    import rapidocr
+
+    model = onnx.load(Path(rapidocr.__file__).parent / "models" / "PP-OCRv6_rec_small.onnx")
+    [characters] = [entry for entry in model.metadata_props if entry.key == "character"]
+    characters.value = characters.value.upper()
+    onnx.save(model, tmp_path / "capitals.onnx")
+    texts = RapidTextEngine(1280, tmp_path / "capitals.onnx").read(a_receipt(), ANY_TEXT)
+    assert written(texts) == RECEIPT_TEXT.upper()
