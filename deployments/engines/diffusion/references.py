@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from deployments.contracts.diffusion import Reference
-from deployments.engines.diffusion.controlnets import window
+from deployments.engines.diffusion.controlnets import acts
 
 _LEAST_FIDELITY = 1e-5
 
@@ -59,8 +59,7 @@ class ReferencePass:
 
     def acts(self, call: int, calls: int) -> bool:
         """Say whether it acts in a call, in the window of ControlNets."""
-        bounds = window(self.reference.start, self.reference.end, calls)
-        return bounds is not None and bounds[0] <= call / calls and (call + 1) / calls <= bounds[1]
+        return acts(self.reference.start, self.reference.end, call, calls)
 
 
 @dataclass
