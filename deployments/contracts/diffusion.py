@@ -92,19 +92,21 @@ class ControlHint:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """An image whose features a picture attends to (reference_only)."""
+    """An image whose features a picture takes over (reference_only, reference_adain, reference_adain+attn)."""
 
     image: Image
     """Exactly as large as the picture to make."""
     fidelity: float = 0.5
     """How much of the style is the reference's, 0 to 1; counts in the mode `balanced`, others mean 0 and 1."""
     weight: float = 1.0
-    """Share of the layers that attend to it; over 1 is 1."""
+    """Share of the layers that attend to it, over 1 is 1; or of the blocks that take its statistics, over 2 is 2."""
     start: float = 0.0
     """Share of the steps after which it begins to act, 0 to 1; `end` likewise."""
     end: float = 1.0
     mode: ControlMode = "balanced"
     passes: Literal["both", "first", "hires"] = "both"
+    how: Literal["attention", "statistics", "both"] = "attention"
+    """What is taken over: what self-attention looks at, the means and deviations of channels, or both."""
 
 
 @dataclass(frozen=True, slots=True)

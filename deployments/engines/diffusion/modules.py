@@ -220,11 +220,7 @@ _DRAWN: tuple[Module, ...] = (
     Module("inpaint_only", "inpaint_only", _keep, ("Inpaint",), resolution=False),
 )
 
-_REFERENCES: tuple[tuple[str, Draw | None], ...] = (
-    ("reference_only", _keep),
-    ("reference_adain", None),
-    ("reference_adain+attn", None),
-)
+_REFERENCES = ("reference_only", "reference_adain", "reference_adain+attn")
 _IMAGE_PROMPTS: tuple[tuple[str, str, str], ...] = (
     ("ip-adapter-auto", "ip-adapter-auto", "clip_h clip_g"),
     ("ip-adapter_clip_sd15", "ip-adapter_clip_h", "clip_h"),
@@ -266,8 +262,8 @@ _OTHERS: tuple[tuple[str, str, str], ...] = (
 MODULES: tuple[Module, ...] = (
     *_DRAWN,
     *(
-        Module(name, name, draw, ("Reference",), a=_FIDELITY, resolution=False, model_free=True)
-        for name, draw in _REFERENCES
+        Module(name, name, _keep, ("Reference",), a=_FIDELITY, resolution=False, model_free=True)
+        for name in _REFERENCES
     ),
     *(
         Module(name, label, None, ("IP-Adapter",), needs, resolution=False, draws=False)

@@ -69,7 +69,7 @@ def shape_key(request: GenerationRequest) -> Hashable:
     )
     controls = tuple((ControlUnit.of(hint), hint.passes) for hint in request.controls)
     references = tuple(
-        (one.fidelity, one.weight, one.start, one.end, one.mode, one.passes) for one in request.references
+        (one.fidelity, one.weight, one.start, one.end, one.mode, one.passes, one.how) for one in request.references
     )
     prompts = tuple((one.model, one.weight, one.start, one.end, one.passes) for one in request.image_prompts)
     return common, kind_of(request), controls, references, prompts, hires

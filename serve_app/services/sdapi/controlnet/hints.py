@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import cv2
 import numpy as np
@@ -37,6 +37,9 @@ from serve_app.services.sdapi.image_inputs import JobImages
 from serve_app.services.sdapi.model_names import control_title, find_module
 
 Fitting = TypeVar("Fitting", FittingModel, FittingAdapter)
+TakenOver = Literal["attention", "statistics", "both"]
+_TAKEN_OVER: Mapping[str, TakenOver] = {"reference_adain": "statistics", "reference_adain+attn": "both"}
+"""What preprocessors of references take over; others: attention."""
 _LONGEST_PX = 4096
 """Longest side of an image for a preprocessor; all work on far smaller ones."""
 
@@ -145,7 +148,7 @@ class HintMaker:
                 raise
             raise _UnitFailed(error.message) from error
         if model is None:
-            return await _reference(place, unit, hint, frame, mode, prepared)
+            return await _reference(place, unit, hint, frame, mode, prepared, _TAKEN_OVER.get(module.name, "attention"))
         mask = await self._mask(place, unit, inputs, frame, mode) if _paints(module) else None
         first = await asyncio.to_thread(fit_hint, hint, frame.size, mode)
         shown, controls = [first if mask is None else _without(first, mask)], []
@@ -231,12 +234,19 @@ class HintMaker:
 
 
 async def _reference(
-    place: int, unit: ControlNetUnit, image: Image, frame: ControlFrame, mode: ResizeMode, prepared: PreprocessorPlan
+    place: int,
+    unit: ControlNetUnit,
+    image: Image,
+    frame: ControlFrame,
+    mode: ResizeMode,
+    prepared: PreprocessorPlan,
+    how: TakenOver,
 ) -> ControlHints:
     """Make the reference of a unit that needs no model, in the size of each pass."""
     fidelity = prepared.shown[0]
     first = await asyncio.to_thread(fit, image, frame.size, mode)
-    made = Reference(first, fidelity, unit.weight, unit.guidance_start, unit.guidance_end, unit.control_mode)
+    window = (unit.guidance_start, unit.guidance_end)
+    made = Reference(first, fidelity, unit.weight, *window, unit.control_mode, how=how)
     references, shown = [made], [first]
     if frame.hires is not None:
         large = await asyncio.to_thread(fit, image, frame.hires, mode)
