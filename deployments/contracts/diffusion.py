@@ -56,6 +56,8 @@ Emphasis = Literal["Original", "No norm", "Ignore", "None"]
 """What weights of a prompt do. Original: scale tokens and keep the mean. No norm: scale them. Ignore: nothing. None:
 brackets are text."""
 
+PROMPT_IMAGE_PX = 224
+"""Sides of the images that are prompts, as their encoders see them."""
 ResizeMode = Literal["stretch", "crop", "fill"]
 """stretch: just resize. crop: cover and crop the centre. fill: contain and fill the rest."""
 
@@ -90,19 +92,39 @@ class ControlHint:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """An image whose features a picture attends to (reference_only)."""
+    """An image whose features a picture takes over (reference_only, reference_adain, reference_adain+attn)."""
 
     image: Image
     """Exactly as large as the picture to make."""
     fidelity: float = 0.5
     """How much of the style is the reference's, 0 to 1; counts in the mode `balanced`, others mean 0 and 1."""
     weight: float = 1.0
-    """Share of the layers that attend to it; over 1 is 1."""
+    """Share of the layers that attend to it, over 1 is 1; or of the blocks that take its statistics, over 2 is 2."""
     start: float = 0.0
     """Share of the steps after which it begins to act, 0 to 1; `end` likewise."""
     end: float = 1.0
     mode: ControlMode = "balanced"
     passes: Literal["both", "first", "hires"] = "both"
+    how: Literal["attention", "statistics", "both"] = "attention"
+    """What is taken over: what self-attention looks at, the means and deviations of channels, or both."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePrompt:
+    """An image that a picture is to be like, beside what the prompt says (IP-Adapter)."""
+
+    model: str
+    """IP-Adapter by name; one that cannot be used is left out with a warning."""
+    image: Image
+    """The whole image, whatever its shape was, `uint8[PROMPT_IMAGE_PX, PROMPT_IMAGE_PX, 3]`."""
+    weight: float = 1.0
+    """Factor of what is seen in it, 0 to 2."""
+    start: float = 0.0
+    """Share of the steps after which it begins to act, 0 to 1; `end` likewise."""
+    end: float = 1.0
+    passes: Literal["both", "first", "hires"] = "both"
+    mask: Gray | None = None
+    """255 where nothing is to be seen in it, of its size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +185,7 @@ class GenerationRequest:
     loras: tuple[Lora, ...] = ()
     controls: tuple[ControlHint, ...] = ()
     references: tuple[Reference, ...] = ()
+    image_prompts: tuple[ImagePrompt, ...] = ()
     init_image: Image | None = None
     """Image to begin with, exactly `width` by `height`."""
     mask: Gray | None = None
@@ -239,6 +262,8 @@ class ModelFile:
     vectors: int = 0
     """Number of a textual inversion's vectors, and their `width`; 0 for other models."""
     width: int = 0
+    encoder: str = ""
+    """Image encoder of an IP-Adapter, `clip_h` or `clip_g`; empty for other files and kinds that do not run here."""
     addnet_sha256: str = ""
     """Hash of a LoRA's tensors without the header, by which the original names it; empty where there is none."""
 

@@ -62,13 +62,16 @@ CATALOGUE = ModelCatalogue(
             "openpose", "openpose_full", False, (_RESOLUTION,), ("OpenPose",), ("body_pose_model.pth",), "hub/repo"
         ),
         HintModule("inpaint", "inpaint_global_harmonious", True, tags=("Inpaint",)),
-        HintModule(
-            "reference_only",
-            "reference_only",
-            True,
-            (a_slider("Style Fidelity (only for Balanced mode)", 0.5, 0.0, 1.0),),
-            tags=("Reference",),
-            model_free=True,
+        *(
+            HintModule(
+                name,
+                name,
+                True,
+                (a_slider("Style Fidelity (only for Balanced mode)", 0.5, 0.0, 1.0),),
+                tags=("Reference",),
+                model_free=True,
+            )
+            for name in ("reference_only", "reference_adain", "reference_adain+attn")
         ),
     ),
     default_checkpoint="tiny",

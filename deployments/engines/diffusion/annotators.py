@@ -22,10 +22,10 @@ from deployments.errors import Unavailable, WeightsMissing
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A network of controlnet_aux."""
+    """A network of controlnet_aux, or an image encoder."""
 
     detector: str
-    """Class in controlnet_aux."""
+    """Class in controlnet_aux; empty for image encoders, see `image_encoders`."""
     files: tuple[str, ...]
     """Files of its weights, as their authors published them, in `annotators`."""
     source: str = "lllyasviel/Annotators"
@@ -45,8 +45,17 @@ NETWORKS: Mapping[str, Network] = {
     "mlsd": Network("MLSDdetector", ("mlsd_large_512_fp32.pth",)),
     "normal_bae": Network("NormalBaeDetector", ("scannet.pt",)),
     "openpose": Network("OpenposeDetector", ("body_pose_model.pth", "hand_pose_model.pth", "facenet.pth")),
+    "clip_h": Network("", ("clip_h.pth",), "h94/IP-Adapter (models/image_encoder)", subfolder="clip_vision"),
+    "clip_g": Network("", ("clip_g.pth",), subfolder="clip_vision"),
     "teed": Network("TEEDdetector", ("5_model.pth",), "fal-ai/teed", {"filename": "5_model.pth"}, "TEED"),
 }
+
+
+def find_folder(folders: Sequence[Path], name: str) -> Path | None:
+    """Find the folder that has all files of a network: one of `folders`, or the network's own in it."""
+    network = NETWORKS[name]
+    places = (place for folder in folders for place in (folder, folder / (network.subfolder or name)))
+    return next((place for place in places if all((place / file).is_file() for file in network.files)), None)
 
 
 class Annotators:
@@ -88,10 +97,7 @@ class Annotators:
             return self._opened[name]
 
     def _folder_of(self, name: str) -> Path | None:
-        """Find the folder that has all files of a network: one of ours, or the network's own in it."""
-        network = NETWORKS[name]
-        places = (place for folder in self._folders for place in (folder, folder / (network.subfolder or name)))
-        return next((place for place in places if all((place / file).is_file() for file in network.files)), None)
+        return find_folder(self._folders, name)
 
     def _file_bytes(self, name: str) -> int:
         """Bytes of a network's weights, which are in float32 as the network is; 0 where they are not here."""

@@ -19,11 +19,14 @@ from deployments.algorithms.a1111.samplers import (
     is_brownian,
     strength_for,
 )
-from deployments.contracts.diffusion import GeneratedPicture, GenerationRequest, GenerationStep, Hires
+from deployments.contracts.diffusion import GeneratedPicture, GenerationRequest, GenerationStep, Hires, ImagePrompt
 from deployments.engines.diffusion.conditioning import Conditioner, Conditioning
 from deployments.engines.diffusion.controlnets import ControlUnit
 from deployments.engines.diffusion.denoiser import Denoiser, StepCallback
 from deployments.engines.diffusion.device import Device, out_of_memory
+from deployments.engines.diffusion.image_encoders import ImageEncoder
+from deployments.engines.diffusion.image_prompts import ImagePromptPass, ImageWords, read_image
+from deployments.engines.diffusion.ip_adapters import IpAdapter
 from deployments.engines.diffusion.model_cache import Lease
 from deployments.engines.diffusion.noise import draw_noise, make_generator, make_step_generator
 from deployments.engines.diffusion.passes import Control, DenoisePass, Inpainting
@@ -39,10 +42,11 @@ from deployments.engines.diffusion.upscalers import Upscaler
 from deployments.engines.diffusion.upscaling import upscale_image, upscale_latents
 from deployments.engines.diffusion.vaes import decode, encode
 from deployments.engines.diffusion.validation import kind_of
-from deployments.errors import DarkroomError, JobCancelled, NotSupported
+from deployments.errors import DarkroomError, JobCancelled, NotSupported, WeightsMissing
 from deployments.kit.batching import BatchListener
 
 _LATENT_PX = 8
+_MAX_SHOWN = 80
 _HASH_PATIENCE_S = 1.0
 """Seconds that a finished image waits for the hash of its checkpoint, which its file then lacks."""
 
@@ -95,6 +99,9 @@ class Batch:
         self._inversions = models.textual_inversions(self._checkpoint)
         tokenizer, encoder, second = self._checkpoint.conditioner_parts
         self._warnings = [*models.use_loras(lease, self._checkpoint, lead.loras)]
+        self._prompters = [self._prompter(prompt) for prompt in lead.image_prompts]
+        self._words: dict[tuple[int, int], ImageWords] = {}
+        """Words of the image prompts that were read, by place of the request and number of the prompt."""
         self._conditioner = Conditioner(
             tokenizer,
             encoder,
@@ -277,6 +284,7 @@ class Batch:
             crop=lead.crop,
             scores=lead.scores,
             references=self._references(rows, size, "first" if number == 0 else "hires"),
+            image_prompts=self._image_prompts(rows, "first" if number == 0 else "hires"),
             refiner=self._refining(rows) if number == (1 if lead.hires else 0) else None,
         )
         return Denoiser(self._checkpoint, job, self._models.graphs)
@@ -309,6 +317,41 @@ class Batch:
                 generators = [make_generator(row.request, self._device.name) for row in rows]
                 made.append(ReferencePass(latents, partial(draw, latents, generators), lead, which == "hires"))
         return made
+
+    def _prompter(self, prompt: ImagePrompt) -> tuple[IpAdapter, ImageEncoder] | None:
+        """Load what an image prompt needs; None, with a warning, for one that cannot be used here."""
+        try:
+            return self._models.image_prompter(self._lease, prompt.model, self._checkpoint)
+        except (NotSupported, WeightsMissing) as error:
+            self._leave_out(prompt, error)
+            return None
+
+    def _leave_out(self, prompt: ImagePrompt, reason: DarkroomError) -> None:
+        name = prompt.model[:_MAX_SHOWN]
+        self._warnings.append(f"The IP-Adapter '{name}' was left out: {reason.message.rstrip('.')}.")
+
+    def _image_prompts(self, rows: Sequence[_Row], which: str) -> list[ImagePromptPass]:
+        """Read the image prompts of a pass; each image is encoded once."""
+        made = []
+        for number, lead in enumerate(rows[0].request.image_prompts):
+            prompter = self._prompters[number]
+            if prompter is None or lead.passes not in ("both", which):
+                continue
+            try:
+                words = [self._read(row, number, *prompter) for row in rows]
+            except NotSupported as error:
+                self._prompters[number] = None
+                self._leave_out(lead, error)
+            else:
+                made.append(ImagePromptPass(lead, prompter[0], words))
+        return made
+
+    def _read(self, row: _Row, number: int, adapter: IpAdapter, encoder: ImageEncoder) -> ImageWords:
+        key = (row.place, number)
+        if key not in self._words:
+            own = row.request.image_prompts[number]
+            self._words[key] = read_image(adapter, encoder, own.image, own.mask)
+        return self._words[key]
 
     def _controls(self, rows: Sequence[_Row], size: tuple[int, int], which: str) -> list[Control]:
         """Select the ControlNets of a pass; their hints are resized to its size where there are two sizes."""

@@ -249,6 +249,7 @@ def _describe(model: Model, sha256: str, addnet: str = "") -> ModelFile:
         model.file,
         family=kind.family,
         role=kind.role,
+        encoder=kind.encoder,
         addnet_sha256=trained or addnet,
         vectors=vectors,
         width=width,

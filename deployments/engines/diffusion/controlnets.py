@@ -58,6 +58,12 @@ def window(start: float, end: float, calls: int) -> tuple[float, float] | None:
     return (first, last) if first < last and first <= 1 - 1 / calls + _EDGE else None
 
 
+def acts(start: float, end: float, call: int, calls: int) -> bool:
+    """Say whether what has this window acts in a call, counted from 0."""
+    bounds = window(start, end, calls)
+    return bounds is not None and bounds[0] <= call / calls and (call + 1) / calls <= bounds[1]
+
+
 def add_residuals(
     nets: Sequence[Any],
     units: Sequence[ControlUnit],

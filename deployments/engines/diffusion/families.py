@@ -45,6 +45,8 @@ class FileKind:
     variant: Variant = ""
     prediction: Literal["", "epsilon", "v_prediction"] = ""
     """What a checkpoint predicts, where the file says so."""
+    encoder: str = ""
+    """Image encoder of an IP-Adapter; empty for kinds that do not run here: they see a face's identity."""
 
     @property
     def label(self) -> str:
@@ -68,7 +70,7 @@ def identify(shapes: Shapes, metadata: Mapping[str, str] | None = None) -> FileK
         return FileKind("control-lora", "sdxl" if _any(names, "label_emb.") else "")
     if _any(names, "ip_adapter.", "image_proj."):
         width = next((shape[1] for name, shape in shapes.items() if "to_k_ip" in name and len(shape) == 2), 0)
-        return FileKind("ip-adapter", _CONTEXTS.get(width, ""))
+        return FileKind("ip-adapter", _CONTEXTS.get(width, ""), encoder=_encoder_of(shapes))
     if role := _control_role(names):
         return FileKind(role, _adapter_family(shapes) if role == "t2i-adapter" else _control_family(shapes))
     if _is_lora(names):
@@ -158,6 +160,21 @@ def _diffusers_family(shapes: Shapes) -> Family:
     if largest is not None:
         return "sd1" if len(largest) > 2 else "sd2"
     return "other"
+
+
+_BIG_G = {"image_proj.proj.weight": 1280, "image_proj.proj_in.weight": 1664}
+"""Width of what CLIP's ViT-bigG sees as a whole, and in its layers, by the tensor that takes it."""
+_FACE_WIDTH = 512
+"""Width of a face's identity."""
+
+
+def _encoder_of(shapes: Shapes) -> str:
+    """Tell the image encoder that an IP-Adapter was trained with by the width of what it takes."""
+    taking = next((name for name in _BIG_G if len(shapes.get(name, ())) == 2), None)
+    if taking is not None:
+        width = shapes[taking][-1]
+        return "" if width == _FACE_WIDTH else "clip_g" if width == _BIG_G[taking] else "clip_h"
+    return "clip_h" if "image_proj.proj.3.weight" in shapes else ""
 
 
 _ADAPTER_PARTS = tuple(f"body.0.{part}." for part in ("in_conv", "block1", "resnets", "body"))

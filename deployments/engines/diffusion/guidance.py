@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from deployments.engines.diffusion.conditioning import Condition, StepConditioning
 from deployments.engines.diffusion.controlnets import add_residuals, window
 from deployments.engines.diffusion.graphs import Graphs, Inputs
+from deployments.engines.diffusion.image_prompts import ImagePromptPass, looking_at
 from deployments.engines.diffusion.loading import Checkpoint
 from deployments.engines.diffusion.passes import Control, DenoisePass
 from deployments.engines.diffusion.references import HiddenReference, predict_with_references
@@ -110,18 +111,22 @@ class GuidedModel:
         controls = [] if refiner else self._acting(call)
         for number, control in enumerate(controls):
             inputs[f"hint {number}"] = control.hints[rows]
+        prompts = [] if refiner else [one for one in self._job.image_prompts if one.acts(call, self._calls)]
+        for number, prompt in enumerate(prompts):
+            inputs[f"image {number}"] = prompt.told([(ask.row, ask.is_negative) for ask in asks], embeddings.dtype)
         unconditional = sum(ask.is_negative for ask in asks)
-        compute = partial(_compute, unet, controls, unconditional)
+        compute = partial(_compute, unet, controls, prompts, unconditional)
         if not refiner and self._hidden:
             return predict_with_references(
                 unet,
-                lambda reference: _compute(unet, (), unconditional, _inputs_of(reference, inputs)),
+                lambda reference: _compute(unet, (), prompts, unconditional, _inputs_of(reference, inputs)),
                 lambda: compute(inputs),
                 [reference.of(rows, embeddings.dtype) for reference in self._hidden],
                 unconditional=unconditional,
             )
-        how = (unconditional, *(control.unit for control in controls))
-        return self._graphs.run(compute, inputs, [unet, *(control.net for control in controls)], how)
+        how = (unconditional, *(control.unit for control in controls), *(one.prompt.weight for one in prompts))
+        nets = [control.net for control in controls] + [one.adapter.network for one in prompts]
+        return self._graphs.run(compute, inputs, [unet, *nets], how)
 
     def _begin_call(self, timestep: Any, call: int) -> None:
         """Hide the reference images that act under as much noise as the picture has now."""
@@ -148,7 +153,9 @@ class GuidedModel:
         return {"text_embeds": pooled, "time_ids": torch.tensor(ids, dtype=pooled.dtype, device=pooled.device)}
 
 
-def _compute(unet: Any, controls: Sequence[Control], unconditional: int, given: Inputs) -> Any:
+def _compute(
+    unet: Any, controls: Sequence[Control], prompts: Sequence[ImagePromptPass], unconditional: int, given: Inputs
+) -> Any:
     """Run ControlNets and UNet over tensors by name."""
     import torch
 
@@ -169,7 +176,9 @@ def _compute(unet: Any, controls: Sequence[Control], unconditional: int, given: 
         options |= {"down_block_additional_residuals": residuals[:-1], "mid_block_additional_residual": residuals[-1]}
     if "inpainting" in given:
         sample = torch.cat([sample, given["inpainting"]], dim=1)
-    return unet(sample, timestep, **options)[0].float()
+    words = [given[f"image {number}"] for number in range(len(prompts))]
+    with looking_at(unet, [one.adapter for one in prompts], words, [one.prompt.weight for one in prompts]):
+        return unet(sample, timestep, **options)[0].float()
 
 
 def _inputs_of(reference: HiddenReference, given: Inputs) -> Inputs:

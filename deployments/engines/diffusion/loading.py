@@ -299,6 +299,11 @@ def expected_bytes(model: Model, dtype: Any) -> int:
     return sum(_count_weights(file) for file in files) * int(dtype.itemsize)
 
 
+def file_bytes(path: Path, dtype: Any) -> int:
+    """Estimate the bytes of a file's weights once they are loaded in `dtype`."""
+    return _count_weights(path) * int(dtype.itemsize)
+
+
 def _chosen_files(folder: Path) -> list[Path]:
     """List the files of a folder that are loaded: of several variants of one the plain one."""
     files = sorted(folder.rglob("*.safetensors"))

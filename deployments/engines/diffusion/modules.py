@@ -63,13 +63,15 @@ class Module:
     tags: tuple[str, ...] = ()
     """Kinds of control."""
     needs: str = ""
-    """Network of `annotators.NETWORKS`, or `face`: the face engine."""
+    """Network of `annotators.NETWORKS`, or `face`: the face engine. Several, with spaces between: one of them."""
     a: Slider | None = None
     b: Slider | None = None
     resolution: bool = True
     """Whether it works at a resolution of its own."""
     model_free: bool = False
     """Whether it needs no ControlNet."""
+    draws: bool = True
+    """Whether it draws; otherwise the engine gives the image to its network while pictures are made."""
 
     @property
     def sliders(self) -> list[Slider]:
@@ -218,11 +220,14 @@ _DRAWN: tuple[Module, ...] = (
     Module("inpaint_only", "inpaint_only", _keep, ("Inpaint",), resolution=False),
 )
 
-_REFERENCES: tuple[tuple[str, Draw | None], ...] = (
-    ("reference_only", _keep),
-    ("reference_adain", None),
-    ("reference_adain+attn", None),
+_REFERENCES = ("reference_only", "reference_adain", "reference_adain+attn")
+_IMAGE_PROMPTS: tuple[tuple[str, str, str], ...] = (
+    ("ip-adapter-auto", "ip-adapter-auto", "clip_h clip_g"),
+    ("ip-adapter_clip_sd15", "ip-adapter_clip_h", "clip_h"),
+    ("ip-adapter_clip_sdxl", "ip-adapter_clip_g", "clip_g"),
+    ("ip-adapter_clip_sdxl_plus_vith", "ip-adapter_clip_sdxl_plus_vith", "clip_h"),
 )
+"""Name, label and image encoders of those whose image is a prompt."""
 _OTHERS: tuple[tuple[str, str, str], ...] = (
     ("animal_openpose", "animal_openpose", "OpenPose"),
     ("anime_face_segment", "seg_anime_face", "Segmentation"),
@@ -240,10 +245,6 @@ _OTHERS: tuple[tuple[str, str, str], ...] = (
     ("instant_id_face_embedding", "instant_id_face_embedding", "Instant-ID"),
     ("instant_id_face_info", "instant_id_face_info", "Instant-ID"),
     ("instant_id_face_keypoints", "instant_id_face_keypoints", "Instant-ID"),
-    ("ip-adapter-auto", "ip-adapter-auto", "IP-Adapter"),
-    ("ip-adapter_clip_sd15", "ip-adapter_clip_h", "IP-Adapter"),
-    ("ip-adapter_clip_sdxl", "ip-adapter_clip_g", "IP-Adapter"),
-    ("ip-adapter_clip_sdxl_plus_vith", "ip-adapter_clip_sdxl_plus_vith", "IP-Adapter"),
     ("ip-adapter_face_id", "ip-adapter_face_id", "IP-Adapter"),
     ("ip-adapter_face_id_plus", "ip-adapter_face_id_plus", "IP-Adapter"),
     ("lineart_anime_denoise", "lineart_anime_denoise", "Lineart"),
@@ -261,8 +262,12 @@ _OTHERS: tuple[tuple[str, str, str], ...] = (
 MODULES: tuple[Module, ...] = (
     *_DRAWN,
     *(
-        Module(name, name, draw, ("Reference",), a=_FIDELITY, resolution=False, model_free=True)
-        for name, draw in _REFERENCES
+        Module(name, name, _keep, ("Reference",), a=_FIDELITY, resolution=False, model_free=True)
+        for name in _REFERENCES
+    ),
+    *(
+        Module(name, label, None, ("IP-Adapter",), needs, resolution=False, draws=False)
+        for name, label, needs in _IMAGE_PROMPTS
     ),
     *(Module(name, label, None, (tag,)) for name, label, tag in _OTHERS),
 )

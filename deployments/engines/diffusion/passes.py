@@ -8,6 +8,7 @@ from typing import Any
 
 from deployments.engines.diffusion.conditioning import Conditioning
 from deployments.engines.diffusion.controlnets import ControlUnit
+from deployments.engines.diffusion.image_prompts import ImagePromptPass
 from deployments.engines.diffusion.references import ReferencePass
 from deployments.engines.diffusion.refiner import Refiner
 
@@ -51,6 +52,7 @@ class DenoisePass:
     inpainting: Inpainting | None = None
     controls: Sequence[Control] = ()
     references: Sequence[ReferencePass] = ()
+    image_prompts: Sequence[ImagePromptPass] = ()
     refiner: Refiner | None = None
     crop: tuple[int, int] = (0, 0)
     scores: tuple[float, float] = (2.5, 6.0)

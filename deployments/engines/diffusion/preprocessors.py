@@ -11,7 +11,7 @@ from deployments.algorithms.a1111 import control_maps, hint_filters
 from deployments.contracts.albums import Face
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import HintModule, HintOptions
-from deployments.engines.diffusion.annotators import NETWORKS, Annotators, as_image
+from deployments.engines.diffusion.annotators import NETWORKS, Annotators, Network, as_image
 from deployments.engines.diffusion.model_cache import ModelCache
 from deployments.engines.diffusion.modules import BY_NAME, DEFAULT_PX, LEAST_PX, MODULES, MOST_PX, Module
 from deployments.errors import InvalidRequest, NotSupported, WeightsMissing
@@ -73,8 +73,8 @@ class Preprocessors:
                 self._has(module),
                 tuple(slider.json() for slider in module.sliders),
                 tags=module.tags,
-                weights=NETWORKS[module.needs].files if module.needs in NETWORKS else (),
-                source=NETWORKS[module.needs].source if module.needs in NETWORKS else "",
+                weights=tuple(file for network in _networks_of(module) for file in network.files),
+                source=next((network.source for network in _networks_of(module)), ""),
                 model_free=module.model_free,
             )
             for module in MODULES
@@ -103,7 +103,7 @@ class Preprocessors:
         return [face.landmarks[:, :2] for face in search(image) if face.score >= least_score]
 
     def _has(self, module: Module) -> bool:
-        if module.draw is None:
+        if module.draw is None and module.draws:
             return False
         if module.needs == "face":
             try:
@@ -111,4 +111,8 @@ class Preprocessors:
             except WeightsMissing:
                 return False
             return True
-        return not module.needs or self._annotators.has(module.needs)
+        return not module.needs or any(self._annotators.has(name) for name in module.needs.split())
+
+
+def _networks_of(module: Module) -> list[Network]:
+    return [NETWORKS[name] for name in module.needs.split() if name in NETWORKS]

@@ -1,4 +1,5 @@
-"""Reference images (reference_only): the UNet's self-attention looks at the features of another image, too.
+"""Reference images: the UNet's self-attention looks at the features of another image, too (reference_only), or its
+blocks take over the statistics of that image's features (reference_adain), or both.
 
 In each call the UNet first sees the reference under as much noise as the picture, and what its self-attention layers
 take in is kept; then it sees the picture, whose layers attend to both. The unconditional half does so by less the more
@@ -13,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from deployments.contracts.diffusion import Reference
-from deployments.engines.diffusion.controlnets import window
+from deployments.engines.diffusion.controlnets import acts
+from deployments.engines.diffusion.reference_statistics import adjust, blocks_of, measure
 
 _LEAST_FIDELITY = 1e-5
 
@@ -25,8 +27,18 @@ class HiddenReference(NamedTuple):
     """Latents of unit variance, `[N, C, h, w]`."""
     latents: Any
     """The same without noise."""
-    weight: float
+    reference: Reference
     fidelity: float
+
+    @property
+    def attention(self) -> float:
+        """Share of the layers that attend to it."""
+        return 0.0 if self.reference.how == "statistics" else self.reference.weight
+
+    @property
+    def statistics(self) -> float:
+        """Weight by which blocks take over its statistics."""
+        return 0.0 if self.reference.how == "attention" else self.reference.weight
 
     def of(self, rows: Sequence[int], dtype: Any) -> HiddenReference:
         """Select rows, in a precision."""
@@ -55,23 +67,38 @@ class ReferencePass:
     def hide(self, sigma: float) -> HiddenReference:
         """Hide it under as much noise as the picture has at level `sigma`."""
         hidden = (self.latents + sigma * self.draw()) / (1 + sigma**2) ** 0.5
-        return HiddenReference(hidden, self.latents, self.reference.weight, self.fidelity)
+        return HiddenReference(hidden, self.latents, self.reference, self.fidelity)
 
     def acts(self, call: int, calls: int) -> bool:
         """Say whether it acts in a call, in the window of ControlNets."""
-        bounds = window(self.reference.start, self.reference.end, calls)
-        return bounds is not None and bounds[0] <= call / calls and (call + 1) / calls <= bounds[1]
+        return acts(self.reference.start, self.reference.end, call, calls)
+
+
+class _Kept(NamedTuple):
+    """What a layer took in of a reference, or measured in it, and how faithful the style is to be."""
+
+    seen: Any
+    fidelity: float
 
 
 @dataclass
 class _Layers:
-    """Self-attention layers of a UNet with what each has kept, one entry for each reference."""
+    """Layers of a UNet with what each has kept of the references."""
 
-    kept: dict[Any, list[Any]] = field(default_factory=dict)
-    keeping: float | None = None
-    """Weight of the reference that is seen now; None while the picture is."""
+    kept: dict[Any, list[_Kept]] = field(default_factory=dict)
+    seeing: HiddenReference | None = None
+    """The reference that is seen now; None while the picture is."""
     unconditional: int = 0
-    fidelity: float = 0.0
+
+    def mix(self, layer: Any, changed: Any, plain: Callable[[int], Any]) -> Any:
+        """Mix the unconditional rows of a layer's result with `plain`, what these first rows are without references."""
+        import torch
+
+        kept, count = self.kept[layer], self.unconditional
+        fidelity = sum(one.fidelity for one in kept) / len(kept)
+        if not count or fidelity <= _LEAST_FIDELITY:
+            return changed
+        return torch.cat([fidelity * plain(count) + (1 - fidelity) * changed[:count], changed[count:]])
 
 
 def predict_with_references(
@@ -88,48 +115,63 @@ def predict_with_references(
     """
     with _attending(unet) as layers:
         for reference in references:
-            layers.keeping = reference.weight
+            layers.seeing = reference
             see(reference)
-        layers.keeping, layers.unconditional = None, unconditional
-        layers.fidelity = sum(reference.fidelity for reference in references) / len(references)
+        layers.seeing, layers.unconditional = None, unconditional
         return predict()
 
 
 @contextmanager
 def _attending(unet: Any) -> Iterator[_Layers]:
-    """Make self-attention layers keep what they see, or attend to it, while the block runs."""
+    """Make layers keep what they see, or take it over, while the block runs."""
     layers = _Layers()
     blocks = [block for block in unet.modules() if type(block).__name__ == "BasicTransformerBlock"]
     blocks.sort(key=lambda block: -block.norm1.normalized_shape[0])  # the widest first: a weight of 0.5 is half of them
     changed = []
     for place, block in enumerate(blocks):
         attention = block.attn1
-        attention.forward = _replacement(attention, attention.forward, place / len(blocks), layers)
+        attention.forward = _attend(attention, attention.forward, place / len(blocks), layers)
         changed.append(attention)
+    for module, least in blocks_of(unet):
+        module.forward = _settle(module, module.forward, least, layers)
+        changed.append(module)
     try:
         yield layers
     finally:
-        for attention in changed:
-            del attention.forward  # that of its class comes back
+        for module in changed:
+            del module.forward  # that of its class comes back
 
 
-def _replacement(attention: Any, forward: Callable[..., Any], share: float, layers: _Layers) -> Callable[..., Any]:
+def _attend(attention: Any, forward: Callable[..., Any], share: float, layers: _Layers) -> Callable[..., Any]:
     import torch
 
     def attend(hidden: Any, encoder_hidden_states: Any = None, **options: Any) -> Any:
         kept = layers.kept.setdefault(attention, [])
-        if layers.keeping is not None:
-            if layers.keeping > share:
-                kept.append(hidden)
+        if layers.seeing is not None:
+            if layers.seeing.attention > share:
+                kept.append(_Kept(hidden, layers.seeing.fidelity))
             return forward(hidden, encoder_hidden_states=encoder_hidden_states, **options)
         if not kept:
             return forward(hidden, encoder_hidden_states=encoder_hidden_states, **options)
-        made = forward(hidden, encoder_hidden_states=torch.cat([hidden, *kept], dim=1), **options)
-        count = layers.unconditional
-        if count and layers.fidelity > _LEAST_FIDELITY:
-            plain = forward(hidden[:count], encoder_hidden_states=None, **options)
-            mixed = layers.fidelity * plain + (1 - layers.fidelity) * made[:count]
-            made = torch.cat([mixed, made[count:]])
-        return made
+        both = torch.cat([hidden, *(one.seen for one in kept)], dim=1)
+        made = forward(hidden, encoder_hidden_states=both, **options)
+        return layers.mix(attention, made, lambda count: forward(hidden[:count], encoder_hidden_states=None, **options))
 
     return attend
+
+
+def _settle(module: Any, forward: Callable[..., Any], least: float, layers: _Layers) -> Callable[..., Any]:
+    def settle(*given: Any, **options: Any) -> Any:
+        made = forward(*given, **options)
+        features = made[0] if isinstance(made, tuple) else made
+        kept = layers.kept.setdefault(module, [])
+        if layers.seeing is not None:
+            if layers.seeing.statistics > least:
+                kept.append(_Kept(measure(features), layers.seeing.fidelity))
+            return made
+        if not kept:
+            return made
+        changed = layers.mix(module, adjust(features, [one.seen for one in kept]), lambda count: features[:count])
+        return (changed, *made[1:]) if isinstance(made, tuple) else changed
+
+    return settle

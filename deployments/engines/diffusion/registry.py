@@ -19,9 +19,19 @@ from deployments.engines.diffusion.device import Device, plan_memory
 from deployments.engines.diffusion.face_restorers import FaceRestorer, load_face_restorer
 from deployments.engines.diffusion.graphs import GpuRecorder, Graphs
 from deployments.engines.diffusion.headers import load_tensors, read_header
-from deployments.engines.diffusion.loading import Checkpoint, Loader, check_file, expected_bytes, module_bytes
+from deployments.engines.diffusion.image_encoders import ImageEncoder, find_encoder, load_encoder
+from deployments.engines.diffusion.ip_adapters import IpAdapter, check_adapter, load_ip_adapter
+from deployments.engines.diffusion.loading import (
+    Checkpoint,
+    Loader,
+    check_file,
+    expected_bytes,
+    file_bytes,
+    module_bytes,
+)
 from deployments.engines.diffusion.lycoris import Merger, Network, check_forms, read_network
 from deployments.engines.diffusion.model_cache import Key, Lease, ModelCache
+from deployments.engines.diffusion.model_folders import annotator_folders
 from deployments.engines.diffusion.ram_stage import RamStage, networks_of
 from deployments.engines.diffusion.refiner import check_refiner
 from deployments.engines.diffusion.text_encoders import Cache
@@ -198,6 +208,31 @@ class ModelRegistry:
         if net.config.cross_attention_dim != checkpoint.unet.config.cross_attention_dim:
             raise NotSupported(f"The ControlNet '{model.name}' does not fit the checkpoint '{checkpoint.model.name}'.")
         return net
+
+    def image_prompter(self, lease: Lease, name: str, checkpoint: Checkpoint) -> tuple[IpAdapter, ImageEncoder]:
+        """Load an IP-Adapter that fits the checkpoint, and its image encoder.
+
+        Raises `WeightsMissing`, `NotSupported` (another family or kind of file), both with the reason alone,
+        `OutOfMemory`.
+        """
+        model = self.catalogue.find("controlnets", name).stamped()
+        check_adapter(model, checkpoint.family)
+        path = find_encoder(annotator_folders(self.catalogue.folder), model.file_kind.encoder)
+        adapter: IpAdapter = lease.get(
+            self._key(model),
+            lambda: load_ip_adapter(model, self._device),
+            lambda made: module_bytes(made.network),
+            expected_bytes=expected_bytes(model, self._device.dtype),
+        )
+        adapter.check_fits(checkpoint.unet)
+        file = path.stat()
+        encoder: ImageEncoder = lease.get(
+            ("encoders", str(path), file.st_size, file.st_mtime_ns),
+            lambda: load_encoder(path, self._device),
+            lambda made: module_bytes(made.network),
+            expected_bytes=file_bytes(path, self._device.dtype),
+        )
+        return adapter, encoder
 
     def upscaler(self, lease: Lease, name: str) -> Upscaler:
         """Load an upscaler by name. Raises `WeightsMissing`, `NotSupported`, `Unavailable` (no spandrel),

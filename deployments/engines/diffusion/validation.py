@@ -9,7 +9,7 @@ from dataclasses import fields
 from configs.settings import Diffusion
 from deployments.algorithms.a1111.bounds import GRID_PX, LEAST_PX, LONGEST_PROMPT, MOST_GUIDANCE
 from deployments.algorithms.a1111.samplers import choose_sampler
-from deployments.contracts.diffusion import MAX_SEED, GenerationRequest, Hires
+from deployments.contracts.diffusion import MAX_SEED, PROMPT_IMAGE_PX, GenerationRequest, Hires
 from deployments.engines.diffusion.controlnets import ControlUnit
 from deployments.errors import InvalidRequest
 
@@ -19,7 +19,7 @@ _MOST_CLIP_SKIP = 12
 _MAX_SHOWN = 20
 _OWN = (
     "prompt", "negative_prompt", "seed", "variation_seed", "variation_strength", "seed_size", "init_image", "mask",
-    "controls", "references", "hires", "clip_skip",
+    "controls", "references", "image_prompts", "hires", "clip_skip",
 )  # fmt: skip
 """Fields in which requests of one batch may differ, or that are compared in another way."""
 
@@ -69,9 +69,10 @@ def shape_key(request: GenerationRequest) -> Hashable:
     )
     controls = tuple((ControlUnit.of(hint), hint.passes) for hint in request.controls)
     references = tuple(
-        (one.fidelity, one.weight, one.start, one.end, one.mode, one.passes) for one in request.references
+        (one.fidelity, one.weight, one.start, one.end, one.mode, one.passes, one.how) for one in request.references
     )
-    return common, kind_of(request), controls, references, hires
+    prompts = tuple((one.model, one.weight, one.start, one.end, one.passes) for one in request.image_prompts)
+    return common, kind_of(request), controls, references, prompts, hires
 
 
 def kind_of(request: GenerationRequest) -> str:
@@ -104,10 +105,11 @@ def _check_images(request: GenerationRequest, limits: Diffusion) -> None:
         raise InvalidRequest("The init image has not the size of the picture to make.")
     if request.mask is not None and (request.init_image is None or request.mask.shape != size):
         raise InvalidRequest("A mask goes with an init image and has its size.")
-    if len(request.controls) + len(request.references) > limits.max_controls:
+    if len(request.controls) + len(request.references) + len(request.image_prompts) > limits.max_controls:
         raise InvalidRequest(f"At most {limits.max_controls} ControlNets at once.")
     sizes = {size, (request.hires.height, request.hires.width)} if request.hires else {size}
     _check_references(request, sizes)
+    _check_image_prompts(request)
     for hint in request.controls:
         if hint.image.shape not in {(*size, 3) for size in sizes}:
             raise InvalidRequest("The picture of a ControlNet has not the size of the picture to make.")
@@ -126,6 +128,16 @@ def _check_references(request: GenerationRequest, sizes: set[tuple[int, int]]) -
         _within("reference fidelity", reference.fidelity, 0, 1)
         if not 0 <= reference.start <= reference.end <= 1:
             raise InvalidRequest("A reference acts from a start to an end, both 0 to 1.")
+
+
+def _check_image_prompts(request: GenerationRequest) -> None:
+    for prompt in request.image_prompts:
+        size = (PROMPT_IMAGE_PX, PROMPT_IMAGE_PX)
+        if prompt.image.shape != (*size, 3) or (prompt.mask is not None and prompt.mask.shape != size):
+            raise InvalidRequest(f"An image prompt and its mask have {PROMPT_IMAGE_PX} by {PROMPT_IMAGE_PX} pixels.")
+        _within("image prompt weight", prompt.weight, 0, _MOST_CONTROL_WEIGHT)
+        if not 0 <= prompt.start <= prompt.end <= 1:
+            raise InvalidRequest("An image prompt acts from a start to an end, both 0 to 1.")
 
 
 def _within(name: str, value: float, least: float, most: float) -> None:

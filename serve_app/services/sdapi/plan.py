@@ -111,7 +111,13 @@ class Planner:
         return Plan(
             tasks=_tasks(
                 body,
-                replace(init.request, controls=hints.controls, references=hints.references, **refined.fields),
+                replace(
+                    init.request,
+                    controls=hints.controls,
+                    references=hints.references,
+                    image_prompts=hints.image_prompts,
+                    **refined.fields,
+                ),
                 init,
                 restorer.name,
             ),

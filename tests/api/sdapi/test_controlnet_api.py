@@ -476,6 +476,18 @@ async def test_a_reference_needs_no_model_and_comes_back_as_other_units_do(
     assert made.info["extra_generation_params"]["ControlNet 0"].startswith("Module: reference_only, Model: None")
 
 
+@pytest.mark.parametrize(
+    ("module", "how"),
+    [("reference_only", "attention"), ("reference_adain", "statistics"), ("reference_adain+attn", "both")],
+)
+async def test_the_preprocessor_says_what_is_taken_over_of_a_reference(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser, module: str, how: str
+) -> None:
+    unit = {"module": module, "image": base64_png(PICTURE)}
+    await txt2img(client, alwayson_scripts=controlnet(unit))
+    assert [one.how for one in capabilities.requests[0].references] == [how]
+
+
 async def test_a_reference_is_made_for_each_pass_of_hires_fix(
     client: httpx.AsyncClient, capabilities: FakeDiffuser
 ) -> None:

@@ -26,6 +26,9 @@ from tests.support.stock_samplers import LINSPACE
 from tests.support.tiny_diffusion import CHECKPOINT, CONTROLNETS
 
 IMAGE = an_image((SIZE, SIZE), 11)
+LARGE = 128
+LARGE_IMAGE = np.full((LARGE, LARGE, 3), (255, 0, 0), np.uint8)
+"""For statistics: features of the smallest level have a deviation, and the picture's are others than these."""
 SEED, STEPS, GUIDANCE = 7, 4, 7.0
 
 
@@ -101,19 +104,109 @@ def test_a_reference_is_looked_at_as_the_extension_does(
     assert difference(ours, make_one(engine)) > 3
 
 
+BLOCKS = [
+    ("mid_block", 0.0),
+    *((f"down_blocks.{name}", weight) for name, weight in zip(
+        ("1.attentions.0", "1.attentions.1", "2.attentions.0", "2.attentions.1", "3.resnets.0", "3.resnets.1"),
+        (2.0, 1.66667, 1.33333, 1.0, 0.66667, 0.33333),
+        strict=True,
+    )),
+    *((f"up_blocks.{name}", weight) for name, weight in zip(
+        (
+            "0.resnets.0", "0.resnets.1", "0.upsamplers.0", "1.attentions.0", "1.attentions.1", "1.upsamplers.0",
+            "2.attentions.0", "2.attentions.1",
+        ),
+        (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75),
+        strict=True,
+    )),
+]  # fmt: skip
+"""Blocks of SD 1 whose statistics are taken over, each with the weight over which they are, as the extension has it:
+the middle, its input blocks 4, 5, 7, 8, 10 and 11, and its output blocks 0 to 7."""
+
+
+@pytest.mark.parametrize("how", ["statistics", "both"])
+@pytest.mark.parametrize(
+    ("weight", "mode", "fidelity"), [(1.8, "balanced", 0.3), (1.6, "prompt", 0.0), (2, "control", 1)]
+)
+def test_statistics_of_a_reference_are_taken_over_as_the_extension_does(
+    engine: DiffusionEngine, models: Path, how: Any, weight: float, mode: Any, fidelity: float
+) -> None:
+    parts = diffusers.StableDiffusionPipeline.from_pretrained(models / "checkpoints" / CHECKPOINT).components
+    unet, vae = parts["unet"], parts["vae"]
+    looking = [(f"{name}.processor", Looking(fidelity)) for name in attention_order(unet)]
+    acting = looking[: -(-int(len(looking) * min(weight, 1) * 1e6) // 1_000_000)] if how == "both" else []
+    unet.set_attn_processor({**unet.attn_processors, **dict(acting)})
+    blocks = [unet.get_submodule(name) for name, least in BLOCKS if weight > least]
+    kept: dict[Any, Any] = {}
+    state = {"keeping": True}
+
+    def settle(module: Any, _: Any, made: Any) -> Any:
+        features = made[0] if isinstance(made, tuple) else made
+        mean, variance = features.mean((2, 3), keepdim=True), features.var((2, 3), keepdim=True, correction=0)
+        deviation = variance.clamp(min=1e-6).sqrt()
+        if state["keeping"]:
+            kept[module] = (mean, deviation)
+            return made
+        changed = (features - mean) / deviation * kept[module][1] + kept[module][0]
+        changed[:1] = fidelity * features[:1] + (1 - fidelity) * changed[:1]
+        return (changed,) if isinstance(made, tuple) else changed
+
+    for block in blocks:
+        block.register_forward_hook(settle)
+    told = Conditioner(parts["tokenizer"], parts["text_encoder"]).encode(PROMPT, NEGATIVE, STEPS).at(0)
+    words = torch.cat([told.negative, told.positive])
+    scheduler = diffusers.EulerDiscreteScheduler.from_config(parts["scheduler"].config, **LINSPACE)
+    scheduler.set_timesteps(STEPS)
+    own, hiding = (torch.Generator().manual_seed(SEED) for _ in range(2))
+    x = torch.randn((1, 4, LARGE // 8, LARGE // 8), generator=own) * scheduler.init_noise_sigma
+    with torch.no_grad():
+        pixels = torch.from_numpy(LARGE_IMAGE.transpose(2, 0, 1))[None].float() / 255 * 2 - 1
+        reference = vae.encode(pixels).latent_dist.mean * vae.config.scaling_factor
+        for step, timestep in enumerate(scheduler.timesteps):
+            sigma = scheduler.sigmas[step]
+            hidden = (reference + sigma * torch.randn(reference.shape, generator=hiding)) / (1 + sigma**2) ** 0.5
+            for sample, state["keeping"] in ((hidden, True), (scheduler.scale_model_input(x, timestep), False)):
+                for _, processor in acting:
+                    processor.is_keeping = state["keeping"]
+                made = unet(torch.cat([sample, sample]), timestep, encoder_hidden_states=words).sample
+            x = scheduler.step(made[:1] + GUIDANCE * (made[1:] - made[:1]), timestep, x)[0]
+        pixels = vae.decode(x / vae.config.scaling_factor).sample
+    size = {"width": LARGE, "height": LARGE}
+    expected = ((pixels[0] / 2 + 0.5).clamp(0, 1).permute(1, 2, 0) * 255).round().numpy().astype(np.uint8)
+    ours = make_one(engine, **size, references=(Reference(LARGE_IMAGE, 0.3, weight, mode=mode, how=how),))
+    assert difference(ours, expected) <= 1
+    assert difference(ours, make_one(engine, **size)) > 3
+
+
+def attention_order(unet: Any) -> list[str]:
+    """Names of the self-attentions in the order in which a weight takes them: all are of one width here."""
+    return [name for name, module in unet.named_modules() if name.endswith("attn1")]
+
+
+def test_the_ways_of_a_reference_make_pictures_of_their_own(engine: DiffusionEngine) -> None:
+    size = {"width": LARGE, "height": LARGE}
+    made = [
+        make_one(engine, **size, references=(Reference(LARGE_IMAGE, how=how),))
+        for how in ("attention", "statistics", "both")
+    ]
+    assert not any(np.array_equal(one, other) for place, one in enumerate(made) for other in made[:place])
+
+
 def test_a_reference_without_weight_or_outside_its_window_changes_nothing_and_leaves_no_trace(
     engine: DiffusionEngine,
 ) -> None:
     plain = make_one(engine)
-    for reference in (Reference(IMAGE, weight=0.0), Reference(IMAGE, start=1.0)):
-        np.testing.assert_array_equal(make_one(engine, references=(reference,)), plain)
-    make_one(engine, references=(Reference(IMAGE),))
+    for how in ("attention", "statistics", "both"):
+        for reference in (Reference(IMAGE, weight=0.0, how=how), Reference(IMAGE, start=1.0, how=how)):
+            np.testing.assert_array_equal(make_one(engine, references=(reference,)), plain)
+        make_one(engine, references=(Reference(IMAGE, how=how),))
     np.testing.assert_array_equal(make_one(engine), plain)
 
 
-def test_a_picture_with_a_reference_is_the_same_alone_and_in_a_batch(engine: DiffusionEngine) -> None:
-    own = a_request(references=(Reference(IMAGE),), sampler="Euler a")
-    other = replace(own, seed=1, references=(Reference(an_image((SIZE, SIZE), 12)),))
+@pytest.mark.parametrize("how", ["attention", "statistics", "both"])
+def test_a_picture_with_a_reference_is_the_same_alone_and_in_a_batch(engine: DiffusionEngine, how: Any) -> None:
+    own = a_request(references=(Reference(IMAGE, how=how),), sampler="Euler a")
+    other = replace(own, seed=1, references=(Reference(an_image((SIZE, SIZE), 12), how=how),))
     both = make(engine, other, own)
     assert difference(both[1].image, make(engine, own)[0].image) <= 1
 

@@ -9,6 +9,7 @@ from typing import Any
 from deployments.algorithms.a1111.image_metadata import encode_picture
 from deployments.algorithms.images.resizing import shrink
 from deployments.contracts.diffusion import Diffuser, HintModule, ModelCatalogue
+from serve_app.services.sdapi.controlnet.image_prompts import is_image_prompt
 from serve_app.services.sdapi.controlnet.units import ControlNetUnit, prepare
 from serve_app.services.sdapi.errors import refused
 from serve_app.services.sdapi.image_inputs import ImageInputs
@@ -55,6 +56,8 @@ class Detector:
         module = find_module(await self._diffuser.list_models(), name)
         if module is None:
             raise refused(422, "Module not available")
+        if is_image_prompt(module):
+            raise refused(422, "Module not supported")
         if not images:
             raise refused(422, "No image selected")
         unit = ControlNetUnit(

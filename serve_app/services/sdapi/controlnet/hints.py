@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal, TypeVar
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from deployments.contracts.diffusion import (
     ControlHint,
     Diffuser,
     HintModule,
+    ImagePrompt,
     ModelCatalogue,
     ModelFile,
     Reference,
@@ -24,10 +26,20 @@ from deployments.contracts.diffusion import (
 )
 from deployments.errors import DarkroomError, Unavailable, WeightsMissing
 from serve_app.services.sdapi.controlnet.fitting import FittingModel, choose_model
+from serve_app.services.sdapi.controlnet.image_prompts import (
+    FittingAdapter,
+    choose_adapter,
+    is_image_prompt,
+    make_prompts,
+)
 from serve_app.services.sdapi.controlnet.units import ControlNetUnit, PreprocessorPlan, describe, prepare
 from serve_app.services.sdapi.image_inputs import JobImages
 from serve_app.services.sdapi.model_names import control_title, find_module
 
+Fitting = TypeVar("Fitting", FittingModel, FittingAdapter)
+TakenOver = Literal["attention", "statistics", "both"]
+_TAKEN_OVER: Mapping[str, TakenOver] = {"reference_adain": "statistics", "reference_adain+attn": "both"}
+"""What preprocessors of references take over; others: attention."""
 _LONGEST_PX = 4096
 """Longest side of an image for a preprocessor; all work on far smaller ones."""
 
@@ -38,6 +50,7 @@ class ControlHints:
 
     controls: tuple[ControlHint, ...] = ()
     references: tuple[Reference, ...] = ()
+    image_prompts: tuple[ImagePrompt, ...] = ()
     maps: tuple[Image, ...] = ()
     """Hints to be returned after the images, in the order of the units; with hires fix that of its size comes first."""
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -94,6 +107,7 @@ class HintMaker:
         return ControlHints(
             tuple(control for one in good for control in one.controls),
             tuple(reference for one in good for reference in one.references),
+            tuple(prompt for one in good for prompt in one.image_prompts),
             tuple(shown for one in good for shown in one.maps),
             {key: value for one in good for key, value in one.parameters.items()},
             (*warnings, *(text for one in good for text in one.warnings)),
@@ -111,6 +125,8 @@ class HintMaker:
         module = find_module(catalogue, unit.module)
         if module is None:
             raise _UnitFailed(f"the preprocessor {unit.module!r} is not here any more")
+        if is_image_prompt(module):
+            return await self._image_prompt(place, unit, inputs, frame, module, catalogue, family)
         model: ModelFile | None = None
         warnings: tuple[str, ...] = ()
         if not module.model_free:
@@ -132,7 +148,7 @@ class HintMaker:
                 raise
             raise _UnitFailed(error.message) from error
         if model is None:
-            return await _reference(place, unit, hint, frame, mode, prepared)
+            return await _reference(place, unit, hint, frame, mode, prepared, _TAKEN_OVER.get(module.name, "attention"))
         mask = await self._mask(place, unit, inputs, frame, mode) if _paints(module) else None
         first = await asyncio.to_thread(fit_hint, hint, frame.size, mode)
         shown, controls = [first if mask is None else _without(first, mask)], []
@@ -160,17 +176,37 @@ class HintMaker:
         )
 
     def _model(self, unit: ControlNetUnit, catalogue: ModelCatalogue, family: str) -> FittingModel:
-        if unit.model.strip().lower() in {"none", ""}:
-            raise _UnitFailed("it names no model")
-        fitting = choose_model(catalogue, unit.model, unit.module, family)
-        if fitting is None:
-            raise _UnitFailed(f"the model {unit.model[:100]!r} is not here")
-        return fitting
+        _check_named(unit)
+        return _found(choose_model(catalogue, unit.model, unit.module, family), unit)
+
+    async def _image_prompt(
+        self,
+        place: int,
+        unit: ControlNetUnit,
+        inputs: JobImages,
+        frame: ControlFrame,
+        module: HintModule,
+        catalogue: ModelCatalogue,
+        family: str,
+    ) -> ControlHints:
+        """Make the image prompt of a unit, which has no hint to show."""
+        _check_named(unit)
+        fitting = _found(choose_adapter(catalogue, unit.model, module, family), unit)
+        warnings = tuple(f"ControlNet {place}: {text}" for text in fitting.warnings)
+        if fitting.model is None:
+            return ControlHints(warnings=warnings)
+        image, _ = await self._image(place, unit, inputs, frame, module)
+        mask: Gray | None = None
+        if (name := f"unit{place}.mask") in inputs:
+            mask = mask_of(*await inputs.load(name))
+        made = await asyncio.to_thread(make_prompts, fitting.model, unit, image, mask, hires=frame.hires is not None)
+        text = describe(unit, prepare(unit, module), control_title(fitting.model))
+        return ControlHints(image_prompts=made, parameters={f"ControlNet {place}": text}, warnings=warnings)
 
     async def _image(
         self, place: int, unit: ControlNetUnit, inputs: JobImages, frame: ControlFrame, module: HintModule
     ) -> tuple[Image, ResizeMode]:
-        if (mask := f"unit{place}.mask") in inputs and not _paints(module):
+        if (mask := f"unit{place}.mask") in inputs and not _paints(module) and not is_image_prompt(module):
             scribble, _ = await inputs.load(mask)
             if np.ptp(scribble, axis=(0, 1)).any():  # a mask that is not uniform is what the client drew
                 return shrink(scribble, _LONGEST_PX), unit.resize_mode
@@ -198,12 +234,19 @@ class HintMaker:
 
 
 async def _reference(
-    place: int, unit: ControlNetUnit, image: Image, frame: ControlFrame, mode: ResizeMode, prepared: PreprocessorPlan
+    place: int,
+    unit: ControlNetUnit,
+    image: Image,
+    frame: ControlFrame,
+    mode: ResizeMode,
+    prepared: PreprocessorPlan,
+    how: TakenOver,
 ) -> ControlHints:
     """Make the reference of a unit that needs no model, in the size of each pass."""
     fidelity = prepared.shown[0]
     first = await asyncio.to_thread(fit, image, frame.size, mode)
-    made = Reference(first, fidelity, unit.weight, unit.guidance_start, unit.guidance_end, unit.control_mode)
+    window = (unit.guidance_start, unit.guidance_end)
+    made = Reference(first, fidelity, unit.weight, *window, unit.control_mode, how=how)
     references, shown = [made], [first]
     if frame.hires is not None:
         large = await asyncio.to_thread(fit, image, frame.hires, mode)
@@ -214,6 +257,17 @@ async def _reference(
     return ControlHints(
         references=tuple(references), maps=tuple(shown) if unit.save_detected_map else (), parameters=text
     )
+
+
+def _check_named(unit: ControlNetUnit) -> None:
+    if unit.model.strip().lower() in {"none", ""}:
+        raise _UnitFailed("it names no model")
+
+
+def _found(fitting: Fitting | None, unit: ControlNetUnit) -> Fitting:
+    if fitting is None:
+        raise _UnitFailed(f"the model {unit.model[:100]!r} is not here")
+    return fitting
 
 
 def _paints(module: HintModule) -> bool:
