@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from serve_app.services.accounts.history import GenerationResult, record_success
-from serve_app.services.albums.items import DEFAULTS, FOLLOW_UPS, analysis_key
+from serve_app.services.albums.items import DEFAULTS, FOLLOW_UPS, TOLD_FOLLOW_UPS, analysis_key
 from serve_app.services.albums.results import ANALYSIS_RESULTS, AnalysisResult, DuplicatesResolved, EmbeddingsResult
 from serve_app.services.edits.results import AvatarResult, SegmentationResult, StyleResult
 from serve_app.services.jobs.progress import Progress
@@ -46,7 +46,7 @@ async def finish(
         answer = result.answer
     elif isinstance(result, EmbeddingsResult):
         started = await _start_follow_ups(session, job, max_attempts)
-        links = [JobLink(id=one.id, kind=one.kind, href=one.id) for one in started]
+        links = [JobLink(id=one.id, kind=one.kind, href=one.id) for one in started if one.kind in TOLD_FOLLOW_UPS]
         answer = result.model_copy(update={"jobs": links})
     elif isinstance(result, AnalysisResult) and not job.payload.get("detail"):
         answer = result.without_details()

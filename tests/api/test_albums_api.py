@@ -49,7 +49,7 @@ async def test_embedding_an_album_answers_with_counts_and_follow_up_jobs(client:
     refs = await upload(client, png(RED), png(GREEN))
     answer = await embed(client, "summer", refs)
     assert (answer["album_id"], answer["embedded"], answer["failed"]) == ("summer", 2, [])
-    assert {job["kind"] for job in answer["jobs"]} == {"tags", "duplicates", "people", "texts"}
+    assert {job["kind"] for job in answer["jobs"]} == {"tags", "duplicates", "people"}
     for job in answer["jobs"]:
         assert (await finished(client, job["id"]))["status"] == "succeeded"
         assert (await client.get(job["href"])).status_code == 200

@@ -10,6 +10,8 @@ from serve_app.store.repositories import results
 AnalysisKind = Literal["tags", "duplicates", "people", "quality", "texts"]
 FOLLOW_UPS: tuple[AnalysisKind, ...] = ("tags", "people", "duplicates", "texts")
 """Analyses that follow the embedding of an album's images, the quick ones first."""
+TOLD_FOLLOW_UPS: tuple[AnalysisKind, ...] = ("tags", "people", "duplicates")
+"""Those that the answer of the embedding names: whoever waits for its jobs waits for these, as ever."""
 
 RESULT_KEYS = {
     **{"tags": "tags", "duplicates": "duplicates", "people": "people_clusters"},
