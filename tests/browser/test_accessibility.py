@@ -12,12 +12,14 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
 from pydantic import SecretStr
 
+from bench.tools.web_bundle import SOURCES
 from configs.settings import Auth
 from tests.browser.states import a_full_server, walk
 from tests.support.accounts import ADMIN_KEY
 from tests.support.app_process import AppProcess, a_server
 from tests.support.visits import a_visit, routes_of
 
+ROUTES = SOURCES / "src" / "routes"
 BAD = {"serious", "critical"}
 COMPLAINTS = ("by-sha256", "415", "422", "501")
 """Of what the states are about."""
@@ -71,6 +73,14 @@ async def test_axe_finds_nothing_on_pages_without_content_and_at_the_door(
                 found[f"{kind} {route}"] = await _findings_in_both_schemes(page)
             visit.judge()
     assert {name: some for name, some in found.items() if some} == {}
+
+
+async def test_the_navigation_leads_to_every_page(browser: Browser, full_server: AppProcess) -> None:
+    """Or these tests, which follow it, would leave one out."""
+    made = {path.parent.relative_to(ROUTES).as_posix() for path in ROUTES.rglob("+page.svelte")}
+    async with a_visit(browser, full_server.url) as visit:
+        linked = await routes_of(await visit.open())
+    assert sorted(linked) == sorted(f"/{name}".replace("/.", "/") for name in made if "[" not in name)
 
 
 async def test_axe_would_find_a_fault(browser: Browser, full_server: AppProcess) -> None:
