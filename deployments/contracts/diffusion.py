@@ -49,6 +49,10 @@ ROLE_NAMES: Mapping[str, str] = {
 }
 """What model files are, as `ModelFile.role` says it, in words."""
 
+UNION_KINDS = ("openpose", "depth", "softedge", "hardedge", "normal", "segmentation", "tile")
+"""What a hint for a ControlNet union model may show, in the order of the model's types. Soft edges are scribbles, too,
+hard ones line art and straight lines."""
+
 NoiseSource = Literal["GPU", "CPU", "NV"]
 """What draws noise. GPU: the device that computes. CPU: the processor. NV: the processor, the numbers of an NVIDIA
 card."""
@@ -88,6 +92,8 @@ class ControlHint:
     """Passes of an image with hires fix in which it acts."""
     mask: Gray | None = None
     """For inpaint networks: 255 where the image is to be made anew, of its size."""
+    shows: str = ""
+    """For ControlNet union models: what the hint shows, one of `UNION_KINDS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +270,8 @@ class ModelFile:
     width: int = 0
     encoder: str = ""
     """Image encoder of an IP-Adapter, `clip_h` or `clip_g`; empty for other files and kinds that do not run here."""
+    types: int = 0
+    """Number of the first `UNION_KINDS` that a ControlNet union model knows, or more; 0 for other files."""
     addnet_sha256: str = ""
     """Hash of a LoRA's tensors without the header, by which the original names it; empty where there is none."""
 

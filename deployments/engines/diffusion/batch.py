@@ -95,7 +95,7 @@ class Batch:
             raise NotSupported(f"The checkpoint '{name}' is for inpainting only: it needs a picture and a mask.")
         self._vae = models.vae(lease, lead.vae, self._checkpoint)
         self._precision = self._vae.dtype
-        self._nets = [models.controlnet(lease, hint.model, self._checkpoint) for hint in lead.controls]
+        self._nets = [models.controlnet(lease, hint.model, self._checkpoint, hint.shows) for hint in lead.controls]
         self._inversions = models.textual_inversions(self._checkpoint)
         tokenizer, encoder, second = self._checkpoint.conditioner_parts
         self._warnings = [*models.use_loras(lease, self._checkpoint, lead.loras)]

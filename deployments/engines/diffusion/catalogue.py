@@ -250,6 +250,7 @@ def _describe(model: Model, sha256: str, addnet: str = "") -> ModelFile:
         family=kind.family,
         role=kind.role,
         encoder=kind.encoder,
+        types=kind.types,
         addnet_sha256=trained or addnet,
         vectors=vectors,
         width=width,

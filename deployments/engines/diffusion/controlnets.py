@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from deployments.contracts.diffusion import ControlHint, ControlMode
+from deployments.contracts.diffusion import UNION_KINDS, ControlHint, ControlMode
 
 _FADE, _FADING = 0.825, 12
 """Factor per block from the middle block outwards (sd-webui-controlnet: "soft weights"), and its greatest power. SDXL
@@ -29,6 +29,8 @@ class ControlUnit:
     start: float
     end: float
     mode: ControlMode
+    shows: str = ""
+    """What the hint shows, for union models."""
 
     @classmethod
     def of(cls, hint: ControlHint, *, hires: bool = False) -> ControlUnit:
@@ -36,7 +38,7 @@ class ControlUnit:
         mode = hint.mode
         if hires and mode == "balanced" and any(word in hint.model.lower() for word in _ALWAYS_SOFT):
             mode = "prompt"
-        return cls(hint.model, hint.weight, hint.start, hint.end, mode)
+        return cls(hint.model, hint.weight, hint.start, hint.end, mode, hint.shows)
 
 
 def residual_weights(count: int, weight: float, mode: ControlMode) -> list[float]:
@@ -86,8 +88,9 @@ def add_residuals(
         if not unit.weight or first == len(sample):
             continue
         own = {name: tensor[first:] for name, tensor in added.items()} if added else None
+        given, options = _told(net, unit, hint[first:])
         down, middle = net(
-            sample[first:], timestep, embeddings[first:], hint[first:], added_cond_kwargs=own, return_dict=False
+            sample[first:], timestep, embeddings[first:], given, added_cond_kwargs=own, return_dict=False, **options
         )
         residuals = [*down, middle]
         factors = residual_weights(len(residuals), unit.weight, unit.mode)
@@ -96,3 +99,27 @@ def add_residuals(
             residuals = [torch.cat([torch.zeros_like(one[:1]).expand(first, -1, -1, -1), one]) for one in residuals]
         total = residuals if total is None else [a + b for a, b in zip(total, residuals, strict=True)]
     return total
+
+
+def is_union(net: Any) -> bool:
+    """Say whether a network is a union model, which is told what its hint shows."""
+    return hasattr(net, "task_embedding")
+
+
+def attend_within_rows(net: Any) -> None:
+    """Make a union model's own transformer attend from a picture to its hint, as sd-webui-controlnet's does. Its
+    authors' code and diffusers' take the rows of a batch for the sequence, so each would depend on the others."""
+    for layer in net.transformer_layes:
+        layer.attn.batch_first = True
+
+
+def _told(net: Any, unit: ControlUnit, hint: Any) -> tuple[Any, dict[str, Any]]:
+    """Hint and options as the network takes them."""
+    import torch
+
+    if not is_union(net):
+        return hint, {}
+    place = UNION_KINDS.index(unit.shows)
+    types = torch.zeros((len(hint), net.config.num_control_type), dtype=hint.dtype, device=hint.device)
+    types[:, place] = 1
+    return [hint], {"control_type": types, "control_type_idx": [place]}

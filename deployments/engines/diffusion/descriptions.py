@@ -74,6 +74,19 @@ def describe_controlnet(shapes: Shapes, family: Family) -> Config:
     return {**_describe_denoiser(inner, family), "conditioning_embedding_out_channels": hints}
 
 
+def describe_union(shapes: Shapes, family: Family) -> Config:
+    """Describe a ControlNet union model with diffusers' names, as it is published."""
+    types, width = shapes["task_embedding"]
+    return {
+        **describe_controlnet(shapes, family),
+        "num_control_type": types,
+        "num_trans_channel": width,
+        "num_trans_layer": len({name.split(".")[1] for name in shapes if name.startswith("transformer_layes.")}),
+        "num_proj_channel": _side(shapes, "spatial_ch_projs.weight"),
+        "addition_time_embed_dim": shapes["control_add_embedding.linear_1.weight"][1] // types,
+    }
+
+
 def describe_vae(shapes: Shapes, family: Family = "") -> Config:
     """Describe a VAE, of a checkpoint or in a file of its own, with the original's names or with diffusers'.
 

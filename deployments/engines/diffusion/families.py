@@ -29,6 +29,8 @@ _VARIANTS: Mapping[int, Variant] = {4: "", 9: "inpaint", 8: "instruct", 5: "dept
 _REFINER_CONDITION = 2560
 """Width of the refiner's size conditioning; SDXL's own is 2,816."""
 _REFINER_CONTEXT = 1280
+_USUAL_TYPES = 6
+"""Kinds of hints of ControlNet union models whose configuration does not say."""
 _BASES: Mapping[str, Family] = {
     "sd_v1": "sd1", "sd_v2": "sd2", "sdxl": "sdxl", "sd3": "sd3", "flux": "flux", "stable-diffusion-v1": "sd1",
     "stable-diffusion-v2": "sd2", "stable-diffusion-xl": "sdxl", "stable-diffusion-3": "sd3",
@@ -45,6 +47,8 @@ class FileKind:
     variant: Variant = ""
     prediction: Literal["", "epsilon", "v_prediction"] = ""
     """What a checkpoint predicts, where the file says so."""
+    types: int = 0
+    """Kinds of hints that a ControlNet union model knows."""
     encoder: str = ""
     """Image encoder of an IP-Adapter; empty for kinds that do not run here: they see a face's identity."""
 
@@ -72,6 +76,9 @@ def identify(shapes: Shapes, metadata: Mapping[str, str] | None = None) -> FileK
         width = next((shape[1] for name, shape in shapes.items() if "to_k_ip" in name and len(shape) == 2), 0)
         return FileKind("ip-adapter", _CONTEXTS.get(width, ""), encoder=_encoder_of(shapes))
     if role := _control_role(names):
+        types = (shapes.get("task_embedding") or (0,))[0]
+        if role == "controlnet-union":
+            return FileKind(role, _control_family(shapes), types=types)
         return FileKind(role, _adapter_family(shapes) if role == "t2i-adapter" else _control_family(shapes))
     if _is_lora(names):
         return FileKind("lora", _lora_family(shapes) or _said(told))
@@ -99,7 +106,11 @@ def identify_controlnet(config: Mapping[str, Any]) -> FileKind:
     """Identify what a folder of `controlnets/` holds by its `config.json`."""
     name = str(config.get("_class_name", ""))
     if "Union" in name:
-        return FileKind("controlnet-union", "sdxl" if config.get("addition_embed_type") == "text_time" else "")
+        types = config.get("num_control_type", _USUAL_TYPES)
+        known = types if isinstance(types, int) else 0
+        return FileKind(
+            "controlnet-union", "sdxl" if config.get("addition_embed_type") == "text_time" else "", types=known
+        )
     if "Adapter" in name:
         return FileKind("t2i-adapter", "sdxl" if "xl" in str(config.get("adapter_type", "")) else "sd1")
     for word, family in (("Flux", "flux"), ("SD3", "sd3")):

@@ -11,6 +11,7 @@ from typing import Any
 
 from deployments.contracts.diffusion import FAMILY_NAMES, ROLE_NAMES
 from deployments.engines.diffusion.catalogue import CHECKPOINT, MODELS_DIR, Catalogue, Model
+from deployments.engines.diffusion.controlnets import attend_within_rows
 from deployments.engines.diffusion.device import Device
 from deployments.engines.diffusion.families import Family, identify_unet
 from deployments.engines.diffusion.headers import load_tensors, read_header
@@ -18,6 +19,7 @@ from deployments.engines.diffusion.single_files import (
     Parts,
     build_checkpoint,
     build_controlnet,
+    build_union,
     build_vae,
     read_vae_config,
 )
@@ -30,6 +32,7 @@ _OPEN_CLIP_WIDTH = 1024
 _FAMILIES = ("sd1", "sd2", "sdxl")
 _RUNNING = f"{FAMILY_NAMES['sd1']}, {FAMILY_NAMES['sd2']} and {FAMILY_NAMES['sdxl']}"
 _VARIANTS = ("", "inpaint")
+_UNION = "controlnet-union"
 _ROLES = {"checkpoints": "checkpoint", "loras": "lora", "controlnets": "controlnet", "vaes": "vae"}
 
 
@@ -173,17 +176,25 @@ class Loader:
             )
 
     def controlnet(self, model: Model) -> Any:
-        """Load a `ControlNetModel`. Raises `WeightsMissing`, `NotSupported` (another kind of file or family)."""
-        from diffusers import ControlNetModel
+        """Load a `ControlNetModel` or `ControlNetUnionModel`. Raises `WeightsMissing`, `NotSupported` (another kind of
+        file or family)."""
+        from diffusers import ControlNetModel, ControlNetUnionModel
 
         check_file(model)
+        is_union = model.file_kind.role == _UNION
         with _explained(model):
             if model.path and model.path.is_file():
                 tensors, family = load_tensors(model.path), model.file_kind.family
                 configs = self._configs("controlnets")
-                net = build_controlnet(tensors, family, self._device.dtype, model.path, configs)
+                if is_union:
+                    net = build_union(tensors, family, self._device.dtype, model.path)
+                else:
+                    net = build_controlnet(tensors, family, self._device.dtype, model.path, configs)
             else:
-                net = ControlNetModel.from_pretrained(str(model.path), dtype=self._device.dtype, local_files_only=True)
+                cls = ControlNetUnionModel if is_union else ControlNetModel
+                net = cls.from_pretrained(str(model.path), dtype=self._device.dtype, local_files_only=True)
+        if is_union:
+            attend_within_rows(net)
         return self._device.place(net)
 
     def vae(self, model: Model, family: Family) -> Any:
@@ -238,7 +249,7 @@ def check_file(model: Model, *, refining: bool = False) -> None:
     Raises `NotSupported`, which names what it is, and `WeightsMissing` for one that cannot be read.
     """
     kind, wanted = model.inspect(), _ROLES[model.kind]
-    if kind.role != wanted:
+    if kind.role != wanted and (wanted, kind.role) != ("controlnet", _UNION):
         raise NotSupported(
             f"The file '{model.file}' in {model.kind}/ holds {kind.label}, not {ROLE_NAMES[wanted]}.",
             extra={"model": model.name},

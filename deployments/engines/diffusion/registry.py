@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 import structlog
 
 from configs.settings import Diffusion
-from deployments.contracts.diffusion import FAMILY_NAMES, Lora
+from deployments.contracts.diffusion import FAMILY_NAMES, UNION_KINDS, Lora
 from deployments.engines.diffusion.catalogue import Catalogue, Model
 from deployments.engines.diffusion.device import Device, plan_memory
 from deployments.engines.diffusion.face_restorers import FaceRestorer, load_face_restorer
@@ -187,10 +187,11 @@ class ModelRegistry:
             None,
         )
 
-    def controlnet(self, lease: Lease, name: str, checkpoint: Checkpoint) -> Any:
-        """Load a ControlNet that fits the checkpoint.
+    def controlnet(self, lease: Lease, name: str, checkpoint: Checkpoint, shows: str = "") -> Any:
+        """Load a ControlNet that fits the checkpoint; `shows`: what its hint shows, for a union model.
 
-        Raises `WeightsMissing`, `NotSupported` (it is for another family of checkpoints), `OutOfMemory`.
+        Raises `WeightsMissing`, `NotSupported` (it is for another family of checkpoints, or knows no such hints),
+        `OutOfMemory`.
         """
         model = self.catalogue.find("controlnets", name).stamped()
         check_file(model)
@@ -198,6 +199,12 @@ class ModelRegistry:
             raise NotSupported(
                 f"The ControlNet '{model.name}' is {model.file_kind.label} and does not fit the checkpoint "
                 f"'{checkpoint.model.name}', which is {FAMILY_NAMES[checkpoint.family]}."
+            )
+        kinds = UNION_KINDS[: model.file_kind.types]
+        if model.file_kind.role == "controlnet-union" and shows not in kinds:
+            raise NotSupported(
+                f"The ControlNet union model '{model.name}' must be told what its hint shows: {', '.join(kinds)}.",
+                extra={"model": model.name},
             )
         net = lease.get(
             self._key(model),

@@ -115,6 +115,13 @@ def build_controlnet(tensors: Tensors, family: Family, dtype: Any, path: Path, c
     return _build("ControlNetModel", config, found, dtype, path)
 
 
+def build_union(tensors: Tensors, family: Family, dtype: Any, path: Path) -> Any:
+    """Build a ControlNet union model. Raises `WeightsMissing`."""
+    return _build(
+        "ControlNetUnionModel", descriptions.describe_union(_shapes_of(tensors), family), tensors, dtype, path
+    )
+
+
 def _shapes_of(tensors: Tensors) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 

@@ -20,7 +20,6 @@ from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import ControlHint, Lora
 from deployments.engines.diffusion.controlnets import ControlUnit, add_residuals, residual_weights
 from deployments.engines.diffusion.original_names import original_name
-from deployments.errors import NotSupported
 from tests.support.builders import an_image
 from tests.support.diffusing import NEGATIVE, PROMPT, SIZE, a_request, an_engine, difference, make, make_one
 from tests.support.real_files import vae_tensors, write
@@ -256,13 +255,6 @@ def test_a_controlnet_in_one_file_is_the_one_in_its_folder(
     hint = an_image((SIZE, SIZE), 1)
     folder = make_one(engine, controls=(ControlHint("folder", hint),))
     assert difference(folder, make_one(engine, controls=(ControlHint("single", hint),))) <= 1
-
-
-def test_a_union_model_is_refused_by_its_name(models: Path) -> None:
-    tensors = {"controlnet_cond_embedding.conv_in.weight": torch.zeros(1), "task_embedding": torch.zeros(6, 320)}
-    write(models / "controlnets" / "union.safetensors", tensors)
-    with pytest.raises(NotSupported, match="a ControlNet union model"):
-        make(an_xl_engine(models), a_request(controls=(ControlHint("union", an_image((SIZE, SIZE), 1)),)))
 
 
 def test_a_vae_of_its_own_gets_the_scale_of_the_checkpoint(models: Path) -> None:

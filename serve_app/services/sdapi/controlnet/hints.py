@@ -25,7 +25,7 @@ from deployments.contracts.diffusion import (
     ResizeMode,
 )
 from deployments.errors import DarkroomError, Unavailable, WeightsMissing
-from serve_app.services.sdapi.controlnet.fitting import FittingModel, choose_model
+from serve_app.services.sdapi.controlnet.fitting import FittingModel, choose_model, is_union, kind_of_hint
 from serve_app.services.sdapi.controlnet.image_prompts import (
     FittingAdapter,
     choose_adapter,
@@ -128,9 +128,10 @@ class HintMaker:
         if is_image_prompt(module):
             return await self._image_prompt(place, unit, inputs, frame, module, catalogue, family)
         model: ModelFile | None = None
+        shows = kind_of_hint(module.tags, unit.union_control_type)
         warnings: tuple[str, ...] = ()
         if not module.model_free:
-            fitting = self._model(unit, catalogue, family)
+            fitting = self._model(unit, catalogue, family, shows)
             warnings = (f"ControlNet {place}: {fitting.warning}",) if fitting.warning else ()
             model = fitting.model
             if model is None:
@@ -160,6 +161,7 @@ class HintMaker:
             unit.guidance_end,
             unit.control_mode,
             mask=mask,
+            shows=shows if is_union(model) else "",
         )
         if frame.hires is None:
             controls.append(control)
@@ -175,9 +177,9 @@ class HintMaker:
             tuple(controls), maps=tuple(shown) if unit.save_detected_map else (), parameters=text, warnings=warnings
         )
 
-    def _model(self, unit: ControlNetUnit, catalogue: ModelCatalogue, family: str) -> FittingModel:
+    def _model(self, unit: ControlNetUnit, catalogue: ModelCatalogue, family: str, shows: str) -> FittingModel:
         _check_named(unit)
-        return _found(choose_model(catalogue, unit.model, unit.module, family), unit)
+        return _found(choose_model(catalogue, unit.model, unit.module, family, shows), unit)
 
     async def _image_prompt(
         self,

@@ -49,7 +49,7 @@ _PASSES: dict[Any, Passes] = {
 _RESOLUTION = (64, 2048, 512)
 _MOST_UNITS = 100
 """Most units of a request, disabled ones included. A body of many megabytes could hold millions."""
-_IGNORED = ("advanced_weighting", "effective_region_mask", "union_control_type", "ipadapter_input", "pulid_mode")
+_IGNORED = ("advanced_weighting", "effective_region_mask", "ipadapter_input", "pulid_mode")
 
 
 def _one_of(choices: Mapping[Any, Any]) -> BeforeValidator:
@@ -91,6 +91,7 @@ class ControlNetUnit(LenientModel):
     hr_option: Annotated[Passes, _one_of(_PASSES)] = "both"
     save_detected_map: Switch = True
     inpaint_crop_input_image: Switch = True
+    union_control_type: Text = "Unknown"
     warnings: list[str] = Field(default_factory=list)
 
     @model_validator(mode="before")
