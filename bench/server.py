@@ -34,7 +34,6 @@ class Server:
         data_dir: Path,
         command: Sequence[str] = (sys.executable, "-m", "serve_app"),
         announcement: str = "Darkroom is ready",
-        patience_s: float = START_S,
         **environment: str,
     ) -> None:
         self.data_dir = data_dir
@@ -46,7 +45,8 @@ class Server:
         """Highest sum of proportional set sizes of its processes that `memory_bytes` has measured."""
         self._command = list(command)
         self._announcement = announcement
-        self._patience_s = patience_s
+        self.patience_s = START_S
+        """Seconds until which the server must be ready."""
         self._environment = environment
         self._log = data_dir / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -76,14 +76,14 @@ class Server:
             self._process = subprocess.Popen(
                 self._command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
-        while time.monotonic() - started < self._patience_s:
+        while time.monotonic() - started < self.patience_s:
             if self._process.poll() is not None:
                 raise RuntimeError(f"the server ended while starting:\n{self.output()[-2000:]}")
             if self._announcement in self.output() and self.is_ready():
                 self.start_s = time.monotonic() - started
                 return
             time.sleep(_POLL_S)
-        raise RuntimeError(f"the server was not ready after {self._patience_s:g} s:\n{self.output()[-2000:]}")
+        raise RuntimeError(f"the server was not ready after {self.patience_s:g} s:\n{self.output()[-2000:]}")
 
     def is_ready(self) -> bool:
         try:
@@ -165,10 +165,11 @@ class Server:
 
 
 @contextmanager
-def running_server(*, patience_s: float = START_S, **environment: str) -> Iterator[Server]:
+def running_server(patience_s: float = START_S, /, **environment: str) -> Iterator[Server]:
     """Start a server on an empty folder, wait until it is ready, and watch its memory until the block ends."""
     with tempfile.TemporaryDirectory(prefix="darkroom-") as folder:
-        server = Server(Path(folder), patience_s=patience_s, **environment)
+        server = Server(Path(folder), **environment)
+        server.patience_s = patience_s
         stopped = threading.Event()
         try:
             server.start()

@@ -202,7 +202,7 @@ def a_server(url: str | None) -> Iterator[str]:
     if url is not None:
         yield url
         return
-    with running_server(patience_s=_START_S, **_ENVIRONMENT) as server:
+    with running_server(_START_S, **_ENVIRONMENT) as server:
         yield server.url
 
 

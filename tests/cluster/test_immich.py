@@ -31,7 +31,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     pytest.importorskip("open_clip")
     started = Server(
         tmp_path_factory.mktemp("server"),
-        patience_s=START_S,
         DARKROOM_IMMICH__ENABLED="true",
         DARKROOM_IMMICH__MODELS=json.dumps({CLIP: f"open_clip:{NETWORK}/"}),
         DARKROOM_IMMICH__FACES_AS=json.dumps([FACES]),
@@ -39,6 +38,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         DARKROOM_EMBEDDING__OPEN_CLIP_MODEL=NETWORK,
         DARKROOM_EMBEDDING__OPEN_CLIP_PRETRAINED="",
     )
+    started.patience_s = START_S
     try:
         started.start()
         yield started
