@@ -35,7 +35,7 @@ async def behind_the_door(
         port = free_port()
         opened.start("127.0.0.1", port)
         try:
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client:
                 yield client
         finally:
             opened.stop()

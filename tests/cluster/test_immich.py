@@ -18,6 +18,8 @@ from tests.support.immich import replay
 pytestmark = [pytest.mark.cluster, pytest.mark.weights]
 NETWORK = "ViT-S-32-alt"
 """A small network of open_clip's, with random weights, under the name that the recorded requests ask for."""
+START_S = 480.0
+"""The tagger reads two thousand sentences by the text tower before it is ready."""
 CLIP, FACES = "ViT-B-32__openai", "buffalo_l"
 SEARCH = {"clip": {"visual": {"modelName": CLIP}}}
 PEOPLE = {"facial-recognition": {kind: {"modelName": FACES} for kind in ("recognition", "detection")}}
@@ -36,6 +38,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         DARKROOM_EMBEDDING__OPEN_CLIP_MODEL=NETWORK,
         DARKROOM_EMBEDDING__OPEN_CLIP_PRETRAINED="",
     )
+    started.patience_s = START_S
     try:
         started.start()
         yield started
