@@ -362,7 +362,7 @@ class Texts(_Options):
     """Longest side at which analyses in the background look whether there is any text, before they read it."""
     min_writing: float = Field(0.006, ge=0, le=1)
     """Share of a picture that looks like lines of text from which on analyses in the background look closer; one
-    photograph in six has as much (docs/texts.md). 0: at every picture. 1: at none."""
+    photograph in eight has as much (docs/texts.md). 0: at every picture. 1: at none."""
     recognition_model: Path | None = None
     """File of another recognition model of PP-OCR, in ONNX with its characters in the metadata, as rapidocr publishes
     them: one for Korean, which the one in rapidocr's wheel cannot read. Nothing is fetched."""
