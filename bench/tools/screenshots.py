@@ -82,6 +82,7 @@ async def _draw(browser: Browser, server: AppProcess, language: str, scheme: str
         page = await visit.open()
 
         async def shoot(name: str) -> None:
+            await page.evaluate("scrollTo(0, 0)")
             await visit.settle(page)
             for tries in range(1, _TRIES + 1):
                 try:
