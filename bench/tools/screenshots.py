@@ -29,6 +29,10 @@ TARGET = Path("out/screenshots")
 ALBUM = "Summer"
 LANGUAGES, SCHEMES = ("en-US", "ko-KR"), ("light", "dark")
 _WINDOW: Any = {"width": 1280, "height": 860}
+_STUDIOS = {
+    "/styles": {"en-US": "Watercolor", "ko-KR": "수채화"},
+    "/avatars": {"en-US": "Fox", "ko-KR": "여우"},
+}
 _TRIES = 5
 """On a busy machine the browser gives up waiting for a frame of its own page."""
 _OTHERS = "brick.png coins.png grass.png gravel.png hubble_deep_field.jpg moon.png page.png retina.jpg".split()
@@ -78,6 +82,7 @@ async def _draw(browser: Browser, server: AppProcess, language: str, scheme: str
         page = await visit.open()
 
         async def shoot(name: str) -> None:
+            await page.evaluate("scrollTo(0, 0)")
             await visit.settle(page)
             for tries in range(1, _TRIES + 1):
                 try:
@@ -90,6 +95,13 @@ async def _draw(browser: Browser, server: AppProcess, language: str, scheme: str
         for route in await routes_of(page):
             await visit.show(page, route)
             await shoot(route.strip("/") or "library")
+        for route, made in _STUDIOS.items():
+            await visit.show(page, route)
+            await page.get_by_role("button", name="astronaut.jpg").click()
+            await page.get_by_role("button", name=made[language]).first.click()
+            await expect(page.get_by_role("slider").first).to_be_visible()
+            await expect(page.locator("main li button img")).to_have_count(await page.locator("main li button").count())
+            await shoot(f"{route.strip('/')}-of-a-picture")
         await visit.show(page, "/albums")
         await page.get_by_role("link", name=ALBUM).click()
         await expect(page.get_by_role("listitem").get_by_role("img").first).to_be_visible()

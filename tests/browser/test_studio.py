@@ -1,0 +1,56 @@
+"""Pictures made of pictures: a style and an avatar, beside the original, kept and found again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, expect
+
+from tests.support.app_process import AppProcess, a_server
+from tests.support.builders import a_photo, encoded
+from tests.support.visits import Visit
+
+pytestmark = pytest.mark.weights
+
+
+@pytest_asyncio.fixture()
+async def server(browser: Browser, postgres: str, tmp_path: Path) -> AsyncIterator[AppProcess]:
+    """A server with the engines that an installation has, and one portrait."""
+    async with a_server(postgres, tmp_path, engines="real") as process:
+        async with process.client() as client:
+            portrait = encoded(a_photo("astronaut", 320))
+            answer = await client.post("/api/v1/images", files=[("file", ("astronaut.jpg", portrait))])
+            assert answer.status_code == 201, answer.text
+        yield process
+
+
+@pytest.mark.parametrize(("route", "thing"), [("/styles", "Watercolor"), ("/avatars", "Fox")])
+async def test_a_picture_is_made_compared_kept_and_found_in_the_history(
+    server: AppProcess, visit: Visit, route: str, thing: str
+) -> None:
+    page = await visit.open(route)
+    await page.get_by_role("button", name="Use astronaut.jpg").click()
+    await page.get_by_role("button", name=thing, exact=False).first.click()
+    compare = page.get_by_label("Before and after")
+    await expect(compare).to_be_visible()
+    await compare.press("End")
+    await expect(compare).to_have_attribute("aria-valuetext", "100 % before")
+    await page.get_by_role("button", name="Keep in library").click()
+    await expect(page.get_by_text("It is in your library.")).to_be_visible()
+    await visit.settle(page)
+    await visit.show(page, "/history")
+    entry = page.get_by_role("main").get_by_role("listitem")
+    await expect(entry).to_have_count(1)
+    await expect(entry.get_by_role("heading")).to_contain_text(thing)
+    await page.reload()
+    await expect(entry).to_have_count(1)
+    await visit.show(page, "/")
+    await expect(page.get_by_role("listitem").get_by_role("img")).to_have_count(2)
+    await visit.show(page, "/history")
+    await entry.get_by_role("button", name="Take out").click()
+    await expect(page.get_by_role("status").filter(has_text="Taken out")).to_be_visible()
+    await visit.show(page, "/")
+    await expect(page.get_by_role("listitem").get_by_role("img")).to_have_count(1)
