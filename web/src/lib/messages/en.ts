@@ -42,6 +42,8 @@ const en = {
   select: 'Select {name}',
   open: 'Open {name}',
   useThis: 'Use {name}',
+  selectShown: 'Select the {n} shown',
+  shiftSelects: 'Shift selects all between two.',
   selected: '{n} selected',
   unselect: 'Unselect all',
   albumName: 'Name of the album',
