@@ -78,7 +78,7 @@ def load_encoder(path: Path, device: Device) -> ImageEncoder:
         if name.startswith(("vision_model.", "visual_projection.")) and not name.endswith("position_ids")
     }
     try:
-        config = CLIPVisionConfig(**_read_config(tensors))
+        config = CLIPVisionConfig(**read_sizes(tensors))
         with allocating_at_most(_GROWTH * sum(tensor.numel() * 4 for tensor in tensors.values()) + _SPARE_BYTES):
             network = CLIPVisionModelWithProjection(config)
         network.load_state_dict(tensors)
@@ -92,7 +92,7 @@ def load_encoder(path: Path, device: Device) -> ImageEncoder:
     return ImageEncoder(device.place(network.to(device.dtype)), device.name, device.dtype)
 
 
-def _read_config(tensors: Mapping[str, Any]) -> dict[str, Any]:
+def read_sizes(tensors: Mapping[str, Any]) -> dict[str, Any]:
     """Read the sizes of a network out of the shapes of its tensors. Raises what odd ones lead to."""
     patch = tensors["vision_model.embeddings.patch_embedding.weight"].shape[-1]
     positions, width = tensors["vision_model.embeddings.position_embedding.weight"].shape
