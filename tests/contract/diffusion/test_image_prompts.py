@@ -274,6 +274,16 @@ class TestFilesThatDoNotFit:
         assert "clip_h.pth" in made.warnings[0]
         np.testing.assert_array_equal(made.image, make_one(engine))
 
+    def test_an_encoder_without_some_of_its_tensors(self, folder: Path) -> None:
+        file = folder / "annotators" / "clip_vision" / "clip_h.pth"
+        tensors = torch.load(file)
+        del tensors["vision_model.post_layernorm.bias"]
+        torch.save(tensors, file)
+        engine = an_engine(folder)
+        (made,) = make(engine, a_request(image_prompts=(BASE,)))
+        assert "vision_model.post_layernorm.bias" in made.warnings[0]
+        np.testing.assert_array_equal(made.image, make_one(engine))
+
     def test_an_encoder_of_another_width(self, folder: Path) -> None:
         write_encoder(folder / "annotators" / "clip_vision" / "clip_h.pth", build_encoder(projection_dim=32))
         assert "other features than those of the image encoder clip_h" in self.left_out(folder)
