@@ -15,17 +15,16 @@ import numpy as np
 
 from deployments.contracts.arrays import Gray, Image
 from deployments.contracts.diffusion import PROMPT_IMAGE_PX
-from deployments.engines.diffusion.allocations import allocating_at_most
 from deployments.engines.diffusion.annotators import NETWORKS, find_folder
 from deployments.engines.diffusion.device import Device
 from deployments.engines.diffusion.headers import load_tensors
+from deployments.engines.diffusion.single_files import build_network
 from deployments.errors import WeightsMissing
 
 _HEADS = 16
 """Heads of ViT-H and ViT-bigG alike."""
 _MEAN, _DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 """Of the channels of CLIP's training images."""
-_SPARE_BYTES, _GROWTH = 2**26, 3
 
 
 @dataclass(frozen=True)
@@ -78,21 +77,17 @@ def load_encoder(path: Path, device: Device) -> ImageEncoder:
         if name.startswith(("vision_model.", "visual_projection.")) and not name.endswith("position_ids")
     }
     try:
-        config = CLIPVisionConfig(**_read_config(tensors))
-        with allocating_at_most(_GROWTH * sum(tensor.numel() * 4 for tensor in tensors.values()) + _SPARE_BYTES):
-            network = CLIPVisionModelWithProjection(config)
-        network.load_state_dict(tensors)
-    except (RuntimeError, LookupError, ValueError, TypeError, ArithmeticError, AttributeError, MemoryError) as error:
-        if type(error).__name__ == "OutOfMemoryError":
-            raise
+        config = CLIPVisionConfig(**read_sizes(tensors))
+    except (RuntimeError, LookupError, ValueError, TypeError, ArithmeticError) as error:
         raise WeightsMissing(
             f"the file {path.name} is no image encoder of CLIP, or damaged ({type(error).__name__})",
             extra={"file": path.name},
         ) from error
-    return ImageEncoder(device.place(network.to(device.dtype)), device.name, device.dtype)
+    network = build_network(lambda: CLIPVisionModelWithProjection(config), tensors, device.dtype, path)
+    return ImageEncoder(device.place(network), device.name, device.dtype)
 
 
-def _read_config(tensors: Mapping[str, Any]) -> dict[str, Any]:
+def read_sizes(tensors: Mapping[str, Any]) -> dict[str, Any]:
     """Read the sizes of a network out of the shapes of its tensors. Raises what odd ones lead to."""
     patch = tensors["vision_model.embeddings.patch_embedding.weight"].shape[-1]
     positions, width = tensors["vision_model.embeddings.position_embedding.weight"].shape

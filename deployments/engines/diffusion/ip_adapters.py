@@ -111,12 +111,15 @@ def load_ip_adapter(model: Model, device: Device) -> IpAdapter:
     if not found["k"] or found["k"].keys() != found["v"].keys():
         raise WeightsMissing("its layers are not complete", extra={"model": model.name})
     places = tuple(sorted(found["k"]))
-    lists = {
-        name: torch.nn.ParameterList([torch.nn.Parameter(found[kind][place], False) for place in places])
-        for name, kind in (("to_keys", "k"), ("to_values", "v"))
-    }
+
+    def weights(kind: str) -> Any:
+        copies = (found[kind][place].to(device.dtype, copy=True) for place in places)  # for the file may change
+        return torch.nn.ParameterList([torch.nn.Parameter(one, False) for one in copies])
+
     own = {name.removeprefix(_PROJECTION): one for name, one in tensors.items() if name.startswith(_PROJECTION)}
-    network = torch.nn.ModuleDict({"project": _build_projection(model, own), **lists})
+    network = torch.nn.ModuleDict(
+        {"project": _build_projection(model, own), "to_keys": weights("k"), "to_values": weights("v")}
+    )
     return IpAdapter(model.name, model.file_kind.encoder, device.place(network.to(device.dtype)), places)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -182,6 +182,11 @@ def _with_usual_names(tensors: Tensors) -> dict[str, Any]:
     """Rename the text encoder of early models, which lacks a level of names."""
     early = re.compile(rf"^{re.escape(CLIP)}(embeddings|encoder|final_layer_norm)\.")
     return {early.sub(rf"{CLIP}text_model.\1.", name): tensor for name, tensor in tensors.items()}
+
+
+def build_network(make: Callable[[], Any], tensors: Tensors, dtype: Any, path: Path) -> Any:
+    """Build a network that `make` makes, with the weights of a file. Raises `WeightsMissing`."""
+    return _fill(_empty(make), tensors, dtype, path)
 
 
 def _build(cls: str, config: Mapping[str, Any], tensors: Tensors, dtype: Any, path: Path) -> Any:

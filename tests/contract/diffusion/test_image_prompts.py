@@ -20,11 +20,13 @@ from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import PROMPT_IMAGE_PX, ControlHint, Hires, ImagePrompt, Reference
 from deployments.engines.diffusion.engine import DiffusionEngine
+from deployments.engines.diffusion.graphs import Graphs
 from deployments.errors import InvalidRequest
 from tests.support import tiny_sdxl
 from tests.support.builders import an_image
 from tests.support.diffusing import NEGATIVE, PROMPT, SIZE, a_request, an_engine, difference, make, make_one
 from tests.support.hostile import Boom
+from tests.support.recording import Recorder
 from tests.support.stock_samplers import LINSPACE
 from tests.support.tiny_diffusion import CHECKPOINT, CONTROLNETS
 from tests.support.tiny_ip_adapter import build_adapter, build_encoder, write_adapter, write_encoder
@@ -190,6 +192,29 @@ def test_what_a_mask_covers_is_not_seen(engine: DiffusionEngine) -> None:
     assert difference(one, make_one(engine, image_prompts=(BASE,))) > 0
 
 
+def test_recorded_calls_look_at_the_image_of_each_request(
+    engine: DiffusionEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways: list[tuple[ImagePrompt, ...]] = [(replace(BASE, image=image, end=0.25),) for image in (IMAGE, OTHER)]
+    ways += [(replace(BASE, weight=0.5),), (BASE, ImagePrompt(NAMES["plus"], OTHER)), ()]
+    plain = [make_one(engine, image_prompts=way) for way in ways]
+    monkeypatch.setattr(engine.models, "graphs", Graphs(Recorder()))
+    for way, expected in [*zip(ways, plain, strict=True)] * 2:
+        np.testing.assert_array_equal(make_one(engine, image_prompts=way), expected)
+
+
+def test_image_prompts_and_references_act_in_half_precision(engine: DiffusionEngine, models: Path) -> None:
+    half = an_engine(models, dtype="bfloat16")
+    for changes in (
+        {"image_prompts": (BASE, ImagePrompt(NAMES["plus"], OTHER))},
+        {"references": (Reference(an_image((SIZE, SIZE), 3), how="both"),), "image_prompts": (BASE,)},
+    ):
+        own, whole = (make(one, a_request(**changes))[0] for one in (half, engine))
+        assert own.warnings == ()
+        apart = np.abs(own.image.astype(int) - whole.image).mean()
+        assert apart < np.abs(own.image.astype(int) - make_one(half)).mean()
+
+
 @pytest.mark.parametrize(
     "prompt",
     [
@@ -247,6 +272,16 @@ class TestFilesThatDoNotFit:
         engine = an_engine(folder)
         (made,) = make(engine, a_request(image_prompts=(BASE,)))
         assert "clip_h.pth" in made.warnings[0]
+        np.testing.assert_array_equal(made.image, make_one(engine))
+
+    def test_an_encoder_without_some_of_its_tensors(self, folder: Path) -> None:
+        file = folder / "annotators" / "clip_vision" / "clip_h.pth"
+        tensors = torch.load(file)
+        del tensors["vision_model.post_layernorm.bias"]
+        torch.save(tensors, file)
+        engine = an_engine(folder)
+        (made,) = make(engine, a_request(image_prompts=(BASE,)))
+        assert "vision_model.post_layernorm.bias" in made.warnings[0]
         np.testing.assert_array_equal(made.image, make_one(engine))
 
     def test_an_encoder_of_another_width(self, folder: Path) -> None:
