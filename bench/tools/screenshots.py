@@ -1,4 +1,4 @@
-"""Pictures of every page of the web app: `make screenshots` writes them to out/screenshots.
+"""Pictures of every page of the web app: `make screenshots` writes them to out/screenshots, four to docs/web.jpg.
 
 A server without Ray has the photographs that scikit-image ships and edited copies of some. Each page that the app's
 navigation leads to is drawn in both languages and colour schemes, and so are an album and a picture of it.
@@ -26,6 +26,10 @@ from tests.support.builders import encoded
 from tests.support.visits import HOW_TO_INSTALL, a_visit, chromium, find_chromium, routes_of
 
 TARGET = Path("out/screenshots")
+SHEET = Path("docs/web.jpg")
+_FOUR = ("library-en-light", "duplicates-en-light", "styles-of-a-picture-en-light", "avatars-of-a-picture-en-dark")
+_SHEET_PX = 800
+"""Width of each of the four."""
 ALBUM = "Summer"
 LANGUAGES, SCHEMES = ("en-US", "ko-KR"), ("light", "dark")
 _WINDOW: Any = {"width": 1280, "height": 860}
@@ -45,7 +49,19 @@ def main() -> int:
     shutil.rmtree(TARGET, ignore_errors=True)
     TARGET.mkdir(parents=True)
     asyncio.run(_draw_all())
+    _lay_out()
     return 0
+
+
+def _lay_out() -> None:
+    """Lay out the four that the README shows."""
+    height = _SHEET_PX * _WINDOW["height"] // _WINDOW["width"]
+    sheet = Image.new("RGB", (2 * _SHEET_PX + 8, 2 * height + 8), "#888")
+    for place, name in enumerate(_FOUR):
+        with Image.open(TARGET / f"{name}.png") as shot:
+            small = shot.convert("RGB").resize((_SHEET_PX, height), Image.Resampling.LANCZOS)
+        sheet.paste(small, (place % 2 * (_SHEET_PX + 8), place // 2 * (height + 8)))
+    sheet.save(SHEET, quality=88)
 
 
 async def _draw_all() -> None:

@@ -69,6 +69,7 @@ const en = {
   check_database: 'Database',
   check_storage: 'Storage',
   check_embedding_and_tags: 'Reading pictures, tags',
+  check_texts: 'Reading text',
   check_faces: 'Faces',
   check_clustering: 'People',
   check_duplicates: 'Duplicates',

@@ -71,6 +71,7 @@ const ko = {
   check_database: '데이터베이스',
   check_storage: '저장소',
   check_embedding_and_tags: '사진 읽기, 태그',
+  check_texts: '글자 읽기',
   check_faces: '얼굴',
   check_clustering: '인물',
   check_duplicates: '중복',
