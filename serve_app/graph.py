@@ -79,12 +79,13 @@ def make_deployment(
     *,
     drain_s: tuple[float, float],
     name: str | None = None,
-    cpus: float = 0.2,
+    cpus: float = 0.15,
     gpus: float = 0.0,
     max_ongoing: int = 16,
 ) -> serve.Deployment:
     """Make a deployment of a class, with the bounds and checks that all of Darkroom's have."""
-    # A replica takes one whole CPU unless told otherwise, and waits for ever where there is none left.
+    # A replica takes one whole CPU unless told otherwise, and waits for ever where there is none left: all of the split
+    # topology fit on two CPUs, whichever node each falls on.
     return serve.deployment(  # type: ignore[return-value]
         cls,
         name=name or cls.__name__,

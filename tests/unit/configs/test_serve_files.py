@@ -100,6 +100,12 @@ def test_on_one_machine_pictures_in_the_making_leave_room_for_lists_and_previews
     assert diffusion.max_ongoing_requests > Settings().jobs.generations * _images_of_a_job()
 
 
+def test_the_split_topology_fits_two_nodes_of_one_processor_whichever_a_replica_falls_on() -> None:
+    built = build_app(build(Args(topology="split")), name="darkroom", default_runtime_env={})
+    shares = [deployment.ray_actor_options["num_cpus"] for deployment in built.deployments]
+    assert sum(shares) + max(shares) <= 2.0, "one node may be left with less than a replica needs"
+
+
 def _images_of_a_job() -> int:
     """Count the images of a job that are made at once, at most, on any device and with any batches."""
     options = [Diffusion(device=device, max_batch=most) for device in ("cpu", "cuda", "auto") for most in (None, 1, 64)]
