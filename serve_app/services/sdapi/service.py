@@ -22,7 +22,14 @@ from serve_app.services.sdapi.model_names import find_checkpoint, find_upscaler,
 from serve_app.services.sdapi.options import OptionService
 from serve_app.services.sdapi.order import KINDS, GenerationOrder, SdapiKind, preview_options
 from serve_app.services.sdapi.plan import draw_seed
-from serve_app.services.sdapi.requests import GenerationBody, Img2ImgBody, Txt2ImgBody, check, with_infotext
+from serve_app.services.sdapi.requests import (
+    GenerationBody,
+    Img2ImgBody,
+    Txt2ImgBody,
+    check,
+    check_fields,
+    with_infotext,
+)
 from serve_app.services.sdapi.sd_upscale import NAME as SD_UPSCALE
 from serve_app.services.sdapi.sd_upscale import SdUpscale
 from serve_app.services.sdapi.xyz_plot import NAME as XYZ_PLOT
@@ -188,6 +195,7 @@ class GenerationService:
         if len(cells) * order.body.image_count > most:
             raise bad_field(f"{len(cells) * order.body.image_count} pictures in one plot; at most {most} are made")
         for cell in cells:
+            check_fields(cell.order.body)
             check(cell.order.body, order.kind, self._settings)
             _check_models(cell.order.body, catalogue)
 
