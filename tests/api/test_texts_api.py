@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import httpx
@@ -10,6 +11,8 @@ import pytest
 from configs.settings import Settings, Texts
 from deployments.errors import NotDeployed, Unavailable
 from serve_app.services.container import Services
+from serve_app.store.repositories import texts
+from serve_app.store.repositories.texts import GLANCED, StoredTexts
 from tests.api.conftest import assert_problem, embed, upload
 from tests.api.test_housekeeping import count
 from tests.support.builders import a_flat_image, an_image, encoded, encoded_turned
@@ -82,6 +85,25 @@ async def test_what_was_read_is_not_read_again(client: httpx.AsyncClient, capabi
     assert (await read(client, album_id=ALBUM, min_score=0.6))["texts"] == whole["texts"]
     assert (await read(client, images=[url]))["texts"] == whole["texts"]
     assert capabilities.calls.count("read_texts") == asked
+
+
+async def test_a_glance_that_ends_late_takes_nothing_from_what_was_read_closer(
+    client: httpx.AsyncClient, services: Services, settings: Settings
+) -> None:
+    """The background may be at a picture that somebody asks for."""
+    [url] = await upload(client, png(NOTE))
+    await embed(client, ALBUM, [url])
+    await read(client, album_id=ALBUM)
+    sha = hashlib.sha256(png(NOTE)).hexdigest()
+
+    async def kept(model: str) -> str:
+        """Save a late glance of a model's. -> what is kept of its reading"""
+        async with services.database.transaction() as session:
+            await texts.save(session, model, {sha: StoredTexts(GLANCED, (), "", "")})
+            return (await texts.load(session, model, [sha]))[sha].page
+
+    assert await kept(settings.texts_model) == "AAA\nBBB"
+    assert await kept("another") == ""
 
 
 async def test_the_background_reads_what_looks_like_writing_and_nothing_else(

@@ -68,6 +68,7 @@ _SAVE = text("""
     ORDER BY sha256
     ON CONFLICT (sha256) DO UPDATE SET model = excluded.model, read_px = excluded.read_px, lines = excluded.lines,
         page = excluded.page, words = excluded.words
+    WHERE picture_texts.model IS DISTINCT FROM excluded.model OR picture_texts.read_px <= excluded.read_px
 """)
 _FIND = text("""
     SELECT images.id, page, words FROM images JOIN picture_texts ON picture_texts.sha256 = images.sha256
@@ -97,8 +98,8 @@ async def load_writing(session: AsyncSession, shas: Sequence[str]) -> dict[str, 
 
 
 async def save(session: AsyncSession, model: str, texts: Mapping[str, StoredTexts]) -> None:
-    """Save by SHA-256 what `model` read; what was read before is replaced, contents that no longer exist are left
-    out."""
+    """Save by SHA-256 what `model` read, in place of what was read before, unless that was read closer: a glance may
+    end after the reading that somebody asked for meanwhile. Contents that no longer exist are left out."""
     rows = [
         {
             "sha256": sha,
