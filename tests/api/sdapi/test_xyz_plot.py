@@ -195,6 +195,15 @@ async def test_units_hold_in_every_cell_and_batches_become_one_picture_of_theirs
     assert [image.shape for image in made.images] == [(64, 256, 3)]
 
 
+async def test_a_hint_is_made_once_for_all_cells_of_one_size(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser
+) -> None:
+    unit = controlnet(a_unit(image=base64_png(an_image((64, 64)))))
+    await txt2img(client, alwayson_scripts=unit, **plot((STEPS, "2,3,4"), ("Size", "64x64, 128x64")))
+    assert len(capabilities.hints) == 2
+    assert [request.controls[0].image.shape[1] for request in capabilities.requests] == [64] * 3 + [128] * 3
+
+
 async def test_an_interrupt_leaves_the_other_cells_white(client: httpx.AsyncClient, capabilities: FakeDiffuser) -> None:
     capabilities.go.clear()
     body = SMALL | plot((SEED, "1-8"), lone=True)
