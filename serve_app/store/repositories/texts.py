@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from serve_app.store.arrays import any_text
 from serve_app.store.models import PictureTextsRow
 
 _AT_ONCE = 1000
+_PAGES_AT_ONCE = 100
 GLANCED = 0
 """Longest side of a picture that was only glanced at, and found without text."""
 
@@ -74,7 +75,6 @@ _FIND = text("""
     SELECT images.id, page, words FROM images JOIN picture_texts ON picture_texts.sha256 = images.sha256
     WHERE images.user_id = :user_id AND NOT temporary AND trashed_at IS NULL
     AND words <> '' AND words LIKE ALL(CAST(:patterns AS text[]))
-    ORDER BY images.id
 """)
 
 
@@ -136,13 +136,18 @@ async def load_sizes(session: AsyncSession, model: str, shas: Sequence[str]) -> 
     return found
 
 
-async def find_images(session: AsyncSession, user_id: str, words: Sequence[str]) -> list[WrittenImage]:
-    """Find the user's lasting images in which all of the words are written, each in the form of `StoredTexts.words`."""
+async def find_images(
+    session: AsyncSession, user_id: str, words: Sequence[str]
+) -> AsyncIterator[Sequence[WrittenImage]]:
+    """Find the user's lasting images in which all of the words are written, each in the form of `StoredTexts.words`.
+
+    -> some at a time: one letter may find every page of a library, and they are as long as what is written there
+    """
     if not words:
-        return []
-    patterns = [f"%{_like(word)}%" for word in words]
-    rows = await session.execute(_FIND, {"user_id": user_id, "patterns": patterns})
-    return [WrittenImage(image_id, page, found) for image_id, page, found in rows]
+        return
+    given = {"user_id": user_id, "patterns": [f"%{_like(word)}%" for word in words]}
+    async for rows in (await session.stream(_FIND, given)).partitions(_PAGES_AT_ONCE):
+        yield [WrittenImage(image_id, page, found) for image_id, page, found in rows]
 
 
 def _like(word: str) -> str:
