@@ -137,6 +137,27 @@ async def test_without_an_engine_albums_are_analysed_as_before_and_who_asks_hear
     assert_problem(refused, 503, "not-deployed")
 
 
+async def test_without_an_engine_the_background_asks_for_it_a_few_times_and_not_for_each_picture(
+    client: httpx.AsyncClient, capabilities: FakeCapabilities, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+
+    async def refuse(*_: object) -> list[Any]:
+        nonlocal asked
+        asked += 1
+        raise NotDeployed("Reading text needs the extra.")
+
+    monkeypatch.setattr(capabilities, "read_texts", refuse)
+    at_once = settings.runtime.threads + 1
+    likely = [NOTE.copy() for _ in range(2 * at_once + 2)]
+    for shade, picture in enumerate(likely):
+        picture[30:50, 10:150][:, ::2] = shade
+    urls = await upload(client, *map(png, likely))
+    await embed(client, ALBUM, urls)
+    assert (await read(client, album_id=ALBUM, likely_only=True))["texts"] == []
+    assert 1 <= asked <= at_once
+
+
 async def test_a_picture_that_breaks_its_reading_is_named_and_stops_no_other(
     client: httpx.AsyncClient, capabilities: FakeCapabilities, monkeypatch: pytest.MonkeyPatch
 ) -> None:

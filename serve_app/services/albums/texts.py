@@ -78,19 +78,22 @@ class ReadTexts:
             ]
         bad: dict[str, ImageError] = {}
         gate = asyncio.Semaphore(self._settings.runtime.threads + 1)
-        finished = 0
+        finished, is_absent = 0, False
 
         async def read(content: Content) -> None:
-            nonlocal finished
+            nonlocal finished, is_absent
             async with gate:
                 try:
-                    if likely_only:
+                    if is_absent:
+                        pass
+                    elif likely_only:
                         await self._glance(snapshot.album_id, content, is_measured=content.sha256 in writing)
                     else:
                         await self._read(snapshot.album_id, content)
                 except NotDeployed:
                     if not likely_only:
                         raise
+                    is_absent = True  # of the other pictures too: none is decoded for it
                 except Exception as error:
                     bad[content.sha256] = image_failure(error, content.sha256)
             finished += 1
