@@ -75,6 +75,10 @@ class GenerationBody(LenientModel):
         """Images that are made, grids and hints aside."""
         return self.batch_size * self.n_iter
 
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """(width, height) of each pass, multiples of 8."""
+        return (on_grid((self.width, self.height)),)
+
     @property
     def sampler(self) -> str:
         """The sampler's name, in whichever of the two fields it is."""

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from configs.settings import Settings
@@ -198,6 +199,10 @@ class GenerationService:
             check_fields(cell.order.body)
             check(cell.order.body, order.kind, self._settings)
             _check_models(cell.order.body, catalogue)
+        most_pixels = self._settings.limits.max_generated * self._settings.diffusion.max_side_px**2
+        pixels = sum(cell.order.body.image_count * max(map(prod, cell.order.body.sizes())) for cell in cells)
+        if pixels > most_pixels:  # all of them are held until the table is drawn
+            raise bad_field(f"the plot's pictures would have {pixels} pixels in all; at most {most_pixels} are made")
 
     def _check_size(self, data: Mapping[str, bytes]) -> None:
         """Bound the bytes that a job keeps as if they were the body: URLs bring more than the body that names them."""

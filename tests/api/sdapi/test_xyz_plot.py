@@ -230,6 +230,8 @@ async def test_an_interrupt_leaves_the_other_cells_white(client: httpx.AsyncClie
         ((("Size", "64x64, 64x99999"),), "between"),
         ((("Var. strength", "0.5, 5"),), "less than or equal to 1"),
         ((("Denoising", "0.5, -5"),), "greater than or equal to 0"),
+        (((SEED, "1-17"), ("Size", "2048x2048")), "pixels in all"),
+        (((SEED, "1-16"), ("Size", "2048x2048, 64x64")), "pixels in all"),
     ],
 )
 async def test_values_that_make_no_sense_are_refused_before_anything_is_made(
