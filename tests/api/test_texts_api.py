@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from typing import Any
 
 import httpx
 import pytest
 
 from configs.settings import Settings, Texts
+from deployments.algorithms.texts.rows import plain_text
 from deployments.errors import NotDeployed, Unavailable
+from serve_app.services.albums import texts as album_texts
 from serve_app.services.container import Services
 from serve_app.store.repositories import texts
 from serve_app.store.repositories.texts import GLANCED, StoredTexts
@@ -156,6 +159,23 @@ async def test_without_an_engine_the_background_asks_for_it_a_few_times_and_not_
     await embed(client, ALBUM, urls)
     assert (await read(client, album_id=ALBUM, likely_only=True))["texts"] == []
     assert 1 <= asked <= at_once
+
+
+async def test_the_order_of_reading_is_found_beside_the_event_loop(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a thousand lines it takes seconds, in which no heartbeat of any job would be sent."""
+    threads = set[threading.Thread]()
+
+    def watched(*arguments: Any) -> str:
+        threads.add(threading.current_thread())
+        return plain_text(*arguments)
+
+    monkeypatch.setattr(album_texts, "plain_text", watched)
+    [url] = await upload(client, png(NOTE))
+    assert (await read(client, images=[url]))["texts"] == [{"image": url, "text": "AAA\nBBB"}]
+    assert threads
+    assert threading.current_thread() not in threads
 
 
 async def test_a_picture_that_breaks_its_reading_is_named_and_stops_no_other(

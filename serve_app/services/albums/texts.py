@@ -131,21 +131,26 @@ class ReadTexts:
         """Store what was read. Nothing is kept for an image that was deleted in between. Raises `NotFound` when the
         album was."""
         factor = max(content.width, content.height) / max(image.shape[:2])
-        page = plain_text([one.corners for one in found], [one.text for one in found])
-        lines = tuple(
-            TextLine(
-                tuple(round(value * factor, 1) for corner in one.corners for value in corner),
-                round(one.score, 4),
-                one.text,
-                round(one.text_score, 4),
-            )
-            for one in found
-        )
-        stored = StoredTexts(read_px, lines, page, comparable(page))
+        stored = await asyncio.to_thread(_stored, found, factor, read_px)  # of a thousand lines it takes seconds
         async with self._database.transaction() as session:
             await albums.lock(session, album_id)
             await texts.save(session, self._settings.texts_model, {content.sha256: stored})
             await albums.delete_orphaned(session, [content.sha256])
+
+
+def _stored(found: Sequence[Text], factor: float, read_px: int) -> StoredTexts:
+    """Put texts as they are stored, their corners enlarged to pixels of the original."""
+    page = plain_text([one.corners for one in found], [one.text for one in found])
+    lines = tuple(
+        TextLine(
+            tuple(round(value * factor, 1) for corner in one.corners for value in corner),
+            round(one.score, 4),
+            one.text,
+            round(one.text_score, 4),
+        )
+        for one in found
+    )
+    return StoredTexts(read_px, lines, page, comparable(page))
 
 
 def _report(
