@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,10 +13,12 @@ import pytest
 from configs.settings import Settings, Texts
 from deployments.algorithms.texts.rows import plain_text
 from deployments.errors import NotDeployed, Unavailable
+from serve_app.api.app import build_app
 from serve_app.services.albums import texts as album_texts
 from serve_app.services.container import Services
 from serve_app.store.repositories import texts
 from serve_app.store.repositories.texts import GLANCED, StoredTexts
+from serve_app.telemetry import Metrics
 from tests.api.conftest import assert_problem, embed, upload
 from tests.api.test_housekeeping import count
 from tests.support.builders import a_flat_image, an_image, encoded, encoded_turned
@@ -88,6 +91,27 @@ async def test_what_was_read_is_not_read_again(client: httpx.AsyncClient, capabi
     assert (await read(client, album_id=ALBUM, min_score=0.6))["texts"] == whole["texts"]
     assert (await read(client, images=[url]))["texts"] == whole["texts"]
     assert capabilities.calls.count("read_texts") == asked
+
+
+async def test_a_result_of_another_recognition_model_is_not_answered(
+    client: httpx.AsyncClient, services: Services, settings: Settings
+) -> None:
+    """Nor is what was stored under the name of the album's state: the model is no part of that."""
+
+    async def count_jobs() -> int:
+        return len((await client.get("/api/v1/jobs", params={"kind": "texts"})).json()["items"])
+
+    [url] = await upload(client, png(NOTE))
+    await embed(client, ALBUM, [url])
+    await read(client, album_id=ALBUM)
+    before = await count_jobs()
+    await read(client, album_id=ALBUM)
+    assert await count_jobs() == before
+    changed = settings.model_copy(update={"texts": Texts(recognition_model=Path("korean.onnx"))})
+    transport = httpx.ASGITransport(build_app(services, changed, Metrics("ingress")))
+    async with httpx.AsyncClient(transport=transport, base_url=str(client.base_url), timeout=60) as other:
+        await read(other, album_id=ALBUM)
+    assert await count_jobs() == before + 1
 
 
 async def test_a_glance_that_ends_late_takes_nothing_from_what_was_read_closer(
