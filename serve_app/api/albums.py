@@ -124,6 +124,12 @@ class Analysis:
         self._links = links
         self._detail = detail
 
+    @property
+    def texts_model(self) -> str | None:
+        """The recognition model that the settings name: of another one no stored result is answered. None: ours."""
+        chosen = self._settings.texts.recognition_model
+        return None if chosen is None else chosen.name
+
     async def answer(self, kind: AnalysisKind, body: AnalysisRequest, **parameters: Any) -> Response:
         """Answer with the stored result, that of a job, or the job."""
         check_count(body.images, self._settings)
@@ -173,7 +179,8 @@ async def read_texts(body: TextsRequest, analysis: AnalysisDep) -> Response:
     Every image is read, which takes a second or two for a page; what was read is kept.
     """
     likely_only = True if body.likely_only else None
-    return await analysis.answer("texts", body, min_score=body.min_score, likely_only=likely_only)
+    given = {"min_score": body.min_score, "likely_only": likely_only, "model": analysis.texts_model}
+    return await analysis.answer("texts", body, **given)
 
 
 @router.get("", response_model=AlbumList, responses=responses(422))

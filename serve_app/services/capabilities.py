@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from importlib.metadata import version
 
 from pydantic import BaseModel, Field
@@ -81,11 +82,19 @@ class CapabilityReport(BaseModel):
     routes: LiveRoutes
 
 
+_PATIENCE_S = 2.0
+
+
 class CapabilityService:
     """Use case of clients that hide what cannot work."""
 
-    def __init__(self, diffuser: Diffuser, checks: Checkable, settings: Settings) -> None:
+    def __init__(
+        self, diffuser: Diffuser, checks: Checkable, settings: Settings, *, patience_s: float = _PATIENCE_S
+    ) -> None:
+        """`patience_s`: how long a check may wait behind the work of its replica, before what was last known holds."""
         self._diffuser = diffuser
+        self._patience_s = patience_s
+        self._could_read = True
         self._checks = checks
         self._settings = settings
 
@@ -125,12 +134,14 @@ class CapabilityService:
 
     async def _can_read(self) -> bool:
         try:
-            await self._checks.check("texts")
+            async with asyncio.timeout(self._patience_s):  # pages begin with this, and albums are read for minutes
+                await self._checks.check("texts")
+            self._could_read = True
         except NotDeployed:
-            return False
-        except DarkroomError:  # it is there, and away or busy now
+            self._could_read = False
+        except (DarkroomError, TimeoutError):  # away or busy now
             pass
-        return True
+        return self._could_read
 
     async def _can_diffuse(self) -> bool:
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import httpx
 import pytest
 
@@ -83,3 +85,22 @@ async def test_texts_are_live_where_there_is_something_that_reads(
         monkeypatch.setattr(capabilities, "check", refuse)
     report = await CapabilityService(capabilities, capabilities, settings).report()
     assert report.routes.texts is is_live
+
+
+async def test_a_reader_that_is_busy_holds_no_answer_up_and_is_what_it_was(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its replica may have albums in work, for minutes."""
+    capabilities = FakeCapabilities()
+    service = CapabilityService(capabilities, capabilities, settings, patience_s=0.05)
+
+    async def wait(_: str) -> None:
+        await asyncio.Event().wait()
+
+    async def refuse(_: str) -> None:
+        raise NotDeployed("It needs the extra.")
+
+    for check, is_live in ((wait, True), (refuse, False), (wait, False)):
+        monkeypatch.setattr(capabilities, "check", check)
+        async with asyncio.timeout(10):
+            assert (await service.report()).routes.texts is is_live

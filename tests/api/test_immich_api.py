@@ -281,6 +281,8 @@ class TestRefusals:
         [
             "",
             "no JSON",
+            r'{"clip": {"textual": {"modelName": "\ud800"}}}',
+            r'{"\ud800": {"visual": {"modelName": "x"}}}',
             "[]",
             "null",
             "[" * 100_000,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 import zlib
 from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
+from sqlalchemy import text
 
 from configs.settings import Settings
 from deployments.algorithms.texts.words import comparable
@@ -292,6 +294,36 @@ async def test_images_are_found_by_what_is_written_in_them_with_the_line_that_sa
     }
     assert list(await found(client, "Gate B 22")) == ["1.png"]
     assert await found(client, "lin") == {}
+
+
+async def test_a_search_that_finds_every_page_holds_few_of_them_at_once(
+    client: httpx.AsyncClient, services: Services
+) -> None:
+    """Four hundred of 100 kB."""
+    await write(client, services, "1.png", "a page")
+    async with services.database.transaction() as session:
+        for table, changed in (
+            ("contents", "'sha256', lpad(CAST(n AS text), 64, '0'), 'key', 'k' || n"),
+            ("images", "'sha256', lpad(CAST(n AS text), 64, '0'), 'id', 'img_' || n"),
+            (
+                "picture_texts",
+                "'sha256', lpad(CAST(n AS text), 64, '0'), 'page', repeat('word ', 20000),"
+                " 'words', repeat('word ', 20000)",
+            ),
+        ):
+            copies = f"""
+                INSERT INTO {table} SELECT (jsonb_populate_record({table}, jsonb_build_object({changed}))).*
+                FROM {table}, generate_series(1, 400) AS n
+            """
+            await session.execute(text(copies))
+    tracemalloc.start()
+    try:
+        answer = await client.get(SEARCH, params={"q": "w", "limit": 5})
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [item["matched"] for item in answer.json()["items"]] == [["text:" + ("word " * 16).strip() + "…"]] * 5
+    assert most < 50 * 2**20
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import threading
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from configs.settings import Settings, Texts
+from deployments.algorithms.texts.rows import plain_text
 from deployments.errors import NotDeployed, Unavailable
+from serve_app.api.app import build_app
+from serve_app.services.albums import texts as album_texts
 from serve_app.services.container import Services
+from serve_app.store.repositories import texts
+from serve_app.store.repositories.texts import GLANCED, StoredTexts
+from serve_app.telemetry import Metrics
 from tests.api.conftest import assert_problem, embed, upload
 from tests.api.test_housekeeping import count
 from tests.support.builders import a_flat_image, an_image, encoded, encoded_turned
@@ -84,6 +93,46 @@ async def test_what_was_read_is_not_read_again(client: httpx.AsyncClient, capabi
     assert capabilities.calls.count("read_texts") == asked
 
 
+async def test_a_result_of_another_recognition_model_is_not_answered(
+    client: httpx.AsyncClient, services: Services, settings: Settings
+) -> None:
+    """Nor is what was stored under the name of the album's state: the model is no part of that."""
+
+    async def count_jobs() -> int:
+        return len((await client.get("/api/v1/jobs", params={"kind": "texts"})).json()["items"])
+
+    [url] = await upload(client, png(NOTE))
+    await embed(client, ALBUM, [url])
+    await read(client, album_id=ALBUM)
+    before = await count_jobs()
+    await read(client, album_id=ALBUM)
+    assert await count_jobs() == before
+    changed = settings.model_copy(update={"texts": Texts(recognition_model=Path("korean.onnx"))})
+    transport = httpx.ASGITransport(build_app(services, changed, Metrics("ingress")))
+    async with httpx.AsyncClient(transport=transport, base_url=str(client.base_url), timeout=60) as other:
+        await read(other, album_id=ALBUM)
+    assert await count_jobs() == before + 1
+
+
+async def test_a_glance_that_ends_late_takes_nothing_from_what_was_read_closer(
+    client: httpx.AsyncClient, services: Services, settings: Settings
+) -> None:
+    """The background may be at a picture that somebody asks for."""
+    [url] = await upload(client, png(NOTE))
+    await embed(client, ALBUM, [url])
+    await read(client, album_id=ALBUM)
+    sha = hashlib.sha256(png(NOTE)).hexdigest()
+
+    async def kept(model: str) -> str:
+        """Save a late glance of a model's. -> what is kept of its reading"""
+        async with services.database.transaction() as session:
+            await texts.save(session, model, {sha: StoredTexts(GLANCED, (), "", "")})
+            return (await texts.load(session, model, [sha]))[sha].page
+
+    assert await kept(settings.texts_model) == "AAA\nBBB"
+    assert await kept("another") == ""
+
+
 async def test_the_background_reads_what_looks_like_writing_and_nothing_else(
     client: httpx.AsyncClient, capabilities: FakeCapabilities
 ) -> None:
@@ -113,6 +162,44 @@ async def test_without_an_engine_albums_are_analysed_as_before_and_who_asks_hear
     assert (await read(client, album_id=ALBUM, likely_only=True))["texts"] == []
     refused = await client.post("/api/v1/albums/texts", json={"album_id": ALBUM})
     assert_problem(refused, 503, "not-deployed")
+
+
+async def test_without_an_engine_the_background_asks_for_it_a_few_times_and_not_for_each_picture(
+    client: httpx.AsyncClient, capabilities: FakeCapabilities, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+
+    async def refuse(*_: object) -> list[Any]:
+        nonlocal asked
+        asked += 1
+        raise NotDeployed("Reading text needs the extra.")
+
+    monkeypatch.setattr(capabilities, "read_texts", refuse)
+    at_once = settings.runtime.threads + 1
+    likely = [NOTE.copy() for _ in range(2 * at_once + 2)]
+    for shade, picture in enumerate(likely):
+        picture[30:50, 10:150][:, ::2] = shade
+    urls = await upload(client, *map(png, likely))
+    await embed(client, ALBUM, urls)
+    assert (await read(client, album_id=ALBUM, likely_only=True))["texts"] == []
+    assert 1 <= asked <= at_once
+
+
+async def test_the_order_of_reading_is_found_beside_the_event_loop(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a thousand lines it takes seconds, in which no heartbeat of any job would be sent."""
+    threads = set[threading.Thread]()
+
+    def watched(*arguments: Any) -> str:
+        threads.add(threading.current_thread())
+        return plain_text(*arguments)
+
+    monkeypatch.setattr(album_texts, "plain_text", watched)
+    [url] = await upload(client, png(NOTE))
+    assert (await read(client, images=[url]))["texts"] == [{"image": url, "text": "AAA\nBBB"}]
+    assert threads
+    assert threading.current_thread() not in threads
 
 
 async def test_a_picture_that_breaks_its_reading_is_named_and_stops_no_other(

@@ -12,6 +12,10 @@ import numpy as np
 _NUMBER = r"\s*([+-]?\s*\d+(?:\.\d*)?)\s*"
 _RANGE = re.compile(rf"{_NUMBER}-{_NUMBER}(?:\(\s*([+-]\d+(?:\.\d*)?)\s*\))?\s*")
 _COUNT = re.compile(rf"{_NUMBER}-{_NUMBER}\[\s*(\d+)\s*\]\s*")
+_LONGEST_TEXT = 2**19
+"""Characters of a list: no request that says more is kept."""
+_LONGEST_RANGE = 100
+"""Characters of a number or range. Blanks in a longer one would be looked through for minutes."""
 
 
 class TooMany(ValueError):
@@ -20,6 +24,8 @@ class TooMany(ValueError):
 
 def split_values(text: str, most: int) -> list[str]:
     """Split text at its commas, as CSV, where quotation marks keep a comma. Raises `TooMany`, `ValueError`."""
+    if len(text) > _LONGEST_TEXT:
+        raise ValueError("the list is too long")
     try:
         values = [value.strip() for row in csv.reader(StringIO(text), skipinitialspace=True) for value in row]
     except csv.Error as error:
@@ -31,6 +37,7 @@ def split_values(text: str, most: int) -> list[str]:
 
 def expand_reals(values: list[str], most: int) -> list[float]:
     """Expand ranges of real numbers, both ends included. Raises `TooMany`, and `ValueError` for what is no number."""
+    _check_lengths(values)
     found: list[float] = []
     for value in values:
         if counted := _COUNT.fullmatch(value):
@@ -53,12 +60,18 @@ def expand_reals(values: list[str], most: int) -> list[float]:
 def expand_integers(values: list[str], most: int) -> list[int]:
     """Expand ranges of integers, both ends included; of a count, what lies between them is cut to integers. Raises
     `TooMany`, and `ValueError` for what is no integer."""
+    _check_lengths(values)
     for value in values:
         if not (_COUNT.fullmatch(value) or _RANGE.fullmatch(value)):
             int(value)
         elif "." in value:
             raise ValueError(value)
     return [int(value) if _is_whole(value) else math.trunc(number) for value, number in _expanded(values, most)]
+
+
+def _check_lengths(values: list[str]) -> None:
+    if any(len(value) > _LONGEST_RANGE for value in values):
+        raise ValueError("a number or range is too long")
 
 
 def _expanded(values: list[str], most: int) -> list[tuple[str, float]]:

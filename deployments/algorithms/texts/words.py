@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from deployments.algorithms.tags.translations import plain
 
@@ -11,6 +12,8 @@ UNSPACED = "\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff"
 punctuation."""
 _BETWEEN = re.compile(rf"(?<=[{UNSPACED}]) (?=[{UNSPACED}])")
 _LONGEST_QUOTE = 80
+_MOST_LINES = 4
+"""Lines over which what is quoted may run, so that the one where it begins is found."""
 
 
 def comparable(text: str) -> str:
@@ -36,12 +39,19 @@ def says(words: str, wanted: str) -> bool:
 
 
 def quote(page: str, wanted: str) -> str:
-    """Quote the first line of a page that says a comparable word, cut around it where it is long."""
-    lines = page.split("\n")
-    line = " ".join(next((line for line in lines if says(comparable(line), wanted)), lines[0]).split())
+    """Quote the first line of a page that says comparable words, or begins to, cut around them where it is long."""
+    line = " ".join(_line_that_says(page.split("\n"), wanted).split())
     if len(line) <= _LONGEST_QUOTE:
         return line
     at = max(plain(line).find(wanted), 0)
     start = max(0, min(at - _LONGEST_QUOTE // 2, len(line) - _LONGEST_QUOTE))
     end = start + _LONGEST_QUOTE
     return ("…" if start else "") + line[start:end].strip() + ("…" if end < len(line) else "")
+
+
+def _line_that_says(lines: Sequence[str], wanted: str) -> str:
+    for together in range(1, _MOST_LINES + 1):
+        for place, line in enumerate(lines):
+            if says(comparable("\n".join(lines[place : place + together])), wanted):
+                return line
+    return lines[0]

@@ -16,8 +16,8 @@ from deployments.algorithms.tags.vocabulary import PEOPLE_WORDS, load_tags
 from deployments.errors import InvalidRequest, NotSupported
 from serve_app.services.albums.library import ListedImage, listed_images, own_filters
 from serve_app.services.albums.search import AlbumSearch
-from serve_app.services.albums.written import Written, asked_words, judge_written
-from serve_app.store.repositories import albums, image_tags, library, people_lists, texts
+from serve_app.services.albums.written import Written, find_written
+from serve_app.store.repositories import albums, image_tags, library, people_lists
 from serve_app.store.repositories.image_tags import ImageTag
 from serve_app.store.repositories.images import Content
 from serve_app.store.repositories.library import Filters, Searchable
@@ -97,7 +97,7 @@ class LibrarySearch:
             said = await image_tags.find_images(
                 session, user_id, [*words, *(form for forms in without for form in forms)]
             )
-            saying = await texts.find_images(session, user_id, asked_words(asked.wanted))
+            written = await find_written(session, user_id, asked.wanted)
             names = await people_lists.load_names(session, user_id)
             asked_for, *left_out = await asyncio.to_thread(_called, names, [asked.wanted, *asked.excluded])
             unwanted = {person for people in left_out for person in people}
@@ -109,7 +109,6 @@ class LibrarySearch:
         excluded = [(forms, hidden.get(text, set())) for text, forms in zip(asked.excluded, without, strict=True)]
 
         def rank() -> list[tuple[str, _Match]]:
-            written = judge_written(asked.wanted, saying)
             matches = _judge(candidates, said, seen, asked.wanted, words, excluded, self._least, shown, written)
             ranked = sorted(matches.items(), key=lambda entry: (-round(entry[1].score, 6), entry[0]))
             return ranked if after is None else [one for one in ranked if (-round(one[1].score, 6), one[0]) > after]

@@ -78,19 +78,22 @@ class ReadTexts:
             ]
         bad: dict[str, ImageError] = {}
         gate = asyncio.Semaphore(self._settings.runtime.threads + 1)
-        finished = 0
+        finished, is_absent = 0, False
 
         async def read(content: Content) -> None:
-            nonlocal finished
+            nonlocal finished, is_absent
             async with gate:
                 try:
-                    if likely_only:
+                    if is_absent:
+                        pass
+                    elif likely_only:
                         await self._glance(snapshot.album_id, content, is_measured=content.sha256 in writing)
                     else:
                         await self._read(snapshot.album_id, content)
                 except NotDeployed:
                     if not likely_only:
                         raise
+                    is_absent = True  # of the other pictures too: none is decoded for it
                 except Exception as error:
                     bad[content.sha256] = image_failure(error, content.sha256)
             finished += 1
@@ -128,21 +131,26 @@ class ReadTexts:
         """Store what was read. Nothing is kept for an image that was deleted in between. Raises `NotFound` when the
         album was."""
         factor = max(content.width, content.height) / max(image.shape[:2])
-        page = plain_text([one.corners for one in found], [one.text for one in found])
-        lines = tuple(
-            TextLine(
-                tuple(round(value * factor, 1) for corner in one.corners for value in corner),
-                round(one.score, 4),
-                one.text,
-                round(one.text_score, 4),
-            )
-            for one in found
-        )
-        stored = StoredTexts(read_px, lines, page, comparable(page))
+        stored = await asyncio.to_thread(_stored, found, factor, read_px)  # of a thousand lines it takes seconds
         async with self._database.transaction() as session:
             await albums.lock(session, album_id)
             await texts.save(session, self._settings.texts_model, {content.sha256: stored})
             await albums.delete_orphaned(session, [content.sha256])
+
+
+def _stored(found: Sequence[Text], factor: float, read_px: int) -> StoredTexts:
+    """Put texts as they are stored, their corners enlarged to pixels of the original."""
+    page = plain_text([one.corners for one in found], [one.text for one in found])
+    lines = tuple(
+        TextLine(
+            tuple(round(value * factor, 1) for corner in one.corners for value in corner),
+            round(one.score, 4),
+            one.text,
+            round(one.text_score, 4),
+        )
+        for one in found
+    )
+    return StoredTexts(read_px, lines, page, comparable(page))
 
 
 def _report(

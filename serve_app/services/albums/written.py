@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from deployments.algorithms.tags.queries import STOP_WORDS
 from deployments.algorithms.texts.words import comparable, quote, says
+from serve_app.store.repositories import texts
 from serve_app.store.repositories.texts import WrittenImage
 
 _VERBATIM = 0.85
@@ -29,6 +33,14 @@ def asked_words(wanted: str) -> list[str]:
     """Words that an image must say, comparable: of several not those that say nothing by themselves."""
     words = comparable(wanted).split()
     return [word for word in words if word not in STOP_WORDS] or words
+
+
+async def find_written(session: AsyncSession, user_id: str, wanted: str) -> dict[str, Written]:
+    """Find what the user's images say of what was asked for, by image id. Their pages are not kept."""
+    found: dict[str, Written] = {}
+    async for some in texts.find_images(session, user_id, asked_words(wanted)):
+        found |= await asyncio.to_thread(judge_written, wanted, some)
+    return found
 
 
 def judge_written(wanted: str, candidates: Sequence[WrittenImage]) -> dict[str, Written]:

@@ -45,7 +45,8 @@ def read_entries(text: str) -> dict[str, Entries]:
         raise InvalidRequest(f"entries: at most {LONGEST} characters are read.")
     try:
         asked = json.loads(text)
-    except (ValueError, RecursionError):  # no JSON; numbers or nesting without end
+        json.dumps(asked, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):  # no JSON; numbers or nesting without end; halves of characters
         raise InvalidRequest("entries: this is no JSON.") from None
     tasks = {task: _read_task(task, kinds) for task, kinds in _object(asked, "entries").items()}
     if sum(map(len, tasks.values())) > _MOST_ENTRIES:

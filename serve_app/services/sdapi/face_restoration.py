@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from deployments.algorithms.a1111.face_pasting import align_faces, lay_faces_over
-from deployments.contracts.albums import FaceFinder
+from deployments.algorithms.images.resizing import shrink
+from deployments.contracts.albums import Face, FaceFinder
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import Diffuser, ModelCatalogue
 from deployments.errors import DarkroomError
@@ -15,6 +18,8 @@ GFPGAN, CODEFORMER = "GFPGAN", "CodeFormer"
 MOST_FACES = 20
 """Faces of one image that are restored, the largest ones: each takes seconds on a CPU."""
 _MAX_SHOWN = 80
+_MOST_PX = 4096
+"""Longest side at which faces are looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ class FaceRestoration:
 
         An image without a face stays as it is. Raises what the engines raise.
         """
-        [faces] = await self.finder.find_faces([image])
+        faces = await self._find(image)
         aligned, more = await asyncio.to_thread(align_faces, image, faces, MOST_FACES)
         if not aligned:
             return image, ()
@@ -69,12 +74,29 @@ class FaceRestoration:
             return made, (f"Of an image's faces the largest {MOST_FACES} were restored, {more} were left as they are",)
         return made, ()
 
+    async def _find(self, image: Image) -> list[Face]:
+        """Find the faces of an image, of a large one in a smaller copy: of 64 megapixels the replica that looks for
+        faces would get 200 MB."""
+        small = await asyncio.to_thread(shrink, image, _MOST_PX)
+        [faces] = await self.finder.find_faces([small])
+        if small is image:
+            return faces
+        across, down = image.shape[1] / small.shape[1], image.shape[0] / small.shape[0]
+        return [_scaled(face, across, down) for face in faces]
+
     async def try_to_restore(self, image: Image) -> tuple[Image, tuple[str, ...]]:
         """Restore as `restore` does; an error leaves the image as it is and is a warning: the image is worth more."""
         try:
             return await self.restore(image)
         except DarkroomError as error:
             return image, (f"Faces were not restored: {error.message}",)
+
+
+def _scaled(face: Face, across: float, down: float) -> Face:
+    left, top, right, bottom = face.bbox
+    scale = np.array([across, down], np.float32)
+    points = np.asarray(face.landmarks, np.float32)[:, :2] * scale
+    return replace(face, bbox=(left * across, top * down, right * across, bottom * down), landmarks=points)
 
 
 def _newest(catalogue: ModelCatalogue, kind: str) -> str:

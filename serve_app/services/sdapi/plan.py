@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -11,7 +11,8 @@ from deployments.algorithms.a1111.samplers import choose_sampler
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import MAX_SEED, Diffuser, GenerationRequest, ModelCatalogue
 from serve_app.services.sdapi.controlnet.fitting import family_of
-from serve_app.services.sdapi.controlnet.hints import HintMaker
+from serve_app.services.sdapi.controlnet.hints import ControlFrame, ControlHints, HintMaker
+from serve_app.services.sdapi.controlnet.units import ControlNetUnit
 from serve_app.services.sdapi.face_restoration import RestorerChoice, choose_restorer
 from serve_app.services.sdapi.image_inputs import ImageInputs, JobImages
 from serve_app.services.sdapi.img2img import init_img2img
@@ -54,11 +55,13 @@ class Plan:
 
 
 class Planner:
-    """Turns orders into plans."""
+    """Turns the orders of one job, all cells of a plot among them, into plans."""
 
     def __init__(self, diffuser: Diffuser, inputs: ImageInputs) -> None:
         self._inputs = inputs
         self._hints = HintMaker(diffuser)
+        self._made: list[tuple[Sequence[ControlNetUnit], ControlFrame, str, ControlHints]] = []
+        """Hints that were made: the cells of a plot have them in common, and preprocessors take seconds."""
 
     async def plan(self, order: GenerationOrder, files: Mapping[str, bytes], catalogue: ModelCatalogue) -> Plan:
         """Plan an order; `files` are the job's inputs by name.
@@ -103,7 +106,7 @@ class Planner:
         family = family_of(catalogue, options.checkpoint)
         refined = choose_refiner(catalogue, body, options.checkpoint)
         warnings += refined.warnings
-        hints = await self._hints.make(units, inputs, init.frame, catalogue, family)
+        hints = await self._make_hints(units, inputs, init.frame, catalogue, family)
         restore_faces = options.face_restoration if body.restore_faces is None else body.restore_faces
         restorer = choose_restorer(catalogue, options.face_restorer) if restore_faces else RestorerChoice("")
         if restorer.reason:
@@ -137,6 +140,24 @@ class Planner:
             warnings=tuple(dict.fromkeys([*warnings, *hints.warnings])),
             sheet=init.sheet,
         )
+
+    async def _make_hints(
+        self,
+        units: Sequence[ControlNetUnit],
+        inputs: JobImages,
+        frame: ControlFrame,
+        catalogue: ModelCatalogue,
+        family: str,
+    ) -> ControlHints:
+        """Make the hints of units, once for frames of one size in which no image lies. Raises as `HintMaker.make`."""
+        is_empty = frame.original is None and frame.canvas is None
+        for made_for, of_frame, of_family, hints in self._made if is_empty else ():
+            if made_for is units and of_frame == frame and of_family == family:
+                return hints
+        hints = await self._hints.make(units, inputs, frame, catalogue, family)
+        if is_empty:
+            self._made.append((units, frame, family, hints))
+        return hints
 
 
 def draw_seed(asked: int) -> int:

@@ -75,6 +75,10 @@ class GenerationBody(LenientModel):
         """Images that are made, grids and hints aside."""
         return self.batch_size * self.n_iter
 
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """(width, height) of each pass, multiples of 8."""
+        return (on_grid((self.width, self.height)),)
+
     @property
     def sampler(self) -> str:
         """The sampler's name, in whichever of the two fields it is."""
@@ -173,8 +177,21 @@ def with_infotext(body: R) -> R:
     try:
         return type(body).model_validate(merged)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise bad_field(f"{'.'.join(map(str, first['loc']))}: {first['msg']}", "infotext") from None
+        raise bad_field(_first_of(error), "infotext") from None
+
+
+def check_fields(body: GenerationBody) -> None:
+    """Check the fields of a body that was changed since it was read. Raises `FieldRefused`."""
+    images = {"init_images", "mask", "latent_mask", "firstpass_image"}
+    try:
+        type(body).model_validate(body.model_dump(exclude={*images, "alwayson_scripts", "script_args"}))
+    except ValidationError as error:
+        raise bad_field(_first_of(error), *error.errors()[0]["loc"]) from None
+
+
+def _first_of(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def check(body: GenerationBody, kind: str, settings: Settings) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from configs.settings import Settings
@@ -22,7 +23,14 @@ from serve_app.services.sdapi.model_names import find_checkpoint, find_upscaler,
 from serve_app.services.sdapi.options import OptionService
 from serve_app.services.sdapi.order import KINDS, GenerationOrder, SdapiKind, preview_options
 from serve_app.services.sdapi.plan import draw_seed
-from serve_app.services.sdapi.requests import GenerationBody, Img2ImgBody, Txt2ImgBody, check, with_infotext
+from serve_app.services.sdapi.requests import (
+    GenerationBody,
+    Img2ImgBody,
+    Txt2ImgBody,
+    check,
+    check_fields,
+    with_infotext,
+)
 from serve_app.services.sdapi.sd_upscale import NAME as SD_UPSCALE
 from serve_app.services.sdapi.sd_upscale import SdUpscale
 from serve_app.services.sdapi.xyz_plot import NAME as XYZ_PLOT
@@ -188,8 +196,13 @@ class GenerationService:
         if len(cells) * order.body.image_count > most:
             raise bad_field(f"{len(cells) * order.body.image_count} pictures in one plot; at most {most} are made")
         for cell in cells:
+            check_fields(cell.order.body)
             check(cell.order.body, order.kind, self._settings)
             _check_models(cell.order.body, catalogue)
+        most_pixels = self._settings.limits.max_generated * self._settings.diffusion.max_side_px**2
+        pixels = sum(cell.order.body.image_count * max(map(prod, cell.order.body.sizes())) for cell in cells)
+        if pixels > most_pixels:  # all of them are held until the table is drawn
+            raise bad_field(f"the plot's pictures would have {pixels} pixels in all; at most {most_pixels} are made")
 
     def _check_size(self, data: Mapping[str, bytes]) -> None:
         """Bound the bytes that a job keeps as if they were the body: URLs bring more than the body that names them."""

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any, Literal
 
+from deployments.algorithms.a1111.bounds import LONGEST_PROMPT
 from deployments.algorithms.a1111.samplers import choose_sampler
 from deployments.algorithms.a1111.value_lists import TooMany, expand_integers, expand_reals, split_values
 from deployments.contracts.diffusion import ModelCatalogue
-from serve_app.services.sdapi.errors import broken
+from serve_app.services.sdapi.errors import bad_field, broken
 from serve_app.services.sdapi.face_restoration import CODEFORMER, GFPGAN
 from serve_app.services.sdapi.model_names import find_checkpoint, find_vae
 from serve_app.services.sdapi.options import NOISE_SOURCES
@@ -20,6 +21,8 @@ Value = int | float | str | tuple[str, ...]
 Change = Callable[[GenerationOrder, Any, Sequence[Any], ModelCatalogue], GenerationOrder]
 """Function that makes the order of a value: order, value, all values of the axis, models."""
 Kind = Literal["integer", "real", "text", "permutations"]
+_LONGEST_SIDE = 20
+"""Characters of a side of a size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,11 @@ def _replace_words(order: GenerationOrder, value: str, values: Sequence[str], _:
     body, sought = order.body, values[0]
     if not sought or (sought not in body.prompt and sought not in body.negative_prompt):
         raise broken("RuntimeError", f"Prompt S/R did not find {sought[:80]} in prompt or negative prompt.")
-    texts = {name: getattr(body, name).replace(sought, value) for name in ("prompt", "negative_prompt")}
+    texts = {"prompt": body.prompt, "negative_prompt": body.negative_prompt}
+    for name, text in texts.items():
+        if len(text) + text.count(sought) * (len(value) - len(sought)) > LONGEST_PROMPT:  # it could be gigabytes
+            raise bad_field(f"ensure this value has at most {LONGEST_PROMPT} characters", name)
+        texts[name] = text.replace(sought, value)
     return replace(order, body=body.model_copy(update=texts))
 
 
@@ -153,7 +160,7 @@ def _noise_source(order: GenerationOrder, value: str, _: Sequence[Any], __: Mode
 
 def _size(order: GenerationOrder, value: str, _: Sequence[Any], __: ModelCatalogue) -> GenerationOrder:
     sides = value.lower().split("x")
-    if len(sides) != 2 or not all(side.strip().isdecimal() for side in sides):
+    if len(sides) != 2 or not all(side.strip().isdecimal() and len(side) <= _LONGEST_SIDE for side in sides):
         raise broken("RuntimeError", f"A size is width and height, 512x768, not {value[:80]}")
     width, height = map(int, sides)
     return replace(order, body=order.body.model_copy(update={"width": width, "height": height}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from serve_app.store.arrays import any_text
 from serve_app.store.models import PictureTextsRow
 
 _AT_ONCE = 1000
+_PAGES_AT_ONCE = 100
 GLANCED = 0
 """Longest side of a picture that was only glanced at, and found without text."""
 
@@ -68,12 +69,12 @@ _SAVE = text("""
     ORDER BY sha256
     ON CONFLICT (sha256) DO UPDATE SET model = excluded.model, read_px = excluded.read_px, lines = excluded.lines,
         page = excluded.page, words = excluded.words
+    WHERE picture_texts.model IS DISTINCT FROM excluded.model OR picture_texts.read_px <= excluded.read_px
 """)
 _FIND = text("""
     SELECT images.id, page, words FROM images JOIN picture_texts ON picture_texts.sha256 = images.sha256
     WHERE images.user_id = :user_id AND NOT temporary AND trashed_at IS NULL
     AND words <> '' AND words LIKE ALL(CAST(:patterns AS text[]))
-    ORDER BY images.id
 """)
 
 
@@ -97,8 +98,8 @@ async def load_writing(session: AsyncSession, shas: Sequence[str]) -> dict[str, 
 
 
 async def save(session: AsyncSession, model: str, texts: Mapping[str, StoredTexts]) -> None:
-    """Save by SHA-256 what `model` read; what was read before is replaced, contents that no longer exist are left
-    out."""
+    """Save by SHA-256 what `model` read, in place of what was read before, unless that was read closer: a glance may
+    end after the reading that somebody asked for meanwhile. Contents that no longer exist are left out."""
     rows = [
         {
             "sha256": sha,
@@ -135,13 +136,18 @@ async def load_sizes(session: AsyncSession, model: str, shas: Sequence[str]) -> 
     return found
 
 
-async def find_images(session: AsyncSession, user_id: str, words: Sequence[str]) -> list[WrittenImage]:
-    """Find the user's lasting images in which all of the words are written, each in the form of `StoredTexts.words`."""
+async def find_images(
+    session: AsyncSession, user_id: str, words: Sequence[str]
+) -> AsyncIterator[Sequence[WrittenImage]]:
+    """Find the user's lasting images in which all of the words are written, each in the form of `StoredTexts.words`.
+
+    -> some at a time: one letter may find every page of a library, and they are as long as what is written there
+    """
     if not words:
-        return []
-    patterns = [f"%{_like(word)}%" for word in words]
-    rows = await session.execute(_FIND, {"user_id": user_id, "patterns": patterns})
-    return [WrittenImage(image_id, page, found) for image_id, page, found in rows]
+        return
+    given = {"user_id": user_id, "patterns": [f"%{_like(word)}%" for word in words]}
+    async for rows in (await session.stream(_FIND, given)).partitions(_PAGES_AT_ONCE):
+        yield [WrittenImage(image_id, page, found) for image_id, page, found in rows]
 
 
 def _like(word: str) -> str:

@@ -27,7 +27,12 @@ class WithAFace(FakeDiffuser):
     faces = 1
     missing = False
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[int, ...]] = []
+
     async def find_faces(self, images: Sequence[Image]) -> list[list[Face]]:
+        self.seen += [image.shape[:2] for image in images]
         if self.missing:
             raise WeightsMissing("The face engine's weights are missing.")
         face = Face((24, 24, 104, 104), 0.9, 1.0, _FIVE, np.zeros(4, np.float32))
@@ -75,6 +80,16 @@ async def test_extras_restore_before_they_enlarge_unless_told_otherwise(
     assert said == "<p>Postprocess upscale by: 2, Postprocess upscaler: Nearest, GFPGAN visibility: 1</p>"
     second, _ = await extras(idle_client, gfpgan_visibility=1, upscaler_1="Nearest", upscale_first=True)
     assert second[200, 200].tolist() == [0, 0, 0]  # where the face was in the small image, as the fake says
+
+
+async def test_faces_of_a_large_image_are_looked_for_in_a_smaller_one(
+    idle_client: httpx.AsyncClient, capabilities: WithAFace
+) -> None:
+    large = base64_png(a_flat_image((8192, 256), (0, 0, 0)))
+    image, _ = await extras(idle_client, image=large, gfpgan_visibility=1)
+    assert capabilities.seen == [(128, 4096)]
+    assert image.shape == (256, 8192, 3)
+    assert image[120, 120].tolist() == [200, 200, 200]  # where the fake's face is in the large one
 
 
 async def test_extras_restore_several_images(idle_client: httpx.AsyncClient, capabilities: WithAFace) -> None:

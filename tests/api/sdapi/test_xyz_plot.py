@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -194,6 +195,15 @@ async def test_units_hold_in_every_cell_and_batches_become_one_picture_of_theirs
     assert [image.shape for image in made.images] == [(64, 256, 3)]
 
 
+async def test_a_hint_is_made_once_for_all_cells_of_one_size(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser
+) -> None:
+    unit = controlnet(a_unit(image=base64_png(an_image((64, 64)))))
+    await txt2img(client, alwayson_scripts=unit, **plot((STEPS, "2,3,4"), ("Size", "64x64, 128x64")))
+    assert len(capabilities.hints) == 2
+    assert [request.controls[0].image.shape[1] for request in capabilities.requests] == [64] * 3 + [128] * 3
+
+
 async def test_an_interrupt_leaves_the_other_cells_white(client: httpx.AsyncClient, capabilities: FakeDiffuser) -> None:
     capabilities.go.clear()
     body = SMALL | plot((SEED, "1-8"), lone=True)
@@ -218,6 +228,10 @@ async def test_an_interrupt_leaves_the_other_cells_white(client: httpx.AsyncClie
         ((("Sigma Churn", "1,2"),), "not served here"),
         (((STEPS, "2, 100000"),), "between"),
         ((("Size", "64x64, 64x99999"),), "between"),
+        ((("Var. strength", "0.5, 5"),), "less than or equal to 1"),
+        ((("Denoising", "0.5, -5"),), "greater than or equal to 0"),
+        (((SEED, "1-17"), ("Size", "2048x2048")), "pixels in all"),
+        (((SEED, "1-16"), ("Size", "2048x2048, 64x64")), "pixels in all"),
     ],
 )
 async def test_values_that_make_no_sense_are_refused_before_anything_is_made(
@@ -237,6 +251,7 @@ async def test_values_that_make_no_sense_are_refused_before_anything_is_made(
         ((REPLACE, "dog, cat"), "Prompt S/R did not find dog in prompt or negative prompt."),
         (("VAE", "foggy"), "Unknown VAE: foggy"),
         (("Size", "64"), "A size is width and height, 512x768, not 64"),
+        (("Size", "64x" + "9" * 5000), "A size is width and height, 512x768, not 64x" + "9" * 77),
     ],
 )
 async def test_names_that_are_not_here_are_told_as_the_original_does(
@@ -245,6 +260,19 @@ async def test_names_that_are_not_here_are_told_as_the_original_does(
     answer = await client.post(f"{V1}/txt2img", json=SMALL | {"prompt": "a fox"} | plot(axis))
     assert_webui_error(answer, 500, "RuntimeError", errors=error)
     assert capabilities.requests == []
+
+
+async def test_a_prompt_that_grows_beyond_bounds_is_refused_before_it_is_written(client: httpx.AsyncClient) -> None:
+    body = SMALL | {"prompt": "a" * 20_000} | plot((REPLACE, "a," + "b" * 10_000))
+    tracemalloc.start()
+    try:
+        answer = await client.post(f"{V1}/txt2img", json=body)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert answer.status_code == 422, answer.text
+    assert "at most 20000 characters" in answer.text
+    assert most < 2**26
 
 
 class TestWithSmallFiles:

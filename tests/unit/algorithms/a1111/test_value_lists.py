@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,6 +71,22 @@ def test_more_values_than_are_wanted_are_refused_before_they_are_made(text: str)
         reals(text, most=5)
     with pytest.raises((TooMany, ValueError)):
         integers(text, most=5)
+
+
+def test_values_that_would_be_read_for_minutes_or_without_bound_are_refused_at_once() -> None:
+    blanks = "1-" + " " * 20_000 + "x"
+    for expand in (expand_reals, expand_integers):
+        started = time.process_time()
+        with pytest.raises(ValueError, match="too long"):
+            expand([blanks], 5)
+        assert time.process_time() - started < 1
+    with pytest.raises(ValueError, match="too long"):
+        split_values("," * 2**20, 5)
+
+
+def test_a_count_never_gives_what_is_no_number() -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        expand_reals([f"1-{'9' * 400} [3]"], 5)
 
 
 def test_quotation_marks_keep_a_comma() -> None:

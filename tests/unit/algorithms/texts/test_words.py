@@ -38,8 +38,10 @@ def test_the_line_that_says_it_is_quoted_with_its_cells_parted_by_spaces() -> No
     assert quote("Item\tPrice\nEspresso\t5.00\nTotal\t9.20", "5.00") == "Espresso 5.00"
 
 
-def test_what_runs_over_two_lines_is_quoted_by_the_first() -> None:
+def test_what_runs_over_two_lines_is_quoted_by_the_line_where_it_begins() -> None:
     assert quote("first line\nand the next", "line and") == "first line"
+    assert quote("a title\nfirst line\nand the next\nlast", "line and the next last") == "first line"
+    assert quote("題名\n東京\nタワー", comparable("京タワ")) == "東京"
 
 
 def test_a_long_line_is_cut_around_what_was_asked_for() -> None:
