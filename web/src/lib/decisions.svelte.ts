@@ -8,6 +8,8 @@ export class Decisions {
   error = $state<unknown>();
   #taken: string[] = [];
 
+  #last: Promise<void> = Promise.resolve();
+
   /** `show`: reads anew what decisions change. */
   constructor(readonly show: () => Promise<void>) {}
 
@@ -16,6 +18,12 @@ export class Decisions {
       const { correction_id } = await call();
       if (correction_id) this.#taken.push(correction_id);
     }, said);
+  }
+
+  /** Take one that says itself what it is about, as a name does: where another is being taken, after it. */
+  async takeInTurn(call: () => Promise<{ correction_id: string | null }>, said: Message): Promise<void> {
+    while (this.isBusy) await this.#last;
+    await this.take(call, said);
   }
 
   async undo(): Promise<void> {
@@ -27,8 +35,12 @@ export class Decisions {
     }, 'undone');
   }
 
-  async #act(act: () => Promise<void>, said: Message): Promise<void> {
-    if (this.isBusy) return;
+  #act(act: () => Promise<void>, said: Message): Promise<void> {
+    if (!this.isBusy) this.#last = this.#decide(act, said);
+    return this.#last;
+  }
+
+  async #decide(act: () => Promise<void>, said: Message): Promise<void> {
     this.isBusy = true;
     this.error = undefined;
     try {
@@ -36,7 +48,7 @@ export class Decisions {
       this.said = t(said);
       await this.show();
     } catch (problem) {
-      await this.show(); // another tab may have decided meanwhile
+      await this.show().catch(() => {}); // another tab may have decided meanwhile
       this.error = problem;
     } finally {
       this.isBusy = false;

@@ -126,6 +126,7 @@ const en = {
   unnamed: 'Who is this?',
   nameOf: 'Name',
   faces: '{n} faces',
+  face: 'Face {n}',
   merge: 'These {n} are the same person',
   hide: 'Hide',
   show: 'Show',

@@ -128,6 +128,7 @@ const ko = {
   unnamed: '누구인가요?',
   nameOf: '이름',
   faces: '얼굴 {n}개',
+  face: '얼굴 {n}',
   merge: '이 {n}명은 같은 사람',
   hide: '숨기기',
   show: '보이기',
