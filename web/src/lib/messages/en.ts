@@ -93,6 +93,7 @@ const en = {
   job_tags: 'Tags',
   job_duplicates: 'Duplicates',
   job_people: 'People',
+  job_texts: 'Texts',
   job_quality: 'Quality',
   job_resolve_duplicates: 'Resolving duplicates',
   job_style: 'Style',

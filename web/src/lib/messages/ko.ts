@@ -95,6 +95,7 @@ const ko = {
   job_tags: '태그',
   job_duplicates: '중복',
   job_people: '인물',
+  job_texts: '글자 읽기',
   job_quality: '품질',
   job_resolve_duplicates: '중복 정리',
   job_style: '스타일',
