@@ -6,7 +6,8 @@ export class Decisions {
   isBusy = $state(false);
   said = $state('');
   error = $state<unknown>();
-  #taken: string[] = [];
+  #taken = $state.raw<string[]>([]);
+  mayUndo = $derived(this.#taken.length > 0 && !this.isBusy);
 
   #last: Promise<void> = Promise.resolve();
 
@@ -16,7 +17,7 @@ export class Decisions {
   take(call: () => Promise<{ correction_id: string | null }>, said: Message): Promise<void> {
     return this.#act(async () => {
       const { correction_id } = await call();
-      if (correction_id) this.#taken.push(correction_id);
+      if (correction_id) this.#taken = [...this.#taken, correction_id];
     }, said);
   }
 
@@ -31,7 +32,7 @@ export class Decisions {
     if (!last) return;
     await this.#act(async () => {
       await done(client.DELETE('/api/v1/corrections/{correction_id}', { params: { path: { correction_id: last } } }));
-      this.#taken.pop();
+      this.#taken = this.#taken.slice(0, -1);
     }, 'undone');
   }
 
