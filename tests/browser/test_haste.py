@@ -32,6 +32,7 @@ async def test_a_key_that_is_held_resolves_one_group(server: AppProcess, visit: 
     await _press(page, key="Enter", code="Enter")
     await expect(heading).to_have_text("Group 1 of 2")
     await _press(page, key="Enter", code="Enter", repeat=True)
+    await visit.settle(page)
     await _press(page, key="ArrowRight", code="ArrowRight")
     await expect(heading).to_have_text("Group 2 of 2")
     async with server.client() as client:
