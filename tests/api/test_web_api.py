@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from urllib.parse import quote
 
 import httpx
@@ -17,6 +18,7 @@ from serve_app.telemetry import Metrics
 from tests.api.conftest import assert_problem
 from tests.support.accounts import a_client, with_keys
 
+WORDS = Path(__file__).parents[2] / "web/src/lib"
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 
 
@@ -108,3 +110,13 @@ async def test_where_keys_are_asked_for_the_page_needs_none_and_its_calls_do(
 def test_the_bundle_is_of_the_sources_beside_it() -> None:
     stamped = (FOLDER / STAMP).read_text(encoding="utf-8").strip()
     assert stamped == sources_hash(), "the app's sources changed: run `make web`, and commit what it builds"
+
+
+async def test_the_app_has_words_for_all_jobs_and_for_all_that_is_checked(
+    services: Services, idle_client: httpx.AsyncClient
+) -> None:
+    first, later = ((WORDS / folder / "en.ts").read_text(encoding="utf-8") for folder in ("messages", "later"))
+    checks = (await idle_client.get("/readyz")).json()["checks"]
+    assert checks
+    assert [kind for kind in services.handlers if f"  job_{kind}: " not in first] == []
+    assert [check for check in checks if f"  check_{check}: " not in later] == []

@@ -219,3 +219,24 @@ async def test_a_group_that_another_tab_has_resolved_is_gone_and_the_next_is_sho
     await tabs[1].get_by_role("button", name="Keep 1, trash 1").click()
     await expect(tabs[1].get_by_role("heading", level=2)).to_have_text("Group 1 of 1")
     await expect(tabs[1].get_by_role("alert")).to_have_count(0)
+
+
+async def test_previews_of_a_page_that_was_closed_in_the_middle_do_not_stay_in_the_library(
+    server: AppProcess, visit: Visit
+) -> None:
+    async with server.client() as client:
+        stored = await client.post("/api/v1/images", files=[("file", ("1.png", encoded(an_image(seed=1), "PNG")))])
+        [picture] = stored.json()["images"]
+    page = await visit.open()
+
+    async def never_answer(route: Route) -> None:
+        """The page is closed before its previews are in the trash."""
+
+    await page.route("**/api/v1/images/batch", never_answer)
+    async with page.expect_request("**/api/v1/images/batch"):
+        await page.goto(f"{visit.url}/#/styles?picture={picture['id']}")
+    await page.close()
+    assert await _stored(server) > 1
+    page = await visit.open("/history")
+    await expect(page.get_by_role("main")).to_contain_text("Nothing kept yet")
+    assert await _stored(server) == 1

@@ -152,3 +152,30 @@ async def test_an_upload_whose_session_ended_in_the_middle_waits_for_its_user(
     await expect(uploads.first).to_contain_text("2 of 6 done, 4 not taken")
     await uploads.first.get_by_role("button", name="Try again").click()
     await expect(uploads.first).to_contain_text("6 of 6 done, 0 not taken")
+
+
+async def test_nothing_that_somebody_wrote_is_left_to_the_next_user_of_the_browser(
+    server: AppProcess, visit: Visit
+) -> None:
+    visit.expects(UNSIGNED)
+    key = await _account(server, "eva", "mountains")
+    page = await visit.open("/albums")
+    await _sign_in(page, key)
+    await expect(page.get_by_role("link", name="mountains")).to_be_visible()
+    await page.evaluate("sessionStorage.setItem('generate', 'a surprise for Bob')")  # as the page Generate does
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page.get_by_label("Your key")).to_be_visible()
+    assert await page.evaluate("sessionStorage.length") == 0
+
+
+async def test_signing_out_in_one_tab_ends_what_another_shows(server: AppProcess, visit: Visit) -> None:
+    visit.expects(UNSIGNED)
+    key = await _account(server, "eva", "mountains")
+    page = await visit.open("/albums")
+    await _sign_in(page, key)
+    await expect(page.get_by_role("link", name="mountains")).to_be_visible()
+    other = await visit.open("/albums")
+    await expect(other.get_by_role("link", name="mountains")).to_be_visible()
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(other.get_by_label("Your key")).to_be_visible()
+    await expect(other.get_by_text("mountains")).to_have_count(0)

@@ -6,7 +6,10 @@ export class Decisions {
   isBusy = $state(false);
   said = $state('');
   error = $state<unknown>();
-  #taken: string[] = [];
+  #taken = $state.raw<string[]>([]);
+  mayUndo = $derived(this.#taken.length > 0 && !this.isBusy);
+
+  #last: Promise<void> = Promise.resolve();
 
   /** `show`: reads anew what decisions change. */
   constructor(readonly show: () => Promise<void>) {}
@@ -14,8 +17,14 @@ export class Decisions {
   take(call: () => Promise<{ correction_id: string | null }>, said: Message): Promise<void> {
     return this.#act(async () => {
       const { correction_id } = await call();
-      if (correction_id) this.#taken.push(correction_id);
+      if (correction_id) this.#taken = [...this.#taken, correction_id];
     }, said);
+  }
+
+  /** Take one that says itself what it is about, as a name does: where another is being taken, after it. */
+  async takeInTurn(call: () => Promise<{ correction_id: string | null }>, said: Message): Promise<void> {
+    while (this.isBusy) await this.#last;
+    await this.take(call, said);
   }
 
   async undo(): Promise<void> {
@@ -23,12 +32,16 @@ export class Decisions {
     if (!last) return;
     await this.#act(async () => {
       await done(client.DELETE('/api/v1/corrections/{correction_id}', { params: { path: { correction_id: last } } }));
-      this.#taken.pop();
+      this.#taken = this.#taken.slice(0, -1);
     }, 'undone');
   }
 
-  async #act(act: () => Promise<void>, said: Message): Promise<void> {
-    if (this.isBusy) return;
+  #act(act: () => Promise<void>, said: Message): Promise<void> {
+    if (!this.isBusy) this.#last = this.#decide(act, said);
+    return this.#last;
+  }
+
+  async #decide(act: () => Promise<void>, said: Message): Promise<void> {
     this.isBusy = true;
     this.error = undefined;
     try {
@@ -36,7 +49,7 @@ export class Decisions {
       this.said = t(said);
       await this.show();
     } catch (problem) {
-      await this.show(); // another tab may have decided meanwhile
+      await this.show().catch(() => {}); // another tab may have decided meanwhile
       this.error = problem;
     } finally {
       this.isBusy = false;

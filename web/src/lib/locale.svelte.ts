@@ -21,10 +21,13 @@ export function choose(language: Language) {
 type Values = Record<string, string | number>;
 
 function fill(said: string, values: Values): string {
-  return said.replace(/\{(\w+)\}/g, (_, name: string) => String(values[name] ?? ''));
+  return said.replace(/\{(\w+)\}/g, (_, name: string) => {
+    const value = values[name] ?? '';
+    return typeof value === 'number' ? count(value) : value;
+  });
 }
 
-/** Say a message in the chosen language; `{name}` stands for a value. */
+/** Say a message in the chosen language; `{name}` stands for a value, of which a number is said as the language does. */
 export function t(message: Message, values: Values = {}): string {
   return fill(languages[locale.language][message], values);
 }

@@ -22,7 +22,7 @@ export class Pictures {
   constructor(readonly wanted: () => Wanted = () => ({})) {}
 
   /** Read the next page, or all anew; what was being read then comes too late. */
-  async load(anew = false): Promise<void> {
+  async load(anew = false, isKept = false): Promise<void> {
     if (!anew && this.isLoading) return;
     const mine = ++this.#round;
     this.isLoading = true;
@@ -30,7 +30,9 @@ export class Pictures {
     try {
       const page = await this.#read(anew ? undefined : (this.#cursor ?? undefined));
       if (mine !== this.#round) return;
-      this.list = anew ? page.items : [...this.list, ...page.items];
+      const rest = isKept ? this.#after(page.items) : [];
+      this.list = anew ? [...page.items, ...rest] : [...this.list, ...page.items];
+      if (rest.length) return; // its end is where it was
       this.#cursor = page.next_cursor;
       this.#isComplete = page.next_cursor === null;
     } catch (problem) {
@@ -38,6 +40,18 @@ export class Pictures {
     } finally {
       if (mine === this.#round) this.isLoading = false;
     }
+  }
+
+  /** Read anew what begins the list, and keep what follows: who has scrolled far stays there. */
+  renew(): Promise<void> {
+    return this.load(true, true);
+  }
+
+  /** What the list holds behind the last of these. */
+  #after(items: Picture[]): Picture[] {
+    const here = new Set(items.map((one) => one.id));
+    const last = this.list.findIndex((one) => one.id === items.at(-1)?.id);
+    return last < 0 ? [] : this.list.slice(last + 1).filter((one) => !here.has(one.id));
   }
 
   more(): void {

@@ -32,3 +32,9 @@ export function sayProblem(error: unknown): string {
   const known = words[locale.language]?.[error.code];
   return known && known !== error.message ? `${known} (${error.message})` : error.message;
 }
+
+/** What a job or an entry of the history says of its end. */
+export function sayJobProblem(said: Record<string, unknown>): string {
+  const code = String(said.type ?? '').split('/').pop() ?? '';
+  return sayProblem(new Problem(0, code, String(said.detail ?? said.title ?? '')));
+}

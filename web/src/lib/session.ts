@@ -1,7 +1,20 @@
 /** The session of the page. Its cookie cannot be read here; what is kept is only whose it was. */
 import { client, done } from './api';
+import { uploads } from './uploads.svelte';
 
 const KEPT = 'signed-in';
+
+// Another tab has signed out, or somebody else in: what is shown here is not theirs.
+addEventListener('storage', ({ key, oldValue, newValue }) => {
+  if (key === KEPT && oldValue !== null && newValue !== oldValue) begin();
+});
+
+/** Begin anew, without anything that somebody has written or brought here. */
+function begin(): void {
+  sessionStorage.clear();
+  uploads.list = [];
+  location.reload();
+}
 
 export function wasSignedIn(): boolean {
   return localStorage.getItem(KEPT) !== null;
@@ -20,7 +33,7 @@ export async function signIn(key: string): Promise<void> {
   const { user } = await done(client.POST('/api/v1/session', { body: { api_key: key } }), false);
   const before = localStorage.getItem(KEPT);
   localStorage.setItem(KEPT, user ?? '');
-  if (before !== null && before !== user) location.reload();
+  if (before !== null && before !== user) begin();
 }
 
 export async function signOut(): Promise<void> {
@@ -28,6 +41,6 @@ export async function signOut(): Promise<void> {
   try {
     await done(client.DELETE('/api/v1/session'));
   } finally {
-    location.reload();
+    begin();
   }
 }

@@ -1,5 +1,6 @@
 /** Uploads: one file after the other, each with its state and, where it was not taken, the reason. */
 import { client, done, Problem, sendForm, type Schemas } from './api';
+import { sayProblem } from './problems';
 
 export interface Upload {
   file: File;
@@ -11,27 +12,33 @@ export interface Upload {
 
 const TRIES = 6;
 const LARGEST_HASHED = 256 * 2 ** 20;
-export const uploads = $state<{ list: Upload[] }>({ list: [] });
+/** `stored`: how many have come into the library, for whichever page is open by then. */
+export const uploads = $state<{ list: Upload[]; stored: number }>({ list: [], stored: 0 });
 let isRunning = false;
 
-export async function add(files: File[], stored: () => void): Promise<void> {
+export async function add(files: File[]): Promise<void> {
   uploads.list.push(...files.map((file): Upload => ({ file, state: 'waiting', reason: '', pause: 0 })));
-  await run(stored);
+  await run();
 }
 
-export async function tryAgain(stored: () => void): Promise<void> {
+export async function tryAgain(): Promise<void> {
   for (const one of uploads.list) if (one.state === 'failed') one.state = 'waiting';
-  await run(stored);
+  await run();
 }
 
-async function run(stored: () => void): Promise<void> {
+/** Whether there are files that the page alone knows. */
+export function isUploading(): boolean {
+  return uploads.list.some((one) => ['waiting', 'checking', 'sending'].includes(one.state));
+}
+
+async function run(): Promise<void> {
   if (isRunning) return;
   isRunning = true;
   try {
     let next;
     while ((next = uploads.list.find((one) => one.state === 'waiting'))) {
       await bring(next);
-      if (next.state === 'stored') stored();
+      if (next.state === 'stored') uploads.stored++;
     }
   } finally {
     isRunning = false;
@@ -52,7 +59,7 @@ async function bring(upload: Upload): Promise<void> {
       return;
     } catch (error) {
       const problem = error instanceof Problem ? error : new Problem(0, '', String(error));
-      upload.reason = problem.message;
+      upload.reason = sayProblem(problem);
       const mayPass = problem.status === 0 || problem.status === 429 || problem.status >= 500;
       if (!mayPass || tries === TRIES) {
         upload.state = mayPass || problem.status === 401 ? 'failed' : 'rejected';

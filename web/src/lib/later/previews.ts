@@ -2,27 +2,59 @@
  * Previews that this browser has ordered and nobody kept. They lie in the trash, from which one that pleases is taken;
  * those of other pictures than the one that is open are deleted, so that the trash stays what its user threw away.
  */
-import { client, done } from '../api';
+import { client, done, isGoing, Problem } from '../api';
+import { idOf, trash } from './picture.svelte';
+import type { Made } from './works.svelte';
 
 const STORED = 'previews';
+/** Those whose jobs have not brought them into the trash yet: the page may be closed before. */
+const ORDERED = 'ordered previews';
 const AT_ONCE = 500; // what the server takes of one action
 
 type Preview = [picture: string, id: string];
 
-function all(): Preview[] {
+function all(list = STORED): Preview[] {
   try {
-    return JSON.parse(localStorage.getItem(STORED) ?? '[]');
+    return JSON.parse(localStorage.getItem(list) ?? '[]');
   } catch {
     return [];
   }
 }
 
-function store(previews: Preview[]): void {
-  localStorage.setItem(STORED, JSON.stringify(previews));
+function store(previews: Preview[], list = STORED): void {
+  localStorage.setItem(list, JSON.stringify(previews));
 }
 
 export function remember(picture: string, id: string): void {
   store([...all(), [picture, id]]);
+}
+
+/** `picture`: of which it will be. */
+export function order(picture: string, job: string): void {
+  store([...all(ORDERED), [picture, job]], ORDERED);
+}
+
+/** The picture of this job lies in the trash, or there is none. */
+export function settled(job: string): void {
+  store(all(ORDERED).filter(([, one]) => one !== job), ORDERED);
+}
+
+/** Put into the trash what was made for a page that is no more. */
+export async function settle(): Promise<void> {
+  for (const [picture, id] of all(ORDERED)) {
+    try {
+      const job = await done(client.GET('/api/v1/jobs/{job_id}', { params: { path: { job_id: id } } }));
+      if (isGoing(job)) continue;
+      const made = idOf((job.result as Made | null | undefined)?.image_url);
+      if (made) {
+        remember(picture, made);
+        await trash([made]);
+      }
+    } catch (problem) {
+      if (!(problem instanceof Problem && problem.status === 404)) continue;
+    }
+    settled(id);
+  }
 }
 
 /** It was kept: it is a picture as all others. */

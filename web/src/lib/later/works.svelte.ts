@@ -17,11 +17,12 @@ export class Work {
   error = $state<unknown>();
   #job = '';
 
-  /** `ask`: starts it. `name`: of the style or animal. `after`: is done before it counts as made. */
+  /** `ask`: starts it. `name`: of the style or animal. `after`: is done before it counts as made. `started`: is told the job. */
   constructor(
     readonly name: string,
     readonly ask: () => Promise<Job>,
     readonly after: (made: Made) => Promise<void> = async () => {},
+    readonly started: (job: string) => void = () => {},
   ) {}
 
   /** A picture that was made before. */
@@ -37,6 +38,7 @@ export class Work {
     this.error = undefined;
     try {
       this.#job = (await patiently(this.ask, () => this.isDropped)).id;
+      this.started(this.#job);
       if (this.isDropped) await cancel(this.#job);
       const result = await follow<Made>(this.#job, (job) => (this.progress = job.progress));
       await this.after(result);
