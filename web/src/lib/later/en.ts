@@ -72,7 +72,6 @@ const en = {
   check_faces: 'Faces',
   check_clustering: 'People',
   check_duplicates: 'Duplicates',
-  check_texts: 'Texts',
   check_styles: 'Styles',
   check_segmentation: 'Cut-outs',
   check_avatars: 'Avatars',

@@ -74,7 +74,6 @@ const ko = {
   check_faces: '얼굴',
   check_clustering: '인물',
   check_duplicates: '중복',
-  check_texts: '글자 읽기',
   check_styles: '스타일',
   check_segmentation: '오려내기',
   check_avatars: '아바타',
