@@ -40,7 +40,7 @@ async def _left(server: AppProcess, status: str) -> list[dict[str, Any]]:
 
 
 async def _go_to_duplicates_by_keyboard(page: Page) -> None:
-    link = page.get_by_role("link", name="Duplicates")
+    link = page.get_by_role("link", name="Duplicates", exact=True)
     while not await link.evaluate("link => link === document.activeElement"):
         await page.keyboard.press("Tab")
     await page.keyboard.press("Enter")

@@ -80,5 +80,5 @@ async def test_a_stranger_drops_thirty_pictures_and_finds_the_duplicates(
     await page.get_by_label("Search").fill("cat")
     await page.get_by_role("button", name="Search").click()
     await expect(page.get_by_role("main").get_by_role("img").first).to_have_attribute("alt", re.compile("cat"))
-    await page.get_by_role("link", name="Duplicates").click()
+    await page.get_by_role("link", name="Duplicates", exact=True).click()
     await expect(page.get_by_role("heading", level=2)).to_contain_text("Group 1 of 4")

@@ -45,7 +45,7 @@ const ko = {
   open: '{name} 열기',
   useThis: '{name} 사용',
   selectShown: '보이는 {n}장 모두 선택',
-  shiftSelects: 'Shift를 누르고 고르면 그 사이의 사진이 모두 선택됩니다.',
+  shiftSelects: '시프트 키를 누르고 고르면 그 사이의 사진이 모두 선택됩니다.',
   selected: '{n}개 선택됨',
   unselect: '선택 해제',
   albumName: '앨범 이름',
