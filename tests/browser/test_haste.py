@@ -10,11 +10,14 @@ from playwright.async_api import Page, Route, expect
 from tests.browser.test_duplicates import pairs
 from tests.support.app_process import AppProcess
 from tests.support.builders import an_image, encoded
+from tests.support.large_library import fill_library
 from tests.support.people import fill_album
 from tests.support.people import people as list_people
+from tests.support.scrolling import open_library, scroll_to_the_end
 from tests.support.visits import Visit, drop
 
 NEW = r"404 .*/by-sha256/"
+MANY = 450
 HANGUL = {"KeyN": "ㅜ", "KeyU": "ㅕ"}
 """What the keys of these letters say while a Korean keyboard writes Hangul."""
 PRESS = "(body, init) => body.dispatchEvent(new KeyboardEvent('keydown', { bubbles: true, ...init }))"
@@ -198,3 +201,23 @@ async def test_files_that_come_in_while_another_page_is_open_are_there_on_return
     await expect(page.get_by_label("Uploads").first).to_contain_text("sending")
     go_on.set()
     await expect(page.locator(".tile")).to_have_count(3)
+
+
+async def test_who_has_scrolled_far_stays_there_while_files_come_in(
+    server: AppProcess, visit: Visit, tmp_path: Path
+) -> None:
+    visit.expects(NEW)
+    await fill_library(server, MANY)
+    page = await visit.context.new_page()
+    await open_library(page, server.url)
+    await scroll_to_the_end(page)
+    oldest = page.get_by_role("button", name="IMG_1.jpg")
+    await expect(oldest).to_be_visible()
+    new = tmp_path / "new.png"
+    new.write_bytes(encoded(an_image(seed=99), "PNG"))
+    await drop(page, [new])
+    await expect(page.get_by_label("Uploads").first).to_contain_text("1 of 1 done")
+    await visit.settle(page)
+    await expect(oldest).to_be_visible()
+    await page.evaluate("scrollTo(0, 0)")
+    await expect(page.get_by_role("button", name="Open new.png")).to_be_visible()

@@ -37,10 +37,10 @@ export async function signIn(key: string): Promise<void> {
 }
 
 export async function signOut(): Promise<void> {
-  localStorage.removeItem(KEPT);
   try {
     await done(client.DELETE('/api/v1/session'));
   } finally {
+    localStorage.removeItem(KEPT); // other tabs begin anew at that: the session has ended by then
     begin();
   }
 }
