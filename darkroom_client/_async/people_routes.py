@@ -16,6 +16,7 @@ from darkroom_client.models import (
     CorrectionList,
     FaceList,
     FaceView,
+    ImageFaceList,
     ImageList,
     PeopleList,
     PersonView,
@@ -105,6 +106,10 @@ class AsyncPeopleRoutes:
     async def split_person(self, person_id: str, faces: Sequence[str], *, revision: str | None = None) -> ChangedPerson:
         """Say that some faces of a person are another one. -> that one"""
         return await self._decide(ChangedPerson, f"{_person(person_id)}/split", revision, faces=list(faces))
+
+    async def list_image_faces(self, image_id: str) -> ImageFaceList:
+        """List the faces in an image, from left to right, with whose they are."""
+        return await self._http.read(ImageFaceList, "GET", f"/images/{quote(image_id, safe='')}/faces")
 
     async def get_face(self, face_id: str) -> FaceView:
         """Describe a face."""

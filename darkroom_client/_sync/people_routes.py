@@ -17,6 +17,7 @@ from darkroom_client.models import (
     CorrectionList,
     FaceList,
     FaceView,
+    ImageFaceList,
     ImageList,
     PeopleList,
     PersonView,
@@ -102,6 +103,10 @@ class PeopleRoutes:
     def split_person(self, person_id: str, faces: Sequence[str], *, revision: str | None = None) -> ChangedPerson:
         """Say that some faces of a person are another one. -> that one"""
         return self._decide(ChangedPerson, f"{_person(person_id)}/split", revision, faces=list(faces))
+
+    def list_image_faces(self, image_id: str) -> ImageFaceList:
+        """List the faces in an image, from left to right, with whose they are."""
+        return self._http.read(ImageFaceList, "GET", f"/images/{quote(image_id, safe='')}/faces")
 
     def get_face(self, face_id: str) -> FaceView:
         """Describe a face."""

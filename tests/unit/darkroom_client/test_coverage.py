@@ -82,6 +82,7 @@ CALLS: dict[str, Call] = {
     ),
     "merge_people": lambda client: client.merge_people("per_1", ["per_2"], revision='"per_1.4"'),
     "split_person": lambda client: client.split_person("per_1", ["fac_1"], revision='"per_1.4"'),
+    "list_image_faces": lambda client: client.list_image_faces("img_1"),
     "get_face": lambda client: client.get_face("fac_1"),
     "get_face_crop": lambda client: client.get_face_crop("fac_1", 512, "jpeg"),
     "assign_face": lambda client: client.assign_face("fac_1", new=True, name="Eva", revision='"1"'),
