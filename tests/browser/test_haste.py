@@ -27,6 +27,19 @@ async def _press(page: Page, **init: object) -> None:
     await page.locator("body").evaluate(PRESS, init)
 
 
+async def hold_back(page: Page, pattern: str, method: str) -> asyncio.Event:
+    """Let requests of a method wait. -> set it, and they go on"""
+    go_on = asyncio.Event()
+
+    async def wait(route: Route) -> None:
+        if route.request.method == method:
+            await go_on.wait()
+        await route.continue_()
+
+    await page.route(pattern, wait)
+    return go_on
+
+
 async def test_a_key_that_is_held_resolves_one_group(server: AppProcess, visit: Visit) -> None:
     await pairs(server, 3)
     page = await visit.open("/duplicates")
@@ -74,13 +87,7 @@ async def test_a_late_answer_shows_no_groups_of_another_album(server: AppProcess
         await fill_album(client, "people alone", (1,), (2,))
         albums = {one["album_id"]: one["id"] for one in (await client.get("/api/v1/albums")).json()["items"]}
     page = await visit.open()
-    held = asyncio.Event()
-
-    async def answer_late(route: Route) -> None:
-        await held.wait()
-        await route.continue_()
-
-    await page.route(f"**/albums/{albums['pairs']}/duplicates*", answer_late)
+    held = await hold_back(page, f"**/albums/{albums['pairs']}/duplicates*", "GET")
     await page.goto(f"{visit.url}/#/duplicates?album={albums['pairs']}")
     album = page.get_by_role("combobox", name="Album", exact=True)
     await expect(album).to_have_value(albums["pairs"])
@@ -112,14 +119,7 @@ async def test_a_name_that_is_written_while_another_is_being_saved_is_saved_too(
     page = await visit.open("/people")
     fields = page.get_by_label("Name")
     await expect(fields).to_have_count(3)
-    second_is_written = asyncio.Event()
-
-    async def save_slowly(route: Route) -> None:
-        if route.request.method == "PATCH":
-            await second_is_written.wait()
-        await route.continue_()
-
-    await page.route("**/api/v1/people/*", save_slowly)
+    second_is_written = await hold_back(page, "**/api/v1/people/*", "PATCH")
     await fields.nth(0).fill("Eva")
     await fields.nth(0).press("Enter")
     await fields.nth(1).fill("Ben")
@@ -151,14 +151,7 @@ async def test_a_picture_that_is_looked_at_stays_while_others_come_in(
         await client.post("/api/v1/images", files=[("file", ("first.png", encoded(an_image(seed=1), "PNG")))])
     page = await visit.open()
     await expect(page.get_by_role("listitem").get_by_role("img")).to_have_count(1)
-    go_on = asyncio.Event()
-
-    async def wait(route: Route) -> None:
-        if route.request.method == "POST":
-            await go_on.wait()
-        await route.continue_()
-
-    await page.route("**/api/v1/images", wait)
+    go_on = await hold_back(page, "**/api/v1/images", "POST")
     new = tmp_path / "new.png"
     new.write_bytes(encoded(an_image(seed=2), "PNG"))
     await drop(page, [new])
@@ -185,14 +178,7 @@ async def test_files_that_come_in_while_another_page_is_open_are_there_on_return
         files.append(tmp_path / f"{seed}.png")
         files[-1].write_bytes(encoded(an_image(seed=seed), "PNG"))
     page = await visit.open()
-    go_on = asyncio.Event()
-
-    async def wait(route: Route) -> None:
-        if route.request.method == "POST":
-            await go_on.wait()
-        await route.continue_()
-
-    await page.route("**/api/v1/images", wait)
+    go_on = await hold_back(page, "**/api/v1/images", "POST")
     await drop(page, files)
     await expect(page.get_by_label("Uploads").first).to_contain_text("sending")
     await page.get_by_role("link", name="Jobs").click()

@@ -30,7 +30,7 @@ async def init_img2img(body: Img2ImgBody, request: GenerationRequest, inputs: Jo
     images = [(await inputs.load(name))[0] for name in names]
     strength = DENOISING_STRENGTH if body.denoising_strength is None else body.denoising_strength
     request = replace(request, denoising_strength=strength)
-    if (body.script_name or "").lower() == SD_UPSCALE:
+    if body.script == SD_UPSCALE:
         return await _init_sd_upscale(body, request, images[0], has_mask="mask" in inputs)
     size, mode = (request.width, request.height), _RESIZE_MODES[body.resize_mode]
     mask = await _read_mask(body, inputs) if "mask" in inputs else None

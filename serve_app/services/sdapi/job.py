@@ -70,7 +70,7 @@ class GenerateImages:
             inputs = await jobs.load_inputs(session, job.id)
         catalogue = await self._diffuser.list_models()
         plot = None
-        if (order.body.script_name or "").lower() == XYZ_PLOT:
+        if order.body.script == XYZ_PLOT:
             plot = XyzPlot.of(order.kind, order.body.script_args, self._settings.limits.max_plotted)
         orders = [cell.order for cell in plot.cells(order, catalogue)] if plot else [order]
         planner = Planner(self._diffuser, self._inputs)

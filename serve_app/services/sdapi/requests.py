@@ -71,6 +71,11 @@ class GenerationBody(LenientModel):
     infotext: Text | None = None
 
     @property
+    def script(self) -> str:
+        """Name of the selectable script in lower case; empty: none."""
+        return (self.script_name or "").lower()
+
+    @property
     def image_count(self) -> int:
         """Images that are made, grids and hints aside."""
         return self.batch_size * self.n_iter
@@ -232,7 +237,7 @@ def _check_hires(body: Txt2ImgBody, most_px: int) -> None:
 
 
 def _check_scripts(body: GenerationBody, kind: str) -> None:
-    if body.script_name and body.script_name.lower() not in SCRIPTS[kind]:
+    if body.script and body.script not in SCRIPTS[kind]:
         raise refused(422, f"Script '{body.script_name}' not found")
     for name in body.alwayson_scripts:
         if name.lower() in {*SCRIPTS["txt2img"], *SCRIPTS["img2img"]}:

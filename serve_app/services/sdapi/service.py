@@ -83,9 +83,9 @@ class GenerationService:
         check(body, kind, self._settings)
         body = with_infotext(body)  # whose fields are as good as the client's own
         check(body, kind, self._settings)
-        if (body.script_name or "").lower() == SD_UPSCALE:
+        if body.script == SD_UPSCALE:
             SdUpscale.of(body.script_args)
-        is_plot = (body.script_name or "").lower() == XYZ_PLOT
+        is_plot = body.script == XYZ_PLOT
         if is_plot:
             body = body.model_copy(update={"script_args": with_draw(body.script_args)})
         plot = XyzPlot.of(kind, body.script_args, self._settings.limits.max_plotted) if is_plot else None

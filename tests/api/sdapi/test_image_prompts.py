@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from configs.settings import Diffusion, Settings
 from deployments.engines.diffusion.batched import BatchedDiffuser
 from tests.api.sdapi.conftest import V1, a_unit, controlnet, img2img, txt2img
-from tests.api.sdapi.test_over_the_engine import OverTheEngine
 from tests.support import tiny_diffusion
 from tests.support.builders import a_photo, base64_png
+from tests.support.over_the_engine import OverTheEngine, an_engine
 
 pytest.importorskip("diffusers")
 
@@ -44,10 +43,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest_asyncio.fixture(scope="module")
 async def diffuser(models: Path) -> AsyncIterator[BatchedDiffuser]:
-    chosen = Diffusion(models_dir=models, checkpoint=tiny_diffusion.CHECKPOINT, offline=True)
-    opened = BatchedDiffuser(Settings(diffusion=chosen))
-    yield opened
-    await opened.close()
+    async with an_engine(models, tiny_diffusion.CHECKPOINT) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,48 +12,18 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from configs.settings import Diffusion, Settings
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import (
     FAMILY_NAMES,
     ROLE_NAMES,
-    GenerationRequest,
     HintOptions,
-    Latents,
-    ModelCatalogue,
 )
 from deployments.engines.diffusion.batched import BatchedDiffuser
 from tests.api.sdapi.conftest import V1, SdapiAnswer, a_unit, controlnet, img2img, statuses, txt2img, until
 from tests.support import real_shapes, tiny_diffusion, tiny_sdxl
 from tests.support.builders import a_photo, base64_png
-from tests.support.fakes import FakeCapabilities
+from tests.support.over_the_engine import OverTheEngine, an_engine
 from tests.support.tiny_single_file import write_single_file
-
-
-class OverTheEngine(FakeCapabilities):
-    """The engine makes the pictures; everything else is predictable."""
-
-    def __init__(self, diffuser: BatchedDiffuser) -> None:
-        super().__init__()
-        self._diffuser = diffuser
-
-    def generate(self, request: GenerationRequest) -> Any:
-        return self._diffuser.generate(request)
-
-    async def decode_latents(self, latents: Latents, checkpoint: str = "", vae: str = "") -> Image:
-        return await self._diffuser.decode_latents(latents, checkpoint, vae)
-
-    async def make_hint(self, module: str, image: Image, options: HintOptions) -> Image:
-        return await self._diffuser.make_hint(module, image, options)
-
-    async def upscale(self, image: Image, upscaler: str, size: tuple[int, int]) -> Image:
-        return await self._diffuser.upscale(image, upscaler, size)
-
-    async def restore_faces(self, faces: Sequence[Image], restorer: str) -> list[Image]:
-        return await self._diffuser.restore_faces(faces, restorer)
-
-    async def list_models(self) -> ModelCatalogue:
-        return await self._diffuser.list_models()
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +33,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest_asyncio.fixture(scope="module")
 async def diffuser(models: Path) -> AsyncIterator[BatchedDiffuser]:
-    chosen = Diffusion(models_dir=models, checkpoint=tiny_diffusion.CHECKPOINT, offline=True)
-    opened = BatchedDiffuser(Settings(diffusion=chosen))
-    yield opened
-    await opened.close()
+    async with an_engine(models, tiny_diffusion.CHECKPOINT) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -229,10 +197,8 @@ async def diffuser_of_people(tmp_path_factory: pytest.TempPathFactory) -> AsyncI
         shapes = real_shapes.CONTROLNETS["controlnet", "sdxl", "mid"]()
         real_shapes.write(folder / "controlnets" / f"{name}.safetensors", shapes)
     tiny_diffusion.write_hed(folder / "annotators")
-    chosen = Diffusion(models_dir=folder, checkpoint=tiny_diffusion.CHECKPOINT, offline=True)
-    opened = BatchedDiffuser(Settings(diffusion=chosen))
-    yield opened
-    await opened.close()
+    async with an_engine(folder, tiny_diffusion.CHECKPOINT) as opened:
+        yield opened
 
 
 class TestRequestOfPeople:
@@ -310,10 +276,8 @@ async def diffuser_of_xl(tmp_path_factory: pytest.TempPathFactory) -> AsyncItera
     for _, name in SD1_UNITS:
         shapes = real_shapes.CONTROLNETS["controlnet", "sd1", "cldm"]()
         real_shapes.write(folder / "controlnets" / f"{name.partition(' ')[0]}.safetensors", shapes)
-    chosen = Diffusion(models_dir=folder, checkpoint=tiny_sdxl.CHECKPOINT, offline=True)
-    opened = BatchedDiffuser(Settings(diffusion=chosen))
-    yield opened
-    await opened.close()
+    async with an_engine(folder, tiny_sdxl.CHECKPOINT) as opened:
+        yield opened
 
 
 class TestRequestOfPeopleInSdxl:
