@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ pytest.importorskip("diffusers")
 import diffusers
 import torch
 
+from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import ControlHint, Hires, Reference
 from deployments.engines.diffusion.conditioning import Conditioner
 from deployments.engines.diffusion.engine import DiffusionEngine
@@ -72,33 +74,46 @@ class Looking:
         return torch.cat([negative, both[1:]])
 
 
-@pytest.mark.parametrize(("mode", "fidelity"), [("balanced", 0.3), ("prompt", 0.0), ("control", 1.0)])
-def test_a_reference_is_looked_at_as_the_extension_does(
-    engine: DiffusionEngine, models: Path, mode: Any, fidelity: float
-) -> None:
-    parts = diffusers.StableDiffusionPipeline.from_pretrained(models / "checkpoints" / CHECKPOINT).components
+def draw_with_diffusers(parts: dict[str, Any], image: Image, tell: Callable[[bool], None]) -> Image:
+    """Draw an image of the size of a reference, by a UNet that sees the reference before each step. `tell` is told
+    whether it sees the reference, and is to keep what it finds there."""
     unet, vae = parts["unet"], parts["vae"]
-    processors = {name: Looking(fidelity) for name in unet.attn_processors if "attn1" in name}
-    unet.set_attn_processor({**unet.attn_processors, **processors})
     told = Conditioner(parts["tokenizer"], parts["text_encoder"]).encode(PROMPT, NEGATIVE, STEPS).at(0)
     words = torch.cat([told.negative, told.positive])
     scheduler = diffusers.EulerDiscreteScheduler.from_config(parts["scheduler"].config, **LINSPACE)
     scheduler.set_timesteps(STEPS)
     own, hiding = (torch.Generator().manual_seed(SEED) for _ in range(2))
-    x = torch.randn((1, 4, SIZE // 8, SIZE // 8), generator=own) * scheduler.init_noise_sigma
+    height, width = image.shape[:2]
+    x = torch.randn((1, 4, height // 8, width // 8), generator=own) * scheduler.init_noise_sigma
     with torch.no_grad():
-        pixels = torch.from_numpy(IMAGE.transpose(2, 0, 1))[None].float() / 255 * 2 - 1
+        pixels = torch.from_numpy(image.transpose(2, 0, 1))[None].float() / 255 * 2 - 1
         reference = vae.encode(pixels).latent_dist.mean * vae.config.scaling_factor
         for step, timestep in enumerate(scheduler.timesteps):
             sigma = scheduler.sigmas[step]
             hidden = (reference + sigma * torch.randn(reference.shape, generator=hiding)) / (1 + sigma**2) ** 0.5
             for sample, is_keeping in ((hidden, True), (scheduler.scale_model_input(x, timestep), False)):
-                for processor in processors.values():
-                    processor.is_keeping = is_keeping
+                tell(is_keeping)
                 made = unet(torch.cat([sample, sample]), timestep, encoder_hidden_states=words).sample
             x = scheduler.step(made[:1] + GUIDANCE * (made[1:] - made[:1]), timestep, x)[0]
         pixels = vae.decode(x / vae.config.scaling_factor).sample
-    expected = ((pixels[0] / 2 + 0.5).clamp(0, 1).permute(1, 2, 0) * 255).round().numpy().astype(np.uint8)
+    drawn = ((pixels[0] / 2 + 0.5).clamp(0, 1).permute(1, 2, 0) * 255).round().numpy().astype(np.uint8)
+    return np.asarray(drawn, np.uint8)
+
+
+@pytest.mark.parametrize(("mode", "fidelity"), [("balanced", 0.3), ("prompt", 0.0), ("control", 1.0)])
+def test_a_reference_is_looked_at_as_the_extension_does(
+    engine: DiffusionEngine, models: Path, mode: Any, fidelity: float
+) -> None:
+    parts = diffusers.StableDiffusionPipeline.from_pretrained(models / "checkpoints" / CHECKPOINT).components
+    unet = parts["unet"]
+    processors = {name: Looking(fidelity) for name in unet.attn_processors if "attn1" in name}
+    unet.set_attn_processor({**unet.attn_processors, **processors})
+
+    def tell(is_keeping: bool) -> None:
+        for processor in processors.values():
+            processor.is_keeping = is_keeping
+
+    expected = draw_with_diffusers(parts, IMAGE, tell)
     ours = make_one(engine, references=(Reference(IMAGE, 0.3, mode=mode),))
     assert difference(ours, expected) <= 1
     assert difference(ours, make_one(engine)) > 3
@@ -132,7 +147,7 @@ def test_statistics_of_a_reference_are_taken_over_as_the_extension_does(
     engine: DiffusionEngine, models: Path, how: Any, weight: float, mode: Any, fidelity: float
 ) -> None:
     parts = diffusers.StableDiffusionPipeline.from_pretrained(models / "checkpoints" / CHECKPOINT).components
-    unet, vae = parts["unet"], parts["vae"]
+    unet = parts["unet"]
     looking = [(f"{name}.processor", Looking(fidelity)) for name in attention_order(unet)]
     acting = looking[: -(-int(len(looking) * min(weight, 1) * 1e6) // 1_000_000)] if how == "both" else []
     unet.set_attn_processor({**unet.attn_processors, **dict(acting)})
@@ -153,26 +168,14 @@ def test_statistics_of_a_reference_are_taken_over_as_the_extension_does(
 
     for block in blocks:
         block.register_forward_hook(settle)
-    told = Conditioner(parts["tokenizer"], parts["text_encoder"]).encode(PROMPT, NEGATIVE, STEPS).at(0)
-    words = torch.cat([told.negative, told.positive])
-    scheduler = diffusers.EulerDiscreteScheduler.from_config(parts["scheduler"].config, **LINSPACE)
-    scheduler.set_timesteps(STEPS)
-    own, hiding = (torch.Generator().manual_seed(SEED) for _ in range(2))
-    x = torch.randn((1, 4, LARGE // 8, LARGE // 8), generator=own) * scheduler.init_noise_sigma
-    with torch.no_grad():
-        pixels = torch.from_numpy(LARGE_IMAGE.transpose(2, 0, 1))[None].float() / 255 * 2 - 1
-        reference = vae.encode(pixels).latent_dist.mean * vae.config.scaling_factor
-        for step, timestep in enumerate(scheduler.timesteps):
-            sigma = scheduler.sigmas[step]
-            hidden = (reference + sigma * torch.randn(reference.shape, generator=hiding)) / (1 + sigma**2) ** 0.5
-            for sample, state["keeping"] in ((hidden, True), (scheduler.scale_model_input(x, timestep), False)):
-                for _, processor in acting:
-                    processor.is_keeping = state["keeping"]
-                made = unet(torch.cat([sample, sample]), timestep, encoder_hidden_states=words).sample
-            x = scheduler.step(made[:1] + GUIDANCE * (made[1:] - made[:1]), timestep, x)[0]
-        pixels = vae.decode(x / vae.config.scaling_factor).sample
+
+    def tell(is_keeping: bool) -> None:
+        state["keeping"] = is_keeping
+        for _, processor in acting:
+            processor.is_keeping = is_keeping
+
     size = {"width": LARGE, "height": LARGE}
-    expected = ((pixels[0] / 2 + 0.5).clamp(0, 1).permute(1, 2, 0) * 255).round().numpy().astype(np.uint8)
+    expected = draw_with_diffusers(parts, LARGE_IMAGE, tell)
     ours = make_one(engine, **size, references=(Reference(LARGE_IMAGE, 0.3, weight, mode=mode, how=how),))
     assert difference(ours, expected) <= 1
     assert difference(ours, make_one(engine, **size)) > 3
