@@ -66,6 +66,14 @@ async def run_jobs(services: Services) -> None:
         await asyncio.wait_for(task, 20)
 
 
+async def stop_when_idle(worker: JobRunner, services: Services) -> None:
+    """Stop the old server's worker once it has nothing left, as an unfinished job keeps its album from moving."""
+    async with asyncio.timeout(20):
+        while await count(services, UNFINISHED):
+            await asyncio.sleep(0.02)
+    await worker.stop()
+
+
 async def count(services: Services, query: str) -> int:
     async with services.database.transaction() as session:
         return int(await session.scalar(text(f"SELECT count(*) FROM {query}")) or 0)
@@ -81,7 +89,7 @@ async def test_an_album_moves_in_the_background_and_its_people_keep_their_ids(
     await an_album(client, (3, 9), (3,), (9, 5))
     before = await people_of(client)
     assert len(before) == 3
-    await worker.stop()
+    await stop_when_idle(worker, moved)
     capabilities.calls.clear()
 
     await moved.run_housekeeping()
@@ -103,7 +111,7 @@ async def test_images_of_an_album_that_moves_are_assessed_anew(
 ) -> None:
     await an_album(client, (3,))
     await people_of(client)
-    await worker.stop()
+    await stop_when_idle(worker, moved)
     async with moved.database.transaction() as session:
         measured = await session.scalar(text("SELECT score FROM picture_quality"))
         await session.execute(text("UPDATE picture_quality SET score = score / 2"))
@@ -118,7 +126,7 @@ async def test_faces_of_the_old_network_stay_until_no_person_consists_of_them(
 ) -> None:
     await an_album(client, (3,), (3, 9))
     await people_of(client)
-    await worker.stop()
+    await stop_when_idle(worker, moved)
     await moved.run_housekeeping()
     assert await count(moved, OF_THE_OLD_NETWORK) == 3
     await run_jobs(moved)
@@ -132,7 +140,7 @@ async def test_an_album_that_has_moved_is_left_alone(
 ) -> None:
     await an_album(client, (3,))
     await people_of(client)
-    await worker.stop()
+    await stop_when_idle(worker, moved)
     await moved.run_housekeeping()
     await run_jobs(moved)
     jobs = await count(moved, "jobs")
@@ -145,7 +153,7 @@ async def test_an_album_whose_move_failed_is_not_tried_again_at_once(
 ) -> None:
     await an_album(client, (3,))
     await people_of(client)
-    await worker.stop()
+    await stop_when_idle(worker, moved)
     await moved.run_housekeeping()
     async with moved.database.transaction() as session:
         await session.execute(
@@ -165,7 +173,7 @@ async def test_results_of_the_old_network_are_answered_no_more_whatever_their_pa
     await an_album(client, (3,), (3,))
     await people_of(client)
     await people_of(client, min_images=2)
-    await worker.stop()
+    await stop_when_idle(worker, moved)
     await moved.run_housekeeping()
     await run_jobs(moved)
     assert await count(moved, "results WHERE kind = 'people'") == 1

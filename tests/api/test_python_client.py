@@ -46,7 +46,7 @@ async def test_files_are_added_to_an_album_and_progress_is_told_stage_by_stage(
     assert result.embedded == 3
     stages = list(dict.fromkeys(progress.stage for progress in seen))
     assert stages[:2] == ["uploading", "reading"]
-    assert set(stages[2:]) == {"tags", "people", "duplicates", "texts"}
+    assert set(stages[2:]) == {"tags", "people", "duplicates"}
     assert all(progress.done <= progress.total for progress in seen)
     assert len([image async for image in album.images()]) == 3
     found = await album.duplicates()
