@@ -46,23 +46,29 @@ _WATCH_S = 1.0
 _USUAL_PORT = 8000
 _INTERRUPTED = 130
 """Exit status after Ctrl-C before the server was ready."""
+_interrupted = threading.Event()
+"""Set by the first signal. An exception raised by a handler can be lost, in a destructor of what happens to run, and
+whatever fails after it most likely fails because children were interrupted too."""
 
 
 def main() -> int:
     """Run the server. -> exit status"""
     started = time.monotonic()
+    _interrupted.clear()
     parser = argparse.ArgumentParser(prog="python -m serve_app", description="Darkroom on this machine, until Ctrl-C.")
     parser.add_argument("--diffusion", action="store_true", help="with the diffusion engine (docs/diffusion.md)")
     options = parser.parse_args()
     try:
         _on_signals(_interrupt)
         _run(_read_settings(), started, diffusion=options.diffusion)
-    except DarkroomError as error:
+    except (Exception, KeyboardInterrupt) as error:
+        if _interrupted.is_set() or isinstance(error, KeyboardInterrupt):
+            _say("\nStopped before it was ready.")
+            return _INTERRUPTED
+        if not isinstance(error, DarkroomError):
+            raise
         sys.stderr.write(f"darkroom: {error}\n")
         return 1
-    except KeyboardInterrupt:
-        _say("\nStopped before it was ready.")
-        return _INTERRUPTED
     return 0
 
 
@@ -90,6 +96,8 @@ def _run(settings: Settings, started: float, *, diffusion: bool) -> None:
             _link(settings.data_dir / "logs", local_ray.log_dir())
             postgres.result()
             door = _deploy(application.result(), settings)
+            if _interrupted.is_set():
+                raise KeyboardInterrupt
             _wait(_welcome(settings, time.monotonic() - started), door)
         finally:
             _on_signals(signal.SIG_IGN)  # a second Ctrl-C would leave a half-stopped server
@@ -195,6 +203,7 @@ def _welcome(settings: Settings, seconds: float) -> str:
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    _interrupted.set()
     raise KeyboardInterrupt
 
 
