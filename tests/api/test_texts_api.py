@@ -14,7 +14,7 @@ from configs.settings import Settings, Texts
 from deployments.algorithms.texts.rows import plain_text
 from deployments.errors import NotDeployed, Unavailable
 from serve_app.api.app import build_app
-from serve_app.services.albums import texts as album_texts
+from serve_app.services.albums import text_reading
 from serve_app.services.container import Services
 from serve_app.store.repositories import texts
 from serve_app.store.repositories.texts import GLANCED, StoredTexts
@@ -195,7 +195,7 @@ async def test_the_order_of_reading_is_found_beside_the_event_loop(
         threads.add(threading.current_thread())
         return plain_text(*arguments)
 
-    monkeypatch.setattr(album_texts, "plain_text", watched)
+    monkeypatch.setattr(text_reading, "plain_text", watched)
     [url] = await upload(client, png(NOTE))
     assert (await read(client, images=[url]))["texts"] == [{"image": url, "text": "AAA\nBBB"}]
     assert threads
