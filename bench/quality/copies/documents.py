@@ -228,6 +228,12 @@ def _shrunk(page: Image, draw: Random) -> Image:
     return jpeg(resized(page, page.shape[1] * share, page.shape[0] * share), 85)
 
 
+def _tiny(page: Image, draw: Random) -> Image:
+    """Shrink to letters of some eight pixels, which reading gets wrong."""
+    share = draw.uniform(0.38, 0.5)
+    return jpeg(resized(page, page.shape[1] * share, page.shape[0] * share), 60)
+
+
 def _quarter_turn(page: Image, draw: Random) -> Image:
     return np.ascontiguousarray(np.rot90(page, int(draw.integers(1, 4))))
 
@@ -258,6 +264,12 @@ def _photographed(page: Image, draw: Random) -> Image:
     return jpeg(noisy(clipped(blurred(np.where(paper, seen, table) * light, 0.6)), draw, 4), 80)
 
 
+def _badly_photographed(page: Image, draw: Random) -> Image:
+    """The same with a shaking hand in the dark."""
+    seen = _photographed(page, draw).astype(np.float32) * 0.6
+    return jpeg(noisy(clipped(blurred(seen, 1.5)), draw, 10), 40)
+
+
 def _cropped(page: Image, draw: Random) -> Image:
     height, width = page.shape[:2]
     top, left = round(height * draw.uniform(0, 0.2)), round(width * draw.uniform(0, 0.08))
@@ -273,9 +285,11 @@ def _black_and_white(page: Image, draw: Random) -> Image:
 COPIES: Mapping[str, Callable[[Image, Random], Image]] = {
     "recompressed": _recompressed,
     "shrunk": _shrunk,
+    "tiny": _tiny,
     "quarter turn": _quarter_turn,
     "rescanned": _rescanned,
     "photographed": _photographed,
+    "badly photographed": _badly_photographed,
     "cropped": _cropped,
     "by fax": _black_and_white,
 }

@@ -40,7 +40,7 @@ _MOST_LINES = 400
 class PageRules:
     """From when on two pages are said to differ; docs/duplicates.md says on what pages this was set."""
 
-    min_score: float = 0.9
+    min_score: float = 0.93
     """Recognition score of both rows from which on a difference counts."""
     min_letters: int = 3
     """Letters of one place that are others on the other page; a single digit is enough."""

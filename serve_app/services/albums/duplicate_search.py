@@ -93,6 +93,8 @@ class DuplicateSearch:
         self._place = {content.sha256: place for place, content in enumerate(snapshot.contents)}
         self._checks = PairChecks(database, finder, pictures, snapshot.contents, settings.runtime.threads)
         self._pages = PageChecks(database, self._checks, reading, settings, snapshot.album_id, snapshot.contents)
+        self._others: set[Pair] = set()
+        """Pairs that pixels link and that are two pages of one form."""
         self._digests: dict[str, str] = {}
         self._pixels: dict[str, int] = {}
         self._measured: set[str] = set()
@@ -124,7 +126,8 @@ class DuplicateSearch:
 
         def group(at: DuplicateLevel) -> list[ImageGroup]:
             every = [*links, *exact_links(self._digests)]
-            return group_items(self._snapshot.items, every, at, self._richness, self._apart)
+            other_pages = [(self._contents[a].sha256, self._contents[b].sha256) for a, b in sorted(self._others)]
+            return group_items(self._snapshot.items, every, at, self._richness, [*self._apart, *other_pages])
 
         if level != "exact":
             twins = [
@@ -162,12 +165,13 @@ class DuplicateSearch:
         """
         verdicts, cosines = await self._linking(pairs, level, progress.part(0.0, 0.7))
         for _ in range(_MERGING_ROUNDS):
-            copies = {pair for pair, verdict in verdicts.items() if verdict.is_copy}
+            copies = {pair for pair, verdict in verdicts.items() if verdict.is_copy and pair not in self._others}
             wanted = pairs_between_groups(copies) - verdicts.keys()
             if not wanted:
                 break
             found = await self._checks.verdicts(_VERSION, wanted, progress.part(progress.share, 1.0))
-            verdicts |= await self._read(found, level, progress.part(progress.share, 1.0))
+            await self._read(found, level, progress.part(progress.share, 1.0))
+            verdicts |= found
         linked = {pair: link for pair in sorted(verdicts) if (link := self._link(pair, verdicts[pair], cosines))}
         if level == "copy":
             linked = {pair: link for pair, link in linked.items() if link.level == "copy" or self._may_be_clear(pair)}
@@ -189,21 +193,18 @@ class DuplicateSearch:
             share = progress.part(progress.share, min(1.0, (start + _PAIRS_AT_ONCE) / len(rows)))
             found = await self._checks.verdicts(_VERSION, cosines.keys(), share.part(0.0, _SHARE_OF_PIXELS))
             linked = {pair for pair, verdict in found.items() if self._link(pair, verdict, cosines)}
-            verdicts |= await self._read(
-                {pair: found[pair] for pair in linked}, level, share.part(_SHARE_OF_PIXELS, 1.0)
-            )
+            await self._read({pair: found[pair] for pair in linked}, level, share.part(_SHARE_OF_PIXELS, 1.0))
+            verdicts |= {pair: found[pair] for pair in linked}
             linking |= {pair: cosines[pair] for pair in linked}
             unsettled |= linked | (cosines.keys() - found.keys())
             unsettled |= {pair for pair, cosine in cosines.items() if cosine >= _SAME_PIXELS_COSINE}
         await self._search.settle(pairs, unsettled)
         return verdicts, linking
 
-    async def _read(
-        self, verdicts: Mapping[Pair, PairVerdict], level: DuplicateLevel, progress: Progress
-    ) -> dict[Pair, PairVerdict]:
-        """Mend the verdicts on pages by what is written there, of those pairs that make groups at this level."""
-        asked = {pair: one for pair, one in verdicts.items() if one.is_copy or level == "similar"}
-        return {**verdicts, **await self._pages.mend(_VERSION, asked, progress)}
+    async def _read(self, verdicts: Mapping[Pair, PairVerdict], level: DuplicateLevel, progress: Progress) -> None:
+        """Note which pairs are two pages by what is written there, of those that would make groups at this level."""
+        asked = {pair for pair, one in verdicts.items() if one.is_copy or level == "similar"}
+        self._others |= await self._pages.find_others(asked, progress)
 
     async def _look_again(
         self, linked: Mapping[Pair, DuplicateLink], cosines: Mapping[Pair, float], progress: Progress
@@ -241,6 +242,8 @@ class DuplicateSearch:
     def _link(
         self, pair: Pair, verdict: PairVerdict, cosines: Mapping[Pair, float], *, is_partial: bool = False
     ) -> DuplicateLink | None:
+        if pair in self._others:
+            return None
         left, right = (self._contents[place].sha256 for place in pair)
         least = self._settings.duplicates.min_similar_cosine
         return classify_pair(left, right, cosines.get(pair, 0.0), verdict, least, cosine_is_partial=is_partial)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, defaultdict
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 
 import structlog
 
@@ -29,7 +29,6 @@ PAGES_VERSION = "pages/1"
 """Version of the comparison of what is written; verdicts of another one are void."""
 _KEPT_PAGES = 512
 """Pages whose texts are held at once: some 5 MB."""
-_OTHER_PAGE = PairVerdict(is_copy=False, score=0.0)
 
 
 class PageChecks:
@@ -59,22 +58,23 @@ class PageChecks:
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._is_away = False
 
-    async def mend(
-        self, version: str, verdicts: Mapping[Pair, PairVerdict], progress: Progress
-    ) -> dict[Pair, PairVerdict]:
-        """Give verdicts on pairs that pixels link, with those mended of which both are pages that say other things."""
-        pages = await self._pages({place for pair in verdicts for place in pair})
-        pairs = {pair for pair in verdicts if pages.issuperset(pair)}
+    async def find_others(self, pairs: Set[Pair], progress: Progress) -> set[Pair]:
+        """Find the pairs of which both are pages, and say other things."""
+        pages = await self._pages({place for pair in pairs for place in pair})
+        asked = {pair for pair in pairs if pages.issuperset(pair)}
+        named = f"{PAGES_VERSION} {self._settings.texts_model}"
+        verdicts = await self._checks.keep(named, asked, self._compare, progress)
+        return {pair for pair, verdict in verdicts.items() if not verdict.is_copy}
 
-        async def check(batch: Sequence[Pair]) -> dict[Pair, PairVerdict]:
-            return {
-                (a, b): _OTHER_PAGE if await self._differ(a, b) else verdicts[a, b]
-                for a, b in batch
-                if await self._text(a) is not None and await self._text(b) is not None
-            }
-
-        named = f"{version} {PAGES_VERSION} {self._settings.texts_model}"
-        return {**verdicts, **await self._checks.keep(named, pairs, check, progress)}
+    async def _compare(self, batch: Sequence[Pair]) -> dict[Pair, PairVerdict]:
+        """Compare pairs of pages; one of which a page cannot be read now is missing."""
+        verdicts = {}
+        for a, b in batch:
+            first, second = await self._text(a), await self._text(b)
+            if first is not None and second is not None:
+                compared = await asyncio.to_thread(compare_pages, first, second)
+                verdicts[a, b] = PairVerdict(not compared.differ, float(not compared.differ))
+        return verdicts
 
     async def _pages(self, places: Set[int]) -> set[int]:
         """Find the contents that look as if something were written there."""
@@ -83,12 +83,6 @@ class PageChecks:
             measured = await texts.load_writing(session, list(new))
         self._writing |= {place: measured.get(sha, 0.0) for sha, place in new.items()}
         return {place for place in places if self._writing[place] >= self._settings.texts.min_writing}
-
-    async def _differ(self, a: int, b: int) -> bool:
-        first, second = await self._text(a), await self._text(b)
-        if not first or not second:
-            return False
-        return (await asyncio.to_thread(compare_pages, first, second)).differ
 
     async def _text(self, place: int) -> list[Text] | None:
         """What is written in a content; None where that cannot be read just now."""

@@ -32,6 +32,8 @@ class TextReading:
         self._pictures = pictures
         self._reader = reader
         self._settings = settings
+        self._glancing: dict[str, asyncio.Future[None]] = {}
+        """Contents that are glanced at now: the jobs `texts` and `duplicates` of an album run side by side."""
 
     def px(self, content: Content) -> int:
         """Longest side at which a content is read for somebody who asks."""
@@ -48,9 +50,19 @@ class TextReading:
 
         `is_measured`: it is known to look otherwise.
         """
-        async with self._database.transaction() as session:
-            if await texts.load_sizes(session, self._settings.texts_model, [content.sha256]):
-                return  # by the job `duplicates`, which compares pages
+        while (other := self._glancing.get(content.sha256)) is not None:
+            await asyncio.wait({other})
+        mine = self._glancing[content.sha256] = asyncio.get_running_loop().create_future()
+        try:
+            async with self._database.transaction() as session:
+                was_read = await texts.load_sizes(session, self._settings.texts_model, [content.sha256])
+            if not was_read:
+                await self._glance(album_id, content, is_measured=is_measured)
+        finally:
+            del self._glancing[content.sha256]
+            mine.set_result(None)
+
+    async def _glance(self, album_id: str, content: Content, *, is_measured: bool) -> None:
         image = await self._pictures.preview(content)
         chosen = self._settings.texts
         if not is_measured:  # read into its album by a version that did not measure it
