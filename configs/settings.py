@@ -557,6 +557,12 @@ class Immich(_Options):
     """Names of OCR models that the reader of texts answers to, beside its own: it is no such model, but what it reads
     is text, and compared with nothing. Of other scripts than Latin, Han, kana only with `texts.recognition_model`."""
 
+    max_pixels_in_flight: int = Field(256_000_000, gt=0)
+    """Pixels of all pictures that are worked on at once in one process, 3 bytes each and some 8 while they are decoded;
+    more wait. One that is larger is worked on alone."""
+    wait_s: float = Field(30.0, ge=0)
+    """Seconds that a picture waits for room among those; then 503."""
+
     @field_validator("models")
     @classmethod
     def _are_models(cls, models: Mapping[str, str]) -> Mapping[str, str]:

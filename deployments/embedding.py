@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,10 +40,11 @@ class EmbeddingDeployment(Checked):
         is_on_gpu = isinstance(self._engine, OpenClipEmbedder) and self._engine.is_on_gpu
         together = settings.embedding.calls_together or (_GPU_CALLS if is_on_gpu else 1)
         room = _GPU_VIEWS if is_on_gpu else 0
-        self._batcher = CallBatcher(self._embed_together, together, size=len, room=room) if together > 1 else None
+        batcher = partial(CallBatcher[NDArray[np.uint8], Vectors], self._embed_together, size=len, verb="embed_images")
+        self._batcher = batcher(together, room=room) if together > 1 else None
         gains = isinstance(self._engine, OpenClipEmbedder)
         lanes = settings.runtime.threads
-        self._small = CallBatcher(self._embed_together, 1, size=len, room=_CALL_VIEWS, lanes=lanes) if gains else None
+        self._small = batcher(1, room=_CALL_VIEWS, lanes=lanes) if gains else None
         """Calls that fill no pass of a core, where they gain from each other's company."""
 
     @property

@@ -73,7 +73,7 @@ class _TextEmbedder:
     def __init__(self, engine: ZeroShotTagger, threads: Threads, together: int, lanes: int) -> None:
         self._engine = engine
         self._threads = threads
-        self._batcher = CallBatcher(self._embed_together, together, lanes=lanes)
+        self._batcher = CallBatcher(self._embed_together, together, lanes=lanes, verb="embed_texts")
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
         return await self._batcher.submit(texts)

@@ -16,7 +16,7 @@ import ray
 import structlog
 from ray.serve import metrics
 
-from serve_app.telemetry import SECONDS, Kind, Write
+from serve_app.telemetry import SECONDS, SIZES, Kind, Write
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +38,7 @@ def export(kind: Kind, name: str, text: str, labels: tuple[str, ...]) -> Write:
         return metrics.Counter(name, text, keys).inc
     if kind == "gauge":
         return metrics.Gauge(name, text, keys).set
-    return metrics.Histogram(name, text, list(SECONDS), keys).observe
+    return metrics.Histogram(name, text, list(SIZES if kind == "sizes" else SECONDS), keys).observe
 
 
 async def read_all() -> bytes:

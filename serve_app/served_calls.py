@@ -13,6 +13,7 @@ import structlog
 
 from deployments.contracts.arrays import VIEWS
 from deployments.errors import DarkroomError
+from deployments.kit import batch_sizes
 from serve_app import tracing
 from serve_app.telemetry import Metrics
 
@@ -59,6 +60,7 @@ class ServedCalls:
     def __init__(self, metrics: Metrics, deployment: str) -> None:
         self._metrics = metrics
         self._deployment = deployment
+        batch_sizes.heard_by(lambda verb, calls: metrics.served_together.labels(verb).observe(calls))
 
     @contextmanager
     def watched(self, verb: str, arguments: Sequence[Any], context: Mapping[str, str]) -> Iterator[None]:

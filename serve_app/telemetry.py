@@ -14,8 +14,10 @@ from configs.settings import Settings
 from serve_app.tracing import add_trace_id
 
 SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
-"""Upper bounds of the buckets of every histogram."""
-Kind = Literal["counter", "gauge", "histogram"]
+"""Upper bounds of the buckets of histograms of times ..."""
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+"""... and of those of numbers."""
+Kind = Literal["counter", "gauge", "histogram", "sizes"]
 Write = Callable[[float, dict[str, str]], None]
 Export = Callable[[Kind, str, str, tuple[str, ...]], Write]
 """Opens a metric (kind, name, help, labels) that others read as well, and returns what is to be told each value with
@@ -110,6 +112,7 @@ class Metrics:
         )
         self.served_calls = self._counter("served_calls", "Calls that a replica served", "verb", "outcome")
         self.served_seconds = self._histogram("served_seconds", "Time of such a call within the replica", "verb")
+        self.served_together = self._sizes("served_together", "Calls that a pass of a model served together", "verb")
         self.served_pictures = self._counter("served_pictures", "Pictures of calls that were answered", "verb")
 
         self.immich_tasks = self._counter("immich_tasks", "Tasks of Immich's requests", "task", "outcome")
@@ -152,6 +155,10 @@ class Metrics:
     def _histogram(self, name: str, text: str, *labels: str) -> Metric:
         own = Histogram(self._prefix + name, text, labels, buckets=SECONDS, registry=self.registry)
         return Metric(own, labels, self._opened("histogram", name, text, labels))
+
+    def _sizes(self, name: str, text: str, *labels: str) -> Metric:
+        own = Histogram(self._prefix + name, text, labels, buckets=SIZES, registry=self.registry)
+        return Metric(own, labels, self._opened("sizes", name, text, labels))
 
     def _opened(self, kind: Kind, name: str, text: str, labels: tuple[str, ...]) -> Write | None:
         return None if self._export is None else self._export(kind, f"darkroom_{name}", text, labels)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -140,13 +141,19 @@ DAMAGES: dict[str, Damage] = {
 }
 
 
+@cache
 def _font(name: str, px: int) -> ImageFont.FreeTypeFont | None:
     found = next((path for folder in FONT_FOLDERS for path in sorted(folder.rglob(name))), None)
     return None if found is None else ImageFont.truetype(str(found), px)
 
 
+def font_of(name: str, px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Open a font by its file's name, or Pillow's own where this machine lacks it."""
+    return _font(name, px) or ImageFont.load_default(px)
+
+
 def latin_font(px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return _font(_DEJAVU, px) or ImageFont.load_default(px)
+    return font_of(_DEJAVU, px)
 
 
 AnyFont = ImageFont.FreeTypeFont | ImageFont.ImageFont

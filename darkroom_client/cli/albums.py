@@ -1,8 +1,8 @@
-"""The commands about albums: `album`, `show`, `albums`, `search`, `duplicates`, `delete`."""
+"""The commands about albums: `album`, `show`, `albums`, `search`, `duplicates`, `texts`, `delete`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,12 +14,12 @@ from rich.progress import Progress as Bars
 from darkroom_client import Darkroom, Progress, Uploaded
 from darkroom_client.cli import tables
 from darkroom_client.cli.failures import CommandError
-from darkroom_client.cli.journal import UploadJournal, find_stored
+from darkroom_client.cli.journal import Stored, UploadJournal, find_stored
 from darkroom_client.cli.names import Names
 from darkroom_client.cli.options import Album, Json, Output, err, print_json, state
 from darkroom_client.cli.review import Review
 from darkroom_client.cli.whole import load_album, whole
-from darkroom_client.errors import NotFound
+from darkroom_client.errors import InvalidRequest, NotFound
 from darkroom_client.files import SUFFIXES, pictures_in
 
 app = typer.Typer()
@@ -102,7 +102,7 @@ def upload(
     """
     journal = UploadJournal(client.server, folder)
     known = journal.known(client, files)
-    stored = find_stored(client, [file for file in files if file not in known], known.values())
+    stored = _find_stored(client, [file for file in files if file not in known], known.values())
     journal.add(stored)
     known |= {file: image.url for file, image in stored.items()}
     shown(Progress("uploading", len(known), len(files)))
@@ -115,6 +115,19 @@ def upload(
     sent = client.upload(missing, note, accept_rejected=bool(known))
     urls = known | {file: image.url for file, image in sent.images.items()}
     return {urls[file]: file for file in files if file in urls}, sent
+
+
+def _find_stored(client: Darkroom, files: list[Path], but: Collection[str]) -> dict[Path, Stored]:
+    """Find files that the server has by their bytes. One that is older than this command cannot tell."""
+    try:
+        return find_stored(client, files, but)
+    except InvalidRequest:
+        err().print(
+            "The server is older than this command and cannot look for files by their bytes: all are sent.",
+            highlight=False,
+            markup=False,
+        )
+        return {}
 
 
 @app.command()
@@ -202,6 +215,26 @@ def duplicates(
             print_json(groups)
         else:
             tables.duplicates(tables.console(), groups, Names(client))
+
+
+@app.command()
+def texts(
+    context: typer.Context,
+    album: Album,
+    min_score: Annotated[float | None, typer.Option(help="leave out what was read with less, 0 to 1")] = None,
+    likely: Annotated[bool, typer.Option("--likely", help="only pictures that look as if they held print")] = False,
+    as_json: Json = False,
+    output: Output = None,
+) -> None:
+    """Read what is written in the pictures of an album: rows as lines, cells apart by tabs."""
+    with state(context).client() as client:
+        asked = {"min_score": min_score, "likely_only": likely or None}
+        named = {name: value for name, value in asked.items() if value is not None}
+        found: list[dict[str, Any]] = whole(client, album, client.album(album).texts(**named))["texts"]
+        if state(context).wants_json(as_json, output):
+            print_json(found)
+        else:
+            tables.texts(tables.console(), found, Names(client))
 
 
 @app.command()

@@ -134,6 +134,15 @@ def duplicates(console: Console, groups: list[dict[str, Any]], names: Names) -> 
     _print(console, table, "no duplicates")
 
 
+def texts(console: Console, found: list[dict[str, Any]], names: Names) -> None:
+    """Print what is written in pictures; those that say nothing are left out."""
+    table = _table("Texts", "picture", "text")
+    for entry in found:
+        if entry["text"]:
+            table.add_row(escape(names[entry["image"]]), escape(entry["text"].expandtabs(4)))
+    _print(console, table, "no text")
+
+
 def people(console: Console, found: list[tuple[str, int, list[str]]], names: Names) -> None:
     """Print people: name, number of faces, pictures."""
     table = _table("People", "person", "faces", "pictures", "")

@@ -34,7 +34,7 @@ def whole(client: Darkroom, name: str, answer: Any) -> Answer:
     if not isinstance(answer, ResultPages):
         found: Answer = answer.model_dump(mode="json", exclude_unset=True)
         return found
-    joined = {"tags": _tags, "duplicates": _duplicates, "people": _people}[answer.kind]
+    joined = {"tags": _tags, "duplicates": _duplicates, "people": _people, "texts": _texts}[answer.kind]
     return joined(client, name, _result(answer))
 
 
@@ -63,6 +63,11 @@ def _people(client: Darkroom, name: str, query: dict[str, str]) -> Answer:
         images[face.person].add(face.image)
     order = [person.id for person in client.every(client.list_album_people, name, **query)]
     return {"people_clusters": {f"person{number}": sorted(images[one]) for number, one in enumerate(order, 1)}}
+
+
+def _texts(client: Darkroom, name: str, query: dict[str, str]) -> Answer:
+    listed = client.every(client.list_album_texts, name, **query)
+    return {"texts": [entry.model_dump(mode="json", exclude_unset=True) for entry in listed]}
 
 
 def _result(answer: ResultPages) -> dict[str, str]:

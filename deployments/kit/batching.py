@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from deployments.errors import Unavailable
+from deployments.kit import batch_sizes
 from deployments.kit.threads import yield_cores
 
 Work = TypeVar("Work")
@@ -77,16 +78,19 @@ class KeyedBatcher(Generic[Work, Step, BatchResult]):
         key: Callable[[Work], Hashable],
         max_batch: int | Callable[[Work], int],
         wait_s: float,
+        verb: str = "",
     ) -> None:
         """Start without a thread; `max_batch`: requests of one batch, for requests like one.
 
         `wait_s`: seconds after the arrival of a batch's first request until which a run that is ready waits for others
-        of its key. It makes ready in this time, and does not wait where the batch is full.
+        of its key. It makes ready in this time, and does not wait where the batch is full. `verb`: their name for what
+        counts batches (`kit.batch_sizes`); none: they are not counted.
         """
         self._run = run
         self._key = key
         self._most = max_batch if callable(max_batch) else lambda _: max_batch
         self._wait_s = wait_s
+        self._verb = verb
         self._waiting: deque[_Ticket[Work]] = deque()
         self._lock = threading.Condition()
         """Lock of `_waiting` and `_running`; notified of arrivals. A running batch takes requests from the one into the
@@ -180,6 +184,8 @@ class KeyedBatcher(Generic[Work, Step, BatchResult]):
             outcomes = await loop.run_in_executor(self._thread, self._run, requests, watch)
         except Exception as error:  # whatever it is, it is each request's own answer
             outcomes = [error] * len(batch)
+        if self._verb:
+            batch_sizes.tell(self._verb, len(batch))  # with those that joined it
         for ticket, outcome in zip(batch, outcomes, strict=True):
             ticket.events.put_nowait(_Outcome(outcome))
 

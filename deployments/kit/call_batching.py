@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from deployments.kit import batch_sizes
+
 Work = TypeVar("Work")
 Result = TypeVar("Result")
 
@@ -26,16 +28,19 @@ class CallBatcher(Generic[Work, Result]):
         size: Callable[[Work], int] = lambda work: 1,
         room: int = 0,
         lanes: int = 1,
+        verb: str = "",
     ) -> None:
         """`run`: makes some calls together, at most `most`, or more as long as their `size` is at most `room` in all.
 
-        -> a result for each, in their order
+        -> a result for each, in their order. `verb`: their name for what counts batches (`kit.batch_sizes`); none: they
+        are not counted.
         """
         self._run = run
         self._most = most
         self._size = size
         self._room = room
         self._lanes = lanes
+        self._verb = verb
         self._running: set[asyncio.Task[None]] = set()
         self._waiting: deque[tuple[Work, asyncio.Future[Result]]] = deque()
 
@@ -53,6 +58,8 @@ class CallBatcher(Generic[Work, Result]):
             while self._waiting:
                 batch = [(work, future) for work, future in self._take() if not future.cancelled()]
                 if batch:
+                    if self._verb:
+                        batch_sizes.tell(self._verb, len(batch))
                     await self._run_batch([work for work, _ in batch], [future for _, future in batch])
         finally:
             if all(lane.done() or lane is asyncio.current_task() for lane in self._running):

@@ -42,6 +42,7 @@ from serve_app.services.albums.snapshot import AlbumSnapshots
 from serve_app.services.albums.stored_results import StoredResults
 from serve_app.services.albums.superseded import UnlessMade
 from serve_app.services.albums.tags import TagAlbum
+from serve_app.services.albums.text_reading import TextReading
 from serve_app.services.albums.texts import ReadTexts
 from serve_app.services.capabilities import CapabilityService
 from serve_app.services.completion import JobHandler
@@ -189,6 +190,7 @@ class Services:
 
             pictures = ImageStore(database, storage, settings)
             candidates = CandidateStore(database, storage, settings)
+            reading = TextReading(database, pictures, capabilities, settings)
             references = ImageReferences(database, pictures, fetcher)
             reader = AlbumIngester(database, pictures, references, capabilities, settings, metrics)
             loader = AlbumSnapshots(database, reader, settings.limits.max_whole_album)
@@ -270,12 +272,12 @@ class Services:
                     "embeddings": EmbedAlbum(database, loader, reader),
                     "tags": unless_made(tagging),
                     "duplicates": unless_made(
-                        FindDuplicates(database, loader, pictures, capabilities, candidates, settings)
+                        FindDuplicates(database, loader, pictures, capabilities, candidates, reading, settings)
                     ),
                     "resolve_duplicates": duplicate_decisions,
                     "people": unless_made(ClusterPeople(database, loader, capabilities, grouping, settings)),
                     "quality": unless_made(AssessQuality(database, loader)),
-                    "texts": unless_made(ReadTexts(database, loader, pictures, capabilities, settings)),
+                    "texts": unless_made(ReadTexts(database, loader, reading, settings)),
                     "style": make_style,
                     "segmentation": CutOut(references, pictures, people, settings),
                     "avatar": make_avatar,

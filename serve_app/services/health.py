@@ -63,7 +63,7 @@ class HealthService:
     async def check(self) -> dict[str, Any]:
         """Check all parts at once, each with a deadline, or give the last verdict while it is fresh.
 
-        -> part -> `{"ok", "seconds"}`, and `detail` where it fails or is busy.
+        -> part -> `{"ok", "seconds"}`, and `detail` where it fails, is busy or, `"deployed": false`, is not there.
         """
         age_s = time.monotonic() - self._verdict_at
         if age_s >= _FRESH_S and self._refreshing is None:
@@ -125,7 +125,7 @@ class HealthService:
             detail = f"busy; it answered {silent_s:.0f} s ago" if is_busy else "no answer in time"
             result |= {"ok": is_busy, "detail": detail}
         except NotDeployed as error:  # what is left out on purpose is no fault
-            result |= {"ok": True, "detail": error.message}
+            result |= {"ok": True, "deployed": False, "detail": error.message}
         except DarkroomError as error:
             result["detail"] = error.message
         except Exception as error:  # readiness is a report: whatever is wrong belongs into it

@@ -9,21 +9,30 @@ import threading
 from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pytest
 import typer
+from fastapi import Query
 from PIL import Image as PillowImage
 
+from configs.settings import Settings
 from darkroom_client import Darkroom
 from darkroom_client._sync.picture_routes import File
 from darkroom_client.cli.failures import NO_SERVER, STOPPED, USAGE
 from darkroom_client.models import Uploads
+from serve_app.api.app import build_app
+from serve_app.api.schemas.common import Body
 from serve_app.cli.main import main
+from serve_app.services.container import Services
+from serve_app.services.runner import JobRunner
+from serve_app.telemetry import Metrics
+from tests.api.conftest import serving
 from tests.support.builders import a_flat_image, an_image, encoded
 from tests.support.fake_generation import COLOURS
 from tests.support.fake_portraits import AVATAR_COLOURS
-from tests.support.fakes import FakeCapabilities, with_face
+from tests.support.fakes import FakeCapabilities, with_face, with_text
 from tests.support.people import group_picture
 
 
@@ -85,6 +94,28 @@ async def test_album_as_json_names_files_and_answers(
     assert await run(live_url, "show", "a/b c") == 1
 
 
+async def test_texts_prints_what_is_written_in_the_pictures_of_an_album(
+    live_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "papers"
+    folder.mkdir()
+    note = with_text(with_text(a_flat_image((160, 90)), "B", at=(8, 60)), "A", at=(8, 10))
+    (folder / "note.png").write_bytes(encoded(note, "PNG"))
+    (folder / "blank.png").write_bytes(encoded(a_flat_image((90, 160)), "PNG"))
+    assert await run(live_url, "album", str(folder), "--json") == 0
+    capsys.readouterr()
+    assert await run(live_url, "texts", "papers", "--json") == 0
+    assert sorted(entry["text"] for entry in json.loads(capsys.readouterr().out)) == ["", "AAA\nBBB"]
+    assert await run(live_url, "texts", "papers") == 0
+    printed = capsys.readouterr().out
+    assert "note.png" in printed
+    assert "AAA" in printed
+    assert "blank.png" not in printed
+    assert await run(live_url, "texts", "papers", "--min-score", "0.95") == 0
+    assert "no text" in capsys.readouterr().out
+    assert await run(live_url, "texts", "nowhere") == 1
+
+
 async def test_a_server_that_is_not_there_is_one_clear_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert await run("http://127.0.0.1:9", "album", str(folder)) == NO_SERVER
     error = capsys.readouterr().err
@@ -107,7 +138,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     assert all(
         command in printed
-        for command in ("album", "show", "albums", "search", "job", "delete", "style", "avatar", "segment")
+        for command in ("album", "show", "albums", "search", "texts", "job", "delete", "style", "avatar", "segment")
     )
 
 
@@ -336,6 +367,29 @@ async def test_files_whose_answer_was_lost_are_not_sent_again(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another machine"))
     assert await run(live_url, "album", str(root), "--json") == 0
     assert len(sent) == 18
+
+
+async def test_a_server_that_cannot_be_asked_for_files_by_their_bytes_is_sent_all_of_them_with_a_note(
+    services: Services, settings: Settings, worker: JobRunner, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = build_app(services, settings, Metrics("ingress"))
+
+    class OlderQuery(Body):
+        """Before images were listed by `sha256`."""
+
+        fields: str | None = None
+        limit: int = 100
+
+    @app.get("/api/v1/images")
+    async def list_images(query: Annotated[OlderQuery, Query()]) -> None:
+        raise AssertionError("it is asked for nothing that it knows")
+
+    app.router.routes.insert(0, app.router.routes.pop())
+    async with serving(app) as url:
+        assert await run(url, "album", str(folder), "--json") == 0
+    printed = capsys.readouterr()
+    assert len(json.loads(printed.out)["files"]) == 3
+    assert " ".join(printed.err.split()).count("cannot look for files by their bytes: all are sent") == 1
 
 
 async def test_duplicates_are_reviewed_group_by_group(

@@ -186,6 +186,30 @@ class TestAnswers:
             assert (await predict(idle_client, {**VISUAL, **FACES}, TWO_FACES)).status_code == 200
         assert decodes == {(96, 64): 1}
 
+    async def test_while_one_large_picture_is_worked_on_another_waits_or_is_told_to_ask_again(
+        self, services: Services, settings: Settings
+    ) -> None:
+        class Held(FakeCapabilities):
+            begun, go = asyncio.Event(), asyncio.Event()
+
+            async def embed_images(self, views: Any) -> Vectors:
+                self.begun.set()
+                await self.go.wait()
+                return await super().embed_images(views)
+
+        held = Held()
+        narrow = settings.immich.model_copy(update={"max_pixels_in_flight": 96 * 64, "wait_s": 0.0})
+        async with asking(services, settings.model_copy(update={"immich": narrow}), held) as client:
+            first = asyncio.create_task(predict(client, VISUAL, RED))
+            await held.begun.wait()
+            refused = await predict(client, VISUAL, RED)
+            assert_problem(refused, 503, "unavailable")
+            assert int(refused.headers["retry-after"]) > 0
+            assert (await predict(client, TEXTUAL, text="red")).status_code == 200
+            held.go.set()
+            assert (await first).status_code == 200
+            assert (await predict(client, VISUAL, RED)).status_code == 200
+
     async def test_tasks_and_how_they_ended_are_counted(self, services: Services, settings: Settings) -> None:
         async with asking(services, settings) as client:
             await predict(client, VISUAL, RED)

@@ -14,6 +14,7 @@ from serve_app.services.people import effects
 from serve_app.services.runner import JobRunner
 from serve_app.store.repositories.users import LOCAL_USER_ID
 from tests.api.conftest import assert_problem
+from tests.api.test_quiet_queue import statements
 from tests.support.accounts import Account, with_keys
 from tests.support.builders import an_image, encoded
 from tests.support.people import FACES, PEOPLE, decide, faces, fill_album, group, people, state
@@ -75,6 +76,18 @@ async def test_the_faces_in_an_image_are_listed_from_left_to_right_with_the_name
     _, right = (await client.get(f"/api/v1/images/{together}/faces")).json()["items"]
     assert (right["person_id"], right["name"]) == (None, None)
     assert_problem(await client.get("/api/v1/images/img_01m80cw92wytpj416mh8yyxn5m/faces"), 404, "not-found")
+
+
+async def test_the_faces_of_a_crowd_take_no_more_queries_than_those_of_one(
+    client: httpx.AsyncClient, services: Services
+) -> None:
+    [alone, crowd] = await fill_album(client, "a", (1,), (2, 3, 4, 5))
+    asked = {}
+    for image in (alone, crowd):
+        with statements(services) as sent:
+            faces = (await client.get(f"/api/v1/images/{image}/faces")).json()["items"]
+        asked[len(faces)] = [one for one in sent if " FROM people " in one]
+    assert {count: len(of) for count, of in asked.items()} == {1: 1, 4: 1}
 
 
 async def test_an_image_that_was_in_no_album_has_no_faces_yet(client: httpx.AsyncClient) -> None:

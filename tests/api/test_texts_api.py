@@ -12,10 +12,11 @@ import pytest
 
 from configs.settings import Settings, Texts
 from deployments.algorithms.texts.rows import plain_text
-from deployments.errors import NotDeployed, Unavailable
+from deployments.errors import DeadlineExceeded, NotDeployed, Unavailable
 from serve_app.api.app import build_app
-from serve_app.services.albums import texts as album_texts
+from serve_app.services.albums import text_reading
 from serve_app.services.container import Services
+from serve_app.store.queue import claims
 from serve_app.store.repositories import texts
 from serve_app.store.repositories.texts import GLANCED, StoredTexts
 from serve_app.telemetry import Metrics
@@ -195,7 +196,7 @@ async def test_the_order_of_reading_is_found_beside_the_event_loop(
         threads.add(threading.current_thread())
         return plain_text(*arguments)
 
-    monkeypatch.setattr(album_texts, "plain_text", watched)
+    monkeypatch.setattr(text_reading, "plain_text", watched)
     [url] = await upload(client, png(NOTE))
     assert (await read(client, images=[url]))["texts"] == [{"image": url, "text": "AAA\nBBB"}]
     assert threads
@@ -217,6 +218,38 @@ async def test_a_picture_that_breaks_its_reading_is_named_and_stops_no_other(
     found = await read(client, images=[note, other])
     assert [one["image"] for one in found["texts"]] == [note]
     assert [(one["image"], one["code"]) for one in found["failed"]] == [(other, "analysis_failed")]
+
+
+async def test_a_picture_that_takes_too_long_fails_alone(
+    client: httpx.AsyncClient, capabilities: FakeCapabilities, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = capabilities.read_texts
+
+    async def read_texts(images: Any, *rest: Any) -> list[Any]:
+        if images[0].shape[:2] != NOTE.shape[:2]:
+            raise DeadlineExceeded("It took longer than it may.")
+        return await whole(images, *rest)
+
+    monkeypatch.setattr(capabilities, "read_texts", read_texts)
+    [note, other] = await upload(client, png(NOTE), png(a_flat_image()))
+    found = await read(client, images=[note, other])
+    assert [one["image"] for one in found["texts"]] == [note]
+    [failed] = found["failed"]
+    assert (failed["image"], failed["code"]) == (other, "analysis_failed")
+    assert "too long" in failed["detail"]
+
+
+async def test_where_every_picture_takes_too_long_the_reader_is_to_blame(
+    client: httpx.AsyncClient, capabilities: FakeCapabilities, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def late(*_: object) -> list[Any]:
+        raise DeadlineExceeded("It took longer than it may.")
+
+    monkeypatch.setattr(capabilities, "read_texts", late)
+    monkeypatch.setattr(claims, "backoff_s", lambda *_, **__: 0.0)
+    urls = await upload(client, *(png(a_flat_image(colour=(shade, 9, 9))) for shade in range(0, 200, 20)))
+    refused = await client.post("/api/v1/albums/texts", json={"images": urls})
+    assert_problem(refused, 504, "deadline-exceeded")
 
 
 async def test_while_the_engine_is_away_the_job_waits_for_it(

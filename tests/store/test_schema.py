@@ -32,13 +32,18 @@ async def tables(dsn: str) -> set[str]:
 
 async def test_a_migrated_database_is_what_the_models_say(postgres: str) -> None:
     def differences(connection: Connection) -> list[object]:
-        options = {"compare_type": True, "compare_server_default": True}
+        options = {"compare_type": True, "compare_server_default": True, "include_object": _is_everywhere}
         return compare_metadata(MigrationContext.configure(connection, opts=options), Base.metadata)
 
     engine = create_async_engine(postgres)
     async with engine.connect() as connection:
         assert await connection.run_sync(differences) == []
     await engine.dispose()
+
+
+def _is_everywhere(_: object, name: str | None, *__: object) -> bool:
+    """Leave out what only some servers have: the index for which revision 0029 needs an extension."""
+    return name != "picture_texts_words_idx"
 
 
 async def test_a_downgrade_to_base_leaves_nothing_and_an_upgrade_brings_all_back(empty: str) -> None:

@@ -43,7 +43,7 @@ class BatchedDiffuser:
         preprocessors = Preprocessors(annotator_folders(folder), face_search(settings), self._device.name)
         self._engine = DiffusionEngine(chosen, folder, preprocessors, self._device)
         self._batches: KeyedBatcher[GenerationRequest, GenerationStep, GeneratedPicture] = KeyedBatcher(
-            self._engine.run, self._engine.key, self._engine.most_images, chosen.batch_wait_s
+            self._engine.run, self._engine.key, self._engine.most_images, chosen.batch_wait_s, verb="generate"
         )
         self._threads = Threads(settings.runtime.threads)
         self._checks = CheckLane()  # hints prove nothing: most are made without the device

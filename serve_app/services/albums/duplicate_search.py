@@ -31,9 +31,11 @@ from serve_app.services.albums.duplicate_report import (
 )
 from serve_app.services.albums.isolation import image_failure
 from serve_app.services.albums.layer_checks import LayerChecks, needs_second_look
+from serve_app.services.albums.page_checks import PageChecks
 from serve_app.services.albums.pair_checks import PairChecks
 from serve_app.services.albums.results import DuplicatesResult, Failed
 from serve_app.services.albums.snapshot import AlbumSnapshot
+from serve_app.services.albums.text_reading import TextReading
 from serve_app.services.images.store import ImageStore
 from serve_app.services.jobs.progress import Progress
 from serve_app.store.repositories import duplicates, quality, vectors
@@ -47,6 +49,8 @@ _LAYERS_VERSION = f"{_VERSION} layers/1"
 _SAME_PIXELS_COSINE = 0.97
 """Files with the same upright pixels differ in their vectors only by how their decoders scale."""
 _MERGING_ROUNDS = 3
+_SHARE_OF_PIXELS = 0.8
+"""Share of the progress of a comparison that pixels take; the rest is reading."""
 _PAIRS_AT_ONCE = 8192
 """Candidate pairs whose verdicts are held at once."""
 _ONE_PICTURE = frozenset({"image/jpeg"})
@@ -64,6 +68,7 @@ class DuplicateSearch:
         pictures: ImageStore,
         finder: DuplicateFinder,
         candidates: CandidateStore,
+        reading: TextReading,
         settings: Settings,
         snapshot: AlbumSnapshot,
         user_id: str,
@@ -87,6 +92,9 @@ class DuplicateSearch:
         self._contents = snapshot.contents
         self._place = {content.sha256: place for place, content in enumerate(snapshot.contents)}
         self._checks = PairChecks(database, finder, pictures, snapshot.contents, settings.runtime.threads)
+        self._pages = PageChecks(database, self._checks, reading, settings, snapshot.album_id, snapshot.contents)
+        self._others: set[Pair] = set()
+        """Pairs that pixels link and that are two pages of one form."""
         self._digests: dict[str, str] = {}
         self._pixels: dict[str, int] = {}
         self._measured: set[str] = set()
@@ -118,7 +126,8 @@ class DuplicateSearch:
 
         def group(at: DuplicateLevel) -> list[ImageGroup]:
             every = [*links, *exact_links(self._digests)]
-            return group_items(self._snapshot.items, every, at, self._richness, self._apart)
+            other_pages = [(self._contents[a].sha256, self._contents[b].sha256) for a, b in sorted(self._others)]
+            return group_items(self._snapshot.items, every, at, self._richness, [*self._apart, *other_pages])
 
         if level != "exact":
             twins = [
@@ -154,20 +163,22 @@ class DuplicateSearch:
         The shortlist names a few neighbours of each image. Where there are more copies of one image than that, they
         fall into several groups; comparing the groups' centres with one another's members brings them together.
         """
-        verdicts, cosines = await self._linking(pairs, progress.part(0.0, 0.7))
+        verdicts, cosines = await self._linking(pairs, level, progress.part(0.0, 0.7))
         for _ in range(_MERGING_ROUNDS):
-            copies = {pair for pair, verdict in verdicts.items() if verdict.is_copy}
+            copies = {pair for pair, verdict in verdicts.items() if verdict.is_copy and pair not in self._others}
             wanted = pairs_between_groups(copies) - verdicts.keys()
             if not wanted:
                 break
-            verdicts |= await self._checks.verdicts(_VERSION, wanted, progress.part(progress.share, 1.0))
+            found = await self._checks.verdicts(_VERSION, wanted, progress.part(progress.share, 1.0))
+            await self._read(found, level, progress.part(progress.share, 1.0))
+            verdicts |= found
         linked = {pair: link for pair in sorted(verdicts) if (link := self._link(pair, verdicts[pair], cosines))}
         if level == "copy":
             linked = {pair: link for pair, link in linked.items() if link.level == "copy" or self._may_be_clear(pair)}
         return await self._look_again(linked, cosines, progress.part(progress.share, 1.0))
 
     async def _linking(
-        self, pairs: AlbumPairs, progress: Progress
+        self, pairs: AlbumPairs, level: DuplicateLevel, progress: Progress
     ) -> tuple[dict[Pair, PairVerdict], dict[Pair, float]]:
         """Verify candidates, some at a time. -> verdicts and cosines of those that link something
 
@@ -180,14 +191,20 @@ class DuplicateSearch:
         for start in range(0, len(rows), _PAIRS_AT_ONCE):
             cosines = {(a, b): cosine for a, b, cosine in rows[start : start + _PAIRS_AT_ONCE]}
             share = progress.part(progress.share, min(1.0, (start + _PAIRS_AT_ONCE) / len(rows)))
-            found = await self._checks.verdicts(_VERSION, cosines.keys(), share)
+            found = await self._checks.verdicts(_VERSION, cosines.keys(), share.part(0.0, _SHARE_OF_PIXELS))
             linked = {pair for pair, verdict in found.items() if self._link(pair, verdict, cosines)}
+            await self._read({pair: found[pair] for pair in linked}, level, share.part(_SHARE_OF_PIXELS, 1.0))
             verdicts |= {pair: found[pair] for pair in linked}
             linking |= {pair: cosines[pair] for pair in linked}
             unsettled |= linked | (cosines.keys() - found.keys())
             unsettled |= {pair for pair, cosine in cosines.items() if cosine >= _SAME_PIXELS_COSINE}
         await self._search.settle(pairs, unsettled)
         return verdicts, linking
+
+    async def _read(self, verdicts: Mapping[Pair, PairVerdict], level: DuplicateLevel, progress: Progress) -> None:
+        """Note which pairs are two pages by what is written there, of those that would make groups at this level."""
+        asked = {pair for pair, one in verdicts.items() if one.is_copy or level == "similar"}
+        self._others |= await self._pages.find_others(asked, progress)
 
     async def _look_again(
         self, linked: Mapping[Pair, DuplicateLink], cosines: Mapping[Pair, float], progress: Progress
@@ -225,6 +242,8 @@ class DuplicateSearch:
     def _link(
         self, pair: Pair, verdict: PairVerdict, cosines: Mapping[Pair, float], *, is_partial: bool = False
     ) -> DuplicateLink | None:
+        if pair in self._others:
+            return None
         left, right = (self._contents[place].sha256 for place in pair)
         least = self._settings.duplicates.min_similar_cosine
         return classify_pair(left, right, cosines.get(pair, 0.0), verdict, least, cosine_is_partial=is_partial)

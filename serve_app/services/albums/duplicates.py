@@ -8,6 +8,7 @@ from serve_app.services.albums.candidate_store import CandidateStore
 from serve_app.services.albums.duplicate_search import DuplicateSearch
 from serve_app.services.albums.results import AnalysisResult, ResultPages
 from serve_app.services.albums.snapshot import AlbumSnapshots, keep_result
+from serve_app.services.albums.text_reading import TextReading
 from serve_app.services.images.store import ImageStore
 from serve_app.services.jobs.progress import Progress
 from serve_app.store.queue.jobs import QueuedJob
@@ -24,6 +25,7 @@ class FindDuplicates:
         pictures: ImageStore,
         finder: DuplicateFinder,
         candidates: CandidateStore,
+        reading: TextReading,
         settings: Settings,
     ) -> None:
         self._database = database
@@ -31,6 +33,7 @@ class FindDuplicates:
         self._pictures = pictures
         self._finder = finder
         self._candidates = candidates
+        self._reading = reading
         self._settings = settings
 
     async def __call__(self, job: QueuedJob, progress: Progress) -> AnalysisResult | ResultPages:
@@ -38,7 +41,14 @@ class FindDuplicates:
         parameters = job.payload["parameters"]
         rest = progress.part(progress.share, 1.0)
         search = DuplicateSearch(
-            self._database, self._pictures, self._finder, self._candidates, self._settings, snapshot, job.user_id
+            self._database,
+            self._pictures,
+            self._finder,
+            self._candidates,
+            self._reading,
+            self._settings,
+            snapshot,
+            job.user_id,
         )
         result = await search.run(parameters.get("level") or "copy", rest)
         return await keep_result(self._database, snapshot, "duplicates", parameters, lambda: result)

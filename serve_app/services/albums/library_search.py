@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
 
+from deployments.algorithms.tags.page_tags import PAGE_WORDS
 from deployments.algorithms.tags.queries import STOP_WORDS, parse_query
 from deployments.algorithms.tags.translations import plain
 from deployments.algorithms.tags.vocabulary import PEOPLE_WORDS, load_tags
@@ -266,7 +267,7 @@ def _tags_of(wanted: str) -> list[str]:
 @cache
 def _vocabulary() -> tuple[str, ...]:
     """Tags that the models give."""
-    return (*(tag.name for tag in load_tags()), *PEOPLE_WORDS)
+    return tuple(dict.fromkeys([*(tag.name for tag in load_tags()), *PEOPLE_WORDS, *PAGE_WORDS]))
 
 
 def _parse(cursor: str | None) -> tuple[float, str] | None:

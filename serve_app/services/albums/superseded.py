@@ -34,6 +34,8 @@ class UnlessMade:
         return await self._analyse(job, progress) if made is None else made
 
     async def _made(self, job: QueuedJob) -> AnalysisResult | ResultPages | None:
+        if job.payload.get("anew"):  # the album is as it was, and what is known of its images is not
+            return None
         async with self._database.transaction() as session:
             album = await albums.get(session, job.album_id or "")
             key = results.params_key(job.payload["parameters"])

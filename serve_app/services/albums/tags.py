@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from configs.settings import Settings
+from deployments.algorithms.tags.page_tags import page_tag, with_page_tags
 from deployments.algorithms.tags.queries import people_tag
 from deployments.algorithms.tags.vocabulary import (
     PeopleRules,
@@ -16,11 +18,12 @@ from deployments.algorithms.tags.vocabulary import (
 from deployments.contracts.albums import Tagger
 from serve_app.services.albums.items import Item
 from serve_app.services.albums.naming import sort_by_tag
+from serve_app.services.albums.page_tagging import tags_of_page
 from serve_app.services.albums.results import AnalysisResult, Failed, ResultPages, TagsResult
 from serve_app.services.albums.snapshot import AlbumSnapshots, HasContents, keep_result
 from serve_app.services.jobs.progress import Progress
 from serve_app.store.queue.jobs import QueuedJob
-from serve_app.store.repositories import faces, image_tags, vectors
+from serve_app.store.repositories import faces, image_tags, texts, vectors
 from serve_app.store.session import Database
 
 _CHUNK = 256
@@ -64,11 +67,13 @@ class TagAlbum:
     async def score(
         self, snapshot: HasContents, labels: list[str] | None, progress: Progress
     ) -> dict[str, dict[str, float]]:
-        """Score the contents: content -> tag -> probability. Tags about people are judged by faces.
+        """Score the contents: content -> tag -> probability. Tags about people are judged by faces, those of pages by
+        what is written on them too.
 
         With `labels`: only those of them that can be judged.
         """
         asked = None if labels is None else {label: people_tag(label) for label in labels}
+        pages = {} if labels is None else {label: tag for label in labels if (tag := page_tag(label)) is not None}
         others = None if asked is None else [label for label, tag in asked.items() if tag is None]
         scores: dict[str, dict[str, float]] = {}
         for start in range(0, len(snapshot.contents), _CHUNK):
@@ -77,6 +82,7 @@ class TagAlbum:
             async with self._database.transaction() as session:
                 embedded, _ = await vectors.load(session, self._settings.embedding_model, shas)
                 found = await faces.load(session, self._settings.faces_model, shas)
+                written = await texts.load(session, self._settings.texts_model, shas)
             tagged = await self._tagger.tag_images(embedded, others) if others != [] else [{} for _ in chunk]
             for place, (content, tags) in enumerate(zip(chunk, tagged, strict=True)):
                 mine = found.pictures == place
@@ -85,7 +91,13 @@ class TagAlbum:
                 )
                 if asked is not None:
                     people = {label: people.get(tag, 0.0) for label, tag in asked.items() if tag is not None}
-                scores[content.sha256] = merge_scores(tags, people)
+                seen = merge_scores(tags, people, dict.fromkeys(pages, 0.0) if content.sha256 in written else {})
+                if content.sha256 in written:
+                    page = await asyncio.to_thread(tags_of_page, content, written[content.sha256])
+                    if asked is not None:
+                        page = {label: page.get(tag, 0.0) for label, tag in pages.items()}
+                    seen = with_page_tags(seen, page)
+                scores[content.sha256] = seen
             progress.report((start + len(chunk)) / len(snapshot.contents))
         return scores
 

@@ -8,15 +8,15 @@ from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from configs.settings import Settings
-from deployments.algorithms.images.decoding import ImageLimits, decode_as_stored
+from deployments.algorithms.images.decoding import ImageLimits, decode_as_stored, inspect
 from deployments.contracts.albums import Capabilities
-from deployments.contracts.arrays import Image
 from deployments.contracts.texts import TextReader
 from deployments.errors import BadRequest, DarkroomError, InvalidRequest, NotSupported, image_error
 from deployments.kit.threads import Threads
 from serve_app.services.immich.clip import LONGEST_TEXT, Clip
 from serve_app.services.immich.entries import Entries, read_entries
 from serve_app.services.immich.faces import Faces
+from serve_app.services.immich.pixel_budget import PixelBudget
 from serve_app.services.immich.tasks import Given, Task
 from serve_app.services.immich.texts import Texts
 
@@ -35,6 +35,7 @@ class ImmichService:
         self._limits = ImageLimits.of(settings.limits)
         self._metrics = metrics
         self._threads = Threads(settings.runtime.decode_threads)
+        self._budget = PixelBudget(settings.immich.max_pixels_in_flight, settings.immich.wait_s)
         self._tasks: Mapping[str, Task] = {
             "clip": Clip(capabilities, settings, self._threads),
             "facial-recognition": Faces(capabilities, settings, self._threads),
@@ -44,7 +45,8 @@ class ImmichService:
     async def predict(self, entries: str, picture: bytes | None, text: str | None) -> dict[str, Any]:
         """Do all that `entries` names, side by side. -> the answer of each task, and the picture's size where one came
 
-        Raises `InvalidRequest`, `BadRequest`, `NotSupported`, `ImageError`, and what capabilities raise.
+        Raises `InvalidRequest`, `BadRequest`, `NotSupported`, `ImageError`, `Unavailable` where too many large pictures
+        are in work, and what capabilities raise.
         """
         asked = read_entries(entries)
         if picture is None and text is None:
@@ -53,21 +55,26 @@ class ImmichService:
             raise InvalidRequest(f"text: at most {LONGEST_TEXT} characters are read.")
         for name, of_task in asked.items():
             self._task(name).check(of_task, has_picture=picture is not None, has_text=text is not None)
-        given = Given(None if picture is None else await self._decode(picture), text)
-        answers = await _side_by_side({name: self._answer(name, of_task, given) for name, of_task in asked.items()})
-        if given.picture is None:
-            return answers
-        return answers | {"imageHeight": given.picture.shape[0], "imageWidth": given.picture.shape[1]}
+        if picture is None:
+            return await self._do(asked, Given(None, text))
+        async with self._budget.room(await self._count_pixels(picture)):
+            given = Given(await self._threads.run(decode_as_stored, picture, self._limits), text)
+            height, width = given.seen("the answer").shape[:2]
+            return await self._do(asked, given) | {"imageHeight": height, "imageWidth": width}
+
+    async def _do(self, asked: Mapping[str, Entries], given: Given) -> dict[str, Any]:
+        return await _side_by_side({name: self._answer(name, of_task, given) for name, of_task in asked.items()})
 
     def _task(self, name: str) -> Task:
         if name not in self._tasks:
             raise NotSupported(f"There is no task '{name[:40]}' here. Tasks: {', '.join(self._tasks)}.")
         return self._tasks[name]
 
-    async def _decode(self, picture: bytes) -> Image:
+    async def _count_pixels(self, picture: bytes) -> int:
         if not picture:
             raise image_error("empty", "The picture has zero bytes")
-        return await self._threads.run(decode_as_stored, picture, self._limits)
+        info = await self._threads.run(inspect, picture, self._limits)
+        return info.width * info.height
 
     async def _answer(self, name: str, entries: Entries, given: Given) -> Any:
         started, outcome = time.monotonic(), "failed"

@@ -85,8 +85,7 @@ class PeopleService:
                 raise NotFound(f"There is no image '{image_id}'.")
             found = await library_faces.find_in_image(session, user_id, image_id, self._faces_model)
             people = {face.person_id for face in found if face.person_id is not None}
-            known = [await people_lists.get(session, user_id, person) for person in sorted(people)]
-        names = {person.id: person.name for person in known if person is not None}
+            names = await people_lists.load_names_of(session, user_id, people)
         return [(face, names.get(face.person_id or "")) for face in found]
 
     async def list_faces(

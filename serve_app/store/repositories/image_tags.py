@@ -73,6 +73,15 @@ async def save_scores(session: AsyncSession, scores: Mapping[str, Mapping[str, f
             await session.execute(_SAVE, {"rows": json.dumps(changed)})
 
 
+async def load_scores(session: AsyncSession, image_ids: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Load the model's tags: image id -> tag -> probability; images without any are left out."""
+    found: dict[str, dict[str, float]] = {}
+    for start in range(0, len(image_ids), _AT_ONCE):
+        some = list(image_ids[start : start + _AT_ONCE])
+        found |= _by_image((await session.execute(_LOAD_SCORES, {"ids": some})).all())
+    return found
+
+
 async def save_verdicts(session: AsyncSession, image_id: str, added: Sequence[str], removed: Sequence[str]) -> None:
     """Record what the user says of an image's tags; whatever the model says later, this holds."""
     verdicts = dict.fromkeys(added, True) | dict.fromkeys(removed, False)

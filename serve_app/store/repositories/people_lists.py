@@ -68,6 +68,9 @@ _NAMES = text("""
     SELECT id, name FROM people WHERE user_id = :user_id AND name IS NOT NULL AND merged_into IS NULL AND NOT hidden
     ORDER BY size DESC, id LIMIT :limit
 """)
+_NAMES_OF = text("""
+    SELECT id, name FROM people WHERE user_id = :user_id AND name IS NOT NULL AND id = ANY(CAST(:ids AS text[]))
+""")
 _IMAGES = text("""
     SELECT DISTINCT person_id, images.id AS image_id FROM people_faces JOIN faces ON faces.id = face_id
     JOIN images ON images.sha256 = faces.sha256 AND images.user_id = :user_id
@@ -105,6 +108,13 @@ async def load_names(session: AsyncSession, user_id: str) -> dict[str, str]:
     """Load the names of the people who are not hidden, those with the most faces first. -> by id"""
     rows = await session.execute(_NAMES, {"user_id": user_id, "limit": MOST_NAMES})
     return {row.id: row.name for row in rows}
+
+
+async def load_names_of(session: AsyncSession, user_id: str, ids: Collection[str]) -> dict[str, str]:
+    """Load the names of some people, hidden ones too. -> by id, without those who have none"""
+    if not ids:
+        return {}
+    return {row.id: row.name for row in await session.execute(_NAMES_OF, {"user_id": user_id, "ids": list(ids)})}
 
 
 async def find_images(session: AsyncSession, user_id: str, ids: Collection[str]) -> dict[str, set[str]]:

@@ -99,10 +99,12 @@ async def save(
     return True
 
 
-async def remove(session: AsyncSession, album_id: str, kind: str) -> None:
-    """Remove the album's results of one kind, whatever their parameters."""
+async def remove(session: AsyncSession, album_id: str, kind: str, *, but: Mapping[str, Any] | None = None) -> None:
+    """Remove the album's results of one kind, whatever their parameters; those of the parameters `but` stay."""
+    kept = "" if but is None else params_key(but)
     for table in (ResultRow, AnalysisResultRow):
-        await session.execute(delete(table).where(table.album_id == album_id, table.kind == kind))
+        its = (table.album_id == album_id, table.kind == kind, table.params_key != kept)
+        await session.execute(delete(table).where(*its))
 
 
 async def find(session: AsyncSession, album_id: str, kind: str, key: str) -> StoredResult | None:

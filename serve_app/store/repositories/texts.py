@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from serve_app.store.arrays import any_text
+from deployments.contracts.texts import Text
+from serve_app.store.arrays import any_text, like
 from serve_app.store.models import PictureTextsRow
 
 _AT_ONCE = 1000
@@ -28,6 +29,11 @@ class TextLine:
     score: float
     text: str
     text_score: float
+
+    def as_text(self) -> Text:
+        """The line as it was read, but for the rounding of what is stored."""
+        x1, y1, x2, y2, x3, y3, x4, y4 = self.corners
+        return Text(((x1, y1), (x2, y2), (x3, y3), (x4, y4)), self.score, self.text, self.text_score)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +77,10 @@ _SAVE = text("""
         page = excluded.page, words = excluded.words
     WHERE picture_texts.model IS DISTINCT FROM excluded.model OR picture_texts.read_px <= excluded.read_px
 """)
-_FIND = text("""
+_FIND = """
     SELECT images.id, page, words FROM images JOIN picture_texts ON picture_texts.sha256 = images.sha256
-    WHERE images.user_id = :user_id AND NOT temporary AND trashed_at IS NULL
-    AND words <> '' AND words LIKE ALL(CAST(:patterns AS text[]))
-""")
+    WHERE images.user_id = :user_id AND NOT temporary AND trashed_at IS NULL AND words <> ''
+"""
 
 
 async def save_writing(session: AsyncSession, writing: Mapping[str, float]) -> None:
@@ -145,14 +150,12 @@ async def find_images(
     """
     if not words:
         return
-    given = {"user_id": user_id, "patterns": [f"%{_like(word)}%" for word in words]}
-    async for rows in (await session.stream(_FIND, given)).partitions(_PAGES_AT_ONCE):
+    # One LIKE for each: no index answers LIKE ALL.
+    patterns = {f"word_{place}": f"%{like(word)}%" for place, word in enumerate(dict.fromkeys(words))}
+    holds = "".join(f" AND words LIKE :{name} ESCAPE '!'" for name in patterns)
+    found = await session.stream(text(_FIND + holds), {"user_id": user_id, **patterns})
+    async for rows in found.partitions(_PAGES_AT_ONCE):
         yield [WrittenImage(image_id, page, found) for image_id, page, found in rows]
-
-
-def _like(word: str) -> str:
-    """Escape a word for a pattern of LIKE without ESCAPE, which LIKE ALL does not take: by backslashes."""
-    return word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def _line(values: Sequence[Any]) -> TextLine:

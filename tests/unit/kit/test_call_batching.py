@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from deployments.kit import batch_sizes
 from deployments.kit.call_batching import CallBatcher
 
 
@@ -149,3 +150,14 @@ async def test_results_that_lack_are_an_error_for_those_that_have_none() -> None
     found = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 1)
     assert found[0] == 1
     assert any(isinstance(one, ValueError) for one in found)
+
+
+async def test_how_many_calls_were_made_together_is_told() -> None:
+    heard: list[tuple[str, int]] = []
+    batch_sizes.heard_by(lambda verb, calls: heard.append((verb, calls)))
+    doubler = Doubler()
+    batcher = CallBatcher(doubler, 8, verb="double")
+    tasks = [*await submitted(batcher, 1), *await submitted(batcher, 2, 3, 4)]
+    doubler.go.set()
+    await asyncio.gather(*tasks)
+    assert heard == [("double", 1), ("double", 3)]

@@ -14,6 +14,7 @@ from ray import cloudpickle
 from deployments.capabilities import CAPABILITIES
 from deployments.contracts.arrays import VIEWS
 from deployments.errors import NoFace, WeightsMissing
+from deployments.kit import batch_sizes
 from serve_app.remote_calls import remotely_callable
 from serve_app.served_calls import _BY_ARGUMENT, _ONE, ServedCalls, pictures_of
 from serve_app.telemetry import Metrics
@@ -128,3 +129,14 @@ def test_every_verb_of_a_capability_is_counted_in_pictures_but_those_about_faces
     verbs = {name for name in names if not name.startswith("_")} - {"check", "check_health", "aclose"}
     diffusion = {"generate", "decode_latents", "make_hint", "upscale", "restore_faces"}
     assert {*_BY_ARGUMENT, *_ONE, "embed_images"} - diffusion == verbs - {"cluster_faces", "embed_texts"}
+
+
+def test_calls_that_a_pass_of_a_model_serves_together_are_counted_by_their_number() -> None:
+    metrics = Metrics("replica")
+    ServedCalls(metrics, "Embedding")
+    for calls in (1, 3, 3):
+        batch_sizes.tell("embed_images", calls)
+    page = metrics.render().decode()
+    assert 'darkroom_replica_served_together_bucket{le="2.0",verb="embed_images"} 1.0' in page
+    assert 'darkroom_replica_served_together_count{verb="embed_images"} 3.0' in page
+    assert 'darkroom_replica_served_together_sum{verb="embed_images"} 7.0' in page

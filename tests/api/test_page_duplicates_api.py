@@ -1,0 +1,137 @@
+"""Pages in albums, with the real reader and the real comparison of pixels: duplicates by what they say, and tags."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+import pytest
+
+from configs.settings import Settings
+from deployments.contracts.albums import LocalFeatures, PairVerdict
+from deployments.contracts.arrays import Image
+from deployments.contracts.texts import ANY_TEXT, Text, TextOptions
+from deployments.dedup import DedupDeployment
+from deployments.errors import DarkroomError, NotDeployed, Unavailable
+from deployments.texts import TextsDeployment
+from tests.api.conftest import embed, upload
+from tests.support.builders import encoded
+from tests.support.fakes import FakeCapabilities
+from tests.support.pages import a_page
+
+pytest.importorskip("rapidocr")
+ROWS = [
+    ("Corner Market",),
+    ("Espresso", "2", "5.00"),
+    ("Croissant", "10", "14.20"),
+    ("Orange juice", "1", "3.75"),
+    ("Mineral water", "4", "8.40"),
+    ("Cheese roll", "2", "7.30"),
+    ("Total", "19", "38.65"),
+]
+
+
+def a_sheet(total: str = "38.65") -> Image:
+    return a_page([*ROWS[:-1], ("Total", "19", total)], columns=(30, 330, 460), size=(560, 360))
+
+
+class Reading(FakeCapabilities):
+    """Reads and compares for real, unless `away` is to be raised; the rest is fake."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._texts, self._dedup = TextsDeployment(Settings()), DedupDeployment(Settings())
+        self.away: DarkroomError | None = None
+
+    async def read_texts(self, images: Sequence[Image], options: TextOptions = ANY_TEXT) -> list[list[Text]]:
+        self.calls.append("read_texts")
+        if self.away is not None:
+            raise self.away
+        return await self._texts.read_texts(images, options)
+
+    async def describe_images(self, images: Sequence[Image]) -> list[LocalFeatures]:
+        return await self._dedup.describe_images(images)
+
+    async def compare_images(
+        self, features: Sequence[LocalFeatures], left: Sequence[int], right: Sequence[int]
+    ) -> list[PairVerdict]:
+        return await self._dedup.compare_images(features, left, right)
+
+
+@pytest.fixture
+def capabilities() -> Reading:
+    return Reading()
+
+
+async def finished_jobs(client: httpx.AsyncClient) -> None:
+    """Wait until no job is left, those that others started included."""
+    while True:
+        listed = (await client.get("/api/v1/jobs")).json()["items"]
+        left = [job["id"] for job in listed if job["status"] in ("queued", "running")]
+        if not left:
+            return
+        await client.get(f"/api/v1/jobs/{left[-1]}", params={"wait": 20})
+
+
+async def groups(client: httpx.AsyncClient, album: str, level: str = "copy") -> list[set[str]]:
+    answer = await client.post("/api/v1/albums/duplicates", json={"album_id": album, "level": level})
+    assert answer.status_code == 200, answer.text
+    return [set(images) for images in answer.json()["duplicates"].values()]
+
+
+@pytest.mark.parametrize("level", ["copy", "similar"])
+async def test_a_receipt_with_one_other_digit_is_no_duplicate_and_a_recompressed_one_is(
+    client: httpx.AsyncClient, capabilities: Reading, level: str
+) -> None:
+    sheet, again, other = await upload(
+        client, encoded(a_sheet(), "PNG"), encoded(a_sheet(), quality=60), encoded(a_sheet("38.66"), "PNG")
+    )
+    await embed(client, "receipts", [sheet, again, other])
+    assert await groups(client, "receipts", level) == [{sheet, again}]
+    await finished_jobs(client)
+    assert capabilities.calls.count("read_texts") <= 4, "what one job read the other does not read again"
+
+
+@pytest.mark.parametrize("away", [NotDeployed("Reading text needs the extra."), Unavailable("No replica.")])
+async def test_where_nothing_reads_what_pixels_say_stands(
+    client: httpx.AsyncClient, capabilities: Reading, away: DarkroomError
+) -> None:
+    capabilities.away = away
+    urls = await upload(client, encoded(a_sheet(), "PNG"), encoded(a_sheet("38.66"), "PNG"))
+    answer = await client.post("/api/v1/albums/duplicates", json={"images": urls})
+    assert [set(images) for images in answer.json()["duplicates"].values()] == [set(urls)]
+
+
+async def tags(client: httpx.AsyncClient, album: str, **body: Any) -> dict[str, list[str]]:
+    answer = await client.post("/api/v1/albums/tags", json={"album_id": album, **body})
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json()["tags"])
+
+
+async def test_a_receipt_is_tagged_as_one_once_it_is_read_and_found_by_the_tag(
+    client: httpx.AsyncClient, capabilities: Reading
+) -> None:
+    [sheet] = await upload(client, encoded(a_sheet(), "PNG"))
+    await embed(client, "receipts", [sheet])
+    assert "receipt" not in await tags(client, "receipts")
+    await client.post("/api/v1/albums/texts", json={"album_id": "receipts", "likely_only": True})
+    await finished_jobs(client)
+    found = await tags(client, "receipts")
+    assert found["receipt"] == found["document"] == [sheet]
+    hits = (await client.get("/api/v1/search", params={"q": "receipt"})).json()["items"]
+    assert [hit["url"] for hit in hits] == [sheet]
+    assert await tags(client, "receipts", labels=["invoice", "red"]) == {"invoice": [sheet]}
+
+
+async def test_what_the_user_says_of_a_tag_wins_over_what_is_written(client: httpx.AsyncClient) -> None:
+    [sheet] = await upload(client, encoded(a_sheet(), "PNG"))
+    await embed(client, "receipts", [sheet])
+    image_id = (await client.get("/api/v1/images")).json()["items"][0]["id"]
+    changed = await client.patch(f"/api/v1/images/{image_id}", json={"tags": {"remove": ["receipt"]}})
+    assert changed.status_code == 200, changed.text
+    await client.post("/api/v1/albums/texts", json={"album_id": "receipts", "likely_only": True})
+    await finished_jobs(client)
+    found = await tags(client, "receipts")
+    assert "document" in found
+    assert "receipt" not in found
