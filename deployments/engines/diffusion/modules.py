@@ -93,6 +93,7 @@ def _filter(draw: Callable[..., Image], thresholds: int = 0) -> Draw:
 
 
 _GAMMA = Slider("Gamma Correction", 1.0, 0.1, 2.0, 0.001)
+_VARIATION = Slider("Variation", 8.0, 3.0, 32.0, 1.0)
 _FIDELITY = Slider("Style Fidelity (only for Balanced mode)", 0.5, 0.0, 1.0, 0.01)
 
 _DRAWN: tuple[Module, ...] = (
@@ -198,6 +199,16 @@ _DRAWN: tuple[Module, ...] = (
         a=Slider("Down Sampling Rate", 1.0, 1.0, 8.0, 0.01),
         resolution=False,
     ),
+    Module("tile_colorfix", "tile_colorfix", _keep, ("Tile",), a=_VARIATION, resolution=False),
+    Module(
+        "tile_colorfix+sharp",
+        "tile_colorfix+sharp",
+        _keep,
+        ("Tile",),
+        a=_VARIATION,
+        b=Slider("Sharpness", 1.0, 0.0, 2.0, 0.01),
+        resolution=False,
+    ),
     Module("color", "t2ia_color_grid", _filter(hint_filters.draw_colour_grid), ("T2I-Adapter",)),
     Module("shuffle", "shuffle", _filter(hint_filters.shuffle), ("Shuffle",)),
     Module(
@@ -254,8 +265,6 @@ _OTHERS: tuple[tuple[str, str, str], ...] = (
     ("revision_clipvision", "revision_clipvision", "Revision"),
     ("revision_ignore_prompt", "revision_ignore_prompt", "Revision"),
     ("segmentation", "seg_ufade20k", "Segmentation"),
-    ("tile_colorfix", "tile_colorfix", "Tile"),
-    ("tile_colorfix+sharp", "tile_colorfix+sharp", "Tile"),
 )
 """Name, label and kind of those that do not run here."""
 
