@@ -118,7 +118,7 @@ def test_the_picture_has_the_coarse_latents_of_its_hint_and_detail_of_its_own(
 
 
 def test_colours_are_put_back_in_the_units_window_alone(engine: DiffusionEngine) -> None:
-    never = {"start": 1.0, "end": 1.0}
+    never: dict[str, Any] = {"start": 1.0, "end": 1.0}
     with_fix, without = (
         make_one(engine, controls=(hint,))
         for hint in (a_hint(**never), ControlHint(CONTROLNETS["softedge"], HINT, **never))
