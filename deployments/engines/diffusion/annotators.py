@@ -17,9 +17,11 @@ from deployments.contracts.arrays import Image
 from deployments.engines.diffusion.catalogue import MODELS_DIR
 from deployments.engines.diffusion.depth_anything import open_depth_anything
 from deployments.engines.diffusion.depth_networks import open_leres, open_zoe
+from deployments.engines.diffusion.dwpose import open_dwpose
 from deployments.engines.diffusion.headers import load_tensors
 from deployments.engines.diffusion.loading import module_bytes
 from deployments.engines.diffusion.model_cache import ModelCache
+from deployments.engines.diffusion.poses import open_openpose
 from deployments.errors import DarkroomError, Unavailable, WeightsMissing
 
 
@@ -51,7 +53,7 @@ NETWORKS: Mapping[str, Network] = {
     "pidinet": Network("PidiNetDetector", ("table5_pidinet.pth",)),
     "mlsd": Network("MLSDdetector", ("mlsd_large_512_fp32.pth",)),
     "normal_bae": Network("NormalBaeDetector", ("scannet.pt",)),
-    "openpose": Network("OpenposeDetector", ("body_pose_model.pth", "hand_pose_model.pth", "facenet.pth")),
+    "openpose": Network("", ("body_pose_model.pth", "hand_pose_model.pth", "facenet.pth"), open=open_openpose),
     "clip_h": Network("", ("clip_h.pth",), "h94/IP-Adapter (models/image_encoder)", subfolder="clip_vision"),
     "clip_g": Network("", ("clip_g.pth",), subfolder="clip_vision"),
     "depth_anything": Network(
@@ -70,6 +72,9 @@ NETWORKS: Mapping[str, Network] = {
             for size, ending in (("l", "pth"), ("b", "safetensors"), ("b", "pth"), ("s", "safetensors"), ("s", "pth"))
         ),
         open=partial(open_depth_anything, is_second=True),
+    ),
+    "dwpose": Network(
+        "", ("yolox_l.onnx", "dw-ll_ucoco_384.onnx"), "yzd-v/DWPose", subfolder="openpose", open=open_dwpose
     ),
     "zoe": Network("", ("ZoeD_M12_N.pt",), subfolder="zoedepth", open=open_zoe),
     "leres": Network("", ("res101.pth",), open=open_leres),
@@ -172,6 +177,8 @@ def _bytes_of(detector: Any) -> int:
     """Count the bytes of a detector's networks, which are its attributes or those of its parts."""
     import torch
 
+    if (told := getattr(detector, "weights_bytes", None)) is not None:
+        return int(told)
     parts = list(getattr(detector, "__dict__", {}).values())
     parts += [deeper for part in parts for deeper in getattr(part, "__dict__", {}).values()]
     return module_bytes(*{id(part): part for part in parts if isinstance(part, torch.nn.Module)}.values())

@@ -164,6 +164,7 @@ _DRAWN: tuple[Module, ...] = (
         ("OpenPose",),
         "openpose",
     ),
+    Module("dw_openpose_full", "dw_openpose_full", _run("dwpose"), ("OpenPose",), "dwpose"),
     Module(
         "openpose_faceonly",
         "openpose_faceonly",
@@ -259,7 +260,6 @@ _OTHERS: tuple[tuple[str, str, str], ...] = (
     ("densepose_parula", "densepose_parula (black bg & blue torso)", "OpenPose"),
     ("depth_hand_refiner", "depth_hand_refiner", "Depth"),
     ("depth_leres++", "depth_leres++", "Depth"),
-    ("dw_openpose_full", "dw_openpose_full", "OpenPose"),
     ("inpaint_only+lama", "inpaint_only+lama", "Inpaint"),
     ("instant_id_face_embedding", "instant_id_face_embedding", "Instant-ID"),
     ("instant_id_face_info", "instant_id_face_info", "Instant-ID"),
