@@ -76,6 +76,16 @@ class Lora:
 
 
 @dataclass(frozen=True, slots=True)
+class ColourFix:
+    """What a picture takes over of a hint's colours in each step: those of its low frequencies (tile_colorfix)."""
+
+    radius: int = 8
+    """Radius of the blur that parts colours from detail, in latents; twice as large in a second pass."""
+    sharpness: float = 0.0
+    """How much detail the picture is to have, 0 to 2 (tile_colorfix+sharp); 0: as much as it has."""
+
+
+@dataclass(frozen=True, slots=True)
 class ControlHint:
     """One ControlNet with its hint, already preprocessed (see `Diffuser.make_hint`)."""
 
@@ -94,6 +104,8 @@ class ControlHint:
     """For inpaint networks: 255 where the image is to be made anew, of its size."""
     shows: str = ""
     """For ControlNet union models: what the hint shows, one of `UNION_KINDS`."""
+    colours: ColourFix | None = None
+    """Where given, the picture takes over the hint's colours, by `weight` up to 1."""
 
 
 @dataclass(frozen=True, slots=True)

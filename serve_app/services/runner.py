@@ -23,6 +23,7 @@ from serve_app import tracing
 from serve_app.scaling import Lane
 from serve_app.services.completion import finish
 from serve_app.services.container import Services
+from serve_app.services.jobs.needs import check_needs
 from serve_app.services.jobs.observed import count_queue, note_claim, span_of
 from serve_app.services.jobs.problems import problem_members
 from serve_app.services.jobs.progress import Progress
@@ -159,6 +160,7 @@ class JobRunner:
         started, outcome = time.monotonic(), "lost"
         progress = Progress(job.progress, begun=job.progress)
         try:
+            check_needs(job.payload)
             result = await self._work(job, progress)
             await self._finish(job, result)
             outcome = "succeeded"

@@ -61,6 +61,13 @@ CATALOGUE = ModelCatalogue(
         HintModule(
             "openpose", "openpose_full", False, (_RESOLUTION,), ("OpenPose",), ("body_pose_model.pth",), "hub/repo"
         ),
+        HintModule(
+            "tile_colorfix+sharp",
+            "tile_colorfix+sharp",
+            True,
+            (a_slider("Variation", 8, 3, 32), a_slider("Sharpness", 1, 0, 2)),
+            tags=("Tile",),
+        ),
         HintModule("inpaint", "inpaint_global_harmonious", True, tags=("Inpaint",)),
         *(
             HintModule(

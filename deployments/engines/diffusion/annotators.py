@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,14 @@ import numpy as np
 
 from deployments.contracts.arrays import Image
 from deployments.engines.diffusion.catalogue import MODELS_DIR
+from deployments.engines.diffusion.depth_anything import open_depth_anything
+from deployments.engines.diffusion.depth_networks import open_leres, open_zoe
+from deployments.engines.diffusion.dwpose import open_dwpose
+from deployments.engines.diffusion.headers import load_tensors
 from deployments.engines.diffusion.loading import module_bytes
 from deployments.engines.diffusion.model_cache import ModelCache
-from deployments.engines.diffusion.pickles import load_tensors
-from deployments.errors import Unavailable, WeightsMissing
+from deployments.engines.diffusion.poses import open_openpose
+from deployments.errors import DarkroomError, Unavailable, WeightsMissing
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +30,7 @@ class Network:
     """A network of controlnet_aux, or an image encoder."""
 
     detector: str
-    """Class in controlnet_aux; empty for image encoders, see `image_encoders`."""
+    """Class in controlnet_aux; empty where `open` is given, and for image encoders, see `image_encoders`."""
     files: tuple[str, ...]
     """Files of its weights, as their authors published them, in `annotators`."""
     source: str = "lllyasviel/Annotators"
@@ -34,6 +39,10 @@ class Network:
     """Options of the detector's `from_pretrained`."""
     subfolder: str = ""
     """Folder that A1111's extension puts the files into; empty: the network's name."""
+    instead: tuple[str, ...] = ()
+    """Files each of which does as well as the one of `files`: smaller networks of the kind, other formats."""
+    open: Callable[[Sequence[Path]], Any] | None = None
+    """Function that opens the detector from its files; None: by the `from_pretrained` of `detector`."""
 
 
 NETWORKS: Mapping[str, Network] = {
@@ -44,18 +53,44 @@ NETWORKS: Mapping[str, Network] = {
     "pidinet": Network("PidiNetDetector", ("table5_pidinet.pth",)),
     "mlsd": Network("MLSDdetector", ("mlsd_large_512_fp32.pth",)),
     "normal_bae": Network("NormalBaeDetector", ("scannet.pt",)),
-    "openpose": Network("OpenposeDetector", ("body_pose_model.pth", "hand_pose_model.pth", "facenet.pth")),
+    "openpose": Network("", ("body_pose_model.pth", "hand_pose_model.pth", "facenet.pth"), open=open_openpose),
     "clip_h": Network("", ("clip_h.pth",), "h94/IP-Adapter (models/image_encoder)", subfolder="clip_vision"),
     "clip_g": Network("", ("clip_g.pth",), subfolder="clip_vision"),
+    "depth_anything": Network(
+        "",
+        ("depth_anything_vitl14.pth",),
+        "LiheYoung/Depth-Anything (checkpoints)",
+        instead=("depth_anything_vitb14.pth", "depth_anything_vits14.pth"),
+        open=open_depth_anything,
+    ),
+    "depth_anything_v2": Network(
+        "",
+        ("depth_anything_v2_vitl.safetensors",),
+        "MackinationsAi/Depth-Anything-V2_Safetensors, or .pth of depth-anything/Depth-Anything-V2-Small",
+        instead=tuple(
+            f"depth_anything_v2_vit{size}.{ending}"
+            for size, ending in (("l", "pth"), ("b", "safetensors"), ("b", "pth"), ("s", "safetensors"), ("s", "pth"))
+        ),
+        open=partial(open_depth_anything, is_second=True),
+    ),
+    "dwpose": Network(
+        "", ("yolox_l.onnx", "dw-ll_ucoco_384.onnx"), "yzd-v/DWPose", subfolder="openpose", open=open_dwpose
+    ),
+    "zoe": Network("", ("ZoeD_M12_N.pt",), subfolder="zoedepth", open=open_zoe),
+    "leres": Network("", ("res101.pth",), open=open_leres),
     "teed": Network("TEEDdetector", ("5_model.pth",), "fal-ai/teed", {"filename": "5_model.pth"}, "TEED"),
 }
 
 
-def find_folder(folders: Sequence[Path], name: str) -> Path | None:
-    """Find the folder that has all files of a network: one of `folders`, or the network's own in it."""
+def find_weights(folders: Sequence[Path], name: str) -> list[Path]:
+    """Find the files of a network, all in one folder: one of `folders`, or the network's own in it; empty: there are
+    none."""
     network = NETWORKS[name]
-    places = (place for folder in folders for place in (folder, folder / (network.subfolder or name)))
-    return next((place for place in places if all((place / file).is_file() for file in network.files)), None)
+    for files in (network.files, *((file,) for file in network.instead)):
+        for place in (place for folder in folders for place in (folder, folder / (network.subfolder or name))):
+            if all((place / file).is_file() for file in files):
+                return [place / file for file in files]
+    return []
 
 
 class Annotators:
@@ -73,7 +108,7 @@ class Annotators:
 
     def has(self, name: str) -> bool:
         """Say whether the weights of a network are here."""
-        return self._folder_of(name) is not None
+        return bool(find_weights(self._folders, name))
 
     def draw(self, name: str, image: Image, **options: Any) -> Any:
         """Run a network over an image whose sides are multiples of 64; -> what its detector returns for `options`.
@@ -96,18 +131,14 @@ class Annotators:
                 self._opened[name] = open_it()
             return self._opened[name]
 
-    def _folder_of(self, name: str) -> Path | None:
-        return find_folder(self._folders, name)
-
     def _file_bytes(self, name: str) -> int:
         """Bytes of a network's weights, which are in float32 as the network is; 0 where they are not here."""
-        folder = self._folder_of(name)
-        return sum((folder / file).stat().st_size for file in NETWORKS[name].files) if folder else 0
+        return sum(file.stat().st_size for file in find_weights(self._folders, name))
 
     def _open(self, name: str) -> Any:
         network = NETWORKS[name]
-        folder = self._folder_of(name)
-        if folder is None:
+        found = find_weights(self._folders, name)
+        if not found:
             missing = [file for file in network.files if not any((one / file).is_file() for one in self._folders)]
             file = (missing or network.files)[0]
             raise WeightsMissing(
@@ -120,16 +151,20 @@ class Annotators:
                 import controlnet_aux
             except ImportError as error:
                 raise Unavailable("Preprocessors need controlnet-aux: install darkroom[diffusion].") from error
-            for file in network.files:
-                load_tensors(folder / file)  # refuses what would run code, by name
             try:
+                if network.open is not None:
+                    return network.open(found).to(self._device)
+                for path in found:
+                    load_tensors(path)  # refuses what would run code, by name
                 detector = getattr(controlnet_aux, network.detector)
-                return detector.from_pretrained(str(folder), **network.options).to(self._device)
+                return detector.from_pretrained(str(found[0].parent), **network.options).to(self._device)
+            except DarkroomError:
+                raise
             except Exception as error:  # of a state dict that is another network's: any kind
                 raise WeightsMissing(
-                    f"The preprocessor's weights {', '.join(network.files)} are not those of its network "
+                    f"The preprocessor's weights {', '.join(file.name for file in found)} are not those of its network "
                     f"({type(error).__name__}).",
-                    extra={"file": network.files[0], "setting": MODELS_DIR},
+                    extra={"file": found[0].name, "setting": MODELS_DIR},
                 ) from error
 
 
@@ -142,6 +177,8 @@ def _bytes_of(detector: Any) -> int:
     """Count the bytes of a detector's networks, which are its attributes or those of its parts."""
     import torch
 
+    if (told := getattr(detector, "weights_bytes", None)) is not None:
+        return int(told)
     parts = list(getattr(detector, "__dict__", {}).values())
     parts += [deeper for part in parts for deeper in getattr(part, "__dict__", {}).values()]
     return module_bytes(*{id(part): part for part in parts if isinstance(part, torch.nn.Module)}.values())

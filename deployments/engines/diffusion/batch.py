@@ -360,7 +360,9 @@ class Batch:
             hints = [row.request.controls[number] for row in rows]
             if hints[0].passes in ("both", which):
                 seen = stack_hints(self._device, hints, size)
-                controls.append(Control(ControlUnit.of(hints[0], hires=which == "hires"), net, seen))
+                unit = ControlUnit.of(hints[0], hires=which == "hires")
+                latents = encode(self._vae, seen * 2 - 1).float() if unit.colours else None
+                controls.append(Control(unit, net, seen, latents))
         return controls
 
     def _begin(self, rows: Sequence[_Row], first: Denoiser | None) -> Any | None:

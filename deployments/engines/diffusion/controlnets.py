@@ -7,10 +7,10 @@ the unconditional half, so the residuals are scaled here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from deployments.contracts.diffusion import UNION_KINDS, ControlHint, ControlMode
+from deployments.contracts.diffusion import UNION_KINDS, ColourFix, ControlHint, ControlMode
 
 _FADE, _FADING = 0.825, 12
 """Factor per block from the middle block outwards (sd-webui-controlnet: "soft weights"), and its greatest power. SDXL
@@ -31,6 +31,7 @@ class ControlUnit:
     mode: ControlMode
     shows: str = ""
     """What the hint shows, for union models."""
+    colours: ColourFix | None = None
 
     @classmethod
     def of(cls, hint: ControlHint, *, hires: bool = False) -> ControlUnit:
@@ -38,7 +39,10 @@ class ControlUnit:
         mode = hint.mode
         if hires and mode == "balanced" and any(word in hint.model.lower() for word in _ALWAYS_SOFT):
             mode = "prompt"
-        return cls(hint.model, hint.weight, hint.start, hint.end, mode, hint.shows)
+        colours = hint.colours
+        if hires and colours:
+            colours = replace(colours, radius=2 * colours.radius)
+        return cls(hint.model, hint.weight, hint.start, hint.end, mode, hint.shows, colours)
 
 
 def residual_weights(count: int, weight: float, mode: ControlMode) -> list[float]:

@@ -14,6 +14,7 @@ from deployments.engines.diffusion.graphs import Graphs
 from deployments.engines.diffusion.guidance import GuidedModel
 from deployments.engines.diffusion.loading import Checkpoint
 from deployments.engines.diffusion.passes import DenoisePass
+from deployments.engines.diffusion.predictions import noiseless, prediction_of
 from deployments.engines.diffusion.sigmas import NoiseLevels
 
 StepCallback = Callable[[int, Any], bool]
@@ -93,26 +94,6 @@ class Denoiser:
             return latents
         mask = self.job.inpainting.mask
         return latents * mask + kept * (1 - mask)
-
-
-def noiseless(scaled: Any, predicted: Any, sigma: float, kind: str) -> Any:
-    """Predict x0 from latents of unit variance at noise level `sigma` and the model's prediction of the noise or v."""
-    whole = (1 + sigma**2) ** 0.5
-    if kind == "v_prediction":
-        return (scaled - sigma * predicted) / whole
-    if kind == "sample":
-        return predicted
-    return scaled * whole - sigma * predicted
-
-
-def prediction_of(scaled: Any, predicted_x0: Any, sigma: float, kind: str) -> Any:
-    """Compute the prediction from which `noiseless` would get this x0."""
-    whole = (1 + sigma**2) ** 0.5
-    if kind == "v_prediction":
-        return (scaled - whole * predicted_x0) / sigma
-    if kind == "sample":
-        return predicted_x0
-    return (scaled * whole - predicted_x0) / sigma
 
 
 def _of_equal_noise(seen: Any, scaled: Any, predicted: Any, sigma: float, kind: str) -> Any:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from deployments.engines.diffusion.colour_fix import put_back_colours
 from deployments.engines.diffusion.conditioning import Condition, StepConditioning
 from deployments.engines.diffusion.controlnets import add_residuals, window
 from deployments.engines.diffusion.graphs import Graphs, Inputs
@@ -65,7 +66,10 @@ class GuidedModel:
         self._begin_call(timestep, call)
         answers: list[Any] = [None] * len(asks)
         for places in _of_equal_length(asks):
-            made = self._ask([asks[place] for place in places], scaled, timestep, call, refiner)
+            own_asks = [asks[place] for place in places]
+            made = self._ask(own_asks, scaled, timestep, call, refiner)
+            if refiner is None:
+                made = self._put_back_colours(made, own_asks, scaled, timestep, call)
             for place, own in zip(places, made, strict=True):
                 answers[place] = own
         return self._combine(told, asks, answers)
@@ -127,6 +131,23 @@ class GuidedModel:
         how = (unconditional, *(control.unit for control in controls), *(one.prompt.weight for one in prompts))
         nets = [control.net for control in controls] + [one.adapter.network for one in prompts]
         return self._graphs.run(compute, inputs, [unet, *nets], how)
+
+    def _put_back_colours(self, predicted: Any, asks: Sequence[_Ask], scaled: Any, timestep: Any, call: int) -> Any:
+        """Change predictions of some rows by the hints whose colours the picture takes over."""
+        rows = [ask.row for ask in asks]
+        for control in self._acting(call):
+            if control.unit.colours:
+                predicted = put_back_colours(
+                    predicted,
+                    scaled[rows],
+                    control.latents[rows],
+                    control.unit.colours,
+                    control.unit.weight,
+                    sigma=self._levels.sigma(float(timestep)),
+                    kind=self._job.scheduler.config.prediction_type,
+                    unconditional=sum(ask.is_negative for ask in asks),
+                )
+        return predicted
 
     def _begin_call(self, timestep: Any, call: int) -> None:
         """Hide the reference images that act under as much noise as the picture has now."""

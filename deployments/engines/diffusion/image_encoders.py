@@ -15,7 +15,7 @@ import numpy as np
 
 from deployments.contracts.arrays import Gray, Image
 from deployments.contracts.diffusion import PROMPT_IMAGE_PX
-from deployments.engines.diffusion.annotators import NETWORKS, find_folder
+from deployments.engines.diffusion.annotators import NETWORKS, find_weights
 from deployments.engines.diffusion.device import Device
 from deployments.engines.diffusion.headers import load_tensors
 from deployments.engines.diffusion.single_files import build_network
@@ -57,13 +57,13 @@ class ImageEncoder:
 def find_encoder(folders: Sequence[Path], name: str) -> Path:
     """Find the file of an encoder. Raises `WeightsMissing` with where it belongs."""
     network = NETWORKS[name]
-    folder = find_folder(folders, name)
-    if folder is None:
+    found = find_weights(folders, name)
+    if not found:
         raise WeightsMissing(
             f"its image encoder {network.files[0]} is not in annotators/{network.subfolder}/ of the models folder",
             extra={"file": network.files[0], "source": network.source},
         )
-    return folder / network.files[0]
+    return found[0]
 
 
 def load_encoder(path: Path, device: Device) -> ImageEncoder:

@@ -93,6 +93,7 @@ def _filter(draw: Callable[..., Image], thresholds: int = 0) -> Draw:
 
 
 _GAMMA = Slider("Gamma Correction", 1.0, 0.1, 2.0, 0.001)
+_VARIATION = Slider("Variation", 8.0, 3.0, 32.0, 1.0)
 _FIDELITY = Slider("Style Fidelity (only for Balanced mode)", 0.5, 0.0, 1.0, 0.01)
 
 _DRAWN: tuple[Module, ...] = (
@@ -106,6 +107,18 @@ _DRAWN: tuple[Module, ...] = (
         b=Slider("High Threshold", 200, 1, 255, 1),
     ),
     Module("depth", "depth_midas", _run("midas"), ("Depth",), "midas"),
+    Module("depth_anything", "depth_anything", _run("depth_anything"), ("Depth",), "depth_anything"),
+    Module("depth_anything_v2", "depth_anything_v2", _run("depth_anything_v2"), ("Depth",), "depth_anything_v2"),
+    Module("depth_zoe", "depth_zoe", _run("zoe"), ("Depth",), "zoe"),
+    Module(
+        "depth_leres",
+        "depth_leres",
+        lambda networks, image, near, far: networks.run("leres", image, thr_a=near, thr_b=far),
+        ("Depth",),
+        "leres",
+        a=Slider("Remove Near %", 0.0, 0.0, 100.0, 0.1),
+        b=Slider("Remove Background %", 0.0, 0.0, 100.0, 0.1),
+    ),
     Module("hed", "softedge_hed", _run("hed"), ("SoftEdge",), "hed"),
     Module("hed_safe", "softedge_hedsafe", _run("hed", safe=True), ("SoftEdge",), "hed"),
     Module("scribble_hed", "scribble_hed", _run("hed", scribble=True), ("Scribble",), "hed"),
@@ -151,6 +164,7 @@ _DRAWN: tuple[Module, ...] = (
         ("OpenPose",),
         "openpose",
     ),
+    Module("dw_openpose_full", "dw_openpose_full", _run("dwpose"), ("OpenPose",), "dwpose"),
     Module(
         "openpose_faceonly",
         "openpose_faceonly",
@@ -198,6 +212,16 @@ _DRAWN: tuple[Module, ...] = (
         a=Slider("Down Sampling Rate", 1.0, 1.0, 8.0, 0.01),
         resolution=False,
     ),
+    Module("tile_colorfix", "tile_colorfix", _keep, ("Tile",), a=_VARIATION, resolution=False),
+    Module(
+        "tile_colorfix+sharp",
+        "tile_colorfix+sharp",
+        _keep,
+        ("Tile",),
+        a=_VARIATION,
+        b=Slider("Sharpness", 1.0, 0.0, 2.0, 0.01),
+        resolution=False,
+    ),
     Module("color", "t2ia_color_grid", _filter(hint_filters.draw_colour_grid), ("T2I-Adapter",)),
     Module("shuffle", "shuffle", _filter(hint_filters.shuffle), ("Shuffle",)),
     Module(
@@ -234,13 +258,8 @@ _OTHERS: tuple[tuple[str, str, str], ...] = (
     ("clip_vision", "t2ia_style_clipvision", "T2I-Adapter"),
     ("densepose", "densepose (pruple bg & purple torso)", "OpenPose"),
     ("densepose_parula", "densepose_parula (black bg & blue torso)", "OpenPose"),
-    ("depth_anything", "depth_anything", "Depth"),
-    ("depth_anything_v2", "depth_anything_v2", "Depth"),
     ("depth_hand_refiner", "depth_hand_refiner", "Depth"),
-    ("depth_leres", "depth_leres", "Depth"),
     ("depth_leres++", "depth_leres++", "Depth"),
-    ("depth_zoe", "depth_zoe", "Depth"),
-    ("dw_openpose_full", "dw_openpose_full", "OpenPose"),
     ("inpaint_only+lama", "inpaint_only+lama", "Inpaint"),
     ("instant_id_face_embedding", "instant_id_face_embedding", "Instant-ID"),
     ("instant_id_face_info", "instant_id_face_info", "Instant-ID"),
@@ -254,8 +273,6 @@ _OTHERS: tuple[tuple[str, str, str], ...] = (
     ("revision_clipvision", "revision_clipvision", "Revision"),
     ("revision_ignore_prompt", "revision_ignore_prompt", "Revision"),
     ("segmentation", "seg_ufade20k", "Segmentation"),
-    ("tile_colorfix", "tile_colorfix", "Tile"),
-    ("tile_colorfix+sharp", "tile_colorfix+sharp", "Tile"),
 )
 """Name, label and kind of those that do not run here."""
 

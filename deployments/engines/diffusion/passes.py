@@ -20,6 +20,8 @@ class Control:
     unit: ControlUnit
     net: Any
     hints: Any
+    latents: Any = None
+    """Scaled latents of the hints, `float32[N, C, h, w]`, where their colours are wanted."""
 
 
 @dataclass(frozen=True)

@@ -206,6 +206,8 @@ def _empty(make: Any) -> Any:
 def _fill(network: Any, tensors: Tensors, dtype: Any, path: Path) -> Any:
     """Give a network its weights, copied, for the file may change. Raises `WeightsMissing` for those that are not there
     or have another shape; surplus ones are ignored."""
+    import torch
+
     wanted = network.state_dict()
     if missing := [name for name in wanted if name not in tensors]:
         raise WeightsMissing(
@@ -221,7 +223,7 @@ def _fill(network: Any, tensors: Tensors, dtype: Any, path: Path) -> Any:
                 extra={"model": path.name},
             )
     filled = {name: tensors[name].to(dtype, copy=True) for name in wanted}
-    network.load_state_dict(filled, assign=True)
+    torch.nn.Module.load_state_dict(network, filled, assign=True)  # classes that override it do not know `assign`
     return network.to(dtype).eval()
 
 

@@ -22,11 +22,10 @@ from serve_app.services.sdapi.generate import GENERATED_SHARE, generate_all
 from serve_app.services.sdapi.grid import grid
 from serve_app.services.sdapi.image_inputs import ImageInputs
 from serve_app.services.sdapi.info import describe
-from serve_app.services.sdapi.order import IMAGE_FIELDS, GenerationOrder
+from serve_app.services.sdapi.order import IMAGE_FIELDS, XYZ_PLOT, GenerationOrder
 from serve_app.services.sdapi.plan import Plan, Planner
-from serve_app.services.sdapi.plot_answer import Filled, describe_cells, gather, tables
+from serve_app.services.sdapi.plot_answer import Filled, Shown, describe_cells, plot_answer
 from serve_app.services.sdapi.previews import LivePreviews
-from serve_app.services.sdapi.xyz_plot import NAME as XYZ_PLOT
 from serve_app.services.sdapi.xyz_plot import XyzPlot
 from serve_app.store.queue import jobs
 from serve_app.store.queue.events import JobEvents
@@ -76,25 +75,19 @@ class GenerateImages:
         planner = Planner(self._diffuser, self._inputs)
         plans = [await planner.plan(one, inputs, catalogue) for one in orders]
         made = await self._make(job.id, orders, plans, catalogue, progress)
-        first, warnings = 0, list[str]()
         if plot is None:
-            files, texts, first = self._gather(order, made[0])
+            shown = self._gather(order, made[0])
         else:
-            most = self._settings.limits.max_file_bytes // 3
-            drawn, warnings = await asyncio.to_thread(tables, plot, made, most)
-            files = gather(plot, made, drawn)
-            texts = [text for _, text in files]
-            first = len(files) - sum(len(cell.finished) for cell in made) if plot.lone_images else len(files[:1])
-        stored = [await self._store(job.user_id, order, image, text) for image, text in files]
-        shown = made[0]
+            shown = await asyncio.to_thread(plot_answer, plot, made, self._settings.limits.max_file_bytes // 3)
+        stored = [await self._store(job.user_id, order, image, text) for image, text in shown.files]
+        lead = made[0]
         info = describe(
-            shown.order, shown.plan, shown.finished, texts, index_of_first_image=first, started=job.created_at
+            lead.order, lead.plan, lead.finished, shown.texts, index_of_first_image=shown.first, started=job.created_at
         )
         if plot is not None:
-            describe_cells(info, plot, made, warnings)
+            describe_cells(info, plot, made, shown.warnings)
         # Grid and maps too, after the images: what the history does not name, nobody could find and delete.
-        last = first + (len(shown.finished) if plot is None else len(files))
-        images = (*stored[first:last], *stored[:first], *stored[last:])
+        images = (*stored[shown.first : shown.last], *stored[: shown.first], *stored[shown.last :])
         told = {"warnings": info["warnings"]} if info["warnings"] else {}
         return GenerationResult({"images": stored, "info": info}, entry.id, images, ENGINE, told)
 
@@ -108,10 +101,9 @@ class GenerateImages:
     ) -> list[Filled]:
         """Generate the images of all plans, those of all side by side, and redraw their faces."""
         options, at_once = orders[0].options, self._settings.diffusion.at_once
-        previews = LivePreviews(
-            self._database, self._events, job_id, options.previews, family_of(catalogue, options.checkpoint)
-        )
         tasks = [task for plan in plans for task in plan.tasks]
+        families = [family_of(catalogue, task.request.checkpoint) for task in tasks]
+        previews = LivePreviews(self._database, self._events, job_id, options.previews, families)
         # A face for each unit: how many there are is not known before the images are.
         passes = sum(len(plan.image_tasks) for plan in plans) * len(orders[0].details)
         share = GENERATED_SHARE * len(tasks) / (len(tasks) + passes)
@@ -139,16 +131,16 @@ class GenerateImages:
             made.append(Filled(order, plan, tuple(finished)))
         return made
 
-    def _gather(self, order: GenerationOrder, made: Filled) -> tuple[list[tuple[Image, str]], list[str], int]:
-        """-> images with their infotexts, and infotexts, in the order of the answer; the place of the first image that
-        is no grid."""
+    def _gather(self, order: GenerationOrder, made: Filled) -> Shown:
+        """Lay out what is answered: images, after a grid of them where it is wanted, and before the maps."""
         finished, texts = made.finished, made.texts
         files = [(one.image, text) for one, text in zip(finished, texts, strict=True)]
         first = 0
         if order.body.save_images and len(files) > 1:
             files.insert(0, (grid([one.image for one in finished]), texts[0]))
             texts, first = [texts[0], *texts], 1
-        return files + [(shown, "") for shown in made.plan.maps if finished], texts, first
+        last = len(files)
+        return Shown(files + [(shown, "") for shown in made.plan.maps if finished], texts, first, last)
 
     async def _store(self, user_id: str, order: GenerationOrder, image: Image, text: str) -> str:
         options = order.options

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from serve_app.services.jobs.needs import MEMBER, Need
 from serve_app.services.sdapi.adetailer import DetailUnit
 from serve_app.services.sdapi.controlnet.units import ControlNetUnit
 from serve_app.services.sdapi.face_restoration import GFPGAN
@@ -15,6 +16,8 @@ from serve_app.services.sdapi.requests import GenerationBody, Img2ImgBody, Txt2I
 
 SdapiKind = Literal["txt2img", "img2img"]
 KINDS: tuple[SdapiKind, ...] = ("txt2img", "img2img")
+XYZ_PLOT = "x/y/z plot"
+"""Name of the script, as bodies have it."""
 IMAGE_FIELDS = {"init_images", "mask", "latent_mask", "firstpass_image", "alwayson_scripts", "infotext", "comments"}
 """Fields that hold images, or were used up when the request was read."""
 
@@ -37,16 +40,22 @@ class GenerationOrder:
         options = asdict(self.options)
         apart = {
             name: options.pop(name) for name in ("previews", "sampling", "face_restorer")
-        }  # workers of an older version look past
+        }  # workers of an older version look past, and make the same but for their own settings
         return {
             "request": self.body.model_dump(exclude=IMAGE_FIELDS),
             "options": options,
             **apart,
+            MEMBER: self._needs(),
             "units": [unit.model_dump(exclude={"image", "mask"}) for unit in self.units],
             "details": [unit.model_dump() for unit in self.details],
             "warnings": list(self.warnings),
             "task_id": self.body.force_task_id,
         }
+
+    def _needs(self) -> list[Need]:
+        """Parts of this request that older workers would look past."""
+        needs: list[Need] = ["adetailer"] if self.details else []
+        return [*needs, "xyz-plot"] if self.body.script == XYZ_PLOT else needs
 
     @classmethod
     def of(cls, kind: str, payload: dict[str, Any]) -> GenerationOrder:

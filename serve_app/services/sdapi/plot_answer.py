@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,29 @@ class Filled:
     def texts(self) -> list[str]:
         """Infotexts of its images."""
         return [infotext(self.plan, one, self.order) for one in self.finished]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Files of an answer in its order, each with its infotext."""
+
+    files: list[tuple[Image, str]]
+    texts: list[str]
+    """Infotexts as the answer lists them: maps have none."""
+    first: int
+    """Place of the first image: before it are grids and tables."""
+    last: int
+    """Place after the last image: from it on are maps."""
+    warnings: list[str] = field(default_factory=list)
+
+
+def plot_answer(plot: XyzPlot, cells: Sequence[Filled], most_pixels: int) -> Shown:
+    """Lay out what a plot answers: its tables, which have at most `most_pixels` pixels, and single images where they
+    are wanted."""
+    drawn, warnings = tables(plot, cells, most_pixels)
+    files = gather(plot, cells, drawn)
+    first = len(files) - sum(len(cell.finished) for cell in cells) if plot.lone_images else len(files[:1])
+    return Shown(files, [text for _, text in files], first, len(files), warnings)
 
 
 def tables(plot: XyzPlot, cells: Sequence[Filled], most_pixels: int) -> tuple[list[Image], list[str]]:

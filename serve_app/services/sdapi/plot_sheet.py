@@ -7,9 +7,10 @@ from textwrap import wrap
 
 import numpy as np
 from PIL import Image as PillowImage
-from PIL import ImageDraw, ImageFont
+from PIL import ImageDraw
 
 from deployments.contracts.arrays import Image
+from serve_app.services.sdapi.plot_font import Font, choose_font
 
 _LEAST_FONT_PX, _FONT_SHARE = 10, 20
 _INK, _PAPER = (0, 0, 0), (255, 255, 255)
@@ -25,8 +26,9 @@ def lay_out(
     """
     rows = -(-len(images) // columns)
     height, width = (max(image.shape[axis] for image in images) for axis in (0, 1))
-    font = ImageFont.load_default(max(_LEAST_FONT_PX, min(height, width) // _FONT_SHARE))
-    above, beside = ([name[:_LONGEST_NAME] for name in some] for some in names)
+    given = [name[:_LONGEST_NAME] for some in names for name in some]
+    font, written = choose_font(given, max(_LEAST_FONT_PX, min(height, width) // _FONT_SHARE))
+    above, beside = written[: len(names[0])], written[len(names[0]) :]
     top = _height(above, font, width) if any(above) else 0
     left = width // 3 if any(beside) else 0
     size = (left + columns * width + (columns - 1) * margin, top + rows * height + (rows - 1) * margin)
@@ -44,12 +46,12 @@ def lay_out(
     return np.asarray(sheet, np.uint8)
 
 
-def _lines(name: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
-    letter = max(font.getlength("n"), 1.0)
+def _lines(name: str, font: Font, width: float) -> str:
+    letter = max(font.getlength("n"), font.getlength(name) / max(1, len(name)), 1.0)
     return "\n".join(wrap(name, max(4, int(width / letter) - 2)))
 
 
-def _height(names: Sequence[str], font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> int:
+def _height(names: Sequence[str], font: Font, width: float) -> int:
     line = font.getbbox("Ag")[3]
     return int(line * (1.5 * max(_lines(name, font, width).count("\n") + 1 for name in names) + 1))
 
@@ -57,7 +59,7 @@ def _height(names: Sequence[str], font: ImageFont.FreeTypeFont | ImageFont.Image
 def _write(
     pen: ImageDraw.ImageDraw,
     name: str,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    font: Font,
     middle: tuple[float, float],
     width: float,
 ) -> None:

@@ -49,14 +49,14 @@ class LivePreviews:
     """Draws previews of one job and stores the newest one. Nobody asks, nothing is drawn or sent."""
 
     def __init__(
-        self, database: Database, events: JobEvents, job_id: str, options: PreviewOptions, family: str = ""
+        self, database: Database, events: JobEvents, job_id: str, options: PreviewOptions, families: Sequence[str] = ()
     ) -> None:
-        """`family`: that of the checkpoint, which says how latents become colours."""
+        """`families`: that of each image's checkpoint, which says how latents become colours."""
         self._database = database
         self._events = events
         self._job_id = job_id
         self._options = options
-        self._family = family
+        self._families = families
         self._latest: dict[int, GenerationStep] = {}
         self._shown: Mapping[int, int] = {}
         """Place -> step, of the latest preview."""
@@ -120,14 +120,14 @@ class LivePreviews:
         self._is_due.clear()
         seen = dict(sorted(self._latest.items())[: _MOST_IMAGES if self._options.grid else 1])
         self._shown = {place: step.step for place, step in self._latest.items()}
-        file = await asyncio.to_thread(self._encode, list(seen.values()))
+        file = await asyncio.to_thread(self._encode, seen)
         if file is None:
             return True
         async with self._database.transaction() as session:
             return await previews.store(session, self._job_id, file)
 
-    def _encode(self, steps: Sequence[GenerationStep]) -> bytes | None:
-        """Encode the preview of the images; None where there is none to show."""
-        drawn = [project(step.latents, self._family) for step in steps]
+    def _encode(self, steps: Mapping[int, GenerationStep]) -> bytes | None:
+        """Encode the preview of the images at their places; None where there is none to show."""
+        drawn = [project(step.latents, self._families[place]) for place, step in steps.items()]
         images = [image for image in drawn if image is not None]
         return encode_picture(grid(images), format=self._options.format) if images else None

@@ -21,7 +21,7 @@ from serve_app.services.sdapi.image_inputs import ImageInputs
 from serve_app.services.sdapi.job import start_history
 from serve_app.services.sdapi.model_names import find_checkpoint, find_upscaler, given_name
 from serve_app.services.sdapi.options import OptionService
-from serve_app.services.sdapi.order import KINDS, GenerationOrder, SdapiKind, preview_options
+from serve_app.services.sdapi.order import KINDS, XYZ_PLOT, GenerationOrder, SdapiKind, preview_options
 from serve_app.services.sdapi.plan import draw_seed
 from serve_app.services.sdapi.requests import (
     GenerationBody,
@@ -33,7 +33,6 @@ from serve_app.services.sdapi.requests import (
 )
 from serve_app.services.sdapi.sd_upscale import NAME as SD_UPSCALE
 from serve_app.services.sdapi.sd_upscale import SdUpscale
-from serve_app.services.sdapi.xyz_plot import NAME as XYZ_PLOT
 from serve_app.services.sdapi.xyz_plot import XyzPlot, with_draw
 from serve_app.store.queue import jobs, previews
 from serve_app.store.queue.jobs import QueuedJob, StopRequest

@@ -16,7 +16,6 @@ from serve_app.services.sdapi.lenient_types import Int, Switch
 from serve_app.services.sdapi.order import GenerationOrder, SdapiKind
 from serve_app.services.sdapi.xyz_axes import AXES, NOTHING, Axis
 
-NAME = "x/y/z plot"
 _DEFAULTS = (1, "", None, 0, "", None, 0, "", None, True, False, False, False, False, False, False, 0, False)
 """`script_args`: type, values and chosen values of each axis, flags, margin in pixels, whether values are text."""
 _MOST_MARGIN = 500

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from configs.settings import Diffusion, Settings
-from deployments.contracts.diffusion import ControlHint
+from deployments.contracts.diffusion import ColourFix, ControlHint
 from deployments.errors import Overloaded
 from serve_app.services.sdapi.controlnet import units
 from tests.api.sdapi.conftest import (
@@ -496,3 +496,12 @@ async def test_a_reference_is_made_for_each_pass_of_hires_fix(
     assert [image.shape[0] for image in made.images] == [128, 128, 64]
     sizes = [(one.passes, one.image.shape[0]) for one in capabilities.requests[0].references]
     assert sizes == [("first", 64), ("hires", 128)]
+
+
+async def test_a_unit_of_tile_colorfix_shows_its_hint_and_puts_its_colours_back(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser
+) -> None:
+    unit = a_unit(image=base64_png(PICTURE), module="tile_colorfix+sharp", threshold_a=5, threshold_b=0.5)
+    made = await txt2img(client, alwayson_scripts=controlnet(unit, a_unit(image=base64_png(PICTURE))))
+    assert np.array_equal(made.images[1], 255 - PICTURE)
+    assert [control.colours for control in capabilities.requests[0].controls] == [ColourFix(5, 0.5), None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import tracemalloc
 from dataclasses import replace
 from typing import Any
@@ -10,12 +11,20 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from sqlalchemy import select
 
 from configs.settings import Settings
+from deployments.algorithms.a1111.latent_previews import project
+from deployments.contracts.diffusion import GenerationStep
+from serve_app.services.container import Services
+from serve_app.services.jobs import needs
+from serve_app.services.runner import JobRunner
 from serve_app.services.sdapi.options import Options
 from serve_app.services.sdapi.order import GenerationOrder
+from serve_app.services.sdapi.previews import LivePreviews, PreviewOptions
 from serve_app.services.sdapi.requests import Txt2ImgBody
 from serve_app.services.sdapi.xyz_plot import XyzPlot, with_draw
+from serve_app.store.models import JobRow
 from tests.api.sdapi.conftest import (
     SMALL,
     V1,
@@ -24,7 +33,9 @@ from tests.api.sdapi.conftest import (
     assert_webui_error,
     controlnet,
     img2img,
+    pixels,
     txt2img,
+    until,
 )
 from tests.support.builders import an_image, base64_png
 from tests.support.fake_diffuser import CATALOGUE, RESTORERS, FakeDiffuser
@@ -289,3 +300,58 @@ class TestWithSmallFiles:
         assert height * width <= 128 * 128
         assert width / height == pytest.approx(4 / 3, rel=0.1)
         assert "smaller" in made.warnings
+
+
+async def test_a_worker_that_does_not_know_the_script_puts_the_job_back_for_a_newer_one(
+    idle_client: httpx.AsyncClient, services: Services, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(needs, "NEEDS", needs.NEEDS - {"xyz-plot"})
+    sent = SMALL | plot((STEPS, "2,3"), lone=True)
+    job = (await idle_client.post(f"{V1}/txt2img", json=sent, headers={"Prefer": "respond-async"})).json()
+    place = f"/api/v1/jobs/{job['id']}"
+
+    async def waits() -> Any:
+        return (await idle_client.get(place)).json()["waiting"]
+
+    async def succeeded() -> Any:
+        return (await idle_client.get(place)).json()["status"] == "succeeded"
+
+    runner = JobRunner(services, settings.jobs)
+    running = asyncio.create_task(runner.run())
+    try:
+        waiting = await until(waits)
+        assert "xyz-plot" in waiting["reason"]["detail"]
+        assert (await idle_client.get(place)).json()["status"] == "queued"
+        monkeypatch.undo()
+        assert await until(succeeded)
+    finally:
+        await runner.stop()
+        await running
+
+
+@pytest.mark.parametrize(
+    ("fields", "needed"),
+    [
+        ({}, []),
+        (plot((STEPS, "2,3")), ["xyz-plot"]),
+        ({"alwayson_scripts": {"ADetailer": {"args": [{"ad_model": "face_yolov8n.pt"}]}}}, ["adetailer"]),
+    ],
+)
+async def test_a_job_says_what_it_needs(
+    idle_client: httpx.AsyncClient, services: Services, fields: dict[str, Any], needed: list[str]
+) -> None:
+    await idle_client.post(f"{V1}/txt2img", json=SMALL | fields, headers={"Prefer": "respond-async"})
+    async with services.database.transaction() as session:
+        [payload] = (await session.scalars(select(JobRow.payload))).all()
+    assert payload[needs.MEMBER] == needed
+
+
+async def test_previews_of_a_plot_have_the_colours_of_each_cells_checkpoint() -> None:
+    step, families = GenerationStep(1, 2, np.full((4, 1, 1), 0.5, np.float16)), ["sd1", "sdxl"]
+    previews = LivePreviews(None, None, "job_1", PreviewOptions(), families)  # type: ignore[arg-type]
+    drawn = previews._encode({0: step, 1: step})
+    assert drawn is not None
+    image = pixels(base64.b64encode(drawn).decode())
+    wanted = [project(step.latents, family) for family in families]
+    assert all(one is not None and (one[0, 0] == image[0, x]).all() for x, one in enumerate(wanted))
+    assert image[0, 0].tolist() != image[0, 1].tolist()

@@ -31,7 +31,7 @@ from tests.support.hostile import Boom
 IMAGE = an_image((96, 80), 3)
 FILTERS = (
     *("lineart_standard", "blur_gaussian", "tile_resample", "color", "shuffle", "recolor_luminance"),
-    *("recolor_intensity", "inpaint", "inpaint_only", "openpose_faceonly"),
+    *("recolor_intensity", "inpaint", "inpaint_only", "openpose_faceonly", "tile_colorfix", "tile_colorfix+sharp"),
 )
 
 

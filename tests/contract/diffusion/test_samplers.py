@@ -18,8 +18,8 @@ from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline, T
 from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
 
 from deployments.algorithms.a1111.samplers import SAMPLERS, SCHEDULERS, strength_for
-from deployments.engines.diffusion.denoiser import noiseless
 from deployments.engines.diffusion.philox import Philox
+from deployments.engines.diffusion.predictions import noiseless
 from deployments.engines.diffusion.scheduler_factory import make_scheduler
 from deployments.engines.diffusion.sigmas import SCHEDULES, NoiseLevels
 from deployments.engines.diffusion.solvers import MAX_ATTEMPTS, restart_steps

@@ -15,6 +15,7 @@ from deployments.algorithms.a1111.resizing import fit, fit_hint, pixel_perfect_r
 from deployments.algorithms.images.resizing import shrink
 from deployments.contracts.arrays import Gray, Image
 from deployments.contracts.diffusion import (
+    ColourFix,
     ControlHint,
     Diffuser,
     HintModule,
@@ -162,6 +163,7 @@ class HintMaker:
             unit.control_mode,
             mask=mask,
             shows=shows if is_union(model) else "",
+            colours=_colour_fix(module, prepared),
         )
         if frame.hires is None:
             controls.append(control)
@@ -270,6 +272,14 @@ def _found(fitting: Fitting | None, unit: ControlNetUnit) -> Fitting:
     if fitting is None:
         raise _UnitFailed(f"the model {unit.model[:100]!r} is not here")
     return fitting
+
+
+def _colour_fix(module: HintModule, prepared: PreprocessorPlan) -> ColourFix | None:
+    """What a unit of tile_colorfix takes over of its image; None for others."""
+    if "colorfix" not in module.name:
+        return None
+    variation, sharpness = prepared.shown
+    return ColourFix(int(variation), max(0.0, sharpness))
 
 
 def _paints(module: HintModule) -> bool:
