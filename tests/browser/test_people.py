@@ -114,7 +114,7 @@ async def test_faces_are_split_off_and_come_back(server: AppProcess, visit: Visi
     await _page_of(page, 0)
     await _faces(page).nth(0).get_by_role("checkbox").check()
     await _faces(page).nth(1).get_by_role("checkbox").check()
-    await page.get_by_role("button", name="These are somebody else").click()
+    await page.get_by_role("button", name="Split off as another person").click()
     await expect(_faces(page)).to_have_count(1)
     await expect(page.get_by_role("heading", name="1 face", exact=True)).to_be_visible()
     async with server.client() as client:
@@ -130,7 +130,7 @@ async def test_who_was_split_off_is_shown(server: AppProcess, visit: Visit) -> N
     page = await visit.open("/people")
     await _page_of(page, 0)
     await _faces(page).nth(0).get_by_role("checkbox").check()
-    await page.get_by_role("button", name="This is somebody else").click()
+    await page.get_by_role("button", name="Split off as another person").click()
     await page.get_by_role("status").get_by_role("link", name="Show").click()
     await expect(_faces(page)).to_have_count(1)
     await page.go_back()
@@ -143,7 +143,7 @@ async def test_all_faces_of_a_person_are_no_split(server: AppProcess, visit: Vis
     await _page_of(page, 1)
     for place, may_split in ((0, True), (1, False)):
         await _faces(page).nth(place).get_by_role("checkbox").check()
-        await expect(page.get_by_role("button", name="somebody else")).to_be_enabled(enabled=may_split)
+        await expect(page.get_by_role("button", name="Split off")).to_be_enabled(enabled=may_split)
 
 
 async def test_a_face_that_is_not_the_persons_leaves_and_comes_back(server: AppProcess, visit: Visit) -> None:

@@ -7,7 +7,7 @@ const en = {
   exactTakes: 'Tags, albums and the time of those that go are kept. u takes all of it back.',
   holdCompare: 'Hold to compare',
   holdKeys: 'Hold Space: a picture and the kept one alternate in one place.',
-  notInGroup: '{n|This is somebody else|These are somebody else}',
+  splitOff: 'Split off as another person',
   useAsCover: 'Use as cover',
   splitHint: 'Are faces of somebody else among them? Select these.',
   madePerson: 'They are another person now:',

@@ -9,7 +9,7 @@ const ko = {
   exactTakes: '옮기는 사진의 태그, 앨범, 촬영 시각은 남는 사진에 보존됩니다. u 키로 모두 되돌릴 수 있습니다.',
   holdCompare: '눌러서 비교',
   holdKeys: '스페이스 키를 누르고 있으면 보관할 사진과 같은 자리에서 번갈아 보입니다.',
-  notInGroup: '다른 사람입니다',
+  splitOff: '다른 인물로 나누기',
   useAsCover: '대표 얼굴로',
   splitHint: '다른 사람의 얼굴이 섞여 있다면 골라 주세요.',
   madePerson: '이제 다른 사람으로 나뉘었습니다:',
