@@ -1,7 +1,7 @@
 """Pictures of every page of the web app: `make screenshots` writes them to out/screenshots, four to docs/web.jpg.
 
 A server without Ray has the photographs that scikit-image ships and edited copies of some. Each page that the app's
-navigation leads to is drawn in both languages and colour schemes, and so are an album and a picture of it.
+navigation leads to is drawn in both languages and colour schemes, and so are a person, an album and a picture of it.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ _STUDIOS = {
 _TRIES = 5
 """On a busy machine the browser gives up waiting for a frame of its own page."""
 _OTHERS = "brick.png coins.png grass.png gravel.png hubble_deep_field.jpg moon.png page.png retina.jpg".split()
+_THROWN_AWAY = ("brick", "coins", "moon")
 
 
 def main() -> int:
@@ -86,6 +87,9 @@ async def _fill(server: AppProcess) -> None:
         await _post(client, "albums/tags", json=body)
         await _post(client, "albums/duplicates", json={**body, "level": "copy"})
         await _post(client, "albums/clusters", json={**body, "min_images": 1, "bystanders": False})
+        old = [("file", (f"{name}.jpg", encoded(pictures[name].rotate(180)))) for name in _THROWN_AWAY]
+        thrown = (await _post(client, "images", files=old))["images"]
+        await _post(client, "images/batch", json={"ids": [image["id"] for image in thrown], "action": "trash"})
 
 
 async def _post(client: httpx.AsyncClient, path: str, **content: Any) -> dict[str, Any]:
@@ -118,6 +122,10 @@ async def _draw(browser: Browser, server: AppProcess, language: str, scheme: str
             await expect(page.get_by_role("slider").first).to_be_visible()
             await expect(page.locator("main li button img")).to_have_count(await page.locator("main li button").count())
             await shoot(f"{route.strip('/')}-of-a-picture")
+        await visit.show(page, "/people")
+        await page.get_by_role("main").get_by_role("listitem").get_by_role("link").first.click()
+        await expect(page.get_by_role("listitem").get_by_role("img").first).to_be_visible()
+        await shoot("person")
         await visit.show(page, "/albums")
         await page.get_by_role("link", name=ALBUM).click()
         await expect(page.get_by_role("listitem").get_by_role("img").first).to_be_visible()

@@ -205,13 +205,14 @@ class AlbumRoutes:
         dry_run: bool = False,
         plan: str | None = None,
         merge: Sequence[Merged] | None = None,
+        only: Level | None = None,
     ) -> Job[DuplicatesResolved | DuplicatePlan]:
         """Resolve all open groups as the search suggests.
 
-        `dry_run`: tell what would be done; the job's result is ready then. `plan`: of a dry run, to do just that or
-        nothing.
+        `level`: of the search, exact by default. `only`: of its groups those of this level alone. `dry_run`: tell what
+        would be done; the job's result is ready then. `plan`: of a dry run, to do just that or nothing.
         """
-        chosen = {"rule": rule, "plan": plan, "merge": None if merge is None else list(merge)}
+        chosen = {"rule": rule, "plan": plan, "only": only, "merge": None if merge is None else list(merge)}
         body = given(level=level, dry_run=dry_run or None, **chosen)
         path = _path(album_id, "/duplicates/resolve")
         response = self._http.send("POST", path, json=body, headers=RESPOND_ASYNC)

@@ -64,14 +64,14 @@ async def resolve_all_duplicates(
     wait_preference: WaitPreferenceDep,
     links: LinksDep,
 ) -> Response:
-    """Resolve all open groups as the search suggests, or tell what that would do.
+    """Resolve all open groups, or those of one level, as the search suggests, or tell what that would do.
 
     It is one job, which is taken back at once. What is not kept goes into the trash.
     """
     decisions = services.duplicate_decisions
     if body.dry_run:
-        return Answer(await decisions.plan(user, album_id, body.level), links)
-    job_id = await decisions.request_all(user, album_id, body.level, body.plan, body.merge)
+        return Answer(await decisions.plan(user, album_id, body.level, body.only), links)
+    job_id = await decisions.request_all(user, album_id, body.level, body.only, body.plan, body.merge)
     return await answer_with_job(services, user, job_id, wait_preference, links)
 
 

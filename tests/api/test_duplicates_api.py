@@ -406,6 +406,26 @@ async def test_a_dry_run_tells_what_the_run_does_and_does_nothing(client: httpx.
         await search(client, level=level)
 
 
+@pytest.mark.parametrize("level", ["copy", None])
+async def test_of_the_groups_of_a_search_those_of_one_level_are_resolved(
+    client: httpx.AsyncClient, three: list[str], level: str | None
+) -> None:
+    picture = an_image(seed=3)
+    await embed(client, "a", await upload(client, encoded(picture, "PNG"), encoded(picture, "PNG", compress_level=1)))
+    await search(client)
+    found = await groups(client, level="copy", status="open")
+    exact = [group for group in found if group["level"] == "exact"]
+    assert 0 < len(exact) < len(found)
+    planned = (await resolve_all(client, level=level, only="exact", dry_run=True)).json()
+    assert planned["groups"] == len(exact)
+    run = (await resolve_all(client, level=level, only="exact", plan=planned["plan"])).json()
+    assert planned.items() <= run.items()
+    left = await groups(client, level="copy", status="open")
+    assert {one["id"] for one in left} == {one["id"] for one in found} - {one["id"] for one in exact}
+    await client.post("/api/v1/undo")
+    assert len(await groups(client, level="copy", status="open")) == len(found)
+
+
 async def test_a_run_whose_plan_no_longer_holds_does_nothing(client: httpx.AsyncClient, many: list[str]) -> None:
     plan = (await resolve_all(client, level="copy", dry_run=True)).json()["plan"]
     [first, *_] = await groups(client, level="copy", status="open")

@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from serve_app.store.session import Database
 from tests.browser.test_duplicates import pairs
+from tests.browser.test_trash import throw_away
 from tests.support.app_process import AppProcess, a_server
 from tests.support.people import fill_album
 from tests.support.visits import Visit, drop, routes_of
@@ -28,7 +29,8 @@ async def a_full_server(postgres: str) -> AsyncIterator[AppProcess]:
                 await fill_album(client, "holiday", (1, 2), (1,), (3,), (1,), (1,))
                 [person, *_] = (await client.get("/api/v1/people")).json()["items"]
                 await client.patch(f"/api/v1/people/{person['id']}", json={"name": "Éva 김"})
-            await pairs(server, 3)
+            await pairs(server, 3, exact=2)
+            await throw_away(server, 2)
             await _let_jobs_fail(server)
             yield server
 
@@ -75,6 +77,23 @@ async def _select_two(page: Page) -> None:
         await page.get_by_role("listitem").get_by_role("checkbox").nth(place).check()
 
 
+async def _person(page: Page) -> None:
+    await page.get_by_role("link", name="Éva 김").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Éva 김")
+    await page.get_by_role("list").first.get_by_role("checkbox").first.check()
+
+
+async def _plan(page: Page) -> None:
+    await page.locator("p > button").click()
+    await expect(page.get_by_role("dialog")).to_be_visible()
+
+
+async def _compared(page: Page) -> None:
+    await expect(page.locator("[data-id]").first).to_be_visible()
+    await page.keyboard.down("Space")
+    await expect(page.locator(".instead")).to_have_count(1)
+
+
 async def _upload(page: Page) -> None:
     with NamedTemporaryFile(prefix="a_letter_with_quite_a_long_name_for_what_is_no_picture_", suffix=".jpg") as letter:
         letter.write(b"Dear friend, this is no picture.")
@@ -94,6 +113,10 @@ STATES: dict[str, tuple[str, State]] = {
     "a large picture": ("/albums", _large_picture),
     "selected pictures": ("/", _select_two),
     "merging": ("/people", _select_two),
+    "a person": ("/people", _person),
+    "all exact duplicates": ("/duplicates", _plan),
+    "a comparison": ("/duplicates", _compared),
+    "restoring": ("/trash", _select_two),
     "uploads": ("/", _upload),
     "nothing found": ("/albums", _search_in_vain),
 }

@@ -99,7 +99,10 @@ class ResolveRequest(Body):
 class ResolveAllRequest(Body):
     model_config = ConfigDict(json_schema_extra={"example": {"level": "exact", "dry_run": True}})
 
-    level: DuplicateLevel = Field("exact", description="of the search whose groups are resolved")
+    level: DuplicateLevel | None = Field(
+        "exact", description="of the search whose groups are resolved; null: the latest one"
+    )
+    only: DuplicateLevel | None = Field(None, description="of its groups those of this level alone; null: all")
     rule: Literal["suggested"] = Field("suggested", description="keep of each group what the search suggests")
     dry_run: bool = Field(False, description="tell what would be done, and do nothing")
     plan: str | None = Field(

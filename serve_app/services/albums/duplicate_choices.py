@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from deployments.contracts.albums import DuplicateLevel
 from deployments.errors import Conflict
 from serve_app.services.albums.results import DuplicateGroupEntry, DuplicatePlan, DuplicatesResolved
 from serve_app.store.repositories.corrections import NewCorrection, Place
@@ -53,10 +54,11 @@ class Taken:
         }
 
 
-def suggested(groups: Sequence[DuplicateGroupEntry]) -> list[Choice]:
+def suggested(groups: Sequence[DuplicateGroupEntry], only: DuplicateLevel | None = None) -> list[Choice]:
+    """Choose as the search suggests for all groups that are open. `only`: of this level."""
     choices = []
     for group in groups:
-        if group.status != "open":
+        if group.status != "open" or only not in (None, group.level):
             continue
         keep = list(dict.fromkeys(one.id for one in group.members if one.image == group.keep and one.id))
         kept = frozenset(keep)

@@ -109,22 +109,33 @@ class DuplicateDecisions:
                 await duplicates.save(session, user_id, album.id, [known])
         return DuplicateDecision(id=group_id, status="dismissed", correction_id=known.action_id, trashed=[], bytes=0)
 
-    async def plan(self, user_id: str, album_name: str, level: DuplicateLevel) -> DuplicatePlan:
-        """Tell what resolving all open groups of a level by their suggestions would do."""
+    async def plan(
+        self, user_id: str, album_name: str, level: DuplicateLevel | None, only: DuplicateLevel | None = None
+    ) -> DuplicatePlan:
+        """Tell what resolving all open groups by their suggestions would do.
+
+        `level`: of the search, None: the latest one. `only`: of its groups those of this level alone.
+        """
         async with self._database.transaction() as session:
             album = await albums.find_own(session, user_id, album_name)
         entries = await self._groups.load_entries(album, level)
         async with self._database.transaction() as session:
-            return plan_of(suggested(await self._groups.describe(session, album, entries)))
+            return plan_of(suggested(await self._groups.describe(session, album, entries), only))
 
     async def request_all(
-        self, user_id: str, album_name: str, level: DuplicateLevel, plan: str | None, merge: Sequence[Merged]
+        self,
+        user_id: str,
+        album_name: str,
+        level: DuplicateLevel | None,
+        only: DuplicateLevel | None,
+        plan: str | None,
+        merge: Sequence[Merged],
     ) -> str:
-        """Start resolving all open groups of a level by their suggestions. -> job id
+        """Start what `plan` tells of. -> job id
 
         `plan`: of the dry run; where it would be another one now, `Conflict` is raised and nothing is done.
         """
-        now = (await self.plan(user_id, album_name, level)).plan
+        now = (await self.plan(user_id, album_name, level, only)).plan
         check_plan(plan, now)
         async with self._database.transaction() as session:
             album = await albums.find_own(session, user_id, album_name)
@@ -133,7 +144,7 @@ class DuplicateDecisions:
                 user_id=user_id,
                 kind=JOB,
                 album_id=album.id,
-                payload={"level": level, "plan": plan, "merge": list(merge)},
+                payload={"level": level, "only": only, "plan": plan, "merge": list(merge)},
                 max_attempts=self._limits.max_attempts,
                 priority=1,  # somebody waits for it
                 max_queued=self._limits.max_queued,
@@ -154,7 +165,8 @@ class DuplicateDecisions:
         progress.report(0.2)
         async with self._database.transaction() as session:
             await self._lock(session, album, None)
-            choices = suggested(await self._groups.describe(session, album, entries))
+            only = job.payload.get("only")  # jobs of an earlier version say nothing of it
+            choices = suggested(await self._groups.describe(session, album, entries), only)
             plan = plan_of(choices)
             check_plan(job.payload["plan"], plan.plan)
             action = None

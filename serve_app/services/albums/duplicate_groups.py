@@ -81,9 +81,11 @@ class DuplicateGroups:
                 return DuplicatePage(items=found, next_cursor=None)
         return DuplicatePage(items=found, next_cursor=after)
 
-    async def load_entries(self, album: StoredAlbum, level: DuplicateLevel) -> list[dict[str, Any]]:
-        """Load all groups of the latest search at a level, as it found them. Raises `NotFound` where there was none."""
-        key, after, found = results.params_key({"level": level}), "", list[dict[str, Any]]()
+    async def load_entries(self, album: StoredAlbum, level: DuplicateLevel | None) -> list[dict[str, Any]]:
+        """Load all groups of the latest search at a level, or at any, as it found them. Raises `NotFound` where there
+        was none."""
+        key = None if level is None else results.params_key({"level": level})
+        after, found = "", list[dict[str, Any]]()
         while True:
             entries, following = await self._stored.load_page(album, "duplicates", key, "duplicates", after, _AT_ONCE)
             found += entries

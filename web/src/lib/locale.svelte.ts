@@ -20,14 +20,24 @@ export function choose(language: Language) {
 
 type Values = Record<string, string | number>;
 
+const PLACES = /\{(\w+)(?:\|([^|}]*)\|([^|}]*))?\}/g;
+
 function fill(said: string, values: Values): string {
-  return said.replace(/\{(\w+)\}/g, (_, name: string) => {
+  return said.replace(PLACES, (_, name: string, one?: string, other?: string) => {
     const value = values[name] ?? '';
+    if (one !== undefined && other !== undefined) return isOne(Number(value)) ? one : other;
     return typeof value === 'number' ? count(value) : value;
   });
 }
 
-/** Say a message in the chosen language; `{name}` stands for a value, of which a number is said as the language does. */
+function isOne(number: number): boolean {
+  return new Intl.PluralRules(locale.language).select(number) === 'one';
+}
+
+/**
+ * Say a message in the chosen language; `{name}` stands for a value, of which a number is said as the language does, and
+ * `{name|picture|pictures}` for the word that goes with the number.
+ */
 export function t(message: Message, values: Values = {}): string {
   return fill(languages[locale.language][message], values);
 }
@@ -47,6 +57,18 @@ export function count(number: number): string {
 export function moment(time: string | null | undefined): string {
   if (!time) return '';
   return new Intl.DateTimeFormat(locale.language, { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(time));
+}
+
+/** A day, in words. */
+export function day(time: Date): string {
+  return new Intl.DateTimeFormat(locale.language, { dateStyle: 'long' }).format(time);
+}
+
+/** How long something takes, in the largest unit of which it is one at least. */
+export function period(seconds: number): string {
+  const [unit, size] = seconds >= 86400 ? (['day', 86400] as const) : seconds >= 3600 ? (['hour', 3600] as const) : (['minute', 60] as const);
+  const style = { style: 'unit', unit, unitDisplay: 'long', maximumFractionDigits: 0 } as const;
+  return new Intl.NumberFormat(locale.language, style).format(seconds / size);
 }
 
 /** The month of a time, of which the first seven letters are enough. */

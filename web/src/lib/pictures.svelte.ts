@@ -5,6 +5,7 @@ import { client, done, type Picture, type Schemas } from './api';
 export interface Wanted {
   album_id?: string;
   q?: string;
+  person_id?: string;
   tag?: string;
   issue?: string;
   min_quality?: number;
@@ -28,7 +29,7 @@ export class Pictures {
     this.isLoading = true;
     this.error = undefined;
     try {
-      const page = await this.#read(anew ? undefined : (this.#cursor ?? undefined));
+      const page = await this.read(anew ? undefined : (this.#cursor ?? undefined));
       if (mine !== this.#round) return;
       const rest = isKept ? this.#after(page.items) : [];
       this.list = anew ? [...page.items, ...rest] : [...this.list, ...page.items];
@@ -58,7 +59,7 @@ export class Pictures {
     if (!this.isLoading && !this.#isComplete && !this.error) void this.load();
   }
 
-  #read(cursor: string | undefined): Promise<Schemas['ImageList']> {
+  protected read(cursor: string | undefined): Promise<Schemas['ImageList']> {
     const { q, sort, ...filters } = this.wanted();
     const query = { ...filters, limit: 100, cursor };
     if (q) return done(client.GET('/api/v1/search', { params: { query: { ...query, q } } }));

@@ -12,7 +12,14 @@ export function loadPicture(id: string): Promise<Chosen> {
   return done(client.GET('/api/v1/images/{image_id}', { params: { path: { image_id: id } } }));
 }
 
-/** Put pictures into the trash, or take them out of it. */
-export async function trash(ids: string[], action: 'trash' | 'restore' = 'trash'): Promise<void> {
-  if (ids.length) await done(client.POST('/api/v1/images/batch', { body: { ids, action } }));
+const AT_ONCE = 500; // what the server takes of one action
+
+/** Put pictures into the trash, or take them out of it. -> those that are there now, without what was deleted meanwhile */
+export async function trash(ids: string[], action: 'trash' | 'restore' = 'trash'): Promise<string[]> {
+  const moved: string[] = [];
+  for (let from = 0; from < ids.length; from += AT_ONCE) {
+    const body = { ids: ids.slice(from, from + AT_ONCE), action };
+    moved.push(...(await done(client.POST('/api/v1/images/batch', { body }))).done);
+  }
+  return moved;
 }

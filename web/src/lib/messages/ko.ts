@@ -48,6 +48,7 @@ const ko = {
   shiftSelects: '시프트 키를 누르고 고르면 그 사이의 사진이 모두 선택됩니다.',
   selected: '{n}개 선택됨',
   unselect: '선택 해제',
+  thrown: '사진 {n}장을 휴지통으로 옮겼습니다.',
   albumName: '앨범 이름',
   addToAlbum: '앨범에 추가',
   untitled: '사진',

@@ -1,0 +1,105 @@
+"""The trash: what lies in it, for how long, and the way back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from playwright.async_api import Locator, Page, expect
+
+from tests.support.app_process import AppProcess
+from tests.support.builders import an_image, encoded
+from tests.support.visits import Visit
+
+STAY = timedelta(days=30)
+
+
+async def throw_away(server: AppProcess, many: int) -> list[str]:
+    """Upload pictures and put them into the trash. -> their ids"""
+    files = [("file", (f"old-{seed}.png", encoded(an_image(seed=900 + seed), "PNG"))) for seed in range(many)]
+    async with server.client() as client:
+        stored = (await client.post("/api/v1/images", files=files)).json()["images"]
+        ids = [image["id"] for image in stored]
+        answer = await client.post("/api/v1/images/batch", json={"ids": ids, "action": "trash"})
+    assert answer.json()["done"] == ids, answer.text
+    return ids
+
+
+async def _trashed(server: AppProcess) -> set[str]:
+    async with server.client() as client:
+        return {image["id"] for image in (await client.get("/api/v1/trash")).json()["items"]}
+
+
+def _tiles(page: Page) -> Locator:
+    return page.get_by_role("main").get_by_role("listitem")
+
+
+async def test_the_trash_says_when_its_pictures_go(server: AppProcess, visit: Visit) -> None:
+    before = datetime.now(UTC)
+    await throw_away(server, 2)
+    after = datetime.now(UTC)
+    page = await visit.open("/trash")
+    await expect(_tiles(page)).to_have_count(2)
+    await expect(page.get_by_role("main")).to_contain_text("Pictures stay here for 30 days")
+    days = [time + STAY for time in (before, after)]
+    (said,) = await page.get_by_text("Deleted on").all_inner_texts()
+    assert said in {f"Deleted on {day:%B} {day.day}, {day.year}" for day in days}
+
+
+async def test_some_pictures_are_restored_and_put_back(server: AppProcess, visit: Visit) -> None:
+    thrown = await throw_away(server, 3)
+    page = await visit.open("/trash")
+    await _tiles(page).first.get_by_role("checkbox").check()
+    await page.get_by_role("button", name="Restore 1", exact=True).click()
+    await expect(page.get_by_role("status")).to_have_text("1 picture is back, in its albums too.")
+    await expect(_tiles(page)).to_have_count(2)
+    assert len(await _trashed(server)) == 2
+    await page.keyboard.press("u")
+    await expect(_tiles(page)).to_have_count(3)
+    assert await _trashed(server) == set(thrown)
+
+
+async def test_all_pictures_are_restored_at_once_and_put_back(server: AppProcess, visit: Visit) -> None:
+    thrown = await throw_away(server, 3)
+    page = await visit.open("/trash")
+    await page.get_by_role("button", name="Restore all").click()
+    await expect(page.get_by_role("status")).to_have_text("3 pictures are back, in their albums too.")
+    await expect(page.get_by_role("main")).to_contain_text("The trash is empty.")
+    await expect(page.get_by_role("button", name="Restore all")).to_have_count(0)
+    assert await _trashed(server) == set()
+    await page.get_by_role("button", name="Undo").click()
+    await expect(_tiles(page)).to_have_count(3)
+    assert await _trashed(server) == set(thrown)
+
+
+async def test_the_trash_is_emptied_unless_that_is_taken_back_in_time(server: AppProcess, visit: Visit) -> None:
+    thrown = await throw_away(server, 2)
+    page = await visit.context.new_page()
+    await page.clock.install()
+    await page.goto(f"{visit.url}/#/trash")
+    await page.get_by_role("button", name="Empty the trash").click()
+    await expect(_tiles(page)).to_have_count(0)
+    await page.clock.run_for(6_000)
+    await page.get_by_role("button", name="Undo").click()
+    await expect(_tiles(page)).to_have_count(2)
+    await page.clock.run_for(10_000)
+    assert await _trashed(server) == set(thrown)
+    await page.get_by_role("button", name="Empty the trash").click()
+    await page.clock.run_for(8_000)
+    await expect(page.get_by_role("main")).to_contain_text("The trash is empty.")
+    assert await _trashed(server) == set()
+
+
+async def test_pictures_of_the_library_are_thrown_away_and_taken_back(server: AppProcess, visit: Visit) -> None:
+    async with server.client() as client:
+        files = [("file", (f"{seed}.png", encoded(an_image(seed=seed), "PNG"))) for seed in range(3)]
+        await client.post("/api/v1/images", files=files)
+    page = await visit.open()
+    for place in (0, 1):
+        await _tiles(page).nth(place).get_by_role("checkbox").check()
+    await page.get_by_role("button", name="Trash", exact=True).click()
+    await expect(page.get_by_role("status").filter(has_text="2 pictures in the trash.")).to_be_visible()
+    await expect(_tiles(page)).to_have_count(1)
+    assert len(await _trashed(server)) == 2
+    await page.get_by_role("button", name="Undo").click()
+    await expect(_tiles(page)).to_have_count(3)
+    assert await _trashed(server) == set()
