@@ -652,7 +652,10 @@ class LiveRoutes(Model):
     avatars: bool
     segmentations: bool
     texts: bool = Field(description="what is written in images can be read")
-    diffusion: bool = Field(description="the Stable Diffusion web API: the engine is deployed and has a checkpoint")
+    diffusion: bool = Field(
+        description="the Stable Diffusion web API: the engine is deployed and a checkpoint is on its machine"
+    )
+    demo: bool = Field(description="there are photographs for a demo album")
     users: bool = Field(description="the server asks for keys")
     session: bool = Field(description="a page can open a session with a key")
 

@@ -13,6 +13,7 @@ from deployments.contracts.checks import Checkable
 from deployments.contracts.diffusion import Diffuser
 from deployments.errors import DarkroomError, NotDeployed
 from deployments.weights.packages import needed, read_manifest
+from serve_app.services.albums.demo import find_photographs
 
 
 class WeightsPackage(BaseModel):
@@ -63,8 +64,10 @@ class LiveRoutes(BaseModel):
     segmentations: bool = Field(examples=[True])
     texts: bool = Field(description="what is written in images can be read", examples=[True])
     diffusion: bool = Field(
-        description="the Stable Diffusion web API: the engine is deployed and has a checkpoint", examples=[False]
+        description="the Stable Diffusion web API: the engine is deployed and a checkpoint is on its machine",
+        examples=[False],
     )
+    demo: bool = Field(description="there are photographs for a demo album", examples=[True])
     users: bool = Field(description="the server asks for keys", examples=[True])
     session: bool = Field(description="a page can open a session with a key", examples=[True])
 
@@ -95,6 +98,7 @@ class CapabilityService:
         self._diffuser = diffuser
         self._patience_s = patience_s
         self._could_read = True
+        self._could_diffuse = False
         self._checks = checks
         self._settings = settings
 
@@ -127,6 +131,7 @@ class CapabilityService:
                 segmentations=bool(settings.segmentation.engines),
                 texts=await self._can_read(),
                 diffusion=await self._can_diffuse(),
+                demo=bool(find_photographs()),
                 users=has_keys,
                 session=has_keys,
             ),
@@ -145,11 +150,14 @@ class CapabilityService:
 
     async def _can_diffuse(self) -> bool:
         try:
-            return bool((await self._diffuser.list_models()).checkpoints)
+            async with asyncio.timeout(self._patience_s):  # it starts for a minute
+                catalogue = await self._diffuser.list_models()
+            self._could_diffuse = any(one.is_here for one in catalogue.checkpoints)
         except NotDeployed:
-            return False
-        except DarkroomError:  # it is there, and away or busy now
-            return True
+            self._could_diffuse = False
+        except (DarkroomError, TimeoutError):  # away or busy now
+            pass
+        return self._could_diffuse
 
 
 def installed_models(settings: Settings) -> Models:
