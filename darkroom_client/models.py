@@ -139,6 +139,9 @@ class CapabilityReport(Model):
     limits: TakenLimits
     locales: list[str] = Field(description="languages whose words a search knows, ISO 639-1")
     routes: LiveRoutes
+    dashboard_port: int | None = Field(
+        description="of Ray's dashboard, on the loopback interface of the server's machine; null: you are no administrator"
+    )
 
 
 class ChangedFace(Model):

@@ -83,6 +83,10 @@ class CapabilityReport(BaseModel):
         description="languages whose words a search knows, ISO 639-1", examples=[["de", "en", "es"]]
     )
     routes: LiveRoutes
+    dashboard_port: int | None = Field(
+        description="of Ray's dashboard, on the loopback interface of the server's machine; null: you are no administrator",
+        examples=[8265],
+    )
 
 
 _PATIENCE_S = 2.0
@@ -102,8 +106,8 @@ class CapabilityService:
         self._checks = checks
         self._settings = settings
 
-    async def report(self) -> CapabilityReport:
-        """Report what the settings name and what is deployed."""
+    async def report(self, *, is_admin: bool = False) -> CapabilityReport:
+        """Report what the settings name and what is deployed; `is_admin`: and where it is looked after."""
         settings, has_keys = self._settings, self._settings.auth.mode == "api_key"
         return CapabilityReport(
             version=version("darkroom"),
@@ -135,6 +139,7 @@ class CapabilityService:
                 users=has_keys,
                 session=has_keys,
             ),
+            dashboard_port=settings.dashboard_port if is_admin else None,
         )
 
     async def _can_read(self) -> bool:
