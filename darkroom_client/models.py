@@ -140,7 +140,7 @@ class CapabilityReport(Model):
     locales: list[str] = Field(description="languages whose words a search knows, ISO 639-1")
     routes: LiveRoutes
     dashboard_port: int | None = Field(
-        description="of Ray's dashboard, on the loopback interface of the server's machine; null: you are no administrator"
+        description="of Ray's dashboard, on the server's loopback interface; null: you are no administrator"
     )
 
 

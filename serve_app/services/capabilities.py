@@ -84,7 +84,7 @@ class CapabilityReport(BaseModel):
     )
     routes: LiveRoutes
     dashboard_port: int | None = Field(
-        description="of Ray's dashboard, on the loopback interface of the server's machine; null: you are no administrator",
+        description="of Ray's dashboard, on the server's loopback interface; null: you are no administrator",
         examples=[8265],
     )
 
