@@ -139,6 +139,9 @@ class CapabilityReport(Model):
     limits: TakenLimits
     locales: list[str] = Field(description="languages whose words a search knows, ISO 639-1")
     routes: LiveRoutes
+    dashboard_port: int | None = Field(
+        description="of Ray's dashboard, on the server's loopback interface; null: you are no administrator"
+    )
 
 
 class ChangedFace(Model):
@@ -652,7 +655,10 @@ class LiveRoutes(Model):
     avatars: bool
     segmentations: bool
     texts: bool = Field(description="what is written in images can be read")
-    diffusion: bool = Field(description="the Stable Diffusion web API: the engine is deployed and has a checkpoint")
+    diffusion: bool = Field(
+        description="the Stable Diffusion web API: the engine is deployed and a checkpoint is on its machine"
+    )
+    demo: bool = Field(description="there are photographs for a demo album")
     users: bool = Field(description="the server asks for keys")
     session: bool = Field(description="a page can open a session with a key")
 

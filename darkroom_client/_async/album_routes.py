@@ -50,6 +50,12 @@ class AsyncAlbumRoutes:
         """Read images into an album. Tags, duplicates and people follow as jobs, which the result names."""
         return await self._job(EmbeddingsResult, "embeddings", images=list(images), album_id=album_id)
 
+    async def make_demo_album(self) -> AsyncJob[EmbeddingsResult]:
+        """Read the photographs that the server's packages ship into the album `demo`. Raises `Unavailable` where none
+        are installed."""
+        response = await self._http.send("POST", "/albums/demo", headers=RESPOND_ASYNC)
+        return job_of(self._http, EmbeddingsResult, response)
+
     async def tag_album(
         self,
         album_id: str | None = None,

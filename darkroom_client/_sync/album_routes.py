@@ -51,6 +51,12 @@ class AlbumRoutes:
         """Read images into an album. Tags, duplicates and people follow as jobs, which the result names."""
         return self._job(EmbeddingsResult, "embeddings", images=list(images), album_id=album_id)
 
+    def make_demo_album(self) -> Job[EmbeddingsResult]:
+        """Read the photographs that the server's packages ship into the album `demo`. Raises `Unavailable` where none
+        are installed."""
+        response = self._http.send("POST", "/albums/demo", headers=RESPOND_ASYNC)
+        return job_of(self._http, EmbeddingsResult, response)
+
     def tag_album(
         self,
         album_id: str | None = None,

@@ -286,6 +286,8 @@ class ModelFile:
     """Number of the first `UNION_KINDS` that a ControlNet union model knows, or more; 0 for other files."""
     addnet_sha256: str = ""
     """Hash of a LoRA's tensors without the header, by which the original names it; empty where there is none."""
+    is_here: bool = True
+    """Whether its weights are on the engine's machine: a hub's model is listed before it was fetched."""
 
 
 @dataclass(frozen=True, slots=True)

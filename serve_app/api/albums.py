@@ -105,6 +105,18 @@ async def embed_album(
     return await answer_with_job(services, user, job_id, wait_preference, links, status=201)
 
 
+@router.post("/demo", status_code=201, response_model=EmbeddingsResult, responses=LATER | _ERRORS)
+async def make_demo_album(
+    user: CurrentUser, services: ServicesDep, wait_preference: WaitPreferenceDep, links: LinksDep
+) -> Response:
+    """Put the photographs that installed packages ship into the album `demo`, and read it, as `embed_album` does.
+
+    Posting again changes nothing. `GET /capabilities` tells whether there are any.
+    """
+    job_id = await services.demo.request(user)
+    return await answer_with_job(services, user, job_id, wait_preference, links, status=201)
+
+
 class Analysis:
     """A request for an analysis: its user, its wait preference, and whether it wants details."""
 

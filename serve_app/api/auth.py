@@ -30,7 +30,7 @@ OPEN = frozenset(
 OPEN_FOLDERS = ("/app/", "/static-offline-docs/", "/problems/")
 """The files of the web app, the scripts of the pages that document the API, and what its errors mean."""
 SESSION_PATH = f"{PREFIX}/session"
-ADMIN_PATHS = (f"{PREFIX}/users", "/users")
+ADMIN_PATHS = (f"{PREFIX}/users", "/users", f"{PREFIX}/capabilities")
 
 bearer = HTTPBase(scheme="bearer", scheme_name="bearer", description="a user's key", auto_error=False)
 basic = HTTPBase(scheme="basic", scheme_name="basic", description="any name, and the key as password", auto_error=False)

@@ -13,6 +13,7 @@ from deployments.contracts.checks import Checkable
 from deployments.contracts.diffusion import Diffuser
 from deployments.errors import DarkroomError, NotDeployed
 from deployments.weights.packages import needed, read_manifest
+from serve_app.services.albums.demo import find_photographs
 
 
 class WeightsPackage(BaseModel):
@@ -63,8 +64,10 @@ class LiveRoutes(BaseModel):
     segmentations: bool = Field(examples=[True])
     texts: bool = Field(description="what is written in images can be read", examples=[True])
     diffusion: bool = Field(
-        description="the Stable Diffusion web API: the engine is deployed and has a checkpoint", examples=[False]
+        description="the Stable Diffusion web API: the engine is deployed and a checkpoint is on its machine",
+        examples=[False],
     )
+    demo: bool = Field(description="there are photographs for a demo album", examples=[True])
     users: bool = Field(description="the server asks for keys", examples=[True])
     session: bool = Field(description="a page can open a session with a key", examples=[True])
 
@@ -80,6 +83,10 @@ class CapabilityReport(BaseModel):
         description="languages whose words a search knows, ISO 639-1", examples=[["de", "en", "es"]]
     )
     routes: LiveRoutes
+    dashboard_port: int | None = Field(
+        description="of Ray's dashboard, on the server's loopback interface; null: you are no administrator",
+        examples=[8265],
+    )
 
 
 _PATIENCE_S = 2.0
@@ -95,11 +102,12 @@ class CapabilityService:
         self._diffuser = diffuser
         self._patience_s = patience_s
         self._could_read = True
+        self._could_diffuse = False
         self._checks = checks
         self._settings = settings
 
-    async def report(self) -> CapabilityReport:
-        """Report what the settings name and what is deployed."""
+    async def report(self, *, is_admin: bool = False) -> CapabilityReport:
+        """Report what the settings name and what is deployed; `is_admin`: and where it is looked after."""
         settings, has_keys = self._settings, self._settings.auth.mode == "api_key"
         return CapabilityReport(
             version=version("darkroom"),
@@ -127,9 +135,11 @@ class CapabilityService:
                 segmentations=bool(settings.segmentation.engines),
                 texts=await self._can_read(),
                 diffusion=await self._can_diffuse(),
+                demo=bool(find_photographs()),
                 users=has_keys,
                 session=has_keys,
             ),
+            dashboard_port=settings.dashboard_port if is_admin else None,
         )
 
     async def _can_read(self) -> bool:
@@ -145,11 +155,14 @@ class CapabilityService:
 
     async def _can_diffuse(self) -> bool:
         try:
-            return bool((await self._diffuser.list_models()).checkpoints)
+            async with asyncio.timeout(self._patience_s):  # it starts for a minute
+                catalogue = await self._diffuser.list_models()
+            self._could_diffuse = any(one.is_here for one in catalogue.checkpoints)
         except NotDeployed:
-            return False
-        except DarkroomError:  # it is there, and away or busy now
-            return True
+            self._could_diffuse = False
+        except (DarkroomError, TimeoutError):  # away or busy now
+            pass
+        return self._could_diffuse
 
 
 def installed_models(settings: Settings) -> Models:

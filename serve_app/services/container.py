@@ -25,6 +25,7 @@ from serve_app.services.accounts.users import UserService
 from serve_app.services.albums.batches import ImageBatches
 from serve_app.services.albums.candidate_store import CandidateStore
 from serve_app.services.albums.changes import AlbumChanges
+from serve_app.services.albums.demo import DemoAlbum
 from serve_app.services.albums.duplicate_decisions import DuplicateDecisions
 from serve_app.services.albums.duplicate_effect import DuplicateEffect
 from serve_app.services.albums.duplicate_groups import DuplicateGroups
@@ -113,6 +114,7 @@ class Services:
     search: LibrarySearch
     image_changes: ImageChanges
     batches: ImageBatches
+    demo: DemoAlbum
     corrections: CorrectionService
     duplicate_groups: DuplicateGroups
     duplicate_decisions: DuplicateDecisions
@@ -239,6 +241,7 @@ class Services:
                 image_changes=ImageChanges(database),
                 albums=album_service,
                 batches=ImageBatches(database, pictures, album_service),
+                demo=DemoAlbum(database, pictures, images, album_service),
                 album_changes=AlbumChanges(database, settings.quotas),
                 corrections=corrections,
                 duplicate_groups=groups,

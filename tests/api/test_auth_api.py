@@ -250,6 +250,10 @@ class TestTheAdministrator:
         assert (await admin.delete(f"/api/v1/users/{eva.id}")).status_code == 204
         assert_problem(await admin.get(f"/api/v1/users/{eva.id}"), 404, "not-found")
 
+    async def test_alone_is_told_where_rays_dashboard_is(self, admin: httpx.AsyncClient, eva: Account) -> None:
+        ports = [(await one.get("/api/v1/capabilities")).json()["dashboard_port"] for one in (admin, eva.client)]
+        assert ports == [8265, None]
+
     async def test_may_have_a_key_beyond_ascii(self, services: Services, settings: Settings) -> None:
         key = "schlüssel des verwalters"
         auth = Auth(mode="api_key", admin_key=SecretStr(key))

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from configs.settings import Settings
-from deployments.contracts.diffusion import ModelCatalogue
+from deployments.contracts.diffusion import ModelCatalogue, ModelFile
 from deployments.errors import DarkroomError, NotDeployed, Overloaded
 from serve_app.services.capabilities import CapabilityService
 from tests.support.fakes import FakeCapabilities
@@ -45,12 +45,16 @@ async def test_clients_are_told_what_works_and_what_is_taken(
 class _Diffuser(FakeCapabilities):
     def __init__(self, outcome: ModelCatalogue | DarkroomError) -> None:
         super().__init__()
-        self._outcome = outcome
+        self.outcome = outcome
 
     async def list_models(self) -> ModelCatalogue:
-        if isinstance(self._outcome, DarkroomError):
-            raise self._outcome
-        return self._outcome
+        if isinstance(self.outcome, DarkroomError):
+            raise self.outcome
+        return self.outcome
+
+
+def _with_checkpoint(*, is_here: bool) -> ModelCatalogue:
+    return ModelCatalogue(checkpoints=(ModelFile("a", "a", "", "a", is_here=is_here),))
 
 
 @pytest.mark.parametrize(
@@ -58,7 +62,9 @@ class _Diffuser(FakeCapabilities):
     [
         (NotDeployed("none"), False),
         (ModelCatalogue(), False),
-        (Overloaded("busy"), True),
+        (_with_checkpoint(is_here=False), False),
+        (_with_checkpoint(is_here=True), True),
+        (Overloaded("busy"), False),
     ],
 )
 async def test_the_diffusion_routes_are_live_where_there_is_an_engine_with_a_checkpoint(
@@ -67,6 +73,14 @@ async def test_the_diffusion_routes_are_live_where_there_is_an_engine_with_a_che
     diffuser = _Diffuser(outcome)
     report = await CapabilityService(diffuser, diffuser, settings).report()
     assert report.routes.diffusion is is_live
+
+
+async def test_an_engine_that_is_busy_is_what_it_was(settings: Settings) -> None:
+    diffuser = _Diffuser(_with_checkpoint(is_here=True))
+    service = CapabilityService(diffuser, diffuser, settings)
+    assert (await service.report()).routes.diffusion
+    diffuser.outcome = Overloaded("busy")
+    assert (await service.report()).routes.diffusion
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ async def server(
         yield process
 
 
-async def _ask_for_tags(server: AppProcess) -> None:
+async def ask_for_tags(server: AppProcess) -> None:
     async with server.client() as client:
         stored = await client.post("/api/v1/images", files=[("file", ("a.png", encoded(an_image(), "PNG")))])
         body = {"images": [image["url"] for image in stored.json()["images"]]}
@@ -32,7 +32,7 @@ async def _ask_for_tags(server: AppProcess) -> None:
 
 @pytest.mark.parametrize(("server", "status"), [("none", "waiting"), ("stuck", "running")], indirect=["server"])
 async def test_a_job_is_cancelled_and_tried_again(server: AppProcess, visit: Visit, status: str) -> None:
-    await _ask_for_tags(server)
+    await ask_for_tags(server)
     page = await visit.open("/jobs")
     job = page.get_by_role("main").get_by_role("listitem")
     await expect(job).to_contain_text(f"Tags {status}")
@@ -50,7 +50,7 @@ async def test_a_job_is_cancelled_and_tried_again(server: AppProcess, visit: Vis
 async def test_the_page_follows_jobs_by_itself(server: AppProcess, visit: Visit) -> None:
     page = await visit.open("/jobs")
     await expect(page.get_by_role("main")).to_contain_text("No jobs.")
-    await _ask_for_tags(server)
+    await ask_for_tags(server)
     await expect(page.get_by_role("main")).to_contain_text("Tags waiting")
     visit.expects(AWAY)
     server.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import httpx
@@ -24,12 +25,15 @@ UNSIGNED = "401 \\(Unauthorized\\)"
 
 @pytest_asyncio.fixture()
 async def server(browser: Browser, postgres: str, tmp_path: Path) -> AsyncIterator[AppProcess]:
-    auth = Auth(mode="api_key", admin_key=SecretStr(ADMIN_KEY))
-    async with a_server(postgres, tmp_path, auth=auth) as process:
+    async with server_with_keys(postgres, tmp_path) as process:
         yield process
 
 
-async def _account(server: AppProcess, name: str, album: str | None = None) -> str:
+def server_with_keys(postgres: str, folder: Path) -> AbstractAsyncContextManager[AppProcess]:
+    return a_server(postgres, folder, auth=Auth(mode="api_key", admin_key=SecretStr(ADMIN_KEY)))
+
+
+async def an_account(server: AppProcess, name: str, album: str | None = None) -> str:
     """Make a user, with an album of one picture. -> the key"""
     async with server.client() as client:
         body = {"username": name, "email": f"{name}@example.org"}
@@ -49,7 +53,7 @@ async def _make_album(client: httpx.AsyncClient, key: str, album: str) -> None:
     assert answer.status_code == 201, answer.text
 
 
-async def _sign_in(page: Page, key: str) -> None:
+async def sign_in(page: Page, key: str) -> None:
     await page.get_by_label("Your key").fill(key)
     await page.get_by_role("button", name="Sign in").click()
 
@@ -63,11 +67,11 @@ async def _end_sessions(server: AppProcess) -> None:
 
 async def test_whoever_signs_in_sees_the_own_pictures_until_signing_out(server: AppProcess, visit: Visit) -> None:
     visit.expects(UNSIGNED)
-    key = await _account(server, "eva", "mountains")
+    key = await an_account(server, "eva", "mountains")
     page = await visit.open("/albums")
-    await _sign_in(page, "dk_" + "A" * 43)
+    await sign_in(page, "dk_" + "A" * 43)
     await expect(page.get_by_role("alert")).not_to_be_empty()
-    await _sign_in(page, key)
+    await sign_in(page, key)
     await expect(page.get_by_role("link", name="mountains")).to_be_visible()
     await page.reload()
     await expect(page.get_by_role("link", name="mountains")).to_be_visible()
@@ -81,12 +85,12 @@ async def test_whoever_signs_in_sees_the_own_pictures_until_signing_out(server: 
 
 async def test_an_album_of_somebody_else_is_not_there(server: AppProcess, visit: Visit, browser: Browser) -> None:
     visit.expects(UNSIGNED, "404 \\(Not Found\\)")
-    hers, his = await _account(server, "eva", "secrets"), await _account(server, "bob", "holiday")
+    hers, his = await an_account(server, "eva", "secrets"), await an_account(server, "bob", "holiday")
     async with server.client(headers=bearer(hers)) as client:
         [album] = (await client.get("/api/v1/albums")).json()["items"]
         [picture] = (await client.get("/api/v1/images")).json()["items"]
     page = await visit.open(f"/albums/{album['id']}")
-    await _sign_in(page, his)
+    await sign_in(page, his)
     await expect(page.get_by_role("alert")).to_contain_text("album")
     await expect(page.get_by_role("img")).to_have_count(0)
     await expect(page.get_by_text("secrets")).to_have_count(0)
@@ -95,7 +99,7 @@ async def test_an_album_of_somebody_else_is_not_there(server: AppProcess, visit:
         assert answer.status == 404
     async with a_visit(browser, server.url) as other:
         her_page = await other.open(f"/albums/{album['id']}")
-        await _sign_in(her_page, hers)
+        await sign_in(her_page, hers)
         await expect(her_page.get_by_role("img")).to_have_count(1)
 
 
@@ -104,9 +108,9 @@ async def test_who_comes_back_after_the_session_has_ended_signs_in_and_goes_on(
     server: AppProcess, visit: Visit, before: str
 ) -> None:
     visit.expects(UNSIGNED)
-    key = await _account(server, "eva", "mountains")
+    key = await an_account(server, "eva", "mountains")
     page = await visit.open("/people")
-    await _sign_in(page, key)
+    await sign_in(page, key)
     await expect(page.get_by_role("heading", name="People")).to_be_visible()
     await _end_sessions(server)
     if before == "an action":
@@ -114,7 +118,7 @@ async def test_who_comes_back_after_the_session_has_ended_signs_in_and_goes_on(
     else:
         await page.reload()
     await expect(page.get_by_label("Your key")).to_be_visible()
-    await _sign_in(page, key)
+    await sign_in(page, key)
     heading = "Albums" if before == "an action" else "People"
     await expect(page.get_by_role("heading", name=heading)).to_be_visible()
 
@@ -124,12 +128,12 @@ async def test_an_upload_whose_session_ended_in_the_middle_waits_for_its_user(
     server: AppProcess, visit: Visit, tmp_path: Path, name: str
 ) -> None:
     visit.expects(UNSIGNED, "404 .*/by-sha256/", AWAY)
-    keys = {one: await _account(server, one) for one in ("eva", "bob")}
+    keys = {one: await an_account(server, one) for one in ("eva", "bob")}
     pictures = [tmp_path / f"{seed}.png" for seed in range(6)]
     for seed, path in enumerate(pictures):
         path.write_bytes(encoded(an_image(seed=seed), "PNG"))
     page = await visit.open()
-    await _sign_in(page, keys["eva"])
+    await sign_in(page, keys["eva"])
     await expect(page.get_by_text("nothing leaves this machine")).to_be_visible()
     sent = 0
 
@@ -143,7 +147,7 @@ async def test_an_upload_whose_session_ended_in_the_middle_waits_for_its_user(
     await page.route("**/api/v1/images", end_in_the_middle)
     await drop(page, pictures)
     await expect(page.get_by_label("Your key")).to_be_visible()
-    await _sign_in(page, keys[name])
+    await sign_in(page, keys[name])
     uploads = page.get_by_label("Uploads")
     if name == "bob":
         await expect(page.get_by_text("nothing leaves this machine")).to_be_visible()
@@ -158,9 +162,9 @@ async def test_nothing_that_somebody_wrote_is_left_to_the_next_user_of_the_brows
     server: AppProcess, visit: Visit
 ) -> None:
     visit.expects(UNSIGNED)
-    key = await _account(server, "eva", "mountains")
+    key = await an_account(server, "eva", "mountains")
     page = await visit.open("/albums")
-    await _sign_in(page, key)
+    await sign_in(page, key)
     await expect(page.get_by_role("link", name="mountains")).to_be_visible()
     await page.evaluate("sessionStorage.setItem('generate', 'a surprise for Bob')")  # as the page Generate does
     await page.get_by_role("button", name="Sign out").click()
@@ -170,9 +174,9 @@ async def test_nothing_that_somebody_wrote_is_left_to_the_next_user_of_the_brows
 
 async def test_signing_out_in_one_tab_ends_what_another_shows(server: AppProcess, visit: Visit) -> None:
     visit.expects(UNSIGNED)
-    key = await _account(server, "eva", "mountains")
+    key = await an_account(server, "eva", "mountains")
     page = await visit.open("/albums")
-    await _sign_in(page, key)
+    await sign_in(page, key)
     await expect(page.get_by_role("link", name="mountains")).to_be_visible()
     other = await visit.open("/albums")
     await expect(other.get_by_role("link", name="mountains")).to_be_visible()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Page, expect
 
 from tests.support.app_process import AppProcess, a_server
 from tests.support.builders import a_photo, encoded
@@ -54,3 +55,30 @@ async def test_a_picture_is_made_compared_kept_and_found_in_the_history(
     await expect(page.get_by_role("status").filter(has_text="Taken out")).to_be_visible()
     await visit.show(page, "/")
     await expect(page.get_by_role("listitem").get_by_role("img")).to_have_count(1)
+
+
+async def _shows(page: Page, style: str, strength: str, seed: str) -> None:
+    await expect(page.get_by_role("heading", level=2, name=style)).to_be_visible()
+    await expect(page.get_by_label("Strength")).to_have_value(strength)
+    await expect(page.get_by_role("spinbutton", name="Seed")).to_have_value(seed)
+
+
+async def test_the_style_and_how_it_is_made_are_in_the_address(server: AppProcess, visit: Visit) -> None:
+    page = await visit.open("/styles")
+    await page.get_by_role("button", name="Use astronaut.jpg").click()
+    await page.get_by_role("button", name="Pencil drawing").click()
+    await page.get_by_role("button", name="Watercolor").click()
+    await page.get_by_label("Strength").fill("0.4")
+    await page.get_by_role("spinbutton", name="Seed").fill("7")
+    await expect(page).to_have_url(re.compile(r"picture=img_\w+&name=watercolor&seed=7&strength=0.4$"))
+    await page.get_by_role("button", name="Make", exact=True).click()
+    await expect(page.get_by_text("In your library", exact=False)).to_be_visible()
+    await page.reload()
+    await _shows(page, "Watercolor", "0.4", "7")
+    await expect(page.get_by_text("In your library", exact=False)).to_be_visible()
+    shared = await visit.open(page.url.partition("#")[2])
+    await _shows(shared, "Watercolor", "0.4", "7")
+    await page.go_back()
+    await _shows(page, "Pencil drawing", "0.75", "1")
+    await page.go_forward()
+    await _shows(page, "Watercolor", "0.4", "7")

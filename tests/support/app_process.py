@@ -28,13 +28,15 @@ from serve_app.local_ray import free_port
 from serve_app.services.container import Services
 from serve_app.services.runner import JobRunner
 from serve_app.telemetry import Metrics, configure_logging
+from tests.support.fake_diffuser import FakeDiffuser
 from tests.support.fakes import FakeCapabilities
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext
 
-Engines = Literal["real", "fake", "stuck", "none"]
-"""The local profile's; `FakeCapabilities`; those whose tags never come; or no worker, so that jobs stay queued."""
+Engines = Literal["real", "fake", "diffusing", "stuck", "none"]
+"""The local profile's; `FakeCapabilities`; `FakeDiffuser`, whose pictures show what was asked for; those whose tags
+never come; or no worker, so that jobs stay queued."""
 START_S = 120.0
 STOP_S = 20.0
 
@@ -165,6 +167,8 @@ class _Announced(uvicorn.Server):
 def _capabilities(settings: Settings, engines: Engines) -> Any:
     if engines == "stuck":
         return StuckCapabilities()
+    if engines == "diffusing":
+        return FakeDiffuser()
     if engines != "real":
         return FakeCapabilities()
     from deployments.bundle import Bundle

@@ -24,8 +24,8 @@ from playwright.async_api import (
 PATIENCE_MS = 120_000
 """A busy machine takes its time, and a wait that ends early says nothing of the page."""
 HOW_TO_INSTALL = "no Chromium on the PATH: install it (on Debian and Ubuntu: apt-get install chromium)"
-AWAY = r"net::ERR_(CONNECTION_|EMPTY_RESPONSE|SOCKET_)"
-"""What the browser complains of while a server restarts."""
+AWAY = r"net::ERR_(CONNECTION_|EMPTY_RESPONSE|SOCKET_|INCOMPLETE_CHUNKED_ENCODING)"
+"""What the browser complains of while a server restarts, and of the stream that ends with it."""
 _STILL = 6
 """Frames in a row without a request, after which a page has what it wants."""
 _A_FRAME_WITH_PICTURES = """() => new Promise((resolve) => requestAnimationFrame(() => {
@@ -35,6 +35,9 @@ _A_FRAME_WITH_PICTURES = """() => new Promise((resolve) => requestAnimationFrame
   });
   resolve(seen.every((one) => one.complete));
 }))"""
+_HAS_LEARNT = """() => performance.getEntriesByType("resource").some(
+  (one) => one.name.endsWith("/api/v1/capabilities") && one.responseEnd
+) && new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve(true))))"""
 _FROM_PLAIN_FILES = ("data:", "blob:")
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -65,6 +68,7 @@ class Visit:
         self.context = context
         self.url = url
         self.requests: list[str] = []
+        self.streams: list[Request] = []
         self.complaints: list[str] = []
         self._expected: list[str] = []
         self._under_way: set[Request] = set()
@@ -108,7 +112,10 @@ class Visit:
 
     def _note(self, request: Request) -> None:
         self.requests.append(request.url)
-        self._under_way.add(request)
+        if request.resource_type == "eventsource":
+            self.streams.append(request)  # it never ends
+        else:
+            self._under_way.add(request)
 
     def _hear(self, message: ConsoleMessage) -> None:
         if message.type == "error":
@@ -127,7 +134,7 @@ async def a_visit(browser: Browser, url: str, **options: Any) -> AsyncIterator[V
 
 async def routes_of(page: Page) -> list[str]:
     """List the pages that the app's own navigation leads to, once it has learnt what the server can do."""
-    await page.wait_for_load_state("networkidle")  # later than a page that has what it shows
+    await page.wait_for_function(_HAS_LEARNT)  # later than a page that has what it shows
     links = await page.get_by_role("navigation").get_by_role("link").all()
     hrefs = [await link.get_attribute("href") for link in links]
     return [str(href).removeprefix("#") for href in hrefs]

@@ -254,7 +254,19 @@ def _describe(model: Model, sha256: str, addnet: str = "") -> ModelFile:
         addnet_sha256=trained or addnet,
         vectors=vectors,
         width=width,
+        is_here=model.path is not None or _is_fetched(model.name),
     )
+
+
+def _is_fetched(hub_name: str) -> bool:
+    """Whether a hub's model lies in the hub's cache on this machine. Asks no server."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return isinstance(try_to_load_from_cache(hub_name, "model_index.json"), str)
+    except HFValidationError:  # no name of a hub
+        return False
 
 
 def _first(models: Sequence[Model], name: str) -> Model | None:

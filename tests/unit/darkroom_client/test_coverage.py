@@ -105,6 +105,7 @@ CALLS: dict[str, Call] = {
     "enable_webhook": lambda client: client.enable_webhook("whk_1"),
     "delete_webhook": lambda client: client.delete_webhook("whk_1"),
     "embed_album": lambda client: client.embed_album([REF], ALBUM),
+    "make_demo_album": lambda client: client.make_demo_album(),
     "tag_album": lambda client: client.tag_album(
         images=(REF,), labels=("sea", "dog"), top_k=3, threshold=0.5, detail=True
     ),

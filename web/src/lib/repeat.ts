@@ -1,6 +1,12 @@
-/** Do something now and again: soon while something goes on, and not at all while the page is out of sight. */
+/**
+ * Do something when the server tells of a change, and not at all while the page is out of sight. While it tells nothing,
+ * now and again: soon where something goes on.
+ */
+import { hear, isLive, watch, type Kind } from './events';
+
 const BUSY_MS = 1000;
 const IDLE_MS = 4000;
+const SURE_MS = 60_000; // while changes are told
 const watching = new Set<() => void>();
 
 /** Look at once: something has begun or ended here. */
@@ -8,8 +14,10 @@ export function lookNow(): void {
   for (const look of watching) look();
 }
 document.addEventListener('visibilitychange', () => !document.hidden && lookNow());
+watch(lookNow);
 
-export function repeat(look: () => Promise<boolean>): () => void {
+/** `look`: tells whether something goes on. `kinds`: of changes after which it looks. -> how to end that */
+export function repeat(look: () => Promise<boolean>, kinds: readonly Kind[] = ['job']): () => void {
   let timer = 0;
   let isOver = false;
   let isLooking = false;
@@ -25,12 +33,14 @@ export function repeat(look: () => Promise<boolean>): () => void {
       if (!document.hidden) isGoing = await look();
     }
     isLooking = false;
-    if (!isOver) timer = window.setTimeout(turn, isGoing ? BUSY_MS : IDLE_MS);
+    if (!isOver) timer = window.setTimeout(turn, isLive() ? SURE_MS : isGoing ? BUSY_MS : IDLE_MS);
   }
+  const deafen = hear(kinds, turn);
   watching.add(turn);
   void turn();
   return () => {
     isOver = true;
+    deafen();
     watching.delete(turn);
     clearTimeout(timer);
   };

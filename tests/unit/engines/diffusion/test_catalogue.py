@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from huggingface_hub import file_download
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -206,3 +207,18 @@ def test_a_model_without_its_file_does_not_hide_the_one_that_a_hash_means(folder
     (folder / "checkpoints" / "folder" / "unet" / "diffusion_pytorch_model.safetensors").symlink_to(folder / "gone")
     found = catalogue.find("checkpoints", "plain")
     assert catalogue.look_up("checkpoints", catalogue.sha256(found)[:10]) == found
+
+
+def test_the_configured_checkpoint_of_a_hub_is_here_once_it_lies_in_the_hubs_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    monkeypatch.setattr(file_download.constants, "HF_HUB_CACHE", str(cache))
+    catalogue = Catalogue(tmp_path / "models", "some/model")
+    assert [one.is_here for one in catalogue.describe("checkpoints")] == [False]
+    fetched = cache / "models--some--model"
+    (fetched / "snapshots" / "abc").mkdir(parents=True)
+    (fetched / "snapshots" / "abc" / "model_index.json").write_text("{}")
+    (fetched / "refs").mkdir()
+    (fetched / "refs" / "main").write_text("abc")
+    assert [one.is_here for one in catalogue.describe("checkpoints")] == [True]

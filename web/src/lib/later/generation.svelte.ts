@@ -34,6 +34,15 @@ export interface Asked {
   n_iter: number;
   denoising_strength: number;
   checkpoint: string;
+  vae: string;
+  enable_hr: boolean;
+  hr_scale: number;
+  hr_upscaler: string;
+  hr_second_pass_steps: number;
+  mask_blur: number;
+  inpainting_fill: number;
+  inpaint_full_res: boolean;
+  inpainting_mask_invert: number;
 }
 
 export const FRESH: Asked = {
@@ -49,14 +58,23 @@ export const FRESH: Asked = {
   n_iter: 1,
   denoising_strength: 0.75,
   checkpoint: '',
+  vae: '',
+  enable_hr: false,
+  hr_scale: 2,
+  hr_upscaler: 'Latent',
+  hr_second_pass_steps: 0,
+  mask_blur: 4,
+  inpainting_fill: 1,
+  inpaint_full_res: false,
+  inpainting_mask_invert: 0,
 };
 
 /** The server's own defaults, which its history leaves out. */
-const UNSAID: Partial<Asked> = { steps: 50, sampler_name: 'Euler' };
+const UNSAID: Partial<Asked> = { steps: 50, sampler_name: 'Euler', inpainting_fill: 0, inpaint_full_res: true };
 
 /** What an entry of the history asked for. */
 export function recalled(parameters: Record<string, unknown>): Asked {
-  const known = Object.keys(FRESH).filter((name) => name in parameters);
+  const known = Object.keys(FRESH).filter((name) => parameters[name] !== undefined && parameters[name] !== null);
   const settings = (parameters.override_settings ?? {}) as Record<string, unknown>;
   return {
     ...FRESH,
@@ -64,6 +82,7 @@ export function recalled(parameters: Record<string, unknown>): Asked {
     ...Object.fromEntries(known.map((name) => [name, parameters[name]])),
     sampler_name: String(parameters.sampler_name ?? parameters.sampler_index ?? UNSAID.sampler_name),
     checkpoint: String(settings.sd_model_checkpoint ?? ''),
+    vae: String(settings.sd_vae ?? ''),
   };
 }
 
@@ -98,10 +117,11 @@ export class Generation {
   #task = '';
   #job = '';
 
-  make(asked: Asked, start: string, units: Unit[]): Promise<void> {
+  /** `start`: the picture to begin with; `mask`: of it, white where it changes. */
+  make(asked: Asked, start: string, units: Unit[], mask?: Blob): Promise<void> {
     return this.#follow(async () => {
       this.#task = `web-${Math.random().toString(36).slice(2)}`;
-      const body = await this.#body(asked, start, units);
+      const body = await this.#body(asked, start, units, mask);
       const path = start ? '/sdapi/v1/img2img' : '/sdapi/v1/txt2img';
       const { id } = await patiently(() => send<{ id: string }>(path, body, { Prefer: 'respond-async' }));
       sessionStorage.setItem(KEPT, JSON.stringify([this.#task, id]));
@@ -164,8 +184,12 @@ export class Generation {
     }
   }
 
-  async #body(asked: Asked, start: string, units: Unit[]): Promise<Record<string, unknown>> {
-    const { checkpoint, denoising_strength, ...said } = asked;
+  async #body(asked: Asked, start: string, units: Unit[], mask?: Blob): Promise<Record<string, unknown>> {
+    const { checkpoint, vae, denoising_strength, ...rest } = asked;
+    const { enable_hr, hr_scale, hr_upscaler, hr_second_pass_steps, ...others } = rest;
+    const { mask_blur, inpainting_fill, inpaint_full_res, inpainting_mask_invert, ...said } = others;
+    const second = enable_hr ? { enable_hr, hr_scale, hr_upscaler, hr_second_pass_steps, denoising_strength } : {};
+    const part = mask && { mask_blur, inpainting_fill, inpaint_full_res, inpainting_mask_invert, mask: await encoded(mask) };
     const used = units.filter((one) => one.file ?? one.url);
     const args = await Promise.all(
       used.map(async ({ module, model, weight, file, url }) => ({
@@ -180,8 +204,9 @@ export class Generation {
       override_settings: {
         show_progress_every_n_steps: PREVIEW_STEPS,
         ...(checkpoint ? { sd_model_checkpoint: checkpoint } : {}),
+        ...(vae ? { sd_vae: vae } : {}),
       },
-      ...(start ? { init_images: [await encoded(start)], denoising_strength } : {}),
+      ...(start ? { init_images: [await encoded(start)], denoising_strength, ...part } : second),
       ...(args.length ? { alwayson_scripts: { ControlNet: { args } } } : {}),
     };
   }

@@ -1,0 +1,50 @@
+"""The demo album of photographs that installed packages ship."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from serve_app.services.albums import demo
+from tests.api.conftest import assert_problem
+
+FILES = len(demo.PHOTOGRAPHS) + len(demo.COPIED)
+
+
+async def _make(client: httpx.AsyncClient) -> dict[str, Any]:
+    answer = await client.post("/api/v1/albums/demo", headers={"Prefer": "wait=60"})
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+async def test_the_photographs_are_read_into_an_album(client: httpx.AsyncClient) -> None:
+    made = await _make(client)
+    assert (made["album_id"], made["embedded"]) == (demo.NAME, FILES)
+    names = {one["filename"] for one in (await client.get("/api/v1/images")).json()["items"]}
+    assert {"china.jpg", "flower.jpg", "flower (small).jpg", "astronaut.png"} <= names
+
+
+async def test_asking_again_brings_no_picture_twice_and_what_was_deleted_comes_back(client: httpx.AsyncClient) -> None:
+    await _make(client)
+    first, *_ = (await client.get("/api/v1/images")).json()["items"]
+    assert (await client.delete(f"/api/v1/images/{first['id']}")).status_code == 204
+    await _make(client)
+    assert len((await client.get("/api/v1/images")).json()["items"]) == FILES
+    album = (await client.get(f"/api/v1/albums/{demo.NAME}")).json()
+    assert album["image_count"] == FILES
+
+
+async def test_the_photographs_that_are_always_there_are_enough(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "PHOTOGRAPHS", [one for one in demo.PHOTOGRAPHS if one.startswith("sklearn/")])
+    assert (await client.get("/api/v1/capabilities")).json()["routes"]["demo"] is True
+    assert (await _make(client))["embedded"] == 3
+
+
+async def test_a_server_without_photographs_says_so(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "PHOTOGRAPHS", ("no_such_package/a.jpg", "sklearn/no_such_file.jpg"))
+    assert (await client.get("/api/v1/capabilities")).json()["routes"]["demo"] is False
+    assert_problem(await client.post("/api/v1/albums/demo"), 503, "not-deployed")
