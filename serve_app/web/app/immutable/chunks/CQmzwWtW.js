@@ -1,1 +1,0 @@
-import{d as i,c as t}from"../bundle.C9-ZxOpN.js";function r(a){return/img_[0-9a-z]{10,64}/.exec(a??"")?.[0]??""}function s(a){return i(t.GET("/api/v1/images/{image_id}",{params:{path:{image_id:a}}}))}async function c(a,e="trash"){a.length&&await i(t.POST("/api/v1/images/batch",{body:{ids:a,action:e}}))}export{r as i,s as l,c as t};
