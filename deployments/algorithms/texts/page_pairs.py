@@ -81,7 +81,11 @@ def compare_pages(left: Sequence[Text], right: Sequence[Text], rules: PageRules 
         same, differing = _differences(*said)
         agreed += same
         if score >= rules.min_score:
-            changes += [change for change in differing if _is_other(*change, rules.min_letters)]
+            changes += [
+                change
+                for change in [*differing, *_moved_digits(differing, *said)]
+                if _is_other(*change, rules.min_letters)
+            ]
     return PageComparison(agreed, tuple(changes) if agreed >= rules.min_agreed else ())
 
 
@@ -236,6 +240,15 @@ def _differences(left: str, right: str) -> tuple[int, list[tuple[str, str]]]:
         spots.append((mine, theirs))
         gap, held = 0, ""
     return agreed, spots
+
+
+def _moved_digits(spots: Sequence[tuple[str, str]], left: str, right: str) -> list[tuple[str, str]]:
+    """Compare all digits of two rows where each has some that the other lacks: 13:36 is 61:33 but for a digit at
+    either end, and of what one row has more at an end nothing is said."""
+    for side in (0, 1):
+        if not any(re.search(r"\d", spot[side]) and not spot[1 - side] for spot in spots):
+            return []
+    return [(re.sub(r"\D", "", left), re.sub(r"\D", "", right))]
 
 
 def _is_other(left: str, right: str, min_letters: int) -> bool:
