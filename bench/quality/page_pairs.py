@@ -133,7 +133,7 @@ def table(found: Sequence[Pair], rules: PageRules, half: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.quality.page_pairs", description=__doc__)
     parser.add_argument("half", choices=sorted(FONTS), nargs="?", default="reported")
-    parser.add_argument("--seeds", type=int, default=2, help="documents of each kind and font")
+    parser.add_argument("--seeds", type=int, default=1, help="documents of each kind and font")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     print(table(list(pairs(arguments.half, arguments.seeds)), PageRules(), arguments.half))
