@@ -123,8 +123,8 @@ def table(found: Sequence[Pair], rules: PageRules, half: str) -> str:
             right, all_called, all_copies = counts[pair.document]
             is_right = is_called and pair.is_copy
             counts[pair.document] = [right + is_right, all_called + is_called, all_copies + pair.is_copy]
-        right, all_called, all_copies = (list(column) for column in zip(*counts.values(), strict=True))
-        figures = (rate(right, all_called), rate(right, all_copies))
+        rights, called_ones, copies = (list(column) for column in zip(*counts.values(), strict=True))
+        figures = (rate(rights, called_ones), rate(rights, copies))
         cells = " | ".join(f"{one.value:.3f} | {one.low:.3f} to {one.high:.3f}" for one in figures)
         lines.append(f"| {name} | {cells} |")
     return "\n".join(lines)
@@ -133,7 +133,7 @@ def table(found: Sequence[Pair], rules: PageRules, half: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.quality.page_pairs", description=__doc__)
     parser.add_argument("half", choices=sorted(FONTS), nargs="?", default="reported")
-    parser.add_argument("--seeds", type=int, default=2, help="documents of each kind and font")
+    parser.add_argument("--seeds", type=int, default=1, help="documents of each kind and font")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     print(table(list(pairs(arguments.half, arguments.seeds)), PageRules(), arguments.half))

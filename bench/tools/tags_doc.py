@@ -20,7 +20,8 @@ none reaches that, the likeliest one alone from 0.3 on (0.2 for a client's own l
 `threshold`. A tag that does not hold the picture's likeliest class counts half where that class alone is likelier than
 half of the tag: half a truck and nearly half a jeep is a jeep. In a picture that is like nothing the network learnt
 (the moon, bricks, a page), what is under one half counts half.
-`person`, `people` (two or more), `group` (three or more) and `portrait` come from its faces. Tags marked
+`person`, `people` (two or more), `group` (three or more) and `portrait` come from its faces; `receipt`, `screenshot`
+and the `document` of a page from [what is written on it](texts.md#tags-and-duplicates). Tags marked
 *asked* are too general or too unsure to be given unasked: they answer searches and a client's own labels.
 Labels and searches also know the words in the column "also", the {groups} groups at the end of this page and the names
 of {words} kinds of things, from WordNet, that classes belong to ("spaniel", "footwear"); a label that is in no list and

@@ -12,6 +12,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
+from structlog.testing import capture_logs
 
 from deployments.errors import Conflict
 from serve_app.store import migrate
@@ -44,6 +45,21 @@ async def test_a_migrated_database_is_what_the_models_say(postgres: str) -> None
 def _is_everywhere(_: object, name: str | None, *__: object) -> bool:
     """Leave out what only some servers have: the index for which revision 0029 needs an extension."""
     return name != "picture_texts_words_idx"
+
+
+async def test_words_of_texts_have_an_index_where_the_server_has_the_extension(empty: str) -> None:
+    with capture_logs() as said:
+        await migrate.upgrade(empty)
+    engine = create_async_engine(empty)
+    async with engine.connect() as connection:
+        available = "SELECT count(*) = 1 FROM pg_available_extensions WHERE name = 'pg_trgm'"
+        has_extension = bool(await connection.scalar(text(available)))
+        index = "SELECT to_regclass('picture_texts_words_idx') IS NOT NULL"
+        assert await connection.scalar(text(index)) is has_extension
+    await engine.dispose()
+    assert [entry["log_level"] for entry in said] == ([] if has_extension else ["warning"])
+    await migrate.downgrade(empty, "0028")
+    await migrate.upgrade(empty)
 
 
 async def test_a_downgrade_to_base_leaves_nothing_and_an_upgrade_brings_all_back(empty: str) -> None:

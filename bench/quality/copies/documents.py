@@ -90,13 +90,12 @@ def _sentence(draw: Random, letters: int) -> str:
 
 def _form(form: Random, entries: Random) -> Document:
     labels = [f"{_one_of(form, WORDS).capitalize()} {_one_of(form, WORDS)}:" for _ in range(9)]
-    values = (_one_of, _date, _amount)
+    values: tuple[Callable[[Random], str], ...] = (lambda draw: _one_of(draw, _NAMES), _date, _amount)
     fields, boxes = [Field(40, 40, "Application " + _sentence(form, 12), 34, is_entry=False)], []
     for row, label in enumerate(labels):
         top = 130 + 66 * row
-        kind = values[int(form.integers(3))]
-        value = _one_of(entries, _NAMES) if kind is _one_of else kind(entries)  # type: ignore[call-arg, operator]
-        fields += [Field(40, top, label, is_entry=False), Field(330, top, str(value))]
+        value = values[int(form.integers(3))](entries)
+        fields += [Field(40, top, label, is_entry=False), Field(330, top, value)]
         boxes.append((315.0, top - 12.0, 760.0, top + 38.0))
     return Document((820, 780), tuple(fields), tuple(boxes))
 

@@ -38,7 +38,7 @@ class PageRules:
     """From when on what is written makes a picture a page. Shares are of the picture's area."""
 
     min_lines: int = 5
-    min_share: float = 0.03
+    min_share: float = 0.07
     """Of the lines themselves ..."""
     min_extent: float = 0.2
     """... and of the upright box around them."""

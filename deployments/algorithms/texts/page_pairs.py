@@ -45,7 +45,9 @@ class PageRules:
     min_letters: int = 3
     """Letters of one place that are others on the other page; a single digit is enough."""
     min_agreed: int = 8
-    """Letters that both pages say at the same places, at least: less tells nothing about where they lie."""
+    """Letters that both pages say at the same places, at least: less tells nothing about where they lie ..."""
+    min_agreed_share: float = 0.3
+    """... and their share of all that was compared: where less agrees, the one was laid wrongly over the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +76,21 @@ def compare_pages(left: Sequence[Text], right: Sequence[Text], rules: PageRules 
     laid = _lay_over(one, two)
     if laid is None:
         return PageComparison(0, ())
-    agreed, changes = 0, []
+    agreed, compared, changes = 0, 0, []
     for mine, theirs in _rows(one.moved(laid), two):
         score = min(*(one.scores[line] for line in mine), *(two.scores[line] for line in theirs))
         said = ["".join(fold(page.texts[line]) for line in lines) for page, lines in ((one, mine), (two, theirs))]
         same, differing = _differences(*said)
         agreed += same
+        compared += max(map(len, said))
         if score >= rules.min_score:
-            changes += [change for change in differing if _is_other(*change, rules.min_letters)]
-    return PageComparison(agreed, tuple(changes) if agreed >= rules.min_agreed else ())
+            changes += [
+                change
+                for change in [*differing, *_moved_digits(differing, *said)]
+                if _is_other(*change, rules.min_letters)
+            ]
+    is_laid = agreed >= max(rules.min_agreed, rules.min_agreed_share * compared)
+    return PageComparison(agreed, tuple(changes) if is_laid else ())
 
 
 def fold(text: str) -> str:
@@ -236,6 +244,15 @@ def _differences(left: str, right: str) -> tuple[int, list[tuple[str, str]]]:
         spots.append((mine, theirs))
         gap, held = 0, ""
     return agreed, spots
+
+
+def _moved_digits(spots: Sequence[tuple[str, str]], left: str, right: str) -> list[tuple[str, str]]:
+    """Compare all digits of two rows where each has some that the other lacks: 13:36 is 61:33 but for a digit at
+    either end, and of what one row has more at an end nothing is said."""
+    for side in (0, 1):
+        if not any(re.search(r"\d", spot[side]) and not spot[1 - side] for spot in spots):
+            return []
+    return [(re.sub(r"\D", "", left), re.sub(r"\D", "", right))]
 
 
 def _is_other(left: str, right: str, min_letters: int) -> bool:

@@ -19,7 +19,7 @@ def a_sheet(
 ) -> list[Text]:
     """Read rows of cells on a sheet of WIDTH by HEIGHT."""
     return [
-        Text(a_box(40 + 250 * column, top + pitch * row, 12.0 * len(says)), 0.9, says, score)
+        Text(a_box(40 + 250 * column, top + pitch * row, 13.0 * len(says), 28.0), 0.9, says, score)
         for row, cells in enumerate(rows)
         for column, says in enumerate(cells)
     ]
@@ -51,14 +51,16 @@ def test_a_clock_at_the_top_of_level_lines_makes_a_screenshot() -> None:
     chat = [["21:47", "83%"], *LETTER[:8]]
     assert tags(a_sheet(chat, top=6)) == {"document", "screenshot"}
     assert tags(a_sheet(chat, top=140)) == {"document"}, "it stands in the page"
-    tilted = [Text(a_box(40, 20 + 36 * row, 260.0, degrees=2.0), 0.9, cells[0], 0.97) for row, cells in enumerate(chat)]
+    tilted = [
+        Text(a_box(40, 20 + 36 * row, 260.0, 28.0, degrees=2.0), 0.9, cells[0], 0.97) for row, cells in enumerate(chat)
+    ]
     assert "screenshot" not in tags(tilted)
 
 
 def test_a_sign_in_a_photograph_and_words_all_over_it_make_no_page() -> None:
     assert tags(a_sheet([["EXIT"], ["Gate B22"]])) == set()
     assert tags(a_sheet(RECEIPT), 4 * WIDTH, 4 * HEIGHT) == set()
-    crossing = [Text(a_box(200, 100, 200.0, degrees=30 * turn), 0.9, "words", 0.97) for turn in range(-3, 4)]
+    crossing = [Text(a_box(200, 100, 200.0, 28.0, degrees=30 * turn), 0.9, "words", 0.97) for turn in range(-3, 4)]
     assert tags(crossing) == set()
 
 

@@ -31,7 +31,13 @@ def a_form(changes: Mapping[tuple[int, int], str] = {}, score: float = 0.97, deg
 
 @pytest.mark.parametrize(
     ("place", "says"),
-    [((320, 80), "Anna Kowalska"), ((320, 160), "126.00"), ((320, 160), "9.00"), ((320, 120), "12.06.1990")],
+    [
+        ((320, 80), "Anna Kowalska"),
+        ((320, 160), "126.00"),
+        ((320, 160), "9.00"),
+        ((320, 120), "12.06.1990"),
+        ((320, 120), "01.20.5199"),
+    ],
 )
 def test_a_form_with_another_entry_is_another_page(place: tuple[int, int], says: str) -> None:
     [(before, after)] = compare_pages(a_form(), a_form({place: says})).changes
