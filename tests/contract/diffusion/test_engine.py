@@ -28,7 +28,7 @@ from deployments.contracts.diffusion import (
     Hires,
     Lora,
 )
-from deployments.engines.diffusion import lycoris
+from deployments.engines.diffusion import lycoris, merged_sets
 from deployments.engines.diffusion.catalogue import Model
 from deployments.engines.diffusion.device import open_device
 from deployments.engines.diffusion.engine import DiffusionEngine
@@ -390,6 +390,35 @@ def test_loras_are_merged_once_for_all_images_with_the_same_set(
     assert len(merged) == count
     make_one(fresh, loras=(Lora(LORA, 0.5, 0.5),))
     assert len(merged) == 2 * count
+
+
+def test_sets_of_loras_that_take_turns_are_merged_once_each(
+    fresh: DiffusionEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merged: list[Any] = []
+    real = lycoris.change_of
+    monkeypatch.setattr(lycoris, "change_of", lambda parts, weight: merged.append(parts) or real(parts, weight))
+    sets = ((Lora(LORA),), (Lora(LORA, 0.5, 1.5),), ())
+    first = [make_one(fresh, loras=loras) for loras in sets]
+    count = len(merged)
+    assert count > 0
+    for loras, image in zip(sets, first, strict=True):
+        np.testing.assert_array_equal(make_one(fresh, loras=loras), image)
+    assert len(merged) == count
+
+
+def test_no_more_sets_of_loras_are_kept_than_there_is_room_for(
+    fresh: DiffusionEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = make_one(fresh)
+    make_one(fresh, loras=(Lora(LORA),))
+    one = fresh.models.saved_bytes
+    monkeypatch.setattr(merged_sets, "KEPT_BYTES", 2 * one + one // 2)
+    for strength in (0.2, 0.4, 0.6, 0.8):
+        make_one(fresh, loras=(Lora(LORA, strength, strength),))
+        assert fresh.models.saved_bytes <= 3 * one  # the file's weights, and two sets
+    monkeypatch.setattr(merged_sets, "KEPT_BYTES", one // 2)
+    np.testing.assert_array_equal(make_one(fresh), plain)
 
 
 @pytest.mark.parametrize("form", ["peft", "diffusers", "processors"])
