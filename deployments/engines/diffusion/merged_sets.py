@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 KEPT_BYTES = 2**31
-"""Bytes that the sets of one checkpoint may take in the machine's memory: one of SD 1.5 in half precision has 1.9 GB."""
+"""Bytes that the sets of one checkpoint may take in the machine's memory: one of SD 1.5 has up to 1.9 GB in half
+precision."""
 
 
 @dataclass(frozen=True, slots=True)
