@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from bench.gpu import models
 from bench.gpu.card import Card
 from configs.settings import Diffusion, Settings
@@ -82,40 +80,3 @@ async def seconds(diffuser: BatchedDiffuser, request: GenerationRequest) -> floa
     started = time.perf_counter()
     await draw(diffuser, request)
     return time.perf_counter() - started
-
-
-def stock_call(card: Card, diffuser: BatchedDiffuser, request: GenerationRequest) -> Any:
-    """Make a call of diffusers' own pipeline over the same weights."""
-    import diffusers
-
-    with diffuser.engine.models.cache.lease() as lease:
-        checkpoint = diffuser.engine.models.checkpoint(lease, request.checkpoint)
-        nets = [diffuser.engine.models.controlnet(lease, hint.model, checkpoint) for hint in request.controls]
-    scheduler = diffusers.EulerAncestralDiscreteScheduler.from_config(
-        checkpoint.scheduler.config, timestep_spacing="linspace", steps_offset=0
-    )
-    parts = {**checkpoint.components, "scheduler": scheduler}
-    more: dict[str, Any] = {}
-    if nets:
-        pipeline = diffusers.StableDiffusionControlNetPipeline(**parts, controlnet=nets)
-        hints = [torch.from_numpy(hint.image).permute(2, 0, 1)[None] / 255 for hint in request.controls]
-        more = {"image": [hint.to(card.name, card.half) for hint in hints]}
-        more["controlnet_conditioning_scale"] = [hint.weight for hint in request.controls]
-    else:
-        pipeline = diffusers.StableDiffusionPipeline(**parts)
-    pipeline.set_progress_bar_config(disable=True)
-
-    def call() -> Any:
-        return pipeline(
-            request.prompt,
-            negative_prompt=request.negative_prompt,
-            width=request.width,
-            height=request.height,
-            num_inference_steps=request.steps,
-            guidance_scale=request.guidance_scale,
-            generator=torch.Generator(card.name).manual_seed(request.seed),
-            output_type="np",
-            **more,
-        )
-
-    return call

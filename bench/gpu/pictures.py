@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from bench.gpu.card import Card, counted_syncs
-from bench.gpu.engine import LORA, NETS, Models, draw, request_of, seconds, serving, stock_call
+from bench.gpu.engine import LORA, NETS, Models, draw, request_of, seconds, serving
 from bench.gpu.tables import Page, median
+from bench.stock_pipeline import stock_call
 from deployments.contracts.diffusion import ControlHint, GenerationRequest, Lora
 
 _ROUNDS = 8
@@ -29,7 +30,7 @@ async def measure(card: Card, page: Page, found: Models) -> None:
         for count in (0, 1, 4):
             request = replace(plain, controls=_hints(plain, count))
             first = await seconds(diffuser, request)
-            call = stock_call(card, diffuser, request)
+            call = stock_call(diffuser, request)
             call()
             served, direct = [], []
             for _ in range(2 if card.tiny else _ROUNDS):  # in turn, so that both see the same machine

@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 
 from bench.report import Report
+from bench.stock_pipeline import stock_call
 from configs.settings import Settings
 from deployments.contracts.diffusion import GenerationRequest
 from deployments.engines.diffusion.batched import BatchedDiffuser
@@ -56,7 +57,7 @@ async def _measure(settings: Settings, names: list[str], size: int, steps: int, 
     diffuser = BatchedDiffuser(settings)
     try:
         await _picture(diffuser, request)
-        direct = _direct(diffuser, request)
+        direct = stock_call(diffuser, request)
         direct()
         served_s, direct_s = [], []
         for _ in range(_ROUNDS):  # in turn, so that a busy machine is as busy for both
@@ -109,36 +110,7 @@ async def _picture(diffuser: BatchedDiffuser, request: GenerationRequest) -> Non
         pass
 
 
-def _direct(diffuser: BatchedDiffuser, request: GenerationRequest) -> Callable[[], None]:
-    """Time the same image by a stock pipeline over the same weights."""
-    import diffusers
-    import torch
-
-    device = diffuser.device
-    with diffuser.engine.models.cache.lease() as lease:
-        checkpoint = diffuser.engine.models.checkpoint(lease, request.checkpoint)
-    pipeline = diffusers.StableDiffusionPipeline(**checkpoint.components, scheduler=checkpoint.scheduler)
-    pipeline.scheduler = diffusers.EulerAncestralDiscreteScheduler.from_config(
-        checkpoint.scheduler.config, timestep_spacing="linspace", steps_offset=0
-    )
-    pipeline.set_progress_bar_config(disable=True)
-
-    def call() -> None:
-        pipeline(
-            request.prompt,
-            negative_prompt=request.negative_prompt,
-            width=request.width,
-            height=request.height,
-            num_inference_steps=request.steps,
-            guidance_scale=request.guidance_scale,
-            generator=torch.Generator(device.name).manual_seed(request.seed),
-            output_type="np",
-        )
-
-    return call
-
-
-def _timed(call: Callable[[], None]) -> float:
+def _timed(call: Callable[[], Any]) -> float:
     started = time.perf_counter()
     call()
     return time.perf_counter() - started

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import threading
 import time
 from collections import deque
@@ -21,6 +22,8 @@ from deployments.errors import Unavailable
 from deployments.kit import batch_sizes
 from deployments.kit.threads import yield_cores
 
+_MOST_FILLED = 4
+"""How often a run may be filled: then another begins, and what this one holds of finished requests is freed."""
 Work = TypeVar("Work")
 Step = TypeVar("Step")
 Joining = TypeVar("Joining", covariant=True)
@@ -34,6 +37,11 @@ class BatchListener(Protocol[Joining, Reported]):
     def join(self, *, wait: bool = False) -> Sequence[Joining]:
         """Take requests of the batch's key that have come meanwhile into the batch, as its last ones, as far as there
         is room. `wait`: where none has come, wait for one as long as the batcher's `wait_s` says."""
+        ...
+
+    def follow(self) -> Sequence[Joining]:
+        """Take requests of the batch's key that have come while it runs, as its last ones, where no request of another
+        key waits before them and there is room beside those that are not finished."""
         ...
 
     def report(self, place: int, step: Reported) -> None:
@@ -168,6 +176,15 @@ class KeyedBatcher(Generic[Work, Step, BatchResult]):
                 )
             return self._move(first.key, room)
 
+    def _follow(self, batch: list[_Ticket[Work]], finished: int) -> list[_Ticket[Work]]:
+        """Move requests of the batch's key into it, up to the first of another key. -> these"""
+        first = batch[0]
+        most = self._most(first.request)
+        with self._lock:
+            ahead = sum(1 for _ in itertools.takewhile(lambda ticket: ticket.key == first.key, self._waiting))
+            room = min(most - (len(batch) - finished), _MOST_FILLED * most - len(batch))
+            return self._move(first.key, min(ahead, room))
+
     def _move(self, key: Hashable, most: int) -> list[_Ticket[Work]]:
         """Move at most so many waiting requests of a key to the running ones. -> these"""
         taken = [ticket for ticket in self._waiting if ticket.key == key][: max(most, 0)]
@@ -178,7 +195,9 @@ class KeyedBatcher(Generic[Work, Step, BatchResult]):
 
     async def _run_batch(self, batch: list[_Ticket[Work]]) -> None:
         loop = asyncio.get_running_loop()
-        watch = _Tickets[Work, Step](batch, loop, lambda wait: self._join(batch, wait=wait))
+        watch = _Tickets[Work, Step](
+            batch, loop, lambda wait: self._join(batch, wait=wait), lambda finished: self._follow(batch, finished)
+        )
         try:
             requests = [ticket.request for ticket in batch]
             outcomes = await loop.run_in_executor(self._thread, self._run, requests, watch)
@@ -192,14 +211,23 @@ class KeyedBatcher(Generic[Work, Step, BatchResult]):
 
 class _Tickets(Generic[Work, Step]):
     def __init__(
-        self, batch: list[_Ticket[Work]], loop: asyncio.AbstractEventLoop, take: Callable[[bool], list[_Ticket[Work]]]
+        self,
+        batch: list[_Ticket[Work]],
+        loop: asyncio.AbstractEventLoop,
+        take: Callable[[bool], list[_Ticket[Work]]],
+        take_late: Callable[[int], list[_Ticket[Work]]],
     ) -> None:
         self._batch = batch
         self._loop = loop
         self._take = take
+        self._take_late = take_late
+        self._finished: set[int] = set()
 
     def join(self, *, wait: bool = False) -> list[Work]:
         return [ticket.request for ticket in self._take(wait)]
+
+    def follow(self) -> list[Work]:
+        return [ticket.request for ticket in self._take_late(len(self._finished))]
 
     def report(self, place: int, step: Step) -> None:
         ticket = self._batch[place]
@@ -207,6 +235,7 @@ class _Tickets(Generic[Work, Step]):
             self._loop.call_soon_threadsafe(ticket.events.put_nowait, step)
 
     def finish(self, place: int, outcome: object) -> None:
+        self._finished.add(place)
         self._loop.call_soon_threadsafe(self._batch[place].events.put_nowait, _Outcome(outcome))
 
     def is_cancelled(self, place: int) -> bool:

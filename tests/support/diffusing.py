@@ -32,6 +32,9 @@ class Listening:
     def join(self, *, wait: bool = False) -> Sequence[GenerationRequest]:
         return ()
 
+    def follow(self) -> Sequence[GenerationRequest]:
+        return ()
+
     def finish(self, place: int, outcome: object) -> None:
         self.finished.append((place, outcome))
 

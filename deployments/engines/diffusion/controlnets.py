@@ -93,8 +93,9 @@ def add_residuals(
             continue
         own = {name: tensor[first:] for name, tensor in added.items()} if added else None
         given, options = _told(net, unit, hint[first:])
+        when = timestep[first:] if timestep.ndim else timestep  # one for all rows, or one for each
         down, middle = net(
-            sample[first:], timestep, embeddings[first:], given, added_cond_kwargs=own, return_dict=False, **options
+            sample[first:], when, embeddings[first:], given, added_cond_kwargs=own, return_dict=False, **options
         )
         residuals = [*down, middle]
         factors = residual_weights(len(residuals), unit.weight, unit.mode)

@@ -6,12 +6,12 @@ Latents are float32 between the calls, whatever the networks compute in, as the 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
 from deployments.engines.diffusion.graphs import Graphs
-from deployments.engines.diffusion.guidance import GuidedModel
+from deployments.engines.diffusion.guidance import GuidedModel, Prediction, Question
 from deployments.engines.diffusion.loading import Checkpoint
 from deployments.engines.diffusion.passes import DenoisePass
 from deployments.engines.diffusion.predictions import noiseless, prediction_of
@@ -45,8 +45,9 @@ class Denoiser:
         self._levels = NoiseLevels.of(scheduler.alphas_cumprod.cpu().numpy())
         self._model = GuidedModel(self.checkpoint, job, self.calls, self._levels, self.graphs)
 
-    def run(self, on_step: StepCallback, image_latents: Any | None) -> Any:
-        """Run the pass; -> the latents at the end, or as predicted where the callback stopped it.
+    def steps(self, on_step: StepCallback, image_latents: Any | None) -> Generator[Question, Prediction, Any]:
+        """Run the pass, asking the model in each call; -> the latents at the end, or as predicted where the callback
+        stopped it.
 
         `image_latents`: initial latents, of passes that begin with an image.
         """
@@ -59,13 +60,15 @@ class Denoiser:
         options = {"generator": list(job.generators)} if _takes_generator(type(scheduler)) else {}
         for call, timestep in enumerate(scheduler.pending(self._timesteps)):
             scaled = scheduler.scale_model_input(latents, timestep)
-            predicted, predicted_x0 = self._predict(scaled, timestep, call, kept)
+            predicted, predicted_x0 = yield from self._predict(scaled, timestep, call, kept)
             latents = scheduler.step(predicted, timestep, latents, **options, return_dict=False)[0]
             if not on_step(min(call + 1, self.calls), predicted_x0):
                 return predicted_x0
         return self._blend(latents, kept)
 
-    def _predict(self, scaled: Any, timestep: Any, call: int, kept: Any) -> tuple[Any, Any]:
+    def _predict(
+        self, scaled: Any, timestep: Any, call: int, kept: Any
+    ) -> Generator[Question, Prediction, tuple[Any, Any]]:
         """Predict from latents of unit variance; -> the model's prediction and that of x0, in which what the mask keeps
         is the init image's.
 
@@ -74,7 +77,7 @@ class Denoiser:
         """
         scheduler = self.job.scheduler
         seen = self._blend(scaled, kept) if scheduler.blends_before else scaled
-        made = self._model(seen, timestep, call)
+        made = yield Question(self._model, seen, timestep, call)
         sigma = self._levels.sigma(float(timestep))
         kind = scheduler.config.prediction_type
         predicted_x0 = noiseless(seen, made.guided, sigma, kind)

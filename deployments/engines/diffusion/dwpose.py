@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from deployments.algorithms.a1111.poses import BODY_POINTS, Pose, draw_poses
 from deployments.contracts.arrays import Image
-from deployments.engines.diffusion.poses import draw_poses
 from deployments.engines.runtime import open_session
 
 Points = NDArray[np.float32]
@@ -43,8 +43,8 @@ class DWPose:
     def __call__(self, image: Image, **_: object) -> Image:
         """Draw the poses as OpenPose does, on black of the image's size."""
         height, width = image.shape[:2]
-        poses = [_as_pose(self.find_points(image, box), width, height) for box in self.find_people(image)]
-        return draw_poses(poses, (height, width))
+        poses = [_as_pose(self.find_points(image, box)) for box in self.find_people(image)]
+        return draw_poses(poses, (width, height))
 
     def find_people(self, image: Image) -> list[NDArray[np.float32]]:
         """Find the boxes of people: left, top, right, bottom in pixels."""
@@ -111,11 +111,7 @@ def _in_order(points: NDArray[np.float32]) -> Points:
     return np.concatenate([bodies, points[17:_POINTS]]).astype(np.float32)
 
 
-def _as_pose(points: Points, width: int, height: int) -> Any:
-    """Convert a person's points to those that controlnet_aux draws: shares of the image, doubtful ones left out."""
-    from controlnet_aux.open_pose import BodyResult, Keypoint, PoseResult
-
-    seen = [Keypoint(x / width, y / height) if score >= _LEAST_POINT else None for x, y, score in points.tolist()]
-    body = seen[:18]
-    known = [one for one in body if one is not None]
-    return PoseResult(BodyResult(body, float(len(known)), len(known)), seen[_LEFT_HAND], seen[_RIGHT_HAND], seen[_FACE])
+def _as_pose(points: Points) -> Pose:
+    """Take a person apart; doubtful points are left out."""
+    seen = [(x, y) if score >= _LEAST_POINT else None for x, y, score in points.tolist()]
+    return Pose(seen[:BODY_POINTS], seen[_LEFT_HAND], seen[_RIGHT_HAND], seen[_FACE])

@@ -7,18 +7,17 @@ networks has their precision, what comes out is float32.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
 from deployments.engines.diffusion.colour_fix import put_back_colours
 from deployments.engines.diffusion.conditioning import Condition, StepConditioning
-from deployments.engines.diffusion.controlnets import add_residuals, window
-from deployments.engines.diffusion.graphs import Graphs, Inputs
-from deployments.engines.diffusion.image_prompts import ImagePromptPass, looking_at
+from deployments.engines.diffusion.controlnets import window
+from deployments.engines.diffusion.graphs import Graphs
 from deployments.engines.diffusion.loading import Checkpoint
+from deployments.engines.diffusion.parts import Ask, Part, compute_together
 from deployments.engines.diffusion.passes import Control, DenoisePass
-from deployments.engines.diffusion.references import HiddenReference, predict_with_references
+from deployments.engines.diffusion.references import HiddenReference
 from deployments.engines.diffusion.refiner import Refiner
 from deployments.engines.diffusion.sigmas import NoiseLevels
 
@@ -31,10 +30,22 @@ class Prediction(NamedTuple):
     """Prediction without the prompt; `guided` where the pass has no guidance."""
 
 
-class _Ask(NamedTuple):
-    row: int
-    condition: Condition
-    is_negative: bool = False
+class Question(NamedTuple):
+    """What a pass asks its model in a call."""
+
+    model: GuidedModel
+    scaled: Any
+    """Latents `float32[N, C, h, w]` of unit variance."""
+    timestep: Any
+    call: int
+
+
+class Asking(NamedTuple):
+    """What a call asks of the networks."""
+
+    told: Sequence[StepConditioning]
+    asks: Sequence[Ask]
+    parts: Sequence[Part]
 
 
 class GuidedModel:
@@ -54,8 +65,8 @@ class GuidedModel:
         """Reference images under the noise of the present call."""
         self._is_refining = False
 
-    def __call__(self, scaled: Any, timestep: Any, call: int) -> Prediction:
-        """Predict from latents `float32[N, C, h, w]` of unit variance at `timestep`; `call` counts from 0."""
+    def begin(self, scaled: Any, timestep: Any, call: int) -> Asking:
+        """Begin a call, counted from 0: list what the networks are asked for, those of equal length together."""
         refiner = self._job.refiner
         if refiner is not None:  # it stays where a sampler puts noise back, or asks at a higher level once more
             self._is_refining = self._is_refining or refiner.takes_over(float(timestep))
@@ -64,17 +75,24 @@ class GuidedModel:
         told = [conditioning.at(call) for conditioning in conditionings]
         asks = _list_asks(told, guided=self._is_guided)
         self._begin_call(timestep, call)
-        answers: list[Any] = [None] * len(asks)
-        for places in _of_equal_length(asks):
-            own_asks = [asks[place] for place in places]
-            made = self._ask(own_asks, scaled, timestep, call, refiner)
-            if refiner is None:
-                made = self._put_back_colours(made, own_asks, scaled, timestep, call)
-            for place, own in zip(places, made, strict=True):
-                answers[place] = own
-        return self._combine(told, asks, answers)
+        parts = [
+            self._part([asks[place] for place in places], places, scaled, timestep, call, refiner)
+            for places in _of_equal_length(asks)
+        ]
+        return Asking(told, asks, parts)
 
-    def _combine(self, told: Sequence[StepConditioning], asks: Sequence[_Ask], answers: Sequence[Any]) -> Prediction:
+    def end(self, asking: Asking, scaled: Any, timestep: Any, call: int) -> Prediction:
+        """End a call whose parts have their answers."""
+        answers: list[Any] = [None] * len(asking.asks)
+        for part in asking.parts:
+            made = part.answer
+            if not self._is_refining:
+                made = self._put_back_colours(made, part.asks, scaled, timestep, call)
+            for place, own in zip(part.places, made, strict=True):
+                answers[place] = own
+        return self._combine(asking.told, asking.asks, answers)
+
+    def _combine(self, told: Sequence[StepConditioning], asks: Sequence[Ask], answers: Sequence[Any]) -> Prediction:
         import torch
 
         count = len(told)
@@ -92,8 +110,16 @@ class GuidedModel:
                 towards.append(own[0] - negative[row])
         return Prediction(negative + self._scale * torch.stack(towards), negative)
 
-    def _ask(self, asks: Sequence[_Ask], scaled: Any, timestep: Any, call: int, refiner: Refiner | None) -> Any:
-        """Ask the network for some rows at once; -> `float32[len(asks), C, h, w]`."""
+    def _part(
+        self,
+        asks: Sequence[Ask],
+        places: Sequence[int],
+        scaled: Any,
+        timestep: Any,
+        call: int,
+        refiner: Refiner | None,
+    ) -> Part:
+        """Make ready what the networks are asked for some rows at once."""
         import torch
 
         checkpoint = refiner.checkpoint if refiner else self._checkpoint
@@ -119,20 +145,10 @@ class GuidedModel:
         for number, prompt in enumerate(prompts):
             inputs[f"image {number}"] = prompt.told([(ask.row, ask.is_negative) for ask in asks], embeddings.dtype)
         unconditional = sum(ask.is_negative for ask in asks)
-        compute = partial(_compute, unet, controls, prompts, unconditional)
-        if not refiner and self._hidden:
-            return predict_with_references(
-                unet,
-                lambda reference: _compute(unet, (), prompts, unconditional, _inputs_of(reference, inputs)),
-                lambda: compute(inputs),
-                [reference.of(rows, embeddings.dtype) for reference in self._hidden],
-                unconditional=unconditional,
-            )
-        how = (unconditional, *(control.unit for control in controls), *(one.prompt.weight for one in prompts))
-        nets = [control.net for control in controls] + [one.adapter.network for one in prompts]
-        return self._graphs.run(compute, inputs, [unet, *nets], how)
+        hidden = [] if refiner else [reference.of(rows, embeddings.dtype) for reference in self._hidden]
+        return Part(asks, places, unet, controls, prompts, inputs, unconditional, hidden, self._graphs)
 
-    def _put_back_colours(self, predicted: Any, asks: Sequence[_Ask], scaled: Any, timestep: Any, call: int) -> Any:
+    def _put_back_colours(self, predicted: Any, asks: Sequence[Ask], scaled: Any, timestep: Any, call: int) -> Any:
         """Change predictions of some rows by the hints whose colours the picture takes over."""
         rows = [ask.row for ask in asks]
         for control in self._acting(call):
@@ -161,7 +177,7 @@ class GuidedModel:
         start, end = call / self._calls, (call + 1) / self._calls
         return [control for control, (first, last) in self._controls if not (start < first or end > last)]
 
-    def _added(self, asks: Sequence[_Ask], *, is_refiner: bool) -> dict[str, Any]:
+    def _added(self, asks: Sequence[Ask], *, is_refiner: bool) -> dict[str, Any]:
         """What SDXL and its refiner are told besides: the pooled prompts, sizes, and to the refiner a score."""
         import torch
 
@@ -174,58 +190,33 @@ class GuidedModel:
         return {"text_embeds": pooled, "time_ids": torch.tensor(ids, dtype=pooled.dtype, device=pooled.device)}
 
 
-def _compute(
-    unet: Any, controls: Sequence[Control], prompts: Sequence[ImagePromptPass], unconditional: int, given: Inputs
-) -> Any:
-    """Run ControlNets and UNet over tensors by name."""
-    import torch
-
-    sample, timestep, embeddings = given["sample"], given["timestep"], given["embeddings"]
-    added = {name: given[name] for name in ("text_embeds", "time_ids")} if "text_embeds" in given else None
-    options: dict[str, Any] = {"encoder_hidden_states": embeddings, "return_dict": False, "added_cond_kwargs": added}
-    if "guidance" in given:
-        options["timestep_cond"] = given["guidance"]
-    residuals = add_residuals(
-        [control.net for control in controls],
-        [control.unit for control in controls],
-        (sample, timestep, embeddings),
-        [given[f"hint {number}"] for number in range(len(controls))],
-        unconditional=unconditional,
-        added=added,
-    )
-    if residuals is not None:
-        options |= {"down_block_additional_residuals": residuals[:-1], "mid_block_additional_residual": residuals[-1]}
-    if "inpainting" in given:
-        sample = torch.cat([sample, given["inpainting"]], dim=1)
-    words = [given[f"image {number}"] for number in range(len(prompts))]
-    with looking_at(unet, [one.adapter for one in prompts], words, [one.prompt.weight for one in prompts]):
-        return unet(sample, timestep, **options)[0].float()
+def answer(questions: Sequence[Question]) -> list[Prediction]:
+    """Answer the questions of several passes; what has one shape and the same networks is computed together, whosever
+    it is."""
+    asked = [(one, one.model.begin(one.scaled, one.timestep, one.call)) for one in questions]
+    groups: dict[Hashable, list[Part]] = {}
+    for _, asking in asked:
+        for part in asking.parts:
+            groups.setdefault(part.key, []).append(part)
+    for parts in groups.values():
+        compute_together(parts)
+    return [one.model.end(asking, one.scaled, one.timestep, one.call) for one, asking in asked]
 
 
-def _inputs_of(reference: HiddenReference, given: Inputs) -> Inputs:
-    """Put a reference in the place of the picture; a network for inpainting sees all of it, and that it keeps it."""
-    import torch
-
-    changed = {**given, "sample": reference.hidden}
-    if "inpainting" in given:
-        changed["inpainting"] = torch.cat([torch.zeros_like(reference.latents[:, :1]), reference.latents], dim=1)
-    return changed
-
-
-def _list_asks(told: Sequence[StepConditioning], *, guided: bool) -> list[_Ask]:
+def _list_asks(told: Sequence[StepConditioning], *, guided: bool) -> list[Ask]:
     """List what the network is asked for: each row without its prompt and with it, then further parts of AND."""
-    first = [_Ask(row, conditioning.conditions[0]) for row, conditioning in enumerate(told)]
+    first = [Ask(row, conditioning.conditions[0]) for row, conditioning in enumerate(told)]
     if not guided:
         return first
     negative = [
-        _Ask(row, Condition(conditioning.negative, pooled=conditioning.negative_pooled), is_negative=True)
+        Ask(row, Condition(conditioning.negative, pooled=conditioning.negative_pooled), is_negative=True)
         for row, conditioning in enumerate(told)
     ]
-    more = [_Ask(row, part) for row, conditioning in enumerate(told) for part in conditioning.conditions[1:]]
+    more = [Ask(row, part) for row, conditioning in enumerate(told) for part in conditioning.conditions[1:]]
     return [*negative, *first, *more]
 
 
-def _of_equal_length(asks: Sequence[_Ask]) -> list[list[int]]:
+def _of_equal_length(asks: Sequence[Ask]) -> list[list[int]]:
     """Group the places of conditions that have one length, and can share a call."""
     groups: dict[int, list[int]] = {}
     for place, ask in enumerate(asks):

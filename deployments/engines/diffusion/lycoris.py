@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from deployments.engines.diffusion.kohya_names import kohya_name
+from deployments.engines.diffusion.merged_sets import MergedSets
 from deployments.engines.diffusion.original_names import original_name
 from deployments.errors import NotSupported
 
@@ -48,7 +49,11 @@ class _Merge:
     warnings: tuple[str, ...] = ()
     """Warnings about networks of which layers did not fit."""
     originals: dict[int, tuple[Any, Tensor]] = field(default_factory=dict)
-    """Parameter's id -> the parameter, and its weights before any merging."""
+    """Parameter's id -> the parameter, and its weights before any merging; also of sets that are kept."""
+    changed: set[int] = field(default_factory=set)
+    """Ids of the parameters that are changed now."""
+    kept: MergedSets = field(default_factory=MergedSets)
+    """Sets that were merged before."""
 
 
 def check_forms(names: Collection[str]) -> None:
@@ -155,7 +160,7 @@ class Merger:
     def bytes_of(self, unet: Any) -> int:
         """Bytes of the weights, in the machine's memory, that merging into the checkpoint of this UNet has saved."""
         merge = self._merges.get(unet)
-        return sum(original.nbytes for _, original in [*merge.originals.values()]) if merge else 0
+        return sum(original.nbytes for _, original in [*merge.originals.values()]) + merge.kept.size if merge else 0
 
     @property
     def original_bytes(self) -> int:
@@ -163,9 +168,16 @@ class Merger:
         return sum(self.bytes_of(unet) for unet in list(self._merges))
 
     def take_out(self, unet: Any) -> None:
-        """Take all networks out of the checkpoint of this UNet: its weights are those of its file."""
+        """Take all networks out of the checkpoint of this UNet, and forget its sets: its weights are those of its
+        file."""
         if merge := self._merges.get(unet):
             self._take_out(merge)
+            self._forget(merge)
+
+    def forget_kept(self, unet: Any) -> None:
+        """Free the sets that are kept beside the one that is merged now."""
+        if merge := self._merges.get(unet):
+            self._forget(merge)
 
     def merge(
         self, unet: Any, encoder: Any, networks: Sequence[tuple[Network, float, float]], second: Any = None
@@ -173,14 +185,22 @@ class Merger:
         """Merge these networks, by their strengths in text encoders and UNet, and no others. -> warnings
 
         What was merged before is taken out: the weights are those of the file again, bit for bit. `second`: the text
-        encoder that SDXL has besides.
+        encoder that SDXL has besides. A set that was merged before, and is kept, is copied.
         """
         merge = self._merges.setdefault(unet, _Merge())
         wanted = tuple((network.name, network.version, text, picture) for network, text, picture in networks)
         if wanted == merge.networks:
             return [*merge.warnings]  # told again with each image
+        if merge.networks:
+            merge.kept.keep(merge.networks, self._changed(merge), merge.warnings)
         self._take_out(merge)
         merge.networks = None  # until all are in, so that an error on the way is followed by taking them out
+        if (known := merge.kept.find(wanted)) is not None:
+            for parameter, weights in known.weights:
+                parameter.data.copy_(weights)
+            merge.changed = {id(parameter) for parameter, _ in known.weights}
+            merge.networks, merge.warnings = wanted, known.warnings
+            return [*known.warnings]
         places = _places(unet, encoder, second) if networks else {}
         warnings = []
         for network, text, picture in networks:
@@ -196,10 +216,20 @@ class Merger:
         return warnings
 
     def _take_out(self, merge: _Merge) -> None:
-        for parameter, original in merge.originals.values():
+        for place in merge.changed:
+            parameter, original = merge.originals[place]
             parameter.data.copy_(original)
-        merge.originals.clear()
+        merge.changed.clear()
         merge.networks, merge.warnings = (), ()
+        if not merge.kept.size:
+            merge.originals.clear()
+
+    def _forget(self, merge: _Merge) -> None:
+        merge.kept.clear()
+        merge.originals = {place: merge.originals[place] for place in merge.changed}
+
+    def _changed(self, merge: _Merge) -> list[Any]:
+        return [merge.originals[place][0] for place in merge.changed]
 
     def _add(self, merge: _Merge, module: Any | None, parts: Parts, strength: float) -> bool:
         """Add a layer's change to a module; -> whether it fits."""
@@ -226,6 +256,7 @@ class Merger:
             raise ValueError("a change of another size")
         if id(parameter) not in merge.originals:
             merge.originals[id(parameter)] = (parameter, parameter.data.to("cpu", copy=True))
+        merge.changed.add(id(parameter))
         changed = parameter.data.to(torch.float32) + strength * change.to(parameter.device, torch.float32)
         parameter.data.copy_(changed.reshape(parameter.shape))
 

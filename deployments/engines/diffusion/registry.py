@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Hashable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -306,6 +307,9 @@ class ModelRegistry:
     def _count_originals(self, lease: Lease, checkpoint: Checkpoint) -> None:
         """Count the weights that merging has saved to the checkpoint: they lie in the memory that the budget is of."""
         key, size = _key_of(checkpoint.model), module_bytes(*networks_of(checkpoint))
+        with suppress(OutOfMemory):
+            return lease.resize(key, size + self._merger.bytes_of(checkpoint.unet))
+        self._merger.forget_kept(checkpoint.unet)
         try:
             lease.resize(key, size + self._merger.bytes_of(checkpoint.unet))
         except OutOfMemory:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import AliasChoices, BaseModel, Field
 
+from deployments.algorithms.a1111.image_metadata import encode_picture
+from deployments.algorithms.a1111.poses import BODY_POINTS
 from serve_app.api.deps import ServicesDep, SettingsDep
 from serve_app.api.sdapi.errors import responses
 from serve_app.api.sdapi.generation import TAG
 from serve_app.services.sdapi.controlnet.detect import control_types, module_list
+from serve_app.services.sdapi.controlnet.poses import draw_people
 from serve_app.services.sdapi.errors import bad_field
 from serve_app.services.sdapi.lenient_types import LONGEST_LIST, Int, LenientModel, Real, Switch, Text
 from serve_app.services.sdapi.model_names import control_title
@@ -20,6 +24,8 @@ router = APIRouter(prefix="/controlnet", tags=[TAG])
 
 _MODELS = responses(422, 503, 504)
 _VERSION = 3
+_LONGEST_CANVAS = 4096
+Points = Annotated[list[float], Field(max_length=3 * LONGEST_LIST)]
 
 
 class DetectBody(LenientModel):
@@ -39,6 +45,28 @@ class DetectBody(LenientModel):
 class DetectAnswer(BaseModel):
     info: str
     images: list[str]
+
+
+class PersonBody(BaseModel):
+    """A person's points as x, y and confidence in a row; a point counts where the confidence is at least 1."""
+
+    pose_keypoints_2d: Points = Field(min_length=3 * BODY_POINTS)
+    hand_right_keypoints_2d: Points | None = None
+    hand_left_keypoints_2d: Points | None = None
+    face_keypoints_2d: Points | None = None
+
+
+class PoseBody(BaseModel):
+    """Poses in an image, in pixels or, where no number is over 1, in shares of its size."""
+
+    people: list[PersonBody] = Field(max_length=LONGEST_LIST)
+    canvas_width: int = Field(ge=1, le=_LONGEST_CANVAS)
+    canvas_height: int = Field(ge=1, le=_LONGEST_CANVAS)
+
+
+class RenderAnswer(BaseModel):
+    info: str
+    images: list[str] | None = None
 
 
 @router.get("/version", response_model=dict[str, int])
@@ -84,5 +112,28 @@ async def detect(body: DetectBody, services: ServicesDep, settings: SettingsDep)
         body.controlnet_processor_res,
         body.controlnet_threshold_a,
         body.controlnet_threshold_b,
+        body.controlnet_masks,
     )
     return {"info": "Success", "images": [base64.b64encode(one).decode() for one in maps]}
+
+
+@router.post(
+    "/render_openpose_json",
+    response_model=RenderAnswer,
+    response_model_exclude_none=True,
+    responses=responses(413, 422),
+)
+async def render_poses(poses: list[PoseBody], settings: SettingsDep) -> dict[str, Any]:
+    """Draw poses, an image for each."""
+    if len(poses) > settings.limits.max_generated:
+        raise bad_field(f"at most {settings.limits.max_generated} pictures", "poses")
+    if not poses:
+        return {"info": "No pose data detected."}
+    drawn = [
+        await asyncio.to_thread(
+            draw_people, [one.model_dump() for one in pose.people], (pose.canvas_width, pose.canvas_height)
+        )
+        for pose in poses
+    ]
+    files = [await asyncio.to_thread(encode_picture, image) for image in drawn]
+    return {"info": "Success", "images": [base64.b64encode(file).decode() for file in files]}

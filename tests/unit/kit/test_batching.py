@@ -284,3 +284,57 @@ async def test_closing_ends_a_request_that_is_just_joining_a_run() -> None:
     assert all(isinstance(outcome, Unavailable) for outcome in done)
     end.set()
     await closing
+
+
+async def test_requests_follow_a_run_up_to_the_first_of_another_key_and_as_far_as_there_is_room() -> None:
+    go, began = threading.Event(), threading.Event()
+    followed: list[list[str]] = []
+
+    def run(requests: Sequence[str], watch: BatchListener[str, int]) -> list[str]:
+        running = list(requests)
+        began.set()
+        assert go.wait(10)
+        if running[0] != "a1":
+            return [one.upper() for one in running]
+        for finishes in (0, 1):
+            if finishes:
+                watch.finish(0, "A1")
+            followed.append(list(watch.follow()))
+            running += followed[-1]
+        return [one.upper() for one in running]
+
+    batcher: Batcher = KeyedBatcher(run, lambda request: request[0], max_batch=3, wait_s=0)
+    running = [asyncio.create_task(events_of(batcher, "a1"))]
+    await asyncio.to_thread(began.wait, 10)
+    for name in ("a2", "a3", "a4", "b1", "a5"):
+        running.append(asyncio.create_task(events_of(batcher, name)))
+        await asyncio.sleep(0)
+    go.set()
+    made = await asyncio.wait_for(asyncio.gather(*running), 20)
+    assert followed == [["a2", "a3"], ["a4"]]
+    assert made == [["A1"], ["A2"], ["A3"], ["A4"], ["B1"], ["A5"]]
+    await batcher.close()
+
+
+async def test_a_run_is_filled_a_few_times_and_another_begins_then() -> None:
+    batches: list[list[str]] = []
+
+    def run(requests: Sequence[str], watch: BatchListener[str, int]) -> list[str]:
+        running = list(requests)
+        batches.append(running)
+        assert go.wait(10)
+        done = 0
+        while done < len(running):
+            watch.finish(done, running[done].upper())
+            done += 1
+            running += watch.follow()
+        return [one.upper() for one in running]
+
+    go = threading.Event()
+    batcher: Batcher = KeyedBatcher(run, lambda request: request[0], max_batch=1, wait_s=0)
+    running = [asyncio.create_task(events_of(batcher, f"a{number}")) for number in range(6)]
+    await asyncio.sleep(0)
+    go.set()
+    await asyncio.wait_for(asyncio.gather(*running), 20)
+    assert [len(batch) for batch in batches] == [4, 2]
+    await batcher.close()

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from deployments.algorithms.a1111.image_metadata import encode_picture
+from deployments.algorithms.a1111.inpainting import mask_of
 from deployments.algorithms.images.resizing import shrink
 from deployments.contracts.diffusion import Diffuser, HintModule, ModelCatalogue
+from serve_app.services.sdapi.controlnet.hints import paints, without
 from serve_app.services.sdapi.controlnet.image_prompts import is_image_prompt
 from serve_app.services.sdapi.controlnet.units import ControlNetUnit, prepare
 from serve_app.services.sdapi.errors import refused
@@ -50,9 +52,18 @@ class Detector:
         self._inputs = inputs
 
     async def detect(
-        self, name: str, images: Sequence[str], processor_res: int, threshold_a: float, threshold_b: float
+        self,
+        name: str,
+        images: Sequence[str],
+        processor_res: int,
+        threshold_a: float,
+        threshold_b: float,
+        masks: Sequence[str] = (),
     ) -> list[bytes]:
-        """Make the hint of each image, as PNG files. Raises `WebUiError`, `WeightsMissing`."""
+        """Make the hint of each image, as PNG files; those of inpaint preprocessors are black under the image's mask.
+
+        Raises `WebUiError`, `WeightsMissing`.
+        """
         module = find_module(await self._diffuser.list_models(), name)
         if module is None:
             raise refused(422, "Module not available")
@@ -60,14 +71,19 @@ class Detector:
             raise refused(422, "Module not supported")
         if not images:
             raise refused(422, "No image selected")
+        if paints(module) and len(masks) != len(images):
+            raise refused(422, f"Preprocessor {name} requires `controlnet_masks` param.")
         unit = ControlNetUnit(
             module=name, processor_res=processor_res, threshold_a=threshold_a, threshold_b=threshold_b
         )
         options = prepare(unit, module).options
         maps = []
-        for text in images:
+        for place, text in enumerate(images):
             image = shrink((await self._inputs.open(text)).pixels, _LONGEST_PX)
             hint = await self._diffuser.make_hint(module.name, image, options)
+            if paints(module):
+                drawn = await self._inputs.open(masks[place])
+                hint = await asyncio.to_thread(without, hint, mask_of(drawn.pixels, None))
             maps.append(await asyncio.to_thread(encode_picture, hint))
         return maps
 

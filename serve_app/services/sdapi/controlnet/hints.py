@@ -151,9 +151,9 @@ class HintMaker:
             raise _UnitFailed(error.message) from error
         if model is None:
             return await _reference(place, unit, hint, frame, mode, prepared, _TAKEN_OVER.get(module.name, "attention"))
-        mask = await self._mask(place, unit, inputs, frame, mode) if _paints(module) else None
+        mask = await self._mask(place, unit, inputs, frame, mode) if paints(module) else None
         first = await asyncio.to_thread(fit_hint, hint, frame.size, mode)
-        shown, controls = [first if mask is None else _without(first, mask)], []
+        shown, controls = [first if mask is None else without(first, mask)], []
         control = ControlHint(
             model.name,
             first,
@@ -169,7 +169,7 @@ class HintMaker:
             controls.append(control)
         else:
             large = await asyncio.to_thread(fit_hint, hint, frame.hires, mode)
-            shown.insert(0, large if mask is None else _without(large, mask))
+            shown.insert(0, large if mask is None else without(large, mask))
             if unit.hr_option != "hires":
                 controls.append(replace(control, passes="first"))
             if unit.hr_option != "first":
@@ -210,7 +210,7 @@ class HintMaker:
     async def _image(
         self, place: int, unit: ControlNetUnit, inputs: JobImages, frame: ControlFrame, module: HintModule
     ) -> tuple[Image, ResizeMode]:
-        if (mask := f"unit{place}.mask") in inputs and not _paints(module) and not is_image_prompt(module):
+        if (mask := f"unit{place}.mask") in inputs and not paints(module) and not is_image_prompt(module):
             scribble, _ = await inputs.load(mask)
             if np.ptp(scribble, axis=(0, 1)).any():  # a mask that is not uniform is what the client drew
                 return shrink(scribble, _LONGEST_PX), unit.resize_mode
@@ -282,12 +282,12 @@ def _colour_fix(module: HintModule, prepared: PreprocessorPlan) -> ColourFix | N
     return ColourFix(int(variation), max(0.0, sharpness))
 
 
-def _paints(module: HintModule) -> bool:
+def paints(module: HintModule) -> bool:
     """Whether a preprocessor is for inpainting: its unit's mask says what is made anew, and is no drawing."""
     return "Inpaint" in module.tags
 
 
-def _without(hint: Image, mask: Gray) -> Image:
+def without(hint: Image, mask: Gray) -> Image:
     """Show a hint with what is made anew in black."""
     mask = np.asarray(cv2.resize(mask, (hint.shape[1], hint.shape[0]), interpolation=cv2.INTER_LINEAR), np.uint8)
     return np.where(mask[..., None] > 127, 0, hint).astype(np.uint8)

@@ -41,10 +41,16 @@ _RESIZE_MODES: dict[Any, ResizeMode] = {
 _CONTROL_MODES: dict[Any, ControlMode] = {
     **{label.lower(): mode for mode, label in MODE_LABELS.items()},
     **{0: "balanced", 1: "prompt", 2: "control"},
+    **{f"controlmode.{mode}": mode for mode in MODE_LABELS},
 }
 _PASSES: dict[Any, Passes] = {
     **{"both": "both", "low res only": "first", "high res only": "hires"},
     **{0: "both", 1: "first", 2: "hires"},
+    **{
+        "hiresfixoption.both": "both",
+        "hiresfixoption.low_res_only": "first",
+        "hiresfixoption.high_res_only": "hires",
+    },
 }
 _RESOLUTION = (64, 2048, 512)
 _MOST_UNITS = 100
