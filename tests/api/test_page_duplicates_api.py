@@ -13,8 +13,9 @@ from deployments.contracts.albums import LocalFeatures, PairVerdict
 from deployments.contracts.arrays import Image
 from deployments.contracts.texts import ANY_TEXT, Text, TextOptions
 from deployments.dedup import DedupDeployment
-from deployments.errors import CapabilityFailed, DarkroomError, DeadlineExceeded, NotDeployed, Unavailable
+from deployments.errors import CapabilityFailed, DarkroomError, DeadlineExceeded, NotDeployed, Overloaded, Unavailable
 from deployments.texts import TextsDeployment
+from serve_app.store.queue import claims
 from tests.api.conftest import embed, upload
 from tests.support.builders import encoded
 from tests.support.fakes import FakeCapabilities
@@ -123,6 +124,20 @@ async def test_where_every_page_takes_too_long_not_all_are_waited_for(
     answer = await client.post("/api/v1/albums/duplicates", json={"images": urls})
     assert answer.status_code == 200, answer.text
     assert 0 < capabilities.calls.count("read_texts") < len(sheets)
+
+
+async def test_a_reader_that_is_busy_for_a_moment_is_waited_for(
+    client: httpx.AsyncClient, capabilities: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ready_again(*_: object, **__: object) -> float:
+        capabilities.away = None
+        return 0.0
+
+    capabilities.away = Overloaded("The queue is full.")
+    monkeypatch.setattr(claims, "backoff_s", ready_again)
+    urls = await upload(client, encoded(a_sheet(), "PNG"), encoded(a_sheet("38.66"), "PNG"))
+    answer = await client.post("/api/v1/albums/duplicates", json={"images": urls})
+    assert answer.json()["duplicates"] == {}
 
 
 async def tags(client: httpx.AsyncClient, album: str, **body: Any) -> dict[str, list[str]]:

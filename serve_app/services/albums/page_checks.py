@@ -13,7 +13,7 @@ from configs.settings import Settings
 from deployments.algorithms.texts.page_pairs import compare_pages
 from deployments.contracts.albums import PairVerdict
 from deployments.contracts.texts import Text
-from deployments.errors import DarkroomError, DeadlineExceeded, NotDeployed, WeightsMissing
+from deployments.errors import DarkroomError, DeadlineExceeded, NotDeployed, Overloaded, WeightsMissing
 from serve_app.services.albums.duplicate_report import Pair
 from serve_app.services.albums.isolation import image_failure
 from serve_app.services.albums.pair_checks import PairChecks
@@ -127,6 +127,8 @@ class PageChecks:
             log.warning("a page took too long to read and is compared by its pixels", image=content.sha256)
             self._late += 1
             self._is_away = self._is_away or self._late >= _ROUNDS_LATE * self._settings.runtime.threads
+        except Overloaded:  # it reads, and has its hands full: the job waits, as one that reads alone does
+            raise
         except Exception as error:
             if not (isinstance(error, DarkroomError) and error.is_outage):
                 image_failure(error, content.sha256)  # raises what is not the image's fault
