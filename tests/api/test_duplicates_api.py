@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -13,6 +14,8 @@ from sqlalchemy import text
 
 from serve_app.services.albums import duplicate_groups
 from serve_app.services.container import Services
+from serve_app.services.jobs.progress import Progress
+from serve_app.store.queue.jobs import QueuedJob
 from serve_app.store.repositories import duplicates as decisions
 from serve_app.store.repositories.users import LOCAL_USER_ID
 from tests.api.conftest import assert_problem, embed, upload
@@ -424,6 +427,20 @@ async def test_of_the_groups_of_a_search_those_of_one_level_are_resolved(
     assert {one["id"] for one in left} == {one["id"] for one in found} - {one["id"] for one in exact}
     await client.post("/api/v1/undo")
     assert len(await groups(client, level="copy", status="open")) == len(found)
+
+
+async def test_a_worker_too_old_to_know_of_one_level_resolves_no_other(
+    client: httpx.AsyncClient, services: Services, three: list[str]
+) -> None:
+    newer = services.handlers["resolve_duplicates"]
+
+    async def older(job: QueuedJob, progress: Progress) -> Any:
+        known = {name: value for name, value in job.payload.items() if name != "only"}
+        return await newer(replace(job, payload=known), progress)
+
+    services.handlers["resolve_duplicates"] = older  # type: ignore[index]
+    assert_problem(await resolve_all(client, level="copy", only="exact"), 409, "conflict")
+    assert await trashed(client) == []
 
 
 async def test_a_run_whose_plan_no_longer_holds_does_nothing(client: httpx.AsyncClient, many: list[str]) -> None:

@@ -13,8 +13,9 @@ from deployments.contracts.albums import LocalFeatures, PairVerdict
 from deployments.contracts.arrays import Image
 from deployments.contracts.texts import ANY_TEXT, Text, TextOptions
 from deployments.dedup import DedupDeployment
-from deployments.errors import DarkroomError, NotDeployed, Unavailable
+from deployments.errors import CapabilityFailed, DarkroomError, DeadlineExceeded, NotDeployed, Overloaded, Unavailable
 from deployments.texts import TextsDeployment
+from serve_app.store.queue import claims
 from tests.api.conftest import embed, upload
 from tests.support.builders import encoded
 from tests.support.fakes import FakeCapabilities
@@ -101,6 +102,42 @@ async def test_where_nothing_reads_what_pixels_say_stands(
     urls = await upload(client, encoded(a_sheet(), "PNG"), encoded(a_sheet("38.66"), "PNG"))
     answer = await client.post("/api/v1/albums/duplicates", json={"images": urls})
     assert [set(images) for images in answer.json()["duplicates"].values()] == [set(urls)]
+
+
+@pytest.mark.parametrize("broken", [DeadlineExceeded("It took longer than it may."), CapabilityFailed("It broke.")])
+async def test_a_page_that_cannot_be_read_is_tried_once_however_many_look_like_it(
+    client: httpx.AsyncClient, capabilities: Reading, broken: DarkroomError
+) -> None:
+    capabilities.away = broken
+    sheets = [encoded(a_sheet(f"38.6{digit}"), "PNG") for digit in range(4)]
+    answer = await client.post("/api/v1/albums/duplicates", json={"images": await upload(client, *sheets)})
+    assert answer.status_code == 200, answer.text
+    assert capabilities.calls.count("read_texts") <= len(sheets)
+
+
+async def test_where_every_page_takes_too_long_not_all_are_waited_for(
+    client: httpx.AsyncClient, capabilities: Reading
+) -> None:
+    capabilities.away = DeadlineExceeded("It took longer than it may.")
+    sheets = [encoded(a_sheet(f"38.{number}"), "PNG") for number in range(11, 23)]
+    urls = await upload(client, *sheets)
+    answer = await client.post("/api/v1/albums/duplicates", json={"images": urls})
+    assert answer.status_code == 200, answer.text
+    assert 0 < capabilities.calls.count("read_texts") < len(sheets)
+
+
+async def test_a_reader_that_is_busy_for_a_moment_is_waited_for(
+    client: httpx.AsyncClient, capabilities: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ready_again(*_: object, **__: object) -> float:
+        capabilities.away = None
+        return 0.0
+
+    capabilities.away = Overloaded("The queue is full.")
+    monkeypatch.setattr(claims, "backoff_s", ready_again)
+    urls = await upload(client, encoded(a_sheet(), "PNG"), encoded(a_sheet("38.66"), "PNG"))
+    answer = await client.post("/api/v1/albums/duplicates", json={"images": urls})
+    assert answer.json()["duplicates"] == {}
 
 
 async def tags(client: httpx.AsyncClient, album: str, **body: Any) -> dict[str, list[str]]:

@@ -137,6 +137,8 @@ class DuplicateDecisions:
         """
         now = (await self.plan(user_id, album_name, level, only)).plan
         check_plan(plan, now)
+        # Workers of an older version look past `only`: a plan keeps them from doing more than was asked for.
+        held = plan or (now if only else None)
         async with self._database.transaction() as session:
             album = await albums.find_own(session, user_id, album_name)
             job = await jobs.enqueue(
@@ -144,7 +146,7 @@ class DuplicateDecisions:
                 user_id=user_id,
                 kind=JOB,
                 album_id=album.id,
-                payload={"level": level, "only": only, "plan": plan, "merge": list(merge)},
+                payload={"level": level, "only": only, "plan": held, "merge": list(merge)},
                 max_attempts=self._limits.max_attempts,
                 priority=1,  # somebody waits for it
                 max_queued=self._limits.max_queued,

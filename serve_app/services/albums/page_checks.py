@@ -13,7 +13,7 @@ from configs.settings import Settings
 from deployments.algorithms.texts.page_pairs import compare_pages
 from deployments.contracts.albums import PairVerdict
 from deployments.contracts.texts import Text
-from deployments.errors import DarkroomError, DeadlineExceeded, NotDeployed, WeightsMissing
+from deployments.errors import DarkroomError, DeadlineExceeded, NotDeployed, Overloaded, WeightsMissing
 from serve_app.services.albums.duplicate_report import Pair
 from serve_app.services.albums.isolation import image_failure
 from serve_app.services.albums.pair_checks import PairChecks
@@ -29,6 +29,8 @@ PAGES_VERSION = "pages/1"
 """Version of the comparison of what is written; verdicts of another one are void."""
 _KEPT_PAGES = 512
 """Pages whose texts are held at once: some 5 MB."""
+_ROUNDS_LATE = 2
+"""Pages in a row that took too long to read, by how many are read at once, from which on no more are tried."""
 
 
 class PageChecks:
@@ -57,6 +59,9 @@ class PageChecks:
         self._kept: OrderedDict[int, list[Text]] = OrderedDict()
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._is_away = False
+        self._unreadable: set[int] = set()
+        """Pages that were tried, in however many pairs they are."""
+        self._late = 0
 
     async def find_others(self, pairs: Set[Pair], progress: Progress) -> set[Pair]:
         """Find the pairs of which both are pages, and say other things."""
@@ -109,14 +114,21 @@ class PageChecks:
 
     async def _read(self, place: int) -> None:
         content = self._contents[place]
-        if self._is_away or place in self._checks.failed:
+        if self._is_away or place in self._unreadable or place in self._checks.failed:
             return
+        self._unreadable.add(place)
         try:
             await self._reading.glance(self._album_id, content, is_measured=True)
+            self._unreadable.discard(place)
+            self._late = 0
         except (NotDeployed, WeightsMissing):
             self._is_away = True
         except DeadlineExceeded:
             log.warning("a page took too long to read and is compared by its pixels", image=content.sha256)
+            self._late += 1
+            self._is_away = self._is_away or self._late >= _ROUNDS_LATE * self._settings.runtime.threads
+        except Overloaded:  # it reads, and has its hands full: the job waits, as one that reads alone does
+            raise
         except Exception as error:
             if not (isinstance(error, DarkroomError) and error.is_outage):
                 image_failure(error, content.sha256)  # raises what is not the image's fault

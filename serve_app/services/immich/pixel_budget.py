@@ -48,7 +48,7 @@ class PixelBudget:
         except BaseException as error:
             if let_in.done() and not let_in.cancelled():  # let in at the very moment
                 self._held -= pixels
-            else:
+            elif place in self._waiting:
                 self._waiting.remove(place)
             self._let_in()
             if isinstance(error, TimeoutError):
@@ -61,5 +61,6 @@ class PixelBudget:
     def _let_in(self) -> None:
         while self._waiting and self._fits(self._waiting[0][0]):
             pixels, let_in = self._waiting.popleft()
-            self._held += pixels
-            let_in.set_result(None)
+            if not let_in.done():  # whoever waits for it was cancelled, and has not run since
+                self._held += pixels
+                let_in.set_result(None)

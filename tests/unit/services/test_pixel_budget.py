@@ -87,3 +87,17 @@ async def test_a_request_that_is_cancelled_while_it_waits_holds_nobody_up() -> N
         requests[1].task.cancel()
         async with asyncio.timeout(20):
             await requests[2].begun.wait()
+
+
+async def test_room_made_at_the_very_moment_a_waiting_request_is_cancelled_goes_to_the_next() -> None:
+    budget = PixelBudget(100, 60)
+    first = budget.room(80)
+    await first.__aenter__()
+    async with working(budget, 90, 20) as [second, third]:
+        second.task.cancel()  # its task runs only after the room was given back
+        await first.__aexit__(None, None, None)
+        async with asyncio.timeout(20):
+            await third.begun.wait()
+        await third.end()
+    async with working(budget, 100) as [again]:
+        assert again.begun.is_set(), "nothing is held for who went away"
