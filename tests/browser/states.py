@@ -30,7 +30,7 @@ async def a_full_server(postgres: str) -> AsyncIterator[AppProcess]:
                 [person, *_] = (await client.get("/api/v1/people")).json()["items"]
                 await client.patch(f"/api/v1/people/{person['id']}", json={"name": "Éva 김"})
             await pairs(server, 3, exact=2)
-            await throw_away(server, 2)
+            await throw_away(server, 3)
             await _let_jobs_fail(server)
             yield server
 

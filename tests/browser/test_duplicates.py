@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
-from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, Route, expect
 
 from tests.support.app_process import AppProcess
 from tests.support.builders import an_image, encoded
@@ -137,6 +137,24 @@ async def test_all_groups_of_the_same_picture_are_resolved_at_once_and_taken_bac
     await page.keyboard.press("u")
     await expect(heading).to_have_text("Group 1 of 4")
     assert len(await _left(server, "open")) == 4
+
+
+async def test_what_takes_long_is_followed_to_its_end(server: AppProcess, visit: Visit) -> None:
+    """As the server does it of itself for very many groups: it answers with the job."""
+
+    async def ask_for_the_job(route: Route) -> None:
+        await route.continue_(headers=route.request.headers | {"prefer": "respond-async"})
+
+    await pairs(server, 3, exact=2)
+    page = await visit.open("/duplicates")
+    await page.route("**/duplicates/resolve", ask_for_the_job)
+    await _look_at_the_plan(page, 2)
+    await page.keyboard.press("Shift+Tab")  # to the list of groups, where Enter accepts too
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", level=2, name="Group 1")).to_have_text("Group 1 of 1")
+    assert any("/api/v1/jobs/job_" in url for url in visit.requests)
+    await page.keyboard.press("u")
+    await expect(page.get_by_role("heading", level=2, name="Group 1")).to_have_text("Group 1 of 3")
 
 
 async def test_a_plan_that_holds_no_more_is_not_carried_out(server: AppProcess, visit: Visit) -> None:

@@ -125,16 +125,22 @@ async def test_faces_are_split_off_and_come_back(server: AppProcess, visit: Visi
         assert sorted(one["face_count"] for one in await people(client)) == [1, 2, 3]
 
 
-async def test_who_was_split_off_is_shown(server: AppProcess, visit: Visit) -> None:
+async def test_who_was_split_off_is_shown_and_taken_back_from_there(server: AppProcess, visit: Visit) -> None:
     await _three_people(server)
     page = await visit.open("/people")
     await _page_of(page, 0)
     await _faces(page).nth(0).get_by_role("checkbox").check()
     await page.get_by_role("button", name="Split off as another person").click()
+    visit.expects("404")
     await page.get_by_role("status").get_by_role("link", name="Show").click()
     await expect(_faces(page)).to_have_count(1)
     await page.go_back()
     await expect(_faces(page)).to_have_count(2)
+    await page.go_forward()
+    await expect(_faces(page)).to_have_count(1)
+    await page.keyboard.press("u")
+    await expect(_faces(page)).to_have_count(3)
+    await expect(page.get_by_role("alert")).to_have_count(0)
 
 
 async def test_all_faces_of_a_person_are_no_split(server: AppProcess, visit: Visit) -> None:

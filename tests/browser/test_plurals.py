@@ -13,7 +13,9 @@ from tests.support.people import fill_album
 from tests.support.visits import Visit, a_visit, routes_of
 
 MESSAGES = sorted((SOURCES / "src" / "lib").glob("*/*.ts"))
-BY_NUMBER = re.compile(r"\{(\w+)\}(?: more)? (?:[A-Za-z]{2,}s|people|children)\b")
+BY_NUMBER = re.compile(
+    r"\{(?!name|title|time|date|reason|tags|bytes)\w+\}(?: more)? (?:[A-Za-z]{2,}s|people|children)\b"
+)
 """A number of which the word behind it is said as of many."""
 BY_ONE = re.compile(r"\b1 (?:more )?(?!is\b|was\b|has\b|this\b)[a-z]{2,}s\b")
 """What is said of one as of many."""
