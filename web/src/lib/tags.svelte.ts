@@ -3,7 +3,7 @@ import { client, done, type Schemas } from './api';
 import { locale } from './locale.svelte';
 
 type Other = Schemas['TagWords']['language'];
-const words = $state.raw<{ of: Record<string, Record<string, string>> }>({ of: {} });
+let words = $state.raw<Record<string, Record<string, string>>>({});
 const asked = new Set<Other>();
 
 /** Ask for the words of the language that is chosen, once. */
@@ -13,14 +13,14 @@ export async function learnTags(): Promise<void> {
   asked.add(language);
   try {
     const found = await done(client.GET('/api/v1/vocabulary', { params: { query: { language } } }));
-    words.of = { ...words.of, [language]: found.words };
+    words = { ...words, [language]: found.words };
   } catch {
     asked.delete(language); // asked again by the next page
   }
 }
 
 export function tagName(tag: string): string {
-  return words.of[locale.language]?.[tag] ?? tag;
+  return words[locale.language]?.[tag] ?? tag;
 }
 
 /** The language of what `tagName` says, where it is not that of the page. */
