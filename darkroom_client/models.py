@@ -974,6 +974,13 @@ class TagSubject(Model):
     tag: str
 
 
+class TagWords(Model):
+    """The word of a language for each tag and group of the vocabulary. Tags of your own are in none."""
+
+    language: str = Field(description="ISO 639-1")
+    words: dict[str, str] = Field(description="by tag")
+
+
 class TaggedImage(Model):
     """`TaggedImage` of the OpenAPI document."""
 

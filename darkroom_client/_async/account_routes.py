@@ -18,11 +18,13 @@ from darkroom_client.models import (
     NewUser,
     ProblemMeaning,
     SessionView,
+    TagWords,
     UserList,
     UserView,
 )
 
 Made = Literal["style", "avatar", "txt2img", "img2img"]
+Language = Literal["ko", "ja", "zh", "de", "fr", "es"]
 
 
 class AsyncAccountRoutes:
@@ -110,6 +112,10 @@ class AsyncAccountRoutes:
     async def get_capabilities(self) -> CapabilityReport:
         """Describe the models that the server works with."""
         return await self._http.read(CapabilityReport, "GET", "/capabilities")
+
+    async def get_vocabulary(self, language: Language) -> TagWords:
+        """List a word of another language for each tag, for showing."""
+        return await self._http.read(TagWords, "GET", "/vocabulary", params={"language": language})
 
     async def healthz(self) -> dict[str, str]:
         """Tell that the process answers."""

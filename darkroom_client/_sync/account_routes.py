@@ -19,11 +19,13 @@ from darkroom_client.models import (
     NewUser,
     ProblemMeaning,
     SessionView,
+    TagWords,
     UserList,
     UserView,
 )
 
 Made = Literal["style", "avatar", "txt2img", "img2img"]
+Language = Literal["ko", "ja", "zh", "de", "fr", "es"]
 
 
 class AccountRoutes:
@@ -109,6 +111,10 @@ class AccountRoutes:
     def get_capabilities(self) -> CapabilityReport:
         """Describe the models that the server works with."""
         return self._http.read(CapabilityReport, "GET", "/capabilities")
+
+    def get_vocabulary(self, language: Language) -> TagWords:
+        """List a word of another language for each tag, for showing."""
+        return self._http.read(TagWords, "GET", "/vocabulary", params={"language": language})
 
     def healthz(self) -> dict[str, str]:
         """Tell that the process answers."""

@@ -196,6 +196,19 @@ async def test_tags_and_albums_are_suggested_by_the_beginning_of_their_words(
     assert ("album", "second", 2) in await suggested("SECO")
 
 
+async def test_tags_are_suggested_by_words_of_languages_with_other_letters(
+    client: httpx.AsyncClient, library: dict[str, str]
+) -> None:
+    await tag(client, library["b.png"], add=["cat"])
+
+    async def suggested(q: str) -> list[str]:
+        return [item["value"] for item in (await client.get(SUGGEST, params={"q": q})).json()["items"]]
+
+    for start in ("고양", "猫", "cat"):
+        assert await suggested(start) == ["cat"]
+    assert await suggested("katz") == []
+
+
 @pytest_asyncio.fixture()
 async def named(client: httpx.AsyncClient) -> dict[str, str]:
     """Anna Kim alone, with 민지, and 민지 alone, who have these names, and somebody without one. -> ids by name"""

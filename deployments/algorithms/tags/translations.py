@@ -59,6 +59,15 @@ def load_translations(path: Path = DATA / "translations.tsv") -> tuple[Translati
     return tuple(Translation(*row) for row in rows)
 
 
+def names_in(language: str, rows: Iterable[Translation]) -> dict[str, str]:
+    """Choose the word of a language by which each tag or group is shown: the first of the table. -> tag -> word"""
+    names: dict[str, str] = {}
+    for row in rows:
+        if row.language == language:
+            names.setdefault(row.tag, row.word)
+    return names
+
+
 def plain(text: str) -> str:
     """Put a text in the form that words are compared in: lower case, whole-width, hiragana, emoji without variants."""
     lowered = unicodedata.normalize("NFKC", text).casefold().translate(_LIGATURES).translate(_HIRAGANA)

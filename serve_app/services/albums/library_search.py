@@ -12,7 +12,7 @@ from typing import Literal
 
 from deployments.algorithms.tags.page_tags import PAGE_WORDS
 from deployments.algorithms.tags.queries import STOP_WORDS, parse_query
-from deployments.algorithms.tags.translations import plain
+from deployments.algorithms.tags.translations import load_translations, plain
 from deployments.algorithms.tags.vocabulary import PEOPLE_WORDS, load_tags
 from deployments.errors import InvalidRequest, NotSupported
 from serve_app.services.albums.library import ListedImage, listed_images, own_filters
@@ -133,6 +133,8 @@ class LibrarySearch:
         """Suggest tags that images have, people and albums, by the beginnings of words, the most frequent first."""
         start = plain(words)
         known = [tag for tag in _vocabulary() if _begins_word(start, plain(tag))]
+        if not start.isascii():  # a letter of Latin begins too many words of too many languages
+            known += [tag for word, tag in _translated() if word.startswith(start)]
         async with self._database.transaction() as session:
             own = [tag for form in _forms(words) for tag in await image_tags.find_own(session, user_id, form, limit)]
             counts = await image_tags.count_images(session, user_id, sorted({*known, *own}), _MOST_COUNTED)
@@ -268,6 +270,13 @@ def _tags_of(wanted: str) -> list[str]:
 def _vocabulary() -> tuple[str, ...]:
     """Tags that the models give."""
     return tuple(dict.fromkeys([*(tag.name for tag in load_tags()), *PEOPLE_WORDS, *PAGE_WORDS]))
+
+
+@cache
+def _translated() -> tuple[tuple[str, str], ...]:
+    """Words of other languages, with the tags that they stand for."""
+    tags = set(_vocabulary())
+    return tuple((plain(row.word), row.tag) for row in load_translations() if row.tag in tags)
 
 
 def _parse(cursor: str | None) -> tuple[float, str] | None:

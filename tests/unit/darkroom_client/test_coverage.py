@@ -157,6 +157,7 @@ CALLS: dict[str, Call] = {
     "open_session": lambda client: client.open_session("dk_1"),
     "close_session": lambda client: client.close_session(),
     "get_capabilities": lambda client: client.get_capabilities(),
+    "get_vocabulary": lambda client: client.get_vocabulary("ko"),
     "healthz": lambda client: client.healthz(),
     "readyz": lambda client: client.readyz(),
     "metrics": lambda client: client.metrics(),
