@@ -9,13 +9,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import AliasChoices, BaseModel, Field
 
-from deployments.algorithms.a1111.image_metadata import encode_picture
-from deployments.algorithms.a1111.poses import BODY_POINTS
 from serve_app.api.deps import ServicesDep, SettingsDep
 from serve_app.api.sdapi.errors import responses
 from serve_app.api.sdapi.generation import TAG
 from serve_app.services.sdapi.controlnet.detect import control_types, module_list
-from serve_app.services.sdapi.controlnet.poses import draw_people
+from serve_app.services.sdapi.controlnet.poses import BODY_NUMBERS, render_people
 from serve_app.services.sdapi.errors import bad_field
 from serve_app.services.sdapi.lenient_types import LONGEST_LIST, Int, LenientModel, Real, Switch, Text
 from serve_app.services.sdapi.model_names import control_title
@@ -50,7 +48,7 @@ class DetectAnswer(BaseModel):
 class PersonBody(BaseModel):
     """A person's points as x, y and confidence in a row; a point counts where the confidence is at least 1."""
 
-    pose_keypoints_2d: Points = Field(min_length=3 * BODY_POINTS)
+    pose_keypoints_2d: Points = Field(min_length=BODY_NUMBERS)
     hand_right_keypoints_2d: Points | None = None
     hand_left_keypoints_2d: Points | None = None
     face_keypoints_2d: Points | None = None
@@ -129,11 +127,10 @@ async def render_poses(poses: list[PoseBody], settings: SettingsDep) -> dict[str
         raise bad_field(f"at most {settings.limits.max_generated} pictures", "poses")
     if not poses:
         return {"info": "No pose data detected."}
-    drawn = [
+    files = [
         await asyncio.to_thread(
-            draw_people, [one.model_dump() for one in pose.people], (pose.canvas_width, pose.canvas_height)
+            render_people, [one.model_dump() for one in pose.people], (pose.canvas_width, pose.canvas_height)
         )
         for pose in poses
     ]
-    files = [await asyncio.to_thread(encode_picture, image) for image in drawn]
     return {"info": "Success", "images": [base64.b64encode(file).decode() for file in files]}

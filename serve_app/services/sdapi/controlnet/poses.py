@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from deployments.algorithms.a1111.poses import Point, Pose, draw_poses
-from deployments.contracts.arrays import Image
+from deployments.algorithms.a1111.image_metadata import encode_picture
+from deployments.algorithms.a1111.poses import BODY_POINTS, Point, Pose, draw_poses
 
+BODY_NUMBERS = 3 * BODY_POINTS
+"""Numbers of a body: x, y and confidence of each point."""
 _SURE = 1.0
 
 
-def draw_people(people: Sequence[Mapping[str, Sequence[float] | None]], size: tuple[int, int]) -> Image:
-    """Draw people on black of `size` (width, height)."""
-    return draw_poses([_pose(person, size) for person in people], size)
+def render_people(people: Sequence[Mapping[str, Sequence[float] | None]], size: tuple[int, int]) -> bytes:
+    """Draw people on black of `size` (width, height). -> PNG"""
+    return encode_picture(draw_poses([_pose(person, size) for person in people], size))
 
 
 def _pose(person: Mapping[str, Sequence[float] | None], size: tuple[int, int]) -> Pose:
