@@ -14,6 +14,8 @@ from tests.support.people import fill_album
 from tests.support.people import people as list_people
 from tests.support.visits import Visit
 
+PREVIEW_SEED = 1
+
 
 async def test_pictures_that_are_in_line_are_made_of_the_picture_that_they_were_asked_for(
     server: AppProcess, visit: Visit
@@ -26,8 +28,9 @@ async def test_pictures_that_are_in_line_are_made_of_the_picture_that_they_were_
     asked: list[dict[str, Any]] = []
 
     def note(request: Request) -> None:
-        if request.url.endswith("/api/v1/style") and request.post_data_json.get("seed") != 1:
-            asked.append(request.post_data_json)
+        body = request.post_data_json if request.url.endswith("/api/v1/style") else None
+        if body and body["seed"] != PREVIEW_SEED:
+            asked.append(body)
 
     page.on("request", note)
     go_on = await hold_back(page, "**/api/v1/style", "POST")
