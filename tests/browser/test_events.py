@@ -158,3 +158,23 @@ async def test_pictures_that_come_from_elsewhere_are_shown_in_the_library(server
     async with server.client() as client:
         await client.post("/api/v1/images", files=[("file", ("a.png", encoded(an_image(), "PNG")))])
     await expect(page.get_by_role("listitem").get_by_role("img")).to_have_count(1)
+
+
+async def test_pictures_that_came_while_a_tab_was_out_of_sight_are_shown_once_it_is_seen(
+    server: AppProcess, visit: Visit
+) -> None:
+    tabs = []
+    for _ in range(2):
+        tabs.append(await visit.context.new_page())
+        await tabs[-1].goto(visit.url)
+        await expect(tabs[-1].get_by_role("button", name="Try it")).to_be_visible()
+    unseen, seen = tabs
+    await seen.wait_for_function("async () => (await navigator.locks.query()).pending.length === 1")
+    await unseen.evaluate(HIDE, True)
+    async with server.client() as client:
+        await client.post("/api/v1/images", files=[("file", ("a.png", encoded(an_image(), "PNG")))])
+    pictures = [tab.get_by_role("listitem").get_by_role("img") for tab in tabs]
+    await expect(pictures[1]).to_have_count(1)
+    await expect(pictures[0]).to_have_count(0)
+    await unseen.evaluate(HIDE, False)
+    await expect(pictures[0]).to_have_count(1)

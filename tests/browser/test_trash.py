@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from tests.support.app_process import AppProcess
 from tests.support.builders import an_image, encoded
+from tests.support.large_library import fill_library
+from tests.support.scrolling import open_library, scroll_to_the_end
 from tests.support.visits import Visit
 
 STAY = timedelta(days=30)
+AT_ONCE = 500
+"""What the server takes of one action."""
+MANY = 520
 
 
 async def throw_away(server: AppProcess, many: int) -> list[str]:
@@ -102,4 +107,48 @@ async def test_pictures_of_the_library_are_thrown_away_and_taken_back(server: Ap
     assert len(await _trashed(server)) == 2
     await page.get_by_role("button", name="Undo").click()
     await expect(_tiles(page)).to_have_count(3)
+    assert await _trashed(server) == set()
+
+
+async def test_the_key_that_takes_back_is_the_large_pictures_own_while_one_is_open(
+    server: AppProcess, visit: Visit
+) -> None:
+    await throw_away(server, 2)
+    page = await visit.open("/trash")
+    await _tiles(page).get_by_role("checkbox").first.check()
+    await page.get_by_role("button", name="Restore 1").click()
+    await expect(_tiles(page)).to_have_count(1)
+    await visit.settle(page)
+    await _tiles(page).get_by_role("button").click()
+    await expect(page.get_by_role("dialog")).to_be_visible()
+    await page.keyboard.press("u")
+    await visit.settle(page)
+    assert len(await _trashed(server)) == 1
+
+
+async def test_of_many_pictures_those_that_were_thrown_away_before_a_refusal_are_taken_back(
+    server: AppProcess, visit: Visit
+) -> None:
+    visit.expects("503")
+    await fill_library(server, MANY)
+    page = await visit.context.new_page()
+    await open_library(page, server.url)
+    await scroll_to_the_end(page)
+    await page.evaluate("scrollTo(0, 0)")
+    await page.get_by_role("button", name=f"Select the {MANY} shown").click()
+
+    async def refuse_the_rest(route: Route) -> None:
+        if len((route.request.post_data_json or {})["ids"]) < AT_ONCE:
+            await route.fulfill(status=503, json={"detail": "Full."})
+        else:
+            await route.continue_()
+
+    await page.route("**/api/v1/images/batch", refuse_the_rest, times=2)
+    await page.get_by_role("button", name="Trash", exact=True).click()
+    await expect(page.get_by_role("alert")).to_contain_text("Full.")
+    await expect(page.get_by_text(f"{MANY - AT_ONCE} selected")).to_be_visible()
+    await expect(page.get_by_text(f"{AT_ONCE} pictures in the trash.")).to_be_visible()
+    await page.get_by_role("button", name="Undo").click()
+    await expect(page.get_by_text("in the trash")).to_have_count(0)
+    await visit.settle(page)
     assert await _trashed(server) == set()

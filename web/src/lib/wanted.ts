@@ -3,16 +3,18 @@ import { asked } from './address';
 import type { Picture } from './api';
 import type { Wanted } from './pictures.svelte';
 
+const SORTS = ['added', 'taken', 'quality'] as const;
+
 export function wantedOf(album_id?: string): Wanted {
   const given = (name: string) => asked(name) || undefined;
-  const least = given('min_quality');
+  const least = Number(given('min_quality') ?? NaN);
   return {
     album_id,
     q: given('q'),
     tag: given('tag'),
     issue: given('issue'),
-    min_quality: least === undefined ? undefined : Number(least),
-    sort: given('sort') as Wanted['sort'],
+    min_quality: least >= 0 && least <= 1 ? least : undefined, // an address may be typed by hand
+    sort: SORTS.find((one) => one === given('sort')),
   };
 }
 
