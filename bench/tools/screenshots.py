@@ -1,7 +1,7 @@
 """Pictures of every page of the web app: `make screenshots` writes them to out/screenshots, four to docs/web.jpg.
 
 A server without Ray has the photographs that scikit-image ships and edited copies of some. Each page that the app's
-navigation leads to is drawn in both languages and colour schemes, and so are a person, an album and a picture of it.
+navigation leads to is drawn in both languages and colour schemes, and so are a plan, a person, an album and a picture.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ _STUDIOS = {
 _TRIES = 5
 """On a busy machine the browser gives up waiting for a frame of its own page."""
 _OTHERS = "brick.png coins.png grass.png gravel.png hubble_deep_field.jpg moon.png page.png retina.jpg".split()
+_TWICE = ("retina", "hubble_deep_field")
 _THROWN_AWAY = ("brick", "coins", "moon")
 
 
@@ -80,6 +81,8 @@ async def _fill(server: AppProcess) -> None:
     folder = Path(skimage.__file__).parent / "data"
     pictures = album() | {name.split(".")[0]: Image.open(folder / name).convert("RGB") for name in _OTHERS}
     files = [("file", (f"{name}.jpg", encoded(picture, quality=92))) for name, picture in pictures.items()]
+    # The same pictures in other bytes.
+    files += [("file", (f"{name} again.jpg", encoded(pictures[name], quality=92, progressive=True))) for name in _TWICE]
     async with server.client() as client:
         stored = (await _post(client, "images", files=files))["images"]
         body = {"album_id": ALBUM}
@@ -122,6 +125,11 @@ async def _draw(browser: Browser, server: AppProcess, language: str, scheme: str
             await expect(page.get_by_role("slider").first).to_be_visible()
             await expect(page.locator("main li button img")).to_have_count(await page.locator("main li button").count())
             await shoot(f"{route.strip('/')}-of-a-picture")
+        await visit.show(page, "/duplicates")
+        await page.locator("main p > button").click()
+        await expect(page.get_by_role("dialog")).to_be_visible()
+        await shoot("duplicates-at-once")
+        await page.keyboard.press("Escape")
         await visit.show(page, "/people")
         await page.get_by_role("main").get_by_role("listitem").get_by_role("link").first.click()
         await expect(page.get_by_role("listitem").get_by_role("img").first).to_be_visible()
