@@ -126,7 +126,7 @@ async def _draw(browser: Browser, server: AppProcess, language: str, scheme: str
             await expect(page.locator("main li button img")).to_have_count(await page.locator("main li button").count())
             await shoot(f"{route.strip('/')}-of-a-picture")
         await visit.show(page, "/duplicates")
-        await page.locator("main p > button").click()
+        await page.locator("button.all").click()
         await expect(page.get_by_role("dialog")).to_be_visible()
         await shoot("duplicates-at-once")
         await page.keyboard.press("Escape")

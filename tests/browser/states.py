@@ -84,7 +84,7 @@ async def _person(page: Page) -> None:
 
 
 async def _plan(page: Page) -> None:
-    await page.locator("p > button").click()
+    await page.locator("button.all").click()
     await expect(page.get_by_role("dialog")).to_be_visible()
 
 
