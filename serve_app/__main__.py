@@ -120,7 +120,9 @@ def _prepare_database(settings: Settings) -> EmbeddedPostgres | None:
     from sqlalchemy.exc import SQLAlchemyError
 
     from serve_app.store.migrate import prepare
+    from serve_app.telemetry import configure_logging
 
+    configure_logging(settings)  # a migration may warn
     try:
         dsn = share.dsn if share else str(settings.database_url)
         asyncio.run(prepare(dsn, migrates=settings.database.migrate_at_start))

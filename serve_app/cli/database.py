@@ -26,8 +26,10 @@ def migrate(context: typer.Context, as_json: Json = False, output: Output = None
 
     from serve_app.store.embedded.server import PostgresNotStarted, ensure_running
     from serve_app.store.migrate import upgrade
+    from serve_app.telemetry import configure_logging
 
     settings, share = read_settings(), None
+    configure_logging(settings)  # standard output is the answer's
     try:
         dsn = settings.database_url
         if dsn is None:

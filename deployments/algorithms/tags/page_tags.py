@@ -18,8 +18,8 @@ PAGE_WORDS = {
     "screenshot": {"screenshots", "screen capture", "screen captures"},
 }
 """Tags that text decides, with other words for them."""
-_PAPER = frozenset({"document", "menu", "website", "book", "envelope", "crossword puzzle"})
-"""Tags of the models that a page of text may have beside them."""
+_BESIDE = frozenset({*PAGE_WORDS, "menu", "website", "book", "envelope", "person", "people", "group"})
+"""Tags that a page of text may have besides: of paper, and of the faces in its pictures."""
 _AMOUNT = re.compile(r"(?<![\d.,])\d{1,3}(?:[ .,']?\d{3})*[.,]\d{2}(?![\d.,])")
 _TOTAL = re.compile(
     r"\b(?:(?:sub|grand )?totals?|amount due|balance due|sum|summe|gesamt\w*|endbetrag|zu zahlen|betrag|totale|"
@@ -84,7 +84,7 @@ def with_page_tags(
     seen: Mapping[str, float], page: Mapping[str, float], rules: PageRules = PageRules()
 ) -> dict[str, float]:
     """Add tags of a page to what the models see, unless they are sure of something that is no paper."""
-    if any(score >= rules.sure for tag, score in seen.items() if tag not in _PAPER and tag not in PAGE_WORDS):
+    if any(score >= rules.sure for tag, score in seen.items() if tag not in _BESIDE):
         return dict(seen)
     return {**seen, **{tag: max(score, seen.get(tag, 0.0)) for tag, score in page.items()}}
 

@@ -74,6 +74,7 @@ class TagAlbum:
         """
         asked = None if labels is None else {label: people_tag(label) for label in labels}
         pages = {} if labels is None else {label: tag for label in labels if (tag := page_tag(label)) is not None}
+        reads = labels is None or bool(pages)
         others = None if asked is None else [label for label, tag in asked.items() if tag is None]
         scores: dict[str, dict[str, float]] = {}
         for start in range(0, len(snapshot.contents), _CHUNK):
@@ -82,7 +83,7 @@ class TagAlbum:
             async with self._database.transaction() as session:
                 embedded, _ = await vectors.load(session, self._settings.embedding_model, shas)
                 found = await faces.load(session, self._settings.faces_model, shas)
-                written = await texts.load(session, self._settings.texts_model, shas)
+                written = await texts.load(session, self._settings.texts_model, shas) if reads else {}
             tagged = await self._tagger.tag_images(embedded, others) if others != [] else [{} for _ in chunk]
             for place, (content, tags) in enumerate(zip(chunk, tagged, strict=True)):
                 mine = found.pictures == place

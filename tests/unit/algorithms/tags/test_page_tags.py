@@ -73,6 +73,7 @@ def test_what_the_models_are_sure_of_has_no_tags_of_pages_beside_it_unless_it_is
     page = {"document": 0.8}
     assert with_page_tags({"car": 0.7}, page) == {"car": 0.7}
     assert with_page_tags({"car": 0.3}, page) == {"car": 0.3, "document": 0.8}
+    assert with_page_tags({"person": 0.99}, page) == {"person": 0.99, "document": 0.8}, "it has a picture"
     assert with_page_tags({"menu": 0.9, "document": 0.9}, page) == {"menu": 0.9, "document": 0.9}
 
 
