@@ -1,7 +1,7 @@
 """Sets of LoRAs that take turns: merged into the weights each time, and kept beside them.
 
-`python -m bench.speed.lora_sets` makes a random UNet of .3 of SD 1.5's widths and two LoRAs of rank 32 for the layers of
-its attention blocks, and times the change from one to the other on the processor.
+`python -m bench.speed.lora_sets` makes a random UNet of .3 of SD 1.5's widths and two LoRAs of rank 32 for its
+attention blocks, and times the change from one to the other on the processor.
 """
 
 from __future__ import annotations
