@@ -110,7 +110,8 @@ def test_the_latents_of_the_last_step_are_those_of_the_picture(engine: Diffusion
     listening = Listening()
     (picture,) = engine.run([a_request()], listening)
     last = listening.of(0)[-1].latents
-    assert (last.dtype, last.shape) == (np.float16, (4, 8, 8))
+    assert last.dtype == np.float16
+    assert last.shape == (4, 8, 8)
     assert difference(engine.decode_latents(last), picture.image) <= 2  # type: ignore[union-attr]
 
 
