@@ -13,7 +13,7 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
@@ -176,13 +176,14 @@ class KeyedBatcher(Generic[Work, Step, BatchResult]):
                 )
             return self._move(first.key, room)
 
-    def _follow(self, batch: list[_Ticket[Work]], finished: int) -> list[_Ticket[Work]]:
+    def _follow(self, batch: list[_Ticket[Work]], finished: Collection[int]) -> list[_Ticket[Work]]:
         """Move requests of the batch's key into it, up to the first of another key. -> these"""
         first = batch[0]
         most = self._most(first.request)
+        left = sum(place not in finished and not one.cancelled.is_set() for place, one in enumerate(batch))
         with self._lock:
             ahead = sum(1 for _ in itertools.takewhile(lambda ticket: ticket.key == first.key, self._waiting))
-            room = min(most - (len(batch) - finished), _MOST_FILLED * most - len(batch))
+            room = min(most - left, _MOST_FILLED * most - len(batch))
             return self._move(first.key, min(ahead, room))
 
     def _move(self, key: Hashable, most: int) -> list[_Ticket[Work]]:
@@ -215,7 +216,7 @@ class _Tickets(Generic[Work, Step]):
         batch: list[_Ticket[Work]],
         loop: asyncio.AbstractEventLoop,
         take: Callable[[bool], list[_Ticket[Work]]],
-        take_late: Callable[[int], list[_Ticket[Work]]],
+        take_late: Callable[[Collection[int]], list[_Ticket[Work]]],
     ) -> None:
         self._batch = batch
         self._loop = loop
@@ -227,7 +228,7 @@ class _Tickets(Generic[Work, Step]):
         return [ticket.request for ticket in self._take(wait)]
 
     def follow(self) -> list[Work]:
-        return [ticket.request for ticket in self._take_late(len(self._finished))]
+        return [ticket.request for ticket in self._take_late(self._finished)]
 
     def report(self, place: int, step: Step) -> None:
         ticket = self._batch[place]

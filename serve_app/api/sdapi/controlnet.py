@@ -23,6 +23,8 @@ router = APIRouter(prefix="/controlnet", tags=[TAG])
 _MODELS = responses(422, 503, 504)
 _VERSION = 3
 _LONGEST_CANVAS = 4096
+_BODY = [0.5, 0.2, 1.0, 0.5, 0.4, 1.0, *[0.0] * (BODY_NUMBERS - 6)]
+"""A body of which nose and neck are known, in shares of the image."""
 Points = Annotated[list[float], Field(max_length=3 * LONGEST_LIST)]
 
 
@@ -48,18 +50,18 @@ class DetectAnswer(BaseModel):
 class PersonBody(BaseModel):
     """A person's points as x, y and confidence in a row; a point counts where the confidence is at least 1."""
 
-    pose_keypoints_2d: Points = Field(min_length=BODY_NUMBERS)
-    hand_right_keypoints_2d: Points | None = None
-    hand_left_keypoints_2d: Points | None = None
-    face_keypoints_2d: Points | None = None
+    pose_keypoints_2d: Points = Field(min_length=BODY_NUMBERS, examples=[_BODY])
+    hand_right_keypoints_2d: Points | None = Field(None, examples=[None])
+    hand_left_keypoints_2d: Points | None = Field(None, examples=[None])
+    face_keypoints_2d: Points | None = Field(None, examples=[None])
 
 
 class PoseBody(BaseModel):
     """Poses in an image, in pixels or, where no number is over 1, in shares of its size."""
 
     people: list[PersonBody] = Field(max_length=LONGEST_LIST)
-    canvas_width: int = Field(ge=1, le=_LONGEST_CANVAS)
-    canvas_height: int = Field(ge=1, le=_LONGEST_CANVAS)
+    canvas_width: int = Field(ge=1, le=_LONGEST_CANVAS, examples=[512])
+    canvas_height: int = Field(ge=1, le=_LONGEST_CANVAS, examples=[512])
 
 
 class RenderAnswer(BaseModel):

@@ -25,6 +25,7 @@ from tests.support.builders import a_flat_image, an_image, base64_png
 from tests.support.fake_diffuser import FakeDiffuser
 
 PICTURE = an_image((64, 64))
+WHITE = base64_png(a_flat_image((64, 64), (255, 255, 255)))
 UNIT = a_unit(image=base64_png(PICTURE))
 
 
@@ -47,7 +48,7 @@ async def make(client: httpx.AsyncClient, kind: str, *units: Mapping[str, Any], 
         pytest.param((UNIT | {"advanced_weighting": [0.75] * 13},), {}, 2, id="advanced weighting"),
         pytest.param(({"image": base64_png(PICTURE), "model": CANNY},), {}, 2, id="defaults"),
         pytest.param(
-            (UNIT | {"mask": base64_png(a_flat_image((64, 64), 255)), "lowvram": False, "guessmode": False},),
+            (UNIT | {"mask": WHITE, "lowvram": False, "guessmode": False},),
             {},
             2,
             id="fields of old clients",
@@ -150,7 +151,7 @@ async def test_a_mask_for_a_preprocessor_that_takes_none_is_ignored(idle_client:
     assert np.array_equal(pixels(answer["images"][0]), 255 - PICTURE)
 
 
-def a_person(**points: list[float]) -> dict[str, Any]:
+def a_person(**points: list[float] | None) -> dict[str, Any]:
     """A person whose nose and neck are known."""
     body = [10.0, 20.0, 1.0, 50.0, 60.0, 1.0, *[0.0] * 48]
     return {"pose_keypoints_2d": body, **points}

@@ -110,7 +110,8 @@ def test_the_latents_of_the_last_step_are_those_of_the_picture(engine: Diffusion
     listening = Listening()
     (picture,) = engine.run([a_request()], listening)
     last = listening.of(0)[-1].latents
-    assert (last.dtype, last.shape) == (np.float16, (4, 8, 8))
+    assert last.dtype == np.float16
+    assert last.shape == (4, 8, 8)
     assert difference(engine.decode_latents(last), picture.image) <= 2  # type: ignore[union-attr]
 
 
@@ -245,3 +246,24 @@ def test_a_request_that_is_refused_in_its_batch_is_refused_alone(engine: Diffusi
     refused, good = engine.run([a_request(prompt="cat, " * 3_900), a_request()], Listening())
     assert isinstance(refused, InvalidRequest)
     assert difference(good.image, make_one(engine)) <= 1  # type: ignore[union-attr]
+
+
+def test_a_step_brings_its_latents_to_the_host_once_for_all_rows(
+    engine: DiffusionEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies: list[tuple[int, ...]] = []
+    real = torch.Tensor.cpu
+
+    def cpu(tensor: Any) -> Any:
+        copies.append(tuple(tensor.shape))
+        return real(tensor)
+
+    monkeypatch.setattr(torch.Tensor, "cpu", cpu)
+
+    def count(steps: int) -> int:
+        copies.clear()
+        make(engine, *(a_request(steps=steps, seed=seed, sampler="Euler a", controls=(CONTROL,)) for seed in (1, 2, 3)))
+        return len(copies)
+
+    assert count(9) - count(4) == 5
+    assert copies.count((3, 4, SIZE // 8, SIZE // 8)) == 4

@@ -338,3 +338,26 @@ async def test_a_run_is_filled_a_few_times_and_another_begins_then() -> None:
     await asyncio.wait_for(asyncio.gather(*running), 20)
     assert [len(batch) for batch in batches] == [4, 2]
     await batcher.close()
+
+
+async def test_a_request_that_was_cancelled_makes_room_for_one_that_follows() -> None:
+    go, began = threading.Event(), threading.Event()
+    followed: list[str] = []
+
+    def run(requests: Sequence[str], watch: BatchListener[str, int]) -> list[str]:
+        began.set()
+        assert go.wait(10)
+        followed.extend(watch.follow())
+        return [one.upper() for one in [*requests, *followed]]
+
+    batcher: Batcher = KeyedBatcher(run, lambda request: request[0], max_batch=1, wait_s=0)
+    leaving = asyncio.create_task(events_of(batcher, "a1"))
+    await asyncio.to_thread(began.wait, 10)
+    staying = asyncio.create_task(events_of(batcher, "a2"))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    go.set()
+    assert await asyncio.wait_for(staying, 20) == ["A2"]
+    assert followed == ["a2"]
+    await batcher.close()
