@@ -161,6 +161,22 @@ async def test_a_receipt_is_tagged_as_one_once_it_is_read_and_found_by_the_tag(
     assert await tags(client, "receipts", labels=["invoice", "red"]) == {"invoice": [sheet]}
 
 
+@pytest.mark.parametrize(("seen", "is_tagged"), [("menu", True), ("website", True), ("kitten", False)])
+async def test_a_page_that_the_models_take_for_paper_of_another_kind_is_tagged_once_it_is_read(
+    client: httpx.AsyncClient, capabilities: Reading, monkeypatch: pytest.MonkeyPatch, seen: str, is_tagged: bool
+) -> None:
+    async def tag_images(vectors: Sequence[object], *_: object) -> list[dict[str, float]]:
+        return [{seen: 0.9} for _ in vectors]
+
+    monkeypatch.setattr(capabilities, "tag_images", tag_images)
+    [sheet] = await upload(client, encoded(a_sheet(), "PNG"))
+    await embed(client, "receipts", [sheet])
+    await tags(client, "receipts")  # as the models see it
+    await client.post("/api/v1/albums/texts", json={"album_id": "receipts", "likely_only": True})
+    await finished_jobs(client)
+    assert set(await tags(client, "receipts")) == {seen, *(("receipt", "document") if is_tagged else ())}
+
+
 async def test_what_the_user_says_of_a_tag_wins_over_what_is_written(client: httpx.AsyncClient) -> None:
     [sheet] = await upload(client, encoded(a_sheet(), "PNG"))
     await embed(client, "receipts", [sheet])

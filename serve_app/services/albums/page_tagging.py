@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from deployments.algorithms.tags.page_tags import PageRules, page_tags
+from deployments.algorithms.tags.page_tags import PageRules, page_tags, with_page_tags
 from serve_app.services.albums.items import DEFAULTS, analysis_key
 from serve_app.services.albums.snapshot import AlbumSnapshot
 from serve_app.store.queue import jobs
@@ -58,5 +58,5 @@ async def tag_anew(
 
 def _lacks(known: Mapping[str, float], tags: Mapping[str, float]) -> bool:
     """Tell whether an image lacks a tag of its text, and not since the models are sure of something else."""
-    is_sure = any(score >= PageRules().sure for tag, score in known.items() if tag not in tags)
-    return not is_sure and any(tag not in known for tag, score in tags.items() if score >= PageRules().sure)
+    wanted = with_page_tags(known, tags)
+    return any(tag in wanted and tag not in known for tag, score in tags.items() if score >= PageRules().sure)
