@@ -11,6 +11,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from deployments.errors import Conflict
@@ -44,6 +45,20 @@ async def test_a_migrated_database_is_what_the_models_say(postgres: str) -> None
 def _is_everywhere(_: object, name: str | None, *__: object) -> bool:
     """Leave out what only some servers have: the index for which revision 0029 needs an extension."""
     return name != "picture_texts_words_idx"
+
+
+async def test_a_lock_that_others_hold_fails_the_migration_and_does_not_cost_the_index_for_good(
+    empty: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await migrate.upgrade(empty, "0028")
+    monkeypatch.setattr(migrate, "_LOCK_TIMEOUT", "100ms")
+    engine = create_async_engine(empty)
+    async with engine.begin() as other:
+        await other.execute(text("LOCK TABLE pg_extension"))
+        with pytest.raises(DBAPIError):
+            await migrate.upgrade(empty)
+    await engine.dispose()
+    await migrate.upgrade(empty)
 
 
 async def test_a_downgrade_to_base_leaves_nothing_and_an_upgrade_brings_all_back(empty: str) -> None:
