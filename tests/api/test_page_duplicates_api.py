@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -92,6 +93,23 @@ async def test_a_receipt_with_one_other_digit_is_no_duplicate_and_a_recompressed
     assert await groups(client, "receipts", level) == [{sheet, again}]
     await finished_jobs(client)
     assert capabilities.calls.count("read_texts") <= 4, "what one job read the other does not read again"
+
+
+async def test_files_of_the_same_pixels_are_duplicates_though_one_was_read_otherwise(
+    client: httpx.AsyncClient, capabilities: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At another size, say, by who asked for one of them."""
+    whole, calls = capabilities.read_texts, list[None]()
+
+    async def read_texts(images: Sequence[Image], options: TextOptions = ANY_TEXT) -> list[list[Text]]:
+        calls.append(None)
+        [found] = await whole(images, options)
+        return [[replace(one, text=one.text.replace("38.65", f"{len(calls)}8.65")) for one in found]]
+
+    monkeypatch.setattr(capabilities, "read_texts", read_texts)
+    urls = await upload(client, encoded(a_sheet(), "PNG"), encoded(a_sheet(), "PNG", compress_level=1))
+    answer = await client.post("/api/v1/albums/duplicates", json={"images": urls})
+    assert [set(images) for images in answer.json()["duplicates"].values()] == [set(urls)]
 
 
 @pytest.mark.parametrize("away", [NotDeployed("Reading text needs the extra."), Unavailable("No replica.")])
