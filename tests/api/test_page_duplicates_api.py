@@ -17,6 +17,8 @@ from deployments.dedup import DedupDeployment
 from deployments.errors import CapabilityFailed, DarkroomError, DeadlineExceeded, NotDeployed, Overloaded, Unavailable
 from deployments.texts import TextsDeployment
 from serve_app.store.queue import claims
+from serve_app.store.repositories import texts
+from serve_app.store.repositories.texts import StoredTexts
 from tests.api.conftest import embed, upload
 from tests.support.builders import encoded
 from tests.support.fakes import FakeCapabilities
@@ -193,6 +195,26 @@ async def test_a_page_that_the_models_take_for_paper_of_another_kind_is_tagged_o
     await client.post("/api/v1/albums/texts", json={"album_id": "receipts", "likely_only": True})
     await finished_jobs(client)
     assert set(await tags(client, "receipts")) == {seen, *(("receipt", "document") if is_tagged else ())}
+
+
+async def test_a_search_for_what_no_page_says_looks_at_no_texts(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [sheet] = await upload(client, encoded(a_sheet(), "PNG"))
+    await embed(client, "receipts", [sheet])
+    await finished_jobs(client)
+    whole, asked = texts.load, list[str]()
+
+    async def load(session: Any, model: str, shas: Sequence[str]) -> dict[str, StoredTexts]:
+        asked.extend(shas)
+        return await whole(session, model, shas)
+
+    monkeypatch.setattr(texts, "load", load)
+    found = await client.get("/api/v1/albums/receipts/search", params={"q": "red"})
+    assert found.status_code == 200, found.text
+    assert asked == []
+    await tags(client, "receipts", labels=["invoice"])
+    assert len(asked) == 1
 
 
 async def test_what_the_user_says_of_a_tag_wins_over_what_is_written(client: httpx.AsyncClient) -> None:

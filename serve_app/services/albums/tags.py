@@ -82,7 +82,9 @@ class TagAlbum:
             async with self._database.transaction() as session:
                 embedded, _ = await vectors.load(session, self._settings.embedding_model, shas)
                 found = await faces.load(session, self._settings.faces_model, shas)
-                written = await texts.load(session, self._settings.texts_model, shas)
+                # By the words of a search nothing need be read again: of a thousand pages it takes a second.
+                judged = shas if asked is None or pages else []
+                written = await texts.load(session, self._settings.texts_model, judged)
             tagged = await self._tagger.tag_images(embedded, others) if others != [] else [{} for _ in chunk]
             for place, (content, tags) in enumerate(zip(chunk, tagged, strict=True)):
                 mine = found.pictures == place
