@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -34,6 +35,12 @@ async def test_asking_again_brings_no_picture_twice_and_what_was_deleted_comes_b
     assert len((await client.get("/api/v1/images")).json()["items"]) == FILES
     album = (await client.get(f"/api/v1/albums/{demo.NAME}")).json()
     assert album["image_count"] == FILES
+
+
+async def test_two_clicks_at_once_bring_no_picture_twice(client: httpx.AsyncClient) -> None:
+    await asyncio.gather(_make(client), _make(client))
+    assert len((await client.get("/api/v1/images")).json()["items"]) == FILES
+    assert (await client.get(f"/api/v1/albums/{demo.NAME}")).json()["image_count"] == FILES
 
 
 async def test_the_photographs_that_are_always_there_are_enough(

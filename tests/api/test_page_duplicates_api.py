@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -16,6 +17,8 @@ from deployments.dedup import DedupDeployment
 from deployments.errors import CapabilityFailed, DarkroomError, DeadlineExceeded, NotDeployed, Overloaded, Unavailable
 from deployments.texts import TextsDeployment
 from serve_app.store.queue import claims
+from serve_app.store.repositories import texts
+from serve_app.store.repositories.texts import StoredTexts
 from tests.api.conftest import embed, upload
 from tests.support.builders import encoded
 from tests.support.fakes import FakeCapabilities
@@ -94,6 +97,23 @@ async def test_a_receipt_with_one_other_digit_is_no_duplicate_and_a_recompressed
     assert capabilities.calls.count("read_texts") <= 4, "what one job read the other does not read again"
 
 
+async def test_files_of_the_same_pixels_are_duplicates_though_one_was_read_otherwise(
+    client: httpx.AsyncClient, capabilities: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At another size, say, by who asked for one of them."""
+    whole, calls = capabilities.read_texts, list[None]()
+
+    async def read_texts(images: Sequence[Image], options: TextOptions = ANY_TEXT) -> list[list[Text]]:
+        calls.append(None)
+        [found] = await whole(images, options)
+        return [[replace(one, text=one.text.replace("38.65", f"{len(calls)}8.65")) for one in found]]
+
+    monkeypatch.setattr(capabilities, "read_texts", read_texts)
+    urls = await upload(client, encoded(a_sheet(), "PNG"), encoded(a_sheet(), "PNG", compress_level=1))
+    answer = await client.post("/api/v1/albums/duplicates", json={"images": urls})
+    assert [set(images) for images in answer.json()["duplicates"].values()] == [set(urls)]
+
+
 @pytest.mark.parametrize("away", [NotDeployed("Reading text needs the extra."), Unavailable("No replica.")])
 async def test_where_nothing_reads_what_pixels_say_stands(
     client: httpx.AsyncClient, capabilities: Reading, away: DarkroomError
@@ -159,6 +179,42 @@ async def test_a_receipt_is_tagged_as_one_once_it_is_read_and_found_by_the_tag(
     hits = (await client.get("/api/v1/search", params={"q": "receipt"})).json()["items"]
     assert [hit["url"] for hit in hits] == [sheet]
     assert await tags(client, "receipts", labels=["invoice", "red"]) == {"invoice": [sheet]}
+
+
+@pytest.mark.parametrize(("seen", "is_tagged"), [("menu", True), ("website", True), ("kitten", False)])
+async def test_a_page_that_the_models_take_for_paper_of_another_kind_is_tagged_once_it_is_read(
+    client: httpx.AsyncClient, capabilities: Reading, monkeypatch: pytest.MonkeyPatch, seen: str, is_tagged: bool
+) -> None:
+    async def tag_images(vectors: Sequence[object], *_: object) -> list[dict[str, float]]:
+        return [{seen: 0.9} for _ in vectors]
+
+    monkeypatch.setattr(capabilities, "tag_images", tag_images)
+    [sheet] = await upload(client, encoded(a_sheet(), "PNG"))
+    await embed(client, "receipts", [sheet])
+    await tags(client, "receipts")  # as the models see it
+    await client.post("/api/v1/albums/texts", json={"album_id": "receipts", "likely_only": True})
+    await finished_jobs(client)
+    assert set(await tags(client, "receipts")) == {seen, *(("receipt", "document") if is_tagged else ())}
+
+
+async def test_a_search_for_what_no_page_says_looks_at_no_texts(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [sheet] = await upload(client, encoded(a_sheet(), "PNG"))
+    await embed(client, "receipts", [sheet])
+    await finished_jobs(client)
+    whole, asked = texts.load, list[str]()
+
+    async def load(session: Any, model: str, shas: Sequence[str]) -> dict[str, StoredTexts]:
+        asked.extend(shas)
+        return await whole(session, model, shas)
+
+    monkeypatch.setattr(texts, "load", load)
+    found = await client.get("/api/v1/albums/receipts/search", params={"q": "red"})
+    assert found.status_code == 200, found.text
+    assert asked == []
+    await tags(client, "receipts", labels=["invoice"])
+    assert len(asked) == 1
 
 
 async def test_what_the_user_says_of_a_tag_wins_over_what_is_written(client: httpx.AsyncClient) -> None:

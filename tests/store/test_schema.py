@@ -11,6 +11,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from structlog.testing import capture_logs
 
@@ -59,6 +60,20 @@ async def test_words_of_texts_have_an_index_where_the_server_has_the_extension(e
     await engine.dispose()
     assert [entry["log_level"] for entry in said] == ([] if has_extension else ["warning"])
     await migrate.downgrade(empty, "0028")
+    await migrate.upgrade(empty)
+
+
+async def test_a_lock_that_others_hold_fails_the_migration_and_does_not_cost_the_index_for_good(
+    empty: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await migrate.upgrade(empty, "0028")
+    monkeypatch.setattr(migrate, "_LOCK_TIMEOUT", "100ms")
+    engine = create_async_engine(empty)
+    async with engine.begin() as other:
+        await other.execute(text("LOCK TABLE pg_extension"))
+        with pytest.raises(DBAPIError):
+            await migrate.upgrade(empty)
+    await engine.dispose()
     await migrate.upgrade(empty)
 
 

@@ -18,6 +18,8 @@ from deployments.engines.diffusion.single_files import build_network
 _PATCH_PX, _HEAD_WIDTH = 14, 64
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _STAGES = 4
+_LARGEST_PX = 2048
+"""Short side up to which a network may have been trained: pictures are enlarged to it. The published ones have 518."""
 _NAMES: Sequence[tuple[str, str | Callable[[re.Match[str]], str]]] = (
     (r"pretrained\.(cls_token|mask_token)", r"backbone.embeddings.\1"),
     (r"pretrained\.pos_embed", r"backbone.embeddings.position_embeddings"),
@@ -102,8 +104,11 @@ def open_depth_anything(files: Sequence[Path], *, is_second: bool = False) -> De
 def _read_sizes(tensors: Mapping[str, Any]) -> dict[str, int]:
     """Read the sizes of the backbone out of the shapes of its tensors."""
     positions, width = tensors["pretrained.pos_embed"].shape[1:]
+    seen_px = math.isqrt(positions - 1) * _PATCH_PX
+    if not 0 < seen_px <= _LARGEST_PX:
+        raise ValueError("no such picture is looked at")
     return {
-        "image_size": math.isqrt(positions - 1) * _PATCH_PX,
+        "image_size": seen_px,
         "hidden_size": width,
         "num_attention_heads": width // _HEAD_WIDTH,
         "num_hidden_layers": len({name.split(".")[2] for name in tensors if name.startswith("pretrained.blocks.")}),

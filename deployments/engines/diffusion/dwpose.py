@@ -78,7 +78,12 @@ def open_dwpose(files: Sequence[Path]) -> DWPose:
     for session, (width, height), outputs in ((finder, (_FOUND_PX, _FOUND_PX), 1), (pose, _POSE_SIZE, 2)):
         if list(session.get_inputs()[0].shape[-2:]) != [height, width] or len(session.get_outputs()) != outputs:
             raise ValueError("another network")
-    return DWPose(finder, pose, sum(path.stat().st_size for path in files))
+    made = DWPose(finder, pose, sum(path.stat().st_size for path in files))
+    nothing = np.zeros((_POSE_SIZE[1], _POSE_SIZE[0], 3), np.uint8)
+    made.find_people(nothing)  # raises for answers of another shape
+    if made.find_points(nothing, np.array([0, 0, *_POSE_SIZE], np.float32)).shape != (_POINTS + 1, 3):
+        raise ValueError("other points")
+    return made
 
 
 def _run(session: Any, pixels: NDArray[np.float32]) -> list[NDArray[np.float32]]:

@@ -7,12 +7,14 @@ to decide about duplicates without.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from PIL import Image
 
@@ -90,6 +92,8 @@ class DemoAlbum:
         self._pictures = pictures
         self._uploads = uploads
         self._albums = albums
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """By user: who asks twice at once has nothing twice."""
 
     async def request(self, user_id: str) -> str:
         """Store the photographs that the user does not have yet, and start reading all into an album. -> job id
@@ -100,7 +104,8 @@ class DemoAlbum:
         if not paths:
             raise NotDeployed("No package with photographs is installed here; `make setup` installs one.")
         files = await self._pictures.run_in_thread(lambda: _read(paths))
-        ids = [await self._bring(user_id, file) for file in files]
+        async with self._turns.setdefault(user_id, asyncio.Lock()):
+            ids = [await self._bring(user_id, file) for file in files]
         return await self._albums.request_embeddings(user_id, ids, NAME)
 
     async def _bring(self, user_id: str, file: _File) -> str:

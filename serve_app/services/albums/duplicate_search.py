@@ -203,8 +203,16 @@ class DuplicateSearch:
 
     async def _read(self, verdicts: Mapping[Pair, PairVerdict], level: DuplicateLevel, progress: Progress) -> None:
         """Note which pairs are two pages by what is written there, of those that would make groups at this level."""
-        asked = {pair for pair, one in verdicts.items() if one.is_copy or level == "similar"}
+        asked = {
+            pair
+            for pair, one in verdicts.items()
+            if (one.is_copy or level == "similar") and not self._is_one_picture(pair)  # whatever was read there
+        }
         self._others |= await self._pages.find_others(asked, progress)
+
+    def _is_one_picture(self, pair: Pair) -> bool:
+        one, other = (self._digests.get(self._contents[place].sha256) for place in pair)
+        return one is not None and one == other
 
     async def _look_again(
         self, linked: Mapping[Pair, DuplicateLink], cosines: Mapping[Pair, float], progress: Progress

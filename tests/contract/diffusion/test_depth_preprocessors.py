@@ -152,6 +152,16 @@ def test_a_file_of_depth_anything_that_lacks_a_tensor_is_refused_by_name(tmp_pat
         draw(tmp_path, "depth_anything")
 
 
+@pytest.mark.parametrize("positions", [1, 1 + 200 * 200])
+def test_a_file_of_depth_anything_that_looks_at_no_such_picture_is_refused_by_name(
+    tmp_path: Path, positions: int
+) -> None:
+    path = write_depth_anything(tmp_path / "depth_anything_vits14.pth")
+    torch.save(torch.load(path) | {"pretrained.pos_embed": torch.zeros(1, positions, WIDTH)}, path)
+    with pytest.raises(WeightsMissing, match=r"depth_anything_vits14\.pth"):
+        draw(tmp_path, "depth_anything")
+
+
 def write_leres(folder: Path) -> None:
     with warnings.catch_warnings(), torch.device("meta"):
         warnings.simplefilter("ignore")

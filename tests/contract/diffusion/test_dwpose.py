@@ -45,9 +45,9 @@ def save(
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
 
 
-def write_finder(path: Path, boxes: Sequence[tuple[tuple[float, ...], float, int]]) -> None:
+def write_finder(path: Path, boxes: Sequence[tuple[tuple[float, ...], float, int]], cells: int = CELLS) -> None:
     """Write a finder that answers boxes (left, top, right, bottom in its own pixels), their scores and classes."""
-    found = np.zeros((1, CELLS, 85), np.float32)
+    found = np.zeros((1, cells, 85), np.float32)
     for place, (box, score, kind) in enumerate(boxes):  # cells of the first row, eight pixels each
         middle, size = (np.array(box[:2]) + box[2:]) / 2, np.array(box[2:]) - box[:2]
         found[0, place, :2] = middle / 8 - (place, 0)
@@ -58,11 +58,11 @@ def write_finder(path: Path, boxes: Sequence[tuple[tuple[float, ...], float, int
         helper.make_node("Mul", ["most", "zero"], ["nothing"]),
         helper.make_node("Add", ["found", "nothing"], ["output"]),
     ]
-    save(path, (640, 640), nodes, {"output": [1, CELLS, 85]}, found=found, zero=np.zeros((), np.float32))
+    save(path, (640, 640), nodes, {"output": [1, cells, 85]}, found=found, zero=np.zeros((), np.float32))
 
 
-def write_pose(path: Path) -> None:
-    """Write a network that sees all 133 points where its picture is brightest."""
+def write_pose(path: Path, count: int = 133) -> None:
+    """Write a network that sees all of `count` points where its picture is brightest."""
     nodes = []
     for name, axes in (("simcc_x", [1, 2]), ("simcc_y", [1, 3])):
         nodes += [
@@ -78,9 +78,9 @@ def write_pose(path: Path) -> None:
             f"{name} apart": np.array([side, 1]),
             f"{name} twice": np.array([side, 2]),
             f"{name} flat": np.array([1, 1, 2 * side]),
-            f"{name} points": np.array([1, 133, 2 * side]),
+            f"{name} points": np.array([1, count, 2 * side]),
         }
-    save(path, (288, 384), nodes, {"simcc_x": [1, 133, 576], "simcc_y": [1, 133, 768]}, **values)
+    save(path, (288, 384), nodes, {"simcc_x": [1, count, 576], "simcc_y": [1, count, 768]}, **values)
 
 
 def a_dark_image_with_a_dot() -> Image:
@@ -151,6 +151,17 @@ def test_files_of_other_networks_are_refused_by_name(folder: Path) -> None:
         with pytest.raises(WeightsMissing, match="dw-ll_ucoco_384"):
             hints.make("dw_openpose_full", a_dark_image_with_a_dot(), HintOptions())
         (place / POSE).write_bytes(b"no model")
+
+
+def test_networks_that_look_like_these_and_answer_otherwise_are_refused(folder: Path) -> None:
+    write_pose(folder / "openpose" / POSE, count=17)
+    hints = Preprocessors(folder, lambda: no_faces)
+    with pytest.raises(WeightsMissing, match="dw-ll_ucoco_384"):
+        hints.make("dw_openpose_full", a_dark_image_with_a_dot(), HintOptions())
+    write_pose(folder / "openpose" / POSE)
+    write_finder(folder / "openpose" / FINDER, [], cells=100)
+    with pytest.raises(WeightsMissing, match="yolox_l"):
+        hints.make("dw_openpose_full", a_dark_image_with_a_dot(), HintOptions())
 
 
 def test_it_can_run_where_both_files_are(folder: Path) -> None:
