@@ -108,6 +108,21 @@ async def _search_in_vain(page: Page) -> None:
     await page.get_by_role("searchbox").press("Enter")
 
 
+async def _paint(page: Page) -> None:
+    form = page.locator("form:has(textarea)")
+    await form.locator("summary").first.click()
+    await form.get_by_role("listitem").get_by_role("button").first.click()
+    await form.locator("details").get_by_role("checkbox").first.check()
+    await form.get_by_role("group").locator("summary").last.click()
+    await expect(page.locator("canvas")).to_be_visible()
+
+
+async def _enlarge(page: Page) -> None:
+    form = page.locator("form:has(textarea)")
+    await form.get_by_role("checkbox").last.check()
+    await expect(form.get_by_role("slider")).to_have_count(2)
+
+
 STATES: dict[str, tuple[str, State]] = {
     "an album": ("/albums", _album),
     "a large picture": ("/albums", _large_picture),
@@ -118,5 +133,7 @@ STATES: dict[str, tuple[str, State]] = {
     "a comparison": ("/duplicates", _compared),
     "restoring": ("/trash", _select_two),
     "uploads": ("/", _upload),
+    "a painted mask": ("/generate", _paint),
+    "a second pass": ("/generate", _enlarge),
     "nothing found": ("/albums", _search_in_vain),
 }

@@ -24,8 +24,8 @@ from playwright.async_api import (
 PATIENCE_MS = 120_000
 """A busy machine takes its time, and a wait that ends early says nothing of the page."""
 HOW_TO_INSTALL = "no Chromium on the PATH: install it (on Debian and Ubuntu: apt-get install chromium)"
-AWAY = r"net::ERR_(CONNECTION_|EMPTY_RESPONSE|SOCKET_|INCOMPLETE_CHUNKED_ENCODING)"
-"""What the browser complains of while a server restarts, and of the stream that ends with it."""
+AWAY = r"net::ERR_(CONNECTION_|EMPTY_RESPONSE|SOCKET_|INCOMPLETE_CHUNKED|CONTENT_LENGTH_MISMATCH)"
+"""What the browser complains of while a server restarts, and of answers that end with it."""
 _STILL = 6
 """Frames in a row without a request, after which a page has what it wants."""
 _A_FRAME_WITH_PICTURES = """() => new Promise((resolve) => requestAnimationFrame(() => {

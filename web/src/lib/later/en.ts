@@ -115,7 +115,6 @@ const en = {
   noUsers: 'No users yet. Add one: the key is shown this once.',
   account: 'You',
   since: 'since {time}',
-  newKeyHint: 'The one before is void at once, in every program that uses it.',
   newKeyEnds: 'The key you have now ends at once: every program and every other browser that uses it is signed out, and must be given the new one. This page stays signed in.',
   newKeyOfEnds: 'The key that {name} has now ends at once, and with it all of {name}’s sessions and programs. You give them the new one.',
   keyEnds: 'The key of {name} ends at once, and {name} cannot come in until you make another. Pictures stay.',
