@@ -111,3 +111,19 @@ async def test_the_way_back_closes_a_plan_of_another_album(server: AppProcess, v
     await page.go_back()
     await expect(page.get_by_role("main")).to_contain_text("No open groups")
     await expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+async def test_who_types_and_opens_another_page_that_comes_late_is_not_brought_back(
+    server: AppProcess, visit: Visit
+) -> None:
+    async with server.client() as client:
+        await client.post("/api/v1/images", files=[("file", ("1.png", encoded(an_image(seed=1), "PNG")))])
+    page = await visit.open()
+    await page.clock.install()
+    go_on = await hold_back(page, "**/app/immutable/**", "GET")
+    await page.get_by_role("searchbox").fill("dog")
+    async with page.expect_request("**/app/immutable/**"):
+        await page.get_by_role("link", name="Jobs").click()
+    await page.clock.run_for(2000)
+    go_on.set()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Jobs")

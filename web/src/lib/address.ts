@@ -1,10 +1,16 @@
 /** What a page shows is named by its address, so that a reload and the way back lead to it. */
 import { goto } from '$app/navigation';
-import { page } from '$app/state';
+import { navigating, page } from '$app/state';
 
 /** What the address of the page asks for, behind its `?`. */
 export function asked(name: string): string | null {
   return new URLSearchParams(page.url.hash.split('?')[1] ?? '').get(name);
+}
+
+/** Whether another page is being opened: who has left this one is not brought back by what it asks for meanwhile. */
+export function isLeaving(): boolean {
+  const pathOf = (url: URL) => url.hash.split('?')[0];
+  return navigating.to !== null && pathOf(navigating.to.url) !== pathOf(page.url);
 }
 
 /** The address of a page with what it is asked for. */
@@ -26,6 +32,6 @@ export function ask(values: Record<string, string | number | null | undefined>, 
     else given.set(name, String(value));
   }
   const wanted = given.size ? `${route}?${given}` : route!;
-  if (wanted !== page.url.hash) void goto(wanted, { replaceState: !isStep, keepFocus: true, noScroll: true });
+  if (wanted !== page.url.hash && !isLeaving()) void goto(wanted, { replaceState: !isStep, keepFocus: true, noScroll: true });
   return wanted;
 }
