@@ -8,8 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
+from configs.settings import Quotas, Settings
 from serve_app.services.albums import demo
-from tests.api.conftest import assert_problem
+from tests.api.conftest import assert_problem, embed, upload
+from tests.support.builders import an_image, encoded
 
 FILES = len(demo.PHOTOGRAPHS) + len(demo.COPIED)
 
@@ -55,3 +57,17 @@ async def test_a_server_without_photographs_says_so(client: httpx.AsyncClient, m
     monkeypatch.setattr(demo, "PHOTOGRAPHS", ("no_such_package/a.jpg", "sklearn/no_such_file.jpg"))
     assert (await client.get("/api/v1/capabilities")).json()["routes"]["demo"] is False
     assert_problem(await client.post("/api/v1/albums/demo"), 503, "not-deployed")
+
+
+@pytest.mark.parametrize("quota", [Quotas(images=4), Quotas(albums=1)], ids=["images", "albums"])
+class TestAQuotaWithoutRoom:
+    @pytest.fixture
+    def settings(self, settings: Settings, quota: Quotas) -> Settings:
+        return settings.model_copy(update={"quotas": quota})
+
+    async def test_the_photographs_are_not_left_about_the_library(self, client: httpx.AsyncClient) -> None:
+        own = await upload(client, encoded(an_image(), "PNG"))
+        await embed(client, "holiday", own)
+        refused = assert_problem(await client.post("/api/v1/albums/demo"), 403, "quota-exceeded")
+        assert refused["quota"].startswith("quotas.")
+        assert [one["url"] for one in (await client.get("/api/v1/images")).json()["items"]] == own

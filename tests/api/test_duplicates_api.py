@@ -438,7 +438,7 @@ async def test_a_worker_too_old_to_know_of_one_level_resolves_no_other(
         known = {name: value for name, value in job.payload.items() if name != "only"}
         return await newer(replace(job, payload=known), progress)
 
-    services.handlers["resolve_duplicates"] = older  # type: ignore[index]
+    services.handlers["resolve_duplicates"] = older
     assert_problem(await resolve_all(client, level="copy", only="exact"), 409, "conflict")
     assert await trashed(client) == []
 

@@ -197,6 +197,22 @@ async def test_a_page_that_the_models_take_for_paper_of_another_kind_is_tagged_o
     assert set(await tags(client, "receipts")) == {seen, *(("receipt", "document") if is_tagged else ())}
 
 
+@pytest.mark.parametrize(("seen", "is_receipt"), [("menu", True), ("kitten", False)])
+async def test_labels_that_hold_for_pages_too_do_not_hide_that_one_is_a_receipt(
+    client: httpx.AsyncClient, capabilities: Reading, monkeypatch: pytest.MonkeyPatch, seen: str, is_receipt: bool
+) -> None:
+    async def tag_images(vectors: Sequence[object], labels: Sequence[str] | None = None) -> list[dict[str, float]]:
+        mine = {seen: 0.9} if labels is None else {one: 0.9 if one == "paper" else 0.0 for one in labels}
+        return [{"receipt": 0.01, **mine} for _ in vectors]
+
+    monkeypatch.setattr(capabilities, "tag_images", tag_images)
+    [sheet] = await upload(client, encoded(a_sheet(), "PNG"))
+    await embed(client, "receipts", [sheet])
+    await client.post("/api/v1/albums/texts", json={"album_id": "receipts", "likely_only": True})
+    found = await tags(client, "receipts", labels=["paper", "receipt"])
+    assert found == {"paper": [sheet], **({"receipt": [sheet]} if is_receipt else {})}
+
+
 async def test_a_search_for_what_no_page_says_looks_at_no_texts(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,7 +226,7 @@ async def test_a_search_for_what_no_page_says_looks_at_no_texts(
         return await whole(session, model, shas)
 
     monkeypatch.setattr(texts, "load", load)
-    found = await client.get("/api/v1/albums/receipts/search", params={"q": "red"})
+    found = await client.get("/api/v1/albums/receipts/search", params={"q": "people"})
     assert found.status_code == 200, found.text
     assert asked == []
     await tags(client, "receipts", labels=["invoice"])

@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 
 from PIL import Image
 
-from deployments.errors import NotDeployed
+from deployments.errors import DarkroomError, NotDeployed
 from serve_app.services.albums.service import AlbumService
 from serve_app.services.images.service import ImageService
 from serve_app.services.images.store import ImageStore
@@ -98,18 +98,28 @@ class DemoAlbum:
     async def request(self, user_id: str) -> str:
         """Store the photographs that the user does not have yet, and start reading all into an album. -> job id
 
-        Raises `NotDeployed` where no package has any.
+        Raises `NotDeployed` where no package has any, and what quotas raise: then nothing is stored.
         """
         paths = find_photographs()
         if not paths:
             raise NotDeployed("No package with photographs is installed here; `make setup` installs one.")
         files = await self._pictures.run_in_thread(lambda: _read(paths))
         async with self._turns.setdefault(user_id, asyncio.Lock()):
-            ids = [await self._bring(user_id, file) for file in files]
-        return await self._albums.request_embeddings(user_id, ids, NAME)
+            brought: list[str] = []
+            try:
+                ids = [await self._bring(user_id, file, brought) for file in files]
+                return await self._albums.request_embeddings(user_id, ids, NAME)
+            except DarkroomError:  # a quota, say: without the album they would be strewn about the library
+                for image_id in brought:
+                    await self._uploads.delete(user_id, image_id)
+                raise
 
-    async def _bring(self, user_id: str, file: _File) -> str:
-        """Store the file, unless the user has it. -> id of its image"""
+    async def _bring(self, user_id: str, file: _File, brought: list[str]) -> str:
+        """Store the file, and note that in `brought`, unless the user has it. -> id of its image"""
         async with self._database.transaction() as session:
             known = await images.find_by_content(session, user_id, hashlib.sha256(file.data).hexdigest())
-        return known.id if known else (await self._uploads.upload(user_id, file.name, _Source(file.data))).id
+        if known:
+            return known.id
+        stored = await self._uploads.upload(user_id, file.name, _Source(file.data))
+        brought.append(stored.id)
+        return stored.id

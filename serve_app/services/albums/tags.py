@@ -85,9 +85,11 @@ class TagAlbum:
                 found = await faces.load(session, self._settings.faces_model, shas)
                 written = await texts.load(session, self._settings.texts_model, shas) if reads else {}
             tagged = await self._tagger.tag_images(embedded, others) if others != [] else [{} for _ in chunk]
+            # Labels say nothing of what a picture shows beside a page: "paper" and "white" hold for pages too.
+            usual = await self._tagger.tag_images(embedded, None) if pages and written else tagged
             for place, (content, tags) in enumerate(zip(chunk, tagged, strict=True)):
                 mine = found.pictures == place
-                people = people_tags(
+                people = of_faces = people_tags(
                     found.boxes[mine], found.scores[mine].tolist(), content.width, content.height, self._rules
                 )
                 if asked is not None:
@@ -95,9 +97,12 @@ class TagAlbum:
                 seen = merge_scores(tags, people, dict.fromkeys(pages, 0.0) if content.sha256 in written else {})
                 if content.sha256 in written:
                     page = await asyncio.to_thread(tags_of_page, content, written[content.sha256])
-                    if asked is not None:
-                        page = {label: page.get(tag, 0.0) for label, tag in pages.items()}
-                    seen = with_page_tags(seen, page)
+                    if asked is None:
+                        seen = with_page_tags(seen, page)
+                    else:
+                        known = with_page_tags(merge_scores(usual[place], of_faces), page)
+                        holds = {tag: score for tag, score in page.items() if known.get(tag, 0.0) >= score}
+                        seen = merge_scores(seen, {label: holds.get(tag, 0.0) for label, tag in pages.items()})
                 scores[content.sha256] = seen
             progress.report((start + len(chunk)) / len(snapshot.contents))
         return scores
