@@ -20,6 +20,9 @@ log = structlog.get_logger(__name__)
 _OF_THE_MOMENT = {"55P03", "40P01"}
 """SQLSTATEs of a table that others use, and of a deadlock: the next migration has better luck."""
 
+_NOT_INSTALLED = "0A000"
+"""SQLSTATE of an extension that the server does not have: nothing that its operator forgot."""
+
 
 def upgrade() -> None:
     try:
@@ -27,10 +30,12 @@ def upgrade() -> None:
             op.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
             op.execute("CREATE INDEX picture_texts_words_idx ON picture_texts USING gin (words gin_trgm_ops)")
     except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) in _OF_THE_MOMENT:
+        state = getattr(error.orig, "sqlstate", None)
+        if state in _OF_THE_MOMENT:
             raise
         reason = str(error.orig).splitlines()[0]
-        log.warning("texts are searched without an index: pg_trgm cannot be had (docs/database.md)", reason=reason)
+        tell = log.debug if state == _NOT_INSTALLED else log.warning
+        tell("texts are searched without an index: pg_trgm cannot be had (docs/database.md)", reason=reason)
 
 
 def downgrade() -> None:
