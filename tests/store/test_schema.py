@@ -58,7 +58,7 @@ async def test_words_of_texts_have_an_index_where_the_server_has_the_extension(e
         index = "SELECT to_regclass('picture_texts_words_idx') IS NOT NULL"
         assert await connection.scalar(text(index)) is has_extension
     await engine.dispose()
-    assert [entry["log_level"] for entry in said] == ([] if has_extension else ["debug"])
+    assert not said, "a server without it is nothing that its operator forgot"
     await migrate.downgrade(empty, "0028")
     await migrate.upgrade(empty)
 

@@ -33,9 +33,10 @@ def upgrade() -> None:
         state = getattr(error.orig, "sqlstate", None)
         if state in _OF_THE_MOMENT:
             raise
+        if state == _NOT_INSTALLED:
+            return
         reason = str(error.orig).splitlines()[0]
-        tell = log.debug if state == _NOT_INSTALLED else log.warning
-        tell("texts are searched without an index: pg_trgm cannot be had (docs/database.md)", reason=reason)
+        log.warning("texts are searched without an index: pg_trgm cannot be had (docs/database.md)", reason=reason)
 
 
 def downgrade() -> None:
