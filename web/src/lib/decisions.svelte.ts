@@ -30,10 +30,10 @@ export class Decisions {
     await this.take(call, said);
   }
 
-  /** Take one that knows itself how it is taken back, and in which words it is told. It waits for its turn. */
+  /** Take one that shows itself what it changed, and knows how that is taken back. It waits for its turn. */
   async takeOwn(call: () => Promise<() => Promise<unknown>>, said: string): Promise<void> {
     while (this.isBusy) await this.#last;
-    await this.#act(async () => this.#remember(await call()), said);
+    await this.#act(async () => this.#remember(await call()), said, async () => {});
   }
 
   async undo(): Promise<void> {
@@ -49,20 +49,20 @@ export class Decisions {
     this.#taken = [...this.#taken, undo];
   }
 
-  #act(act: () => Promise<void>, said: string): Promise<void> {
-    if (!this.isBusy) this.#last = this.#decide(act, said);
+  #act(act: () => Promise<void>, said: string, show = this.show): Promise<void> {
+    if (!this.isBusy) this.#last = this.#decide(act, said, show);
     return this.#last;
   }
 
-  async #decide(act: () => Promise<void>, said: string): Promise<void> {
+  async #decide(act: () => Promise<void>, said: string, show: () => Promise<void>): Promise<void> {
     this.isBusy = true;
     this.error = undefined;
     try {
       await act();
       this.said = said;
-      await this.show();
+      await show();
     } catch (problem) {
-      await this.show().catch(() => {}); // another tab may have decided meanwhile
+      await show().catch(() => {}); // another tab may have decided meanwhile
       this.error = problem;
     } finally {
       this.isBusy = false;
