@@ -6,7 +6,8 @@ export class Decisions {
   isBusy = $state(false);
   said = $state('');
   error = $state<unknown>();
-  #taken = $state.raw<string[]>([]);
+  /** How each is taken back. */
+  #taken = $state.raw<(() => Promise<unknown>)[]>([]);
   mayUndo = $derived(this.#taken.length > 0 && !this.isBusy);
 
   #last: Promise<void> = Promise.resolve();
@@ -17,8 +18,10 @@ export class Decisions {
   take(call: () => Promise<{ correction_id: string | null }>, said: Message): Promise<void> {
     return this.#act(async () => {
       const { correction_id } = await call();
-      if (correction_id) this.#taken = [...this.#taken, correction_id];
-    }, said);
+      if (!correction_id) return;
+      const params = { path: { correction_id } };
+      this.#remember(() => done(client.DELETE('/api/v1/corrections/{correction_id}', { params })));
+    }, t(said));
   }
 
   /** Take one that says itself what it is about, as a name does: where another is being taken, after it. */
@@ -27,29 +30,39 @@ export class Decisions {
     await this.take(call, said);
   }
 
+  /** Take one that shows itself what it changed, and knows how that is taken back. It waits for its turn. */
+  async takeOwn(call: () => Promise<() => Promise<unknown>>, said: string): Promise<void> {
+    while (this.isBusy) await this.#last;
+    await this.#act(async () => this.#remember(await call()), said, async () => {});
+  }
+
   async undo(): Promise<void> {
     const last = this.#taken.at(-1);
     if (!last) return;
     await this.#act(async () => {
-      await done(client.DELETE('/api/v1/corrections/{correction_id}', { params: { path: { correction_id: last } } }));
+      await last();
       this.#taken = this.#taken.slice(0, -1);
-    }, 'undone');
+    }, t('undone'));
   }
 
-  #act(act: () => Promise<void>, said: Message): Promise<void> {
-    if (!this.isBusy) this.#last = this.#decide(act, said);
+  #remember(undo: () => Promise<unknown>): void {
+    this.#taken = [...this.#taken, undo];
+  }
+
+  #act(act: () => Promise<void>, said: string, show = this.show): Promise<void> {
+    if (!this.isBusy) this.#last = this.#decide(act, said, show);
     return this.#last;
   }
 
-  async #decide(act: () => Promise<void>, said: Message): Promise<void> {
+  async #decide(act: () => Promise<void>, said: string, show: () => Promise<void>): Promise<void> {
     this.isBusy = true;
     this.error = undefined;
     try {
       await act();
-      this.said = t(said);
-      await this.show();
+      this.said = said;
+      await show();
     } catch (problem) {
-      await this.show().catch(() => {}); // another tab may have decided meanwhile
+      await show().catch(() => {}); // another tab may have decided meanwhile
       this.error = problem;
     } finally {
       this.isBusy = false;

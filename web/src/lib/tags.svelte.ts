@@ -19,8 +19,14 @@ export async function learnTags(): Promise<void> {
   }
 }
 
+/** The words of the language that is chosen, by tag, as far as they are known. */
+export function spoken(): Record<string, string> {
+  return words[locale.language] ?? {};
+}
+
 export function tagName(tag: string): string {
-  return words[locale.language]?.[tag] ?? tag;
+  const known = spoken();
+  return Object.hasOwn(known, tag) ? (known[tag] ?? tag) : tag; // somebody's tag may be "constructor"
 }
 
 /** The language of what `tagName` says, where it is not that of the page. */
