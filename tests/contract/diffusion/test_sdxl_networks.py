@@ -235,7 +235,8 @@ def test_a_controlnet_is_weighted_by_its_mode(base: StableDiffusionXLPipeline, m
     with torch.no_grad():
         down, middle = net(sample, 500, words, hint, **asked)
         unit = ControlUnit("any", 0.8, 0.0, 1.0, mode)
-        found = add_residuals([net], [unit], (sample, 500, words), [hint], unconditional=1, added=added)
+        now = torch.tensor(500)
+        found = add_residuals([net], [unit], (sample, now, words), [hint], unconditional=1, added=added)
     factors = [1.0] * 10 if mode == "balanced" else FADED
     for ours, theirs, factor in zip(found or (), (*down, middle), factors, strict=True):
         torch.testing.assert_close(ours[1], theirs[1] * 0.8 * factor, rtol=1e-3, atol=1e-5)
