@@ -3,18 +3,14 @@ layers, and the weights one after another."""
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import TensorProto
 
 from deployments.weights.conversion.graph import GraphWriter
+from deployments.weights.conversion.layers_model import Weights, read_model
 
-Weights = Mapping[str, NDArray[np.float32]]
 _PLAIN = {"strides": [1, 1], "dilation_rate": [1, 1], "groups": 1, "activation": "linear", "use_bias": True}
 _SHUFFLES = ("PixelShuffle2x", "PixelShuffle3x", "PixelShuffle4x", "PixelShuffle8x")
 
@@ -26,27 +22,11 @@ def image_network(model: bytes, weights: bytes) -> bytes:
     `model`: the file `model.json`; `weights`: its shards, joined. Raises `ValueError` for another kind of file or
     network, and where the weights are not as many as the model says.
     """
+    network, tensors = read_model(model, weights)
     try:
-        described = json.loads(model)
-        layers = described["modelTopology"]["model_config"]["config"]
-        tensors = _tensors(described["weightsManifest"], weights)
-        return _write(layers, tensors)
-    except (KeyError, TypeError, IndexError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        return _write(network, tensors)
+    except (KeyError, TypeError, IndexError) as error:
         raise ValueError(f"not a TensorFlow.js layers model of images: {error!r}") from error
-
-
-def _tensors(manifest: Any, weights: bytes) -> Weights:
-    found: dict[str, NDArray[np.float32]] = {}
-    at = 0
-    for one in (one for group in manifest for one in group["weights"]):
-        count = math.prod(one["shape"])
-        if one["dtype"] != "float32" or "quantization" in one or at + 4 * count > len(weights):
-            raise ValueError(f"the weights of {one['name']} are no float32, or cut off")
-        found[one["name"]] = np.frombuffer(weights, "<f4", count, at).reshape(one["shape"]).astype(np.float32)
-        at += 4 * count
-    if at != len(weights):
-        raise ValueError(f"the weights have {len(weights)} bytes, the model describes {at}")
-    return found
 
 
 def _write(network: Any, tensors: Weights) -> bytes:

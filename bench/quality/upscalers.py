@@ -12,8 +12,6 @@ The packages are fetched into `out/upscalers` by the client of the weights manif
 from __future__ import annotations
 
 import argparse
-import json
-import tarfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +29,7 @@ from bench.quality.copies.drawing import clipped
 from bench.quality.figures import Figure, bootstrap
 from bench.quality.layers_model import image_network
 from deployments.contracts.arrays import Image
+from deployments.weights.conversion.layers_model import read_package
 from deployments.weights.fetching import fetch
 from deployments.weights.packages import Package
 
@@ -69,11 +68,7 @@ class Network:
     """A network of a package on one core. `enlarge` takes and gives `uint8[H, W, 3]`."""
 
     def __init__(self, archive: Path, scale: int, most: float) -> None:
-        folder = f"package/models/x{scale}"
-        with tarfile.open(archive) as package:
-            model = _member(package, f"{folder}/model.json")
-            shards = [path for group in json.loads(model)["weightsManifest"] for path in group["paths"]]
-            weights = b"".join(_member(package, f"{folder}/{path}") for path in shards)
+        model, weights = read_package(archive, f"package/models/x{scale}")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(
@@ -86,13 +81,6 @@ class Network:
         levels = image.astype(np.float32).transpose(2, 0, 1)[None] * (self._most / 255)
         made = self._session.run(None, {"x": levels})[0][0]
         return clipped(made.transpose(1, 2, 0) * (255 / self._most))
-
-
-def _member(package: tarfile.TarFile, name: str) -> bytes:
-    stream = package.extractfile(name)
-    if stream is None:
-        raise ValueError(f"{name} is no file of the package")
-    return stream.read()
 
 
 @dataclass(slots=True)
@@ -113,7 +101,8 @@ def psnr(image: Image, other: Image) -> float:
 
 def middle(photo: Image, side: int) -> Image:
     """Cut the middle out of a photograph, at most `side` high and wide, a multiple of the largest scale."""
-    height, width = (min(side, length // max(SCALES) * max(SCALES)) for length in photo.shape[:2])
+    largest = max(SCALES)
+    height, width = (min(side, length // largest * largest) for length in photo.shape[:2])
     top, left = (photo.shape[0] - height) // 2, (photo.shape[1] - width) // 2
     return np.ascontiguousarray(photo[top : top + height, left : left + width])
 

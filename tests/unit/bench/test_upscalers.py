@@ -2,39 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
-from numpy.typing import NDArray
 
 from bench.quality.layers_model import image_network
 from bench.quality.upscalers import mean_difference, middle, psnr, shrunk
-
-Array = NDArray[np.float32]
-
-
-def a_conv(name: str, source: str, padding: str = "same") -> dict[str, Any]:
-    return a_layer("Conv2D", name, source, strides=[1, 1], dilation_rate=[1, 1], groups=1, padding=padding,
-                   activation="linear", use_bias=True)  # fmt: skip
-
-
-def a_layer(kind: str, name: str, *sources: str, **config: Any) -> dict[str, Any]:
-    inbound = [[[source, 0, 0, {}] for source in sources]] if sources else []
-    return {"class_name": kind, "name": name, "config": config, "inbound_nodes": inbound}
-
-
-def a_model(layers: list[dict[str, Any]], weights: Mapping[str, Array]) -> tuple[bytes, bytes]:
-    network = {"layers": layers, "input_layers": [["in", 0, 0]], "output_layers": [[layers[-1]["name"], 0, 0]]}
-    described = [{"name": name, "shape": list(of.shape), "dtype": "float32"} for name, of in weights.items()]
-    model = {
-        "modelTopology": {"model_config": {"config": network}},
-        "weightsManifest": [{"paths": ["a.bin"], "weights": described}],
-    }
-    return json.dumps(model).encode(), b"".join(of.astype("<f4").tobytes() for of in weights.values())
+from tests.support.layers_models import Array, a_conv, a_layer, a_model
 
 
 def run(network: bytes, x: Array) -> Array:
