@@ -249,7 +249,7 @@ class ModelRegistry:
         found: Upscaler = lease.get(
             self._key(model),
             lambda: load_upscaler(model, self._device),
-            lambda made: module_bytes(made.network.model),
+            lambda made: module_bytes(made.module),
             expected_bytes=expected_bytes(model, self._device.dtype),
         )
         return found

@@ -1,4 +1,5 @@
-"""Upscaling networks of the ESRGAN family and its successors, loaded by spandrel from their authors' files."""
+"""Upscaling networks of the ESRGAN family and its successors, loaded by spandrel from their authors' files; and the one
+that spandrel does not know but a package ships."""
 
 from __future__ import annotations
 
@@ -32,6 +33,8 @@ _GROWTH, _BUFFER_BYTES = 4, 2**28
 """Memory of a network that is built, by its file: half precision doubles, and some compute buffers of their own."""
 _LAYERS_WITHOUT_TENSORS = 64
 """Layers that are counted and have no tensors: activations, and those that enlarge."""
+_OF_RESIDUAL_DENSE = frozenset({"Pre_blocks_conv.weight", "post_blocks_conv.weight", "PreShuffle.weight", "SR.weight"})
+"""Tensors by which `residual_dense.ResidualDense` is known."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Upscaler:
 
     network: Any
     """Module `[N, 3, H, W]` in 0 to 1 -> the same `scale` times as large."""
+    module: Any
+    """The same as PyTorch has it."""
     scale: int
     device: str
     dtype: Any
@@ -73,17 +78,40 @@ class Upscaler:
 def load_upscaler(model: Model, device: Device) -> Upscaler:
     """Load an upscaler. Raises `NotSupported` for a file that is none or would run code, `WeightsMissing` for a damaged
     one, `Unavailable` without spandrel."""
-    descriptor = load_descriptor(model, device)
+    tensors = _read(model)
+    if _OF_RESIDUAL_DENSE <= tensors.keys():
+        return _load_residual_dense(tensors, model, device)
+    descriptor = _describe(tensors, model, device)
     if descriptor.input_channels != 3 or descriptor.output_channels != 3 or descriptor.scale < 1:
         raise NotSupported(f"The file '{model.name}' is no upscaler of colour images.", extra={"model": model.name})
-    return Upscaler(descriptor, descriptor.scale, device.name, descriptor.dtype)
+    return Upscaler(descriptor, descriptor.model, descriptor.scale, device.name, descriptor.dtype)
+
+
+def _load_residual_dense(tensors: dict[str, Any], model: Model, device: Device) -> Upscaler:
+    """Load the network that spandrel does not know, in single precision as it was trained."""
+    import torch
+
+    from deployments.engines.diffusion.residual_dense import ResidualDense
+
+    try:
+        network = ResidualDense(tensors).to(device.name).eval()
+    except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
+        raise WeightsMissing(f"The file '{model.name}' is damaged ({type(error).__name__}).") from error
+    return Upscaler(network, network, network.scale, device.name, torch.float32)
 
 
 def load_descriptor(model: Model, device: Device) -> Any:
     """Load an image network as spandrel describes it; raises as `load_upscaler` does."""
+    return _describe(_read(model), model, device)
+
+
+def _read(model: Model) -> dict[str, Any]:
     if model.path is None:
         raise WeightsMissing(f"The file '{model.name}' is gone.", extra={"model": model.name})
-    tensors = _unwrapped(load_tensors(model.path))
+    return _unwrapped(load_tensors(model.path))
+
+
+def _describe(tensors: dict[str, Any], model: Model, device: Device) -> Any:
     _check_numbers(tensors, model)
     try:
         import spandrel
