@@ -19,13 +19,10 @@ MEMBER = "needs"
 _MAX_SHOWN = 200
 
 
-class NewerWorkerNeeded(Unavailable):
-    """A job that this worker is too old for: it waits for a newer one, as it would for an engine that is away."""
-
-
 def check_needs(payload: Mapping[str, Any]) -> None:
-    """Check that this worker knows all that a job needs. Raises `NewerWorkerNeeded`."""
+    """Check that this worker knows all that a job needs. Raises `Unavailable` where it is too old: the job waits for a
+    newer one, as it would for an engine that is away."""
     if unknown := sorted(str(need) for need in payload.get(MEMBER, ()) if need not in NEEDS):
-        raise NewerWorkerNeeded(
+        raise Unavailable(
             f"The job waits for a newer worker: this one does not know {', '.join(unknown)[:_MAX_SHOWN]}."
         )
