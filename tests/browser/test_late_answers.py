@@ -106,7 +106,7 @@ async def test_the_way_back_closes_a_plan_of_another_album(server: AppProcess, v
         albums = {one["album_id"]: one["id"] for one in (await client.get("/api/v1/albums")).json()["items"]}
     page = await visit.open(f"/duplicates?album={albums['the latest']}")
     await page.get_by_role("combobox", name="Album", exact=True).select_option("pairs")
-    await page.locator("p > button").click()
+    await page.get_by_role("button", name="groups of the same picture at once").click()
     await expect(page.get_by_role("dialog")).to_be_visible()
     await page.go_back()
     await expect(page.get_by_role("main")).to_contain_text("No open groups")
