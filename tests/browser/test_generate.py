@@ -109,3 +109,25 @@ async def test_a_second_pass_and_a_vae_are_asked_for_and_found_again_with_the_pi
     await expect(fresh.get_by_label("Enlarged by")).to_have_value("Lanczos")
     await expect(fresh.get_by_label("1.5 times as large: 768 × 768")).to_be_visible()
     await expect(fresh.get_by_label("VAE")).to_have_value("clear")
+
+
+async def test_a_picture_to_start_from_stays_chosen_while_it_is_folded_together(visit: Visit) -> None:
+    page = await _begin_with_the_picture(visit)
+    await _draw(page, 0.5)
+    await page.get_by_text("Start from a picture").click()
+    await expect(page.get_by_role("group", name="What changes")).to_be_hidden()
+    await expect(page.get_by_text("Start from a picture: dark.png")).to_be_visible()
+    made = await _make(page)
+    assert made[len(made) // 2, len(made) // 2].min() > 190, "painted"
+    assert made[len(made) // 8, len(made) // 2].max() < 60, "the picture itself"
+
+
+async def test_a_second_pass_is_in_sight_until_there_is_a_picture_to_start_from(visit: Visit) -> None:
+    page = await visit.open("/generate")
+    second = page.get_by_label("Larger in a second pass")
+    await second.check()
+    await page.get_by_text("Start from a picture").click()
+    await expect(page.get_by_role("button", name="Use dark.png")).to_be_visible()
+    await expect(second).to_be_checked()
+    await page.get_by_role("button", name="Use dark.png").click()
+    await expect(second).to_have_count(0)

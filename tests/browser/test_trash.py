@@ -152,3 +152,18 @@ async def test_of_many_pictures_those_that_were_thrown_away_before_a_refusal_are
     await expect(page.get_by_text("in the trash")).to_have_count(0)
     await visit.settle(page)
     assert await _trashed(server) == set()
+
+
+async def test_nothing_is_made_of_a_picture_in_the_trash_and_the_page_says_why(
+    server: AppProcess, visit: Visit
+) -> None:
+    [picture] = await throw_away(server, 1)
+    page = await visit.open(f"/styles?picture={picture}")
+    main = page.get_by_role("main")
+    await expect(main).to_contain_text("This picture is in the trash")
+    await expect(main.get_by_role("button", name="Try again")).to_have_count(0)
+    await main.get_by_role("link", name="Trash").click()
+    await page.get_by_role("button", name="Restore all").click()
+    await expect(page.get_by_role("main")).to_contain_text("The trash is empty.")
+    await page.go_back()
+    await expect(main.get_by_role("heading", name="Your picture in each style")).to_be_visible()

@@ -5,10 +5,12 @@ import type { Wanted } from './pictures.svelte';
 
 const SORTS = ['added', 'taken', 'quality'] as const;
 
+let last: Wanted = {};
+/** The very same object as before where it asks for the same: steps of the history that change nothing read nothing anew. */
 export function wantedOf(album_id?: string): Wanted {
   const given = (name: string) => asked(name) || undefined;
   const least = Number(given('min_quality') ?? NaN);
-  return {
+  const next: Wanted = {
     album_id,
     q: given('q'),
     tag: given('tag'),
@@ -16,6 +18,8 @@ export function wantedOf(album_id?: string): Wanted {
     min_quality: least >= 0 && least <= 1 ? least : undefined, // an address may be typed by hand
     sort: SORTS.find((one) => one === given('sort')),
   };
+  if (JSON.stringify(next) !== JSON.stringify(last)) last = next;
+  return last;
 }
 
 /** Whether it asks for some of them only. */

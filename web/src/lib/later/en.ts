@@ -5,6 +5,7 @@ const en = {
   exactMore: 'and {n} more {n|group|groups}',
   exactNow: 'Move {n} {n|picture|pictures} to the trash',
   exactTakes: 'Tags, albums and the time of those that go are kept. u takes all of it back.',
+  isInTrash: 'This picture is in the trash, and nothing can be made of it there. Restore it first:',
   holdCompare: 'Hold to compare',
   holdKeys: 'Hold Space: a picture and the kept one alternate in one place.',
   splitOff: 'Split off as another person',

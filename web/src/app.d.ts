@@ -1,0 +1,9 @@
+declare global {
+  namespace App {
+    interface PageState {
+      /** The picture that was opened large in this step of the history. */
+      large?: string;
+    }
+  }
+}
+export {};
