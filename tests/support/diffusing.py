@@ -11,14 +11,18 @@ import numpy as np
 from configs.settings import Diffusion
 from deployments.contracts.albums import Face
 from deployments.contracts.arrays import Image
-from deployments.contracts.diffusion import GeneratedPicture, GenerationRequest, GenerationStep
+from deployments.contracts.diffusion import ControlHint, GeneratedPicture, GenerationRequest, GenerationStep
 from deployments.engines.diffusion.device import open_device
 from deployments.engines.diffusion.engine import DiffusionEngine
 from deployments.engines.diffusion.preprocessors import Preprocessors
-from tests.support.tiny_diffusion import CHECKPOINT
+from tests.support.builders import an_image
+from tests.support.tiny_diffusion import CHECKPOINT, CONTROLNETS
 
 PROMPT, NEGATIVE = "a photo of the cat, best quality", "worst quality, blurry"
 SIZE = 64
+HINT = an_image((SIZE, SIZE), 1)
+CONTROL = ControlHint(CONTROLNETS["canny"], HINT)
+INIT = an_image((SIZE, SIZE), 5)
 
 
 class Listening:

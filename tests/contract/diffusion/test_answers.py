@@ -11,16 +11,11 @@ pytest.importorskip("diffusers")
 
 
 from deployments.contracts.diffusion import (
-    ControlHint,
     Lora,
 )
 from deployments.engines.diffusion.engine import DiffusionEngine
-from tests.support.builders import an_image
-from tests.support.diffusing import SIZE, a_request, difference, make, make_one
-from tests.support.tiny_diffusion import CONTROLNETS, LORA, OTHER_CHECKPOINT
-
-HINT = an_image((SIZE, SIZE), 1)
-CONTROL = ControlHint(CONTROLNETS["canny"], HINT)
+from tests.support.diffusing import CONTROL, a_request, difference, make, make_one
+from tests.support.tiny_diffusion import LORA, OTHER_CHECKPOINT
 
 
 def test_the_answer_names_checkpoint_and_hash(engine: DiffusionEngine) -> None:

@@ -14,7 +14,6 @@ import diffusers
 import torch
 
 from deployments.contracts.diffusion import (
-    ControlHint,
     GeneratedPicture,
     GenerationRequest,
     GenerationStep,
@@ -23,13 +22,8 @@ from deployments.contracts.diffusion import (
 )
 from deployments.engines.diffusion.engine import DiffusionEngine
 from deployments.errors import InvalidRequest, Overloaded
-from tests.support.builders import an_image
-from tests.support.diffusing import SIZE, Listening, a_mask, a_request, difference, make, make_one
-from tests.support.tiny_diffusion import CONTROLNETS, LORA, OTHER_CHECKPOINT
-
-HINT = an_image((SIZE, SIZE), 1)
-CONTROL = ControlHint(CONTROLNETS["canny"], HINT)
-INIT = an_image((SIZE, SIZE), 5)
+from tests.support.diffusing import CONTROL, INIT, SIZE, Listening, a_mask, a_request, difference, make, make_one
+from tests.support.tiny_diffusion import LORA, OTHER_CHECKPOINT
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,10 @@ from diffusers import ControlNetModel
 from deployments.contracts.diffusion import ControlHint, ControlMode, Hires
 from deployments.engines.diffusion.controlnets import ControlUnit, add_residuals, residual_weights
 from deployments.engines.diffusion.engine import DiffusionEngine
-from tests.support.builders import an_image
-from tests.support.diffusing import SIZE, a_request, an_engine, difference, make, make_one
+from tests.support.diffusing import HINT, SIZE, a_request, an_engine, difference, make, make_one
 from tests.support.tiny_diffusion import CONTROLNETS
 
 NAMES = [CONTROLNETS["canny"], CONTROLNETS["depth"]]
-HINT = an_image((SIZE, SIZE), 1)
 SOFT = [0.0994, 0.1205, 0.1461, 0.1770, 0.2146, 0.2601, 0.3153, 0.3822, 0.4633, 0.5615, 0.6806, 0.8250, 1.0]
 """As sd-webui-controlnet has them for the thirteen residuals of SD 1.5."""
 

@@ -15,15 +15,12 @@ import diffusers
 import torch
 
 from deployments.algorithms.a1111.samplers import SAMPLERS
-from deployments.contracts.diffusion import ControlHint, GeneratedPicture, GenerationRequest, Hires, Lora, Reference
+from deployments.contracts.diffusion import GeneratedPicture, GenerationRequest, Hires, Lora, Reference
 from deployments.engines.diffusion.engine import DiffusionEngine
 from deployments.errors import Overloaded
-from tests.support.builders import an_image
-from tests.support.diffusing import SIZE, Listening, a_mask, a_request, an_engine, difference, make
-from tests.support.tiny_diffusion import CONTROLNETS, LORA
+from tests.support.diffusing import CONTROL, INIT, Listening, a_mask, a_request, an_engine, difference, make
+from tests.support.tiny_diffusion import LORA
 
-HINT, INIT = an_image((SIZE, SIZE), 1), an_image((SIZE, SIZE), 5)
-CONTROL = ControlHint(CONTROLNETS["canny"], HINT)
 LONG = "cat, " * 60
 
 

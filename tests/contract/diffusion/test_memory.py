@@ -18,7 +18,6 @@ from safetensors.torch import load_file, save_file
 
 from configs.settings import Diffusion
 from deployments.contracts.diffusion import (
-    ControlHint,
     Lora,
 )
 from deployments.engines.diffusion.catalogue import Model
@@ -27,12 +26,8 @@ from deployments.engines.diffusion.engine import DiffusionEngine
 from deployments.engines.diffusion.loading import Loader, expected_bytes, module_bytes
 from deployments.engines.diffusion.ram_stage import RamStage
 from deployments.errors import Overloaded, Unavailable
-from tests.support.builders import an_image
-from tests.support.diffusing import SIZE, Listening, a_request, an_engine, difference, make, make_one
-from tests.support.tiny_diffusion import CHECKPOINT, CONTROLNETS, LORA, OTHER_CHECKPOINT
-
-HINT = an_image((SIZE, SIZE), 1)
-CONTROL = ControlHint(CONTROLNETS["canny"], HINT)
+from tests.support.diffusing import CONTROL, SIZE, Listening, a_request, an_engine, difference, make, make_one
+from tests.support.tiny_diffusion import CHECKPOINT, LORA, OTHER_CHECKPOINT
 
 
 def test_models_beyond_the_budget_leave_in_turn(tiny_models: Path) -> None:

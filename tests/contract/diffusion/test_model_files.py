@@ -19,15 +19,23 @@ from safetensors.torch import save_file
 from deployments.contracts.diffusion import FAMILY_NAMES, ROLE_NAMES, ControlHint, Lora
 from deployments.errors import NotSupported, WeightsMissing
 from tests.support import real_shapes
-from tests.support.builders import an_image
-from tests.support.diffusing import NEGATIVE, PROMPT, SIZE, a_mask, a_request, an_engine, difference, make, make_one
+from tests.support.diffusing import (
+    INIT,
+    NEGATIVE,
+    PROMPT,
+    SIZE,
+    a_mask,
+    a_request,
+    an_engine,
+    difference,
+    make,
+    make_one,
+)
 from tests.support.hostile import Boom
 from tests.support.real_shapes import CHECKPOINTS, LORAS
 from tests.support.stock_samplers import LINSPACE, BlendingEuler
 from tests.support.tiny_diffusion import CHECKPOINT, CONTROLNETS, LORA, VAE, build_unet
 from tests.support.tiny_single_file import write_single_file
-
-INIT = an_image((SIZE, SIZE), 5)
 
 
 @pytest.fixture

@@ -15,19 +15,22 @@ pytest.importorskip("diffusers")
 import torch
 
 from deployments.contracts.diffusion import (
-    ControlHint,
     GenerationStep,
     Hires,
 )
 from deployments.engines.diffusion.engine import DiffusionEngine
 from deployments.engines.diffusion.noise import draw_noise, make_generator
-from tests.support.builders import an_image
-from tests.support.diffusing import SIZE, Listening, a_mask, a_request, an_engine, difference, make_one
-from tests.support.tiny_diffusion import CONTROLNETS
-
-HINT = an_image((SIZE, SIZE), 1)
-CONTROL = ControlHint(CONTROLNETS["canny"], HINT)
-INIT = an_image((SIZE, SIZE), 5)
+from tests.support.diffusing import (
+    CONTROL,
+    INIT,
+    SIZE,
+    Listening,
+    a_mask,
+    a_request,
+    an_engine,
+    difference,
+    make_one,
+)
 
 
 def test_the_seed_decides_the_picture(engine: DiffusionEngine) -> None:

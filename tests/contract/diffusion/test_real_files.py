@@ -19,13 +19,10 @@ from deployments.engines.diffusion import descriptions
 from deployments.engines.diffusion.descriptions import make_tokenizer
 from deployments.errors import NotSupported, WeightsMissing
 from tests.support import tiny_sdxl
-from tests.support.builders import an_image
-from tests.support.diffusing import SIZE, a_mask, a_request, an_engine, difference, make, make_one
+from tests.support.diffusing import INIT, a_mask, a_request, an_engine, difference, make, make_one
 from tests.support.real_files import build_real, real_vae, tensors_of, vae_tensors, write
 from tests.support.real_shapes import CHECKPOINTS, controlnet_name
 from tests.support.tiny_diffusion import build_controlnet
-
-INIT = an_image((SIZE, SIZE), 5)
 
 
 @pytest.fixture(scope="module")

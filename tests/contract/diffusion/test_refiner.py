@@ -21,8 +21,7 @@ from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import ControlHint, Hires
 from deployments.engines.diffusion.engine import DiffusionEngine
 from deployments.errors import NotSupported
-from tests.support.builders import an_image
-from tests.support.diffusing import NEGATIVE, PROMPT, SIZE, a_request, an_engine, difference, make, make_one
+from tests.support.diffusing import INIT, NEGATIVE, PROMPT, SIZE, a_request, an_engine, difference, make, make_one
 from tests.support.real_files import write
 from tests.support.tiny_diffusion import CHECKPOINT as SD1
 from tests.support.tiny_diffusion import OTHER_CHECKPOINT, VAE
@@ -37,7 +36,6 @@ from tests.support.tiny_sdxl import (
 )
 from tests.support.tiny_sdxl import write_models as write_xl_models
 
-INIT = an_image((SIZE, SIZE), 5)
 STEPS = 4
 """At the timesteps 999, 666, 333 and 0."""
 

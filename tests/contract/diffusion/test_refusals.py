@@ -14,19 +14,14 @@ pytest.importorskip("diffusers")
 
 
 from deployments.contracts.diffusion import (
-    ControlHint,
     Hires,
     Lora,
 )
 from deployments.engines.diffusion.engine import DiffusionEngine
 from deployments.errors import InvalidRequest, NotSupported, WeightsMissing
 from tests.support.builders import an_image
-from tests.support.diffusing import SIZE, a_mask, a_request, an_engine, make
-from tests.support.tiny_diffusion import CHECKPOINT, CONTROLNETS, LORA
-
-HINT = an_image((SIZE, SIZE), 1)
-CONTROL = ControlHint(CONTROLNETS["canny"], HINT)
-INIT = an_image((SIZE, SIZE), 5)
+from tests.support.diffusing import CONTROL, HINT, INIT, a_mask, a_request, an_engine, make
+from tests.support.tiny_diffusion import CHECKPOINT, LORA
 
 
 @pytest.mark.parametrize(

@@ -24,13 +24,23 @@ from deployments.engines.diffusion.engine import DiffusionEngine
 from deployments.engines.diffusion.scheduler_factory import make_scheduler
 from deployments.errors import NotSupported
 from tests.support.builders import an_image
-from tests.support.diffusing import NEGATIVE, PROMPT, SIZE, Listening, a_mask, a_request, an_engine, difference, make
+from tests.support.diffusing import (
+    INIT,
+    NEGATIVE,
+    PROMPT,
+    SIZE,
+    Listening,
+    a_mask,
+    a_request,
+    an_engine,
+    difference,
+    make,
+)
 from tests.support.diffusing import make_one as make_image
 from tests.support.stock_samplers import LINSPACE, OWN_LOOP, STOCK, BlendingEuler
 from tests.support.tiny_sdxl import CHECKPOINT, CONTROLNETS, build_pipeline
 
 SEED, STEPS = 7, 4
-INIT = an_image((SIZE, SIZE), 5)
 HINTS = [an_image((SIZE, SIZE), seed) for seed in (1, 2)]
 NAMES = list(CONTROLNETS.values())
 CONTROLS = tuple(ControlHint(name, hint, weight) for name, hint, weight in zip(NAMES, HINTS, (0.8, 1.3), strict=True))
