@@ -127,7 +127,7 @@ class BatchFailure(Model):
     """`BatchFailure` of the OpenAPI document."""
 
     id: str
-    code: str = Field(description="not_found, trashed, not_in_album")
+    code: str = Field(description="not_found, trashed, not_in_album, too_many_tags")
 
 
 class CapabilityReport(Model):

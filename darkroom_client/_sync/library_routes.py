@@ -26,7 +26,7 @@ from darkroom_client.models import (
 )
 
 Sort = Literal["taken", "added", "quality"]
-Action = Literal["trash", "restore", "delete", "add_to_album", "remove_from_album"]
+Action = Literal["trash", "restore", "delete", "add_to_album", "remove_from_album", "tag"]
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
@@ -124,9 +124,18 @@ class LibraryRoutes:
         """Find your own image with these bytes. Raises `NotFound`."""
         return self._http.read(ImageDetail, "GET", f"/images/by-sha256/{sha256}")
 
-    def change_images(self, ids: Sequence[str], action: Action, album_id: str | None = None) -> BatchAnswer:
-        """Do one thing with many images. -> what became of each"""
-        body = given(ids=list(ids), action=action, album_id=album_id)
+    def change_images(
+        self,
+        ids: Sequence[str],
+        action: Action,
+        album_id: str | None = None,
+        tags: dict[str, Sequence[str]] | None = None,
+    ) -> BatchAnswer:
+        """Do one thing with many images. -> what became of each
+
+        `tags`, of the action `tag`: `{"add": [...], "remove": [...]}`.
+        """
+        body = given(ids=list(ids), action=action, album_id=album_id, tags=tags)
         return self._http.read(BatchAnswer, "POST", "/images/batch", json=body)
 
     def list_trash(self, limit: int | None = None, cursor: str | None = None) -> ImageList:

@@ -28,6 +28,7 @@ from serve_app.api.schemas.library import (
     TrashQuery,
 )
 from serve_app.services.albums.library import ListedImage
+from serve_app.services.images.changes import ImageChange
 from serve_app.store.repositories.library import Filters
 
 router = APIRouter(prefix=PREFIX, tags=["images"], route_class=IdempotentRoute)
@@ -105,8 +106,9 @@ async def suggest_words(
     responses=responses(403, 404, 409, 413, 415, 422, 429, 503),
 )
 async def change_images(body: BatchRequest, user: CurrentUser, services: ServicesDep, links: LinksDep) -> Response:
-    """Trash, restore or delete images, or add them to or remove them from an album. What fails stops no other."""
-    outcome = await services.batches.act(user, body.ids, body.action, body.album_id)
+    """Trash, restore, delete or tag images, or add them to or remove them from an album. What fails stops no other."""
+    tags = None if body.tags is None else ImageChange(add_tags=body.tags.add, remove_tags=body.tags.remove)
+    outcome = await services.batches.act(user, body.ids, body.action, body.album_id, tags)
     failed = [BatchFailure(id=image, code=code) for image, code in outcome.failed.items()]
     return Answer(BatchAnswer(done=outcome.done, failed=failed, job=outcome.job_id), links)
 

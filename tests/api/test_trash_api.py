@@ -149,6 +149,10 @@ async def test_many_images_are_deleted_at_once(idle_client: httpx.AsyncClient, s
         {"ids": ["img_1"], "action": "burn"},
         {"ids": ["img_1"], "action": "add_to_album"},
         {"ids": ["img_1"], "action": "trash", "album_id": "summer"},
+        {"ids": ["img_1"], "action": "trash", "tags": {"add": ["sea"]}},
+        {"ids": ["img_1"], "action": "tag"},
+        {"ids": ["img_1"], "action": "tag", "tags": {"add": [], "remove": []}},
+        {"ids": ["img_1"], "action": "tag", "tags": {"add": ["sea"]}, "album_id": "summer"},
         {"ids": ["a\0"], "action": "trash"},
     ],
     ids=str,
@@ -165,3 +169,48 @@ async def test_the_trash_is_listed_by_page(idle_client: httpx.AsyncClient) -> No
     rest = (await idle_client.get("/api/v1/trash", params={"limit": 2, "cursor": first["next_cursor"]})).json()
     assert [item["url"] for item in first["items"] + rest["items"]] == urls[::-1]
     assert_problem(await idle_client.get("/api/v1/trash", params={"cursor": "added::img_1"}), 422)
+
+
+async def tags_of(client: httpx.AsyncClient, urls: list[str]) -> list[list[str]]:
+    return [(await client.get(f"{IMAGES}/{id_of(url)}")).json()["tags"] for url in urls]
+
+
+async def test_many_images_are_tagged_at_once_and_those_of_other_users_are_not_found(
+    idle_client: httpx.AsyncClient,
+) -> None:
+    urls = await pictures(idle_client, 3)
+    answer = await act(idle_client, "tag", [urls[0], "img_nothing", urls[1]], tags={"add": ["Sea", "trip"]})
+    assert answer["done"] == [id_of(urls[0]), id_of(urls[1])]
+    assert answer["failed"] == [{"id": "img_nothing", "code": "not_found"}]
+    assert await tags_of(idle_client, urls) == [["sea", "trip"], ["sea", "trip"], []]
+    await act(idle_client, "tag", urls, tags={"add": ["sun"], "remove": ["trip"]})
+    assert await tags_of(idle_client, urls) == [["sea", "sun"], ["sea", "sun"], ["sun"]]
+
+
+async def test_an_image_that_would_have_too_many_tags_keeps_those_it_has_and_stops_no_other(
+    idle_client: httpx.AsyncClient,
+) -> None:
+    full, free = await pictures(idle_client, 2)
+    for part in range(2):
+        await act(idle_client, "tag", [full], tags={"add": [f"t{part}-{n}" for n in range(100)]})
+    answer = await act(idle_client, "tag", [full, free], tags={"add": ["sea"]})
+    assert answer["done"] == [id_of(free)]
+    assert answer["failed"] == [{"id": id_of(full), "code": "too_many_tags"}]
+    assert [len(tags) for tags in await tags_of(idle_client, [full, free])] == [200, 1]
+    again = await act(idle_client, "tag", [full], tags={"remove": ["t0-1"]})  # said of a tag that it has
+    assert again["done"] == [id_of(full)]
+
+
+async def test_tagging_many_images_changes_the_albums_that_hold_them_and_tells_who_follows(
+    client: httpx.AsyncClient, services: Services
+) -> None:
+    urls = await pictures(client, 2)
+    await embed(client, "summer", urls)
+    async with services.database.transaction() as session:
+        before = await session.scalar(text("SELECT version FROM albums"))
+        seen = await session.scalar(text("SELECT max(id) FROM events WHERE kind = 'image'"))
+    await act(client, "tag", urls, tags={"add": ["sea"]})
+    async with services.database.transaction() as session:
+        assert await session.scalar(text("SELECT version FROM albums")) == before + 1
+        told = text("SELECT count(DISTINCT subject_id) FROM events WHERE kind = 'image' AND id > :seen")
+        assert await session.scalar(told, {"seen": seen}) == 2

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from serve_app.api.schemas.common import AlbumId, Body, Label, WrittenTime
-from serve_app.api.schemas.images import PlaceView
+from serve_app.api.schemas.images import PlaceView, TagChange
 from serve_app.services.albums.batches import Action
 from serve_app.services.jobs.results import CameraTime, FileUrl, JobUrl
 from serve_app.store.repositories.library import Filters, Sort
@@ -111,11 +111,12 @@ class BatchRequest(Body):
     )
     action: Action
     album_id: AlbumId | None = Field(None, description="of `add_to_album`, which makes it, and `remove_from_album`")
+    tags: TagChange | None = Field(None, description="of `tag`, which changes them as `PATCH /images/{id}` does")
 
 
 class BatchFailure(BaseModel):
     id: str
-    code: str = Field(description="not_found, trashed, not_in_album", examples=["not_found"])
+    code: str = Field(description="not_found, trashed, not_in_album, too_many_tags", examples=["not_found"])
 
 
 class BatchAnswer(BaseModel):

@@ -8,11 +8,12 @@ from typing import Literal
 
 from deployments.errors import InvalidRequest
 from serve_app.services.albums.service import AlbumService
+from serve_app.services.images.changes import MOST_TAGS, ImageChange
 from serve_app.services.images.store import ImageStore
-from serve_app.store.repositories import albums, images, trash
+from serve_app.store.repositories import albums, image_tags, images, trash
 from serve_app.store.session import Database
 
-Action = Literal["trash", "restore", "delete", "add_to_album", "remove_from_album"]
+Action = Literal["trash", "restore", "delete", "add_to_album", "remove_from_album", "tag"]
 _OF_ALBUMS: frozenset[Action] = frozenset({"add_to_album", "remove_from_album"})
 
 
@@ -23,7 +24,7 @@ class BatchOutcome:
     done: list[str]
     """In the order in which they were sent."""
     failed: dict[str, str] = field(default_factory=dict)
-    """Image -> code: `not_found`, `trashed`, `not_in_album`."""
+    """Image -> code: `not_found`, `trashed`, `not_in_album`, `too_many_tags`."""
     job_id: str | None = None
     """Of the reading of images that were added to an album."""
 
@@ -36,12 +37,22 @@ class ImageBatches:
         self._pictures = pictures
         self._albums = album_service
 
-    async def act(self, user_id: str, ids: Sequence[str], action: Action, album: str | None) -> BatchOutcome:
-        """Do something with each image. Raises `InvalidRequest` for an album that is missing or too many, `NotFound`
-        for one to remove from that is not there."""
+    async def act(
+        self, user_id: str, ids: Sequence[str], action: Action, album: str | None, tags: ImageChange | None = None
+    ) -> BatchOutcome:
+        """Do something with each image. `tags`: those that `tag` adds and takes away.
+
+        Raises `InvalidRequest` for an album or tags that are missing or too many, `NotFound` for an album to remove
+        from that is not there.
+        """
         ids = list(dict.fromkeys(ids))
         if (album is not None) != (action in _OF_ALBUMS):
             raise InvalidRequest("`album_id` is for `add_to_album` and `remove_from_album`, which need it.")
+        has_tags = tags is not None and bool(tags.add_tags or tags.remove_tags)
+        if has_tags != (action == "tag"):
+            raise InvalidRequest("`tags` are for `tag`, which needs some to add or to remove.")
+        if tags is not None and action == "tag":
+            return await self._tag(user_id, ids, tags)
         if action == "add_to_album":
             return await self._add(user_id, ids, album or "")
         if action == "remove_from_album":
@@ -76,6 +87,17 @@ class ImageBatches:
         good = [one for one in ids if one in known and one not in codes]
         job_id = await self._albums.request_embeddings(user_id, good, album) if good else None
         return _outcome(ids, set(good), codes, job_id)
+
+    async def _tag(self, user_id: str, ids: Sequence[str], tags: ImageChange) -> BatchOutcome:
+        named = [*tags.add_tags, *tags.remove_tags]
+        async with self._database.transaction() as session:
+            await images.touch_albums(session, user_id, ids)  # their locks first, as everywhere
+            own = sorted(await images.lock(session, user_id, ids))
+            counts = await image_tags.count_verdicts(session, own, named)
+            good = [one for one in own if counts[one] <= MOST_TAGS]
+            await images.touch(session, good)
+            await image_tags.save_verdicts(session, good, tags.add_tags, tags.remove_tags)
+        return _outcome(ids, set(good), dict.fromkeys(own, "too_many_tags"))
 
     async def _take_out(self, user_id: str, ids: Sequence[str], album: str) -> BatchOutcome:
         async with self._database.transaction() as session:

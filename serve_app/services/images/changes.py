@@ -92,18 +92,18 @@ class ImageChanges:
         """
         async with self._database.transaction() as session:
             if change.is_seen_in_albums:  # their locks first, as everywhere: a deletion would else wait for this one
-                await images.touch_albums(session, user_id, image_id)
-            await images.lock(session, user_id, image_id)
+                await images.touch_albums(session, user_id, [image_id])
+            await images.lock(session, user_id, [image_id])
             image = _found(await images.get(session, user_id, image_id), image_id)
             now = await _described(session, image)
             if revisions is not None and now.revision not in revisions:
                 raise ChangedMeanwhile("The image was changed meanwhile: get it again, and decide anew.")
             # Written also where only tags change, for those who follow what changes of the image itself.
             await images.change(session, image_id, **{"filename": image.filename, **_columns(change)})
-            if change.add_tags or change.remove_tags:
-                await image_tags.save_verdicts(session, image_id, change.add_tags, change.remove_tags)
-                if await image_tags.count_verdicts(session, image_id) > MOST_TAGS:
+            if tags := [*change.add_tags, *change.remove_tags]:
+                if (await image_tags.count_verdicts(session, [image_id], tags))[image_id] > MOST_TAGS:
                     raise InvalidRequest(f"At most {MOST_TAGS} tags of an image can be added or taken away.")
+                await image_tags.save_verdicts(session, [image_id], change.add_tags, change.remove_tags)
             return await _described(session, _found(await images.get(session, user_id, image_id), image_id))
 
 

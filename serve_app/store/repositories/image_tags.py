@@ -47,10 +47,18 @@ _LOAD_VERDICTS = text("""
 """)
 _SAVE_VERDICTS = text("""
     INSERT INTO image_tags (image_id, tag, verdict)
-    SELECT :id, tag, verdict FROM unnest(CAST(:tags AS text[]), CAST(:verdicts AS boolean[])) AS new (tag, verdict)
+    SELECT image_id, tag, verdict FROM unnest(CAST(:ids AS text[])) AS image_id
+    CROSS JOIN unnest(CAST(:tags AS text[]), CAST(:verdicts AS boolean[])) AS new (tag, verdict)
+    ORDER BY image_id, tag
     ON CONFLICT (image_id, tag) DO UPDATE SET verdict = excluded.verdict
 """)
-_COUNT_VERDICTS = text("SELECT count(*) FROM image_tags WHERE image_id = :id AND verdict IS NOT NULL")
+_COUNT_VERDICTS = text("""
+    SELECT id, count(DISTINCT tag) FROM (
+        SELECT image_id, tag FROM image_tags WHERE image_id = ANY(CAST(:ids AS text[])) AND verdict IS NOT NULL
+        UNION ALL
+        SELECT image_id, tag FROM unnest(CAST(:ids AS text[])) AS image_id, unnest(CAST(:tags AS text[])) AS tag
+    ) AS told (id, tag) GROUP BY id
+""")
 
 
 async def load(session: AsyncSession, image_ids: Sequence[str]) -> dict[str, list[str]]:
@@ -82,16 +90,18 @@ async def load_scores(session: AsyncSession, image_ids: Sequence[str]) -> dict[s
     return found
 
 
-async def save_verdicts(session: AsyncSession, image_id: str, added: Sequence[str], removed: Sequence[str]) -> None:
-    """Record what the user says of an image's tags; whatever the model says later, this holds."""
+async def save_verdicts(
+    session: AsyncSession, image_ids: Sequence[str], added: Sequence[str], removed: Sequence[str]
+) -> None:
+    """Record what the user says of tags of images; whatever the model says later, this holds."""
     verdicts = dict.fromkeys(added, True) | dict.fromkeys(removed, False)
-    values = {"id": image_id, "tags": list(verdicts), "verdicts": list(verdicts.values())}
+    values = {"ids": list(image_ids), "tags": list(verdicts), "verdicts": list(verdicts.values())}
     await session.execute(_SAVE_VERDICTS, values)
 
 
-async def count_verdicts(session: AsyncSession, image_id: str) -> int:
-    """Count the tags of which the user says something."""
-    return int(await session.scalar(_COUNT_VERDICTS, {"id": image_id}) or 0)
+async def count_verdicts(session: AsyncSession, image_ids: Sequence[str], tags: Sequence[str]) -> dict[str, int]:
+    """Count the tags of which the user will have said something of each image, once of these too."""
+    return _by_image((await session.execute(_COUNT_VERDICTS, {"ids": list(image_ids), "tags": list(tags)})).all())
 
 
 async def load_verdicts(session: AsyncSession, image_ids: Sequence[str]) -> dict[str, dict[str, bool]]:

@@ -192,17 +192,22 @@ async def get(session: AsyncSession, user_id: str, image_id: str) -> StoredImage
     return None if found is None else image_of(found)
 
 
-async def lock(session: AsyncSession, user_id: str, image_id: str) -> None:
-    """Lock one of the user's images against other changes until the transaction ends."""
-    await session.execute(
-        select(ImageRow.id).where(ImageRow.id == image_id, ImageRow.user_id == user_id).with_for_update(key_share=True)
-    )
+async def lock(session: AsyncSession, user_id: str, image_ids: Sequence[str]) -> set[str]:
+    """Lock those of the images that are the user's against other changes until the transaction ends. -> which"""
+    own = select(ImageRow.id).where(ImageRow.id == any_text(image_ids), ImageRow.user_id == user_id)
+    # In order: two changes of the same images would else wait for one another for ever.
+    return set(await session.scalars(own.order_by(ImageRow.id).with_for_update(key_share=True)))
 
 
 async def change(session: AsyncSession, image_id: str, **columns: object) -> None:
     """Set columns of an image."""
     if columns:
         await session.execute(update(ImageRow).where(ImageRow.id == image_id).values(columns))
+
+
+async def touch(session: AsyncSession, image_ids: Sequence[str]) -> None:
+    """Tell those who follow changes of images of these, of which something in another table changed."""
+    await session.execute(update(ImageRow).where(ImageRow.id == any_text(image_ids)).values(filename=ImageRow.filename))
 
 
 async def find_by_content(session: AsyncSession, user_id: str, sha256: str) -> StoredImage | None:
@@ -275,16 +280,17 @@ async def remove(session: AsyncSession, user_id: str, image_id: str) -> bool:
     Its vectors and faces go with the file content, which `collect_unused` deletes once no image holds it; before that,
     with `albums.delete_orphaned`.
     """
-    await touch_albums(session, user_id, image_id)
+    await touch_albums(session, user_id, [image_id])
     removed = await session.execute(
         delete(ImageRow).where(ImageRow.id == image_id, ImageRow.user_id == user_id).returning(ImageRow.id)
     )
     return removed.one_or_none() is not None
 
 
-async def touch_albums(session: AsyncSession, user_id: str, image_id: str) -> None:
-    """Give the user's albums that hold the image their next version, and lock them until the transaction ends."""
-    holders = select(AlbumImageRow.album_id).where(AlbumImageRow.image_id == image_id)
+async def touch_albums(session: AsyncSession, user_id: str, image_ids: Sequence[str]) -> None:
+    """Give the user's albums that hold any of the images their next version, and lock them until the transaction
+    ends."""
+    holders = select(AlbumImageRow.album_id).where(AlbumImageRow.image_id == any_text(image_ids))
     albums = select(AlbumRow.id).where(AlbumRow.id.in_(holders), AlbumRow.user_id == user_id)
     # In order: two images in the same albums, deleted at once, would else wait for one another for ever.
     locked = list(await session.scalars(albums.order_by(AlbumRow.id).with_for_update(key_share=True)))

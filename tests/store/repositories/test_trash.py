@@ -102,7 +102,7 @@ async def test_a_change_of_tags_waits_for_a_deletion_without_holding_it_up(datab
     image = await an_image_of(database, "a")
     change = ImageChanges(database).change(LOCAL_USER_ID, image, ImageChange(add_tags=["holiday"]))
     async with database.transaction() as session:
-        await images.touch_albums(session, LOCAL_USER_ID, image)  # as a deletion begins
+        await images.touch_albums(session, LOCAL_USER_ID, [image])  # as a deletion begins
         changing = asyncio.create_task(change)
         await waits_for_a_lock(database)
         assert await images.remove(session, LOCAL_USER_ID, image)
