@@ -77,6 +77,13 @@ async def _select_two(page: Page) -> None:
         await page.get_by_role("listitem").get_by_role("checkbox").nth(place).check()
 
 
+async def _tag_two(page: Page) -> None:
+    await _select_two(page)
+    english, korean = (page.get_by_role("button", name=name, exact=True) for name in ("Tags", "태그"))
+    await english.or_(korean).click()
+    await expect(page.get_by_role("combobox").last).to_be_visible()
+
+
 async def _person(page: Page) -> None:
     await page.get_by_role("link", name="Éva 김").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("Éva 김")
@@ -127,6 +134,7 @@ STATES: dict[str, tuple[str, State]] = {
     "an album": ("/albums", _album),
     "a large picture": ("/albums", _large_picture),
     "selected pictures": ("/", _select_two),
+    "tags of selected pictures": ("/", _tag_two),
     "merging": ("/people", _select_two),
     "a person": ("/people", _person),
     "all exact duplicates": ("/duplicates", _plan),

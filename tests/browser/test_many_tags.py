@@ -1,0 +1,66 @@
+"""Tags of many pictures: added to and taken away from all that are chosen, and taken back."""
+
+from __future__ import annotations
+
+from playwright.async_api import Locator, Page, expect
+
+from tests.browser.test_tags import _change, _pictures, _stored
+from tests.support.app_process import AppProcess
+from tests.support.visits import Visit
+
+
+async def _choose(page: Page, *names: str) -> Locator:
+    """Choose pictures and open what is said of their tags."""
+    for name in names:
+        await page.get_by_role("checkbox", name=f"Select {name}").check()
+    await page.get_by_role("button", name="Tags", exact=True).click()
+    opened = page.get_by_role("group", name="Tags of the selected pictures")
+    await expect(opened).to_be_visible()
+    return opened
+
+
+async def test_a_tag_is_added_to_all_chosen_pictures_and_taken_back_where_it_was_new(
+    server: AppProcess, visit: Visit
+) -> None:
+    first, second, third = await _pictures(server, ["harbour"], ["dusk"], [])
+    page = await visit.open()
+    opened = await _choose(page, "0.png", "1.png")
+    await opened.get_by_role("combobox").fill("Harbour")
+    await page.keyboard.press("Enter")
+    await expect(opened.get_by_role("status")).to_have_text("Added to 1 picture: harbour.")
+    await expect(opened.get_by_role("listitem").first).to_contain_text("harbour 2/2")
+    assert [await _stored(server, one) for one in (first, second, third)] == [{"harbour"}, {"dusk", "harbour"}, set()]
+    await opened.get_by_role("button", name="Undo").click()
+    await expect(opened.get_by_role("status")).to_have_text("Taken back.")
+    assert [await _stored(server, one) for one in (first, second)] == [{"harbour"}, {"dusk"}]
+
+
+async def test_a_tag_that_some_have_is_given_to_the_others_or_taken_from_all(server: AppProcess, visit: Visit) -> None:
+    first, second = await _pictures(server, ["harbour", "dusk"], [])
+    page = await visit.open()
+    opened = await _choose(page, "0.png", "1.png")
+    await opened.get_by_role("button", name="Add to the others too: harbour").click()
+    await expect(opened.get_by_role("status")).to_have_text("Added to 1 picture: harbour.")
+    await expect(opened.get_by_role("button", name="Add to the others too: harbour")).to_have_count(0)
+    await opened.get_by_role("button", name="Remove from all: harbour").click()
+    await expect(opened.get_by_role("status")).to_have_text("Removed from 2 pictures: harbour.")
+    assert [await _stored(server, one) for one in (first, second)] == [{"dusk"}, set()]
+    for _ in range(2):
+        await opened.get_by_role("button", name="Undo").click()
+    await expect(opened.get_by_role("button", name="Undo")).to_have_count(0)
+    assert [await _stored(server, one) for one in (first, second)] == [{"dusk", "harbour"}, set()]
+
+
+async def test_a_picture_that_can_take_no_more_tags_is_counted_and_the_others_have_it(
+    server: AppProcess, visit: Visit
+) -> None:
+    full, free = await _pictures(server, [], [])
+    for part in range(2):
+        await _change(server, full, add=[f"t{part}-{n}" for n in range(100)])
+    page = await visit.open()
+    opened = await _choose(page, "0.png", "1.png")
+    await opened.get_by_role("combobox").fill("sea")
+    await page.keyboard.press("Enter")
+    told = "Added to 1 picture: sea. 1 could not be changed: gone meanwhile, or full of tags."
+    await expect(opened.get_by_role("status")).to_have_text(told)
+    assert await _stored(server, free) == {"sea"}
