@@ -165,6 +165,19 @@ async def test_a_face_that_is_not_the_persons_leaves_and_comes_back(server: AppP
     await expect(_faces(page)).to_have_count(3)
 
 
+async def test_several_faces_that_are_not_the_persons_come_back_at_once(server: AppProcess, visit: Visit) -> None:
+    await _three_people(server)
+    page = await visit.open("/people")
+    await _page_of(page, 0)
+    for place in (1, 2):
+        await _faces(page).nth(place).get_by_role("checkbox").check()
+    await page.get_by_role("button", name="Not this person").click()
+    await expect(_faces(page)).to_have_count(1)
+    await page.keyboard.press("u")
+    await expect(_faces(page)).to_have_count(3)
+    await expect(page.get_by_role("button", name="Undo")).to_be_disabled()
+
+
 async def test_a_cover_is_chosen_and_a_person_hidden(server: AppProcess, visit: Visit) -> None:
     await _three_people(server)
     page = await visit.open("/people")

@@ -57,6 +57,21 @@ async def test_a_picture_is_made_compared_kept_and_found_in_the_history(
     await expect(page.get_by_role("listitem").get_by_role("img")).to_have_count(1)
 
 
+async def test_a_double_click_makes_one_picture(server: AppProcess, visit: Visit) -> None:
+    page = await visit.open("/styles")
+    await page.get_by_role("button", name="Use astronaut.jpg").click()
+    await page.get_by_role("button", name="Watercolor").click()
+    await expect(page).to_have_url(re.compile("name=watercolor"))
+    await page.get_by_role("spinbutton", name="Seed").fill("7")
+    make = page.get_by_role("button", name="Make", exact=True)
+    await make.dblclick()
+    versions = page.get_by_role("button", name=re.compile(r"Watercolor, seed (7|…)"))
+    await expect(versions).to_have_count(1)
+    await expect(page.get_by_role("button", name="Watercolor, seed 7")).to_be_visible()
+    await make.click()  # one that is made is made again by whoever asks again
+    await expect(versions).to_have_count(2)
+
+
 async def _shows(page: Page, style: str, strength: str, seed: str) -> None:
     await expect(page.get_by_role("heading", level=2, name=style)).to_be_visible()
     await expect(page.get_by_label("Strength")).to_have_value(strength)

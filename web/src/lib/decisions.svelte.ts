@@ -2,6 +2,18 @@
 import { client, done } from './api';
 import { t, type Message } from './locale.svelte';
 
+interface Taken {
+  correction_id: string | null;
+}
+
+/** Take decisions back, the last one first; those that were go from the list. */
+async function takeBack(made: string[]): Promise<void> {
+  for (let correction_id = made.at(-1); correction_id; correction_id = made.at(-1)) {
+    await done(client.DELETE('/api/v1/corrections/{correction_id}', { params: { path: { correction_id } } }));
+    made.pop();
+  }
+}
+
 export class Decisions {
   isBusy = $state(false);
   said = $state('');
@@ -15,17 +27,27 @@ export class Decisions {
   /** `show`: reads anew what decisions change. */
   constructor(readonly show: () => Promise<void>) {}
 
-  take(call: () => Promise<{ correction_id: string | null }>, said: Message): Promise<void> {
+  take(call: () => Promise<Taken>, said: Message): Promise<void> {
+    return this.takeAll([call], said);
+  }
+
+  /** Take several, one after the other, that are taken back at once. */
+  takeAll(calls: (() => Promise<Taken>)[], said: Message): Promise<void> {
     return this.#act(async () => {
-      const { correction_id } = await call();
-      if (!correction_id) return;
-      const params = { path: { correction_id } };
-      this.#remember(() => done(client.DELETE('/api/v1/corrections/{correction_id}', { params })));
+      const made: string[] = [];
+      try {
+        for (const call of calls) {
+          const { correction_id } = await call();
+          if (correction_id) made.push(correction_id);
+        }
+      } finally {
+        if (made.length) this.#remember(() => takeBack(made)); // also those before one that failed
+      }
     }, t(said));
   }
 
   /** Take one that says itself what it is about, as a name does: where another is being taken, after it. */
-  async takeInTurn(call: () => Promise<{ correction_id: string | null }>, said: Message): Promise<void> {
+  async takeInTurn(call: () => Promise<Taken>, said: Message): Promise<void> {
     while (this.isBusy) await this.#last;
     await this.take(call, said);
   }
