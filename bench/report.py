@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,18 @@ from rich.console import Console
 from rich.table import Table
 
 OUT = Path("out")
+
+
+def no_arguments(doc: str | None) -> None:
+    """Answer `--help` by the words of a module that is a command, and refuse all arguments."""
+    argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, prog=f"python -m {_running()}"
+    ).parse_args()
+
+
+def _running() -> str:
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return spec.name if spec else "bench"
 
 
 def machine() -> str:

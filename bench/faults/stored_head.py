@@ -16,6 +16,7 @@ import yaml
 
 from bench.faults.by_commands import running_cluster
 from bench.faults.valkey import find_program, running_valkey
+from bench.report import no_arguments
 from bench.server import ROOT
 from configs.settings import Settings
 from serve_app import control_headers
@@ -27,6 +28,7 @@ _WATCH_S = 1.0
 
 
 def main() -> None:
+    no_arguments(__doc__)
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit())
     settings = Settings()
     program, haproxy = find_program(), find_haproxy()

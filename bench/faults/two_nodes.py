@@ -13,6 +13,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from bench.report import no_arguments
 from configs.settings import Settings
 from serve_app import local_ray
 from serve_app.front_door import FrontDoor, find_haproxy
@@ -26,6 +27,7 @@ _WATCH_S = 1.0
 
 
 def main() -> None:
+    no_arguments(__doc__)
     settings = Settings()
     os.environ.setdefault("RAY_LOG_TO_DRIVER", "0")
     local_ray.set_defaults(settings)

@@ -16,6 +16,7 @@ import numpy as np
 import skimage
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from bench.report import no_arguments
 from bench.server import running_server
 
 TARGET = Path("docs/album.png")
@@ -139,6 +140,7 @@ def _png(picture: Image.Image) -> bytes:
 
 
 def main() -> None:
+    no_arguments(__doc__)
     pictures = album()
     names, answers = analyse(pictures)
     draw(pictures, names, answers).quantize(200).save(TARGET, optimize=True)

@@ -19,6 +19,7 @@ from PIL import ImageDraw, ImageFont
 from bench.quality.copies import sources
 from bench.quality.copy_kinds import EDITS, make_edits, random_for, trap_pairs, trap_sets
 from bench.quality.damages import damage, to_full_range
+from bench.report import no_arguments
 from configs.settings import Settings
 from deployments import tagging
 from deployments.algorithms.duplicates.features import describe
@@ -166,6 +167,7 @@ def draw(found: list[Case]) -> PillowImage.Image:
 
 
 def main() -> None:
+    no_arguments(__doc__)
     cv2.setNumThreads(1)
     found = list(cases(Product()))
     for case in found:

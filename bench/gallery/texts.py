@@ -13,6 +13,7 @@ from PIL import Image as PillowImage
 from PIL import ImageDraw
 
 from bench.quality.written_pages import DAMAGES, latin_font, pages
+from bench.report import no_arguments
 from configs.settings import Settings
 from deployments.algorithms.texts.rows import plain_text
 from deployments.contracts.arrays import Image
@@ -26,6 +27,7 @@ _INK, _PAPER, _BOX = "#22262b", "#ffffff", "#d9480f"
 
 
 def main() -> None:
+    no_arguments(__doc__)
     settings = Settings()
     engine = RapidTextEngine(settings.texts.max_px)
     drawn = {page.kind: page for page in pages(_LINES, (1,))}

@@ -21,6 +21,7 @@ from urllib.parse import urlencode
 import httpx
 from PIL import Image
 
+from bench.report import no_arguments
 from bench.server import ROOT, Server
 from bench.tools.dashboard import queries
 from serve_app.local_ray import free_port
@@ -39,6 +40,7 @@ GRAPHS = (
 
 def main() -> int:
     """Write docs/ray-serve.png, docs/ray-cluster.png and docs/prometheus.png. -> exit status"""
+    no_arguments(__doc__)
     if missing := [name for name in ("chromium", "prometheus") if shutil.which(name) is None]:
         sys.stderr.write(f"Not on the PATH: {', '.join(missing)}. They are packages of Debian's.\n")
         return 1

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.quality.copies import sources
+from bench.report import no_arguments
 from configs.settings import Settings
 from deployments.contracts.arrays import Image
 from deployments.engines.faces.locator import FaceLocator
@@ -55,6 +56,7 @@ def close_eyes(image: Image, mesh: NDArray[np.floating]) -> Image:
 
 
 def main() -> None:
+    no_arguments(__doc__)
     settings = Settings()
     locator = FaceLocator(settings.weights_dir, min_score=settings.faces.min_score)
     table = Table("photograph", "face, px wide", "open", "drawn closed")

@@ -13,12 +13,14 @@ import cv2
 import numpy as np
 
 from bench.quality.copies import geometry, overlays, sources, tones
+from bench.report import no_arguments
 from deployments.algorithms.duplicates.features import describe
 from deployments.algorithms.duplicates.verdict import verify_pair
 from deployments.contracts.albums import LocalFeatures
 
 
 def main() -> None:
+    no_arguments(__doc__)
     cv2.setNumThreads(1)
     photos = list(sources.load(sources.TUNED).values())
     originals = [describe(photo) for photo in photos]

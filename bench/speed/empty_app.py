@@ -10,6 +10,7 @@ import signal
 import sys
 from typing import Any
 
+from bench.report import no_arguments
 from configs.settings import Settings
 from serve_app import local_ray
 
@@ -28,6 +29,7 @@ class Empty:
 
 
 def main() -> None:
+    no_arguments(__doc__)
     settings = Settings()
     local_ray.set_defaults(settings)
     local_ray.start(settings)

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from bench.report import Report
+from bench.report import Report, no_arguments
 from bench.server import Server
 
 _PATH = "/healthz"
@@ -19,6 +19,7 @@ _ROUNDS = 3
 
 
 def main() -> None:
+    no_arguments(__doc__)
     report = Report("front_door")
     with tempfile.TemporaryDirectory(prefix="darkroom-") as folder:
         server = Server(Path(folder))

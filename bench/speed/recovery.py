@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from bench.report import Report
+from bench.report import Report, no_arguments
 from bench.server import Server, running_server
 from bench.speed.album import photographs
 
@@ -21,6 +21,7 @@ _PICTURES = 48
 
 
 def main() -> None:
+    no_arguments(__doc__)
     report = Report("recovery")
     files = photographs(2 * _PICTURES)
     with running_server() as server, httpx.Client(base_url=f"{server.url}/api/v1", timeout=600) as client:

@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.report import Report
+from bench.report import Report, no_arguments
 from bench.server import Server
 from bench.speed import empty_app
 
@@ -23,6 +23,7 @@ _EMPTY = (sys.executable, "-m", "bench.speed.empty_app")
 
 
 def main() -> None:
+    no_arguments(__doc__)
     report = Report("startup")
     report.add("load average before", os.getloadavg()[0], "")
     with tempfile.TemporaryDirectory(prefix="darkroom-") as folder, tempfile.TemporaryDirectory() as other:

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image as PillowImage
 from skimage import data
 
-from bench.report import Report
+from bench.report import Report, no_arguments
 from deployments.algorithms.images.decoding import decode, encode_jpeg
 from deployments.algorithms.images.resizing import shrink
 from deployments.algorithms.images.thumbnails import FORMATS, QUALITY, Format, encode_thumbnail, make_thumbnail
@@ -30,6 +30,7 @@ _USUAL_EFFORT = 4
 
 
 def main() -> None:
+    no_arguments(__doc__)
     cv2.setNumThreads(1)
     report = Report("thumbnails")
     photo = np.ascontiguousarray(cv2.resize(data.astronaut(), (4000, 3000), interpolation=cv2.INTER_CUBIC))

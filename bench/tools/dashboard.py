@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.report import no_arguments
+
 PAGE = Path("docker/watching/dashboard.json")
 _WIDTH, _HEIGHT, _COLUMNS = 8, 8, 3
 _SOURCE = {"type": "prometheus", "uid": "${source}"}
@@ -254,4 +256,5 @@ def text() -> str:
 
 
 if __name__ == "__main__":
+    no_arguments(__doc__)
     PAGE.write_text(text())

@@ -1,7 +1,8 @@
 """Pictures of every page of the web app: `make screenshots` writes them to out/screenshots, four to docs/web.jpg.
 
 A server without Ray has the photographs that scikit-image ships and edited copies of some. Each page that the app's
-navigation leads to is drawn in both languages and colour schemes, and so are a plan, a person, an album and a picture.
+navigation leads to is drawn in both languages and colour schemes, and so are a plan, a person, an album, a picture and
+the tags of several.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from PIL import Image
 from playwright.async_api import Browser, Error, expect
 
 from bench.gallery.album import album
+from bench.report import no_arguments
 from serve_app.store import migrate
 from serve_app.store.embedded.server import ensure_running
 from tests.support.app_process import AppProcess, a_server
@@ -37,6 +39,8 @@ _STUDIOS = {
     "/styles": {"en-US": "Watercolor", "ko-KR": "수채화"},
     "/avatars": {"en-US": "Fox", "ko-KR": "여우"},
 }
+_PREVIEWS_MS = 600_000
+"""Patience with the previews of all styles."""
 _TRIES = 5
 """On a busy machine the browser gives up waiting for a frame of its own page."""
 _OTHERS = "brick.png coins.png grass.png gravel.png hubble_deep_field.jpg moon.png page.png retina.jpg".split()
@@ -45,6 +49,7 @@ _THROWN_AWAY = ("brick", "coins", "moon")
 
 
 def main() -> int:
+    no_arguments(__doc__)
     if find_chromium() is None:
         sys.stderr.write(f"{HOW_TO_INSTALL}\n")
         return 1
@@ -118,12 +123,19 @@ async def _draw(browser: Browser, server: AppProcess, language: str, scheme: str
         for route in await routes_of(page):
             await visit.show(page, route)
             await shoot(route.strip("/") or "library")
+        await visit.show(page, "/")
+        for place in (0, 1):
+            await page.get_by_role("listitem").get_by_role("checkbox").nth(place).check()
+        await page.locator("button[aria-expanded=false]").first.click()
+        await expect(page.get_by_role("combobox").last).to_be_visible()
+        await shoot("tags-of-several")
         for route, made in _STUDIOS.items():
             await visit.show(page, route)
             await page.get_by_role("button", name="astronaut.jpg").click()
             await page.get_by_role("button", name=made[language]).first.click()
             await expect(page.get_by_role("slider").first).to_be_visible()
-            await expect(page.locator("main li button img")).to_have_count(await page.locator("main li button").count())
+            things = await page.locator("main li button").count()
+            await expect(page.locator("main li button img")).to_have_count(things, timeout=_PREVIEWS_MS)
             await shoot(f"{route.strip('/')}-of-a-picture")
         await visit.show(page, "/duplicates")
         await page.locator("button.all").click()

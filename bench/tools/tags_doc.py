@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from bench.report import no_arguments
 from deployments.algorithms.tags.translations import EMOJI, LANGUAGES, load_translations
 from deployments.algorithms.tags.vocabulary import DATA, Tag, load_class_names, load_tags
 
@@ -83,6 +84,7 @@ def _languages(sections: Mapping[str, Sequence[Tag]]) -> str:
 
 
 def main() -> None:
+    no_arguments(__doc__)
     by_name = {tag.name: tag for tag in load_tags()}
     parsed = tomllib.loads((DATA / "tags.toml").read_text())
     sections = {section: [by_name[name] for name in entries] for section, entries in parsed.items()}

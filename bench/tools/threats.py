@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TypeGuard
 
+from bench.report import no_arguments
+
 PAGE = Path("docs/threats.md")
 _TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+(?:::\w+)?)`")
 
@@ -54,6 +56,7 @@ def _is_test(node: ast.stmt) -> TypeGuard[ast.FunctionDef | ast.AsyncFunctionDef
 
 def main() -> int:
     """Print the faults. -> exit status"""
+    no_arguments(__doc__)
     faults = find_faults(PAGE.read_text(), Path())
     for fault in faults:
         sys.stderr.write(f"{PAGE}: {fault}\n")

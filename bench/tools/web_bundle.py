@@ -6,8 +6,8 @@ it is, so that a test without Node can tell whether it is of those beside it.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
-import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
@@ -35,4 +35,6 @@ def finish(bundle: Path) -> None:
 
 
 if __name__ == "__main__":
-    finish(Path(sys.argv[1]) if len(sys.argv) > 1 else BUNDLE)
+    parser = argparse.ArgumentParser(prog="python -m bench.tools.web_bundle", description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", default=BUNDLE, help="what was built; default: %(default)s")
+    finish(parser.parse_args().folder)
