@@ -16,8 +16,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -55,7 +55,7 @@ class Taken:
     pictures: int = 0
     clock_s: list[float] = field(default_factory=list)
     """Seconds a picture."""
-    processor_s: Counter[str] = field(default_factory=Counter)
+    processor_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     """Seconds of all pictures, by kind of process."""
 
     @property
@@ -64,7 +64,7 @@ class Taken:
 
     def processor_ms(self, kind: str | None = None) -> float:
         """Milliseconds a picture, of one kind of process or of all."""
-        seconds = self.processor_s.total() if kind is None else self.processor_s[kind]
+        seconds = sum(self.processor_s.values()) if kind is None else self.processor_s[kind]
         return 1000 * seconds / max(1, self.pictures)
 
 
@@ -137,7 +137,7 @@ async def _measure(server: Server, settings: Settings, options: argparse.Namespa
             full = range(-(-len(seeds) // options.at_once) * options.at_once)
             await _note(together["engine"], by_engine, full, options.at_once)
             await _note(together["HTTP"], over_http, full, options.at_once, server, resting)
-    report.add("at rest: all processes", 1000 * resting.total(), "ms of processor a second")
+    report.add("at rest: all processes", 1000 * sum(resting.values()), "ms of processor a second")
     _tell(report, "one at a time", alone)
     _tell(report, f"{options.at_once} at once", together)
 
@@ -148,22 +148,27 @@ async def _note(
     seeds: range,
     at_once: int,
     server: Server | None = None,
-    resting: Counter[str] | None = None,
+    resting: Mapping[str, float] | None = None,
 ) -> None:
     """Draw the pictures of seeds, `at_once` at a time, and add what they took.
 
     Of the server's processes where one is given, less what they would have taken at rest; else of this one.
     """
-    before = processor_s(server) if server else Counter(engine=time.process_time())
+    before = _processor_s(server)
     started = time.perf_counter()
     for first in range(0, len(seeds), at_once):
         await asyncio.gather(*(draw(seed) for seed in seeds[first : first + at_once]))
     clock_s = time.perf_counter() - started
-    after = processor_s(server) if server else Counter(engine=time.process_time())
+    after = _processor_s(server)
     taken.pictures += len(seeds)
     taken.clock_s.append(clock_s / len(seeds))
     for kind in after:
-        taken.processor_s[kind] += after[kind] - before[kind] - clock_s * (resting or Counter())[kind]
+        at_rest_s = clock_s * resting.get(kind, 0.0) if resting else 0.0
+        taken.processor_s[kind] += after[kind] - before.get(kind, 0.0) - at_rest_s
+
+
+def _processor_s(server: Server | None) -> Mapping[str, float]:
+    return processor_s(server) if server else {"engine": time.process_time()}
 
 
 def _tell(report: Report, how: str, ways: dict[str, Taken]) -> None:
@@ -183,12 +188,12 @@ def _tell(report: Report, how: str, ways: dict[str, Taken]) -> None:
     report.add("HTTP / engine, processor", http.processor_ms() / engine.processor_ms(), "")
 
 
-async def _at_rest(server: Server) -> Counter[str]:
+async def _at_rest(server: Server) -> Mapping[str, float]:
     """Measure what the server takes when nobody asks for anything, processor seconds a second."""
     before, started = processor_s(server), time.perf_counter()
     await asyncio.sleep(_REST_S)
     after, seconds = processor_s(server), time.perf_counter() - started
-    return Counter({kind: (after[kind] - before[kind]) / seconds for kind in after})
+    return {kind: (after[kind] - before[kind]) / seconds for kind in after}
 
 
 @asynccontextmanager
