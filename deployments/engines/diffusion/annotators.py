@@ -120,8 +120,12 @@ class Annotators:
         if name != "teed":
             options["image_resolution"] = side
         with self._drawing, self.cache.lease() as lease:
-            expected = self._file_bytes(name)
-            detector = lease.get(("annotators", name), lambda: self._open(name), _bytes_of, expected_bytes=expected)
+            detector = lease.get(
+                ("annotators", name),
+                lambda: self._open(name),
+                _bytes_of,
+                expected_bytes=lambda: self._file_bytes(name),
+            )
             return detector(image, detect_resolution=side, output_type="np", **options)
 
     def load(self, name: str, open_it: Callable[[], Any]) -> Any:
