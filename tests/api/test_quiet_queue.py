@@ -94,7 +94,7 @@ async def test_a_running_job_that_does_not_get_on_and_idle_workers_ask_nothing(
             if all(one.startswith("SELECT jobs.id") for one in sent):
                 break
     held.go.set()
-    assert len(sent) == 3, "whose it is, and the job at the beginning and at the end of the wait"
+    assert len(sent) == 2, "the job at the beginning and at the end of the wait"
 
 
 async def test_progress_is_written_when_a_job_has_got_on(held: Held, services: Services, worker: JobRunner) -> None:

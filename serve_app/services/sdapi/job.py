@@ -66,7 +66,8 @@ class GenerateImages:
         order = GenerationOrder.of(job.kind, job.payload)
         async with self._database.transaction() as session:
             entry = await start_history(session, job, order)
-            inputs = await jobs.load_inputs(session, job.id)
+            has_inputs = order.kind == "img2img" or order.units
+            inputs = await jobs.load_inputs(session, job.id) if has_inputs else {}
         catalogue = await self._diffuser.list_models()
         plot = None
         if order.body.script == XYZ_PLOT:
