@@ -86,8 +86,10 @@ def find_weights(folders: Sequence[Path], name: str) -> list[Path]:
     """Find the files of a network, all in one folder: one of `folders`, or the network's own in it; empty: there are
     none."""
     network = NETWORKS[name]
+    places = [place for folder in folders for place in (folder, folder / (network.subfolder or name))]
+    places = [place for place in places if place.is_dir()]
     for files in (network.files, *((file,) for file in network.instead)):
-        for place in (place for folder in folders for place in (folder, folder / (network.subfolder or name))):
+        for place in places:
             if all((place / file).is_file() for file in files):
                 return [place / file for file in files]
     return []
