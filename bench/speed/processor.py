@@ -15,6 +15,7 @@ _KINDS = {
     "HTTP (ingress)": "ServeReplica:darkroom:Ingress",
     "jobs (worker)": "ServeReplica:darkroom:Worker",
     "models (bundle)": "ServeReplica:darkroom:Bundle",
+    "diffusion": "ServeReplica:darkroom:Diffusion",
     "proxy": "ProxyActor",
     "front door": "haproxy",
     "database": "postgres",
@@ -51,7 +52,8 @@ class Phases:
         self._begun = (time.monotonic(), processor_s(self._server))
         self._found[f"{phase}: clock"] = self._begun[0] - started
         for kind in KINDS:
-            self._found[f"{phase}: {kind}"] = self._begun[1][kind] - before[kind]
+            if kind in before:
+                self._found[f"{phase}: {kind}"] = self._begun[1][kind] - before[kind]
 
     def report(self, report: Report) -> None:
         """Add the phases to a report, milliseconds a picture."""

@@ -29,7 +29,7 @@ from serve_app.services.jobs.problems import problem_members
 from serve_app.services.jobs.progress import Progress
 from serve_app.store.queue import claims
 from serve_app.store.queue.claims import LeaseLost
-from serve_app.store.queue.jobs import GENERATION_KINDS, LaneState, QueuedJob
+from serve_app.store.queue.jobs import LaneState, QueuedJob, lane_of
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +40,8 @@ _MAX_BEAT_S = 1.0
 """Clients watch the progress that heartbeats write."""
 _STEP = 0.01
 """Progress that is worth writing before the lease needs renewing."""
+_REQUEUE_S = 1.0
+"""Seconds between two looks for jobs whose worker has died: no claim needs one of its own."""
 _SOONEST_S = 0.2
 """Seconds before a job is looked for again that is due and that another worker is about to take."""
 
@@ -64,6 +66,7 @@ class JobRunner:
         self._stopped = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
         self._lanes: Mapping[str, LaneState] = {}
+        self._requeued = -_REQUEUE_S
 
     def lanes(self) -> dict[str, Lane]:
         """Tell how much is waiting, as it was last counted, and this worker's slots for it."""
@@ -84,11 +87,8 @@ class JobRunner:
         telling = self._services.webhook_sender.run()
         aside = [asyncio.create_task(work) for work in (self._run_housekeeping(), counting, telling)]
         pools = [
-            asyncio.create_task(self._run_pool(sorted(of), slots))
-            for of, slots in (
-                (kinds - GENERATION_KINDS, self._settings.concurrency),
-                (kinds & GENERATION_KINDS, self._settings.generations),
-            )
+            asyncio.create_task(self._run_pool(lane, sorted(kind for kind in kinds if lane_of(kind) == lane), slots))
+            for lane, slots in (("analyses", self._settings.concurrency), ("generations", self._settings.generations))
         ]
         try:
             await asyncio.gather(*pools)
@@ -99,11 +99,11 @@ class JobRunner:
             await asyncio.gather(*others, return_exceptions=True)
             self._stopped.set()
 
-    async def _run_pool(self, kinds: Sequence[str], concurrency: int) -> None:
+    async def _run_pool(self, lane: str, kinds: Sequence[str], concurrency: int) -> None:
         slots = asyncio.Semaphore(concurrency)
         stopping = asyncio.create_task(self._stopping.wait())
         try:
-            with self._services.events.work() as signal:
+            with self._services.events.work(lane) as signal:
                 while not self._stopping.is_set():
                     await slots.acquire()
                     job, due_s = await self._claim(kinds, concurrency)
@@ -112,6 +112,8 @@ class JobRunner:
                         self._running.add(task)
                         task.add_done_callback(self._running.discard)
                         task.add_done_callback(lambda _: slots.release())
+                        if self._has_users:  # one that had as many running as a user may has room for another
+                            task.add_done_callback(lambda _: signal.set())
                         continue
                     slots.release()
                     waiting = asyncio.create_task(signal.wait(due_s))
@@ -127,6 +129,7 @@ class JobRunner:
 
     async def _claim(self, kinds: Sequence[str], concurrency: int) -> tuple[QueuedJob | None, float | None]:
         """Claim a job. -> it, or None and the seconds after which to look again even if there is no notice"""
+        requeues = time.monotonic() >= self._requeued + _REQUEUE_S
         try:
             async with self._database.transaction() as session:
                 job = await claims.claim(
@@ -136,7 +139,9 @@ class JobRunner:
                     lease_s=self._settings.lease_s,
                     slots_per_user=max(1, concurrency - 1) if self._has_users else None,
                     head_start_s=self._settings.head_start_s,
+                    requeues=requeues,
                 )
+                self._requeued = time.monotonic() if requeues else self._requeued
                 due_s = None if job else await claims.seconds_until_due(session, kinds)
                 return job, None if due_s is None else max(_SOONEST_S, due_s)
         except Unavailable as error:

@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from deployments.errors import ConnectionsInUse, DarkroomError, InvalidRequest, NotFound, Unavailable
 from serve_app import tracing
 from serve_app.store import sql_spans
+from serve_app.store.live_connections import TRUSTED_S, keep_live
 
 _UNAVAILABLE_CLASSES = ("08", "53", "57", "58")
 """SQLSTATE classes for a lost connection, resources, operator intervention (shutdown, cancelled statement), system
@@ -69,10 +70,11 @@ class Database:
             pool_size=pool_size,
             max_overflow=max_overflow,
             pool_timeout=pool_timeout_s,
-            pool_pre_ping=True,
             hide_parameters=True,  # an error's text may be logged
             connect_args=connect_args,
         )
+        # PgBouncer's side stays open whatever becomes of the server's.
+        keep_live(self._engine.sync_engine, trusted_s=0.0 if self._pooled_elsewhere else TRUSTED_S)
         if tracing.is_on():
             sql_spans.observe(self._engine.sync_engine)
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)

@@ -24,8 +24,11 @@ FOR_EVER = 600.0
 
 
 @pytest.fixture
-def settings(settings: Settings) -> Settings:
-    return settings.model_copy(update={"jobs": settings.jobs.model_copy(update={"live_poll_s": FOR_EVER})})
+def settings(settings: Settings, request: pytest.FixtureRequest) -> Settings:
+    """As a parameter: the mode of authentication."""
+    auth = settings.auth.model_copy(update={"mode": getattr(request, "param", settings.auth.mode)})
+    slots = settings.jobs.model_copy(update={"live_poll_s": FOR_EVER, "concurrency": 2})
+    return settings.model_copy(update={"jobs": slots, "auth": auth})
 
 
 class Held:
@@ -94,7 +97,7 @@ async def test_a_running_job_that_does_not_get_on_and_idle_workers_ask_nothing(
             if all(one.startswith("SELECT jobs.id") for one in sent):
                 break
     held.go.set()
-    assert len(sent) == 3, "whose it is, and the job at the beginning and at the end of the wait"
+    assert len(sent) == 2, "the job at the beginning and at the end of the wait"
 
 
 async def test_progress_is_written_when_a_job_has_got_on(held: Held, services: Services, worker: JobRunner) -> None:
@@ -123,6 +126,25 @@ async def test_a_job_that_was_put_off_runs_when_it_is_due_though_nobody_says_so(
     held.go.set()
     job_id = await add_job(services, delay_s=0.5)
     assert (await services.jobs.wait(LOCAL_USER_ID, job_id, 20)).is_finished
+
+
+@pytest.mark.parametrize("settings", ["api_key"], indirect=True)
+async def test_a_user_who_has_as_many_jobs_running_as_may_be_gets_the_next_one_when_one_ends(
+    held: Held, services: Services, worker: JobRunner
+) -> None:
+    first = await add_job(services)
+    await held.begun.wait()
+    second = await add_job(services)
+    async with asyncio.timeout(20):
+        while True:  # until the worker has looked at it
+            with statements(services) as sent:
+                await services.jobs.wait(LOCAL_USER_ID, second, 0.4)
+            if all(one.startswith("SELECT jobs.id") for one in sent):
+                break
+    assert (await services.jobs.get(LOCAL_USER_ID, second)).status == "queued"
+    held.go.set()
+    for job_id in (first, second):
+        assert (await services.jobs.wait(LOCAL_USER_ID, job_id, 20)).is_finished
 
 
 async def test_a_job_whose_worker_died_is_taken_over_when_its_lease_ends(

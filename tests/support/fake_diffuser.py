@@ -110,6 +110,8 @@ class FakeDiffuser(FakeCapabilities):
         """Error that `generate` raises after the first step."""
         self.listing_failure: BaseException | None = None
         """Error that `list_models` raises."""
+        self.listings = 0
+        """Number of calls of `list_models`."""
         self.go = asyncio.Event()
         """Event that images wait for after the step `held_after`."""
         self.go.set()
@@ -166,6 +168,7 @@ class FakeDiffuser(FakeCapabilities):
         return [np.full_like(face, 200) for face in faces]
 
     async def list_models(self) -> ModelCatalogue:
+        self.listings += 1
         if self.listing_failure is not None:
             raise self.listing_failure
         return self.catalogue

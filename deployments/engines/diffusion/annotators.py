@@ -86,8 +86,10 @@ def find_weights(folders: Sequence[Path], name: str) -> list[Path]:
     """Find the files of a network, all in one folder: one of `folders`, or the network's own in it; empty: there are
     none."""
     network = NETWORKS[name]
+    places = [place for folder in folders for place in (folder, folder / (network.subfolder or name))]
+    places = [place for place in places if place.is_dir()]
     for files in (network.files, *((file,) for file in network.instead)):
-        for place in (place for folder in folders for place in (folder, folder / (network.subfolder or name))):
+        for place in places:
             if all((place / file).is_file() for file in files):
                 return [place / file for file in files]
     return []
@@ -120,8 +122,12 @@ class Annotators:
         if name != "teed":
             options["image_resolution"] = side
         with self._drawing, self.cache.lease() as lease:
-            expected = self._file_bytes(name)
-            detector = lease.get(("annotators", name), lambda: self._open(name), _bytes_of, expected_bytes=expected)
+            detector = lease.get(
+                ("annotators", name),
+                lambda: self._open(name),
+                _bytes_of,
+                expected_bytes=lambda: self._file_bytes(name),
+            )
             return detector(image, detect_resolution=side, output_type="np", **options)
 
     def load(self, name: str, open_it: Callable[[], Any]) -> Any:

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from deployments.algorithms.a1111.prompts.attention import Stretch, parse_attention
@@ -124,7 +124,7 @@ class Conditioner:
         self._second, self._is_refiner = second, is_refiner
         self._emphasis, self._pad = emphasis, pad
         self._caches: dict[int, Cache] = {} if caches is None else caches
-        self._comma: int | None = tokenizer.get_vocab().get(",</w>")
+        self._comma = _comma_of(tokenizer)
 
     def count_chunks(
         self, prompt: str, negative: str, steps: int, *, first_pass_steps: int | None = None
@@ -277,3 +277,10 @@ class _Encoded:
             ends += [self._encode.empty() for _ in range(chunks - beside)]
             self._lengthened[text] = torch.cat([own, *ends], dim=1) if ends else own
         return Condition(self._lengthened[text], weight, self._pooled[text])
+
+
+@lru_cache(maxsize=4)
+def _comma_of(tokenizer: Any) -> int | None:
+    """Token of a comma. Kept: the vocabulary has 49,408 words, and is made anew each time that somebody asks."""
+    comma: int | None = tokenizer.get_vocab().get(",</w>")
+    return comma

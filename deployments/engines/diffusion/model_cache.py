@@ -81,13 +81,13 @@ class ModelCache:
         key: Key,
         load: Callable[[], Any],
         size_of: Callable[[Any], int],
-        expected: int,
+        expected: Callable[[], int],
         close: Any,
         lease: Lease,
     ) -> Any:
         with self._lock:
             if key not in self._items:
-                self._make_room(expected)
+                self._make_room(expected())
                 value = load()
                 self._items[key] = _Item(value, size_of(value), close)
             owners = [known for known in self._items if key[: len(known)] == known]
@@ -150,11 +150,11 @@ class Lease:
         load: Callable[[], Any],
         size_of: Callable[[Any], int],
         *,
-        expected_bytes: int = 0,
+        expected_bytes: Callable[[], int] = lambda: 0,
         close: Callable[[], None] | None = None,
     ) -> Any:
         """Get the value that `load` makes, made once while it stays; `close` undoes what it did beyond making the
-        value.
+        value. `expected_bytes`: called before it is made, for which there is room then.
 
         Raises what `load` raises, and `OutOfMemory` when it does not fit beside the pinned entries.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -66,11 +67,12 @@ class Preprocessors:
 
     def modules(self) -> tuple[HintModule, ...]:
         """List the preprocessors, whether they can run, and which weights they need from where."""
+        has_weights = cache(self._annotators.has)  # several preprocessors draw with one network
         return tuple(
             HintModule(
                 module.name,
                 module.label,
-                self._has(module),
+                self._has(module, has_weights),
                 tuple(slider.json() for slider in module.sliders),
                 tags=module.tags,
                 weights=tuple(file for network in _networks_of(module) for file in network.files),
@@ -102,7 +104,7 @@ class Preprocessors:
         search: FaceSearch = self._annotators.load("face", self._open_face_search)
         return [face.landmarks[:, :2] for face in search(image) if face.score >= least_score]
 
-    def _has(self, module: Module) -> bool:
+    def _has(self, module: Module, has_weights: Callable[[str], bool]) -> bool:
         if module.draw is None and module.draws:
             return False
         if module.needs == "face":
@@ -111,7 +113,7 @@ class Preprocessors:
             except WeightsMissing:
                 return False
             return True
-        return not module.needs or any(self._annotators.has(name) for name in module.needs.split())
+        return not module.needs or any(has_weights(name) for name in module.needs.split())
 
 
 def _networks_of(module: Module) -> list[Network]:

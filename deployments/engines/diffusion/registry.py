@@ -62,6 +62,8 @@ class ModelRegistry:
         self._device = device
         self.graphs = Graphs(GpuRecorder() if settings.cuda_graphs and device.is_gpu else None)
         self._merger = Merger()
+        self._counted: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+        """Bytes of saved weights that are counted to a checkpoint, by its UNet."""
         budget = settings.ram_stage_mb * 2**20 if device.is_gpu else 0
         self._stage = RamStage(budget, device, lambda: self.saved_bytes)
         self._embeddings: WeakKeyDictionary[Any, tuple[Hashable, dict[int, Cache]]] = WeakKeyDictionary()
@@ -122,7 +124,7 @@ class ModelRegistry:
             key,
             load,
             lambda made: module_bytes(*networks_of(made)),
-            expected_bytes=expected_bytes(model, self._device.dtype),
+            expected_bytes=lambda: expected_bytes(model, self._device.dtype),
             close=park,
         )
         return found
@@ -211,7 +213,7 @@ class ModelRegistry:
             self._key(model),
             lambda: self._loader.controlnet(model),
             module_bytes,
-            expected_bytes=expected_bytes(model, self._device.dtype),
+            expected_bytes=lambda: expected_bytes(model, self._device.dtype),
         )
         if net.config.cross_attention_dim != checkpoint.unet.config.cross_attention_dim:
             raise NotSupported(f"The ControlNet '{model.name}' does not fit the checkpoint '{checkpoint.model.name}'.")
@@ -230,7 +232,7 @@ class ModelRegistry:
             self._key(model),
             lambda: load_ip_adapter(model, self._device),
             lambda made: module_bytes(made.network),
-            expected_bytes=expected_bytes(model, self._device.dtype),
+            expected_bytes=lambda: expected_bytes(model, self._device.dtype),
         )
         adapter.check_fits(checkpoint.unet)
         file = path.stat()
@@ -238,7 +240,7 @@ class ModelRegistry:
             ("encoders", str(path), file.st_size, file.st_mtime_ns),
             lambda: load_encoder(path, self._device),
             lambda made: module_bytes(made.network),
-            expected_bytes=file_bytes(path, self._device.dtype),
+            expected_bytes=lambda: file_bytes(path, self._device.dtype),
         )
         return adapter, encoder
 
@@ -250,7 +252,7 @@ class ModelRegistry:
             self._key(model),
             lambda: load_upscaler(model, self._device),
             lambda made: module_bytes(made.module),
-            expected_bytes=expected_bytes(model, self._device.dtype),
+            expected_bytes=lambda: expected_bytes(model, self._device.dtype),
         )
         return found
 
@@ -262,7 +264,7 @@ class ModelRegistry:
             self._key(model),
             lambda: load_face_restorer(model, self._device),
             lambda made: module_bytes(made.network),
-            expected_bytes=expected_bytes(model, self._device.dtype),
+            expected_bytes=lambda: expected_bytes(model, self._device.dtype),
         )
         return found
 
@@ -306,16 +308,21 @@ class ModelRegistry:
 
     def _count_originals(self, lease: Lease, checkpoint: Checkpoint) -> None:
         """Count the weights that merging has saved to the checkpoint: they lie in the memory that the budget is of."""
+        unet, saved = checkpoint.unet, self._merger.bytes_of(checkpoint.unet)
+        if saved == self._counted.get(unet, 0):
+            return
         key, size = _key_of(checkpoint.model), module_bytes(*networks_of(checkpoint))
-        with suppress(OutOfMemory):
-            return lease.resize(key, size + self._merger.bytes_of(checkpoint.unet))
-        self._merger.forget_kept(checkpoint.unet)
         try:
-            lease.resize(key, size + self._merger.bytes_of(checkpoint.unet))
+            with suppress(OutOfMemory):
+                return lease.resize(key, size + saved)
+            self._merger.forget_kept(unet)
+            lease.resize(key, size + self._merger.bytes_of(unet))
         except OutOfMemory:
-            self._merger.take_out(checkpoint.unet)
+            self._merger.take_out(unet)
             lease.resize(key, size)
             raise
+        finally:
+            self._counted[unet] = self._merger.bytes_of(unet)
 
     def embeddings(self, checkpoint: Checkpoint) -> dict[int, Cache]:
         """Embeddings that the checkpoint's text encoders have made with the LoRAs that are merged now, by clip skip."""

@@ -83,8 +83,7 @@ class JobService:
 
     async def wait(self, user_id: str, job_id: str, timeout_s: float) -> QueuedJob:
         """Wait for the end of a job. -> the job when it has ended, or as it is after `timeout_s`."""
-        await self.get(user_id, job_id)
-        return await wait_until_finished(self._database, self._events, job_id, timeout_s)
+        return await wait_until_finished(self._database, self._events, job_id, timeout_s, user_id=user_id)
 
     async def watch(self, user_id: str, job_id: str, quiet_s: float) -> AsyncIterator[QueuedJob | None]:
         """Yield the job now and on each change, until it has ended; None whenever nothing has changed for `quiet_s`."""

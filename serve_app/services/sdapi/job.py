@@ -22,6 +22,7 @@ from serve_app.services.sdapi.generate import GENERATED_SHARE, generate_all
 from serve_app.services.sdapi.grid import grid
 from serve_app.services.sdapi.image_inputs import ImageInputs
 from serve_app.services.sdapi.info import describe
+from serve_app.services.sdapi.last_catalogue import LastCatalogue
 from serve_app.services.sdapi.order import IMAGE_FIELDS, XYZ_PLOT, GenerationOrder
 from serve_app.services.sdapi.plan import Plan, Planner
 from serve_app.services.sdapi.plot_answer import Filled, Shown, describe_cells, plot_answer
@@ -58,6 +59,7 @@ class GenerateImages:
         self._pictures = pictures
         self._inputs = inputs
         self._diffuser = diffuser
+        self._catalogue = LastCatalogue(diffuser)
         self._finder = finder
         self._settings = settings
 
@@ -66,8 +68,9 @@ class GenerateImages:
         order = GenerationOrder.of(job.kind, job.payload)
         async with self._database.transaction() as session:
             entry = await start_history(session, job, order)
-            inputs = await jobs.load_inputs(session, job.id)
-        catalogue = await self._diffuser.list_models()
+            has_inputs = order.kind == "img2img" or order.units
+            inputs = await jobs.load_inputs(session, job.id) if has_inputs else {}
+        catalogue = await self._catalogue.load(order.catalogue)
         plot = None
         if order.body.script == XYZ_PLOT:
             plot = XyzPlot.of(order.kind, order.body.script_args, self._settings.limits.max_plotted)

@@ -34,6 +34,8 @@ class GenerationOrder:
     """Units of ADetailer."""
     warnings: tuple[str, ...] = ()
     """Warnings from when it was accepted."""
+    catalogue: str = ""
+    """Digest of the catalogue that it was checked by (`last_catalogue`); empty: not known."""
 
     def payload(self) -> dict[str, Any]:
         """Serialise for the job queue."""
@@ -49,6 +51,7 @@ class GenerationOrder:
             "units": [unit.model_dump(exclude={"image", "mask"}) for unit in self.units],
             "details": [unit.model_dump() for unit in self.details],
             "warnings": list(self.warnings),
+            "catalogue": self.catalogue,
             "task_id": self.body.force_task_id,
         }
 
@@ -73,6 +76,7 @@ class GenerationOrder:
             tuple(ControlNetUnit.model_validate(unit) for unit in payload["units"]),
             tuple(DetailUnit.model_validate(unit) for unit in payload.get("details", ())),
             tuple(payload["warnings"]),
+            payload.get("catalogue", ""),
         )
 
 

@@ -19,6 +19,7 @@ from serve_app.services.sdapi.controlnet.units import ControlNetUnit, read_units
 from serve_app.services.sdapi.errors import bad_field, broken, refused
 from serve_app.services.sdapi.image_inputs import ImageInputs
 from serve_app.services.sdapi.job import start_history
+from serve_app.services.sdapi.last_catalogue import digest_of
 from serve_app.services.sdapi.model_names import find_checkpoint, find_upscaler, given_name
 from serve_app.services.sdapi.options import OptionService
 from serve_app.services.sdapi.order import KINDS, XYZ_PLOT, GenerationOrder, SdapiKind, preview_options
@@ -106,6 +107,7 @@ class GenerationService:
             tuple(units),
             tuple(details),
             (*warnings, *more, *noted),
+            digest_of(catalogue),
         )
         if plot is not None:
             self._check_plot(plot, order, catalogue)

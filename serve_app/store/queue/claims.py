@@ -44,7 +44,7 @@ _NEXT = text("""
             AND held.kind = ANY(CAST(:kinds AS text[]))
         )
     )
-    SELECT id FROM jobs AS job JOIN turns USING (user_id)
+    SELECT id, album_id FROM jobs AS job JOIN turns USING (user_id)
     WHERE status = 'queued' AND run_after <= clock_timestamp() AND kind = ANY(CAST(:kinds AS text[]))
     AND NOT EXISTS (
         SELECT FROM jobs AS busy
@@ -85,21 +85,23 @@ async def claim(
     lease_s: float,
     slots_per_user: int | None = None,
     head_start_s: float = 120.0,
+    requeues: bool = True,
 ) -> QueuedJob | None:
     """Claim the next waiting job of these kinds for this worker; None when there is none.
 
     `slots_per_user`: jobs of these kinds that one user may have running on this worker (None: any number).
     `head_start_s`: seconds of age that a step of priority is worth.
-    Jobs of other workers whose lease has expired are requeued first. Two jobs of one kind never run on one album at
-    once. Commit before working on it.
+    `requeues`: whether jobs of other workers whose lease has expired are requeued first. Two jobs of one kind never run
+    on one album at once. Commit before working on it.
     """
-    await requeue_expired(session)
+    if requeues:
+        await requeue_expired(session)
     while True:
-        job_id = await session.scalar(
-            _NEXT, {"kinds": list(kinds), "worker": worker, "slots": slots_per_user, "head_start_s": head_start_s}
-        )
-        if job_id is None:
+        given = {"kinds": list(kinds), "worker": worker, "slots": slots_per_user, "head_start_s": head_start_s}
+        found = (await session.execute(_NEXT, given)).one_or_none()
+        if found is None:
             return None
+        job_id, album_id = found
         start = (
             update(JobRow)
             .where(JobRow.id == job_id)
@@ -114,6 +116,8 @@ async def claim(
                 stop_requested=None,
             )
         )
+        if album_id is None:
+            return (await change(session, start))[0]
         try:
             async with session.begin_nested():
                 return (await change(session, start))[0]

@@ -107,7 +107,7 @@ class JobEvents:
         self._live_poll_s = live_poll_s
         self._is_live = False
         self._connect_timeout_s = connect_timeout_s
-        self._work: set[Signal] = set()
+        self._work: dict[Signal, str | None] = {}
         self._watched: dict[str, set[Signal]] = {}
         self._asked: dict[str, set[Signal]] = {}
         self._users: dict[str, set[Signal]] = {}
@@ -128,8 +128,9 @@ class JobEvents:
             self._listener = None
 
     @contextmanager
-    def work(self) -> Iterator[Signal]:
-        """Signal that a job may have become claimable: one was queued, or one that stood in the way ended.
+    def work(self, lane: str | None = None) -> Iterator[Signal]:
+        """Signal that a job may have become claimable: one was queued, or one that stood in the way ended. With `lane`,
+        that one of this lane may have (`jobs.LANES`).
 
         with events.work() as signal:
             while True:
@@ -137,11 +138,11 @@ class JobEvents:
                     await signal.wait()
         """
         signal = self._new_signal()
-        self._work.add(signal)
+        self._work[signal] = lane
         try:
             yield signal
         finally:
-            self._work.discard(signal)
+            del self._work[signal]
 
     def watch(self, job_id: str, *, ends: bool = False) -> AbstractContextManager[Signal]:
         """Signal that the job may have changed; with `ends`, only that it may have ended."""
@@ -188,13 +189,16 @@ class JobEvents:
             listener.hear(EVERYTHING)
 
     def _notice(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
-        status, _, job_id = str(payload).partition(" ")
+        word, _, job_id = str(payload).partition(" ")
+        status, says_lane, lane = word.partition("/")
         listeners = self._asked if status == "asked" else self._watched
         for signal in listeners.get(job_id, ()):
             if not (signal.ends and status in _UNFINISHED):
                 signal.set()
-        if status not in ("running", "asked"):
-            for signal in self._work:
+        if status in ("running", "asked"):
+            return
+        for signal, own_lane in self._work.items():
+            if not says_lane or (lane and own_lane in (None, lane)):
                 signal.set()
 
     def _notice_of_user(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
@@ -249,8 +253,10 @@ class JobEvents:
                     await closed.wait()
 
 
-async def wait_until_finished(database: Database, events: JobEvents, job_id: str, timeout_s: float) -> QueuedJob:
-    """Wait for the job to finish; after `timeout_s` seconds return it as it is.
+async def wait_until_finished(
+    database: Database, events: JobEvents, job_id: str, timeout_s: float, *, user_id: str | None = None
+) -> QueuedJob:
+    """Wait for the job to finish; after `timeout_s` seconds return it as it is. `user_id`: only if it is that user's.
 
     Rides out a database that is away for less than that. Raises `NotFound` when there is no such job (any more), and
     `Unavailable` when the database stays away.
@@ -261,7 +267,7 @@ async def wait_until_finished(database: Database, events: JobEvents, job_id: str
         while True:
             pause_s = math.inf
             try:
-                job = await _read(database, job_id)
+                job = await _read(database, job_id, user_id)
                 if job.is_finished or loop.time() >= deadline:
                     return job
             except Unavailable:
@@ -293,9 +299,9 @@ async def follow(
                 await signal.wait(quiet_s)
 
 
-async def _read(database: Database, job_id: str) -> QueuedJob:
+async def _read(database: Database, job_id: str, user_id: str | None = None) -> QueuedJob:
     async with database.transaction() as session:
-        job = await jobs.get(session, job_id)
+        job = await jobs.get(session, job_id, user_id=user_id)
     if job is None:
-        raise NotFound("The job does not exist")
+        raise NotFound(f"There is no job '{job_id}'.")
     return job

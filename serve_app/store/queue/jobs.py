@@ -24,14 +24,16 @@ from deployments.errors import InvalidRequest, Overloaded
 from serve_app.call_context import carried
 from serve_app.store.arrays import any_text
 from serve_app.store.ids import new_id
-from serve_app.store.models import JobInputRow, JobPreviewRow, JobRow
+from serve_app.store.models import JobInputRow, JobRow
 from serve_app.store.repositories import history
 from serve_app.tracing import TRACEPARENT
 
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 StopRequest = Literal["interrupt", "skip"]
 CHANNEL = "darkroom_jobs"
-"""Channel of the notifications: `<status> <job id>`, or `asked <job id>` for the worker of a running job."""
+"""Channel of the notifications: `<status> <job id>`, or `asked <job id>` for the worker of a running job. Behind the
+status, after a slash, is the lane whose workers may have something to claim, nothing where there is none: see
+`_notice_of`. Without a slash, as older processes and deletions send it, it may be any."""
 GENERATION_KINDS = frozenset({"txt2img", "img2img", "style", "avatar", "segmentation"})
 """Kinds of jobs that make images. They take long and a client waits for each, so they are a pool with worker slots and
 places in the queue of its own, away from the analyses of albums."""
@@ -41,6 +43,10 @@ RESUMABLE_KINDS = frozenset({"embeddings"})
 """Kinds of jobs that store what they have done as they go: another attempt goes on where the last one stopped."""
 IS_UNFINISHED = text("status IN ('queued', 'running')")
 """Condition spelled as in the index of dedupe keys, so that PostgreSQL uses it."""
+_FORGET = text("""
+    WITH inputs AS (DELETE FROM job_inputs WHERE job_id = ANY(CAST(:ended AS text[])))
+    DELETE FROM job_previews WHERE job_id = ANY(CAST(:ended AS text[]))
+""")
 _NOTIFY = text("SELECT pg_notify(:channel, notice) FROM unnest(CAST(:notices AS text[])) AS one (notice)")
 
 
@@ -115,6 +121,11 @@ COLUMNS = (
 _LIGHT = tuple(null() if column.key in {"payload", "result"} else column for column in COLUMNS)
 """The same without what weighs megabytes for a large album."""
 _ID = re.compile(r"job_[0-9a-hjkmnp-tv-z]{26}")
+
+
+def lane_of(kind: str) -> str:
+    """The pool that jobs of this kind are run from."""
+    return LANES[kind in GENERATION_KINDS]
 
 
 async def enqueue(
@@ -377,8 +388,7 @@ async def change(session: AsyncSession, statement: Update) -> list[QueuedJob]:
     returning = statement.returning(*COLUMNS).execution_options(synchronize_session=False)
     changed = [QueuedJob(*row) for row in await session.execute(returning)]
     if ended := [job.id for job in changed if job.is_finished]:
-        await session.execute(delete(JobInputRow).where(JobInputRow.job_id == any_text(ended)))
-        await session.execute(delete(JobPreviewRow).where(JobPreviewRow.job_id == any_text(ended)))
+        await session.execute(_FORGET, {"ended": ended})
     await history.end_with_jobs(session, [job.id for job in changed if job.status in ("failed", "cancelled")])
     await publish(session, changed)
     return changed
@@ -391,7 +401,15 @@ async def publish_gone(session: AsyncSession, job_ids: Sequence[str]) -> None:
 
 async def publish(session: AsyncSession, changed: Sequence[QueuedJob]) -> None:
     """Notify listeners, when the transaction commits, that these jobs changed."""
-    await _notify(session, [f"{job.status} {job.id}" for job in changed])
+    await _notify(session, [_notice_of(job) for job in changed])
+
+
+def _notice_of(job: QueuedJob) -> str:
+    """The notice of a job. A job that ends makes way for others of its album; without one it stood in nobody's way."""
+    if job.status == "running":
+        return f"running {job.id}"
+    has_work = job.status == "queued" or job.album_id is not None
+    return f"{job.status}/{lane_of(job.kind) if has_work else ''} {job.id}"
 
 
 async def call_worker(session: AsyncSession, job_id: str) -> None:

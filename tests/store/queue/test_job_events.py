@@ -18,6 +18,7 @@ from serve_app.store.embedded.server import ensure_running
 from serve_app.store.queue import claims, jobs
 from serve_app.store.queue.events import JobEvents, Signal, follow, wait_until_finished
 from serve_app.store.queue.jobs import QueuedJob
+from serve_app.store.repositories import albums
 from serve_app.store.repositories.users import LOCAL_USER_ID
 from serve_app.store.session import Database
 
@@ -33,9 +34,11 @@ async def events(database: Database) -> AsyncIterator[JobEvents]:
         yield events
 
 
-async def enqueue(database: Database) -> QueuedJob:
+async def enqueue(database: Database, *, kind: str = "tags", album_id: str | None = None) -> QueuedJob:
     async with database.transaction() as session:
-        return await jobs.enqueue(session, user_id=LOCAL_USER_ID, kind="tags", payload={}, max_attempts=3)
+        return await jobs.enqueue(
+            session, user_id=LOCAL_USER_ID, kind=kind, payload={}, max_attempts=3, album_id=album_id
+        )
 
 
 async def claim(database: Database) -> QueuedJob:
@@ -66,8 +69,12 @@ async def test_a_queued_job_wakes_a_waiting_worker(database: Database, events: J
             await waiting
 
 
-async def test_a_job_that_ends_wakes_workers_for_the_one_behind_it(database: Database, events: JobEvents) -> None:
-    await enqueue(database)
+async def test_a_job_of_an_album_that_ends_wakes_workers_for_the_one_behind_it(
+    database: Database, events: JobEvents
+) -> None:
+    async with database.transaction() as session:
+        album = await albums.open_album(session, LOCAL_USER_ID, "trip")
+    await enqueue(database, album_id=album.id)
     job = await claim(database)
     with events.work() as signal:
         waiting = asyncio.create_task(signal.wait())
@@ -75,6 +82,34 @@ async def test_a_job_that_ends_wakes_workers_for_the_one_behind_it(database: Dat
             await claims.complete(session, job, {})
         async with asyncio.timeout(30):
             await waiting
+
+
+async def test_workers_are_not_woken_for_jobs_of_the_other_lane_nor_by_the_end_of_one_without_album(
+    database: Database, events: JobEvents
+) -> None:
+    job = await enqueue(database, kind="txt2img")
+    with events.work("generations") as mine, events.work("analyses") as others, events.watch(job.id, ends=True) as end:
+        waiting = asyncio.create_task(mine.wait())
+        await enqueue(database, kind="txt2img")
+        async with asyncio.timeout(30):
+            await waiting
+        async with database.transaction() as session:
+            running = await claims.claim(session, worker="test", kinds=["txt2img"], lease_s=60)
+            assert running is not None
+            await claims.complete(session, running, {})
+        async with asyncio.timeout(30):
+            await end.wait()
+        assert not await mine.wait(0)
+        assert not await others.wait(0)
+
+
+async def test_a_notice_of_an_older_process_wakes_workers_of_either_lane(database: Database, events: JobEvents) -> None:
+    with events.work("generations") as one, events.work("analyses") as other:
+        waiting = asyncio.gather(one.wait(), other.wait())
+        async with database.transaction() as session:
+            await session.execute(text("SELECT pg_notify('darkroom_jobs', 'queued job_of_an_older_process')"))
+        async with asyncio.timeout(30):
+            assert await waiting == [True, True]
 
 
 async def test_a_waiter_gets_the_finished_job(database: Database, events: JobEvents) -> None:

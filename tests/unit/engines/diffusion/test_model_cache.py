@@ -16,7 +16,7 @@ from deployments.errors import Overloaded
 def get(lease: Lease, *key: str, size: int = 4, closed: list[str] | None = None) -> object:
     name = "/".join(key)
     closing = None if closed is None else (lambda: closed.append(name))
-    return lease.get(key, lambda: name, lambda _: size, expected_bytes=size, close=closing)
+    return lease.get(key, lambda: name, lambda _: size, expected_bytes=lambda: size, close=closing)
 
 
 def test_a_model_is_loaded_once_while_it_stays() -> None:
@@ -25,6 +25,14 @@ def test_a_model_is_loaded_once_while_it_stays() -> None:
         with cache.lease() as lease:
             lease.get(("a",), lambda: made.append(1), lambda _: 4)
     assert made == [1]
+
+
+def test_the_size_of_a_model_that_stays_is_not_reckoned_again() -> None:
+    cache, reckoned = ModelCache(10), []
+    for _ in range(3):
+        with cache.lease() as lease:
+            lease.get(("a",), lambda: "a", lambda _: 4, expected_bytes=lambda: reckoned.append(1) or 4)
+    assert reckoned == [1]
 
 
 def test_the_least_recently_used_model_leaves_first() -> None:
