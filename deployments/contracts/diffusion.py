@@ -288,6 +288,8 @@ class ModelFile:
     """Hash of a LoRA's tensors without the header, by which the original names it; empty where there is none."""
     is_here: bool = True
     """Whether its weights are on the engine's machine: a hub's model is listed before it was fetched."""
+    needs: str = ""
+    """Package that must be installed on the engine's machine before a face restorer can be used; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,11 +357,12 @@ class Diffuser(Protocol):
         """
         ...
 
-    async def restore_faces(self, faces: Sequence[Image], restorer: str) -> list[Image]:
+    async def restore_faces(self, faces: Sequence[Image], restorer: str, weight: float = 0.5) -> list[Image]:
         """Restore faces, each upright at 512 by 512 pixels (`algorithms.a1111.face_pasting`), by a network of the
-        catalogue's restorers. -> as many of that size
+        catalogue's restorers; `weight`: how far CodeFormer follows what it is shown, 0 to 1, GFPGAN looks past it.
+        -> as many of that size
 
-        Raises `NotSupported` for a file that is none, CodeFormer's among them.
+        Raises `NotSupported` for a file that is none, or that needs a package which is not installed.
         """
         ...
 

@@ -106,6 +106,8 @@ class FakeDiffuser(FakeCapabilities):
         self.upscaled: list[tuple[str, tuple[int, int]]] = []
         self.restored: list[tuple[str, int]] = []
         """Restorer and number of faces of each call."""
+        self.restored_by: list[float] = []
+        """Weight of each call."""
         self.failure: BaseException | None = None
         """Error that `generate` raises after the first step."""
         self.listing_failure: BaseException | None = None
@@ -161,8 +163,9 @@ class FakeDiffuser(FakeCapabilities):
         self.upscaled.append((upscaler, size))
         return np.full((size[1], size[0], 3), 200, np.uint8)
 
-    async def restore_faces(self, faces: Sequence[Image], restorer: str) -> list[Image]:
+    async def restore_faces(self, faces: Sequence[Image], restorer: str, weight: float = 0.5) -> list[Image]:
         self.restored.append((restorer, len(faces)))
+        self.restored_by.append(weight)
         return [np.full_like(face, 200) for face in faces]
 
     async def list_models(self) -> ModelCatalogue:

@@ -72,7 +72,9 @@ async def generate_image(
 ) -> FinishedImage | None:
     """Generate one image; `watch` is told each step. None: it was interrupted before it had anything."""
     request = task.request
-    faces = FaceRestoration(diffuser, finder, task.restorer) if finder and task.restorer else None
+    faces = None
+    if finder and task.restorer:
+        faces = FaceRestoration(diffuser, finder, task.restorer, task.restorer_weight)
     last: GenerationStep | None = None
     if progress.interrupted.is_set():
         return None

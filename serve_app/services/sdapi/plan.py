@@ -123,6 +123,7 @@ class Planner:
                 ),
                 init,
                 restorer.name,
+                options.restorer_weight,
             ),
             prompt=resolved.prompt,
             negative_prompt=resolved.negative_prompt,
@@ -165,7 +166,9 @@ def draw_seed(asked: int) -> int:
     return random.randrange(MAX_SEED - 1) if asked == -1 else asked % (MAX_SEED + 1)
 
 
-def _tasks(body: GenerationBody, request: GenerationRequest, init: Init, restorer: str) -> tuple[ImageTask, ...]:
+def _tasks(
+    body: GenerationBody, request: GenerationRequest, init: Init, restorer: str, restorer_weight: float
+) -> tuple[ImageTask, ...]:
     """Tasks in the original's order, batch after batch; seeds count up, from one more for each sheet of tiles."""
     canvases, is_sheet = init.canvases, init.sheet is not None
     size = body.batch_size if len(canvases) == 1 and not is_sheet else len(canvases)
@@ -179,7 +182,7 @@ def _tasks(body: GenerationBody, request: GenerationRequest, init: Init, restore
         one = replace(request, seed=own_seed, variation_seed=own_subseed)
         if canvas is not None:
             one = replace(one, init_image=canvas.image, mask=canvas.mask)
-        tasks.append(ImageTask(one, own_seed, own_subseed, canvas, restorer))
+        tasks.append(ImageTask(one, own_seed, own_subseed, canvas, restorer, restorer_weight))
     return tuple(tasks)
 
 

@@ -20,6 +20,7 @@ class ImageTask:
     """The original that the result is laid over, where there is a mask."""
     restorer: str = ""
     """File of the network that restores its faces; empty: they are left as they are."""
+    restorer_weight: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
