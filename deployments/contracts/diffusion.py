@@ -106,6 +106,8 @@ class ControlHint:
     """For ControlNet union models: what the hint shows, one of `UNION_KINDS`."""
     colours: ColourFix | None = None
     """Where given, the picture takes over the hint's colours, by `weight` up to 1."""
+    is_begun: bool = False
+    """Whether the first pass begins from the hint under all the noise of the schedule, as `inpaint_only+lama` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +263,8 @@ class HintOptions:
     """Short side at which it works, pixels."""
     threshold_a: float | None = None
     threshold_b: float | None = None
+    mask: Gray | None = None
+    """For `inpaint_only+lama`: 255 where the image is to be filled, of its size."""
 
 
 @dataclass(frozen=True, slots=True)

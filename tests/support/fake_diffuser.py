@@ -69,6 +69,7 @@ CATALOGUE = ModelCatalogue(
             tags=("Tile",),
         ),
         HintModule("inpaint", "inpaint_global_harmonious", True, tags=("Inpaint",)),
+        *(HintModule(name, name, True, tags=("Inpaint",)) for name in ("inpaint_only", "inpaint_only+lama")),
         *(
             HintModule(
                 name,
@@ -157,7 +158,9 @@ class FakeDiffuser(FakeCapabilities):
         if not known.available:
             raise WeightsMissing(f"The weights of {module} are missing.")
         self.hints.append((known.name, (image.shape[1], image.shape[0]), options))
-        return image if known.name in ("none", "inpaint") else np.asarray(255 - image, np.uint8)
+        if options.mask is not None:
+            return np.where(options.mask[..., None] > 127, 200, image).astype(np.uint8)
+        return image if known.name == "none" or "Inpaint" in known.tags else np.asarray(255 - image, np.uint8)
 
     async def upscale(self, image: Image, upscaler: str, size: tuple[int, int]) -> Image:
         self.upscaled.append((upscaler, size))
