@@ -57,9 +57,9 @@ class DiffusionDeployment:
         """Enlarge an image; see `Diffuser.upscale`."""
         return await self._diffuser.upscale(image, upscaler, size)
 
-    async def restore_faces(self, faces: Sequence[Image], restorer: str) -> list[Image]:
+    async def restore_faces(self, faces: Sequence[Image], restorer: str, weight: float = 0.5) -> list[Image]:
         """Restore aligned faces; see `Diffuser.restore_faces`."""
-        return await self._diffuser.restore_faces(faces, restorer)
+        return await self._diffuser.restore_faces(faces, restorer, weight)
 
     async def list_models(self) -> ModelCatalogue:
         """List the models and preprocessors that requests may name."""

@@ -179,8 +179,8 @@ class Gateway:
         arguments, deadline_s = (image, upscaler, size), self._deadlines.upscale_s
         return await self._call("diffusion", "upscale", *arguments, deadline_s=deadline_s)  # type: ignore[no-any-return]
 
-    async def restore_faces(self, faces: Sequence[Image], restorer: str) -> list[Image]:
-        arguments, deadline_s = (list(faces), restorer), self._deadlines.upscale_s
+    async def restore_faces(self, faces: Sequence[Image], restorer: str, weight: float = 0.5) -> list[Image]:
+        arguments, deadline_s = (list(faces), restorer, weight), self._deadlines.upscale_s
         return await self._call("diffusion", "restore_faces", *arguments, deadline_s=deadline_s)  # type: ignore[no-any-return]
 
     async def list_models(self) -> ModelCatalogue:

@@ -106,6 +106,8 @@ class ControlHint:
     """For ControlNet union models: what the hint shows, one of `UNION_KINDS`."""
     colours: ColourFix | None = None
     """Where given, the picture takes over the hint's colours, by `weight` up to 1."""
+    is_begun: bool = False
+    """Whether the first pass begins from the hint under all the noise of the schedule, as `inpaint_only+lama` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +263,8 @@ class HintOptions:
     """Short side at which it works, pixels."""
     threshold_a: float | None = None
     threshold_b: float | None = None
+    mask: Gray | None = None
+    """For `inpaint_only+lama`: 255 where the image is to be filled, of its size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +292,8 @@ class ModelFile:
     """Hash of a LoRA's tensors without the header, by which the original names it; empty where there is none."""
     is_here: bool = True
     """Whether its weights are on the engine's machine: a hub's model is listed before it was fetched."""
+    needs: str = ""
+    """Package that must be installed on the engine's machine before a face restorer can be used; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,11 +361,12 @@ class Diffuser(Protocol):
         """
         ...
 
-    async def restore_faces(self, faces: Sequence[Image], restorer: str) -> list[Image]:
+    async def restore_faces(self, faces: Sequence[Image], restorer: str, weight: float = 0.5) -> list[Image]:
         """Restore faces, each upright at 512 by 512 pixels (`algorithms.a1111.face_pasting`), by a network of the
-        catalogue's restorers. -> as many of that size
+        catalogue's restorers; `weight`: how far CodeFormer follows what it is shown, 0 to 1, GFPGAN looks past it.
+        -> as many of that size
 
-        Raises `NotSupported` for a file that is none, CodeFormer's among them.
+        Raises `NotSupported` for a file that is none, or that needs a package which is not installed.
         """
         ...
 

@@ -69,6 +69,7 @@ CATALOGUE = ModelCatalogue(
             tags=("Tile",),
         ),
         HintModule("inpaint", "inpaint_global_harmonious", True, tags=("Inpaint",)),
+        *(HintModule(name, name, True, tags=("Inpaint",)) for name in ("inpaint_only", "inpaint_only+lama")),
         *(
             HintModule(
                 name,
@@ -106,6 +107,8 @@ class FakeDiffuser(FakeCapabilities):
         self.upscaled: list[tuple[str, tuple[int, int]]] = []
         self.restored: list[tuple[str, int]] = []
         """Restorer and number of faces of each call."""
+        self.restored_by: list[float] = []
+        """Weight of each call."""
         self.failure: BaseException | None = None
         """Error that `generate` raises after the first step."""
         self.listing_failure: BaseException | None = None
@@ -157,14 +160,17 @@ class FakeDiffuser(FakeCapabilities):
         if not known.available:
             raise WeightsMissing(f"The weights of {module} are missing.")
         self.hints.append((known.name, (image.shape[1], image.shape[0]), options))
-        return image if known.name in ("none", "inpaint") else np.asarray(255 - image, np.uint8)
+        if options.mask is not None:
+            return np.where(options.mask[..., None] > 127, 200, image).astype(np.uint8)
+        return image if known.name == "none" or "Inpaint" in known.tags else np.asarray(255 - image, np.uint8)
 
     async def upscale(self, image: Image, upscaler: str, size: tuple[int, int]) -> Image:
         self.upscaled.append((upscaler, size))
         return np.full((size[1], size[0], 3), 200, np.uint8)
 
-    async def restore_faces(self, faces: Sequence[Image], restorer: str) -> list[Image]:
+    async def restore_faces(self, faces: Sequence[Image], restorer: str, weight: float = 0.5) -> list[Image]:
         self.restored.append((restorer, len(faces)))
+        self.restored_by.append(weight)
         return [np.full_like(face, 200) for face in faces]
 
     async def list_models(self) -> ModelCatalogue:

@@ -86,7 +86,7 @@ class FakeGeneration:
     async def upscale(self, image: Image, upscaler: str, size: tuple[int, int]) -> Image:
         return np.full((size[1], size[0], 3), 128, np.uint8)
 
-    async def restore_faces(self, faces: Sequence[Image], restorer: str) -> list[Image]:
+    async def restore_faces(self, faces: Sequence[Image], restorer: str, weight: float = 0.5) -> list[Image]:
         return [np.full_like(face, 128) for face in faces]
 
     async def list_models(self) -> ModelCatalogue:

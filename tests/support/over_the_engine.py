@@ -43,7 +43,7 @@ class OverTheEngine(FakeCapabilities):
     async def upscale(self, image: Image, upscaler: str, size: tuple[int, int]) -> Image:
         return await self._diffuser.upscale(image, upscaler, size)
 
-    async def restore_faces(self, faces: Sequence[Image], restorer: str) -> list[Image]:
+    async def restore_faces(self, faces: Sequence[Image], restorer: str, weight: float = 0.5) -> list[Image]:
         return await self._diffuser.restore_faces(faces, restorer)
 
     async def list_models(self) -> ModelCatalogue:

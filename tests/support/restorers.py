@@ -1,7 +1,8 @@
-"""Face restorers as their authors publish them, with random weights: the real shapes, since nothing else loads."""
+"""Face restorers as their authors publish them, with random weights: the real shapes where nothing else loads."""
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,28 @@ def a_gfpgan(seed: int = 0) -> Any:
     return network
 
 
-def write_gfpgan(path: Path, network: Any) -> None:
-    """Write a network as the release of GFPGAN does: its state dict below `params_ema`."""
+def a_codeformer(cells: int = 256) -> Any:
+    """Make CodeFormer's network, which follows what it sees by its weight: of the real size around a transformer and a
+    codebook that are small. `cells`: places of a face, 256 in the published file."""
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its use of TorchScript
+        from spandrel_extra_arches.architectures.CodeFormer import CodeFormer
+
+    torch.manual_seed(0)
+    return CodeFormer(dim_embd=64, n_layers=1, codebook_size=32, latent_size=cells).eval()
+
+
+def write_restorer(path: Path, network: Any) -> None:
+    """Write a network as the releases of GFPGAN and CodeFormer do: its state dict below `params_ema`."""
     import torch
 
     torch.save({"params_ema": network.state_dict()}, path)
 
 
-def write_codeformer(path: Path) -> None:
-    """Write a file that has the names of CodeFormer's tensors, few and small: it is refused before it is loaded."""
+def write_names_of_codeformer(path: Path) -> None:
+    """Write a file that has the names of CodeFormer's tensors, few and small: enough to be refused by."""
     import torch
 
     names = ("position_emb", "quantize.embedding.weight", "idx_pred_layer.1.weight", "encoder.blocks.0.weight")

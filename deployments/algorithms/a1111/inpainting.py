@@ -20,6 +20,8 @@ _FILL_SIGMAS = ((256, 1), (64, 1), (16, 2), (4, 4), (2, 2), (0, 1))
 """Blurs of the surroundings, pixels, and how often each is laid over the last: coarse colours first, then detail."""
 _BLUR_AT = 8.0
 """Larger blurs are done on a reduced image, where they are this large."""
+_RIM_PX, _HALF = 7, 127
+"""Pixels by which what was made anew reaches beyond its mask (the extension's `control_net_inpaint_blur_sigma`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,15 @@ def blur_mask(mask: Gray, across: int, down: int) -> Gray:
     if down > 0:
         mask = np.asarray(cv2.GaussianBlur(mask, (1, _kernel(down)), 0, sigmaY=down), np.uint8)
     return mask
+
+
+def keep_outside(image: Image, original: Image, mask: Gray) -> Image:
+    """Lay an image over its original where `mask` is 255, a few pixels further too, where one fades into the other
+    (sd-webui-controlnet: "inpaint_only")."""
+    anew = np.where(mask > _HALF, 255, 0).astype(np.uint8)
+    wide = cv2.blur(cv2.dilate(anew, np.ones((_RIM_PX, _RIM_PX), np.uint8)), (_RIM_PX, _RIM_PX))
+    share = wide[..., None].astype(np.float32) / 255
+    return np.asarray(np.rint(image * share + original * (1 - share)), np.uint8)
 
 
 def _kernel(sigma: int) -> int:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from deployments.contracts.arrays import Image
+from deployments.contracts.arrays import Gray, Image
 from deployments.contracts.diffusion import ResizeMode
 
 Pixels = NDArray[np.uint8]
@@ -38,6 +38,18 @@ def fit(pixels: Pixels, size: tuple[int, int], mode: ResizeMode) -> Pixels:
         return _middle(scaled, size)
     top, bottom, left, right = _margins(scaled, size)
     return np.asarray(cv2.copyMakeBorder(scaled, top, bottom, left, right, cv2.BORDER_REPLICATE), np.uint8)
+
+
+def fit_mask(mask: Gray, size: tuple[int, int], mode: ResizeMode) -> Gray:
+    """Fit a mask to `size` as `fit` does its image; with "fill" the rim, which the image does not reach, is 255."""
+    fitted = fit(np.repeat(mask[..., None], 3, axis=2), size, mode)[..., 0]
+    if mode == "fill":
+        left_out = np.full((size[1], size[0]), 255, np.uint8)
+        wide, high = scaled_size((mask.shape[1], mask.shape[0]), size, cover=False)
+        top, left = (size[1] - high) // 2, (size[0] - wide) // 2
+        left_out[top : top + high, left : left + wide] = 0
+        fitted = np.where(left_out > 0, left_out, fitted)
+    return np.ascontiguousarray(fitted)
 
 
 def fit_hint(hint: Image, size: tuple[int, int], mode: ResizeMode) -> Image:

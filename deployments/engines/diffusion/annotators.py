@@ -19,6 +19,7 @@ from deployments.engines.diffusion.depth_anything import open_depth_anything
 from deployments.engines.diffusion.depth_networks import open_leres, open_zoe
 from deployments.engines.diffusion.dwpose import open_dwpose
 from deployments.engines.diffusion.headers import load_tensors
+from deployments.engines.diffusion.lama import open_lama
 from deployments.engines.diffusion.loading import module_bytes
 from deployments.engines.diffusion.model_cache import ModelCache
 from deployments.engines.diffusion.poses import open_openpose
@@ -78,6 +79,7 @@ NETWORKS: Mapping[str, Network] = {
     ),
     "zoe": Network("", ("ZoeD_M12_N.pt",), subfolder="zoedepth", open=open_zoe),
     "leres": Network("", ("res101.pth",), open=open_leres),
+    "lama": Network("", ("ControlNetLama.pth",), open=open_lama),
     "teed": Network("TEEDdetector", ("5_model.pth",), "fal-ai/teed", {"filename": "5_model.pth"}, "TEED"),
 }
 

@@ -78,9 +78,9 @@ class BatchedDiffuser:
         """Enlarge an image; see `Diffuser.upscale`."""
         return await self._threads.run(self._engine.upscale, image, upscaler, size)
 
-    async def restore_faces(self, faces: Sequence[Image], restorer: str) -> list[Image]:
+    async def restore_faces(self, faces: Sequence[Image], restorer: str, weight: float = 0.5) -> list[Image]:
         """Restore aligned faces; see `Diffuser.restore_faces`."""
-        return await self._threads.run(self._engine.restore_faces, faces, restorer)
+        return await self._threads.run(self._engine.restore_faces, faces, restorer, weight)
 
     async def list_models(self) -> ModelCatalogue:
         """List models and preprocessors; the first call reads the header of every file."""

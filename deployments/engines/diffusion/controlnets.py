@@ -32,6 +32,8 @@ class ControlUnit:
     shows: str = ""
     """What the hint shows, for union models."""
     colours: ColourFix | None = None
+    is_begun: bool = False
+    """Whether the first pass begins from the hint."""
 
     @classmethod
     def of(cls, hint: ControlHint, *, hires: bool = False) -> ControlUnit:
@@ -42,7 +44,7 @@ class ControlUnit:
         colours = hint.colours
         if hires and colours:
             colours = replace(colours, radius=2 * colours.radius)
-        return cls(hint.model, hint.weight, hint.start, hint.end, mode, hint.shows, colours)
+        return cls(hint.model, hint.weight, hint.start, hint.end, mode, hint.shows, colours, hint.is_begun)
 
 
 def residual_weights(count: int, weight: float, mode: ControlMode) -> list[float]:

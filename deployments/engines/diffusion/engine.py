@@ -20,6 +20,7 @@ from deployments.contracts.diffusion import (
 )
 from deployments.engines.diffusion.batch import Batch
 from deployments.engines.diffusion.device import Device, out_of_memory, plan_memory
+from deployments.engines.diffusion.face_restorers import say_needs
 from deployments.engines.diffusion.model_cache import Lease
 from deployments.engines.diffusion.pixels import to_images
 from deployments.engines.diffusion.preprocessors import Preprocessors
@@ -111,12 +112,12 @@ class DiffusionEngine:
             lambda lease: upscale_image(image, upscaler, size, lambda: self._models.upscaler(lease, upscaler))
         )
 
-    def restore_faces(self, faces: Sequence[Image], restorer: str) -> list[Image]:
+    def restore_faces(self, faces: Sequence[Image], restorer: str, weight: float = 0.5) -> list[Image]:
         """Restore aligned faces, also beside a batch; see `Diffuser.restore_faces`."""
 
         def restore(lease: Lease) -> list[Image]:
             network = self._models.face_restorer(lease, restorer)
-            return [network.restore(face) for face in faces]
+            return [network.restore(face, weight) for face in faces]
 
         return self._beside_batches(restore)
 
@@ -144,7 +145,7 @@ class DiffusionEngine:
             vaes=catalogue.describe("vaes"),
             embeddings=catalogue.describe("embeddings"),
             upscalers=catalogue.describe("upscalers"),
-            restorers=catalogue.describe("restorers"),
+            restorers=say_needs(catalogue.describe("restorers")),
             modules=self._preprocessors.modules(),
             default_checkpoint=catalogue.default_name,
             memory=self._device.memory(),

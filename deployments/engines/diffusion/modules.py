@@ -70,6 +70,8 @@ class Module:
     """Whether it works at a resolution of its own."""
     model_free: bool = False
     """Whether it needs no ControlNet."""
+    fills: bool = False
+    """Whether it fills what a mask hides, before `draw` sees it."""
     draws: bool = True
     """Whether it draws; otherwise the engine gives the image to its network while pictures are made."""
 
@@ -242,6 +244,7 @@ _DRAWN: tuple[Module, ...] = (
     ),
     Module("inpaint", "inpaint_global_harmonious", _keep, ("Inpaint",), resolution=False),
     Module("inpaint_only", "inpaint_only", _keep, ("Inpaint",), resolution=False),
+    Module("inpaint_only+lama", "inpaint_only+lama", _keep, ("Inpaint",), "lama", resolution=False, fills=True),
 )
 
 _REFERENCES = ("reference_only", "reference_adain", "reference_adain+attn")
@@ -260,7 +263,6 @@ _OTHERS: tuple[tuple[str, str, str], ...] = (
     ("densepose_parula", "densepose_parula (black bg & blue torso)", "OpenPose"),
     ("depth_hand_refiner", "depth_hand_refiner", "Depth"),
     ("depth_leres++", "depth_leres++", "Depth"),
-    ("inpaint_only+lama", "inpaint_only+lama", "Inpaint"),
     ("instant_id_face_embedding", "instant_id_face_embedding", "Instant-ID"),
     ("instant_id_face_info", "instant_id_face_info", "Instant-ID"),
     ("instant_id_face_keypoints", "instant_id_face_keypoints", "Instant-ID"),

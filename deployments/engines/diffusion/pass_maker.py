@@ -93,6 +93,8 @@ class PassMaker:
                 f"The noise that {sampler} adds is the processor's: randn_source NV is the first one's."
             )
         noise, generators = self._noise(rows, size, is_brownian=is_brownian(sampler))
+        if number == 0:
+            noise = self._under(noise, rows, size, float(made.alphas_cumprod[-1]))
         job = DenoisePass(
             size=size,
             scheduler=made,
@@ -124,6 +126,17 @@ class PassMaker:
             own = make_step_generator(row.request, first, self._models.device.name, is_brownian=is_brownian)
             generators.append(own)
         return torch.cat(drawn).to(self._models.device.name), generators
+
+    def _under(self, noise: Any, rows: Sequence[Row], size: tuple[int, int], kept: float) -> Any:
+        """Put noise over the hint that the pass begins from, where there is one: of several the last, as in the
+        original. `kept`: share of an image's variance that the schedule leaves at its noisiest step."""
+        controls = rows[0].request.controls
+        places = [place for place, one in enumerate(controls) if one.is_begun and one.passes != "hires"]
+        if not places:
+            return noise
+        images = [resize(row.request.controls[places[-1]].image, size) for row in rows]
+        latents = encode(self._models.vae, stack_images(self._models.device, images) * 2 - 1).float()
+        return latents * kept**0.5 + noise * (1 - kept) ** 0.5
 
     def _refining(self, rows: Sequence[Row]) -> Refiner | None:
         if self._models.refiner is None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from deployments.algorithms.a1111 import control_maps, hint_filters
 from deployments.contracts.albums import Face
-from deployments.contracts.arrays import Image
+from deployments.contracts.arrays import Gray, Image
 from deployments.contracts.diffusion import HintModule, HintOptions
 from deployments.engines.diffusion.annotators import NETWORKS, Annotators, Network, as_image
 from deployments.engines.diffusion.model_cache import ModelCache
@@ -56,6 +56,8 @@ class Preprocessors:
             raise NotSupported(f"The preprocessor '{chosen.name}' does not run on this server.")
         a = chosen.a.settle(options.threshold_a) if chosen.a else 0.0
         b = chosen.b.settle(options.threshold_b) if chosen.b else 0.0
+        if chosen.fills and options.mask is not None:
+            image = self._fill(image, options.mask)
         if not chosen.resolution:
             return np.ascontiguousarray(draw(self, image, a, b))
         asked = options.processor_res
@@ -81,6 +83,11 @@ class Preprocessors:
             )
             for module in MODULES
         )
+
+    def _fill(self, image: Image, mask: Gray) -> Image:
+        if mask.shape != image.shape[:2]:
+            raise InvalidRequest("A mask has the size of its image.")
+        return as_image(self._annotators.draw("lama", image, mask=mask)) if mask.any() else image
 
     def run(self, name: str, image: Image, **options: object) -> Image:
         """Draw a hint by a network of `annotators.NETWORKS`."""

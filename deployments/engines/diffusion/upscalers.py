@@ -100,9 +100,10 @@ def _load_residual_dense(tensors: dict[str, Any], model: Model, device: Device) 
     return Upscaler(network, network, network.scale, device.name, torch.float32)
 
 
-def load_descriptor(model: Model, device: Device) -> Any:
-    """Load an image network as spandrel describes it; raises as `load_upscaler` does."""
-    return _describe(_read(model), model, device)
+def load_descriptor(model: Model, device: Device, registry: Any = None) -> Any:
+    """Load an image network as spandrel describes it, or as one of a `registry` of other networks; raises as
+    `load_upscaler` does."""
+    return _describe(_read(model), model, device, registry)
 
 
 def _read(model: Model) -> dict[str, Any]:
@@ -111,7 +112,7 @@ def _read(model: Model) -> dict[str, Any]:
     return _unwrapped(load_tensors(model.path))
 
 
-def _describe(tensors: dict[str, Any], model: Model, device: Device) -> Any:
+def _describe(tensors: dict[str, Any], model: Model, device: Device, registry: Any = None) -> Any:
     _check_numbers(tensors, model)
     try:
         import spandrel
@@ -120,7 +121,7 @@ def _describe(tensors: dict[str, Any], model: Model, device: Device) -> Any:
     most = _GROWTH * sum(tensor.nbytes for tensor in tensors.values()) + _BUFFER_BYTES
     try:
         with allocating_at_most(most):
-            found = spandrel.ModelLoader().load_from_state_dict(tensors)
+            found = spandrel.ModelLoader(registry=registry or spandrel.MAIN_REGISTRY).load_from_state_dict(tensors)
     except MemoryError as error:
         raise NotSupported(
             f"The file '{model.name}' is no upscaler that is known here: its network would be larger than the file.",

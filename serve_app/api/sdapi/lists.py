@@ -88,8 +88,9 @@ async def list_latent_upscale_modes() -> list[Row]:
 
 @router.get("/face-restorers", response_model=list[Row], responses=_MODELS)
 async def list_face_restorers(services: ServicesDep) -> list[Row]:
-    """List the face restorers that can run; no folders of this machine."""
-    return [{"name": name, "cmd_dir": None} for name in restorers_here(await services.options.catalogue())]
+    """List the face restorers that can run, with their licences; no folders of this machine."""
+    here = restorers_here(await services.options.catalogue())
+    return [{"name": name, "cmd_dir": None, "licence": licence} for name, licence in here.items()]
 
 
 @router.get("/realesrgan-models", response_model=list[Row], responses=_MODELS)

@@ -50,6 +50,7 @@ class ExtrasBody(LenientModel):
             self.upscaling_crop,
             self.gfpgan_visibility,
             self.codeformer_visibility,
+            self.codeformer_weight,
             self.upscale_first,
         )
 

@@ -50,6 +50,8 @@ class Enlargement:
     gfpgan: float = 0.0
     """Share of the faces that GFPGAN restores, 0 to 1; `codeformer` likewise."""
     codeformer: float = 0.0
+    codeformer_weight: float = 0.0
+    """How far CodeFormer follows the image, 0 to 1."""
     enlarged_first: bool = False
     """Whether faces are restored in the enlarged image."""
 
@@ -123,7 +125,8 @@ class Extras:
             if chosen.reason:
                 warnings.append(f"{name} has no effect: {chosen.reason}")
                 continue
-            image, told = await FaceRestoration(self._diffuser, self._finder, chosen.name).restore(image, share)
+            faces = FaceRestoration(self._diffuser, self._finder, chosen.name, wanted.codeformer_weight)
+            image, told = await faces.restore(image, share)
             warnings += told
         return image, warnings
 
@@ -165,6 +168,8 @@ def describe(wanted: Enlargement, made: Sequence[ExtrasResult]) -> str:
     warnings = list(dict.fromkeys(text for one in made for text in one.warnings))
     if wanted.gfpgan and not any(text.startswith("gfpgan_visibility") for text in warnings):
         done.append(f"GFPGAN visibility: {wanted.gfpgan:g}")
+    if wanted.codeformer and not any(text.startswith("codeformer_visibility") for text in warnings):
+        done += [f"CodeFormer visibility: {wanted.codeformer:g}", f"CodeFormer weight: {wanted.codeformer_weight:g}"]
     lines = [", ".join(done), *(f"Warning: {text}" for text in warnings)]
     return "".join(f"<p>{html.escape(line, quote=False)}</p>" for line in lines if line)
 

@@ -11,10 +11,13 @@ from deployments.algorithms.a1111.face_pasting import align_faces, lay_faces_ove
 from deployments.algorithms.images.resizing import shrink
 from deployments.contracts.albums import Face, FaceFinder
 from deployments.contracts.arrays import Image
-from deployments.contracts.diffusion import Diffuser, ModelCatalogue
+from deployments.contracts.diffusion import Diffuser, ModelCatalogue, ModelFile
 from deployments.errors import DarkroomError
 
 GFPGAN, CODEFORMER = "GFPGAN", "CodeFormer"
+LICENCES = {GFPGAN: "Apache License 2.0", CODEFORMER: "S-Lab License 1.0, for non-commercial use only"}
+"""Licences of the networks and of the files that their authors published."""
+_CODEFORMER_FILE = "codeformer-v0.1.0.pth"
 MOST_FACES = 20
 """Faces of one image that are restored, the largest ones: each takes seconds on a CPU."""
 _MAX_SHOWN = 80
@@ -33,21 +36,31 @@ class RestorerChoice:
 def choose_restorer(catalogue: ModelCatalogue, kind: str) -> RestorerChoice:
     """Choose the file of a kind of restorer, as the original names it; of several the last by name, the newest."""
     if kind.lower() == CODEFORMER.lower():
-        file = _newest(catalogue, CODEFORMER)
-        is_here = f"'{file}' is not used, and its" if file else "CodeFormer's"
-        return RestorerChoice(
-            "", f"{is_here} licence is for non-commercial use only, so CodeFormer is not part of this server; GFPGAN is"
-        )
+        return _choose_codeformer(catalogue)
     if kind.lower() != GFPGAN.lower():
         return RestorerChoice("", f"there is no face restorer {kind[:_MAX_SHOWN]!r} here")
     if file := _newest(catalogue, GFPGAN):
-        return RestorerChoice(file)
+        return RestorerChoice(file.name)
     return RestorerChoice("", "there is no GFPGAN network in the folder GFPGAN of the models (GFPGANv1.4.pth)")
 
 
-def restorers_here(catalogue: ModelCatalogue) -> list[str]:
-    """Kinds of restorers that can run."""
-    return [GFPGAN] if _newest(catalogue, GFPGAN) else []
+def _choose_codeformer(catalogue: ModelCatalogue) -> RestorerChoice:
+    """Choose CodeFormer's file where its package is there too: its licence keeps both out of this server."""
+    file = _newest(catalogue, CODEFORMER)
+    if file and not file.needs:
+        return RestorerChoice(file.name)
+    is_here = f"'{file.name}' is not used, and its" if file else "CodeFormer's"
+    missing = f"needs the package {file.needs}" if file else f"needs {_CODEFORMER_FILE} in the folder Codeformer"
+    return RestorerChoice(
+        "",
+        f"{is_here} licence is for non-commercial use only, so CodeFormer is not part of this server; where that "
+        f"licence suits you it {missing}; GFPGAN needs neither",
+    )
+
+
+def restorers_here(catalogue: ModelCatalogue) -> dict[str, str]:
+    """Kinds of restorers that can run, and the licence of each."""
+    return {kind: licence for kind, licence in LICENCES.items() if choose_restorer(catalogue, kind).name}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +71,8 @@ class FaceRestoration:
     finder: FaceFinder
     restorer: str
     """Name of its file."""
+    weight: float = 0.5
+    """How far CodeFormer follows the image, 0 to 1."""
 
     async def restore(self, image: Image, visibility: float = 1.0) -> tuple[Image, tuple[str, ...]]:
         """Restore the faces of an image, laid over it by a share of 0 to 1. -> image, warnings
@@ -68,7 +83,8 @@ class FaceRestoration:
         aligned, more = await asyncio.to_thread(align_faces, image, faces, MOST_FACES)
         if not aligned:
             return image, ()
-        restored = await self.diffuser.restore_faces([face.pixels for face in aligned], self.restorer)
+        pixels = [face.pixels for face in aligned]
+        restored = await self.diffuser.restore_faces(pixels, self.restorer, self.weight)
         made = await asyncio.to_thread(lay_faces_over, image, aligned, restored, visibility)
         if more:
             return made, (f"Of an image's faces the largest {MOST_FACES} were restored, {more} were left as they are",)
@@ -99,5 +115,6 @@ def _scaled(face: Face, across: float, down: float) -> Face:
     return replace(face, bbox=(left * across, top * down, right * across, bottom * down), landmarks=points)
 
 
-def _newest(catalogue: ModelCatalogue, kind: str) -> str:
-    return max((one.name for one in catalogue.restorers if one.alias == kind), default="")
+def _newest(catalogue: ModelCatalogue, kind: str) -> ModelFile | None:
+    files = (one for one in catalogue.restorers if one.alias == kind)
+    return max(files, key=lambda one: one.name, default=None)

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import TypeVar, cast
 
-from deployments.algorithms.a1111.inpainting import lay_over
+from deployments.algorithms.a1111.inpainting import keep_outside, lay_over
 from deployments.contracts.albums import FaceFinder
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import Diffuser, GeneratedPicture, GenerationStep
@@ -72,7 +72,9 @@ async def generate_image(
 ) -> FinishedImage | None:
     """Generate one image; `watch` is told each step. None: it was interrupted before it had anything."""
     request = task.request
-    faces = FaceRestoration(diffuser, finder, task.restorer) if finder and task.restorer else None
+    finish, faces = task.finish, None
+    if finder and finish.restorer:
+        faces = FaceRestoration(diffuser, finder, finish.restorer, finish.restorer_weight)
     last: GenerationStep | None = None
     if progress.interrupted.is_set():
         return None
@@ -94,8 +96,12 @@ async def generate_image(
 
 
 async def _finish(task: ImageTask, image: Image, faces: FaceRestoration | None) -> tuple[Image, tuple[str, ...]]:
-    """Restore the faces of what was generated, and lay it over the original under a mask. -> image, warnings"""
+    """Put back what units keep of their images, restore faces, and lay the result over the original under a mask.
+    -> image, warnings"""
     told: tuple[str, ...] = ()
+    for kept in task.finish.kept:
+        if kept.image.shape == image.shape:  # a picture that was stopped in its first pass is smaller
+            image = await asyncio.to_thread(keep_outside, image, kept.image, kept.mask)
     if faces is not None:
         image, told = await faces.try_to_restore(image)
     if task.canvas is not None:

@@ -35,6 +35,7 @@ DEFAULTS: dict[str, Any] = {
     "img2img_fix_steps": False,
     "face_restoration": False,
     FACE_RESTORER: GFPGAN,
+    "code_former_weight": 0.5,
     "tiling": False,
     "eta_noise_seed_delta": 0,
     "randn_source": "GPU",
@@ -55,7 +56,7 @@ _KNOWN_WITHOUT_EFFECT = frozenset(
         *("eta_ancestral", "eta_ddim", "s_churn", "s_tmin", "s_tmax", "s_noise"),
         *("s_min_uncond", "comma_padding_backtrack", "pad_cond_uncond_v0", "upcast_attn"),
         *("sd_vae_as_default", "sd_unet", "sd_hypernetwork", "sd_lora", "token_merging_ratio", "filter_nsfw"),
-        *("code_former_weight", "img2img_background_color", "img2img_color_correction"),
+        *("img2img_background_color", "img2img_color_correction"),
         *("initial_noise_multiplier", "inpainting_mask_weight", "show_progress_type", "live_preview_content"),
         *("live_preview_refresh_period", "samples_save", "grid_save", "save_images_add_number", "return_grid"),
         *(
@@ -80,6 +81,7 @@ _TYPES: dict[type, TypeAdapter[Any]] = {
 _RANGES = {
     "CLIP_stop_at_last_layers": (1, 12),
     "jpeg_quality": (1, 100),
+    "code_former_weight": (0, 1),
     "show_progress_every_n_steps": (-1, 150),
     "eta_noise_seed_delta": (0, MAX_SEED),
     "sdxl_crop_top": (0, 1024),
@@ -134,6 +136,8 @@ class Options:
     sampling: SamplingOptions = SamplingOptions()
     face_restorer: str = GFPGAN
     """`face_restoration_model`."""
+    restorer_weight: float = 0.5
+    """`code_former_weight`."""
 
 
 class OptionService:
@@ -245,6 +249,7 @@ class OptionService:
                 (values["sdxl_refiner_low_aesthetic_score"], values["sdxl_refiner_high_aesthetic_score"]),
             ),
             values[FACE_RESTORER],
+            values["code_former_weight"],
         )
         return options, warnings
 

@@ -41,7 +41,7 @@ class GenerationOrder:
         """Serialise for the job queue."""
         options = asdict(self.options)
         apart = {
-            name: options.pop(name) for name in ("previews", "sampling", "face_restorer")
+            name: options.pop(name) for name in ("previews", "sampling", "face_restorer", "restorer_weight")
         }  # workers of an older version look past, and make the same but for their own settings
         return {
             "request": self.body.model_dump(exclude=IMAGE_FIELDS),
@@ -72,6 +72,7 @@ class GenerationOrder:
                 previews=preview_options(payload),
                 sampling=SamplingOptions(**_tuples(payload.get("sampling", {}))),
                 face_restorer=payload.get("face_restorer", GFPGAN),
+                restorer_weight=payload.get("restorer_weight", 0.5),
             ),
             tuple(ControlNetUnit.model_validate(unit) for unit in payload["units"]),
             tuple(DetailUnit.model_validate(unit) for unit in payload.get("details", ())),

@@ -22,7 +22,7 @@ from serve_app.services.sdapi.prompts import resolve_prompt
 from serve_app.services.sdapi.refining import choose_refiner
 from serve_app.services.sdapi.requests import GenerationBody, Img2ImgBody, Txt2ImgBody, on_grid
 from serve_app.services.sdapi.sd_upscale import Sheet
-from serve_app.services.sdapi.tasks import ImageTask
+from serve_app.services.sdapi.tasks import Finishing, ImageTask
 from serve_app.services.sdapi.txt2img import init_txt2img
 
 _LEAST_SEED_PX = 64
@@ -122,7 +122,7 @@ class Planner:
                     **refined.fields,
                 ),
                 init,
-                restorer.name,
+                Finishing(restorer.name, options.restorer_weight, hints.kept),
             ),
             prompt=resolved.prompt,
             negative_prompt=resolved.negative_prompt,
@@ -165,7 +165,7 @@ def draw_seed(asked: int) -> int:
     return random.randrange(MAX_SEED - 1) if asked == -1 else asked % (MAX_SEED + 1)
 
 
-def _tasks(body: GenerationBody, request: GenerationRequest, init: Init, restorer: str) -> tuple[ImageTask, ...]:
+def _tasks(body: GenerationBody, request: GenerationRequest, init: Init, finish: Finishing) -> tuple[ImageTask, ...]:
     """Tasks in the original's order, batch after batch; seeds count up, from one more for each sheet of tiles."""
     canvases, is_sheet = init.canvases, init.sheet is not None
     size = body.batch_size if len(canvases) == 1 and not is_sheet else len(canvases)
@@ -179,7 +179,7 @@ def _tasks(body: GenerationBody, request: GenerationRequest, init: Init, restore
         one = replace(request, seed=own_seed, variation_seed=own_subseed)
         if canvas is not None:
             one = replace(one, init_image=canvas.image, mask=canvas.mask)
-        tasks.append(ImageTask(one, own_seed, own_subseed, canvas, restorer))
+        tasks.append(ImageTask(one, own_seed, own_subseed, canvas, finish))
     return tuple(tasks)
 
 

@@ -5,8 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deployments.algorithms.a1111.inpainting import InpaintCanvas
-from deployments.contracts.arrays import Image
+from deployments.contracts.arrays import Gray, Image
 from deployments.contracts.diffusion import GenerationRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a picture keeps of an image."""
+
+    image: Image
+    mask: Gray
+    """Mask of the same size: 255 where the picture stays as it was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finishing:
+    """What is done to a picture when it is made."""
+
+    restorer: str = ""
+    """File of the network that restores its faces; empty: they are left as they are."""
+    restorer_weight: float = 0.5
+    kept: tuple[Kept, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +37,7 @@ class ImageTask:
     subseed: int
     canvas: InpaintCanvas | None = None
     """The original that the result is laid over, where there is a mask."""
-    restorer: str = ""
-    """File of the network that restores its faces; empty: they are left as they are."""
+    finish: Finishing = Finishing()
 
 
 @dataclass(frozen=True, slots=True)

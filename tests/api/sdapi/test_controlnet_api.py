@@ -410,6 +410,62 @@ async def test_the_mask_of_an_inpaint_unit_says_what_is_made_anew(
     assert (control.image[0] != 0).any()
 
 
+@pytest.mark.parametrize("module", ["inpaint_only", "inpaint_only+lama"])
+async def test_a_picture_keeps_what_the_mask_of_inpaint_only_does_not_hide(
+    client: httpx.AsyncClient, module: str
+) -> None:
+    drawn = np.zeros_like(PICTURE)
+    drawn[:20] = 255
+    unit = a_unit(module=module, image={"image": base64_png(PICTURE), "mask": base64_png(drawn)})
+    made = await txt2img(client, alwayson_scripts=controlnet(unit), seed=3)
+    plain = await txt2img(client, seed=3)
+    assert np.array_equal(made.images[0][30:], PICTURE[30:])
+    assert np.array_equal(made.images[0][:16], plain.images[0][:16])
+
+
+async def test_lama_fills_what_the_mask_hides_and_the_picture_begins_from_that(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser
+) -> None:
+    drawn = np.zeros_like(PICTURE)
+    drawn[:20] = 255
+    unit = a_unit(module="inpaint_only+lama", image={"image": base64_png(PICTURE), "mask": base64_png(drawn)})
+    made = await txt2img(client, alwayson_scripts=controlnet(unit))
+    [control] = capabilities.requests[0].controls
+    assert control.is_begun
+    assert control.mask is not None
+    assert (control.image[:20] == 200).all()
+    assert np.array_equal(control.image[20:], PICTURE[20:])
+    assert np.array_equal(made.images[1], control.image)  # the map shows what was filled
+
+
+async def test_in_a_second_pass_lama_fills_the_larger_size(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser
+) -> None:
+    drawn = np.full_like(PICTURE, 255)
+    unit = a_unit(module="inpaint_only+lama", image={"image": base64_png(PICTURE), "mask": base64_png(drawn)})
+    await txt2img(client, alwayson_scripts=controlnet(unit), enable_hr=True, denoising_strength=0.5, hr_scale=2)
+    [(_, size, options)] = capabilities.hints
+    assert size == (128, 128)
+    assert options.mask is not None
+    assert options.mask.shape == (128, 128)
+
+
+@pytest.mark.parametrize("module", ["inpaint", "inpaint_only", "inpaint_only+lama"])
+async def test_what_the_frame_has_beyond_an_image_is_painted_with_resize_and_fill(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser, module: str
+) -> None:
+    wide = np.ascontiguousarray(PICTURE[:32])
+    unit = a_unit(module=module, image=base64_png(wide), resize_mode="Resize and Fill")
+    made = await txt2img(client, alwayson_scripts=controlnet(unit))
+    [control] = capabilities.requests[0].controls
+    assert control.mask is not None
+    assert (control.mask[:16] == 255).all()
+    assert (control.mask[48:] == 255).all()
+    assert not control.mask[16:48].any()
+    if module != "inpaint":
+        assert np.array_equal(made.images[0][24:40], PICTURE[8:24])
+
+
 async def test_an_inpaint_unit_of_img2img_takes_the_requests_mask(
     client: httpx.AsyncClient, capabilities: FakeDiffuser
 ) -> None:

@@ -146,6 +146,15 @@ async def test_detect_wants_a_mask_for_each_image_of_an_inpaint_preprocessor(idl
     assert np.array_equal(shown[:, :30], PICTURE[:, :30])
 
 
+async def test_detect_shows_what_lama_filled(idle_client: httpx.AsyncClient) -> None:
+    mask = np.zeros((32, 32, 3), np.uint8)  # of another size than the image
+    mask[:, 16:] = 255
+    answer = (await detect(idle_client, "inpaint_only+lama", controlnet_masks=[base64_png(mask)])).json()
+    shown = pixels(answer["images"][0])
+    assert (shown[:, 36:] == 200).all()
+    assert np.array_equal(shown[:, :28], PICTURE[:, :28])
+
+
 async def test_a_mask_for_a_preprocessor_that_takes_none_is_ignored(idle_client: httpx.AsyncClient) -> None:
     answer = (await detect(idle_client, "canny", controlnet_masks=["no picture"])).json()
     assert np.array_equal(pixels(answer["images"][0]), 255 - PICTURE)

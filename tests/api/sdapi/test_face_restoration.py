@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -56,9 +57,13 @@ async def test_a_restorer_is_listed_where_its_file_is(idle_client: httpx.AsyncCl
     async def listed() -> Any:
         return (await idle_client.get(f"{V1}/face-restorers")).json()
 
-    assert await listed() == [{"name": "GFPGAN", "cmd_dir": None}]
-    capabilities.without(restorers=(CODEFORMER,))
+    assert await listed() == [{"name": "GFPGAN", "cmd_dir": None, "licence": "Apache License 2.0"}]
+    capabilities.without(restorers=(replace(CODEFORMER, needs="spandrel-extra-arches"),))
     assert await listed() == []
+    capabilities.without(restorers=(CODEFORMER,))
+    [listed_now] = await listed()
+    assert listed_now["name"] == "CodeFormer"
+    assert "non-commercial" in listed_now["licence"]
 
 
 async def test_extras_restore_faces_by_their_visibility(
@@ -103,10 +108,41 @@ async def test_codeformer_is_refused_by_name(idle_client: httpx.AsyncClient, cap
     image, said = await extras(idle_client, codeformer_visibility=1)
     assert np.array_equal(image, DARK)
     assert "codeformer_visibility has no effect: CodeFormer's licence" in said
-    capabilities.without(restorers=(*RESTORERS, CODEFORMER))
+    assert "needs codeformer-v0.1.0.pth" in said
+    capabilities.without(restorers=(*RESTORERS, replace(CODEFORMER, needs="spandrel-extra-arches")))
     _, said = await extras(idle_client, codeformer_visibility=1)
     assert "'codeformer-v0.1.0' is not used" in said
+    assert "needs the package spandrel-extra-arches" in said
     assert capabilities.restored == []
+
+
+async def test_codeformer_restores_where_its_file_and_its_package_are(
+    idle_client: httpx.AsyncClient, capabilities: WithAFace
+) -> None:
+    capabilities.without(restorers=(*RESTORERS, CODEFORMER))
+    image, said = await extras(idle_client, codeformer_visibility=0.5, codeformer_weight=0.25)
+    assert image[60, 60].tolist() == [100, 100, 100]
+    assert said == "<p>CodeFormer visibility: 0.5, CodeFormer weight: 0.25</p>"
+    assert (capabilities.restored, capabilities.restored_by) == ([("codeformer-v0.1.0", 1)], [0.25])
+
+
+async def test_both_restorers_act_one_after_the_other(idle_client: httpx.AsyncClient, capabilities: WithAFace) -> None:
+    capabilities.without(restorers=(*RESTORERS, CODEFORMER))
+    await extras(idle_client, gfpgan_visibility=1, codeformer_visibility=1)
+    assert capabilities.restored == [("GFPGANv1.4", 1), ("codeformer-v0.1.0", 1)]
+
+
+async def test_codeformer_restores_generated_images_by_the_setting(
+    client: httpx.AsyncClient, capabilities: WithAFace
+) -> None:
+    capabilities.without(restorers=(CODEFORMER,))
+    settings = {"face_restoration_model": "CodeFormer"}
+    made = await txt2img(client, **SIZE, restore_faces=True, override_settings=settings)
+    await txt2img(client, **SIZE, restore_faces=True, override_settings={**settings, "code_former_weight": 0.8})
+    assert capabilities.restored == [("codeformer-v0.1.0", 1)] * 2
+    assert capabilities.restored_by == [0.5, 0.8]
+    assert made.warnings == ""
+    assert "Face restoration: CodeFormer" in made.info["infotexts"][0]
 
 
 async def test_extras_say_which_file_is_missing(idle_client: httpx.AsyncClient, capabilities: WithAFace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,12 @@ from deployments.errors import InvalidRequest, NotSupported, WeightsMissing
 from tests.support.builders import an_image
 from tests.support.diffusing import an_engine, difference
 from tests.support.hostile import Boom
-from tests.support.restorers import a_gfpgan, write_codeformer, write_gfpgan
+from tests.support.restorers import a_codeformer, a_gfpgan, write_names_of_codeformer, write_restorer
+
+HAS_CODEFORMER = find_spec("spandrel_extra_arches") is not None
+needs_codeformer = pytest.mark.skipif(
+    not HAS_CODEFORMER, reason="CodeFormer's network is in spandrel-extra-arches, which is not installed"
+)
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +39,8 @@ def models(tmp_path_factory: pytest.TempPathFactory, network: Any) -> Path:
     folder = tmp_path_factory.mktemp("models")
     (folder / "GFPGAN").mkdir()
     (folder / "Codeformer").mkdir()
-    write_gfpgan(folder / "GFPGAN" / "GFPGANv1.4.pth", network)
-    write_codeformer(folder / "Codeformer" / "codeformer-v0.1.0.pth")
+    write_restorer(folder / "GFPGAN" / "GFPGANv1.4.pth", network)
+    write_names_of_codeformer(folder / "Codeformer" / "codeformer-v0.1.0.pth")
     return folder
 
 
@@ -64,9 +70,49 @@ def test_restorers_are_listed_by_kind(engine: DiffusionEngine) -> None:
     assert named == {"GFPGANv1.4": "GFPGAN", "codeformer-v0.1.0": "CodeFormer"}
 
 
+@pytest.mark.skipif(HAS_CODEFORMER, reason="spandrel-extra-arches is installed")
 def test_codeformer_is_refused_by_name_and_with_the_reason(engine: DiffusionEngine) -> None:
-    with pytest.raises(NotSupported, match=r"codeformer-v0\.1\.0.*non-commercial"):
+    with pytest.raises(NotSupported, match=r"codeformer-v0\.1\.0.*non-commercial.*spandrel-extra-arches"):
         engine.restore_faces([an_image((512, 512))], "codeformer-v0.1.0")
+    needs = {one.alias: one.needs for one in engine.list_models().restorers}
+    assert needs == {"GFPGAN": "", "CodeFormer": "spandrel-extra-arches"}
+
+
+@needs_codeformer
+def test_codeformer_restores_as_its_network_does_by_the_weight(tmp_path: Path) -> None:
+    (tmp_path / "Codeformer").mkdir()
+    network, face = a_codeformer(), an_image((512, 512))
+    write_restorer(tmp_path / "Codeformer" / "codeformer-v0.1.0.pth", network)
+    engine = an_engine(tmp_path)
+    assert [one.needs for one in engine.list_models().restorers] == [""]
+    given = torch.from_numpy(face).permute(2, 0, 1)[None].float() / 127.5 - 1
+    with torch.no_grad():
+        expected = ((network(given, weight=1.0)[0][0].clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    [followed] = engine.restore_faces([face], "codeformer-v0.1.0", 1.0)
+    assert difference(followed, expected.permute(1, 2, 0).numpy()) == 0
+    [restored] = engine.restore_faces([face], "codeformer-v0.1.0", 0.0)
+    assert difference(restored, followed) > 0
+
+
+@needs_codeformer
+def test_what_is_no_codeformer_is_refused_by_name(models: Path, engine: DiffusionEngine, tmp_path: Path) -> None:
+    folder, face, mark = models / "Codeformer", [an_image((512, 512))], tmp_path / "ran"
+    with pytest.raises(NotSupported, match=r"codeformer-v0\.1\.0"):
+        engine.restore_faces(face, "codeformer-v0.1.0")
+    names = ("position_emb", "quantize.embedding.weight")
+    torch.save(dict.fromkeys(names, Boom(os.system, f"touch {mark}")), folder / "codeformer-evil.pth")
+    with pytest.raises(NotSupported, match="codeformer-evil"):
+        engine.restore_faces(face, "codeformer-evil")
+    assert not mark.exists()
+    write_restorer(folder / "codeformer-other.pth", a_codeformer(cells=64))
+    with pytest.raises(WeightsMissing, match=r"codeformer-other.*another size"):
+        engine.restore_faces(face, "codeformer-other")
+    tensors = a_codeformer().state_dict()
+    torch.save(
+        {name: tensor for name, tensor in tensors.items() if "generator" not in name}, folder / "codeformer-part.pth"
+    )
+    with pytest.raises(WeightsMissing, match="codeformer-part"):
+        engine.restore_faces(face, "codeformer-part")
 
 
 def test_what_is_no_restorer_is_refused_by_name(models: Path, engine: DiffusionEngine, tmp_path: Path) -> None:
@@ -91,6 +137,6 @@ def test_what_is_no_restorer_is_refused_by_name(models: Path, engine: DiffusionE
 
 def test_the_newest_weights_are_those_that_the_file_has_now(models: Path, engine: DiffusionEngine) -> None:
     before = engine.restore_faces([face := an_image((512, 512))], "GFPGANv1.4")[0]
-    write_gfpgan(models / "GFPGAN" / "GFPGANv1.4.pth", a_gfpgan(seed=1))
+    write_restorer(models / "GFPGAN" / "GFPGANv1.4.pth", a_gfpgan(seed=1))
     after = engine.restore_faces([face], "GFPGANv1.4")[0]
     assert not np.array_equal(before, after)

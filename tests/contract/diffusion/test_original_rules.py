@@ -98,6 +98,21 @@ def test_latents_and_noise_are_float32_between_steps_in_half_precision(
     assert difference(ours, expected) <= 1
 
 
+def test_the_first_noise_lies_over_what_lama_filled(engine: DiffusionEngine, parts: dict[str, Any]) -> None:
+    generator = seeded()
+    filled = an_image((SIZE, SIZE), 5)
+    with torch.no_grad():
+        pixels = torch.from_numpy(filled).permute(2, 0, 1)[None].float() / 127.5 - 1
+        latents = parts["vae"].encode(pixels).latent_dist.mode() * parts["vae"].config.scaling_factor
+    kept = float(diffusers.DDPMScheduler.from_config(parts["scheduler"].config).alphas_cumprod[-1])
+    noise = torch.randn(NOISE, generator=generator)
+    expected = paint(parts, kept**0.5 * latents + (1 - kept) ** 0.5 * noise, generator)
+    hint = ControlHint(next(iter(CONTROLNETS.values())), filled, weight=0.0, is_begun=True)
+    ours = make_one(engine, sampler="Euler a", controls=(hint,))
+    assert difference(ours, expected) <= 1
+    assert difference(ours, make_one(engine, sampler="Euler a", controls=(replace(hint, is_begun=False),))) > 1
+
+
 def test_prompts_of_unequal_length_are_asked_for_apart(engine: DiffusionEngine, parts: dict[str, Any]) -> None:
     generator = seeded()
     words = (embeddings(parts, LONG), embeddings(parts, NEGATIVE))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from deployments.algorithms.a1111.image_metadata import encode_picture
 from deployments.algorithms.a1111.inpainting import mask_of
+from deployments.algorithms.a1111.resizing import resize
 from deployments.algorithms.images.resizing import shrink
+from deployments.contracts.arrays import Gray
 from deployments.contracts.diffusion import Diffuser, HintModule, ModelCatalogue
-from serve_app.services.sdapi.controlnet.hints import paints, without
+from serve_app.services.sdapi.controlnet.hints import fills, paints, without
 from serve_app.services.sdapi.controlnet.image_prompts import is_image_prompt
 from serve_app.services.sdapi.controlnet.units import ControlNetUnit, prepare
 from serve_app.services.sdapi.errors import refused
@@ -60,7 +63,8 @@ class Detector:
         threshold_b: float,
         masks: Sequence[str] = (),
     ) -> list[bytes]:
-        """Make the hint of each image, as PNG files; those of inpaint preprocessors are black under the image's mask.
+        """Make the hint of each image, as PNG files; those of inpaint preprocessors are black under the image's mask,
+        unless they fill it.
 
         Raises `WebUiError`, `WeightsMissing`.
         """
@@ -80,10 +84,16 @@ class Detector:
         maps = []
         for place, text in enumerate(images):
             image = shrink((await self._inputs.open(text)).pixels, _LONGEST_PX)
-            hint = await self._diffuser.make_hint(module.name, image, options)
+            mask: Gray | None = None
             if paints(module):
-                drawn = await self._inputs.open(masks[place])
-                hint = await asyncio.to_thread(without, hint, mask_of(drawn.pixels, None))
+                mask = mask_of((await self._inputs.open(masks[place])).pixels, None)
+            if fills(module) and mask is not None:
+                fitted = await asyncio.to_thread(resize, mask, (image.shape[1], image.shape[0]))
+                hint = await self._diffuser.make_hint(module.name, image, replace(options, mask=fitted))
+            else:
+                hint = await self._diffuser.make_hint(module.name, image, options)
+                if mask is not None:
+                    hint = await asyncio.to_thread(without, hint, mask)
             maps.append(await asyncio.to_thread(encode_picture, hint))
         return maps
 

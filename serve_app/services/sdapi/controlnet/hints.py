@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from deployments.algorithms.a1111.inpainting import InpaintCanvas, mask_of
-from deployments.algorithms.a1111.resizing import fit, fit_hint, pixel_perfect_resolution
+from deployments.algorithms.a1111.resizing import fit, fit_hint, fit_mask, pixel_perfect_resolution, resize
 from deployments.algorithms.images.resizing import shrink
 from deployments.contracts.arrays import Gray, Image
 from deployments.contracts.diffusion import (
@@ -36,11 +36,14 @@ from serve_app.services.sdapi.controlnet.image_prompts import (
 from serve_app.services.sdapi.controlnet.units import ControlNetUnit, PreprocessorPlan, describe, prepare
 from serve_app.services.sdapi.image_inputs import JobImages
 from serve_app.services.sdapi.model_names import control_title, find_module
+from serve_app.services.sdapi.tasks import Kept
 
 Fitting = TypeVar("Fitting", FittingModel, FittingAdapter)
 TakenOver = Literal["attention", "statistics", "both"]
 _TAKEN_OVER: Mapping[str, TakenOver] = {"reference_adain": "statistics", "reference_adain+attn": "both"}
 """What preprocessors of references take over; others: attention."""
+_KEEPS = "inpaint_only"
+"""Beginning of the names of preprocessors whose pictures keep what no mask hides."""
 _LONGEST_PX = 4096
 """Longest side of an image for a preprocessor; all work on far smaller ones."""
 
@@ -56,6 +59,8 @@ class ControlHints:
     """Hints to be returned after the images, in the order of the units; with hires fix that of its size comes first."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    kept: tuple[Kept, ...] = ()
+    """What the finished pictures keep of the images of units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,7 @@ class HintMaker:
             tuple(shown for one in good for shown in one.maps),
             {key: value for one in good for key, value in one.parameters.items()},
             (*warnings, *(text for one in good for text in one.warnings)),
+            tuple(kept for one in good for kept in one.kept),
         )
 
     async def _make(
@@ -142,7 +148,12 @@ class HintMaker:
             size = (image.shape[1], image.shape[0])
             resolution = pixel_perfect_resolution(size, frame.size, mode) if unit.pixel_perfect else None
             prepared = prepare(unit, module, resolution)
-            hint = await self._diffuser.make_hint(module.name, image, prepared.options)
+            options = prepared.options
+            if fills(module):  # what the frame adds to the image is filled too, in the finest size
+                goal = frame.hires or frame.size
+                image = await asyncio.to_thread(fit, image, goal, mode)
+                options = replace(options, mask=await self._mask(place, unit, inputs, frame, mode, goal))
+            hint = await self._diffuser.make_hint(module.name, image, options)
         except DarkroomError as error:
             if isinstance(error, Unavailable) and not isinstance(error, WeightsMissing):
                 raise
@@ -151,9 +162,10 @@ class HintMaker:
             raise _UnitFailed(error.message) from error
         if model is None:
             return await _reference(place, unit, hint, frame, mode, prepared, _TAKEN_OVER.get(module.name, "attention"))
-        mask = await self._mask(place, unit, inputs, frame, mode) if paints(module) else None
+        mask = await self._mask(place, unit, inputs, frame, mode, frame.size) if paints(module) else None
         first = await asyncio.to_thread(fit_hint, hint, frame.size, mode)
-        shown, controls = [first if mask is None else without(first, mask)], []
+        hidden = None if fills(module) else mask
+        shown, controls = [first if hidden is None else without(first, hidden)], []
         control = ControlHint(
             model.name,
             first,
@@ -164,20 +176,25 @@ class HintMaker:
             mask=mask,
             shows=shows if is_union(model) else "",
             colours=_colour_fix(module, prepared),
+            is_begun=fills(module),
         )
+        last = first
         if frame.hires is None:
             controls.append(control)
         else:
-            large = await asyncio.to_thread(fit_hint, hint, frame.hires, mode)
-            shown.insert(0, large if mask is None else without(large, mask))
+            last = large = await asyncio.to_thread(fit_hint, hint, frame.hires, mode)
+            shown.insert(0, large if hidden is None else without(large, hidden))
             if unit.hr_option != "hires":
                 controls.append(replace(control, passes="first"))
             if unit.hr_option != "first":
                 controls.append(replace(control, image=large, passes="hires"))
         text = {f"ControlNet {place}": describe(unit, prepared, control_title(model))}
-        return ControlHints(
-            tuple(controls), maps=tuple(shown) if unit.save_detected_map else (), parameters=text, warnings=warnings
-        )
+        kept: tuple[Kept, ...] = ()
+        if mask is not None and module.name.startswith(_KEEPS):
+            whole = mask if last is first else resize(mask, (last.shape[1], last.shape[0]))
+            kept = (Kept(last, whole),)
+        maps = tuple(shown) if unit.save_detected_map else ()
+        return ControlHints(tuple(controls), maps=maps, parameters=text, warnings=warnings, kept=kept)
 
     def _model(self, unit: ControlNetUnit, catalogue: ModelCatalogue, family: str, shows: str) -> FittingModel:
         _check_named(unit)
@@ -226,15 +243,26 @@ class HintMaker:
         return shrink(area.cut(frame.original) if area else frame.original, _LONGEST_PX), frame.resize_mode
 
     async def _mask(
-        self, place: int, unit: ControlNetUnit, inputs: JobImages, frame: ControlFrame, mode: ResizeMode
+        self,
+        place: int,
+        unit: ControlNetUnit,
+        inputs: JobImages,
+        frame: ControlFrame,
+        mode: ResizeMode,
+        size: tuple[int, int],
     ) -> Gray | None:
-        """The mask of an inpaint unit in the size of its hint: its own, else the request's."""
+        """The mask of an inpaint unit in the size of its hint: its own, else the request's, else what the frame has
+        beyond the unit's image; None where nothing is masked."""
         if (name := f"unit{place}.mask") in inputs:
             drawn, alpha = await inputs.load(name)
-            mask = mask_of(drawn, alpha)
-            fitted = await asyncio.to_thread(fit, np.repeat(mask[..., None], 3, axis=2), frame.size, mode)
-            return np.ascontiguousarray(fitted[..., 0])
-        return None if frame.canvas is None else frame.canvas.mask
+            return await asyncio.to_thread(fit_mask, mask_of(drawn, alpha), size, mode)
+        if frame.canvas is not None and frame.canvas.mask is not None:
+            return await asyncio.to_thread(resize, frame.canvas.mask, size)
+        if mode != "fill" or (name := f"unit{place}.image") not in inputs:
+            return None
+        image, _ = await inputs.load(name)
+        rim = await asyncio.to_thread(fit_mask, np.zeros(image.shape[:2], np.uint8), size, mode)
+        return rim if rim.any() else None
 
 
 async def _reference(
@@ -285,6 +313,11 @@ def _colour_fix(module: HintModule, prepared: PreprocessorPlan) -> ColourFix | N
 def paints(module: HintModule) -> bool:
     """Whether a preprocessor is for inpainting: its unit's mask says what is made anew, and is no drawing."""
     return "Inpaint" in module.tags
+
+
+def fills(module: HintModule) -> bool:
+    """Whether a preprocessor fills what is made anew, and the picture begins from that."""
+    return module.name.endswith("+lama")
 
 
 def without(hint: Image, mask: Gray) -> Image:

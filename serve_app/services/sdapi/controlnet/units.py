@@ -218,7 +218,7 @@ def prepare(unit: ControlNetUnit, module: HintModule, resolution: int | None = N
             log.warning(f"[{unit.module}.{name}] Invalid value({value}), using default value {usual:g}.")
         thresholds.append(None)
         shown.append(usual)
-    return PreprocessorPlan(HintOptions(chosen, *thresholds), (shown[0], shown[1]))
+    return PreprocessorPlan(HintOptions(chosen, thresholds[0], thresholds[1]), (shown[0], shown[1]))
 
 
 def describe(unit: ControlNetUnit, prepared: PreprocessorPlan, model: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.algorithms.a1111.resizing import fit, fit_hint, pixel_perfect_resolution, scaled_size
+from deployments.algorithms.a1111.resizing import fit, fit_hint, fit_mask, pixel_perfect_resolution, scaled_size
 from deployments.contracts.diffusion import ResizeMode
 from tests.support.builders import a_flat_image, an_image
 
@@ -29,6 +29,14 @@ def test_a_picture_that_covers_is_never_smaller_and_one_that_is_contained_never_
     covering, contained = scaled_size(size, frame, cover=True), scaled_size(size, frame, cover=False)
     assert all(one >= other for one, other in zip(covering, frame, strict=True))
     assert all(one <= other for one, other in zip(contained, frame, strict=True))
+
+
+def test_a_mask_hides_what_the_frame_has_beyond_its_image() -> None:
+    fitted = fit_mask(np.zeros((10, 20), np.uint8), (20, 20), "fill")
+    assert (fitted[:5] == 255).all()
+    assert (fitted[15:] == 255).all()
+    assert not fitted[5:15].any()
+    assert not fit_mask(np.zeros((10, 20), np.uint8), (20, 20), "crop").any()
 
 
 @given(SIZES, SIZES, st.sampled_from(MODES))
