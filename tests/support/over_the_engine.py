@@ -9,7 +9,7 @@ from typing import Any
 
 from configs.settings import Diffusion, Settings
 from deployments.contracts.arrays import Image
-from deployments.contracts.diffusion import GenerationRequest, HintOptions, Latents, ModelCatalogue
+from deployments.contracts.diffusion import GenerationRequest, HintOptions, Latents, ModelCatalogue, SeenLatents
 from deployments.engines.diffusion.batched import BatchedDiffuser
 from tests.support.fakes import FakeCapabilities
 
@@ -33,6 +33,9 @@ class OverTheEngine(FakeCapabilities):
 
     def generate(self, request: GenerationRequest) -> Any:
         return self._diffuser.generate(request)
+
+    async def peek(self, tickets: Sequence[str]) -> dict[str, SeenLatents]:
+        return await self._diffuser.peek(tickets)
 
     async def decode_latents(self, latents: Latents, checkpoint: str = "", vae: str = "") -> Image:
         return await self._diffuser.decode_latents(latents, checkpoint, vae)
