@@ -29,7 +29,7 @@ async def ask_all(handle: DeploymentHandle[Any], verb: str, *arguments: Any) -> 
     `DeploymentUnavailableError` where there is none. Has no deadline of its own.
     """
     broadcast = handle.broadcast(verb, *arguments, user=acting_user(), context=carried())
-    calls = await broadcast._fetch_replica_results_async()
+    calls: list[Any] = await broadcast._fetch_replica_results_async()
     waits = [asyncio.ensure_future(call.get_async()) for call in calls]
     pending, failures = set(waits), list[BaseException]()
     try:

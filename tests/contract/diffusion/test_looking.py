@@ -179,7 +179,12 @@ async def test_a_look_does_not_wait_for_the_step_that_is_being_made(diffuser: Ba
 
 async def test_a_look_does_not_wait_for_what_is_done_beside_the_batch(diffuser: BatchedDiffuser) -> None:
     begun, go = threading.Event(), threading.Event()
-    hints = [asyncio.create_task(diffuser._threads.run(lambda: (begun.set(), go.wait(60)))) for _ in range(8)]
+
+    def draw() -> None:
+        begun.set()
+        go.wait(60)
+
+    hints = [asyncio.create_task(diffuser._threads.run(draw)) for _ in range(8)]
     try:
         assert await asyncio.to_thread(begun.wait, 60)
         assert await asyncio.wait_for(diffuser.peek(["nobody's"]), 20) == {}
