@@ -17,6 +17,7 @@ from deployments.contracts.diffusion import (
     HintOptions,
     Latents,
     ModelCatalogue,
+    SeenLatents,
 )
 from deployments.engines.diffusion.batched import BatchedDiffuser
 from deployments.engines.gpu import CapMemory, cap_gpu_memory
@@ -44,6 +45,10 @@ class DiffusionDeployment:
         async with aclosing(self._diffuser.generate(request)) as events:
             async for event in events:
                 yield event
+
+    async def peek(self, tickets: Sequence[str]) -> dict[str, SeenLatents]:
+        """Look at what pictures in progress have now; see `Diffuser.peek`. Pictures of other replicas are missing."""
+        return await self._diffuser.peek(tickets)
 
     async def decode_latents(self, latents: Latents, checkpoint: str = "", vae: str = "") -> Image:
         """Decode latents to an image; see `Diffuser.decode_latents`."""

@@ -31,6 +31,7 @@ from deployments.contracts.diffusion import (
     HintOptions,
     Latents,
     ModelCatalogue,
+    SeenLatents,
 )
 from deployments.contracts.portraits import AvatarPicture, AvatarTask, Segmentation
 from deployments.contracts.styles import StyledPicture, StyleTask
@@ -45,6 +46,7 @@ from deployments.errors import (
 )
 from deployments.kit.turns import Turns, acting_user
 from serve_app import tracing
+from serve_app.broadcasts import ask_all
 from serve_app.call_context import carried
 from serve_app.remote_calls import opened
 from serve_app.telemetry import Metrics
@@ -60,6 +62,8 @@ _AT_ONCE = 24
 room for more (`graph`, `Bundle`) leave some for checks. More calls wait here, and users take turns."""
 _CHECK_S = 10.0
 """Seconds for the check that follows a call without an answer."""
+_PEEK_S = 5.0
+"""Seconds to look at pictures in progress; they take a step at most, and who waits for a preview has waited long."""
 _STREAMS = 32
 """Number of streaming handles that are kept, one a checkpoint: each has a connection of its own to the controller."""
 
@@ -167,6 +171,21 @@ class Gateway:
                     if heard or attempt == _RETRIES - 1:
                         raise
                     await self._before_next_call("generate", attempt)
+
+    async def peek(self, tickets: Sequence[str]) -> dict[str, SeenLatents]:
+        """Ask all replicas, as nobody here knows which of them makes which picture, until all are found."""
+        found: dict[str, SeenLatents] = {}
+        asked = ask_all(self._handle("diffusion"), "peek", list(tickets))
+        try:
+            with self._translated("peek", _PEEK_S):
+                async with asyncio.timeout(_PEEK_S), aclosing(asked) as answers:
+                    async for answer in answers:
+                        found |= answer
+                        if len(found) == len(tickets):
+                            break
+        except DarkroomError as error:
+            log.info("not all pictures in progress were found", error=error.slug)
+        return found
 
     async def decode_latents(self, latents: Latents, checkpoint: str = "", vae: str = "") -> Image:
         arguments = (latents, checkpoint, vae)

@@ -19,8 +19,8 @@ from serve_app.telemetry import Metrics
 
 log = structlog.get_logger("darkroom.capability")
 
-_CHECK = "check"
-"""Verb of health checks, which come every few seconds and are no work for anybody."""
+_QUIET = frozenset({"check", "peek"})
+"""Verbs of health checks and previews, which come every few seconds and are no work for anybody."""
 _BY_ARGUMENT = {
     "tag_images": 0,
     "search_images": 1,
@@ -64,7 +64,7 @@ class ServedCalls:
 
     @contextmanager
     def watched(self, verb: str, arguments: Sequence[Any], context: Mapping[str, str]) -> Iterator[None]:
-        """Count, time, trace and log the block, in which `verb` is served. Health checks are logged at debug level."""
+        """Count, time, trace and log the block, in which `verb` is served; `_QUIET` ones are logged at debug level."""
         started, outcome, pictures = time.monotonic(), "failed", pictures_of(verb, arguments)
         name = f"{self._deployment}.{verb}"
         with tracing.span(name, "server", parent=context, darkroom__pictures=pictures or None):
@@ -85,7 +85,7 @@ class ServedCalls:
         self._metrics.served_seconds.labels(verb).observe(seconds)
         if outcome == "ok":
             self._metrics.served_pictures.labels(verb).inc(pictures)
-        level = logging.WARNING if outcome == "failed" else logging.DEBUG if verb == _CHECK else logging.INFO
+        level = logging.WARNING if outcome == "failed" else logging.DEBUG if verb in _QUIET else logging.INFO
         log.log(
             level,
             "call served",

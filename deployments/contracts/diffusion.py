@@ -232,15 +232,26 @@ class GenerationRequest:
 
 @dataclass(frozen=True, slots=True)
 class GenerationStep:
-    """Event of one finished denoising step."""
+    """Event of one denoising step. The latents stay where they are made: see `Diffuser.peek`."""
 
     step: int
     """Number of the step, from 1."""
     steps: int
     """Number of steps of all passes together."""
+    ticket: str
+    """Name of this run of the request, by which `Diffuser.peek` finds it; no other run has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenLatents:
+    """What a picture in progress has, for previews and for pictures that are interrupted."""
+
+    step: int
+    """Number of the step that made them, from 1."""
+    steps: int
+    """Number of steps of all passes together."""
     latents: Latents
-    """Predicted latents at this step, for previews and for images that are interrupted: see
-    `Diffuser.decode_latents`."""
+    """Picture that is predicted at this step, see `Diffuser.decode_latents`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +351,14 @@ class Diffuser(Protocol):
 
     def generate(self, request: GenerationRequest) -> AsyncIterator[GenerationStep | GeneratedPicture]:
         """Yield steps as they are done, then the image. Closing the iterator stops the work within one step."""
+        ...
+
+    async def peek(self, tickets: Sequence[str]) -> dict[str, SeenLatents]:
+        """Look at what pictures in progress have now, by the tickets of their steps; waits for no batch.
+
+        Missing are those that are finished or given up, and those whose replica does not answer in time: to look is no
+        reason to fail, and raises nothing but `NotDeployed`.
+        """
         ...
 
     async def decode_latents(self, latents: Latents, checkpoint: str = "", vae: str = "") -> Image:

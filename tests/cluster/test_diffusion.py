@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("diffusers")
 
 from bench.server import ROOT
+from serve_app import gateway
 from tests.support.tiny_diffusion import write_models
 
 pytestmark = pytest.mark.cluster
@@ -68,3 +69,17 @@ def test_refusals_hints_and_lists_pass_through(seen: dict[str, Any]) -> None:
     assert "multiples of 8" in seen["refused"]
     assert seen["hint"] == [48, 64, 3]
     assert seen["models"] == ["tiny", "tiny-other"]
+
+
+def test_a_picture_in_progress_is_seen_whichever_replica_makes_it(seen: dict[str, Any]) -> None:
+    assert seen["looked"] == [True, True, 150, [4, 64, 64]]
+
+
+def test_a_replica_that_hangs_hides_its_own_pictures_only_and_holds_nobody_for_long(seen: dict[str, Any]) -> None:
+    (own, own_s), (others, others_s) = seen["hanging"]
+    assert (own, others) == (False, True)
+    assert others_s < gateway._PEEK_S <= own_s < 4 * gateway._PEEK_S
+
+
+def test_a_replica_that_died_hides_no_picture_of_another(seen: dict[str, Any]) -> None:
+    assert seen["after_death"]

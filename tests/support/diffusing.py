@@ -11,7 +11,13 @@ import numpy as np
 from configs.settings import Diffusion
 from deployments.contracts.albums import Face
 from deployments.contracts.arrays import Image
-from deployments.contracts.diffusion import ControlHint, GeneratedPicture, GenerationRequest, GenerationStep
+from deployments.contracts.diffusion import (
+    ControlHint,
+    GeneratedPicture,
+    GenerationRequest,
+    GenerationStep,
+    SeenLatents,
+)
 from deployments.engines.diffusion.device import open_device
 from deployments.engines.diffusion.engine import DiffusionEngine
 from deployments.engines.diffusion.preprocessors import Preprocessors
@@ -50,6 +56,19 @@ class Listening:
 
     def of(self, place: int) -> list[GenerationStep]:
         return [step for at, step in self.steps if at == place]
+
+
+class Looking(Listening):
+    """Listener that looks at what each step has made."""
+
+    def __init__(self, engine: DiffusionEngine, leaves: dict[int, int] | None = None) -> None:
+        super().__init__(leaves)
+        self._engine = engine
+        self.seen: list[SeenLatents] = []
+
+    def report(self, place: int, step: GenerationStep) -> None:
+        super().report(place, step)
+        self.seen += self._engine.running.peek([step.ticket]).values()
 
 
 def no_faces(_image: Image) -> Sequence[Face]:

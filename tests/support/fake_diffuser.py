@@ -19,6 +19,7 @@ from deployments.contracts.diffusion import (
     Latents,
     ModelCatalogue,
     ModelFile,
+    SeenLatents,
 )
 from deployments.errors import InvalidRequest, WeightsMissing
 from tests.support.fakes import FakeCapabilities
@@ -124,6 +125,12 @@ class FakeDiffuser(FakeCapabilities):
         self.given_up = asyncio.Semaphore(0)
         """Semaphore released for each image that was stopped before its end."""
         self.running = self.most_running = 0
+        self.seen: dict[str, SeenLatents] = {}
+        """What the images in progress have, by ticket."""
+        self.peeked: list[str] = []
+        """Tickets that were asked for."""
+        self.is_blind = False
+        """Whether nothing can be seen, as where a replica does not answer."""
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationStep | GeneratedPicture]:
         self.requests.append(request)
@@ -132,9 +139,11 @@ class FakeDiffuser(FakeCapabilities):
         steps = request.steps + (request.hires.steps if request.hires else 0)
         size = (request.hires.width, request.hires.height) if request.hires else (request.width, request.height)
         latents: Latents = np.full((4, size[1] // 8, size[0] // 8), 0.5, np.float16)
+        ticket = f"run {len(self.requests)}"
         try:
             for step in range(1, steps + 1):
-                yield GenerationStep(step, steps, latents)
+                self.seen[ticket] = SeenLatents(step, steps, latents)
+                yield GenerationStep(step, steps, ticket)
                 if step == 1:
                     self.begun.release()
                     if self.failure is not None:
@@ -146,8 +155,13 @@ class FakeDiffuser(FakeCapabilities):
             raise
         finally:
             self.running -= 1
+            del self.seen[ticket]
         checkpoint = next(model for model in self.catalogue.checkpoints if model.name == (request.checkpoint or "tiny"))
         yield GeneratedPicture(a_picture(request, size), checkpoint.name, checkpoint.sha256)
+
+    async def peek(self, tickets: Sequence[str]) -> dict[str, SeenLatents]:
+        self.peeked += tickets
+        return {} if self.is_blind else {ticket: self.seen[ticket] for ticket in tickets if ticket in self.seen}
 
     async def decode_latents(self, latents: Latents, checkpoint: str = "", vae: str = "") -> Image:
         grey = int(255 * float(latents[0, 0, 0]))

@@ -17,6 +17,7 @@ from deployments.contracts.diffusion import (
     Latents,
     ModelCatalogue,
     ModelFile,
+    SeenLatents,
 )
 from deployments.contracts.styles import StyledPicture, StyleTask
 
@@ -65,10 +66,9 @@ class FakeGeneration:
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationStep | GeneratedPicture]:
         self.generated.append(request)
         steps = 4
-        latents = np.zeros((4, request.height // 8, request.width // 8), np.float16)
         try:
             for step in range(1, steps + 1):
-                yield GenerationStep(step, steps, latents)
+                yield GenerationStep(step, steps, "styled")
                 if step == 2:
                     await self._be_asked("diffusers")
         except (GeneratorExit, asyncio.CancelledError):
@@ -76,6 +76,9 @@ class FakeGeneration:
             raise
         canvas = np.empty((request.height, request.width, 3), np.uint8)
         yield GeneratedPicture(_painted("diffusers", canvas), "tiny", "ab" * 32)
+
+    async def peek(self, tickets: Sequence[str]) -> dict[str, SeenLatents]:
+        return {}
 
     async def decode_latents(self, latents: Latents, checkpoint: str = "", vae: str = "") -> Image:
         return np.full((latents.shape[1] * 8, latents.shape[2] * 8, 3), 128, np.uint8)

@@ -9,7 +9,7 @@ from typing import Any
 
 from configs.settings import Diffusion, Settings
 from deployments.contracts.arrays import Image
-from deployments.contracts.diffusion import GenerationRequest, HintOptions, Latents, ModelCatalogue
+from deployments.contracts.diffusion import GenerationRequest, HintOptions, Latents, ModelCatalogue, SeenLatents
 from deployments.engines.diffusion.batched import BatchedDiffuser
 from tests.support.fakes import FakeCapabilities
 
@@ -30,9 +30,16 @@ class OverTheEngine(FakeCapabilities):
     def __init__(self, diffuser: BatchedDiffuser) -> None:
         super().__init__()
         self._diffuser = diffuser
+        self.seen: list[SeenLatents] = []
+        """What was seen of pictures in progress."""
 
     def generate(self, request: GenerationRequest) -> Any:
         return self._diffuser.generate(request)
+
+    async def peek(self, tickets: Sequence[str]) -> dict[str, SeenLatents]:
+        found = await self._diffuser.peek(tickets)
+        self.seen += found.values()
+        return found
 
     async def decode_latents(self, latents: Latents, checkpoint: str = "", vae: str = "") -> Image:
         return await self._diffuser.decode_latents(latents, checkpoint, vae)

@@ -9,7 +9,9 @@ import asyncio
 import json
 import os
 import secrets
+import signal
 import sys
+import time
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
@@ -28,7 +30,7 @@ import ray
 from ray import serve
 
 from configs.settings import Deadlines, Settings
-from deployments.contracts.diffusion import GeneratedPicture, GenerationRequest, HintOptions
+from deployments.contracts.diffusion import GeneratedPicture, GenerationRequest, GenerationStep, HintOptions
 from deployments.diffusion import DiffusionDeployment
 from deployments.errors import InvalidRequest
 from serve_app.gateway import Gateway
@@ -66,16 +68,18 @@ def main(models: Path, out: Path) -> None:
         seen = asyncio.run(watch(gateway))
         seen["free_gpus"] = ray.available_resources().get("GPU", 0.0)
         seen["caps"] = [json.loads(path.read_text()) for path in sorted(out.glob("*.json"))]
+        seen |= asyncio.run(look(gateway, [cap["pid"] for cap in seen["caps"]]))
         sys.stdout.write(json.dumps(seen) + "\n")
     finally:
         serve.shutdown()
         ray.shutdown()
 
 
-async def watch(gateway: Gateway) -> dict[str, Any]:
-    def a_request(**changes: Any) -> GenerationRequest:
-        return GenerationRequest(**{"prompt": "cat", "width": 64, "height": 64, "steps": 3, **changes})
+def a_request(**changes: Any) -> GenerationRequest:
+    return GenerationRequest(**{"prompt": "cat", "width": 64, "height": 64, "steps": 3, **changes})
 
+
+async def watch(gateway: Gateway) -> dict[str, Any]:
     async def steps_and_picture(request: GenerationRequest) -> tuple[int, GeneratedPicture]:
         *steps, picture = [event async for event in gateway.generate(request)]
         assert isinstance(picture, GeneratedPicture)
@@ -104,6 +108,36 @@ async def watch(gateway: Gateway) -> dict[str, Any]:
         "refused": refused,
         "hint": list(hint.shape),
         "models": [model.name for model in (await gateway.list_models()).checkpoints],
+    }
+
+
+async def look(gateway: Gateway, pids: list[int]) -> dict[str, Any]:
+    """Look at a picture in progress while all replicas answer, while one of them hangs, and when the other one died."""
+    async with aclosing(gateway.generate(a_request(steps=150, width=512, height=512))) as events:
+        first = await anext(events)
+        assert isinstance(first, GenerationStep)
+
+        async def peek() -> tuple[bool, float]:
+            started = time.monotonic()
+            found = await gateway.peek([first.ticket])
+            return first.ticket in found, time.monotonic() - started
+
+        found = await gateway.peek([first.ticket, "nobody's"])
+        seen = found[first.ticket]
+        hanging = {}
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                hanging[pid] = await peek()
+            finally:
+                os.kill(pid, signal.SIGCONT)
+        [idle] = [pid for pid, (was_found, _) in hanging.items() if was_found]  # the picture is another's
+        os.kill(idle, signal.SIGKILL)
+        after_death, _ = await peek()
+    return {
+        "looked": [list(found) == [first.ticket], seen.step >= first.step, seen.steps, list(seen.latents.shape)],
+        "hanging": sorted(hanging.values()),
+        "after_death": after_death,
     }
 
 

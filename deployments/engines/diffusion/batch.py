@@ -16,6 +16,7 @@ from deployments.engines.diffusion.model_cache import Lease
 from deployments.engines.diffusion.pass_maker import PassMaker
 from deployments.engines.diffusion.registry import ModelRegistry
 from deployments.engines.diffusion.rows import Row, encode_row, of_equal_length
+from deployments.engines.diffusion.running import RunningPictures
 from deployments.errors import DarkroomError, JobCancelled
 from deployments.kit.batching import BatchListener
 
@@ -30,13 +31,16 @@ class Batch:
         lease: Lease,
         requests: list[GenerationRequest],
         watch: BatchListener[GenerationRequest, GenerationStep],
+        running: RunningPictures,
     ) -> None:
-        """Load what the requests need; those that join are appended to them.
+        """Load what the requests need; those that join are appended to them. `running`: told what each row has.
 
         Raises `WeightsMissing`, `NotSupported`, `OutOfMemory`.
         """
+        self._device = device
         self._requests = requests
         self._watch = watch
+        self._running = running
         self._outcomes: dict[int, GeneratedPicture | DarkroomError] = {}
         self._has_begun = False
         self._models = BatchModels(models, device, lease, requests[0])
@@ -100,14 +104,15 @@ class Batch:
 
     def _conclude(self, course: Course) -> None:
         """Finish the images of a course that is at its end."""
-        if course.latents is None or self._is_over(course.rows):
-            return
         made: dict[int, GeneratedPicture] = {}
 
         def conclude() -> None:
             made.update(finish(self._models, course.rows, course.latents, self._watch.is_cancelled))
 
-        if refusal := self._try(conclude):
+        is_wanted = course.latents is not None and not self._is_over(course.rows)
+        refusal = self._try(conclude) if is_wanted else None
+        self._forget(course.rows)
+        if refusal:
             self._refuse(course.rows, refusal)
             course.latents = None
             self._models.registry.give_back()
@@ -127,8 +132,12 @@ class Batch:
         return None
 
     def _refuse(self, rows: Sequence[Row], refusal: DarkroomError) -> None:
+        self._forget(rows)
         for row in rows:
             self._end(row.place, refusal)
+
+    def _forget(self, rows: Sequence[Row]) -> None:
+        self._running.forget(row.ticket for row in rows)
 
     def _end(self, place: int, outcome: GeneratedPicture | DarkroomError) -> None:
         self._outcomes[place] = outcome
@@ -190,15 +199,27 @@ class Batch:
         return latents
 
     def _listener(self, rows: Sequence[Row], done_before: int, total: int) -> StepCallback:
-        def listen(done: int, latents: Any) -> bool:
-            import torch
+        before: Any = None
 
-            seen = latents.to(torch.float16).cpu().numpy()
-            for row, own in zip(rows, seen, strict=True):
-                self._watch.report(row.place, GenerationStep(done_before + done, total, own))
+        def listen(done: int, latents: Any) -> bool:
+            nonlocal before
+            made, earlier = self._device.mark(), before
+            if earlier is not None:  # the host may ask for one step ahead: with all of them, nobody could be heard
+                earlier.synchronize()
+            before = made
+            steps = [GenerationStep(done_before + done, total, row.ticket) for row in rows]
+            self._note(rows, steps, latents, made)
+            for row, step in zip(rows, steps, strict=True):
+                self._watch.report(row.place, step)
             return not self._is_over(rows)
 
         return listen
+
+    def _note(self, rows: Sequence[Row], steps: Sequence[GenerationStep], latents: Any, made: Any | None) -> None:
+        """Keep the latents of the rows whose pictures somebody still wants."""
+        gone = [self._watch.is_cancelled(row.place) for row in rows]
+        self._running.forget(row.ticket for row, is_gone in zip(rows, gone, strict=True) if is_gone)
+        self._running.note([(place, step) for place, step in enumerate(steps) if not gone[place]], latents, made)
 
     def _is_over(self, rows: Sequence[Row]) -> bool:
         return all(self._watch.is_cancelled(row.place) for row in rows)

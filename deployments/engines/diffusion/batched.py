@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 
 from configs.settings import Settings
@@ -15,6 +16,7 @@ from deployments.contracts.diffusion import (
     HintOptions,
     Latents,
     ModelCatalogue,
+    SeenLatents,
 )
 from deployments.engines.diffusion.device import Device, open_device
 from deployments.engines.diffusion.engine import DiffusionEngine
@@ -30,7 +32,7 @@ from deployments.weights.manifest import weight_file
 
 
 class BatchedDiffuser:
-    """Implementation of `contracts.diffusion.Diffuser`: one batch at a time; hints, previews and lists beside it."""
+    """Implementation of `contracts.diffusion.Diffuser`: one batch at a time; hints, looks at it and lists beside it."""
 
     def __init__(self, settings: Settings, gpu_share: float = 0.0, cap_memory: CapMemory = cap_gpu_memory) -> None:
         """Cap the process's share of the GPU at once; models are loaded by the first request that needs them.
@@ -46,6 +48,7 @@ class BatchedDiffuser:
             self._engine.run, self._engine.key, self._engine.most_images, chosen.batch_wait_s, verb="generate"
         )
         self._threads = Threads(settings.runtime.threads)
+        self._peeks = ThreadPoolExecutor(1, "peek")  # neither hints nor pictures that are decoded hold these up
         self._checks = CheckLane()  # hints prove nothing: most are made without the device
         self._listing = asyncio.Lock()
 
@@ -65,6 +68,10 @@ class BatchedDiffuser:
         async with aclosing(self._batches.submit(request)) as events:
             async for event in events:
                 yield event
+
+    async def peek(self, tickets: Sequence[str]) -> dict[str, SeenLatents]:
+        """Look at what pictures in progress have now; see `Diffuser.peek`."""
+        return await asyncio.get_running_loop().run_in_executor(self._peeks, self._engine.running.peek, tickets)
 
     async def decode_latents(self, latents: Latents, checkpoint: str = "", vae: str = "") -> Image:
         """Decode latents to an image; see `Diffuser.decode_latents`."""
@@ -102,6 +109,7 @@ class BatchedDiffuser:
     async def close(self) -> None:
         """End what runs within a step and free the models."""
         await self._batches.close()
+        await asyncio.to_thread(self._peeks.shutdown)
         await asyncio.to_thread(self._engine.close)
 
 

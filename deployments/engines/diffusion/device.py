@@ -50,6 +50,17 @@ class Device:
 
             torch.cuda.empty_cache()
 
+    def mark(self) -> Any | None:
+        """Mark what was asked of the device up to now: an event that is over once it is done, which any thread may
+        await; None on a CPU, which has done it."""
+        if not self.is_gpu:
+            return None
+        import torch
+
+        event = torch.cuda.Event(blocking=True)  # a wait that leaves the core to others
+        event.record()
+        return event
+
     def check(self) -> None:
         """Compute something small. Raises what PyTorch raises on a device that is lost."""
         import torch

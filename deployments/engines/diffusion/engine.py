@@ -25,6 +25,7 @@ from deployments.engines.diffusion.model_cache import Lease
 from deployments.engines.diffusion.pixels import to_images
 from deployments.engines.diffusion.preprocessors import Preprocessors
 from deployments.engines.diffusion.registry import ModelRegistry
+from deployments.engines.diffusion.running import RunningPictures
 from deployments.engines.diffusion.upscaling import check_upscaler, upscale_image
 from deployments.engines.diffusion.vaes import decode
 from deployments.engines.diffusion.validation import check_request, shape_key
@@ -46,12 +47,18 @@ class DiffusionEngine:
         self._preprocessors = preprocessors
         self._models = ModelRegistry(settings, folder, device)
         self._memory = plan_memory(settings, device.share_bytes)
+        self._running = RunningPictures()
         preprocessors.lie_in(self._models.cache)
 
     @property
     def models(self) -> ModelRegistry:
         """The registry of models."""
         return self._models
+
+    @property
+    def running(self) -> RunningPictures:
+        """The pictures in progress."""
+        return self._running
 
     def check(self, request: GenerationRequest) -> None:
         """Check a request. Raises `InvalidRequest` for one that no batch could run; loads nothing."""
@@ -79,11 +86,13 @@ class DiffusionEngine:
         running = list(requests)
         try:
             with torch.no_grad(), self._models.cache.lease(_LEASE_TIMEOUT_S) as lease:
-                return Batch(self._models, self._device, lease, running, watch).run()
+                return Batch(self._models, self._device, lease, running, watch, self._running).run()
         except torch.OutOfMemoryError:
             refusal = out_of_memory()
         except DarkroomError as error:
             refusal = error.with_traceback(None)  # whose frames hold the batch
+        finally:
+            self._running.clear()
         self._models.give_back()  # here, where the failed batch's tensors are gone
         return [refusal] * len(running)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from uuid import uuid4
 
 from deployments.algorithms.a1111.samplers import count_calls
 from deployments.contracts.diffusion import GenerationRequest
@@ -22,6 +23,8 @@ class Row:
     """Conditioning of each pass."""
     refined: Conditioning | None = None
     """Conditioning as the refiner sees it."""
+    ticket: str = field(default_factory=lambda: uuid4().hex)
+    """Name by which others ask for what it has now: among the rows of all replicas there is no other."""
 
 
 def encode_row(models: BatchModels, request: GenerationRequest, place: int) -> Row:

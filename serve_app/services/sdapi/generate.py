@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing
-from typing import TypeVar, cast
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import cast
 
 from deployments.algorithms.a1111.inpainting import keep_outside, lay_over
 from deployments.contracts.albums import FaceFinder
 from deployments.contracts.arrays import Image
-from deployments.contracts.diffusion import Diffuser, GeneratedPicture, GenerationStep
+from deployments.contracts.diffusion import (
+    Diffuser,
+    GeneratedPicture,
+    GenerationRequest,
+    GenerationStep,
+    SeenLatents,
+)
 from serve_app.services.jobs.progress import Progress
 from serve_app.services.sdapi.face_restoration import FaceRestoration
 from serve_app.services.sdapi.previews import LivePreviews
 from serve_app.services.sdapi.tasks import FinishedImage, ImageTask
 
-T = TypeVar("T")
 GENERATED_SHARE = 0.98
 """Share of the progress bar for generation, faces included; storing the images is the rest."""
+_LAST_S = 5.0
+"""Seconds that a picture which is stopped, and has ended at the engine, is waited for."""
 
 
 async def generate_all(
@@ -75,24 +81,54 @@ async def generate_image(
     finish, faces = task.finish, None
     if finder and finish.restorer:
         faces = FaceRestoration(diffuser, finder, finish.restorer, finish.restorer_weight)
-    last: GenerationStep | None = None
     if progress.interrupted.is_set():
         return None
-    stops = (progress.interrupted, progress.skipped)
-    stream = cast("AsyncGenerator[GenerationStep | GeneratedPicture, None]", diffuser.generate(request))
-    async with aclosing(stream), aclosing(_until(stream, stops)) as steps:
-        async for event in steps:
-            if isinstance(event, GeneratedPicture):
-                image, told = await _finish(task, event.image, faces)
-                return FinishedImage(task, image, event.checkpoint, event.checkpoint_sha256, (*event.warnings, *told))
-            last = event
-            watch(last)
-    if last is None:
+    made = await _make(diffuser, request, (progress.interrupted, progress.skipped), watch)
+    if made is None:
         return None
-    image = await diffuser.decode_latents(last.latents, request.checkpoint, request.vae)
-    note = f"The picture was stopped after {last.step} of {last.steps} steps"
+    if isinstance(made, GeneratedPicture):
+        image, told = await _finish(task, made.image, faces)
+        return FinishedImage(task, image, made.checkpoint, made.checkpoint_sha256, (*made.warnings, *told))
+    image = await diffuser.decode_latents(made.latents, request.checkpoint, request.vae)
+    note = f"The picture was stopped after {made.step} of {made.steps} steps"
     image, told = await _finish(task, image, faces)
     return FinishedImage(task, image, request.checkpoint, "", (note, *told))
+
+
+async def _make(
+    diffuser: Diffuser,
+    request: GenerationRequest,
+    stops: Sequence[asyncio.Event],
+    watch: Callable[[GenerationStep], None],
+) -> GeneratedPicture | SeenLatents | None:
+    """Generate until one of the events is set. -> the picture, or as far as it has come by then"""
+    ticket = ""
+
+    async def read() -> GeneratedPicture | None:
+        nonlocal ticket
+        async for event in stream:
+            if isinstance(event, GeneratedPicture):
+                return event
+            ticket = event.ticket
+            watch(event)
+        return None
+
+    stream = cast("AsyncGenerator[GenerationStep | GeneratedPicture, None]", diffuser.generate(request))
+    reading = asyncio.create_task(read())
+    waits = [asyncio.create_task(stop.wait()) for stop in stops]
+    try:
+        await asyncio.wait({reading, *waits}, return_when=asyncio.FIRST_COMPLETED)
+        if not reading.done() and ticket:
+            seen = await diffuser.peek([ticket])  # before the stream is closed: then there is nothing to see
+            if ticket in seen:
+                return seen[ticket]
+            await asyncio.wait({reading}, timeout=_LAST_S)  # it may be finished, and on its way
+        return reading.result() if reading.done() else None
+    finally:
+        for one in (reading, *waits):
+            one.cancel()
+        await asyncio.gather(reading, *waits, return_exceptions=True)
+        await stream.aclose()
 
 
 async def _finish(task: ImageTask, image: Image, faces: FaceRestoration | None) -> tuple[Image, tuple[str, ...]]:
@@ -107,28 +143,3 @@ async def _finish(task: ImageTask, image: Image, faces: FaceRestoration | None) 
     if task.canvas is not None:
         image = await asyncio.to_thread(lay_over, image, task.canvas)
     return image, told
-
-
-async def _until(stream: AsyncIterator[T], stops: Sequence[asyncio.Event]) -> AsyncGenerator[T]:
-    """Yield the items of the stream until it ends or one of the events is set; its pending step is cancelled."""
-    waits = [asyncio.create_task(stop.wait()) for stop in stops]
-    step: asyncio.Task[T | None] | None = None
-    try:
-        while True:
-            step = asyncio.create_task(_next(stream))
-            await asyncio.wait({step, *waits}, return_when=asyncio.FIRST_COMPLETED)
-            if not step.done():
-                return
-            item = step.result()
-            if item is None:
-                return
-            yield item
-    finally:
-        for task in (*waits, step):
-            if task is not None:
-                task.cancel()
-        await asyncio.gather(*(task for task in (*waits, step) if task is not None), return_exceptions=True)
-
-
-async def _next(stream: AsyncIterator[T]) -> T | None:
-    return await anext(stream, None)

@@ -106,7 +106,7 @@ class GenerateImages:
         options, at_once = orders[0].options, self._settings.diffusion.at_once
         tasks = [task for plan in plans for task in plan.tasks]
         families = [family_of(catalogue, task.request.checkpoint) for task in tasks]
-        previews = LivePreviews(self._database, self._events, job_id, options.previews, families)
+        previews = LivePreviews(self._diffuser, self._database, self._events, job_id, options.previews, families)
         # A face for each unit: how many there are is not known before the images are.
         passes = sum(len(plan.image_tasks) for plan in plans) * len(orders[0].details)
         share = GENERATED_SHARE * len(tasks) / (len(tasks) + passes)

@@ -11,7 +11,7 @@ import structlog
 
 from deployments.algorithms.a1111.image_metadata import FileFormat, encode_picture
 from deployments.algorithms.a1111.latent_previews import project
-from deployments.contracts.diffusion import GenerationStep
+from deployments.contracts.diffusion import Diffuser, GenerationStep, SeenLatents
 from deployments.errors import Unavailable
 from serve_app.services.sdapi.grid import grid
 from serve_app.store.queue import previews
@@ -46,19 +46,26 @@ class PreviewOptions:
 
 
 class LivePreviews:
-    """Draws previews of one job and stores the newest one. Nobody asks, nothing is drawn or sent."""
+    """Draws previews of one job and stores the newest one. Nobody asks, nothing is fetched, drawn or sent."""
 
     def __init__(
-        self, database: Database, events: JobEvents, job_id: str, options: PreviewOptions, families: Sequence[str] = ()
+        self,
+        diffuser: Diffuser,
+        database: Database,
+        events: JobEvents,
+        job_id: str,
+        options: PreviewOptions,
+        families: Sequence[str] = (),
     ) -> None:
         """`families`: that of each image's checkpoint, which says how latents become colours."""
+        self._diffuser = diffuser
         self._database = database
         self._events = events
         self._job_id = job_id
         self._options = options
         self._families = families
         self._latest: dict[int, GenerationStep] = {}
-        self._shown: Mapping[int, int] = {}
+        self._shown: dict[int, int] = {}
         """Place -> step, of the latest preview."""
         self._is_due = asyncio.Event()
 
@@ -118,16 +125,20 @@ class LivePreviews:
     async def _show(self) -> bool:
         """Draw what there is. -> whether somebody asks for more"""
         self._is_due.clear()
-        seen = dict(sorted(self._latest.items())[: _MOST_IMAGES if self._options.grid else 1])
+        places = sorted(self._latest)[: _MOST_IMAGES if self._options.grid else 1]
+        tickets = {place: self._latest[place].ticket for place in places}
         self._shown = {place: step.step for place, step in self._latest.items()}
+        found = await self._diffuser.peek(list(tickets.values()))
+        seen = {place: found[ticket] for place, ticket in tickets.items() if ticket in found}
+        self._shown |= {place: one.step for place, one in seen.items()}
         file = await asyncio.to_thread(self._encode, seen)
         if file is None:
             return True
         async with self._database.transaction() as session:
             return await previews.store(session, self._job_id, file)
 
-    def _encode(self, steps: Mapping[int, GenerationStep]) -> bytes | None:
+    def _encode(self, seen: Mapping[int, SeenLatents]) -> bytes | None:
         """Encode the preview of the images at their places; None where there is none to show."""
-        drawn = [project(step.latents, self._families[place]) for place, step in steps.items()]
+        drawn = [project(one.latents, self._families[place]) for place, one in seen.items()]
         images = [image for image in drawn if image is not None]
         return encode_picture(grid(images), format=self._options.format) if images else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -10,7 +11,9 @@ import numpy as np
 import pytest
 
 from configs.settings import Deadlines, Settings
+from deployments.contracts.diffusion import SeenLatents
 from serve_app.services.container import Services
+from serve_app.services.sdapi import generate
 from serve_app.store.repositories.users import LOCAL_USER_ID
 from tests.api.conftest import upload
 from tests.api.sdapi.conftest import (
@@ -25,12 +28,38 @@ from tests.api.sdapi.conftest import (
     until_waiting,
 )
 from tests.support.builders import a_flat_image, base64_png, encoded
-from tests.support.fake_diffuser import CATALOGUE, FakeDiffuser
+from tests.support.fake_diffuser import CATALOGUE, FakeDiffuser, a_picture
 
 
 async def begin(capabilities: FakeDiffuser, pictures: int = 1) -> None:
     for _ in range(pictures):
         await asyncio.wait_for(capabilities.begun.acquire(), 20)
+
+
+class Ending(FakeDiffuser):
+    """Images end before anybody sees them."""
+
+    async def peek(self, tickets: Sequence[str]) -> dict[str, SeenLatents]:
+        self.go.set()
+        return {}
+
+
+class TestEnding:
+    @pytest.fixture
+    def capabilities(self) -> FakeDiffuser:
+        ending = Ending()
+        ending.go.clear()
+        return ending
+
+    async def test_an_image_that_has_ended_when_the_interrupt_comes_is_whole(
+        self, client: httpx.AsyncClient, capabilities: FakeDiffuser
+    ) -> None:
+        making = asyncio.create_task(txt2img(client))
+        await begin(capabilities)
+        await client.post(f"{V1}/interrupt")
+        made = await asyncio.wait_for(making, 20)
+        assert np.array_equal(made.images[0], a_picture(capabilities.requests[0], (64, 64)))
+        assert made.warnings == ""
 
 
 class TestHeldUp:
@@ -55,6 +84,29 @@ class TestHeldUp:
         assert capabilities.running == 0
         assert "stopped after 1 of 3 steps" in made.warnings
         assert await statuses(client) == ["succeeded"]
+
+    async def test_an_interrupted_image_is_that_of_the_step_at_which_the_interrupt_came(
+        self, client: httpx.AsyncClient, capabilities: FakeDiffuser
+    ) -> None:
+        making = asyncio.create_task(txt2img(client))
+        await begin(capabilities)
+        capabilities.seen["run 1"] = SeenLatents(2, 3, np.full((4, 8, 8), 0.25, np.float16))  # its event is on its way
+        await client.post(f"{V1}/interrupt")
+        made = await asyncio.wait_for(making, 20)
+        assert int(made.images[0][0, 0, 0]) == 63
+        assert "stopped after 2 of 3 steps" in made.warnings
+        assert capabilities.peeked == ["run 1"]
+
+    async def test_an_image_that_cannot_be_seen_is_left_out_when_it_is_interrupted(
+        self, client: httpx.AsyncClient, capabilities: FakeDiffuser, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(generate, "_LAST_S", 0.01)
+        capabilities.is_blind = True
+        making = asyncio.create_task(txt2img(client))
+        await begin(capabilities)
+        await client.post(f"{V1}/interrupt")
+        made = await asyncio.wait_for(making, 20)
+        assert (made.images, capabilities.running) == ([], 0)
 
     async def test_one_request_may_be_interrupted_and_the_others_go_on(
         self, client: httpx.AsyncClient, capabilities: FakeDiffuser
@@ -94,6 +146,13 @@ class TestHeldUp:
         made = await asyncio.wait_for(making, 20)
         assert len(made.images) == 6
         assert len(capabilities.requests) == 6
+
+    async def test_no_step_is_looked_at_where_nobody_stops_or_watches(
+        self, client: httpx.AsyncClient, capabilities: FakeDiffuser
+    ) -> None:
+        capabilities.go.set()
+        await txt2img(client, n_iter=2)
+        assert capabilities.peeked == []
 
     async def test_stopping_when_nothing_runs_changes_nothing(
         self, client: httpx.AsyncClient, capabilities: FakeDiffuser

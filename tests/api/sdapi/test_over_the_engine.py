@@ -19,7 +19,7 @@ from deployments.contracts.diffusion import (
     HintOptions,
 )
 from deployments.engines.diffusion.batched import BatchedDiffuser
-from tests.api.sdapi.conftest import V1, SdapiAnswer, a_unit, controlnet, img2img, statuses, txt2img, until
+from tests.api.sdapi.conftest import V1, SdapiAnswer, a_unit, controlnet, img2img, pixels, statuses, txt2img, until
 from tests.support import real_shapes, tiny_diffusion, tiny_sdxl
 from tests.support.builders import a_photo, base64_png
 from tests.support.over_the_engine import OverTheEngine, an_engine
@@ -147,13 +147,33 @@ async def until_running(client: httpx.AsyncClient) -> None:
     await until(is_running)
 
 
-async def test_interrupting_returns_the_image_as_far_as_it_has_come(client: httpx.AsyncClient) -> None:
+async def test_interrupting_returns_the_image_as_far_as_it_has_come(
+    client: httpx.AsyncClient, capabilities: OverTheEngine
+) -> None:
     making = asyncio.create_task(txt2img(client, prompt="a cat", steps=150, width=128, height=128))
     await until_running(client)
+    assert capabilities.seen == []  # nothing is copied while nobody looks
     await client.post(f"{V1}/interrupt")
     made = await asyncio.wait_for(making, 60)
+    [seen] = capabilities.seen
+    assert 1 < seen.step < 150
+    assert f"stopped after {seen.step} of 150 steps" in made.warnings
+    assert np.array_equal(made.images[0], await capabilities.decode_latents(seen.latents))
     assert made.images[0].shape == (128, 128, 3)
-    assert "of 150 steps" in made.warnings
+
+
+async def test_a_preview_comes_while_the_engine_is_at_work(
+    client: httpx.AsyncClient, capabilities: OverTheEngine
+) -> None:
+    making = asyncio.create_task(txt2img(client, prompt="a cat", steps=150, width=128, height=128))
+
+    async def preview() -> Any:
+        return (await client.get(f"{V1}/progress")).json()["current_image"]
+
+    assert pixels(await until(preview)).shape == (16, 16, 3)
+    assert capabilities.seen[0].step >= 10  # of every tenth step, as the setting says
+    await client.post(f"{V1}/interrupt")
+    assert len((await asyncio.wait_for(making, 60)).images) == 1
 
 
 async def test_hanging_up_leaves_the_engine_to_others(live_url: str) -> None:

@@ -8,10 +8,12 @@ import io
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image as PillowImage
 from sqlalchemy import text
 
+from deployments.contracts.diffusion import SeenLatents
 from serve_app.services.container import Services
 from tests.api.sdapi.conftest import V1, pixels, txt2img, until
 from tests.support.fake_diffuser import FakeDiffuser
@@ -61,6 +63,44 @@ async def test_a_preview_shows_the_latents_of_the_step_in_colours(
     assert image.shape == (8, 8, 3)  # a pixel for a latent
     assert image[0, 0].tolist() == [137, 154, 138]  # .5 in each of four channels
     await end(capabilities, making)
+
+
+async def test_a_preview_shows_what_there_is_when_it_is_drawn(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser
+) -> None:
+    making = await begin(client, capabilities, override_settings=EACH_STEP)
+    [ticket] = capabilities.seen
+    capabilities.seen[ticket] = SeenLatents(2, 3, np.zeros((4, 8, 8), np.float16))  # it has gone on since its event
+    assert pixels(await preview(client))[0, 0].tolist() == [128] * 3
+    await end(capabilities, making)
+
+
+async def test_nothing_is_fetched_from_the_engine_where_nobody_asks(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser
+) -> None:
+    making = await begin(client, capabilities, batch_size=2, override_settings=EACH_STEP)
+    await end(capabilities, making)
+    assert capabilities.peeked == []
+    capabilities.go.clear()
+    making = await begin(client, capabilities, override_settings=EACH_STEP)
+    await preview(client)
+    assert capabilities.peeked == ["run 3"]
+    await end(capabilities, making)
+
+
+async def test_a_picture_that_cannot_be_seen_has_no_preview_and_is_made(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser
+) -> None:
+    capabilities.is_blind = True
+    making = await begin(client, capabilities, override_settings=EACH_STEP)
+
+    async def was_looked_for() -> bool:
+        assert (await client.get(f"{V1}/progress")).json()["current_image"] is None
+        return bool(capabilities.peeked)
+
+    await until(was_looked_for)
+    capabilities.go.set()
+    assert len((await asyncio.wait_for(making, 20)).images) == 1
 
 
 async def test_a_preview_shows_all_images_in_progress_or_the_first(

@@ -15,7 +15,7 @@ from sqlalchemy import select
 
 from configs.settings import Settings
 from deployments.algorithms.a1111.latent_previews import project
-from deployments.contracts.diffusion import GenerationStep
+from deployments.contracts.diffusion import SeenLatents
 from serve_app.services.container import Services
 from serve_app.services.jobs import needs
 from serve_app.services.runner import JobRunner
@@ -347,11 +347,11 @@ async def test_a_job_says_what_it_needs(
 
 
 async def test_previews_of_a_plot_have_the_colours_of_each_cells_checkpoint() -> None:
-    step, families = GenerationStep(1, 2, np.full((4, 1, 1), 0.5, np.float16)), ["sd1", "sdxl"]
-    previews = LivePreviews(None, None, "job_1", PreviewOptions(), families)  # type: ignore[arg-type]
-    drawn = previews._encode({0: step, 1: step})
+    seen, families = SeenLatents(1, 2, np.full((4, 1, 1), 0.5, np.float16)), ["sd1", "sdxl"]
+    previews = LivePreviews(FakeDiffuser(), None, None, "job_1", PreviewOptions(), families)  # type: ignore[arg-type]
+    drawn = previews._encode({0: seen, 1: seen})
     assert drawn is not None
     image = pixels(base64.b64encode(drawn).decode())
-    wanted = [project(step.latents, family) for family in families]
+    wanted = [project(seen.latents, family) for family in families]
     assert all(one is not None and (one[0, 0] == image[0, x]).all() for x, one in enumerate(wanted))
     assert image[0, 0].tolist() != image[0, 1].tolist()

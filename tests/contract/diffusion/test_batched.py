@@ -80,7 +80,8 @@ async def test_previews_and_hints_do_not_wait_for_the_batch(diffuser: BatchedDif
     async with aclosing(diffuser.generate(a_request(steps=150))) as events:
         first = await anext(events)
         assert isinstance(first, GenerationStep)
-        preview = await diffuser.decode_latents(first.latents)
+        found = await diffuser.peek([first.ticket])
+        preview = await diffuser.decode_latents(found[first.ticket].latents)
         hint = await diffuser.make_hint("canny", an_image((64, 64)), HintOptions())
         seen = await anext(events)
     assert preview.shape == hint.shape == (64, 64, 3)

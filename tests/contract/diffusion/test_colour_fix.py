@@ -19,7 +19,7 @@ from deployments.engines.diffusion.conditioning import Conditioner
 from deployments.engines.diffusion.controlnets import ControlUnit
 from deployments.engines.diffusion.engine import DiffusionEngine
 from tests.support.builders import an_image
-from tests.support.diffusing import NEGATIVE, PROMPT, SIZE, Listening, a_request, an_engine, difference, make, make_one
+from tests.support.diffusing import NEGATIVE, PROMPT, SIZE, Looking, a_request, an_engine, difference, make, make_one
 from tests.support.stock_samplers import LINSPACE
 from tests.support.tiny_diffusion import CHECKPOINT, CONTROLNETS
 
@@ -98,9 +98,9 @@ def test_the_low_frequencies_of_the_hint_are_put_into_what_each_call_means(
 
 
 def last_latents(engine: DiffusionEngine, *hints: ControlHint) -> Any:
-    listening = Listening()
-    engine.run([a_request(controls=hints)], listening)
-    return torch.from_numpy(listening.of(0)[-1].latents.astype(np.float32))[None]
+    looking = Looking(engine)
+    engine.run([a_request(controls=hints)], looking)
+    return torch.from_numpy(looking.seen[-1].latents.astype(np.float32))[None]
 
 
 def test_the_picture_has_the_coarse_latents_of_its_hint_and_detail_of_its_own(

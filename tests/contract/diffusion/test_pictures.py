@@ -25,6 +25,7 @@ from tests.support.diffusing import (
     INIT,
     SIZE,
     Listening,
+    Looking,
     a_mask,
     a_request,
     an_engine,
@@ -65,9 +66,9 @@ def test_the_noise_around_the_pasted_one_is_that_of_the_seed() -> None:
 def test_pixels_that_are_not_masked_stay(engine: DiffusionEngine) -> None:
     ends = []
     for mask in (np.zeros((SIZE, SIZE), np.uint8), a_mask()):
-        listening = Listening()
-        engine.run([a_request(init_image=INIT, mask=mask)], listening)
-        ends.append(listening.of(0)[-1].latents)
+        looking = Looking(engine)
+        engine.run([a_request(init_image=INIT, mask=mask)], looking)
+        ends.append(looking.seen[-1].latents)
     kept, half = ends
     np.testing.assert_array_equal(half[..., 4:], kept[..., 4:])
     assert np.abs(half[..., :4] - kept[..., :4]).mean() > 0.1

@@ -19,7 +19,7 @@ import torch
 
 from deployments.algorithms.a1111.samplers import SAMPLERS
 from deployments.contracts.arrays import Image
-from deployments.contracts.diffusion import ControlHint, GenerationStep, Hires
+from deployments.contracts.diffusion import ControlHint, Hires
 from deployments.engines.diffusion.engine import DiffusionEngine
 from deployments.engines.diffusion.scheduler_factory import make_scheduler
 from deployments.errors import NotSupported
@@ -29,7 +29,7 @@ from tests.support.diffusing import (
     NEGATIVE,
     PROMPT,
     SIZE,
-    Listening,
+    Looking,
     a_mask,
     a_request,
     an_engine,
@@ -279,11 +279,10 @@ def test_without_guidance_the_model_is_asked_for_one_half(
 
 
 def test_previews_and_stops_work_as_with_the_others(engine: DiffusionEngine) -> None:
-    listening = Listening({0: 2})
-    engine.run([a_request(steps=50)], listening)
-    last = listening.of(0)[-1]
-    assert isinstance(last, GenerationStep)
-    assert last.step == 2
+    looking = Looking(engine, {0: 2})
+    engine.run([a_request(steps=50)], looking)
+    last = looking.seen[-1]
+    assert (last.step, last.steps) == (2, 50)
     assert engine.decode_latents(last.latents).shape == (SIZE, SIZE, 3)
 
 
