@@ -24,8 +24,8 @@ $(VENV)/core.stamp: requirements/core.txt pyproject.toml | $(BIN)/python
 	@$(UV) pip install --quiet --no-deps --editable .
 	@touch $@
 
-$(VENV)/all.stamp: requirements/all.txt pyproject.toml | $(BIN)/python
-	@$(UV) pip sync --quiet --compile-bytecode --require-hashes requirements/all.txt
+$(VENV)/all.stamp: requirements/all.txt requirements/noncommercial.txt pyproject.toml | $(BIN)/python
+	@$(UV) pip sync --quiet --compile-bytecode --require-hashes requirements/all.txt requirements/noncommercial.txt
 	@$(UV) pip install --quiet --no-deps --editable .
 	@touch $@
 
@@ -122,6 +122,8 @@ lock: $(BIN)/python ## Write the lock files anew from pyproject.toml
 	  pyproject.toml -o requirements/core.txt
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --all-extras pyproject.toml -o requirements/all.txt
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --no-deps --group noncommercial -o requirements/noncommercial.txt
 
 # Node comes as a Python wheel, into an environment of its own: users need neither. `npm ci` installs what the lock file
 # says; the types of the API's calls are made of the OpenAPI document.
