@@ -30,10 +30,10 @@ class WithAFace(FakeDiffuser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.seen: list[tuple[int, ...]] = []
+        self.sizes: list[tuple[int, ...]] = []
 
     async def find_faces(self, images: Sequence[Image]) -> list[list[Face]]:
-        self.seen += [image.shape[:2] for image in images]
+        self.sizes += [image.shape[:2] for image in images]
         if self.missing:
             raise WeightsMissing("The face engine's weights are missing.")
         face = Face((24, 24, 104, 104), 0.9, 1.0, _FIVE, np.zeros(4, np.float32))
@@ -92,7 +92,7 @@ async def test_faces_of_a_large_image_are_looked_for_in_a_smaller_one(
 ) -> None:
     large = base64_png(a_flat_image((8192, 256), (0, 0, 0)))
     image, _ = await extras(idle_client, image=large, gfpgan_visibility=1)
-    assert capabilities.seen == [(128, 4096)]
+    assert capabilities.sizes == [(128, 4096)]
     assert image.shape == (256, 8192, 3)
     assert image[120, 120].tolist() == [200, 200, 200]  # where the fake's face is in the large one
 
