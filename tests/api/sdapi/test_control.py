@@ -90,7 +90,9 @@ class TestHeldUp:
     ) -> None:
         making = asyncio.create_task(txt2img(client))
         await begin(capabilities)
-        capabilities.seen["run 1"] = SeenLatents(2, 3, np.full((4, 8, 8), 0.25, np.float16))  # its event is on its way
+        capabilities.in_progress["run 1"] = SeenLatents(
+            2, 3, np.full((4, 8, 8), 0.25, np.float16)
+        )  # its event is on its way
         await client.post(f"{V1}/interrupt")
         made = await asyncio.wait_for(making, 20)
         assert int(made.images[0][0, 0, 0]) == 63
