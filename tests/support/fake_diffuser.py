@@ -156,11 +156,8 @@ class FakeDiffuser(FakeCapabilities):
 
     async def peek(self, tickets: Sequence[str]) -> dict[str, SeenLatents]:
         self.peeked += tickets
-        return (
-            {}
-            if self.is_blind
-            else {ticket: self.in_progress[ticket] for ticket in tickets if ticket in self.in_progress}
-        )
+        visible = {} if self.is_blind else self.in_progress
+        return {ticket: visible[ticket] for ticket in tickets if ticket in visible}
 
     async def decode_latents(self, latents: Latents, checkpoint: str = "", vae: str = "") -> Image:
         grey = int(255 * float(latents[0, 0, 0]))
