@@ -14,6 +14,7 @@ import statistics
 import time
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
+from uuid import uuid4
 
 import psutil
 
@@ -22,6 +23,7 @@ from bench.report import Report
 _STEPS, _ROUNDS = 200, 9
 _PAUSE_S = 0.01
 """Seconds of a step: a fast card's, so that each event travels alone."""
+_TICKET = uuid4().hex
 _SIDE = 64
 """Side of the latents of a picture of 512 x 512."""
 
@@ -29,21 +31,21 @@ _SIDE = 64
 class Stepping:
     """Streams steps: with latents where the prompt says so."""
 
-    def __init__(self) -> None:
+    def __init__(self, ticket: str) -> None:
         import torch
 
         from deployments.engines.diffusion.running import RunningPictures
 
         self._latents = torch.randn(1, 4, _SIDE, _SIDE)
-        self._running = RunningPictures()
+        self._running, self._ticket = RunningPictures(), ticket
 
     async def generate(self, request: Any) -> AsyncGenerator[Any, None]:
         from deployments.contracts.diffusion import GenerationStep
 
         for number in range(1, request.steps + 1):
-            step = GenerationStep(number, request.steps, "ticket")
+            step = GenerationStep(number, request.steps, self._ticket)
             self._running.note([(0, step)], self._latents, None)
-            yield step if request.prompt == "numbers" else self._running.peek(["ticket"])["ticket"]
+            yield step if request.prompt == "numbers" else self._running.peek([self._ticket])[self._ticket]
             await asyncio.sleep(_PAUSE_S)
 
     async def peek(self, tickets: Sequence[str]) -> dict[str, Any]:
@@ -62,13 +64,13 @@ def main() -> None:
     try:
         serve.start(proxy_location="Disabled")
         deployment: Any = serve.deployment(remotely_callable(Stepping), ray_actor_options={"num_cpus": 0.1})
-        handle: Any = serve.run(deployment.bind(), name="steps", route_prefix=None)
+        handle: Any = serve.run(deployment.bind(_TICKET), name="steps", route_prefix=None)
         report = Report("steps")
         asyncio.run(_measure(handle, report))
         report.finish()
     finally:
-        serve.shutdown()
-        ray.shutdown()  # type: ignore[no-untyped-call]
+        serve.shutdown()  # type: ignore[no-untyped-call]
+        ray.shutdown()
 
 
 async def _measure(handle: Any, report: Report) -> None:
@@ -98,7 +100,7 @@ async def _measure(handle: Any, report: Report) -> None:
     for _ in range(_ROUNDS):
         before, started = _processor_s(), time.perf_counter()
         for _ in range(_STEPS):
-            await gateway.peek(["ticket"])
+            await gateway.peek([_TICKET])
         looks.append(((_processor_s() - before) / _STEPS, (time.perf_counter() - started) / _STEPS))
     for kind in kinds:
         report.add(f"bytes of a step, {kind}", sizes[kind], "B")
