@@ -2,7 +2,8 @@
 
 Ray's `DeploymentHandle.broadcast` is alpha, and all that is used of it is here. It collects the answers of all replicas
 or none: one that hangs, or whose `max_ongoing_requests` are all in use, would hold up the others' answers. So they are
-taken one by one from where it collects them (`tests/cluster/test_diffusion.py` does so on a real Serve).
+taken one by one from where it collects them (`tests/cluster/test_diffusion.py` does so on a real Serve). Replicas that
+are being shut down, and only end the calls that they have, are not asked.
 """
 
 from __future__ import annotations

@@ -175,6 +175,8 @@ class Gateway:
     async def peek(self, tickets: Sequence[str]) -> dict[str, SeenLatents]:
         """Ask all replicas, as nobody here knows which of them makes which picture, until all are found."""
         found: dict[str, SeenLatents] = {}
+        if not tickets:
+            return found
         asked = ask_all(self._handle("diffusion"), "peek", list(tickets))
         try:
             with self._translated("peek", _PEEK_S):

@@ -125,7 +125,7 @@ class FakeDiffuser(FakeCapabilities):
         self.given_up = asyncio.Semaphore(0)
         """Semaphore released for each image that was stopped before its end."""
         self.running = self.most_running = 0
-        self.seen: dict[str, SeenLatents] = {}
+        self.in_progress: dict[str, SeenLatents] = {}
         """What the images in progress have, by ticket."""
         self.peeked: list[str] = []
         """Tickets that were asked for."""
@@ -142,7 +142,7 @@ class FakeDiffuser(FakeCapabilities):
         ticket = f"run {len(self.requests)}"
         try:
             for step in range(1, steps + 1):
-                self.seen[ticket] = SeenLatents(step, steps, latents)
+                self.in_progress[ticket] = SeenLatents(step, steps, latents)
                 yield GenerationStep(step, steps, ticket)
                 if step == 1:
                     self.begun.release()
@@ -155,13 +155,14 @@ class FakeDiffuser(FakeCapabilities):
             raise
         finally:
             self.running -= 1
-            del self.seen[ticket]
+            del self.in_progress[ticket]
         checkpoint = next(model for model in self.catalogue.checkpoints if model.name == (request.checkpoint or "tiny"))
         yield GeneratedPicture(a_picture(request, size), checkpoint.name, checkpoint.sha256)
 
     async def peek(self, tickets: Sequence[str]) -> dict[str, SeenLatents]:
         self.peeked += tickets
-        return {} if self.is_blind else {ticket: self.seen[ticket] for ticket in tickets if ticket in self.seen}
+        visible = {} if self.is_blind else self.in_progress
+        return {ticket: visible[ticket] for ticket in tickets if ticket in visible}
 
     async def decode_latents(self, latents: Latents, checkpoint: str = "", vae: str = "") -> Image:
         grey = int(255 * float(latents[0, 0, 0]))

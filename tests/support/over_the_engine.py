@@ -30,7 +30,7 @@ class OverTheEngine(FakeCapabilities):
     def __init__(self, diffuser: BatchedDiffuser) -> None:
         super().__init__()
         self._diffuser = diffuser
-        self.seen: list[SeenLatents] = []
+        self.looked: list[SeenLatents] = []
         """What was seen of pictures in progress."""
 
     def generate(self, request: GenerationRequest) -> Any:
@@ -38,7 +38,7 @@ class OverTheEngine(FakeCapabilities):
 
     async def peek(self, tickets: Sequence[str]) -> dict[str, SeenLatents]:
         found = await self._diffuser.peek(tickets)
-        self.seen += found.values()
+        self.looked += found.values()
         return found
 
     async def decode_latents(self, latents: Latents, checkpoint: str = "", vae: str = "") -> Image:

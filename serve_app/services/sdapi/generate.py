@@ -120,7 +120,7 @@ async def _make(
         await asyncio.wait({reading, *waits}, return_when=asyncio.FIRST_COMPLETED)
         if not reading.done() and ticket:
             seen = await diffuser.peek([ticket])  # before the stream is closed: then there is nothing to see
-            if ticket in seen:
+            if ticket in seen and not reading.done():
                 return seen[ticket]
             await asyncio.wait({reading}, timeout=_LAST_S)  # it may be finished, and on its way
         return reading.result() if reading.done() else None

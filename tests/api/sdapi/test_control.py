@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import httpx
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from configs.settings import Deadlines, Settings
-from deployments.contracts.diffusion import SeenLatents
+from deployments.contracts.diffusion import GeneratedPicture, GenerationRequest, GenerationStep, SeenLatents
 from serve_app.services.container import Services
 from serve_app.services.sdapi import generate
 from serve_app.store.repositories.users import LOCAL_USER_ID
@@ -36,18 +36,38 @@ async def begin(capabilities: FakeDiffuser, pictures: int = 1) -> None:
         await asyncio.wait_for(capabilities.begun.acquire(), 20)
 
 
-class Ending(FakeDiffuser):
-    """Images end before anybody sees them."""
+class EndingBefore(FakeDiffuser):
+    """Images end at the engine before anybody sees them."""
 
     async def peek(self, tickets: Sequence[str]) -> dict[str, SeenLatents]:
         self.go.set()
         return {}
 
 
+class EndingMeanwhile(FakeDiffuser):
+    """Images end while what they had is on its way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ended = asyncio.Event()
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationStep | GeneratedPicture]:
+        async for event in super().generate(request):
+            if isinstance(event, GeneratedPicture):
+                self.ended.set()
+            yield event
+
+    async def peek(self, tickets: Sequence[str]) -> dict[str, SeenLatents]:
+        found = await super().peek(tickets)
+        self.go.set()
+        await self.ended.wait()
+        return found
+
+
 class TestEnding:
-    @pytest.fixture
-    def capabilities(self) -> FakeDiffuser:
-        ending = Ending()
+    @pytest.fixture(params=[EndingBefore, EndingMeanwhile])
+    def capabilities(self, request: pytest.FixtureRequest) -> FakeDiffuser:
+        ending: FakeDiffuser = request.param()
         ending.go.clear()
         return ending
 
@@ -90,7 +110,8 @@ class TestHeldUp:
     ) -> None:
         making = asyncio.create_task(txt2img(client))
         await begin(capabilities)
-        capabilities.seen["run 1"] = SeenLatents(2, 3, np.full((4, 8, 8), 0.25, np.float16))  # its event is on its way
+        newer = SeenLatents(2, 3, np.full((4, 8, 8), 0.25, np.float16))
+        capabilities.in_progress["run 1"] = newer  # its event is on its way
         await client.post(f"{V1}/interrupt")
         made = await asyncio.wait_for(making, 20)
         assert int(made.images[0][0, 0, 0]) == 63

@@ -152,10 +152,10 @@ async def test_interrupting_returns_the_image_as_far_as_it_has_come(
 ) -> None:
     making = asyncio.create_task(txt2img(client, prompt="a cat", steps=150, width=128, height=128))
     await until_running(client)
-    assert capabilities.seen == []  # nothing is copied while nobody looks
+    assert capabilities.looked == []  # nothing is copied while nobody looks
     await client.post(f"{V1}/interrupt")
     made = await asyncio.wait_for(making, 60)
-    [seen] = capabilities.seen
+    [seen] = capabilities.looked
     assert 1 < seen.step < 150
     assert f"stopped after {seen.step} of 150 steps" in made.warnings
     assert np.array_equal(made.images[0], await capabilities.decode_latents(seen.latents))
@@ -171,7 +171,7 @@ async def test_a_preview_comes_while_the_engine_is_at_work(
         return (await client.get(f"{V1}/progress")).json()["current_image"]
 
     assert pixels(await until(preview)).shape == (16, 16, 3)
-    assert capabilities.seen[0].step >= 10  # of every tenth step, as the setting says
+    assert capabilities.looked[0].step >= 10  # of every tenth step, as the setting says
     await client.post(f"{V1}/interrupt")
     assert len((await asyncio.wait_for(making, 60)).images) == 1
 

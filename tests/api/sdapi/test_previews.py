@@ -69,8 +69,9 @@ async def test_a_preview_shows_what_there_is_when_it_is_drawn(
     client: httpx.AsyncClient, capabilities: FakeDiffuser
 ) -> None:
     making = await begin(client, capabilities, override_settings=EACH_STEP)
-    [ticket] = capabilities.seen
-    capabilities.seen[ticket] = SeenLatents(2, 3, np.zeros((4, 8, 8), np.float16))  # it has gone on since its event
+    [ticket] = capabilities.in_progress
+    newer = SeenLatents(2, 3, np.zeros((4, 8, 8), np.float16))
+    capabilities.in_progress[ticket] = newer  # its event is on its way
     assert pixels(await preview(client))[0, 0].tolist() == [128] * 3
     await end(capabilities, making)
 

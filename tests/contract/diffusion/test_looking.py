@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
@@ -16,12 +17,14 @@ pytest.importorskip("diffusers")
 
 import torch
 
-from configs.settings import Settings
+from configs.settings import Diffusion, Settings
 from deployments.contracts.diffusion import GeneratedPicture, GenerationStep, Hires
 from deployments.engines.diffusion.batched import BatchedDiffuser
+from deployments.engines.diffusion.device import Device
 from deployments.engines.diffusion.engine import DiffusionEngine
+from deployments.engines.diffusion.preprocessors import Preprocessors
 from deployments.errors import Overloaded
-from tests.support.diffusing import Listening, Looking, a_request
+from tests.support.diffusing import Listening, Looking, a_request, no_faces
 from tests.support.tiny_diffusion import CHECKPOINT
 
 
@@ -163,6 +166,34 @@ def test_a_batch_that_breaks_leaves_nothing(engine: DiffusionEngine) -> None:
         engine.run([a_request()], Listening())
     assert kept == [0, 1, 1]
     assert len(engine.running) == 0
+
+
+def test_the_host_is_a_step_ahead_of_the_device_and_no_more(tiny_models: Path) -> None:
+    class Mark:
+        """What a step's event would be on a GPU."""
+
+        def __init__(self, number: int) -> None:
+            self._number = number
+
+        def synchronize(self) -> None:
+            happened.append(("awaited", self._number))
+
+    class Marking(Device):
+        def mark(self) -> Any:
+            return Mark(next(numbers))
+
+    class Told(Listening):
+        def report(self, place: int, step: GenerationStep) -> None:
+            super().report(place, step)
+            happened.append(("told", step.step))
+
+    numbers, happened = itertools.count(1), list[tuple[str, int]]()
+    settings = Diffusion(checkpoint=CHECKPOINT, models_dir=tiny_models, offline=True)
+    hints = Preprocessors(tiny_models / "annotators", lambda: no_faces)
+    engine = DiffusionEngine(settings, tiny_models, hints, Marking("cpu", torch.float32))
+    engine.run([a_request(steps=3)], Told())
+    engine.close()
+    assert happened == [("told", 1), ("awaited", 1), ("told", 2), ("awaited", 2), ("told", 3)]
 
 
 async def test_a_look_does_not_wait_for_the_step_that_is_being_made(diffuser: BatchedDiffuser) -> None:

@@ -84,6 +84,11 @@ async def test_pictures_of_several_replicas_are_seen_together() -> None:
     assert sorted(await looking.peek(["a", "b", "c"])) == ["a", "b", "c"]
 
 
+async def test_who_looks_for_nothing_asks_nobody() -> None:
+    looking, replicas = over(HANGS)
+    assert (await looking.peek([]), replicas.asked) == ({}, [])
+
+
 async def test_a_picture_that_is_made_nowhere_is_missing() -> None:
     assert await over({}, {})[0].peek(["a"]) == {}
 
