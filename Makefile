@@ -83,6 +83,7 @@ bench: dev ## Ratios and growth, side by side in one run (about three quarters o
 	@$(BIN)/python -m bench.speed.large_albums
 	@$(BIN)/python -m bench.speed.library_pages
 	@$(BIN)/python -m bench.speed.diffusion
+	@$(BIN)/python -m bench.speed.generation
 	@$(BIN)/python -m bench.speed.avatars
 	@$(BIN)/python -m bench.speed.neighbour
 	@$(BIN)/python -m bench.speed.web_grid

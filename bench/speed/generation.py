@@ -4,7 +4,8 @@
 own over it, and sends `POST /sdapi/v1/txt2img` one at a time and several at once. In turn with it, the same requests go
 to the engine in this process, through batches and streams as a replica answers, and to diffusers' pipeline: the clock
 and the processor of each, and what each process of the server took of it. What the server takes at rest is measured
-first and told apart.
+first and told apart. `--against FOLDER` measures the server of another checkout in the same run, in turn with this
+one's: on a machine with other work, figures of two runs cannot be compared.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from bench.report import Report
-from bench.server import Server
+from bench.server import ROOT, Server
 from bench.speed.processor import KINDS, processor_s
 from configs.settings import Settings
 from deployments.contracts.diffusion import GenerationRequest
@@ -38,9 +39,11 @@ if TYPE_CHECKING:
     from deployments.engines.diffusion.batched import BatchedDiffuser
 
 CHECKPOINT = "small"
+STOCK, ENGINE, HTTP, BEFORE = "stock", "engine", "HTTP", "the other's HTTP"
+"""Ways to a picture: diffusers' pipeline, the engine in this process, the server, and that of another checkout."""
 _PROMPT, _NEGATIVE, _SAMPLER = "a photo of the cat", "blurry", "Euler a"
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-_REST_S = 10.0
+_REST_S = 20.0
 _WARM_UP = 3
 _ROUNDS = 5
 _TIMEOUT_S = 600.0
@@ -76,7 +79,7 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=8, help="requests at once, after those one at a time")
     parser.add_argument("--size", type=int, default=64, help="side of the pictures, pixels")
     parser.add_argument("--steps", type=int, default=1)
-    parser.add_argument("--hold", action="store_true", help="keep the server until Enter, to look at its processes")
+    parser.add_argument("--against", type=Path, help="another checkout of the repository")
     options = parser.parse_args()
     # Before PyTorch is imported: the engine has as many threads here as in the server.
     for name in _THREADS:
@@ -87,20 +90,29 @@ def main() -> None:
         _write_model(models)
         engine_settings = {"MODELS_DIR": str(models), "CHECKPOINT": CHECKPOINT, "OFFLINE": "true"}
         environment = {f"DARKROOM_DIFFUSION__{name}": value for name, value in engine_settings.items()}
-        server = Server(Path(folder) / "data", (sys.executable, "-m", "serve_app", "--diffusion"), **environment)
+        servers = {HTTP: _server(ROOT, Path(folder) / "data", environment)}
+        if options.against:
+            servers[BEFORE] = _server(options.against.resolve(), Path(folder) / "before", environment)
         try:
-            server.start()
-            asyncio.run(_measure(server, _settings(models), options, report))
-            if options.hold:
-                input(f"{server.url}: Enter ends it ")
+            for server in servers.values():
+                server.start()
+            asyncio.run(_measure(servers, _settings(models), options, report))
         finally:
-            if server.exit_status is None:
-                server.stop()
-            server.kill()
+            for server in servers.values():
+                if server.exit_status is None:
+                    server.stop()
+                server.kill()
     report.finish()
 
 
-async def _measure(server: Server, settings: Settings, options: argparse.Namespace, report: Report) -> None:
+def _server(checkout: Path, data: Path, environment: Mapping[str, str]) -> Server:
+    command = ("env", "-C", str(checkout), sys.executable, "-m", "serve_app", "--diffusion")
+    return Server(data, command, **environment, PYTHONPATH=str(checkout))
+
+
+async def _measure(
+    servers: Mapping[str, Server], settings: Settings, options: argparse.Namespace, report: Report
+) -> None:
     request = GenerationRequest(
         _PROMPT,
         _NEGATIVE,
@@ -110,34 +122,39 @@ async def _measure(server: Server, settings: Settings, options: argparse.Namespa
         sampler=_SAMPLER,
         checkpoint=CHECKPOINT,
     )
-    async with _engine(settings) as diffuser, _client(server) as client:
+    async with _engine(settings) as diffuser, AsyncExitStack() as stack:
 
-        async def over_http(seed: int) -> None:
-            await _post(client, replace(request, seed=seed))
+        async def over_http(server: Server) -> Draw:
+            client = await stack.enter_async_context(_client(server))
+            return lambda seed: _post(client, replace(request, seed=seed))
 
         async def by_engine(seed: int) -> None:
             async for _ in diffuser.generate(replace(request, seed=seed)):
                 pass
 
         stock = _stock(diffuser, request)
-        for seed in range(_WARM_UP):
-            for draw in (by_engine, stock, over_http):
+        over = {name: await over_http(server) for name, server in servers.items()}
+        for draw in (by_engine, stock, *over.values()):
+            for seed in range(_WARM_UP):
                 await draw(seed)
-        await asyncio.gather(*(over_http(seed) for seed in range(options.at_once)))
-        await asyncio.gather(*(by_engine(seed) for seed in range(options.at_once)))
-        resting = await _at_rest(server)
-        alone = {"stock": Taken(), "engine": Taken(), "HTTP": Taken()}
-        together = {"engine": Taken(), "HTTP": Taken()}
+            if draw is not stock:
+                await asyncio.gather(*(draw(seed) for seed in range(options.at_once)))
+        resting = await _at_rest(servers)
+        alone = {name: Taken() for name in (STOCK, ENGINE, *over)}
+        together = {name: Taken() for name in (ENGINE, *over)}
         rounds = min(_ROUNDS, options.pictures)
         for round_ in range(rounds):  # in turn, so that a busy machine is as busy for each
             seeds = range(round_, options.pictures, rounds)
-            await _note(alone["stock"], stock, seeds, 1)
-            await _note(alone["engine"], by_engine, seeds, 1)
-            await _note(alone["HTTP"], over_http, seeds, 1, server, resting)
+            await _note(alone[STOCK], stock, seeds, 1)
+            await _note(alone[ENGINE], by_engine, seeds, 1)
+            for name, draw in over.items():
+                await _note(alone[name], draw, seeds, 1, servers[name], resting[name])
             full = range(-(-len(seeds) // options.at_once) * options.at_once)
-            await _note(together["engine"], by_engine, full, options.at_once)
-            await _note(together["HTTP"], over_http, full, options.at_once, server, resting)
-    report.add("at rest: all processes", 1000 * sum(resting.values()), "ms of processor a second")
+            await _note(together[ENGINE], by_engine, full, options.at_once)
+            for name, draw in over.items():
+                await _note(together[name], draw, full, options.at_once, servers[name], resting[name])
+    for name in servers:
+        report.add(f"{name} at rest, processor", 1000 * sum(resting[name].values()), "ms a second")
     _tell(report, "one at a time", alone)
     _tell(report, f"{options.at_once} at once", together)
 
@@ -172,28 +189,32 @@ def _processor_s(server: Server | None) -> Mapping[str, float]:
 
 
 def _tell(report: Report, how: str, ways: dict[str, Taken]) -> None:
-    engine, http = ways["engine"], ways["HTTP"]
-    report.add(f"{how}:", http.pictures, "pictures each way")
+    engine_ms = ways[ENGINE].processor_ms()
+    report.add(f"{how}:", ways[HTTP].pictures, "pictures each way")
     for name, taken in ways.items():
         report.add(f"{name}, clock", taken.clock_ms, "ms a picture")
-    for name in (name for name in ways if name != "HTTP"):
-        ratios = [one / other for one, other in zip(http.clock_s, ways[name].clock_s, strict=True)]
-        report.add(f"HTTP / {name}, clock", statistics.median(ratios), "")
+    for name in (name for name in ways if name in (STOCK, ENGINE)):
+        ratios = [one / other for one, other in zip(ways[HTTP].clock_s, ways[name].clock_s, strict=True)]
+        report.add(f"{HTTP} / {name}, clock", statistics.median(ratios), "")
     for name, taken in ways.items():
         report.add(f"{name}, processor", taken.processor_ms(), "ms a picture")
-    for kind in KINDS:
-        if kind in http.processor_s:
-            report.add(f"- {kind}", http.processor_ms(kind), "ms a picture")
-    report.add("HTTP - engine, processor", http.processor_ms() - engine.processor_ms(), "ms a picture")
-    report.add("HTTP / engine, processor", http.processor_ms() / engine.processor_ms(), "")
+        if name in (STOCK, ENGINE):
+            continue
+        for kind in KINDS:
+            if kind in taken.processor_s:
+                report.add(f"- {kind}", taken.processor_ms(kind), "ms a picture")
+        report.add(f"{name} - {ENGINE}, processor", taken.processor_ms() - engine_ms, "ms a picture")
+        report.add(f"{name} / {ENGINE}, processor", taken.processor_ms() / engine_ms, "")
 
 
-async def _at_rest(server: Server) -> Mapping[str, float]:
-    """Measure what the server takes when nobody asks for anything, processor seconds a second."""
-    before, started = processor_s(server), time.perf_counter()
+async def _at_rest(servers: Mapping[str, Server]) -> dict[str, dict[str, float]]:
+    """Measure what servers take when nobody asks for anything, processor seconds a second."""
+    before, started = {name: processor_s(server) for name, server in servers.items()}, time.perf_counter()
     await asyncio.sleep(_REST_S)
-    after, seconds = processor_s(server), time.perf_counter() - started
-    return {kind: (after[kind] - before[kind]) / seconds for kind in after}
+    after, seconds = {name: processor_s(server) for name, server in servers.items()}, time.perf_counter() - started
+    return {
+        name: {kind: (after[name][kind] - before[name][kind]) / seconds for kind in after[name]} for name in servers
+    }
 
 
 @asynccontextmanager

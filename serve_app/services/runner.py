@@ -114,8 +114,10 @@ class JobRunner:
                         task.add_done_callback(lambda _: slots.release())
                         if self._has_users:  # one that had as many running as a user may has room for another
                             task.add_done_callback(lambda _: signal.set())
-                        continue
-                    slots.release()
+                        if due_s is not None and due_s <= 0:
+                            continue
+                    else:
+                        slots.release()
                     waiting = asyncio.create_task(signal.wait(due_s))
                     await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
                     waiting.cancel()
@@ -128,7 +130,7 @@ class JobRunner:
         await self._stopped.wait()
 
     async def _claim(self, kinds: Sequence[str], concurrency: int) -> tuple[QueuedJob | None, float | None]:
-        """Claim a job. -> it, or None and the seconds after which to look again even if there is no notice"""
+        """Claim a job. -> it or None, and the seconds after which to look again even if there is no notice"""
         requeues = time.monotonic() >= self._requeued + _REQUEUE_S
         try:
             async with self._database.transaction() as session:
@@ -142,8 +144,8 @@ class JobRunner:
                     requeues=requeues,
                 )
                 self._requeued = time.monotonic() if requeues else self._requeued
-                due_s = None if job else await claims.seconds_until_due(session, kinds)
-                return job, None if due_s is None else max(_SOONEST_S, due_s)
+                due_s = await claims.seconds_until_due(session, kinds, is_now_too=job is not None)
+                return job, due_s if job or due_s is None else max(_SOONEST_S, due_s)
         except Unavailable as error:
             log.warning("no jobs can be claimed", reason=error.message)
             return None, self._settings.poll_s

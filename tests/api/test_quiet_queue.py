@@ -162,3 +162,15 @@ async def test_a_job_whose_worker_died_is_taken_over_when_its_lease_ends(
     finally:
         await other.stop()
         await asyncio.wait_for(running, 20)
+
+
+async def test_a_worker_that_has_claimed_the_only_job_does_not_look_for_another(
+    held: Held, services: Services, worker: JobRunner
+) -> None:
+    held.go.set()
+    first = await add_job(services)
+    await services.jobs.wait(LOCAL_USER_ID, first, 20)  # by now it has looked at what there was at its start
+    with statements(services) as sent:
+        second = await add_job(services)
+        await services.jobs.wait(LOCAL_USER_ID, second, 20)
+    assert len([one for one in sent if "turns AS" in one]) == 1

@@ -67,7 +67,8 @@ of this worker's already has none. Among one user's jobs the oldest comes first,
 _DUE = text("""
     SELECT extract(epoch FROM min(due) - clock_timestamp()) FROM (
         SELECT min(run_after) AS due FROM jobs
-        WHERE status = 'queued' AND run_after > clock_timestamp() AND kind = ANY(CAST(:kinds AS text[]))
+        WHERE status = 'queued' AND kind = ANY(CAST(:kinds AS text[]))
+        AND (CAST(:is_now_too AS boolean) OR run_after > clock_timestamp())
         UNION ALL SELECT min(lease_until) FROM jobs WHERE status = 'running'
     ) AS times
 """)
@@ -127,10 +128,10 @@ async def claim(
             # Another worker has just started the same kind on this album; the next look sees it.
 
 
-async def seconds_until_due(session: AsyncSession, kinds: Sequence[str]) -> float | None:
+async def seconds_until_due(session: AsyncSession, kinds: Sequence[str], *, is_now_too: bool = False) -> float | None:
     """Seconds until time alone makes a job claimable: one of these kinds that was put off, or any whose worker may have
-    died. None: there is none."""
-    due = await session.scalar(_DUE, {"kinds": list(kinds)})
+    died. None: there is none. `is_now_too`: those that are due already count as well, claimable or not."""
+    due = await session.scalar(_DUE, {"kinds": list(kinds), "is_now_too": is_now_too})
     return None if due is None else float(due)
 
 

@@ -87,18 +87,18 @@ async def test_a_job_of_an_album_that_ends_wakes_workers_for_the_one_behind_it(
 async def test_workers_are_not_woken_for_jobs_of_the_other_lane_nor_by_the_end_of_one_without_album(
     database: Database, events: JobEvents
 ) -> None:
-    job = await enqueue(database, kind="txt2img")
-    with events.work("generations") as mine, events.work("analyses") as others, events.watch(job.id, ends=True) as end:
+    with events.work("generations") as mine, events.work("analyses") as others:
         waiting = asyncio.create_task(mine.wait())
-        await enqueue(database, kind="txt2img")
+        job = await enqueue(database, kind="txt2img")
         async with asyncio.timeout(30):
             await waiting
-        async with database.transaction() as session:
-            running = await claims.claim(session, worker="test", kinds=["txt2img"], lease_s=60)
-            assert running is not None
-            await claims.complete(session, running, {})
-        async with asyncio.timeout(30):
-            await end.wait()
+        with events.watch(job.id, ends=True) as end:
+            async with database.transaction() as session:
+                running = await claims.claim(session, worker="test", kinds=["txt2img"], lease_s=60)
+                assert running is not None
+                await claims.complete(session, running, {})
+            async with asyncio.timeout(30):
+                await end.wait()
         assert not await mine.wait(0)
         assert not await others.wait(0)
 
