@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from deployments.assets.palettes import ade20k, coco_panoptic
 from deployments.contracts.arrays import Image
 from deployments.engines.diffusion.catalogue import MODELS_DIR
 from deployments.engines.diffusion.depth_anything import open_depth_anything
@@ -23,6 +24,7 @@ from deployments.engines.diffusion.lama import open_lama
 from deployments.engines.diffusion.loading import module_bytes
 from deployments.engines.diffusion.model_cache import ModelCache
 from deployments.engines.diffusion.poses import open_openpose
+from deployments.engines.diffusion.segmenters import folders, open_segmenter
 from deployments.errors import DarkroomError, Unavailable, WeightsMissing
 
 
@@ -45,6 +47,13 @@ class Network:
     open: Callable[[Sequence[Path]], Any] | None = None
     """Function that opens the detector from its files; None: by the `from_pretrained` of `detector`."""
 
+
+_ADE20K = folders("oneformer_ade20k_swin_large", "oneformer_ade20k_swin_tiny")
+_COCO = folders("oneformer_coco_swin_large")
+_UPERNET = folders(
+    *(f"upernet-convnext-{size}" for size in ("small", "xlarge", "large", "base", "tiny")),
+    *(f"upernet-swin-{size}" for size in ("large", "base", "small", "tiny")),
+)
 
 NETWORKS: Mapping[str, Network] = {
     "hed": Network("HEDdetector", ("ControlNetHED.pth",)),
@@ -80,6 +89,29 @@ NETWORKS: Mapping[str, Network] = {
     "zoe": Network("", ("ZoeD_M12_N.pt",), subfolder="zoedepth", open=open_zoe),
     "leres": Network("", ("res101.pth",), open=open_leres),
     "lama": Network("", ("ControlNetLama.pth",), open=open_lama),
+    "oneformer_ade20k": Network(
+        "",
+        (_ADE20K[0],),
+        "shi-labs/oneformer_ade20k_swin_large, with its config.json and preprocessor_config.json",
+        subfolder="oneformer",
+        instead=_ADE20K[1:],
+        open=partial(open_segmenter, kind="oneformer", palette=ade20k),
+    ),
+    "oneformer_coco": Network(
+        "",
+        (_COCO[0],),
+        "shi-labs/oneformer_coco_swin_large, with its config.json and preprocessor_config.json",
+        subfolder="oneformer",
+        instead=_COCO[1:],
+        open=partial(open_segmenter, kind="oneformer", palette=coco_panoptic),
+    ),
+    "upernet": Network(
+        "",
+        (_UPERNET[0],),
+        "openmmlab/upernet-convnext-small, with its config.json and preprocessor_config.json",
+        instead=_UPERNET[1:],
+        open=partial(open_segmenter, kind="upernet", palette=ade20k),
+    ),
     "teed": Network("TEEDdetector", ("5_model.pth",), "fal-ai/teed", {"filename": "5_model.pth"}, "TEED"),
 }
 

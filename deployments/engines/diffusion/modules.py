@@ -156,6 +156,9 @@ _DRAWN: tuple[Module, ...] = (
         "midas",
         a=Slider("Normal Background Threshold", 0.4, 0.0, 1.0, 0.01),
     ),
+    Module("oneformer_ade20k", "seg_ofade20k", _run("oneformer_ade20k"), ("Segmentation",), "oneformer_ade20k"),
+    Module("oneformer_coco", "seg_ofcoco", _run("oneformer_coco"), ("Segmentation",), "oneformer_coco"),
+    Module("segmentation", "seg_ufade20k", _run("upernet"), ("Segmentation",), "upernet"),
     Module("openpose", "openpose", _run("openpose"), ("OpenPose",), "openpose"),
     Module("openpose_face", "openpose_face", _run("openpose", include_face=True), ("OpenPose",), "openpose"),
     Module("openpose_hand", "openpose_hand", _run("openpose", include_hand=True), ("OpenPose",), "openpose"),
@@ -270,11 +273,8 @@ _OTHERS: tuple[tuple[str, str, str], ...] = (
     ("ip-adapter_face_id_plus", "ip-adapter_face_id_plus", "IP-Adapter"),
     ("lineart_anime_denoise", "lineart_anime_denoise", "Lineart"),
     ("normal_dsine", "normal_dsine", "NormalMap"),
-    ("oneformer_ade20k", "seg_ofade20k", "Segmentation"),
-    ("oneformer_coco", "seg_ofcoco", "Segmentation"),
     ("revision_clipvision", "revision_clipvision", "Revision"),
     ("revision_ignore_prompt", "revision_ignore_prompt", "Revision"),
-    ("segmentation", "seg_ufade20k", "Segmentation"),
 )
 """Name, label and kind of those that do not run here."""
 
