@@ -17,7 +17,7 @@ from deployments.assets.palettes import ade20k, coco_panoptic
 from deployments.contracts.arrays import Image
 from deployments.engines.diffusion.catalogue import MODELS_DIR
 from deployments.engines.diffusion.depth_anything import open_depth_anything
-from deployments.engines.diffusion.depth_networks import open_leres, open_zoe
+from deployments.engines.diffusion.depth_networks import open_leres, open_sharp_leres, open_zoe
 from deployments.engines.diffusion.dwpose import open_dwpose
 from deployments.engines.diffusion.headers import load_tensors
 from deployments.engines.diffusion.lama import open_lama
@@ -88,6 +88,7 @@ NETWORKS: Mapping[str, Network] = {
     ),
     "zoe": Network("", ("ZoeD_M12_N.pt",), subfolder="zoedepth", open=open_zoe),
     "leres": Network("", ("res101.pth",), open=open_leres),
+    "leres++": Network("", ("res101.pth", "latest_net_G.pth"), subfolder="leres", open=open_sharp_leres),
     "lama": Network("", ("ControlNetLama.pth",), open=open_lama),
     "oneformer_ade20k": Network(
         "",
@@ -121,10 +122,15 @@ def find_weights(folders: Sequence[Path], name: str) -> list[Path]:
     none."""
     network = NETWORKS[name]
     for files in (network.files, *((file,) for file in network.instead)):
-        for place in (place for folder in folders for place in (folder, folder / (network.subfolder or name))):
+        for place in _places(folders, name):
             if all((place / file).is_file() for file in files):
                 return [place / file for file in files]
     return []
+
+
+def _places(folders: Sequence[Path], name: str) -> list[Path]:
+    """Folders that a network's files may lie in."""
+    return [place for folder in folders for place in (folder, folder / (NETWORKS[name].subfolder or name))]
 
 
 class Annotators:
@@ -173,7 +179,8 @@ class Annotators:
         network = NETWORKS[name]
         found = find_weights(self._folders, name)
         if not found:
-            missing = [file for file in network.files if not any((one / file).is_file() for one in self._folders)]
+            places = _places(self._folders, name)
+            missing = [file for file in network.files if not any((place / file).is_file() for place in places)]
             file = (missing or network.files)[0]
             raise WeightsMissing(
                 f"The preprocessor's weights {file} are not in annotators/ of the folder that {MODELS_DIR} names.",
