@@ -15,10 +15,11 @@ import numpy as np
 
 from deployments.assets.palettes import ade20k, coco_panoptic
 from deployments.contracts.arrays import Image
+from deployments.engines.diffusion.animal_poses import AnimalPose
 from deployments.engines.diffusion.catalogue import MODELS_DIR
 from deployments.engines.diffusion.depth_anything import open_depth_anything
 from deployments.engines.diffusion.depth_networks import open_leres, open_sharp_leres, open_zoe
-from deployments.engines.diffusion.dwpose import open_dwpose
+from deployments.engines.diffusion.dwpose import DWPose
 from deployments.engines.diffusion.headers import load_tensors
 from deployments.engines.diffusion.lama import open_lama
 from deployments.engines.diffusion.loading import module_bytes
@@ -84,7 +85,14 @@ NETWORKS: Mapping[str, Network] = {
         open=partial(open_depth_anything, is_second=True),
     ),
     "dwpose": Network(
-        "", ("yolox_l.onnx", "dw-ll_ucoco_384.onnx"), "yzd-v/DWPose", subfolder="openpose", open=open_dwpose
+        "", ("yolox_l.onnx", "dw-ll_ucoco_384.onnx"), "yzd-v/DWPose", subfolder="openpose", open=DWPose.open
+    ),
+    "animal_openpose": Network(
+        "",
+        ("yolox_l.onnx", "rtmpose-m_ap10k_256.onnx"),
+        "yzd-v/DWPose, and hr16/UnJIT-DWPose",
+        subfolder="openpose",
+        open=AnimalPose.open,
     ),
     "zoe": Network("", ("ZoeD_M12_N.pt",), subfolder="zoedepth", open=open_zoe),
     "leres": Network("", ("res101.pth",), open=open_leres),

@@ -179,6 +179,7 @@ _DRAWN: tuple[Module, ...] = (
         "openpose",
     ),
     Module("dw_openpose_full", "dw_openpose_full", _run("dwpose"), ("OpenPose",), "dwpose"),
+    Module("animal_openpose", "animal_openpose", _run("animal_openpose"), ("OpenPose",), "animal_openpose"),
     Module(
         "openpose_faceonly",
         "openpose_faceonly",
@@ -268,7 +269,6 @@ _IMAGE_PROMPTS: tuple[tuple[str, str, str], ...] = (
 )
 """Name, label and image encoders of those whose image is a prompt."""
 _OTHERS: tuple[tuple[str, str, str], ...] = (
-    ("animal_openpose", "animal_openpose", "OpenPose"),
     ("anime_face_segment", "seg_anime_face", "Segmentation"),
     ("clip_vision", "t2ia_style_clipvision", "T2I-Adapter"),
     ("densepose", "densepose (pruple bg & purple torso)", "OpenPose"),
