@@ -1,4 +1,4 @@
-"""Poses of animals: small ONNX files of the real inputs and outputs, and what is drawn of their points."""
+"""Poses of animals: small ONNX files of the real inputs and outputs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch")
 
 from deployments.contracts.diffusion import HintOptions
-from deployments.engines.diffusion.animal_poses import AnimalPose, draw_animal
+from deployments.engines.diffusion.animal_poses import AnimalPose
 from deployments.engines.diffusion.annotators import NETWORKS
 from deployments.engines.diffusion.preprocessors import Preprocessors
 from deployments.errors import WeightsMissing
@@ -60,29 +60,6 @@ def test_an_animal_is_drawn_where_its_points_are_and_nothing_without_any(folder:
     np.testing.assert_allclose([xs.mean(), ys.mean()], DOT, atol=4)
     write_finder(folder / "openpose" / FINDER, [])
     assert not draw().any()
-
-
-def test_lines_between_points_have_the_colours_of_the_original() -> None:
-    points = np.zeros((17, 3), np.float32)
-    points[:, :2] = [(20 * place, 50 + 90 * (place % 2)) for place in range(17)]
-    canvas = np.zeros((200, 400, 3), np.uint8)
-    draw_animal(canvas, points)
-
-    def between(one: int, other: int) -> list[int]:
-        x, y = (points[one, :2] + points[other, :2]) / 2
-        return [int(part) for part in canvas[int(y), int(x)]]
-
-    assert between(0, 1) == [255, 255, 255]
-    assert between(8, 9) == [0, 255, 255]
-    assert between(12, 13) == [150, 150, 150]
-    assert between(15, 16) == [255, 255, 100]
-    assert not between(10, 11)[0]  # a paw and a hip are not joined
-
-
-def test_points_far_outside_of_the_image_end_in_no_error() -> None:
-    canvas = np.zeros((20, 20, 3), np.uint8)
-    draw_animal(canvas, np.full((17, 3), 1e12, np.float32))
-    assert not canvas.any()
 
 
 def test_files_of_other_networks_are_refused_by_name(folder: Path) -> None:

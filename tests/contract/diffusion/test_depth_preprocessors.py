@@ -35,8 +35,9 @@ def no_faces(_: Image) -> Sequence[Face]:
     return []
 
 
-def draw(folder: Path, module: str, **options: float) -> Image:
-    return Preprocessors(folder, no_faces_here).make(module, IMAGE, HintOptions(processor_res=64, **options))
+def draw(folder: Path, module: str, threshold_b: float | None = None) -> Image:
+    options = HintOptions(processor_res=64, threshold_b=threshold_b)
+    return Preprocessors(folder, no_faces_here).make(module, IMAGE, options)
 
 
 def no_faces_here() -> Callable[[Image], Sequence[Face]]:
