@@ -9,12 +9,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import AliasChoices, BaseModel, Field, FiniteFloat
 
-from deployments.algorithms.a1111.animal_poses import ANIMAL_POINTS
 from serve_app.api.deps import ServicesDep, SettingsDep
 from serve_app.api.sdapi.errors import responses
 from serve_app.api.sdapi.generation import TAG
 from serve_app.services.sdapi.controlnet.detect import control_types, module_list
-from serve_app.services.sdapi.controlnet.poses import BODY_NUMBERS, render_poses
+from serve_app.services.sdapi.controlnet.poses import BODY_NUMBERS, POINTS_OF_AN_ANIMAL, render_poses
 from serve_app.services.sdapi.errors import bad_field
 from serve_app.services.sdapi.lenient_types import LONGEST_LIST, Int, LenientModel, Real, Switch, Text
 from serve_app.services.sdapi.model_names import control_title
@@ -30,7 +29,7 @@ Points = Annotated[list[float], Field(max_length=3 * LONGEST_LIST)]
 
 
 AnimalPoint = Annotated[list[FiniteFloat], Field(min_length=2, max_length=3)]
-AnimalPoints = Annotated[list[AnimalPoint], Field(min_length=ANIMAL_POINTS, max_length=ANIMAL_POINTS)]
+AnimalPoints = Annotated[list[AnimalPoint], Field(min_length=POINTS_OF_AN_ANIMAL, max_length=POINTS_OF_AN_ANIMAL)]
 """The points of AP-10K, each as x, y and confidence."""
 
 

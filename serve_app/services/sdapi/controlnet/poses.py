@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from deployments.algorithms.a1111.animal_poses import draw_animal
+from deployments.algorithms.a1111.animal_poses import ANIMAL_POINTS, draw_animal
 from deployments.algorithms.a1111.image_metadata import encode_picture
 from deployments.algorithms.a1111.poses import BODY_POINTS, Point, Pose, draw_poses
 
+POINTS_OF_AN_ANIMAL = ANIMAL_POINTS
 BODY_NUMBERS = 3 * BODY_POINTS
 """Numbers of a body: x, y and confidence of each point."""
 _SURE = 1.0
