@@ -13,16 +13,19 @@ from typing import Any
 
 import numpy as np
 
+from deployments.assets.palettes import ade20k, coco_panoptic
 from deployments.contracts.arrays import Image
+from deployments.engines.diffusion.animal_poses import AnimalPose
 from deployments.engines.diffusion.catalogue import MODELS_DIR
 from deployments.engines.diffusion.depth_anything import open_depth_anything
-from deployments.engines.diffusion.depth_networks import open_leres, open_zoe
-from deployments.engines.diffusion.dwpose import open_dwpose
+from deployments.engines.diffusion.depth_networks import open_leres, open_sharp_leres, open_zoe
+from deployments.engines.diffusion.dwpose import DWPose
 from deployments.engines.diffusion.headers import load_tensors
 from deployments.engines.diffusion.lama import open_lama
 from deployments.engines.diffusion.loading import module_bytes
 from deployments.engines.diffusion.model_cache import ModelCache
 from deployments.engines.diffusion.poses import open_openpose
+from deployments.engines.diffusion.segmenters import folders, open_segmenter
 from deployments.errors import DarkroomError, Unavailable, WeightsMissing
 
 
@@ -45,6 +48,13 @@ class Network:
     open: Callable[[Sequence[Path]], Any] | None = None
     """Function that opens the detector from its files; None: by the `from_pretrained` of `detector`."""
 
+
+_ADE20K = folders("oneformer_ade20k_swin_large", "oneformer_ade20k_swin_tiny")
+_COCO = folders("oneformer_coco_swin_large")
+_UPERNET = folders(
+    *(f"upernet-convnext-{size}" for size in ("small", "xlarge", "large", "base", "tiny")),
+    *(f"upernet-swin-{size}" for size in ("large", "base", "small", "tiny")),
+)
 
 NETWORKS: Mapping[str, Network] = {
     "hed": Network("HEDdetector", ("ControlNetHED.pth",)),
@@ -75,11 +85,42 @@ NETWORKS: Mapping[str, Network] = {
         open=partial(open_depth_anything, is_second=True),
     ),
     "dwpose": Network(
-        "", ("yolox_l.onnx", "dw-ll_ucoco_384.onnx"), "yzd-v/DWPose", subfolder="openpose", open=open_dwpose
+        "", ("yolox_l.onnx", "dw-ll_ucoco_384.onnx"), "yzd-v/DWPose", subfolder="openpose", open=DWPose.open
+    ),
+    "animal_openpose": Network(
+        "",
+        ("yolox_l.onnx", "rtmpose-m_ap10k_256.onnx"),
+        "yzd-v/DWPose, and hr16/UnJIT-DWPose",
+        subfolder="openpose",
+        open=AnimalPose.open,
     ),
     "zoe": Network("", ("ZoeD_M12_N.pt",), subfolder="zoedepth", open=open_zoe),
     "leres": Network("", ("res101.pth",), open=open_leres),
+    "leres++": Network("", ("res101.pth", "latest_net_G.pth"), subfolder="leres", open=open_sharp_leres),
     "lama": Network("", ("ControlNetLama.pth",), open=open_lama),
+    "oneformer_ade20k": Network(
+        "",
+        (_ADE20K[0],),
+        "shi-labs/oneformer_ade20k_swin_large, with its config.json and preprocessor_config.json",
+        subfolder="oneformer",
+        instead=_ADE20K[1:],
+        open=partial(open_segmenter, kind="oneformer", palette=ade20k),
+    ),
+    "oneformer_coco": Network(
+        "",
+        (_COCO[0],),
+        "shi-labs/oneformer_coco_swin_large, with its config.json and preprocessor_config.json",
+        subfolder="oneformer",
+        instead=_COCO[1:],
+        open=partial(open_segmenter, kind="oneformer", palette=coco_panoptic),
+    ),
+    "upernet": Network(
+        "",
+        (_UPERNET[0],),
+        "openmmlab/upernet-convnext-small, with its config.json and preprocessor_config.json",
+        instead=_UPERNET[1:],
+        open=partial(open_segmenter, kind="upernet", palette=ade20k),
+    ),
     "teed": Network("TEEDdetector", ("5_model.pth",), "fal-ai/teed", {"filename": "5_model.pth"}, "TEED"),
 }
 
@@ -88,13 +129,18 @@ def find_weights(folders: Sequence[Path], name: str) -> list[Path]:
     """Find the files of a network, all in one folder: one of `folders`, or the network's own in it; empty: there are
     none."""
     network = NETWORKS[name]
-    places = [place for folder in folders for place in (folder, folder / (network.subfolder or name))]
-    places = [place for place in places if place.is_dir()]
+    places = _places(folders, name)
     for files in (network.files, *((file,) for file in network.instead)):
         for place in places:
             if all((place / file).is_file() for file in files):
                 return [place / file for file in files]
     return []
+
+
+def _places(folders: Sequence[Path], name: str) -> list[Path]:
+    """Folders that a network's files may lie in, of those that are there."""
+    places = [place for folder in folders for place in (folder, folder / (NETWORKS[name].subfolder or name))]
+    return [place for place in places if place.is_dir()]
 
 
 class Annotators:
@@ -147,7 +193,8 @@ class Annotators:
         network = NETWORKS[name]
         found = find_weights(self._folders, name)
         if not found:
-            missing = [file for file in network.files if not any((one / file).is_file() for one in self._folders)]
+            places = _places(self._folders, name)
+            missing = [file for file in network.files if not any((place / file).is_file() for place in places)]
             file = (missing or network.files)[0]
             raise WeightsMissing(
                 f"The preprocessor's weights {file} are not in annotators/ of the folder that {MODELS_DIR} names.",

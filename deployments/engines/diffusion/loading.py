@@ -121,7 +121,7 @@ class Loader:
         self._device = device
         self._offline = offline
         self._compile = compile_unet
-        _silence()
+        silence()
         if offline:
             import huggingface_hub.constants
 
@@ -262,7 +262,7 @@ def check_file(model: Model, *, refining: bool = False) -> None:
         )
 
 
-def _silence() -> None:
+def silence() -> None:
     """Switch off progress bars of loading, which would end in the replica's log, line by line."""
     import diffusers.utils.logging
     import transformers.utils.logging

@@ -121,6 +121,15 @@ _DRAWN: tuple[Module, ...] = (
         a=Slider("Remove Near %", 0.0, 0.0, 100.0, 0.1),
         b=Slider("Remove Background %", 0.0, 0.0, 100.0, 0.1),
     ),
+    Module(
+        "depth_leres++",
+        "depth_leres++",
+        lambda networks, image, near, far: networks.run("leres++", image, thr_a=near, thr_b=far),
+        ("Depth",),
+        "leres++",
+        a=Slider("Remove Near %", 0.0, 0.0, 100.0, 0.1),
+        b=Slider("Remove Background %", 0.0, 0.0, 100.0, 0.1),
+    ),
     Module("hed", "softedge_hed", _run("hed"), ("SoftEdge",), "hed"),
     Module("hed_safe", "softedge_hedsafe", _run("hed", safe=True), ("SoftEdge",), "hed"),
     Module("scribble_hed", "scribble_hed", _run("hed", scribble=True), ("Scribble",), "hed"),
@@ -156,6 +165,9 @@ _DRAWN: tuple[Module, ...] = (
         "midas",
         a=Slider("Normal Background Threshold", 0.4, 0.0, 1.0, 0.01),
     ),
+    Module("oneformer_ade20k", "seg_ofade20k", _run("oneformer_ade20k"), ("Segmentation",), "oneformer_ade20k"),
+    Module("oneformer_coco", "seg_ofcoco", _run("oneformer_coco"), ("Segmentation",), "oneformer_coco"),
+    Module("segmentation", "seg_ufade20k", _run("upernet"), ("Segmentation",), "upernet"),
     Module("openpose", "openpose", _run("openpose"), ("OpenPose",), "openpose"),
     Module("openpose_face", "openpose_face", _run("openpose", include_face=True), ("OpenPose",), "openpose"),
     Module("openpose_hand", "openpose_hand", _run("openpose", include_hand=True), ("OpenPose",), "openpose"),
@@ -167,6 +179,7 @@ _DRAWN: tuple[Module, ...] = (
         "openpose",
     ),
     Module("dw_openpose_full", "dw_openpose_full", _run("dwpose"), ("OpenPose",), "dwpose"),
+    Module("animal_openpose", "animal_openpose", _run("animal_openpose"), ("OpenPose",), "animal_openpose"),
     Module(
         "openpose_faceonly",
         "openpose_faceonly",
@@ -256,13 +269,11 @@ _IMAGE_PROMPTS: tuple[tuple[str, str, str], ...] = (
 )
 """Name, label and image encoders of those whose image is a prompt."""
 _OTHERS: tuple[tuple[str, str, str], ...] = (
-    ("animal_openpose", "animal_openpose", "OpenPose"),
     ("anime_face_segment", "seg_anime_face", "Segmentation"),
     ("clip_vision", "t2ia_style_clipvision", "T2I-Adapter"),
     ("densepose", "densepose (pruple bg & purple torso)", "OpenPose"),
     ("densepose_parula", "densepose_parula (black bg & blue torso)", "OpenPose"),
     ("depth_hand_refiner", "depth_hand_refiner", "Depth"),
-    ("depth_leres++", "depth_leres++", "Depth"),
     ("instant_id_face_embedding", "instant_id_face_embedding", "Instant-ID"),
     ("instant_id_face_info", "instant_id_face_info", "Instant-ID"),
     ("instant_id_face_keypoints", "instant_id_face_keypoints", "Instant-ID"),
@@ -270,11 +281,8 @@ _OTHERS: tuple[tuple[str, str, str], ...] = (
     ("ip-adapter_face_id_plus", "ip-adapter_face_id_plus", "IP-Adapter"),
     ("lineart_anime_denoise", "lineart_anime_denoise", "Lineart"),
     ("normal_dsine", "normal_dsine", "NormalMap"),
-    ("oneformer_ade20k", "seg_ofade20k", "Segmentation"),
-    ("oneformer_coco", "seg_ofcoco", "Segmentation"),
     ("revision_clipvision", "revision_clipvision", "Revision"),
     ("revision_ignore_prompt", "revision_ignore_prompt", "Revision"),
-    ("segmentation", "seg_ufade20k", "Segmentation"),
 )
 """Name, label and kind of those that do not run here."""
 

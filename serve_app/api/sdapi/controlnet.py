@@ -7,13 +7,13 @@ import base64
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import AliasChoices, BaseModel, Field
+from pydantic import AliasChoices, BaseModel, Field, FiniteFloat
 
 from serve_app.api.deps import ServicesDep, SettingsDep
 from serve_app.api.sdapi.errors import responses
 from serve_app.api.sdapi.generation import TAG
 from serve_app.services.sdapi.controlnet.detect import control_types, module_list
-from serve_app.services.sdapi.controlnet.poses import BODY_NUMBERS, render_people
+from serve_app.services.sdapi.controlnet.poses import BODY_NUMBERS, POINTS_OF_AN_ANIMAL, render_poses
 from serve_app.services.sdapi.errors import bad_field
 from serve_app.services.sdapi.lenient_types import LONGEST_LIST, Int, LenientModel, Real, Switch, Text
 from serve_app.services.sdapi.model_names import control_title
@@ -26,6 +26,11 @@ _LONGEST_CANVAS = 4096
 _BODY = [0.5, 0.2, 1.0, 0.5, 0.4, 1.0, *[0.0] * (BODY_NUMBERS - 6)]
 """A body of which nose and neck are known, in shares of the image."""
 Points = Annotated[list[float], Field(max_length=3 * LONGEST_LIST)]
+
+
+AnimalPoint = Annotated[list[FiniteFloat], Field(min_length=2, max_length=3)]
+AnimalPoints = Annotated[list[AnimalPoint], Field(min_length=POINTS_OF_AN_ANIMAL, max_length=POINTS_OF_AN_ANIMAL)]
+"""The points of AP-10K, each as x, y and confidence."""
 
 
 class DetectBody(LenientModel):
@@ -57,9 +62,10 @@ class PersonBody(BaseModel):
 
 
 class PoseBody(BaseModel):
-    """Poses in an image, in pixels or, where no number is over 1, in shares of its size."""
+    """Poses in an image, in pixels or, those of people where no number is over 1, in shares of its size."""
 
-    people: list[PersonBody] = Field(max_length=LONGEST_LIST)
+    people: list[PersonBody] = Field(default_factory=list, max_length=LONGEST_LIST)
+    animals: list[AnimalPoints] = Field(default_factory=list, max_length=LONGEST_LIST, examples=[[]])
     canvas_width: int = Field(ge=1, le=_LONGEST_CANVAS, examples=[512])
     canvas_height: int = Field(ge=1, le=_LONGEST_CANVAS, examples=[512])
 
@@ -123,7 +129,7 @@ async def detect(body: DetectBody, services: ServicesDep, settings: SettingsDep)
     response_model_exclude_none=True,
     responses=responses(413, 422),
 )
-async def render_poses(poses: list[PoseBody], settings: SettingsDep) -> dict[str, Any]:
+async def draw_poses(poses: list[PoseBody], settings: SettingsDep) -> dict[str, Any]:
     """Draw poses, an image for each."""
     if len(poses) > settings.limits.max_generated:
         raise bad_field(f"at most {settings.limits.max_generated} pictures", "poses")
@@ -131,7 +137,10 @@ async def render_poses(poses: list[PoseBody], settings: SettingsDep) -> dict[str
         return {"info": "No pose data detected."}
     files = [
         await asyncio.to_thread(
-            render_people, [one.model_dump() for one in pose.people], (pose.canvas_width, pose.canvas_height)
+            render_poses,
+            [one.model_dump() for one in pose.people],
+            pose.animals,
+            (pose.canvas_width, pose.canvas_height),
         )
         for pose in poses
     ]

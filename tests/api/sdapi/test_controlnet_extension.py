@@ -189,6 +189,16 @@ async def test_points_that_are_shares_of_the_image_are_the_same_pose(idle_client
     assert pixels(answer["images"][0])[50, 40].tolist() == [255, 255, 255]
 
 
+async def test_animals_are_drawn_too(idle_client: httpx.AsyncClient) -> None:
+    animal = [[4.0 * place, 10.0 + 60 * (place % 2), 0.9] for place in range(17)]
+    answer = await idle_client.post("/controlnet/render_openpose_json", json=[a_pose() | {"animals": [animal]}])
+    drawn = pixels(answer.json()["images"][0])
+    assert drawn[40, 2].tolist() == [255, 255, 255]  # between the eyes
+    for wrong in (animal[:-1], [[1.0]] * 17, [["x", 1.0]] * 17):
+        refused = await idle_client.post("/controlnet/render_openpose_json", json=[a_pose() | {"animals": [wrong]}])
+        assert refused.status_code == 422
+
+
 async def test_no_pose_is_no_success_and_what_is_none_is_refused(idle_client: httpx.AsyncClient) -> None:
     empty = await idle_client.post("/controlnet/render_openpose_json", json=[])
     assert (empty.status_code, empty.json()) == (200, {"info": "No pose data detected."})

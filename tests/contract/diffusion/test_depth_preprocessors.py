@@ -35,8 +35,9 @@ def no_faces(_: Image) -> Sequence[Face]:
     return []
 
 
-def draw(folder: Path, module: str, **options: float) -> Image:
-    return Preprocessors(folder, no_faces_here).make(module, IMAGE, HintOptions(processor_res=64, **options))
+def draw(folder: Path, module: str, threshold_b: float | None = None) -> Image:
+    options = HintOptions(processor_res=64, threshold_b=threshold_b)
+    return Preprocessors(folder, no_faces_here).make(module, IMAGE, options)
 
 
 def no_faces_here() -> Callable[[Image], Sequence[Face]]:
@@ -181,6 +182,49 @@ def test_leres_draws_with_a_file_of_the_real_shapes(tmp_path: Path) -> None:
     far_removed = draw(tmp_path, "depth_leres", threshold_b=60)
     assert ((far_removed == 0) >= (drawn < 100)).all()
     assert (far_removed == 0).sum() > (drawn == 0).sum()
+
+
+def write_merger(folder: Path) -> Path:
+    with warnings.catch_warnings(), torch.device("meta"):
+        warnings.simplefilter("ignore")
+        from controlnet_aux.leres.pix2pix.models.networks import UnetGenerator, get_norm_layer
+
+        network = UnetGenerator(2, 1, 10, norm_layer=get_norm_layer("none"))
+    path = folder / "latest_net_G.pth"
+    torch.save(random_tensors({name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}), path)
+    return path
+
+
+def test_sharp_leres_merges_what_it_saw_twice_and_reads_no_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "leres").mkdir()
+    write_leres(tmp_path / "leres")
+    path = write_merger(tmp_path / "leres")
+    monkeypatch.setattr("sys.argv", ["darkroom", "--no-such-option"])
+    drawn = draw(tmp_path, "depth_leres++")
+    assert drawn.shape == IMAGE.shape
+    assert len(np.unique(drawn)) > 16
+    assert capsys.readouterr().out == ""
+    torch.save({name: tensor for name, tensor in torch.load(path).items() if "model.3" not in name}, path)
+    with pytest.raises(WeightsMissing, match=r"latest_net_G\.pth"):
+        draw(tmp_path, "depth_leres++")
+    path.unlink()
+    with pytest.raises(WeightsMissing, match=r"latest_net_G\.pth"):
+        draw(tmp_path, "depth_leres++")
+
+
+def test_two_depths_are_merged_by_the_network_from_minus_one_to_one() -> None:
+    from deployments.engines.diffusion.depth_networks import Merger
+
+    merger = Merger(torch.nn.Conv2d(2, 1, 1))
+    with torch.no_grad():
+        merger.network.weight.copy_(torch.tensor([1.0, 10.0]).reshape(1, 2, 1, 1))
+        merger.network.bias.zero_()
+        merger.set_input(np.array([[0.0, 2.0], [4.0, 1.0]]), np.full((2, 2), 3.0))
+        merger.test()
+    made = merger.get_current_visuals()["fake_B"]
+    assert made.flatten().tolist() == [-11, -10, -9, -10.5]  # an even depth is no division by nothing
 
 
 @pytest.mark.parametrize(

@@ -2,91 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 pytest.importorskip("torch")
 
-from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import HintOptions
 from deployments.engines.diffusion.annotators import NETWORKS
-from deployments.engines.diffusion.dwpose import DWPose, open_dwpose
+from deployments.engines.diffusion.dwpose import DWPose, in_order
 from deployments.engines.diffusion.preprocessors import Preprocessors
 from deployments.errors import WeightsMissing
 from tests.support.diffusing import no_faces
+from tests.support.pose_files import DOT, a_dark_image_with_a_dot, write_finder, write_pose
 
-CELLS = 80 * 80 + 40 * 40 + 20 * 20
 FINDER, POSE = NETWORKS["dwpose"].files
-DOT = (70, 180)
-"""Where the bright dot of the image is, x and y."""
 PERSON = (40.0, 120.0, 140.0, 300.0)
-
-
-def save(
-    path: Path,
-    size: tuple[int, int],
-    nodes: list[onnx.NodeProto],
-    outputs: dict[str, list[int]],
-    **values: NDArray[np.generic],
-) -> None:
-    graph = helper.make_graph(
-        nodes,
-        "tiny",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, size[1], size[0]])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()],
-        [numpy_helper.from_array(value, name) for name, value in values.items()],
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
-
-
-def write_finder(path: Path, boxes: Sequence[tuple[tuple[float, ...], float, int]], cells: int = CELLS) -> None:
-    """Write a finder that answers boxes (left, top, right, bottom in its own pixels), their scores and classes."""
-    found = np.zeros((1, cells, 85), np.float32)
-    for place, (box, score, kind) in enumerate(boxes):  # cells of the first row, eight pixels each
-        middle, size = (np.array(box[:2]) + box[2:]) / 2, np.array(box[2:]) - box[:2]
-        found[0, place, :2] = middle / 8 - (place, 0)
-        found[0, place, 2:4] = np.log(size / 8)
-        found[0, place, 4], found[0, place, 5 + kind] = score, 1.0
-    nodes = [
-        helper.make_node("ReduceMax", ["images"], ["most"], keepdims=0),
-        helper.make_node("Mul", ["most", "zero"], ["nothing"]),
-        helper.make_node("Add", ["found", "nothing"], ["output"]),
-    ]
-    save(path, (640, 640), nodes, {"output": [1, cells, 85]}, found=found, zero=np.zeros((), np.float32))
-
-
-def write_pose(path: Path, count: int = 133) -> None:
-    """Write a network that sees all of `count` points where its picture is brightest."""
-    nodes = []
-    for name, axes in (("simcc_x", [1, 2]), ("simcc_y", [1, 3])):
-        nodes += [
-            helper.make_node("ReduceMax", ["images"], [f"{name} line"], axes=axes, keepdims=0),
-            helper.make_node("Reshape", [f"{name} line", f"{name} apart"], [f"{name} column"]),
-            helper.make_node("Expand", [f"{name} column", f"{name} twice"], [f"{name} fine"]),
-            helper.make_node("Reshape", [f"{name} fine", f"{name} flat"], [f"{name} row"]),
-            helper.make_node("Expand", [f"{name} row", f"{name} points"], [name]),
-        ]
-    values: dict[str, NDArray[np.generic]] = {}
-    for name, side in (("simcc_x", 288), ("simcc_y", 384)):
-        values |= {
-            f"{name} apart": np.array([side, 1]),
-            f"{name} twice": np.array([side, 2]),
-            f"{name} flat": np.array([1, 1, 2 * side]),
-            f"{name} points": np.array([1, count, 2 * side]),
-        }
-    save(path, (288, 384), nodes, {"simcc_x": [1, count, 576], "simcc_y": [1, count, 768]}, **values)
-
-
-def a_dark_image_with_a_dot() -> Image:
-    image = np.zeros((320, 256, 3), np.uint8)
-    image[DOT[1] - 2 : DOT[1] + 3, DOT[0] - 2 : DOT[0] + 3] = 255
-    return image
 
 
 @pytest.fixture
@@ -103,33 +35,31 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def pose(folder: Path) -> DWPose:
-    return open_dwpose([folder / "openpose" / name for name in (FINDER, POSE)])
+    return DWPose.open([folder / "openpose" / name for name in (FINDER, POSE)])
 
 
 def test_people_are_found_once_each_and_other_things_not(pose: DWPose) -> None:
-    [box] = pose.find_people(a_dark_image_with_a_dot())
+    [box] = pose.find_bodies(a_dark_image_with_a_dot())
     np.testing.assert_allclose(box, PERSON, atol=0.01)
 
 
 def test_points_are_found_where_they_are_in_the_image(pose: DWPose) -> None:
-    points = pose.find_points(a_dark_image_with_a_dot(), np.array(PERSON, np.float32))
-    assert points.shape == (134, 3)
+    points = pose.find_body_points(a_dark_image_with_a_dot(), np.array(PERSON, np.float32))
+    assert points.shape == (133, 3)
     assert np.abs(points[:, :2] - DOT).max() <= 3
     assert (points[:, 2] > 0.3).all()
 
 
 def test_points_of_coco_are_in_the_order_of_openpose() -> None:
-    from deployments.engines.diffusion.dwpose import _in_order
-
     points = np.zeros((133, 3), np.float32)
     points[:, 0] = np.arange(133)
     points[:, 2] = 1
-    ordered = _in_order(points)
+    ordered = in_order(points)
     nose, neck, right_shoulder, left_shoulder, right_ear = (ordered[place, 0] for place in (0, 1, 2, 5, 16))
     assert (nose, neck, right_shoulder, left_shoulder, right_ear) == (0, 5.5, 6, 5, 4)
     assert ordered[18:, 0].tolist() == list(range(17, 133))
     points[5, 2] = 0.2
-    assert _in_order(points)[1, 2] == 0
+    assert in_order(points)[1, 2] == 0
 
 
 def test_poses_are_drawn_where_people_are_and_nothing_without_any(folder: Path) -> None:

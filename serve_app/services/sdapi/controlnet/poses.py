@@ -5,17 +5,31 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from deployments.algorithms.a1111.animal_poses import ANIMAL_POINTS, draw_animal
 from deployments.algorithms.a1111.image_metadata import encode_picture
 from deployments.algorithms.a1111.poses import BODY_POINTS, Point, Pose, draw_poses
 
+POINTS_OF_AN_ANIMAL = ANIMAL_POINTS
 BODY_NUMBERS = 3 * BODY_POINTS
 """Numbers of a body: x, y and confidence of each point."""
 _SURE = 1.0
 
 
-def render_people(people: Sequence[Mapping[str, Sequence[float] | None]], size: tuple[int, int]) -> bytes:
-    """Draw people on black of `size` (width, height). -> PNG"""
-    return encode_picture(draw_poses([_pose(person, size) for person in people], size))
+def render_poses(
+    people: Sequence[Mapping[str, Sequence[float] | None]],
+    animals: Sequence[Sequence[Sequence[float]]],
+    size: tuple[int, int],
+) -> bytes:
+    """Draw people and animals on black of `size` (width, height). -> PNG
+
+    An animal's points are in pixels, x and y, whatever follows.
+    """
+    canvas = draw_poses([_pose(person, size) for person in people], size)
+    for points in animals:
+        draw_animal(canvas, np.array([point[:2] for point in points]))
+    return encode_picture(canvas)
 
 
 def _pose(person: Mapping[str, Sequence[float] | None], size: tuple[int, int]) -> Pose:

@@ -1,0 +1,173 @@
+"""Segmentation preprocessors over folders in the form of the hub, of networks of the real classes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("transformers")
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import OneFormerImageProcessor
+
+from deployments.assets.palettes import ade20k, coco_panoptic
+from deployments.contracts.arrays import Image
+from deployments.contracts.diffusion import HintOptions
+from deployments.engines.diffusion.descriptions import make_tokenizer
+from deployments.engines.diffusion.preprocessors import Preprocessors
+from deployments.errors import NotSupported, WeightsMissing
+from tests.support.builders import an_image
+from tests.support.diffusing import no_faces
+from tests.support.hostile import Boom
+from tests.support.segmenters import SIDE, a_segmenter, write_segmenter
+
+IMAGE = an_image((96, SIDE), 3)
+UPERNET, ONEFORMER, COCO = "upernet-convnext-small", "oneformer_ade20k_swin_large", "oneformer_coco_swin_large"
+
+
+def draw(folder: Path, module: str) -> Image:
+    return Preprocessors(folder, lambda: no_faces).make(module, IMAGE, HintOptions(processor_res=SIDE))
+
+
+def seen() -> Any:
+    """The image as networks see it: padded to the preprocessors' grid, by the means and deviations of the folder."""
+    padded = cv2.copyMakeBorder(IMAGE, 0, 0, 0, 32, cv2.BORDER_REPLICATE)
+    return (torch.from_numpy(padded).permute(2, 0, 1)[None].float() / 255 - 0.5) / 0.25
+
+
+def expect(labels: Any, palette: np.ndarray, drawn: Image) -> None:
+    """Check that labels of the padded image are what was drawn, some pixels at the borders of classes aside."""
+    expected = palette[labels.numpy()][:, : drawn.shape[1]]
+    _, counts = np.unique(drawn.reshape(-1, 3), axis=0, return_counts=True)
+    assert counts.max() < 0.95 * counts.sum()  # no class is everywhere
+    assert (expected == drawn).all(axis=2).mean() > 0.99
+
+
+@pytest.fixture(scope="module")
+def upernet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("annotators")
+    return write_segmenter(folder / UPERNET, a_segmenter("upernet"))
+
+
+@pytest.fixture
+def copied(tmp_path: Path, upernet: Path) -> Path:
+    """A folder whose files a test may damage."""
+    folder = tmp_path / UPERNET
+    folder.mkdir()
+    for file in upernet.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    return folder
+
+
+def test_upernet_draws_classes_in_the_colours_of_ade20k(upernet: Path) -> None:
+    with torch.no_grad():
+        labels = a_segmenter("upernet")(seen()).logits[0].argmax(dim=0)
+    expect(labels, ade20k(), draw(upernet.parent, "segmentation"))
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "palette"),
+    [("seg_ofade20k", ONEFORMER, ade20k), ("seg_ofcoco", COCO, coco_panoptic)],
+)
+def test_oneformer_draws_what_its_own_processor_sees(
+    tmp_path: Path, module: str, name: str, palette: Callable[[], np.ndarray]
+) -> None:
+    (tmp_path / "oneformer").mkdir()
+    network = a_segmenter("oneformer", len(palette()))
+    write_segmenter(tmp_path / "oneformer" / name, network)
+    for part in network.modules():  # the published files say that they train, and so leave units out at random
+        if hasattr(part, "is_training"):
+            part.is_training = False
+    network.config.is_training = False
+    task = make_tokenizer("sd1")("the task is semantic", padding="max_length", max_length=77)
+    tokens = np.array(task.input_ids) * np.array(task.attention_mask)
+    with torch.no_grad():
+        made = network(pixel_values=seen(), task_inputs=torch.from_numpy(tokens)[None])
+    size = tuple(seen().shape[2:])
+    [labels] = OneFormerImageProcessor.post_process_semantic_segmentation(None, made, [size])
+    expect(labels, palette(), draw(tmp_path, module))
+
+
+def test_palettes_have_a_colour_for_each_class() -> None:
+    assert ade20k().shape == (150, 3)
+    assert coco_panoptic().shape == (133, 3)
+    assert coco_panoptic()[0].tolist() == [220, 20, 60]
+    assert len(np.unique(coco_panoptic(), axis=0)) > 120
+
+
+def test_a_pickle_of_the_weights_does_as_well(copied: Path, upernet: Path) -> None:
+    weights = copied / "model.safetensors"
+    torch.save(load_file(weights), copied / "pytorch_model.bin")
+    weights.unlink()
+    assert np.array_equal(draw(copied.parent, "segmentation"), draw(upernet.parent, "segmentation"))
+
+
+def test_a_folder_without_its_configuration_is_refused_by_name(copied: Path) -> None:
+    (copied / "preprocessor_config.json").unlink()
+    assert draw(copied.parent, "segmentation").shape == IMAGE.shape  # which has a default
+    for damage in (b"{", b"[]", b"[" * 100_000, b" " * 2**21):
+        (copied / "config.json").write_bytes(damage)
+        with pytest.raises(WeightsMissing, match=rf"{UPERNET}/config\.json"):
+            draw(copied.parent, "segmentation")
+    (copied / "config.json").unlink()
+    with pytest.raises(WeightsMissing, match=r"config\.json.*missing"):
+        draw(copied.parent, "segmentation")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model_type": "oneformer"},
+        {"model_type": "beit"},
+        {"backbone_config": {"model_type": "resnet"}},
+        {"backbone_config": None},
+        {"backbone": "microsoft/resnet-50"},
+        {"use_timm_backbone": True},
+        {"use_pretrained_backbone": True},
+        {"auxiliary_num_convs": 10**9},
+        {"hidden_size": 10**9},
+        {"hidden_size": 100_000},
+        {"pool_scales": [1, 2, 3, 100_000]},
+        {"id2label": {"0": "cat"}, "label2id": {"cat": 0}},
+    ],
+)
+def test_a_configuration_of_something_else_is_refused_by_name(copied: Path, changes: Mapping[str, Any]) -> None:
+    path = copied / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises((NotSupported, WeightsMissing), match=UPERNET):
+        draw(copied.parent, "segmentation")
+
+
+def test_weights_of_something_else_are_refused_by_name(copied: Path, tmp_path: Path) -> None:
+    path, ran = copied / "model.safetensors", tmp_path / "ran"
+    tensors = load_file(path)
+    save_file({name: tensor for name, tensor in tensors.items() if "classifier" not in name}, path)
+    with pytest.raises(WeightsMissing, match=f"{UPERNET}.*not complete"):
+        draw(copied.parent, "segmentation")
+    save_file({name: torch.zeros(3) for name in tensors}, path)
+    with pytest.raises(WeightsMissing, match=r"model\.safetensors"):
+        draw(copied.parent, "segmentation")
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(WeightsMissing, match="model"):
+        draw(copied.parent, "segmentation")
+    path.unlink()
+    torch.save({"weight": Boom(os.system, f"touch {ran}")}, copied / "pytorch_model.bin")
+    with pytest.raises(NotSupported, match="pytorch_model"):
+        draw(copied.parent, "segmentation")
+    assert not ran.exists()
+
+
+def test_modules_say_which_folder_they_need_and_whether_it_is_here(upernet: Path) -> None:
+    modules = {module.name: module for module in Preprocessors(upernet.parent, lambda: no_faces).modules()}
+    assert modules["segmentation"].available
+    assert not modules["oneformer_coco"].available
+    assert modules["oneformer_ade20k"].weights == (f"{ONEFORMER}/model.safetensors",)
+    assert modules["oneformer_ade20k"].source.startswith("shi-labs/oneformer_ade20k_swin_large")
