@@ -54,14 +54,21 @@ lint: dev ## Style, import rules, the Dockerfile and the threats page
 types: dev ## Static types
 	@$(BIN)/mypy
 
-# Two processes, a file of tests at a time, no threads of theirs that wait for each other's processor; those that drive a
-# browser, and those that start clusters, run by themselves after. Each part runs whatever became of those before it.
+# Two processes, a file of tests at a time, no threads of theirs that wait for each other's processor. Then those that
+# start clusters, which wait for half of their time, and beside them those that drive a browser, whose output comes after.
+# Each part runs whatever became of those before it. Compiled files are kept, also where PYTHONDONTWRITEBYTECODE is set:
+# hundreds of processes import the same sources.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: dev ## Every test, cluster tests included
 	@failed=; \
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not cluster and not browser" || \
 	  failed="$$failed, those without a cluster"; \
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs tests/browser || failed="$$failed, those in a browser"; \
+	said="$$(mktemp)"; \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs tests/browser >"$$said" 2>&1 & \
+	browser="$$!"; \
 	$(BIN)/python -m pytest tests/cluster || failed="$$failed, those with one"; \
+	wait "$$browser" || failed="$$failed, those in a browser"; \
+	cat "$$said"; rm "$$said"; \
 	test -z "$$failed" || { echo "Tests failed: $${failed#, }" >&2; exit 1; }
 
 eval: dev ## Figures with intervals: make eval DATA=folder, or two minutes without one: make eval ARGS=--quick

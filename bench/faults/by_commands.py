@@ -99,6 +99,7 @@ def running_cluster(
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_DASHBOARD_STARTUP_TIMEOUT_S": f"{_START_S:.0f}",  # Ray's own minute is too short on a busy machine
             "RAY_worker_niceness": "0",
         }
         try:

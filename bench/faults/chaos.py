@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import secrets
 import subprocess
@@ -28,18 +29,20 @@ import psutil
 from rich.console import Console
 
 from bench.faults import checks, journal
-from bench.faults.client import NotAcknowledged
+from bench.faults.client import Client, NotAcknowledged
 from bench.faults.disk import small_disk
 from bench.faults.faults import Fault, draw
 from bench.faults.parts import parts
 from bench.faults.pictures import Pictures
-from bench.faults.running import running, server_with_keys
+from bench.faults.running import running, server_with_keys, users_of
 from bench.faults.topologies import Topology
 from bench.report import Report
 from bench.server import ROOT, Server
 from bench.speed.album import photographs
 
 USERS = 2
+KEY = "CHAOS_ADMIN_KEY"
+"""Variable with the key of a server that runs already."""
 _WARM_S = 8.0
 _REST_S = (1.0, 4.0)
 _STRENGTH_S = 180.0
@@ -68,6 +71,9 @@ def main() -> int:
     parser.add_argument("--topology", choices=get_args(Topology), default="compact")
     parser.add_argument("--faults", type=int, default=None, help="faults at most")
     parser.add_argument("--only", default="", help="only faults whose names contain this")
+    parser.add_argument(
+        "--beside", default="", help=f"compare with the server at this URL, not a new one; {KEY} is its administrator's"
+    )
     options = parser.parse_args()
     seed = secrets.randbelow(10**6) if options.seed is None else options.seed
     console = Console(log_path=False)
@@ -79,19 +85,30 @@ def main() -> int:
         entries = journal.read(path)
     known = checks.acknowledged(entries)
     console.log(f"{len(known.pictures)} pictures; sending them to a server that nothing happens to ...")
-    with tempfile.TemporaryDirectory(prefix="darkroom-") as folder:
-        server, key = server_with_keys("compact", Path(folder))
-        with running(server, key, USERS) as clients:
-            try:
-                verdict.wrong += checks.differences(answers, checks.undisturbed(clients, known, pictures))
-            except NotAcknowledged as error:
-                verdict.wrong.append(f"nothing was compared: {error}")
+    with _undisturbed(options.beside) as clients:
+        try:
+            verdict.wrong += checks.differences(answers, checks.undisturbed(clients, known, pictures))
+        except NotAcknowledged as error:
+            verdict.wrong.append(f"nothing was compared: {error}")
     report = Report(f"chaos_{options.topology}_{seed}")
     report_on(report, outcomes, entries, known, verdict, answers)
     for name, cases in (("lost", verdict.lost), ("failed for good", verdict.failed), ("wrong", verdict.wrong)):
         for case in cases:
             console.print(f"{name}: {case}", markup=False)
     return 1 if verdict.lost or verdict.failed or verdict.wrong else 0
+
+
+@contextmanager
+def _undisturbed(url: str) -> Iterator[list[Client]]:
+    """Have a server that nothing happens to, the one at `url` or a new one. -> a client for each of its users"""
+    if url:
+        with users_of(url, os.environ[KEY], USERS) as clients:
+            yield clients
+        return
+    with tempfile.TemporaryDirectory(prefix="darkroom-") as folder:
+        server, key = server_with_keys("compact", Path(folder))
+        with running(server, key, USERS) as clients:
+            yield clients
 
 
 def _disturbed(

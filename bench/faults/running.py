@@ -22,18 +22,26 @@ def server_with_keys(topology: Topology, folder: Path, **environment: str) -> tu
 @contextmanager
 def running(server: Server, admin_key: str, users: int) -> Iterator[list[Client]]:
     """Run a server until the block ends. -> a client for each of so many users"""
-    clients: list[Client] = []
     try:
         server.start()
-        admin = Client(server.url, admin_key, -1)
-        for number in range(users):
-            account = {"username": f"user-{number}", "email": f"user-{number}@example.org"}
-            made = admin.call("user", "POST", "/users", json=account).json()
-            clients.append(Client(server.url, made["api_key"], number))
-        admin.close()
-        yield clients
-        server.stop()
+        with users_of(server.url, admin_key, users) as clients:
+            yield clients
+            server.stop()
     finally:
-        for client in clients:
-            client.close()
         server.kill()
+
+
+@contextmanager
+def users_of(url: str, admin_key: str, users: int) -> Iterator[list[Client]]:
+    """Make so many users of a server that runs, by names that nobody has. -> a client for each"""
+    clients: list[Client] = []
+    admin = Client(url, admin_key, -1)
+    try:
+        for number in range(users):
+            name = f"user-{number}-{secrets.token_hex(4)}"
+            made = admin.call("user", "POST", "/users", json={"username": name, "email": f"{name}@example.org"}).json()
+            clients.append(Client(url, made["api_key"], number))
+        yield clients
+    finally:
+        for client in (admin, *clients):
+            client.close()

@@ -32,11 +32,11 @@ SHORT_WAIT = "Prefer: wait=1"
 
 
 async def test_a_fuzzer_finds_no_5xx_and_nothing_undocumented(live_url: str, tmp_path: Path) -> None:
-    await _fuzz(live_url, tmp_path, OURS, CHECKS, 12, "examples,coverage,fuzzing", SHORT_WAIT)
+    await _fuzz(live_url, tmp_path, OURS, CHECKS, 5, "examples,coverage,fuzzing", SHORT_WAIT)
 
 
 async def test_a_fuzzer_finds_nothing_undocumented_in_the_web_api(live_url: str, tmp_path: Path) -> None:
-    await _fuzz(live_url, tmp_path, WEBUI_DOCUMENT, WEB_UI_CHECKS, 6, "fuzzing")
+    await _fuzz(live_url, tmp_path, WEBUI_DOCUMENT, WEB_UI_CHECKS, 4, "fuzzing")
 
 
 class TestWithKeys:

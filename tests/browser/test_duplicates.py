@@ -12,7 +12,7 @@ from tests.support.builders import an_image, encoded
 from tests.support.visits import Visit, a_visit
 
 ALBUM = "/api/v1/albums"
-MANY = 100
+MANY = 30
 
 
 async def pairs(server: AppProcess, many: int, exact: int = 0) -> None:
@@ -51,7 +51,7 @@ async def _go_to_duplicates_by_keyboard(page: Page) -> None:
     await page.keyboard.press("Enter")
 
 
-async def test_a_hundred_groups_are_reviewed_by_keyboard_alone(server: AppProcess, visit: Visit) -> None:
+async def test_thirty_groups_are_reviewed_by_keyboard_alone(server: AppProcess, visit: Visit) -> None:
     await pairs(server, MANY)
     page = await visit.open()
     await _go_to_duplicates_by_keyboard(page)

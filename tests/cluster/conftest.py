@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 
@@ -10,27 +11,42 @@ import httpx
 import pytest
 
 from bench.server import Server
+from bench.speed.neighbour import server_with_keys
 from tests.support.album_client import open_client
+from tests.support.strangers import a_folder_on_the_way
 
 LEASE_S = 4
 MAX_IMAGES = 60
+AS_A_BACKGROUND_JOB = ("sh", "-c", 'trap "" INT HUP; exec "$0" -m serve_app', sys.executable)
+"""As `nohup make run &` in a script starts it: deaf to Ctrl-C and to a terminal that closes."""
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Ended as a service manager would; whatever then is left fails the test that came last."""
-    started = Server(
-        tmp_path_factory.mktemp("server"),
-        DARKROOM_JOBS__LEASE_S=str(LEASE_S),
-        DARKROOM_LIMITS__MAX_IMAGES=str(MAX_IMAGES),
-    )
-    try:
-        started.start()
+def server() -> Iterator[Server]:
+    """Started as a background job, on a folder that others may list and on a way that they may go, and ended as a
+    service manager would; whatever then is left fails the test that came last."""
+    with a_folder_on_the_way() as parent:
+        started = Server(
+            parent / "data",
+            AS_A_BACKGROUND_JOB,
+            DARKROOM_JOBS__LEASE_S=str(LEASE_S),
+            DARKROOM_LIMITS__MAX_IMAGES=str(MAX_IMAGES),
+        )
+        started.data_dir.mkdir(mode=0o755)
+        try:
+            started.start()
+            yield started
+            left = started.stop(signal.SIGTERM)
+            assert (left, started.exit_status) == ([], 0), started.output()
+        finally:
+            started.kill()
+
+
+@pytest.fixture(scope="session")
+def keyed() -> Iterator[tuple[Server, str]]:
+    """A server that asks for keys and whose queue is short, to which nothing happens; and its administrator's key."""
+    with server_with_keys(DARKROOM_JOBS__MAX_QUEUED="40", DARKROOM_JOBS__MAX_QUEUED_TOTAL="60") as started:
         yield started
-        left = started.stop(signal.SIGTERM)
-        assert (left, started.exit_status) == ([], 0), started.output()
-    finally:
-        started.kill()
 
 
 @pytest.fixture(scope="session")

@@ -9,18 +9,12 @@ import pytest
 
 from bench.server import Server
 from bench.speed.album import photographs
-from bench.speed.neighbour import a_user, round_of, server_with_keys
+from bench.speed.neighbour import a_user, round_of
 from bench.speed.nuisances import distinct, worst_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.weights]
 
 WORST = worst_of(size=24, connections=150)
-
-
-@pytest.fixture(scope="module")
-def keyed() -> Iterator[tuple[Server, str]]:
-    with server_with_keys(DARKROOM_JOBS__MAX_QUEUED="40", DARKROOM_JOBS__MAX_QUEUED_TOTAL="60") as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

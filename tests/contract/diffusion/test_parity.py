@@ -42,11 +42,10 @@ def engine(tiny_models: Path) -> DiffusionEngine:
 class Direct:
     """Calls diffusers as its documentation does."""
 
-    def __init__(self, models: Path) -> None:
-        self._models = models
-        self.parts = diffusers.StableDiffusionPipeline.from_pretrained(models / "checkpoints" / CHECKPOINT).components
+    def __init__(self, parts: dict[str, Any], nets: list[Any]) -> None:
+        self.parts = dict(parts)
         self.scheduler = self.parts["scheduler"]
-        self.nets = [diffusers.ControlNetModel.from_pretrained(models / "controlnets" / name) for name in NAMES]
+        self.nets = nets
 
     def use(self, sampler: str) -> None:
         cls, options = STOCK[sampler]
@@ -82,9 +81,24 @@ class Direct:
             return vae.encode(pixels * 2 - 1).latent_dist.mean * vae.config.scaling_factor
 
 
+def load_parts(models: Path) -> dict[str, Any]:
+    return dict(diffusers.StableDiffusionPipeline.from_pretrained(models / "checkpoints" / CHECKPOINT).components)
+
+
+@pytest.fixture(scope="module")
+def parts(tiny_models: Path) -> dict[str, Any]:
+    """The checkpoint's parts, which no test changes: who would, loads its own."""
+    return load_parts(tiny_models)
+
+
+@pytest.fixture(scope="module")
+def nets(tiny_models: Path) -> list[Any]:
+    return [diffusers.ControlNetModel.from_pretrained(tiny_models / "controlnets" / name) for name in NAMES]
+
+
 @pytest.fixture
-def direct(tiny_models: Path) -> Direct:
-    return Direct(tiny_models)
+def direct(parts: dict[str, Any], nets: list[Any]) -> Direct:
+    return Direct(parts, nets)
 
 
 @pytest.mark.parametrize("controls", [(), CONTROLS], ids=["alone", "controlled"])
@@ -159,11 +173,12 @@ def test_inpainting_makes_the_same_picture(engine: DiffusionEngine, direct: Dire
 
 @pytest.mark.parametrize("controls", [(), CONTROLS], ids=["alone", "controlled"])
 def test_a_lora_with_a_weight_for_each_network_makes_the_same_picture(
-    engine: DiffusionEngine, direct: Direct, controls: Any
+    engine: DiffusionEngine, tiny_models: Path, nets: list[Any], controls: Any
 ) -> None:
+    direct = Direct(load_parts(tiny_models), nets)
     direct.use("Euler")
     pipeline = direct.pipeline(diffusers.StableDiffusionPipeline)
-    pipeline.load_lora_weights(direct._models / "loras", weight_name=f"{LORA}.safetensors", adapter_name="x")
+    pipeline.load_lora_weights(tiny_models / "loras", weight_name=f"{LORA}.safetensors", adapter_name="x")
     pipeline.set_adapters(["x"], adapter_weights=[{"unet": 1.1, "text_encoder": 0.5}])
     theirs = direct.paint_text(bool(controls))
     ours = make_one(engine, loras=(Lora(LORA, 0.5, 1.1),), controls=controls)

@@ -54,11 +54,10 @@ def engine(xl_models: Path) -> DiffusionEngine:
 class Direct:
     """Calls diffusers as its documentation does."""
 
-    def __init__(self, models: Path) -> None:
-        whole = diffusers.StableDiffusionXLPipeline.from_pretrained(models / "checkpoints" / CHECKPOINT)
-        self.parts = whole.components
+    def __init__(self, parts: dict[str, Any], nets: list[Any]) -> None:
+        self.parts = dict(parts)
         self.scheduler = self.parts["scheduler"]
-        self.nets = [diffusers.ControlNetModel.from_pretrained(models / "controlnets" / name) for name in NAMES]
+        self.nets = nets
 
     def use(self, sampler: str) -> None:
         cls, options = STOCK[sampler]
@@ -96,9 +95,21 @@ def pixels_of(image: Image) -> Any:
     return torch.from_numpy(image.transpose(2, 0, 1))[None].float() / 255 * 2 - 1
 
 
+@pytest.fixture(scope="module")
+def parts(xl_models: Path) -> dict[str, Any]:
+    """The checkpoint's parts, which no test changes: loading them takes longer than most tests."""
+    whole = diffusers.StableDiffusionXLPipeline.from_pretrained(xl_models / "checkpoints" / CHECKPOINT)
+    return dict(whole.components)
+
+
+@pytest.fixture(scope="module")
+def nets(xl_models: Path) -> list[Any]:
+    return [diffusers.ControlNetModel.from_pretrained(xl_models / "controlnets" / name) for name in NAMES]
+
+
 @pytest.fixture
-def direct(xl_models: Path) -> Direct:
-    return Direct(xl_models)
+def direct(parts: dict[str, Any], nets: list[Any]) -> Direct:
+    return Direct(parts, nets)
 
 
 @pytest.mark.parametrize("sampler", STOCK)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,32 @@ def models(xl_models: Path, tmp_path: Path) -> Path:
 
 def an_xl_engine(models: Path, **settings: Any) -> Any:
     return an_engine(models, checkpoint=CHECKPOINT, **settings)
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A models folder that takes networks of any name, an engine over it, and its picture without any of them."""
+
+    folder: Path
+    engine: Any
+    plain: Image
+
+    def add(self, name: str, tensors: dict[str, torch.Tensor]) -> None:
+        (self.folder / "loras").mkdir(exist_ok=True)
+        save_file(tensors, str(self.folder / "loras" / f"{name}.safetensors"))
+
+
+@pytest.fixture(scope="module")
+def installed(xl_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    folder = Path(shutil.copytree(xl_models, tmp_path_factory.mktemp("installed") / "models"))
+    engine = an_xl_engine(folder)
+    return Installed(folder, engine, make_one(engine))
+
+
+def to_change(base: StableDiffusionXLPipeline) -> StableDiffusionXLPipeline:
+    """Copy the networks of a pipeline, which takes a fraction of loading it."""
+    networks = {name: deepcopy(getattr(base, name)) for name in ("unet", "text_encoder", "text_encoder_2")}
+    return StableDiffusionXLPipeline(**base.components | networks, add_watermarker=False)
 
 
 def of_diffusers(pipeline: Any, prompt: str = PROMPT, negative: str = NEGATIVE) -> Image:
@@ -104,18 +132,16 @@ def change_text_encoders(pipeline: Any, tensors: dict[str, torch.Tensor], streng
 
 @pytest.mark.parametrize(("text", "unet"), [(0.0, 1.0), (0.5, 1.1), (1.0, 0.0)])
 def test_a_lora_of_kohyas_makes_the_same_picture_as_with_diffusers(
-    models: Path, base: StableDiffusionXLPipeline, text: float, unet: float
+    installed: Installed, base: StableDiffusionXLPipeline, text: float, unet: float
 ) -> None:
-    (models / "loras").mkdir(exist_ok=True)
     tensors = kohya_lora(base)
-    save_file(tensors, str(models / "loras" / "style.safetensors"))
-    direct = StableDiffusionXLPipeline.from_pretrained(models / "checkpoints" / CHECKPOINT)
+    installed.add("style", tensors)
+    direct = to_change(base)
     change_text_encoders(direct, tensors, text)
     in_unet = {key: tensor for key, tensor in tensors.items() if key.startswith("lora_unet_")}
     direct.load_lora_weights(in_unet, adapter_name="x")
     direct.set_adapters(["x"], unet)
-    engine = an_xl_engine(models)
-    plain = make_one(engine)
+    engine, plain = installed.engine, installed.plain
     (ours,) = make(engine, a_request(loras=(Lora("style", text, unet),)))
     assert ours.warnings == ()
     assert difference(ours.image, plain) > 3
@@ -140,19 +166,18 @@ MARK = "lora_te2_text_model_final_layer_norm"
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-def test_a_lycoris_network_changes_the_layer_that_it_names(models: Path, layer: str) -> None:
-    changed = StableDiffusionXLPipeline.from_pretrained(models / "checkpoints" / CHECKPOINT)
+def test_a_lycoris_network_changes_the_layer_that_it_names(
+    installed: Installed, base: StableDiffusionXLPipeline, layer: str
+) -> None:
+    changed = to_change(base)
     networks = {"lora_unet": changed.unet, "lora_te1": changed.text_encoder, "lora_te2": changed.text_encoder_2}
     weight = networks["_".join(layer.split("_")[:2])].get_submodule(LAYERS[layer]).weight
     change = torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)) * weight.std()
     with torch.no_grad():
         weight += 2 * change
-    (models / "loras").mkdir()
-    changes = {f"{MARK}.diff": torch.zeros(OPEN_CLIP_WIDTH), f"{layer}.diff": change.detach()}
-    save_file(changes, str(models / "loras" / "full.safetensors"))
-    engine = an_xl_engine(models)
-    plain = make_one(engine)
-    (ours,) = make(engine, a_request(loras=(Lora("full", 2.0, 2.0),)))
+    installed.add(layer, {f"{MARK}.diff": torch.zeros(OPEN_CLIP_WIDTH), f"{layer}.diff": change.detach()})
+    engine, plain = installed.engine, installed.plain
+    (ours,) = make(engine, a_request(loras=(Lora(layer, 2.0, 2.0),)))
     assert ours.warnings == ()
     assert difference(ours.image, of_diffusers(changed)) <= 1
     assert difference(ours.image, plain) > 1
