@@ -137,10 +137,10 @@ async def test_a_row_of_a_deleted_parent_is_not_found(database: Database) -> Non
 
 async def test_behind_a_pooler_nothing_outlives_a_transaction_and_limits_still_hold(postgres: str) -> None:
     database = Database(
-        f"{postgres}&prepared_statement_cache_size=0", application_name="test", statement_timeout_s=0.05, pool_size=1
+        f"{postgres}&prepared_statement_cache_size=0", application_name="test", statement_timeout_s=0.5, pool_size=1
     )
     async with database.transaction() as session:
-        assert await session.scalar(text("SELECT current_setting('statement_timeout')")) == "50ms"
+        assert await session.scalar(text("SELECT current_setting('statement_timeout')")) == "500ms"
         assert await session.scalar(text("SELECT count(*) FROM pg_prepared_statements")) <= 1
     with pytest.raises(Unavailable):
         async with database.transaction() as session:
