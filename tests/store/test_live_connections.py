@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from serve_app.store import live_connections
 from serve_app.store.live_connections import keep_live
 
 
@@ -30,7 +32,7 @@ async def use(engine: AsyncEngine) -> Any:
 
 async def queries_of_next_use(engine: AsyncEngine, connection: Any) -> list[str]:
     sent: list[str] = []
-    with connection.query_logger(lambda record: sent.append(record.query.rstrip("; ") or ";")):
+    with connection.query_logger(lambda record: sent.append(record.query.rstrip("; "))):
         assert await use(engine) is connection
     return sent
 
@@ -58,7 +60,7 @@ async def test_a_connection_that_was_used_just_now_is_not_asked(engine: AsyncEng
 async def test_a_connection_that_was_idle_is_asked_before_it_is_used(engine: AsyncEngine) -> None:
     keep_live(engine.sync_engine, trusted_s=0)
     connection = await use(engine)
-    assert ";" in await queries_of_next_use(engine, connection)
+    assert "SELECT" in await queries_of_next_use(engine, connection)
 
 
 async def test_a_connection_that_was_lost_without_a_word_is_replaced_when_it_is_asked(engine: AsyncEngine) -> None:
@@ -66,3 +68,62 @@ async def test_a_connection_that_was_lost_without_a_word_is_replaced_when_it_is_
     lost = await use(engine)
     lost._transport.abort()  # the driver hears of it in the next turn of the loop
     assert await use(engine) is not lost
+
+
+class Firewall:
+    """Passes bytes on to the server of a socket, until it drops those of the connections that there are."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._is_cut = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.port = 0
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        is_cut = self._is_cut
+        to, answers = await asyncio.open_unix_connection(self._path), writer
+        ways = [asyncio.create_task(self._pass(*way, is_cut)) for way in ((reader, to[1]), (to[0], answers))]
+        self._tasks.update(ways)
+        await asyncio.wait(ways)
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_cut: asyncio.Event) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                if not is_cut.is_set():
+                    writer.write(data)
+        writer.close()
+
+    def cut(self) -> None:
+        """Drop from now on what goes through the connections that there are, without a word."""
+        self._is_cut.set()
+        self._is_cut = asyncio.Event()
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+@pytest.fixture
+async def firewall(postgres: str) -> AsyncIterator[Firewall]:
+    folder = make_url(postgres).query["host"]
+    made = Firewall(f"{folder}/.s.PGSQL.5432")
+    server = await asyncio.start_server(made, "127.0.0.1", 0)
+    made.port = server.sockets[0].getsockname()[1]
+    yield made
+    server.close()
+    await made.close()
+
+
+async def test_a_connection_that_a_firewall_has_cut_off_is_waited_for_a_moment_only(
+    postgres: str, firewall: Firewall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_connections, "_ANSWER_S", 0.1)
+    through = make_url(postgres).set(host="127.0.0.1", port=firewall.port).difference_update_query(["host"])
+    engine = create_async_engine(through, pool_size=1)
+    keep_live(engine.sync_engine, trusted_s=0)
+    lost = await use(engine)
+    assert await use(engine) is lost
+    firewall.cut()
+    assert await asyncio.wait_for(use(engine), 20) is not lost
+    await engine.dispose()

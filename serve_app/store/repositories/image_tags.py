@@ -23,6 +23,8 @@ _LOAD_SCORES = text("""
     WHERE image_id = ANY(CAST(:ids AS text[])) AND score IS NOT NULL
     GROUP BY image_id
 """)
+_LOCK_IMAGES = text("SELECT FROM images WHERE id = ANY(CAST(:ids AS text[])) ORDER BY id FOR NO KEY UPDATE")
+"""Before their tags, as their users' changes do: of these some are new, and cannot be locked in order."""
 _FORGET = text("""
     WITH kept AS (
         UPDATE image_tags SET score = NULL WHERE image_id = ANY(CAST(:ids AS text[])) AND verdict IS NOT NULL
@@ -77,6 +79,7 @@ async def save_scores(session: AsyncSession, scores: Mapping[str, Mapping[str, f
         stored = _by_image((await session.execute(_LOAD_SCORES, {"ids": some})).all())
         changed = {image_id: dict(scores[image_id]) for image_id in some if _differ(scores[image_id], stored, image_id)}
         if changed:
+            await session.execute(_LOCK_IMAGES, {"ids": sorted(changed)})
             await session.execute(_FORGET, {"ids": sorted(changed)})
             await session.execute(_SAVE, {"rows": json.dumps(changed)})
 

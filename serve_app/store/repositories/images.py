@@ -114,6 +114,13 @@ _IS_IDLE = text("""
         AND (generations.input_image_id = images.id OR strpos(CAST(jobs.payload AS text), images.id) > 0)
     )
 """)
+_KEEP = text("""
+    WITH held AS (
+        SELECT id FROM images WHERE id = ANY(CAST(:ids AS text[])) AND temporary ORDER BY id FOR NO KEY UPDATE
+    )
+    UPDATE images SET temporary = false FROM held WHERE images.id = held.id
+""")
+"""Locks images in order, see `lock`."""
 
 
 IMAGE_COLUMNS = (*_IMAGE, *_CONTENT)
@@ -195,7 +202,7 @@ async def get(session: AsyncSession, user_id: str, image_id: str) -> StoredImage
 async def lock(session: AsyncSession, user_id: str, image_ids: Sequence[str]) -> set[str]:
     """Lock those of the images that are the user's against other changes until the transaction ends. -> which"""
     own = select(ImageRow.id).where(ImageRow.id == any_text(image_ids), ImageRow.user_id == user_id)
-    # In order: two changes of the same images would else wait for one another for ever.
+    # In order, as whatever else changes many images: two changes of the same would else wait for one another for ever.
     return set(await session.scalars(own.order_by(ImageRow.id).with_for_update(key_share=True)))
 
 
@@ -303,8 +310,7 @@ async def touch_albums(session: AsyncSession, user_id: str, image_ids: Sequence[
 
 async def keep(session: AsyncSession, image_ids: Sequence[str]) -> None:
     """Make temporary images permanent."""
-    its = ImageRow.id == any_text(image_ids), ImageRow.temporary
-    await session.execute(update(ImageRow).where(*its).values(temporary=False))
+    await session.execute(_KEEP, {"ids": list(image_ids)})
 
 
 async def remove_temporary(session: AsyncSession, older_than_s: float, limit: int = 1000) -> int:

@@ -37,10 +37,14 @@ _SAVE = text("""
 
 
 _COPY = text("""
-    UPDATE images SET quality = score FROM picture_quality
-    WHERE picture_quality.sha256 = images.sha256 AND images.sha256 = ANY(CAST(:shas AS text[]))
-    AND images.quality IS DISTINCT FROM score
+    WITH held AS (
+        SELECT id, score FROM images JOIN picture_quality USING (sha256)
+        WHERE images.sha256 = ANY(CAST(:shas AS text[])) AND images.quality IS DISTINCT FROM score
+        ORDER BY id FOR NO KEY UPDATE OF images
+    )
+    UPDATE images SET quality = score FROM held WHERE images.id = held.id
 """)
+"""Locks images in order, as everywhere (`images.lock`)."""
 
 
 async def save(session: AsyncSession, quality: Mapping[str, StoredQuality]) -> None:

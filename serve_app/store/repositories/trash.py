@@ -26,9 +26,13 @@ _TOUCH_REMEMBERED = text(_LOCK_ALBUMS.format(table="trashed_items"))
 _HOLDERS = text("SELECT DISTINCT album_id FROM album_images WHERE image_id = ANY(CAST(:ids AS text[]))")
 _TRIES = 5
 _TRASH = text("""
-    UPDATE images SET trashed_at = coalesce(trashed_at, now())
-    WHERE user_id = :user_id AND id = ANY(CAST(:ids AS text[])) AND NOT temporary RETURNING id
+    WITH held AS (
+        SELECT id FROM images WHERE user_id = :user_id AND id = ANY(CAST(:ids AS text[])) AND NOT temporary
+        ORDER BY id FOR NO KEY UPDATE
+    )
+    UPDATE images SET trashed_at = coalesce(trashed_at, now()) FROM held WHERE images.id = held.id RETURNING images.id
 """)
+"""Locks images in order, as everywhere (`images.lock`)."""
 _TAKE_OUT = text("""
     WITH gone AS (
         DELETE FROM album_images WHERE image_id = ANY(CAST(:ids AS text[]))
@@ -38,7 +42,11 @@ _TAKE_OUT = text("""
     SELECT image_id, album_id, ref, ref_sha256, status FROM gone ON CONFLICT DO NOTHING
 """)
 _RESTORE = text("""
-    UPDATE images SET trashed_at = NULL WHERE user_id = :user_id AND id = ANY(CAST(:ids AS text[])) RETURNING id
+    WITH held AS (
+        SELECT id FROM images WHERE user_id = :user_id AND id = ANY(CAST(:ids AS text[]))
+        ORDER BY id FOR NO KEY UPDATE
+    )
+    UPDATE images SET trashed_at = NULL FROM held WHERE images.id = held.id RETURNING images.id
 """)
 _PUT_BACK = text("""
     WITH back AS (
