@@ -5,6 +5,7 @@ The extension's own files are detectron2's and mmsegmentation's, which are no pa
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -31,10 +32,12 @@ _SHORT_PX, _LEAST_PX, _MOST_PX, _LONGEST_PX, _GRID_PX = 512, 64, 1024, 2560, 32
 multiples of."""
 _TASK = "the task is semantic"
 _TASK_WORDS = 77
-_MOST_CONFIG_BYTES, _LARGEST_NUMBER = 2**20, 2**17
-_COUNTS = ("layers", "depth", "stages", "convs", "num_res", "pool", "window")
-"""Parts of the names of numbers that say how many of something there are, each of which has tensors, or how large what
-is computed at once."""
+_MOST_CONFIG_BYTES, _LARGEST_NUMBER, _LARGEST_WINDOW = 2**20, 2**17, 32
+_COUNTS = ("layers", "depth", "stages", "convs", "num_res", "pool")
+"""Parts of the names of numbers that say how many of something there are, each of which has tensors."""
+_BESIDE_OWN = frozenset({"id2label", "num_labels", "model_type", "out_features", "out_indices"})
+"""Names that all configurations share and that say what a network is, not how it is run."""
+_TRIED_PX = 64
 _GROWTH, _BUFFER_BYTES = 4, 2**28
 """Memory of a network that is built, by its file; see `upscalers`."""
 
@@ -77,14 +80,14 @@ class Segmenter:
         given = torch.from_numpy(np.ascontiguousarray(seen.transpose(2, 0, 1)))[None].to(self.network.device)
         with torch.no_grad():
             scores = torch.nn.functional.interpolate(
-                self._scores(given), (size[1], size[0]), mode="bilinear", align_corners=False
+                self.score(given), (size[1], size[0]), mode="bilinear", align_corners=False
             )
             labels = scores[0].argmax(dim=0).to(torch.uint8).cpu().numpy()
         labels = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST)
         return np.ascontiguousarray(self._palette[labels])
 
-    def _scores(self, given: Any) -> Any:
-        """Score the classes at each place, `[1, classes, h, w]`."""
+    def score(self, given: Any) -> Any:
+        """Score the classes at each place of `[1, 3, H, W]`, `[1, classes, h, w]`."""
         import torch
 
         if self.network.config.model_type != "oneformer":
@@ -107,7 +110,7 @@ def open_segmenter(files: Sequence[Path], *, kind: str, palette: Callable[[], ND
     tensors = load_tensors(path)
     told = _read_json(path.with_name("config.json"))
     _check_config(told, kind, len(tensors), name)
-    config = transformers.AutoConfig.for_model(**told)
+    config = transformers.AutoConfig.for_model(**_only_own(told))
     if config.num_labels != len(colours):
         raise NotSupported(f"'{name}' knows {config.num_labels} classes, not {len(colours)}.")
     config.is_training = False
@@ -128,7 +131,25 @@ def open_segmenter(files: Sequence[Path], *, kind: str, palette: Callable[[], ND
             f"{min(missing)}.",
             extra={"file": name},
         )
-    return Segmenter(network.eval(), colours, _read_json(looks) if looks.is_file() else {})
+    made = Segmenter(network.eval(), colours, _read_json(looks) if looks.is_file() else {})
+    with torch.no_grad():  # raises for what fits its weights, and cannot be run
+        if made.score(torch.zeros(1, 3, _TRIED_PX, _TRIED_PX)).shape[:2] != (1, len(colours)):
+            raise ValueError("other scores")
+    return made
+
+
+def _only_own(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep what says how a network and its backbone are built. The rest says how they are run, which is ours to say: it
+    may name code of others, as kernels and quantizers are, or answers of another form."""
+    import transformers
+
+    own = type(transformers.AutoConfig.for_model(told["model_type"]))
+    names = {*inspect.signature(own).parameters} - {*inspect.signature(transformers.PreTrainedConfig).parameters}
+    names |= {*own.attribute_map, *_BESIDE_OWN}
+    kept = {key: value for key, value in told.items() if key in names}
+    if isinstance(backbone := kept.get("backbone_config"), dict):
+        kept["backbone_config"] = _only_own(backbone)
+    return kept
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -157,5 +178,6 @@ def _check_config(told: Mapping[str, Any], kind: str, tensors: int, name: str) -
     for key, value in (*told.items(), *backbone.items()):
         numbers = value if isinstance(value, list) else [value]
         most = tensors if any(part in key for part in _COUNTS) else _LARGEST_NUMBER
+        most = _LARGEST_WINDOW if "window" in key else most  # places of a window look at one another
         if any(isinstance(number, int | float) and not -most <= number <= most for number in numbers):
             raise NotSupported(f"'{name}' says {key}: {str(value)[:40]}, which its weights have not.")

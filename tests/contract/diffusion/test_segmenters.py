@@ -146,6 +146,40 @@ def test_a_configuration_of_something_else_is_refused_by_name(copied: Path, chan
         draw(copied.parent, "segmentation")
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"attn_implementation": "kernels-community/flash-attn"},
+        {"quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}},
+        {"return_dict": False},
+        {"auto_map": {"AutoConfig": "hostile.Config"}, "trust_remote_code": True},
+    ],
+)
+def test_how_a_network_is_run_is_not_for_its_configuration_to_say(
+    copied: Path, upernet: Path, changes: Mapping[str, Any]
+) -> None:
+    path = copied / "config.json"
+    told = json.loads(path.read_text())
+    path.write_text(json.dumps(told | changes | {"backbone_config": told["backbone_config"] | changes}))
+    assert np.array_equal(draw(copied.parent, "segmentation"), draw(upernet.parent, "segmentation"))
+
+
+def test_a_window_whose_places_would_take_all_memory_is_refused(tmp_path: Path) -> None:
+    folder = write_segmenter(tmp_path / ONEFORMER, a_segmenter("oneformer"))
+    path = folder / "config.json"
+    told = json.loads(path.read_text())
+    path.write_text(json.dumps(told | {"backbone_config": told["backbone_config"] | {"window_size": 64}}))
+    with pytest.raises(NotSupported, match="window_size"):
+        draw(tmp_path, "oneformer_ade20k")
+
+
+def test_a_network_that_fits_its_weights_and_cannot_be_run_is_refused_by_name(copied: Path) -> None:
+    path = copied / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"pool_scales": [1, 2, 3, 0]}))
+    with pytest.raises(WeightsMissing, match=r"model\.safetensors"):
+        draw(copied.parent, "segmentation")
+
+
 def test_weights_of_something_else_are_refused_by_name(copied: Path, tmp_path: Path) -> None:
     path, ran = copied / "model.safetensors", tmp_path / "ran"
     tensors = load_file(path)
