@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,9 @@ from tests.support.diffusing import an_engine, difference
 from tests.support.hostile import Boom
 from tests.support.restorers import a_codeformer, a_gfpgan, write_names_of_codeformer, write_restorer
 
-HAS_CODEFORMER = find_spec("spandrel_extra_arches") is not None
 needs_codeformer = pytest.mark.skipif(
-    not HAS_CODEFORMER, reason="CodeFormer's network is in spandrel-extra-arches, which is not installed"
+    find_spec("spandrel_extra_arches") is None,
+    reason="CodeFormer's network is in spandrel-extra-arches, which is not installed",
 )
 
 FACE = an_image((512, 512))
@@ -77,8 +78,10 @@ def test_restorers_are_listed_by_kind(engine: DiffusionEngine) -> None:
     assert named == {"GFPGANv1.4": "GFPGAN", "codeformer-v0.1.0": "CodeFormer"}
 
 
-@pytest.mark.skipif(HAS_CODEFORMER, reason="spandrel-extra-arches is installed")
-def test_codeformer_is_refused_by_name_and_with_the_reason(engine: DiffusionEngine) -> None:
+def test_codeformer_is_refused_by_name_and_with_the_reason_where_its_package_lacks(
+    engine: DiffusionEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "spandrel_extra_arches", None)
     with pytest.raises(NotSupported, match=r"codeformer-v0\.1\.0.*non-commercial.*spandrel-extra-arches"):
         engine.restore_faces([an_image((512, 512))], "codeformer-v0.1.0")
     needs = {one.alias: one.needs for one in engine.list_models().restorers}
