@@ -144,6 +144,7 @@ class FakeDiffuser(FakeCapabilities):
             for step in range(1, steps + 1):
                 self.in_progress[ticket] = SeenLatents(step, steps, latents)
                 yield GenerationStep(step, steps, ticket)
+                await asyncio.sleep(0)  # others get on meanwhile, as with an engine
                 if step == 1:
                     self.begun.release()
                     if self.failure is not None:
