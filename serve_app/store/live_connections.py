@@ -3,11 +3,13 @@
 SQLAlchemy's own `pool_pre_ping` asks the server before each transaction, in a transaction of its own: three messages to
 and fro, as many as a short transaction has; and it waits for an answer as long as the kernel does. The driver knows by
 itself that the other side has closed a connection; only one that has been idle for a while may have been lost without a
-word.
+word. One that is lost in the middle of a statement is given up by the kernel, which tries for a quarter of an hour
+unless told otherwise.
 """
 
 from __future__ import annotations
 
+import socket
 import time
 from typing import Any
 
@@ -20,6 +22,9 @@ TRUSTED_S = 5.0
 _ANSWER_S = 5.0
 """Seconds after which a connection that does not answer is lost: what a firewall has cut off is silent for minutes."""
 _USED = "darkroom_used"
+_KERNEL_OPTIONS = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 30_000}
+"""When the kernel gives up the other side, by Linux' names: seconds, a number of tries, and milliseconds without a sign
+that what was sent has come. A server that takes long for a statement gives such signs."""
 
 
 def keep_live(engine: Engine, trusted_s: float = TRUSTED_S) -> None:
@@ -34,8 +39,21 @@ def keep_live(engine: Engine, trusted_s: float = TRUSTED_S) -> None:
         if time.monotonic() - used >= trusted_s:
             connection.run_async(_ask)
 
+    event.listen(engine, "connect", _watch)
     event.listen(engine, "checkout", check)
     event.listen(engine, "checkin", _note_use)
+
+
+def _watch(connection: Any, _record: Any) -> None:
+    """Have the kernel give up a connection whose other side is gone."""
+    transport = getattr(connection.driver_connection, "_transport", None)  # asyncpg shows it by no other name
+    own: socket.socket | None = transport and transport.get_extra_info("socket")
+    if own is None or own.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KERNEL_OPTIONS.items():
+        if hasattr(socket, name):
+            own.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _note_use(_connection: Any, record: Any) -> None:
