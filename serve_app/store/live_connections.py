@@ -14,7 +14,7 @@ import time
 from typing import Any
 
 import asyncpg
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, ExceptionContext, event
 from sqlalchemy.exc import InvalidatePoolError
 
 TRUSTED_S = 5.0
@@ -22,6 +22,8 @@ TRUSTED_S = 5.0
 _ANSWER_S = 5.0
 """Seconds after which a connection that does not answer is lost: what a firewall has cut off is silent for minutes."""
 _USED = "darkroom_used"
+_READ_ONLY_STATE = "25006"
+"""SQLSTATE of a server that only reads: the one that was replaced by another, or is not the first yet."""
 _KERNEL_OPTIONS = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 30_000}
 """When the kernel gives up the other side, by Linux' names: seconds, a number of tries, and milliseconds without a sign
 that what was sent has come. A server that takes long for a statement gives such signs."""
@@ -42,6 +44,7 @@ def keep_live(engine: Engine, trusted_s: float = TRUSTED_S) -> None:
     event.listen(engine, "connect", _watch)
     event.listen(engine, "checkout", check)
     event.listen(engine, "checkin", _note_use)
+    event.listen(engine, "handle_error", _leave_standby)
 
 
 def _watch(connection: Any, _record: Any) -> None:
@@ -58,6 +61,12 @@ def _watch(connection: Any, _record: Any) -> None:
 
 def _note_use(_connection: Any, record: Any) -> None:
     record.info[_USED] = time.monotonic()
+
+
+def _leave_standby(context: ExceptionContext) -> None:
+    """Have connections to a server that does not write any more replaced: they live, and would stay."""
+    if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY_STATE:
+        context.is_disconnect = True
 
 
 async def _ask(connection: asyncpg.Connection[Any]) -> None:

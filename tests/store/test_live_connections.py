@@ -12,8 +12,10 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from deployments.errors import Unavailable
 from serve_app.store import live_connections
 from serve_app.store.live_connections import keep_live
+from serve_app.store.session import Database
 
 
 @pytest.fixture
@@ -69,6 +71,19 @@ async def test_a_connection_that_was_lost_without_a_word_is_replaced_when_it_is_
     lost = await use(engine)
     lost._transport.abort()  # the driver hears of it in the next turn of the loop
     assert await use(engine) is not lost
+
+
+async def test_a_server_that_does_not_write_any_more_is_unavailable_and_left(postgres: str) -> None:
+    database = Database(postgres, application_name="test", pool_size=1, max_overflow=0)
+    write = text("DELETE FROM jobs WHERE id = 'nobody''s'")
+    async with database.transaction() as session:  # as a server that has become another's standby
+        await session.execute(text("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"))
+    with pytest.raises(Unavailable):
+        async with database.transaction() as session:
+            await session.execute(write)
+    async with database.transaction() as session:
+        await session.execute(write)
+    await database.close()
 
 
 class Firewall:
