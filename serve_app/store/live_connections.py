@@ -3,7 +3,7 @@
 SQLAlchemy's own `pool_pre_ping` asks the server before each transaction, in a transaction of its own: three messages to
 and fro, as many as a short transaction has; and it waits for an answer as long as the kernel does. The driver knows by
 itself that the other side has closed a connection; only one that has been idle for a while may have been lost without a
-word. One that is lost in the middle of a statement is given up by the kernel, which tries for a quarter of an hour
+word. One that is lost in the middle of a statement is given up by the kernel, which tries for many minutes
 unless told otherwise.
 """
 
