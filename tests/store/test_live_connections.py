@@ -147,10 +147,10 @@ async def guarded(postgres: str, firewall: Firewall) -> AsyncIterator[AsyncEngin
 async def test_a_connection_that_a_firewall_has_cut_off_is_waited_for_a_moment_only(
     guarded: AsyncEngine, firewall: Firewall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_connections, "_ANSWER_S", 0.1)
     lost = await use(guarded)
     assert await use(guarded) is lost
     firewall.cut()
+    monkeypatch.setattr(live_connections, "_ANSWER_S", 0.1)
     assert await asyncio.wait_for(use(guarded), 20) is not lost
 
 
