@@ -18,7 +18,7 @@ from ray.serve.handle import DeploymentHandle
 from deployments.errors import Unavailable
 from deployments.kit.turns import acting_user
 from serve_app.call_context import carried
-from serve_app.remote_calls import opened
+from serve_app.remote_calls import Refusal
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 async def ask_all(handle: DeploymentHandle[Any], verb: str, *arguments: Any) -> AsyncGenerator[Any, None]:
     """Call a verb on each replica and yield the answers as they come; to close it cancels the calls that are left.
 
-    Replicas that die or fail are passed over; where none answers, the error of the last one is raised. Raises
+    Replicas that die, fail or refuse are passed over; where none answers, the error of the last one is raised. Raises
     `DeploymentUnavailableError` where there is none. Has no deadline of its own.
     """
     broadcast = handle.broadcast(verb, *arguments, user=acting_user(), context=carried())
@@ -37,9 +37,9 @@ async def ask_all(handle: DeploymentHandle[Any], verb: str, *arguments: Any) -> 
         while pending:
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
             for one in done:
-                error = Unavailable(f"{verb}: the call was cancelled.") if one.cancelled() else one.exception()
+                error = _error_of(one, verb)
                 if error is None:
-                    yield opened(one.result())
+                    yield one.result()
                 else:
                     log.info("a replica did not answer", verb=verb, error=type(error).__name__)
                     failures.append(error)
@@ -51,3 +51,13 @@ async def ask_all(handle: DeploymentHandle[Any], verb: str, *arguments: Any) -> 
                 wait.cancel()
                 call.cancel()  # Serve does not do it: calls that nobody waits for would fill the replica's queue
         await asyncio.gather(*waits, return_exceptions=True)
+
+
+def _error_of(call: asyncio.Future[Any], verb: str) -> BaseException | None:
+    """What a call that is done has ended with instead of an answer."""
+    if call.cancelled():
+        return Unavailable(f"{verb}: the call was cancelled.")
+    if (error := call.exception()) is not None:
+        return error
+    answer = call.result()
+    return answer.error if isinstance(answer, Refusal) else None

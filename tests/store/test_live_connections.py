@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
@@ -11,8 +12,10 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from deployments.errors import Unavailable
 from serve_app.store import live_connections
 from serve_app.store.live_connections import keep_live
+from serve_app.store.session import Database
 
 
 @pytest.fixture
@@ -70,6 +73,19 @@ async def test_a_connection_that_was_lost_without_a_word_is_replaced_when_it_is_
     assert await use(engine) is not lost
 
 
+async def test_a_server_that_does_not_write_any_more_is_unavailable_and_left(postgres: str) -> None:
+    database = Database(postgres, application_name="test", pool_size=1, max_overflow=0)
+    write = text("DELETE FROM jobs WHERE id = 'nobody''s'")
+    async with database.transaction() as session:  # as a server that has become another's standby
+        await session.execute(text("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"))
+    with pytest.raises(Unavailable):
+        async with database.transaction() as session:
+            await session.execute(write)
+    async with database.transaction() as session:
+        await session.execute(write)
+    await database.close()
+
+
 class Firewall:
     """Passes bytes on to the server of a socket, until it drops those of the connections that there are."""
 
@@ -78,6 +94,7 @@ class Firewall:
         self._is_cut = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self.port = 0
+        self.has_dropped = asyncio.Event()
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         is_cut = self._is_cut
@@ -89,7 +106,9 @@ class Firewall:
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_cut: asyncio.Event) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(65536):
-                if not is_cut.is_set():
+                if is_cut.is_set():
+                    self.has_dropped.set()
+                else:
                     writer.write(data)
         writer.close()
 
@@ -115,15 +134,41 @@ async def firewall(postgres: str) -> AsyncIterator[Firewall]:
     await made.close()
 
 
-async def test_a_connection_that_a_firewall_has_cut_off_is_waited_for_a_moment_only(
-    postgres: str, firewall: Firewall, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(live_connections, "_ANSWER_S", 0.1)
+@pytest.fixture
+async def guarded(postgres: str, firewall: Firewall) -> AsyncIterator[AsyncEngine]:
+    """An engine behind the firewall, which asks each time."""
     through = make_url(postgres).set(host="127.0.0.1", port=firewall.port).difference_update_query(["host"])
-    engine = create_async_engine(through, pool_size=1)
-    keep_live(engine.sync_engine, trusted_s=0)
-    lost = await use(engine)
-    assert await use(engine) is lost
+    made = create_async_engine(through, pool_size=1, max_overflow=0)
+    keep_live(made.sync_engine, trusted_s=0)
+    yield made
+    await made.dispose()
+
+
+async def test_a_connection_that_a_firewall_has_cut_off_is_waited_for_a_moment_only(
+    guarded: AsyncEngine, firewall: Firewall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = await use(guarded)
+    assert await use(guarded) is lost
     firewall.cut()
-    assert await asyncio.wait_for(use(engine), 20) is not lost
-    await engine.dispose()
+    monkeypatch.setattr(live_connections, "_ANSWER_S", 0.1)
+    assert await asyncio.wait_for(use(guarded), 20) is not lost
+
+
+async def test_who_is_cancelled_while_a_connection_is_asked_leaves_its_place_to_others(
+    guarded: AsyncEngine, firewall: Firewall
+) -> None:
+    lost = await use(guarded)
+    firewall.cut()
+    asking = asyncio.create_task(use(guarded))
+    await asyncio.wait_for(firewall.has_dropped.wait(), 20)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert await asyncio.wait_for(use(guarded), 20) is not lost
+
+
+async def test_the_kernel_gives_up_a_connection_whose_other_side_is_gone(guarded: AsyncEngine) -> None:
+    own = (await use(guarded))._transport.get_extra_info("socket")
+    assert own.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        assert own.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000

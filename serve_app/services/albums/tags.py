@@ -28,6 +28,8 @@ from serve_app.store.session import Database
 
 _CHUNK = 256
 """Images a call: 9 MB of vectors."""
+_SAVED = 1000
+"""Images whose tags are saved in one transaction."""
 
 
 class TagAlbum:
@@ -56,13 +58,20 @@ class TagAlbum:
             async with self._database.transaction() as session:
                 verdicts = await image_tags.load_verdicts(session, [item.image_id for item in snapshot.items])
         if not parameters:  # the server's own tags, by which images are found
-            async with self._database.transaction() as session:
-                await image_tags.save_scores(session, {item.image_id: chosen[item.sha256] for item in snapshot.items})
+            await self.save({item.image_id: chosen[item.sha256] for item in snapshot.items})
 
         def report() -> TagsResult:
             return tags_result(snapshot.items, chosen, snapshot.failed, verdicts)
 
         return await keep_result(self._database, snapshot, "tags", parameters, report)
+
+    async def save(self, tags: Mapping[str, Mapping[str, float]]) -> None:
+        """Save the tags of images: image id -> tag -> probability. Some at a time: those whose tags change are locked,
+        and their user may be changing them."""
+        ids = sorted(tags)
+        for start in range(0, len(ids), _SAVED):
+            async with self._database.transaction() as session:
+                await image_tags.save_scores(session, {one: tags[one] for one in ids[start : start + _SAVED]})
 
     async def score(
         self, snapshot: HasContents, labels: list[str] | None, progress: Progress

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import cast
 
@@ -23,8 +24,11 @@ from serve_app.services.sdapi.tasks import FinishedImage, ImageTask
 
 GENERATED_SHARE = 0.98
 """Share of the progress bar for generation, faces included; storing the images is the rest."""
-_LAST_S = 5.0
-"""Seconds that a picture which is stopped, and has ended at the engine, is waited for."""
+_LAST_S = 15.0
+"""Seconds for which a picture that is stopped is looked at again, where nothing was seen, and for which one that has
+ended at the engine is waited for."""
+_AGAIN_S = 1.0
+"""Seconds between two looks."""
 
 
 async def generate_all(
@@ -118,11 +122,16 @@ async def _make(
     waits = [asyncio.create_task(stop.wait()) for stop in stops]
     try:
         await asyncio.wait({reading, *waits}, return_when=asyncio.FIRST_COMPLETED)
-        if not reading.done() and ticket:
+        give_up = time.monotonic() + _LAST_S
+        while not reading.done() and ticket:
             seen = await diffuser.peek([ticket])  # before the stream is closed: then there is nothing to see
             if ticket in seen and not reading.done():
                 return seen[ticket]
-            await asyncio.wait({reading}, timeout=_LAST_S)  # it may be finished, and on its way
+            # It may be finished, and on its way. Else its replica had no time: what has taken minutes is not given up.
+            left = give_up - time.monotonic()
+            await asyncio.wait({reading}, timeout=max(0.0, min(_AGAIN_S, left)))
+            if left <= 0:
+                break
         return reading.result() if reading.done() else None
     finally:
         for one in (reading, *waits):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -36,6 +37,8 @@ from serve_app.store.repositories.history import HistoryEntry
 from serve_app.store.session import Database
 
 ENGINE = "diffusers"
+_LONG = timedelta(minutes=1)
+"""Time from a request to its job's attempt, after which models may have come, gone or been moved."""
 
 
 class GenerateImages:
@@ -70,7 +73,7 @@ class GenerateImages:
             entry = await start_history(session, job, order)
             has_inputs = order.kind == "img2img" or order.units
             inputs = await jobs.load_inputs(session, job.id) if has_inputs else {}
-        catalogue = await self._catalogue.load(order.catalogue)
+        catalogue = await self._catalogue.load("" if _has_waited(job) else order.catalogue)
         plot = None
         if order.body.script == XYZ_PLOT:
             plot = XyzPlot.of(order.kind, order.body.script_args, self._settings.limits.max_plotted)
@@ -150,6 +153,11 @@ class GenerateImages:
         data = await asyncio.to_thread(encode_picture, image, text, options.samples_format, options.jpeg_quality)
         most = self._settings.limits.max_file_bytes
         return (await self._pictures.store_file(user_id, EncodedImage(data, image), max_bytes=most)).id
+
+
+def _has_waited(job: QueuedJob) -> bool:
+    """Whether the catalogue of the request may not be the engine's any more. By the database's clock alone."""
+    return job.started_at is None or job.started_at - job.created_at > _LONG
 
 
 async def start_history(session: AsyncSession, job: QueuedJob, order: GenerationOrder) -> HistoryEntry:

@@ -123,7 +123,7 @@ class LivePreviews:
         return True
 
     async def _show(self) -> bool:
-        """Draw what there is. -> whether somebody asks for more"""
+        """Draw what there is. -> whether somebody is known to ask for more"""
         self._is_due.clear()
         places = sorted(self._latest)[: _MOST_IMAGES if self._options.grid else 1]
         tickets = {place: self._latest[place].ticket for place in places}
@@ -132,8 +132,8 @@ class LivePreviews:
         seen = {place: found[ticket] for place, ticket in tickets.items() if ticket in found}
         self._shown |= {place: one.step for place, one in seen.items()}
         file = await asyncio.to_thread(self._encode, seen)
-        if file is None:
-            return True
+        if file is None:  # and nothing is written, by which we would hear who still asks
+            return False
         async with self._database.transaction() as session:
             return await previews.store(session, self._job_id, file)
 

@@ -64,6 +64,33 @@ class EndingMeanwhile(FakeDiffuser):
         return found
 
 
+class SeenLater(FakeDiffuser):
+    """The replica has no time for the first look."""
+
+    async def peek(self, tickets: Sequence[str]) -> dict[str, SeenLatents]:
+        found = await super().peek(tickets)
+        return {} if len(self.peeked) == 1 else found
+
+
+class TestSlow:
+    @pytest.fixture
+    def capabilities(self) -> FakeDiffuser:
+        slow = SeenLater()
+        slow.go.clear()
+        return slow
+
+    async def test_an_interrupted_image_whose_replica_does_not_answer_at_once_is_not_lost(
+        self, client: httpx.AsyncClient, capabilities: FakeDiffuser, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(generate, "_AGAIN_S", 0.01)
+        making = asyncio.create_task(txt2img(client))
+        await begin(capabilities)
+        await client.post(f"{V1}/interrupt")
+        made = await asyncio.wait_for(making, 20)
+        assert [int(image[0, 0, 0]) for image in made.images] == [127]
+        assert "stopped after 1 of 3 steps" in made.warnings
+
+
 class TestEnding:
     @pytest.fixture(params=[EndingBefore, EndingMeanwhile])
     def capabilities(self, request: pytest.FixtureRequest) -> FakeDiffuser:

@@ -13,8 +13,9 @@ import pytest
 from PIL import Image as PillowImage
 from sqlalchemy import text
 
-from deployments.contracts.diffusion import SeenLatents
+from deployments.contracts.diffusion import GenerationStep, SeenLatents
 from serve_app.services.container import Services
+from serve_app.services.sdapi.previews import LivePreviews, PreviewOptions
 from tests.api.sdapi.conftest import V1, pixels, txt2img, until
 from tests.support.fake_diffuser import FakeDiffuser
 
@@ -102,6 +103,15 @@ async def test_a_picture_that_cannot_be_seen_has_no_preview_and_is_made(
     await until(was_looked_for)
     capabilities.go.set()
     assert len((await asyncio.wait_for(making, 20)).images) == 1
+
+
+async def test_who_could_be_shown_nothing_is_not_thought_to_ask_for_ever() -> None:
+    blind = FakeDiffuser()
+    blind.is_blind = True
+    drawer = LivePreviews(blind, None, None, "job_1", PreviewOptions(), ["sd1"])  # type: ignore[arg-type]
+    drawer.see(0, GenerationStep(1, 2, "run 1"))
+    assert await drawer._show() is False  # then the database is asked
+    assert blind.peeked == ["run 1"]
 
 
 async def test_a_preview_shows_all_images_in_progress_or_the_first(

@@ -9,6 +9,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from configs.settings import Settings
+from serve_app.services.albums import tags
 from serve_app.store.repositories import image_tags, images, quality, trash
 from serve_app.store.repositories.quality import StoredQuality
 from serve_app.store.repositories.users import LOCAL_USER_ID
@@ -99,3 +101,19 @@ async def test_a_change_of_images_and_their_tagging_wait_for_one_another_in_orde
     async with database.transaction() as session:
         verdicts = await image_tags.load_verdicts(session, ids)
     assert [verdicts[one] for one in ids] == [{"dog": True, "holiday": True}] * 2
+
+
+async def test_an_analysis_that_waits_for_an_image_holds_up_no_change_of_those_that_it_has_saved(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tags, "_SAVED", 1)
+    ids = await two_images(database)
+    analysis = tags.TagAlbum(database, None, None, Settings())  # type: ignore[arg-type]
+    async with database.transaction() as session:
+        await images.lock(session, LOCAL_USER_ID, ids[1:])
+        saving = asyncio.create_task(analysis.save({one: {"beach": 0.5} for one in ids}))
+        await wait_for_locks(database, 1)
+        await session.execute(text("SELECT FROM images WHERE id = :id FOR UPDATE NOWAIT"), {"id": ids[0]})
+    await asyncio.wait_for(saving, 20)
+    async with database.transaction() as session:
+        assert await image_tags.load(session, ids) == {one: ["beach"] for one in ids}

@@ -15,10 +15,11 @@ from ray.serve.exceptions import DeploymentUnavailableError
 
 from configs.settings import Deadlines
 from deployments.contracts.diffusion import SeenLatents
-from deployments.errors import NotDeployed
+from deployments.errors import InvalidRequest, NotDeployed
 from deployments.kit.turns import acting_for
 from serve_app import gateway
 from serve_app.gateway import Gateway
+from serve_app.remote_calls import Refusal
 from serve_app.telemetry import Metrics
 
 SEEN = SeenLatents(3, 20, np.zeros((4, 8, 8), np.float16))
@@ -31,8 +32,16 @@ class Replica:
     def __init__(self, answer: Any) -> None:
         self._answer = answer
         self.is_cancelled = False
+        self.after: Replica | None = None
+        """The one that answers before."""
+        self._has_answered = asyncio.Event()
 
     async def get_async(self) -> Any:
+        if self.after is not None:
+            await self.after._has_answered.wait()
+            for _ in range(10):  # turns of the loop in which that answer is taken
+                await asyncio.sleep(0)
+        self._has_answered.set()
         if self._answer is HANGS:
             await asyncio.Event().wait()
         if isinstance(self._answer, BaseException):
@@ -111,6 +120,16 @@ async def test_replicas_that_die_are_passed_over() -> None:
     assert await over(ActorDiedError(), {"a": SEEN})[0].peek(["a"]) == {"a": SEEN}
     assert await over(ActorDiedError(), {})[0].peek(["a"]) == {}
     assert await over(ActorDiedError(), ActorDiedError())[0].peek(["a"]) == {}
+
+
+async def test_replicas_that_refuse_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway, "_PEEK_S", 60.0)
+    refusal = Refusal(InvalidRequest("a ticket of another version"))
+    looking, replicas = over(refusal, {"a": SEEN})
+    refusing, seeing = replicas.calls
+    seeing.after = refusing
+    assert await asyncio.wait_for(looking.peek(["a"]), 20) == {"a": SEEN}
+    assert await over(refusal, refusal)[0].peek(["a"]) == {}
 
 
 async def test_without_replicas_nothing_is_seen() -> None:
