@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from playwright.async_api import Locator, Page, expect
 
+from tests.browser.test_haste import hold_back
 from tests.browser.test_tags import _change, _pictures, _stored
 from tests.support.app_process import AppProcess
 from tests.support.visits import Visit
@@ -64,3 +65,54 @@ async def test_a_picture_that_can_take_no_more_tags_is_counted_and_the_others_ha
     told = "Added to 1 picture: sea. 1 could not be changed: gone meanwhile, or full of tags."
     await expect(opened.get_by_role("status")).to_have_text(told)
     assert await _stored(server, free) == {"sea"}
+
+
+async def test_a_tag_that_is_typed_while_another_is_under_way_is_added_too(server: AppProcess, visit: Visit) -> None:
+    first, second = await _pictures(server, [], [])
+    page = await visit.open()
+    opened = await _choose(page, "0.png", "1.png")
+    may_go_on = await hold_back(page, "**/api/v1/images/batch", "POST")
+    async with page.expect_request("**/api/v1/images/batch"):
+        for tag in ("sea", "sun"):
+            await opened.get_by_role("combobox").fill(tag)
+            await page.keyboard.press("Enter")
+    may_go_on.set()
+    await expect(opened.get_by_role("status")).to_have_text("Added to 2 pictures: sun.")
+    assert [await _stored(server, one) for one in (first, second)] == [{"sea", "sun"}] * 2
+
+
+async def test_all_tags_may_be_seen_and_taken_away_however_many_there_are(server: AppProcess, visit: Visit) -> None:
+    [picture] = await _pictures(server, [f"t{number:02}" for number in range(20)])
+    page = await visit.open()
+    opened = await _choose(page, "0.png")
+    await expect(opened.get_by_role("listitem")).to_have_count(12)
+    await opened.get_by_role("button", name="All 20 tags").click()
+    await expect(opened.get_by_role("listitem")).to_have_count(20)
+    await opened.get_by_role("button", name="Remove from all: t19").click()
+    await expect(opened.get_by_role("status")).to_have_text("Removed from 1 picture: t19.")
+    assert "t19" not in await _stored(server, picture)
+
+
+async def test_the_keyboard_stays_where_it_was_when_a_tag_goes(server: AppProcess, visit: Visit) -> None:
+    await _pictures(server, ["dusk", "harbour"])
+    page = await visit.open()
+    opened = await _choose(page, "0.png")
+    await opened.get_by_role("button", name="Remove from all: dusk").focus()
+    await page.keyboard.press("Enter")
+    await expect(opened.get_by_role("button", name="Remove from all: harbour")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(opened.get_by_role("listitem")).to_have_count(0)
+    await expect(opened).to_be_focused()
+
+
+async def test_a_failure_is_not_said_to_be_the_pictures_fault(server: AppProcess, visit: Visit) -> None:
+    visit.expects("503")
+    await _pictures(server, [], [])
+    page = await visit.open()
+    opened = await _choose(page, "0.png", "1.png")
+    full = {"status": 503, "json": {"detail": "Full."}}
+    await page.route("**/api/v1/images/batch", lambda route: route.fulfill(**full), times=1)
+    await opened.get_by_role("combobox").fill("sea")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("alert")).to_contain_text("Full.")
+    await expect(opened.get_by_role("status")).to_have_text("")

@@ -45,10 +45,13 @@ class Network:
     """Folder that A1111's extension puts the files into; empty: the network's name."""
     instead: tuple[str, ...] = ()
     """Files each of which does as well as the one of `files`: smaller networks of the kind, other formats."""
+    beside: tuple[str, ...] = ()
+    """Files that must lie in the folder of the weights, whichever those are."""
     open: Callable[[Sequence[Path]], Any] | None = None
     """Function that opens the detector from its files; None: by the `from_pretrained` of `detector`."""
 
 
+_DESCRIBED = ("config.json",)
 _ADE20K = folders("oneformer_ade20k_swin_large", "oneformer_ade20k_swin_tiny")
 _COCO = folders("oneformer_coco_swin_large")
 _UPERNET = folders(
@@ -104,6 +107,7 @@ NETWORKS: Mapping[str, Network] = {
         "shi-labs/oneformer_ade20k_swin_large, with its config.json and preprocessor_config.json",
         subfolder="oneformer",
         instead=_ADE20K[1:],
+        beside=_DESCRIBED,
         open=partial(open_segmenter, kind="oneformer", palette=ade20k),
     ),
     "oneformer_coco": Network(
@@ -112,6 +116,7 @@ NETWORKS: Mapping[str, Network] = {
         "shi-labs/oneformer_coco_swin_large, with its config.json and preprocessor_config.json",
         subfolder="oneformer",
         instead=_COCO[1:],
+        beside=_DESCRIBED,
         open=partial(open_segmenter, kind="oneformer", palette=coco_panoptic),
     ),
     "upernet": Network(
@@ -119,6 +124,7 @@ NETWORKS: Mapping[str, Network] = {
         (_UPERNET[0],),
         "openmmlab/upernet-convnext-small, with its config.json and preprocessor_config.json",
         instead=_UPERNET[1:],
+        beside=_DESCRIBED,
         open=partial(open_segmenter, kind="upernet", palette=ade20k),
     ),
     "teed": Network("TEEDdetector", ("5_model.pth",), "fal-ai/teed", {"filename": "5_model.pth"}, "TEED"),
@@ -127,14 +133,23 @@ NETWORKS: Mapping[str, Network] = {
 
 def find_weights(folders: Sequence[Path], name: str) -> list[Path]:
     """Find the files of a network, all in one folder: one of `folders`, or the network's own in it; empty: there are
-    none."""
+    none. Those that lack what must lie beside them are the last choice."""
     network = NETWORKS[name]
     places = _places(folders, name)
+    found: list[Path] = []
     for files in (network.files, *((file,) for file in network.instead)):
         for place in places:
-            if all((place / file).is_file() for file in files):
-                return [place / file for file in files]
-    return []
+            here = [place / file for file in files]
+            if not all(file.is_file() for file in here):
+                continue
+            if _is_whole(network, here):
+                return here
+            found = found or here
+    return found
+
+
+def _is_whole(network: Network, files: Sequence[Path]) -> bool:
+    return all((file.parent / other).is_file() for file in files for other in network.beside)
 
 
 def _places(folders: Sequence[Path], name: str) -> list[Path]:
@@ -157,8 +172,9 @@ class Annotators:
         self._opening = threading.Lock()  # lists open what they ask about, and wait for no network
 
     def has(self, name: str) -> bool:
-        """Say whether the weights of a network are here."""
-        return bool(find_weights(self._folders, name))
+        """Say whether the weights of a network are here, and what belongs to them."""
+        found = find_weights(self._folders, name)
+        return bool(found) and _is_whole(NETWORKS[name], found)
 
     def draw(self, name: str, image: Image, **options: Any) -> Any:
         """Run a network over an image whose sides are multiples of 64; -> what its detector returns for `options`.

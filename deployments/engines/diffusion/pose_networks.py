@@ -17,6 +17,8 @@ Points = NDArray[np.float32]
 """Points of a body: x, y and score, `float32[points, 3]`."""
 _FOUND_PX, _FOUND_STRIDES, _PADDING = 640, (8, 16, 32), 114
 _LEAST_SCORE, _MOST_OVERLAP = 0.3, 0.45
+_FARTHEST = 2**15
+"""Pixels from its corner within which a box may lie; one beyond is what a damaged file finds, and has no points."""
 _POSE_ROOM, _FINE = 1.25, 2
 """Room around a body, and places of a point within a pixel."""
 _MEAN, _DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -62,10 +64,12 @@ class PoseNetworks:
         seen[: size[1], : size[0]] = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
         [found] = _run(self._finder, seen.astype(np.float32))
         boxes = _decode(found[0])
+        is_near = (np.abs(boxes) < _FARTHEST).all(axis=1)  # which what is no number is not either
+        boxes = np.where(is_near[:, None], boxes, 0)
         sizes = [[box[0], box[1], box[2] - box[0], box[3] - box[1]] for box in boxes.tolist()]
         bodies = []
         for kind in self.kinds:
-            scores = np.asarray(found[0][:, 4] * found[0][:, 5 + kind], np.float32)
+            scores = np.where(is_near, found[0][:, 4] * found[0][:, 5 + kind], 0).astype(np.float32)
             kept = cv2.dnn.NMSBoxes(sizes, scores.tolist(), _LEAST_SCORE, _MOST_OVERLAP)
             bodies += [boxes[int(place)] / np.float32(scale) for place in np.ravel(np.asarray(kept, np.int64))]
         return bodies
@@ -101,6 +105,7 @@ def _decode(found: NDArray[np.float32]) -> NDArray[np.float32]:
         cells.append(np.stack([xs, ys], axis=-1).reshape(-1, 2))
         strides.append(np.full((side * side, 1), stride))
     stride_of = np.concatenate(strides)
-    middles = (found[:, :2] + np.concatenate(cells)) * stride_of
-    halves = np.exp(found[:, 2:4]) * stride_of / 2
-    return np.concatenate([middles - halves, middles + halves], axis=1).astype(np.float32)
+    with np.errstate(all="ignore"):  # of a damaged file's numbers, which are looked at later
+        middles = (found[:, :2] + np.concatenate(cells)) * stride_of
+        halves = np.exp(found[:, 2:4]) * stride_of / 2
+        return np.concatenate([middles - halves, middles + halves], axis=1).astype(np.float32)

@@ -466,6 +466,41 @@ async def test_what_the_frame_has_beyond_an_image_is_painted_with_resize_and_fil
         assert np.array_equal(made.images[0][24:40], PICTURE[8:24])
 
 
+@pytest.mark.parametrize("module", ["inpaint", "inpaint_only", "inpaint_only+lama"])
+async def test_what_the_frame_has_beyond_the_init_image_is_painted_too(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser, module: str
+) -> None:
+    wide = np.ascontiguousarray(PICTURE[:32])
+    unit = a_unit(module=module)
+    made = await img2img(client, wide, width=64, height=64, resize_mode=2, alwayson_scripts=controlnet(unit))
+    [control] = capabilities.requests[0].controls
+    assert control.mask is not None
+    assert (control.mask[:16] == 255).all()
+    assert (control.mask[48:] == 255).all()
+    assert not control.mask[16:48].any()
+    if module != "inpaint":
+        assert np.array_equal(made.images[0][24:40], PICTURE[8:24])
+
+
+@pytest.mark.parametrize("module", ["inpaint_only", "inpaint_only+lama"])
+async def test_where_the_second_pass_has_another_shape_masks_lie_on_what_they_hide(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser, module: str
+) -> None:
+    drawn = np.zeros_like(PICTURE)
+    drawn[:, 40:] = 255
+    shown = np.where(drawn > 0, 220, 30).astype(np.uint8)
+    unit = a_unit(module=module, image={"image": base64_png(shown), "mask": base64_png(drawn)}, resize_mode=1)
+    sizes = {"hr_resize_x": 64, "hr_resize_y": 128}
+    made = await txt2img(client, alwayson_scripts=controlnet(unit), enable_hr=True, denoising_strength=0.5, **sizes)
+    first, second = capabilities.requests[0].controls
+    for control in (first, second):
+        assert control.mask is not None
+        hidden = np.asarray(control.image[..., 0] > 127)
+        assert control.mask.shape == hidden.shape
+        assert ((control.mask > 127) == hidden).mean() > 0.95
+    assert (made.images[0][:, :40] == 30).all()  # half of the image's width is cut off, the rest twice as wide
+
+
 async def test_an_inpaint_unit_of_img2img_takes_the_requests_mask(
     client: httpx.AsyncClient, capabilities: FakeDiffuser
 ) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
 pytest.importorskip("torch")
 
@@ -60,6 +62,20 @@ def test_an_animal_is_drawn_where_its_points_are_and_nothing_without_any(folder:
     np.testing.assert_allclose([xs.mean(), ys.mean()], DOT, atol=4)
     write_finder(folder / "openpose" / FINDER, [])
     assert not draw().any()
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, 200.0])
+def test_a_finder_whose_numbers_are_damaged_finds_nothing(folder: Path, number: float) -> None:
+    path = folder / "openpose" / FINDER
+    write_finder(path, [])
+    model = onnx.load(path)
+    [found] = [one for one in model.graph.initializer if one.name == "found"]
+    numbers = np.ones_like(numpy_helper.to_array(found))
+    numbers[..., :4] = number
+    found.CopyFrom(numpy_helper.from_array(numbers, "found"))
+    onnx.save(model, path)
+    hints = Preprocessors(folder, lambda: no_faces)
+    assert not hints.make("animal_openpose", a_dark_image_with_a_dot(), HintOptions(processor_res=256)).any()
 
 
 def test_files_of_other_networks_are_refused_by_name(folder: Path) -> None:

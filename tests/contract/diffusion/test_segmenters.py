@@ -120,6 +120,16 @@ def test_a_folder_without_its_configuration_is_refused_by_name(copied: Path) -> 
     (copied / "config.json").unlink()
     with pytest.raises(WeightsMissing, match=r"config\.json.*missing"):
         draw(copied.parent, "segmentation")
+    modules = {module.name: module for module in Preprocessors(copied.parent, lambda: no_faces).modules()}
+    assert not modules["segmentation"].available
+
+
+def test_a_whole_folder_goes_before_one_that_lacks_its_configuration(copied: Path, upernet: Path) -> None:
+    copied.rename(copied.with_name("upernet-swin-tiny"))
+    half = copied.parent / UPERNET
+    half.mkdir()
+    (half / "model.safetensors").write_bytes(b"")
+    assert np.array_equal(draw(copied.parent, "segmentation"), draw(upernet.parent, "segmentation"))
 
 
 @pytest.mark.parametrize(

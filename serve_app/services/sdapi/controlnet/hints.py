@@ -148,11 +148,11 @@ class HintMaker:
             size = (image.shape[1], image.shape[0])
             resolution = pixel_perfect_resolution(size, frame.size, mode) if unit.pixel_perfect else None
             prepared = prepare(unit, module, resolution)
-            options = prepared.options
+            options, goal = prepared.options, frame.hires or frame.size
+            whole = await self._mask(place, unit, inputs, frame, mode, goal) if paints(module) else None
             if fills(module):  # what the frame adds to the image is filled too, in the finest size
-                goal = frame.hires or frame.size
                 image = await asyncio.to_thread(fit, image, goal, mode)
-                options = replace(options, mask=await self._mask(place, unit, inputs, frame, mode, goal))
+                options = replace(options, mask=whole)
             hint = await self._diffuser.make_hint(module.name, image, options)
         except DarkroomError as error:
             if isinstance(error, Unavailable) and not isinstance(error, WeightsMissing):
@@ -162,8 +162,12 @@ class HintMaker:
             raise _UnitFailed(error.message) from error
         if model is None:
             return await _reference(place, unit, hint, frame, mode, prepared, _TAKEN_OVER.get(module.name, "attention"))
-        mask = await self._mask(place, unit, inputs, frame, mode, frame.size) if paints(module) else None
-        first = await asyncio.to_thread(fit_hint, hint, frame.size, mode)
+        mask = whole
+        if frame.hires is not None and not fills(module) and paints(module):
+            mask = await self._mask(place, unit, inputs, frame, mode, frame.size)
+        elif whole is not None:  # what was filled has the shape of the second pass, into which the first is stretched
+            mask = await asyncio.to_thread(resize, whole, frame.size)
+        first = await asyncio.to_thread(fit_hint, hint, frame.size, "stretch" if fills(module) else mode)
         hidden = None if fills(module) else mask
         shown, controls = [first if hidden is None else without(first, hidden)], []
         control = ControlHint(
@@ -187,11 +191,10 @@ class HintMaker:
             if unit.hr_option != "hires":
                 controls.append(replace(control, passes="first"))
             if unit.hr_option != "first":
-                controls.append(replace(control, image=large, passes="hires"))
+                controls.append(replace(control, image=large, mask=whole, passes="hires"))
         text = {f"ControlNet {place}": describe(unit, prepared, control_title(model))}
         kept: tuple[Kept, ...] = ()
-        if mask is not None and module.name.startswith(_KEEPS):
-            whole = mask if last is first else resize(mask, (last.shape[1], last.shape[0]))
+        if whole is not None and module.name.startswith(_KEEPS):
             kept = (Kept(last, whole),)
         maps = tuple(shown) if unit.save_detected_map else ()
         return ControlHints(tuple(controls), maps=maps, parameters=text, warnings=warnings, kept=kept)
@@ -252,15 +255,17 @@ class HintMaker:
         size: tuple[int, int],
     ) -> Gray | None:
         """The mask of an inpaint unit in the size of its hint: its own, else the request's, else what the frame has
-        beyond the unit's image; None where nothing is masked."""
+        beyond the image; None where nothing is masked."""
         if (name := f"unit{place}.mask") in inputs:
             drawn, alpha = await inputs.load(name)
             return await asyncio.to_thread(fit_mask, mask_of(drawn, alpha), size, mode)
         if frame.canvas is not None and frame.canvas.mask is not None:
             return await asyncio.to_thread(resize, frame.canvas.mask, size)
-        if mode != "fill" or (name := f"unit{place}.image") not in inputs:
+        image = frame.original
+        if (name := f"unit{place}.image") in inputs:
+            image, _ = await inputs.load(name)
+        if mode != "fill" or image is None:
             return None
-        image, _ = await inputs.load(name)
         rim = await asyncio.to_thread(fit_mask, np.zeros(image.shape[:2], np.uint8), size, mode)
         return rim if rim.any() else None
 

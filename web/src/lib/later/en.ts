@@ -24,6 +24,7 @@ const en = {
   manyTagged: 'Added to {n} {n|picture|pictures}: {tag}.',
   manyUntagged: 'Removed from {n} {n|picture|pictures}: {tag}.',
   tagsLeft: '{n} could not be changed: gone meanwhile, or full of tags.',
+  allTags: 'All {n} {n|tag|tags}',
   removeTag: 'Remove the tag {tag}',
   tagAdded: 'Added: {tag}. u takes it back.',
   tagRemoved: 'Removed: {tag}. u takes it back.',

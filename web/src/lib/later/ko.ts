@@ -26,6 +26,7 @@ const ko = {
   manyTagged: '사진 {n}장에 추가함: {tag}',
   manyUntagged: '사진 {n}장에서 지움: {tag}',
   tagsLeft: '사진 {n}장은 그사이 없어졌거나 태그가 가득 차서 바꿀 수 없습니다.',
+  allTags: '태그 {n}개 모두',
   removeTag: '태그 지우기: {tag}',
   tagAdded: '추가함: {tag}. u 키로 되돌릴 수 있습니다.',
   tagRemoved: '지움: {tag}. u 키로 되돌릴 수 있습니다.',
