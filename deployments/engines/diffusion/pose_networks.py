@@ -64,7 +64,7 @@ class PoseNetworks:
         seen[: size[1], : size[0]] = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
         [found] = _run(self._finder, seen.astype(np.float32))
         boxes = _decode(found[0])
-        is_near: NDArray[np.bool_] = np.all(np.abs(boxes) < _FARTHEST, axis=1)  # which what is no number is not either
+        is_near = np.asarray((np.abs(boxes) < _FARTHEST).all(axis=1))  # which what is no number is not either
         boxes = np.where(is_near[:, None], boxes, 0)
         sizes = [[box[0], box[1], box[2] - box[0], box[3] - box[1]] for box in boxes.tolist()]
         bodies = []
