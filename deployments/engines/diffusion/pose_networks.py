@@ -19,6 +19,8 @@ _FOUND_PX, _FOUND_STRIDES, _PADDING = 640, (8, 16, 32), 114
 _LEAST_SCORE, _MOST_OVERLAP = 0.3, 0.45
 _FARTHEST = 2**15
 """Pixels from its corner within which a box may lie; one beyond is what a damaged file finds, and has no points."""
+_MOST_BODIES = 100
+"""Bodies of an image, those that are surest: each takes a run of the second network."""
 _POSE_ROOM, _FINE = 1.25, 2
 """Room around a body, and places of a point within a pixel."""
 _MEAN, _DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -57,7 +59,7 @@ class PoseNetworks:
         return self
 
     def find_bodies(self, image: Image) -> list[NDArray[np.float32]]:
-        """Find the boxes of bodies: left, top, right, bottom in pixels, kind by kind."""
+        """Find the boxes of bodies: left, top, right, bottom in pixels, kind by kind; of more than 100 the surest."""
         scale = _FOUND_PX / max(image.shape[:2])
         size = (int(image.shape[1] * scale), int(image.shape[0] * scale))
         seen = np.full((_FOUND_PX, _FOUND_PX, 3), _PADDING, np.uint8)
@@ -67,12 +69,15 @@ class PoseNetworks:
         is_near = np.asarray((np.abs(boxes) < _FARTHEST).all(axis=1))  # which what is no number is not either
         boxes = np.where(is_near[:, None], boxes, 0)
         sizes = [[box[0], box[1], box[2] - box[0], box[3] - box[1]] for box in boxes.tolist()]
-        bodies = []
+        bodies, sure = [], list[float]()
         for kind in self.kinds:
             scores = np.where(is_near, found[0][:, 4] * found[0][:, 5 + kind], 0).astype(np.float32)
             kept = cv2.dnn.NMSBoxes(sizes, scores.tolist(), _LEAST_SCORE, _MOST_OVERLAP)
-            bodies += [boxes[int(place)] / np.float32(scale) for place in np.ravel(np.asarray(kept, np.int64))]
-        return bodies
+            places = np.ravel(np.asarray(kept, np.int64))
+            bodies += [boxes[place] / np.float32(scale) for place in places]
+            sure += scores[places].tolist()
+        surest = sorted(np.argsort(sure, kind="stable")[-_MOST_BODIES:].tolist())
+        return [bodies[place] for place in surest]
 
     def find_body_points(self, image: Image, box: NDArray[np.float32]) -> Points:
         """Find the points of the body in a box, in the order of the network."""

@@ -78,6 +78,16 @@ def test_a_finder_whose_numbers_are_damaged_finds_nothing(folder: Path, number: 
     assert not hints.make("animal_openpose", a_dark_image_with_a_dot(), HintOptions(processor_res=256)).any()
 
 
+def test_of_a_herd_the_surest_hundred_are_found(folder: Path) -> None:
+    apart = [((8.0 * n, 8.0 * row, 8.0 * n + 6, 8.0 * row + 6), n, row) for row in range(4) for n in range(40)]
+    herd = [(box, 0.5 + (n + 40 * row) / 1000, CAT) for box, n, row in apart]
+    write_finder(folder / "openpose" / FINDER, herd)
+    pose = AnimalPose.open([folder / "openpose" / name for name in (FINDER, POSE)])
+    found = pose.find_bodies(np.zeros((640, 640, 3), np.uint8))
+    assert len(found) == 100
+    assert min(box[1] for box in found) >= 7  # none of the first row, whose scores are the least
+
+
 def test_files_of_other_networks_are_refused_by_name(folder: Path) -> None:
     place = folder / "openpose"
     hints = Preprocessors(folder, lambda: no_faces)
