@@ -15,6 +15,7 @@ from serve_app import __main__ as launcher
 @pytest.fixture(autouse=True)
 def _handlers() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in launcher._SIGNALS}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs this in the background ignores it
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
