@@ -56,6 +56,7 @@ types: dev ## Static types
 
 # Two processes, a file of tests at a time, no threads of theirs that wait for each other's processor. Then those that
 # start clusters, which wait for half of their time, and beside them those that drive a browser, whose output comes after.
+# These have a folder of their own: pytest closes the one that it shares to the user that PostgreSQL runs as.
 # Each part runs whatever became of those before it. Compiled files are kept, also where PYTHONDONTWRITEBYTECODE is set:
 # hundreds of processes import the same sources.
 test: export PYTHONDONTWRITEBYTECODE :=
@@ -63,12 +64,12 @@ test: dev ## Every test, cluster tests included
 	@failed=; \
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not cluster and not browser" || \
 	  failed="$$failed, those without a cluster"; \
-	said="$$(mktemp)"; \
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs tests/browser >"$$said" 2>&1 & \
+	beside="$$(mktemp -d)"; \
+	OMP_NUM_THREADS=1 PYTEST_DEBUG_TEMPROOT="$$beside" $(BIN)/python -m pytest -rs tests/browser >"$$beside/said" 2>&1 & \
 	browser="$$!"; \
 	$(BIN)/python -m pytest tests/cluster || failed="$$failed, those with one"; \
 	wait "$$browser" || failed="$$failed, those in a browser"; \
-	cat "$$said"; rm "$$said"; \
+	cat "$$beside/said"; rm -r "$$beside"; \
 	test -z "$$failed" || { echo "Tests failed: $${failed#, }" >&2; exit 1; }
 
 eval: dev ## Figures with intervals: make eval DATA=folder, or two minutes without one: make eval ARGS=--quick
