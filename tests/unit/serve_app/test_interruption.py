@@ -13,9 +13,10 @@ from serve_app import __main__ as launcher
 
 
 @pytest.fixture(autouse=True)
-def _handlers() -> Iterator[None]:
+def _handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Those of a server in the foreground, wherever the tests run: in the background Ctrl-C is ignored."""
+    monkeypatch.setattr(launcher, "_SIGNALS", (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
     before = {number: signal.getsignal(number) for number in launcher._SIGNALS}
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs this in the background ignores it
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
