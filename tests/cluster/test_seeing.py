@@ -117,11 +117,15 @@ def test_metrics_name_neither_users_nor_pictures_nor_machines(metrics: str) -> N
 
 
 def test_rays_own_page_has_the_same_and_all_that_dashboard_and_alerts_ask_of_ray(metrics: str, seen: Seen) -> None:
-    text = page(seen.metrics_url)
-    assert value(text, "ray_darkroom_served_pictures_total", verb="find_faces") == PICTURES
-    shown = set(re.findall(r"^(\w+)[{ ]", text, re.MULTILINE))
     asked = {name for name in named_metrics() if not name.startswith("ray_darkroom_")} - {"up"} - NOT_HERE
-    assert asked - shown == set()
+
+    def told() -> str | None:
+        """The page once it has all: Ray's processes report one after the other."""
+        text = page(seen.metrics_url)
+        return text if asked <= set(re.findall(r"^(\w+)[{ ]", text, re.MULTILINE)) else None
+
+    text = until(told, f"Ray's page has all of {', '.join(sorted(asked))}")
+    assert value(text, "ray_darkroom_served_pictures_total", verb="find_faces") == PICTURES
 
 
 def test_one_trace_goes_through_the_processes_from_the_clients_to_the_models(seen: Seen) -> None:
