@@ -186,6 +186,7 @@ async def test_back_leads_to_where_the_visitor_was(server: AppProcess, visit: Vi
     await expect(page.get_by_role("dialog")).to_be_visible()
     await page.keyboard.press("Escape")
     await expect(page.get_by_role("dialog")).to_have_count(0)
+    await page.wait_for_function("() => !history.state['sveltekit:states']?.large")  # its step is taken away after it
     await page.go_back()
     await expect(page.get_by_role("heading", name="Albums")).to_be_visible()
     await page.go_forward()
@@ -242,9 +243,8 @@ async def test_previews_of_a_page_that_was_closed_in_the_middle_do_not_stay_in_t
     await page.route("**/api/v1/images/batch", never_answer)
     async with page.expect_request("**/api/v1/images/batch"):
         await page.goto(f"{visit.url}/#/styles?picture={picture['id']}")
-    await page.close()
+    await page.close()  # which may let go what was held back: then they are in the trash already
     await _let_jobs_end(server)  # one that ends later is put into the trash by a later page
-    assert await _stored(server) > 1
     page = await visit.open("/history")
     await expect(page.get_by_role("main")).to_contain_text("Nothing kept yet")
     assert await _stored(server) == 1
