@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deployments.assets.palettes import ade20k, coco_panoptic
 from deployments.contracts.arrays import Image
@@ -51,13 +52,26 @@ class Network:
     """Function that opens the detector from its files; None: by the `from_pretrained` of `detector`."""
 
 
-_DESCRIBED = ("config.json",)
 _ADE20K = folders("oneformer_ade20k_swin_large", "oneformer_ade20k_swin_tiny")
 _COCO = folders("oneformer_coco_swin_large")
 _UPERNET = folders(
     *(f"upernet-convnext-{size}" for size in ("small", "xlarge", "large", "base", "tiny")),
     *(f"upernet-swin-{size}" for size in ("large", "base", "small", "tiny")),
 )
+
+
+def _segmenter(kind: str, files: tuple[str, ...], hub: str, palette: Callable[[], NDArray[np.uint8]]) -> Network:
+    """The network of a folder as the hub has it: the first of `files` that is there, beside its configuration."""
+    return Network(
+        "",
+        files[:1],
+        f"{hub}, with its config.json and preprocessor_config.json",
+        subfolder=kind,
+        instead=files[1:],
+        beside=("config.json",),
+        open=partial(open_segmenter, kind=kind, palette=palette),
+    )
+
 
 NETWORKS: Mapping[str, Network] = {
     "hed": Network("HEDdetector", ("ControlNetHED.pth",)),
@@ -101,32 +115,9 @@ NETWORKS: Mapping[str, Network] = {
     "leres": Network("", ("res101.pth",), open=open_leres),
     "leres++": Network("", ("res101.pth", "latest_net_G.pth"), subfolder="leres", open=open_sharp_leres),
     "lama": Network("", ("ControlNetLama.pth",), open=open_lama),
-    "oneformer_ade20k": Network(
-        "",
-        (_ADE20K[0],),
-        "shi-labs/oneformer_ade20k_swin_large, with its config.json and preprocessor_config.json",
-        subfolder="oneformer",
-        instead=_ADE20K[1:],
-        beside=_DESCRIBED,
-        open=partial(open_segmenter, kind="oneformer", palette=ade20k),
-    ),
-    "oneformer_coco": Network(
-        "",
-        (_COCO[0],),
-        "shi-labs/oneformer_coco_swin_large, with its config.json and preprocessor_config.json",
-        subfolder="oneformer",
-        instead=_COCO[1:],
-        beside=_DESCRIBED,
-        open=partial(open_segmenter, kind="oneformer", palette=coco_panoptic),
-    ),
-    "upernet": Network(
-        "",
-        (_UPERNET[0],),
-        "openmmlab/upernet-convnext-small, with its config.json and preprocessor_config.json",
-        instead=_UPERNET[1:],
-        beside=_DESCRIBED,
-        open=partial(open_segmenter, kind="upernet", palette=ade20k),
-    ),
+    "oneformer_ade20k": _segmenter("oneformer", _ADE20K, "shi-labs/oneformer_ade20k_swin_large", ade20k),
+    "oneformer_coco": _segmenter("oneformer", _COCO, "shi-labs/oneformer_coco_swin_large", coco_panoptic),
+    "upernet": _segmenter("upernet", _UPERNET, "openmmlab/upernet-convnext-small", ade20k),
     "teed": Network("TEEDdetector", ("5_model.pth",), "fal-ai/teed", {"filename": "5_model.pth"}, "TEED"),
 }
 

@@ -94,6 +94,19 @@ def _filter(draw: Callable[..., Image], thresholds: int = 0) -> Draw:
     return lambda _, image, *values: draw(image, *values[:thresholds])
 
 
+def _leres(network: str) -> Module:
+    """A depth module of the LeReS family, which leaves out what is near or far."""
+    return Module(
+        f"depth_{network}",
+        f"depth_{network}",
+        lambda networks, image, near, far: networks.run(network, image, thr_a=near, thr_b=far),
+        ("Depth",),
+        network,
+        a=Slider("Remove Near %", 0.0, 0.0, 100.0, 0.1),
+        b=Slider("Remove Background %", 0.0, 0.0, 100.0, 0.1),
+    )
+
+
 _GAMMA = Slider("Gamma Correction", 1.0, 0.1, 2.0, 0.001)
 _VARIATION = Slider("Variation", 8.0, 3.0, 32.0, 1.0)
 _FIDELITY = Slider("Style Fidelity (only for Balanced mode)", 0.5, 0.0, 1.0, 0.01)
@@ -112,24 +125,8 @@ _DRAWN: tuple[Module, ...] = (
     Module("depth_anything", "depth_anything", _run("depth_anything"), ("Depth",), "depth_anything"),
     Module("depth_anything_v2", "depth_anything_v2", _run("depth_anything_v2"), ("Depth",), "depth_anything_v2"),
     Module("depth_zoe", "depth_zoe", _run("zoe"), ("Depth",), "zoe"),
-    Module(
-        "depth_leres",
-        "depth_leres",
-        lambda networks, image, near, far: networks.run("leres", image, thr_a=near, thr_b=far),
-        ("Depth",),
-        "leres",
-        a=Slider("Remove Near %", 0.0, 0.0, 100.0, 0.1),
-        b=Slider("Remove Background %", 0.0, 0.0, 100.0, 0.1),
-    ),
-    Module(
-        "depth_leres++",
-        "depth_leres++",
-        lambda networks, image, near, far: networks.run("leres++", image, thr_a=near, thr_b=far),
-        ("Depth",),
-        "leres++",
-        a=Slider("Remove Near %", 0.0, 0.0, 100.0, 0.1),
-        b=Slider("Remove Background %", 0.0, 0.0, 100.0, 0.1),
-    ),
+    _leres("leres"),
+    _leres("leres++"),
     Module("hed", "softedge_hed", _run("hed"), ("SoftEdge",), "hed"),
     Module("hed_safe", "softedge_hedsafe", _run("hed", safe=True), ("SoftEdge",), "hed"),
     Module("scribble_hed", "scribble_hed", _run("hed", scribble=True), ("Scribble",), "hed"),

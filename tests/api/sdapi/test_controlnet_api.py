@@ -450,13 +450,8 @@ async def test_in_a_second_pass_lama_fills_the_larger_size(
     assert options.mask.shape == (128, 128)
 
 
-@pytest.mark.parametrize("module", ["inpaint", "inpaint_only", "inpaint_only+lama"])
-async def test_what_the_frame_has_beyond_an_image_is_painted_with_resize_and_fill(
-    client: httpx.AsyncClient, capabilities: FakeDiffuser, module: str
-) -> None:
-    wide = np.ascontiguousarray(PICTURE[:32])
-    unit = a_unit(module=module, image=base64_png(wide), resize_mode="Resize and Fill")
-    made = await txt2img(client, alwayson_scripts=controlnet(unit))
+def assert_painted_beyond(capabilities: FakeDiffuser, made: SdapiAnswer, module: str) -> None:
+    """Assert that all but the middle is painted, and the middle kept by those that keep."""
     [control] = capabilities.requests[0].controls
     assert control.mask is not None
     assert (control.mask[:16] == 255).all()
@@ -464,6 +459,16 @@ async def test_what_the_frame_has_beyond_an_image_is_painted_with_resize_and_fil
     assert not control.mask[16:48].any()
     if module != "inpaint":
         assert np.array_equal(made.images[0][24:40], PICTURE[8:24])
+
+
+@pytest.mark.parametrize("module", ["inpaint", "inpaint_only", "inpaint_only+lama"])
+async def test_what_the_frame_has_beyond_an_image_is_painted_with_resize_and_fill(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser, module: str
+) -> None:
+    wide = np.ascontiguousarray(PICTURE[:32])
+    unit = a_unit(module=module, image=base64_png(wide), resize_mode="Resize and Fill")
+    made = await txt2img(client, alwayson_scripts=controlnet(unit))
+    assert_painted_beyond(capabilities, made, module)
 
 
 @pytest.mark.parametrize("module", ["inpaint", "inpaint_only", "inpaint_only+lama"])
@@ -473,13 +478,7 @@ async def test_what_the_frame_has_beyond_the_init_image_is_painted_too(
     wide = np.ascontiguousarray(PICTURE[:32])
     unit = a_unit(module=module)
     made = await img2img(client, wide, width=64, height=64, resize_mode=2, alwayson_scripts=controlnet(unit))
-    [control] = capabilities.requests[0].controls
-    assert control.mask is not None
-    assert (control.mask[:16] == 255).all()
-    assert (control.mask[48:] == 255).all()
-    assert not control.mask[16:48].any()
-    if module != "inpaint":
-        assert np.array_equal(made.images[0][24:40], PICTURE[8:24])
+    assert_painted_beyond(capabilities, made, module)
 
 
 @pytest.mark.parametrize("module", ["inpaint_only", "inpaint_only+lama"])
