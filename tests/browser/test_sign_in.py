@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -121,6 +122,35 @@ async def test_who_comes_back_after_the_session_has_ended_signs_in_and_goes_on(
     await sign_in(page, key)
     heading = "Albums" if before == "an action" else "People"
     await expect(page.get_by_role("heading", name=heading)).to_be_visible()
+
+
+async def test_what_is_refused_late_to_who_had_not_signed_in_yet_ends_no_session(
+    server: AppProcess, visit: Visit
+) -> None:
+    visit.expects(UNSIGNED)
+    key = await an_account(server, "eva", "mountains")
+    page = await visit.context.new_page()
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def answer_late(route: Route) -> None:
+        refusal = await route.fetch()
+        asked.set()
+        await go_on.wait()
+        await route.fulfill(response=refusal)
+
+    await page.route("**/api/v1/people?*", answer_late, times=1)
+    await page.goto(f"{server.url}/#/people")
+    await asked.wait()
+    await page.get_by_role("link", name="Albums").click()
+    await sign_in(page, key)
+    await expect(page.get_by_role("link", name="mountains")).to_be_visible()
+    async with page.expect_response("**/api/v1/people?*") as late:
+        go_on.set()
+    assert (await late.value).status == 401
+    await page.get_by_role("link", name="History").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("History")
+    await visit.settle(page)
+    await expect(page.get_by_label("Your key")).to_have_count(0)
 
 
 @pytest.mark.parametrize("name", ["eva", "bob"])

@@ -31,6 +31,15 @@ export function whenSignedOut(act: () => void) {
   onSignedOut = act;
 }
 
+/** Who asks: the session of the page, counted, for what was asked before somebody signed in may be refused after it. */
+export type Asker = number;
+export const STRANGER: Asker = -1; // with a key that is not that of the session
+let session: Asker = 0;
+export const asker = (): Asker => session;
+export function beginSession(): void {
+  session++;
+}
+
 interface ProblemBody {
   type?: string;
   title?: string;
@@ -38,9 +47,9 @@ interface ProblemBody {
   rejected?: { code: string; detail: string }[];
 }
 
-/** Make the error of an answer that is none of success. `isOwn`: whether the key is that of the session. */
-export function problemOf(status: number, body: unknown, retryAfter: string | null, isOwn = true): Problem {
-  if (status === 401 && isOwn) onSignedOut();
+/** Make the error of an answer that is none of success. `by`: who asked, which ends the session where it is its own. */
+export function problemOf(status: number, body: unknown, retryAfter: string | null, by: Asker): Problem {
+  if (status === 401 && by === session) onSignedOut();
   const said = (typeof body === 'object' && body !== null ? body : {}) as ProblemBody;
   const first = said.rejected?.[0];
   const code = first?.code ?? said.type?.split('/').pop() ?? String(status);
@@ -50,7 +59,7 @@ export function problemOf(status: number, body: unknown, retryAfter: string | nu
 /** Wait for a call; throw a `Problem` where it did not succeed. */
 export async function done<T>(
   call: Promise<{ data?: T; error?: unknown; response: Response }>,
-  isOwn = true,
+  by = asker(),
 ): Promise<T> {
   let answer;
   try {
@@ -59,13 +68,14 @@ export async function done<T>(
     throw new Problem(0, 'unreachable', error instanceof Error ? error.message : String(error));
   }
   if (!answer.response.ok) {
-    throw problemOf(answer.response.status, answer.error, answer.response.headers.get('retry-after'), isOwn);
+    throw problemOf(answer.response.status, answer.error, answer.response.headers.get('retry-after'), by);
   }
   return answer.data as T;
 }
 
 /** Send a form with files. */
 export async function sendForm<T>(path: string, body: FormData, headers: Record<string, string> = {}): Promise<T> {
+  const by = asker();
   let answer;
   try {
     answer = await fetch(base + path, { method: 'POST', body, headers });
@@ -73,7 +83,7 @@ export async function sendForm<T>(path: string, body: FormData, headers: Record<
     throw new Problem(0, 'unreachable', String(error));
   }
   const said = await answer.json().catch(() => null);
-  if (!answer.ok) throw problemOf(answer.status, said, answer.headers.get('retry-after'));
+  if (!answer.ok) throw problemOf(answer.status, said, answer.headers.get('retry-after'), by);
   return said;
 }
 

@@ -1,5 +1,5 @@
 /** The session of the page. Its cookie cannot be read here; what is kept is only whose it was. */
-import { client, done } from './api';
+import { beginSession, client, done, STRANGER } from './api';
 import { uploads } from './uploads.svelte';
 
 const KEPT = 'signed-in';
@@ -30,7 +30,8 @@ export function ownId(): string {
  * Throws a `Problem` where the key is none of a user.
  */
 export async function signIn(key: string): Promise<void> {
-  const { user } = await done(client.POST('/api/v1/session', { body: { api_key: key } }), false);
+  const { user } = await done(client.POST('/api/v1/session', { body: { api_key: key } }), STRANGER);
+  beginSession();
   const before = localStorage.getItem(KEPT);
   localStorage.setItem(KEPT, user ?? '');
   if (before !== null && before !== user) begin();

@@ -1,5 +1,5 @@
 /** Calls that are repeated while what they need is away or full, and jobs that are followed to their end. */
-import { client, done, isGoing, Problem, problemOf, type Job } from '../api';
+import { client, done, isGoing, Problem, problemOf, STRANGER, type Job } from '../api';
 import { repeat } from '../repeat';
 
 const TRIES = 6;
@@ -30,7 +30,7 @@ export function follow<Result>(id: string, tell: (job: Job) => void = () => {}):
         if (isGoing(job)) return true;
         stop();
         if (job.status === 'succeeded') resolve(job.result as Result);
-        else if (job.problem) reject(problemOf(Number(job.problem.status), job.problem, null, false)); // not of this session
+        else if (job.problem) reject(problemOf(Number(job.problem.status), job.problem, null, STRANGER)); // not of this session
         else reject(new Problem(409, job.status, job.status));
       } catch (error) {
         if (mayPass(error)) return true; // a server that starts anew goes on with it

@@ -1,5 +1,5 @@
 /** Calls of the Stable Diffusion web API, which has a document and errors of its own. */
-import { base, Problem, problemOf } from '../api';
+import { asker, base, Problem, problemOf } from '../api';
 
 interface Refusal {
   detail?: string | { loc: (string | number)[]; msg: string }[];
@@ -13,6 +13,7 @@ function sentence(said: Refusal | null, status: number): string {
 }
 
 async function answered<T>(call: Promise<Response>): Promise<T> {
+  const by = asker();
   let answer;
   try {
     answer = await call;
@@ -21,7 +22,7 @@ async function answered<T>(call: Promise<Response>): Promise<T> {
   }
   const said = await answer.json().catch(() => null);
   if (answer.ok) return said;
-  throw problemOf(answer.status, { detail: sentence(said, answer.status) }, answer.headers.get('retry-after'));
+  throw problemOf(answer.status, { detail: sentence(said, answer.status) }, answer.headers.get('retry-after'), by);
 }
 
 export function read<T>(path: string, query: Record<string, string> = {}): Promise<T> {
@@ -37,8 +38,9 @@ export function send<T>(path: string, body: unknown, headers: Record<string, str
 export async function encoded(source: Blob | string): Promise<string> {
   let blob = source;
   if (typeof blob === 'string') {
+    const by = asker();
     const answer = await fetch(blob);
-    if (!answer.ok) throw problemOf(answer.status, await answer.json().catch(() => null), null);
+    if (!answer.ok) throw problemOf(answer.status, await answer.json().catch(() => null), null, by);
     blob = await answer.blob();
   }
   const reader = new FileReader();
