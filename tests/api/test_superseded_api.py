@@ -8,11 +8,16 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+import numpy as np
+import pytest
 import pytest_asyncio
+from numpy.typing import NDArray
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from serve_app.services.container import Services
 from serve_app.services.runner import JobRunner
+from serve_app.store.repositories import vectors
 from tests.api.conftest import upload
 from tests.support.builders import an_image, encoded
 from tests.support.fakes import FakeCapabilities
@@ -89,3 +94,25 @@ async def test_what_follows_a_later_post_is_analysed_again_though_the_album_is_t
         made = await followed(idle_client, await post(idle_client, refs))
         assert await followed(idle_client, await post(idle_client, refs)) == made
     assert capabilities.calls.count("tag_images") == 2
+
+
+async def test_tags_of_pictures_that_are_deleted_under_way_are_no_error(
+    services: Services, idle_client: httpx.AsyncClient, refs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = vectors.load
+
+    async def load_after_all_are_gone(
+        session: AsyncSession, model: str, shas: list[str]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        await session.execute(text("DELETE FROM picture_vectors"))
+        return await load(session, model, shas)
+
+    monkeypatch.setattr(vectors, "load", load_after_all_are_gone)
+    async with working(services):
+        embedded = await ended(idle_client, await post(idle_client, refs))
+        [tags] = [one["id"] for one in embedded["result"]["jobs"] if one["kind"] == "tags"]
+        result = (await ended(idle_client, tags))["result"]
+    assert result["tags"] == {}
+    async with services.database.transaction() as session:
+        failures = await session.scalar(text("SELECT failures FROM jobs WHERE id = :id"), {"id": tags})
+    assert failures == 0

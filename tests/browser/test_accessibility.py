@@ -64,11 +64,13 @@ async def test_axe_finds_nothing_on_pages_without_content_and_at_the_door(
     browser: Browser, postgres: str, tmp_path: Path
 ) -> None:
     found: dict[str, list[str]] = {}
+    routes: list[str] = []
     for kind, auth in (("empty", Auth()), ("door", Auth(mode="api_key", admin_key=SecretStr(ADMIN_KEY)))):
         async with a_server(postgres, tmp_path / kind, auth=auth) as server, a_visit(browser, server.url) as visit:
             visit.expects("401", "501")
             page = await visit.open()
-            for route in await routes_of(page):
+            routes = routes or await routes_of(page)  # nobody at the door is told what the server can do
+            for route in routes:
                 await visit.show(page, route)
                 found[f"{kind} {route}"] = await _findings_in_both_schemes(page)
             visit.judge()

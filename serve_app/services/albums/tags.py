@@ -90,9 +90,12 @@ class TagAlbum:
             chunk = snapshot.contents[start : start + _CHUNK]
             shas = [content.sha256 for content in chunk]
             async with self._database.transaction() as session:
-                embedded, _ = await vectors.load(session, self._settings.embedding_model, shas)
+                embedded, is_embedded = await vectors.load(session, self._settings.embedding_model, shas)
                 found = await faces.load(session, self._settings.faces_model, shas)
                 written = await texts.load(session, self._settings.texts_model, shas) if reads else {}
+            if not is_embedded.any():  # all of their pictures were deleted for good meanwhile
+                scores |= {sha: {} for sha in shas}
+                continue
             tagged = await self._tagger.tag_images(embedded, others) if others != [] else [{} for _ in chunk]
             # Labels say nothing of what a picture shows beside a page: "paper" and "white" hold for pages too.
             usual = await self._tagger.tag_images(embedded, None) if pages and written else tagged
