@@ -97,6 +97,7 @@ async def _find(visit: Visit, pictures: list[Path]) -> None:
     await page.get_by_role("listitem").get_by_role("button").click()
     await expect(page.get_by_role("dialog").get_by_role("definition").filter(has_text="고양이")).to_be_visible()
     await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
     await page.get_by_role("searchbox").press_sequentially("커")
     await page.get_by_role("button", name="태그 커피").click()
     await expect(page).to_have_url(re.compile("tag=coffee"))

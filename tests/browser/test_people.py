@@ -101,6 +101,7 @@ async def test_a_person_has_a_page_with_faces_and_pictures(server: AppProcess, v
     await pictures.first.get_by_role("button").click()
     await expect(page.get_by_role("dialog")).to_be_visible()
     await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
     await page.get_by_label("Name").fill("Eva")
     await page.get_by_label("Name").press("Enter")
     await expect(page.get_by_role("heading", level=1)).to_have_text("Eva")
