@@ -10,6 +10,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from fastapi.dependencies import models as fastapi_dependencies
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -31,6 +32,15 @@ def pytest_collection_finish() -> None:
     """Take the modules of all tests out of the garbage collector: each full collection would walk them for seconds."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _apps_end_with_their_tests() -> Iterator[None]:
+    """FastAPI remembers thousands of functions and by those of /docs their apps, which full collections would walk."""
+    yield
+    for one in vars(fastapi_dependencies).values():
+        if hasattr(one, "cache_clear"):
+            one.cache_clear()
 
 
 @pytest.fixture(scope="session", autouse=True)
