@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +26,7 @@ from tests.api.sdapi.conftest import (
     img2img,
     pixels,
     txt2img,
+    until,
 )
 from tests.support.builders import a_flat_image, an_image, base64_png
 from tests.support.fake_diffuser import CATALOGUE, FakeDiffuser
@@ -421,6 +423,34 @@ async def test_a_picture_keeps_what_the_mask_of_inpaint_only_does_not_hide(
     plain = await txt2img(client, seed=3)
     assert np.array_equal(made.images[0][30:], PICTURE[30:])
     assert np.array_equal(made.images[0][:16], plain.images[0][:16])
+
+
+@pytest.mark.parametrize("module", ["inpaint_only", "inpaint_only+lama"])
+@pytest.mark.parametrize(("step", "height"), [(1, 64), (4, 256)])
+async def test_what_no_mask_hides_is_kept_in_a_picture_that_ends_in_either_pass(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser, module: str, step: int, height: int
+) -> None:
+    shown = np.full_like(PICTURE, 40)
+    drawn = np.zeros_like(PICTURE)
+    drawn[:, :32] = 255
+    unit = a_unit(module=module, image={"image": base64_png(shown), "mask": base64_png(drawn)}, resize_mode=0)
+    second = {"enable_hr": True, "denoising_strength": 0.5, "hr_resize_x": 128, "hr_resize_y": 256}
+    capabilities.go.clear()
+    capabilities.held_after = step
+    making = asyncio.create_task(txt2img(client, alwayson_scripts=controlnet(unit), **second))
+
+    async def is_there() -> bool:
+        return any(seen.step == step for seen in capabilities.in_progress.values())
+
+    await until(is_there)
+    await client.post(f"{V1}/interrupt")
+    made = await asyncio.wait_for(making, 20)
+    assert f"stopped after {step} of 6 steps" in made.warnings
+    image = made.images[0]
+    width = image.shape[1]
+    assert image.shape[0] == height
+    assert (image[:, width // 2 + 8 :] == 40).all()
+    assert (image[:, : width // 2 - 8] == 127).all()  # decoded from what there was
 
 
 async def test_lama_fills_what_the_mask_hides_and_the_picture_begins_from_that(

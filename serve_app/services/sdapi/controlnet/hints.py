@@ -182,11 +182,11 @@ class HintMaker:
             colours=_colour_fix(module, prepared),
             is_begun=fills(module),
         )
-        last = first
+        large: Image | None = None
         if frame.hires is None:
             controls.append(control)
         else:
-            last = large = await asyncio.to_thread(fit_hint, hint, frame.hires, mode)
+            large = await asyncio.to_thread(fit_hint, hint, frame.hires, mode)
             shown.insert(0, large if hidden is None else without(large, hidden))
             if unit.hr_option != "hires":
                 controls.append(replace(control, passes="first"))
@@ -194,8 +194,9 @@ class HintMaker:
                 controls.append(replace(control, image=large, mask=whole, passes="hires"))
         text = {f"ControlNet {place}": describe(unit, prepared, control_title(model))}
         kept: tuple[Kept, ...] = ()
-        if whole is not None and module.name.startswith(_KEEPS):
-            kept = (Kept(last, whole),)
+        if whole is not None and mask is not None and module.name.startswith(_KEEPS):
+            small = Kept(first, mask)
+            kept = (small if large is None else Kept(large, whole, small),)
         maps = tuple(shown) if unit.save_detected_map else ()
         return ControlHints(tuple(controls), maps=maps, parameters=text, warnings=warnings, kept=kept)
 
