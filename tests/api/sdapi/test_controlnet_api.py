@@ -453,6 +453,27 @@ async def test_what_no_mask_hides_is_kept_in_a_picture_that_ends_in_either_pass(
     assert (image[:, : width // 2 - 8] == 127).all()  # decoded from what there was
 
 
+@pytest.mark.parametrize("module", ["inpaint_only", "inpaint_only+lama"])
+@pytest.mark.parametrize("mask", [None, base64_png(np.zeros_like(PICTURE))])
+async def test_where_no_mask_hides_anything_inpaint_only_keeps_the_whole_image_and_says_so(
+    client: httpx.AsyncClient, module: str, mask: str | None
+) -> None:
+    unit = a_unit(module=module, image={"image": base64_png(PICTURE), "mask": mask})
+    made = await txt2img(client, alwayson_scripts=controlnet(unit))
+    assert np.array_equal(made.images[0], PICTURE)
+    assert "ControlNet 0: no mask hides anything" in made.warnings
+    plain = await txt2img(client, alwayson_scripts=controlnet(unit | {"module": "inpaint"}))
+    assert not np.array_equal(plain.images[0], PICTURE)
+    assert plain.warnings == ""
+
+
+@pytest.mark.parametrize("module", ["inpaint_only", "inpaint_only+lama"])
+async def test_inpaint_only_without_any_mask_keeps_the_init_image(client: httpx.AsyncClient, module: str) -> None:
+    made = await img2img(client, PICTURE, alwayson_scripts=controlnet(a_unit(module=module)))
+    assert np.array_equal(made.images[0], PICTURE)
+    assert "no mask hides anything" in made.warnings
+
+
 async def test_lama_fills_what_the_mask_hides_and_the_picture_begins_from_that(
     client: httpx.AsyncClient, capabilities: FakeDiffuser
 ) -> None:
