@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
 from typing import cast
 
 from deployments.algorithms.a1111.inpainting import keep_outside, lay_over
@@ -18,7 +19,7 @@ from deployments.contracts.diffusion import (
     SeenLatents,
 )
 from serve_app.services.jobs.progress import Progress
-from serve_app.services.sdapi.face_restoration import FaceRestoration
+from serve_app.services.sdapi.face_restoration import FaceRestoration, Restored
 from serve_app.services.sdapi.previews import LivePreviews
 from serve_app.services.sdapi.tasks import FinishedImage, ImageTask
 
@@ -91,12 +92,13 @@ async def generate_image(
     if made is None:
         return None
     if isinstance(made, GeneratedPicture):
-        image, told = await _finish(task, made.image, faces)
-        return FinishedImage(task, image, made.checkpoint, made.checkpoint_sha256, (*made.warnings, *told))
+        done = await _finish(task, made.image, faces)
+        told = (*made.warnings, *done.warnings)
+        return FinishedImage(task, done.image, made.checkpoint, made.checkpoint_sha256, told, done.faces)
     image = await diffuser.decode_latents(made.latents, request.checkpoint, request.vae)
     note = f"The picture was stopped after {made.step} of {made.steps} steps"
-    image, told = await _finish(task, image, faces)
-    return FinishedImage(task, image, request.checkpoint, "", (note, *told))
+    done = await _finish(task, image, faces)
+    return FinishedImage(task, done.image, request.checkpoint, "", (note, *done.warnings), done.faces)
 
 
 async def _make(
@@ -140,15 +142,12 @@ async def _make(
         await stream.aclose()
 
 
-async def _finish(task: ImageTask, image: Image, faces: FaceRestoration | None) -> tuple[Image, tuple[str, ...]]:
-    """Put back what units keep of their images, restore faces, and lay the result over the original under a mask.
-    -> image, warnings"""
-    told: tuple[str, ...] = ()
+async def _finish(task: ImageTask, image: Image, faces: FaceRestoration | None) -> Restored:
+    """Put back what units keep of their images, restore faces, and lay the result over the original under a mask."""
     for one in task.finish.kept:
         if kept := one.for_size(image):  # a picture that was stopped in its first pass is smaller
             image = await asyncio.to_thread(keep_outside, image, kept.image, kept.mask)
-    if faces is not None:
-        image, told = await faces.try_to_restore(image)
+    done = Restored(image, None) if faces is None else await faces.try_to_restore(image)
     if task.canvas is not None:
-        image = await asyncio.to_thread(lay_over, image, task.canvas)
-    return image, told
+        done = replace(done, image=await asyncio.to_thread(lay_over, done.image, task.canvas))
+    return done
