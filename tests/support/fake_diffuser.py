@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from deployments.contracts.albums import Face
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import (
     GeneratedPicture,
@@ -96,7 +95,6 @@ RESTORERS = (
 )
 CODEFORMER = replace(a_model("codeformer-v0.1.0", "codeformer-v0.1.0.pth"), alias="CodeFormer")
 """Face restorers that a catalogue may have."""
-_FIVE = np.array([[52, 56], [68, 56], [60, 66], [53, 74], [67, 74]], np.float32)
 
 
 class FakeDiffuser(FakeCapabilities):
@@ -201,28 +199,6 @@ class FakeDiffuser(FakeCapabilities):
     def without(self, **kinds: tuple[ModelFile, ...]) -> None:
         """Replace kinds of models in the catalogue."""
         self.catalogue = replace(self.catalogue, **kinds)  # type: ignore[arg-type]
-
-
-class WithAFace(FakeDiffuser):
-    """Finds a face in the middle of each image."""
-
-    faces = 1
-    missing = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sizes: list[tuple[int, ...]] = []
-        self.without_a_face: set[int] = set()
-        """Calls, by number from 0, in which it finds none."""
-
-    async def find_faces(self, images: Sequence[Image]) -> list[list[Face]]:
-        self.sizes += [image.shape[:2] for image in images]
-        if self.missing:
-            raise WeightsMissing("The face engine's weights are missing.")
-        if len(self.sizes) - 1 in self.without_a_face:
-            return [[] for _ in images]
-        face = Face((24, 24, 104, 104), 0.9, 1.0, _FIVE, np.zeros(4, np.float32))
-        return [[face] * self.faces for _ in images]
 
 
 def a_picture(request: GenerationRequest, size: tuple[int, int]) -> Image:

@@ -63,8 +63,6 @@ class ExtrasResult:
     file: bytes
     """A PNG."""
     warnings: tuple[str, ...] = ()
-    restorers: frozenset[str] = frozenset()
-    """Kinds of restorers that restored a face of it."""
 
 
 class Extras:
@@ -101,17 +99,17 @@ class Extras:
         width, height = _target(source.pixels, wanted)
         if width * height > self._max_pixels:
             raise bad_field(f"the result would have more than {self._max_pixels} pixels", "upscaling_resize")
-        image, warnings, restorers = source.pixels, list[str](), frozenset[str]()
+        image, warnings = source.pixels, list[str]()
         if not wanted.enlarged_first:
-            image, warnings, restorers = await self._restore(image, wanted)
+            image, warnings = await self._restore(image, wanted)
         if wanted.upscaler != NONE:
             image = await self._enlarge(image, wanted, (width, height))
         if wanted.enlarged_first:
-            image, warnings, restorers = await self._restore(image, wanted)
-        return ExtrasResult(await self._threads.run(_encode, image, source.data), tuple(warnings), restorers)
+            image, warnings = await self._restore(image, wanted)
+        return ExtrasResult(await self._threads.run(_encode, image, source.data), tuple(warnings))
 
-    async def _restore(self, image: Image, wanted: Enlargement) -> tuple[Image, list[str], frozenset[str]]:
-        """Restore the faces of an image by each restorer that is wanted. -> image, warnings, restorers that did so"""
+    async def _restore(self, image: Image, wanted: Enlargement) -> tuple[Image, list[str]]:
+        """Restore the faces of an image by each restorer that is wanted. -> image, warnings"""
         asked = {
             name: (kind, share)
             for name, kind, share in (
@@ -121,7 +119,6 @@ class Extras:
             if share
         }
         warnings: list[str] = []
-        done: set[str] = set()
         catalogue = await self._catalogue() if asked else ModelCatalogue()
         for name, (kind, share) in asked.items():
             chosen = choose_restorer(catalogue, kind)
@@ -129,14 +126,9 @@ class Extras:
                 warnings.append(f"{name} has no effect: {chosen.reason}")
                 continue
             faces = FaceRestoration(self._diffuser, self._finder, chosen.name, wanted.codeformer_weight)
-            restored = await faces.restore(image, share)
-            image = restored.image
-            warnings += restored.warnings
-            if restored.faces:
-                done.add(kind)
-            else:
-                warnings.append(f"{name} has no effect where an image has no face that is found")
-        return image, warnings, frozenset(done)
+            image, told = await faces.restore(image, share)
+            warnings += told
+        return image, warnings
 
     async def _enlarge(self, image: Image, wanted: Enlargement, size: tuple[int, int]) -> Image:
         if wanted.factor is None and wanted.crop:
@@ -174,10 +166,9 @@ def describe(wanted: Enlargement, made: Sequence[ExtrasResult]) -> str:
     if done and wanted.second_upscaler != NONE and wanted.second_visibility > 0:
         done.append(f"Postprocess upscaler 2: {wanted.second_upscaler}")
     warnings = list(dict.fromkeys(text for one in made for text in one.warnings))
-    restorers = frozenset[str]().union(*(one.restorers for one in made))
-    if GFPGAN in restorers:
+    if wanted.gfpgan and not any(text.startswith("gfpgan_visibility") for text in warnings):
         done.append(f"GFPGAN visibility: {wanted.gfpgan:g}")
-    if CODEFORMER in restorers:
+    if wanted.codeformer and not any(text.startswith("codeformer_visibility") for text in warnings):
         done += [f"CodeFormer visibility: {wanted.codeformer:g}", f"CodeFormer weight: {wanted.codeformer_weight:g}"]
     lines = [", ".join(done), *(f"Warning: {text}" for text in warnings)]
     return "".join(f"<p>{html.escape(line, quote=False)}</p>" for line in lines if line)

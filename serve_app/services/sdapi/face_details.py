@@ -82,7 +82,7 @@ class FaceDetailer:
                     return
                 width = 1 / len(units) / len(masks)
                 piece = _piece(report, place / len(units) + number * width, width)
-                finished = await self._inpaint(finished, place, mask, number, piece)
+                finished = await self._inpaint(finished, unit, mask, number, piece)
                 yield finished
 
     async def _find(self, finished: FinishedImage, unit: DetailUnit) -> tuple[FinishedImage, list[Gray]]:
@@ -102,10 +102,8 @@ class FaceDetailer:
         return finished, taken
 
     async def _inpaint(
-        self, finished: FinishedImage, place: int, mask: Gray, number: int, report: Report
+        self, finished: FinishedImage, unit: DetailUnit, mask: Gray, number: int, report: Report
     ) -> FinishedImage:
-        """Redraw the face `number` of an image by the unit at `place`."""
-        unit = self.order.details[place]
         prompt = _prompt_of(unit, self.order, self.catalogue, number)
         request = _request(finished.task, unit, prompt, number)
         canvas = await asyncio.to_thread(_canvas, finished.image, mask, unit, request)
@@ -114,8 +112,7 @@ class FaceDetailer:
         made = await generate_image(self.diffuser, task, self.progress, lambda step: report(step.step / step.steps))
         if made is None:
             return finished
-        details = {**finished.details, **unit.parameters(place)}
-        return _warned(replace(finished, image=made.image, details=details), *prompt.warnings, *made.warnings)
+        return _warned(replace(finished, image=made.image), *prompt.warnings, *made.warnings)
 
 
 def _piece(report: Report, begin: float, width: float) -> Report:

@@ -64,16 +64,6 @@ def restorers_here(catalogue: ModelCatalogue) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Restored:
-    """An image, and what was done to its faces."""
-
-    image: Image
-    faces: int | None
-    """Faces that were restored; None: they failed."""
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class FaceRestoration:
     """Restores the faces of images by one restorer."""
 
@@ -84,20 +74,21 @@ class FaceRestoration:
     weight: float = 0.5
     """How far CodeFormer follows the image, 0 to 1."""
 
-    async def restore(self, image: Image, visibility: float = 1.0) -> Restored:
-        """Restore the faces of an image, laid over it by a share of 0 to 1.
+    async def restore(self, image: Image, visibility: float = 1.0) -> tuple[Image, tuple[str, ...]]:
+        """Restore the faces of an image, laid over it by a share of 0 to 1. -> image, warnings
 
         An image without a face stays as it is. Raises what the engines raise.
         """
         faces = await self._find(image)
         aligned, more = await asyncio.to_thread(align_faces, image, faces, MOST_FACES)
         if not aligned:
-            return Restored(image, 0)
+            return image, ()
         pixels = [face.pixels for face in aligned]
         restored = await self.diffuser.restore_faces(pixels, self.restorer, self.weight)
         made = await asyncio.to_thread(lay_faces_over, image, aligned, restored, visibility)
-        told = f"Of an image's faces the largest {MOST_FACES} were restored, {more} were left as they are"
-        return Restored(made, len(aligned), (told,) if more else ())
+        if more:
+            return made, (f"Of an image's faces the largest {MOST_FACES} were restored, {more} were left as they are",)
+        return made, ()
 
     async def _find(self, image: Image) -> list[Face]:
         """Find the faces of an image, of a large one in a smaller copy: of 64 megapixels the replica that looks for
@@ -109,12 +100,12 @@ class FaceRestoration:
         across, down = image.shape[1] / small.shape[1], image.shape[0] / small.shape[0]
         return [_scaled(face, across, down) for face in faces]
 
-    async def try_to_restore(self, image: Image) -> Restored:
+    async def try_to_restore(self, image: Image) -> tuple[Image, tuple[str, ...]]:
         """Restore as `restore` does; an error leaves the image as it is and is a warning: the image is worth more."""
         try:
             return await self.restore(image)
         except DarkroomError as error:
-            return Restored(image, None, (f"Faces were not restored: {error.message}",))
+            return image, (f"Faces were not restored: {error.message}",)
 
 
 def _scaled(face: Face, across: float, down: float) -> Face:

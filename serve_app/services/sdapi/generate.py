@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import replace
 from typing import cast
 
 from deployments.algorithms.a1111.inpainting import keep_outside, lay_over
@@ -19,7 +18,7 @@ from deployments.contracts.diffusion import (
     SeenLatents,
 )
 from serve_app.services.jobs.progress import Progress
-from serve_app.services.sdapi.face_restoration import FaceRestoration, Restored
+from serve_app.services.sdapi.face_restoration import FaceRestoration
 from serve_app.services.sdapi.previews import LivePreviews
 from serve_app.services.sdapi.tasks import FinishedImage, ImageTask
 
@@ -92,13 +91,12 @@ async def generate_image(
     if made is None:
         return None
     if isinstance(made, GeneratedPicture):
-        done = await _finish(task, made.image, faces)
-        told = (*made.warnings, *done.warnings)
-        return FinishedImage(task, done.image, made.checkpoint, made.checkpoint_sha256, told, done.faces)
+        image, told = await _finish(task, made.image, faces)
+        return FinishedImage(task, image, made.checkpoint, made.checkpoint_sha256, (*made.warnings, *told))
     image = await diffuser.decode_latents(made.latents, request.checkpoint, request.vae)
     note = f"The picture was stopped after {made.step} of {made.steps} steps"
-    done = await _finish(task, image, faces)
-    return FinishedImage(task, done.image, request.checkpoint, "", (note, *done.warnings), done.faces)
+    image, told = await _finish(task, image, faces)
+    return FinishedImage(task, image, request.checkpoint, "", (note, *told))
 
 
 async def _make(
@@ -142,12 +140,15 @@ async def _make(
         await stream.aclose()
 
 
-async def _finish(task: ImageTask, image: Image, faces: FaceRestoration | None) -> Restored:
-    """Put back what units keep of their images, restore faces, and lay the result over the original under a mask."""
+async def _finish(task: ImageTask, image: Image, faces: FaceRestoration | None) -> tuple[Image, tuple[str, ...]]:
+    """Put back what units keep of their images, restore faces, and lay the result over the original under a mask.
+    -> image, warnings"""
+    told: tuple[str, ...] = ()
     for one in task.finish.kept:
         if kept := one.for_size(image):  # a picture that was stopped in its first pass is smaller
             image = await asyncio.to_thread(keep_outside, image, kept.image, kept.mask)
-    done = Restored(image, None) if faces is None else await faces.try_to_restore(image)
+    if faces is not None:
+        image, told = await faces.try_to_restore(image)
     if task.canvas is not None:
-        done = replace(done, image=await asyncio.to_thread(lay_over, done.image, task.canvas))
-    return done
+        image = await asyncio.to_thread(lay_over, image, task.canvas)
+    return image, told

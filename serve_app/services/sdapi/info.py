@@ -26,7 +26,7 @@ def infotext(plan: Plan, finished: FinishedImage, order: GenerationOrder) -> str
         "Schedule type": request.scheduler,
         "CFG scale": f"{request.guidance_scale:g}",
         "Seed": task.seed,
-        "Face restoration": order.options.face_restorer if finished.restored_faces else None,
+        "Face restoration": order.options.face_restorer if plan.restorer else None,
         "Size": f"{request.width}x{request.height}",
         "Model hash": finished.checkpoint_sha256[:10] or None,
         "Model": finished.checkpoint or None,
@@ -37,7 +37,6 @@ def infotext(plan: Plan, finished: FinishedImage, order: GenerationOrder) -> str
         "Clip skip": request.clip_skip if request.clip_skip > 1 else None,
         "Tiling": True if request.tiling else None,
         **plan.parameters,
-        **finished.details,
         "Version": VERSION,
     }
     return write_infotext(plan.prompt, plan.negative_prompt, fields)
@@ -56,10 +55,8 @@ def describe(
     body, tasks = order.body, plan.image_tasks
     request: GenerationRequest = tasks[0].request
     first = finished[0] if finished else None
-    warnings = [*plan.warnings, *(text for one in finished for text in one.remarks)]
-    parameters = plan.parameters | {key: value for one in finished for key, value in one.details.items()}
-    extra = {key: value for key, value in parameters.items() if value is not None}
-    has_restored = any(one.restored_faces for one in finished)
+    warnings = [*plan.warnings, *(text for one in finished for text in one.warnings)]
+    extra = {key: value for key, value in plan.parameters.items() if value is not None}
     strength = request.denoising_strength if order.kind == "img2img" else None
     if request.hires is not None:
         strength = request.hires.denoising_strength
@@ -80,7 +77,7 @@ def describe(
         "steps": body.steps,
         "batch_size": body.batch_size,
         "restore_faces": plan.restore_faces,
-        "face_restoration_model": order.options.face_restorer if has_restored else None,
+        "face_restoration_model": order.options.face_restorer if plan.restorer else None,
         "sd_model_name": first.checkpoint if first else order.options.checkpoint,
         "sd_model_hash": first.checkpoint_sha256[:10] if first else "",
         "sd_vae_name": order.options.vae or None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -130,6 +131,9 @@ class GenerateImages:
                 )
                 finished = await detailer.redraw_all(finished, at_once)
                 passes_left = detailer.passes_left
+                described = [unit.parameters(number) for number, unit in enumerate(order.details)]
+                told = {key: value for one in described for key, value in one.items()}
+                plan = replace(plan, parameters=plan.parameters | told)
             made.append(Filled(order, plan, tuple(finished)))
         return made
 

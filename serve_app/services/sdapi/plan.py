@@ -42,6 +42,8 @@ class Plan:
     """Further fields of the infotext."""
     restore_faces: bool
     """Whether it was asked for."""
+    restorer: str
+    """File of the network that restores faces; empty: they are left as they are."""
     warnings: tuple[str, ...]
     sheet: Sheet | None = None
     """Where given, `tasks` are its tiles, image after image."""
@@ -134,6 +136,7 @@ class Planner:
                 "TI hashes": resolved.inversion_hashes,
             },
             restore_faces=restore_faces,
+            restorer=restorer.name,
             warnings=tuple(dict.fromkeys([*warnings, *hints.warnings])),
             sheet=init.sheet,
         )

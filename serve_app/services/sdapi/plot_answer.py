@@ -116,6 +116,6 @@ def describe_cells(info: dict[str, Any], plot: XyzPlot, cells: Sequence[Filled],
     info["all_subseeds"] = [task.subseed for _, task in tasks]
     info["extra_generation_params"] |= plot.parameters
     told = [
-        text for cell in cells for text in (*cell.plan.warnings, *(w for one in cell.finished for w in one.remarks))
+        text for cell in cells for text in (*cell.plan.warnings, *(w for one in cell.finished for w in one.warnings))
     ]
     info["warnings"] = list(dict.fromkeys([*warnings, *told]))

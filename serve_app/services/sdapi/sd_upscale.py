@@ -89,7 +89,5 @@ class Sheet:
                 continue
             image = join_tiles(self.base, self.boxes, [None if tile is None else tile.image for tile in tiles])
             warnings = tuple(dict.fromkeys(text for tile in generated for text in tile.warnings))
-            counts = [tile.restored_faces for tile in generated if tile.restored_faces is not None]
-            faces = sum(counts) if counts else None
-            images.append(replace(generated[0], image=image, warnings=warnings, restored_faces=faces))
+            images.append(replace(generated[0], image=image, warnings=warnings))
         return images

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from deployments.algorithms.a1111.inpainting import InpaintCanvas
 from deployments.contracts.arrays import Gray, Image
 from deployments.contracts.diffusion import GenerationRequest
-
-_NO_FACE = "No face to restore was found in an image"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +55,3 @@ class FinishedImage:
     checkpoint: str
     checkpoint_sha256: str
     warnings: tuple[str, ...] = ()
-    restored_faces: int | None = None
-    """Faces that were restored, where they were wanted to be and did not fail."""
-    details: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of its infotext for the faces that were redrawn (ADetailer)."""
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """What is said of it: its warnings, and that none of its faces, tiles together, was found to be restored."""
-        return (*self.warnings, _NO_FACE) if self.restored_faces == 0 else self.warnings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,13 +10,34 @@ import httpx
 import numpy as np
 import pytest
 
+from deployments.contracts.albums import Face
 from deployments.contracts.arrays import Image
+from deployments.errors import WeightsMissing
 from tests.api.sdapi.conftest import V1, img2img, pixels, txt2img
 from tests.support.builders import a_flat_image, base64_png
-from tests.support.fake_diffuser import CODEFORMER, RESTORERS, WithAFace
+from tests.support.fake_diffuser import CODEFORMER, RESTORERS, FakeDiffuser
 
 SIZE = {"width": 128, "height": 128}
+_FIVE = np.array([[52, 56], [68, 56], [60, 66], [53, 74], [67, 74]], np.float32)
 DARK = a_flat_image((128, 128), (0, 0, 0))
+
+
+class WithAFace(FakeDiffuser):
+    """Finds a face in the middle of each image."""
+
+    faces = 1
+    missing = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[tuple[int, ...]] = []
+
+    async def find_faces(self, images: Sequence[Image]) -> list[list[Face]]:
+        self.sizes += [image.shape[:2] for image in images]
+        if self.missing:
+            raise WeightsMissing("The face engine's weights are missing.")
+        face = Face((24, 24, 104, 104), 0.9, 1.0, _FIVE, np.zeros(4, np.float32))
+        return [[face] * self.faces for _ in images]
 
 
 @pytest.fixture
@@ -178,39 +200,6 @@ async def test_faces_that_cannot_be_restored_cost_no_image(client: httpx.AsyncCl
     made = await txt2img(client, **SIZE, restore_faces=True)
     assert len(made.images) == 1
     assert "weights are missing" in made.warnings
-    assert "Face restoration" not in made.info["infotexts"][0]
-    assert made.info["face_restoration_model"] is None
-
-
-async def test_restoration_is_told_of_those_images_alone_that_had_a_face(
-    client: httpx.AsyncClient, capabilities: WithAFace
-) -> None:
-    capabilities.without_a_face = {0}
-    made = await txt2img(client, **SIZE, restore_faces=True, batch_size=2)
-    assert sum("Face restoration: GFPGAN" in text for text in made.info["infotexts"]) == 1
-    assert made.info["face_restoration_model"] == "GFPGAN"
-    assert made.warnings == "No face to restore was found in an image"
-
-
-async def test_of_tiles_it_is_enough_that_one_has_a_face(client: httpx.AsyncClient, capabilities: WithAFace) -> None:
-    script = {"script_name": "sd upscale", "script_args": ["", 8, "Lanczos", 2.0]}
-    capabilities.without_a_face = {0, 1}
-    made = await img2img(client, DARK, **SIZE, **script, restore_faces=True)
-    assert "Face restoration: GFPGAN" in made.info["infotexts"][0]
-    assert made.warnings == ""
-
-
-async def test_a_restorer_that_finds_no_face_is_not_told_as_done(
-    idle_client: httpx.AsyncClient, capabilities: WithAFace
-) -> None:
-    capabilities.without_a_face = {0, 1}
-    _, said = await extras(idle_client, gfpgan_visibility=1, upscaler_1="Nearest")
-    assert "GFPGAN visibility" not in said
-    assert "<p>Warning: gfpgan_visibility has no effect where an image has no face that is found</p>" in said
-    body = {"imageList": [{"data": base64_png(DARK)}] * 2, "gfpgan_visibility": 1}
-    said = (await idle_client.post(f"{V1}/extra-batch-images", json=body)).json()["html_info"]
-    assert said.startswith("<p>GFPGAN visibility: 1</p>")  # of the second one it was done
-    assert "has no effect where an image has no face" in said
 
 
 async def test_of_a_crowd_the_largest_faces_are_restored(client: httpx.AsyncClient, capabilities: WithAFace) -> None:

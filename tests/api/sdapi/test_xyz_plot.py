@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -37,7 +38,7 @@ from tests.api.sdapi.conftest import (
     until,
 )
 from tests.support.builders import an_image, base64_png
-from tests.support.fake_diffuser import CATALOGUE, RESTORERS, FakeDiffuser, WithAFace
+from tests.support.fake_diffuser import CATALOGUE, RESTORERS, FakeDiffuser
 
 NOTHING, SEED, STEPS, CFG, REPLACE, ORDER, SAMPLER, CHECKPOINT = 0, 1, 4, 6, 7, 8, 9, 11
 """Places of axes in txt2img."""
@@ -145,20 +146,15 @@ async def test_cells_of_unlike_sizes_lie_in_the_middle_of_equal_places(client: h
     assert np.array_equal(made.images[0][32:96, 32:96], made.images[1])
 
 
-class TestFaces:
-    @pytest.fixture
-    def capabilities(self) -> WithAFace:
-        engine = WithAFace()
-        engine.without(restorers=RESTORERS)
-        return engine
-
-    async def test_faces_are_restored_in_the_cells_that_say_so(self, client: httpx.AsyncClient) -> None:
-        axis = ("Face restore", "None, GFPGAN, CodeFormer")
-        made = await txt2img(client, width=128, height=128, **plot(axis, lone=True))
-        _, without, restored, refused = made.info["infotexts"]
-        assert "Face restoration" not in without + refused
-        assert "Face restoration: GFPGAN" in restored
-        assert "CodeFormer" in made.warnings
+async def test_faces_are_restored_in_the_cells_that_say_so(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser
+) -> None:
+    capabilities.catalogue = replace(CATALOGUE, restorers=RESTORERS)
+    made = await txt2img(client, **plot(("Face restore", "None, GFPGAN, CodeFormer"), lone=True))
+    _, without, restored, refused = made.info["infotexts"]
+    assert "Face restoration" not in without + refused
+    assert "Face restoration: GFPGAN" in restored
+    assert "CodeFormer" in made.warnings
 
 
 async def test_seeds_are_one_for_all_cells_or_another_for_each(
