@@ -38,6 +38,10 @@ def machine() -> str:
     return f"{platform.node()}, {model}, {os.cpu_count()} cores"
 
 
+class NotMeasured(ValueError):
+    """There is no figure, for a reason that whoever ran the command understands without a traceback."""
+
+
 class Report:
     """Figures in the order in which they were added; those with a target say whether it was met."""
 

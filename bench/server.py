@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from bench.ending import end_by_sigterm_too
 from serve_app.local_ray import free_port
 
 ROOT = Path(__file__).parents[1]
@@ -67,7 +68,11 @@ class Server:
         }
 
     def start(self) -> None:
-        """Start the server and wait until it says so and /readyz agrees; `start_s` is the time in seconds."""
+        """Start the server and wait until it says so and /readyz agrees; `start_s` is the time in seconds.
+
+        From here on SIGTERM ends this process as Ctrl-C does: the server, in a session of its own, gets neither.
+        """
+        end_by_sigterm_too()
         self.data_dir.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
         with self._log.open("w") as log:

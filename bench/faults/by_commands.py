@@ -18,6 +18,7 @@ import httpx
 import psutil
 import yaml
 
+from bench.ending import end_by_sigterm_too
 from bench.faults.valkey import Valkey, listens_within
 from bench.server import ROOT
 from serve_app.local_ray import free_port
@@ -87,8 +88,10 @@ def running_cluster(
 ) -> Iterator[RayCluster]:
     """Start a head by docker/ray-head.sh and a node with these options of `ray start`, and deploy a Serve config.
 
-    `store`: where the head keeps its state. The ports of `config` are chosen here. Ready when /readyz is.
+    `store`: where the head keeps its state. The ports of `config` are chosen here. Ready when /readyz is. From here on
+    SIGTERM ends this process as Ctrl-C does, since Ray's processes would go on.
     """
+    end_by_sigterm_too()
     started: list[subprocess.Popen[bytes]] = []
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as ray_folder:
         own = {

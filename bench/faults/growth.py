@@ -12,10 +12,15 @@ from pathlib import Path
 import psutil
 from scipy.stats import theilslopes
 
+from bench.report import NotMeasured
 from bench.server import Server
 
 _PERIOD_S = 5.0
 _MINUTE_S = 60.0
+_LEAST_SAMPLES = 4
+LEAST_PEAK_S, LEAST_GROWTH_S = 2 * _PERIOD_S, 3 * _LEAST_SAMPLES * _PERIOD_S
+"""Seconds in which there are enough samples for a peak, and for a growth: on a busy machine a sample takes longer than
+the pause before it, and half a minute had three."""
 _WARM_SHARE = 0.25
 """Share of the samples that is left out at the beginning: pools fill, and pages are touched for the first time."""
 
@@ -99,9 +104,9 @@ class Sampler:
 
 
 def growth_of(name: str, series: Series) -> Growth:
-    """Fit the growth of a quantity. Raises `ValueError` with fewer than four samples."""
-    if len(series) < 4:
-        raise ValueError(f"too few samples of {name}: a longer run is needed")
+    """Fit the growth of a quantity. Raises `NotMeasured` with fewer than four samples."""
+    if len(series) < _LEAST_SAMPLES:
+        raise NotMeasured(f"too few samples of {name}: a longer run is needed")
     warm = series[int(len(series) * _WARM_SHARE) :]
     minutes, values = zip(*warm, strict=True)
     slope = float(theilslopes(values, minutes).slope)

@@ -14,15 +14,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from bench.faults import journal, load_page
-from bench.faults.growth import BOUNDS, Growth, Sampler, growth_of
+from bench.faults.growth import BOUNDS, LEAST_GROWTH_S, LEAST_PEAK_S, Growth, Sampler, growth_of
 from bench.faults.running import running, server_with_keys
 from bench.faults.search import Step, highest_clean, step_of
-from bench.report import Report
+from bench.report import NotMeasured, Report
 from bench.server import ROOT, Server
 
 _FIRST_RATE = 2.0
@@ -33,18 +33,8 @@ _MEMORY_BESIDES = 1.5
 _SETTLE_S = 2.0
 
 
-def main() -> int:
-    """Run the command. -> exit status"""
-    parser = argparse.ArgumentParser(prog="python -m bench.faults.load", description=__doc__.partition("\n")[0])
-    parser.add_argument("--users", type=int, default=4)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--target", type=float, default=2.0, help="seconds that 99 of 100 calls may take")
-    parser.add_argument("--step", type=float, default=20.0, help="seconds at each rate of the search")
-    parser.add_argument("--bisections", type=int, default=3)
-    parser.add_argument("--overload", type=float, default=60.0, help="seconds at twice the clean rate")
-    parser.add_argument("--minutes", type=float, default=20.0, help="minutes at the clean rate")
-    parser.add_argument("--no-page", action="store_true", help="leave docs/performance.md as it is")
-    options = parser.parse_args()
+def measure_a_server(options: argparse.Namespace) -> load_page.Found:
+    """Measure a server of its own. Raises `NotMeasured`."""
     with tempfile.TemporaryDirectory(prefix="dr-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         for part in ("tmp", "ray"):
@@ -56,7 +46,33 @@ def main() -> int:
             running(server, key, options.users) as clients,
             _mix(server, [client.key for client in clients], options.seed) as mix,
         ):
-            found = measure(server, mix, options)
+            return measure(server, mix, options)
+
+
+def main(
+    arguments: Sequence[str] | None = None,
+    measure_by: Callable[[argparse.Namespace], load_page.Found] = measure_a_server,
+) -> int:
+    """Run the command. -> exit status"""
+    parser = argparse.ArgumentParser(prog="python -m bench.faults.load", description=__doc__.partition("\n")[0])
+    parser.add_argument("--users", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--target", type=float, default=2.0, help="seconds that 99 of 100 calls may take")
+    parser.add_argument("--step", type=float, default=20.0, help="seconds at each rate of the search")
+    parser.add_argument("--bisections", type=int, default=3)
+    parser.add_argument("--overload", type=float, default=60.0, help="seconds at twice the clean rate")
+    parser.add_argument("--minutes", type=float, default=20.0, help="minutes at the clean rate")
+    parser.add_argument("--no-page", action="store_true", help="leave docs/performance.md as it is")
+    options = parser.parse_args(arguments)
+    # Not after the search, minutes later; "not" for what is no number.
+    if not options.minutes * 60 >= LEAST_GROWTH_S:
+        parser.error(f"--minutes: at least {LEAST_GROWTH_S / 60:g}, or it cannot be told whether the server grows")
+    if not options.overload >= LEAST_PEAK_S:
+        parser.error(f"--overload: at least {LEAST_PEAK_S:g} seconds, or the highest memory is not seen")
+    try:
+        found = measure_by(options)
+    except NotMeasured as error:
+        raise SystemExit(f"Nothing was measured: {error}") from error
     report = Report("load")
     kept = load_page.report_on(report, found, options)
     report.finish()
@@ -93,7 +109,7 @@ def _recovered_s(server: Server, mix: RemoteMix, rate: float, target_s: float) -
         waited = time.monotonic() - began
         if server.is_ready() and mix.step(rate, _PROBE_S).is_clean(target_s):
             return waited
-    raise TimeoutError(f"the server was not well again {_RECOVERED_S:g} s after the overload")
+    raise NotMeasured(f"the server was not well again {_RECOVERED_S:g} s after the overload")
 
 
 class RemoteMix:

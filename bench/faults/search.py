@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.faults.journal import Answer
+from bench.report import NotMeasured
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,10 @@ class Step:
 
 
 def step_of(rate: float, answers: Iterable[Answer]) -> Step:
-    """Sum up the answers to calls at a rate. Raises `ValueError` without any."""
+    """Sum up the answers to calls at a rate. Raises `NotMeasured` without any."""
     answers = list(answers)
     if not answers:
-        raise ValueError(f"no call at {rate:g} calls a second")
+        raise NotMeasured(f"no call at {rate:g} calls a second")
     p50, p99 = np.percentile([answer.seconds for answer in answers], (50, 99))
     refused = sum(answer.status == "429" and answer.says_when for answer in answers)
     return Step(rate, float(p50), float(p99), Counter(answer.status for answer in answers), refused)
@@ -48,11 +49,12 @@ def highest_clean(
 ) -> tuple[Step, list[Step]]:
     """Double the rate from `first` until a step is not clean, then halve the interval so many times.
 
-    -> the highest clean step, and all steps. Raises `ValueError` when the first is not clean.
+    -> the highest clean step, and all steps. Raises `NotMeasured` when the first is not clean.
     """
     steps = [run(first)]
     if not steps[0].is_clean(target_s):
-        raise ValueError(f"{first:g} calls a second are not clean: p99 {steps[0].p99_s:.2g} s, {steps[0].statuses}")
+        answers = dict(steps[0].statuses)
+        raise NotMeasured(f"{first:g} calls a second are not clean: p99 {steps[0].p99_s:.2g} s, answers {answers}")
     clean = steps[0]
     while True:
         step = run(2 * clean.rate)

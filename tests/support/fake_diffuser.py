@@ -138,10 +138,11 @@ class FakeDiffuser(FakeCapabilities):
         self.most_running = max(self.most_running, self.running)
         steps = request.steps + (request.hires.steps if request.hires else 0)
         size = (request.hires.width, request.hires.height) if request.hires else (request.width, request.height)
-        latents: Latents = np.full((4, size[1] // 8, size[0] // 8), 0.5, np.float16)
         ticket = f"run {len(self.requests)}"
         try:
             for step in range(1, steps + 1):
+                width, height = size if step > request.steps else (request.width, request.height)
+                latents: Latents = np.full((4, height // 8, width // 8), 0.5, np.float16)
                 self.in_progress[ticket] = SeenLatents(step, steps, latents)
                 yield GenerationStep(step, steps, ticket)
                 await asyncio.sleep(0)  # others get on meanwhile, as with an engine

@@ -58,9 +58,9 @@ def a_segmenter(kind: str, classes: int = 150) -> Any:
     return network
 
 
-def write_segmenter(folder: Path, network: Any) -> Path:
-    """Write a network as it is published; -> its folder."""
+def write_segmenter(folder: Path, network: Any, side: int = SIDE) -> Path:
+    """Write a network as it is published, which looks at a short side of `side`; -> its folder."""
     network.save_pretrained(folder)
-    looks = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.25, 0.25], "size": {"shortest_edge": SIDE}}
+    looks = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.25, 0.25], "size": {"shortest_edge": side}}
     (folder / "preprocessor_config.json").write_text(json.dumps(looks))
     return folder

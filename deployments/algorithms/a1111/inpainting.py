@@ -74,6 +74,11 @@ def blur_mask(mask: Gray, across: int, down: int) -> Gray:
     return mask
 
 
+def is_hiding(mask: Gray) -> bool:
+    """Whether `keep_outside` lets anything of the image through."""
+    return bool((mask > _HALF).any())
+
+
 def keep_outside(image: Image, original: Image, mask: Gray) -> Image:
     """Lay an image over its original where `mask` is 255, a few pixels further too, where one fades into the other
     (sd-webui-controlnet: "inpaint_only")."""

@@ -40,6 +40,8 @@ _BESIDE_OWN = frozenset({"id2label", "num_labels", "model_type", "out_features",
 _TRIED_PX = 64
 _GROWTH, _BUFFER_BYTES = 4, 2**28
 """Memory of a network that is built, by its file; see `upscalers`."""
+_ENLARGED_BYTES = 2**26
+"""Most that scores of classes take at the size in which a network looks: all 150 at once took 1.6 GB."""
 
 
 def folders(*names: str) -> tuple[str, ...]:
@@ -79,25 +81,41 @@ class Segmenter:
         seen = (seen - self._mean) / self._deviation
         given = torch.from_numpy(np.ascontiguousarray(seen.transpose(2, 0, 1)))[None].to(self.network.device)
         with torch.no_grad():
-            scores = torch.nn.functional.interpolate(
-                self.score(given), (size[1], size[0]), mode="bilinear", align_corners=False
-            )
-            labels = scores[0].argmax(dim=0).to(torch.uint8).cpu().numpy()
+            labels = _label(self.score(given), (size[1], size[0]))
         labels = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST)
         return np.ascontiguousarray(self._palette[labels])
 
     def score(self, given: Any) -> Any:
-        """Score the classes at each place of `[1, 3, H, W]`, `[1, classes, h, w]`."""
+        """Score the classes at each place of `[1, 3, H, W]`, `[1, classes, h, w]`, four times smaller."""
         import torch
 
         if self.network.config.model_type != "oneformer":
-            return self.network(given).logits
+            # The whole network enlarges its scores, and those of a head that only training needs.
+            return self.network.decode_head(self.network.backbone(given).feature_maps)
         task = torch.zeros(1, _TASK_WORDS, device=given.device)
         words = make_tokenizer("sd1")(_TASK).input_ids
         task[0, : len(words)] = torch.tensor(words, dtype=task.dtype)
         made = self.network(pixel_values=given, task_inputs=task)
         kinds = made.class_queries_logits.softmax(dim=-1)[..., :-1]  # the last one is nothing
-        return torch.einsum("bqc,bqhw->bchw", kinds, made.masks_queries_logits.sigmoid())
+        return torch.einsum("bqc,bqhw->bchw", kinds, made.masks_queries_logits.sigmoid_())
+
+
+def _label(scores: Any, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Find the class with the highest of the scores `[1, classes, h, w]` at each place of `size` (height, width), some
+    classes at a time."""
+    import torch
+
+    best = torch.full(size, -torch.inf, device=scores.device)
+    labels = torch.zeros(size, dtype=torch.uint8, device=scores.device)
+    at_once = max(1, _ENLARGED_BYTES // best.nbytes)
+    for first in range(0, scores.shape[1], at_once):
+        some = scores[:, first : first + at_once]
+        enlarged = torch.nn.functional.interpolate(some, size, mode="bilinear", align_corners=False)
+        highest, which = enlarged[0].max(dim=0)
+        is_better = highest > best
+        best = torch.where(is_better, highest, best)
+        labels = torch.where(is_better, (which + first).to(torch.uint8), labels)
+    return np.asarray(labels.cpu().numpy(), np.uint8)
 
 
 def open_segmenter(files: Sequence[Path], *, kind: str, palette: Callable[[], NDArray[np.uint8]]) -> Segmenter:
@@ -113,7 +131,7 @@ def open_segmenter(files: Sequence[Path], *, kind: str, palette: Callable[[], ND
     config = transformers.AutoConfig.for_model(**_only_own(told))
     if config.num_labels != len(colours):
         raise NotSupported(f"'{name}' knows {config.num_labels} classes, not {len(colours)}.")
-    config.is_training = False
+    config.is_training = config.use_auxiliary_loss = False  # either keeps what only training needs
     looks = path.with_name("preprocessor_config.json")
     most = _GROWTH * sum(tensor.nbytes for tensor in tensors.values()) + _BUFFER_BYTES
     cls = getattr(transformers, _CLASSES[kind])

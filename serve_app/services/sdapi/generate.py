@@ -144,8 +144,8 @@ async def _finish(task: ImageTask, image: Image, faces: FaceRestoration | None) 
     """Put back what units keep of their images, restore faces, and lay the result over the original under a mask.
     -> image, warnings"""
     told: tuple[str, ...] = ()
-    for kept in task.finish.kept:
-        if kept.image.shape == image.shape:  # a picture that was stopped in its first pass is smaller
+    for one in task.finish.kept:
+        if kept := one.for_size(image):  # a picture that was stopped in its first pass is smaller
             image = await asyncio.to_thread(keep_outside, image, kept.image, kept.mask)
     if faces is not None:
         image, told = await faces.try_to_restore(image)

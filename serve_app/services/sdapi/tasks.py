@@ -16,6 +16,12 @@ class Kept:
     image: Image
     mask: Gray
     """Mask of the same size: 255 where the picture stays as it was made."""
+    in_first_pass: Kept | None = None
+    """What is kept of a picture that ends in its first pass, where a second one would have enlarged it."""
+
+    def for_size(self, picture: Image) -> Kept | None:
+        """The one that has a picture's size, if any."""
+        return next((one for one in (self, self.in_first_pass) if one and one.image.shape == picture.shape), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +26,7 @@ from tests.api.sdapi.conftest import (
     img2img,
     pixels,
     txt2img,
+    until,
 )
 from tests.support.builders import a_flat_image, an_image, base64_png
 from tests.support.fake_diffuser import CATALOGUE, FakeDiffuser
@@ -421,6 +423,55 @@ async def test_a_picture_keeps_what_the_mask_of_inpaint_only_does_not_hide(
     plain = await txt2img(client, seed=3)
     assert np.array_equal(made.images[0][30:], PICTURE[30:])
     assert np.array_equal(made.images[0][:16], plain.images[0][:16])
+
+
+@pytest.mark.parametrize("module", ["inpaint_only", "inpaint_only+lama"])
+@pytest.mark.parametrize(("step", "height"), [(1, 64), (4, 256)])
+async def test_what_no_mask_hides_is_kept_in_a_picture_that_ends_in_either_pass(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser, module: str, step: int, height: int
+) -> None:
+    shown = np.full_like(PICTURE, 40)
+    drawn = np.zeros_like(PICTURE)
+    drawn[:, :32] = 255
+    unit = a_unit(module=module, image={"image": base64_png(shown), "mask": base64_png(drawn)}, resize_mode=0)
+    second = {"enable_hr": True, "denoising_strength": 0.5, "hr_resize_x": 128, "hr_resize_y": 256}
+    capabilities.go.clear()
+    capabilities.held_after = step
+    making = asyncio.create_task(txt2img(client, alwayson_scripts=controlnet(unit), **second))
+
+    async def is_there() -> bool:
+        return any(seen.step == step for seen in capabilities.in_progress.values())
+
+    await until(is_there)
+    await client.post(f"{V1}/interrupt")
+    made = await asyncio.wait_for(making, 20)
+    assert f"stopped after {step} of 6 steps" in made.warnings
+    image = made.images[0]
+    width = image.shape[1]
+    assert image.shape[0] == height
+    assert (image[:, width // 2 + 8 :] == 40).all()
+    assert (image[:, : width // 2 - 8] == 127).all()  # decoded from what there was
+
+
+@pytest.mark.parametrize("module", ["inpaint_only", "inpaint_only+lama"])
+@pytest.mark.parametrize("mask", [None, base64_png(np.zeros_like(PICTURE))])
+async def test_where_no_mask_hides_anything_inpaint_only_keeps_the_whole_image_and_says_so(
+    client: httpx.AsyncClient, module: str, mask: str | None
+) -> None:
+    unit = a_unit(module=module, image={"image": base64_png(PICTURE), "mask": mask})
+    made = await txt2img(client, alwayson_scripts=controlnet(unit))
+    assert np.array_equal(made.images[0], PICTURE)
+    assert "ControlNet 0: no mask hides anything" in made.warnings
+    plain = await txt2img(client, alwayson_scripts=controlnet(unit | {"module": "inpaint"}))
+    assert not np.array_equal(plain.images[0], PICTURE)
+    assert plain.warnings == ""
+
+
+@pytest.mark.parametrize("module", ["inpaint_only", "inpaint_only+lama"])
+async def test_inpaint_only_without_any_mask_keeps_the_init_image(client: httpx.AsyncClient, module: str) -> None:
+    made = await img2img(client, PICTURE, alwayson_scripts=controlnet(a_unit(module=module)))
+    assert np.array_equal(made.images[0], PICTURE)
+    assert "no mask hides anything" in made.warnings
 
 
 async def test_lama_fills_what_the_mask_hides_and_the_picture_begins_from_that(

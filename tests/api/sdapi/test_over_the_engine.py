@@ -162,6 +162,24 @@ async def test_interrupting_returns_the_image_as_far_as_it_has_come(
     assert made.images[0].shape == (128, 128, 3)
 
 
+async def test_what_no_mask_hides_is_kept_where_the_first_of_two_passes_is_interrupted(
+    client: httpx.AsyncClient,
+) -> None:
+    picture = a_photo("astronaut", 96)
+    mask = np.zeros_like(picture)
+    mask[:48] = 255
+    unit = canny() | {"module": "inpaint_only", "image": {"image": base64_png(picture), "mask": base64_png(mask)}}
+    fields = {"prompt": "a cat", "steps": 150, "width": 96, "height": 96, "enable_hr": True}
+    making = asyncio.create_task(txt2img(client, **fields, alwayson_scripts=controlnet(unit)))
+    await until_running(client)
+    await client.post(f"{V1}/interrupt")
+    made = await asyncio.wait_for(making, 60)
+    assert "of 300 steps" in made.warnings
+    assert made.images[0].shape == picture.shape
+    assert np.array_equal(made.images[0][64:], picture[64:])
+    assert not np.array_equal(made.images[0][:32], picture[:32])
+
+
 async def test_a_preview_comes_while_the_engine_is_at_work(
     client: httpx.AsyncClient, capabilities: OverTheEngine
 ) -> None:

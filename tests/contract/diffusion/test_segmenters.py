@@ -16,6 +16,8 @@ pytest.importorskip("transformers")
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from transformers import OneFormerImageProcessor
 
 from deployments.assets.palettes import ade20k, coco_panoptic
@@ -32,23 +34,59 @@ from tests.support.segmenters import SIDE, a_segmenter, write_segmenter
 IMAGE = an_image((96, SIDE), 3)
 UPERNET, ONEFORMER, COCO = "upernet-convnext-small", "oneformer_ade20k_swin_large", "oneformer_coco_swin_large"
 
-
-def draw(folder: Path, module: str) -> Image:
-    return Preprocessors(folder, lambda: no_faces).make(module, IMAGE, HintOptions(processor_res=SIDE))
+LARGE = cv2.resize(IMAGE, (1024, 512), interpolation=cv2.INTER_CUBIC)
 
 
-def seen() -> Any:
-    """The image as networks see it: padded to the preprocessors' grid, by the means and deviations of the folder."""
-    padded = cv2.copyMakeBorder(IMAGE, 0, 0, 0, 32, cv2.BORDER_REPLICATE)
+def draw(folder: Path, module: str, image: Image = IMAGE) -> Image:
+    options = HintOptions(processor_res=min(image.shape[:2]))
+    return Preprocessors(folder, lambda: no_faces).make(module, image, options)
+
+
+def seen(image: Image = IMAGE) -> Any:
+    """An image as networks see it: padded to the preprocessors' grid, by the means and deviations of the folder."""
+    padded = cv2.copyMakeBorder(image, 0, 0, 0, -image.shape[1] % 64, cv2.BORDER_REPLICATE)
     return (torch.from_numpy(padded).permute(2, 0, 1)[None].float() / 255 - 0.5) / 0.25
 
 
 def expect(labels: Any, palette: np.ndarray, drawn: Image) -> None:
     """Check that labels of the padded image are what was drawn, some pixels at the borders of classes aside."""
-    expected = palette[labels.numpy()][:, : drawn.shape[1]]
+    expected = palette[labels.numpy()][: drawn.shape[0], : drawn.shape[1]]
     _, counts = np.unique(drawn.reshape(-1, 3), axis=0, return_counts=True)
     assert counts.max() < 0.95 * counts.sum()  # no class is everywhere
     assert (expected == drawn).all(axis=2).mean() > 0.99
+
+
+def labels_by_upernet(image: Image = IMAGE) -> Any:
+    """Labels by transformers' own ways."""
+    with torch.no_grad():
+        return a_segmenter("upernet")(seen(image)).logits[0].argmax(dim=0)
+
+
+def labels_by_oneformer(network: Any, image: Image = IMAGE) -> Any:
+    for part in network.modules():  # the published files say that they train, and so leave units out at random
+        if hasattr(part, "is_training"):
+            part.is_training = False
+    network.config.is_training = False
+    task = make_tokenizer("sd1")("the task is semantic", padding="max_length", max_length=77)
+    tokens = np.array(task.input_ids) * np.array(task.attention_mask)
+    given = seen(image)
+    with torch.no_grad():
+        made = network(pixel_values=given, task_inputs=torch.from_numpy(tokens)[None])
+    [labels] = OneFormerImageProcessor.post_process_semantic_segmentation(None, made, [tuple(given.shape[2:])])
+    return labels
+
+
+class Largest(TorchDispatchMode):  # type: ignore[misc]
+    """Notes the bytes of the largest tensor that is made."""
+
+    nbytes = 0
+
+    def __torch_dispatch__(self, call: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = call(*args, **(kwargs or {}))
+        for one in tree_leaves(made):
+            if isinstance(one, torch.Tensor):
+                self.nbytes = max(self.nbytes, one.untyped_storage().nbytes())
+        return made
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +106,7 @@ def copied(tmp_path: Path, upernet: Path) -> Path:
 
 
 def test_upernet_draws_classes_in_the_colours_of_ade20k(upernet: Path) -> None:
-    with torch.no_grad():
-        labels = a_segmenter("upernet")(seen()).logits[0].argmax(dim=0)
-    expect(labels, ade20k(), draw(upernet.parent, "segmentation"))
+    expect(labels_by_upernet(), ade20k(), draw(upernet.parent, "segmentation"))
 
 
 @pytest.mark.parametrize(
@@ -83,17 +119,22 @@ def test_oneformer_draws_what_its_own_processor_sees(
     (tmp_path / "oneformer").mkdir()
     network = a_segmenter("oneformer", len(palette()))
     write_segmenter(tmp_path / "oneformer" / name, network)
-    for part in network.modules():  # the published files say that they train, and so leave units out at random
-        if hasattr(part, "is_training"):
-            part.is_training = False
-    network.config.is_training = False
-    task = make_tokenizer("sd1")("the task is semantic", padding="max_length", max_length=77)
-    tokens = np.array(task.input_ids) * np.array(task.attention_mask)
-    with torch.no_grad():
-        made = network(pixel_values=seen(), task_inputs=torch.from_numpy(tokens)[None])
-    size = tuple(seen().shape[2:])
-    [labels] = OneFormerImageProcessor.post_process_semantic_segmentation(None, made, [size])
-    expect(labels, palette(), draw(tmp_path, module))
+    expect(labels_by_oneformer(network), palette(), draw(tmp_path, module))
+
+
+@pytest.mark.parametrize(
+    ("kind", "module", "name"), [("upernet", "segmentation", UPERNET), ("oneformer", "seg_ofade20k", ONEFORMER)]
+)
+def test_of_a_large_image_the_scores_of_all_classes_are_never_held_at_once(
+    tmp_path: Path, kind: str, module: str, name: str
+) -> None:
+    network = a_segmenter(kind)
+    write_segmenter(tmp_path / name, network, min(LARGE.shape[:2]))
+    with Largest() as largest:
+        drawn = draw(tmp_path, module, LARGE)
+    all_at_once = 4 * 150 * LARGE.shape[0] * LARGE.shape[1]
+    assert 2**22 < largest.nbytes <= 2**26 < all_at_once
+    expect(labels_by_upernet(LARGE) if kind == "upernet" else labels_by_oneformer(network, LARGE), ade20k(), drawn)
 
 
 def test_palettes_have_a_colour_for_each_class() -> None:

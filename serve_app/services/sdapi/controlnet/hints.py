@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 import cv2
 import numpy as np
 
-from deployments.algorithms.a1111.inpainting import InpaintCanvas, mask_of
+from deployments.algorithms.a1111.inpainting import InpaintCanvas, is_hiding, mask_of
 from deployments.algorithms.a1111.resizing import fit, fit_hint, fit_mask, pixel_perfect_resolution, resize
 from deployments.algorithms.images.resizing import shrink
 from deployments.contracts.arrays import Gray, Image
@@ -182,11 +182,11 @@ class HintMaker:
             colours=_colour_fix(module, prepared),
             is_begun=fills(module),
         )
-        last = first
+        large: Image | None = None
         if frame.hires is None:
             controls.append(control)
         else:
-            last = large = await asyncio.to_thread(fit_hint, hint, frame.hires, mode)
+            large = await asyncio.to_thread(fit_hint, hint, frame.hires, mode)
             shown.insert(0, large if hidden is None else without(large, hidden))
             if unit.hr_option != "hires":
                 controls.append(replace(control, passes="first"))
@@ -194,8 +194,12 @@ class HintMaker:
                 controls.append(replace(control, image=large, mask=whole, passes="hires"))
         text = {f"ControlNet {place}": describe(unit, prepared, control_title(model))}
         kept: tuple[Kept, ...] = ()
-        if whole is not None and module.name.startswith(_KEEPS):
-            kept = (Kept(last, whole),)
+        if module.name.startswith(_KEEPS):
+            small = _kept(first, mask)
+            kept = (small if large is None else replace(_kept(large, whole), in_first_pass=small),)
+            if whole is None or not is_hiding(whole):
+                told = f"no mask hides anything of its image, all of which {module.name} keeps in the picture"
+                warnings += (f"ControlNet {place}: {told}",)
         maps = tuple(shown) if unit.save_detected_map else ()
         return ControlHints(tuple(controls), maps=maps, parameters=text, warnings=warnings, kept=kept)
 
@@ -305,6 +309,11 @@ def _found(fitting: Fitting | None, unit: ControlNetUnit) -> Fitting:
     if fitting is None:
         raise _UnitFailed(f"the model {unit.model[:100]!r} is not here")
     return fitting
+
+
+def _kept(image: Image, mask: Gray | None) -> Kept:
+    """What a picture keeps of an image: without a mask all of it."""
+    return Kept(image, np.zeros(image.shape[:2], np.uint8) if mask is None else mask)
 
 
 def _colour_fix(module: HintModule, prepared: PreprocessorPlan) -> ColourFix | None:
