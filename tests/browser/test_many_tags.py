@@ -81,6 +81,35 @@ async def test_a_tag_that_is_typed_while_another_is_under_way_is_added_too(serve
     assert [await _stored(server, one) for one in (first, second)] == [{"sea", "sun"}] * 2
 
 
+async def test_what_another_had_tagged_meanwhile_is_not_taken_back(server: AppProcess, visit: Visit) -> None:
+    first, second = await _pictures(server, [], [])
+    page = await visit.open()
+    opened = await _choose(page, "0.png", "1.png")
+    may_go_on = await hold_back(page, "**/api/v1/images/batch", "POST")
+    async with page.expect_request("**/api/v1/images/batch"):
+        await opened.get_by_role("combobox").fill("sea")
+        await page.keyboard.press("Enter")
+    await _change(server, first, add=["sea"])
+    may_go_on.set()
+    await expect(opened.get_by_role("status")).to_have_text("Added to 1 picture: sea.")
+    await opened.get_by_role("button", name="Undo").click()
+    await expect(opened.get_by_role("status")).to_have_text("Taken back.")
+    assert [await _stored(server, one) for one in (first, second)] == [{"sea"}, set()]
+
+
+async def test_nothing_is_to_be_taken_back_where_another_had_done_all_of_it(server: AppProcess, visit: Visit) -> None:
+    [picture] = await _pictures(server, ["sea"])
+    page = await visit.open()
+    opened = await _choose(page, "0.png")
+    may_go_on = await hold_back(page, "**/api/v1/images/batch", "POST")
+    async with page.expect_request("**/api/v1/images/batch"):
+        await opened.get_by_role("button", name="Remove from all: sea").click()
+    await _change(server, picture, remove=["sea"])
+    may_go_on.set()
+    await expect(opened.get_by_role("status")).to_have_text("None of them has the tag sea any more.")
+    await expect(opened.get_by_role("button", name="Undo")).to_have_count(0)
+
+
 async def test_all_tags_may_be_seen_and_taken_away_however_many_there_are(server: AppProcess, visit: Visit) -> None:
     [picture] = await _pictures(server, [f"t{number:02}" for number in range(20)])
     page = await visit.open()
