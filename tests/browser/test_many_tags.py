@@ -52,6 +52,24 @@ async def test_a_tag_that_some_have_is_given_to_the_others_or_taken_from_all(ser
     assert [await _stored(server, one) for one in (first, second)] == [{"dusk", "harbour"}, set()]
 
 
+async def test_the_tags_of_chosen_pictures_are_known_also_of_those_that_are_listed_no_more(
+    server: AppProcess, visit: Visit
+) -> None:
+    first, second = await _pictures(server, ["harbour"], ["dusk"])
+    page = await visit.open()
+    for name in ("0.png", "1.png"):
+        await page.get_by_role("checkbox", name=f"Select {name}").check()
+    await page.get_by_role("button", name="dusk 1").click()
+    await expect(page.get_by_role("checkbox")).to_have_count(1)
+    opened = await _choose(page)
+    await expect(opened.get_by_role("listitem")).to_contain_text(["dusk 1/2", "harbour 1/2"])
+    await opened.get_by_role("button", name="Remove from all: harbour").click()
+    await expect(opened.get_by_role("listitem")).to_contain_text(["dusk 1/2"])
+    await opened.get_by_role("button", name="Undo").click()
+    await expect(opened.get_by_role("listitem")).to_contain_text(["dusk 1/2", "harbour 1/2"])
+    assert [await _stored(server, one) for one in (first, second)] == [{"harbour"}, {"dusk"}]
+
+
 async def test_a_picture_that_can_take_no_more_tags_is_counted_and_the_others_have_it(
     server: AppProcess, visit: Visit
 ) -> None:
