@@ -121,6 +121,7 @@ class BatchAnswer(Model):
     done: list[str]
     failed: list[BatchFailure]
     job: str | None = Field(None, description="reads the images that were added to an album")
+    changed: list[str] | None = Field(None, description="those of `done` that are not as before; null: not known")
 
 
 class BatchFailure(Model):

@@ -110,7 +110,7 @@ async def change_images(body: BatchRequest, user: CurrentUser, services: Service
     tags = None if body.tags is None else ImageChange(add_tags=body.tags.add, remove_tags=body.tags.remove)
     outcome = await services.batches.act(user, body.ids, body.action, body.album_id, tags)
     failed = [BatchFailure(id=image, code=code) for image, code in outcome.failed.items()]
-    return Answer(BatchAnswer(done=outcome.done, failed=failed, job=outcome.job_id), links)
+    return Answer(BatchAnswer(done=outcome.done, failed=failed, job=outcome.job_id, changed=outcome.changed), links)
 
 
 @router.get("/trash", response_model=ImageList, responses=responses(422))

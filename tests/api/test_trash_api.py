@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from configs.settings import Settings
 from serve_app.services.container import Services
+from serve_app.store.repositories import image_tags
 from tests.api.conftest import assert_problem, embed, upload
 from tests.api.test_housekeeping import count, stored_files
 from tests.api.test_library_api import IMAGES, listed
@@ -47,6 +48,17 @@ async def test_an_action_says_of_each_image_what_became_of_it(idle_client: httpx
     answer = await act(idle_client, "trash", [second, "img_nothing", first, second])
     assert answer["done"] == [id_of(second), id_of(first)]
     assert answer["failed"] == [{"id": "img_nothing", "code": "not_found"}]
+
+
+async def test_an_action_says_which_images_are_not_as_they_were(client: httpx.AsyncClient) -> None:
+    first, second = await pictures(client, 2)
+    ids = [id_of(second), id_of(first)]
+    for action in ("trash", "restore"):
+        await act(client, action, [first])
+        answers = [await act(client, action, [second, first]) for _ in range(2)]
+        assert [(answer["done"], answer["changed"]) for answer in answers] == [(ids, [id_of(second)]), (ids, [])]
+    assert (await act(client, "add_to_album", [first], album_id="summer"))["changed"] is None
+    assert (await act(client, "delete", [second, "img_nothing", first]))["changed"] == ids
 
 
 async def test_an_image_in_the_trash_is_in_no_list_and_no_album_and_still_to_be_seen(
@@ -185,6 +197,22 @@ async def test_many_images_are_tagged_at_once_and_those_of_other_users_are_not_f
     assert await tags_of(idle_client, urls) == [["sea", "trip"], ["sea", "trip"], []]
     await act(idle_client, "tag", urls, tags={"add": ["sun"], "remove": ["trip"]})
     assert await tags_of(idle_client, urls) == [["sea", "sun"], ["sea", "sun"], ["sun"]]
+
+
+async def test_tagging_says_which_images_have_other_tags_than_before(
+    idle_client: httpx.AsyncClient, services: Services
+) -> None:
+    told, guessed, bare = await pictures(idle_client, 3)
+    await act(idle_client, "tag", [told], tags={"add": ["sea"]})
+    async with services.database.transaction() as session:
+        await image_tags.save_scores(session, {id_of(guessed): {"sea": 0.5}})
+    urls = [bare, guessed, told]
+    for change, changed in (({"add": ["sea"]}, [bare]), ({"remove": ["sun"]}, []), ({"remove": ["sea"]}, urls)):
+        answer = await act(idle_client, "tag", urls, tags=change)
+        assert answer["done"] == [id_of(url) for url in urls]
+        assert answer["changed"] == [id_of(url) for url in changed], change
+    answer = await act(idle_client, "tag", [bare, told], tags={"add": ["sun"], "remove": ["sea"]})
+    assert answer["changed"] == [id_of(bare), id_of(told)]
 
 
 async def test_an_image_that_would_have_too_many_tags_keeps_those_it_has_and_stops_no_other(

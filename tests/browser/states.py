@@ -58,7 +58,8 @@ async def walk(visit: Visit) -> AsyncIterator[tuple[str, Page]]:
         await bring(page)
         await visit.settle(page)
         yield name, page
-        await page.reload()
+        await page.goto("about:blank")
+        await page.goto(visit.url)  # a reload would open a large picture again
 
 
 async def _album(page: Page) -> None:

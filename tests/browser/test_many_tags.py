@@ -52,6 +52,24 @@ async def test_a_tag_that_some_have_is_given_to_the_others_or_taken_from_all(ser
     assert [await _stored(server, one) for one in (first, second)] == [{"dusk", "harbour"}, set()]
 
 
+async def test_the_tags_of_chosen_pictures_are_known_also_of_those_that_are_listed_no_more(
+    server: AppProcess, visit: Visit
+) -> None:
+    first, second = await _pictures(server, ["harbour"], ["dusk"])
+    page = await visit.open()
+    for name in ("0.png", "1.png"):
+        await page.get_by_role("checkbox", name=f"Select {name}").check()
+    await page.get_by_role("button", name="dusk 1").click()
+    await expect(page.get_by_role("checkbox")).to_have_count(1)
+    opened = await _choose(page)
+    await expect(opened.get_by_role("listitem")).to_contain_text(["dusk 1/2", "harbour 1/2"])
+    await opened.get_by_role("button", name="Remove from all: harbour").click()
+    await expect(opened.get_by_role("listitem")).to_contain_text(["dusk 1/2"])
+    await opened.get_by_role("button", name="Undo").click()
+    await expect(opened.get_by_role("listitem")).to_contain_text(["dusk 1/2", "harbour 1/2"])
+    assert [await _stored(server, one) for one in (first, second)] == [{"harbour"}, {"dusk"}]
+
+
 async def test_a_picture_that_can_take_no_more_tags_is_counted_and_the_others_have_it(
     server: AppProcess, visit: Visit
 ) -> None:
@@ -79,6 +97,35 @@ async def test_a_tag_that_is_typed_while_another_is_under_way_is_added_too(serve
     may_go_on.set()
     await expect(opened.get_by_role("status")).to_have_text("Added to 2 pictures: sun.")
     assert [await _stored(server, one) for one in (first, second)] == [{"sea", "sun"}] * 2
+
+
+async def test_what_another_had_tagged_meanwhile_is_not_taken_back(server: AppProcess, visit: Visit) -> None:
+    first, second = await _pictures(server, [], [])
+    page = await visit.open()
+    opened = await _choose(page, "0.png", "1.png")
+    may_go_on = await hold_back(page, "**/api/v1/images/batch", "POST")
+    async with page.expect_request("**/api/v1/images/batch"):
+        await opened.get_by_role("combobox").fill("sea")
+        await page.keyboard.press("Enter")
+    await _change(server, first, add=["sea"])
+    may_go_on.set()
+    await expect(opened.get_by_role("status")).to_have_text("Added to 1 picture: sea.")
+    await opened.get_by_role("button", name="Undo").click()
+    await expect(opened.get_by_role("status")).to_have_text("Taken back.")
+    assert [await _stored(server, one) for one in (first, second)] == [{"sea"}, set()]
+
+
+async def test_nothing_is_to_be_taken_back_where_another_had_done_all_of_it(server: AppProcess, visit: Visit) -> None:
+    [picture] = await _pictures(server, ["sea"])
+    page = await visit.open()
+    opened = await _choose(page, "0.png")
+    may_go_on = await hold_back(page, "**/api/v1/images/batch", "POST")
+    async with page.expect_request("**/api/v1/images/batch"):
+        await opened.get_by_role("button", name="Remove from all: sea").click()
+    await _change(server, picture, remove=["sea"])
+    may_go_on.set()
+    await expect(opened.get_by_role("status")).to_have_text("None of them has the tag sea any more.")
+    await expect(opened.get_by_role("button", name="Undo")).to_have_count(0)
 
 
 async def test_all_tags_may_be_seen_and_taken_away_however_many_there_are(server: AppProcess, visit: Visit) -> None:

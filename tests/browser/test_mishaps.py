@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from tests.browser.test_duplicates import pairs
 from tests.support.app_process import AppProcess
@@ -229,12 +229,17 @@ async def test_a_group_that_another_tab_has_resolved_is_gone_and_the_next_is_sho
     await expect(tabs[1].get_by_role("alert")).to_have_count(0)
 
 
+async def _a_picture(server: AppProcess) -> str:
+    async with server.client() as client:
+        stored = await client.post("/api/v1/images", files=[("file", ("1.png", encoded(an_image(seed=1), "PNG")))])
+    [picture] = stored.json()["images"]
+    return str(picture["id"])
+
+
 async def test_previews_of_a_page_that_was_closed_in_the_middle_do_not_stay_in_the_library(
     server: AppProcess, visit: Visit
 ) -> None:
-    async with server.client() as client:
-        stored = await client.post("/api/v1/images", files=[("file", ("1.png", encoded(an_image(seed=1), "PNG")))])
-        [picture] = stored.json()["images"]
+    picture = await _a_picture(server)
     page = await visit.open()
 
     async def never_answer(route: Route) -> None:
@@ -242,9 +247,61 @@ async def test_previews_of_a_page_that_was_closed_in_the_middle_do_not_stay_in_t
 
     await page.route("**/api/v1/images/batch", never_answer)
     async with page.expect_request("**/api/v1/images/batch"):
-        await page.goto(f"{visit.url}/#/styles?picture={picture['id']}")
+        await page.goto(f"{visit.url}/#/styles?picture={picture}")
     await page.close()  # which may let go what was held back: then they are in the trash already
     await _let_jobs_end(server)  # one that ends later is put into the trash by a later page
     page = await visit.open("/history")
     await expect(page.get_by_role("main")).to_contain_text("Nothing kept yet")
+    assert await _stored(server) == 1
+
+
+class _Trash:
+    """The way to the trash, on which the first preview is refused so many times."""
+
+    def __init__(self, refusals: int) -> None:
+        self.refusals = refusals
+        self._first: list[str] = []
+
+    async def __call__(self, route: Route) -> None:
+        ids = (route.request.post_data_json or {})["ids"]
+        self._first = self._first or ids
+        if ids == self._first and self.refusals:
+            self.refusals -= 1
+            await route.fulfill(status=503, headers={"Retry-After": "1"}, json={"detail": "Full."})
+        else:
+            await route.continue_()
+
+
+async def _ask_for_previews(server: AppProcess, visit: Visit, trash: _Trash) -> tuple[Page, Locator]:
+    """Open the page of styles of a picture. -> the page and its previews"""
+    visit.expects("503")
+    picture = await _a_picture(server)
+    page = await visit.open()
+    await page.route("**/api/v1/images/batch", trash)
+    await page.goto(f"{visit.url}/#/styles?picture={picture}")
+    previews = page.get_by_role("region", name="Your picture in each style").get_by_role("button")
+    await expect(previews).not_to_have_count(0)
+    return page, previews
+
+
+async def test_a_preview_that_the_trash_refuses_is_put_there_a_little_later(server: AppProcess, visit: Visit) -> None:
+    _, previews = await _ask_for_previews(server, visit, _Trash(refusals=2))
+    await expect(previews.locator("img")).to_have_count(await previews.count())
+    assert await _stored(server) == 1
+
+
+async def test_a_preview_that_the_trash_refused_for_good_is_put_there_after_a_reload(
+    server: AppProcess, visit: Visit
+) -> None:
+    trash = _Trash(refusals=6)  # which is how often it is tried
+    page, previews = await _ask_for_previews(server, visit, trash)
+    failed = previews.filter(has_text="Try again")
+    await expect(failed).to_have_count(1)
+    await expect(previews.locator("img")).to_have_count(await previews.count() - 1)
+    assert await _stored(server) == 2
+    trash.refusals = 1
+    name = await failed.locator(".title").inner_text()
+    await page.reload()
+    await previews.filter(has_text=name).click()
+    await expect(page.get_by_role("button", name="Keep in library")).to_be_visible()
     assert await _stored(server) == 1

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from playwright.async_api import Locator, Page, Route, expect
 
+from tests.browser.test_haste import hold_back
 from tests.support.app_process import AppProcess
 from tests.support.builders import an_image, encoded
 from tests.support.large_library import fill_library
@@ -16,6 +17,7 @@ STAY = timedelta(days=30)
 AT_ONCE = 500
 """What the server takes of one action."""
 MANY = 520
+BATCH = "**/api/v1/images/batch"
 
 
 async def throw_away(server: AppProcess, many: int) -> list[str]:
@@ -112,6 +114,40 @@ async def test_pictures_of_the_library_are_thrown_away_and_taken_back(server: Ap
     assert await _trashed(server) == set()
 
 
+async def test_what_another_tab_threw_away_or_restored_is_not_taken_back(server: AppProcess, visit: Visit) -> None:
+    async with server.client() as client:
+        files = [("file", (f"{seed}.png", encoded(an_image(seed=seed), "PNG"))) for seed in range(2)]
+        stored = (await client.post("/api/v1/images", files=files)).json()["images"]
+    theirs, mine = (image["id"] for image in stored)
+
+    async def in_both_tabs(page: Page, button: str, action: str) -> None:
+        """Have another tab do it with one of the chosen pictures while the request of this one is on its way."""
+        for place in (0, 1):
+            await _tiles(page).nth(place).get_by_role("checkbox").check()
+        may_go_on = await hold_back(page, BATCH, "POST")
+        async with page.expect_request(BATCH):
+            await page.get_by_role("button", name=button, exact=True).click()
+        async with server.client() as client:
+            await client.post("/api/v1/images/batch", json={"ids": [theirs], "action": action})
+        may_go_on.set()
+
+    page = await visit.open()
+    await in_both_tabs(page, "Trash", "trash")
+    await expect(page.get_by_role("status").filter(has_text="1 picture in the trash.")).to_be_visible()
+    await page.get_by_role("button", name="Undo").click()
+    await expect(_tiles(page)).to_have_count(1)
+    await expect(page.get_by_role("button", name="Undo")).to_have_count(0)
+    assert await _trashed(server) == {theirs}
+    async with server.client() as client:
+        await client.post("/api/v1/images/batch", json={"ids": [mine], "action": "trash"})
+    page = await visit.open("/trash")
+    await in_both_tabs(page, "Restore 2", "restore")
+    await expect(page.get_by_role("status")).to_have_text("1 picture is back, in its albums too.")
+    await page.get_by_role("button", name="Undo").click()
+    await expect(_tiles(page)).to_have_count(1)
+    assert await _trashed(server) == {mine}
+
+
 async def test_the_key_that_takes_back_is_the_large_pictures_own_while_one_is_open(
     server: AppProcess, visit: Visit
 ) -> None:
@@ -145,7 +181,7 @@ async def test_of_many_pictures_those_that_were_thrown_away_before_a_refusal_are
         else:
             await route.continue_()
 
-    await page.route("**/api/v1/images/batch", refuse_the_rest, times=2)
+    await page.route(BATCH, refuse_the_rest, times=2)
     await page.get_by_role("button", name="Trash", exact=True).click()
     await expect(page.get_by_role("alert")).to_contain_text("Full.")
     await expect(page.get_by_text(f"{MANY - AT_ONCE} selected")).to_be_visible()

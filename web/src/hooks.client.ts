@@ -1,3 +1,5 @@
+import './lib/left'; // looks at the step of the history before the router does
+
 /**
  * The router unescapes the address that the document is opened with before it takes it apart, and no other: after a
  * reload an `&`, `/` or `%` that somebody wrote would be taken for one of the address. For it, it is escaped once more.

@@ -123,6 +123,7 @@ class BatchAnswer(BaseModel):
     done: list[str]
     failed: list[BatchFailure]
     job: JobUrl | None = Field(None, description="reads the images that were added to an album")
+    changed: list[str] | None = Field(None, description="those of `done` that are not as before; null: not known")
 
 
 class QualityView(BaseModel):

@@ -27,6 +27,8 @@ class BatchOutcome:
     """Image -> code: `not_found`, `trashed`, `not_in_album`, `too_many_tags`."""
     job_id: str | None = None
     """Of the reading of images that were added to an album."""
+    changed: list[str] | None = None
+    """Those of `done` of which something is not as it was; None: not known."""
 
 
 class ImageBatches:
@@ -59,18 +61,19 @@ class ImageBatches:
             return await self._take_out(user_id, ids, album or "")
         async with self._database.transaction() as session:
             if action == "trash":
-                done = await trash.put_in(session, user_id, ids)
+                moved = await trash.put_in(session, user_id, ids)
             elif action == "restore":
-                done = await trash.restore(session, user_id, ids)
+                moved = await trash.restore(session, user_id, ids)
             else:
                 known = await images.load(session, user_id, ids)
                 await albums.lock_holders(session, user_id, None, list(known))
                 # In order: two batches of the same images would else wait for one another for ever.
-                done = {one for one in sorted(known) if await images.remove(session, user_id, one)}
+                gone = {one for one in sorted(known) if await images.remove(session, user_id, one)}
+                moved = trash.Moved(gone, gone)
                 await albums.delete_orphaned(session, sorted({image.content.sha256 for image in known.values()}))
         if action == "delete":
             await self._pictures.collect_unused()
-        return _outcome(ids, done)
+        return _outcome(ids, moved.there, changed=moved.changed)
 
     async def empty_trash(self, user_id: str) -> None:
         """Delete all that lies in the user's trash."""
@@ -95,9 +98,14 @@ class ImageBatches:
             own = sorted(await images.lock(session, user_id, ids))
             counts = await image_tags.count_verdicts(session, own, named)
             good = [one for one in own if counts[one] <= MOST_TAGS]
+            before = await image_tags.load(session, good)
             await images.touch(session, good)
             await image_tags.save_verdicts(session, good, tags.add_tags, tags.remove_tags)
-        return _outcome(ids, set(good), dict.fromkeys(own, "too_many_tags"))
+        added, removed = set(tags.add_tags), set(tags.remove_tags)
+        had = {one: set(before.get(one, [])) for one in good}
+        # What holds, not what is written: a tag that the model gave already is seen as before, and undone it would go.
+        changed = {one for one, held in had.items() if not added <= held or removed & held}
+        return _outcome(ids, set(good), dict.fromkeys(own, "too_many_tags"), changed=changed)
 
     async def _take_out(self, user_id: str, ids: Sequence[str], album: str) -> BatchOutcome:
         async with self._database.transaction() as session:
@@ -109,7 +117,12 @@ class ImageBatches:
 
 
 def _outcome(
-    ids: Sequence[str], done: set[str], codes: dict[str, str] | None = None, job_id: str | None = None
+    ids: Sequence[str],
+    done: set[str],
+    codes: dict[str, str] | None = None,
+    job_id: str | None = None,
+    changed: set[str] | None = None,
 ) -> BatchOutcome:
     failed = {one: (codes or {}).get(one, "not_found") for one in ids if one not in done}
-    return BatchOutcome([one for one in ids if one in done], failed, job_id)
+    in_order = None if changed is None else [one for one in ids if one in changed]
+    return BatchOutcome([one for one in ids if one in done], failed, job_id, in_order)

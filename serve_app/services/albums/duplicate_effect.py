@@ -24,7 +24,7 @@ class DuplicateEffect:
         values = [one.value for one in undone if one.kind == "resolve"]
         if values:
             thrown = {image for value in values for image in value["trashed"]}
-            gone = thrown - await trash.restore(session, user_id, sorted(thrown))
+            gone = thrown - (await trash.restore(session, user_id, sorted(thrown))).there
             if gone:  # the tags, albums and times that the kept took over are all that is left of these
                 raise Conflict(
                     f"{len(gone)} of the {len(thrown)} images that this decision threw away were deleted: it stays. "

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -27,10 +29,12 @@ _HOLDERS = text("SELECT DISTINCT album_id FROM album_images WHERE image_id = ANY
 _TRIES = 5
 _TRASH = text("""
     WITH held AS (
-        SELECT id FROM images WHERE user_id = :user_id AND id = ANY(CAST(:ids AS text[])) AND NOT temporary
+        SELECT id, trashed_at FROM images
+        WHERE user_id = :user_id AND id = ANY(CAST(:ids AS text[])) AND NOT temporary
         ORDER BY id FOR NO KEY UPDATE
     )
-    UPDATE images SET trashed_at = coalesce(trashed_at, now()) FROM held WHERE images.id = held.id RETURNING images.id
+    UPDATE images SET trashed_at = coalesce(images.trashed_at, now()) FROM held WHERE images.id = held.id
+    RETURNING images.id, held.trashed_at IS NULL
 """)
 """Locks images in order, as everywhere (`images.lock`)."""
 _TAKE_OUT = text("""
@@ -43,10 +47,11 @@ _TAKE_OUT = text("""
 """)
 _RESTORE = text("""
     WITH held AS (
-        SELECT id FROM images WHERE user_id = :user_id AND id = ANY(CAST(:ids AS text[]))
+        SELECT id, trashed_at FROM images WHERE user_id = :user_id AND id = ANY(CAST(:ids AS text[]))
         ORDER BY id FOR NO KEY UPDATE
     )
-    UPDATE images SET trashed_at = NULL FROM held WHERE images.id = held.id RETURNING images.id
+    UPDATE images SET trashed_at = NULL FROM held WHERE images.id = held.id
+    RETURNING images.id, held.trashed_at IS NOT NULL
 """)
 _PUT_BACK = text("""
     WITH back AS (
@@ -59,8 +64,24 @@ _PUT_BACK = text("""
 """)
 
 
-async def put_in(session: AsyncSession, user_id: str, image_ids: Sequence[str]) -> set[str]:
-    """Put the user's images into the trash, out of every album; temporary ones stay. -> those that lie there now
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Images that were put into the trash, or taken out of it."""
+
+    there: set[str]
+    """Those that are where they should be by now."""
+    changed: set[str]
+    """Those of them that were not before."""
+
+    @classmethod
+    def of(cls, rows: Iterable[Sequence[Any]]) -> Moved:
+        """Read rows of an image and whether it was elsewhere."""
+        was_elsewhere = {row[0]: row[1] for row in rows}
+        return cls(set(was_elsewhere), {image for image, is_new in was_elsewhere.items() if is_new})
+
+
+async def put_in(session: AsyncSession, user_id: str, image_ids: Sequence[str]) -> Moved:
+    """Put the user's images into the trash, out of every album; temporary ones stay.
 
     Albums are locked before images, as everywhere. Where one took an image in between, all is let go and locked anew.
     Raises `Unavailable` where that happens again and again.
@@ -69,23 +90,22 @@ async def put_in(session: AsyncSession, user_id: str, image_ids: Sequence[str]) 
     for _ in range(_TRIES):
         attempt = await session.begin_nested()
         held = set(await session.scalars(_TOUCH_HOLDERS, values))
-        there = set(await session.scalars(_TRASH, values))
-        if set(await session.scalars(_HOLDERS, {"ids": sorted(there)})) <= held:
-            await session.execute(_TAKE_OUT, {"ids": sorted(there)})
+        moved = Moved.of(await session.execute(_TRASH, values))
+        if set(await session.scalars(_HOLDERS, {"ids": sorted(moved.there)})) <= held:
+            await session.execute(_TAKE_OUT, {"ids": sorted(moved.there)})
             await attempt.commit()
-            return there
+            return moved
         await attempt.rollback()
     raise Unavailable("Albums go on taking these images: try again.")
 
 
-async def restore(session: AsyncSession, user_id: str, image_ids: Sequence[str]) -> set[str]:
-    """Take the user's images out of the trash, back into the albums that are still there. -> those that are not in
-    the trash now"""
+async def restore(session: AsyncSession, user_id: str, image_ids: Sequence[str]) -> Moved:
+    """Take the user's images out of the trash, back into the albums that are still there."""
     values = {"user_id": user_id, "ids": sorted(image_ids)}
     await session.execute(_TOUCH_REMEMBERED, values)
-    back = set(await session.scalars(_RESTORE, values))
-    await session.execute(_PUT_BACK, {"ids": sorted(back)})
-    return back
+    moved = Moved.of(await session.execute(_RESTORE, values))
+    await session.execute(_PUT_BACK, {"ids": sorted(moved.there)})
+    return moved
 
 
 async def empty(session: AsyncSession, user_id: str, limit: int = 500) -> int:

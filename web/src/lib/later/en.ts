@@ -21,6 +21,7 @@ const en = {
   tagAll: 'Add to the others too: {tag}',
   untagAll: 'Remove from all: {tag}',
   allHaveTag: 'All of them have the tag {tag} already.',
+  noneHasTag: 'None of them has the tag {tag} any more.',
   manyTagged: 'Added to {n} {n|picture|pictures}: {tag}.',
   manyUntagged: 'Removed from {n} {n|picture|pictures}: {tag}.',
   tagsLeft: '{n} could not be changed: gone meanwhile, or full of tags.',

@@ -23,6 +23,7 @@ const ko = {
   tagAll: '나머지 사진에도 추가: {tag}',
   untagAll: '모두에서 지우기: {tag}',
   allHaveTag: '모든 사진에 이미 있는 태그입니다: {tag}',
+  noneHasTag: '이 태그가 남아 있는 사진이 없습니다: {tag}',
   manyTagged: '사진 {n}장에 추가함: {tag}',
   manyUntagged: '사진 {n}장에서 지움: {tag}',
   tagsLeft: '사진 {n}장은 그사이 없어졌거나 태그가 가득 차서 바꿀 수 없습니다.',

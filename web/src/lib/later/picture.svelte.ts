@@ -14,12 +14,20 @@ export function loadPicture(id: string): Promise<Chosen> {
 
 const AT_ONCE = 500; // what the server takes of one action
 
-/** Put pictures into the trash, or take them out of it. -> those that are there now, without what was deleted meanwhile */
-export async function trash(ids: string[], action: 'trash' | 'restore' = 'trash'): Promise<string[]> {
-  const moved: string[] = [];
+/** `there`: those that are where they should be, without what was deleted meanwhile; `moved`: that were not before. */
+export interface Moved {
+  there: string[];
+  moved: string[];
+}
+
+/** Put pictures into the trash, or take them out of it. */
+export async function trash(ids: string[], action: 'trash' | 'restore' = 'trash'): Promise<Moved> {
+  const all: Moved = { there: [], moved: [] };
   for (let from = 0; from < ids.length; from += AT_ONCE) {
     const body = { ids: ids.slice(from, from + AT_ONCE), action };
-    moved.push(...(await done(client.POST('/api/v1/images/batch', { body }))).done);
+    const answer = await done(client.POST('/api/v1/images/batch', { body }));
+    all.there.push(...answer.done);
+    all.moved.push(...(answer.changed ?? []));
   }
-  return moved;
+  return all;
 }

@@ -3,6 +3,7 @@
  * those of other pictures than the one that is open are deleted, so that the trash stays what its user threw away.
  */
 import { client, done, isGoing, Problem } from '../api';
+import { patiently } from './patience';
 import { idOf, trash } from './picture.svelte';
 import type { Made } from './works.svelte';
 
@@ -25,8 +26,8 @@ function store(previews: Preview[], list = STORED): void {
   localStorage.setItem(list, JSON.stringify(previews));
 }
 
-export function remember(picture: string, id: string): void {
-  store([...all(), [picture, id]]);
+function remember(picture: string, id: string): void {
+  if (!all().some(([, one]) => one === id)) store([...all(), [picture, id]]);
 }
 
 /** `picture`: of which it will be. */
@@ -35,26 +36,54 @@ export function order(picture: string, job: string): void {
 }
 
 /** The picture of this job lies in the trash, or there is none. */
-export function settled(job: string): void {
+function settled(job: string): void {
   store(all(ORDERED).filter(([, one]) => one !== job), ORDERED);
 }
 
-/** Put into the trash what was made for a page that is no more. */
-export async function settle(): Promise<void> {
+/** Put what a job has made into the trash, unless another page has: there it may have been kept since. */
+async function putOne(picture: string, job: string, id: string): Promise<void> {
+  remember(picture, id);
+  if (all(ORDERED).some(([, one]) => one === job)) await trash([id]);
+  settled(job);
+}
+
+/** Put what a job has made into the trash, again and again where the server is away or full. */
+export function put(picture: string, job: string, id: string): Promise<void> {
+  return patiently(() => putOne(picture, job, id));
+}
+
+/** Put into the trash what was made for a page that is no more. Throws the first `Problem`, after all were tried. */
+async function putOrdered(told: (id: string) => void): Promise<void> {
+  const problems: unknown[] = [];
   for (const [picture, id] of all(ORDERED)) {
     try {
       const job = await done(client.GET('/api/v1/jobs/{job_id}', { params: { path: { job_id: id } } }));
       if (isGoing(job)) continue;
       const made = idOf((job.result as Made | null | undefined)?.image_url);
-      if (made) {
-        remember(picture, made);
-        await trash([made]);
+      if (!made) settled(id);
+      else {
+        await putOne(picture, id, made);
+        told(made);
       }
     } catch (problem) {
-      if (!(problem instanceof Problem && problem.status === 404)) continue;
+      if (problem instanceof Problem && problem.status === 404) settled(id);
+      else problems.push(problem);
     }
-    settled(id);
   }
+  if (problems.length) throw problems[0];
+}
+
+let round = 0;
+/**
+ * Put into the trash what was made for a page that is no more. -> once each was tried: what the server did not take is
+ * tried again while the page goes on, until another begins with it. `told`: is told of each picture that lies there now.
+ */
+export function settle(told: (id: string) => void): Promise<void> {
+  const mine = ++round;
+  return new Promise((tried) => {
+    const once = () => putOrdered(told).finally(tried);
+    patiently(once, () => mine !== round).catch(() => {}); // the next page begins with it
+  });
 }
 
 /** It was kept: it is a picture as all others. */
