@@ -36,14 +36,19 @@ from serve_app.services.sdapi.controlnet.image_prompts import (
 from serve_app.services.sdapi.controlnet.units import ControlNetUnit, PreprocessorPlan, describe, prepare
 from serve_app.services.sdapi.image_inputs import JobImages
 from serve_app.services.sdapi.model_names import control_title, find_module
-from serve_app.services.sdapi.tasks import Kept
+from serve_app.services.sdapi.tasks import Kept, KeptPart
 
 Fitting = TypeVar("Fitting", FittingModel, FittingAdapter)
 TakenOver = Literal["attention", "statistics", "both"]
 _TAKEN_OVER: Mapping[str, TakenOver] = {"reference_adain": "statistics", "reference_adain+attn": "both"}
 """What preprocessors of references take over; others: attention."""
-_KEEPS = "inpaint_only"
-"""Beginning of the names of preprocessors whose pictures keep what no mask hides."""
+_KEPT_PARTS: Mapping[str, KeptPart] = {
+    "inpaint_only": "all",
+    "inpaint_only+lama": "all",
+    "recolor_luminance": "luminance",
+    "recolor_intensity": "intensity",
+}
+"""What finished pictures keep of the hints of these preprocessors: pixels that no mask hides, or the light."""
 _LONGEST_PX = 4096
 """Longest side of an image for a preprocessor; all work on far smaller ones."""
 
@@ -194,10 +199,10 @@ class HintMaker:
                 controls.append(replace(control, image=large, mask=whole, passes="hires"))
         text = {f"ControlNet {place}": describe(unit, prepared, control_title(model))}
         kept: tuple[Kept, ...] = ()
-        if module.name.startswith(_KEEPS):
-            small = _kept(first, mask)
-            kept = (small if large is None else replace(_kept(large, whole), in_first_pass=small),)
-            if whole is None or not is_hiding(whole):
+        if part := _KEPT_PARTS.get(module.name):
+            small = Kept(first, part, mask)
+            kept = (small if large is None else Kept(large, part, whole, in_first_pass=small),)
+            if part == "all" and (whole is None or not is_hiding(whole)):
                 told = f"no mask hides anything of its image, all of which {module.name} keeps in the picture"
                 warnings += (f"ControlNet {place}: {told}",)
         maps = tuple(shown) if unit.save_detected_map else ()
@@ -309,11 +314,6 @@ def _found(fitting: Fitting | None, unit: ControlNetUnit) -> Fitting:
     if fitting is None:
         raise _UnitFailed(f"the model {unit.model[:100]!r} is not here")
     return fitting
-
-
-def _kept(image: Image, mask: Gray | None) -> Kept:
-    """What a picture keeps of an image: without a mask all of it."""
-    return Kept(image, np.zeros(image.shape[:2], np.uint8) if mask is None else mask)
 
 
 def _colour_fix(module: HintModule, prepared: PreprocessorPlan) -> ColourFix | None:
