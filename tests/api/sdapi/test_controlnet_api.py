@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from configs.settings import Diffusion, Settings
+from deployments.algorithms.a1111.resizing import resize
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import ColourFix, ControlHint
 from deployments.errors import Overloaded
@@ -176,10 +177,11 @@ async def test_a_units_drawn_mask_replaces_its_image_and_a_uniform_one_does_not(
     drawn[10:20] = 255
     scribble = a_unit(module="none", image=base64_png(PICTURE), mask=base64_png(drawn))
     uniform = a_unit(module="none", image={"image": base64_png(PICTURE), "mask": base64_png(drawn * 0)})
-    await txt2img(client, alwayson_scripts=controlnet(scribble, uniform))
-    first, second = capabilities.requests[0].controls
+    nearly_black = a_unit(module="none", image={"image": base64_png(PICTURE), "mask": base64_png(drawn // 64)})
+    await txt2img(client, alwayson_scripts=controlnet(scribble, uniform, nearly_black))
+    first, *others = capabilities.requests[0].controls
     assert np.array_equal(first.image, drawn)
-    assert np.array_equal(second.image, PICTURE)
+    assert [np.array_equal(one.image, PICTURE) for one in others] == [True, True]
 
 
 async def test_hires_fix_shows_two_maps_a_unit_the_large_one_first(
@@ -558,6 +560,115 @@ async def test_in_the_area_of_a_mask_alone_the_light_is_that_of_the_area(client:
     made = (await img2img(client, image, **fields, alwayson_scripts=controlnet(unit))).images[0]
     assert np.array_equal(made[inside].max(axis=2), grey[inside][..., 0])
     assert np.array_equal(made[:32], image[:32])
+
+
+WHOLE = an_image((128, 128), seed=2)
+INSIDE = np.s_[32:96, 32:96]
+
+
+def of_an_area() -> dict[str, Any]:
+    """Fields of a request that makes the middle of `WHOLE` alone, in its own size."""
+    mask = np.zeros_like(WHOLE)
+    mask[INSIDE] = 255
+    return {"mask": base64_png(mask), "mask_blur": 0, "inpaint_full_res": True, "inpaint_full_res_padding": 0}
+
+
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize(
+    ("module", "crops", "shown"),
+    [("none", True, "area"), ("none", False, "whole"), ("reference_only", True, "whole")],
+)
+async def test_units_see_the_area_that_is_made_but_references_and_where_nothing_is_to_be_cut(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser, module: str, crops: bool, shown: str, own: bool
+) -> None:
+    image = {"image": base64_png(WHOLE)} if own else {}
+    unit = a_unit(module=module, inpaint_crop_input_image=crops, **image)
+    await img2img(client, WHOLE, **of_an_area(), alwayson_scripts=controlnet(unit))
+    [request] = capabilities.requests
+    if module == "reference_only":  # which the fake engine shows as a negative
+        seen = 255 - request.references[0].image.astype(int)
+    else:
+        seen = request.controls[0].image.astype(int)
+    distances = {
+        "area": np.abs(seen - WHOLE[INSIDE]).mean(),
+        "whole": np.abs(seen - resize(WHOLE, (64, 64))).mean(),
+    }
+    assert min(distances, key=lambda name: distances[name]) == shown
+    assert distances[shown] < 6
+
+
+@pytest.mark.parametrize(("crops", "rows"), [(True, slice(0, 32)), (False, slice(16, 32))])
+async def test_a_units_own_mask_lies_on_what_its_image_shows_of_the_area(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser, crops: bool, rows: slice
+) -> None:
+    drawn = np.zeros_like(WHOLE)
+    drawn[32:64] = 255
+    image = {"image": base64_png(WHOLE), "mask": base64_png(drawn)}
+    unit = a_unit(module="inpaint", image=image, inpaint_crop_input_image=crops)
+    await img2img(client, WHOLE, **of_an_area(), alwayson_scripts=controlnet(unit))
+    [control] = capabilities.requests[0].controls
+    assert control.mask is not None
+    marked = control.mask.mean(axis=1) > 127
+    assert marked[rows].all()
+    assert marked.sum() == rows.stop - rows.start
+
+
+async def test_the_requests_mask_lies_on_the_whole_image_where_nothing_is_cut(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser
+) -> None:
+    unit = a_unit(module="inpaint", inpaint_crop_input_image=False)
+    await img2img(client, WHOLE, **of_an_area(), alwayson_scripts=controlnet(unit))
+    [control] = capabilities.requests[0].controls
+    assert control.mask is not None
+    assert (control.mask[18:46, 18:46] > 127).all()
+    assert not (control.mask[:14] > 127).any()
+
+
+async def test_an_area_that_cannot_have_the_shape_of_the_picture_is_fitted_as_the_picture_is(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser
+) -> None:
+    narrow = np.ascontiguousarray(WHOLE[:, :64])
+    mask = np.full_like(narrow, 255)
+    await img2img(
+        client,
+        narrow,
+        mask=base64_png(mask),
+        mask_blur=0,
+        inpaint_full_res=True,
+        width=128,
+        height=128,
+        inpainting_fill=1,
+        alwayson_scripts=controlnet(a_unit(module="none")),
+    )
+    [request] = capabilities.requests
+    assert request.init_image is not None
+    assert np.array_equal(request.controls[0].image, request.init_image)
+
+
+@pytest.mark.parametrize("only_masked", [True, False])
+async def test_where_the_request_has_a_mask_inpaint_only_keeps_nothing_more(
+    client: httpx.AsyncClient, only_masked: bool
+) -> None:
+    unit = a_unit(module="inpaint_only", image=base64_png(a_flat_image((128, 128))), mask=base64_png(WHOLE * 0))
+    fields = of_an_area() | {"inpaint_full_res": only_masked, "width": 128, "height": 128}
+    made = await img2img(client, WHOLE, **fields, alwayson_scripts=controlnet(unit))
+    other = await img2img(client, WHOLE, **fields, alwayson_scripts=controlnet(unit | {"module": "inpaint"}))
+    assert np.array_equal(made.images[0], other.images[0])
+    assert made.warnings == ""
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "warned"),
+    [
+        *(("guess_mode", True, True), ("guessmode", True, True), ("guessmode", False, False)),
+        *(("advanced_weighting", [0.5] * 13, True), ("advanced_weighting", None, False)),
+    ],
+)
+async def test_a_field_without_effect_is_named_where_it_asks_for_something(
+    client: httpx.AsyncClient, field: str, value: Any, warned: bool
+) -> None:
+    made = await txt2img(client, alwayson_scripts=controlnet(a_unit(image=base64_png(PICTURE), **{field: value})))
+    assert made.warnings == (f"ControlNet 0: {field} has no effect" if warned else "")
 
 
 async def test_lama_fills_what_the_mask_hides_and_the_picture_begins_from_that(
