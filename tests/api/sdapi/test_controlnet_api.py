@@ -58,6 +58,18 @@ async def test_a_units_hint_controls_and_comes_back_after_the_images(
     assert 'ControlNet 0: "Module: canny' in made.info["infotexts"][0]
 
 
+async def test_settings_of_the_extension_are_known_and_maps_may_be_left_out(client: httpx.AsyncClient) -> None:
+    scripts = controlnet(a_unit(image=base64_png(PICTURE)))
+    settings = {"control_net_no_detectmap": True, "control_net_inpaint_blur_sigma": 3}
+    made = await txt2img(client, alwayson_scripts=scripts, override_settings=settings)
+    assert len(made.images) == 1
+    assert made.warnings == "The setting control_net_inpaint_blur_sigma has no effect on this server"
+    await client.post(f"{V1}/options", json={"control_net_no_detectmap": True})
+    assert len((await txt2img(client, alwayson_scripts=scripts)).images) == 1
+    await client.post(f"{V1}/options", json={"control_net_no_detectmap": False})
+    assert len((await txt2img(client, alwayson_scripts=scripts)).images) == 2
+
+
 async def test_the_history_names_every_stored_image_the_generated_ones_first(client: httpx.AsyncClient) -> None:
     scripts = controlnet(a_unit(image=base64_png(an_image((64, 64)))))
     made = await txt2img(client, alwayson_scripts=scripts, batch_size=2, save_images=True)
