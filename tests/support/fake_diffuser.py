@@ -71,6 +71,7 @@ CATALOGUE = ModelCatalogue(
         ),
         HintModule("inpaint", "inpaint_global_harmonious", True, tags=("Inpaint",)),
         *(HintModule(name, name, True, tags=("Inpaint",)) for name in ("inpaint_only", "inpaint_only+lama")),
+        *(HintModule(name, name, True, tags=("Recolor",)) for name in ("recolor_luminance", "recolor_intensity")),
         *(
             HintModule(
                 name,

@@ -90,7 +90,7 @@ def add_residuals(
     sample, timestep, embeddings = asked
     total: list[Any] | None = None
     for net, unit, hint in zip(nets, units, hints, strict=True):
-        first = unconditional if unit.mode == "control" else 0
+        first = unconditional if unit.mode == "control" or pools(net) else 0
         if not unit.weight or first == len(sample):
             continue
         own = {name: tensor[first:] for name, tensor in added.items()} if added else None
@@ -106,6 +106,12 @@ def add_residuals(
             residuals = [torch.cat([torch.zeros_like(one[:1]).expand(first, -1, -1, -1), one]) for one in residuals]
         total = residuals if total is None else [a + b for a, b in zip(total, residuals, strict=True)]
     return total
+
+
+def pools(net: Any) -> bool:
+    """Say whether a network says the same of all places: of a style, as the one for shuffled images. It was trained
+    beside pictures without a prompt that nothing controls."""
+    return bool(net.config.get("global_pool_conditions"))
 
 
 def is_union(net: Any) -> bool:

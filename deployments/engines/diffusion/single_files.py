@@ -24,6 +24,8 @@ from deployments.engines.diffusion.families import Family, FileKind, identify_un
 from deployments.errors import NotSupported, WeightsMissing
 
 Tensors = Mapping[str, Any]
+_POOLED = "shuffle"
+"""Part of the names of ControlNets whose residuals are averaged over the picture."""
 _ZERO_TERMINAL = "ztsnr"
 """Empty tensor by which a checkpoint says that it was trained down to zero terminal SNR."""
 _V_TIMESTEP, _V_MEAN = 999, -1.0
@@ -107,6 +109,8 @@ def build_controlnet(tensors: Tensors, family: Family, dtype: Any, path: Path, c
     config = descriptions.describe_controlnet(shapes, family)
     if (own := read_config(configs / "config.json")) and _is_alike(own, config):
         config = own
+    if _POOLED in path.stem.lower():  # only its name tells, as in the extension
+        config = {**config, "global_pool_conditions": True}
     found = dict(convert_controlnet_checkpoint(dict(tensors), config))
     for place, name in (("0", "linear_1"), ("2", "linear_2")):  # of SDXL, which diffusers leaves out
         for kind in ("weight", "bias"):

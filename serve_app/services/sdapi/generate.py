@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import cast
 
-from deployments.algorithms.a1111.inpainting import keep_outside, lay_over
+from deployments.algorithms.a1111.inpainting import lay_over
 from deployments.contracts.albums import FaceFinder
 from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import (
@@ -146,7 +146,7 @@ async def _finish(task: ImageTask, image: Image, faces: FaceRestoration | None) 
     told: tuple[str, ...] = ()
     for one in task.finish.kept:
         if kept := one.for_size(image):  # a picture that was stopped in its first pass is smaller
-            image = await asyncio.to_thread(keep_outside, image, kept.image, kept.mask)
+            image = await asyncio.to_thread(kept.put_into, image)
     if faces is not None:
         image, told = await faces.try_to_restore(image)
     if task.canvas is not None:

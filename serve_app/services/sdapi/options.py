@@ -49,6 +49,7 @@ DEFAULTS: dict[str, Any] = {
     "show_progress_every_n_steps": 10,
     "show_progress_grid": True,
     "live_previews_image_format": "png",
+    "control_net_no_detectmap": False,
 }
 _READ_ONLY = frozenset({"sd_checkpoint_hash", "control_net_unit_count"})
 _KNOWN_WITHOUT_EFFECT = frozenset(
@@ -69,9 +70,16 @@ _KNOWN_WITHOUT_EFFECT = frozenset(
         ),
         *("sd_checkpoint_cache", "sd_checkpoints_limit", "use_old_karras_scheduler_sigmas", "uni_pc_order"),
         *("sgm_noise_multiplier", "always_discard_next_to_last_sigma", "sd_noise_schedule", "fp8_storage"),
+        *("control_net_detectedmap_dir", "control_net_models_path", "control_net_modules_path"),
+        *("control_net_model_cache_size", "control_net_inpaint_blur_sigma", "control_net_detectmap_autosaving"),
+        *("control_net_allow_script_control", "control_net_sync_field_args", "controlnet_ignore_noninpaint_mask"),
+        *("controlnet_show_batch_images_in_ui", "controlnet_increment_seed_during_batch"),
+        *("controlnet_disable_openpose_edit", "controlnet_disable_photopea_edit", "controlnet_photopea_warning"),
+        "controlnet_clip_detector_on_cpu",
     }
 )
-"""Settings of the original that a request may bring along: accepted, and said to do nothing here."""
+"""Settings of the original and its ControlNet extension that a request may bring along: accepted, and said to do
+nothing here."""
 _TYPES: dict[type, TypeAdapter[Any]] = {
     bool: TypeAdapter(Switch),
     int: TypeAdapter(Int),
@@ -138,6 +146,8 @@ class Options:
     """`face_restoration_model`."""
     restorer_weight: float = 0.5
     """`code_former_weight`."""
+    hides_maps: bool = False
+    """`control_net_no_detectmap`."""
 
 
 class OptionService:
@@ -250,6 +260,7 @@ class OptionService:
             ),
             values[FACE_RESTORER],
             values["code_former_weight"],
+            values["control_net_no_detectmap"],
         )
         return options, warnings
 

@@ -126,7 +126,7 @@ class Planner:
             ),
             prompt=resolved.prompt,
             negative_prompt=resolved.negative_prompt,
-            maps=hints.maps,
+            maps=() if options.hides_maps else hints.maps,
             parameters={
                 **init.parameters,
                 **_describe_sampling(request),

@@ -7,11 +7,14 @@ import base64
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import httpx
 import numpy as np
 import pytest
 
 from configs.settings import Diffusion, Settings
+from deployments.algorithms.a1111.resizing import resize
+from deployments.contracts.arrays import Image
 from deployments.contracts.diffusion import ColourFix, ControlHint
 from deployments.errors import Overloaded
 from serve_app.services.sdapi.controlnet import units
@@ -53,6 +56,18 @@ async def test_a_units_hint_controls_and_comes_back_after_the_images(
         "Guidance Start: 0.1, Guidance End: 0.9, Pixel Perfect: False, Control Mode: Balanced"
     )
     assert 'ControlNet 0: "Module: canny' in made.info["infotexts"][0]
+
+
+async def test_settings_of_the_extension_are_known_and_maps_may_be_left_out(client: httpx.AsyncClient) -> None:
+    scripts = controlnet(a_unit(image=base64_png(PICTURE)))
+    settings = {"control_net_no_detectmap": True, "control_net_inpaint_blur_sigma": 3}
+    made = await txt2img(client, alwayson_scripts=scripts, override_settings=settings)
+    assert len(made.images) == 1
+    assert made.warnings == "The setting control_net_inpaint_blur_sigma has no effect on this server"
+    await client.post(f"{V1}/options", json={"control_net_no_detectmap": True})
+    assert len((await txt2img(client, alwayson_scripts=scripts)).images) == 1
+    await client.post(f"{V1}/options", json={"control_net_no_detectmap": False})
+    assert len((await txt2img(client, alwayson_scripts=scripts)).images) == 2
 
 
 async def test_the_history_names_every_stored_image_the_generated_ones_first(client: httpx.AsyncClient) -> None:
@@ -174,10 +189,11 @@ async def test_a_units_drawn_mask_replaces_its_image_and_a_uniform_one_does_not(
     drawn[10:20] = 255
     scribble = a_unit(module="none", image=base64_png(PICTURE), mask=base64_png(drawn))
     uniform = a_unit(module="none", image={"image": base64_png(PICTURE), "mask": base64_png(drawn * 0)})
-    await txt2img(client, alwayson_scripts=controlnet(scribble, uniform))
-    first, second = capabilities.requests[0].controls
+    nearly_black = a_unit(module="none", image={"image": base64_png(PICTURE), "mask": base64_png(drawn // 64)})
+    await txt2img(client, alwayson_scripts=controlnet(scribble, uniform, nearly_black))
+    first, *others = capabilities.requests[0].controls
     assert np.array_equal(first.image, drawn)
-    assert np.array_equal(second.image, PICTURE)
+    assert [np.array_equal(one.image, PICTURE) for one in others] == [True, True]
 
 
 async def test_hires_fix_shows_two_maps_a_unit_the_large_one_first(
@@ -472,6 +488,199 @@ async def test_inpaint_only_without_any_mask_keeps_the_init_image(client: httpx.
     made = await img2img(client, PICTURE, alwayson_scripts=controlnet(a_unit(module=module)))
     assert np.array_equal(made.images[0], PICTURE)
     assert "no mask hides anything" in made.warnings
+
+
+RECOLOURS = ("recolor_luminance", "recolor_intensity")
+
+
+def light_of(module: str, image: Image) -> Image:
+    """What a recolor preprocessor is about, from 0 to 255."""
+    if module == "recolor_intensity":
+        return np.asarray(image.max(axis=2), np.uint8)
+    lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    return np.asarray(np.rint(lab[..., 0] * 2.55), np.uint8)
+
+
+def assert_light(module: str, image: Image, drawn: Image) -> None:
+    assert image.shape == drawn.shape
+    assert np.abs(light_of(module, image).astype(int) - drawn[..., 0]).max() <= 1
+
+
+@pytest.mark.parametrize("module", RECOLOURS)
+async def test_pictures_get_the_light_of_a_recolor_unit_and_keep_their_colours(
+    client: httpx.AsyncClient, module: str
+) -> None:
+    unit = a_unit(module=module, image=base64_png(np.repeat(PICTURE[..., :1] // 2 + 60, 3, axis=2)))
+    pale = an_image((64, 64), seed=5) // 4 + 90
+    made = await img2img(client, pale, batch_size=2, n_iter=2, alwayson_scripts=controlnet(unit))
+    assert made.warnings == ""
+    *pictures, drawn = made.images
+    assert len(pictures) == 4
+    for picture in pictures:
+        assert_light(module, picture, drawn)
+        for strong, weak in ((0, 1), (1, 2), (2, 0)):  # the fake engine's picture is the negative
+            clear = pale[..., strong].astype(int) + 8 < pale[..., weak]
+            assert clear.any()
+            assert (picture[..., strong][clear] > picture[..., weak][clear]).all()
+
+
+@pytest.mark.parametrize("module", RECOLOURS)
+@pytest.mark.parametrize(("step", "height"), [(1, 64), (4, 256)])
+async def test_a_picture_gets_the_light_of_a_recolor_unit_whichever_pass_it_ends_in(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser, module: str, step: int, height: int
+) -> None:
+    unit = a_unit(module=module, image=base64_png(PICTURE), resize_mode=0)
+    second = {"enable_hr": True, "denoising_strength": 0.5, "hr_resize_x": 128, "hr_resize_y": 256}
+    scripts = controlnet(unit)
+    capabilities.go.clear()
+    capabilities.held_after = step
+    making = asyncio.create_task(txt2img(client, alwayson_scripts=scripts, **second))
+
+    async def is_there() -> bool:
+        return any(seen.step == step for seen in capabilities.in_progress.values())
+
+    await until(is_there)
+    await client.post(f"{V1}/interrupt")
+    stopped, large, small = (await asyncio.wait_for(making, 20)).images
+    assert stopped.shape[0] == height
+    assert_light(module, stopped, small if height == 64 else large)
+
+
+async def test_a_picture_of_two_passes_has_the_light_of_the_larger_hint(client: httpx.AsyncClient) -> None:
+    unit = a_unit(module="recolor_intensity", image=base64_png(PICTURE), hr_option="Low res only")
+    made = await txt2img(client, alwayson_scripts=controlnet(unit), enable_hr=True, denoising_strength=0.5)
+    assert_light("recolor_intensity", made.images[0], made.images[1])
+
+
+async def test_units_end_a_picture_one_after_the_other(client: httpx.AsyncClient) -> None:
+    keeping = a_unit(module="inpaint_only", image=base64_png(PICTURE))
+    lit = a_unit(module="recolor_intensity", image=base64_png(a_flat_image((64, 64), (155, 155, 155))))
+    last_kept = await txt2img(client, alwayson_scripts=controlnet(lit, keeping))
+    assert np.array_equal(last_kept.images[0], PICTURE)
+    last_lit = await txt2img(client, alwayson_scripts=controlnet(keeping, lit))
+    assert (last_lit.images[0].max(axis=2) == 100).all()
+    assert not np.array_equal(last_lit.images[0].min(axis=2), last_lit.images[0].max(axis=2))
+
+
+async def test_in_the_area_of_a_mask_alone_the_light_is_that_of_the_area(client: httpx.AsyncClient) -> None:
+    image, grey = an_image((128, 128), seed=2), np.repeat(an_image((128, 128), seed=3)[..., :1], 3, axis=2)
+    inside = np.s_[32:96, 32:96]
+    mask = np.zeros_like(image)
+    mask[inside] = 255
+    unit = a_unit(module="recolor_intensity", image=base64_png(255 - grey))
+    fields = {"mask": base64_png(mask), "mask_blur": 0, "inpaint_full_res": True, "inpaint_full_res_padding": 0}
+    made = (await img2img(client, image, **fields, alwayson_scripts=controlnet(unit))).images[0]
+    assert np.array_equal(made[inside].max(axis=2), grey[inside][..., 0])
+    assert np.array_equal(made[:32], image[:32])
+
+
+WHOLE = an_image((128, 128), seed=2)
+INSIDE = np.s_[32:96, 32:96]
+
+
+def of_an_area() -> dict[str, Any]:
+    """Fields of a request that makes the middle of `WHOLE` alone, in its own size."""
+    mask = np.zeros_like(WHOLE)
+    mask[INSIDE] = 255
+    return {"mask": base64_png(mask), "mask_blur": 0, "inpaint_full_res": True, "inpaint_full_res_padding": 0}
+
+
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize(
+    ("module", "crops", "shown"),
+    [("none", True, "area"), ("none", False, "whole"), ("reference_only", True, "whole")],
+)
+async def test_units_see_the_area_that_is_made_but_references_and_where_nothing_is_to_be_cut(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser, module: str, crops: bool, shown: str, own: bool
+) -> None:
+    image = {"image": base64_png(WHOLE)} if own else {}
+    unit = a_unit(module=module, inpaint_crop_input_image=crops, **image)
+    await img2img(client, WHOLE, **of_an_area(), alwayson_scripts=controlnet(unit))
+    [request] = capabilities.requests
+    if module == "reference_only":  # which the fake engine shows as a negative
+        seen = 255 - request.references[0].image.astype(int)
+    else:
+        seen = request.controls[0].image.astype(int)
+    distances = {
+        "area": np.abs(seen - WHOLE[INSIDE]).mean(),
+        "whole": np.abs(seen - resize(WHOLE, (64, 64))).mean(),
+    }
+    assert min(distances, key=lambda name: distances[name]) == shown
+    assert distances[shown] < 6
+
+
+@pytest.mark.parametrize(("crops", "rows"), [(True, slice(0, 32)), (False, slice(16, 32))])
+async def test_a_units_own_mask_lies_on_what_its_image_shows_of_the_area(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser, crops: bool, rows: slice
+) -> None:
+    drawn = np.zeros_like(WHOLE)
+    drawn[32:64] = 255
+    image = {"image": base64_png(WHOLE), "mask": base64_png(drawn)}
+    unit = a_unit(module="inpaint", image=image, inpaint_crop_input_image=crops)
+    await img2img(client, WHOLE, **of_an_area(), alwayson_scripts=controlnet(unit))
+    [control] = capabilities.requests[0].controls
+    assert control.mask is not None
+    marked = control.mask.mean(axis=1) > 127
+    assert marked[rows].all()
+    assert marked.sum() == rows.stop - rows.start
+
+
+async def test_the_requests_mask_lies_on_the_whole_image_where_nothing_is_cut(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser
+) -> None:
+    unit = a_unit(module="inpaint", inpaint_crop_input_image=False)
+    await img2img(client, WHOLE, **of_an_area(), alwayson_scripts=controlnet(unit))
+    [control] = capabilities.requests[0].controls
+    assert control.mask is not None
+    assert (control.mask[18:46, 18:46] > 127).all()
+    assert not (control.mask[:14] > 127).any()
+
+
+async def test_an_area_that_cannot_have_the_shape_of_the_picture_is_fitted_as_the_picture_is(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser
+) -> None:
+    narrow = np.ascontiguousarray(WHOLE[:, :64])
+    mask = np.full_like(narrow, 255)
+    await img2img(
+        client,
+        narrow,
+        mask=base64_png(mask),
+        mask_blur=0,
+        inpaint_full_res=True,
+        width=128,
+        height=128,
+        inpainting_fill=1,
+        alwayson_scripts=controlnet(a_unit(module="none")),
+    )
+    [request] = capabilities.requests
+    assert request.init_image is not None
+    assert np.array_equal(request.controls[0].image, request.init_image)
+
+
+@pytest.mark.parametrize("only_masked", [True, False])
+async def test_where_the_request_has_a_mask_inpaint_only_keeps_nothing_more(
+    client: httpx.AsyncClient, only_masked: bool
+) -> None:
+    unit = a_unit(module="inpaint_only", image=base64_png(a_flat_image((128, 128))), mask=base64_png(WHOLE * 0))
+    fields = of_an_area() | {"inpaint_full_res": only_masked, "width": 128, "height": 128}
+    made = await img2img(client, WHOLE, **fields, alwayson_scripts=controlnet(unit))
+    other = await img2img(client, WHOLE, **fields, alwayson_scripts=controlnet(unit | {"module": "inpaint"}))
+    assert np.array_equal(made.images[0], other.images[0])
+    assert made.warnings == ""
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "warned"),
+    [
+        *(("guess_mode", True, True), ("guessmode", True, True), ("guessmode", False, False)),
+        *(("advanced_weighting", [0.5] * 13, True), ("advanced_weighting", None, False)),
+    ],
+)
+async def test_a_field_without_effect_is_named_where_it_asks_for_something(
+    client: httpx.AsyncClient, field: str, value: Any, warned: bool
+) -> None:
+    made = await txt2img(client, alwayson_scripts=controlnet(a_unit(image=base64_png(PICTURE), **{field: value})))
+    assert made.warnings == (f"ControlNet 0: {field} has no effect" if warned else "")
 
 
 async def test_lama_fills_what_the_mask_hides_and_the_picture_begins_from_that(

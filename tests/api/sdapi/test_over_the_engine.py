@@ -180,6 +180,22 @@ async def test_what_no_mask_hides_is_kept_where_the_first_of_two_passes_is_inter
     assert not np.array_equal(made.images[0][:32], picture[:32])
 
 
+@pytest.mark.parametrize("second", [{}, {"enable_hr": True, "denoising_strength": 0.5}])
+async def test_a_black_and_white_photograph_gets_colours_and_keeps_its_light(
+    client: httpx.AsyncClient, second: dict[str, Any]
+) -> None:
+    grey = np.repeat(a_photo("astronaut", 64).max(axis=2, keepdims=True), 3, axis=2)
+    unit = canny() | {"module": "recolor_intensity", "image": base64_png(grey)}
+    made = await txt2img(client, prompt="a cat", **second, alwayson_scripts=controlnet(unit))
+    assert made.warnings == ""
+    picture, drawn = made.images[:2]
+    assert picture.shape == drawn.shape
+    assert np.array_equal(picture.max(axis=2), drawn[..., 0])
+    assert np.ptp(picture.astype(int), axis=2).max() > 8  # in colours
+    if not second:
+        assert np.abs(picture.max(axis=2).astype(int) - grey[..., 0]).max() <= 1
+
+
 async def test_a_preview_comes_while_the_engine_is_at_work(
     client: httpx.AsyncClient, capabilities: OverTheEngine
 ) -> None:

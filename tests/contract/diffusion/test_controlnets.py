@@ -92,6 +92,17 @@ def test_controlnet_is_more_important_leaves_the_unconditional_half_alone(nets: 
         torch.testing.assert_close(ours[2:], residual[2:] * share, rtol=1e-3, atol=1e-5)
 
 
+def test_a_network_that_pools_says_the_same_of_all_places_and_nothing_of_the_unconditional_half(
+    nets: list[Any], tiny_models: Path
+) -> None:
+    net = ControlNetModel.from_pretrained(tiny_models / "controlnets" / NAMES[0], global_pool_conditions=True).eval()
+    found = together([net], [a_unit(0.8)], [1.0]) or []
+    assert len(found) == len(SOFT)
+    for ours, residual in zip(found, residuals_of(nets[0], the_inputs()[3][0]), strict=True):
+        assert not ours[:2].any()
+        torch.testing.assert_close(ours[2:], residual[2:].mean(dim=(2, 3), keepdim=True) * 0.8)
+
+
 def test_networks_outside_their_window_are_not_asked(nets: list[Any]) -> None:
     hints = the_inputs()[3]
     found = together(nets, [a_unit(), a_unit()], [0.0, 1.0]) or []

@@ -129,6 +129,26 @@ def test_a_controlnet_file_needs_nothing_but_itself(
     assert difference(ours, make_one(engine, checkpoint=checkpoint)) > 8
 
 
+def test_a_controlnet_of_shuffled_images_is_averaged_over_the_picture(
+    models: Path, pipelines: dict[str, StableDiffusionPipeline]
+) -> None:
+    with torch.random.fork_rng(devices=[]):
+        net = build_controlnet(pipelines["sd1"].unet, 3)
+    net.save_pretrained(models / "controlnets" / "plain")
+    net.register_to_config(global_pool_conditions=True)
+    net.save_pretrained(models / "controlnets" / "pooled")
+    tensors = {controlnet_name(name): tensor.clone() for name, tensor in net.state_dict().items()}
+    write(models / "ControlNet" / "control_v11e_sd15_shuffle.safetensors", tensors)
+    engine = an_engine(models)
+    checkpoint = whole(models, pipelines["sd1"])
+    ours, pooled, plain = (
+        make_one(engine, checkpoint=checkpoint, controls=(ControlHint(name, INIT),))
+        for name in ("control_v11e_sd15_shuffle", "pooled", "plain")
+    )
+    assert difference(ours, pooled) <= 1
+    assert difference(ours, plain) > 8
+
+
 def test_a_checkpoint_that_lacks_tensors_names_the_first(
     models: Path, pipelines: dict[str, StableDiffusionPipeline]
 ) -> None:

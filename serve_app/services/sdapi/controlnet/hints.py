@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from deployments.algorithms.a1111.inpainting import InpaintCanvas, is_hiding, mask_of
 from deployments.algorithms.a1111.resizing import fit, fit_hint, fit_mask, pixel_perfect_resolution, resize
@@ -36,14 +37,21 @@ from serve_app.services.sdapi.controlnet.image_prompts import (
 from serve_app.services.sdapi.controlnet.units import ControlNetUnit, PreprocessorPlan, describe, prepare
 from serve_app.services.sdapi.image_inputs import JobImages
 from serve_app.services.sdapi.model_names import control_title, find_module
-from serve_app.services.sdapi.tasks import Kept
+from serve_app.services.sdapi.tasks import Kept, KeptPart
 
 Fitting = TypeVar("Fitting", FittingModel, FittingAdapter)
 TakenOver = Literal["attention", "statistics", "both"]
 _TAKEN_OVER: Mapping[str, TakenOver] = {"reference_adain": "statistics", "reference_adain+attn": "both"}
 """What preprocessors of references take over; others: attention."""
-_KEEPS = "inpaint_only"
-"""Beginning of the names of preprocessors whose pictures keep what no mask hides."""
+_KEPT_PARTS: Mapping[str, KeptPart] = {
+    "inpaint_only": "all",
+    "inpaint_only+lama": "all",
+    "recolor_luminance": "luminance",
+    "recolor_intensity": "intensity",
+}
+"""What finished pictures keep of the hints of these preprocessors: pixels that no mask hides, or the light."""
+_BLACK, _WHITE = 5, 250
+"""A mask that is all this or less, or this or more, has nothing drawn on it."""
 _LONGEST_PX = 4096
 """Longest side of an image for a preprocessor; all work on far smaller ones."""
 
@@ -194,10 +202,10 @@ class HintMaker:
                 controls.append(replace(control, image=large, mask=whole, passes="hires"))
         text = {f"ControlNet {place}": describe(unit, prepared, control_title(model))}
         kept: tuple[Kept, ...] = ()
-        if module.name.startswith(_KEEPS):
-            small = _kept(first, mask)
-            kept = (small if large is None else replace(_kept(large, whole), in_first_pass=small),)
-            if whole is None or not is_hiding(whole):
+        if part := _kept_part(module, frame):
+            small = Kept(first, part, mask)
+            kept = (small if large is None else Kept(large, part, whole, in_first_pass=small),)
+            if part == "all" and (whole is None or not is_hiding(whole)):
                 told = f"no mask hides anything of its image, all of which {module.name} keeps in the picture"
                 warnings += (f"ControlNet {place}: {told}",)
         maps = tuple(shown) if unit.save_detected_map else ()
@@ -223,10 +231,10 @@ class HintMaker:
         warnings = tuple(f"ControlNet {place}: {text}" for text in fitting.warnings)
         if fitting.model is None:
             return ControlHints(warnings=warnings)
-        image, _ = await self._image(place, unit, inputs, frame, module)
+        image, mode = await self._image(place, unit, inputs, frame, module)
         mask: Gray | None = None
         if (name := f"unit{place}.mask") in inputs:
-            mask = mask_of(*await inputs.load(name))
+            mask = await asyncio.to_thread(_in_area, mask_of(*await inputs.load(name)), mode, unit, frame)
         made = await asyncio.to_thread(make_prompts, fitting.model, unit, image, mask, hires=frame.hires is not None)
         text = describe(unit, prepare(unit, module), control_title(fitting.model))
         return ControlHints(image_prompts=made, parameters={f"ControlNet {place}": text}, warnings=warnings)
@@ -234,20 +242,18 @@ class HintMaker:
     async def _image(
         self, place: int, unit: ControlNetUnit, inputs: JobImages, frame: ControlFrame, module: HintModule
     ) -> tuple[Image, ResizeMode]:
+        pixels, mode = frame.original, frame.resize_mode
+        if (image := f"unit{place}.image") in inputs:
+            (pixels, _), mode = await inputs.load(image), unit.resize_mode
         if (mask := f"unit{place}.mask") in inputs and not paints(module) and not is_image_prompt(module):
             scribble, _ = await inputs.load(mask)
-            if np.ptp(scribble, axis=(0, 1)).any():  # a mask that is not uniform is what the client drew
-                return shrink(scribble, _LONGEST_PX), unit.resize_mode
-        area = frame.canvas.area if frame.canvas else None
-        if (image := f"unit{place}.image") in inputs:
-            pixels, _ = await inputs.load(image)
-            if area is not None and frame.original is not None and unit.inpaint_crop_input_image:
-                whole = (frame.original.shape[1], frame.original.shape[0])
-                pixels = area.cut(await asyncio.to_thread(fit, pixels, whole, unit.resize_mode))
-            return shrink(pixels, _LONGEST_PX), unit.resize_mode
-        if frame.original is None:
+            if _is_drawing(scribble):
+                pixels, mode = scribble, unit.resize_mode
+        if pixels is None:
             raise _UnitFailed("it has no picture")
-        return shrink(area.cut(frame.original) if area else frame.original, _LONGEST_PX), frame.resize_mode
+        if not module.model_free:  # references are looked at as they are
+            pixels = await asyncio.to_thread(_in_area, pixels, mode, unit, frame)
+        return shrink(pixels, _LONGEST_PX), mode
 
     async def _mask(
         self,
@@ -262,9 +268,12 @@ class HintMaker:
         beyond the image; None where nothing is masked."""
         if (name := f"unit{place}.mask") in inputs:
             drawn, alpha = await inputs.load(name)
-            return await asyncio.to_thread(fit_mask, mask_of(drawn, alpha), size, mode)
-        if frame.canvas is not None and frame.canvas.mask is not None:
-            return await asyncio.to_thread(resize, frame.canvas.mask, size)
+            mask = await asyncio.to_thread(_in_area, mask_of(drawn, alpha), mode, unit, frame)
+            return await asyncio.to_thread(fit_mask, mask, size, mode)
+        if (canvas := frame.canvas) is not None and canvas.mask is not None:
+            if canvas.area is None or canvas.overlay is None or unit.inpaint_crop_input_image:
+                return await asyncio.to_thread(resize, canvas.mask, size)
+            return await asyncio.to_thread(fit_mask, canvas.overlay, size, mode)
         image = frame.original
         if (name := f"unit{place}.image") in inputs:
             image, _ = await inputs.load(name)
@@ -311,9 +320,26 @@ def _found(fitting: Fitting | None, unit: ControlNetUnit) -> Fitting:
     return fitting
 
 
-def _kept(image: Image, mask: Gray | None) -> Kept:
-    """What a picture keeps of an image: without a mask all of it."""
-    return Kept(image, np.zeros(image.shape[:2], np.uint8) if mask is None else mask)
+def _kept_part(module: HintModule, frame: ControlFrame) -> KeptPart | None:
+    """What pictures keep of a unit's hint. `inpaint_only` is `inpaint` where the request has a mask, which says what is
+    kept, as in the extension."""
+    if module.name == "inpaint_only" and frame.canvas is not None and frame.canvas.mask is not None:
+        return None
+    return _KEPT_PARTS.get(module.name)
+
+
+def _in_area(pixels: NDArray[np.uint8], mode: ResizeMode, unit: ControlNetUnit, frame: ControlFrame) -> Image | Gray:
+    """Cut out what lies in the area of the request's mask, where it alone is made, as its canvas is."""
+    area = frame.canvas.area if frame.canvas else None
+    if area is None or frame.original is None or not unit.inpaint_crop_input_image:
+        return pixels
+    whole = (frame.original.shape[1], frame.original.shape[0])
+    return fit(area.cut(fit(pixels, whole, mode)), frame.size, "fill")
+
+
+def _is_drawing(mask: Image) -> bool:
+    """Whether a mask is what the client drew: one that is uniform, or nearly black or white, is not."""
+    return bool(np.ptp(mask, axis=(0, 1)).any() and mask.max() > _BLACK and mask.min() < _WHITE)
 
 
 def _colour_fix(module: HintModule, prepared: PreprocessorPlan) -> ColourFix | None:

@@ -55,7 +55,7 @@ _PASSES: dict[Any, Passes] = {
 _RESOLUTION = (64, 2048, 512)
 _MOST_UNITS = 100
 """Most units of a request, disabled ones included. A body of many megabytes could hold millions."""
-_IGNORED = ("advanced_weighting", "effective_region_mask", "ipadapter_input", "pulid_mode")
+_IGNORED = ("advanced_weighting", "effective_region_mask", "ipadapter_input", "pulid_mode", "guess_mode", "guessmode")
 
 
 def _one_of(choices: Mapping[Any, Any]) -> BeforeValidator:
@@ -107,7 +107,7 @@ class ControlNetUnit(LenientModel):
             return data
         if "low_vram" in data and "lowvram" in data:
             raise ValueError("low_vram and lowvram are the same; send one")
-        left_out = [name for name in _IGNORED if data.get(name) not in (None, "", [], "Unknown")]
+        left_out = [name for name in _IGNORED if data.get(name) not in (None, "", [], "Unknown", False)]
         return {**data, "warnings": [*data.get("warnings", []), *(f"{name} has no effect" for name in left_out)]}
 
     @model_validator(mode="after")
