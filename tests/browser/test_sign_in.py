@@ -153,6 +153,21 @@ async def test_what_is_refused_late_to_who_had_not_signed_in_yet_ends_no_session
     await expect(page.get_by_label("Your key")).to_have_count(0)
 
 
+async def test_who_signs_in_again_in_one_tab_goes_on_in_the_others(server: AppProcess, visit: Visit) -> None:
+    visit.expects(UNSIGNED)
+    key = await an_account(server, "eva", "mountains")
+    page, other = await visit.open("/people"), await visit.open("/albums")
+    await sign_in(page, key)
+    await expect(other.get_by_role("link", name="mountains")).to_be_visible()
+    await _end_sessions(server)
+    for tab in (page, other):
+        await tab.reload()
+        await expect(tab.get_by_label("Your key")).to_be_visible()
+    await sign_in(page, key)
+    await expect(page.get_by_role("heading", name="People")).to_be_visible()
+    await expect(other.get_by_role("link", name="mountains")).to_be_visible()
+
+
 @pytest.mark.parametrize("name", ["eva", "bob"])
 async def test_an_upload_whose_session_ended_in_the_middle_waits_for_its_user(
     server: AppProcess, visit: Visit, tmp_path: Path, name: str

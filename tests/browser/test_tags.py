@@ -221,6 +221,31 @@ async def test_tags_of_the_model_are_taken_away_in_an_album_and_stay_away(server
     assert await _stored(server, image) == set(before[1:])
 
 
+async def test_words_of_korean_that_come_late_are_proposed_and_waited_for(browser: Browser, server: AppProcess) -> None:
+    [image] = await _pictures(server, ["dusk"])
+    async with a_visit(browser, server.url, locale="ko-KR") as visit:
+        for typed in ("고양", "고양이"):
+            page = await visit.context.new_page()
+            go_on = await hold_back(page, "**/api/v1/vocabulary?*", "GET")
+            async with page.expect_request("**/api/v1/vocabulary?*"):
+                await page.goto(f"{server.url}/#/")
+            dialog = await _open(page)
+            field = dialog.get_by_role("combobox", name="태그 추가")
+            async with page.expect_response("**/api/v1/suggest?*"):
+                await field.press_sequentially(typed)
+            if typed == "고양이":
+                await field.press("Enter")
+                await expect(field).to_have_value(typed)  # which is no tag as long as its own is not known
+            go_on.set()
+            if typed == "고양이":
+                await expect(dialog.get_by_role("button", name="태그 지우기: 고양이")).to_be_visible()
+                await expect(field).to_have_value("")
+            else:
+                await expect(dialog.get_by_role("option").first).to_contain_text(typed)
+        assert await _stored(server, image) == {"dusk", "cat"}
+        visit.judge()
+
+
 async def test_words_of_korean_are_the_tags_that_they_are_shown_for(browser: Browser, server: AppProcess) -> None:
     [image] = await _pictures(server, ["dusk"])
     async with a_visit(browser, server.url, locale="ko-KR") as visit:

@@ -3,11 +3,24 @@ import { beginSession, client, done, STRANGER } from './api';
 import { uploads } from './uploads.svelte';
 
 const KEPT = 'signed-in';
+const LAST = 'signed-in-at';
 
-// Another tab has signed out, or somebody else in: what is shown here is not theirs.
+let onSignedIn = () => {};
+/** Have `act` called when somebody has signed in, in this tab or another: they share the session. */
+export function whenSignedIn(act: () => void): void {
+  onSignedIn = act;
+}
+
 addEventListener('storage', ({ key, oldValue, newValue }) => {
+  // Another tab has signed out, or somebody else in: what is shown here is not theirs.
   if (key === KEPT && oldValue !== null && newValue !== oldValue) begin();
+  if (key === LAST) letIn();
 });
+
+function letIn(): void {
+  beginSession();
+  onSignedIn();
+}
 
 /** Begin anew, without anything that somebody has written or brought here. */
 function begin(): void {
@@ -31,10 +44,11 @@ export function ownId(): string {
  */
 export async function signIn(key: string): Promise<void> {
   const { user } = await done(client.POST('/api/v1/session', { body: { api_key: key } }), STRANGER);
-  beginSession();
   const before = localStorage.getItem(KEPT);
   localStorage.setItem(KEPT, user ?? '');
+  localStorage.setItem(LAST, String(Date.now())); // other tabs are not told of a user who stays the same
   if (before !== null && before !== user) begin();
+  else letIn();
 }
 
 export async function signOut(): Promise<void> {

@@ -1,16 +1,20 @@
 /** Tags in the language of the pages. The API names them in English; those that its vocabulary lacks stay as they are. */
-import { client, done, type Schemas } from './api';
-import { locale } from './locale.svelte';
+import { client, done } from './api';
+import { locale, type Language } from './locale.svelte';
 
-type Other = Schemas['TagWords']['language'];
+type Other = Exclude<Language, 'en'>;
 let words = $state.raw<Record<string, Record<string, string>>>({});
-const asked = new Set<Other>();
+const asked = new Map<Other, Promise<void>>();
 
-/** Ask for the words of the language that is chosen, once. */
+/** Ask for the words of the language that is chosen, once. -> when they are known, or could not be asked for */
 export async function learnTags(): Promise<void> {
   const { language } = locale;
-  if (language === 'en' || asked.has(language)) return;
-  asked.add(language);
+  if (language === 'en') return;
+  if (!asked.has(language)) asked.set(language, learn(language));
+  await asked.get(language);
+}
+
+async function learn(language: Other): Promise<void> {
   try {
     const found = await done(client.GET('/api/v1/vocabulary', { params: { query: { language } } }));
     words = { ...words, [language]: found.words };
