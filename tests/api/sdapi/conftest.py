@@ -14,12 +14,14 @@ import pytest
 from PIL import Image as PillowImage
 
 from deployments.contracts.arrays import Image
-from tests.support.builders import base64_png
+from tests.support.builders import an_image, base64_png
 from tests.support.fake_diffuser import FakeDiffuser
 
 V1 = "/sdapi/v1"
 SMALL = {"width": 64, "height": 64, "steps": 3}
 CANNY = "control_v11p_sd15_canny"
+WHOLE = an_image((128, 128), seed=2)
+INSIDE = np.s_[32:96, 32:96]
 
 
 @pytest.fixture
@@ -84,6 +86,30 @@ async def until_waiting(client: httpx.AsyncClient, size: int) -> list[str]:
 
 def a_unit(**fields: Any) -> dict[str, Any]:
     return {"module": "canny", "model": CANNY} | fields
+
+
+def of_an_area() -> dict[str, Any]:
+    """Fields of a request that makes the middle of `WHOLE` alone, in its own size."""
+    mask = np.zeros_like(WHOLE)
+    mask[INSIDE] = 255
+    return {"mask": base64_png(mask), "mask_blur": 0, "inpaint_full_res": True, "inpaint_full_res_padding": 0}
+
+
+async def stopped_after(
+    client: httpx.AsyncClient, capabilities: FakeDiffuser, step: int, unit: dict[str, Any]
+) -> SdapiAnswer:
+    """Make a picture of 3 steps at 64 pixels and 3 at 128 by 256, and interrupt it after one of the 6."""
+    second = {"enable_hr": True, "denoising_strength": 0.5, "hr_resize_x": 128, "hr_resize_y": 256}
+    capabilities.go.clear()
+    capabilities.held_after = step
+    making = asyncio.create_task(txt2img(client, alwayson_scripts=controlnet(unit), **second))
+
+    async def is_there() -> bool:
+        return any(seen.step == step for seen in capabilities.in_progress.values())
+
+    await until(is_there)
+    await client.post(f"{V1}/interrupt")
+    return await asyncio.wait_for(making, 20)
 
 
 def controlnet(*units: Any) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import cv2
 import httpx
 import numpy as np
@@ -11,19 +9,19 @@ import pytest
 
 from deployments.contracts.arrays import Image
 from tests.api.sdapi.conftest import (
-    V1,
+    INSIDE,
+    WHOLE,
     a_unit,
     controlnet,
     img2img,
+    of_an_area,
+    stopped_after,
     txt2img,
-    until,
 )
 from tests.support.builders import a_flat_image, an_image, base64_png
 from tests.support.fake_diffuser import FakeDiffuser
 
 PICTURE = an_image((64, 64))
-
-
 RECOLOURS = ("recolor_luminance", "recolor_intensity")
 
 
@@ -64,18 +62,7 @@ async def test_a_picture_gets_the_light_of_a_recolor_unit_whichever_pass_it_ends
     client: httpx.AsyncClient, capabilities: FakeDiffuser, module: str, step: int, height: int
 ) -> None:
     unit = a_unit(module=module, image=base64_png(PICTURE), resize_mode=0)
-    second = {"enable_hr": True, "denoising_strength": 0.5, "hr_resize_x": 128, "hr_resize_y": 256}
-    scripts = controlnet(unit)
-    capabilities.go.clear()
-    capabilities.held_after = step
-    making = asyncio.create_task(txt2img(client, alwayson_scripts=scripts, **second))
-
-    async def is_there() -> bool:
-        return any(seen.step == step for seen in capabilities.in_progress.values())
-
-    await until(is_there)
-    await client.post(f"{V1}/interrupt")
-    stopped, large, small = (await asyncio.wait_for(making, 20)).images
+    stopped, large, small = (await stopped_after(client, capabilities, step, unit)).images
     assert stopped.shape[0] == height
     assert_light(module, stopped, small if height == 64 else large)
 
@@ -97,12 +84,8 @@ async def test_units_end_a_picture_one_after_the_other(client: httpx.AsyncClient
 
 
 async def test_in_the_area_of_a_mask_alone_the_light_is_that_of_the_area(client: httpx.AsyncClient) -> None:
-    image, grey = an_image((128, 128), seed=2), np.repeat(an_image((128, 128), seed=3)[..., :1], 3, axis=2)
-    inside = np.s_[32:96, 32:96]
-    mask = np.zeros_like(image)
-    mask[inside] = 255
+    grey = np.repeat(an_image((128, 128), seed=3)[..., :1], 3, axis=2)
     unit = a_unit(module="recolor_intensity", image=base64_png(255 - grey))
-    fields = {"mask": base64_png(mask), "mask_blur": 0, "inpaint_full_res": True, "inpaint_full_res_padding": 0}
-    made = (await img2img(client, image, **fields, alwayson_scripts=controlnet(unit))).images[0]
-    assert np.array_equal(made[inside].max(axis=2), grey[inside][..., 0])
-    assert np.array_equal(made[:32], image[:32])
+    made = (await img2img(client, WHOLE, **of_an_area(), alwayson_scripts=controlnet(unit))).images[0]
+    assert np.array_equal(made[INSIDE].max(axis=2), grey[INSIDE][..., 0])
+    assert np.array_equal(made[:32], WHOLE[:32])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import httpx
@@ -10,27 +9,35 @@ import numpy as np
 import pytest
 
 from deployments.algorithms.a1111.resizing import resize
+from deployments.contracts.arrays import Image
 from tests.api.sdapi.conftest import (
-    V1,
+    INSIDE,
+    WHOLE,
     SdapiAnswer,
     a_unit,
     controlnet,
     img2img,
+    of_an_area,
+    stopped_after,
     txt2img,
-    until,
 )
 from tests.support.builders import a_flat_image, an_image, base64_png
 from tests.support.fake_diffuser import FakeDiffuser
 
 PICTURE = an_image((64, 64))
+TOP = np.zeros_like(PICTURE)
+TOP[:20] = 255
+
+
+def painting(module: str, mask: Image) -> dict[str, Any]:
+    """A unit that shows `PICTURE` but for what its mask hides."""
+    return a_unit(module=module, image={"image": base64_png(PICTURE), "mask": base64_png(mask)})
 
 
 async def test_the_mask_of_an_inpaint_unit_says_what_is_made_anew(
     client: httpx.AsyncClient, capabilities: FakeDiffuser
 ) -> None:
-    drawn = np.zeros_like(PICTURE)
-    drawn[:20] = 255
-    unit = a_unit(module="inpaint", image={"image": base64_png(PICTURE), "mask": base64_png(drawn)})
+    unit = painting("inpaint", TOP)
     made = await txt2img(client, alwayson_scripts=controlnet(unit | {"resize_mode": 0}))
     [control] = capabilities.requests[0].controls
     assert control.mask is not None
@@ -48,9 +55,7 @@ async def test_the_mask_of_an_inpaint_unit_says_what_is_made_anew(
 async def test_a_picture_keeps_what_the_mask_of_inpaint_only_does_not_hide(
     client: httpx.AsyncClient, module: str
 ) -> None:
-    drawn = np.zeros_like(PICTURE)
-    drawn[:20] = 255
-    unit = a_unit(module=module, image={"image": base64_png(PICTURE), "mask": base64_png(drawn)})
+    unit = painting(module, TOP)
     made = await txt2img(client, alwayson_scripts=controlnet(unit), seed=3)
     plain = await txt2img(client, seed=3)
     assert np.array_equal(made.images[0][30:], PICTURE[30:])
@@ -66,17 +71,7 @@ async def test_what_no_mask_hides_is_kept_in_a_picture_that_ends_in_either_pass(
     drawn = np.zeros_like(PICTURE)
     drawn[:, :32] = 255
     unit = a_unit(module=module, image={"image": base64_png(shown), "mask": base64_png(drawn)}, resize_mode=0)
-    second = {"enable_hr": True, "denoising_strength": 0.5, "hr_resize_x": 128, "hr_resize_y": 256}
-    capabilities.go.clear()
-    capabilities.held_after = step
-    making = asyncio.create_task(txt2img(client, alwayson_scripts=controlnet(unit), **second))
-
-    async def is_there() -> bool:
-        return any(seen.step == step for seen in capabilities.in_progress.values())
-
-    await until(is_there)
-    await client.post(f"{V1}/interrupt")
-    made = await asyncio.wait_for(making, 20)
+    made = await stopped_after(client, capabilities, step, unit)
     assert f"stopped after {step} of 6 steps" in made.warnings
     image = made.images[0]
     width = image.shape[1]
@@ -104,19 +99,6 @@ async def test_inpaint_only_without_any_mask_keeps_the_init_image(client: httpx.
     made = await img2img(client, PICTURE, alwayson_scripts=controlnet(a_unit(module=module)))
     assert np.array_equal(made.images[0], PICTURE)
     assert "no mask hides anything" in made.warnings
-
-
-WHOLE = an_image((128, 128), seed=2)
-
-
-INSIDE = np.s_[32:96, 32:96]
-
-
-def of_an_area() -> dict[str, Any]:
-    """Fields of a request that makes the middle of `WHOLE` alone, in its own size."""
-    mask = np.zeros_like(WHOLE)
-    mask[INSIDE] = 255
-    return {"mask": base64_png(mask), "mask_blur": 0, "inpaint_full_res": True, "inpaint_full_res_padding": 0}
 
 
 @pytest.mark.parametrize("own", [True, False])
@@ -206,9 +188,7 @@ async def test_where_the_request_has_a_mask_inpaint_only_keeps_nothing_more(
 async def test_lama_fills_what_the_mask_hides_and_the_picture_begins_from_that(
     client: httpx.AsyncClient, capabilities: FakeDiffuser
 ) -> None:
-    drawn = np.zeros_like(PICTURE)
-    drawn[:20] = 255
-    unit = a_unit(module="inpaint_only+lama", image={"image": base64_png(PICTURE), "mask": base64_png(drawn)})
+    unit = painting("inpaint_only+lama", TOP)
     made = await txt2img(client, alwayson_scripts=controlnet(unit))
     [control] = capabilities.requests[0].controls
     assert control.is_begun
@@ -221,8 +201,7 @@ async def test_lama_fills_what_the_mask_hides_and_the_picture_begins_from_that(
 async def test_in_a_second_pass_lama_fills_the_larger_size(
     client: httpx.AsyncClient, capabilities: FakeDiffuser
 ) -> None:
-    drawn = np.full_like(PICTURE, 255)
-    unit = a_unit(module="inpaint_only+lama", image={"image": base64_png(PICTURE), "mask": base64_png(drawn)})
+    unit = painting("inpaint_only+lama", np.full_like(PICTURE, 255))
     await txt2img(client, alwayson_scripts=controlnet(unit), enable_hr=True, denoising_strength=0.5, hr_scale=2)
     [(_, size, options)] = capabilities.hints
     assert size == (128, 128)
